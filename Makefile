@@ -1,0 +1,79 @@
+# Only Python 3.11 or newer and make are assumed. The first run sets up .venv, the next ones start at once.
+#
+#   make run       serve ./data             ARGS='--nats nats://…' is passed on; PYTHON= chooses the Python
+#   make test      lint, types, import contract and tests             ARGS='-k claim' is passed to pytest
+#   make prove     the long counts: minutes, not seconds              ARGS= likewise
+#   make bench     throughput of this machine                         ARGS= likewise
+#   make install   only set up what `make run` needs
+#   make clean     remove the environment and all caches, never ./data
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := run
+.PHONY: run test prove bench install clean
+
+# `exec` leaves no shell between make and the service: a signal to make reaches the service, which drains.
+run: $(VENV)/.runtime
+	@exec $(BIN)/hyperpage serve --data ./data $(ARGS)
+
+test: $(VENV)/.development
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/pytest $(ARGS)
+
+# An hour for one test instead of two minutes: these are meant to take long.
+prove: $(VENV)/.development
+	$(BIN)/pytest -m prove --timeout=3600 $(ARGS)
+
+bench: $(VENV)/.development
+	$(BIN)/python -m tests.benchmarks.throughput $(ARGS)
+
+install: $(VENV)/.runtime
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+# Editable: a change of the code needs no new installation, only one of the dependencies does.
+$(VENV)/.runtime: pyproject.toml $(BIN)/python
+	@echo "Installing what running needs into $(VENV), once …"
+	@# An environment that uv made has no pip.
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
+	@$(PIP) install --editable .
+	@touch $@
+
+# pip knows dependency groups from 25.1 on; the one that comes with Python 3.11's venv is older.
+$(VENV)/.development: pyproject.toml $(VENV)/.runtime
+	@echo "Installing what developing needs into $(VENV), once …"
+	@$(PIP) install --upgrade 'pip>=25.1'
+	@$(PIP) install --group dev
+	@touch $@
+
+# The first Python that is new enough and can make environments. Each is run, not only looked for: a version
+# switcher's stand-in is found on the path although its Python is not there. Debian and Ubuntu ship `venv`
+# without what it needs (`ensurepip`) unless python3-venv is installed.
+$(BIN)/python:
+	@too_old=''; without_venv=''; \
+	for python in $(or $(PYTHON),python3 python3.13 python3.12 python3.11); do \
+	    version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue; \
+	    if ! $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+	        too_old="$$too_old $$python=$$version"; \
+	    elif ! $$python -c 'import ensurepip, venv' 2>/dev/null; then \
+	        without_venv="$$python"; needed="python$$version-venv"; \
+	    else \
+	        echo "Making $(VENV) with $$python ($$version)"; \
+	        exec $$python -m venv --clear $(VENV); \
+	    fi; \
+	done; \
+	if [ -n "$$without_venv" ]; then \
+	    echo "error: $$without_venv cannot make environments. Install its venv module" \
+	         "(Debian, Ubuntu: apt-get install $$needed) and try again." >&2; \
+	else \
+	    echo "error: Python 3.11 or newer is needed, and was not found (seen:$${too_old:- none})." \
+	         "Install it, or name it: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; \
+	fi; \
+	exit 1

@@ -1,0 +1,1 @@
+"""The write path: in from NATS, into the log, out to NATS."""

@@ -1,0 +1,213 @@
+"""The states of aggregates, as the writer's open transaction sees them.
+
+Everything here follows from the log, is owned by the writer's thread, and can be taken back: each change is
+noted in a journal, and a command that fails, or a commit that does, undoes its part of it.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from typing import Any, cast
+
+import apsw
+import msgspec
+
+from bus import log
+from bus.due_jobs import DueJobs, WaitingJob
+from domain import jobs
+from domain.catalogue import BY_TABLE, decode_event, state_shape
+from domain.decider import Decider, Lease, replay
+from domain.jobs import Job, is_waiting
+from domain.messages import Recorded, split_stream, stream_name
+
+# A stream is read from its last kept state on, and a state is kept about as often as this many events.
+SNAPSHOT_INTERVAL = 100
+
+
+class Aggregate(msgspec.Struct, frozen=True):
+    """A stream as far as it goes: the version and position of its last event, and the state after it."""
+
+    version: int = 0
+    position: int = 0
+    state: Any = None
+
+
+ABSENT = Aggregate()
+
+
+class Transition(msgspec.Struct, frozen=True):
+    """One event, with its stream before and after it."""
+
+    table: str
+    key: str
+    before: Aggregate
+    after: Aggregate
+    recorded: Recorded
+
+
+class Aggregates:
+    """A cache of hot states, the order of due jobs and the leases that are out, with a journal to go back by.
+
+    `capacity` is how many states stay in memory between transactions.
+    """
+
+    def __init__(self, connection: apsw.Connection, *, capacity: int = 50_000) -> None:
+        self._connection = connection
+        self._capacity = capacity
+        self._hot: OrderedDict[str, Aggregate] = OrderedDict()
+        self._lease_journal: list[tuple[str, Lease | None]] = []
+        self.journal: list[Transition] = []
+        self.due_jobs = DueJobs()
+        self.leases: dict[str, Lease] = {}
+
+    def load(self, waiting: Iterator[WaitingJob], leases: Iterator[Lease]) -> None:
+        """Takes in, at the start, which jobs wait and which leases are out."""
+        for job in waiting:
+            self.due_jobs.add(job)
+        self.leases = {lease.job_id: lease for lease in leases}
+
+    def get(self, table: str, key: str) -> Aggregate:
+        """The aggregate as it is now; `ABSENT` where its stream is empty."""
+        stream = stream_name(table, key)
+        found = self._hot.get(stream)
+        if found is None:
+            found = self._hot[stream] = read_aggregate(self._connection, table, key)
+        else:
+            self._hot.move_to_end(stream)
+        return found
+
+    def apply(self, table: str, recorded: Recorded) -> Aggregate:
+        """Evolves an aggregate by an event of the open transaction."""
+        before = self.get(table, recorded.key)
+        state = BY_TABLE[table].evolve(before.state, recorded)
+        after = Aggregate(recorded.version, recorded.position, state)
+        self.journal.append(Transition(table, recorded.key, before, after, recorded))
+        self._replace(table, recorded.key, before.state, after)
+        return after
+
+    def set_lease(self, job_id: str, lease: Lease | None) -> None:
+        """Grants, extends or ends the lease on a job."""
+        self._lease_journal.append((job_id, self.leases.get(job_id)))
+        self._put_lease(job_id, lease)
+
+    def changed_leases(self) -> dict[str, Lease | None]:
+        """The leases that the open transaction changed, as they are now."""
+        return {job_id: self.leases.get(job_id) for job_id, _ in self._lease_journal}
+
+    def mark(self) -> tuple[int, int]:
+        """Where things stand, for `undo_to`."""
+        return len(self.journal), len(self._lease_journal)
+
+    def undo_to(self, mark: tuple[int, int] = (0, 0)) -> None:
+        """Takes back everything since `mark` was handed out; by default the whole transaction."""
+        transitions, leases = mark
+        while len(self._lease_journal) > leases:
+            self._put_lease(*self._lease_journal.pop())
+        while len(self.journal) > transitions:
+            one = self.journal.pop()
+            self._replace(one.table, one.key, one.after.state, one.before)
+
+    def settle(self) -> None:
+        """The transaction is on disk: nothing of it is taken back any more, and cold states may go."""
+        self.journal.clear()
+        self._lease_journal.clear()
+        while len(self._hot) > self._capacity:
+            self._hot.popitem(last=False)
+
+    def _replace(self, table: str, key: str, old: Any, new: Aggregate) -> None:
+        self._hot[stream_name(table, key)] = new
+        if table != jobs.TABLE:
+            return
+        if is_waiting(old):
+            self.due_jobs.remove(key)
+        if is_waiting(new.state):
+            self.due_jobs.add(_waiting(new.state))
+
+    def _put_lease(self, job_id: str, lease: Lease | None) -> None:
+        if lease is None:
+            self.leases.pop(job_id, None)
+        else:
+            self.leases[job_id] = lease
+
+
+def read_aggregate(
+    connection: apsw.Connection,
+    table: str,
+    key: str,
+    *,
+    up_to_position: int | None = None,
+    up_to_version: int | None = None,
+) -> Aggregate:
+    """An aggregate from the log, as it is or as it was at a position or version; `ABSENT` without events."""
+    decider = BY_TABLE[table]
+    stream = stream_name(table, key)
+    start = _kept(connection, decider, stream, up_to_position, up_to_version)
+    last: log.Row | None = None
+    recorded = []
+    for row in log.read_stream(
+        connection,
+        stream,
+        after_version=start.version,
+        up_to_position=up_to_position,
+        up_to_version=up_to_version,
+    ):
+        last = row
+        recorded.append(to_recorded(row))
+    if last is None:
+        return start
+    return Aggregate(last.version, last.position, replay(decider, recorded, start.state))
+
+
+def to_recorded(row: log.Row) -> Recorded:
+    """The event of a row of the log, in today's form."""
+    _, key = split_stream(row.stream)
+    # `data` is text for every event of the domain.
+    return Recorded(
+        row.position, key, row.version, row.recorded_at, decode_event(row.type, cast("str", row.data))
+    )
+
+
+def snapshot_rows(transitions: list[Transition]) -> list[tuple[str, int, int, str, str]]:
+    """The states to keep after these events, as rows of `snapshots`."""
+    rows = []
+    for one in transitions:
+        if one.after.version % SNAPSHOT_INTERVAL == 0 and one.after.state is not None:
+            state = msgspec.json.encode(one.after.state).decode()
+            rows.append(
+                (
+                    stream_name(one.table, one.key),
+                    one.after.version,
+                    one.after.position,
+                    _SHAPES[one.table],
+                    state,
+                )
+            )
+    return rows
+
+
+def _kept(
+    connection: apsw.Connection, decider: Decider, stream: str, position: int | None, version: int | None
+) -> Aggregate:
+    row = connection.execute(
+        "SELECT version, position, state FROM snapshots WHERE stream = ? AND shape = ?"
+        " AND position <= ? AND version <= ? ORDER BY version DESC LIMIT 1",
+        (stream, _SHAPES[decider.table], _or_last(position), _or_last(version)),
+    ).fetchone()
+    if row is None:
+        return ABSENT
+    return Aggregate(row[0], row[1], msgspec.json.decode(row[2], type=decider.state))
+
+
+def _or_last(bound: int | None) -> int:
+    return 2**63 - 1 if bound is None else bound
+
+
+def _waiting(job: Job) -> WaitingJob:
+    return WaitingJob(job.id, job.queue, job.type, job.priority, job.run_at, job.created_position)
+
+
+# A kept state of another structure is passed over: the events say it all.
+_SHAPES: Mapping[str, str] = {
+    table: sha256(msgspec.json.encode(state_shape(decider), order="sorted")).hexdigest()[:16]
+    for table, decider in BY_TABLE.items()
+}

@@ -1,0 +1,214 @@
+"""Bytes to commands, outcomes to bytes."""
+
+import json
+import re
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from domain.catalogue import VERBS
+from domain.decider import Decider, Verb
+from domain.errors import Invalid, NotFound, Refusal, TooLarge
+
+# SQLite's JSON functions stop at 1,000 levels, and an envelope adds some; nobody means more than this.
+MAXIMUM_DEPTH = 64
+MAXIMUM_BATCH_COMMANDS = 1_000
+MAXIMUM_BATCH_BYTES = 960 * 1024
+MAXIMUM_COMMAND_ID_CHARACTERS = 128
+
+_ENCODER = msgspec.json.Encoder()
+_SORTED_ENCODER = msgspec.json.Encoder(order="sorted")
+_ANY = msgspec.json.Decoder()
+_DECODERS: dict[type[Any], msgspec.json.Decoder[Any]] = {}
+# msgspec appends where the fault lies: "Expected `int`, got `str` - at `$.limit`".
+_PATH = re.compile(r"^(?P<message>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What an accepted command is told, in the order of the contract."""
+
+    command_id: str
+    stream: str | None
+    version: int | None
+    position: int | None
+    timeline: int
+    events: list[str]
+    result: Any = None
+
+
+class BatchItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One command of a batch, as it is sent."""
+
+    command: str
+    id: str | None = None
+    expected_version: int | None = None
+    body: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Several commands in one message; `atomic` makes them all or nothing."""
+
+    commands: list[BatchItem]
+    atomic: bool = False
+
+
+def find_verb(name: str) -> tuple[Decider, Verb]:
+    """The aggregate and the verb of `jobs.enqueue`.
+
+    Raises:
+        NotFound: there is no such command.
+    """
+    found = VERBS.get(name)
+    if found is None or found[1].internal:
+        raise NotFound(f"there is no command {name}", hint="`hyperpage schema` lists all of them")
+    return found
+
+
+def decode_command(verb: Verb, body: bytes) -> Any:
+    """The command struct of a request's body; an empty body is an empty object.
+
+    Raises:
+        TooLarge: the body is over the verb's limit.
+        Invalid: it is not JSON of the verb's schema; `details.path` says where.
+    """
+    if len(body) > verb.maximum_bytes:
+        raise TooLarge(
+            f"the body has {len(body)} bytes, and may have {verb.maximum_bytes}",
+            limit_bytes=verb.maximum_bytes,
+            size_bytes=len(body),
+        )
+    return decode(verb.command, body)
+
+
+def decode_batch(body: bytes) -> Batch:
+    """A batch, with its commands' bodies still undecoded.
+
+    Raises:
+        TooLarge: over 960 KiB, or more than 1,000 commands.
+        Invalid: it is not JSON of a batch.
+    """
+    if len(body) > MAXIMUM_BATCH_BYTES:
+        raise TooLarge(
+            f"the batch has {len(body)} bytes, and may have {MAXIMUM_BATCH_BYTES}",
+            limit_bytes=MAXIMUM_BATCH_BYTES,
+            size_bytes=len(body),
+        )
+    batch: Batch = decode(Batch, body)
+    if len(batch.commands) > MAXIMUM_BATCH_COMMANDS:
+        raise TooLarge(
+            f"the batch has {len(batch.commands)} commands, and may have {MAXIMUM_BATCH_COMMANDS}",
+            limit=MAXIMUM_BATCH_COMMANDS,
+            size=len(batch.commands),
+        )
+    return batch
+
+
+def decode(shape: type[Any], body: bytes) -> Any:
+    """JSON of the given struct. Duplicate names, lone surrogates, NaN and deep nesting are refused as well.
+
+    Raises:
+        Invalid: with the path where it can be told.
+    """
+    body = body or b"{}"
+    decoder = _DECODERS.get(shape)
+    if decoder is None:
+        decoder = _DECODERS[shape] = msgspec.json.Decoder(shape)
+    try:
+        decoded = decoder.decode(body)
+        _refuse_ambiguity(body)
+    except msgspec.ValidationError as error:
+        match = _PATH.match(str(error))
+        assert match is not None
+        raise Invalid(match["message"], path=match["path"] or "$") from None
+    except msgspec.DecodeError as error:
+        raise Invalid(str(error), path="$") from None
+    except UnicodeDecodeError as error:
+        raise Invalid(f"the body is not UTF-8: byte {error.start}", path="$") from None
+    except RecursionError:
+        raise _too_deep() from None
+    return decoded
+
+
+def _refuse_ambiguity(body: bytes) -> None:
+    """Refuses what another parser may read in another way: it would be stored, and handed to all of them."""
+    if body.count(b"[") + body.count(b"{") > MAXIMUM_DEPTH and _depth(body) > MAXIMUM_DEPTH:
+        raise _too_deep()
+    # Raw parts of a struct are not looked into when it is decoded: this decodes them too.
+    plain = _ANY.decode(body)
+    # Where a name came twice, its first value is gone, and a colon with it. Only an escaped colon could
+    # make up for that, so with escapes, or when the count is off, each object is looked at.
+    if b"\\u" in body or body.count(b":") != _ENCODER.encode(plain).count(b":"):
+        json.loads(body, object_pairs_hook=_unique_names)
+
+
+def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Invalid(f"the name {twice[:100]!r} is there twice in one object", path="$")
+    return members
+
+
+def _depth(body: bytes) -> int:
+    depth = deepest = 0
+    in_string = escaped = False
+    for byte in body:
+        if in_string:
+            if escaped:
+                escaped = False
+            elif byte == 0x5C:
+                escaped = True
+            elif byte == 0x22:
+                in_string = False
+        elif byte == 0x22:
+            in_string = True
+        elif byte in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in b"]}":
+            depth -= 1
+    return deepest
+
+
+def _too_deep() -> Invalid:
+    return Invalid(f"the body is nested more than {MAXIMUM_DEPTH} levels deep", path="$")
+
+
+def request_hash(name: str, expected_version: int | None, command: Any) -> bytes:
+    """What tells one request from another under the same command id: verb, expected version and body."""
+    canonical = _SORTED_ENCODER.encode(command)
+    return sha256(f"{name}\n{expected_version}\n".encode() + canonical).digest()
+
+
+def encode(value: Any) -> bytes:
+    """Compact JSON."""
+    return _ENCODER.encode(value)
+
+
+def error_body(refusal: Refusal) -> bytes:
+    """The body of a refused command or query."""
+    return b'{"error":' + error_object(refusal) + b"}"
+
+
+def error_object(refusal: Refusal) -> bytes:
+    return _ENCODER.encode(
+        {
+            "code": refusal.code,
+            "message": refusal.message,
+            "hint": refusal.hint,
+            "details": refusal.details,
+        }
+    )
+
+
+def error_headers(refusal: Refusal) -> Mapping[str, str]:
+    """The headers by which clients of the Services API know an error."""
+    # A header is one line, and ASCII is what every client reads.
+    message = refusal.message.encode("ascii", "replace").decode().replace("\r", " ").replace("\n", " ")
+    return {
+        "Nats-Service-Error": f"{refusal.code}: {message}",
+        "Nats-Service-Error-Code": str(refusal.number),
+    }

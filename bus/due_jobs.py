@@ -1,0 +1,101 @@
+"""Which job is next: the waiting jobs of every queue, in memory, in the order of handing out."""
+
+import heapq
+from collections.abc import Iterable
+
+import msgspec
+
+
+class WaitingJob(msgspec.Struct, frozen=True):
+    """What the order of jobs depends on."""
+
+    id: str
+    queue: str
+    type: str
+    priority: int
+    run_at: int
+    created_position: int
+
+
+class _Lane:
+    """The waiting jobs of one type in one queue: those that are due, best first, and those that are not yet.
+
+    A job that left stays in its heap until it comes up; `current` tells whether an entry still holds.
+    """
+
+    __slots__ = ("current", "due", "later")
+
+    def __init__(self) -> None:
+        self.current: dict[str, WaitingJob] = {}
+        self.due: list[tuple[int, int, int, WaitingJob]] = []
+        self.later: list[tuple[int, int, WaitingJob]] = []
+
+    def add(self, job: WaitingJob) -> None:
+        self.current[job.id] = job
+        heapq.heappush(self.later, (job.run_at, job.created_position, job))
+
+    def remove(self, job_id: str) -> None:
+        del self.current[job_id]
+        # Entries of jobs that left are bounded by those that wait, however many are cancelled.
+        if len(self.due) + len(self.later) > 2 * len(self.current) + 64:
+            self.due = []
+            self.later = [(job.run_at, job.created_position, job) for job in self.current.values()]
+            heapq.heapify(self.later)
+
+    def best(self, now: int) -> tuple[int, int, int, WaitingJob] | None:
+        """The entry of the job to hand out next, if one is due."""
+        while self.later and self.later[0][0] <= now:
+            run_at, position, job = heapq.heappop(self.later)
+            heapq.heappush(self.due, (-job.priority, run_at, position, job))
+        while self.due and self.current.get(self.due[0][3].id) is not self.due[0][3]:
+            heapq.heappop(self.due)
+        return self.due[0] if self.due else None
+
+
+class DueJobs:
+    """Waiting jobs by queue and type. Owned by the writer's thread."""
+
+    def __init__(self) -> None:
+        self._queues: dict[str, dict[str, _Lane]] = {}
+        self._by_id: dict[str, WaitingJob] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def add(self, job: WaitingJob) -> None:
+        """From now on the job waits."""
+        self._by_id[job.id] = job
+        self._queues.setdefault(job.queue, {}).setdefault(job.type, _Lane()).add(job)
+
+    def remove(self, job_id: str) -> None:
+        """From now on the job does not wait; nothing happens if it did not."""
+        job = self._by_id.pop(job_id, None)
+        if job is None:
+            return
+        lanes = self._queues[job.queue]
+        lanes[job.type].remove(job_id)
+        if not lanes[job.type].current:
+            del lanes[job.type]
+
+    def next(self, queue: str, types: Iterable[str] | None, limit: int, now: int) -> list[str]:
+        """At most `limit` ids of due jobs: higher priority first, then earlier `run_at`, then position."""
+        lanes = self._queues.get(queue)
+        if not lanes:
+            return []
+        chosen = list(lanes.values()) if types is None else [lanes[one] for one in set(types) if one in lanes]
+        taken: list[tuple[_Lane, tuple[int, int, int, WaitingJob]]] = []
+        while len(taken) < limit:
+            best = min(
+                ((entry, lane) for lane in chosen if (entry := lane.best(now)) is not None),
+                key=lambda pair: pair[0][:3],
+                default=None,
+            )
+            if best is None:
+                break
+            entry, lane = best
+            heapq.heappop(lane.due)
+            taken.append((lane, entry))
+        # They are only looked at here; whoever takes them says so with `remove`.
+        for lane, entry in taken:
+            heapq.heappush(lane.due, entry)
+        return [entry[3].id for _, entry in taken]

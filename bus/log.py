@@ -1,0 +1,215 @@
+"""The log itself: rows of the `events` table, chained by their hashes.
+
+Everything that appends goes through `extend` and `insert`, inside a write transaction of its caller's; so
+positions have no gap, times never go back, and every hash vouches for all that came before it.
+"""
+
+import struct
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+
+import apsw
+import msgspec
+
+GENESIS_HASH = bytes(32)
+
+_INSERT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_COLUMNS = "position, stream, version, type, recorded_at, command_id, data, metadata, hash"
+_LENGTH = struct.Struct(">Q").pack
+_NULL = b"N" + _LENGTH(0)
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The end of the log: the last position (0 when empty), its hash and its time in milliseconds."""
+
+    position: int = 0
+    hash: bytes = GENESIS_HASH
+    recorded_at: int = 0
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One row of `events`, in the order of its columns."""
+
+    position: int
+    stream: str
+    version: int
+    type: str
+    recorded_at: int
+    command_id: str | None
+    data: str | bytes | None
+    metadata: str | None
+    hash: bytes
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """What is to be appended: a row without its place."""
+
+    stream: str
+    version: int
+    type: str
+    command_id: str | None
+    data: str | bytes | None
+    metadata: str | None
+
+
+class BrokenChainError(RuntimeError):
+    """A row's hash is not the one that its content and the row before it give; `position` says which."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__(
+            f"the hash chain is broken at position {position}: the log was changed after it was written"
+        )
+        self.position = position
+
+
+def chain_hash(
+    previous: bytes,
+    position: int,
+    stream: str,
+    version: int,
+    type_name: str,
+    recorded_at: int,
+    command_id: str | None,
+    data: str | bytes | None,
+    metadata: str | None,
+) -> bytes:
+    """SHA-256 over the previous hash, then each column as a type byte, its length and its bytes."""
+    return sha256(
+        b"".join(
+            (
+                previous,
+                _integer(position),
+                _text(stream),
+                _integer(version),
+                _text(type_name),
+                _integer(recorded_at),
+                _NULL if command_id is None else _text(command_id),
+                _NULL if data is None else _blob(data) if isinstance(data, bytes) else _text(data),
+                _NULL if metadata is None else _text(metadata),
+            )
+        )
+    ).digest()
+
+
+def extend(head: Head, entries: Iterable[Entry], now: int) -> tuple[list[Row], Head]:
+    """The rows that append `entries` behind `head` at time `now` (never before the head's), and the new head."""
+    position, previous = head.position, head.hash
+    recorded_at = max(now, head.recorded_at)
+    rows = []
+    for entry in entries:
+        position += 1
+        previous = chain_hash(
+            previous,
+            position,
+            entry.stream,
+            entry.version,
+            entry.type,
+            recorded_at,
+            entry.command_id,
+            entry.data,
+            entry.metadata,
+        )
+        rows.append(
+            Row(
+                position,
+                entry.stream,
+                entry.version,
+                entry.type,
+                recorded_at,
+                entry.command_id,
+                entry.data,
+                entry.metadata,
+                previous,
+            )
+        )
+    return rows, (Head(position, previous, recorded_at) if rows else head)
+
+
+def insert(connection: apsw.Connection, rows: Iterable[Row]) -> None:
+    """Writes rows that `extend` made; the caller's transaction must have begun before it read the head.
+
+    Raises:
+        apsw.ConstraintError: a stream already has an event with that version.
+    """
+    connection.executemany(_INSERT, map(msgspec.structs.astuple, rows))
+
+
+def read_head(connection: apsw.Connection) -> Head:
+    """The end of the log as this connection sees it."""
+    row = connection.execute(
+        "SELECT position, hash, recorded_at FROM events ORDER BY position DESC LIMIT 1"
+    ).fetchone()
+    return Head(*row) if row else Head()
+
+
+def read_after(connection: apsw.Connection, position: int, *, limit: int) -> list[Row]:
+    """At most `limit` rows behind `position`, in order."""
+    return _rows(
+        connection.execute(
+            f"SELECT {_COLUMNS} FROM events WHERE position > ? ORDER BY position LIMIT ?", (position, limit)
+        )
+    )
+
+
+def read_at(connection: apsw.Connection, position: int) -> Row | None:
+    """The row at a position."""
+    rows = _rows(connection.execute(f"SELECT {_COLUMNS} FROM events WHERE position = ?", (position,)))
+    return rows[0] if rows else None
+
+
+def read_stream(
+    connection: apsw.Connection,
+    stream: str,
+    *,
+    after_version: int = 0,
+    up_to_position: int | None = None,
+    up_to_version: int | None = None,
+) -> Iterator[Row]:
+    """A stream's rows in order, from behind a version, as far as a position or version reaches."""
+    # Positions in a stream grow with its versions, so the index on (stream, version) gives the order.
+    for row in connection.execute(
+        f"SELECT {_COLUMNS} FROM events WHERE stream = ? AND version > ? AND version <= ? AND position <= ?"
+        " ORDER BY version",
+        (stream, after_version, _or_last(up_to_version), _or_last(up_to_position)),
+    ):
+        yield Row(*row)
+
+
+def verify_chain(connection: apsw.Connection, start: Head | None = None) -> Head:
+    """Recomputes every hash behind `start` and answers with the head.
+
+    Raises:
+        BrokenChainError: a row does not follow from the one before it, or a position is missing.
+    """
+    start = start or Head()
+    position, previous, recorded_at = start.position, start.hash, start.recorded_at
+    for row in connection.execute(
+        f"SELECT {_COLUMNS} FROM events WHERE position > ? ORDER BY position", (start.position,)
+    ):
+        expected = chain_hash(previous, *row[:-1])
+        if row[0] != position + 1 or expected != row[-1]:
+            raise BrokenChainError(position + 1)
+        position, previous, recorded_at = row[0], expected, row[4]
+    return Head(position, previous, recorded_at)
+
+
+def _or_last(bound: int | None) -> int:
+    return 2**63 - 1 if bound is None else bound
+
+
+def _rows(cursor: Iterable[tuple[object, ...]]) -> list[Row]:
+    return [Row(*row) for row in cursor]  # type: ignore[arg-type]  # the table is STRICT
+
+
+def _integer(value: int) -> bytes:
+    digits = b"%d" % value
+    return b"I" + _LENGTH(len(digits)) + digits
+
+
+def _text(value: str) -> bytes:
+    encoded = value.encode()
+    return b"T" + _LENGTH(len(encoded)) + encoded
+
+
+def _blob(value: bytes) -> bytes:
+    return b"B" + _LENGTH(len(value)) + value

@@ -1,0 +1,74 @@
+"""One nats-server process: started, tied to the life of this one, ended."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+from bus.tether import NEEDS_PIPE, NO_PIPE, tethered
+
+# It takes some milliseconds; a child that is stopped or stuck is killed then.
+STOP_TIMEOUT_MS = 3_000
+LAST_WORDS_BYTES = 2_000
+
+
+class NatsChild:
+    """A running child; `exited` is done when it has ended, for whatever reason.
+
+    Nothing outlives this process: see `bus.tether`.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process, log: Path, logged_before_bytes: int) -> None:
+        self.process = process
+        self.exited = asyncio.create_task(process.wait())
+        self._log = log
+        self._logged_before_bytes = logged_before_bytes
+
+    @classmethod
+    async def spawn(cls, command: Sequence[str], *, log: Path, keep_open: int) -> Self:
+        """Runs `command`, which inherits the descriptor `keep_open` and appends its output to `log`."""
+        read_end, write_end = os.pipe() if NEEDS_PIPE else (NO_PIPE, NO_PIPE)
+        inherited = [keep_open, read_end] if NEEDS_PIPE else [keep_open]
+        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            child = cls(
+                await asyncio.create_subprocess_exec(
+                    *tethered(command, pipe=read_end),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    pass_fds=inherited,
+                    # Ctrl-C goes to a terminal's whole group; the service drains before it ends the child.
+                    start_new_session=True,
+                ),
+                log,
+                os.fstat(output).st_size,
+            )
+        except BaseException:
+            _close(write_end)
+            raise
+        finally:
+            os.close(output)
+            _close(read_end)
+        child.exited.add_done_callback(lambda _: _close(write_end))
+        return child
+
+    async def end(self) -> None:
+        """Returns when it is gone: asked to (SIGTERM), then killed."""
+        if not self.exited.done():
+            self.process.terminate()
+            await asyncio.wait({self.exited}, timeout=STOP_TIMEOUT_MS / 1000)
+        if not self.exited.done():
+            self.process.kill()
+        await asyncio.wait({self.exited})
+
+    def last_words(self) -> str:
+        """What it wrote to the log since its start, the end of it, on one line."""
+        written = self._log.read_bytes()[self._logged_before_bytes :][-LAST_WORDS_BYTES:]
+        return " / ".join(written.decode(errors="replace").split("\n")).strip(" /") or "it wrote nothing"
+
+
+def _close(descriptor: int) -> None:
+    if descriptor != NO_PIPE:
+        os.close(descriptor)

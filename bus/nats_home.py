@@ -1,0 +1,198 @@
+"""The folder of the embedded nats-server, `<data>/nats`: whose it is, and what it remembers.
+
+    lock                  held by the service and by its child: whoever of them lives keeps others out
+    credentials.json      the users' passwords, made once, so that a URL handed out stays good
+    port                  the last port
+    nats-server.conf      written anew for each start
+    nats-server.log       and the older one beside it
+    *.ports               written by nats-server when it listens
+    jetstream/            the streams
+
+The folder is 0700 and what is secret in it 0600.
+"""
+
+import asyncio
+import fcntl
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bus.nats_users import USERS, server_configuration
+
+LOOPBACK = "127.0.0.1"
+# nats-server's own word for "any that is free".
+ANY_PORT = -1
+# The largest message, as the contract says; nats-py raises above it before it sends.
+MAXIMUM_PAYLOAD_BYTES = 1024 * 1024
+# A lock that is set free by another process notifies nobody.
+LOCK_POLL_INTERVAL_MS = 50
+
+
+class NatsServerError(RuntimeError):
+    """The embedded nats-server is not there; the message says why, and what to do.
+
+    NatsServerError
+    ├── PortTakenError      somebody else listens on the port that was asked for
+    └── StoreInUseError     another nats-server uses the same files
+    """
+
+
+class PortTakenError(NatsServerError):
+    """Somebody else listens on the port that was asked for."""
+
+
+class StoreInUseError(NatsServerError):
+    """A nats-server of another service, or one left over by a killed service, uses the same files."""
+
+
+class NatsHome:
+    """The folder, made where there is none."""
+
+    def __init__(self, data: Path) -> None:
+        # Absolute: the child gets paths, and the service may change its working directory.
+        self.path = data.resolve() / "nats"
+        self.log = self.path / "nats-server.log"
+        self._credentials = self.path / "credentials.json"
+        self._make_folder()
+
+    async def lock(self, timeout_ms: int) -> int:
+        """A descriptor that holds the folder until it, and each copy a child inherited, is closed.
+
+        Two nats-servers would start happily on one folder and destroy each other's streams.
+
+        Raises:
+            StoreInUseError: somebody else still held it after `timeout_ms`.
+        """
+        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        deadline = time.monotonic() + timeout_ms / 1000
+        try:
+            while not _try_lock(descriptor):
+                self._require_time_before(deadline)
+                await asyncio.sleep(LOCK_POLL_INTERVAL_MS / 1000)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def passwords(self) -> Mapping[str, str]:
+        """Each user's password; made at the first call, and for a user who is new.
+
+        Raises:
+            NatsServerError: the file is not what was written there.
+        """
+        path = self._credentials
+        try:
+            kept = msgspec.json.decode(path.read_bytes(), type=dict[str, str]) if path.exists() else {}
+        except msgspec.DecodeError as error:
+            raise NatsServerError(
+                f"{path} is damaged ({error}); delete it to have new credentials made"
+            ) from error
+        # 192 bits, without a character that a URL would need escaped.
+        passwords = {user: kept.get(user) or secrets.token_urlsafe(24) for user in USERS}
+        if passwords != kept:
+            _write_private(path, msgspec.json.encode(passwords))
+        return passwords
+
+    def last_port(self) -> int | None:
+        """The port that was listened on the last time, if that is known."""
+        try:
+            return int((self.path / "port").read_bytes())
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def remember_port(self, port: int) -> None:
+        _write_private(self.path / "port", str(port).encode())
+
+    def write_configuration(self, names: BusNames, passwords: Mapping[str, str], port: int) -> Path:
+        """The configuration file for one start; the reports of earlier starts are gone then.
+
+        A folder that was wiped under a running service is there again, with the credentials in use.
+        """
+        self._make_folder()
+        if not self._credentials.exists():
+            _write_private(self._credentials, msgspec.json.encode(passwords))
+        for report in self.path.glob("*.ports"):
+            report.unlink()
+        path = self.path / "nats-server.conf"
+        _write_private(path, server_configuration(names, passwords, self._settings(port)))
+        return path
+
+    def reported_port(self) -> int | None:
+        """The port that the child started last listens on; None while it does not."""
+        for report in self.path.glob("*.ports"):
+            content = report.read_bytes()
+            # The file is there before its content.
+            if content.endswith(b"}"):
+                addresses = msgspec.json.decode(content, type=dict[str, list[str]])["nats"]
+                return int(addresses[0].rpartition(":")[2])
+        return None
+
+    def _make_folder(self) -> None:
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # One that was there, copied from elsewhere perhaps, may be open to others.
+        self.path.chmod(0o700)
+
+    def _require_time_before(self, deadline: float) -> None:
+        if time.monotonic() > deadline:
+            raise StoreInUseError(
+                f"the streams in {self.path} are in use by another service, or by a nats-server that a "
+                f"killed service left behind; end it (`fuser {self.path / 'lock'}` names it), or choose "
+                "another data directory"
+            )
+
+    def _settings(self, port: int) -> dict[str, Any]:
+        return {
+            "host": LOOPBACK,
+            "port": port,
+            "server_name": "hyperpage",
+            "max_payload": MAXIMUM_PAYLOAD_BYTES,
+            "ports_file_dir": str(self.path),
+            # Every refused message is a line, so a misbehaving client must not fill the disk.
+            "log_file": str(self.log),
+            "logfile_size_limit": 8 * 1024 * 1024,
+            "logfile_max_num": 2,
+            "jetstream": {
+                "store_dir": str(self.path),
+                "max_memory_store": 256 * 1024 * 1024,
+                "max_file_store": self._streams_limit_bytes(),
+                # fsync in the background, at most so long after the acknowledgement. It costs nothing that
+                # could be measured; `always` takes events from 40,000 to 2,600 a second for what SQLite
+                # holds anyway; the default of 2 minutes would lose more durable commands to a power cut.
+                "sync_interval": "1s",
+            },
+        }
+
+    def _streams_limit_bytes(self) -> int:
+        """What the streams have, and three quarters of what is free; the rest is for SQLite.
+
+        nats-server's own default leaves out what the streams have already, so that a full stream is refused
+        more messages after a restart.
+        """
+        held = sum(file.stat().st_size for file in (self.path / "jetstream").rglob("*") if file.is_file())
+        return held + shutil.disk_usage(self.path).free * 3 // 4
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        # flock, not POSIX locks: it belongs to the open file, so a child inherits it.
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    """On disk and whole, or not there: under another name first, readable by nobody else."""
+    temporary = path.with_name(path.name + ".new")
+    temporary.unlink(missing_ok=True)
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

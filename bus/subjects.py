@@ -1,0 +1,146 @@
+"""The grammar of subjects: the only place where one is spelled.
+
+    hyperpage.cmd.v1.<table>.<verb>              a command; the answer goes to the reply subject
+    hyperpage.dcmd.v1.<table>.<verb>             a durable command, kept by a stream until it is answered
+    hyperpage.res.v1.<command id>                the answer to a durable command
+    hyperpage.qry.v1.<table>.<verb>              a query
+    hyperpage.evt.v1.<table>.<key>.<change>      an event
+    hyperpage.sys.v1.…                           notices: worth hearing, not kept
+    hyperpage.adm.v1.<area>.<verb>               administration
+    hyperpage.dlq.v1.<table>.<verb>              a durable command that could not be processed
+
+A key or id is one token: every byte outside `[A-Za-z0-9_-]` is written `=XX`.
+"""
+
+import re
+
+import msgspec
+
+from domain.messages import split_stream
+
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+
+
+# Where the administrator's answers go (no other client may read them).
+ADMIN_INBOX = "_INBOX_admin."
+
+
+class BusNames(msgspec.Struct, frozen=True, kw_only=True):
+    """What is called how, for one subject prefix and one inbox prefix (which ends with a dot).
+
+    Raises:
+        ValueError: a prefix is not made of plain tokens, or the two overlap.
+    """
+
+    prefix: str = "hyperpage"
+    inbox_prefix: str = "_INBOX."
+
+    def __post_init__(self) -> None:
+        for subject in (self.prefix, self.inbox_prefix.removesuffix(".")):
+            if not _PLAIN.fullmatch(subject):
+                raise ValueError(
+                    f"{subject!r} is no prefix of subjects: letters, digits, _ and -, joined by dots"
+                )
+        if not self.inbox_prefix.endswith("."):
+            raise ValueError(f"the inbox prefix {self.inbox_prefix!r} must end with a dot")
+        # Otherwise the right to answer would be the right to publish events.
+        if self.inbox_prefix.startswith(f"{self.prefix}.") or f"{self.prefix}.".startswith(self.inbox_prefix):
+            raise ValueError(f"inboxes ({self.inbox_prefix}) must lie outside the subjects of {self.prefix}")
+
+    @property
+    def events(self) -> str:
+        return self._stream("EVENTS")
+
+    @property
+    def results(self) -> str:
+        return self._stream("RESULTS")
+
+    @property
+    def commands(self) -> str:
+        return self._stream("COMMANDS")
+
+    @property
+    def dead_letters(self) -> str:
+        return self._stream("DLQ")
+
+    @property
+    def buckets(self) -> tuple[str, str]:
+        """The KV buckets of the mirrors: tool configurations, application state."""
+        name = self._token().lower()
+        return f"{name}_tool_configs", f"{name}_app_state"
+
+    @property
+    def live_events(self) -> str:
+        """Where stream `events` republishes what it stores (from `<prefix>.evt.v1.>`), for live subscribers.
+
+        They see it on the event's own subject. Without the republishing, only consumers see events.
+        """
+        return f"{self.prefix}_live.evt.v1.>"
+
+    def command(self, name: str) -> str:
+        """The subject of `jobs.enqueue`, or of `batch`."""
+        return f"{self.prefix}.cmd.v1.{name}"
+
+    def durable_command(self, name: str) -> str:
+        return f"{self.prefix}.dcmd.v1.{name}"
+
+    def query(self, name: str) -> str:
+        return f"{self.prefix}.qry.v1.{name}"
+
+    def administration(self, name: str) -> str:
+        return f"{self.prefix}.adm.v1.{name}"
+
+    def dead_letter(self, name: str) -> str:
+        return f"{self.prefix}.dlq.v1.{name}"
+
+    def notice(self, *topic: str) -> str:
+        """Of what is said and not kept; each part becomes a token."""
+        return ".".join((f"{self.prefix}.sys.v1", *map(escape, topic)))
+
+    def result(self, command_id: str) -> str:
+        return f"{self.prefix}.res.v1.{escape(command_id)}"
+
+    def event(self, stream: str, type_name: str) -> str:
+        """`job.completed.v1` on stream `jobs/9f1c` goes to `….jobs.9f1c.completed`."""
+        table, key = split_stream(stream)
+        return f"{self.prefix}.evt.v1.{table}.{escape(key)}.{change_of(type_name)}"
+
+    def events_of(self, table: str | None = None) -> str:
+        """The subjects of all events, or of one table's."""
+        return f"{self.prefix}.evt.v1.{table}.>" if table else f"{self.prefix}.evt.v1.>"
+
+    def name_in(self, subject: str) -> str:
+        """`jobs.enqueue` of the subject of a command, query or administrative request, whichever its kind."""
+        return subject.removeprefix(f"{self.prefix}.").split(".", 2)[-1]
+
+    def is_inbox(self, reply: str) -> bool:
+        """Whether an answer may go there: to a client's inbox, or the administrator's."""
+        return reply.startswith((self.inbox_prefix, ADMIN_INBOX))
+
+    def _stream(self, kind: str) -> str:
+        return f"{self._token().upper()}_{kind}"
+
+    def _token(self) -> str:
+        return re.sub(r"[^A-Za-z0-9_-]", "_", self.prefix)
+
+
+_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
+_NEEDS_ESCAPE = re.compile(r"[^A-Za-z0-9_-]")
+_ESCAPED = re.compile(rb"=([0-9A-F]{2})")
+
+
+def escape(key: str) -> str:
+    """A key as one token of a subject."""
+    if _NEEDS_ESCAPE.search(key) is None:
+        return key
+    return "".join(chr(byte) if byte in _SAFE else f"={byte:02X}" for byte in key.encode())
+
+
+def unescape(token: str) -> str:
+    """The key that a token was made from."""
+    return _ESCAPED.sub(lambda match: bytes([int(match[1], 16)]), token.encode()).decode()
+
+
+def change_of(type_name: str) -> str:
+    """`completed` of `job.completed.v1`."""
+    return type_name.split(".")[1]

@@ -1,0 +1,74 @@
+"""The only list of what exists: every aggregate, verb and event type."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from domain import app_state, jobs, rate_limits, tool_configs
+from domain.decider import Decider, Verb
+from domain.messages import Event
+from domain.upcasters import UPCASTERS, upcast
+
+DECIDERS: tuple[Decider, ...] = (jobs.DECIDER, rate_limits.DECIDER, tool_configs.DECIDER, app_state.DECIDER)
+
+
+class TimelineForked(Event, frozen=True, kw_only=True):
+    """A restore: from this position on, the log is another than it once was."""
+
+    timeline: int
+    restored_position: int
+
+
+# The only event that is not an aggregate's.
+TIMELINE_STREAM = "system/timeline"
+TIMELINE_FORKED = "timeline.forked.v1"
+
+BY_TABLE: Mapping[str, Decider] = {decider.table: decider for decider in DECIDERS}
+VERBS: Mapping[str, tuple[Decider, Verb]] = {
+    f"{decider.table}.{verb.name}": (decider, verb) for decider in DECIDERS for verb in decider.verbs
+}
+
+_TYPES: dict[str, type[Event]] = {
+    name: event for decider in DECIDERS for name, event in decider.events.items()
+} | {TIMELINE_FORKED: TimelineForked}
+_NAMES: dict[type[Event], str] = {event: name for name, event in _TYPES.items()}
+_DECODERS = {name: msgspec.json.Decoder(event) for name, event in _TYPES.items()}
+_ENCODER = msgspec.json.Encoder()
+
+
+class UnknownEventTypeError(LookupError):
+    """The log holds a type of event that this program does not know: a newer one wrote it."""
+
+
+def encode_event(event: Event) -> tuple[str, bytes]:
+    """The stable type name and the JSON of an event."""
+    return _NAMES[type(event)], _ENCODER.encode(event)
+
+
+def decode_event(type_name: str, data: str | bytes) -> Event:
+    """The event of a stored type name and JSON, brought to today's form.
+
+    Raises:
+        UnknownEventTypeError: the type is not in the catalogue.
+        msgspec.MsgspecError: the JSON is not an event of that type.
+    """
+    if type_name in UPCASTERS:
+        type_name, upcasted = upcast(type_name, msgspec.json.decode(data))
+        return msgspec.convert(upcasted, _known(type_name))
+    _known(type_name)
+    return _DECODERS[type_name].decode(data)
+
+
+def _known(type_name: str) -> type[Event]:
+    try:
+        return _TYPES[type_name]
+    except KeyError:
+        raise UnknownEventTypeError(
+            f"the log holds an event of type {type_name}, which this program does not know"
+        ) from None
+
+
+def state_shape(decider: Decider) -> Any:
+    """What identifies the structure of an aggregate's state, for kept states to be compared with."""
+    return msgspec.json.schema(decider.state)

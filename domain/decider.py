@@ -1,0 +1,113 @@
+"""What a decider is: three pure things (`decide`, `evolve`, the absent state `None`) for one aggregate.
+
+`decide(state, command, context, key)` answers with a `Decision` or raises a `Refusal`.
+`evolve(state, recorded)` answers with the state after an event; `None` means that there is none (any more).
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from domain.messages import Command, Event, Recorded
+
+
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker's hold on a running job. The token is a fence: whoever shows another one is refused."""
+
+    job_id: str
+    token: str
+    worker: str
+    lease_ms: int
+    expires_at: int
+
+
+class Context(Protocol):
+    """What a decision may look at beside its own state. All of it sees the group's earlier commands."""
+
+    @property
+    def now(self) -> int:
+        """The one time of the transaction, in milliseconds."""
+
+    @property
+    def answer_bytes_left(self) -> int:
+        """How much the answer to this command may weigh."""
+
+    def new_id(self) -> str:
+        """A fresh, time-ordered id."""
+
+    def random(self) -> float:
+        """A number in [0, 1), for jitter."""
+
+    def state(self, table: str, key: str) -> Any:
+        """The state of any aggregate, or `None`."""
+
+    def state_at(self, table: str, key: str, version: int) -> Any:
+        """The state of any aggregate as its event with that version left it; `None` without one."""
+
+    def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> list[Any]:
+        """At most `limit` due jobs of a queue, the next to run first."""
+
+    def lease(self, job_id: str) -> Lease | None:
+        """The lease that is out on a job."""
+
+
+# Hands out the row of an aggregate as `get` answers it, JSON-encoded, after the command's events.
+ReadRow = Callable[[str, str], msgspec.Raw]
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """Something worth saying at once that is not a fact to keep: `topic` is the end of its subject."""
+
+    topic: tuple[str, ...]
+    body: Mapping[str, Any]
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """What a command leads to. An empty one is an accepted command that changes nothing.
+
+    `events` are (key, event) pairs in the order in which they are recorded. `result` is what the verb
+    gives back, or a function that makes it from the rows as they are after the events. `leases` grants
+    (or, with `None`, ends) leases, which are kept beside the log.
+    """
+
+    events: tuple[tuple[str, Event], ...] = ()
+    result: Any = None
+    leases: Mapping[str, Lease | None] = {}
+    notices: tuple[Notice, ...] = ()
+
+
+class Verb(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that can be asked of an aggregate.
+
+    `key` names the aggregate that a command is about; `None` where a command spans several, which then
+    has no state of its own and no expected version. A verb that is not `remembered` is decided anew each
+    time, command id or not; one of which `empty_is_remembered` is false, where it led to no event. An
+    `internal` verb is the service's own and has no subject. `maximum_bytes` is the most that a body may weigh.
+    """
+
+    name: str
+    command: type[Command]
+    key: Callable[[Any, Context], str] | None
+    decide: Callable[[Any, Any, Context, Any], Decision]
+    remembered: bool = True
+    empty_is_remembered: bool = True
+    internal: bool = False
+    maximum_bytes: int = 256 * 1024
+
+
+class Decider(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that the catalogue knows of one aggregate. `events` maps stable type names to classes."""
+
+    table: str
+    state: type[msgspec.Struct]
+    events: Mapping[str, type[Event]]
+    verbs: tuple[Verb, ...]
+    evolve: Callable[[Any, Recorded], Any]
+
+
+def replay(decider: Decider, recorded: Iterable[Recorded], state: Any = None) -> Any:
+    """The state after a stream's events, from nothing or from a kept state on."""
+    for one in recorded:
+        state = decider.evolve(state, one)
+    return state

@@ -1,0 +1,115 @@
+"""Why a command or a query is refused.
+
+The tree, with the code that an answer carries and its number:
+
+    Refusal                        every refusal has a code, a message, a hint and details
+    ├── Invalid                    invalid              400  the body is not the verb's schema
+    ├── NotFound                   not_found            404  the stream does not exist
+    ├── VersionConflict            version_conflict     409  the stream is at another version
+    ├── AlreadyExists              already_exists       409  the key is taken
+    ├── CommandIdReused            command_id_reused    409  this id belongs to another command
+    ├── TooLarge                   too_large            413  over the size limit
+    ├── RuleViolated               refused              422  the domain says no; details.rule names the rule
+    ├── SecretRejected             secret_rejected      422  a value looks like a credential
+    ├── Busy                       busy                 429  too much is waiting; details.retry_after_ms
+    ├── Unavailable                unavailable          503  nothing was stored; try again later
+    └── Internal                   internal             500  a defect here; details.incident is its id
+"""
+
+from typing import Any, ClassVar
+
+
+class Refusal(Exception):
+    """A command or query that was not carried out. Nothing was stored for it.
+
+    `message` says what is wrong, `hint` what to do about it, `details` holds the machine-readable part.
+    """
+
+    code: ClassVar[str]
+    number: ClassVar[int]
+
+    def __init__(self, message: str, *, hint: str = "", **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.details = details
+
+
+class Invalid(Refusal):
+    """The body is not what the verb's schema says; `details.path` says where."""
+
+    code = "invalid"
+    number = 400
+
+
+class NotFound(Refusal):
+    """The stream does not exist (or holds nothing any more)."""
+
+    code = "not_found"
+    number = 404
+
+
+class VersionConflict(Refusal):
+    """The stream is at another version than the caller expected; `details` has both."""
+
+    code = "version_conflict"
+    number = 409
+
+
+class AlreadyExists(Refusal):
+    """The key is taken."""
+
+    code = "already_exists"
+    number = 409
+
+
+class CommandIdReused(Refusal):
+    """The command id was accepted before, for another verb, body or expected version."""
+
+    code = "command_id_reused"
+    number = 409
+
+
+class TooLarge(Refusal):
+    """A body, value or batch is over its limit; `details` has the limit and the size, in bytes."""
+
+    code = "too_large"
+    number = 413
+
+
+class RuleViolated(Refusal):
+    """The domain says no; `details.rule` is the stable name of the rule."""
+
+    code = "refused"
+    number = 422
+
+    def __init__(self, rule: str, message: str, *, hint: str = "", **details: Any) -> None:
+        super().__init__(message, hint=hint, rule=rule, **details)
+
+
+class SecretRejected(Refusal):
+    """A value looks like a credential; `details.path` says where, and the value itself is never repeated."""
+
+    code = "secret_rejected"
+    number = 422
+
+
+class Busy(Refusal):
+    """The queue is full; `details.retry_after_ms` says when to try again."""
+
+    code = "busy"
+    number = 429
+
+
+class Unavailable(Refusal):
+    """The store cannot take the command now (disk full, restoring, shutting down); nothing was stored."""
+
+    code = "unavailable"
+    number = 503
+
+
+class Internal(Refusal):
+    """A defect on this side; `details.incident` is the id under which it was logged."""
+
+    code = "internal"
+    number = 500

@@ -1,0 +1,72 @@
+"""The envelope of everything that is said: commands come in, events come out, recorded events stay."""
+
+from typing import Annotated, Any
+
+import msgspec
+
+# A key of an aggregate: one path segment for people, one escaped token in a subject. The closing (?!\n)
+# is for Python's `$`, which also matches before a trailing newline; other dialects ignore it.
+KEY_PATTERN = r"^(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._:@/+=-]{0,199}(?<!\.)$(?!\n)"
+Key = Annotated[str, msgspec.Meta(pattern=KEY_PATTERN, max_length=200)]
+
+# A part of a composed key: as a key, but the colon is the separator.
+KeyPart = Annotated[
+    str,
+    msgspec.Meta(pattern=r"^(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._@/+=-]{0,63}(?<!\.)$(?!\n)", max_length=64),
+]
+
+# Integer milliseconds since the Unix epoch, UTC, up to the end of the year 9999.
+Time = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999)]
+
+# A short text for people: a name, a reason.
+Text = Annotated[str, msgspec.Meta(max_length=1000)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+
+# A JSON value kept as the bytes it came in: it is stored and handed on, not looked into.
+Json = msgspec.Raw
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A wish, in the imperative; it may be refused. Unknown fields are refused.
+
+    Fields that hold their default are left out when encoded, so that a later, optional field does not
+    change how an older command reads: a command id remembers its request by that encoding.
+    """
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A fact, in the past tense; it is never refused. Fields that hold their default are not stored."""
+
+
+class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who caused an event, as the caller said; empty where the caller said nothing."""
+
+    actor: str | None = None
+    correlation_id: str | None = None
+    causation_id: str | None = None
+    traceparent: str | None = None
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """An event with its place.
+
+    `position` is that in the log (1, 2, 3 …), `version` that in the stream of the aggregate `key`.
+    `recorded_at` is the time of its transaction in milliseconds, and never decreases along the log.
+    """
+
+    position: int
+    key: str
+    version: int
+    recorded_at: int
+    event: Any
+
+
+def stream_name(table: str, key: str) -> str:
+    """The stream of one aggregate: `jobs/9f1c`."""
+    return f"{table}/{key}"
+
+
+def split_stream(stream: str) -> tuple[str, str]:
+    """The table and the key of a stream's name; the key may hold slashes of its own."""
+    table, _, key = stream.partition("/")
+    return table, key

@@ -1,0 +1,75 @@
+"""How a connection to the store's file is opened, with every PRAGMA and its reason."""
+
+from pathlib import Path
+
+import apsw
+
+# https://www.sqlite.org/wal.html#walresetbug: up to 3.51.2, connections that write and checkpoint at the
+# same moment can corrupt a WAL database.
+OLDEST_SAFE_SQLITE = (3, 51, 3)
+
+BUSY_TIMEOUT_MS = 5_000
+
+
+class UnsafeSqliteError(RuntimeError):
+    """The SQLite library that APSW brings has a bug that can corrupt the file."""
+
+
+def require_safe_sqlite(version: str | None = None) -> None:
+    """Returns if the SQLite library in use is free of the WAL-reset bug.
+
+    Raises:
+        UnsafeSqliteError: it is older than 3.51.3.
+    """
+    version = version or apsw.sqlite_lib_version()
+    if tuple(int(part) for part in version.split(".")[:3]) < OLDEST_SAFE_SQLITE:
+        raise UnsafeSqliteError(
+            f"SQLite {version} can corrupt a WAL database; 3.51.3 or newer is needed (pip install -U apsw)"
+        )
+
+
+def open_writer(path: Path, *, cache_kib: int = 64 * 1024, checkpoint_pages: int = 4_000) -> apsw.Connection:
+    """The one connection that writes. The file is created where there is none, and put into WAL mode.
+
+    `cache_kib` is the page cache; `checkpoint_pages` is after how many pages of WAL (4 KiB each) a WAL
+    checkpoint follows a commit.
+    """
+    require_safe_sqlite()
+    connection = apsw.Connection(str(path), statementcachesize=200)
+    connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+    # Readers never wait for the writer, nor the writer for them.
+    connection.pragma("journal_mode", "wal")
+    # A commit is on disk when it returns: an answered command survives a power cut. NORMAL would not.
+    connection.pragma("synchronous", "full")
+    # The writer's transaction holds events and rows together; job_history hangs on jobs.
+    connection.pragma("foreign_keys", True)
+    # Negative: KiB. (Positive would be pages.)
+    connection.pragma("cache_size", -cache_kib)
+    # Sorting for an index or a comparison stays in memory; nothing is written outside the directory.
+    connection.pragma("temp_store", "memory")
+    connection.wal_autocheckpoint(checkpoint_pages)
+    # A WAL that grew behind a long reader is cut back once it is reset.
+    connection.pragma("journal_size_limit", 64 * 1024 * 1024)
+    # Functions with side effects are out of reach of views and triggers that a foreign file may bring.
+    connection.pragma("trusted_schema", False)
+    return connection
+
+
+def open_reader(
+    path: Path, *, cache_kib: int = 8 * 1024, mmap_bytes: int = 256 * 1024 * 1024
+) -> apsw.Connection:
+    """A connection that cannot write, for queries beside the running writer.
+
+    Raises:
+        apsw.CantOpenError: there is no file.
+    """
+    require_safe_sqlite()
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY, statementcachesize=100)
+    connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+    connection.pragma("query_only", True)
+    connection.pragma("cache_size", -cache_kib)
+    connection.pragma("temp_store", "memory")
+    # Readers share the operating system's page cache instead of copying pages each into their own.
+    connection.pragma("mmap_size", mmap_bytes)
+    connection.pragma("trusted_schema", False)
+    return connection

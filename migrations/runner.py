@@ -1,0 +1,161 @@
+"""Applies and reverts migrations, each in one transaction together with its record."""
+
+import hashlib
+import re
+from importlib.resources import files
+from typing import Any
+
+import apsw
+import msgspec
+
+_NAME = re.compile(r"^(\d{3}_[a-z0-9_]+)\.up\.sql$")
+# A down that would drop what cannot be derived again names the table: `-- keeps: events`.
+_KEEPS = re.compile(r"^-- keeps: (\w+)$", re.MULTILINE)
+
+
+class MigrationError(RuntimeError):
+    """The file's migrations are not ones that this program can go on from; `hint` says what to do."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class Migration(msgspec.Struct, frozen=True, kw_only=True):
+    """One numbered step. `checksum` is the SHA-256 of both directions."""
+
+    name: str
+    up: str
+    down: str
+
+    @property
+    def checksum(self) -> str:
+        return hashlib.sha256(f"{self.up}\x00{self.down}".encode()).hexdigest()
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether, and when (in milliseconds), a migration was applied."""
+
+    name: str
+    applied: bool
+    executed_at: int | None
+
+
+def known_migrations() -> tuple[Migration, ...]:
+    """The migrations that this program ships, in order."""
+    folder = files("migrations") / "sql"
+    names = sorted(match[1] for entry in folder.iterdir() if (match := _NAME.match(entry.name)))
+    return tuple(
+        Migration(
+            name=name,
+            up=(folder / f"{name}.up.sql").read_text(encoding="utf-8"),
+            down=(folder / f"{name}.down.sql").read_text(encoding="utf-8"),
+        )
+        for name in names
+    )
+
+
+def status(connection: apsw.Connection, known: tuple[Migration, ...] | None = None) -> list[Status]:
+    """Every known migration in order, and whether it is applied.
+
+    Raises:
+        MigrationError: one that was applied was edited since, or is unknown here.
+    """
+    known = known_migrations() if known is None else known
+    applied = _applied(connection, known)
+    return [
+        Status(name=one.name, applied=one.name in applied, executed_at=applied.get(one.name)) for one in known
+    ]
+
+
+def up(connection: apsw.Connection, known: tuple[Migration, ...] | None = None) -> list[str]:
+    """Applies what is pending, in order, and answers with the names. All of it is on disk, or none.
+
+    Raises:
+        MigrationError: as `status`; or a migration's SQL failed.
+    """
+    known = known_migrations() if known is None else known
+    with _immediate(connection):
+        applied = _applied(connection, known)
+        pending = [one for one in known if one.name not in applied]
+        for one in pending:
+            _execute(connection, one.name, one.up)
+            connection.execute(
+                "INSERT INTO schema_migrations (migration_name, checksum) VALUES (?, ?)",
+                (one.name, one.checksum),
+            )
+    return [one.name for one in pending]
+
+
+def down(
+    connection: apsw.Connection,
+    *,
+    to: str | None = None,
+    drop_events: bool = False,
+    known: tuple[Migration, ...] | None = None,
+) -> list[str]:
+    """Reverts migrations, the newest first, until `to` is the last one applied; by default only the newest.
+
+    Raises:
+        MigrationError: as `status`; `to` is not applied; or events would be lost and `drop_events` is false.
+    """
+    known = known_migrations() if known is None else known
+    with _immediate(connection):
+        applied = _applied(connection, known)
+        newest_first = [one for one in reversed(known) if one.name in applied]
+        if to is not None and to not in applied:
+            raise MigrationError(f"{to} is not applied", "see `hyperpage migrate status`")
+        names = [one.name for one in newest_first]
+        reverted = newest_first[: names.index(to) if to is not None else 1]
+        for one in reverted:
+            _refuse_to_lose(connection, one, drop_events)
+            # The table that holds the records may go with it.
+            connection.execute("DELETE FROM schema_migrations WHERE migration_name = ?", (one.name,))
+            _execute(connection, one.name, one.down)
+    return [one.name for one in reverted]
+
+
+def _applied(connection: apsw.Connection, known: tuple[Migration, ...]) -> dict[str, int]:
+    if not connection.table_exists("main", "schema_migrations"):
+        return {}
+    checksums = {one.name: one.checksum for one in known}
+    applied = {}
+    rows = connection.execute(
+        "SELECT migration_name, executed_at, checksum FROM schema_migrations ORDER BY id"
+    )
+    for name, executed_at, checksum in rows:
+        if name not in checksums:
+            raise MigrationError(
+                f"the file has migration {name}, which this program does not know",
+                "it was written by a newer version, or by another program: run that one",
+            )
+        if checksum != checksums[name]:
+            raise MigrationError(
+                f"migration {name} is not the one that was applied to this file",
+                "restore its text, and put the change into a new migration",
+            )
+        applied[name] = executed_at
+    return applied
+
+
+def _refuse_to_lose(connection: apsw.Connection, migration: Migration, drop_events: bool) -> None:
+    for table in _KEEPS.findall(migration.down):
+        if not drop_events and connection.execute(f"SELECT 1 FROM {table} LIMIT 1").get:
+            raise MigrationError(
+                f"reverting {migration.name} would drop the rows of {table}, which nothing can bring back",
+                "make a backup, then say --drop-events",
+            )
+
+
+def _execute(connection: apsw.Connection, name: str, sql: str) -> None:
+    try:
+        connection.execute(sql)
+    except apsw.Error as error:
+        raise MigrationError(f"migration {name} failed: {error}") from error
+
+
+def _immediate(connection: apsw.Connection) -> Any:
+    # IMMEDIATE: two programs that start together apply each migration once.
+    connection.transaction_mode = "IMMEDIATE"
+    return connection

@@ -1,0 +1,30 @@
+-- What the projections know beyond the old columns. `version` and `position` are those of the row's last
+-- event.
+
+ALTER TABLE jobs ADD COLUMN state TEXT DEFAULT 'pending' NOT NULL;
+ALTER TABLE jobs ADD COLUMN queue TEXT DEFAULT 'default' NOT NULL;
+ALTER TABLE jobs ADD COLUMN run_at INTEGER;
+ALTER TABLE jobs ADD COLUMN attempt INTEGER DEFAULT 0 NOT NULL;
+ALTER TABLE jobs ADD COLUMN max_attempts INTEGER DEFAULT 5 NOT NULL;
+ALTER TABLE jobs ADD COLUMN worker TEXT;
+ALTER TABLE jobs ADD COLUMN error TEXT;
+ALTER TABLE jobs ADD COLUMN cancel_requested INTEGER DEFAULT false NOT NULL;
+ALTER TABLE jobs ADD COLUMN progress TEXT;
+ALTER TABLE jobs ADD COLUMN created_position INTEGER DEFAULT 0 NOT NULL;
+ALTER TABLE jobs ADD COLUMN version INTEGER DEFAULT 0 NOT NULL;
+ALTER TABLE jobs ADD COLUMN position INTEGER DEFAULT 0 NOT NULL;
+
+ALTER TABLE rate_limits ADD COLUMN resource TEXT;
+ALTER TABLE rate_limits ADD COLUMN identifier TEXT;
+ALTER TABLE rate_limits ADD COLUMN limit_used INTEGER;
+ALTER TABLE rate_limits ADD COLUMN observed_at INTEGER;
+ALTER TABLE rate_limits ADD COLUMN throttled_until INTEGER;
+ALTER TABLE rate_limits ADD COLUMN throttle_reason TEXT;
+ALTER TABLE rate_limits ADD COLUMN version INTEGER DEFAULT 0 NOT NULL;
+ALTER TABLE rate_limits ADD COLUMN position INTEGER DEFAULT 0 NOT NULL;
+
+ALTER TABLE tool_configs ADD COLUMN version INTEGER DEFAULT 0 NOT NULL;
+ALTER TABLE tool_configs ADD COLUMN position INTEGER DEFAULT 0 NOT NULL;
+
+ALTER TABLE app_state ADD COLUMN version INTEGER DEFAULT 0 NOT NULL;
+ALTER TABLE app_state ADD COLUMN position INTEGER DEFAULT 0 NOT NULL;

@@ -1,0 +1,1 @@
+"""Composition and operation: what ties the parts together, and what people run."""

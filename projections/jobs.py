@@ -1,0 +1,175 @@
+"""The table `jobs`, one row a job, and `job_history`, one row an attempt."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import apsw
+import msgspec
+
+from domain import jobs
+from domain.jobs import Job, State
+from domain.messages import Key, Name
+from projections.table import Row, Table, upsert_statement
+
+# The names that readers of the older system know.
+STATUS = {"scheduled": "pending"}
+
+HISTORY_COLUMNS = (
+    "id",
+    "job_id",
+    "attempt",
+    "status",
+    "started_at",
+    "completed_at",
+    "duration_ms",
+    "error_message",
+)
+
+
+class GetJob(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One job."""
+
+    id: Key
+
+
+class CountJobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Jobs by what they are."""
+
+    status: Name | None = None
+    state: State | None = None
+    type: Name | None = None
+    queue: Key | None = None
+    tool: Name | None = None
+    worker: Name | None = None
+
+
+class ListJobs(CountJobs, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Jobs by what they are, in the order of their ids."""
+
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
+    after: str | None = None
+
+
+def _row(job: Job, version: int, position: int) -> Row:
+    return (
+        job.id,
+        job.type,
+        job.name,
+        job.priority,
+        STATUS.get(job.state, job.state),
+        job.tool,
+        job.endpoint,
+        bytes(job.payload).decode(),
+        None if job.result is None else bytes(job.result).decode(),
+        job.created_at,
+        job.updated_at,
+        job.started_at,
+        job.completed_at,
+        job.retry_count,
+        job.updated_at,
+        job.recovery_attempts,
+        job.state,
+        job.queue,
+        job.run_at,
+        job.attempt,
+        job.max_attempts,
+        job.worker,
+        job.error,
+        int(job.cancel_requested),
+        None if job.progress is None else msgspec.json.encode(job.progress).decode(),
+        job.created_position,
+        version,
+        position,
+    )
+
+
+TABLE = Table(
+    name=jobs.TABLE,
+    columns=(
+        "id",
+        "type",
+        "name",
+        "priority",
+        "status",
+        "tool",
+        "endpoint",
+        "payload",
+        "result",
+        "created_at",
+        "updated_at",
+        "started_at",
+        "completed_at",
+        "retry_count",
+        "persisted_at",
+        "recovery_attempts",
+        "state",
+        "queue",
+        "run_at",
+        "attempt",
+        "max_attempts",
+        "worker",
+        "error",
+        "cancel_requested",
+        "progress",
+        "created_position",
+        "version",
+        "position",
+    ),
+    row=_row,
+    get_query=GetJob,
+    key_of=lambda query: str(query.id),
+    count_query=CountJobs,
+    list_query=ListJobs,
+    json_columns=frozenset({"payload", "result", "progress"}),
+    boolean_columns=frozenset({"cancel_requested"}),
+)
+
+
+def history_row(before: Job | None, after: Job | None, event: Any, at: int) -> Row | None:
+    """The row of the attempt that an event begins or ends; the id is the position at which it began."""
+    if after is None:
+        return None
+    if isinstance(event, jobs.Claimed):
+        return (after.attempt_position, after.id, after.attempt, "running", at, None, None, None)
+    if before is None or before.state != "running" or after.state == "running":
+        return None
+    started_at = before.attempt_started_at
+    return (
+        before.attempt_position,
+        after.id,
+        before.attempt,
+        _ENDS.get(type(event), after.state),
+        started_at,
+        at,
+        None if started_at is None else at - started_at,
+        getattr(event, "error", None),
+    )
+
+
+# How an attempt ended, where the job's state after it does not say so.
+_ENDS: dict[type[Any], str] = {
+    jobs.AttemptFailed: "failed",
+    jobs.Snoozed: "snoozed",
+    jobs.Interrupted: "interrupted",
+    jobs.Rescued: "rescued",
+}
+
+
+def write_history(connection: apsw.Connection, rows: dict[int, Row]) -> None:
+    """Puts the attempts of a transaction into `job_history`; their jobs are there already."""
+    if rows:
+        connection.executemany(upsert_statement("job_history", HISTORY_COLUMNS), rows.values())
+
+
+def waiting_jobs(connection: apsw.Connection) -> Iterator[tuple[str, str, str, int, int, int]]:
+    """Every waiting job: id, queue, type, priority, run_at, created_position."""
+    yield from connection.execute(
+        "SELECT id, queue, type, priority, run_at, created_position FROM jobs"
+        " WHERE status IN ('pending', 'retrying')"
+    )
+
+
+def running_jobs(connection: apsw.Connection) -> Iterator[str]:
+    """The id of every running job."""
+    for (job_id,) in connection.execute("SELECT id FROM jobs WHERE status = 'running'"):
+        yield job_id

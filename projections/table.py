@@ -1,0 +1,130 @@
+"""What all tables have in common: rows that are a pure function of an aggregate, written once a transaction.
+
+A row follows from the state of its aggregate and from the version and position of its last event, so that a
+row can be made for any moment, and a rebuild can be compared byte for byte.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import apsw
+import msgspec
+
+Row = tuple[Any, ...]
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True):
+    """One table whose rows are aggregates.
+
+    `row` makes the columns from (state, version, position), in the order of `columns`. The first of
+    `columns` is the primary key, which `row_key` makes from an aggregate's key. `json_columns` hold JSON
+    text, `boolean_columns` 0 or 1. Each field of `count_query` and `list_query`, but for `limit` and
+    `after`, is a filter on the column of the same name.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    row: Callable[[Any, int, int], Row]
+    get_query: type[Any]
+    key_of: Callable[[Any], str]
+    count_query: type[Any]
+    list_query: type[Any]
+    row_key: Callable[[str], str] = str
+    json_columns: frozenset[str] = frozenset()
+    boolean_columns: frozenset[str] = frozenset()
+
+    @property
+    def primary_key(self) -> str:
+        return self.columns[0]
+
+
+def write_rows(connection: apsw.Connection, table: Table, rows: Mapping[str, Row | None]) -> None:
+    """Puts the rows of a transaction into their table; `None` removes the row with that aggregate key."""
+    gone = [(table.row_key(key),) for key, row in rows.items() if row is None]
+    kept = [row for row in rows.values() if row is not None]
+    if gone:
+        connection.executemany(f"DELETE FROM {table.name} WHERE {table.primary_key} = ?", gone)
+    if kept:
+        connection.executemany(upsert_statement(table.name, table.columns), kept)
+
+
+def upsert_statement(name: str, columns: Iterable[str]) -> str:
+    """Inserts a row, or replaces the one with the same primary key (its first column) in place."""
+    columns = tuple(columns)
+    # Not INSERT OR REPLACE: that deletes the row, and with it what hangs on it by a foreign key.
+    updates = ", ".join(f"{column} = excluded.{column}" for column in columns[1:])
+    return (
+        f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+        f" ON CONFLICT ({columns[0]}) DO UPDATE SET {updates}"
+    )
+
+
+def as_json(table: Table, row: Row) -> bytes:
+    """A row as JSON, in the order of the columns; JSON columns as values, booleans as booleans."""
+    return msgspec.json.encode(
+        {column: _json_value(table, column, value) for column, value in zip(table.columns, row, strict=True)}
+    )
+
+
+def _json_value(table: Table, column: str, value: Any) -> Any:
+    if value is None:
+        return None
+    if column in table.json_columns:
+        return msgspec.Raw(value.encode())
+    if column in table.boolean_columns:
+        return bool(value)
+    return value
+
+
+def get_row(connection: apsw.Connection, table: Table, key: str) -> bytes | None:
+    """The row of an aggregate, as JSON."""
+    row = connection.execute(
+        f"SELECT {', '.join(table.columns)} FROM {table.name} WHERE {table.primary_key} = ?",
+        (table.row_key(key),),
+    ).fetchone()
+    return None if row is None else as_json(table, row)
+
+
+def list_rows(connection: apsw.Connection, table: Table, query: Any, *, maximum_bytes: int) -> bytes:
+    """A page of rows in the order of the primary key: `{"items": […], "next": cursor or null}`.
+
+    `query.after` is the `next` of the page before. A page ends early before it weighs `maximum_bytes`.
+    """
+    where, bindings = _where(table, query)
+    if query.after is not None:
+        where.append(f"{table.primary_key} > ?")
+        bindings.append(query.after)
+    items: list[bytes] = []
+    size = 0
+    last = following = None
+    statement = f"SELECT {', '.join(table.columns)} FROM {table.name}{_clause(where)} ORDER BY 1 LIMIT ?"
+    for row in connection.execute(statement, (*bindings, query.limit + 1)):
+        item = as_json(table, row)
+        size += len(item) + 1
+        if len(items) == query.limit or (items and size > maximum_bytes):
+            following = last
+            break
+        items.append(item)
+        last = row[0]
+    return b'{"items":[' + b",".join(items) + b'],"next":' + msgspec.json.encode(following) + b"}"
+
+
+def count_rows(connection: apsw.Connection, table: Table, query: Any) -> bytes:
+    """How many rows the filters leave: `{"count": n}`."""
+    where, bindings = _where(table, query)
+    count = connection.execute(f"SELECT count(*) FROM {table.name}{_clause(where)}", bindings).get
+    return msgspec.json.encode({"count": count})
+
+
+def _where(table: Table, query: Any) -> tuple[list[str], list[Any]]:
+    where, bindings = [], []
+    for name in query.__struct_fields__:
+        value = getattr(query, name)
+        if name not in ("limit", "after") and value is not None:
+            where.append(f"{name} = ?")
+            bindings.append(value)
+    return where, bindings
+
+
+def _clause(where: list[str]) -> str:
+    return " WHERE " + " AND ".join(where) if where else ""

@@ -1,0 +1,71 @@
+"""All the tables together, brought up to date by the events of one transaction."""
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+import apsw
+
+from domain.messages import Recorded
+from projections import app_state, jobs, rate_limits, tool_configs
+from projections.table import Row, Table, write_rows
+
+TABLES: dict[str, Table] = {
+    table.name: table for table in (jobs.TABLE, rate_limits.TABLE, tool_configs.TABLE, app_state.TABLE)
+}
+
+
+class Versioned(Protocol):
+    """A state with the version and position of the event that led to it."""
+
+    @property
+    def version(self) -> int: ...
+
+    @property
+    def position(self) -> int: ...
+
+    @property
+    def state(self) -> Any: ...
+
+
+class Change(Protocol):
+    """One event, with the aggregate before and after it."""
+
+    @property
+    def table(self) -> str: ...
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def before(self) -> Versioned: ...
+
+    @property
+    def after(self) -> Versioned: ...
+
+    @property
+    def recorded(self) -> Recorded: ...
+
+
+def write(connection: apsw.Connection, changes: Iterable[Change]) -> None:
+    """Brings every table up to date with these events, each row once. Nothing is committed here."""
+    latest: dict[str, dict[str, Versioned]] = {}
+    history: dict[int, Row] = {}
+    for change in changes:
+        latest.setdefault(change.table, {})[change.key] = change.after
+        if change.table == jobs.TABLE.name:
+            row = jobs.history_row(
+                change.before.state, change.after.state, change.recorded.event, change.recorded.recorded_at
+            )
+            if row is not None:
+                history[row[0]] = row
+    for name, aggregates in latest.items():
+        table = TABLES[name]
+        write_rows(connection, table, {key: row_of(table, one) for key, one in aggregates.items()})
+    jobs.write_history(connection, history)
+
+
+def row_of(table: Table, aggregate: Versioned) -> Row | None:
+    """The row of an aggregate; `None` where there is nothing (any more)."""
+    if aggregate.state is None:
+        return None
+    return table.row(aggregate.state, aggregate.version, aggregate.position)

