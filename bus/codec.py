@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -204,7 +203,7 @@ def error_object(refusal: Refusal) -> bytes:
     )
 
 
-def error_headers(refusal: Refusal) -> Mapping[str, str]:
+def error_headers(refusal: Refusal) -> dict[str, str]:
     """The headers by which clients of the Services API know an error."""
     # A header is one line, and ASCII is what every client reads.
     message = refusal.message.encode("ascii", "replace").decode().replace("\r", " ").replace("\n", " ")

@@ -92,7 +92,7 @@ def chain_hash(
 
 
 def extend(head: Head, entries: Iterable[Entry], now: int) -> tuple[list[Row], Head]:
-    """The rows that append `entries` behind `head` at time `now` (never before the head's), and the new head."""
+    """The rows that append `entries` behind `head` at `now` (never before the head's), and the new head."""
     position, previous = head.position, head.hash
     recorded_at = max(now, head.recorded_at)
     rows = []
@@ -173,6 +173,34 @@ def read_stream(
         (stream, after_version, _or_last(up_to_version), _or_last(up_to_position)),
     ):
         yield Row(*row)
+
+
+def scan(connection: apsw.Connection, position: int, *, limit: int) -> Iterator[Row]:
+    """As `read_after`, a row at a time."""
+    for row in connection.execute(
+        f"SELECT {_COLUMNS} FROM events WHERE position > ? ORDER BY position LIMIT ?", (position, limit)
+    ):
+        yield Row(*row)
+
+
+def has_stream(connection: apsw.Connection, stream: str) -> bool:
+    """Whether a stream has any event."""
+    return connection.execute("SELECT 1 FROM events WHERE stream = ? LIMIT 1", (stream,)).get is not None
+
+
+def position_at(connection: apsw.Connection, time_ms: int) -> int:
+    """The last position recorded at or before a time (0 before the first).
+
+    Times never decrease along the log, and positions have no gap: a binary search by primary key.
+    """
+    low, high = 0, read_head(connection).position
+    while low < high:
+        middle = (low + high + 1) // 2
+        if connection.execute("SELECT recorded_at FROM events WHERE position = ?", (middle,)).get <= time_ms:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def verify_chain(connection: apsw.Connection, start: Head | None = None) -> Head:

@@ -24,6 +24,7 @@ from typing import Any
 import msgspec
 
 from bus.nats_users import USERS, server_configuration
+from bus.subjects import BusNames
 
 LOOPBACK = "127.0.0.1"
 # nats-server's own word for "any that is free".

@@ -26,6 +26,7 @@ import nats.js.errors
 from bus.nats_child import NatsChild
 from bus.nats_home import ANY_PORT, LOOPBACK, NatsHome, NatsServerError, PortTakenError, StoreInUseError
 from bus.nats_users import RELAY, private_inbox
+from bus.subjects import BusNames
 
 __all__ = ["NatsServer", "NatsServerError", "PortTakenError", "StoreInUseError", "find_nats_server"]
 

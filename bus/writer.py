@@ -57,8 +57,8 @@ class Projections(Protocol):
     def write(self, connection: apsw.Connection, transitions: Iterable[Transition]) -> None:
         """Brings the tables up to date with a group's events."""
 
-    def row_json(self, table: str, aggregate: Aggregate, key: str) -> bytes:
-        """The row of an aggregate as `get` answers it."""
+    def row_json(self, table: str, aggregate: Aggregate) -> bytes | None:
+        """The row of an aggregate as `get` answers it; `None` where there is nothing."""
 
     def waiting_jobs(self, connection: apsw.Connection) -> Iterator[WaitingJob]:
         """Every job that waits, as the tables have it."""
@@ -282,15 +282,19 @@ class Writer:
             self._connection.execute("COMMIT")
         except apsw.Error as error:
             self._take_back(error)
-            for one in submissions:
-                one.outcome = _refused(
-                    Unavailable(
-                        "the store could not be written; nothing was stored",
-                        hint="try again",
-                        retry_after_ms=1_000,
-                    )
-                )
-            return Commit(submissions, [], [])
+            refusal: Refusal = Unavailable(
+                "the store could not be written; nothing was stored", hint="try again", retry_after_ms=1_000
+            )
+            return _all_refused(submissions, refusal)
+        except Exception as error:  # a defect here: the thread that everybody waits for must outlive it
+            self._take_back(error)
+            if len(submissions) > 1:
+                return _joined([self._commit([one]) for one in submissions])
+            incident = new_id()
+            logger.exception("incident %s: a group of commands could not be stored", incident)
+            return _all_refused(
+                submissions, Internal(f"internal error; incident {incident}", incident=incident)
+            )
         self._aggregates.settle()
         if rows:
             last = rows[-1]
@@ -532,7 +536,7 @@ class _Group:
         )
 
     def _row(self, table: str, key: str) -> msgspec.Raw:
-        return msgspec.Raw(self._projections.row_json(table, self._aggregates.get(table, key), key))
+        return msgspec.Raw(self._projections.row_json(table, self._aggregates.get(table, key)) or b"null")
 
 
 def _expect(request: Request, aggregate: Aggregate, key: str) -> None:
@@ -547,6 +551,21 @@ def _expect(request: Request, aggregate: Aggregate, key: str) -> None:
         hint="read it again, and decide on what it is now",
         expected_version=expected,
         actual_version=aggregate.version,
+    )
+
+
+def _all_refused(submissions: list[Submission], refusal: Refusal) -> Commit:
+    outcome = _refused(refusal)
+    for one in submissions:
+        one.outcome = outcome
+    return Commit(submissions, [], [])
+
+
+def _joined(commits: list[Commit]) -> Commit:
+    return Commit(
+        [one for commit in commits for one in commit.submissions],
+        [row for commit in commits for row in commit.rows],
+        [notice for commit in commits for notice in commit.notices],
     )
 
 

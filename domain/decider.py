@@ -83,7 +83,7 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
     `key` names the aggregate that a command is about; `None` where a command spans several, which then
     has no state of its own and no expected version. A verb that is not `remembered` is decided anew each
     time, command id or not; one of which `empty_is_remembered` is false, where it led to no event. An
-    `internal` verb is the service's own and has no subject. `maximum_bytes` is the most that a body may weigh.
+    `internal` verb is the service's own and has no subject. `maximum_bytes` is the most that its body weighs.
     """
 
     name: str

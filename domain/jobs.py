@@ -57,7 +57,7 @@ _EMPTY_OBJECT = msgspec.Raw(b"{}")
 
 
 class Enqueue(Command, frozen=True, kw_only=True):
-    """A new job; without an id it gets a time-ordered one. Priorities: 1 low, 2 medium, 3 high, 4 critical."""
+    """A new job, with a time-ordered id if none is given. Priorities: 1 low, 2 medium, 3 high, 4 critical."""
 
     type: Name
     name: Name

@@ -1,6 +1,9 @@
 """How a connection to the store's file is opened, with every PRAGMA and its reason."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import apsw
 
@@ -73,3 +76,43 @@ def open_reader(
     connection.pragma("mmap_size", mmap_bytes)
     connection.pragma("trusted_schema", False)
     return connection
+
+
+def open_memory(name: str | None = None) -> apsw.Connection:
+    """A connection to a database in memory, empty at first and gone with the last connection to it.
+
+    With a `name`, every connection of this process that gives the same one opens the same database; without,
+    it is this connection's own. SQLite allows it 1 GiB.
+    """
+    require_safe_sqlite()
+    # The VFS `memdb` instead of a shared cache, whose locks fail at once instead of waiting for their turn.
+    # https://www.sqlite.org/src/file/src/memdb.c: a name is shared if it begins with a slash.
+    where = ":memory:" if name is None else f"file:/{quote(name, safe='')}?vfs=memdb"
+    writable = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
+    connection = apsw.Connection(where, flags=writable, statementcachesize=200)
+    connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+    connection.pragma("foreign_keys", True)
+    connection.pragma("temp_store", "memory")
+    connection.pragma("trusted_schema", False)
+    return connection
+
+
+@contextmanager
+def write_transaction(connection: apsw.Connection) -> Iterator[None]:
+    """Commits what the block did when it ends; undoes all of it if it raises. Not to be nested.
+
+    Raises:
+        apsw.BusyError: another connection kept its write transaction for longer than the busy timeout.
+    """
+    # Not `with connection`: APSW keeps the GIL through its BEGIN and COMMIT, so that every thread stands
+    # still while this one waits for the disk, or for ever if the one that holds the lock needs the GIL.
+    # IMMEDIATE: a transaction that reads first and writes later gets SQLITE_BUSY whatever the timeout.
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # A full disk, among others, has SQLite roll back on its own.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

@@ -3,10 +3,11 @@
 import hashlib
 import re
 from importlib.resources import files
-from typing import Any
 
 import apsw
 import msgspec
+
+from migrations.connection import write_transaction
 
 _NAME = re.compile(r"^(\d{3}_[a-z0-9_]+)\.up\.sql$")
 # A down that would drop what cannot be derived again names the table: `-- keeps: events`.
@@ -76,7 +77,8 @@ def up(connection: apsw.Connection, known: tuple[Migration, ...] | None = None) 
         MigrationError: as `status`; or a migration's SQL failed.
     """
     known = known_migrations() if known is None else known
-    with _immediate(connection):
+    # Read inside it: of two programs that start together, one applies each migration.
+    with write_transaction(connection):
         applied = _applied(connection, known)
         pending = [one for one in known if one.name not in applied]
         for one in pending:
@@ -101,7 +103,7 @@ def down(
         MigrationError: as `status`; `to` is not applied; or events would be lost and `drop_events` is false.
     """
     known = known_migrations() if known is None else known
-    with _immediate(connection):
+    with write_transaction(connection):
         applied = _applied(connection, known)
         newest_first = [one for one in reversed(known) if one.name in applied]
         if to is not None and to not in applied:
@@ -153,9 +155,3 @@ def _execute(connection: apsw.Connection, name: str, sql: str) -> None:
         connection.execute(sql)
     except apsw.Error as error:
         raise MigrationError(f"migration {name} failed: {error}") from error
-
-
-def _immediate(connection: apsw.Connection) -> Any:
-    # IMMEDIATE: two programs that start together apply each migration once.
-    connection.transaction_mode = "IMMEDIATE"
-    return connection

@@ -1,0 +1,121 @@
+"""The Services API (NATS ADR-32): `nats micro ls`, `info` and `stats` show what the service offers.
+
+Answered here and not by the helper of nats-py: that runs one handler at a time for each endpoint, each on a
+subscription of its own (so a client's commands could overtake each other), and sends the text of exceptions
+to callers.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from bus import codec
+from bus.identifiers import new_id
+from bus.subjects import BusNames
+from domain.errors import Refusal
+
+SERVICE_NAME = "hyperpage-persistence"
+QUEUE_GROUP = "hyperpage"
+
+
+class Endpoint(msgspec.Struct, eq=False):
+    """One subject that is served, and what came of its requests. Times in nanoseconds."""
+
+    name: str
+    subject: str
+    schema: Mapping[str, Any] = {}
+    requests: int = 0
+    errors: int = 0
+    last_error: str = ""
+    processing_ns: int = 0
+
+    def count(self, took_ns: int, refusal: Refusal | None) -> None:
+        """Notes one answered request."""
+        self.requests += 1
+        self.processing_ns += took_ns
+        if refusal is not None:
+            self.errors += 1
+            # The code alone: a message may name what is nobody else's business.
+            self.last_error = f"{refusal.number}:{refusal.code}"
+
+
+class Discovery:
+    """Answers on `$SRV.PING`, `$SRV.INFO` and `$SRV.STATS` for one instance of the service."""
+
+    def __init__(
+        self,
+        connection: Client,
+        names: BusNames,
+        *,
+        version: str,
+        endpoints: Iterable[Endpoint],
+        metadata: Mapping[str, str],
+    ) -> None:
+        self._connection = connection
+        self._names = names
+        self._endpoints = list(endpoints)
+        self._metadata = dict(metadata)
+        self._version = version
+        self._started = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        self.instance = new_id().replace("-", "")
+
+    async def start(self) -> None:
+        """Answers from now on."""
+        for verb, answer in (("PING", self._ping), ("INFO", self._info), ("STATS", self._stats)):
+            for scope in ("", f".{SERVICE_NAME}", f".{SERVICE_NAME}.{self.instance}"):
+                await self._connection.subscribe(f"$SRV.{verb}{scope}", cb=self._answering(answer))
+
+    def _answering(self, answer: Any) -> Any:
+        async def receive(message: Msg) -> None:
+            if self._names.is_inbox(message.reply):
+                await self._connection.publish(message.reply, codec.encode(answer()))
+
+        return receive
+
+    def _identity(self, kind: str) -> dict[str, Any]:
+        return {
+            "type": f"io.nats.micro.v1.{kind}_response",
+            "name": SERVICE_NAME,
+            "id": self.instance,
+            "version": self._version,
+            "metadata": self._metadata,
+        }
+
+    def _ping(self) -> dict[str, Any]:
+        return self._identity("ping")
+
+    def _info(self) -> dict[str, Any]:
+        return self._identity("info") | {
+            "description": "Commands, queries and events of hyperpage-persistence",
+            "endpoints": [
+                {
+                    "name": one.name,
+                    "subject": one.subject,
+                    "queue_group": QUEUE_GROUP,
+                    "metadata": {"schema": codec.encode(one.schema).decode()},
+                }
+                for one in self._endpoints
+            ],
+        }
+
+    def _stats(self) -> dict[str, Any]:
+        return self._identity("stats") | {
+            "started": self._started,
+            "endpoints": [
+                {
+                    "name": one.name,
+                    "subject": one.subject,
+                    "queue_group": QUEUE_GROUP,
+                    "num_requests": one.requests,
+                    "num_errors": one.errors,
+                    "last_error": one.last_error,
+                    "processing_time": one.processing_ns,
+                    "average_processing_time": one.processing_ns // max(1, one.requests),
+                }
+                for one in self._endpoints
+            ],
+        }

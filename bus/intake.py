@@ -1,0 +1,251 @@
+"""Requests in, answers out: what is asked goes to the writer, its outcome to whoever asked.
+
+    message ─▶ decode ─┐                                             ┌─▶ answer
+    message ─▶ decode ─┼─▶ one hand-over per turn of the loop ─▶ writer ─▶ one hand-over per group ─▶ answer
+    message ─▶ decode ─┘                                             └─▶ answer
+
+A message costs one decoding and one answer; locks and switches between threads are shared by all that
+arrived together.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from bus import codec
+from bus.discovery import Endpoint
+from bus.identifiers import new_id
+from bus.subjects import BusNames
+from bus.writer import Commit, Outcome, Request, Submission, Writer
+from domain.errors import Internal, Invalid, Refusal
+from domain.messages import Metadata
+
+COMMAND_ID = "Hyperpage-Command-Id"
+EXPECTED_VERSION = "Hyperpage-Expected-Version"
+ACTOR = "Hyperpage-Actor"
+CORRELATION_ID = "Hyperpage-Correlation-Id"
+CAUSATION_ID = "Hyperpage-Causation-Id"
+TRACEPARENT = "traceparent"
+# Where a durable command's answer shall go beside the results; its reply subject is JetStream's.
+REPLY_TO = "Hyperpage-Reply-To"
+
+MAXIMUM_HEADER_CHARACTERS = 512
+BATCH = "batch"
+
+logger = logging.getLogger(__name__)
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Whom a submission's outcome goes to."""
+
+    reply: str
+    endpoint: Endpoint
+    arrived_ns: int
+
+
+class Intake:
+    """The command subjects of a service. Used from the event loop's thread only.
+
+    `dropped` counts requests that were not carried out, since their reply subject is nobody's inbox.
+    """
+
+    def __init__(
+        self, connection: Client, writer: Writer, names: BusNames, endpoints: Mapping[str, Endpoint]
+    ) -> None:
+        self._connection = connection
+        self._writer = writer
+        self._names = names
+        self._endpoints = endpoints
+        self._unknown = Endpoint(name="unknown", subject="")
+        self._arrived: list[Submission] = []
+        self._answering: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
+        self.dropped = 0
+
+    async def start(self) -> None:
+        """Serves from now on."""
+        # One subscription for all verbs: what one client sends in order is decided in order.
+        self._subscription = await self._connection.subscribe(
+            self._names.command(">"),
+            queue="hyperpage",
+            cb=self._receive,
+            # The writer says when it is too much, and the sender is told; here nothing may be lost unsaid.
+            pending_msgs_limit=0,
+            pending_bytes_limit=0,
+        )
+
+    async def stop(self) -> None:
+        """Takes nothing more; what was taken is still answered (see `drain`)."""
+        await self._subscription.drain()  # type: ignore[no-untyped-call]  # nats-py
+        self._hand_over()
+
+    async def drain(self) -> None:
+        """Returns when every answer is on its way."""
+        while self._answering:
+            await asyncio.wait(self._answering)
+
+    async def _receive(self, message: Msg) -> None:
+        if not self._names.is_inbox(message.reply):
+            # Answering would publish, with our rights, where the sender may not have any.
+            self.dropped += 1
+            return
+        name = self._names.name_in(message.subject)
+        caller = Caller(message.reply, self._endpoints.get(name, self._unknown), time.perf_counter_ns())
+        submission = submission_of(name, message.data, message.headers, caller)
+        if submission.outcome is not None:
+            self._answer_soon([submission])
+            return
+        if not self._arrived:
+            self._loop.call_soon(self._hand_over)
+        self._arrived.append(submission)
+
+    def _hand_over(self) -> None:
+        arrived, self._arrived = self._arrived, []
+        if arrived and (refused := self._writer.submit(arrived)):
+            self._answer_soon(refused)
+
+    def committed(self, commit: Commit) -> None:
+        """Answers what a group was asked."""
+        self._answer_soon(commit.submissions)
+
+    def _answer_soon(self, submissions: list[Submission]) -> None:
+        task = self._loop.create_task(self._answer(submissions))
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
+
+    async def _answer(self, submissions: list[Submission]) -> None:
+        now = time.perf_counter_ns()
+        for one in submissions:
+            caller, outcome = one.context, one.outcome
+            if not isinstance(caller, Caller) or outcome is None:
+                continue
+            refusal = outcome.refusal
+            caller.endpoint.count(now - caller.arrived_ns, refusal)
+            try:
+                await self._connection.publish(
+                    caller.reply,
+                    outcome.body,
+                    headers=None if refusal is None else codec.error_headers(refusal),
+                )
+            except NatsError as error:
+                # It is stored. Who asked with a command id asks again, and gets this very answer.
+                logger.warning("an answer could not be sent: %s", error)
+
+
+def submission_of(
+    name: str, body: bytes, headers: Mapping[str, str] | None, context: Any, *, fallback_id: str | None = None
+) -> Submission:
+    """A message as a submission; a malformed one has its outcome already.
+
+    `fallback_id` is the command id of a single command whose sender gave none.
+    """
+    try:
+        if name == BATCH:
+            return _batch(body, headers, context)
+        request = _request(name, body, headers, fallback_id)
+    except Refusal as refusal:
+        return refused_submission(refusal, context)
+    except Exception:
+        incident = new_id()
+        logger.exception("incident %s: a message could not be read", incident)
+        return refused_submission(
+            Internal(f"internal error; incident {incident}", incident=incident), context
+        )
+    return Submission(requests=[request], size_bytes=len(body), context=context)
+
+
+def refused_submission(refusal: Refusal, context: Any) -> Submission:
+    """A submission that ends before it begins."""
+    return Submission(
+        requests=[refusal], size_bytes=0, context=context, outcome=Outcome(codec.error_body(refusal), refusal)
+    )
+
+
+def _request(name: str, body: bytes, headers: Mapping[str, str] | None, fallback_id: str | None) -> Request:
+    decider, verb = codec.find_verb(name)
+    command = codec.decode_command(verb, body)
+    if not headers:
+        return Request(decider=decider, verb=verb, command=command, command_id=fallback_id)
+    return Request(
+        decider=decider,
+        verb=verb,
+        command=command,
+        command_id=_command_id(headers.get(COMMAND_ID)) or fallback_id,
+        expected_version=_version(headers.get(EXPECTED_VERSION)),
+        metadata=_metadata(headers),
+    )
+
+
+def _batch(body: bytes, headers: Mapping[str, str] | None, context: Any) -> Submission:
+    batch = codec.decode_batch(body)
+    if not batch.commands:
+        raise Invalid("a batch has at least one command", path="$.commands")
+    if headers and EXPECTED_VERSION in headers:
+        raise Invalid("a batch has no one version to expect; its commands may", path=EXPECTED_VERSION)
+    metadata = _metadata(headers) if headers else None
+    requests: list[Request | Refusal] = []
+    for index, item in enumerate(batch.commands):
+        try:
+            decider, verb = codec.find_verb(item.command)
+            requests.append(
+                Request(
+                    decider=decider,
+                    verb=verb,
+                    command=codec.decode_command(verb, bytes(item.body)),
+                    command_id=_command_id(item.id),
+                    expected_version=_not_negative(item.expected_version),
+                    metadata=metadata,
+                )
+            )
+        except Refusal as refusal:
+            refusal.details.setdefault("index", index)
+            requests.append(refusal)
+    return Submission(
+        requests=requests, size_bytes=len(body), context=context, batch=True, atomic=batch.atomic
+    )
+
+
+def _command_id(value: str | None) -> str | None:
+    if value is None:
+        return None
+    if not value or len(value) > codec.MAXIMUM_COMMAND_ID_CHARACTERS:
+        raise Invalid(
+            f"a command id has 1 to {codec.MAXIMUM_COMMAND_ID_CHARACTERS} characters", path=COMMAND_ID
+        )
+    return value
+
+
+def _version(value: str | None) -> int | None:
+    if value is None:
+        return None
+    # Not `int()`: that takes underscores, signs, spaces and the digits of every script.
+    if not value.isascii() or not value.isdigit() or len(value) > 18:
+        raise Invalid("an expected version is a whole number, 0 or more", path=EXPECTED_VERSION)
+    return int(value)
+
+
+def _not_negative(version: int | None) -> int | None:
+    if version is not None and not 0 <= version < 10**18:
+        raise Invalid("an expected version is a whole number, 0 or more", path="$.expected_version")
+    return version
+
+
+def _metadata(headers: Mapping[str, str]) -> str | None:
+    values = [headers.get(name) for name in (ACTOR, CORRELATION_ID, CAUSATION_ID, TRACEPARENT)]
+    if not any(values):
+        return None
+    for name, value in zip((ACTOR, CORRELATION_ID, CAUSATION_ID, TRACEPARENT), values, strict=True):
+        if value is not None and len(value) > MAXIMUM_HEADER_CHARACTERS:
+            raise Invalid(f"a header has at most {MAXIMUM_HEADER_CHARACTERS} characters", path=name)
+    actor, correlation_id, causation_id, traceparent = values
+    said = Metadata(
+        actor=actor, correlation_id=correlation_id, causation_id=causation_id, traceparent=traceparent
+    )
+    return codec.encode(said).decode()

@@ -1,0 +1,149 @@
+"""Connections for reading, opened when they are needed and never more than a limit."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Condition
+
+import apsw
+import msgspec
+
+from migrations.connection import open_reader
+
+
+class PoolExhaustedError(TimeoutError):
+    """Every connection stayed in use for as long as a reader is willing to wait."""
+
+    def __init__(self, maximum: int, wait_seconds: float) -> None:
+        super().__init__(f"all {maximum} reading connections stayed in use for {wait_seconds:g} s")
+
+
+class PoolClosedError(RuntimeError):
+    """The pool was closed; it hands out nothing any more."""
+
+    def __init__(self) -> None:
+        super().__init__("the pool of reading connections is closed")
+
+
+class _Idle(msgspec.Struct, frozen=True):
+    connection: apsw.Connection
+    since: float
+
+
+class ReaderPool:
+    """Lends connections that cannot write; any thread may ask.
+
+    `maximum` is how many there are at most; `idle_seconds` after how long one that nobody uses is closed, and
+    `wait_seconds` how long a reader waits for one while all are in use. `clock` counts seconds from whenever.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        maximum: int = 20,
+        idle_seconds: float = 30.0,
+        wait_seconds: float = 2.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._path = path
+        self._maximum = maximum
+        self._idle_seconds = idle_seconds
+        self._wait_seconds = wait_seconds
+        self._clock = clock
+        # Guards everything below; told when a connection comes back.
+        self._returned = Condition()
+        # The longest idle on the left. Lent from the right, so that few are warm and the rest can go.
+        self._idle: deque[_Idle] = deque()
+        self._in_use = 0
+        self._closed = False
+
+    @property
+    def in_use(self) -> int:
+        """How many connections are lent at this moment."""
+        return self._in_use
+
+    @property
+    def open(self) -> int:
+        """How many connections are open, lent or idle."""
+        with self._returned:
+            return self._in_use + len(self._idle)
+
+    @contextmanager
+    def connection(self) -> Iterator[apsw.Connection]:
+        """A connection for the length of the block. What it read must be fetched before the block ends.
+
+        Raises:
+            PoolExhaustedError: none became free in time.
+            PoolClosedError: the pool is closed.
+            apsw.CantOpenError: there is no file.
+        """
+        connection = self._take()
+        try:
+            yield connection
+        finally:
+            self._give_back(connection)
+
+    def close_idle(self) -> None:
+        """Closes what has been idle for too long. Every use does so too: only a pool at rest needs the call."""
+        with self._returned:
+            expired = self._expired()
+        for connection in expired:
+            connection.close()
+
+    def close(self) -> None:
+        """Closes what is idle now and what is lent when it comes back. Who waits gets `PoolClosedError`."""
+        with self._returned:
+            self._closed = True
+            connections = [idle.connection for idle in self._idle]
+            self._idle.clear()
+            self._returned.notify_all()
+        for connection in connections:
+            connection.close()
+
+    def _take(self) -> apsw.Connection:
+        with self._returned:
+            if not self._returned.wait_for(lambda: self._closed or self._has_room(), self._wait_seconds):
+                raise PoolExhaustedError(self._maximum, self._wait_seconds)
+            if self._closed:
+                raise PoolClosedError
+            # Counted before it is opened, outside the lock: opening reads the disk.
+            self._in_use += 1
+            if self._idle:
+                return self._idle.pop().connection
+        try:
+            return open_reader(self._path)
+        except BaseException:
+            self._forget()
+            raise
+
+    def _give_back(self, connection: apsw.Connection) -> None:
+        # One that is still reading would keep the WAL from ever being reset.
+        is_still_reading = connection.txn_state() != apsw.SQLITE_TXN_NONE
+        with self._returned:
+            leaving = self._expired()
+            if self._closed or is_still_reading:
+                leaving.append(connection)
+            else:
+                self._idle.append(_Idle(connection, self._clock()))
+        self._forget()
+        for each in leaving:
+            # Forced: a cursor that was not read to its end would go on with it.
+            each.close(True)
+
+    def _forget(self) -> None:
+        with self._returned:
+            self._in_use -= 1
+            self._returned.notify()
+
+    def _has_room(self) -> bool:
+        return self._in_use < self._maximum
+
+    def _expired(self) -> list[apsw.Connection]:
+        oldest_allowed = self._clock() - self._idle_seconds
+        expired = []
+        while self._idle and self._idle[0].since <= oldest_allowed:
+            expired.append(self._idle.popleft().connection)
+        return expired

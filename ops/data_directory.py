@@ -1,0 +1,96 @@
+"""The data directory: who has it, and the files by which others find the running service."""
+
+import fcntl
+import os
+from pathlib import Path
+
+import msgspec
+
+RUNTIME_FILE = "runtime.json"
+ADMIN_FILE = "admin.json"
+_LOCK_FILE = "service.lock"
+
+
+class DirectoryInUseError(RuntimeError):
+    """Another service has the directory; the message names its process where it is known."""
+
+
+class Runtime(msgspec.Struct, frozen=True, kw_only=True):
+    """What `runtime.json` says of the running service."""
+
+    pid: int
+    nats_url: str
+    http_url: str | None = None
+    store_id: str
+    timeline: int
+    position: int
+    version: str
+    prefix: str = "hyperpage"
+
+
+class Admin(msgspec.Struct, frozen=True, kw_only=True):
+    """What `admin.json` says: the address with the administrator's credentials, and their inbox prefix."""
+
+    nats_url: str
+    inbox_prefix: str
+
+
+class DataDirectory:
+    """One service's hold on a directory, from the construction to `release`.
+
+    Raises:
+        DirectoryInUseError: another service holds it. The system ends a hold with its process, however
+            that ends.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = os.open(path / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(self._lock, 20, 0).decode().strip()
+            os.close(self._lock)
+            raise DirectoryInUseError(
+                f"{path} is in use by another service" + (f" (process {holder})" if holder else "")
+            ) from None
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, str(os.getpid()).encode(), 0)
+
+    def announce(self, runtime: Runtime, admin: Admin) -> None:
+        """Writes the files by which others find the service."""
+        _write_private(self.path / RUNTIME_FILE, msgspec.json.format(msgspec.json.encode(runtime)))
+        _write_private(self.path / ADMIN_FILE, msgspec.json.format(msgspec.json.encode(admin)))
+
+    def release(self) -> None:
+        """Removes those files, and lets others have the directory."""
+        for name in (RUNTIME_FILE, ADMIN_FILE):
+            (self.path / name).unlink(missing_ok=True)
+        os.close(self._lock)
+
+
+def read_runtime(path: Path) -> Runtime | None:
+    """What the service that runs on a directory says of itself; `None` if none does."""
+    try:
+        return msgspec.json.decode((path / RUNTIME_FILE).read_bytes(), type=Runtime)
+    except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
+        return None
+
+
+def read_admin(path: Path) -> Admin | None:
+    """How to administer the service that runs on a directory; `None` if none does."""
+    try:
+        return msgspec.json.decode((path / ADMIN_FILE).read_bytes(), type=Admin)
+    except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
+        return None
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    # Whole or not at all, and never readable by others, not even for a moment.
+    temporary = path.with_suffix(".tmp")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content + b"\n")
+    temporary.replace(path)

@@ -1,0 +1,234 @@
+"""The composition root: the one place where the parts are tied together; the command line and tests share it."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack, suppress
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as distribution_version
+from typing import Any, Self
+
+import nats
+from bus.reader_pool import ReaderPool
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+
+from bus.discovery import SERVICE_NAME, Discovery, Endpoint
+from bus.intake import BATCH, Intake
+from bus.nats_server import NatsServer
+from bus.nats_users import ADMIN, APP, RELAY, RESPONDER, private_inbox
+from bus.queries import Queries
+from bus.subjects import ADMIN_INBOX
+from bus.writer import Commit, Writer
+from domain.catalogue import VERBS
+from ops.data_directory import Admin, DataDirectory, Runtime
+from ops.query_catalogue import query_verbs
+from ops.settings import Settings
+from ops.store import open_store
+from ops.tables import Tables
+
+CONNECT_SECONDS = 10.0
+DRAIN_SECONDS = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+class ServiceError(RuntimeError):
+    """The service cannot start; the message says why and what to do."""
+
+
+def service_version() -> str:
+    """The version of this program."""
+    try:
+        return distribution_version(SERVICE_NAME)
+    except PackageNotFoundError:
+        return "0.0.0"
+
+
+class Service:
+    """One service on one data directory, from `start` to `stop`; used once, in one event loop.
+
+    `clock` answers with milliseconds since the epoch; tests pass their own.
+    """
+
+    def __init__(self, settings: Settings, *, clock: Callable[[], int] | None = None) -> None:
+        self.settings = settings
+        self.names = settings.names
+        self.version = service_version()
+        self._clock = clock
+        self._stack = AsyncExitStack()
+        self._failed: asyncio.Future[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Serves when this returns; where it raises, everything is as it was.
+
+        Raises:
+            ServiceError, DirectoryInUseError, and what the parts raise: the message says why.
+        """
+        self._failed = asyncio.get_running_loop().create_future()
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+
+    async def stop(self) -> None:
+        """Takes nothing more, answers and publishes what was taken, and ends."""
+        await self._stack.aclose()
+
+    async def failure(self) -> None:
+        """Waits until a part that must not end has ended, and raises why."""
+        assert self._failed is not None, "not started"
+        await asyncio.shield(self._failed)
+
+    async def _start(self) -> None:
+        # What is pushed onto the stack is undone in the opposite order: the way of a command, upstream first.
+        directory = DataDirectory(self.settings.data)
+        self._stack.callback(directory.release)
+        connection, self.origin = open_store(
+            self.settings.store_path, cache_kib=self.settings.writer_cache_kib
+        )
+        self._stack.callback(connection.close)
+        self.readers = ReaderPool(
+            self.settings.store_path,
+            maximum=self.settings.reader_connections,
+            idle_seconds=self.settings.reader_idle_seconds,
+            wait_seconds=self.settings.reader_wait_seconds,
+        )
+        self._stack.callback(self.readers.close)
+        urls = await self._broker_urls()
+        self._relay_connection = await self._connect(urls[RELAY], RELAY)
+        self._responder_connection = await self._connect(urls[RESPONDER], RESPONDER)
+        self.tables = Tables()
+        loop = asyncio.get_running_loop()
+        self.writer = Writer(
+            connection,
+            self.tables,
+            on_commit=lambda commit: _call_soon(loop, self._committed, commit),
+            cache_capacity=self.settings.hot_aggregates,
+            **({} if self._clock is None else {"clock": self._clock}),
+        )
+        await self._start_serving()
+        directory.announce(
+            Runtime(
+                pid=os.getpid(),
+                nats_url=urls[APP],
+                store_id=self.origin.store_id,
+                timeline=self.writer.timeline,
+                position=self.writer.head.position,
+                version=self.version,
+                prefix=self.names.prefix,
+            ),
+            Admin(nats_url=urls[ADMIN], inbox_prefix=ADMIN_INBOX.removesuffix(".")),
+        )
+
+    async def _broker_urls(self) -> dict[str, str]:
+        """The address for each kind of user; the embedded nats-server is started where none is given."""
+        if self.settings.nats is not None:
+            url = self.settings.nats
+            return {RELAY: self.settings.nats_relay or url, RESPONDER: url, APP: url, ADMIN: url}
+        self.nats_server = NatsServer(data=self.settings.data, names=self.names, port=self.settings.nats_port)
+        await self._stack.enter_async_context(self.nats_server)
+        self._in_background(self.nats_server.supervise(), "the embedded nats-server")
+        return {user: self.nats_server.url_for(user) for user in (RELAY, RESPONDER, APP, ADMIN)}
+
+    async def _connect(self, url: str, user: str) -> Client:
+        try:
+            client = await asyncio.wait_for(
+                nats.connect(
+                    url,
+                    name=f"{SERVICE_NAME} {user}",
+                    inbox_prefix=private_inbox(user),
+                    # For ever: the broker may be away for long, the store is not.
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=0.2,
+                    error_cb=_log_error,
+                    # Subjects are made by `bus.subjects`, or were checked by the broker.
+                    skip_subject_validation=True,
+                ),
+                CONNECT_SECONDS,
+            )
+        except (OSError, NatsError, TimeoutError) as error:
+            raise ServiceError(
+                f"no nats-server answers at {_without_credentials(url)} ({str(error) or type(error).__name__})"
+            ) from error
+        self._stack.push_async_callback(client.close)
+        return client
+
+    async def _start_serving(self) -> None:
+        verbs = query_verbs(self.tables.row_json)
+        commands = {
+            name: Endpoint(name=f"cmd-{name.replace('.', '-')}", subject=self.names.command(name))
+            for name, (_, verb) in VERBS.items()
+            if not verb.internal
+        } | {BATCH: Endpoint(name="cmd-batch", subject=self.names.command(BATCH))}
+        asked = {
+            name: Endpoint(name=f"qry-{name.replace('.', '-')}", subject=self.names.query(name))
+            for name in verbs
+        }
+        self.intake = Intake(self._responder_connection, self.writer, self.names, commands)
+        self.queries = Queries(self._responder_connection, self.readers.connection, self.names, verbs, asked)
+        discovery = Discovery(
+            self._responder_connection,
+            self.names,
+            version=self.version,
+            endpoints=[*commands.values(), *asked.values()],
+            metadata={"prefix": self.names.prefix, "store_id": self.origin.store_id},
+        )
+        self.writer.start()
+        self._stack.push_async_callback(self._drain)
+        await self.queries.start()
+        self._stack.push_async_callback(self.queries.stop)
+        await self.intake.start()
+        await discovery.start()
+        await self._responder_connection.flush()
+
+    async def _drain(self) -> None:
+        await self.intake.stop()
+        await asyncio.to_thread(self.writer.stop)
+        # The last group's outcomes were handed to the loop before the thread ended.
+        await asyncio.sleep(0)
+        await self.intake.drain()
+        await self._responder_connection.flush(timeout=2)
+
+    def _committed(self, commit: Commit) -> None:
+        self.intake.committed(commit)
+
+    def _in_background(self, work: Coroutine[Any, Any, None], what: str) -> None:
+        task = asyncio.create_task(work, name=what)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if task.cancelled() or self._failed is None or self._failed.done():
+                return
+            error = task.exception()
+            if error is not None:
+                self._failed.set_exception(ServiceError(f"{what} failed: {error}"))
+
+        async def cancel() -> None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        task.add_done_callback(ended)
+        self._stack.push_async_callback(cancel)
+
+
+def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[Commit], None], commit: Commit) -> None:
+    # Nobody is left to tell when the loop has been closed.
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(callback, commit)
+
+
+async def _log_error(error: Exception) -> None:
+    logger.warning("nats: %s", str(error) or type(error).__name__)
+
+
+def _without_credentials(url: str) -> str:
+    return url.rpartition("@")[2]

@@ -1,0 +1,136 @@
+"""Every setting, with its meaning, unit and default; from flags, then the environment, then a file.
+
+A setting `reader_connections` is `--reader-connections` where a command takes it, the variable
+`HYPERPAGE_READER_CONNECTIONS`, and `reader_connections = 20` in `hyperpage.toml`: the one in the data
+directory, or the one that `HYPERPAGE_CONFIG` names.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+from bus.subjects import BusNames
+
+FILE = "hyperpage.toml"
+_VARIABLE = "HYPERPAGE_"
+
+
+class SettingsError(ValueError):
+    """A setting has a value that it can not have; the message says which and from where."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a service runs."""
+
+    data: Path = Path("data")
+    """Where everything is kept: the store, the embedded broker's files, backups. Default `./data`."""
+
+    nats: str | None = None
+    """Address of a nats-server with JetStream, credentials included. Default: one of its own, embedded."""
+
+    nats_relay: str | None = None
+    """Address for the connection that manages streams and publishes events. Default: that of `nats`."""
+
+    nats_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] | None = None
+    """Port of the embedded nats-server. Default: 4222 if it is free, else a free one; 0: a free one."""
+
+    prefix: str = "hyperpage"
+    """First token(s) of every subject; streams and buckets are named after it. Default `hyperpage`."""
+
+    inbox_prefix: str = "_INBOX."
+    """What reply subjects must begin with; a request with another one is dropped. Default `_INBOX.`."""
+
+    reader_connections: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 20
+    """How many read-only connections may be open at once. Default 20."""
+
+    reader_idle_seconds: Annotated[float, msgspec.Meta(gt=0)] = 30.0
+    """After how many idle seconds a read-only connection is closed. Default 30."""
+
+    reader_wait_seconds: Annotated[float, msgspec.Meta(gt=0)] = 2.0
+    """How many seconds a query waits for a connection before it is `busy`. Default 2."""
+
+    writer_cache_kib: Annotated[int, msgspec.Meta(ge=1024)] = 64 * 1024
+    """Page cache of the writing connection, in KiB. Default 65536 (64 MiB)."""
+
+    hot_aggregates: Annotated[int, msgspec.Meta(ge=1)] = 50_000
+    """How many aggregates' states are kept in memory. Default 50000."""
+
+    log_level: str = "INFO"
+    """DEBUG, INFO, WARNING or ERROR; logs go to stderr. Default INFO."""
+
+    @property
+    def names(self) -> BusNames:
+        """What is called how on the bus.
+
+        Raises:
+            SettingsError: a prefix is not one.
+        """
+        try:
+            return BusNames(prefix=self.prefix, inbox_prefix=self.inbox_prefix)
+        except ValueError as error:
+            raise SettingsError(str(error)) from None
+
+    @property
+    def store_path(self) -> Path:
+        return self.data / "hyperpage.db"
+
+
+def load_settings(
+    flags: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None
+) -> Settings:
+    """The settings: flags (those that are not `None`) before variables before the file before the defaults.
+
+    Raises:
+        SettingsError: one of them is unknown, or its value is not one.
+    """
+    environment = os.environ if environment is None else environment
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    known = set(Settings.__struct_fields__)
+    variables = {
+        name.removeprefix(_VARIABLE).lower(): value
+        for name, value in environment.items()
+        if name.startswith(_VARIABLE)
+    }
+    named_file = variables.pop("config", None)
+    variables = {name: value for name, value in variables.items() if name in known}
+    data = Path(given.get("data") or variables.get("data") or "data")
+    from_file = _read_file(Path(named_file) if named_file else data / FILE, required=named_file is not None)
+    merged = _converted(from_file, strict=True, origin="hyperpage.toml")
+    merged |= _converted(variables, strict=False, origin="the environment")
+    merged |= _converted(given, strict=True, origin="the command line")
+    return Settings(**merged)
+
+
+def _read_file(path: Path, *, required: bool) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if required:
+            raise SettingsError(f"there is no file {path}") from None
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}") from None
+
+
+def _converted(values: Mapping[str, Any], *, strict: bool, origin: str) -> dict[str, Any]:
+    fields = {field.name: field for field in msgspec.structs.fields(Settings)}
+    converted = {}
+    for name, value in values.items():
+        if name not in fields:
+            raise SettingsError(f"{origin}: there is no setting {name}")
+        try:
+            plain = str(value) if isinstance(value, Path) else value
+            converted[name] = msgspec.convert(plain, fields[name].type, strict=strict, dec_hook=_path)
+        except msgspec.ValidationError as error:
+            raise SettingsError(f"{origin}: {name}: {error}") from None
+    return converted
+
+
+def _path(kind: type, value: Any) -> Any:
+    if kind is Path and isinstance(value, str):
+        return Path(value).expanduser()
+    raise msgspec.ValidationError(f"Expected `str`, got {value!r}")

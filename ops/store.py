@@ -1,0 +1,32 @@
+"""Opens the store: its file, its shape, its identity."""
+
+import time
+from pathlib import Path
+
+import apsw
+
+from bus.cloud_events import Origin, read_origin
+from bus.identifiers import new_id
+from migrations import runner
+from migrations.connection import open_writer
+
+
+def open_store(path: Path, *, cache_kib: int) -> tuple[apsw.Connection, Origin]:
+    """The writing connection of a store, migrated and with an identity; a new store where there is none.
+
+    Raises:
+        UnsafeSqliteError, MigrationError: as they say.
+    """
+    connection = open_writer(path, cache_kib=cache_kib)
+    try:
+        runner.up(connection)
+        connection.execute("BEGIN IMMEDIATE")
+        if connection.execute("SELECT store_id FROM store").get is None:
+            now = time.time_ns() // 1_000_000
+            connection.execute("INSERT INTO store VALUES (?, ?)", (new_id(), now))
+            connection.execute("INSERT INTO timelines VALUES (1, 1)")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.close()
+        raise
+    return connection, read_origin(connection)
