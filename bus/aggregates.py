@@ -60,11 +60,11 @@ class Aggregates:
         self.due_jobs = DueJobs()
         self.leases: dict[str, Lease] = {}
 
-    def load(self, waiting: Iterator[WaitingJob], leases: Iterator[Lease]) -> None:
-        """Takes in, at the start, which jobs wait and which leases are out."""
+    def load_waiting(self, waiting: Iterator[WaitingJob]) -> None:
+        """Takes in which jobs wait; what was known of them before is forgotten."""
+        self.due_jobs = DueJobs()
         for job in waiting:
             self.due_jobs.add(job)
-        self.leases = {lease.job_id: lease for lease in leases}
 
     def get(self, table: str, key: str) -> Aggregate:
         """The aggregate as it is now; `ABSENT` where its stream is empty."""

@@ -205,9 +205,12 @@ def error_object(refusal: Refusal) -> bytes:
 
 def error_headers(refusal: Refusal) -> dict[str, str]:
     """The headers by which clients of the Services API know an error."""
-    # A header is one line, and ASCII is what every client reads.
-    message = refusal.message.encode("ascii", "replace").decode().replace("\r", " ").replace("\n", " ")
     return {
-        "Nats-Service-Error": f"{refusal.code}: {message}",
+        "Nats-Service-Error": f"{refusal.code}: {one_line(refusal.message)}",
         "Nats-Service-Error-Code": str(refusal.number),
     }
+
+
+def one_line(text: str) -> str:
+    """A text as the value of a header: one line, and ASCII, which every client reads."""
+    return " ".join(text.encode("ascii", "replace").decode().split())

@@ -23,7 +23,7 @@ from bus import codec
 from bus.discovery import Endpoint
 from bus.identifiers import new_id
 from bus.subjects import BusNames
-from bus.writer import Commit, Outcome, Request, Submission, Writer
+from bus.writer import Outcome, Request, Submission, Writer
 from domain.errors import Internal, Invalid, Refusal
 from domain.messages import Metadata
 
@@ -100,7 +100,7 @@ class Intake:
         caller = Caller(message.reply, self._endpoints.get(name, self._unknown), time.perf_counter_ns())
         submission = submission_of(name, message.data, message.headers, caller)
         if submission.outcome is not None:
-            self._answer_soon([submission])
+            self.answer([submission])
             return
         if not self._arrived:
             self._loop.call_soon(self._hand_over)
@@ -109,13 +109,10 @@ class Intake:
     def _hand_over(self) -> None:
         arrived, self._arrived = self._arrived, []
         if arrived and (refused := self._writer.submit(arrived)):
-            self._answer_soon(refused)
+            self.answer(refused)
 
-    def committed(self, commit: Commit) -> None:
-        """Answers what a group was asked."""
-        self._answer_soon(commit.submissions)
-
-    def _answer_soon(self, submissions: list[Submission]) -> None:
+    def answer(self, submissions: list[Submission]) -> None:
+        """Sends their outcomes to the callers."""
         task = self._loop.create_task(self._answer(submissions))
         self._answering.add(task)
         task.add_done_callback(self._answering.discard)

@@ -87,7 +87,7 @@ class ReaderPool:
             self._give_back(connection)
 
     def close_idle(self) -> None:
-        """Closes what has been idle for too long. Every use does so too: only a pool at rest needs the call."""
+        """Closes what was idle for too long. Every use does so too: only a pool at rest needs the call."""
         with self._returned:
             expired = self._expired()
         for connection in expired:
@@ -116,7 +116,9 @@ class ReaderPool:
         try:
             return open_reader(self._path)
         except BaseException:
-            self._forget()
+            with self._returned:
+                self._in_use -= 1
+                self._returned.notify()
             raise
 
     def _give_back(self, connection: apsw.Connection) -> None:
@@ -128,15 +130,11 @@ class ReaderPool:
                 leaving.append(connection)
             else:
                 self._idle.append(_Idle(connection, self._clock()))
-        self._forget()
+            self._in_use -= 1
+            self._returned.notify()
         for each in leaving:
             # Forced: a cursor that was not read to its end would go on with it.
             each.close(True)
-
-    def _forget(self) -> None:
-        with self._returned:
-            self._in_use -= 1
-            self._returned.notify()
 
     def _has_room(self) -> bool:
         return self._in_use < self._maximum

@@ -100,6 +100,10 @@ class BusNames(msgspec.Struct, frozen=True, kw_only=True):
     def result(self, command_id: str) -> str:
         return f"{self.prefix}.res.v1.{escape(command_id)}"
 
+    @property
+    def result_filter(self) -> str:
+        return f"{self.prefix}.res.v1.>"
+
     def event(self, stream: str, type_name: str) -> str:
         """`job.completed.v1` on stream `jobs/9f1c` goes to `….jobs.9f1c.completed`."""
         table, key = split_stream(stream)

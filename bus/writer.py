@@ -170,10 +170,15 @@ class Writer:
                 "SELECT job_id, token, worker, lease_ms, expires_at FROM job_leases"
             )
         ]
-        self._aggregates.load(self._projections.waiting_jobs(self._connection), iter(leases))
+        self._aggregates.load_waiting(self._projections.waiting_jobs(self._connection))
+        self._aggregates.leases = {one.job_id: one for one in leases}
         # A running job without a lease: its lease was lost with a restore.
         self._orphans = set(self._projections.running_jobs(self._connection)) - {one.job_id for one in leases}
         self._thread.start()
+
+    def reload(self) -> None:
+        """Takes in anew which jobs wait, after the tables were put right; only to be called by an errand."""
+        self._aggregates.load_waiting(self._projections.waiting_jobs(self._connection))
 
     def stop(self) -> None:
         """Ends after the open transaction and all that waits; blocks until then."""

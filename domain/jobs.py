@@ -291,7 +291,7 @@ def _claim(state: None, command: Claim, context: Context, key: None) -> Decision
     events: list[tuple[str, Event]] = []
     bytes_left = context.answer_bytes_left
     for job in context.due_jobs(command.queue, command.types, command.limit):
-        bytes_left -= _row_bytes(job)
+        bytes_left -= _row_bytes(job, command.worker)
         if bytes_left < 0:
             break
         granted[job.id] = Lease(
@@ -310,9 +310,10 @@ def _claim(state: None, command: Claim, context: Context, key: None) -> Decision
     return Decision(events=tuple(events), leases=granted, result=result)
 
 
-def _row_bytes(job: Job) -> int:
-    # An error may double in JSON when it is made of quotes, and a character may take four bytes.
-    return len(bytes(job.payload)) + 6 * len(job.error or "") + _ROW_BYTES
+def _row_bytes(job: Job, worker: str) -> int:
+    texts = (job.id, job.type, job.name, job.queue, job.tool, job.endpoint, job.error, worker)
+    # A character takes up to six bytes in JSON: `\u0001`.
+    return len(bytes(job.payload)) + 6 * sum(len(text or "") for text in texts) + _ROW_BYTES
 
 
 def _leased_row(row: msgspec.Raw, lease: Lease) -> msgspec.Raw:
@@ -497,7 +498,7 @@ def _changes(job: Job, event: Event, at: int, position: int) -> dict[str, Any]:
         case Progressed():
             return {"progress": event, "progressed_at": at}
         case Completed():
-            return {"state": "completed", "completed_at": at, "result": event.result, "error": None}
+            return {"state": "completed", "completed_at": at, "result": _given(event.result), "error": None}
         case AttemptFailed():
             return {
                 "state": "retrying",
@@ -534,6 +535,11 @@ def _changes(job: Job, event: Event, at: int, position: int) -> dict[str, Any]:
             }
         case _:
             raise TypeError(f"not an event of a job: {type(event).__name__}")
+
+
+def _given(result: Json) -> Json | None:
+    # `null` is no result: a column then holds NULL, and a kept state reads as it was written.
+    return None if bytes(result) == b"null" else result
 
 
 def _minted(command: Enqueue, context: Context) -> str:

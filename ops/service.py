@@ -1,4 +1,4 @@
-"""The composition root: the one place where the parts are tied together; the command line and tests share it."""
+"""The composition root: where the parts are tied together, once, for the command line and the tests."""
 
 import asyncio
 import logging
@@ -10,19 +10,24 @@ from importlib.metadata import version as distribution_version
 from typing import Any, Self
 
 import nats
-from bus.reader_pool import ReaderPool
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
+from bus.administration import Administration
+from bus.codec import encode
+from bus.dead_letters import DeadLetters
 from bus.discovery import SERVICE_NAME, Discovery, Endpoint
+from bus.durable import Delivery, DurableIntake
 from bus.intake import BATCH, Intake
 from bus.nats_server import NatsServer
 from bus.nats_users import ADMIN, APP, RELAY, RESPONDER, private_inbox
 from bus.queries import Queries
+from bus.reader_pool import ReaderPool
 from bus.subjects import ADMIN_INBOX
 from bus.writer import Commit, Writer
 from domain.catalogue import VERBS
 from ops.data_directory import Admin, DataDirectory, Runtime
+from ops.projections_check import ProjectionsCheck
 from ops.query_catalogue import query_verbs
 from ops.settings import Settings
 from ops.store import open_store
@@ -59,6 +64,7 @@ class Service:
         self._clock = clock
         self._stack = AsyncExitStack()
         self._failed: asyncio.Future[None] | None = None
+        self._loose: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -90,7 +96,7 @@ class Service:
         await asyncio.shield(self._failed)
 
     async def _start(self) -> None:
-        # What is pushed onto the stack is undone in the opposite order: the way of a command, upstream first.
+        # What is pushed onto the stack is undone in the opposite order: first what takes commands in.
         directory = DataDirectory(self.settings.data)
         self._stack.callback(directory.release)
         connection, self.origin = open_store(
@@ -174,25 +180,37 @@ class Service:
             name: Endpoint(name=f"qry-{name.replace('.', '-')}", subject=self.names.query(name))
             for name in verbs
         }
-        self.intake = Intake(self._responder_connection, self.writer, self.names, commands)
-        self.queries = Queries(self._responder_connection, self.readers.connection, self.names, verbs, asked)
+        relay, responder = self._relay_connection, self._responder_connection
+        self.dead_letters = DeadLetters(relay, self.names)
+        self.intake = Intake(responder, self.writer, self.names, commands)
+        self.durable = DurableIntake(relay, responder, self.writer, self.names, self.dead_letters)
+        self.queries = Queries(responder, self.readers.connection, self.names, verbs, asked)
+        check = ProjectionsCheck(self.settings.store_path, self.writer)
+        administered = (*self.dead_letters.verbs(), *check.verbs())
+        administration = Administration(responder, self.names, {verb.name: verb for verb in administered})
         discovery = Discovery(
-            self._responder_connection,
+            responder,
             self.names,
             version=self.version,
             endpoints=[*commands.values(), *asked.values()],
             metadata={"prefix": self.names.prefix, "store_id": self.origin.store_id},
         )
+        await self.dead_letters.prepare()
+        await self.durable.prepare()
         self.writer.start()
         self._stack.push_async_callback(self._drain)
         await self.queries.start()
         self._stack.push_async_callback(self.queries.stop)
+        await administration.start()
+        self._stack.push_async_callback(administration.stop)
         await self.intake.start()
+        self._in_background(self.durable.run(), "the intake of durable commands")
         await discovery.start()
-        await self._responder_connection.flush()
+        await responder.flush()
 
     async def _drain(self) -> None:
         await self.intake.stop()
+        await self.durable.stop()
         await asyncio.to_thread(self.writer.stop)
         # The last group's outcomes were handed to the loop before the thread ended.
         await asyncio.sleep(0)
@@ -200,7 +218,20 @@ class Service:
         await self._responder_connection.flush(timeout=2)
 
     def _committed(self, commit: Commit) -> None:
-        self.intake.committed(commit)
+        requested = []
+        for one in commit.submissions:
+            if isinstance(one.context, Delivery):
+                self.durable.answered(one)
+            else:
+                requested.append(one)
+        self.intake.answer(requested)
+        for notice in commit.notices:
+            self._soon(self._relay_connection.publish(self.names.notice(*notice.topic), encode(notice.body)))
+
+    def _soon(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._loose.add(task)
+        task.add_done_callback(self._loose.discard)
 
     def _in_background(self, work: Coroutine[Any, Any, None], what: str) -> None:
         task = asyncio.create_task(work, name=what)

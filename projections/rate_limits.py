@@ -79,6 +79,7 @@ TABLE = Table(
     ),
     row=_row,
     row_key=_row_id,
+    aggregate_key=lambda row_id: row_id.removeprefix("ratelimit:"),
     get_query=GetRateLimit,
     key_of=key_of,
     count_query=CountRateLimits,

@@ -17,7 +17,8 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     """One table whose rows are aggregates.
 
     `row` makes the columns from (state, version, position), in the order of `columns`. The first of
-    `columns` is the primary key, which `row_key` makes from an aggregate's key. `json_columns` hold JSON
+    `columns` is the primary key, which `row_key` makes from an aggregate's key, and
+    `aggregate_key` turns back into it. `json_columns` hold JSON
     text, `boolean_columns` 0 or 1. Each field of `count_query` and `list_query`, but for `limit` and
     `after`, is a filter on the column of the same name.
     """
@@ -30,6 +31,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     count_query: type[Any]
     list_query: type[Any]
     row_key: Callable[[str], str] = str
+    aggregate_key: Callable[[str], str] = str
     json_columns: frozenset[str] = frozenset()
     boolean_columns: frozenset[str] = frozenset()
 

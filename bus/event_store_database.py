@@ -1,0 +1,175 @@
+"""The database under the event store's recorders: one connection that writes, a pool of those that read."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import RLock
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import apsw
+import msgspec
+from eventsourcing.persistence import (
+    ConnectionUnavailableError,
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    ProgrammingError,
+)
+
+from bus.event_store_subscription import CommitSignal
+from bus.reader_pool import PoolClosedError, PoolExhaustedError, ReaderPool
+from migrations import runner
+from migrations.connection import open_memory, open_writer, write_transaction
+
+# The first that fits counts. What is not here is the operation's fault: busy, full, read-only, no such table.
+_ERRORS: tuple[tuple[type[apsw.Error] | tuple[type[apsw.Error], ...], type[DatabaseError]], ...] = (
+    (apsw.ConstraintError, IntegrityError),
+    ((apsw.MismatchError, apsw.TooBigError, apsw.RangeError), DataError),
+    ((apsw.CorruptError, apsw.NotADBError), DatabaseError),
+    ((apsw.InternalError, apsw.NoMemError), InternalError),
+    ((apsw.BindingsError, apsw.MisuseError, apsw.ThreadingViolationError), ProgrammingError),
+)
+
+
+class Location(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a database is: at `path`; or in memory, under `memory_name` if connections are to share it."""
+
+    path: Path | None = None
+    memory_name: str | None = None
+
+    @classmethod
+    def parse(cls, name: str) -> "Location":
+        """What a path, `:memory:`, or a `file:` URI of SQLite's stands for.
+
+        `file:NAME?mode=memory&cache=shared` is a database in memory that everybody in this process shares
+        who gives the same name. Any other parameter is refused that would change how a file is opened.
+
+        Raises:
+            OSError: a URI with such a parameter, or with a host.
+        """
+        if not name.startswith("file:"):
+            return cls() if name == ":memory:" else cls(path=Path(name))
+        uri = urlsplit(name)
+        parameters = dict(parse_qsl(uri.query))
+        mode, cache = parameters.pop("mode", "rwc"), parameters.pop("cache", "private")
+        target = unquote(uri.path)
+        if parameters or mode not in ("rw", "rwc", "memory") or uri.netloc not in ("", "localhost"):
+            raise OSError(f"a database cannot be opened as {name!r}: only mode and cache have a meaning here")
+        if mode == "memory" or target == ":memory:":
+            return cls(memory_name=target if cache == "shared" else None)
+        return cls(path=Path(target))
+
+
+class Database:
+    """One database that several recorders, used by several threads, read and write.
+
+    Nothing is opened, nor a file made, before the first use. A writer waits `lock_timeout_seconds` for
+    another one, and a reader as long for a free connection.
+    """
+
+    def __init__(self, location: Location, *, lock_timeout_seconds: float) -> None:
+        self._location = location
+        self._lock_timeout_seconds = lock_timeout_seconds
+        # Whose turn it is with the writing connection; in memory there is no other, so readers queue as well.
+        # Reentrant, so that who writes may read.
+        self._turn = RLock()
+        self._writer: apsw.Connection | None = None
+        self._readers = (
+            None if location.path is None else ReaderPool(location.path, wait_seconds=lock_timeout_seconds)
+        )
+        self._is_closed = False
+        self.commits = CommitSignal()
+
+    @contextmanager
+    def writing(self) -> Iterator[apsw.Connection]:
+        """A connection in a write transaction: on disk when the block has ended, undone if it raises.
+
+        Raises:
+            IntegrityError: a constraint does not hold.
+            ConnectionUnavailableError: another thread wrote for too long.
+            OperationalError: another process did; the disk is full; there is no such table; and so on.
+        """
+        with _library_errors(), self._exclusively() as connection:
+            if connection.in_transaction:
+                raise ProgrammingError("this thread has a write transaction open already")
+            with write_transaction(connection):
+                yield connection
+        self.commits.announce()
+
+    @contextmanager
+    def reading(self) -> Iterator[apsw.Connection]:
+        """A connection to read with. Rows must be fetched before the block ends.
+
+        Raises:
+            ConnectionUnavailableError: none became free in time.
+            OperationalError: there is no such table; and so on.
+        """
+        with _library_errors():
+            if self._readers is not None and self._writer is None:
+                # A reader cannot make the file: whoever comes first opens the writer.
+                with self._exclusively():
+                    pass
+            with self._exclusively() if self._readers is None else self._readers.connection() as connection:
+                yield connection
+
+    def migrate(self) -> None:
+        """Brings the log's tables, and all others of the service, up to date.
+
+        Raises:
+            MigrationError: the file is not one that this program can go on from.
+        """
+        with _library_errors(), self._exclusively() as connection:
+            runner.up(connection)
+
+    def close(self) -> None:
+        """Closes every connection, once a running write has ended. Any later use is an `InterfaceError`."""
+        with self._turn:
+            self._is_closed = True
+            if self._readers is not None:
+                self._readers.close()
+            if self._writer is not None:
+                self._writer.close()
+        # Who waits for a commit learns that none will come.
+        self.commits.announce()
+
+    @contextmanager
+    def _exclusively(self) -> Iterator[apsw.Connection]:
+        if not self._turn.acquire(timeout=self._lock_timeout_seconds):
+            raise ConnectionUnavailableError(f"another thread wrote for {self._lock_timeout_seconds:g} s")
+        try:
+            if self._is_closed:
+                raise InterfaceError("the event store is closed")
+            if self._writer is None:
+                self._writer = self._open()
+            yield self._writer
+        finally:
+            self._turn.release()
+
+    def _open(self) -> apsw.Connection:
+        path = self._location.path
+        connection = open_memory(self._location.memory_name) if path is None else open_writer(path)
+        connection.set_busy_timeout(round(self._lock_timeout_seconds * 1_000))
+        return connection
+
+
+@contextmanager
+def _library_errors() -> Iterator[None]:
+    """Raises what the eventsourcing library's callers know how to catch."""
+    try:
+        yield
+    except PoolExhaustedError as error:
+        raise ConnectionUnavailableError(str(error)) from error
+    except PoolClosedError as error:
+        raise InterfaceError("the event store is closed") from error
+    except apsw.Error as error:
+        raise _raised_as(error)(str(error)) from error
+
+
+def _raised_as(error: apsw.Error) -> type[DatabaseError]:
+    for apsw_errors, library_error in _ERRORS:
+        if isinstance(error, apsw_errors):
+            return library_error
+    return OperationalError

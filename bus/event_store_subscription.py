@@ -1,0 +1,85 @@
+"""Following the log: every event from a position on, and then each as it is committed."""
+
+from collections import deque
+from collections.abc import Sequence
+from threading import Condition
+
+from eventsourcing.persistence import ApplicationRecorder, Notification, Subscription
+
+# How soon a commit of another process, or of another factory in this one, is seen: nothing tells of those.
+# Looking costs one lookup at the end of a B-tree.
+POLL_SECONDS = 0.05
+# Decides memory against round trips: 500 events of 1 KiB are half a megabyte.
+PAGE_EVENTS = 500
+
+
+class CommitSignal:
+    """Tells waiting threads of each commit that is made through the same `Database`."""
+
+    def __init__(self) -> None:
+        self._announced = Condition()
+        self._count = 0
+
+    @property
+    def count(self) -> int:
+        """How often it was announced. Read it before you look at the log, then wait for it to change."""
+        return self._count
+
+    def announce(self) -> None:
+        """Wakes everybody who waits."""
+        with self._announced:
+            self._count += 1
+            self._announced.notify_all()
+
+    def wait(self, seen: int, timeout_seconds: float) -> None:
+        """Returns once the count is no longer `seen`, or the time is over."""
+        with self._announced:
+            self._announced.wait_for(lambda: self._count != seen, timeout_seconds)
+
+
+class LogSubscription(Subscription[ApplicationRecorder]):
+    """An endless iterator over the log's notifications behind a position, for one thread.
+
+    It ends when `stop` is called, by whichever thread. It has no thread of its own: it reads ahead by one
+    page at most, while `next` is called.
+    """
+
+    def __init__(
+        self,
+        recorder: ApplicationRecorder,
+        commits: CommitSignal,
+        gt: int | None = None,
+        topics: Sequence[str] = (),
+    ) -> None:
+        super().__init__(recorder=recorder, gt=gt, topics=topics)
+        self._commits = commits
+        self._reached = gt or 0
+        self._page: deque[Notification] = deque()
+
+    def stop(self) -> None:
+        super().stop()
+        self._commits.announce()
+
+    def __next__(self) -> Notification:
+        while True:
+            # Before the log is looked at: what is committed after that changes it, and ends the wait at once.
+            seen = self._commits.count
+            if self._has_been_stopped:
+                raise StopIteration
+            if not self._page:
+                self._read_page()
+            if self._page:
+                return self._page.popleft()
+            self._commits.wait(seen, POLL_SECONDS)
+
+    def _read_page(self) -> None:
+        # No position below the head can still turn up, so what was searched up to it need not be again,
+        # however few of the topics occur in it.
+        head = self._recorder.max_notification_id() or 0
+        if head <= self._reached:
+            return
+        page = self._recorder.select_notifications(
+            self._reached, PAGE_EVENTS, head, self._topics, inclusive_of_start=False
+        )
+        self._page.extend(page)
+        self._reached = page[-1].id if len(page) == PAGE_EVENTS else head

@@ -1,0 +1,126 @@
+"""Verifying and rebuilding the projections, of a running service and of a stopped one's file."""
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import apsw
+import msgspec
+
+from bus.administration import AdministrationVerb
+from bus.writer import Writer
+from migrations.connection import open_reader, open_writer
+from projections import rebuild
+from projections.rebuild import Report
+
+# Commands wait for one such portion at most: some tens of milliseconds.
+STREAMS_AT_ONCE = 500
+
+
+class NoArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Nothing to say."""
+
+
+class ProjectionsCheck:
+    """Verifies and rebuilds while the service runs."""
+
+    def __init__(self, path: Path, writer: Writer) -> None:
+        self._path = path
+        self._writer = writer
+        # One at a time: each holds the WAL back while it reads.
+        self._busy = asyncio.Lock()
+
+    def verbs(self) -> tuple[AdministrationVerb, ...]:
+        """What an operator can ask for."""
+        return (
+            AdministrationVerb(name="projections.verify", shape=NoArguments, carry_out=self._verify),
+            AdministrationVerb(name="projections.rebuild", shape=NoArguments, carry_out=self._rebuild),
+        )
+
+    async def _verify(self, _: NoArguments) -> dict[str, Any]:
+        async with self._busy:
+            return as_answer(await asyncio.to_thread(_report, self._path))
+
+    async def _rebuild(self, _: NoArguments) -> dict[str, Any]:
+        async with self._busy:
+            report = await asyncio.to_thread(_report, self._path)
+            for portion in _portions(report.streams):
+                await self._in_writer(lambda connection, portion=portion: rebuild.repair(connection, portion))
+            await self._in_writer(lambda _: self._writer.reload())
+            return as_answer(report) | {"rebuilt_streams": len(report.streams)}
+
+    async def _in_writer(self, errand: Any) -> Any:
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Any] = loop.create_future()
+
+        def hand_over(result: Any) -> None:
+            loop.call_soon_threadsafe(done.set_result, result)
+
+        self._writer.call(errand, hand_over)
+        result = await done
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+
+def verify(path: Path) -> dict[str, Any]:
+    """Compares the tables of a store's file with its log."""
+    return as_answer(_report(path))
+
+
+def rebuild_file(path: Path) -> dict[str, Any]:
+    """Compares, and puts right what differs, on the file of a stopped service."""
+    report = _report(path)
+    connection = open_writer(path)
+    try:
+        for portion in _portions(report.streams):
+            with connection:
+                rebuild.repair(connection, portion)
+    finally:
+        connection.close()
+    return as_answer(report) | {"rebuilt_streams": len(report.streams)}
+
+
+def as_answer(report: Report) -> dict[str, Any]:
+    """A report as it is handed out."""
+    return {
+        "equal": report.equal,
+        "position": report.position,
+        "tables": msgspec.to_builtins(report.tables),
+    }
+
+
+def _report(path: Path) -> Report:
+    with _scratch(path.parent) as scratch, _reading(path) as connection:
+        return rebuild.verify(connection, scratch)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[apsw.Connection]:
+    connection = open_reader(path)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    # Beside the store: a temporary folder may be small, or memory.
+    descriptor, name = tempfile.mkstemp(prefix="projections-", suffix=".scratch", dir=folder)
+    os.close(descriptor)
+    try:
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _portions(streams: Iterable[str]) -> Iterator[list[str]]:
+    remaining = iter(streams)
+    while portion := list(islice(remaining, STREAMS_AT_ONCE)):
+        yield portion

@@ -1,0 +1,155 @@
+"""Given events, when a command, then events or a refusal: deciders told as stories.
+
+    given(enqueued(), claimed()).leased().when("jobs.complete", id="one", lease=TOKEN).then(Completed())
+
+A story is the context of its decisions, and pure: its clock stands still until `at` moves it, its ids
+count up, its chance is what `chance` says. Accepted commands take effect, so that a story can go on.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from domain.catalogue import BY_TABLE, DECIDERS, VERBS
+from domain.decider import Decision, Lease
+from domain.errors import Refusal
+from domain.jobs import Job, is_waiting
+from domain.messages import Event, Recorded
+
+NOW = 1_800_000_000_000
+KEY = "one"
+TOKEN = "token"
+
+_TABLE_OF = {event: decider.table for decider in DECIDERS for event in decider.events.values()}
+
+
+class Story:
+    """What happened so far, and what became of the last command."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+        self.answer_bytes_left = 900 * 1024
+        self.chance_is = 0.0
+        self.leases: dict[str, Lease] = {}
+        self.streams: dict[tuple[str, str], list[Recorded]] = {}
+        self.states: dict[tuple[str, str], list[Any]] = {}
+        self.decision = Decision()
+        self.refusal: Refusal | None = None
+        self._position = 0
+        self._ids = 0
+
+    # Given.
+
+    def given(self, *events: Event, key: str = KEY) -> "Story":
+        """These events happened to an aggregate, at the story's present time."""
+        for event in events:
+            self._record(key, event)
+        return self
+
+    def at(self, now: int) -> "Story":
+        """The clock shows this."""
+        self.now = now
+        return self
+
+    def later(self, milliseconds: int) -> "Story":
+        return self.at(self.now + milliseconds)
+
+    def chance(self, number: float) -> "Story":
+        """Chance is this number in [0, 1)."""
+        self.chance_is = number
+        return self
+
+    def leased(self, job_id: str = KEY, token: str = TOKEN, *, lease_ms: int = 30_000) -> "Story":
+        """A lease on a job is out, from now on."""
+        self.leases[job_id] = Lease(
+            job_id=job_id, token=token, worker="worker", lease_ms=lease_ms, expires_at=self.now + lease_ms
+        )
+        return self
+
+    # When.
+
+    def when(self, command: str, **body: Any) -> "Story":
+        """A command comes, and takes effect if it is accepted."""
+        decider, verb = VERBS[command]
+        self.decision, self.refusal = Decision(), None
+        asked = msgspec.json.decode(msgspec.json.encode(body), type=verb.command)
+        try:
+            key = None if verb.key is None else verb.key(asked, self)
+            state = None if key is None else self.state(decider.table, key)
+            self.decision = verb.decide(state, asked, self, key)
+        except Refusal as refusal:
+            self.refusal = refusal
+            return self
+        for event_key, event in self.decision.events:
+            self._record(event_key, event)
+        for job_id, lease in self.decision.leases.items():
+            if lease is None:
+                self.leases.pop(job_id, None)
+            else:
+                self.leases[job_id] = lease
+        return self
+
+    # Then.
+
+    def then(self, *events: Event) -> "Story":
+        """It was accepted, and led to exactly these events."""
+        assert self.refusal is None, f"refused: {self.refusal!r}"
+        assert [event for _, event in self.decision.events] == list(events)
+        return self
+
+    def then_nothing(self) -> "Story":
+        """It was accepted, and changed nothing."""
+        return self.then()
+
+    def then_refused(self, code: str, **details: Any) -> "Story":
+        """It was refused, with at least these details."""
+        assert self.refusal is not None, f"accepted: {self.decision.events!r}"
+        assert self.refusal.code == code, self.refusal
+        assert {name: self.refusal.details.get(name) for name in details} == details
+        return self
+
+    # What a decision may look at.
+
+    def new_id(self) -> str:
+        self._ids += 1
+        return f"id-{self._ids}"
+
+    def random(self) -> float:
+        return self.chance_is
+
+    def state(self, table: str, key: str = KEY) -> Any:
+        states = self.states.get((table, key))
+        return states[-1] if states else None
+
+    def state_at(self, table: str, key: str, version: int) -> Any:
+        states = self.states.get((table, key), [])
+        return states[version - 1] if 1 <= version <= len(states) else None
+
+    def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> list[Any]:
+        wanted = None if types is None else set(types)
+        due = [
+            job
+            for (table, _), states in self.states.items()
+            if table == "jobs" and isinstance(job := states[-1], Job) and is_waiting(job)
+            if job.queue == queue and job.run_at <= self.now and (wanted is None or job.type in wanted)
+        ]
+        return sorted(due, key=lambda job: (-job.priority, job.run_at, job.created_position))[:limit]
+
+    def lease(self, job_id: str) -> Lease | None:
+        return self.leases.get(job_id)
+
+    def _record(self, key: str, event: Event) -> None:
+        table = _TABLE_OF[type(event)]
+        stream = self.streams.setdefault((table, key), [])
+        states = self.states.setdefault((table, key), [])
+        self._position += 1
+        recorded = Recorded(self._position, key, len(stream) + 1, self.now, event)
+        before = states[-1] if states else None
+        stream.append(recorded)
+        states.append(BY_TABLE[table].evolve(before, recorded))
+
+
+def given(*events: Event, key: str = KEY) -> Story:
+    """A story that begins with these events of one aggregate."""
+    return Story().given(*events, key=key)

@@ -1,0 +1,549 @@
+import random
+
+import msgspec
+import pytest
+from hypothesis import given as for_all
+from hypothesis import strategies as st
+
+from domain import jobs
+from domain.jobs import (
+    BACKOFF_BASE_MS,
+    BACKOFF_CAP_MS,
+    MAXIMUM_RESCUES,
+    PROGRESS_EVENT_INTERVAL_MS,
+    RESCUE_DELAY_MS,
+    AttemptFailed,
+    Cancelled,
+    CancelRequested,
+    Claimed,
+    Completed,
+    Enqueued,
+    Failed,
+    Interrupted,
+    Progressed,
+    Rescued,
+    Retried,
+    Snoozed,
+    backoff_ms,
+)
+from domain.messages import Event, Recorded
+from tests.unit.given_when_then import KEY, NOW, TOKEN, Story, given
+
+LATER = NOW + 60_000
+
+
+def enqueued(**changes) -> Enqueued:
+    return Enqueued(**{"type": "mail", "name": "A mail", "run_at": NOW} | changes)
+
+
+def claimed(attempt: int = 1) -> Claimed:
+    return Claimed(worker="worker", attempt=attempt)
+
+
+def raw(text: str) -> msgspec.Raw:
+    return msgspec.Raw(text.encode())
+
+
+def running(**changes) -> Story:
+    """A job in its first attempt, under a lease with the token `TOKEN`."""
+    return given(enqueued(**changes), claimed()).leased()
+
+
+def stopping(**changes) -> Story:
+    return running(**changes).given(CancelRequested(reason="no need"))
+
+
+# Every state that a job can be in, by what led there. A running job's lease is out where it is held.
+STATES = {
+    "absent": lambda: Story(),
+    "scheduled": lambda: given(enqueued(run_at=LATER)),
+    "scheduled and due": lambda: given(enqueued(run_at=LATER)).at(LATER),
+    "pending": lambda: given(enqueued()),
+    "running": running,
+    "stopping": stopping,
+    "running, expired": lambda: running().later(30_000),
+    "running, lost": lambda: given(enqueued(), claimed()),
+    "stopping, lost": lambda: given(enqueued(), claimed(), CancelRequested(reason="no need")),
+    "retrying": lambda: given(enqueued(), claimed(), AttemptFailed(error="x", next_run_at=LATER)),
+    "retrying and due": lambda: given(
+        enqueued(), claimed(), AttemptFailed(error="x", next_run_at=LATER)
+    ).at(LATER),
+    "rescued": lambda: given(enqueued(), claimed(), Rescued(next_run_at=LATER)),
+    "snoozed": lambda: given(enqueued(), claimed(), Snoozed(run_at=LATER)),
+    "interrupted": lambda: given(enqueued(), claimed(), Interrupted()),
+    "completed": lambda: given(enqueued(), claimed(), Completed(result=raw("1"))),
+    "failed": lambda: given(enqueued(), claimed(), Failed(error="x")),
+    "cancelled": lambda: given(enqueued(), Cancelled()),
+    "cancelled while running": lambda: given(
+        enqueued(), claimed(), CancelRequested(), Cancelled()
+    ),
+    "retried": lambda: given(enqueued(), claimed(), Failed(error="x"), Retried(max_attempts=5)),
+}  # fmt: skip
+
+BODIES = {
+    "enqueue": {"id": KEY, "type": "mail", "name": "A mail"},
+    "claim": {"worker": "worker"},
+    "heartbeat": {"id": KEY, "lease": TOKEN},
+    "progress": {"id": KEY, "lease": TOKEN, "percent": 50},
+    "complete": {"id": KEY, "lease": TOKEN, "result": 1},
+    "fail": {"id": KEY, "lease": TOKEN, "error": "x"},
+    "snooze": {"id": KEY, "lease": TOKEN, "run_at": LATER},
+    "interrupt": {"id": KEY, "lease": TOKEN},
+    "cancel": {"id": KEY, "reason": "no need"},
+    "ack_cancel": {"id": KEY, "lease": TOKEN},
+    "retry": {"id": KEY},
+    "rescue": {"id": KEY},
+}
+
+# What a verb leads to: an event, nothing ("-"), or a refusal by its code (and rule).
+STALE = "refused stale_lease"
+FINISHED = "refused already_finished"
+FINAL = "refused not_retryable"
+WAITING = {
+    "enqueue": "already_exists", "claim": "-", "heartbeat": STALE, "progress": STALE, "complete": STALE,
+    "fail": STALE, "snooze": STALE, "interrupt": STALE, "cancel": Cancelled, "ack_cancel": STALE,
+    "retry": FINAL, "rescue": "-",
+}  # fmt: skip
+DUE = WAITING | {"claim": Claimed}
+RUNNING = {
+    "enqueue": "already_exists", "claim": "-", "heartbeat": "-", "progress": Progressed,
+    "complete": Completed, "fail": AttemptFailed, "snooze": Snoozed, "interrupt": Interrupted,
+    "cancel": CancelRequested, "ack_cancel": "refused cancel_not_requested", "retry": FINAL, "rescue": "-",
+}  # fmt: skip
+STOPPING = RUNNING | {
+    "fail": Failed, "snooze": Cancelled, "interrupt": Cancelled, "cancel": "-", "ack_cancel": Cancelled,
+}  # fmt: skip
+LOST = WAITING | {"cancel": CancelRequested, "rescue": Rescued}
+ENDED = WAITING | {"cancel": FINISHED, "retry": Retried}
+EXPECTED = {
+    "absent": dict.fromkeys(BODIES, "not_found") | {"enqueue": Enqueued, "claim": "-"},
+    "scheduled": WAITING,
+    "scheduled and due": DUE,
+    "pending": DUE,
+    "running": RUNNING,
+    "stopping": STOPPING,
+    "running, expired": RUNNING | {"rescue": Rescued},
+    "running, lost": LOST,
+    "stopping, lost": LOST | {"cancel": "-", "rescue": Cancelled},
+    "retrying": WAITING,
+    "retrying and due": DUE,
+    "rescued": WAITING,
+    "snoozed": WAITING,
+    "interrupted": DUE,
+    "completed": ENDED | {"retry": FINAL},
+    "failed": ENDED,
+    "cancelled": ENDED,
+    "cancelled while running": ENDED,
+    "retried": DUE,
+}
+
+
+def test_the_table_of_states_and_verbs_has_every_verb_and_every_event():
+    verbs = {verb.name for verb in jobs.DECIDER.verbs}
+    reached = {result for row in EXPECTED.values() for result in row.values() if isinstance(result, type)}
+
+    assert set(BODIES) == verbs
+    assert set(EXPECTED) == set(STATES)
+    assert all(set(row) == verbs for row in EXPECTED.values())
+    assert reached == set(jobs.DECIDER.events.values())
+
+
+@pytest.mark.parametrize(
+    ("state", "verb"), [(state, verb) for state in STATES for verb in BODIES], ids=lambda value: str(value)
+)
+def test_in_each_state_each_verb_leads_to_its_event_or_is_refused_by_its_rule(state: str, verb: str):
+    story = STATES[state]()
+    before = story.state("jobs")
+    expected = EXPECTED[state][verb]
+
+    story.when(f"jobs.{verb}", **BODIES[verb])
+
+    if isinstance(expected, type):
+        assert story.refusal is None
+        assert [type(event) for _, event in story.decision.events] == [expected]
+    elif expected == "-":
+        story.then_nothing()
+    else:
+        code, *rule = expected.split()
+        story.then_refused(code, **({"rule": rule[0]} if rule else {}))
+        assert story.state("jobs") == before
+
+
+@pytest.mark.parametrize(
+    ("story", "state"),
+    [
+        (given(enqueued()), "pending"),
+        (given(enqueued(run_at=LATER)), "scheduled"),
+        (given(enqueued(), claimed()), "running"),
+        (given(enqueued(), claimed(), AttemptFailed(error="x", next_run_at=LATER)), "retrying"),
+        (given(enqueued(), claimed(), Rescued(next_run_at=LATER)), "retrying"),
+        (given(enqueued(), claimed(), Snoozed(run_at=LATER)), "scheduled"),
+        (given(enqueued(), claimed(), Interrupted()), "pending"),
+        (given(enqueued(), claimed(), Progressed(percent=1)), "running"),
+        (given(enqueued(), claimed(), CancelRequested()), "running"),
+        (given(enqueued(), claimed(), CancelRequested(), Cancelled()), "cancelled"),
+        (given(enqueued(), claimed(), Completed()), "completed"),
+        (given(enqueued(), claimed(), Failed(error="x")), "failed"),
+        (given(enqueued(), claimed(), Failed(error="x"), Retried(max_attempts=5)), "pending"),
+    ],
+)
+def test_each_event_leads_to_the_state_of_the_picture(story: Story, state: str):
+    assert story.state("jobs").state == state
+
+
+# Enqueue
+
+
+def test_enqueueing_keeps_what_was_said_and_leaves_the_rest_at_its_default():
+    story = given().when(
+        "jobs.enqueue", id=KEY, type="mail", name="A mail", payload={"to": "x"}, priority=4, queue="fast",
+        tool="t", endpoint="e", max_attempts=7,
+    )  # fmt: skip
+    story.then(
+        enqueued(
+            payload=raw('{"to":"x"}'), priority=4, queue="fast", tool="t", endpoint="e", max_attempts=7
+        )
+    )
+    given().when("jobs.enqueue", id=KEY, type="mail", name="A mail").then(enqueued())
+    assert (enqueued().priority, enqueued().queue, enqueued().max_attempts) == (2, "default", 5)
+
+
+def test_a_job_without_an_id_gets_one():
+    story = given().when("jobs.enqueue", type="mail", name="A mail").then(enqueued())
+
+    assert story.state("jobs", "id-1").state == "pending"
+
+
+def test_a_job_that_should_have_run_in_the_past_is_due_now():
+    given().when("jobs.enqueue", id=KEY, type="mail", name="A mail", run_at=1).then(enqueued(run_at=NOW))
+
+
+@pytest.mark.parametrize("payload", [[], None, 1, "{}", True])
+def test_a_payload_that_is_no_object_is_invalid(payload):
+    given().when("jobs.enqueue", type="mail", name="A mail", payload=payload).then_refused(
+        "invalid", path="$.payload"
+    )
+
+
+# Claim
+
+
+def test_jobs_are_claimed_by_priority_then_run_at_then_position():
+    story = Story()
+    order = [(4, -9), (4, -5), (4, -5), (3, -9), (2, -7), (2, -1), (1, -9)]
+    keys = [f"job-{place}" for place in range(len(order))]
+    shuffled = list(zip(keys, order, strict=True))
+    random.Random(7).shuffle(shuffled)
+    # Those two of one priority and time stay in their order of coming.
+    shuffled.sort(key=lambda pair: pair[0] == "job-2")
+    for key, (priority, run_at) in shuffled:
+        story.given(enqueued(priority=priority, run_at=NOW + run_at), key=key)
+
+    story.when("jobs.claim", worker="worker", limit=100)
+
+    assert [key for key, _ in story.decision.events] == keys
+
+
+def test_a_claim_takes_only_jobs_of_its_queue_and_types_that_are_due():
+    story = Story()
+    story.given(enqueued(), key="right")
+    story.given(enqueued(type="call"), key="other-type")
+    story.given(enqueued(queue="slow"), key="other-queue")
+    story.given(enqueued(run_at=LATER), key="not-due")
+
+    story.when("jobs.claim", worker="worker", types=["mail", "letter"], limit=10)
+
+    assert [key for key, _ in story.decision.events] == ["right"]
+
+
+def test_a_claim_hands_out_a_new_lease_for_each_job_with_its_row():
+    story = given(enqueued(), key="a").given(enqueued(), key="b")
+
+    story.when("jobs.claim", worker="worker", limit=2, lease_ms=5_000).then(claimed(), claimed())
+
+    rows = story.decision.result(lambda table, key: raw(f'{{"id":"{key}"}}'))
+    assert [msgspec.json.decode(row) for row in rows["jobs"]] == [
+        {"id": "a", "lease": "id-1", "lease_expires_at": NOW + 5_000},
+        {"id": "b", "lease": "id-2", "lease_expires_at": NOW + 5_000},
+    ]
+    assert story.leases["a"].token != story.leases["b"].token
+
+
+def test_a_claim_that_finds_nothing_is_accepted_and_says_so():
+    story = given().when("jobs.claim", worker="worker").then_nothing()
+
+    assert story.decision.result(None) == {"jobs": []}
+
+
+def test_each_claim_counts_an_attempt():
+    story = given(enqueued(), claimed(), AttemptFailed(error="x", next_run_at=NOW))
+
+    story.when("jobs.claim", worker="worker").then(claimed(attempt=2))
+
+
+def test_a_claim_takes_only_as_many_jobs_as_its_answer_has_room_for():
+    story = Story()
+    payload = raw('{"a":"' + "x" * 99_000 + '"}')
+    for place in range(12):
+        story.given(enqueued(payload=payload), key=f"job-{place:02}")
+
+    story.when("jobs.claim", worker="worker", limit=100)
+
+    assert [key for key, _ in story.decision.events] == [f"job-{place:02}" for place in range(8)]
+    story.answer_bytes_left = 1_000
+    story.when("jobs.claim", worker="worker", limit=100).then_nothing()
+
+
+def test_texts_that_grow_when_they_are_written_as_json_are_counted_as_what_they_weigh():
+    story = Story()
+    text = "\x01" * 1_000
+    long = enqueued(name=text[:200], type=text[:200], tool=text[:200], endpoint=text)
+    for place in range(100):
+        story.given(long, key=f"job-{place:03}".ljust(200, "x"))
+    story.given(Claimed(worker=text[:200], attempt=1), key="job-000".ljust(200, "x"))
+    one = len(msgspec.json.encode(story.state("jobs", "job-000".ljust(200, "x"))))
+
+    story.when("jobs.claim", worker=text[:200], types=[text[:200]], limit=100)
+
+    assert len(story.decision.events) * one <= story.answer_bytes_left
+
+
+# Fence
+
+
+@pytest.mark.parametrize(
+    "verb", ["heartbeat", "progress", "complete", "fail", "snooze", "interrupt", "ack_cancel"]
+)
+@pytest.mark.parametrize("token", ["another", "", "Token", TOKEN + "\u0000", "tok\u0435n"])
+def test_whoever_shows_another_token_is_refused_whatever_its_form(verb: str, token: str):
+    stopping().when(f"jobs.{verb}", **BODIES[verb] | {"lease": token}).then_refused(
+        "refused", rule="stale_lease", state="running"
+    )
+
+
+def test_the_token_of_an_earlier_attempt_is_stale_once_the_job_was_claimed_again():
+    story = given(enqueued())
+    story.when("jobs.claim", worker="first")
+    first = story.leases[KEY].token
+    story.later(30_000).when("jobs.rescue", id=KEY).then(Rescued(next_run_at=story.now + RESCUE_DELAY_MS))
+    story.later(RESCUE_DELAY_MS).when("jobs.claim", worker="second")
+    second = story.leases[KEY].token
+
+    assert first != second
+    story.when("jobs.complete", id=KEY, lease=first).then_refused("refused", rule="stale_lease")
+    story.when("jobs.complete", id=KEY, lease=second).then(Completed())
+
+
+@pytest.mark.parametrize("verb", ["complete", "fail", "snooze", "interrupt", "ack_cancel"])
+def test_a_lease_ends_with_the_attempt(verb: str):
+    story = stopping().when(f"jobs.{verb}", **BODIES[verb])
+
+    assert story.refusal is None
+    assert story.leases == {}
+    story.when(f"jobs.{verb}", **BODIES[verb]).then_refused("refused", rule="stale_lease")
+
+
+# Heartbeat
+
+
+def test_a_heartbeat_extends_the_lease_by_its_own_length_without_an_event():
+    story = running().later(20_000).when("jobs.heartbeat", id=KEY, lease=TOKEN).then_nothing()
+
+    assert story.leases[KEY].expires_at == NOW + 50_000
+    assert story.decision.result == {"cancel_requested": False, "lease_expires_at": NOW + 50_000}
+
+
+def test_a_heartbeat_may_change_how_long_the_lease_is():
+    story = running().when("jobs.heartbeat", id=KEY, lease=TOKEN, lease_ms=1_000)
+    story.later(500).when("jobs.heartbeat", id=KEY, lease=TOKEN)
+
+    assert (story.leases[KEY].lease_ms, story.leases[KEY].expires_at) == (1_000, NOW + 1_500)
+
+
+@pytest.mark.parametrize("verb", ["heartbeat", "progress"])
+def test_a_worker_that_calls_learns_that_it_is_asked_to_stop(verb: str):
+    assert running().when(f"jobs.{verb}", **BODIES[verb]).decision.result["cancel_requested"] is False
+    assert stopping().when(f"jobs.{verb}", **BODIES[verb]).decision.result["cancel_requested"] is True
+
+
+# Progress
+
+
+def test_progress_is_said_at_once_and_kept_at_most_every_thirty_seconds():
+    story = running()
+    story.when("jobs.progress", id=KEY, lease=TOKEN, percent=10, note="a").then(
+        Progressed(percent=10, note="a")
+    )
+    story.later(PROGRESS_EVENT_INTERVAL_MS - 1).when("jobs.progress", id=KEY, lease=TOKEN, percent=20)
+    story.then_nothing()
+    [notice] = story.decision.notices
+    assert notice.topic == ("jobs", KEY, "progress")
+    assert notice.body == {"id": KEY, "percent": 20.0, "note": None, "at": story.now}
+    story.later(1).when("jobs.progress", id=KEY, lease=TOKEN, percent=30).then(Progressed(percent=30))
+
+
+def test_a_new_attempt_begins_without_progress():
+    story = running().given(Progressed(percent=90), Interrupted(), claimed())
+
+    assert story.state("jobs").progress is None
+    story.leased().when("jobs.progress", id=KEY, lease=TOKEN, percent=1).then(Progressed(percent=1))
+
+
+# Fail
+
+
+def test_a_failed_attempt_is_due_again_after_its_backoff():
+    story = running().chance(0.5).when("jobs.fail", id=KEY, lease=TOKEN, error="x")
+
+    story.then(AttemptFailed(error="x", next_run_at=NOW + 3_750))
+    assert (story.state("jobs").run_at, story.state("jobs").retry_count) == (NOW + 3_750, 1)
+
+
+def test_whoever_fails_may_say_when_to_try_again_but_not_in_the_past():
+    running().when("jobs.fail", id=KEY, lease=TOKEN, error="x", retry_at=LATER).then(
+        AttemptFailed(error="x", next_run_at=LATER)
+    )
+    running().when("jobs.fail", id=KEY, lease=TOKEN, error="x", retry_at=0).then(
+        AttemptFailed(error="x", next_run_at=NOW)
+    )
+
+
+def test_the_last_attempt_fails_for_good():
+    story = given(enqueued(max_attempts=2), claimed(), AttemptFailed(error="x", next_run_at=NOW))
+    story.given(claimed(attempt=2)).leased()
+
+    story.when("jobs.fail", id=KEY, lease=TOKEN, error="y", retry_at=LATER).then(Failed(error="y"))
+
+
+def test_what_is_not_retryable_fails_for_good():
+    running().when("jobs.fail", id=KEY, lease=TOKEN, error="x", retryable=False).then(Failed(error="x"))
+
+
+def test_a_job_that_was_asked_to_stop_is_not_retried_when_it_fails():
+    stopping().when("jobs.fail", id=KEY, lease=TOKEN, error="x", retry_at=LATER).then(Failed(error="x"))
+
+
+@for_all(st.integers(1, 100_000), st.floats(0, 1, exclude_max=True))
+def test_the_backoff_lies_between_half_and_the_whole_of_its_doubling_and_under_its_cap(attempt, chance):
+    doubled = BACKOFF_BASE_MS * 2 ** min(attempt - 1, 60)
+
+    wait = backoff_ms(attempt, chance)
+
+    assert min(BACKOFF_CAP_MS, doubled // 2) <= wait <= min(BACKOFF_CAP_MS, doubled)
+
+
+# Snooze, interrupt
+
+
+def test_snoozing_and_interrupting_do_not_count_the_attempt():
+    story = running().when("jobs.snooze", id=KEY, lease=TOKEN, run_at=LATER).then(Snoozed(run_at=LATER))
+    assert (story.state("jobs").attempt, story.state("jobs").run_at) == (0, LATER)
+    story.at(LATER).when("jobs.claim", worker="worker").then(claimed(attempt=1))
+
+    story = running().later(10).when("jobs.interrupt", id=KEY, lease=TOKEN).then(Interrupted())
+    assert (story.state("jobs").attempt, story.state("jobs").run_at) == (0, NOW + 10)
+    story.when("jobs.claim", worker="worker").then(claimed(attempt=1))
+
+
+def test_a_job_is_not_snoozed_into_the_past():
+    running().when("jobs.snooze", id=KEY, lease=TOKEN, run_at=5).then(Snoozed(run_at=NOW))
+
+
+def test_a_worker_that_lets_go_of_a_job_it_was_asked_to_stop_agrees_to_that():
+    stopping().when("jobs.snooze", id=KEY, lease=TOKEN, run_at=LATER).then(Cancelled(reason="no need"))
+    stopping().when("jobs.interrupt", id=KEY, lease=TOKEN).then(Cancelled(reason="no need"))
+
+
+# Cancel
+
+
+def test_cancelling_a_running_job_is_a_flag_and_the_worker_may_still_complete_it():
+    story = running().when("jobs.cancel", id=KEY, reason="no need").then(CancelRequested(reason="no need"))
+    assert story.state("jobs").state == "running"
+    assert story.state("jobs").cancel_requested
+
+    story.when("jobs.complete", id=KEY, lease=TOKEN, result={"done": True}).then(
+        Completed(result=raw('{"done":true}'))
+    )
+    assert story.state("jobs").state == "completed"
+
+
+def test_agreeing_to_a_cancellation_repeats_its_reason():
+    stopping().when("jobs.ack_cancel", id=KEY, lease=TOKEN).then(Cancelled(reason="no need"))
+
+
+# Rescue
+
+
+def test_a_job_is_rescued_once_its_lease_has_run_out_and_not_before():
+    story = running().later(29_999).when("jobs.rescue", id=KEY).then_nothing()
+    story.later(1).when("jobs.rescue", id=KEY).then(Rescued(next_run_at=NOW + 35_000))
+
+    assert story.state("jobs").recovery_attempts == 1
+    assert story.leases == {}
+
+
+def test_a_heartbeat_that_comes_before_the_rescue_keeps_the_job():
+    story = running().later(40_000).when("jobs.heartbeat", id=KEY, lease=TOKEN)
+
+    story.when("jobs.rescue", id=KEY).then_nothing()
+
+
+def test_a_job_that_took_too_many_workers_with_it_fails():
+    story = given(enqueued(max_attempts=1))
+    for rescues in range(1, MAXIMUM_RESCUES + 1):
+        story.when("jobs.claim", worker="worker").later(30_000).when("jobs.rescue", id=KEY)
+        story.then(Rescued(next_run_at=story.now + RESCUE_DELAY_MS)).later(RESCUE_DELAY_MS)
+        assert story.state("jobs").recovery_attempts == rescues
+    story.when("jobs.claim", worker="worker").later(30_000).when("jobs.rescue", id=KEY)
+
+    story.then(Failed(error="lost by its worker 4 times"))
+
+
+def test_a_lost_job_that_was_asked_to_stop_is_cancelled():
+    stopping().later(30_000).when("jobs.rescue", id=KEY).then(Cancelled(reason="no need"))
+
+
+# Retry
+
+
+def test_retrying_a_job_that_is_out_of_attempts_gives_it_one_more_and_a_clean_slate():
+    story = given(enqueued(max_attempts=1), claimed()).leased().given(CancelRequested(reason="no need"))
+    story.when("jobs.fail", id=KEY, lease=TOKEN, error="x").later(10)
+
+    story.when("jobs.retry", id=KEY).then(Retried(max_attempts=2))
+
+    job = story.state("jobs")
+    assert (job.run_at, job.completed_at, job.recovery_attempts) == (NOW + 10, None, 0)
+    assert (job.cancel_requested, job.cancel_reason) == (False, None)
+    story.when("jobs.claim", worker="worker").then(claimed(attempt=2))
+
+
+def test_retrying_leaves_attempts_that_are_left_as_they_are():
+    given(enqueued(), Cancelled()).when("jobs.retry", id=KEY).then(Retried(max_attempts=5))
+
+
+# State
+
+
+def test_the_times_of_a_job_are_those_of_its_events():
+    story = given(enqueued()).later(1).given(claimed()).later(1).given(Interrupted())
+    story.later(1).given(claimed()).later(1).given(Completed(result=raw("[1]")))
+    job = story.state("jobs")
+
+    assert (job.created_at, job.updated_at) == (NOW, NOW + 4)
+    assert (job.started_at, job.attempt_started_at, job.completed_at) == (NOW + 1, NOW + 3, NOW + 4)
+    assert (job.created_position, job.attempt_position) == (1, 4)
+
+
+def test_a_completed_job_without_a_result_has_none():
+    assert given(enqueued(), claimed(), Completed()).state("jobs").result is None
+    assert given(enqueued(), claimed(), Completed(result=raw("null"))).state("jobs").result is None
+
+
+def test_a_foreign_event_is_not_taken_for_one_of_a_job():
+    class Strange(Event, frozen=True, kw_only=True):
+        pass
+
+    with pytest.raises(TypeError):
+        jobs.evolve(given(enqueued()).state("jobs"), Recorded(2, KEY, 2, NOW, Strange()))
