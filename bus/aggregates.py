@@ -5,7 +5,7 @@ noted in a journal, and a command that fails, or a commit that does, undoes its 
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import Any, cast
 
@@ -75,6 +75,24 @@ class Aggregates:
         else:
             self._hot.move_to_end(stream)
         return found
+
+    def expect_absent(self, streams: Iterable[str]) -> None:
+        """Notes that these streams are empty, so that nobody has to look."""
+        for stream in streams:
+            self._hot.setdefault(stream, ABSENT)
+
+    def look_ahead(self, streams: Iterable[str]) -> None:
+        """Finds, in one go, which of these streams are empty; that is what most new keys turn out to be."""
+        unknown = tuple({stream for stream in streams if stream not in self._hot})
+        if unknown:
+            self.expect_absent(
+                stream
+                for (stream,) in self._connection.execute(
+                    "SELECT value FROM carray(?)"
+                    " WHERE NOT EXISTS (SELECT 1 FROM events WHERE stream = value)",
+                    (apsw.carray(unknown),),
+                )
+            )
 
     def apply(self, table: str, recorded: Recorded) -> Aggregate:
         """Evolves an aggregate by an event of the open transaction."""

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from typing import TypeVar
 from uuid import UUID
 
-from eventsourcing.persistence import AggregateRecorder, InfrastructureFactory, ProcessRecorder
+from eventsourcing.persistence import InfrastructureFactory
 from eventsourcing.utils import Environment, EnvType, resolve_topic, strtobool
 
 from bus.event_store_database import Database, Location
@@ -64,7 +64,7 @@ class Factory(InfrastructureFactory[TableTrackingRecorder]):
             self._configured_location(), lock_timeout_seconds=self._configured_lock_timeout_seconds()
         )
 
-    def aggregate_recorder(self, purpose: str = "events") -> AggregateRecorder:
+    def aggregate_recorder(self, purpose: str = "events") -> TableAggregateRecorder:
         recorder = self.aggregate_recorder_class(self.database, purpose, read_id=self._read_id)
         return self._with_tables(recorder)
 
@@ -82,7 +82,7 @@ class Factory(InfrastructureFactory[TableTrackingRecorder]):
         )
         return self._with_tables(recorder_class(self.database))
 
-    def process_recorder(self) -> ProcessRecorder:
+    def process_recorder(self) -> LogProcessRecorder:
         recorder_class = self._configured_class(self.PROCESS_RECORDER_TOPIC, self.process_recorder_class)
         return self._with_tables(recorder_class(self.database, read_id=self._read_id))
 

@@ -1,28 +1,26 @@
 """JetStream's API as the relay uses it: plain JSON requests, each with a bound, and one kind of error.
 
-Configurations are read and written back as they are: a client library's own structs would drop each setting
-that they do not know, and with it what an operator has set.
+    JetStreamError                 not now: no connection, no answer, or a refusal; trying again may help
+    └── WrongSequenceError         the stream does not stand where we took it to stand: look again
 
-    JetStreamError                 not now: no connection, no answer, or it said no; trying again may help
-    └── WrongSequenceError         somebody stored something in between, or we lost track: look again
+Configurations are read and written back as they are: the structs of a client library drop each setting that
+they do not know, and an operator's with it.
 """
 
-import asyncio
 from base64 import b64decode
-from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 import nats.errors
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 
-# Within the 5 s that the relay has after a restart there is time to ask twice.
+# Of the 5 s that the relay has after a restart, one request that is lost with the broker takes less than half.
 REQUEST_TIMEOUT_MS = 2_000
 # How much of a stream is asked for at once.
 BATCH_MESSAGES = 256
 BATCH_BYTES = 1024 * 1024
 
+# JetStream's own numbers for what went wrong.
 NO_STREAM = 10059
 NO_MESSAGE = 10037
 WRONG_LAST_SEQUENCE = 10071
@@ -38,27 +36,25 @@ class JetStreamError(RuntimeError):
 
 
 class WrongSequenceError(JetStreamError):
-    """The stream did not stand where the message said."""
+    """The stream does not stand where we took it to stand."""
 
 
-class ApiError(msgspec.Struct, frozen=True):
-    """What an answer of JetStream's says went wrong."""
+class Refusal(msgspec.Struct, frozen=True):
+    """Why JetStream did not do something."""
 
-    code: int = 0
     err_code: int = 0
     description: str = ""
 
 
 class StreamCounts(msgspec.Struct, frozen=True):
-    """How far a stream has come. `last_seq` stays when messages go."""
+    """How far a stream has come. `last_seq` stays where it is when messages go."""
 
     messages: int = 0
-    first_seq: int = 0
     last_seq: int = 0
 
 
 class StreamReport(msgspec.Struct, frozen=True):
-    """What a stream is and holds; `created` is another one for a stream that was made anew."""
+    """What a stream is and holds. `created` differs for one that was made anew."""
 
     config: dict[str, Any]
     created: str
@@ -79,95 +75,126 @@ class StoredMessage(msgspec.Struct, frozen=True):
 
 
 class _Answer(msgspec.Struct):
-    error: ApiError | None = None
+    error: Refusal | None = None
 
 
-class _Got(msgspec.Struct):
+class _Message(msgspec.Struct):
     seq: int
     subject: str
     data: str = ""
 
 
-class _GotAnswer(msgspec.Struct):
-    message: _Got
+class _MessageAnswer(msgspec.Struct):
+    message: _Message
 
 
 _decode_answer = msgspec.json.Decoder(_Answer).decode
 _decode_report = msgspec.json.Decoder(StreamReport).decode
-_decode_message = msgspec.json.Decoder(_GotAnswer).decode
+_decode_message = msgspec.json.Decoder(_MessageAnswer).decode
 
 
 class JetStreamApi:
-    """Requests about streams, over one connection."""
+    """Requests about streams, over one connection. All raise `JetStreamError`."""
 
     def __init__(self, connection: Client) -> None:
         self._connection = connection
 
     async def report(self, stream: str) -> StreamReport | None:
         """What a stream is and holds; None where there is none."""
-        answer = await self._ask(f"STREAM.INFO.{stream}", b"", absent=NO_STREAM)
+        answer = await self._ask(f"STREAM.INFO.{stream}", absent=NO_STREAM)
         return None if answer is None else _decode_report(answer)
 
     async def create(self, config: dict[str, Any]) -> StreamReport:
-        """Makes a stream, or finds the one that has just this configuration."""
+        """Makes a stream, or finds one that has just this configuration."""
         return await self._configure("CREATE", config)
 
     async def update(self, config: dict[str, Any]) -> StreamReport:
-        """Gives a stream another configuration; what is left out falls back to the default."""
+        """Gives a stream this configuration; what is left out falls back to its default."""
         return await self._configure("UPDATE", config)
 
     async def delete(self, stream: str) -> None:
-        """Removes a stream with all that it holds; also where there is none."""
-        await self._ask(f"STREAM.DELETE.{stream}", b"", absent=NO_STREAM)
+        """Removes a stream with all that it holds, if it is there."""
+        await self._ask(f"STREAM.DELETE.{stream}", absent=NO_STREAM)
 
     async def message_at(self, stream: str, sequence: int) -> StoredMessage | None:
         """The message at a sequence, if it is still there."""
         return await self._message(stream, {"seq": sequence})
 
     async def last_message(self, stream: str, subject: str) -> StoredMessage | None:
-        """The last message on a subject, which may have wildcards, that is still there."""
+        """The last message on a subject (which may have wildcards) that is still there."""
         return await self._message(stream, {"last_by_subj": subject})
 
-    async def messages(self, stream: str) -> AsyncIterator[StoredMessage]:
-        """Every message of a stream that allows direct reading, in order."""
-        inbox = self._connection.new_inbox()
-        subscription = await self._connection.subscribe(inbox)
-        try:
-            sequence: int | None = 1
-            while sequence is not None:
-                request = {"seq": sequence, "batch": BATCH_MESSAGES, "max_bytes": BATCH_BYTES}
-                await self._publish(f"$JS.API.DIRECT.GET.{stream}", request, inbox)
-                sequence = None
-                while (message := await self._next(subscription.next_msg, stream)) is not None:
-                    yield message
-                    sequence = message.sequence + 1
-        finally:
-            if not self._connection.is_closed:
-                await subscription.unsubscribe()
+    async def messages_from(self, stream: str, sequence: int) -> list[StoredMessage]:
+        """Some of the messages from a sequence on, in order; none where there are no more.
 
-    async def _next(self, next_message: Any, stream: str) -> StoredMessage | None:
-        """The next message of a batch; None at its end."""
+        The stream must allow direct reading, which asks for nats-server 2.11 or newer.
+        """
+        inbox = self._connection.new_inbox()
+        request = msgspec.json.encode({"seq": sequence, "batch": BATCH_MESSAGES, "max_bytes": BATCH_BYTES})
+        found: list[StoredMessage] = []
         try:
-            got: Msg = await next_message(timeout=REQUEST_TIMEOUT_MS / 1000)
+            subscription = await self._connection.subscribe(inbox)
+            try:
+                await self._connection.publish(f"$JS.API.DIRECT.GET.{stream}", request, reply=inbox)
+                while True:
+                    message = await subscription.next_msg(timeout=REQUEST_TIMEOUT_MS / 1000)
+                    headers = message.headers or {}
+                    if (status := headers.get("Status")) is not None:
+                        return _at_end_of_batch(stream, status, found)
+                    found.append(
+                        StoredMessage(
+                            int(headers["Nats-Sequence"]), headers["Nats-Subject"], message.data, headers
+                        )
+                    )
+            finally:
+                await subscription.unsubscribe()
         except nats.errors.Error as error:
-            raise JetStreamError(f"JetStream did not give out what {stream} holds: {error}") from error
-        headers = got.headers or {}
-        status = headers.get("Status")
-        if status is None:
-            return StoredMessage(int(headers["Nats-Sequence"]), headers["Nats-Subject"], got.data, headers)
-        # 204: the batch ends; 404: nothing is left.
-        if status in {"204", "404"}:
-            return None
-        raise JetStreamError(f"JetStream did not give out what {stream} holds: status {status}")
+            raise _unanswered(f"reading {stream}", error) from error
 
     async def _configure(self, verb: str, config: dict[str, Any]) -> StreamReport:
-        answer = await self._ask(f"STREAM.{verb}.{config['name']}", msgspec.json.encode(config))
+        answer = await self._ask(f"STREAM.{verb}.{config['name']}", config)
         assert answer is not None
         return _decode_report(answer)
 
     async def _message(self, stream: str, which: dict[str, Any]) -> StoredMessage | None:
-        answer = await self._ask(f"STREAM.MSG.GET.{stream}", msgspec.json.encode(which), absent=NO_MESSAGE)
+        answer = await self._ask(f"STREAM.MSG.GET.{stream}", which, absent=NO_MESSAGE)
         if answer is None:
             return None
-        got = _decode_message(answer).message
-        return StoredMessage(got.seq, got.subject, b64decode(got.data))
+        found = _decode_message(answer).message
+        return StoredMessage(found.seq, found.subject, b64decode(found.data))
+
+    async def _ask(
+        self, verb: str, request: dict[str, Any] | None = None, *, absent: int | None = None
+    ) -> bytes | None:
+        """JetStream's answer; None where it refuses with the number `absent`."""
+        if not self._connection.is_connected:
+            # nats-py would keep the request for later, and wait for its answer in vain until then.
+            raise JetStreamError("there is no connection to NATS")
+        payload = b"" if request is None else msgspec.json.encode(request)
+        try:
+            answer = await self._connection.request(
+                f"$JS.API.{verb}", payload, timeout=REQUEST_TIMEOUT_MS / 1000
+            )
+        except nats.errors.Error as error:
+            raise _unanswered(verb, error) from error
+        refusal = _decode_answer(answer.data).error
+        if refusal is None:
+            return answer.data
+        if refusal.err_code == absent:
+            return None
+        raise JetStreamError(f"JetStream refused {verb}: {refusal.description}")
+
+
+def _at_end_of_batch(stream: str, status: str, found: list[StoredMessage]) -> list[StoredMessage]:
+    # 204 ends a batch, 404 says that there was nothing to begin with.
+    if status in {"204", "404"}:
+        return found
+    raise JetStreamError(f"JetStream refused reading {stream}: status {status}")
+
+
+def _unanswered(verb: str, error: nats.errors.Error) -> JetStreamError:
+    if isinstance(error, nats.errors.NoRespondersError):
+        return JetStreamError(
+            "JetStream is not there", "enable JetStream on the nats-server, for the account of the relay"
+        )
+    return JetStreamError(f"JetStream did not answer {verb}: {error or type(error).__name__}")

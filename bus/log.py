@@ -17,6 +17,10 @@ _INSERT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _COLUMNS = "position, stream, version, type, recorded_at, command_id, data, metadata, hash"
 _LENGTH = struct.Struct(">Q").pack
 _NULL = b"N" + _LENGTH(0)
+# Type and length of short values, made once: eight of them go into every hash.
+_HEADS = 1024
+_TEXT_HEADS = [b"T" + _LENGTH(length) for length in range(_HEADS)]
+_INTEGER_HEADS = [b"I" + _LENGTH(length) for length in range(21)]
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -211,13 +215,21 @@ def verify_chain(connection: apsw.Connection, start: Head | None = None) -> Head
     """
     start = start or Head()
     position, previous, recorded_at = start.position, start.hash, start.recorded_at
-    for row in connection.execute(
+    rows = connection.execute(
         f"SELECT {_COLUMNS} FROM events WHERE position > ? ORDER BY position", (start.position,)
-    ):
-        expected = chain_hash(previous, *row[:-1])
-        if row[0] != position + 1 or expected != row[-1]:
-            raise BrokenChainError(position + 1)
-        position, previous, recorded_at = row[0], expected, row[4]
+    )
+    try:
+        for row in rows:
+            # Text, bytes or nothing was written; ANY would hold a number, too.
+            if row[0] != position + 1 or isinstance(row[6], int | float):
+                raise BrokenChainError(position + 1)
+            expected = chain_hash(previous, *row[:-1])
+            if expected != row[-1]:
+                raise BrokenChainError(position + 1)
+            position, previous, recorded_at = row[0], expected, row[4]
+    except UnicodeDecodeError as error:
+        # A byte of a text that was damaged, on the disk perhaps.
+        raise BrokenChainError(position + 1) from error
     return Head(position, previous, recorded_at)
 
 
@@ -231,12 +243,13 @@ def _rows(cursor: Iterable[tuple[object, ...]]) -> list[Row]:
 
 def _integer(value: int) -> bytes:
     digits = b"%d" % value
-    return b"I" + _LENGTH(len(digits)) + digits
+    return _INTEGER_HEADS[len(digits)] + digits
 
 
 def _text(value: str) -> bytes:
     encoded = value.encode()
-    return b"T" + _LENGTH(len(encoded)) + encoded
+    length = len(encoded)
+    return (_TEXT_HEADS[length] if length < _HEADS else b"T" + _LENGTH(length)) + encoded
 
 
 def _blob(value: bytes) -> bytes:

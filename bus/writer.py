@@ -21,7 +21,7 @@ import msgspec
 from bus import codec, log
 from bus.aggregates import ABSENT, Aggregate, Aggregates, Transition, read_aggregate, snapshot_rows
 from bus.due_jobs import WaitingJob
-from bus.identifiers import new_id
+from bus.identifiers import new_id, new_ids
 from domain.catalogue import VERBS, encode_event
 from domain.decider import Decider, Decision, Lease, Notice, Verb
 from domain.errors import (
@@ -338,6 +338,7 @@ class _Group:
         self._entries: list[log.Entry] = []
         self._remembered: dict[str, tuple[bytes, bytes]] = {}
         self._new_answers: dict[str, tuple[str, bytes, int, str]] = {}
+        self._ids = new_ids(now)
         self.now = now
         self.answer_bytes_left = MAXIMUM_ANSWER_BYTES
         self.notices: list[Notice] = []
@@ -345,7 +346,9 @@ class _Group:
 
     # What the domain may look at.
 
-    new_id = staticmethod(new_id)
+    def new_id(self) -> str:
+        return next(self._ids)
+
     random = staticmethod(random.random)
 
     def state(self, table: str, key: str) -> Any:
@@ -375,7 +378,11 @@ class _Group:
     def decide(self, submissions: list[Submission], projections: Projections) -> None:
         """Gives every submission its outcome, which holds once the group is committed."""
         self._projections = projections
-        self._recall(submissions)
+        requests = [
+            request for one in submissions for request in one.requests if isinstance(request, Request)
+        ]
+        self._recall(requests)
+        self._aggregates.look_ahead(filter(None, map(_stream_named, requests)))
         for one in submissions:
             self.answer_bytes_left = MAXIMUM_ANSWER_BYTES
             self.commands += len(one.requests)
@@ -415,14 +422,9 @@ class _Group:
         if kept:
             self._connection.executemany("INSERT OR REPLACE INTO job_leases VALUES (?, ?, ?, ?, ?)", kept)
 
-    def _recall(self, submissions: list[Submission]) -> None:
+    def _recall(self, requests: list[Request]) -> None:
         """Reads, in one go, what was answered before to the group's command ids."""
-        ids = {
-            request.command_id
-            for one in submissions
-            for request in one.requests
-            if isinstance(request, Request) and request.command_id is not None
-        }
+        ids = {request.command_id for request in requests if request.command_id is not None}
         if ids:
             for command_id, request_hash, answer in self._connection.execute(
                 "SELECT command_id, request_hash, answer FROM carray(?)"
@@ -506,14 +508,18 @@ class _Group:
                     path="Hyperpage-Expected-Version",
                 )
             return request.verb.decide(None, request.command, self, None)
-        key = request.verb.key(request.command, self)
+        key = request.verb.key(request.command)
+        if key is None:
+            key = self.new_id()
+            # Nobody else has made it: there is no stream to look for.
+            self._aggregates.expect_absent((stream_name(request.decider.table, key),))
         aggregate = self._aggregates.get(request.decider.table, key)
         _expect(request, aggregate, key)
         return request.verb.decide(aggregate.state, request.command, self, key)
 
     def _record(self, request: Request, decision: Decision) -> codec.Answer:
         table = request.decider.table
-        command_id = request.command_id or new_id()
+        command_id = request.command_id or self.new_id()
         types = []
         stream: str | None = None
         last = ABSENT
@@ -542,6 +548,11 @@ class _Group:
 
     def _row(self, table: str, key: str) -> msgspec.Raw:
         return msgspec.Raw(self._projections.row_json(table, self._aggregates.get(table, key)) or b"null")
+
+
+def _stream_named(request: Request) -> str | None:
+    key = None if request.verb.key is None else request.verb.key(request.command)
+    return None if key is None else stream_name(request.decider.table, key)
 
 
 def _expect(request: Request, aggregate: Aggregate, key: str) -> None:

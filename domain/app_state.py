@@ -131,7 +131,7 @@ def evolve(state: Entry | None, recorded: Recorded) -> Entry | None:
             raise TypeError(f"not an event of the application state: {type(event).__name__}")
 
 
-def _key(command: Any, context: Context) -> str:
+def _key(command: Any) -> str:
     return str(command.key)
 
 

@@ -80,15 +80,16 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 class Verb(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that can be asked of an aggregate.
 
-    `key` names the aggregate that a command is about; `None` where a command spans several, which then
-    has no state of its own and no expected version. A verb that is not `remembered` is decided anew each
-    time, command id or not; one of which `empty_is_remembered` is false, where it led to no event. An
-    `internal` verb is the service's own and has no subject. `maximum_bytes` is the most that its body weighs.
+    `key` names the aggregate that a command is about, or answers `None` for a new one that is still to get
+    an id. A command without `key` spans several: it has no state of its own and no expected version. A verb
+    that is not `remembered` is decided anew each time, command id or not; one of which `empty_is_remembered`
+    is false, where it led to no event. An `internal` verb is the service's own and has no subject.
+    `maximum_bytes` is the most that a body weighs.
     """
 
     name: str
     command: type[Command]
-    key: Callable[[Any, Context], str] | None
+    key: Callable[[Any], str | None] | None
     decide: Callable[[Any, Any, Context, Any], Decision]
     remembered: bool = True
     empty_is_remembered: bool = True

@@ -542,11 +542,11 @@ def _given(result: Json) -> Json | None:
     return None if bytes(result) == b"null" else result
 
 
-def _minted(command: Enqueue, context: Context) -> str:
-    return command.id or context.new_id()
+def _id_if_given(command: Enqueue) -> str | None:
+    return command.id
 
 
-def _id(command: Any, context: Context) -> str:
+def _id(command: Any) -> str:
     return str(command.id)
 
 
@@ -569,7 +569,7 @@ DECIDER = Decider(
         "job.rescued.v1": Rescued,
     },
     verbs=(
-        Verb(name="enqueue", command=Enqueue, key=_minted, decide=_enqueue),
+        Verb(name="enqueue", command=Enqueue, key=_id_if_given, decide=_enqueue),
         Verb(name="claim", command=Claim, key=None, decide=_claim, empty_is_remembered=False),
         Verb(name="heartbeat", command=Heartbeat, key=_id, decide=_heartbeat, remembered=False),
         Verb(name="progress", command=Progress, key=_id, decide=_progress, remembered=False),

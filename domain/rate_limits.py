@@ -201,10 +201,6 @@ def evolve(state: RateLimit | None, recorded: Recorded) -> RateLimit | None:
             raise TypeError(f"not an event of a rate limit: {type(event).__name__}")
 
 
-def _key(command: Any, context: Context) -> str:
-    return key_of(command)
-
-
 DECIDER = Decider(
     table=TABLE,
     state=RateLimit,
@@ -215,8 +211,8 @@ DECIDER = Decider(
         "rate_limit.cleared.v1": Cleared,
     },
     verbs=(
-        Verb(name="observe", command=Observe, key=_key, decide=_observe),
-        Verb(name="throttle", command=Throttle, key=_key, decide=_throttle),
-        Verb(name="clear", command=Clear, key=_key, decide=_clear),
+        Verb(name="observe", command=Observe, key=key_of, decide=_observe),
+        Verb(name="throttle", command=Throttle, key=key_of, decide=_throttle),
+        Verb(name="clear", command=Clear, key=key_of, decide=_clear),
     ),
 )

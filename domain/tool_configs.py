@@ -9,11 +9,14 @@ from typing import Annotated, Any
 import msgspec
 
 from domain.decider import Context, Decider, Decision, Verb
-from domain.errors import NotFound
+from domain.errors import NotFound, TooLarge
 from domain.json_values import merge_patch
 from domain.messages import Command, Event, Key, Recorded, Text
 
 TABLE = "tool_configs"
+
+# As it is stored. Patches would make it grow without end, until an event fits into no message.
+MAXIMUM_CONFIG_BYTES = 256 * 1024
 
 # Milliseconds, as in the system this replaces; up to 366 days.
 RefreshInterval = Annotated[int, msgspec.Meta(ge=1, le=31_622_400_000)]
@@ -212,6 +215,13 @@ def _changed(state: ToolConfig | None, key: str, event: Content) -> Decision:
     # The same configuration again is accepted, and is not a change.
     if state is not None and _content(state) == _content(event):
         return Decision()
+    size = len(msgspec.json.encode(event.config))
+    if size > MAXIMUM_CONFIG_BYTES:
+        raise TooLarge(
+            f"a configuration has at most {MAXIMUM_CONFIG_BYTES} bytes",
+            limit_bytes=MAXIMUM_CONFIG_BYTES,
+            size_bytes=size,
+        )
     return Decision(events=((key, event),))
 
 
@@ -243,7 +253,7 @@ def evolve(state: ToolConfig | None, recorded: Recorded) -> ToolConfig | None:
     raise TypeError(f"not an event of a tool configuration: {type(event).__name__}")
 
 
-def _key(command: Any, context: Context) -> str:
+def _key(command: Any) -> str:
     return str(command.tool_name)
 
 

@@ -1,5 +1,6 @@
 """How a connection to the store's file is opened, with every PRAGMA and its reason."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,7 +42,7 @@ def open_writer(path: Path, *, cache_kib: int = 64 * 1024, checkpoint_pages: int
     connection = apsw.Connection(str(path), statementcachesize=200)
     connection.set_busy_timeout(BUSY_TIMEOUT_MS)
     # Readers never wait for the writer, nor the writer for them.
-    connection.pragma("journal_mode", "wal")
+    _switch_to_wal(connection)
     # A commit is on disk when it returns: an answered command survives a power cut. NORMAL would not.
     connection.pragma("synchronous", "full")
     # The writer's transaction holds events and rows together; job_history hangs on jobs.
@@ -56,6 +57,20 @@ def open_writer(path: Path, *, cache_kib: int = 64 * 1024, checkpoint_pages: int
     # Functions with side effects are out of reach of views and triggers that a foreign file may bring.
     connection.pragma("trusted_schema", False)
     return connection
+
+
+def _switch_to_wal(connection: apsw.Connection) -> None:
+    deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1_000
+    while True:
+        try:
+            connection.pragma("journal_mode", "wal")
+            return
+        except apsw.BusyError:
+            # Of several that open a new file at once, one switches it, and SQLite refuses the others without
+            # regard to the busy timeout. It takes the one a few milliseconds.
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 def open_reader(

@@ -119,7 +119,9 @@ def down(
 
 
 def _applied(connection: apsw.Connection, known: tuple[Migration, ...]) -> dict[str, int]:
-    if not connection.table_exists("main", "schema_migrations"):
+    # Not `table_exists`, which answers from what this connection remembers of the schema: another one may
+    # have applied them in the meantime.
+    if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'schema_migrations'").get:
         return {}
     checksums = {one.name: one.checksum for one in known}
     applied = {}

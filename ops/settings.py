@@ -2,14 +2,15 @@
 
 A setting `reader_connections` is `--reader-connections` where a command takes it, the variable
 `HYPERPAGE_READER_CONNECTIONS`, and `reader_connections = 20` in `hyperpage.toml`: the one in the data
-directory, or the one that `HYPERPAGE_CONFIG` names.
+directory, or the one that `HYPERPAGE_CONFIG` names. A variable that is empty counts as not set. One that
+names no setting is passed over, since others may begin with `HYPERPAGE_` too; in the file, it is an error.
 """
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
@@ -17,6 +18,8 @@ from bus.subjects import BusNames
 
 FILE = "hyperpage.toml"
 _VARIABLE = "HYPERPAGE_"
+
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
 class SettingsError(ValueError):
@@ -59,7 +62,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     hot_aggregates: Annotated[int, msgspec.Meta(ge=1)] = 50_000
     """How many aggregates' states are kept in memory. Default 50000."""
 
-    log_level: str = "INFO"
+    log_level: LogLevel = "INFO"
     """DEBUG, INFO, WARNING or ERROR; logs go to stderr. Default INFO."""
 
     @property
@@ -89,26 +92,28 @@ def load_settings(
     """
     environment = os.environ if environment is None else environment
     given = {name: value for name, value in (flags or {}).items() if value is not None}
-    known = set(Settings.__struct_fields__)
     variables = {
         name.removeprefix(_VARIABLE).lower(): value
         for name, value in environment.items()
-        if name.startswith(_VARIABLE)
+        if name.startswith(_VARIABLE) and value
     }
     named_file = variables.pop("config", None)
-    variables = {name: value for name, value in variables.items() if name in known}
-    data = Path(given.get("data") or variables.get("data") or "data")
-    from_file = _read_file(Path(named_file) if named_file else data / FILE, required=named_file is not None)
-    merged = _converted(from_file, strict=True, origin="hyperpage.toml")
-    merged |= _converted(variables, strict=False, origin="the environment")
-    merged |= _converted(given, strict=True, origin="the command line")
-    return Settings(**merged)
+    variables = {name: value for name, value in variables.items() if name in Settings.__struct_fields__}
+    data = Path(given.get("data") or variables.get("data") or "data").expanduser()
+    file = Path(named_file).expanduser() if named_file else data / FILE
+    from_file = _read_file(file, required=named_file is not None)
+    merged = _converted(from_file, strict=True, spelling=lambda name: f"{file}: {name}")
+    merged |= _converted(variables, strict=False, spelling=lambda name: _VARIABLE + name.upper())
+    merged |= _converted(given, strict=True, spelling=lambda name: "--" + name.replace("_", "-"))
+    settings = Settings(**merged)
+    settings.names  # noqa: B018 - raises where a prefix is not one
+    return settings
 
 
 def _read_file(path: Path, *, required: bool) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         if required:
             raise SettingsError(f"there is no file {path}") from None
         return {}
@@ -116,17 +121,22 @@ def _read_file(path: Path, *, required: bool) -> dict[str, Any]:
         raise SettingsError(f"{path} cannot be read: {error}") from None
 
 
-def _converted(values: Mapping[str, Any], *, strict: bool, origin: str) -> dict[str, Any]:
+def _converted(
+    values: Mapping[str, Any], *, strict: bool, spelling: Callable[[str], str]
+) -> dict[str, Any]:
+    """Values as their settings' types; `spelling` is how the user wrote a setting's name."""
     fields = {field.name: field for field in msgspec.structs.fields(Settings)}
     converted = {}
     for name, value in values.items():
         if name not in fields:
-            raise SettingsError(f"{origin}: there is no setting {name}")
+            raise SettingsError(f"{spelling(name)}: there is no such setting")
+        kind = fields[name].type
         try:
             plain = str(value) if isinstance(value, Path) else value
-            converted[name] = msgspec.convert(plain, fields[name].type, strict=strict, dec_hook=_path)
+            converted[name] = msgspec.convert(plain, kind, strict=strict, dec_hook=_path)
         except msgspec.ValidationError as error:
-            raise SettingsError(f"{origin}: {name}: {error}") from None
+            choice = f"; it is one of {', '.join(get_args(kind))}" if get_origin(kind) is Literal else ""
+            raise SettingsError(f"{spelling(name)}: {error}{choice}") from None
     return converted
 
 

@@ -1,0 +1,173 @@
+"""The stream of events as it is on the broker: made where it is missing, looked at, and marked as ours."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import apsw
+
+from bus import log
+from bus.cloud_events import Origin
+from bus.jetstream import JetStreamApi, StreamReport
+from bus.stream_state import (
+    FOREIGN_SEQUENCE,
+    DivergedError,
+    ForeignMessageError,
+    Place,
+    PublishedEvent,
+    how_to_refill,
+    locate,
+    metadata_of,
+    published_event,
+    recorded_segments,
+)
+from bus.subjects import BusNames
+
+# The broker remembers every message id for so long: two minutes, its default, are hundreds of megabytes of
+# its memory at full speed. That each event is stored once rests on sequences, not on this.
+DUPLICATE_WINDOW_NS = 1_000_000_000
+
+
+class EventStream:
+    """The stream of one store's events. `read` lends a connection to that store."""
+
+    def __init__(
+        self,
+        api: JetStreamApi,
+        names: BusNames,
+        origin: Origin,
+        read: Callable[[], AbstractContextManager[apsw.Connection]],
+    ) -> None:
+        self._api = api
+        self._names = names
+        self._origin = origin
+        self._read = read
+
+    async def require_ours(self) -> None:
+        """Returns if the stream is this store's; makes it where there is none.
+
+        Raises:
+            AnotherStoreError: it is another store's.
+            DivergedError: it is nobody's, or a foreign message has been seen in it.
+            JetStreamError: JetStream does not answer, or refuses.
+        """
+        report = await self._found_or_made()
+        recorded_segments(self._names.events, self._origin.store_id, report.metadata, report.state.last_seq)
+
+    async def stand(self) -> tuple[Place, log.Head, log.Row | None]:
+        """Where the stream stands, the head of the log, and the row to be published next.
+
+        The stream is made where there is none, and its metadata names every segment that publishing the log
+        to its end will make.
+
+        Raises:
+            StreamError: it cannot be published to; `repair` says what to do.
+            JetStreamError: JetStream does not answer, or refuses.
+        """
+        report = await self._found_or_made()
+        try:
+            return await self._compare(report)
+        except ForeignMessageError as error:
+            # It may be deleted; then this alone tells that the sequences behind it are off by one.
+            await self._configure(report, {FOREIGN_SEQUENCE: str(error.sequence)})
+            raise
+
+    async def delete(self) -> None:
+        """Deletes the stream, which is made and filled anew when it is looked at the next time."""
+        await self._api.delete(self._names.events)
+
+    async def _found_or_made(self) -> StreamReport:
+        stream = self._names.events
+        report = await self._api.report(stream)
+        if report is not None:
+            return report
+        return await self._api.create(
+            {"name": stream, **self._needed(), "metadata": metadata_of(self._origin.store_id, ())}
+        )
+
+    async def _compare(self, report: StreamReport) -> tuple[Place, log.Head, log.Row | None]:
+        stream, counts = self._names.events, report.state
+        recorded = recorded_segments(stream, self._origin.store_id, report.metadata, counts.last_seq)
+        last = await self._last_event(report)
+        head = await asyncio.to_thread(self._read_head)
+        place = locate(
+            stream,
+            self._origin,
+            head.position,
+            last_sequence=counts.last_seq,
+            segments=recorded,
+            last=last,
+        )
+        common = await self._common_event(place, last)
+        rows = await asyncio.to_thread(self._read_rows, common.position if common else 0, place.next_position)
+        _require_same(stream, common, rows[0])
+        await self._configure(report, metadata_of(self._origin.store_id, place.segments))
+        return place, head, rows[1]
+
+    async def _last_event(self, report: StreamReport) -> PublishedEvent | None:
+        """The last event that is still there."""
+        counts = report.state
+        if counts.messages == 0:
+            return None
+        stream = self._names.events
+        # By its sequence first: a subject would pass over a message that has no business in the stream.
+        message = await self._api.message_at(stream, counts.last_seq)
+        message = message or await self._api.last_message(stream, self._names.events_of())
+        return None if message is None else published_event(self._names, self._origin.store_id, message)
+
+    async def _common_event(self, place: Place, last: PublishedEvent | None) -> PublishedEvent | None:
+        """The last event that the stream still has and the log has too: where their hashes must agree."""
+        if place.shared is None:
+            return None
+        sequence, position = place.shared
+        if last is not None and last.sequence == sequence:
+            return last
+        message = await self._api.message_at(self._names.events, sequence)
+        if message is not None:
+            return published_event(self._names, self._origin.store_id, message)
+        # It is gone. The last one may be from before it, if it is not from a history that was given up.
+        if last is not None and last.position <= position:
+            is_shared = self._origin.timeline_at(last.position) == last.timeline
+            return last if is_shared else None
+        return None
+
+    def _read_head(self) -> log.Head:
+        with self._read() as connection:
+            return log.read_head(connection)
+
+    def _read_rows(self, *positions: int) -> list[log.Row | None]:
+        with self._read() as connection:
+            return [log.read_at(connection, position) for position in positions]
+
+    def _needed(self) -> dict[str, Any]:
+        """What the stream must be; the rest is the operator's: limits, replicas, compression."""
+        subjects = self._names.events_of()
+        return {
+            "subjects": [subjects],
+            "retention": "limits",
+            "storage": "file",
+            "republish": {"src": subjects, "dest": self._names.live_events},
+            "allow_direct": True,
+            "duplicate_window": DUPLICATE_WINDOW_NS,
+        }
+
+    async def _configure(self, report: StreamReport, metadata: dict[str, str]) -> None:
+        config = report.config
+        wanted = {
+            **config,
+            "subjects": [self._names.events_of()],
+            "republish": self._needed()["republish"],
+            "metadata": {**report.metadata, **metadata},
+        }
+        if wanted != config:
+            await self._api.update(wanted)
+
+
+def _require_same(stream: str, common: PublishedEvent | None, row: log.Row | None) -> None:
+    if common is None or (row is not None and row.hash.hex() == common.hash):
+        return
+    raise DivergedError(
+        f"event {common.timeline}-{common.position} in {stream} is not the log's: their hashes differ",
+        f"find out which of them was changed; if the log is right, {how_to_refill(stream)}",
+    )

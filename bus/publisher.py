@@ -1,0 +1,238 @@
+"""Publishes into one stream, many messages in flight, each stored right behind the one before it or not at all.
+
+Every message names the sequence that it expects to be the stream's last (`Nats-Expected-Last-Sequence`). So
+one that fails makes all that follow fail, one that arrives twice is refused, and the answer to one vouches
+for all before it: only every 16th asks for an answer, which halves the work a message makes here.
+
+nats-py's own `publish_async` waits on a future a message, which never completes when the broker dies.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from bus.jetstream import NO_STREAM, WRONG_LAST_SEQUENCE, JetStreamError, Refusal, WrongSequenceError
+
+# More would gain nothing: the broker's own pipeline is full by then.
+WINDOW_MESSAGES = 512
+# Below the 2 MiB that nats-py buffers before it makes the sender wait for the socket.
+WINDOW_BYTES = 1024 * 1024
+ANSWER_EVERY_MESSAGES = 16
+ANSWER_EVERY_BYTES = 64 * 1024
+# The event loop gets its turn after so many messages, which take about a millisecond.
+YIELD_EVERY_MESSAGES = 64
+ANSWER_TIMEOUT_MS = 2_000
+# How often a wait looks whether the connection was lost, of which nats-py tells only its owner.
+LINK_CHECK_MS = 100
+
+_NO_HEADERS: Mapping[str, str] = {}
+
+
+class _Asked(msgspec.Struct):
+    """A message in flight that asks for an answer; `sent_bytes` counts it and all before it."""
+
+    sequence: int
+    sent_bytes: int
+
+
+class _Answer(msgspec.Struct):
+    stream: str = ""
+    seq: int = 0
+    duplicate: bool = False
+    error: Refusal | None = None
+
+
+_decode_answer = msgspec.json.Decoder(_Answer).decode
+
+
+class Publisher:
+    """One stream's publisher, used by one task. `stored` is the last sequence known to be stored.
+
+    `on_stored` hears of it when it grows. After an error, `begin` makes a new start.
+    """
+
+    def __init__(
+        self, connection: Client, stream: str, *, on_stored: Callable[[int], None] = lambda sequence: None
+    ) -> None:
+        self._connection = connection
+        self._stream = stream
+        self._on_stored = on_stored
+        self._inbox = connection.new_inbox()
+        self._subscription: Subscription | None = None
+        self._changed = asyncio.Event()
+        self._round = 0
+        self._restart(0)
+
+    async def open(self) -> None:
+        """Listens for answers."""
+        self._subscription = await self._connection.subscribe(f"{self._inbox}.*", cb=self._take_answer)
+
+    async def close(self) -> None:
+        """Listens no more."""
+        if self._subscription is not None and not self._connection.is_closed:
+            await self._subscription.unsubscribe()
+
+    @property
+    def in_flight(self) -> int:
+        """How many messages were sent and are not known to be stored."""
+        return self._sent - self.stored
+
+    def begin(self, last_sequence: int) -> None:
+        """Continues behind the stream's last sequence; what is still in flight from before counts no more."""
+        self._round += 1
+        self._restart(last_sequence)
+
+    def nudge(self) -> None:
+        """Ends a `pause`."""
+        self._changed.set()
+
+    async def send(
+        self, subject: str, payload: bytes, headers: Mapping[str, str] = _NO_HEADERS, *, last: bool
+    ) -> None:
+        """Sends the next message; `last` says that none may follow soon, so that it asks for an answer.
+
+        Waits while too much is in flight.
+
+        Raises:
+            WrongSequenceError: the stream does not stand where this message, or an earlier one, expects.
+            JetStreamError: it, or an earlier one, was not stored, or not within 2 s; or the link is lost.
+        """
+        while (
+            self.in_flight >= WINDOW_MESSAGES or self._sent_bytes - self._stored_bytes >= WINDOW_BYTES
+        ) and self._asked:
+            await self.pause(ANSWER_TIMEOUT_MS)
+        self._require_link()
+        if not self.in_flight:
+            self._last_answer = time.monotonic()
+        expected = {**headers, "Nats-Expected-Last-Sequence": str(self._sent)}
+        self._sent += 1
+        self._sent_bytes += len(payload)
+        reply = self._reply() if last or self._should_ask() else ""
+        try:
+            await self._connection.publish(subject, payload, reply=reply, headers=expected)
+        except nats.errors.MaxPayloadError as error:
+            raise JetStreamError(
+                f"nats-server takes no message of {len(payload)} bytes ({subject})",
+                "set max_payload of the nats-server to 1 MiB at least",
+            ) from error
+        except nats.errors.Error as error:
+            raise JetStreamError(f"the connection to NATS takes no messages: {error}") from error
+        if self._sent % YIELD_EVERY_MESSAGES == 0:
+            await asyncio.sleep(0)
+
+    async def pause(self, timeout_ms: int) -> bool:
+        """Whether something happened within this time: an answer, or a `nudge`.
+
+        Raises:
+            WrongSequenceError, JetStreamError: as `send`.
+        """
+        deadline = time.monotonic() + timeout_ms / 1000
+        while True:
+            self._require_link()
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            # While nothing is in flight, nothing can be lost.
+            slice_seconds = min(left, LINK_CHECK_MS / 1000) if self.in_flight else left
+            if await self._happened_within(slice_seconds):
+                self._require_link()
+                return True
+
+    async def settle(self) -> None:
+        """Returns when everything that was sent is stored; the last message must have been sent as such.
+
+        Raises:
+            WrongSequenceError, JetStreamError: as `send`.
+        """
+        while self.in_flight:
+            await self.pause(ANSWER_TIMEOUT_MS)
+
+    def _restart(self, last_sequence: int) -> None:
+        self.stored = last_sequence
+        self._sent = last_sequence
+        self._sent_bytes = 0
+        self._stored_bytes = 0
+        self._asked: deque[_Asked] = deque()
+        self._first_asked = False
+        self._failure: JetStreamError | None = None
+        self._connections = self._connection.stats["reconnects"]
+        self._last_answer = time.monotonic()
+
+    def _should_ask(self) -> bool:
+        # The first of all: where it fails, its answer has the reason; later ones only say that it is missing.
+        if not self._first_asked:
+            return True
+        last_asked = self._asked[-1] if self._asked else _Asked(self.stored, self._stored_bytes)
+        return (
+            self._sent - last_asked.sequence >= ANSWER_EVERY_MESSAGES
+            or self._sent_bytes - last_asked.sent_bytes >= ANSWER_EVERY_BYTES
+        )
+
+    def _reply(self) -> str:
+        self._first_asked = True
+        self._asked.append(_Asked(self._sent, self._sent_bytes))
+        return f"{self._inbox}.{self._round}"
+
+    async def _take_answer(self, message: Msg) -> None:
+        if message.subject != f"{self._inbox}.{self._round}" or self._failure is not None:
+            return
+        answer = _answer_of(message)
+        asked = self._asked.popleft() if self._asked else _Asked(0, 0)
+        # JetStream answers in the order in which it was asked.
+        if answer.error is None and answer.seq == asked.sequence and not answer.duplicate:
+            self.stored = asked.sequence
+            self._stored_bytes = asked.sent_bytes
+            self._last_answer = time.monotonic()
+            self._on_stored(self.stored)
+        else:
+            self._failure = _failure_of(self._stream, answer, asked.sequence)
+        self._changed.set()
+
+    def _require_link(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if not self._connection.is_connected or self._connection.stats["reconnects"] != self._connections:
+            self._failure = JetStreamError("the connection to NATS was lost")
+            raise self._failure
+        if self.in_flight and time.monotonic() - self._last_answer > ANSWER_TIMEOUT_MS / 1000:
+            self._failure = JetStreamError(
+                f"JetStream did not say within {ANSWER_TIMEOUT_MS} ms that it stored a message in {self._stream}"
+            )
+            raise self._failure
+
+    async def _happened_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+        except TimeoutError:
+            return False
+        self._changed.clear()
+        return True
+
+
+def _answer_of(message: Msg) -> _Answer:
+    headers: Mapping[str, Any] = message.headers or {}
+    if headers.get("Status") == "503":
+        return _Answer(error=Refusal(NO_STREAM, "no stream takes the message"))
+    try:
+        return _decode_answer(message.data)
+    except msgspec.DecodeError as error:
+        return _Answer(error=Refusal(0, f"the answer is not JetStream's ({error})"))
+
+
+def _failure_of(stream: str, answer: _Answer, sequence: int) -> JetStreamError:
+    if answer.error is None:
+        return WrongSequenceError(
+            f"{stream} put message {sequence} at {answer.seq}" + (" already" if answer.duplicate else "")
+        )
+    if answer.error.err_code == WRONG_LAST_SEQUENCE:
+        return WrongSequenceError(f"{stream} does not end before {sequence}: {answer.error.description}")
+    return JetStreamError(f"{stream} did not store a message: {answer.error.description}")

@@ -1,0 +1,272 @@
+"""Where a stream of events stands, compared with the log: what follows from what was seen, without any I/O.
+
+    log      timeline 1: 1 2 3 4 5 6 7 8        restored to 6, which begins timeline 2 at 7
+             timeline 2:             7 8 9
+    stream   sequence    1 2 3 4 5 6 7 8 9 10 11
+             holds       1 2 3 4 5 6 7 8│7 8  9
+    segments             (timeline 1, from 1, offset 0) (timeline 2, from 7, offset 2)
+
+Each event is one message, and nobody else publishes there: so within a segment, sequence − position is
+constant, and the stream's last sequence tells the position that comes next, also after the messages are
+gone. The segments stand in the stream's metadata, each written before its first message is.
+
+    StreamError                    publish nothing; `repair` says what to do
+    ├── AnotherStoreError          the stream belongs to another store
+    └── DivergedError              what it holds does not follow from this log
+        └── ForeignMessageError    somebody else's message is in it, which put every sequence after it off
+"""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from bus.cloud_events import Origin
+from bus.jetstream import StoredMessage
+from bus.subjects import BusNames
+
+# Keys in the stream's metadata.
+STORE_ID = "hyperpage_store_id"
+OFFSETS = "hyperpage_offsets"
+FOREIGN_SEQUENCE = "hyperpage_foreign_sequence"
+
+
+class StreamError(RuntimeError):
+    """The stream cannot be published to; `repair` says what to do."""
+
+    def __init__(self, problem: str, repair: str) -> None:
+        super().__init__(f"{problem}; {repair}")
+        self.problem = problem
+        self.repair = repair
+
+
+class AnotherStoreError(StreamError):
+    """The stream belongs to another store."""
+
+
+class DivergedError(StreamError):
+    """What the stream holds does not follow from this log."""
+
+
+class ForeignMessageError(DivergedError):
+    """A message in the stream is not ours, or not where ours would be; `sequence` says which."""
+
+    def __init__(self, problem: str, repair: str, sequence: int) -> None:
+        super().__init__(problem, repair)
+        self.sequence = sequence
+
+
+class Segment(msgspec.Struct, frozen=True):
+    """A stretch of one timeline in a stream. `offset` is sequence − position."""
+
+    timeline: int
+    first_position: int
+    offset: int
+
+    @property
+    def first_sequence(self) -> int:
+        return self.first_position + self.offset
+
+
+class PublishedEvent(msgspec.Struct, frozen=True):
+    """An event as it stands in a stream."""
+
+    sequence: int
+    timeline: int
+    position: int
+    hash: str
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a stream stands: its last sequence, and the position of the event to be published next.
+
+    `segments` are those that its metadata must have by then. `shared` is the last event that stream and log
+    have in common, as far as numbers tell: (sequence, position), None where there is none.
+    """
+
+    last_sequence: int
+    next_position: int
+    segments: tuple[Segment, ...]
+    shared: tuple[int, int] | None
+
+
+def how_to_refill(stream: str) -> str:
+    """The repair that always works: SQLite has everything."""
+    return f"delete the stream (`nats stream rm {stream}`), and it is filled again from position 1"
+
+
+class _CloudEvent(msgspec.Struct):
+    id: str
+    source: str
+    type: str
+    subject: str
+    sequence: str
+    timeline: int
+    hash: str
+
+
+_decode_event = msgspec.json.Decoder(_CloudEvent).decode
+_decode_segments = msgspec.json.Decoder(tuple[Segment, ...]).decode
+
+
+def published_event(names: BusNames, store_id: str, message: StoredMessage) -> PublishedEvent:
+    """The event that a message of the stream carries.
+
+    Raises:
+        ForeignMessageError: it is none of this store's.
+    """
+    try:
+        event = _decode_event(message.payload)
+        position = int(event.sequence)
+        is_ours = (
+            event.source == f"hyperpage/{store_id}"
+            and event.id == f"{event.timeline}-{position}"
+            and message.subject == names.event(event.subject, event.type.removeprefix("hyperpage."))
+        )
+    # Not JSON, not an event of ours, or not a name of a type.
+    except (msgspec.DecodeError, ValueError, IndexError):
+        is_ours = False
+    if not is_ours:
+        raise ForeignMessageError(
+            f"message {message.sequence} of {names.events} ({message.subject}) is not an event of this store",
+            how_to_refill(names.events),
+            message.sequence,
+        )
+    return PublishedEvent(message.sequence, event.timeline, position, event.hash)
+
+
+def metadata_of(store_id: str, segments: Sequence[Segment]) -> dict[str, str]:
+    """What the stream's metadata says of a store and its segments."""
+    return {STORE_ID: store_id, OFFSETS: msgspec.json.encode(segments).decode()}
+
+
+def recorded_segments(
+    stream: str, store_id: str, metadata: Mapping[str, str], last_sequence: int
+) -> tuple[Segment, ...]:
+    """The segments that a stream's metadata names.
+
+    Raises:
+        AnotherStoreError: they are another store's.
+        DivergedError: it has held messages, and does not say whose; or a foreign one.
+    """
+    owner = metadata.get(STORE_ID)
+    if owner is None and last_sequence == 0:
+        return ()
+    if owner is None:
+        raise DivergedError(f"the stream {stream} was not made by this program", how_to_refill(stream))
+    if owner != store_id:
+        raise AnotherStoreError(
+            f"the stream {stream} belongs to the store {owner}, and this one is {store_id}",
+            "choose another prefix, or another nats-server, or delete the stream if that store is gone",
+        )
+    try:
+        foreign_sequence = int(metadata.get(FOREIGN_SEQUENCE, 0))
+        segments = _decode_segments(metadata.get(OFFSETS, "[]"))
+    except (msgspec.DecodeError, ValueError) as error:
+        raise DivergedError(
+            f"the metadata of the stream {stream} is not as it was written", how_to_refill(stream)
+        ) from error
+    # Also where it was deleted since: the sequence that it took is taken. It is free again where the
+    # messages were lost, and the stream begins anew.
+    if 0 < foreign_sequence <= last_sequence:
+        raise DivergedError(
+            f"message {foreign_sequence} of {stream} was not an event of this store", how_to_refill(stream)
+        )
+    return segments
+
+
+def locate(
+    stream: str,
+    origin: Origin,
+    head_position: int,
+    *,
+    last_sequence: int,
+    segments: Sequence[Segment],
+    last: PublishedEvent | None,
+) -> Place:
+    """Where a stream stands that has come to `last_sequence`; `last` is its last message that is still there.
+
+    Raises:
+        DivergedError: it is ahead of the log, or its messages are not where its segments say.
+    """
+    # What was planned and not begun is planned again.
+    begun = [segment for segment in segments if segment.first_sequence <= last_sequence]
+    if last_sequence > 0 and not begun:
+        raise DivergedError(
+            f"{stream} has held messages that its metadata does not account for", how_to_refill(stream)
+        )
+    if last is not None:
+        _require_in_its_segment(stream, last, begun)
+    reached = _reached(begun, last_sequence)
+    next_position = _first_missing(origin, reached)
+    newest = origin.timelines[-1][0]
+    if next_position > head_position + 1 or max(reached, default=0) > newest:
+        raise DivergedError(
+            f"{stream} is ahead of the log, which ends at position {head_position} of timeline {newest}",
+            "put the newer log back, or restore this one with `hyperpage backup restore`, which begins a new "
+            f"timeline; or {how_to_refill(stream)}",
+        )
+    return Place(
+        last_sequence,
+        next_position,
+        _continued(origin, begun, last_sequence + 1, next_position),
+        _shared(origin, begun, next_position - 1),
+    )
+
+
+def _require_in_its_segment(stream: str, last: PublishedEvent, begun: Sequence[Segment]) -> None:
+    segment = next((one for one in reversed(begun) if one.first_sequence <= last.sequence), None)
+    if (
+        segment is None
+        or segment.timeline != last.timeline
+        or segment.offset != last.sequence - last.position
+    ):
+        raise ForeignMessageError(
+            f"event {last.timeline}-{last.position} is at {last.sequence} of {stream}, where it does not belong",
+            how_to_refill(stream),
+            last.sequence,
+        )
+
+
+def _reached(begun: Sequence[Segment], last_sequence: int) -> dict[int, int]:
+    """The last position that the stream has, or had, of each timeline."""
+    ends = [one.first_sequence - 1 for one in begun[1:]] + [last_sequence]
+    reached: dict[int, int] = {}
+    for segment, end in zip(begun, ends, strict=False):
+        reached[segment.timeline] = max(end - segment.offset, reached.get(segment.timeline, 0))
+    return reached
+
+
+def _first_missing(origin: Origin, reached: Mapping[int, int]) -> int:
+    """The first position of the log that never was in the stream."""
+    following = [first for _, first in origin.timelines[1:]]
+    for (timeline, first), end in zip(origin.timelines, following, strict=False):
+        have = max(reached.get(timeline, 0), first - 1)
+        # What lies beyond the end is history that a restore gave up.
+        if have < end - 1:
+            return have + 1
+    timeline, first = origin.timelines[-1]
+    return max(reached.get(timeline, 0), first - 1) + 1
+
+
+def _continued(
+    origin: Origin, begun: Sequence[Segment], next_sequence: int, next_position: int
+) -> tuple[Segment, ...]:
+    """The segments with those that the rest of the log, published in one go, will make."""
+    offset = next_sequence - next_position
+    planned = [Segment(origin.timeline_at(next_position), next_position, offset)]
+    if begun and (begun[-1].timeline, begun[-1].offset) == (planned[0].timeline, offset):
+        planned.clear()
+    planned += [
+        Segment(timeline, first, offset) for timeline, first in origin.timelines if first > next_position
+    ]
+    return (*begun, *planned)
+
+
+def _shared(origin: Origin, begun: Sequence[Segment], position: int) -> tuple[int, int] | None:
+    if position == 0:
+        return None
+    timeline = origin.timeline_at(position)
+    for segment in reversed(begun):
+        if segment.timeline == timeline and segment.first_position <= position:
+            return segment.first_sequence + position - segment.first_position, position
+    return None

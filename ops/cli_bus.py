@@ -1,0 +1,152 @@
+"""How the command line finds and asks the running service."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from bus.subjects import BusNames
+from ops.cli_exit import CommandFailure, Exit, failure, refused, unreachable
+from ops.cli_options import settings_for
+from ops.data_directory import read_admin, read_runtime
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+
+CONNECT_SECONDS = 5
+# What an answer with an error carries, whatever the kind of request (NATS ADR-32).
+_ERROR_HEADER = "Nats-Service-Error-Code"
+
+
+class Address(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the service is, as whom to come, and what is called how there."""
+
+    data: Path
+    url: str
+    names: BusNames
+    inbox_prefix: str
+
+
+def application_address(data: Path | None) -> Address:
+    """The address for commands, queries and events.
+
+    Raises:
+        CommandFailure: no service runs on the directory.
+        SettingsError: a setting is wrong.
+    """
+    settings = settings_for(data)
+    runtime = read_runtime(settings.data)
+    if runtime is None:
+        raise nothing_runs(settings.data)
+    names = BusNames(prefix=runtime.prefix, inbox_prefix=settings.inbox_prefix)
+    return Address(
+        data=settings.data,
+        url=runtime.nats_url,
+        names=names,
+        inbox_prefix=names.inbox_prefix.removesuffix("."),
+    )
+
+
+def administrator_address(data: Path | None) -> Address:
+    """The address for administration; only who may read the directory's private files gets it.
+
+    Raises:
+        CommandFailure, SettingsError: as `application_address`.
+    """
+    address = application_address(data)
+    admin = read_admin(address.data)
+    if admin is None:
+        raise nothing_runs(address.data)
+    return msgspec.structs.replace(address, url=admin.nats_url, inbox_prefix=admin.inbox_prefix)
+
+
+def nothing_runs(data: Path) -> CommandFailure:
+    return unreachable(f"no service runs on {data}", f"start one with `hyperpage serve --data {data}`")
+
+
+@asynccontextmanager
+async def connected(address: Address) -> "AsyncIterator[Client]":
+    """A connection for the length of the block, which is not made again when it breaks.
+
+    Raises:
+        CommandFailure: nobody answers there.
+    """
+    import nats
+    from nats.errors import Error as NatsError
+
+    async def ignore(error: Exception) -> None:
+        """What matters is raised where it is waited for; nats-py would log all else to the terminal."""
+
+    try:
+        client = await nats.connect(
+            address.url,
+            name="hyperpage command line",
+            inbox_prefix=address.inbox_prefix.encode(),
+            connect_timeout=CONNECT_SECONDS,
+            allow_reconnect=False,
+            error_cb=ignore,
+        )
+    except (OSError, NatsError, TimeoutError) as error:
+        raise unreachable(
+            f"the service on {address.data} does not answer at {without_credentials(address.url)}"
+            f" ({str(error) or type(error).__name__})",
+            f"if it was killed, start it again with `hyperpage serve --data {address.data}`",
+        ) from error
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def ask(
+    address: Address, subject: str, body: bytes, *, headers: Mapping[str, str] | None = None, timeout: float
+) -> bytes:
+    """The answer to one request, as it came. `timeout` is in seconds.
+
+    Raises:
+        CommandFailure: there is nobody, no answer in time, or the answer is an error.
+    """
+    from nats.errors import MaxPayloadError, NoRespondersError
+    from nats.errors import TimeoutError as NatsTimeoutError
+
+    async with connected(address) as client:
+        try:
+            message = await client.request(
+                subject, body, timeout=timeout, headers=dict(headers) if headers else None
+            )
+        except NoRespondersError as error:
+            raise unreachable(
+                f"the service on {address.data} is not there, or is just stopping", "try again"
+            ) from error
+        except NatsTimeoutError as error:
+            raise timed_out(timeout) from error
+        except MaxPayloadError as error:
+            raise failure(Exit.FAILED, "too_large", f"{len(body)} bytes do not fit into a message") from error
+    return answer_of(message.data, message.headers)
+
+
+def answer_of(body: bytes, headers: Mapping[str, str] | None) -> bytes:
+    """The body of an answer.
+
+    Raises:
+        CommandFailure: it says why there is none.
+    """
+    if headers and _ERROR_HEADER in headers:
+        raise refused(msgspec.json.decode(body)["error"])
+    return body
+
+
+def timed_out(timeout: float) -> CommandFailure:
+    return unreachable(
+        f"no answer within {timeout:g} s",
+        "what was asked may have been done all the same: a command that was sent with --id can be sent again,"
+        " and does nothing twice",
+    )
+
+
+def without_credentials(url: str) -> str:
+    """The address as it may be shown."""
+    scheme, separator, rest = url.partition("://")
+    return scheme + separator + rest.rpartition("@")[2]

@@ -1,0 +1,62 @@
+"""How a command of the command line ends: its exit code, and what is said when it fails."""
+
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import Any
+
+
+class Exit(IntEnum):
+    """What a script can tell from the exit code."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    VERSION_CONFLICT = 4
+    UNREACHABLE = 5
+    VERIFICATION_FAILED = 6
+    # As a shell reports a program that Ctrl-C ended.
+    INTERRUPTED = 130
+
+
+class CommandFailure(Exception):
+    """A command that could not do what it was asked.
+
+    `error` is the error object as the service's answers have it: code, message, hint, details.
+    """
+
+    def __init__(self, exit_code: Exit, error: Mapping[str, Any]) -> None:
+        super().__init__(error["message"])
+        self.exit_code = exit_code
+        self.error = error
+
+    @property
+    def message(self) -> str:
+        return str(self.error["message"])
+
+    @property
+    def hint(self) -> str:
+        return str(self.error.get("hint") or "")
+
+
+def failure(exit_code: Exit, code: str, message: str, hint: str = "", **details: Any) -> CommandFailure:
+    """A failure that was found on this side, in the shape of one that the service answers with."""
+    return CommandFailure(
+        exit_code, {"code": code, "message": message, "hint": hint, "details": details}
+    )
+
+
+def usage_failure(message: str, hint: str = "") -> CommandFailure:
+    """The command line itself says something that cannot be meant."""
+    return failure(Exit.USAGE, "usage", message, hint)
+
+
+def unreachable(message: str, hint: str = "") -> CommandFailure:
+    """Nobody is there, or nobody answered in time."""
+    return failure(Exit.UNREACHABLE, "unreachable", message, hint)
+
+
+def refused(error: Mapping[str, Any]) -> CommandFailure:
+    """What the service answered, with the exit code that its error code stands for."""
+    exit_code = {"not_found": Exit.NOT_FOUND, "version_conflict": Exit.VERSION_CONFLICT}
+    return CommandFailure(exit_code.get(error["code"], Exit.FAILED), error)

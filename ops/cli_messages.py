@@ -1,0 +1,176 @@
+"""`hyperpage send`, `query` and `tail`: what every client of the service does."""
+
+import asyncio
+import re
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from cyclopts import Parameter
+
+from ops.cli_bus import Address, application_address, ask
+from ops.cli_exit import Exit, failure, usage_failure
+from ops.cli_options import DataOption, JsonOption, option
+from ops.cli_output import compact, print_json, print_value
+
+_NAME = re.compile(r"[a-z_]+\.[a-z_]+|batch")
+DEFAULT_TIMEOUT_SECONDS = 10.0
+
+NameArgument = Annotated[str, Parameter(name="TABLE.VERB")]
+BodyArgument = Annotated[
+    str,
+    Parameter(
+        name="JSON",
+        # `-` is standard input, not an option.
+        allow_leading_hyphen=True,
+        help="The body: JSON, @FILE for a file's content, or - for standard input. Default: {}.",
+        show_default=False,
+    ),
+]
+TimeoutOption = Annotated[float, option("Give up after so many seconds. Default: 10.", name="--timeout")]
+
+
+def send(
+    name: NameArgument,
+    body: BodyArgument = "{}",
+    /,
+    *,
+    command_id: Annotated[
+        str | None,
+        option("The command's id: sent again with the same one, it does nothing twice.", name="--id"),
+    ] = None,
+    expected_version: Annotated[
+        int | None, option("Refuse unless the stream is at this version; 0: it must not exist.")
+    ] = None,
+    actor: Annotated[str | None, option("Who does this; kept with the events.")] = None,
+    correlation_id: Annotated[str | None, option("What this belongs to; kept with the events.")] = None,
+    durable: Annotated[
+        bool, option("Have the broker keep the command until the service has answered it.")
+    ] = False,
+    timeout: TimeoutOption = DEFAULT_TIMEOUT_SECONDS,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Sends a command, and prints the answer, which comes when the change is on disk.
+
+    For example:
+
+        hyperpage send jobs.enqueue '{"type": "sync", "name": "acme/site"}'
+        hyperpage send app_state.set '{"key": "theme", "value": "dark"}' --id theme-1
+        hyperpage send batch @commands.json
+
+    `hyperpage schema` lists the commands, `hyperpage schema jobs.enqueue` says what one takes.
+    A refused command exits with 1, one on what is not there with 3, a version conflict with 4.
+    """
+    headers = {
+        "Hyperpage-Command-Id": command_id,
+        "Hyperpage-Expected-Version": None if expected_version is None else str(expected_version),
+        "Hyperpage-Actor": actor,
+        "Hyperpage-Correlation-Id": correlation_id,
+    }
+    given = {header: value for header, value in headers.items() if value is not None}
+    content = read_body(body)
+    _require_name(name)
+    address = application_address(data)
+    send_one = _send_durably if durable else _send
+    answer = asyncio.run(send_one(address, name, content, given, timeout))
+    if as_json:
+        print_json(answer)
+    else:
+        print_answer(msgspec.json.decode(answer))
+    return _exit_code(answer) if name == "batch" else Exit.DONE
+
+
+def query(
+    name: NameArgument,
+    body: BodyArgument = "{}",
+    /,
+    *,
+    timeout: TimeoutOption = DEFAULT_TIMEOUT_SECONDS,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Asks for state: rows, their history, or how they once were.
+
+    For example:
+
+        hyperpage query jobs.list '{"status": "failed", "limit": 20}'
+        hyperpage query tool_configs.get '{"tool_name": "github"}' --json
+        hyperpage query events.read '{"stream": "app_state/theme"}'
+
+    Every table has get, list, count, history and as_of; `hyperpage schema jobs.list` says what one takes.
+    """
+    content = read_body(body)
+    _require_name(name)
+    address = application_address(data)
+    answer = asyncio.run(ask(address, address.names.query(name), content, timeout=timeout))
+    if as_json:
+        print_json(answer)
+    else:
+        print_value(msgspec.json.decode(answer))
+    return Exit.DONE
+
+
+def read_body(text: str) -> bytes:
+    """The body that an argument stands for: itself, a file's content, or standard input.
+
+    Raises:
+        CommandFailure: it cannot be read, or is not JSON.
+    """
+    if text == "-":
+        body = sys.stdin.buffer.read()
+    elif text.startswith("@"):
+        try:
+            body = Path(text[1:]).read_bytes()
+        except OSError as error:
+            raise usage_failure(f"{text[1:]} cannot be read: {error.strerror}") from error
+    elif text.startswith("--"):
+        raise usage_failure(f"there is no option {text}", "`--help` lists them")
+    else:
+        body = text.encode()
+    try:
+        msgspec.json.decode(body or b"{}")
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise usage_failure(
+            f"the body is not JSON: {error}", """names and texts stand in double quotes: '{"key": "theme"}'"""
+        ) from error
+    return body
+
+
+def print_answer(answer: dict[str, Any]) -> None:
+    """An answer for people: what became of the command on one line, then what it gives back."""
+    for outcome in answer.get("outcomes", [answer]):
+        if "error" in outcome:
+            error = outcome["error"]
+            print(f"refused ({error['code']}): {error['message']}")
+            continue
+        print(_summary(outcome))
+        if outcome["result"] is not None:
+            print_value(outcome["result"])
+
+
+def _summary(answer: dict[str, Any]) -> str:
+    if not answer["events"]:
+        return "Accepted; nothing had to change."
+    more = len(answer["events"]) - 1
+    return (
+        f"Accepted: {answer['events'][-1]}{f' and {more} more' if more else ''}"
+        f"  {answer['stream']} version {answer['version']}  position {answer['position']}"
+    )
+
+
+def _require_name(name: str) -> None:
+    if _NAME.fullmatch(name) is None:
+        raise usage_failure(f"{name!r} is not TABLE.VERB", "for example jobs.enqueue; see `hyperpage schema`")
+
+
+def _exit_code(batch_answer: bytes) -> Exit:
+    outcomes = msgspec.json.decode(batch_answer)["outcomes"]
+    return Exit.FAILED if any("error" in outcome for outcome in outcomes) else Exit.DONE
+
+
+async def _send(
+    address: Address, name: str, body: bytes, headers: dict[str, str], timeout: float
+) -> bytes:
+    return await ask(address, address.names.command(name), body, headers=headers, timeout=timeout)

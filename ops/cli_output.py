@@ -1,0 +1,159 @@
+"""How results are printed: JSON for programs; lines, lists and aligned tables for people.
+
+What others stored may hold anything, so nothing of it reaches a terminal unescaped: a control character in a
+job's name could otherwise move the cursor, or rewrite what was printed before.
+"""
+
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+# In a table, a longer value is cut; `--json` shows it whole.
+LONGEST_CELL = 48
+# The columns that hold milliseconds since the epoch are shown as moments.
+_MOMENTS = frozenset({"reset_time", "last_updated", "throttled_until", "lease_expires_at"})
+# 2001 to 2286; anything else in such a column is not a moment.
+_PLAUSIBLE_MILLISECONDS = range(10**12, 10**13)
+
+Record = Mapping[str, Any]
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on a line of its own; bytes are JSON already, and are printed as they are."""
+    encoded = value if isinstance(value, bytes) else msgspec.json.encode(value)
+    print(encoded.decode())
+
+
+def say(text: str) -> None:
+    """A line for the person at the terminal, beside the result."""
+    print(text, file=sys.stderr)
+
+
+def print_value(value: Any) -> None:
+    """Whatever the service answered, for people."""
+    match value:
+        case {"items": [*items], **rest}:
+            print_records(items)
+            if rest.get("next") is not None:
+                say(f"There is more: ask again with \"after\": {compact(rest['next'])}")
+        case {"jobs": [*items]}:
+            print_records(items)
+        case dict():
+            print_members(value)
+        case [*items] if all(isinstance(item, dict) for item in items):
+            print_records(items)
+        case _:
+            print(compact(value))
+
+
+def print_records(records: Sequence[Record]) -> None:
+    """Events as lines, anything else as a table."""
+    if not records:
+        say("None.")
+    elif all("specversion" in record for record in records):
+        for record in records:
+            print(event_line(record))
+    else:
+        print_table(records)
+
+
+def print_members(record: Record) -> None:
+    """`name  value` lines, aligned; members of an inner object are indented."""
+    for line in _member_lines(record):
+        print(line)
+
+
+def print_table(records: Sequence[Record]) -> None:
+    """Aligned columns, in the order in which the records name them.
+
+    Columns in which nothing stands are left out, and on a terminal those that do not fit.
+    """
+    names = list(dict.fromkeys(name for record in records for name in record))
+    names = [name for name in names if any(record.get(name) is not None for record in records)]
+    columns = [
+        [name.upper(), *(_shortened(_cell(name, record.get(name))) for record in records)] for name in names
+    ]
+    widths = [max(map(len, column)) for column in columns]
+    shown = _columns_that_fit(widths)
+    for cells in zip(*columns[:shown], strict=True):
+        padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=False))
+        print("  ".join(padded).rstrip())
+    if shown < len(names):
+        say(f"({len(names) - shown} more columns do not fit here; --json shows all)")
+
+
+def event_line(event: Record) -> str:
+    """A change event on one line: position, time, type, stream, who, and its data."""
+    change = str(event["type"]).removeprefix("hyperpage.")
+    who = f"  by {event['actor']}" if "actor" in event else ""
+    line = f"{event['sequence']:>8}  {event['time']}  {change:<28}  {event['subject']}{who}"
+    return _fitted(_printable(f"{line}  {compact(event['data'])}"))
+
+
+def compact(value: Any) -> str:
+    """A JSON value on one line."""
+    return msgspec.json.encode(value).decode()
+
+
+def _member_lines(record: Record, indent: str = "") -> Iterable[str]:
+    width = max(map(len, record), default=0)
+    for name, value in record.items():
+        if isinstance(value, dict) and value and not indent:
+            yield f"{_printable(name)}:"
+            yield from _member_lines(value, "  ")
+        else:
+            yield f"{indent}{_printable(name).ljust(width)}  {_cell(name, value)}".rstrip()
+
+
+def _cell(name: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    if _is_moment(name, value):
+        return f"{datetime.fromtimestamp(value // 1000, UTC):%Y-%m-%d %H:%M:%S}Z"
+    if isinstance(value, str):
+        return _printable(value)
+    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+        return _printable(", ".join(value))
+    return _printable(compact(value))
+
+
+def _is_moment(name: str, value: Any) -> bool:
+    is_named_so = name.endswith("_at") or name in _MOMENTS
+    return is_named_so and isinstance(value, int) and value in _PLAUSIBLE_MILLISECONDS
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_CELL else text[: LONGEST_CELL - 1] + "…"
+
+
+def _fitted(line: str) -> str:
+    width = _terminal_width()
+    return line if width is None or len(line) <= width else line[: width - 1] + "…"
+
+
+def _columns_that_fit(widths: Sequence[int]) -> int:
+    terminal = _terminal_width()
+    if terminal is None:
+        return len(widths)
+    used = 0
+    for index, width in enumerate(widths):
+        used += width + (2 if index else 0)
+        if used > terminal:
+            # The first one is shown in any case: a table without columns says nothing.
+            return max(1, index)
+    return len(widths)
+
+
+def _terminal_width() -> int | None:
+    """The columns of the terminal; `None` where the output goes elsewhere, which gets it whole."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None

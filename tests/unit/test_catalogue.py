@@ -1,0 +1,267 @@
+"""What is stored today is read for ever: each event type's JSON, as it stands in logs, is written down here.
+
+A line is never changed, only added to: with a new event type, and with a new field of an old one.
+"""
+
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain import app_state, catalogue, jobs, rate_limits, tool_configs
+from domain.catalogue import (
+    BY_TABLE,
+    DECIDERS,
+    TIMELINE_FORKED,
+    VERBS,
+    TimelineForked,
+    UnknownEventTypeError,
+    decode_event,
+    encode_event,
+    state_shape,
+)
+from domain.messages import Event
+from domain.upcasters import upcast
+
+
+def raw(text: str) -> msgspec.Raw:
+    return msgspec.Raw(text.encode())
+
+
+CONTENT = '{"enabled":false,"config":{"a":[1,null]},"refresh_interval":5,"notifications":false,"reason":"why"'
+SAME: dict[str, Any] = {
+    "enabled": False,
+    "config": {"a": [1, None]},
+    "refresh_interval": 5,
+    "notifications": False,
+    "reason": "why",
+}
+
+# For each type, its JSON with all fields and with as few as there can be.
+GOLDEN: dict[str, list[tuple[str, Event]]] = {
+    "job.enqueued.v1": [
+        (
+            '{"type":"t","name":"n","priority":4,"queue":"q","payload":{"a":1},"tool":"x","endpoint":"e",'
+            '"run_at":7,"max_attempts":9}',
+            jobs.Enqueued(
+                type="t", name="n", priority=4, queue="q", payload=raw('{"a":1}'), tool="x", endpoint="e",
+                run_at=7, max_attempts=9,
+            ),
+        ),
+        ('{"type":"t","name":"n","run_at":7}', jobs.Enqueued(type="t", name="n", run_at=7)),
+    ],
+    "job.claimed.v1": [('{"worker":"w","attempt":2}', jobs.Claimed(worker="w", attempt=2))],
+    "job.progressed.v1": [
+        ('{"percent":12.5,"note":"half"}', jobs.Progressed(percent=12.5, note="half")),
+        ("{}", jobs.Progressed()),
+    ],
+    "job.completed.v1": [
+        ('{"result":[1,2]}', jobs.Completed(result=raw("[1,2]"))),
+        ("{}", jobs.Completed()),
+    ],
+    "job.attempt_failed.v1": [
+        ('{"error":"x","next_run_at":7}', jobs.AttemptFailed(error="x", next_run_at=7)),
+    ],
+    "job.failed.v1": [('{"error":"x"}', jobs.Failed(error="x"))],
+    "job.snoozed.v1": [('{"run_at":7}', jobs.Snoozed(run_at=7))],
+    "job.interrupted.v1": [("{}", jobs.Interrupted())],
+    "job.cancel_requested.v1": [
+        ('{"reason":"why"}', jobs.CancelRequested(reason="why")),
+        ("{}", jobs.CancelRequested()),
+    ],
+    "job.cancelled.v1": [('{"reason":"why"}', jobs.Cancelled(reason="why")), ("{}", jobs.Cancelled())],
+    "job.retried.v1": [('{"max_attempts":6}', jobs.Retried(max_attempts=6))],
+    "job.rescued.v1": [('{"next_run_at":7}', jobs.Rescued(next_run_at=7))],
+    "rate_limit.observed.v1": [
+        (
+            '{"remaining":1,"limit":3,"used":2,"reset_time":9,"observed_at":7}',
+            rate_limits.Observed(remaining=1, limit=3, used=2, reset_time=9, observed_at=7),
+        ),
+        ('{"observed_at":7}', rate_limits.Observed(observed_at=7)),
+    ],
+    "rate_limit.throttled.v1": [
+        ('{"until":7,"reason":"429"}', rate_limits.Throttled(until=7, reason="429")),
+        ('{"until":7}', rate_limits.Throttled(until=7)),
+    ],
+    "rate_limit.cleared.v1": [("{}", rate_limits.Cleared())],
+    "tool_config.set.v1": [
+        (CONTENT + "}", tool_configs.ConfigSet(**SAME)),
+        ("{}", tool_configs.ConfigSet()),
+    ],
+    "tool_config.patched.v1": [
+        (CONTENT + "}", tool_configs.ConfigPatched(**SAME)),
+        ("{}", tool_configs.ConfigPatched()),
+    ],
+    "tool_config.enabled.v1": [
+        (CONTENT + "}", tool_configs.Enabled(**SAME)),
+        ("{}", tool_configs.Enabled()),
+    ],
+    "tool_config.disabled.v1": [
+        (CONTENT + "}", tool_configs.Disabled(**SAME)),
+        ("{}", tool_configs.Disabled()),
+    ],
+    "tool_config.refresh_interval_set.v1": [
+        (CONTENT + "}", tool_configs.RefreshIntervalSet(**SAME)),
+        ("{}", tool_configs.RefreshIntervalSet()),
+    ],
+    "tool_config.notifications_set.v1": [
+        (CONTENT + "}", tool_configs.NotificationsSet(**SAME)),
+        ("{}", tool_configs.NotificationsSet()),
+    ],
+    "tool_config.rolled_back.v1": [
+        (CONTENT + ',"to_version":3}', tool_configs.RolledBack(**SAME, to_version=3)),
+        ('{"to_version":3}', tool_configs.RolledBack(to_version=3)),
+    ],
+    "tool_config.deleted.v1": [
+        ('{"reason":"why"}', tool_configs.Deleted(reason="why")),
+        ("{}", tool_configs.Deleted()),
+    ],
+    "app_state.set.v1": [
+        ('{"value":{"b":1,"a":[1.50]}}', app_state.ValueSet(value=raw('{"b":1,"a":[1.50]}'))),
+        ('{"value":null}', app_state.ValueSet(value=raw("null"))),
+    ],
+    "app_state.deleted.v1": [("{}", app_state.Deleted())],
+    "timeline.forked.v1": [
+        ('{"timeline":2,"restored_position":7}', TimelineForked(timeline=2, restored_position=7)),
+    ],
+}  # fmt: skip
+
+EVENTS: dict[str, type[Event]] = {
+    name: event for decider in DECIDERS for name, event in decider.events.items()
+} | {TIMELINE_FORKED: TimelineForked}
+STORED = [(name, text, event) for name, examples in GOLDEN.items() for text, event in examples]
+
+
+def test_every_event_type_has_its_stored_form_written_down():
+    assert set(GOLDEN) == set(EVENTS)
+
+
+@pytest.mark.parametrize(("name", "text", "event"), STORED)
+def test_an_event_stored_today_is_read_for_ever(name: str, text: str, event: Event):
+    assert decode_event(name, text) == event
+    assert decode_event(name, text.encode()) == event
+
+
+@pytest.mark.parametrize(("name", "text", "event"), STORED)
+def test_an_event_is_stored_as_it_is_written_down(name: str, text: str, event: Event):
+    assert encode_event(event) == (name, text.encode())
+
+
+@pytest.mark.parametrize(("name", "text", "event"), STORED)
+def test_an_event_with_a_field_of_a_later_version_is_still_read(name: str, text: str, event: Event):
+    later = text[:-1] + ("," if len(text) > 2 else "") + '"of_a_later_version":[{}]}'
+
+    assert decode_event(name, later) == event
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_the_examples_cover_every_field_of_an_event(name: str):
+    said = {field for text, _ in GOLDEN[name] for field in msgspec.json.decode(text)}
+
+    assert said == set(EVENTS[name].__struct_fields__)
+
+
+@pytest.mark.parametrize("name", EVENTS)
+@given(data=st.data())
+def test_every_event_reads_as_it_was_written(name: str, data):
+    event = data.draw(instances_of(EVENTS[name]))
+
+    type_name, encoded = encode_event(event)
+
+    assert type_name == name
+    assert decode_event(name, encoded) == event
+    assert encode_event(decode_event(name, encoded.decode())) == (name, encoded)
+
+
+def test_an_event_type_that_is_not_in_the_catalogue_is_said_to_be_unknown():
+    with pytest.raises(UnknownEventTypeError, match=r"job\.exploded\.v1"):
+        decode_event("job.exploded.v1", "{}")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"worker":"w","attempt":"2"}'])
+def test_what_is_not_an_event_of_its_type_is_not_read(text: str):
+    with pytest.raises(msgspec.MsgspecError):
+        decode_event("job.claimed.v1", text)
+
+
+def test_no_two_event_types_share_a_name_or_a_class_and_all_are_versioned():
+    names = [name for decider in DECIDERS for name in decider.events]
+    classes = [event for decider in DECIDERS for event in decider.events.values()]
+
+    assert len(set(names)) == len(names)
+    assert len(set(classes)) == len(classes)
+    assert all(name.split(".")[2] == "v1" and len(name.split(".")) == 3 for name in names)
+
+
+def test_every_verb_is_found_by_its_table_and_name():
+    assert all(
+        VERBS[f"{decider.table}.{verb.name}"] == (decider, verb)
+        for decider in DECIDERS
+        for verb in decider.verbs
+    )
+    assert list(BY_TABLE) == ["jobs", "rate_limits", "tool_configs", "app_state"]
+
+
+def test_the_shape_of_a_state_tells_its_structure():
+    shapes = [msgspec.json.encode(state_shape(decider)) for decider in DECIDERS]
+
+    assert len(set(shapes)) == len(DECIDERS)
+    assert shapes == [msgspec.json.encode(state_shape(decider)) for decider in DECIDERS]
+
+
+# Upcasters
+
+
+def test_an_old_event_is_brought_to_todays_form_step_by_step(monkeypatch: pytest.MonkeyPatch):
+    steps = {
+        "job.finished.v1": ("job.finished.v2", lambda data: {"outcome": data["result"]}),
+        "job.finished.v2": ("job.completed.v1", lambda data: {"result": data["outcome"]}),
+    }
+    for name, step in steps.items():
+        monkeypatch.setitem(catalogue.UPCASTERS, name, step)  # type: ignore[arg-type]
+
+    assert upcast("job.finished.v1", {"result": 1}, steps) == ("job.completed.v1", {"result": 1})
+    assert upcast("job.completed.v1", {"result": 1}, steps) == ("job.completed.v1", {"result": 1})
+    assert decode_event("job.finished.v1", '{"result":{"a":[1]}}') == jobs.Completed(result=raw('{"a":[1]}'))
+
+
+def test_an_upcaster_that_leads_nowhere_is_an_unknown_event_type(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(catalogue.UPCASTERS, "job.old.v1", ("job.gone.v1", dict))  # type: ignore[arg-type]
+
+    with pytest.raises(UnknownEventTypeError, match=r"job\.gone\.v1"):
+        decode_event("job.old.v1", "{}")
+
+
+# Any event at all
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)  # fmt: skip
+VALUES: dict[Any, st.SearchStrategy[Any]] = {
+    str: st.text(),
+    int: st.integers(0, 2**62),
+    bool: st.booleans(),
+    float: st.floats(0, 100),
+    msgspec.Raw: json_values.map(lambda value: msgspec.Raw(msgspec.json.encode(value))),
+    dict[str, Any]: st.dictionaries(st.text(max_size=5), json_values, max_size=3),
+    type(None): st.none(),
+}
+
+
+def instances_of(event: type[Event]) -> st.SearchStrategy[Event]:
+    fields = {name: values_of(hint) for name, hint in get_type_hints(event).items()}
+    return st.fixed_dictionaries(
+        {name: fields[name] for name in event.__struct_fields__}
+    ).map(lambda chosen: event(**chosen))  # fmt: skip
+
+
+def values_of(hint: Any) -> st.SearchStrategy[Any]:
+    if get_origin(hint) in (Union, UnionType):
+        return st.one_of([values_of(one) for one in get_args(hint)])
+    return VALUES[hint]

@@ -1,0 +1,204 @@
+from typing import Any
+
+import pytest
+
+from domain import tool_configs
+from domain.messages import Event, Recorded
+from domain.tool_configs import (
+    ConfigPatched,
+    ConfigSet,
+    Deleted,
+    Disabled,
+    Enabled,
+    NotificationsSet,
+    RefreshIntervalSet,
+    RolledBack,
+)
+from tests.unit.given_when_then import KEY, NOW, Story, given
+
+TABLE = "tool_configs"
+HERE = {"tool_name": KEY}
+CONTENT: dict[str, Any] = {
+    "enabled": True,
+    "config": {"a": 1},
+    "refresh_interval": 60_000,
+    "notifications": False,
+}
+
+
+def config_set(**changes) -> ConfigSet:
+    return ConfigSet(**(CONTENT | changes))
+
+
+def known(**changes) -> Story:
+    return given(config_set(**changes))
+
+
+def test_setting_a_configuration_keeps_all_of_it_and_why():
+    given().when("tool_configs.set", **HERE, **CONTENT, reason="new").then(config_set(reason="new"))
+
+
+def test_a_configuration_that_says_nothing_is_on_empty_and_notifies():
+    story = given().when("tool_configs.set", **HERE).then(ConfigSet())
+    state = story.state(TABLE)
+
+    assert (state.enabled, state.config, state.refresh_interval, state.notifications) == (
+        True,
+        {},
+        None,
+        True,
+    )
+
+
+def test_setting_replaces_all_of_it():
+    known().when("tool_configs.set", **HERE, config={"b": 2}).then(ConfigSet(config={"b": 2}))
+
+
+def test_a_patch_merges_and_null_removes():
+    story = known(config={"a": 1, "b": {"c": 1, "d": [1]}})
+
+    story.when("tool_configs.patch", **HERE, patch={"a": None, "b": {"d": [2], "e": 3}}, reason="why").then(
+        ConfigPatched(**(CONTENT | {"config": {"b": {"c": 1, "d": [2], "e": 3}}}), reason="why")
+    )
+
+
+@pytest.mark.parametrize(
+    ("verb", "body", "event"),
+    [
+        ("enable", {}, Enabled(**CONTENT)),
+        ("disable", {}, Disabled(**(CONTENT | {"enabled": False}))),
+        (
+            "set_refresh_interval",
+            {"refresh_interval": 5},
+            RefreshIntervalSet(**(CONTENT | {"refresh_interval": 5})),
+        ),
+        (
+            "set_refresh_interval",
+            {"refresh_interval": None},
+            RefreshIntervalSet(**(CONTENT | {"refresh_interval": None})),
+        ),
+        (
+            "set_notifications",
+            {"notifications": True},
+            NotificationsSet(**(CONTENT | {"notifications": True})),
+        ),
+    ],
+)
+def test_each_change_of_one_thing_leaves_the_rest_and_says_why(verb: str, body, event):
+    # One that is off, to be turned on; else, as it is.
+    story = known(enabled=verb != "enable")
+
+    story.when(f"tool_configs.{verb}", **HERE, **body, reason="why")
+
+    [(key, happened)] = story.decision.events
+    assert key == KEY
+    assert happened == type(event)(**{name: getattr(event, name) for name in CONTENT}, reason="why")
+
+
+@pytest.mark.parametrize(
+    ("verb", "body"),
+    [
+        ("set", CONTENT),
+        ("patch", {"patch": {}}),
+        ("patch", {"patch": {"a": 1}}),
+        ("patch", {"patch": {"missing": None}}),
+        ("enable", {}),
+        ("set_refresh_interval", {"refresh_interval": 60_000}),
+        ("set_notifications", {"notifications": False}),
+        ("rollback", {"to_version": 1}),
+    ],
+)
+def test_what_changes_nothing_is_accepted_without_an_event(verb: str, body):
+    known().when(f"tool_configs.{verb}", **HERE, **body, reason="again").then_nothing()
+
+
+def test_the_same_members_in_another_order_change_nothing():
+    known(config={"a": 1, "b": {"c": 1, "d": 2}}).when(
+        "tool_configs.set", **HERE, **CONTENT | {"config": {"b": {"d": 2, "c": 1}, "a": 1}}
+    ).then_nothing()
+
+
+@pytest.mark.parametrize(("old", "new"), [(1, 1.0), (1, True), (0, False), (None, False), ([1], [1.0])])
+def test_what_only_python_takes_for_equal_is_a_change(old, new):
+    known(config={"a": old}).when("tool_configs.set", **HERE, **CONTENT | {"config": {"a": new}}).then(
+        config_set(config={"a": new})
+    )
+
+
+@pytest.mark.parametrize(
+    ("verb", "body"),
+    [
+        ("patch", {"patch": {}}),
+        ("enable", {}),
+        ("disable", {}),
+        ("set_refresh_interval", {"refresh_interval": 5}),
+        ("set_notifications", {"notifications": True}),
+        ("rollback", {"to_version": 1}),
+        ("delete", {}),
+    ],
+)
+def test_a_tool_without_a_configuration_is_not_found(verb: str, body):
+    given().when(f"tool_configs.{verb}", **HERE, **body).then_refused("not_found")
+
+
+# Rollback
+
+
+def test_a_rollback_is_a_new_version_with_the_old_content():
+    story = known().given(Disabled(enabled=False, config={"b": 2}))
+
+    story.when("tool_configs.rollback", **HERE, to_version=1, reason="oops").then(
+        RolledBack(**CONTENT, to_version=1, reason="oops")
+    )
+    story.when("tool_configs.rollback", **HERE, to_version=2).then(
+        RolledBack(enabled=False, config={"b": 2}, to_version=2)
+    )
+    assert len(story.streams[TABLE, KEY]) == 4
+
+
+@pytest.mark.parametrize("version", [3, 4, 10**30])
+def test_there_is_nothing_to_roll_back_to_where_there_was_no_configuration(version: int):
+    known().given(Deleted(), ConfigSet()).when("tool_configs.rollback", **HERE, to_version=2).then_refused(
+        "not_found", to_version=2
+    )
+    known().when("tool_configs.rollback", **HERE, to_version=version).then_refused(
+        "not_found", to_version=version
+    )
+
+
+def test_a_rollback_brings_back_what_was_deleted():
+    story = known().when("tool_configs.delete", **HERE, reason="gone").then(Deleted(reason="gone"))
+    assert story.state(TABLE) is None
+
+    story.when("tool_configs.rollback", **HERE, to_version=1).then(RolledBack(**CONTENT, to_version=1))
+    assert story.state(TABLE).config == {"a": 1}
+
+
+# Size
+
+
+def test_a_configuration_does_not_grow_over_its_limit_by_patches():
+    story = known(config={})
+    big = "x" * 100_000
+    story.when("tool_configs.patch", **HERE, patch={"a": big})
+    story.when("tool_configs.patch", **HERE, patch={"b": big})
+    assert story.refusal is None
+
+    story.when("tool_configs.patch", **HERE, patch={"c": big}).then_refused(
+        "too_large", limit_bytes=256 * 1024, size_bytes=300_022
+    )
+    story.when("tool_configs.patch", **HERE, patch={"a": None, "c": big})
+    assert story.refusal is None
+
+
+def test_a_configuration_is_measured_as_it_is_stored():
+    # Sent as 1e15 (4 bytes), stored as 1000000000000000.0 (18).
+    given().when("tool_configs.set", **HERE, config={"a": [1e15] * 20_000}).then_refused("too_large")
+
+
+def test_a_foreign_event_is_not_taken_for_one_of_a_configuration():
+    class Strange(Event, frozen=True, kw_only=True):
+        pass
+
+    with pytest.raises(TypeError):
+        tool_configs.evolve(None, Recorded(1, KEY, 1, NOW, Strange()))
