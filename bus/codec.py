@@ -16,11 +16,13 @@ MAXIMUM_DEPTH = 64
 MAXIMUM_BATCH_COMMANDS = 1_000
 MAXIMUM_BATCH_BYTES = 960 * 1024
 MAXIMUM_COMMAND_ID_CHARACTERS = 128
+MAXIMUM_MESSAGE_CHARACTERS = 300
 
 _ENCODER = msgspec.json.Encoder()
 _SORTED_ENCODER = msgspec.json.Encoder(order="sorted")
 _ANY = msgspec.json.Decoder()
 _DECODERS: dict[type[Any], msgspec.json.Decoder[Any]] = {}
+_NOT_PRINTABLE = re.compile(r"[^ -~]")
 # msgspec appends where the fault lies: "Expected `int`, got `str` - at `$.limit`".
 _PATH = re.compile(r"^(?P<message>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
 
@@ -61,7 +63,7 @@ def find_verb(name: str) -> tuple[Decider, Verb]:
     """
     found = VERBS.get(name)
     if found is None or found[1].internal:
-        raise NotFound(f"there is no command {name}", hint="`hyperpage schema` lists all of them")
+        raise NotFound(f"there is no command {name[:100]}", hint="`hyperpage schema` lists all of them")
     return found
 
 
@@ -120,7 +122,8 @@ def decode(shape: type[Any], body: bytes) -> Any:
     except msgspec.ValidationError as error:
         match = _PATH.match(str(error))
         assert match is not None
-        raise Invalid(match["message"], path=match["path"] or "$") from None
+        # It repeats the name of an unknown field, however long that is.
+        raise Invalid(match["message"][:MAXIMUM_MESSAGE_CHARACTERS], path=match["path"] or "$") from None
     except msgspec.DecodeError as error:
         raise Invalid(str(error), path="$") from None
     except UnicodeDecodeError as error:
@@ -145,8 +148,8 @@ def _refuse_ambiguity(body: bytes) -> None:
 def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
         raise Invalid(f"the name {twice[:100]!r} is there twice in one object", path="$")
     return members
 
@@ -213,4 +216,4 @@ def error_headers(refusal: Refusal) -> dict[str, str]:
 
 def one_line(text: str) -> str:
     """A text as the value of a header: one line, and ASCII, which every client reads."""
-    return " ".join(text.encode("ascii", "replace").decode().split())
+    return _NOT_PRINTABLE.sub("?", " ".join(text.split()))

@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Iterable
+from itertools import count
 
 import msgspec
 
@@ -23,33 +24,39 @@ class _Lane:
     A job that left stays in its heap until it comes up; `current` tells whether an entry still holds.
     """
 
-    __slots__ = ("current", "due", "later")
+    __slots__ = ("current", "due", "later", "ticket")
 
     def __init__(self) -> None:
         self.current: dict[str, WaitingJob] = {}
-        self.due: list[tuple[int, int, int, WaitingJob]] = []
-        self.later: list[tuple[int, int, WaitingJob]] = []
+        self.due: list[tuple[int, int, int, int, WaitingJob]] = []
+        self.later: list[tuple[int, int, int, WaitingJob]] = []
+        # An enqueueing that is taken back leaves its position to the next one: two entries may have the same
+        # place in the order, and without a number of their own the jobs themselves would be compared.
+        self.ticket = count()
 
     def add(self, job: WaitingJob) -> None:
         self.current[job.id] = job
-        heapq.heappush(self.later, (job.run_at, job.created_position, job))
+        heapq.heappush(self.later, self._later(job))
 
     def remove(self, job_id: str) -> None:
         del self.current[job_id]
         # Entries of jobs that left are bounded by those that wait, however many are cancelled.
         if len(self.due) + len(self.later) > 2 * len(self.current) + 64:
             self.due = []
-            self.later = [(job.run_at, job.created_position, job) for job in self.current.values()]
+            self.later = [self._later(job) for job in self.current.values()]
             heapq.heapify(self.later)
 
-    def best(self, now: int) -> tuple[int, int, int, WaitingJob] | None:
+    def best(self, now: int) -> tuple[int, int, int, int, WaitingJob] | None:
         """The entry of the job to hand out next, if one is due."""
         while self.later and self.later[0][0] <= now:
-            run_at, position, job = heapq.heappop(self.later)
-            heapq.heappush(self.due, (-job.priority, run_at, position, job))
-        while self.due and self.current.get(self.due[0][3].id) is not self.due[0][3]:
+            run_at, position, ticket, job = heapq.heappop(self.later)
+            heapq.heappush(self.due, (-job.priority, run_at, position, ticket, job))
+        while self.due and self.current.get(self.due[0][-1].id) is not self.due[0][-1]:
             heapq.heappop(self.due)
         return self.due[0] if self.due else None
+
+    def _later(self, job: WaitingJob) -> tuple[int, int, int, WaitingJob]:
+        return job.run_at, job.created_position, next(self.ticket), job
 
 
 class DueJobs:
@@ -74,8 +81,11 @@ class DueJobs:
             return
         lanes = self._queues[job.queue]
         lanes[job.type].remove(job_id)
+        # Types and queues are named by those who enqueue: what is empty must not stay.
         if not lanes[job.type].current:
             del lanes[job.type]
+        if not lanes:
+            del self._queues[job.queue]
 
     def next(self, queue: str, types: Iterable[str] | None, limit: int, now: int) -> list[str]:
         """At most `limit` ids of due jobs: higher priority first, then earlier `run_at`, then position."""
@@ -83,7 +93,7 @@ class DueJobs:
         if not lanes:
             return []
         chosen = list(lanes.values()) if types is None else [lanes[one] for one in set(types) if one in lanes]
-        taken: list[tuple[_Lane, tuple[int, int, int, WaitingJob]]] = []
+        taken: list[tuple[_Lane, tuple[int, int, int, int, WaitingJob]]] = []
         while len(taken) < limit:
             best = min(
                 ((entry, lane) for lane in chosen if (entry := lane.best(now)) is not None),
@@ -98,4 +108,4 @@ class DueJobs:
         # They are only looked at here; whoever takes them says so with `remove`.
         for lane, entry in taken:
             heapq.heappush(lane.due, entry)
-        return [entry[3].id for _, entry in taken]
+        return [entry[-1].id for _, entry in taken]

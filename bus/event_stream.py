@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 import apsw
@@ -44,16 +44,19 @@ class EventStream:
         self._origin = origin
         self._read = read
 
-    async def require_ours(self) -> None:
-        """Returns if the stream is this store's; makes it where there is none.
+    async def require_not_anothers(self) -> None:
+        """Returns if the stream is not another store's; it is made where there is none.
 
         Raises:
             AnotherStoreError: it is another store's.
-            DivergedError: it is nobody's, or a foreign message has been seen in it.
             JetStreamError: JetStream does not answer, or refuses.
         """
         report = await self._found_or_made()
-        recorded_segments(self._names.events, self._origin.store_id, report.metadata, report.state.last_seq)
+        # Whatever else is wrong with it, `stand` will tell.
+        with suppress(DivergedError):
+            recorded_segments(
+                self._names.events, self._origin.store_id, report.metadata, report.state.last_seq
+            )
 
     async def stand(self) -> tuple[Place, log.Head, log.Row | None]:
         """Where the stream stands, the head of the log, and the row to be published next.

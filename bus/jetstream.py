@@ -14,7 +14,7 @@ import msgspec
 import nats.errors
 from nats.aio.client import Client
 
-# Of the 5 s that the relay has after a restart, one request that is lost with the broker takes less than half.
+# A request that was lost with the broker takes less than half of the 5 s that the relay has after a restart.
 REQUEST_TIMEOUT_MS = 2_000
 # How much of a stream is asked for at once.
 BATCH_MESSAGES = 256
@@ -197,4 +197,4 @@ def _unanswered(verb: str, error: nats.errors.Error) -> JetStreamError:
         return JetStreamError(
             "JetStream is not there", "enable JetStream on the nats-server, for the account of the relay"
         )
-    return JetStreamError(f"JetStream did not answer {verb}: {error or type(error).__name__}")
+    return JetStreamError(f"JetStream did not answer {verb}: {str(error) or type(error).__name__}")

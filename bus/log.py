@@ -211,10 +211,14 @@ def verify_chain(connection: apsw.Connection, start: Head | None = None) -> Head
     """Recomputes every hash behind `start` and answers with the head.
 
     Raises:
-        BrokenChainError: a row does not follow from the one before it, or a position is missing.
+        BrokenChainError: a row does not follow from the one before it, a position is missing, or a row stands
+            before the first.
     """
     start = start or Head()
     position, previous, recorded_at = start.position, start.hash, start.recorded_at
+    lowest = connection.execute("SELECT min(position) FROM events").get
+    if lowest is not None and lowest < 1:
+        raise BrokenChainError(lowest)
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM events WHERE position > ? ORDER BY position", (start.position,)
     )

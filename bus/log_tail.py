@@ -24,8 +24,10 @@ class LogTail:
         self.head = 0
 
     def extend(self, rows: Iterable[Row]) -> None:
-        """Appends rows, which come in the order of their positions."""
+        """Appends rows, which come in the order of their positions; those up to `head` are passed over."""
         for row in rows:
+            if row.position <= self.head:
+                continue
             if row.position != self.head + 1:
                 self._forget_all()
             self._rows.append(row)

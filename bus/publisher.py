@@ -1,4 +1,4 @@
-"""Publishes into one stream, many messages in flight, each stored right behind the one before it or not at all.
+"""Publishes into one stream, many messages in flight, each stored right behind the one before it or not.
 
 Every message names the sequence that it expects to be the stream's last (`Nats-Expected-Last-Sequence`). So
 one that fails makes all that follow fail, one that arrives twice is refused, and the answer to one vouches
@@ -20,6 +20,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from bus.jetstream import NO_STREAM, WRONG_LAST_SEQUENCE, JetStreamError, Refusal, WrongSequenceError
+from bus.waiting import is_set_within
 
 # More would gain nothing: the broker's own pipeline is full by then.
 WINDOW_MESSAGES = 512
@@ -142,7 +143,8 @@ class Publisher:
                 return False
             # While nothing is in flight, nothing can be lost.
             slice_seconds = min(left, LINK_CHECK_MS / 1000) if self.in_flight else left
-            if await self._happened_within(slice_seconds):
+            if await is_set_within(self._changed, slice_seconds * 1000):
+                self._changed.clear()
                 self._require_link()
                 return True
 
@@ -204,18 +206,9 @@ class Publisher:
             raise self._failure
         if self.in_flight and time.monotonic() - self._last_answer > ANSWER_TIMEOUT_MS / 1000:
             self._failure = JetStreamError(
-                f"JetStream did not say within {ANSWER_TIMEOUT_MS} ms that it stored a message in {self._stream}"
+                f"JetStream did not say within {ANSWER_TIMEOUT_MS} ms that {self._stream} has a message"
             )
             raise self._failure
-
-    async def _happened_within(self, seconds: float) -> bool:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._changed.wait()
-        except TimeoutError:
-            return False
-        self._changed.clear()
-        return True
 
 
 def _answer_of(message: Msg) -> _Answer:

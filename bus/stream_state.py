@@ -116,22 +116,21 @@ def published_event(names: BusNames, store_id: str, message: StoredMessage) -> P
     """
     try:
         event = _decode_event(message.payload)
-        position = int(event.sequence)
-        is_ours = (
+        found = PublishedEvent(message.sequence, event.timeline, int(event.sequence), event.hash)
+        if (
             event.source == f"hyperpage/{store_id}"
-            and event.id == f"{event.timeline}-{position}"
+            and event.id == f"{found.timeline}-{found.position}"
             and message.subject == names.event(event.subject, event.type.removeprefix("hyperpage."))
-        )
-    # Not JSON, not an event of ours, or not a name of a type.
+        ):
+            return found
     except (msgspec.DecodeError, ValueError, IndexError):
-        is_ours = False
-    if not is_ours:
-        raise ForeignMessageError(
-            f"message {message.sequence} of {names.events} ({message.subject}) is not an event of this store",
-            how_to_refill(names.events),
-            message.sequence,
-        )
-    return PublishedEvent(message.sequence, event.timeline, position, event.hash)
+        # Not JSON, not a number, not a name of a type: not ours.
+        pass
+    raise ForeignMessageError(
+        f"message {message.sequence} of {names.events} ({message.subject}) is not an event of this store",
+        how_to_refill(names.events),
+        message.sequence,
+    )
 
 
 def metadata_of(store_id: str, segments: Sequence[Segment]) -> dict[str, str]:
@@ -221,7 +220,7 @@ def _require_in_its_segment(stream: str, last: PublishedEvent, begun: Sequence[S
         or segment.offset != last.sequence - last.position
     ):
         raise ForeignMessageError(
-            f"event {last.timeline}-{last.position} is at {last.sequence} of {stream}, where it does not belong",
+            f"event {last.timeline}-{last.position} is not where it belongs, at {last.sequence} of {stream}",
             how_to_refill(stream),
             last.sequence,
         )

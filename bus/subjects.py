@@ -70,6 +70,11 @@ class BusNames(msgspec.Struct, frozen=True, kw_only=True):
         return f"{name}_tool_configs", f"{name}_app_state"
 
     @property
+    def mirrors(self) -> dict[str, str]:
+        """The bucket of each table that has a mirror."""
+        return dict(zip(("tool_configs", "app_state"), self.buckets, strict=True))
+
+    @property
     def live_events(self) -> str:
         """Where stream `events` republishes what it stores (from `<prefix>.evt.v1.>`), for live subscribers.
 
@@ -112,6 +117,13 @@ class BusNames(msgspec.Struct, frozen=True, kw_only=True):
     def events_of(self, table: str | None = None) -> str:
         """The subjects of all events, or of one table's."""
         return f"{self.prefix}.evt.v1.{table}.>" if table else f"{self.prefix}.evt.v1.>"
+
+    def mirrored(self, bucket: str, key: str) -> str:
+        """Where a bucket takes in what a key holds; the bucket is the stream `stream_of_bucket`."""
+        return f"$KV.{bucket}.{escape(key)}"
+
+    def stream_of_bucket(self, bucket: str) -> str:
+        return f"KV_{bucket}"
 
     def name_in(self, subject: str) -> str:
         """`jobs.enqueue` of the subject of a command, query or administrative request, whichever its kind."""

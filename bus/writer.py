@@ -112,7 +112,7 @@ class Commit(msgspec.Struct, frozen=True):
 
 
 class Statistics(msgspec.Struct):
-    """Counts since the start."""
+    """Counts since the start; `last_failure` is why the last commit failed, `None` if it did not."""
 
     groups: int = 0
     commands: int = 0
@@ -304,6 +304,7 @@ class Writer:
         if rows:
             last = rows[-1]
             self.head = log.Head(last.position, last.hash, last.recorded_at)
+        self.statistics.last_failure = None
         self.statistics.groups += 1
         self.statistics.commands += group.commands
         self.statistics.events += len(rows)

@@ -55,18 +55,15 @@ def decode_event(type_name: str, data: str | bytes) -> Event:
     """
     if type_name in UPCASTERS:
         type_name, upcasted = upcast(type_name, msgspec.json.decode(data))
-        return msgspec.convert(upcasted, _known(type_name))
-    _known(type_name)
-    return _DECODERS[type_name].decode(data)
-
-
-def _known(type_name: str) -> type[Event]:
+        # Written once more, since a field that keeps its JSON as it came is only filled from JSON.
+        data = _ENCODER.encode(upcasted)
     try:
-        return _TYPES[type_name]
+        decoder = _DECODERS[type_name]
     except KeyError:
         raise UnknownEventTypeError(
             f"the log holds an event of type {type_name}, which this program does not know"
         ) from None
+    return decoder.decode(data)
 
 
 def state_shape(decider: Decider) -> Any:

@@ -41,9 +41,7 @@ class CommandFailure(Exception):
 
 def failure(exit_code: Exit, code: str, message: str, hint: str = "", **details: Any) -> CommandFailure:
     """A failure that was found on this side, in the shape of one that the service answers with."""
-    return CommandFailure(
-        exit_code, {"code": code, "message": message, "hint": hint, "details": details}
-    )
+    return CommandFailure(exit_code, {"code": code, "message": message, "hint": hint, "details": details})
 
 
 def usage_failure(message: str, hint: str = "") -> CommandFailure:

@@ -10,9 +10,9 @@ import msgspec
 from cyclopts import Parameter
 
 from ops.cli_bus import Address, application_address, ask
-from ops.cli_exit import Exit, failure, usage_failure
+from ops.cli_exit import Exit, usage_failure
 from ops.cli_options import DataOption, JsonOption, option
-from ops.cli_output import compact, print_json, print_value
+from ops.cli_output import print_json, print_value
 
 _NAME = re.compile(r"[a-z_]+\.[a-z_]+|batch")
 DEFAULT_TIMEOUT_SECONDS = 10.0
@@ -170,7 +170,5 @@ def _exit_code(batch_answer: bytes) -> Exit:
     return Exit.FAILED if any("error" in outcome for outcome in outcomes) else Exit.DONE
 
 
-async def _send(
-    address: Address, name: str, body: bytes, headers: dict[str, str], timeout: float
-) -> bytes:
+async def _send(address: Address, name: str, body: bytes, headers: dict[str, str], timeout: float) -> bytes:
     return await ask(address, address.names.command(name), body, headers=headers, timeout=timeout)

@@ -85,9 +85,166 @@ def rebuild(*, data: DataOption = None, as_json: JsonOption = False) -> int:
 
         hyperpage projections rebuild
 
-    The report tells what was found; afterwards, the tables are equal. Works on a running service, and on
-    the file of a stopped one. Exits with 6 where there was a difference.
+    The report tells what was found; afterwards the tables are equal. Works on a running service, and on
+    the file of a stopped one.
     """
     report = _check("rebuild", data)
     _print_check(report, as_json)
-    return Exit.DONE if report["equal"] else Exit.VERIFICATION_FAILED
+    if not as_json:
+        print(f"Rebuilt: {report['rebuilt_streams']} streams.")
+    return Exit.DONE
+
+
+def _check(verb: str, data: Path | None) -> dict[str, Any]:
+    from ops import projections_check
+    from ops.cli_store import stopped_store
+
+    with stopped_store(data) as path:
+        if path is None:
+            return _administer(f"projections.{verb}", {}, data, timeout=CHECK_SECONDS)
+        return projections_check.rebuild_file(path) if verb == "rebuild" else projections_check.verify(path)
+
+
+def _print_check(report: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(report)
+        return
+    print_table(
+        [
+            {"table": name, **{kind: found[kind] for kind in ("rows", "missing", "unexpected", "different")}}
+            for name, found in report["tables"].items()
+        ]
+    )
+    for name, found in report["tables"].items():
+        for example in found["examples"]:
+            say(f"{name}: {compact(example)}")
+    verdict = "The tables equal the log" if report["equal"] else "The tables differ from the log"
+    print(f"{verdict} at position {report['position']}.")
+
+
+SequenceArgument = Annotated[
+    int | None, Parameter(name="SEQUENCE", help="The number in the first column of `dlq list`.")
+]
+
+
+def dead_letters() -> App:
+    """The commands that look at durable commands which could not be processed."""
+    app = App(
+        name="dlq", help="Dead letters: durable commands that could not be processed, kept with the reason."
+    )
+    app.command(list_dead_letters, name="list")
+    app.command(show_dead_letter, name="show")
+    app.command(replay_dead_letters, name="replay")
+    app.command(drop_dead_letters, name="drop")
+    return app
+
+
+def list_dead_letters(
+    *,
+    limit: Annotated[int, option("How many at most, 1 to 1000. Default: 100.")] = 100,
+    after: Annotated[int, option("Only those behind this sequence. Default: 0.")] = 0,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Lists dead letters, the oldest first.
+
+    For example:
+
+        hyperpage dlq list --limit 20
+    """
+    page = _administer("dlq.list", {"limit": limit, "after": after}, data)
+    if as_json:
+        print_json(page)
+        return Exit.DONE
+    shown = ("sequence", "time", "command", "code", "reason", "command_id", "size_bytes")
+    print_records([{name: item.get(name) for name in shown} for item in page["items"]])
+    if page["next"] is not None:
+        say(f"There is more: --after {page['next']}")
+    return Exit.DONE
+
+
+def show_dead_letter(
+    sequence: SequenceArgument, /, *, data: DataOption = None, as_json: JsonOption = False
+) -> int:
+    """Shows one dead letter whole, with headers and body.
+
+    For example:
+
+        hyperpage dlq show 7
+    """
+    if sequence is None:
+        raise usage_failure("which one? Name its sequence", "`hyperpage dlq list` has it")
+    letter = _administer("dlq.show", {"sequence": sequence}, data)
+    if as_json:
+        print_json(letter)
+    else:
+        print_value(letter)
+    return Exit.DONE
+
+
+def replay_dead_letters(
+    sequence: SequenceArgument = None,
+    /,
+    *,
+    every: Annotated[bool, option("All of them.", name="--all")] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Puts dead letters back among the durable commands, to be tried again.
+
+    For example:
+
+        hyperpage dlq replay 7
+        hyperpage dlq replay --all
+    """
+    answer = _administer("dlq.replay", _chosen(sequence, every), data)
+    if as_json:
+        print_json(answer)
+    else:
+        print(f"Replayed: {answer['replayed']}.")
+    return Exit.DONE
+
+
+def drop_dead_letters(
+    sequence: SequenceArgument = None,
+    /,
+    *,
+    every: Annotated[bool, option("All of them; asks for --yes.", name="--all")] = False,
+    yes: Annotated[bool, option("Yes, drop all of them.")] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Drops dead letters for good.
+
+    For example:
+
+        hyperpage dlq drop 7
+        hyperpage dlq drop --all --yes
+    """
+    chosen = _chosen(sequence, every)
+    if every and not yes:
+        raise usage_failure("this drops every dead letter, and nothing brings them back", "say --yes, too")
+    answer = _administer("dlq.drop", chosen, data)
+    if as_json:
+        print_json(answer)
+    else:
+        print(f"Dropped: {answer['dropped']}.")
+    return Exit.DONE
+
+
+def _chosen(sequence: int | None, every: bool) -> dict[str, Any]:
+    if (sequence is None) == (not every):
+        raise usage_failure(
+            "which ones? Either a sequence, or --all", "`hyperpage dlq list` has the sequences"
+        )
+    return {"all": True} if every else {"sequence": sequence}
+
+
+def _administer(
+    verb: str, request: Mapping[str, Any], data: Path | None, timeout: float = DEAD_LETTER_SECONDS
+) -> dict[str, Any]:
+    address = administrator_address(data)
+    body = msgspec.json.encode(request)
+    answer = asyncio.run(ask(address, address.names.administration(verb), body, timeout=timeout))
+    decoded: dict[str, Any] = msgspec.json.decode(answer)
+    return decoded

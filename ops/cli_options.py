@@ -43,5 +43,3 @@ def settings_for(data: Path | None, **flags: Any) -> Settings:
         SettingsError: one of them is wrong.
     """
     return load_settings({"data": data, **flags})
-
-

@@ -39,7 +39,7 @@ def print_value(value: Any) -> None:
         case {"items": [*items], **rest}:
             print_records(items)
             if rest.get("next") is not None:
-                say(f"There is more: ask again with \"after\": {compact(rest['next'])}")
+                say(f'There is more: ask again with "after": {compact(rest["next"])}')
         case {"jobs": [*items]}:
             print_records(items)
         case dict():

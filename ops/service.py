@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from importlib.metadata import PackageNotFoundError
@@ -19,22 +20,25 @@ from bus.dead_letters import DeadLetters
 from bus.discovery import SERVICE_NAME, Discovery, Endpoint
 from bus.durable import Delivery, DurableIntake
 from bus.intake import BATCH, Intake
+from bus.mirrors import Mirrors
 from bus.nats_server import NatsServer
 from bus.nats_users import ADMIN, APP, RELAY, RESPONDER, private_inbox
-from bus.queries import Queries
+from bus.queries import Queries, QueryVerb
 from bus.reader_pool import ReaderPool
+from bus.relay import Relay
 from bus.subjects import ADMIN_INBOX
 from bus.writer import Commit, Writer
 from domain.catalogue import VERBS
 from ops.data_directory import Admin, DataDirectory, Runtime
-from ops.projections_check import ProjectionsCheck
+from ops.projections_check import NoArguments, ProjectionsCheck
 from ops.query_catalogue import query_verbs
 from ops.settings import Settings
+from ops.status import service_status
 from ops.store import open_store
-from ops.tables import Tables
+from ops.tables import MirroredRows, Tables
 
 CONNECT_SECONDS = 10.0
-DRAIN_SECONDS = 5.0
+DRAIN_MS = 5_000
 
 logger = logging.getLogger(__name__)
 
@@ -120,8 +124,9 @@ class Service:
             self.tables,
             on_commit=lambda commit: _call_soon(loop, self._committed, commit),
             cache_capacity=self.settings.hot_aggregates,
-            **({} if self._clock is None else {"clock": self._clock}),
+            clock=self.now_ms,
         )
+        await self._start_publishing()
         await self._start_serving()
         directory.announce(
             Runtime(
@@ -169,8 +174,21 @@ class Service:
         self._stack.push_async_callback(client.close)
         return client
 
+    async def _start_publishing(self) -> None:
+        self.relay = Relay(self._relay_connection, self.names, self.origin, self.readers.connection)
+        rows = MirroredRows(self.readers)
+        self.mirrors = Mirrors(self._relay_connection, self.names, rows.row_json, rows.all_rows)
+        # A stream of another store is refused here, before anything is served.
+        await self.relay.prepare()
+        await self.mirrors.prepare()
+        self._in_background(self.relay.run(), "the relay")
+        self._in_background(self.mirrors.run(), "the mirrors")
+
     async def _start_serving(self) -> None:
         verbs = query_verbs(self.tables.row_json)
+        verbs["service.status"] = QueryVerb(
+            name="service.status", shape=NoArguments, answer=lambda *_: encode(service_status(self))
+        )
         commands = {
             name: Endpoint(name=f"cmd-{name.replace('.', '-')}", subject=self.names.command(name))
             for name, (_, verb) in VERBS.items()
@@ -187,7 +205,9 @@ class Service:
         self.queries = Queries(responder, self.readers.connection, self.names, verbs, asked)
         check = ProjectionsCheck(self.settings.store_path, self.writer)
         administered = (*self.dead_letters.verbs(), *check.verbs())
-        administration = Administration(responder, self.names, {verb.name: verb for verb in administered})
+        self.administration = Administration(
+            responder, self.names, {verb.name: verb for verb in administered}
+        )
         discovery = Discovery(
             responder,
             self.names,
@@ -195,17 +215,20 @@ class Service:
             endpoints=[*commands.values(), *asked.values()],
             metadata={"prefix": self.names.prefix, "store_id": self.origin.store_id},
         )
+        await discovery.start()
+        if self.nats_server is None and (rival := await discovery.rival()) is not None:
+            raise ServiceError(f"another service serves the prefix {self.names.prefix}: {rival}")
         await self.dead_letters.prepare()
         await self.durable.prepare()
         self.writer.start()
         self._stack.push_async_callback(self._drain)
         await self.queries.start()
         self._stack.push_async_callback(self.queries.stop)
-        await administration.start()
-        self._stack.push_async_callback(administration.stop)
+        await self.administration.start()
+        self._stack.push_async_callback(self.administration.stop)
         await self.intake.start()
         self._in_background(self.durable.run(), "the intake of durable commands")
-        await discovery.start()
+        discovery.serving = True
         await responder.flush()
 
     async def _drain(self) -> None:
@@ -215,9 +238,23 @@ class Service:
         # The last group's outcomes were handed to the loop before the thread ended.
         await asyncio.sleep(0)
         await self.intake.drain()
+        if not await self.relay.drain(DRAIN_MS):
+            logger.warning("not every event is published yet; the rest follows after the next start")
         await self._responder_connection.flush(timeout=2)
 
+    @property
+    def dropped_requests(self) -> int:
+        """Requests that were not carried out, since their reply subject was nobody's inbox."""
+        return self.intake.dropped + self.queries.dropped + self.durable.dropped + self.administration.dropped
+
+    def now_ms(self) -> int:
+        """The time by the service's clock."""
+        return time.time_ns() // 1_000_000 if self._clock is None else self._clock()
+
     def _committed(self, commit: Commit) -> None:
+        if commit.rows:
+            self.relay.notify(commit.rows)
+            self.mirrors.notify(commit.rows)
         requested = []
         for one in commit.submissions:
             if isinstance(one.context, Delivery):

@@ -121,9 +121,7 @@ def _read_file(path: Path, *, required: bool) -> dict[str, Any]:
         raise SettingsError(f"{path} cannot be read: {error}") from None
 
 
-def _converted(
-    values: Mapping[str, Any], *, strict: bool, spelling: Callable[[str], str]
-) -> dict[str, Any]:
+def _converted(values: Mapping[str, Any], *, strict: bool, spelling: Callable[[str], str]) -> dict[str, Any]:
     """Values as their settings' types; `spelling` is how the user wrote a setting's name."""
     fields = {field.name: field for field in msgspec.structs.fields(Settings)}
     converted = {}

@@ -6,8 +6,9 @@ import apsw
 
 from bus.aggregates import Aggregate, Transition
 from bus.due_jobs import WaitingJob
+from bus.reader_pool import ReaderPool
 from projections import jobs, tables
-from projections.table import as_json
+from projections.table import all_rows, as_json, get_row
 
 
 class Tables:
@@ -30,3 +31,20 @@ class Tables:
     def running_jobs(self, connection: apsw.Connection) -> Iterator[str]:
         """The id of every running job, as the tables have it."""
         return jobs.running_jobs(connection)
+
+
+class MirroredRows:
+    """The rows of the tables as the mirrors know them."""
+
+    def __init__(self, readers: ReaderPool) -> None:
+        self._readers = readers
+
+    def row_json(self, table: str, key: str) -> bytes | None:
+        """The row of an aggregate as `get` answers it; `None` where there is nothing."""
+        with self._readers.connection() as connection:
+            return get_row(connection, tables.TABLES[table], key)
+
+    def all_rows(self, table: str) -> Iterator[tuple[str, bytes]]:
+        """Every row of a table with the key of its aggregate."""
+        with self._readers.connection() as connection:
+            yield from all_rows(connection, tables.TABLES[table])

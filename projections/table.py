@@ -4,7 +4,7 @@ A row follows from the state of its aggregate and from the version and position 
 row can be made for any moment, and a rebuild can be compared byte for byte.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import apsw
@@ -85,6 +85,12 @@ def get_row(connection: apsw.Connection, table: Table, key: str) -> bytes | None
         (table.row_key(key),),
     ).fetchone()
     return None if row is None else as_json(table, row)
+
+
+def all_rows(connection: apsw.Connection, table: Table) -> Iterator[tuple[str, bytes]]:
+    """Every row as JSON, with the key of its aggregate."""
+    for row in connection.execute(f"SELECT {', '.join(table.columns)} FROM {table.name} ORDER BY 1"):
+        yield table.aggregate_key(row[0]), as_json(table, row)
 
 
 def list_rows(connection: apsw.Connection, table: Table, query: Any, *, maximum_bytes: int) -> bytes:

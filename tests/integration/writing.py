@@ -127,7 +127,9 @@ class Store:
 
     def rows(self) -> list[log.Row]:
         """The whole log."""
-        rows: list[log.Row] = self.in_writer(lambda connection: log.read_after(connection, 0, limit=1_000_000))
+        rows: list[log.Row] = self.in_writer(
+            lambda connection: log.read_after(connection, 0, limit=1_000_000)
+        )
         return rows
 
     def tables(self) -> dict[str, list[tuple[str, ...]]]:

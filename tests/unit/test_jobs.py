@@ -55,7 +55,7 @@ def stopping(**changes) -> Story:
 
 # Every state that a job can be in, by what led there. A running job's lease is out where it is held.
 STATES = {
-    "absent": lambda: Story(),
+    "absent": Story,
     "scheduled": lambda: given(enqueued(run_at=LATER)),
     "scheduled and due": lambda: given(enqueued(run_at=LATER)).at(LATER),
     "pending": lambda: given(enqueued()),
@@ -148,9 +148,7 @@ def test_the_table_of_states_and_verbs_has_every_verb_and_every_event():
     assert reached == set(jobs.DECIDER.events.values())
 
 
-@pytest.mark.parametrize(
-    ("state", "verb"), [(state, verb) for state in STATES for verb in BODIES], ids=lambda value: str(value)
-)
+@pytest.mark.parametrize(("state", "verb"), [(state, verb) for state in STATES for verb in BODIES], ids=str)
 def test_in_each_state_each_verb_leads_to_its_event_or_is_refused_by_its_rule(state: str, verb: str):
     story = STATES[state]()
     before = story.state("jobs")
@@ -200,9 +198,7 @@ def test_enqueueing_keeps_what_was_said_and_leaves_the_rest_at_its_default():
         tool="t", endpoint="e", max_attempts=7,
     )  # fmt: skip
     story.then(
-        enqueued(
-            payload=raw('{"to":"x"}'), priority=4, queue="fast", tool="t", endpoint="e", max_attempts=7
-        )
+        enqueued(payload=raw('{"to":"x"}'), priority=4, queue="fast", tool="t", endpoint="e", max_attempts=7)
     )
     given().when("jobs.enqueue", id=KEY, type="mail", name="A mail").then(enqueued())
     assert (enqueued().priority, enqueued().queue, enqueued().max_attempts) == (2, "default", 5)

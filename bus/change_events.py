@@ -1,0 +1,93 @@
+"""Change events as a subscriber gets them."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from domain.messages import split_stream
+
+_TYPE_PREFIX = "hyperpage."
+_SOURCE_PREFIX = "hyperpage/"
+
+
+class ChangeEvent(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    rename={
+        "store_id": "source",
+        "stream": "subject",
+        "position": "sequence",
+        "command_id": "commandid",
+        "correlation_id": "correlationid",
+        "causation_id": "causationid",
+    },
+):
+    """One event of the log.
+
+    `id` is `<timeline>-<position>`, and enough to go on behind the event later. `version` is its place in
+    `stream` (`jobs/9f1c`), `type` its stable name (`job.completed.v1`), `hash` the head of the log's hash
+    chain at its position, in hex. `data` is the decoded JSON.
+    """
+
+    id: str
+    store_id: str
+    timeline: int
+    position: int
+    stream: str
+    version: int
+    type: str
+    time: datetime
+    hash: str
+    data: Any = None
+    command_id: str | None = None
+    actor: str | None = None
+    correlation_id: str | None = None
+    causation_id: str | None = None
+    traceparent: str | None = None
+
+    def __post_init__(self) -> None:
+        # Decoded straight from the CloudEvents form, which says both in a longer way.
+        msgspec.structs.force_setattr(self, "type", self.type.removeprefix(_TYPE_PREFIX))
+        msgspec.structs.force_setattr(self, "store_id", self.store_id.removeprefix(_SOURCE_PREFIX))
+
+    @property
+    def table(self) -> str:
+        return split_stream(self.stream)[0]
+
+    @property
+    def key(self) -> str:
+        return split_stream(self.stream)[1]
+
+
+class EventPage(msgspec.Struct, frozen=True):
+    """A part of the log, in order.
+
+    `next` is the position behind which the following part begins, and None at the end of the log; `head` is
+    the log's last position.
+    """
+
+    items: tuple[ChangeEvent, ...]
+    next: int | None
+    head: int
+
+    @property
+    def covered(self) -> int:
+        """The position up to which nothing was left out."""
+        if self.next is not None:
+            return self.next
+        return max(self.head, self.items[-1].position) if self.items else self.head
+
+
+class HistoryPage(msgspec.Struct, frozen=True):
+    """A part of a stream, in order. `next` is the version behind which the following part begins."""
+
+    items: tuple[ChangeEvent, ...]
+    next: int | None
+
+
+# Not strict: CloudEvents asks for the position as a string.
+decode_event = msgspec.json.Decoder(ChangeEvent, strict=False).decode
+decode_event_page = msgspec.json.Decoder(EventPage, strict=False).decode
+decode_history_page = msgspec.json.Decoder(HistoryPage, strict=False).decode

@@ -1,0 +1,62 @@
+"""The other side of `codec.error_body`: an error's JSON as the exception that it was."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from domain.errors import Refusal
+
+
+class UnknownRefusal(Refusal):
+    """A refusal with a code that this program does not know, of a newer service; `details.code` has it."""
+
+    code = "unknown"
+    number = 0
+
+
+class _Error(msgspec.Struct):
+    code: str
+    message: str
+    hint: str = ""
+    details: dict[str, Any] = {}
+
+
+class _Body(msgspec.Struct):
+    error: _Error
+
+
+def _below(kind: type[Refusal]) -> Iterator[type[Refusal]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from _below(each)
+
+
+_KINDS = {kind.code: kind for kind in _below(Refusal)}
+_decode_body = msgspec.json.Decoder(_Body).decode
+
+
+def read_refusal(body: bytes) -> Refusal:
+    """The refusal that an error's body tells of."""
+    try:
+        return _refusal(_decode_body(body).error)
+    except msgspec.MsgspecError:
+        return UnknownRefusal("an error whose body cannot be read", code="")
+
+
+def refusal_in(outcome: dict[str, Any]) -> Refusal | None:
+    """The refusal that one outcome of a batch is, if it is one."""
+    if "error" not in outcome:
+        return None
+    return _refusal(msgspec.convert(outcome["error"], _Error))
+
+
+def _refusal(error: _Error) -> Refusal:
+    kind = _KINDS.get(error.code)
+    if kind is None:
+        return UnknownRefusal(error.message, hint=error.hint, **{**error.details, "code": error.code})
+    # Not through the subclass's own constructor: it may take a part of the details by another name.
+    refusal = kind.__new__(kind)
+    Refusal.__init__(refusal, error.message, hint=error.hint)
+    refusal.details = error.details
+    return refusal

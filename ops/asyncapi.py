@@ -1,0 +1,266 @@
+"""The contract as an AsyncAPI 3.0 document, made from the catalogue and the grammar of subjects.
+
+Seen from the service, as AsyncAPI wants it: commands and queries are received and replied to, events and
+results are sent. https://www.asyncapi.com/docs/reference/specification/v3.0.0
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from bus.codec import Answer
+from bus.discovery import QUEUE_GROUP
+from bus.subjects import BusNames
+from domain.catalogue import DECIDERS, TIMELINE_FORKED, TIMELINE_STREAM
+from domain.messages import stream_name
+from ops.schema import BATCH, Schema, all_structs, described
+from projections.table import Table
+from projections.tables import TABLES
+
+# What becomes of a parameter when a subject is made; neither needs an escape.
+_KEY, _COMMAND_ID = "KEY", "COMMAND_ID"
+_SCHEMAS = "#/components/schemas/"
+
+Document = dict[str, Any]
+
+
+def asyncapi_document(names: BusNames, version: str) -> Document:
+    """The document for one subject prefix and one version of the program."""
+    kinds = all_structs()
+    document = _frame(version)
+    _add_replies(document, names, kinds["queries"])
+    for name, struct in kinds["commands"].items():
+        _add_schemas(document, name, struct)
+        _add_message(document, name, name, headers="command_headers")
+        answer = "batch_answer" if name == BATCH else "answer"
+        _add_request(document, f"command.{name}", names.command(name), name, answer)
+        _add_durable(document, name, names.durable_command(name))
+    for name, struct in kinds["queries"].items():
+        _add_schemas(document, name, struct)
+        _add_message(document, name, name)
+        _add_request(document, f"query.{name}", names.query(name), name, f"{name}.answer")
+    for stream, type_name in _event_types():
+        _add_schemas(document, type_name, kinds["events"][type_name])
+        _add_event(document, names.event(stream, type_name), type_name)
+    return document
+
+
+def _frame(version: str) -> Document:
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "hyperpage-persistence",
+            "version": version,
+            "description": "Commands are decided, their events stored and answered; every event is published.",
+            "license": {"name": "MIT"},
+        },
+        "defaultContentType": "application/json",
+        "servers": {
+            "embedded": {
+                "host": "127.0.0.1:4222",
+                "protocol": "nats",
+                "description": "The service's own nats-server; runtime.json in its data directory has the"
+                " address and the credentials in use.",
+            }
+        },
+        "channels": {},
+        "operations": {},
+        "components": {"schemas": _shared_schemas(), "messages": {}},
+    }
+
+
+def _add_request(document: Document, channel: str, subject: str, message: str, answer: str) -> None:
+    document["channels"][channel] = _channel(subject, [message])
+    document["operations"][channel] = {
+        "action": "receive",
+        "channel": {"$ref": f"#/channels/{channel}"},
+        "messages": [_in_channel(channel, message)],
+        "reply": {
+            "channel": {"$ref": "#/channels/replies"},
+            "messages": [_in_channel("replies", answer), _in_channel("replies", "error")],
+        },
+        "bindings": {"nats": {"queue": QUEUE_GROUP, "bindingVersion": "0.1.0"}},
+    }
+
+
+def _add_durable(document: Document, name: str, subject: str) -> None:
+    """The durable form of a command, whose answer comes as a result of its own."""
+    channel = f"durable.{name}"
+    document["channels"][channel] = _channel(subject, [name])
+    document["operations"][channel] = {
+        "action": "receive",
+        "channel": {"$ref": f"#/channels/{channel}"},
+        "messages": [_in_channel(channel, name)],
+        "reply": {
+            "channel": {"$ref": "#/channels/results"},
+            "messages": [
+                _in_channel("results", "batch_answer" if name == BATCH else "answer"),
+                _in_channel("results", "error"),
+            ],
+        },
+    }
+
+
+def _add_event(document: Document, subject: str, type_name: str) -> None:
+    channel = f"event.{type_name}"
+    payload = {
+        "allOf": [
+            _to_schema("cloud_event"),
+            {"properties": {"type": {"const": f"hyperpage.{type_name}"}, "data": _to_schema(type_name)}},
+        ]
+    }
+    document["components"]["messages"][type_name] = {
+        "name": type_name,
+        "contentType": "application/cloudevents+json",
+        "payload": payload,
+    }
+    document["channels"][channel] = _channel(subject, [type_name])
+    document["operations"][channel] = _sends(channel, [type_name])
+
+
+def _add_replies(document: Document, names: BusNames, queries: Iterable[str]) -> None:
+    """The answers, and the two ways they go: to the requester's inbox, or to the results."""
+    for message in ("answer", "batch_answer"):
+        _add_message(document, message, message)
+    _add_message(document, "error", "error", headers="error_headers")
+    answers = [f"{name}.answer" for name in queries]
+    for message in answers:
+        document["components"]["messages"][message] = {
+            "name": message,
+            "payload": _query_answer(message.removesuffix(".answer")),
+        }
+    commands = ["answer", "batch_answer", "error"]
+    # No address: it is the reply subject that a request brings along.
+    document["channels"]["replies"] = {**_channel(None, [*commands, *answers])}
+    document["channels"]["results"] = _channel(names.result(_COMMAND_ID), commands)
+    document["operations"]["results"] = _sends("results", commands)
+    progress = {"name": "progress", "payload": _to_schema("progress")}
+    document["components"]["messages"]["progress"] = progress
+    subject = names.notice("jobs", _KEY, "progress")
+    document["channels"]["notice.jobs.progress"] = _channel(subject, ["progress"])
+    document["operations"]["notice.jobs.progress"] = _sends("notice.jobs.progress", ["progress"])
+
+
+def _add_schemas(document: Document, name: str, struct: Any) -> None:
+    # The structs inside one are its own: others may have the same name.
+    schema, inner = described(name, struct, f"{_SCHEMAS}{name}.{{name}}")
+    schemas = document["components"]["schemas"]
+    schemas[name] = schema
+    schemas |= {f"{name}.{inner_name}": inner_schema for inner_name, inner_schema in inner.items()}
+
+
+def _add_message(document: Document, name: str, schema: str, *, headers: str | None = None) -> None:
+    message: dict[str, Any] = {"name": name, "payload": _to_schema(schema)}
+    if headers is not None:
+        message["headers"] = _to_schema(headers)
+    document["components"]["messages"][name] = message
+
+
+def _event_types() -> Iterable[tuple[str, str]]:
+    for decider in DECIDERS:
+        for type_name in decider.events:
+            yield stream_name(decider.table, _KEY), type_name
+    yield TIMELINE_STREAM, TIMELINE_FORKED
+
+
+def _channel(subject: str | None, messages: Iterable[str]) -> dict[str, Any]:
+    references = {message: {"$ref": f"#/components/messages/{message}"} for message in messages}
+    if subject is None:
+        return {"address": None, "description": "The request's reply subject.", "messages": references}
+    channel: dict[str, Any] = {"address": subject, "messages": references}
+    for placeholder, parameter, meaning in (
+        (_KEY, "key", "The aggregate's key; every byte outside [A-Za-z0-9_-] is written =XX."),
+        (_COMMAND_ID, "command_id", "The command's id, escaped as a key is."),
+    ):
+        if placeholder in subject.split("."):
+            channel["address"] = subject.replace(placeholder, f"{{{parameter}}}")
+            channel["parameters"] = {parameter: {"description": meaning}}
+    return channel
+
+
+def _sends(channel: str, messages: Iterable[str]) -> dict[str, Any]:
+    return {
+        "action": "send",
+        "channel": {"$ref": f"#/channels/{channel}"},
+        "messages": [_in_channel(channel, message) for message in messages],
+    }
+
+
+def _in_channel(channel: str, message: str) -> dict[str, str]:
+    return {"$ref": f"#/channels/{channel}/messages/{message}"}
+
+
+def _to_schema(name: str) -> dict[str, str]:
+    return {"$ref": f"{_SCHEMAS}{name}"}
+
+
+def _query_answer(query: str) -> Schema:
+    table, _, verb = query.partition(".")
+    if verb in ("history", "read"):
+        return _page(_to_schema("cloud_event"))
+    if table not in TABLES:
+        return {"type": "object"}
+    match verb:
+        case "get" | "as_of":
+            return _row(TABLES[table])
+        case "list":
+            return _page(_row(TABLES[table]))
+        case "count":
+            return _object({"count": {"type": "integer"}})
+        case _:
+            return {"type": "object"}
+
+
+def _row(table: Table) -> Schema:
+    columns: dict[str, Schema] = {
+        column: {"type": "boolean"} if column in table.boolean_columns else {} for column in table.columns
+    }
+    return _object(columns)
+
+
+def _page(item: Mapping[str, Any]) -> Schema:
+    return _object(
+        {"items": {"type": "array", "items": item}, "next": {"type": ["string", "integer", "null"]}}
+    )
+
+
+def _object(properties: Mapping[str, Any], required: Iterable[str] | None = None) -> Schema:
+    names = properties if required is None else required
+    return {"type": "object", "properties": dict(properties), "required": list(names)}
+
+
+def _shared_schemas() -> dict[str, Schema]:
+    text = {"type": "string"}
+    headers = {
+        f"Hyperpage-{name}": text
+        for name in ("Command-Id", "Expected-Version", "Actor", "Correlation-Id", "Causation-Id")
+    }
+    answer, _ = described("answer", Answer, f"{_SCHEMAS}{{name}}")
+    error = _object({"code": text, "message": text, "hint": text, "details": {"type": "object"}})
+    refusal = _object({"error": error})
+    return {
+        "command_headers": _object({**headers, "traceparent": text}, required=()),
+        "error_headers": _object({"Nats-Service-Error": text, "Nats-Service-Error-Code": text}),
+        "answer": answer,
+        "batch_answer": _object(
+            {"outcomes": {"type": "array", "items": {"anyOf": [_to_schema("answer"), refusal]}}}
+        ),
+        "error": refusal,
+        "cloud_event": _cloud_event(),
+        "progress": _object({"id": text, "percent": {}, "note": {}, "at": {"type": "integer"}}),
+    }
+
+
+def _cloud_event() -> Schema:
+    text, number = {"type": "string"}, {"type": "integer"}
+    always = {
+        **dict.fromkeys(("id", "source", "type", "subject", "time", "datacontenttype"), text),
+        "specversion": {"const": "1.0"},
+        # The position, as a string: that is what the CloudEvents extension `sequence` is.
+        "sequence": text,
+        "version": number,
+        "timeline": number,
+        "hash": text,
+        "data": {},
+    }
+    extensions = ("commandid", "actor", "correlationid", "causationid", "traceparent")
+    return _object({**always, **dict.fromkeys(extensions, text)}, required=always)

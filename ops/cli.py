@@ -1,0 +1,130 @@
+"""The command line, `hyperpage`: what it offers, and how each command ends.
+
+    cli_serve        serve
+    cli_messages     send, query, tail
+    cli_operations   status, projections, dlq
+    cli_store        migrate
+    cli_schema       schema
+
+Modules are imported where a command needs them, so that `hyperpage --help` answers at once.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from cyclopts import App, Group
+
+from ops import cli_messages, cli_operations, cli_schema, cli_serve, cli_store
+from ops.cli_exit import CommandFailure, Exit, usage_failure
+from ops.cli_output import print_json, say
+from ops.settings import SettingsError
+
+HELP = """An event-sourced persistence service: commands come in over NATS, their events are kept in one
+SQLite file, and go out through JetStream."""
+
+EPILOGUE = """A first look around, in two terminals:
+
+    hyperpage serve
+    hyperpage send jobs.enqueue '{"type": "sync", "name": "acme/site"}'
+    hyperpage query jobs.list
+    hyperpage tail --from 1
+
+Exit codes: 0 done, 1 refused or failed, 2 usage, 3 not found, 4 version conflict, 5 unreachable or timed
+out, 6 verification failed."""
+
+
+def main() -> None:
+    """Runs what the command line asks for, and exits with its code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """The exit code of one command; a wrong command line exits at once, with 2."""
+    # A terminal that cannot show a character gets it escaped, not an error.
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    command, bound, _ = application().parse_args(arguments)
+    as_json = bool(bound.arguments.get("as_json"))
+    try:
+        exit_code = _guarded(command, *bound.args, **bound.kwargs)
+        sys.stdout.flush()
+    except CommandFailure as error:
+        return _report(error, as_json=as_json)
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # The reader has seen enough, `head` for one. The interpreter would complain when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.DONE
+    return exit_code
+
+
+def application() -> App:
+    """Every command, with its help."""
+    app = App(
+        name="hyperpage",
+        help=HELP,
+        help_epilogue=EPILOGUE,
+        # Examples and line breaks stand as they are written.
+        help_format="plaintext",
+        version=_version,
+    )
+    messages, operation = Group("Messages", sort_key=2), Group("Operation", sort_key=3)
+    app.command(cli_serve.serve, group=Group("Service", sort_key=1))
+    for message in (cli_messages.send, cli_messages.query, cli_schema.schema):
+        app.command(message, group=messages)
+    app.command(cli_operations.status, group=operation)
+    for group_of_commands in (
+        cli_operations.projections(),
+        cli_store.migrate(),
+        cli_operations.dead_letters(),
+    ):
+        app.command(group_of_commands, group=operation)
+    app.register_install_completion_command(
+        help="Have the shell complete commands and options; for bash, zsh and fish.",
+        group=Group("Options", sort_key=4),
+    )
+    app["--help"].group = app["--version"].group = Group("Options", sort_key=4)
+    return app
+
+
+def _version() -> str:
+    try:
+        return version("hyperpage-persistence")
+    except PackageNotFoundError:
+        return "0.0.0"
+
+
+def _guarded(command: Callable[..., Any], *arguments: Any, **options: Any) -> int:
+    """Runs a command; what the machine or a setting is to blame for fails as a command does."""
+    try:
+        return int(command(*arguments, **options) or Exit.DONE)
+    except SettingsError as error:
+        raise usage_failure(str(error)) from error
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise _machine_failure(error) from error
+
+
+def _machine_failure(error: OSError) -> CommandFailure:
+    where = f"{error.filename}: " if error.filename else ""
+    return CommandFailure(
+        Exit.FAILED, {"code": "failed", "message": f"{where}{error.strerror or error}", "details": {}}
+    )
+
+
+def _report(error: CommandFailure, *, as_json: bool) -> int:
+    if as_json:
+        print_json({"error": error.error})
+    say(f"error: {error.message}")
+    if error.hint:
+        say(f"hint: {error.hint}")
+    return error.exit_code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""`hyperpage serve`: runs the service until it is told to stop."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+from ops.cli_bus import without_credentials
+from ops.cli_exit import Exit, failure
+from ops.cli_options import DataOption, JsonOption, option, settings_for
+from ops.cli_output import print_json
+from ops.data_directory import read_runtime
+
+if TYPE_CHECKING:
+    from ops.service import Service
+    from ops.settings import Settings
+
+logger = logging.getLogger("hyperpage")
+
+
+def serve(
+    *,
+    nats: Annotated[
+        str | None,
+        option("A nats-server with JetStream to use, credentials included. Default: one of its own."),
+    ] = None,
+    nats_port: Annotated[
+        int | None,
+        option("Port of its own nats-server. Default: 4222 if that is free, else a free one; 0: a free one."),
+    ] = None,
+    prefix: Annotated[str | None, option("What every subject begins with. Default: hyperpage.")] = None,
+    demo: Annotated[
+        bool, option("Send itself a small, realistic workload, for a first look around.")
+    ] = False,
+    log_level: Annotated[
+        str | None, option("DEBUG, INFO, WARNING or ERROR; logs go to stderr. Default: INFO.")
+    ] = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Runs the service on a data directory, until Ctrl-C or SIGTERM.
+
+    For example:
+
+        hyperpage serve
+        hyperpage serve --data /var/lib/hyperpage --nats nats://app:secret@broker:4222
+        hyperpage serve --demo
+
+    When it is ready, it prints one line to stdout, and the other commands find it by its directory. When it
+    is told to stop, it takes no more commands, and ends when all that it took is stored, answered and sent.
+
+    Every setting can also be a variable, such as HYPERPAGE_NATS_PORT, or stand in DIR/hyperpage.toml.
+    """
+    settings = settings_for(data, nats=nats, nats_port=nats_port, prefix=prefix, log_level=log_level)
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=settings.log_level,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    return asyncio.run(_serve(settings, demo=demo, as_json=as_json))
+
+
+async def _serve(settings: "Settings", *, demo: bool, as_json: bool) -> int:
+    from ops.service import Service
+
+    stop = _stop_on_signals()
+    service = Service(settings)
+    if not await _start(service, stop):
+        return Exit.DONE
+    failed = asyncio.create_task(service.failure(), name="failure of the service")
+    working = asyncio.create_task(_demo(settings), name="demo") if demo else None
+    try:
+        _announce(settings, as_json)
+        await asyncio.wait({failed, stop}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        # The demo first: it would only see its commands refused.
+        await _cancel(working)
+        await service.stop()
+    if failed.done() and (error := failed.exception()):
+        raise failure(Exit.FAILED, "failed", str(error)) from error
+    await _cancel(failed)
+    return Exit.DONE
+
+
+def _stop_on_signals() -> "asyncio.Future[None]":
+    """Done when somebody asks to stop. Who asks twice does not want to wait: then the process ends at once.
+
+    That is as safe as any crash: what was answered is on disk.
+    """
+    loop = asyncio.get_running_loop()
+    stop = loop.create_future()
+
+    def requested() -> None:
+        if stop.done():
+            os._exit(Exit.FAILED)
+        logger.info("stopping, once what was taken is stored, answered and sent")
+        stop.set_result(None)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, requested)
+    return stop
+
+
+async def _start(service: "Service", stop: "asyncio.Future[None]") -> bool:
+    """Whether the service runs; if not, somebody asked to stop while it started, and nothing of it is left.
+
+    Raises:
+        CommandFailure: it cannot start.
+    """
+    starting = asyncio.create_task(service.start(), name="start of the service")
+    await asyncio.wait({starting, stop}, return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        await _cancel(starting)
+        return False
+    if error := starting.exception():
+        # The traceback is for those who ask for it; the message says why and what to do.
+        logger.debug("the service cannot start", exc_info=error)
+        raise failure(Exit.FAILED, "failed", _reason(service.settings, error)) from error
+    return True
+
+
+def _reason(settings: "Settings", error: BaseException) -> str:
+    import apsw
+
+    if isinstance(error, apsw.Error):
+        return f"{settings.store_path} cannot be used: {error}"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    hint = getattr(error, "hint", "")
+    return f"{str(error) or type(error).__name__}{f' ({hint})' if hint else ''}"
+
+
+def _announce(settings: "Settings", as_json: bool) -> None:
+    runtime = read_runtime(settings.data)
+    assert runtime is not None, "a service that has started has written it"
+    if as_json:
+        print_json(runtime)
+    else:
+        print(
+            f"hyperpage {runtime.version} serves {settings.data} at {without_credentials(runtime.nats_url)}"
+            f"  store {runtime.store_id}  position {runtime.position}"
+        )
+    # Whoever started it with a pipe waits for this line.
+    sys.stdout.flush()
+
+
+async def _demo(settings: "Settings") -> None:
+    from ops.demo import run_demo
+
+    runtime = read_runtime(settings.data)
+    assert runtime is not None, "a service that has started has written it"
+    try:
+        await run_demo(runtime.nats_url, runtime.prefix)
+    except Exception as error:
+        logger.warning("the demo ended: %s", str(error) or type(error).__name__)
+
+
+async def _cancel(task: "asyncio.Task[None] | None") -> None:
+    if task is not None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

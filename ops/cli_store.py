@@ -1,0 +1,165 @@
+"""The file of a stopped service, as the command line works on it; `hyperpage migrate`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App
+
+from ops.cli_exit import Exit, failure
+from ops.cli_options import DataOption, JsonOption, option, settings_for
+from ops.cli_output import print_json, print_table
+from ops.data_directory import DataDirectory, DirectoryInUseError
+
+if TYPE_CHECKING:
+    import apsw
+
+
+@contextmanager
+def stopped_store(data: Path | None) -> Iterator[Path | None]:
+    """The store's file, kept from any service for the length of the block; `None` where one has it.
+
+    Raises:
+        CommandFailure: there is no store.
+        SettingsError: a setting is wrong.
+    """
+    settings = settings_for(data)
+    _require_store(settings.store_path)
+    try:
+        directory = DataDirectory(settings.data)
+    except DirectoryInUseError:
+        yield None
+        return
+    try:
+        yield settings.store_path
+    finally:
+        directory.release()
+
+
+def _require_store(path: Path) -> None:
+    # Nothing is made where nothing is: a mistyped directory should not fill with files.
+    if not path.exists():
+        raise failure(
+            Exit.NOT_FOUND,
+            "not_found",
+            f"there is no store in {path.parent}",
+            "name the directory with --data; `hyperpage serve` or `hyperpage migrate up` makes a new store",
+        )
+
+
+def migrate() -> App:
+    """The commands that bring the store's file to another shape."""
+    app = App(name="migrate", help="Brings the store's file to the shape that this program needs, and back.")
+    app.command(migration_status, name="status")
+    app.command(migrate_up, name="up")
+    app.command(migrate_down, name="down")
+    return app
+
+
+def migration_status(*, data: DataOption = None, as_json: JsonOption = False) -> int:
+    """Lists the migrations, and when each was applied; also beside a running service.
+
+    For example:
+
+        hyperpage migrate status
+    """
+    from migrations import runner
+    from migrations.connection import open_reader
+
+    path = settings_for(data).store_path
+    _require_store(path)
+    with _migrating(), _closing(open_reader(path)) as connection:
+        known = runner.status(connection)
+    rows = [{"name": one.name, "applied": one.applied, "executed_at": one.executed_at} for one in known]
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(rows)
+    return Exit.DONE
+
+
+def migrate_up(*, data: DataOption = None, as_json: JsonOption = False) -> int:
+    """Applies the migrations that are not applied yet, all or none; makes the store where there is none.
+
+    For example:
+
+        hyperpage migrate up --data /var/lib/hyperpage
+
+    `hyperpage serve` does the same when it starts. The service must be stopped.
+    """
+    from migrations import runner
+
+    with _writing(data) as connection:
+        names = runner.up(connection)
+    return _print_names("applied", names, as_json)
+
+
+def migrate_down(
+    *,
+    to: Annotated[
+        str | None, option("Revert everything behind this migration. Default: revert the newest one only.")
+    ] = None,
+    drop_events: Annotated[
+        bool, option("Yes, drop the log of events with its tables. Nothing brings it back.")
+    ] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Reverts migrations, the newest first.
+
+    For example:
+
+        hyperpage migrate down
+        hyperpage migrate down --to 002_event_log
+
+    For going back to an older program. The service must be stopped; make a backup first.
+    """
+    from migrations import runner
+
+    _require_store(settings_for(data).store_path)
+    with _writing(data) as connection:
+        names = runner.down(connection, to=to, drop_events=drop_events)
+    return _print_names("reverted", names, as_json)
+
+
+def _print_names(done: str, names: list[str], as_json: bool) -> int:
+    if as_json:
+        print_json({done: names})
+    else:
+        print("\n".join(f"{done} {name}" for name in names) or f"nothing had to be {done}")
+    return Exit.DONE
+
+
+@contextmanager
+def _writing(data: Path | None) -> "Iterator[apsw.Connection]":
+    from migrations.connection import open_writer
+
+    settings = settings_for(data)
+    try:
+        directory = DataDirectory(settings.data)
+    except DirectoryInUseError as error:
+        raise failure(Exit.FAILED, "in_use", str(error), "stop it first (Ctrl-C, or SIGTERM)") from error
+    try:
+        with _migrating(), _closing(open_writer(settings.store_path)) as connection:
+            yield connection
+    finally:
+        directory.release()
+
+
+@contextmanager
+def _closing(connection: "apsw.Connection") -> "Iterator[apsw.Connection]":
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+@contextmanager
+def _migrating() -> Iterator[None]:
+    from migrations.runner import MigrationError
+
+    try:
+        yield
+    except MigrationError as error:
+        raise failure(Exit.FAILED, "migration", error.message, error.hint) from error
