@@ -1,290 +1,191 @@
-"""A connection that is kept, and requests over it that are asked again until they are answered.
+"""A connection to NATS on which one message costs a few microseconds: nats-py's own, with two shortcuts.
 
-    ask ──▶ publish ──▶ an answer ─────────────────────────────────▶ its bytes, or its refusal
-              ▲           │ busy, unavailable, nobody there, none in time, connection lost
-              └─ back-off ┘ until the deadline ────────────────────▶ Unreachable
+    socket ─▶ parser ─┬─ direct subscription ─▶ its handler, at once
+                      └─ everything else ─────▶ nats-py: message, queue, task
 
-All attempts at one question share one reply subject, so that a late answer to the first is as good as one to
-the second. nats-py's own `request` forgets a question with its timeout, and waits it out when the broker dies.
+Connecting, authentication, TLS, reconnecting, pings, draining and all other subscriptions are nats-py's.
+There, a message is built, queued and handed to a task, and each answer is a coroutine; that is more than half
+of what a command costs here, so commands come in and answers go out by the shortcuts.
+
+What this leans on is not public in nats-py, which is therefore pinned to one minor version, and held to by
+tests/integration/test_connection.py:
+
+- `Parser`: `parse`, `reset`, `buf` (the same object until a reset), `state`, `needed`; that it takes whole
+  control lines one at a time, and the first part of a message to be completed later;
+- `Client`: `_ps`, `_process_msg`, `_process_headers`, `_parse_header_lines`, `_remove_sub`, `_close`, and that
+  the next subscription is number `_sid + 1`;
+- `Client`, for sending: `_send_command`, `_flush_pending`, `_flush_queue`, `_pending_data_size`,
+  `_max_pending_size`, `_max_payload`, `_skip_subject_validation` and `_validate_subject`.
 """
 
-import asyncio
 import logging
-import random
-from collections import deque
-from collections.abc import Callable, Mapping
-from itertools import count
-from typing import Self
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
 
-from nats.aio.client import Client as NatsClient
-from nats.aio.msg import Msg
-from nats.errors import Error as NatsError
-from nats.errors import MaxPayloadError
+from nats import errors
+from nats.aio.client import Client, _validate_subject
+from nats.aio.subscription import Subscription
+from nats.protocol.parser import AWAITING_MSG_PAYLOAD, Parser
 
-from bus.refusals import read_refusal
-from domain.errors import Busy, Refusal, TooLarge, Unavailable
+from bus.identifiers import new_id
 
-# An answer takes milliseconds, and a few hundred of them on a crowded service: who waited this long asks
-# again, and twice as long each time, so that impatience adds little to the crowd.
-FIRST_WAIT_SECONDS = 1.0
-# Where nobody is there or the service says no for now: as long, doubling, with half of it left to chance,
-# so that clients that were sent away together do not come back together.
-FIRST_PAUSE_SECONDS = 0.05
-LONGEST_PAUSE_SECONDS = 1.0
-# How long one question of those who never give up is asked under one deadline.
-PATIENT_SECONDS = 60.0
-RECONNECT_SECONDS = 0.2
-# A broker that hangs is noticed after two unanswered ones.
-PING_SECONDS = 10
+# subject, reply subject ("" for none), headers (None for none), body
+Handler = Callable[[str, str, Mapping[str, str] | None, bytes], None]
+# subject, reply subject ("" for none), body, headers (None for none)
+Outgoing = tuple[str, str, bytes, Mapping[str, str] | None]
 
-# Of a refusal, by the rules of the Services API; and of the broker, where nobody listens.
-ERROR_CODE = "Nats-Service-Error-Code"
-STATUS = "Status"
-_SIGNS = frozenset({ERROR_CODE, STATUS})
+# What is handed over at a time. The limit of nats-py's buffer, 2 MiB, would do; less is copied at once.
+SLICE_BYTES = 512 * 1024
+
+_CRLF: Final = b"\r\n"
+_PLAIN_HEADERS: Final = b"NATS/1.0\r\n"
+_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_LINE_BREAKS = str.maketrans("\r\n", "  ")
 
 logger = logging.getLogger(__name__)
 
 
-class Unreachable(Exception):
-    """No service answered in time.
-
-    `may_have_been_carried_out` is false only where the question certainly reached nobody. Where it is true,
-    asking again with the same `command_id` is safe: what was carried out is answered, and not done twice.
-    """
-
-    def __init__(self, message: str, *, may_have_been_carried_out: bool) -> None:
-        super().__init__(message)
-        self.may_have_been_carried_out = may_have_been_carried_out
-        self.command_id: str | None = None
-
-
-class ClosedError(RuntimeError):
-    """The connection is closed, by its owner or by the broker, and does not come back."""
-
-
-class _Question:
-    """One question and the answers that came: fewer than it was sent, if some are still on their way."""
+class LeanClient(Client):
+    """A client with direct subscriptions and publishing in groups. Used from one event loop's thread."""
 
     def __init__(self) -> None:
-        self.sent = 0
-        self.answered = 0
-        self._answers: deque[Msg] = deque()
-        self._waiting: asyncio.Future[None] | None = None
+        super().__init__()  # type: ignore[no-untyped-call]  # nats-py
+        self._direct: dict[bytes, Handler] = {}
+        self._ps = _DirectParser(self, self._direct)
 
-    @property
-    def is_open(self) -> bool:
-        """Whether somebody may still be about to carry it out."""
-        return self.sent > self.answered
+    async def subscribe_direct(self, subject: str, *, queue: str = "", handler: Handler) -> Subscription:
+        """Has `handler` called for every message, in order, right where it is read; it must not take long.
 
-    def take(self, message: Msg) -> None:
-        self.answered += 1
-        self._answers.append(message)
-        self.wake()
-
-    def wake(self) -> None:
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
-
-    async def answer(self, until: float) -> Msg | None:
-        """The next answer; None when the time (of the loop's clock) has come, or when woken without one."""
-        if not self._answers:
-            loop = asyncio.get_running_loop()
-            self._waiting = loop.create_future()
-            # A timer a question, where `wait_for` would cost a task.
-            timer = loop.call_at(until, self.wake)
-            try:
-                await self._waiting
-            finally:
-                timer.cancel()
-                self._waiting = None
-        return self._answers.popleft() if self._answers else None
-
-
-class Connection:
-    """One connection to NATS from `open` to `close`; used in one event loop.
-
-    `losses` counts how often it was lost; `listeners` are called when it is lost and when it is back.
-    """
-
-    def __init__(self) -> None:
-        self.nats = NatsClient()
-        self.losses = 0
-        self.listeners: set[Callable[[], None]] = set()
-        self._questions: dict[str, _Question] = {}
-        self._inbox = ""
-        self._last_token = 0
-        self._up = asyncio.Event()
-        self._last_error = ""
-
-    @classmethod
-    async def open(cls, url: str, *, inbox_prefix: str, name: str, timeout: float) -> Self:
-        """A connection that stands.
+        There is no queue, so there is no slow consumer: what is read is handled. An exception of the handler
+        is logged with an incident. The subscription can be drained and unsubscribed, but not with a limit.
 
         Raises:
-            Unreachable: no nats-server let us in within `timeout` seconds.
+            nats.errors.Error: as `subscribe`.
         """
-        self = cls()
+        # Noted before: the first message may come while `subscribe` waits for its turn to send.
+        number = b"%d" % (self._sid + 1)
+        self._direct[number] = handler
         try:
-            async with asyncio.timeout(timeout):
-                await self.nats.connect(
-                    url,
-                    name=name,
-                    inbox_prefix=inbox_prefix,
-                    # For ever: each question has a deadline of its own.
-                    max_reconnect_attempts=-1,
-                    reconnect_time_wait=RECONNECT_SECONDS,
-                    ping_interval=PING_SECONDS,
-                    error_cb=self._note_error,
-                    disconnected_cb=self._went_down,
-                    reconnected_cb=self._came_up,
-                    closed_cb=self._went_down,
-                )
-                self._inbox = self.nats.new_inbox()
-                # Bounded by the questions, so nothing is dropped here.
-                await self.nats.subscribe(
-                    f"{self._inbox}.*", cb=self._receive, pending_msgs_limit=0, pending_bytes_limit=0
-                )
-        except BaseException as error:
-            await self.nats.close()
-            if not isinstance(error, NatsError | OSError | TimeoutError):
-                raise
-            reason = self._last_error or str(error) or "no answer"
-            raise Unreachable(
-                f"no nats-server lets us in at {url.rpartition('@')[2]}: {reason}",
-                may_have_been_carried_out=False,
-            ) from error
-        self._up.set()
-        return self
+            return await self.subscribe(subject, queue=queue)
+        except BaseException:
+            self._direct.pop(number, None)
+            raise
 
-    async def close(self) -> None:
-        """Ends it; whoever still waits gets `ClosedError`."""
-        await self.nats.close()
-        self._tell()
+    async def publish_many(self, messages: Iterable[Outgoing]) -> None:
+        """Publishes all of them, in order, or none; `publish` costs several times as much for each.
 
-    async def ask(
-        self, subject: str, body: bytes = b"", headers: Mapping[str, str] | None = None, *, timeout: float
-    ) -> bytes:
-        """The answer to a question that may be asked several times: it is, for up to `timeout` seconds.
+        As with `publish`, they are on their way when this returns, or wait for the connection to come back;
+        where more waits than the buffer takes, this waits until the socket has taken it.
 
         Raises:
-            Refusal: the service's; `Busy` and `Unavailable` only when the time is up.
-            Unreachable: there was no answer, or one attempt is still without one.
-            ClosedError: the connection is closed.
+            nats.errors.ConnectionClosedError, ConnectionDrainingError: nothing can be sent any more.
+            nats.errors.OutboundBufferLimitError: not connected, and more than may wait for that.
+            nats.errors.MaxPayloadError: a body is larger than the broker takes.
+            nats.errors.BadSubjectError, BadHeaderError: a subject, or a header's name, cannot be sent.
         """
-        question = _Question()
-        self._last_token += 1
-        token = str(self._last_token)
-        self._questions[token] = question
+        if self.is_closed:
+            raise errors.ConnectionClosedError
+        if self.is_draining_pubs:
+            raise errors.ConnectionDrainingError
+        parts: list[bytes] = []
+        count = body_bytes = 0
+        for subject, reply, body, headers in messages:
+            if not self._skip_subject_validation:
+                _validate_subject(subject)
+                if reply:
+                    _validate_subject(reply)
+            elif not subject:
+                raise errors.BadSubjectError
+            if len(body) > self._max_payload:
+                raise errors.MaxPayloadError
+            if headers is None:
+                head = f"PUB {subject} {reply} {len(body)}\r\n".encode()
+            else:
+                block = _encode_headers(headers)
+                head = f"HPUB {subject} {reply} {len(block)} {len(block) + len(body)}\r\n".encode() + block
+            parts += (head, body, _CRLF)
+            count += 1
+            body_bytes += len(body)
+        size = sum(map(len, parts))
+        # A buffer of no size is nats-py's way to say that nothing waits for the connection.
+        if not self.is_connected and self._pending_data_size + size > self._max_pending_size:
+            raise errors.OutboundBufferLimitError
+        self.stats["out_msgs"] += count
+        self.stats["out_bytes"] += body_bytes
+        for one in _slices(parts):
+            # This waits while too much is pending.
+            await self._send_command(one)
+        if self._flush_queue is not None and self._flush_queue.empty():
+            await self._flush_pending()
+
+    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: Any) -> None:
+        # Where an exception came out of here, nats-py would end its reading task without a word to anybody:
+        # a message whose headers are a single byte is enough.
         try:
-            return await self._ask(question, subject, body, headers, f"{self._inbox}.{token}", timeout)
-        finally:
-            del self._questions[token]
-
-    async def ask_patiently(self, subject: str, body: bytes) -> bytes:
-        """As `ask`, and without a deadline: returns when the service is there again.
-
-        Raises:
-            Refusal: the service's, but for `Busy` and `Unavailable`.
-            ClosedError: the connection is closed.
-        """
-        while True:
-            try:
-                return await self.ask(subject, body, timeout=PATIENT_SECONDS)
-            except (Unreachable, Busy, Unavailable) as error:
-                logger.info("%s: %s; asking on", subject, error)
-
-    async def _ask(
-        self,
-        question: _Question,
-        subject: str,
-        body: bytes,
-        headers: Mapping[str, str] | None,
-        reply: str,
-        timeout: float,
-    ) -> bytes:
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + timeout
-        refusal: Refusal | None = None
-        for attempt in count():
-            await self._wait_until_up(deadline)
-            if clock() >= deadline:
-                break
-            await self._publish(subject, body, headers, reply)
-            question.sent += 1
-            send_again = clock() + FIRST_WAIT_SECONDS * 2 ** min(attempt, 10)
-            while (message := await question.answer(min(send_again, deadline))) is not None:
-                if not message.headers or not _SIGNS.intersection(message.headers):
-                    return message.data
-                # Without a refusal of the service's, it is the broker that says that nobody listens.
-                refusal = _refusal_in(message)
-                if refusal is not None and not isinstance(refusal, Busy | Unavailable):
-                    raise refusal
-                send_again = clock() + _pause(attempt, refusal)
-        if refusal is not None and not question.is_open:
-            raise refusal
-        raise Unreachable(
-            f"no answer on {subject} within {timeout:g} s", may_have_been_carried_out=question.is_open
-        )
-
-    async def _publish(
-        self, subject: str, body: bytes, headers: Mapping[str, str] | None, reply: str
-    ) -> None:
-        try:
-            await self.nats.publish(subject, body, reply=reply, headers=dict(headers) if headers else None)
-        except MaxPayloadError:
-            raise TooLarge(
-                f"a message has at most {self.nats.max_payload} bytes",
-                limit_bytes=self.nats.max_payload,
-                size_bytes=len(body),
-            ) from None
-
-    async def _wait_until_up(self, deadline: float) -> None:
-        """Returns when there is a connection, or at the deadline.
-
-        What nats-py is given without one, it keeps and sends later, when nobody may want it any more.
-        """
-        while not self.nats.is_connected:
-            if self.nats.is_closed:
-                raise ClosedError(f"the connection is closed; {self._last_error}".rstrip("; "))
-            self._up.clear()
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await self._up.wait()
-            except TimeoutError:
+            handler = self._direct.get(b"%d" % sid)
+            if handler is None:
+                await super()._process_msg(sid, subject, reply, data, headers)
                 return
+            self.stats["in_msgs"] += 1
+            self.stats["in_bytes"] += len(data)
+            handler(subject.decode(), reply.decode(), await self._process_headers(headers), data)
+        except Exception:
+            _log_incident(subject)
 
-    async def _receive(self, message: Msg) -> None:
-        question = self._questions.get(message.subject.rpartition(".")[2])
-        if question is not None:
-            question.take(message)
+    def _remove_sub(self, sid: int, max_msgs: int = 0) -> None:
+        super()._remove_sub(sid, max_msgs)
+        self._direct.pop(b"%d" % sid, None)
 
-    async def _note_error(self, error: Exception) -> None:
-        self._last_error = str(error) or type(error).__name__
-        logger.info("nats: %s", self._last_error)
-
-    async def _went_down(self) -> None:
-        self.losses += 1
-        self._tell()
-
-    async def _came_up(self) -> None:
-        self._tell()
-
-    def _tell(self) -> None:
-        if self.nats.is_connected or self.nats.is_closed:
-            self._up.set()
-            # What was on its way is lost: each asks again at once.
-            for question in self._questions.values():
-                question.wake()
-        for listener in tuple(self.listeners):
-            listener()
+    async def _close(self, status: int, do_cbs: bool = True) -> None:
+        await super()._close(status, do_cbs)
+        if not self._subs:
+            self._direct.clear()
 
 
-def _refusal_in(message: Msg) -> Refusal | None:
-    assert message.headers is not None
-    return read_refusal(message.data) if ERROR_CODE in message.headers else None
+class _DirectParser(Parser):
+    """nats-py's parser, spared the whole messages that a read begins with or comes to.
 
+    Everything else goes through it in the pieces that it would take anyway: control lines, the beginning of a
+    message whose end is still to come, and that end.
+    """
 
-def _pause(attempt: int, refusal: Refusal | None) -> float:
-    asked_for = refusal.details.get("retry_after_ms") if refusal else None
-    longest = min(FIRST_PAUSE_SECONDS * 2 ** min(attempt, 10), LONGEST_PAUSE_SECONDS)
-    return (asked_for / 1000 if isinstance(asked_for, int) else 0) + longest * random.uniform(0.5, 1)
+    def __init__(self, client: LeanClient, direct: Mapping[bytes, Handler]) -> None:
+        super().__init__(client)  # type: ignore[no-untyped-call]  # nats-py
+        self._direct = direct
+
+    async def parse(self, data: bytes = b"") -> None:
+        """Handles what `data` completes, and keeps the rest for the next call."""
+        # A reset, during any wait, makes a new one: the rest of `data` is the old connection's then.
+        kept = self.buf
+        position = 0
+        if self.state == AWAITING_MSG_PAYLOAD:
+            position = self.needed + len(_CRLF) - len(kept)
+            await super().parse(data[:position])
+            if self.buf is not kept:
+                return
+        elif kept:
+            # A line that was cut; nothing but its end can have been missing.
+            data = bytes(kept) + data
+            kept.clear()
+        size = len(data)
+        while position < size:
+            line_end = data.find(_CRLF, position)
+            words = data[position:line_end].split(b" ") if line_end >= 0 else []
+            if not _is_message(words):
+                # A control line, which may be cut.
+                end = line_end + len(_CRLF) if line_end >= 0 else size
+                await super().parse(data[position:end])
+                if self.buf is not kept:
+                    return
+                if kept:
+                    kept += data[end:]
+                    return
+                position = end
+                continue
+            start = line_end + len(_CRLF)
+            end = start + int(words[-1])
+            if end + len(_CRLF) > size:
+                await super().parse(data[position:])
+                return
+            ...

@@ -86,7 +86,13 @@ class EventStream:
         if report is not None:
             return report
         return await self._api.create(
-            {"name": stream, **self._needed(), "metadata": metadata_of(self._origin.store_id, ())}
+            {
+                "name": stream,
+                **self._needed(),
+                "storage": "file",
+                "duplicate_window": DUPLICATE_WINDOW_NS,
+                "metadata": metadata_of(self._origin.store_id, ()),
+            }
         )
 
     async def _compare(self, report: StreamReport) -> tuple[Place, log.Head, log.Row | None]:
@@ -149,21 +155,13 @@ class EventStream:
         return {
             "subjects": [subjects],
             "retention": "limits",
-            "storage": "file",
             "republish": {"src": subjects, "dest": self._names.live_events},
             "allow_direct": True,
-            "duplicate_window": DUPLICATE_WINDOW_NS,
         }
 
     async def _configure(self, report: StreamReport, metadata: dict[str, str]) -> None:
-        config = report.config
-        wanted = {
-            **config,
-            "subjects": [self._names.events_of()],
-            "republish": self._needed()["republish"],
-            "metadata": {**report.metadata, **metadata},
-        }
-        if wanted != config:
+        wanted = {**report.config, **self._needed(), "metadata": {**report.metadata, **metadata}}
+        if wanted != report.config:
             await self._api.update(wanted)
 
 

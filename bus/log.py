@@ -11,9 +11,10 @@ from hashlib import sha256
 import apsw
 import msgspec
 
+from migrations.rows import insert_rows
+
 GENESIS_HASH = bytes(32)
 
-_INSERT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _COLUMNS = "position, stream, version, type, recorded_at, command_id, data, metadata, hash"
 _LENGTH = struct.Struct(">Q").pack
 _NULL = b"N" + _LENGTH(0)
@@ -135,7 +136,7 @@ def insert(connection: apsw.Connection, rows: Iterable[Row]) -> None:
     Raises:
         apsw.ConstraintError: a stream already has an event with that version.
     """
-    connection.executemany(_INSERT, map(msgspec.structs.astuple, rows))
+    insert_rows(connection, "INSERT INTO events", map(msgspec.structs.astuple, rows))
 
 
 def read_head(connection: apsw.Connection) -> Head:

@@ -199,8 +199,9 @@ class _Mirror:
         differing = await asyncio.to_thread(self._differing, found)
         for start in range(0, len(differing), CHUNK_KEYS):
             await self._write(differing[start : start + CHUNK_KEYS])
-        for subject in found:
-            await self._publisher.send(subject, b"", _DELETED, last=False)
+        gone = list(found)
+        for subject in gone:
+            await self._publisher.send(subject, b"", _DELETED, last=subject is gone[-1])
         return report
 
     async def _follow(self, before: StreamReport) -> None:

@@ -50,7 +50,7 @@ class Trouble:
 
     def next_pause_ms(self) -> int:
         """How long to wait before the next attempt."""
-        pause_ms = min(self._first_pause_ms * 2**self._failures, self._longest_pause_ms)
+        pause_ms = min(self._first_pause_ms << self._failures, self._longest_pause_ms)
         self._failures = min(self._failures + 1, _MAXIMUM_DOUBLINGS)
         return pause_ms
 

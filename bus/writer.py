@@ -36,6 +36,7 @@ from domain.errors import (
 from domain.jobs import TABLE as JOBS
 from domain.jobs import Job
 from domain.messages import Recorded, stream_name
+from migrations.rows import delete_rows, insert_rows
 
 MAXIMUM_WAITING_COMMANDS = 20_000
 MAXIMUM_WAITING_BYTES = 256 * 1024 * 1024
@@ -402,26 +403,21 @@ class _Group:
         if rows:
             log.insert(connection, rows)
             projections.write(connection, transitions)
-            connection.executemany("INSERT INTO snapshots VALUES (?, ?, ?, ?, ?)", snapshot_rows(transitions))
-        if self._new_answers:
-            connection.executemany(
-                "INSERT INTO command_answers VALUES (?, ?, ?, ?)", self._new_answers.values()
-            )
+            insert_rows(connection, "INSERT INTO snapshots", snapshot_rows(transitions))
+        insert_rows(connection, "INSERT INTO command_answers", self._new_answers.values())
         self._write_leases()
         return rows
 
     def _write_leases(self) -> None:
         changed = self._aggregates.changed_leases()
-        ended = [(job_id,) for job_id, lease in changed.items() if lease is None]
+        ended = [job_id for job_id, lease in changed.items() if lease is None]
         kept = [
             (lease.job_id, lease.token, lease.worker, lease.lease_ms, lease.expires_at)
             for lease in changed.values()
             if lease is not None
         ]
-        if ended:
-            self._connection.executemany("DELETE FROM job_leases WHERE job_id = ?", ended)
-        if kept:
-            self._connection.executemany("INSERT OR REPLACE INTO job_leases VALUES (?, ?, ?, ?, ?)", kept)
+        delete_rows(self._connection, "job_leases", "job_id", ended)
+        insert_rows(self._connection, "INSERT OR REPLACE INTO job_leases", kept)
 
     def _recall(self, requests: list[Request]) -> None:
         """Reads, in one go, what was answered before to the group's command ids."""

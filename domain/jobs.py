@@ -51,6 +51,7 @@ Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
 Token = Annotated[str, msgspec.Meta(max_length=200)]
 
 _EMPTY_OBJECT = msgspec.Raw(b"{}")
+NO_RESULT = msgspec.Raw(b"null")
 
 
 # Commands
@@ -103,7 +104,7 @@ class Complete(Command, frozen=True, kw_only=True):
 
     id: Key
     lease: Token
-    result: Json = msgspec.Raw(b"null")
+    result: Json = NO_RESULT
 
 
 class Fail(Command, frozen=True, kw_only=True):
@@ -183,7 +184,7 @@ class Progressed(Event, frozen=True, kw_only=True):
 
 
 class Completed(Event, frozen=True, kw_only=True):
-    result: Json = msgspec.Raw(b"null")
+    result: Json = NO_RESULT
 
 
 class AttemptFailed(Event, frozen=True, kw_only=True):
@@ -225,7 +226,10 @@ class Rescued(Event, frozen=True, kw_only=True):
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """A job as its events have left it. `attempt_position` is that of the event that began the attempt."""
+    """A job as its events have left it. `attempt_position` is that of the event that began the attempt.
+
+    `result` is never `None`: msgspec reads no JSON into a `Raw | None`, and a kept state must be read again.
+    """
 
     id: str
     type: str
@@ -241,6 +245,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     created_at: int
     updated_at: int
     created_position: int
+    result: Json
     attempt: int = 0
     attempt_position: int = 0
     attempt_started_at: int | None = None
@@ -249,7 +254,6 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     started_at: int | None = None
     completed_at: int | None = None
     worker: str | None = None
-    result: Json | None = None
     error: str | None = None
     cancel_requested: bool = False
     cancel_reason: str | None = None
@@ -479,6 +483,7 @@ def _new(event: Enqueued, recorded: Recorded) -> Job:
         created_at=recorded.recorded_at,
         updated_at=recorded.recorded_at,
         created_position=recorded.position,
+        result=NO_RESULT,
     )
 
 
@@ -498,7 +503,7 @@ def _changes(job: Job, event: Event, at: int, position: int) -> dict[str, Any]:
         case Progressed():
             return {"progress": event, "progressed_at": at}
         case Completed():
-            return {"state": "completed", "completed_at": at, "result": _given(event.result), "error": None}
+            return {"state": "completed", "completed_at": at, "result": event.result, "error": None}
         case AttemptFailed():
             return {
                 "state": "retrying",
@@ -535,11 +540,6 @@ def _changes(job: Job, event: Event, at: int, position: int) -> dict[str, Any]:
             }
         case _:
             raise TypeError(f"not an event of a job: {type(event).__name__}")
-
-
-def _given(result: Json) -> Json | None:
-    # `null` is no result: a column then holds NULL, and a kept state reads as it was written.
-    return None if bytes(result) == b"null" else result
 
 
 def _id_if_given(command: Enqueue) -> str | None:

@@ -22,18 +22,20 @@ from ops.cli_exit import CommandFailure, Exit, usage_failure
 from ops.cli_output import print_json, say
 from ops.settings import SettingsError
 
-HELP = """An event-sourced persistence service: commands come in over NATS, their events are kept in one
-SQLite file, and go out through JetStream."""
+# Short lines: help is read in terminals of 80 columns, too.
+HELP = """An event-sourced persistence service with a message bus.
 
-EPILOGUE = """A first look around, in two terminals:
+Commands come in over NATS, their events are kept in one SQLite file, and go
+out through JetStream. A first look around, in two terminals:
 
     hyperpage serve
+
     hyperpage send jobs.enqueue '{"type": "sync", "name": "acme/site"}'
     hyperpage query jobs.list
-    hyperpage tail --from 1
+    hyperpage tail --from 1"""
 
-Exit codes: 0 done, 1 refused or failed, 2 usage, 3 not found, 4 version conflict, 5 unreachable or timed
-out, 6 verification failed."""
+EPILOGUE = """Exit codes: 0 done, 1 refused or failed, 2 usage, 3 not found, 4 version
+conflict, 5 unreachable or timed out, 6 verification failed."""
 
 
 def main() -> None:
@@ -64,6 +66,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def application() -> App:
     """Every command, with its help."""
+    service, messages = Group("Service", sort_key=1), Group("Messages", sort_key=2)
+    operation, others = Group("Operation", sort_key=3), Group("Others", sort_key=4)
     app = App(
         name="hyperpage",
         help=HELP,
@@ -72,22 +76,18 @@ def application() -> App:
         help_format="plaintext",
         version=_version,
     )
-    messages, operation = Group("Messages", sort_key=2), Group("Operation", sort_key=3)
-    app.command(cli_serve.serve, group=Group("Service", sort_key=1))
-    for message in (cli_messages.send, cli_messages.query, cli_schema.schema):
-        app.command(message, group=messages)
-    app.command(cli_operations.status, group=operation)
-    for group_of_commands in (
-        cli_operations.projections(),
-        cli_store.migrate(),
-        cli_operations.dead_letters(),
-    ):
-        app.command(group_of_commands, group=operation)
+    app.command(cli_serve.serve, group=service)
+    for place, message in enumerate((cli_messages.send, cli_messages.query, cli_schema.schema)):
+        app.command(message, group=messages, sort_key=place)
+    app.command(cli_operations.status, group=operation, sort_key=0)
+    several = (cli_operations.projections(), cli_store.migrate(), cli_operations.dead_letters())
+    for place, commands in enumerate(several, start=1):
+        commands.group, commands.sort_key = operation, place
+        app.command(commands)
     app.register_install_completion_command(
-        help="Have the shell complete commands and options; for bash, zsh and fish.",
-        group=Group("Options", sort_key=4),
+        help="Have the shell complete commands and options; for bash, zsh and fish.", group=others
     )
-    app["--help"].group = app["--version"].group = Group("Options", sort_key=4)
+    app["--help"].group = app["--version"].group = others
     return app
 
 
@@ -119,7 +119,7 @@ def _machine_failure(error: OSError) -> CommandFailure:
 
 def _report(error: CommandFailure, *, as_json: bool) -> int:
     if as_json:
-        print_json({"error": error.error})
+        print_json(error.answer)
     say(f"error: {error.message}")
     if error.hint:
         say(f"hint: {error.hint}")

@@ -127,6 +127,42 @@ async def ask(
     return answer_of(message.data, message.headers)
 
 
+async def ask_durably(
+    address: Address, name: str, body: bytes, headers: Mapping[str, str], *, timeout: float
+) -> bytes:
+    """The answer to a durable command, which is stored before anybody looks at it. `timeout` is in seconds.
+
+    Raises:
+        CommandFailure: it was not stored, not answered in time, or refused.
+    """
+    from nats.errors import NoRespondersError
+    from nats.errors import TimeoutError as NatsTimeoutError
+
+    from bus.identifiers import new_id
+
+    headers = {"Hyperpage-Command-Id": new_id(), **headers}
+    async with connected(address) as client:
+        # First of all: the answer may be there before the broker has said that it stored the command.
+        results = await client.subscribe(address.names.result(headers["Hyperpage-Command-Id"]))
+        try:
+            stored = await client.request(
+                address.names.durable_command(name), body, timeout=timeout, headers=dict(headers)
+            )
+        except (NoRespondersError, NatsTimeoutError) as error:
+            raise unreachable("the broker did not store the command", "try again") from error
+        if (problem := msgspec.json.decode(stored.data).get("error")) is not None:
+            raise failure(Exit.FAILED, "not_stored", f"not stored: {problem.get('description')}")
+        try:
+            result = await results.next_msg(timeout)
+        except NatsTimeoutError as error:
+            raise unreachable(
+                f"the command is stored, and was not answered within {timeout:g} s",
+                "it is carried out when a service is there again",
+                command_id=headers["Hyperpage-Command-Id"],
+            ) from error
+    return answer_of(result.data, result.headers)
+
+
 def answer_of(body: bytes, headers: Mapping[str, str] | None) -> bytes:
     """The body of an answer.
 

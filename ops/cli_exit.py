@@ -22,17 +22,23 @@ class Exit(IntEnum):
 class CommandFailure(Exception):
     """A command that could not do what it was asked.
 
-    `error` is the error object as the service's answers have it: code, message, hint, details.
+    `error` is the error object as the service's answers have it: code, message, hint, details. `answer` is
+    what `--json` prints: by default that object alone.
     """
 
-    def __init__(self, exit_code: Exit, error: Mapping[str, Any]) -> None:
+    def __init__(
+        self, exit_code: Exit, error: Mapping[str, Any], *, answer: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(error["message"])
         self.exit_code = exit_code
         self.error = error
+        self.answer = {"error": error} if answer is None else answer
 
     @property
     def message(self) -> str:
-        return str(self.error["message"])
+        """What is wrong, and where."""
+        path = self.error.get("details", {}).get("path", "$")
+        return f"{self.error['message']}{'' if path == '$' else f' (at {path})'}"
 
     @property
     def hint(self) -> str:
@@ -49,9 +55,9 @@ def usage_failure(message: str, hint: str = "") -> CommandFailure:
     return failure(Exit.USAGE, "usage", message, hint)
 
 
-def unreachable(message: str, hint: str = "") -> CommandFailure:
+def unreachable(message: str, hint: str = "", **details: Any) -> CommandFailure:
     """Nobody is there, or nobody answered in time."""
-    return failure(Exit.UNREACHABLE, "unreachable", message, hint)
+    return failure(Exit.UNREACHABLE, "unreachable", message, hint, **details)
 
 
 def refused(error: Mapping[str, Any]) -> CommandFailure:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import Parameter
 
-from ops.cli_bus import Address, application_address, ask
+from ops.cli_bus import application_address, ask, ask_durably
 from ops.cli_exit import Exit, usage_failure
 from ops.cli_options import DataOption, JsonOption, option
 from ops.cli_output import print_json, print_value
@@ -52,16 +52,16 @@ def send(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Sends a command, and prints the answer, which comes when the change is on disk.
+    """Sends a command, and prints the answer.
 
-    For example:
+    The answer comes when the change is on disk. For example:
 
         hyperpage send jobs.enqueue '{"type": "sync", "name": "acme/site"}'
-        hyperpage send app_state.set '{"key": "theme", "value": "dark"}' --id theme-1
+        hyperpage send app_state.set '{"key": "theme", "value": "dark"}' --id 1
         hyperpage send batch @commands.json
 
-    `hyperpage schema` lists the commands, `hyperpage schema jobs.enqueue` says what one takes.
-    A refused command exits with 1, one on what is not there with 3, a version conflict with 4.
+    `hyperpage schema` lists the commands; `hyperpage schema jobs.enqueue` says
+    what one of them takes.
     """
     headers = {
         "Hyperpage-Command-Id": command_id,
@@ -73,8 +73,11 @@ def send(
     content = read_body(body)
     _require_name(name)
     address = application_address(data)
-    send_one = _send_durably if durable else _send
-    answer = asyncio.run(send_one(address, name, content, given, timeout))
+    answer = asyncio.run(
+        ask_durably(address, name, content, given, timeout=timeout)
+        if durable
+        else ask(address, address.names.command(name), content, headers=given, timeout=timeout)
+    )
     if as_json:
         print_json(answer)
     else:
@@ -91,7 +94,7 @@ def query(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Asks for state: rows, their history, or how they once were.
+    """Asks for rows, their history, or how they once were.
 
     For example:
 
@@ -99,7 +102,8 @@ def query(
         hyperpage query tool_configs.get '{"tool_name": "github"}' --json
         hyperpage query events.read '{"stream": "app_state/theme"}'
 
-    Every table has get, list, count, history and as_of; `hyperpage schema jobs.list` says what one takes.
+    Every table has get, list, count, history and as_of; `hyperpage schema
+    jobs.list` says what one of them takes.
     """
     content = read_body(body)
     _require_name(name)
@@ -168,7 +172,3 @@ def _require_name(name: str) -> None:
 def _exit_code(batch_answer: bytes) -> Exit:
     outcomes = msgspec.json.decode(batch_answer)["outcomes"]
     return Exit.FAILED if any("error" in outcome for outcome in outcomes) else Exit.DONE
-
-
-async def _send(address: Address, name: str, body: bytes, headers: dict[str, str], timeout: float) -> bytes:
-    return await ask(address, address.names.command(name), body, headers=headers, timeout=timeout)

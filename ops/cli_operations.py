@@ -20,25 +20,24 @@ DEAD_LETTER_SECONDS = 60.0
 
 
 def status(*, data: DataOption = None, as_json: JsonOption = False) -> int:
-    """Tells how the running service is: healthy, degraded or unhealthy, and why.
+    """Tells whether the running service is healthy, and if not, why.
 
     For example:
 
         hyperpage status
         hyperpage status --json --data /var/lib/hyperpage
 
-    Exits with 0 when it is healthy, with 1 when it is degraded or unhealthy, with 5 when none runs.
+    Exits with 0 when it is healthy, with 1 when it is degraded or unhealthy,
+    with 5 when none runs.
     """
     try:
         address = application_address(data)
         question = ask(address, address.names.query("service.status"), b"", timeout=STATUS_SECONDS)
         answer = asyncio.run(question)
     except CommandFailure as error:
-        if as_json and error.exit_code == Exit.UNREACHABLE:
-            # Whoever watches the field `status` finds it here, too.
-            print_json({"status": "unhealthy", "reasons": [error.message], "error": error.error})
-            return error.exit_code
-        raise
+        # Whoever watches the field `status` finds it here, too.
+        report = {"status": "unhealthy", "reasons": [error.message], "error": error.error}
+        raise CommandFailure(error.exit_code, error.error, answer=report) from error
     report = msgspec.json.decode(answer)
     if as_json:
         print_json(answer)
@@ -57,7 +56,7 @@ def _print_status(report: Mapping[str, Any]) -> None:
 def projections() -> App:
     """The commands that compare the tables with the log."""
     app = App(
-        name="projections", help="Proves that the tables say what the log says, and puts right what differs."
+        name="projections", help="Compares the tables with the log, and rebuilds what differs."
     )
     app.command(verify)
     app.command(rebuild)
@@ -71,7 +70,8 @@ def verify(*, data: DataOption = None, as_json: JsonOption = False) -> int:
 
         hyperpage projections verify
 
-    Works on a running service, and on the file of a stopped one. Exits with 6 on any difference.
+    Works on a running service, and on the file of a stopped one. Exits with 6
+    on any difference.
     """
     report = _check("verify", data)
     _print_check(report, as_json)
@@ -85,8 +85,8 @@ def rebuild(*, data: DataOption = None, as_json: JsonOption = False) -> int:
 
         hyperpage projections rebuild
 
-    The report tells what was found; afterwards the tables are equal. Works on a running service, and on
-    the file of a stopped one.
+    The report tells what was found; afterwards the tables are equal. Works on
+    a running service, and on the file of a stopped one.
     """
     report = _check("rebuild", data)
     _print_check(report, as_json)
@@ -117,9 +117,24 @@ def _print_check(report: dict[str, Any], as_json: bool) -> None:
     )
     for name, found in report["tables"].items():
         for example in found["examples"]:
-            say(f"{name}: {compact(example)}")
+            print(f"{name} {compact(example['key'])}: {_difference(name, example)}")
     verdict = "The tables equal the log" if report["equal"] else "The tables differ from the log"
     print(f"{verdict} at position {report['position']}.")
+
+
+def _difference(table: str, example: Mapping[str, Any]) -> str:
+    from projections.jobs import HISTORY_COLUMNS
+    from projections.tables import TABLES
+
+    expected, found = example["expected"], example["found"]
+    if expected is None or found is None:
+        return "the row should not be there" if expected is None else "the row is missing"
+    columns = TABLES[table].columns if table in TABLES else HISTORY_COLUMNS
+    return "; ".join(
+        f"{column} is {compact(is_there)} instead of {compact(should_be)}"
+        for column, should_be, is_there in zip(columns, expected, found, strict=True)
+        if should_be != is_there
+    )
 
 
 SequenceArgument = Annotated[
@@ -130,7 +145,7 @@ SequenceArgument = Annotated[
 def dead_letters() -> App:
     """The commands that look at durable commands which could not be processed."""
     app = App(
-        name="dlq", help="Dead letters: durable commands that could not be processed, kept with the reason."
+        name="dlq", help="Dead letters: durable commands that could not be processed."
     )
     app.command(list_dead_letters, name="list")
     app.command(show_dead_letter, name="show")

@@ -7,15 +7,16 @@ from cyclopts import Group, Parameter
 
 from ops.settings import Settings, load_settings
 
+_OPTIONS = Group("Options", sort_key=50)
 # Shown below a command's own options, which are what its reader looks for.
-EVERYWHERE = Group("Options of every command", sort_key=100)
+_EVERYWHERE = Group("Options of every command", sort_key=100)
 
 DataOption = Annotated[
     Path | None,
     Parameter(
         name="--data",
-        group=EVERYWHERE,
-        help="The service's data directory. Default: ./data, or what HYPERPAGE_DATA says.",
+        group=_EVERYWHERE,
+        help="The service's data directory. Default: HYPERPAGE_DATA, or else ./data.",
         show_default=False,
     ),
 ]
@@ -23,9 +24,9 @@ JsonOption = Annotated[
     bool,
     Parameter(
         name="--json",
-        group=EVERYWHERE,
+        group=_EVERYWHERE,
         negative="",
-        help="Print the result as JSON on stdout; everything else goes to stderr.",
+        help="The result as JSON on stdout; all else goes to stderr.",
         show_default=False,
     ),
 ]
@@ -33,7 +34,7 @@ JsonOption = Annotated[
 
 def option(help_text: str, *, name: str | None = None) -> Parameter:
     """An option with its help; its default stands in the text, in words, where it is not obvious."""
-    return Parameter(name=name, help=help_text, negative="", show_default=False)
+    return Parameter(name=name, group=_OPTIONS, help=help_text, negative="", show_default=False)
 
 
 def settings_for(data: Path | None, **flags: Any) -> Settings:

@@ -41,7 +41,8 @@ def print_value(value: Any) -> None:
             if rest.get("next") is not None:
                 say(f'There is more: ask again with "after": {compact(rest["next"])}')
         case {"jobs": [*items]}:
-            print_records(items)
+            # Who claimed by hand needs the lease next; in the row's own order it would stand last.
+            print_records([{"id": item.get("id"), "lease": item.get("lease"), **item} for item in items])
         case dict():
             print_members(value)
         case [*items] if all(isinstance(item, dict) for item in items):
@@ -105,6 +106,9 @@ def _member_lines(record: Record, indent: str = "") -> Iterable[str]:
         if isinstance(value, dict) and value and not indent:
             yield f"{_printable(name)}:"
             yield from _member_lines(value, "  ")
+        elif isinstance(value, list) and value and isinstance(value[0], dict) and not indent:
+            yield f"{_printable(name)}:"
+            yield from (f"  {_printable(compact(item))}" for item in value)
         else:
             yield f"{indent}{_printable(name).ljust(width)}  {_cell(name, value)}".rstrip()
 

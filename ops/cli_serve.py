@@ -45,13 +45,15 @@ def serve(
     For example:
 
         hyperpage serve
-        hyperpage serve --data /var/lib/hyperpage --nats nats://app:secret@broker:4222
         hyperpage serve --demo
+        hyperpage serve --data /var/lib/hyperpage --nats nats://broker:4222
 
-    When it is ready, it prints one line to stdout, and the other commands find it by its directory. When it
-    is told to stop, it takes no more commands, and ends when all that it took is stored, answered and sent.
+    It prints one line when it is ready; the other commands find it by its
+    directory. When it is told to stop, it takes no more commands, and ends
+    when all that it took is stored, answered and sent.
 
-    Every setting can also be a variable, such as HYPERPAGE_NATS_PORT, or stand in DIR/hyperpage.toml.
+    Every option can also be a variable, such as HYPERPAGE_NATS_PORT, or stand
+    in DIR/hyperpage.toml as nats_port.
     """
     settings = settings_for(data, nats=nats, nats_port=nats_port, prefix=prefix, log_level=log_level)
     logging.basicConfig(

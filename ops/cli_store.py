@@ -1,7 +1,7 @@
 """The file of a stopped service, as the command line works on it; `hyperpage migrate`."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,7 +32,8 @@ def stopped_store(data: Path | None) -> Iterator[Path | None]:
         yield None
         return
     try:
-        yield settings.store_path
+        with _understandable(settings.store_path):
+            yield settings.store_path
     finally:
         directory.release()
 
@@ -50,7 +51,7 @@ def _require_store(path: Path) -> None:
 
 def migrate() -> App:
     """The commands that bring the store's file to another shape."""
-    app = App(name="migrate", help="Brings the store's file to the shape that this program needs, and back.")
+    app = App(name="migrate", help="Brings the store's file to the shape that this program needs.")
     app.command(migration_status, name="status")
     app.command(migrate_up, name="up")
     app.command(migrate_down, name="down")
@@ -69,7 +70,7 @@ def migration_status(*, data: DataOption = None, as_json: JsonOption = False) ->
 
     path = settings_for(data).store_path
     _require_store(path)
-    with _migrating(), _closing(open_reader(path)) as connection:
+    with _understandable(path), closing(open_reader(path)) as connection:
         known = runner.status(connection)
     rows = [{"name": one.name, "applied": one.applied, "executed_at": one.executed_at} for one in known]
     if as_json:
@@ -80,18 +81,22 @@ def migration_status(*, data: DataOption = None, as_json: JsonOption = False) ->
 
 
 def migrate_up(*, data: DataOption = None, as_json: JsonOption = False) -> int:
-    """Applies the migrations that are not applied yet, all or none; makes the store where there is none.
+    """Applies the migrations that are not applied yet, all or none.
 
     For example:
 
         hyperpage migrate up --data /var/lib/hyperpage
 
-    `hyperpage serve` does the same when it starts. The service must be stopped.
+    Makes a store where there is none. `hyperpage serve` does the same when it
+    starts. The service must be stopped.
     """
     from migrations import runner
 
     with _writing(data) as connection:
         names = runner.up(connection)
+        has_events = connection.execute("SELECT 1 FROM events LIMIT 1").get is not None
+    if names and has_events:
+        _fill_again(data)
     return _print_names("applied", names, as_json)
 
 
@@ -113,7 +118,8 @@ def migrate_down(
         hyperpage migrate down
         hyperpage migrate down --to 002_event_log
 
-    For going back to an older program. The service must be stopped; make a backup first.
+    For going back to an older program. The service must be stopped; make a
+    backup first.
     """
     from migrations import runner
 
@@ -121,6 +127,15 @@ def migrate_down(
     with _writing(data) as connection:
         names = runner.down(connection, to=to, drop_events=drop_events)
     return _print_names("reverted", names, as_json)
+
+
+def _fill_again(data: Path | None) -> None:
+    """Brings the rows up to date: a migration that was reverted and applied again left its columns empty."""
+    from ops.projections_check import rebuild_file
+
+    with stopped_store(data) as path:
+        if path is not None:
+            rebuild_file(path)
 
 
 def _print_names(done: str, names: list[str], as_json: bool) -> int:
@@ -141,25 +156,26 @@ def _writing(data: Path | None) -> "Iterator[apsw.Connection]":
     except DirectoryInUseError as error:
         raise failure(Exit.FAILED, "in_use", str(error), "stop it first (Ctrl-C, or SIGTERM)") from error
     try:
-        with _migrating(), _closing(open_writer(settings.store_path)) as connection:
+        path = settings.store_path
+        with _understandable(path), closing(open_writer(path)) as connection:
             yield connection
     finally:
         directory.release()
 
 
 @contextmanager
-def _closing(connection: "apsw.Connection") -> "Iterator[apsw.Connection]":
-    try:
-        yield connection
-    finally:
-        connection.close()
+def _understandable(path: Path) -> Iterator[None]:
+    """What is wrong with a store's file, or with this program's SQLite, in words instead of a traceback."""
+    import apsw
 
-
-@contextmanager
-def _migrating() -> Iterator[None]:
+    from migrations.connection import UnsafeSqliteError
     from migrations.runner import MigrationError
 
     try:
         yield
     except MigrationError as error:
-        raise failure(Exit.FAILED, "migration", error.message, error.hint) from error
+        raise failure(Exit.FAILED, "failed", error.message, error.hint) from error
+    except UnsafeSqliteError as error:
+        raise failure(Exit.FAILED, "failed", str(error)) from error
+    except apsw.Error as error:
+        raise failure(Exit.FAILED, "failed", f"{path} cannot be used: {error}") from error

@@ -14,7 +14,7 @@ import msgspec
 
 from bus.administration import AdministrationVerb
 from bus.writer import Writer
-from migrations.connection import open_reader, open_writer
+from migrations.connection import open_reader, open_writer, write_transaction
 from projections import rebuild
 from projections.rebuild import Report
 
@@ -79,7 +79,7 @@ def rebuild_file(path: Path) -> dict[str, Any]:
     connection = open_writer(path)
     try:
         for portion in _portions(report.streams):
-            with connection:
+            with write_transaction(connection):
                 rebuild.repair(connection, portion)
     finally:
         connection.close()

@@ -9,7 +9,7 @@ import msgspec
 from domain import jobs
 from domain.jobs import Job, State
 from domain.messages import Key, Name
-from projections.table import Row, Table, upsert_statement
+from projections.table import Row, Table, upsert_rows
 
 # The names that readers of the older system know.
 STATUS = {"scheduled": "pending"}
@@ -60,7 +60,7 @@ def _row(job: Job, version: int, position: int) -> Row:
         job.tool,
         job.endpoint,
         bytes(job.payload).decode(),
-        None if job.result is None else bytes(job.result).decode(),
+        None if job.result == jobs.NO_RESULT else bytes(job.result).decode(),
         job.created_at,
         job.updated_at,
         job.started_at,
@@ -157,8 +157,7 @@ _ENDS: dict[type[Any], str] = {
 
 def write_history(connection: apsw.Connection, rows: dict[int, Row]) -> None:
     """Puts the attempts of a transaction into `job_history`; their jobs are there already."""
-    if rows:
-        connection.executemany(upsert_statement("job_history", HISTORY_COLUMNS), rows.values())
+    upsert_rows(connection, "job_history", HISTORY_COLUMNS, rows.values())
 
 
 def waiting_jobs(connection: apsw.Connection) -> Iterator[tuple[str, str, str, int, int, int]]:

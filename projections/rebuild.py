@@ -17,7 +17,7 @@ import msgspec
 from domain.catalogue import BY_TABLE, TIMELINE_STREAM, decode_event
 from domain.messages import Recorded, split_stream, stream_name
 from projections import jobs
-from projections.table import Row, Table, upsert_statement
+from projections.table import Row, Table, upsert_rows
 from projections.tables import TABLES
 
 HISTORY = "job_history"
@@ -138,8 +138,7 @@ def _insert(shadow: apsw.Connection, batch: list[_Folded]) -> None:
                 rows.extend(one.history)
             elif one.table.name == name and one.row is not None:
                 rows.append(one.row)
-        if rows:
-            shadow.executemany(upsert_statement(name, columns), rows)
+        upsert_rows(shadow, name, columns, rows)
 
 
 def _fold_all(connection: apsw.Connection) -> Iterator[_Folded]:
@@ -190,11 +189,10 @@ def _put_right(connection: apsw.Connection, folded: _Folded) -> None:
     if folded.row is None:
         connection.execute(f"DELETE FROM {table.name} WHERE {table.primary_key} = ?", (key,))
     else:
-        connection.execute(upsert_statement(table.name, table.columns), folded.row)
+        upsert_rows(connection, table.name, table.columns, [folded.row])
     if table is jobs.TABLE:
         connection.execute(f"DELETE FROM {HISTORY} WHERE job_id = ?", (folded.key,))
-        if folded.history:
-            connection.executemany(upsert_statement(HISTORY, jobs.HISTORY_COLUMNS), folded.history)
+        upsert_rows(connection, HISTORY, jobs.HISTORY_COLUMNS, folded.history)
 
 
 def _compare(

@@ -10,6 +10,8 @@ from typing import Any
 import apsw
 import msgspec
 
+from migrations.rows import delete_rows, insert_rows
+
 Row = tuple[Any, ...]
 
 
@@ -42,22 +44,26 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 
 def write_rows(connection: apsw.Connection, table: Table, rows: Mapping[str, Row | None]) -> None:
     """Puts the rows of a transaction into their table; `None` removes the row with that aggregate key."""
-    gone = [(table.row_key(key),) for key, row in rows.items() if row is None]
-    kept = [row for row in rows.values() if row is not None]
-    if gone:
-        connection.executemany(f"DELETE FROM {table.name} WHERE {table.primary_key} = ?", gone)
-    if kept:
-        connection.executemany(upsert_statement(table.name, table.columns), kept)
+    delete_rows(
+        connection,
+        table.name,
+        table.primary_key,
+        [table.row_key(key) for key, row in rows.items() if row is None],
+    )
+    upsert_rows(connection, table.name, table.columns, [row for row in rows.values() if row is not None])
 
 
-def upsert_statement(name: str, columns: Iterable[str]) -> str:
-    """Inserts a row, or replaces the one with the same primary key (its first column) in place."""
-    columns = tuple(columns)
+def upsert_rows(
+    connection: apsw.Connection, name: str, columns: tuple[str, ...], rows: Iterable[Row]
+) -> None:
+    """Inserts rows, or replaces those with the same primary key (the first column) in place."""
     # Not INSERT OR REPLACE: that deletes the row, and with it what hangs on it by a foreign key.
     updates = ", ".join(f"{column} = excluded.{column}" for column in columns[1:])
-    return (
-        f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
-        f" ON CONFLICT ({columns[0]}) DO UPDATE SET {updates}"
+    insert_rows(
+        connection,
+        f"INSERT INTO {name} ({', '.join(columns)})",
+        rows,
+        f"ON CONFLICT ({columns[0]}) DO UPDATE SET {updates}",
     )
 
 

@@ -1,7 +1,10 @@
 """A store with its writer, and commands sent to it as the bus would send them."""
 
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,10 +12,10 @@ import apsw
 import msgspec
 
 from bus import codec, log
-from bus.writer import Commit, Outcome, Request, Submission, Writer
+from bus.writer import Commit, Outcome, Projections, Request, Submission, Writer
+from domain.catalogue import VERBS
 from domain.errors import Refusal
-from migrations import runner
-from migrations.connection import open_writer
+from ops.store import open_store
 from ops.tables import Tables
 
 NOW = 1_800_000_000_000
@@ -37,6 +40,7 @@ class Sent(NamedTuple):
     body: Any = {}
     id: str | None = None
     expected_version: int | None = None
+    metadata: str | None = None
 
 
 class Reply(NamedTuple):
@@ -71,16 +75,15 @@ class Store:
         clock: Clock | None = None,
         *,
         cache_capacity: int = 50_000,
-        checkpoint_pages: int = 4_000,
+        projections: Projections | None = None,
     ) -> None:
         self.path = path
         self.clock = clock or Clock()
-        self.connection = open_writer(path, checkpoint_pages=checkpoint_pages)
-        runner.up(self.connection)
+        self.connection, self.origin = open_store(path, cache_kib=1024)
         self.commits: list[Commit] = []
         self.writer = Writer(
             self.connection,
-            Tables(),
+            projections or Tables(),
             on_commit=self._on_commit,
             clock=self.clock,
             cache_capacity=cache_capacity,
@@ -103,27 +106,51 @@ class Store:
 
     def send_together(self, *commands: Sent) -> list[Reply]:
         """Sends commands that the writer takes as one group; the answers come in their order."""
-        return self.submit(Submission(requests=[request(one)], size_bytes=1) for one in commands)
+        return self.submit(map(single, commands))
 
     def send_batch(self, *commands: Sent, atomic: bool = False) -> Reply:
         """Sends commands in one message."""
-        requests = [request(one) for one in commands]
-        return self.submit([Submission(requests=requests, size_bytes=1, batch=True, atomic=atomic)])[0]
+        return self.submit([batch(*commands, atomic=atomic)])[0]
 
     def submit(self, submissions: Iterable[Submission]) -> list[Reply]:
+        """Hands submissions to the writer at once, and waits for all of their answers."""
+        return [answer() for answer in self.post(submissions)]
+
+    def post(self, submissions: Iterable[Submission]) -> list[Callable[[], Reply]]:
+        """Hands submissions to the writer at once. Each answer is waited for when it is asked for."""
         waiting = list(submissions)
-        futures: list[Future[Outcome]] = [Future() for _ in waiting]
-        for one, future in zip(waiting, futures, strict=True):
-            one.context = future
+        for one in waiting:
+            one.context = Future[Outcome]()
         for refused in self.writer.submit(waiting):
             refused.context.set_result(refused.outcome)
-        return [Reply(future.result(ANSWER_WITHIN_SECONDS).body) for future in futures]
+        return [partial(_reply, one.context) for one in waiting]
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """The writer does nothing meanwhile; what is sent waits."""
+        entered, release = threading.Event(), threading.Event()
+        ended: Future[Any] = Future()
+
+        def errand(connection: apsw.Connection) -> None:
+            entered.set()
+            release.wait(ANSWER_WITHIN_SECONDS)
+
+        self.writer.call(errand, ended.set_result)
+        assert entered.wait(ANSWER_WITHIN_SECONDS)
+        try:
+            yield
+        finally:
+            release.set()
+            ended.result(ANSWER_WITHIN_SECONDS)
 
     def in_writer(self, errand: Callable[[apsw.Connection], Any]) -> Any:
         """What an errand gives back, run in the writer's thread between two groups."""
         future: Future[Any] = Future()
         self.writer.call(errand, future.set_result)
-        return future.result(ANSWER_WITHIN_SECONDS)
+        result = future.result(ANSWER_WITHIN_SECONDS)
+        if isinstance(result, BaseException):
+            raise result
+        return result
 
     def rows(self) -> list[log.Row]:
         """The whole log."""
@@ -144,9 +171,23 @@ class Store:
                 one.context.set_result(one.outcome)
 
 
+def _reply(future: Future[Outcome]) -> Reply:
+    return Reply(future.result(ANSWER_WITHIN_SECONDS).body)
+
+
+def single(sent: Sent) -> Submission:
+    """A command as a submission of its own."""
+    return Submission(requests=[request(sent)], size_bytes=1)
+
+
+def batch(*commands: Sent, atomic: bool = False) -> Submission:
+    """Commands in one message."""
+    return Submission(requests=[request(one) for one in commands], size_bytes=1, batch=True, atomic=atomic)
+
+
 def request(sent: Sent) -> Request | Refusal:
     """A command decoded from its JSON, or why it was refused on the way."""
-    decider, verb = codec.VERBS[sent.name]
+    decider, verb = VERBS[sent.name]
     body = sent.body if isinstance(sent.body, bytes) else msgspec.json.encode(sent.body)
     try:
         command = codec.decode_command(verb, body)
@@ -158,6 +199,7 @@ def request(sent: Sent) -> Request | Refusal:
         command=command,
         command_id=sent.id,
         expected_version=sent.expected_version,
+        metadata=sent.metadata,
     )
 
 

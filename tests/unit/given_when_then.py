@@ -75,7 +75,7 @@ class Story:
         self.decision, self.refusal = Decision(), None
         asked = msgspec.json.decode(msgspec.json.encode(body), type=verb.command)
         try:
-            key = None if verb.key is None else verb.key(asked, self)
+            key = None if verb.key is None else verb.key(asked) or self.new_id()
             state = None if key is None else self.state(decider.table, key)
             self.decision = verb.decide(state, asked, self, key)
         except Refusal as refusal:

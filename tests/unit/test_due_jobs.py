@@ -1,3 +1,5 @@
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -7,7 +9,7 @@ NOW = 1_000
 
 
 def waiting(job_id: str, position: int, **changes) -> WaitingJob:
-    defaults = {"queue": "default", "type": "mail", "priority": 2, "run_at": NOW}
+    defaults: dict[str, Any] = {"queue": "default", "type": "mail", "priority": 2, "run_at": NOW}
     return WaitingJob(id=job_id, created_position=position, **(defaults | changes))
 
 
@@ -143,7 +145,9 @@ steps = st.one_of(
 
 @given(st.lists(steps, max_size=60))
 def test_whatever_happens_the_next_jobs_are_the_best_of_those_that_wait(history):
-    due, model, now = DueJobs(), dict[str, WaitingJob](), 0
+    due, now = DueJobs(), 0
+    model: dict[str, WaitingJob] = {}
+    what: Any
     for kind, what in history:
         if kind == "add":
             due.remove(what.id)
@@ -155,7 +159,9 @@ def test_whatever_happens_the_next_jobs_are_the_best_of_those_that_wait(history)
         elif kind == "later":
             now += what
         else:
-            assert ranks(model, due.next(*what, now)) == ranks(model, best(model, *what, now))
+            queue, types, limit = what
+            expected = best(model, queue, types, limit, now)
+            assert ranks(model, due.next(queue, types, limit, now)) == ranks(model, expected)
         assert len(due) == len(model)
 
 

@@ -1,4 +1,6 @@
 import random
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -33,7 +35,8 @@ LATER = NOW + 60_000
 
 
 def enqueued(**changes) -> Enqueued:
-    return Enqueued(**{"type": "mail", "name": "A mail", "run_at": NOW} | changes)
+    said: dict[str, Any] = {"type": "mail", "name": "A mail", "run_at": NOW}
+    return Enqueued(**said | changes)
 
 
 def claimed(attempt: int = 1) -> Claimed:
@@ -54,7 +57,7 @@ def stopping(**changes) -> Story:
 
 
 # Every state that a job can be in, by what led there. A running job's lease is out where it is held.
-STATES = {
+STATES: dict[str, Callable[[], Story]] = {
     "absent": Story,
     "scheduled": lambda: given(enqueued(run_at=LATER)),
     "scheduled and due": lambda: given(enqueued(run_at=LATER)).at(LATER),
@@ -80,7 +83,7 @@ STATES = {
     "retried": lambda: given(enqueued(), claimed(), Failed(error="x"), Retried(max_attempts=5)),
 }  # fmt: skip
 
-BODIES = {
+BODIES: dict[str, dict[str, Any]] = {
     "enqueue": {"id": KEY, "type": "mail", "name": "A mail"},
     "claim": {"worker": "worker"},
     "heartbeat": {"id": KEY, "lease": TOKEN},
@@ -99,13 +102,13 @@ BODIES = {
 STALE = "refused stale_lease"
 FINISHED = "refused already_finished"
 FINAL = "refused not_retryable"
-WAITING = {
+WAITING: dict[str, Any] = {
     "enqueue": "already_exists", "claim": "-", "heartbeat": STALE, "progress": STALE, "complete": STALE,
     "fail": STALE, "snooze": STALE, "interrupt": STALE, "cancel": Cancelled, "ack_cancel": STALE,
     "retry": FINAL, "rescue": "-",
 }  # fmt: skip
 DUE = WAITING | {"claim": Claimed}
-RUNNING = {
+RUNNING: dict[str, Any] = {
     "enqueue": "already_exists", "claim": "-", "heartbeat": "-", "progress": Progressed,
     "complete": Completed, "fail": AttemptFailed, "snooze": Snoozed, "interrupt": Interrupted,
     "cancel": CancelRequested, "ack_cancel": "refused cancel_not_requested", "retry": FINAL, "rescue": "-",
@@ -115,7 +118,7 @@ STOPPING = RUNNING | {
 }  # fmt: skip
 LOST = WAITING | {"cancel": CancelRequested, "rescue": Rescued}
 ENDED = WAITING | {"cancel": FINISHED, "retry": Retried}
-EXPECTED = {
+EXPECTED: dict[str, dict[str, Any]] = {
     "absent": dict.fromkeys(BODIES, "not_found") | {"enqueue": Enqueued, "claim": "-"},
     "scheduled": WAITING,
     "scheduled and due": DUE,
@@ -532,9 +535,10 @@ def test_the_times_of_a_job_are_those_of_its_events():
     assert (job.created_position, job.attempt_position) == (1, 4)
 
 
-def test_a_completed_job_without_a_result_has_none():
-    assert given(enqueued(), claimed(), Completed()).state("jobs").result is None
-    assert given(enqueued(), claimed(), Completed(result=raw("null"))).state("jobs").result is None
+def test_a_result_that_is_null_is_no_result():
+    assert given(enqueued()).state("jobs").result == jobs.NO_RESULT
+    assert given(enqueued(), claimed(), Completed()).state("jobs").result == jobs.NO_RESULT
+    assert given(enqueued(), claimed(), Completed(result=raw("null"))).state("jobs").result == jobs.NO_RESULT
 
 
 def test_a_foreign_event_is_not_taken_for_one_of_a_job():

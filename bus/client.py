@@ -1,0 +1,301 @@
+"""The client for services written in Python: commands, queries, and events to follow.
+
+    async with connect("nats://…") as client:
+        answer = await client.send(jobs.Enqueue(type="sync", name="nightly"))
+        row = await client.get("jobs", id=answer.stream.removeprefix("jobs/"))
+        async for event in client.subscribe(table="jobs"):
+            …
+
+A command goes out under an id, and goes out again under that id until it is answered: it is carried out once.
+"""
+
+import re
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Literal, Unpack, overload
+
+import msgspec
+
+from bus.change_events import ChangeEvent, EventPage, decode_history_page
+from bus.codec import Answer
+from bus.connection import ClosedError, Connection, Unreachable
+from bus.durable_client import DurableSender
+from bus.intake import BATCH
+from bus.outgoing import About, BatchCommand, Outgoing, batch_item, headers_about
+from bus.refusals import UnknownRefusal, refusal_in
+from bus.remote_log import RemoteLog
+from bus.subjects import BusNames
+from bus.subscription import PlaceLostError, Subscription
+from domain.errors import Refusal
+from domain.messages import Command
+
+__all__ = [
+    "Answer",
+    "BatchCommand",
+    "ChangeEvent",
+    "Client",
+    "ClosedError",
+    "EventPage",
+    "PlaceLostError",
+    "Subscription",
+    "UnknownRefusal",
+    "Unreachable",
+    "connect",
+]
+
+CONNECT_SECONDS = 10.0
+ANSWER_SECONDS = 5.0
+DURABLE_ANSWER_SECONDS = 30.0
+
+_encode = msgspec.json.Encoder().encode
+_decode_answer = msgspec.json.Decoder(Answer).decode
+_decode_json = msgspec.json.Decoder().decode
+
+
+class _Batch(msgspec.Struct):
+    outcomes: list[dict[str, Any]]
+
+
+class _Page(msgspec.Struct):
+    items: list[Any]
+    next: Any
+
+
+class Client:
+    """A service's way to the store; used in one event loop, by any number of tasks.
+
+    Everything may raise `Unreachable` (no answer within `timeout` seconds), `ClosedError`, and what the
+    service refuses with: a `Refusal`, whose subclass says why.
+    """
+
+    def __init__(self, connection: Connection, names: BusNames, *, actor: str | None = None) -> None:
+        self._connection = connection
+        self._names = names
+        self._actor = actor
+        self._durable = DurableSender(connection, names)
+
+    async def send(
+        self,
+        command: str | Command,
+        body: Any = None,
+        *,
+        timeout: float = ANSWER_SECONDS,
+        **about: Unpack[About],
+    ) -> Answer:
+        """The answer to a command; what it says is on disk.
+
+        `command` is one of the domain's, or a name such as `jobs.enqueue` with its `body`: a mapping or a
+        struct. Where no answer comes, or the service is busy or away, the command is sent again.
+
+        Raises:
+            Refusal: nothing was stored for it.
+            Unreachable: it says whether the command may have been carried out, and its `command_id`, under
+                which it is safe to send it again.
+        """
+        one = Outgoing.of(command, body, self._about(about))
+        try:
+            answer = await self._connection.ask(
+                self._names.command(one.name), one.body, one.headers, timeout=timeout
+            )
+        except Unreachable as error:
+            error.command_id = one.command_id
+            raise
+        return _decode_answer(answer)
+
+    async def send_batch(
+        self,
+        commands: Iterable[Command | BatchCommand],
+        *,
+        atomic: bool = False,
+        timeout: float = ANSWER_SECONDS,
+        **about: Unpack[About],
+    ) -> Sequence[Answer | Refusal]:
+        """What became of each of up to 1,000 commands, in order; with `atomic`, all are accepted or none.
+
+        Raises:
+            Refusal: the whole batch is refused, as an atomic one is for any of its commands.
+            Unreachable: who wants to send it again then, gives each command an id of its own.
+        """
+        content = _encode({"atomic": atomic, "commands": [batch_item(one) for one in commands]})
+        headers = headers_about(self._about(about))
+        answer = await self._connection.ask(self._names.command(BATCH), content, headers, timeout=timeout)
+        outcomes = msgspec.json.decode(answer, type=_Batch).outcomes
+        return [refusal_in(one) or msgspec.convert(one, Answer) for one in outcomes]
+
+    @overload
+    async def send_durable(
+        self,
+        command: str | Command,
+        body: Any = None,
+        *,
+        wait: Literal[True] = True,
+        timeout: float = DURABLE_ANSWER_SECONDS,
+        **about: Unpack[About],
+    ) -> Answer: ...
+
+    @overload
+    async def send_durable(
+        self,
+        command: str | Command,
+        body: Any = None,
+        *,
+        wait: Literal[False],
+        timeout: float = DURABLE_ANSWER_SECONDS,
+        **about: Unpack[About],
+    ) -> str: ...
+
+    async def send_durable(
+        self,
+        command: str | Command,
+        body: Any = None,
+        *,
+        wait: bool = True,
+        timeout: float = DURABLE_ANSWER_SECONDS,
+        **about: Unpack[About],
+    ) -> Answer | str:
+        """As `send`, through a stream: once the broker has the command, it will be carried out.
+
+        With `wait=False`, the command's id, as soon as the broker has stored it.
+
+        Raises:
+            Unavailable: the broker does not store it.
+            Unreachable: it says whether the command is stored.
+        """
+        one = Outgoing.of(command, body, self._about(about))
+        try:
+            if not wait:
+                await self._durable.store(one, timeout=timeout)
+                return one.command_id
+            outcome = _decode_json(await self._durable.send(one, timeout=timeout))
+        except Unreachable as error:
+            error.command_id = one.command_id
+            raise
+        refusal = refusal_in(outcome)
+        if refusal is not None:
+            raise refusal
+        return msgspec.convert(outcome, Answer)
+
+    async def query(self, name: str, body: Any = None, *, timeout: float = ANSWER_SECONDS) -> Any:
+        """The decoded answer to a query such as `jobs.get`, asked with a mapping or a struct."""
+        return _decode_json(await self._ask(name, body, timeout))
+
+    async def get(self, table: str, /, **key: Any) -> dict[str, Any]:
+        """A row, by what its key is called: `get("jobs", id="9f1c")`.
+
+        Raises:
+            NotFound: there is none.
+        """
+        row: dict[str, Any] = await self.query(f"{table}.get", key)
+        return row
+
+    async def list(self, table: str, /, **filters: Any) -> AsyncIterator[dict[str, Any]]:
+        """Every row that the filters leave, in the order of the keys; asked for page by page."""
+        asked = dict(filters)
+        while True:
+            page = msgspec.convert(await self.query(f"{table}.list", asked), _Page)
+            for row in page.items:
+                yield row
+            if page.next is None:
+                return
+            asked["after"] = page.next
+
+    async def count(self, table: str, /, **filters: Any) -> int:
+        """How many rows the filters leave."""
+        answer: dict[str, int] = await self.query(f"{table}.count", filters)
+        return answer["count"]
+
+    async def history(self, table: str, /, **key: Any) -> AsyncIterator[ChangeEvent]:
+        """The events of one row's stream, in order; `after=3` leaves out versions 1 to 3."""
+        asked = dict(key)
+        while True:
+            page = decode_history_page(await self._ask(f"{table}.history", asked, ANSWER_SECONDS))
+            for event in page.items:
+                yield event
+            if page.next is None:
+                return
+            asked["after"] = page.next
+
+    async def as_of(self, table: str, /, **key_and_moment: Any) -> dict[str, Any]:
+        """A row as it was at a `position`, or at a `time` in milliseconds since the epoch.
+
+        Raises:
+            NotFound: there was none then.
+        """
+        row: dict[str, Any] = await self.query(f"{table}.as_of", key_and_moment)
+        return row
+
+    async def read_events(
+        self, after: int = 0, *, limit: int = 1_000, table: str | None = None, stream: str | None = None
+    ) -> EventPage:
+        """Up to 1,000 events behind position `after`; those of a table or a stream, if one is named."""
+        return await RemoteLog(self._ask_log).page(after, limit=limit, table=table, stream=stream)
+
+    def subscribe(
+        self,
+        from_position: int = 1,
+        *,
+        after: str | None = None,
+        table: str | None = None,
+        stream: str | None = None,
+    ) -> Subscription:
+        """Every event from a position on, once and in order, for as long as it is iterated.
+
+        `after` is the id of the event that was handled last, to go on from there also if the store was
+        restored to an earlier moment meanwhile; then the first event is `timeline.forked.v1`. Forks come
+        also where a `table` or a `stream` is asked for.
+
+        Raises:
+            ValueError: what is asked for makes no sense.
+        """
+        timeline = None
+        position = from_position - 1
+        if after is not None:
+            timeline, position = _parse_event_id(after)
+        if position < 0 or (table is not None and stream is not None):
+            raise ValueError("positions begin with 1, and either a table or a stream can be followed")
+        return Subscription(
+            self._connection, self._names, position=position, timeline=timeline, table=table, stream=stream
+        )
+
+    async def _ask(self, name: str, body: Any, timeout: float) -> bytes:
+        content = b"{}" if body is None else _encode(body)
+        return await self._connection.ask(self._names.query(name), content, timeout=timeout)
+
+    async def _ask_log(self, body: bytes) -> bytes:
+        return await self._connection.ask(self._names.query("events.read"), body, timeout=ANSWER_SECONDS)
+
+    def _about(self, about: About) -> About:
+        return about if self._actor is None else {"actor": self._actor, **about}
+
+
+@asynccontextmanager
+async def connect(
+    url: str,
+    *,
+    prefix: str = "hyperpage",
+    actor: str | None = None,
+    inbox_prefix: str = "_INBOX",
+    name: str = "hyperpage client",
+    timeout: float = CONNECT_SECONDS,
+) -> AsyncIterator[Client]:
+    """A client for the length of the block, over one connection that is made again whenever it is lost.
+
+    `url` has the credentials; `actor` is noted with every command that names no other one.
+
+    Raises:
+        Unreachable: no nats-server lets us in within `timeout` seconds.
+    """
+    names = BusNames(prefix=prefix, inbox_prefix=f"{inbox_prefix}.")
+    connection = await Connection.open(url, inbox_prefix=inbox_prefix, name=name, timeout=timeout)
+    try:
+        yield Client(connection, names, actor=actor)
+    finally:
+        await connection.close()
+
+
+def _parse_event_id(event_id: str) -> tuple[int, int]:
+    """The timeline and the position in an event's id."""
+    match = re.fullmatch(r"([1-9][0-9]*)-([1-9][0-9]*)", event_id, re.ASCII)
+    if match is None:
+        raise ValueError(f"{event_id!r} is not the id of an event, such as 1-42")
+    return int(match[1]), int(match[2])

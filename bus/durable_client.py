@@ -1,0 +1,114 @@
+"""Durable commands, from the sender's side: stored by a stream, answered by a message that is kept."""
+
+import asyncio
+from base64 import b64decode
+
+import msgspec
+from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
+from nats.errors import TimeoutError as NatsTimeoutError
+
+from bus.connection import ClosedError, Connection, Unreachable
+from bus.outgoing import Outgoing
+from bus.subjects import BusNames
+from domain.errors import Unavailable
+
+# A result that was published while the connection was lost is found among those that are kept.
+LOOK_SECONDS = 1.0
+REQUEST_SECONDS = 2.0
+
+_encode = msgspec.json.Encoder().encode
+
+
+class _Error(msgspec.Struct):
+    description: str = ""
+
+
+class _Acknowledgement(msgspec.Struct):
+    error: _Error | None = None
+
+
+class _Stored(msgspec.Struct):
+    seq: int = 0
+    data: str = ""
+
+
+class _StoredAnswer(msgspec.Struct):
+    message: _Stored | None = None
+
+
+_decode_acknowledgement = msgspec.json.Decoder(_Acknowledgement).decode
+_decode_stored = msgspec.json.Decoder(_StoredAnswer).decode
+
+
+class DurableSender:
+    """Stores commands, and waits for their results."""
+
+    def __init__(self, connection: Connection, names: BusNames) -> None:
+        self._connection = connection
+        self._names = names
+
+    async def store(self, command: Outgoing, *, timeout: float) -> None:
+        """Returns when the broker has stored the command (once or more often: its id makes it one).
+
+        Raises:
+            Unavailable: the broker refuses.
+            Unreachable: it did not say so in time.
+        """
+        subject = self._names.durable_command(command.name)
+        answer = await self._connection.ask(subject, command.body, command.headers, timeout=timeout)
+        refused = _decode_acknowledgement(answer).error
+        if refused is not None:
+            raise Unavailable(f"the broker did not store the command: {refused.description}")
+
+    async def send(self, command: Outgoing, *, timeout: float) -> bytes:
+        """The body of the command's result.
+
+        Raises:
+            Unavailable: the broker refuses.
+            Unreachable: the command was not known to be stored, or not answered, in time.
+            ClosedError: the connection is closed.
+        """
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + timeout
+        subject = self._names.result(command.command_id)
+        # First of all, so that the result cannot come before somebody listens.
+        results = await self._connection.nats.subscribe(subject)
+        try:
+            # What is there already answers an earlier attempt, and this one may end otherwise.
+            earlier = await self._kept(subject)
+            await self.store(command, timeout=max(0.0, deadline - clock()))
+            while (left := deadline - clock()) > 0:
+                result = await _next(results, min(left, LOOK_SECONDS))
+                if result is not None:
+                    return result
+                kept = await self._kept(subject)
+                if kept.seq > earlier.seq:
+                    return b64decode(kept.data)
+        finally:
+            if not self._connection.nats.is_closed:
+                await results.unsubscribe()
+        raise Unreachable(
+            f"the command is stored, and was not answered within {timeout:g} s; it will be carried out",
+            may_have_been_carried_out=True,
+        )
+
+    async def _kept(self, subject: str) -> _Stored:
+        """The result that is kept under a subject; with sequence 0 where there is none, or nobody says."""
+        request = _encode({"last_by_subj": subject})
+        try:
+            answer = await self._connection.ask(
+                f"$JS.API.STREAM.MSG.GET.{self._names.results}", request, timeout=REQUEST_SECONDS
+            )
+        except Unreachable:
+            return _Stored()
+        return _decode_stored(answer).message or _Stored()
+
+
+async def _next(results: Subscription, seconds: float) -> bytes | None:
+    try:
+        return (await results.next_msg(timeout=seconds)).data
+    except NatsTimeoutError:
+        return None
+    except NatsError as error:
+        raise ClosedError(f"the connection is closed: {error}") from error

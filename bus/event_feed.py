@@ -1,0 +1,318 @@
+"""Live events, pulled from the stream of events through a consumer that lives as long as somebody pulls.
+
+A feed is fast and promises little: whenever something is not as it should be it raises `FeedLostError`, and
+whoever uses it reads the log and opens another one.
+
+nats-py's ordered consumer starts anew by itself, in its own time, and says nothing of what it skipped; its
+buffer drops messages once it is full. Here no more is pulled than there is room for.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, Self
+
+import msgspec
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
+
+from bus.change_events import ChangeEvent, decode_event
+from bus.connection import ClosedError, Connection, Unreachable
+from bus.identifiers import new_id
+from bus.stream_state import OFFSETS, STORE_ID, Segment
+
+# One pull, and at most one and a half of them at once: what a subscriber holds in memory.
+PULL_MESSAGES = 500
+PULL_BYTES = 4 * 1024 * 1024
+PULL_SECONDS = 5.0
+# The broker ends a pull on time; a pull that it forgot is noticed this much later.
+PULL_GRACE_SECONDS = 2.0
+# How long a subscriber may be busy with what it has before the broker drops its consumer. The next pull
+# then fails, which costs a new one and no event.
+INACTIVE_SECONDS = 60.0
+REQUEST_SECONDS = 2.0
+
+_encode = msgspec.json.Encoder().encode
+
+
+class FeedLostError(RuntimeError):
+    """Events may be missing from here on, or the broker has none; the log has them all."""
+
+
+class _State(msgspec.Struct):
+    first_seq: int = 0
+    last_seq: int = 0
+    num_deleted: int = 0
+
+
+class _Configuration(msgspec.Struct):
+    metadata: dict[str, str] = {}
+
+
+class _Report(msgspec.Struct):
+    config: _Configuration
+    created: str
+    state: _State
+
+
+class _Answer(msgspec.Struct):
+    error: dict[str, Any] | None = None
+
+
+_decode_report = msgspec.json.Decoder(_Report).decode
+_decode_answer = msgspec.json.Decoder(_Answer).decode
+_decode_segments = msgspec.json.Decoder(tuple[Segment, ...]).decode
+
+
+class EventFeed:
+    """The events of one stream from a sequence on; used by one task.
+
+    `behind` is the position behind which the feed begins: up to there, the log has to be read. None: it is
+    not known, and the log has to be read to its end.
+    """
+
+    def __init__(
+        self, connection: Connection, stream: str, subjects: Sequence[str], report: _Report, start: int
+    ) -> None:
+        self.behind: int | None = None
+        self._connection = connection
+        self._stream = stream
+        self._is_filtered = bool(subjects)
+        self._created = report.created
+        self._losses = connection.losses
+        self._consumer = new_id().replace("-", "")
+        self._inbox = connection.nats.new_inbox()
+        self._subscription: Subscription | None = None
+        self._arrived: deque[Msg] = deque()
+        self._taken: list[ChangeEvent] = []
+        self._last_sequence = start - 1
+        self._changed = asyncio.Event()
+        # The pulls that are out: their number, how many messages each may still bring, and until when.
+        self._pulls: dict[str, tuple[int, float]] = {}
+        self._last_pull = 0
+        self._delivered = 0
+        self._vouched_sequence = start - 1
+        self._failure: str | None = None
+
+    @classmethod
+    async def open(
+        cls,
+        connection: Connection,
+        stream: str,
+        subjects: Sequence[str],
+        *,
+        store_id: str | None,
+        timeline: int,
+        position: int,
+    ) -> Self:
+        """A feed of the events behind a position, as far as the stream still has them; else of new ones.
+
+        `subjects` filter them; none: all events.
+
+        Raises:
+            FeedLostError: there is no such stream, or no broker.
+        """
+        report = _decode_report(await _ask(connection, f"STREAM.INFO.{stream}"))
+        start = _sequence_behind(report, store_id, timeline, position)
+        begins_behind: int | None = None
+        if start is None or report.state.num_deleted:
+            start = report.state.last_seq + 1
+        else:
+            # What the stream has lost of it is in the log.
+            missing = max(0, report.state.first_seq - start)
+            start, begins_behind = start + missing, position + missing
+        feed = cls(connection, stream, subjects, report, start)
+        feed.behind = begins_behind
+        try:
+            await feed._start(subjects, start)
+        except BaseException:
+            await feed.close()
+            raise
+        return feed
+
+    async def take(self) -> list[ChangeEvent]:
+        """The events that have come, in order; waits for the first, and none came within 5 s if it is empty.
+
+        Raises:
+            FeedLostError: events may be missing behind those that were taken before.
+        """
+        until = asyncio.get_running_loop().time() + PULL_SECONDS
+        while not self._taken and not self._arrived:
+            await self._pull()
+            if not await self._changes_before(until):
+                return []
+        # Kept here until nothing can interrupt any more: who is cancelled finds them the next time.
+        while self._arrived:
+            self._taken.append(self._event(self._arrived.popleft()))
+        if self._is_filtered:
+            await self._vouch(self._last_sequence)
+        events, self._taken = self._taken, []
+        return events
+
+    async def close(self) -> None:
+        """Ends it; the broker is told, if it listens."""
+        self._connection.listeners.discard(self._changed.set)
+        if self._subscription is None or self._connection.nats.is_closed:
+            return
+        # Where it does not work, the broker drops an unused consumer by itself, only later.
+        with suppress(NatsError):
+            await self._subscription.unsubscribe()
+            if self._connection.nats.is_connected:
+                await self._connection.nats.publish(
+                    f"$JS.API.CONSUMER.DELETE.{self._stream}.{self._consumer}", reply=f"{self._inbox}.end"
+                )
+
+    async def _start(self, subjects: Sequence[str], start: int) -> None:
+        self._connection.listeners.add(self._changed.set)
+        # Bounded by what is pulled, so nothing is dropped here.
+        self._subscription = await self._connection.nats.subscribe(
+            f"{self._inbox}.*", cb=self._receive, pending_msgs_limit=0, pending_bytes_limit=0
+        )
+        configuration = {
+            "name": self._consumer,
+            "deliver_policy": "by_start_sequence",
+            "opt_start_seq": start,
+            "ack_policy": "none",
+            "max_deliver": 1,
+            "mem_storage": True,
+            "num_replicas": 1,
+            "inactive_threshold": int(INACTIVE_SECONDS * 1e9),
+            "filter_subjects": list(subjects),
+        }
+        request = {"stream_name": self._stream, "config": configuration, "action": "create"}
+        await _ask(self._connection, f"CONSUMER.CREATE.{self._stream}.{self._consumer}", request)
+
+    async def _pull(self) -> None:
+        """Sees to it that there is a pull out, and no more of them than there is room for."""
+        now = asyncio.get_running_loop().time()
+        if any(now > until for _, until in self._pulls.values()):
+            raise FeedLostError("the broker did not end a pull")
+        if sum(left for left, _ in self._pulls.values()) > PULL_MESSAGES // 2:
+            return
+        self._last_pull += 1
+        number = str(self._last_pull)
+        self._pulls[number] = (PULL_MESSAGES, now + PULL_SECONDS + PULL_GRACE_SECONDS)
+        request = {"batch": PULL_MESSAGES, "max_bytes": PULL_BYTES, "expires": int(PULL_SECONDS * 1e9)}
+        try:
+            await self._connection.nats.publish(
+                f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}",
+                _encode(request),
+                reply=f"{self._inbox}.{number}",
+            )
+        except NatsError as error:
+            raise FeedLostError(f"nothing can be pulled: {error}") from error
+
+    async def _changes_before(self, until: float) -> bool:
+        """Whether messages arrived, or a pull ended, before `until` (of the loop's clock)."""
+        try:
+            async with asyncio.timeout_at(until):
+                await self._changed.wait()
+        except TimeoutError:
+            return False
+        self._changed.clear()
+        if self._connection.losses != self._losses:
+            self._failure = "the connection was lost"
+        if self._failure is not None:
+            raise FeedLostError(self._failure)
+        return True
+
+    async def _receive(self, message: Msg) -> None:
+        if message.reply:
+            self._arrived.append(message)
+            self._count_one()
+        else:
+            self._pulls.pop(message.subject.rpartition(".")[2], None)
+            headers = message.headers or {}
+            # 408: its time was up. 409: among others, that it had all the bytes that it asked for.
+            is_end = headers.get("Status") == "408" or "MaxBytes" in headers.get("Description", "")
+            if not is_end:
+                self._failure = f"the broker ended a pull: {headers.get('Status')}"
+        self._changed.set()
+
+    def _count_one(self) -> None:
+        # Pulls are served in the order in which they were made.
+        for number, (left, until) in self._pulls.items():
+            if left > 1:
+                self._pulls[number] = (left - 1, until)
+            else:
+                del self._pulls[number]
+            return
+
+    def _event(self, message: Msg) -> ChangeEvent:
+        try:
+            self._last_sequence, delivered = _sequences(message.reply)
+            event = decode_event(message.data)
+        except (ValueError, msgspec.MsgspecError) as error:
+            raise FeedLostError(f"the stream holds what is no event: {error}") from error
+        self._delivered += 1
+        if delivered != self._delivered:
+            raise FeedLostError("a delivery was lost")
+        return event
+
+    async def _vouch(self, sequence: int) -> None:
+        """Makes sure that the broker skipped nothing but what the filter leaves out, up to a sequence.
+
+        It skips without a word what has left the stream before it was delivered. A stream loses its oldest
+        messages first; so where it still has, after the delivery, what follows the last one that was vouched
+        for, it had everything in between.
+        """
+        report = _decode_report(await _ask(self._connection, f"STREAM.INFO.{self._stream}"))
+        if (
+            report.created != self._created
+            or report.state.first_seq > self._vouched_sequence + 1
+            or report.state.num_deleted
+        ):
+            raise FeedLostError("the stream has lost messages")
+        self._vouched_sequence = sequence
+
+
+def _sequence_behind(report: _Report, store_id: str | None, timeline: int, position: int) -> int | None:
+    """The sequence at which the event behind a position is, was or will be; None where that is not known.
+
+    The relay notes in the stream's metadata how far sequences are ahead of positions, a segment each time
+    that changes. Only the last segment is of use: before it there may be events that a restore has undone.
+    """
+    metadata = report.config.metadata
+    if store_id is None or metadata.get(STORE_ID) != store_id:
+        return None
+    try:
+        segments = _decode_segments(metadata.get(OFFSETS, "[]"))
+    except msgspec.MsgspecError:
+        return None
+    # A segment is noted before its first message is stored, and noted otherwise if that changes.
+    begun = [segment for segment in segments if segment.first_sequence <= report.state.last_seq]
+    if not begun or begun[-1].timeline != timeline or begun[-1].first_position > position + 1:
+        return None
+    return min(position + 1 + begun[-1].offset, report.state.last_seq + 1)
+
+
+def _sequences(reply: str) -> tuple[int, int]:
+    """The sequence in the stream, and that of the delivery, of the subject that would acknowledge a message.
+
+    $JS.ACK.<stream>.<consumer>.<times delivered>.<stream's>.<delivery's>.<time>.<left>
+    $JS.ACK.<domain>.<account>.<stream>.…  (NATS ADR-15)
+    """
+    tokens = reply.split(".")
+    first = 5 if len(tokens) == 9 else 7
+    if len(tokens) < 9:
+        raise ValueError(f"{reply!r} acknowledges nothing")
+    return int(tokens[first]), int(tokens[first + 1])
+
+
+async def _ask(connection: Connection, verb: str, request: Any = None) -> bytes:
+    """JetStream's answer.
+
+    Raises:
+        FeedLostError: there is none, or it refuses.
+    """
+    body = b"" if request is None else _encode(request)
+    try:
+        answer = await connection.ask(f"$JS.API.{verb}", body, timeout=REQUEST_SECONDS)
+    except (Unreachable, ClosedError) as error:
+        raise FeedLostError(str(error)) from error
+    error = _decode_answer(answer).error
+    if error is not None:
+        raise FeedLostError(f"JetStream refuses {verb}: {error.get('description')}")
+    return answer

@@ -1,0 +1,107 @@
+"""Commands on their way out: what they are called, what they say, and what is said about them."""
+
+from typing import Any, Self, TypedDict
+
+import msgspec
+
+from bus.codec import BatchItem
+from bus.identifiers import new_id
+from bus.intake import ACTOR, CAUSATION_ID, COMMAND_ID, CORRELATION_ID, EXPECTED_VERSION, TRACEPARENT
+from domain.catalogue import VERBS
+from domain.messages import Command
+
+_NAMES = {verb.command: name for name, (_, verb) in VERBS.items() if not verb.internal}
+_encode = msgspec.json.Encoder().encode
+
+
+class About(TypedDict, total=False):
+    """What a sender may say beside the command itself; all but the first two is kept with its events.
+
+    `command_id` has 1 to 128 characters; one is minted where there is none. `expected_version` is that which
+    the command's stream must be at, 0 where it must not exist.
+    """
+
+    command_id: str
+    expected_version: int
+    actor: str
+    correlation_id: str
+    causation_id: str
+    traceparent: str
+
+
+class BatchCommand(msgspec.Struct, frozen=True, kw_only=True):
+    """One command of a batch: one of the domain's, or a name with its body."""
+
+    command: str | Command
+    body: Any = None
+    command_id: str | None = None
+    expected_version: int | None = None
+
+
+class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
+    """A command as it is sent."""
+
+    name: str
+    body: bytes
+    command_id: str
+    headers: dict[str, str]
+
+    @classmethod
+    def of(cls, command: str | Command, body: Any, about: About) -> Self:
+        """A command of the domain, or a name with a body.
+
+        Raises:
+            ValueError: it is not one.
+        """
+        command_id = about.get("command_id") or new_id()
+        return cls(
+            name=_name(command),
+            body=_body(command, body),
+            command_id=command_id,
+            headers={COMMAND_ID: command_id, **headers_about(about)},
+        )
+
+
+def headers_about(about: About) -> dict[str, str]:
+    """The headers of what is said, but for the command id."""
+    version = about.get("expected_version")
+    said = {
+        EXPECTED_VERSION: None if version is None else str(version),
+        ACTOR: about.get("actor"),
+        CORRELATION_ID: about.get("correlation_id"),
+        CAUSATION_ID: about.get("causation_id"),
+        TRACEPARENT: about.get("traceparent"),
+    }
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def batch_item(one: Command | BatchCommand) -> BatchItem:
+    """A command of a batch as it is sent.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    given = one if isinstance(one, BatchCommand) else BatchCommand(command=one)
+    return BatchItem(
+        command=_name(given.command),
+        id=given.command_id or new_id(),
+        expected_version=given.expected_version,
+        body=msgspec.Raw(_body(given.command, given.body)),
+    )
+
+
+def _name(command: str | Command) -> str:
+    if isinstance(command, str):
+        return command
+    name = _NAMES.get(type(command))
+    if name is None:
+        raise ValueError(f"{type(command).__name__} is not a command that can be sent")
+    return name
+
+
+def _body(command: str | Command, body: Any) -> bytes:
+    if isinstance(command, str):
+        return b"{}" if body is None else _encode(body)
+    if body is not None:
+        raise ValueError("a command of the domain is its own body")
+    return _encode(command)

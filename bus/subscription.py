@@ -1,0 +1,222 @@
+"""Follows the events of the log: each once, in order, from any position on, whatever happens to the broker.
+
+                      ┌── begin: newer timeline? where does the stream stand? ◀──┐
+                      ▼                                                          │ gap, lost feed,
+    read the log, up to where the feed begins ──▶ follow the feed ───────────────┘ newer timeline
+                      ▲                                │ nothing came for 5 s
+                      └────────────────────────────────┘
+
+The log is the truth, and the feed only makes it live: everything that is doubtful about the feed is answered
+by reading the log behind the last event. So a broker that is gone, wiped or behind costs time, and no event.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from types import TracebackType
+from typing import Self
+
+from bus.change_events import ChangeEvent
+from bus.connection import Connection
+from bus.event_feed import EventFeed, FeedLostError
+from bus.remote_log import RemoteLog
+from bus.subjects import BusNames
+from domain.catalogue import TIMELINE_FORKED, TIMELINE_STREAM
+
+# Between two tries to have a feed, while there is none; the log is read each time.
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 2.0
+# Where reading ends that is to reach the end of the log.
+_TO_THE_END = 2**62
+# In place of an event's type, it makes the subject of all changes of a stream.
+_ANY_CHANGE = "any.*.v1"
+
+logger = logging.getLogger(__name__)
+
+
+class PlaceLostError(RuntimeError):
+    """The place to go on from is not in the log: it is another store's, or lies ahead of this one's end."""
+
+
+class Subscription:
+    """An iterator over events, used by one task. It holds a page of them (at most 1,000) in memory.
+
+    The place it has reached is the last event of a timeline: up to there, everything was handed out.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        names: BusNames,
+        *,
+        position: int,
+        timeline: int | None,
+        table: str | None,
+        stream: str | None,
+    ) -> None:
+        self._connection = connection
+        self._stream_name = names.events
+        self._subjects = _subjects(names, table, stream)
+        self._table = table
+        self._stream = stream
+        query = names.query("events.read")
+        self._log = RemoteLog(lambda body: connection.ask_patiently(query, body))
+        self._position = position
+        self._timeline = timeline
+        self._store_id: str | None = None
+        self._ready: deque[ChangeEvent] = deque()
+        self._feed: EventFeed | None = None
+        self._troubles = 0
+        # The position up to which the log is being read, and the fork that comes next then.
+        self._log_end = 0
+        self._fork: ChangeEvent | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> ChangeEvent:
+        """The next event; waits for it for ever. Cancelling the wait loses nothing.
+
+        Raises:
+            PlaceLostError: the log is not the one that was followed.
+            ClosedError: the client's connection is closed.
+        """
+        while not self._ready:
+            await self._advance()
+        return self._ready.popleft()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Ends it, and tells the broker."""
+        feed, self._feed = self._feed, None
+        if feed is not None:
+            await feed.close()
+
+    async def _advance(self) -> None:
+        if self._log_end > self._position or self._fork is not None:
+            await self._read_log()
+        elif self._feed is None:
+            await self._begin()
+        else:
+            await self._follow(self._feed)
+
+    async def _begin(self) -> None:
+        """Finds out where to read on: up to a fork, or up to where a new feed begins."""
+        if self._troubles > 1:
+            # Once is a lost connection, say. More often, somebody has to repair it.
+            pause = FIRST_PAUSE_SECONDS * 2 ** min(self._troubles - 2, 10)
+            await asyncio.sleep(min(pause, LONGEST_PAUSE_SECONDS))
+        newest = await self._log.newest()
+        timeline = await self._place(newest)
+        if newest is not None and newest.timeline > timeline:
+            self._fork = await self._log.first_newer(timeline, newest)
+            self._log_end = self._fork.position - 1
+            # What was seen behind it, a restore has undone.
+            self._position = min(self._position, self._log_end)
+            return
+        try:
+            self._feed = await EventFeed.open(
+                self._connection,
+                self._stream_name,
+                self._subjects,
+                store_id=self._store_id,
+                timeline=timeline,
+                position=self._position,
+            )
+        except FeedLostError as error:
+            await self._start_over(str(error))
+            self._log_end = _TO_THE_END
+            return
+        if self._feed.behind is None:
+            self._log_end = _TO_THE_END
+        else:
+            # After trouble at least a page: each turn gets on, even if a stream is not what it says it is.
+            self._log_end = max(self._feed.behind, self._position + (1 if self._troubles else 0))
+
+    async def _place(self, newest: ChangeEvent | None) -> int:
+        """The timeline of the place to go on from, which must be in the log that ends with `newest`."""
+        if newest is not None and self._store_id is None:
+            self._store_id = newest.store_id
+        if newest is not None and newest.store_id != self._store_id:
+            raise PlaceLostError(f"the log is that of store {newest.store_id}, not of {self._store_id}")
+        if self._timeline is None:
+            last = await self._log.event_at(max(self._position, 1))
+            if last is None and self._position > 0:
+                raise PlaceLostError(
+                    f"there is no position {self._position} in the log; name the timeline that it was seen on, "
+                    "to be told where a restore has forked it"
+                )
+            self._timeline = 1 if last is None else last.timeline
+        seen = (self._timeline, self._position)
+        if seen > ((newest.timeline, newest.position) if newest else (self._timeline, 0)):
+            raise PlaceLostError(f"event {self._timeline}-{self._position} was seen, and is ahead of the log")
+        return self._timeline
+
+    async def _read_log(self) -> None:
+        """Takes a page of the log, and the fork that was found behind it."""
+        assert self._timeline is not None
+        if self._position < self._log_end:
+            page = await self._log.page(self._position, table=self._table, stream=self._stream)
+            items = [event for event in page.items if self._fork is None or event.position <= self._log_end]
+            if page.head < self._position or any(event.timeline > self._timeline for event in items):
+                await self._start_over("the log has been forked")
+                return
+            self._ready.extend(items)
+            self._log_end = min(self._log_end, page.head)
+            self._position = page.covered if self._fork is None else min(page.covered, self._log_end)
+        if self._fork is not None and self._position >= self._log_end:
+            fork, self._fork = self._fork, None
+            # Otherwise there was another restore meanwhile, to an earlier moment.
+            if fork.position == self._position + 1:
+                self._ready.append(fork)
+                self._position, self._timeline = fork.position, fork.timeline
+            self._log_end = self._position
+
+    async def _follow(self, feed: EventFeed) -> None:
+        """Takes what has come, as far as it follows what was seen."""
+        assert self._timeline is not None
+        try:
+            events = await feed.take()
+        except FeedLostError as error:
+            await self._start_over(str(error))
+            return
+        if not events:
+            # Nothing is going on, or the relay does not publish: the log knows.
+            self._log_end = _TO_THE_END
+            return
+        for event in events:
+            if event.store_id != self._store_id or event.timeline > self._timeline:
+                await self._start_over(f"{event.id} of store {event.store_id} is another log's")
+                return
+            if event.timeline < self._timeline or event.position <= self._position:
+                continue
+            if not self._subjects and event.position > self._position + 1:
+                await self._start_over(f"{event.id} does not follow position {self._position}")
+                return
+            self._ready.append(event)
+            self._position = event.position
+            self._troubles = 0
+
+    async def _start_over(self, why: str) -> None:
+        logger.info("following %s: %s; looking at the log", self._stream_name, why)
+        self._troubles += 1
+        self._fork = None
+        self._log_end = self._position
+        await self.aclose()
+
+
+def _subjects(names: BusNames, table: str | None, stream: str | None) -> tuple[str, ...]:
+    """What to filter the stream of events by; forks pass every filter, and nothing is filtered without one."""
+    if table is None and stream is None:
+        return ()
+    wanted = names.events_of(table) if stream is None else names.event(stream, _ANY_CHANGE)
+    # The broker refuses two filters of which one covers the other.
+    has_forks = TIMELINE_STREAM in {stream, f"{table}/timeline"}
+    return (wanted,) if has_forks else (wanted, names.event(TIMELINE_STREAM, TIMELINE_FORKED))

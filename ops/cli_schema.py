@@ -1,0 +1,96 @@
+"""`hyperpage schema`: the contract, for programs and for people; needs no running service."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from cyclopts import Parameter
+
+from ops.cli_exit import Exit, failure, usage_failure
+from ops.cli_options import DataOption, JsonOption, option, settings_for
+from ops.cli_output import say
+
+Format = Literal["jsonschema", "asyncapi"]
+
+
+def schema(
+    name: Annotated[
+        str | None,
+        Parameter(
+            name="NAME", help="One command, query or event type, such as jobs.enqueue or job.completed.v1."
+        ),
+    ] = None,
+    /,
+    *,
+    form: Annotated[
+        Format | None,
+        option("jsonschema: all schemas; asyncapi: subjects and messages (AsyncAPI 3.0).", name="--format"),
+    ] = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Tells what there is to send, ask and follow, and how it is written.
+
+    For example:
+
+        hyperpage schema
+        hyperpage schema jobs.enqueue
+        hyperpage schema --format asyncapi > asyncapi.json
+
+    Without a name and a format it lists the names. Needs no running service.
+    """
+    if form == "asyncapi":
+        if name is not None:
+            raise usage_failure("an AsyncAPI document describes all messages", "leave the name out")
+        return _print_document(_asyncapi(data))
+    if name is not None:
+        return _print_document(_one(name))
+    if form == "jsonschema" or as_json:
+        from ops.schema import all_schemas
+
+        return _print_document(all_schemas())
+    return _print_names()
+
+
+def _print_document(document: dict[str, Any]) -> int:
+    # Indented: people read it as well, and programs do not mind.
+    print(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+    return Exit.DONE
+
+
+def _asyncapi(data: Any) -> dict[str, Any]:
+    from ops.asyncapi import asyncapi_document
+    from ops.service import service_version
+
+    return asyncapi_document(settings_for(data).names, service_version())
+
+
+def _one(name: str) -> dict[str, Any]:
+    from difflib import get_close_matches
+
+    from ops.schema import all_structs, schema_of
+
+    try:
+        return schema_of(name)
+    except KeyError:
+        names = [known for structs in all_structs().values() for known in structs]
+        close = get_close_matches(name, names, n=3)
+        raise failure(
+            Exit.NOT_FOUND,
+            "not_found",
+            f"there is no command, query or event type {name}",
+            f"did you mean {' or '.join(close)}?" if close else "`hyperpage schema` lists all of them",
+        ) from None
+
+
+def _print_names() -> int:
+    from ops.schema import all_structs
+
+    structs = all_structs()
+    for kind, named in structs.items():
+        print(f"{kind.capitalize()}:")
+        width = max(map(len, named))
+        for name, struct in named.items():
+            first_line = (struct.__doc__ or "").partition("\n")[0]
+            print(f"  {name.ljust(width)}  {first_line}".rstrip())
+    say("`hyperpage schema NAME` shows one of them; `--format jsonschema` all.")
+    return Exit.DONE

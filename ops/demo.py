@@ -1,0 +1,224 @@
+"""The workload of `hyperpage serve --demo`: a small company syncs its tools, so that there is something to see.
+
+    planner ──▶ jobs ──▶ three workers ──▶ done, tried again, given up, or never heard of again
+                              │
+                              ├──▶ rate limits, which decline with every call until their window ends
+    operator ──▶ tool configurations, a job cancelled now and then
+                              └──▶ application state: how far each sync has come
+
+It is a client like any other. A few commands a second, for ever; the same seed gives the same decisions.
+"""
+
+import asyncio
+import time
+from random import Random
+from typing import Any
+
+import msgspec
+
+from bus.client import Answer, Client, Unreachable, connect
+from domain.errors import Refusal
+
+WORKERS = 3
+LEASE_MS = 10_000
+# No more is planned while as many wait: an unattended demo should not drown in its own jobs.
+MAXIMUM_WAITING = 40
+WINDOW_MS = 15 * 60_000
+
+
+class Tool(msgspec.Struct, kw_only=True):
+    """Something that is synced, and what is left of its rate limit in the window that ends at `reset_time`."""
+
+    name: str
+    job_type: str
+    resource: str
+    endpoint: str
+    targets: tuple[str, ...]
+    limit: int
+    remaining: int = 0
+    reset_time: int = 0
+
+    def spend(self, calls: int, now: int) -> None:
+        """Counts calls against the limit, in a new window if the last one is over."""
+        if now >= self.reset_time:
+            self.remaining, self.reset_time = self.limit, now + WINDOW_MS
+        self.remaining = max(0, self.remaining - calls)
+
+
+def tools() -> tuple[Tool, ...]:
+    """What the company uses."""
+    return (
+        Tool(
+            name="github",
+            job_type="sync_repository",
+            resource="core",
+            endpoint="/repos/{}/issues",
+            targets=("acme/site", "acme/api", "acme/mobile", "acme/infrastructure"),
+            limit=5_000,
+        ),
+        Tool(
+            name="gitlab",
+            job_type="sync_merge_requests",
+            resource="api",
+            endpoint="/projects/{}/merge_requests",
+            targets=("platform/billing", "platform/identity", "data/pipelines"),
+            limit=2_000,
+        ),
+        Tool(
+            name="jira",
+            job_type="sync_issues",
+            resource="search",
+            endpoint="/rest/api/3/search?project={}",
+            targets=("SHOP", "OPS", "SUPPORT"),
+            limit=600,
+        ),
+    )
+
+
+async def run_demo(url: str, prefix: str, *, seed: int = 1, pace: float = 1.0) -> None:
+    """Sends commands until it is cancelled. With `pace` 2, it does everything twice as fast."""
+    async with connect(url, prefix=prefix, actor="demo") as client:
+        company = _Company(client, Random(seed), pace)
+        await company.set_up()
+        async with asyncio.TaskGroup() as everybody:
+            everybody.create_task(company.plan())
+            everybody.create_task(company.operate())
+            for number in range(1, WORKERS + 1):
+                everybody.create_task(company.work(f"worker-{number}"))
+
+
+class _Company:
+    def __init__(self, client: Client, random: Random, pace: float) -> None:
+        self._client = client
+        self._random = random
+        self._pace = pace
+        self._tools = {tool.job_type: tool for tool in tools()}
+
+    async def set_up(self) -> None:
+        """Every tool has a configuration; one that is there already is left alone."""
+        for tool in self._tools.values():
+            await self._send(
+                "tool_configs.set",
+                {
+                    "tool_name": tool.name,
+                    "config": {"base_url": f"https://{tool.name}.example.com", "page_size": 50},
+                    "refresh_interval": 300_000,
+                    "reason": "set up by the demo",
+                },
+                expected_version=0,
+            )
+
+    async def plan(self) -> None:
+        """Enqueues a sync every second or two."""
+        while True:
+            await self._pause(0.8, 2.5)
+            tool = self._random.choice(list(self._tools.values()))
+            target = self._random.choice(tool.targets)
+            if await self._waiting() >= MAXIMUM_WAITING:
+                continue
+            await self._send(
+                "jobs.enqueue",
+                {
+                    "type": tool.job_type,
+                    "name": target,
+                    "priority": self._random.choices((1, 2, 3, 4), weights=(2, 6, 2, 1))[0],
+                    "tool": tool.name,
+                    "endpoint": tool.endpoint.format(target),
+                    "payload": {"target": target, "full": self._random.random() < 0.1},
+                    "max_attempts": 3,
+                },
+            )
+
+    async def operate(self) -> None:
+        """Changes a configuration every minute or so, and sometimes cancels what waits."""
+        while True:
+            await self._pause(20, 60)
+            tool = self._random.choice(list(self._tools.values()))
+            change = {"page_size": self._random.choice((20, 50, 100))}
+            await self._send("tool_configs.patch", {"tool_name": tool.name, "patch": change})
+            if self._random.random() < 0.3:
+                await self._cancel_one()
+
+    async def work(self, name: str) -> None:
+        """Claims one job after the other."""
+        while True:
+            answer = await self._send("jobs.claim", {"worker": name, "lease_ms": LEASE_MS})
+            for job in answer.result["jobs"] if answer is not None else ():
+                await self._work_on(job)
+            await self._pause(0.3, 1.2)
+
+    async def _work_on(self, job: dict[str, Any]) -> None:
+        tool = self._tools.get(job["type"])
+        if tool is None:
+            # Somebody tries things out by hand: their jobs are done as well.
+            await self._send("jobs.complete", _held(job))
+            return
+        await self._pause(0.5, 2)
+        await self._send("jobs.progress", {**_held(job), "percent": 50, "note": "half of the pages"})
+        await self._call(tool)
+        await self._pause(0.5, 2)
+        chance = self._random.random()
+        if chance < 0.02:
+            # The worker is gone without a word; the service finds out when the lease has run out.
+            return
+        if chance < 0.14:
+            await self._fail(job)
+            return
+        changed = self._random.randrange(40)
+        await self._send("jobs.complete", {**_held(job), "result": {"changed": changed}})
+        await self._send(
+            "app_state.set",
+            {"key": f"sync/{tool.name}/{job['name']}", "value": {"synced_at": _now(), "changed": changed}},
+        )
+
+    async def _call(self, tool: Tool) -> None:
+        tool.spend(self._random.randint(5, 60), _now())
+        await self._send(
+            "rate_limits.observe",
+            {
+                "platform": tool.name,
+                "resource": tool.resource,
+                "limit": tool.limit,
+                "remaining": tool.remaining,
+                "reset_time": tool.reset_time,
+            },
+        )
+
+    async def _fail(self, job: dict[str, Any]) -> None:
+        error = self._random.choice(("502 Bad Gateway", "no answer within 30 s", "404 Not Found"))
+        # What is gone does not come back by trying again.
+        await self._send("jobs.fail", {**_held(job), "error": error, "retryable": not error.startswith("404")})
+
+    async def _cancel_one(self) -> None:
+        waiting = await self._ask("jobs.list", {"state": "pending", "limit": 1})
+        for job in waiting.get("items", ()):
+            await self._send("jobs.cancel", {"id": job["id"], "reason": "no longer needed"})
+
+    async def _waiting(self) -> int:
+        count: int = (await self._ask("jobs.count", {"status": "pending"})).get("count", 0)
+        return count
+
+    async def _pause(self, shortest: float, longest: float) -> None:
+        await asyncio.sleep(self._random.uniform(shortest, longest) / self._pace)
+
+    async def _send(self, name: str, body: Any, *, expected_version: int | None = None) -> Answer | None:
+        """The answer; none where it is refused or nobody is there, which a demo takes as it comes."""
+        try:
+            return await self._client.send(name, body, expected_version=expected_version)
+        except (Refusal, Unreachable):
+            return None
+
+    async def _ask(self, name: str, body: Any) -> dict[str, Any]:
+        try:
+            answer: dict[str, Any] = await self._client.query(name, body)
+        except (Refusal, Unreachable):
+            return {}
+        return answer
+
+
+def _held(job: dict[str, Any]) -> dict[str, Any]:
+    return {"id": job["id"], "lease": job["lease"]}
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

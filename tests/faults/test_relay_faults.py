@@ -1,0 +1,280 @@
+"""The relay where things break: the log is in the stream, each event once and in order, all the same."""
+
+import asyncio
+import random
+import shutil
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import apsw
+import pytest
+
+from bus.jetstream import JetStreamError
+from bus.nats_users import RELAY
+from bus.relay import Relay
+from bus.stream_state import StreamError
+from tests.integration.relaying import NAMES, Broker, Store, play, relay_of, through, until
+
+ROOT = Path(__file__).parents[2]
+SEED = random.SystemRandom().randrange(2**32)
+
+RELAY_PROCESS = """
+import asyncio, sys
+from pathlib import Path
+import nats
+from bus.cloud_events import Origin
+from bus.nats_users import RELAY, private_inbox
+from bus.reader_pool import ReaderPool
+from bus.relay import Relay
+from bus.subjects import BusNames
+
+async def main(path, store_id, url):
+    connection = await nats.connect(
+        url, inbox_prefix=private_inbox(RELAY).encode(), reconnect_time_wait=0.05, max_reconnect_attempts=-1
+    )
+    await Relay(connection, BusNames(), Origin(store_id), ReaderPool(Path(path)).connection).run()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@pytest.fixture(autouse=True)
+def quick_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A nats-server that dies again and again comes back ever more slowly, which is not what is tested."""
+    monkeypatch.setattr("bus.nats_server.LONGEST_RESTART_DELAY_MS", 200)
+
+
+@pytest.mark.parametrize("kills", [10, pytest.param(150, marks=pytest.mark.prove)])
+def test_a_broker_that_is_killed_under_load_costs_nothing(tmp_path: Path, kills: int):
+    chance = seeded()
+
+    async def scenario(broker: Broker, store: Store):
+        async with relay_of(broker, store) as relay, load(relay, store, chance):
+            for _ in range(kills):
+                behind = (relay.state.position or 0) + chance.randrange(1_000)
+                await until_published(relay, behind)
+                await broker.kill()
+            await until(lambda: broker.connection.is_connected)
+        async with relay_of(broker, store) as relay:
+            await through(relay, store)
+        assert await broker.bodies() == store.bodies()
+        assert await broker.offsets() == [(1, 1, 0)]
+
+    play(scenario, tmp_path)
+
+
+@pytest.mark.parametrize("kills", [5, pytest.param(60, marks=pytest.mark.prove)])
+def test_a_relay_that_is_killed_costs_nothing_and_neither_does_its_broker(tmp_path: Path, kills: int):
+    chance = seeded()
+
+    async def scenario(broker: Broker, store: Store):
+        for _ in range(kills):
+            store.append(chance.randrange(1, 4_000))
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-c", RELAY_PROCESS, store.path, store.origin.store_id),
+                broker.server.url_for(RELAY),
+                cwd=ROOT,
+            )
+            target = chance.randint(1, store.head.position)
+            await until_stream_has(broker, target)
+            if chance.random() < 0.5:
+                await broker.kill()
+            process.kill()
+            await process.wait()
+        async with relay_of(broker, store) as relay:
+            await through(relay, store)
+        assert await broker.bodies() == store.bodies()
+
+    play(scenario, tmp_path)
+
+
+@pytest.mark.parametrize("blows", [8, pytest.param(100, marks=pytest.mark.prove)])
+def test_whatever_becomes_of_the_stream_events_come_once_and_in_order(tmp_path: Path, blows: int):
+    chance = seeded()
+
+    async def scenario(broker: Broker, store: Store):
+        async def delete() -> None:
+            await broker.api.delete(NAMES.events)
+
+        async with relay_of(broker, store) as relay, load(relay, store, chance):
+            for _ in range(blows):
+                behind = (relay.state.position or 0) + chance.randrange(300)
+                await until_published(relay, behind)
+                with suppress(JetStreamError):
+                    await chance.choice([broker.kill, broker.purge, delete])()
+                await until(lambda: broker.connection.is_connected)
+        async with relay_of(broker, store) as relay:
+            await through(relay, store)
+        found = await broker.messages()
+        # Each is at its place, so none is there twice.
+        bodies = store.bodies()
+        assert all(message.payload == bodies[message.sequence - 1] for message in found)
+        assert await broker.last_sequence() == store.head.position
+        # What a purge took is the beginning, and nothing else is missing.
+        assert [message.sequence for message in found] == list(
+            range(store.head.position + 1 - len(found), store.head.position + 1)
+        )
+
+    play(scenario, tmp_path)
+
+
+@pytest.mark.parametrize("lost", ["all", "messages"])
+def test_a_broker_that_lost_its_files_is_filled_again(tmp_path: Path, lost: str):
+    async def scenario(broker: Broker, store: Store):
+        folder = broker.streams / NAMES.events
+        async with relay_of(broker, store) as relay:
+            relay.notify(store.append(500))
+            await through(relay, store)
+            await broker.restart(lambda: shutil.rmtree(folder / "msgs" if lost == "messages" else folder))
+            relay.notify(store.append(5))
+            await until_refilled(broker, store)
+            await through(relay, store)
+
+    play(scenario, tmp_path)
+
+
+def test_a_broker_whose_files_vanish_while_it_runs_is_filled_again(tmp_path: Path):
+    async def scenario(broker: Broker, store: Store):
+        async with relay_of(broker, store) as relay:
+            relay.notify(store.append(500))
+            await through(relay, store)
+            shutil.rmtree(broker.streams)
+            relay.notify(store.append(5))
+            await broker.kill()
+            await until_refilled(broker, store)
+            await through(relay, store)
+
+    play(scenario, tmp_path)
+
+
+def test_a_stream_that_lost_its_last_messages_gets_them_again(tmp_path: Path):
+    """As after a power cut: the broker acknowledges before it has them on disk."""
+
+    async def scenario(broker: Broker, store: Store):
+        earlier = tmp_path / "earlier"
+        folder = broker.streams / NAMES.events
+        async with relay_of(broker, store) as relay:
+            relay.notify(store.append(300))
+            await through(relay, store)
+        await broker.restart(lambda: shutil.copytree(folder, earlier))
+        async with relay_of(broker, store) as relay:
+            relay.notify(store.append(200))
+            await through(relay, store)
+
+            def set_back() -> None:
+                shutil.rmtree(folder)
+                shutil.copytree(earlier, folder)
+
+            await broker.restart(set_back)
+            await until_refilled(broker, store)
+        assert await broker.last_sequence() == 500
+
+    play(scenario, tmp_path)
+
+
+def test_a_broker_that_hangs_is_a_problem_until_it_goes_on(tmp_path: Path):
+    async def scenario(broker: Broker, store: Store):
+        async with relay_of(broker, store) as relay:
+            relay.notify(store.append(10))
+            await through(relay, store)
+            broker.signal(signal.SIGSTOP)
+            relay.notify(store.append(2_000))
+            await until(lambda: not relay.state.healthy, timeout_ms=10_000)
+            assert relay.state.lag > 0
+            broker.signal(signal.SIGCONT)
+            await through(relay, store)
+        assert await broker.bodies() == store.bodies()
+
+    play(scenario, tmp_path)
+
+
+def test_a_log_that_cannot_be_read_for_a_while_is_a_problem_for_as_long(tmp_path: Path):
+    async def scenario(broker: Broker, store: Store):
+        failing = True
+
+        def read():
+            if failing:
+                raise apsw.IOError("the disk does not answer")
+            return store.readers.connection()
+
+        store.append(20)
+        relay = Relay(broker.connection, NAMES, store.origin, read)
+        running = asyncio.create_task(relay.run())
+        await until(lambda: relay.state.problem == "the disk does not answer")
+        failing = False
+        await through(relay, store)
+        relay.stop()
+        await running
+
+    play(scenario, tmp_path)
+
+
+def test_the_loop_is_not_held_up_while_a_stream_is_filled(tmp_path: Path):
+    async def scenario(broker: Broker, store: Store):
+        store.append(20_000)
+        loop = asyncio.get_running_loop()
+        gaps: list[float] = []
+
+        async def watch() -> None:
+            last = loop.time()
+            while True:
+                await asyncio.sleep(0)
+                gaps.append(loop.time() - last)
+                last = loop.time()
+
+        async with relay_of(broker, store) as relay:
+            watching = asyncio.create_task(watch())
+            await through(relay, store)
+            watching.cancel()
+        # Some milliseconds; the limit leaves room for a machine that is busy with other things.
+        assert sorted(gaps)[-10] < 0.1
+
+    play(scenario, tmp_path)
+
+
+@asynccontextmanager
+async def load(relay: Relay, store: Store, chance: random.Random) -> AsyncIterator[None]:
+    """Commits groups of events, as fast as the relay takes them, for the length of the block."""
+
+    async def commit() -> None:
+        while True:
+            if relay.state.lag < 2_000:
+                relay.notify(store.append(chance.randint(1, 40)))
+            await asyncio.sleep(0.001)
+
+    committing = asyncio.create_task(commit())
+    try:
+        yield
+    finally:
+        committing.cancel()
+        await asyncio.gather(committing, return_exceptions=True)
+
+
+async def until_published(relay: Relay, position: int) -> None:
+    await until(lambda: (relay.state.position or 0) >= position)
+
+
+async def until_stream_has(broker: Broker, sequence: int) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            with suppress(JetStreamError, AssertionError):
+                if await broker.last_sequence() >= sequence:
+                    return
+            await asyncio.sleep(0)
+
+
+async def until_refilled(broker: Broker, store: Store) -> None:
+    async with asyncio.timeout(5):
+        while True:
+            with suppress(JetStreamError, StreamError):
+                if await broker.bodies() == store.bodies():
+                    return
+            await asyncio.sleep(0)
+
+
+def seeded() -> random.Random:
+    print("seed", SEED)
+    return random.Random(SEED)

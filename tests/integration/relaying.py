@@ -1,0 +1,239 @@
+"""A store's log, a real nats-server and a relay between them, for tests of what the relay does."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import nats
+from nats.aio.client import Client
+
+from bus import log
+from bus.cloud_events import Origin, cloud_event
+from bus.jetstream import JetStreamApi, StoredMessage
+from bus.nats_server import NatsServer
+from bus.nats_users import RELAY, private_inbox
+from bus.reader_pool import ReaderPool
+from bus.relay import Relay, RelayState
+from bus.subjects import BusNames
+from migrations import runner
+from migrations.connection import open_writer
+
+NAMES = BusNames()
+NOW = 1_800_000_000_000
+# How soon the relay must be through, as the contract says.
+THROUGH_WITHIN_MS = 5_000
+
+
+class Store:
+    """A log in a file of its own, to which a test appends."""
+
+    def __init__(self, path: Path, store_id: str = "store-1") -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self.origin = Origin(store_id)
+        self.head = log.Head()
+        self.readers = ReaderPool(path)
+        self._writer = open_writer(path)
+        runner.up(self._writer)
+        self._written = 0
+
+    def append(self, count: int, *, size: int = 20) -> list[log.Row]:
+        """Commits events, each different from every other, with data of that size."""
+        entries = []
+        for _ in range(count):
+            self._written += 1
+            data = f'{{"n":{self._written},"pad":"{"x" * size}"}}'
+            entries.append(log.Entry(f"jobs/k.{self._written}", 1, "job.enqueued.v1", None, data, None))
+        return self._commit(entries)
+
+    def set_back(self, position: int) -> list[log.Row]:
+        """Takes the events behind a position away, as a copied file would, and answers with them."""
+        taken = log.read_after(self._writer, position, limit=1_000_000)
+        with self._writer:
+            self._writer.execute("DELETE FROM events WHERE position > ?", (position,))
+        self.head = log.read_head(self._writer)
+        return taken
+
+    def put_back(self, rows: list[log.Row]) -> None:
+        """Puts back what `set_back` took."""
+        with self._writer:
+            log.insert(self._writer, rows)
+        self.head = log.read_head(self._writer)
+
+    def restore(self, position: int, *, timeline: int) -> None:
+        """Sets the log back and begins a timeline, as a restore does."""
+        self.set_back(position)
+        kept = [(number, first) for number, first in self.origin.timelines if first <= position]
+        self.origin = Origin(self.origin.store_id, (*kept, (timeline, position + 1)))
+        self._commit([log.Entry("system/timeline", timeline, "timeline.forked.v1", None, "{}", None)])
+
+    def rows(self, after: int = 0) -> list[log.Row]:
+        return log.read_after(self._writer, after, limit=1_000_000)
+
+    def bodies(self, after: int = 0) -> list[bytes]:
+        """What the stream must hold of the log, in order."""
+        return [cloud_event(self.origin, row) for row in self.rows(after)]
+
+    def close(self) -> None:
+        self.readers.close()
+        self._writer.close()
+
+    def _commit(self, entries: list[log.Entry]) -> list[log.Row]:
+        rows, self.head = log.extend(self.head, entries, NOW + self.head.position)
+        with self._writer:
+            log.insert(self._writer, rows)
+        return rows
+
+
+class Broker:
+    """A nats-server that comes back when it is killed, and the relay user's connection to it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.streams = folder / "nats" / "jetstream" / "STREAMS" / "streams"
+        self._folder = folder
+
+    async def open(self) -> None:
+        await self._serve()
+        self.connection = await connect(self.server)
+        self.api = JetStreamApi(self.connection)
+
+    async def close(self) -> None:
+        await self.connection.close()
+        await self._end()
+
+    async def kill(self) -> None:
+        """Kills nats-server; returns when it is back."""
+        restarts = self.server.restarts
+        self.signal(signal.SIGKILL)
+        await until(lambda: self.server.restarts > restarts)
+
+    def signal(self, number: signal.Signals) -> None:
+        process_id = self.server.process_id
+        assert process_id is not None
+        os.kill(process_id, number)
+
+    async def restart(self, meanwhile: Callable[[], object]) -> None:
+        """Stops nats-server, and starts it again after something was done to its files."""
+        await self._end()
+        meanwhile()
+        await self._serve()
+
+    async def messages(self, stream: str = NAMES.events) -> list[StoredMessage]:
+        """All that a stream holds."""
+        found: list[StoredMessage] = []
+        while messages := await self.api.messages_from(stream, found[-1].sequence + 1 if found else 1):
+            found += messages
+        return found
+
+    async def bodies(self) -> list[bytes]:
+        return [message.payload for message in await self.messages()]
+
+    async def last_sequence(self) -> int:
+        report = await self.api.report(NAMES.events)
+        assert report is not None
+        return report.state.last_seq
+
+    async def offsets(self) -> list[tuple[int, int, int]]:
+        """The segments in the stream's metadata: (timeline, first position, offset)."""
+        report = await self.api.report(NAMES.events)
+        assert report is not None
+        segments = msgspec.json.decode(report.metadata["hyperpage_offsets"])
+        return [(one["timeline"], one["first_position"], one["offset"]) for one in segments]
+
+    async def change(self, **settings: Any) -> None:
+        """Gives the stream other settings, as an operator would."""
+        report = await self.api.report(NAMES.events)
+        assert report is not None
+        await self.api.update({**report.config, **settings})
+
+    async def purge(self, stream: str = NAMES.events, **which: Any) -> None:
+        await self.connection.request(f"$JS.API.STREAM.PURGE.{stream}", msgspec.json.encode(which), timeout=5)
+
+    async def delete_message(self, sequence: int) -> None:
+        await self.connection.request(
+            f"$JS.API.STREAM.MSG.DELETE.{NAMES.events}", msgspec.json.encode({"seq": sequence}), timeout=5
+        )
+
+    async def _serve(self) -> None:
+        self.server = NatsServer(data=self._folder, port=0)
+        await self.server.start()
+        self._supervising = asyncio.create_task(self.server.supervise())
+
+    async def _end(self) -> None:
+        await self.server.stop()
+        await self._supervising
+
+
+@asynccontextmanager
+async def broker_in(folder: Path) -> AsyncIterator[Broker]:
+    broker = Broker(folder)
+    await broker.open()
+    try:
+        yield broker
+    finally:
+        await broker.close()
+
+
+@asynccontextmanager
+async def bus_in(folder: Path) -> AsyncIterator[tuple[Broker, Store]]:
+    """A broker and a store, each with its files in that folder."""
+    store = Store(folder / "hyperpage.db")
+    try:
+        async with broker_in(folder) as broker:
+            yield broker, store
+    finally:
+        store.close()
+
+
+async def connect(server: NatsServer) -> Client:
+    async def ignore(error: Exception) -> None:
+        """Connections break here on purpose."""
+
+    return await nats.connect(
+        server.url_for(RELAY),
+        inbox_prefix=private_inbox(RELAY).encode(),
+        reconnect_time_wait=0.05,
+        max_reconnect_attempts=-1,
+        error_cb=ignore,
+    )
+
+
+@asynccontextmanager
+async def relay_of(broker: Broker, store: Store) -> AsyncIterator[Relay]:
+    """A relay that runs, for the length of the block."""
+    relay = Relay(broker.connection, NAMES, store.origin, store.readers.connection)
+    await relay.prepare()
+    running = asyncio.create_task(relay.run())
+    try:
+        yield relay
+    finally:
+        relay.stop()
+        await running
+
+
+async def through(relay: Relay, store: Store) -> RelayState:
+    """Returns when the relay is through with the log; fails when it is not so in time."""
+    await until(lambda: relay.state.position == store.head.position and relay.state.healthy)
+    return relay.state
+
+
+def play(scenario: Callable[[Broker, Store], Awaitable[Any]], folder: Path) -> Any:
+    """What a scenario gives back, played with a broker and a store of its own."""
+
+    async def run() -> Any:
+        async with bus_in(folder) as (broker, store):
+            return await scenario(broker, store)
+
+    return asyncio.run(run())
+
+
+async def until(condition: Callable[[], bool], timeout_ms: int = THROUGH_WITHIN_MS) -> None:
+    async with asyncio.timeout(timeout_ms / 1000):
+        # The state of another process, or of a part under test, notifies nobody.
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
