@@ -1,5 +1,6 @@
 """Change events as a subscriber gets them."""
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -85,6 +86,18 @@ class HistoryPage(msgspec.Struct, frozen=True):
 
     items: tuple[ChangeEvent, ...]
     next: int | None
+
+
+def parse_event_id(event_id: str) -> tuple[int, int]:
+    """The timeline and the position of an event's id.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    match = re.fullmatch(r"([1-9][0-9]{0,17})-([1-9][0-9]{0,17})", event_id)
+    if match is None:
+        raise ValueError(f"{event_id!r} is not the id of an event, such as 1-42")
+    return int(match[1]), int(match[2])
 
 
 # Not strict: CloudEvents asks for the position as a string.

@@ -9,21 +9,20 @@
 A command goes out under an id, and goes out again under that id until it is answered: it is carried out once.
 """
 
-import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Literal, Unpack, overload
 
 import msgspec
 
-from bus.change_events import ChangeEvent, EventPage, decode_history_page
+from bus.change_events import ChangeEvent, EventPage, decode_event_page, decode_history_page, parse_event_id
+from bus.client_connection import ClientConnection, ClosedError, Unreachable
 from bus.codec import Answer
-from bus.connection import ClosedError, Connection, Unreachable
 from bus.durable_client import DurableSender
 from bus.intake import BATCH
 from bus.outgoing import About, BatchCommand, Outgoing, batch_item, headers_about
+from bus.queries import ReadEvents
 from bus.refusals import UnknownRefusal, refusal_in
-from bus.remote_log import RemoteLog
 from bus.subjects import BusNames
 from bus.subscription import PlaceLostError, Subscription
 from domain.errors import Refusal
@@ -64,11 +63,11 @@ class _Page(msgspec.Struct):
 class Client:
     """A service's way to the store; used in one event loop, by any number of tasks.
 
-    Everything may raise `Unreachable` (no answer within `timeout` seconds), `ClosedError`, and what the
+    Everything may raise `Unreachable` (no answer within `timeout_seconds`), `ClosedError`, and what the
     service refuses with: a `Refusal`, whose subclass says why.
     """
 
-    def __init__(self, connection: Connection, names: BusNames, *, actor: str | None = None) -> None:
+    def __init__(self, connection: ClientConnection, names: BusNames, *, actor: str | None = None) -> None:
         self._connection = connection
         self._names = names
         self._actor = actor
@@ -79,7 +78,7 @@ class Client:
         command: str | Command,
         body: Any = None,
         *,
-        timeout: float = ANSWER_SECONDS,
+        timeout_seconds: float = ANSWER_SECONDS,
         **about: Unpack[About],
     ) -> Answer:
         """The answer to a command; what it says is on disk.
@@ -95,7 +94,7 @@ class Client:
         one = Outgoing.of(command, body, self._about(about))
         try:
             answer = await self._connection.ask(
-                self._names.command(one.name), one.body, one.headers, timeout=timeout
+                self._names.command(one.name), one.body, one.headers, within_seconds=timeout_seconds
             )
         except Unreachable as error:
             error.command_id = one.command_id
@@ -107,7 +106,7 @@ class Client:
         commands: Iterable[Command | BatchCommand],
         *,
         atomic: bool = False,
-        timeout: float = ANSWER_SECONDS,
+        timeout_seconds: float = ANSWER_SECONDS,
         **about: Unpack[About],
     ) -> Sequence[Answer | Refusal]:
         """What became of each of up to 1,000 commands, in order; with `atomic`, all are accepted or none.
@@ -118,7 +117,9 @@ class Client:
         """
         content = _encode({"atomic": atomic, "commands": [batch_item(one) for one in commands]})
         headers = headers_about(self._about(about))
-        answer = await self._connection.ask(self._names.command(BATCH), content, headers, timeout=timeout)
+        answer = await self._connection.ask(
+            self._names.command(BATCH), content, headers, within_seconds=timeout_seconds
+        )
         outcomes = msgspec.json.decode(answer, type=_Batch).outcomes
         return [refusal_in(one) or msgspec.convert(one, Answer) for one in outcomes]
 
@@ -129,7 +130,7 @@ class Client:
         body: Any = None,
         *,
         wait: Literal[True] = True,
-        timeout: float = DURABLE_ANSWER_SECONDS,
+        timeout_seconds: float = DURABLE_ANSWER_SECONDS,
         **about: Unpack[About],
     ) -> Answer: ...
 
@@ -140,7 +141,7 @@ class Client:
         body: Any = None,
         *,
         wait: Literal[False],
-        timeout: float = DURABLE_ANSWER_SECONDS,
+        timeout_seconds: float = DURABLE_ANSWER_SECONDS,
         **about: Unpack[About],
     ) -> str: ...
 
@@ -150,7 +151,7 @@ class Client:
         body: Any = None,
         *,
         wait: bool = True,
-        timeout: float = DURABLE_ANSWER_SECONDS,
+        timeout_seconds: float = DURABLE_ANSWER_SECONDS,
         **about: Unpack[About],
     ) -> Answer | str:
         """As `send`, through a stream: once the broker has the command, it will be carried out.
@@ -164,9 +165,9 @@ class Client:
         one = Outgoing.of(command, body, self._about(about))
         try:
             if not wait:
-                await self._durable.store(one, timeout=timeout)
+                await self._durable.store(one, timeout_seconds=timeout_seconds)
                 return one.command_id
-            outcome = _decode_json(await self._durable.send(one, timeout=timeout))
+            outcome = _decode_json(await self._durable.send(one, timeout_seconds=timeout_seconds))
         except Unreachable as error:
             error.command_id = one.command_id
             raise
@@ -175,9 +176,9 @@ class Client:
             raise refusal
         return msgspec.convert(outcome, Answer)
 
-    async def query(self, name: str, body: Any = None, *, timeout: float = ANSWER_SECONDS) -> Any:
+    async def query(self, name: str, body: Any = None, *, timeout_seconds: float = ANSWER_SECONDS) -> Any:
         """The decoded answer to a query such as `jobs.get`, asked with a mapping or a struct."""
-        return _decode_json(await self._ask(name, body, timeout))
+        return _decode_json(await self._ask(name, body, timeout_seconds))
 
     async def get(self, table: str, /, **key: Any) -> dict[str, Any]:
         """A row, by what its key is called: `get("jobs", id="9f1c")`.
@@ -208,7 +209,7 @@ class Client:
         """The events of one row's stream, in order; `after=3` leaves out versions 1 to 3."""
         asked = dict(key)
         while True:
-            page = decode_history_page(await self._ask(f"{table}.history", asked, ANSWER_SECONDS))
+            page = decode_history_page(await self._ask(f"{table}.history", asked))
             for event in page.items:
                 yield event
             if page.next is None:
@@ -228,7 +229,8 @@ class Client:
         self, after: int = 0, *, limit: int = 1_000, table: str | None = None, stream: str | None = None
     ) -> EventPage:
         """Up to 1,000 events behind position `after`; those of a table or a stream, if one is named."""
-        return await RemoteLog(self._ask_log).page(after, limit=limit, table=table, stream=stream)
+        query = ReadEvents(after=after, limit=limit, table=table, stream=stream)
+        return decode_event_page(await self._ask("events.read", query))
 
     def subscribe(
         self,
@@ -250,19 +252,16 @@ class Client:
         timeline = None
         position = from_position - 1
         if after is not None:
-            timeline, position = _parse_event_id(after)
+            timeline, position = parse_event_id(after)
         if position < 0 or (table is not None and stream is not None):
             raise ValueError("positions begin with 1, and either a table or a stream can be followed")
         return Subscription(
             self._connection, self._names, position=position, timeline=timeline, table=table, stream=stream
         )
 
-    async def _ask(self, name: str, body: Any, timeout: float) -> bytes:
+    async def _ask(self, name: str, body: Any, timeout_seconds: float = ANSWER_SECONDS) -> bytes:
         content = b"{}" if body is None else _encode(body)
-        return await self._connection.ask(self._names.query(name), content, timeout=timeout)
-
-    async def _ask_log(self, body: bytes) -> bytes:
-        return await self._connection.ask(self._names.query("events.read"), body, timeout=ANSWER_SECONDS)
+        return await self._connection.ask(self._names.query(name), content, within_seconds=timeout_seconds)
 
     def _about(self, about: About) -> About:
         return about if self._actor is None else {"actor": self._actor, **about}
@@ -276,26 +275,20 @@ async def connect(
     actor: str | None = None,
     inbox_prefix: str = "_INBOX",
     name: str = "hyperpage client",
-    timeout: float = CONNECT_SECONDS,
+    timeout_seconds: float = CONNECT_SECONDS,
 ) -> AsyncIterator[Client]:
     """A client for the length of the block, over one connection that is made again whenever it is lost.
 
     `url` has the credentials; `actor` is noted with every command that names no other one.
 
     Raises:
-        Unreachable: no nats-server lets us in within `timeout` seconds.
+        Unreachable: no nats-server lets us in within `timeout_seconds`.
     """
     names = BusNames(prefix=prefix, inbox_prefix=f"{inbox_prefix}.")
-    connection = await Connection.open(url, inbox_prefix=inbox_prefix, name=name, timeout=timeout)
+    connection = await ClientConnection.open(
+        url, inbox_prefix=inbox_prefix, name=name, timeout_seconds=timeout_seconds
+    )
     try:
         yield Client(connection, names, actor=actor)
     finally:
         await connection.close()
-
-
-def _parse_event_id(event_id: str) -> tuple[int, int]:
-    """The timeline and the position in an event's id."""
-    match = re.fullmatch(r"([1-9][0-9]*)-([1-9][0-9]*)", event_id, re.ASCII)
-    if match is None:
-        raise ValueError(f"{event_id!r} is not the id of an event, such as 1-42")
-    return int(match[1]), int(match[2])

@@ -8,7 +8,7 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeoutError
 
-from bus.connection import ClosedError, Connection, Unreachable
+from bus.client_connection import ClientConnection, ClosedError, Unreachable
 from bus.outgoing import Outgoing
 from bus.subjects import BusNames
 from domain.errors import Unavailable
@@ -44,11 +44,11 @@ _decode_stored = msgspec.json.Decoder(_StoredAnswer).decode
 class DurableSender:
     """Stores commands, and waits for their results."""
 
-    def __init__(self, connection: Connection, names: BusNames) -> None:
+    def __init__(self, connection: ClientConnection, names: BusNames) -> None:
         self._connection = connection
         self._names = names
 
-    async def store(self, command: Outgoing, *, timeout: float) -> None:
+    async def store(self, command: Outgoing, *, timeout_seconds: float) -> None:
         """Returns when the broker has stored the command (once or more often: its id makes it one).
 
         Raises:
@@ -56,12 +56,14 @@ class DurableSender:
             Unreachable: it did not say so in time.
         """
         subject = self._names.durable_command(command.name)
-        answer = await self._connection.ask(subject, command.body, command.headers, timeout=timeout)
+        answer = await self._connection.ask(
+            subject, command.body, command.headers, within_seconds=timeout_seconds
+        )
         refused = _decode_acknowledgement(answer).error
         if refused is not None:
             raise Unavailable(f"the broker did not store the command: {refused.description}")
 
-    async def send(self, command: Outgoing, *, timeout: float) -> bytes:
+    async def send(self, command: Outgoing, *, timeout_seconds: float) -> bytes:
         """The body of the command's result.
 
         Raises:
@@ -70,14 +72,14 @@ class DurableSender:
             ClosedError: the connection is closed.
         """
         clock = asyncio.get_running_loop().time
-        deadline = clock() + timeout
+        deadline = clock() + timeout_seconds
         subject = self._names.result(command.command_id)
         # First of all, so that the result cannot come before somebody listens.
         results = await self._connection.nats.subscribe(subject)
         try:
             # What is there already answers an earlier attempt, and this one may end otherwise.
             earlier = await self._kept(subject)
-            await self.store(command, timeout=max(0.0, deadline - clock()))
+            await self.store(command, timeout_seconds=max(0.0, deadline - clock()))
             while (left := deadline - clock()) > 0:
                 result = await _next(results, min(left, LOOK_SECONDS))
                 if result is not None:
@@ -89,7 +91,7 @@ class DurableSender:
             if not self._connection.nats.is_closed:
                 await results.unsubscribe()
         raise Unreachable(
-            f"the command is stored, and was not answered within {timeout:g} s; it will be carried out",
+            f"the command is stored, and will be carried out; no answer within {timeout_seconds:g} s",
             may_have_been_carried_out=True,
         )
 
@@ -98,7 +100,7 @@ class DurableSender:
         request = _encode({"last_by_subj": subject})
         try:
             answer = await self._connection.ask(
-                f"$JS.API.STREAM.MSG.GET.{self._names.results}", request, timeout=REQUEST_SECONDS
+                f"$JS.API.STREAM.MSG.GET.{self._names.results}", request, within_seconds=REQUEST_SECONDS
             )
         except Unreachable:
             return _Stored()

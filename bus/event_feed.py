@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Self
+from typing import Self
 
 import msgspec
 from nats.aio.msg import Msg
@@ -19,51 +19,23 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 from bus.change_events import ChangeEvent, decode_event
-from bus.connection import ClosedError, Connection, Unreachable
+from bus.client_connection import ClientConnection
 from bus.identifiers import new_id
-from bus.stream_state import OFFSETS, STORE_ID, Segment
+from bus.stream_report import FeedLostError, ask_jetstream, report_on
 
-# One pull, and at most one and a half of them at once: what a subscriber holds in memory.
+# One pull. No more than one and a half are out at once, and as much again is being handed out.
 PULL_MESSAGES = 500
 PULL_BYTES = 4 * 1024 * 1024
 PULL_SECONDS = 5.0
 # The broker ends a pull on time; a pull that it forgot is noticed this much later.
 PULL_GRACE_SECONDS = 2.0
+# What a pull ends with where nothing is wrong, beside 408, which says that its time is up.
+ENDS_OF_PULLS = ("Batch Completed", "Message Size Exceeds MaxBytes")
 # How long a subscriber may be busy with what it has before the broker drops its consumer. The next pull
 # then fails, which costs a new one and no event.
 INACTIVE_SECONDS = 60.0
-REQUEST_SECONDS = 2.0
 
 _encode = msgspec.json.Encoder().encode
-
-
-class FeedLostError(RuntimeError):
-    """Events may be missing from here on, or the broker has none; the log has them all."""
-
-
-class _State(msgspec.Struct):
-    first_seq: int = 0
-    last_seq: int = 0
-    num_deleted: int = 0
-
-
-class _Configuration(msgspec.Struct):
-    metadata: dict[str, str] = {}
-
-
-class _Report(msgspec.Struct):
-    config: _Configuration
-    created: str
-    state: _State
-
-
-class _Answer(msgspec.Struct):
-    error: dict[str, Any] | None = None
-
-
-_decode_report = msgspec.json.Decoder(_Report).decode
-_decode_answer = msgspec.json.Decoder(_Answer).decode
-_decode_segments = msgspec.json.Decoder(tuple[Segment, ...]).decode
 
 
 class EventFeed:
@@ -74,13 +46,13 @@ class EventFeed:
     """
 
     def __init__(
-        self, connection: Connection, stream: str, subjects: Sequence[str], report: _Report, start: int
+        self, connection: ClientConnection, stream: str, *, is_filtered: bool, created: str, start: int
     ) -> None:
         self.behind: int | None = None
         self._connection = connection
         self._stream = stream
-        self._is_filtered = bool(subjects)
-        self._created = report.created
+        self._is_filtered = is_filtered
+        self._created = created
         self._losses = connection.losses
         self._consumer = new_id().replace("-", "")
         self._inbox = connection.nats.new_inbox()
@@ -99,7 +71,7 @@ class EventFeed:
     @classmethod
     async def open(
         cls,
-        connection: Connection,
+        connection: ClientConnection,
         stream: str,
         subjects: Sequence[str],
         *,
@@ -114,8 +86,8 @@ class EventFeed:
         Raises:
             FeedLostError: there is no such stream, or no broker.
         """
-        report = _decode_report(await _ask(connection, f"STREAM.INFO.{stream}"))
-        start = _sequence_behind(report, store_id, timeline, position)
+        report = await report_on(connection, stream)
+        start = report.sequence_behind(store_id, timeline, position)
         begins_behind: int | None = None
         if start is None or report.state.num_deleted:
             start = report.state.last_seq + 1
@@ -123,7 +95,7 @@ class EventFeed:
             # What the stream has lost of it is in the log.
             missing = max(0, report.state.first_seq - start)
             start, begins_behind = start + missing, position + missing
-        feed = cls(connection, stream, subjects, report, start)
+        feed = cls(connection, stream, is_filtered=bool(subjects), created=report.created, start=start)
         feed.behind = begins_behind
         try:
             await feed._start(subjects, start)
@@ -139,10 +111,12 @@ class EventFeed:
             FeedLostError: events may be missing behind those that were taken before.
         """
         until = asyncio.get_running_loop().time() + PULL_SECONDS
+        # Ahead of need: the broker sends the next ones while these are handled.
+        await self._pull()
         while not self._taken and not self._arrived:
-            await self._pull()
             if not await self._changes_before(until):
                 return []
+            await self._pull()
         # Kept here until nothing can interrupt any more: who is cancelled finds them the next time.
         while self._arrived:
             self._taken.append(self._event(self._arrived.popleft()))
@@ -182,14 +156,19 @@ class EventFeed:
             "filter_subjects": list(subjects),
         }
         request = {"stream_name": self._stream, "config": configuration, "action": "create"}
-        await _ask(self._connection, f"CONSUMER.CREATE.{self._stream}.{self._consumer}", request)
+        await ask_jetstream(self._connection, f"CONSUMER.CREATE.{self._stream}.{self._consumer}", request)
 
     async def _pull(self) -> None:
         """Sees to it that there is a pull out, and no more of them than there is room for."""
+        if self._connection.losses != self._losses:
+            self._failure = "the connection was lost"
+        if self._failure is not None and not self._arrived:
+            raise FeedLostError(self._failure)
         now = asyncio.get_running_loop().time()
         if any(now > until for _, until in self._pulls.values()):
             raise FeedLostError("the broker did not end a pull")
-        if sum(left for left, _ in self._pulls.values()) > PULL_MESSAGES // 2:
+        out = sum(left for left, _ in self._pulls.values())
+        if self._failure is not None or out + len(self._arrived) > PULL_MESSAGES // 2:
             return
         self._last_pull += 1
         number = str(self._last_pull)
@@ -212,10 +191,6 @@ class EventFeed:
         except TimeoutError:
             return False
         self._changed.clear()
-        if self._connection.losses != self._losses:
-            self._failure = "the connection was lost"
-        if self._failure is not None:
-            raise FeedLostError(self._failure)
         return True
 
     async def _receive(self, message: Msg) -> None:
@@ -225,10 +200,9 @@ class EventFeed:
         else:
             self._pulls.pop(message.subject.rpartition(".")[2], None)
             headers = message.headers or {}
-            # 408: its time was up. 409: among others, that it had all the bytes that it asked for.
-            is_end = headers.get("Status") == "408" or "MaxBytes" in headers.get("Description", "")
-            if not is_end:
-                self._failure = f"the broker ended a pull: {headers.get('Status')}"
+            status, description = headers.get("Status"), headers.get("Description", "")
+            if status != "408" and not description.startswith(ENDS_OF_PULLS):
+                self._failure = f"the broker ended a pull: {status} {description}"
         self._changed.set()
 
     def _count_one(self) -> None:
@@ -258,7 +232,7 @@ class EventFeed:
         messages first; so where it still has, after the delivery, what follows the last one that was vouched
         for, it had everything in between.
         """
-        report = _decode_report(await _ask(self._connection, f"STREAM.INFO.{self._stream}"))
+        report = await report_on(self._connection, self._stream)
         if (
             report.created != self._created
             or report.state.first_seq > self._vouched_sequence + 1
@@ -266,26 +240,6 @@ class EventFeed:
         ):
             raise FeedLostError("the stream has lost messages")
         self._vouched_sequence = sequence
-
-
-def _sequence_behind(report: _Report, store_id: str | None, timeline: int, position: int) -> int | None:
-    """The sequence at which the event behind a position is, was or will be; None where that is not known.
-
-    The relay notes in the stream's metadata how far sequences are ahead of positions, a segment each time
-    that changes. Only the last segment is of use: before it there may be events that a restore has undone.
-    """
-    metadata = report.config.metadata
-    if store_id is None or metadata.get(STORE_ID) != store_id:
-        return None
-    try:
-        segments = _decode_segments(metadata.get(OFFSETS, "[]"))
-    except msgspec.MsgspecError:
-        return None
-    # A segment is noted before its first message is stored, and noted otherwise if that changes.
-    begun = [segment for segment in segments if segment.first_sequence <= report.state.last_seq]
-    if not begun or begun[-1].timeline != timeline or begun[-1].first_position > position + 1:
-        return None
-    return min(position + 1 + begun[-1].offset, report.state.last_seq + 1)
 
 
 def _sequences(reply: str) -> tuple[int, int]:
@@ -299,20 +253,3 @@ def _sequences(reply: str) -> tuple[int, int]:
     if len(tokens) < 9:
         raise ValueError(f"{reply!r} acknowledges nothing")
     return int(tokens[first]), int(tokens[first + 1])
-
-
-async def _ask(connection: Connection, verb: str, request: Any = None) -> bytes:
-    """JetStream's answer.
-
-    Raises:
-        FeedLostError: there is none, or it refuses.
-    """
-    body = b"" if request is None else _encode(request)
-    try:
-        answer = await connection.ask(f"$JS.API.{verb}", body, timeout=REQUEST_SECONDS)
-    except (Unreachable, ClosedError) as error:
-        raise FeedLostError(str(error)) from error
-    error = _decode_answer(answer).error
-    if error is not None:
-        raise FeedLostError(f"JetStream refuses {verb}: {error.get('description')}")
-    return answer

@@ -15,11 +15,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from bus import codec
+from bus.connection import LeanClient, Outgoing
 from bus.discovery import Endpoint
 from bus.identifiers import new_id
 from bus.subjects import BusNames
@@ -57,12 +56,12 @@ class Intake:
     """
 
     def __init__(
-        self, connection: Client, writer: Writer, names: BusNames, endpoints: Mapping[str, Endpoint]
+        self, connection: LeanClient, writer: Writer, names: BusNames, endpoints: Mapping[str, Endpoint]
     ) -> None:
         self._connection = connection
         self._writer = writer
         self._names = names
-        self._endpoints = endpoints
+        self._served = {endpoint.subject: (name, endpoint) for name, endpoint in endpoints.items()}
         self._unknown = Endpoint(name="unknown", subject="")
         self._arrived: list[Submission] = []
         self._answering: set[asyncio.Task[None]] = set()
@@ -71,14 +70,10 @@ class Intake:
 
     async def start(self) -> None:
         """Serves from now on."""
-        # One subscription for all verbs: what one client sends in order is decided in order.
-        self._subscription = await self._connection.subscribe(
-            self._names.command(">"),
-            queue="hyperpage",
-            cb=self._receive,
-            # The writer says when it is too much, and the sender is told; here nothing may be lost unsaid.
-            pending_msgs_limit=0,
-            pending_bytes_limit=0,
+        # One subscription for all verbs: what one client sends in order is decided in order. What is read goes
+        # to the writer, which says when it is too much; the sender is told, and nothing is lost unsaid.
+        self._subscription = await self._connection.subscribe_direct(
+            self._names.command(">"), queue="hyperpage", handler=self._receive
         )
 
     async def stop(self) -> None:
@@ -91,14 +86,14 @@ class Intake:
         while self._answering:
             await asyncio.wait(self._answering)
 
-    async def _receive(self, message: Msg) -> None:
-        if not self._names.is_inbox(message.reply):
+    def _receive(self, subject: str, reply: str, headers: Mapping[str, str] | None, body: bytes) -> None:
+        if not self._names.is_inbox(reply):
             # Answering would publish, with our rights, where the sender may not have any.
             self.dropped += 1
             return
-        name = self._names.name_in(message.subject)
-        caller = Caller(message.reply, self._endpoints.get(name, self._unknown), time.perf_counter_ns())
-        submission = submission_of(name, message.data, message.headers, caller)
+        name, endpoint = self._served.get(subject) or (self._names.name_in(subject), self._unknown)
+        caller = Caller(reply, endpoint, time.perf_counter_ns())
+        submission = submission_of(name, body, headers, caller)
         if submission.outcome is not None:
             self.answer([submission])
             return
@@ -119,21 +114,28 @@ class Intake:
 
     async def _answer(self, submissions: list[Submission]) -> None:
         now = time.perf_counter_ns()
+        answers: list[Outgoing] = []
         for one in submissions:
             caller, outcome = one.context, one.outcome
             if not isinstance(caller, Caller) or outcome is None:
                 continue
             refusal = outcome.refusal
             caller.endpoint.count(now - caller.arrived_ns, refusal)
-            try:
-                await self._connection.publish(
-                    caller.reply,
-                    outcome.body,
-                    headers=None if refusal is None else codec.error_headers(refusal),
-                )
-            except NatsError as error:
-                # It is stored. Who asked with a command id asks again, and gets this very answer.
-                logger.warning("an answer could not be sent: %s", error)
+            headers = None if refusal is None else codec.error_headers(refusal)
+            answers.append((caller.reply, "", outcome.body, headers))
+        try:
+            await self._connection.publish_many(answers)
+        except NatsError:
+            # None was sent, perhaps on account of a single one.
+            for answer in answers:
+                await self._answer_alone(answer)
+
+    async def _answer_alone(self, answer: Outgoing) -> None:
+        try:
+            await self._connection.publish_many((answer,))
+        except NatsError as error:
+            # It is stored. Who asked with a command id asks again, and gets this very answer.
+            logger.warning("an answer could not be sent: %s", error)
 
 
 def submission_of(

@@ -1,59 +1,19 @@
-"""Mirrors: KV buckets with the rows of some tables, for those who watch rather than ask.
+"""All mirrors: the rows of some tables in KV buckets, for those who watch rather than ask.
 
-    compare bucket and table ──▶ write what differs ──▶ write what commits change
-     ▲                                                      │ anything odd
-     └──────────────────────────────────────────────────────┘
-
-A key's value is the row as `get` answers it, with its version and position; a row that is gone is a delete
-marker. A write always reads the row anew, so many changes of one key may become one write, and the newest
-one is the last. The table is the truth: whatever went wrong with a bucket, comparing is the way on, and a
-bucket that is broken holds up nothing but itself.
+Each follows its table by itself, so that a bucket that is broken holds up nothing else.
 """
 
 import asyncio
-import logging
-from collections.abc import Callable, Iterable, Sequence
-from hashlib import blake2b
+from collections.abc import Iterable
 
-import apsw
-import msgspec
 from nats.aio.client import Client
 
 from bus import log
-from bus.jetstream import JetStreamApi, JetStreamError, StreamReport, WrongSequenceError
-from bus.publisher import Publisher
+from bus.mirror import AllRows, Mirror, MirrorState, RowJson
 from bus.subjects import BusNames
-from bus.waiting import Trouble, is_set_within
 from domain.messages import split_stream
 
-RowJson = Callable[[str, str], bytes | None]
-AllRows = Callable[[str], Iterable[tuple[str, bytes]]]
-
-# At the largest rows, 256 KiB, those of one read weigh 16 MiB.
-CHUNK_KEYS = 64
-# More are not written one by one: table and bucket are compared instead.
-MAXIMUM_WAITING_KEYS = 10_000
-# Deleting a bucket notifies nobody: with nothing to write, it is looked at so often.
-LOOK_INTERVAL_MS = 2_000
-FIRST_RETRY_MS = 100
-LONGEST_RETRY_MS = 2_000
-
-_DELETED = {"KV-Operation": "DEL"}
-
-logger = logging.getLogger(__name__)
-
-
-class MirrorState(msgspec.Struct, frozen=True, kw_only=True):
-    """How one mirror is: how many keys are still to be written, and why none can be, if so."""
-
-    table: str
-    bucket: str
-    waiting: int
-    problem: str | None
-
-    @property
-    def healthy(self) -> bool:
-        return self.problem is None
+__all__ = ["MirrorState", "Mirrors"]
 
 
 class Mirrors:
@@ -65,7 +25,7 @@ class Mirrors:
 
     def __init__(self, connection: Client, names: BusNames, row_json: RowJson, all_rows: AllRows) -> None:
         self._mirrors = {
-            table: _Mirror(connection, names, table, row_json, all_rows) for table in names.mirrors
+            table: Mirror(connection, names, table, row_json, all_rows) for table in names.mirrors
         }
 
     @property
@@ -107,188 +67,3 @@ class Mirrors:
         for mirror in self._mirrors.values():
             mirror.distrust()
         return await self.drain(timeout_ms)
-
-
-class _Mirror:
-    """One bucket and its table."""
-
-    def __init__(
-        self, connection: Client, names: BusNames, table: str, row_json: RowJson, all_rows: AllRows
-    ) -> None:
-        self._names = names
-        self._table = table
-        self._bucket = names.mirrors[table]
-        self._stream = names.stream_of_bucket(self._bucket)
-        self._row_json = row_json
-        self._all_rows = all_rows
-        self._api = JetStreamApi(connection)
-        self._publisher = Publisher(connection, self._stream)
-        # An ordered set: what waits longest is written first.
-        self._waiting: dict[str, None] = {}
-        self._compared = False
-        self._trouble = Trouble(
-            f"keeping the bucket {self._bucket} up to date",
-            logger,
-            first_pause_ms=FIRST_RETRY_MS,
-            longest_pause_ms=LONGEST_RETRY_MS,
-        )
-        self._stopped = asyncio.Event()
-        self._settled = asyncio.Event()
-
-    @property
-    def state(self) -> MirrorState:
-        return MirrorState(
-            table=self._table,
-            bucket=self._bucket,
-            waiting=len(self._waiting),
-            problem=self._trouble.problem,
-        )
-
-    async def prepare(self) -> None:
-        try:
-            await self._found_or_made()
-        except JetStreamError as error:
-            self._trouble.meet(error)
-
-    def mark(self, key: str) -> None:
-        """Says that a row changed."""
-        self._settled.clear()
-        self._waiting[key] = None
-        if len(self._waiting) > MAXIMUM_WAITING_KEYS:
-            self.distrust()
-        self._publisher.nudge()
-
-    def distrust(self) -> None:
-        """Says that any row may have changed."""
-        self._settled.clear()
-        self._waiting.clear()
-        self._compared = False
-        self._publisher.nudge()
-
-    def stop(self) -> None:
-        self._stopped.set()
-        self._publisher.nudge()
-
-    async def settled(self, timeout_ms: int) -> bool:
-        return await is_set_within(self._settled, timeout_ms)
-
-    async def run(self) -> None:
-        await self._publisher.open()
-        try:
-            while not self._stopped.is_set():
-                try:
-                    await self._follow(await self._compare())
-                except (JetStreamError, apsw.Error, TimeoutError) as error:
-                    self._settled.clear()
-                    # A wrong sequence is settled by comparing.
-                    if not (isinstance(error, WrongSequenceError) and self._trouble.is_first):
-                        self._trouble.meet(error)
-                    await is_set_within(self._stopped, self._trouble.next_pause_ms())
-        finally:
-            await self._publisher.close()
-
-    async def _compare(self) -> StreamReport:
-        """Brings the whole bucket up to date, and answers with what it was when that began."""
-        report = await self._found_or_made()
-        # Should anybody write to the bucket from here on, what is written behind this will be refused.
-        self._publisher.begin(report.state.last_seq)
-        found = await self._read_bucket()
-        # What is marked from here on may have been read, and is read again; what was before, has been.
-        self._compared = True
-        self._waiting.clear()
-        differing = await asyncio.to_thread(self._differing, found)
-        for start in range(0, len(differing), CHUNK_KEYS):
-            await self._write(differing[start : start + CHUNK_KEYS])
-        gone = list(found)
-        for subject in gone:
-            await self._publisher.send(subject, b"", _DELETED, last=subject is gone[-1])
-        return report
-
-    async def _follow(self, before: StreamReport) -> None:
-        """Writes what is marked, until there is a reason to compare everything."""
-        messages = before.state.messages
-        while self._compared and not self._stopped.is_set():
-            if self._waiting:
-                keys = list(self._waiting)[:CHUNK_KEYS]
-                for key in keys:
-                    del self._waiting[key]
-                await self._write(keys)
-            elif self._publisher.in_flight:
-                await self._publisher.pause(LOOK_INTERVAL_MS)
-            else:
-                self._trouble.end()
-                self._settled.set()
-                if not await self._publisher.pause(LOOK_INTERVAL_MS):
-                    messages = await self._require_unchanged(before.created, messages)
-
-    async def _write(self, keys: Sequence[str]) -> None:
-        rows = await asyncio.to_thread(lambda: [self._row_json(self._table, key) for key in keys])
-        for key, row in zip(keys, rows, strict=True):
-            await self._publisher.send(
-                self._names.mirrored(self._bucket, key),
-                row or b"",
-                _DELETED if row is None else {},
-                last=key is keys[-1],
-            )
-
-    async def _read_bucket(self) -> dict[str, bytes]:
-        """The digest of what the bucket holds on each subject."""
-        found: dict[str, bytes] = {}
-        sequence = 1
-        while messages := await self._api.messages_from(self._stream, sequence):
-            for message in messages:
-                # A marker; in an older bucket there may be others' and older values too.
-                if "KV-Operation" in message.headers or "Nats-Marker-Reason" in message.headers:
-                    found.pop(message.subject, None)
-                else:
-                    found[message.subject] = _digest(message.payload)
-            sequence = messages[-1].sequence + 1
-        return found
-
-    def _differing(self, found: dict[str, bytes]) -> list[str]:
-        """The keys whose row is not what was found; `found` is left with what there is no row for."""
-        return [
-            key
-            for key, row in self._all_rows(self._table)
-            if found.pop(self._names.mirrored(self._bucket, key), b"") != _digest(row)
-        ]
-
-    async def _found_or_made(self) -> StreamReport:
-        report = await self._api.report(self._stream)
-        if report is None:
-            return await self._api.create(_bucket_config(self._stream, self._bucket))
-        if not report.config.get("allow_direct"):
-            # Without it, a bucket that somebody else made could not be read.
-            return await self._api.update({**report.config, "allow_direct": True})
-        return report
-
-    async def _require_unchanged(self, created: str, messages: int) -> int:
-        """How many messages the bucket has, if it is the one that we know and only we wrote to it."""
-        report = await self._api.report(self._stream)
-        if (
-            report is None
-            or report.created != created
-            or report.state.last_seq != self._publisher.stored
-            # Each write replaces a message or adds one: fewer were purged.
-            or report.state.messages < messages
-        ):
-            raise WrongSequenceError(f"the bucket {self._bucket} was changed by somebody else")
-        return report.state.messages
-
-
-def _digest(row: bytes) -> bytes:
-    return blake2b(row, digest_size=16).digest()
-
-
-def _bucket_config(stream: str, bucket: str) -> dict[str, object]:
-    """A bucket as any client expects it (ADR-8), with nothing but each key's last value."""
-    return {
-        "name": stream,
-        "subjects": [f"$KV.{bucket}.>"],
-        "storage": "file",
-        "max_msgs_per_subject": 1,
-        "discard": "new",
-        "allow_rollup_hdrs": True,
-        "deny_delete": True,
-        "allow_direct": True,
-    }

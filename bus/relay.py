@@ -62,11 +62,11 @@ class RelayState(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def lag(self) -> int:
         """How many events are still to be published."""
-        return self.head - (self.position or 0)
+        return max(self.head - (self.position or 0), 0)
 
 
 class Relay:
-    """Publishes one store's events. Everything is called on the event loop's thread.
+    """Publishes one store's events. All but `state` is called on the event loop's thread.
 
     `connection` is the relay user's, and comes back for ever; `read` lends connections to the store, and is
     called in other threads.
@@ -88,8 +88,9 @@ class Relay:
         self._position: int | None = None
         # What the stream's sequences are ahead of the log's positions, since it was looked at.
         self._offset = 0
-        # What is being published, which has the time of the oldest event still to come.
+        # What is being published, and when the first event was recorded that is not yet.
         self._chunk: Sequence[log.Row] = ()
+        self._oldest_at: int | None = None
         self._trouble = Trouble(
             f"publishing to {names.events}",
             logger,
@@ -101,13 +102,13 @@ class Relay:
 
     @property
     def state(self) -> RelayState:
-        """How far the relay is, now."""
+        """How far the relay is, now. Any thread may ask."""
         return RelayState(
             position=self._position,
             head=self._tail.head,
             problem=self._trouble.problem,
             repair=self._trouble.repair,
-            oldest_unpublished_at=self._oldest_unpublished_at() if self._is_behind() else None,
+            oldest_unpublished_at=self._oldest_at if self._is_behind() else None,
         )
 
     async def prepare(self) -> None:
@@ -131,6 +132,7 @@ class Relay:
     def notify(self, rows: Sequence[log.Row]) -> None:
         """Says that these rows, which follow those said before, are committed."""
         self._tail.extend(rows)
+        self._note_oldest()
         self._publisher.nudge()
 
     async def run(self) -> None:
@@ -182,6 +184,7 @@ class Relay:
         self._chunk = () if next_row is None else (next_row,)
         self._tail.reach(head.position)
         self._tail.forget(position)
+        self._note_oldest()
         self._publisher.begin(place.last_sequence)
         while not self._stopped.is_set():
             rows = await self._rows_after(position)
@@ -214,6 +217,7 @@ class Relay:
 
     async def _send(self, rows: Sequence[log.Row]) -> None:
         self._chunk = rows
+        self._note_oldest()
         for row in rows:
             await self._publisher.send(
                 self._names.event(row.stream, row.type),
@@ -225,6 +229,7 @@ class Relay:
     def _on_stored(self, sequence: int) -> None:
         self._position = sequence - self._offset
         self._tail.forget(self._position)
+        self._note_oldest()
         self._well()
 
     def _well(self) -> None:
@@ -234,7 +239,10 @@ class Relay:
     def _is_behind(self) -> bool:
         return self._position is None or self._position < self._tail.head
 
-    def _oldest_unpublished_at(self) -> int | None:
-        position = self._position or 0
-        rows = [row for row in self._chunk if row.position > position][:1] or self._tail.after(position, 1)
-        return rows[0].recorded_at if rows else None
+    def _note_oldest(self) -> None:
+        following = (self._position or 0) + 1
+        index = following - self._chunk[0].position if self._chunk else 0
+        rows = self._chunk[max(index, 0) :][:1] or self._tail.after(following - 1, 1)
+        # Where it is not in memory, the last one known is near enough.
+        if rows:
+            self._oldest_at = rows[0].recorded_at

@@ -17,9 +17,10 @@ from types import TracebackType
 from typing import Self
 
 from bus.change_events import ChangeEvent
-from bus.connection import Connection
-from bus.event_feed import EventFeed, FeedLostError
+from bus.client_connection import ClientConnection
+from bus.event_feed import EventFeed
 from bus.remote_log import RemoteLog
+from bus.stream_report import FeedLostError
 from bus.subjects import BusNames
 from domain.catalogue import TIMELINE_FORKED, TIMELINE_STREAM
 
@@ -46,7 +47,7 @@ class Subscription:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: ClientConnection,
         names: BusNames,
         *,
         position: int,
@@ -111,7 +112,7 @@ class Subscription:
         """Finds out where to read on: up to a fork, or up to where a new feed begins."""
         if self._troubles > 1:
             # Once is a lost connection, say. More often, somebody has to repair it.
-            pause = FIRST_PAUSE_SECONDS * 2 ** min(self._troubles - 2, 10)
+            pause = FIRST_PAUSE_SECONDS * 2.0 ** min(self._troubles - 2, 10)
             await asyncio.sleep(min(pause, LONGEST_PAUSE_SECONDS))
         newest = await self._log.newest()
         timeline = await self._place(newest)
@@ -150,7 +151,7 @@ class Subscription:
             last = await self._log.event_at(max(self._position, 1))
             if last is None and self._position > 0:
                 raise PlaceLostError(
-                    f"there is no position {self._position} in the log; name the timeline that it was seen on, "
+                    f"there is no position {self._position} in the log; name the event that was seen, "
                     "to be told where a restore has forked it"
                 )
             self._timeline = 1 if last is None else last.timeline
@@ -213,7 +214,7 @@ class Subscription:
 
 
 def _subjects(names: BusNames, table: str | None, stream: str | None) -> tuple[str, ...]:
-    """What to filter the stream of events by; forks pass every filter, and nothing is filtered without one."""
+    """What the feed is filtered by; forks pass every filter. Nothing is filtered without one."""
     if table is None and stream is None:
         return ()
     wanted = names.events_of(table) if stream is None else names.event(stream, _ANY_CHANGE)

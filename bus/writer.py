@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Any, Protocol
 
 import apsw
@@ -36,6 +37,7 @@ from domain.errors import (
 from domain.jobs import TABLE as JOBS
 from domain.jobs import Job
 from domain.messages import Recorded, stream_name
+from migrations.connection import write_transaction
 from migrations.rows import delete_rows, insert_rows
 
 MAXIMUM_WAITING_COMMANDS = 20_000
@@ -281,26 +283,16 @@ class Writer:
 
     def _commit(self, submissions: list[Submission]) -> Commit:
         group = _Group(self._aggregates, self._connection, self.head, self._now(), self.timeline)
+        rows: list[log.Row] = []
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             group.decide(submissions, self._projections)
             rows = group.write(self._projections)
             self._connection.execute("COMMIT")
-        except apsw.Error as error:
-            self._take_back(error)
-            refusal: Refusal = Unavailable(
-                "the store could not be written; nothing was stored", hint="try again", retry_after_ms=1_000
-            )
-            return _all_refused(submissions, refusal)
-        except Exception as error:  # a defect here: the thread that everybody waits for must outlive it
-            self._take_back(error)
-            if len(submissions) > 1:
-                return _joined([self._commit([one]) for one in submissions])
-            incident = new_id()
-            logger.exception("incident %s: a group of commands could not be stored", incident)
-            return _all_refused(
-                submissions, Internal(f"internal error; incident {incident}", incident=incident)
-            )
+        except Exception as error:  # the thread that everybody waits for must outlive even a defect here
+            if not self._is_stored(rows):
+                return self._failed(submissions, error)
+            logger.warning("a group of commands was stored, although its commit reported: %s", error)
         self._aggregates.settle()
         if rows:
             last = rows[-1]
@@ -311,17 +303,48 @@ class Writer:
         self.statistics.events += len(rows)
         return Commit(submissions, rows, group.notices)
 
-    def _take_back(self, error: Exception) -> None:
+    def _is_stored(self, rows: list[log.Row]) -> bool:
+        # A commit may report what failed behind it, in a WAL checkpoint. To take its rows for not stored
+        # would have every later group collide with them.
+        if not rows or self._connection.in_transaction:
+            return False
+        try:
+            return log.read_head(self._connection).hash == rows[-1].hash
+        except apsw.Error:
+            return False
+
+    def _failed(self, submissions: list[Submission], error: Exception) -> Commit:
         logger.error("a group of commands was not stored: %s", error)
         self.statistics.failed_commits += 1
         self.statistics.last_failure = str(error)
         self._aggregates.undo_to()
         self._rollback()
+        # Whoever lost a lease is still to be rescued.
+        self._orphans.update(_to_rescue(submissions))
+        if isinstance(error, apsw.Error):
+            self._overwrite_failed_commit()
+            refusal: Refusal = Unavailable(
+                "the store could not be written; nothing was stored", hint="try again", retry_after_ms=1_000
+            )
+            return _all_refused(submissions, refusal)
+        if len(submissions) > 1:
+            return _joined([self._commit([one]) for one in submissions])
+        incident = new_id()
+        logger.error("incident %s: a group of commands could not be stored", incident, exc_info=error)
+        return _all_refused(submissions, Internal(f"internal error; incident {incident}", incident=incident))
+
+    def _overwrite_failed_commit(self) -> None:
+        # One whose fsync failed stands in the WAL as a whole. SQLite passes over it, but the recovery after a
+        # crash would not: what was said to be not stored would be there. Another commit takes its place.
+        with suppress(apsw.Error), write_transaction(self._connection):
+            # An UPDATE to the same value writes nothing; this writes a page.
+            self._connection.pragma("user_version", self._connection.pragma("user_version"))
 
     def _rollback(self) -> None:
-        # Some failures have rolled back already.
+        # Some failures have rolled back already. One that remains is met again by the next BEGIN.
         if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
+            with suppress(apsw.Error):
+                self._connection.execute("ROLLBACK")
 
     def _now(self) -> int:
         return max(self._clock(), self.head.recorded_at)
@@ -547,8 +570,19 @@ class _Group:
         return msgspec.Raw(self._projections.row_json(table, self._aggregates.get(table, key)) or b"null")
 
 
+def _to_rescue(submissions: list[Submission]) -> Iterator[str]:
+    for one in submissions:
+        for request in one.requests:
+            if isinstance(request, Request) and request.verb.internal:
+                yield request.command.id
+
+
 def _stream_named(request: Request) -> str | None:
-    key = None if request.verb.key is None else request.verb.key(request.command)
+    try:
+        key = None if request.verb.key is None else request.verb.key(request.command)
+    except Refusal:
+        # It gets its answer when its turn comes, and its neighbours theirs.
+        return None
     return None if key is None else stream_name(request.decider.table, key)
 
 

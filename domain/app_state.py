@@ -115,7 +115,8 @@ def _change(state: Entry | None, key: str, value: Json, path: str) -> tuple[tupl
         )
     if state is not None and bytes(state.value) == bytes(value):
         return ()
-    return ((key, ValueSet(value=value)),)
+    # A copy: as it came, the value would keep all of its message in memory.
+    return ((key, ValueSet(value=value.copy())),)
 
 
 def evolve(state: Entry | None, recorded: Recorded) -> Entry | None:

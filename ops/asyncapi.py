@@ -50,7 +50,7 @@ def _frame(version: str) -> Document:
         "info": {
             "title": "hyperpage-persistence",
             "version": version,
-            "description": "Commands are decided, their events stored and answered; every event is published.",
+            "description": "Commands are decided, their events stored and published.",
             "license": {"name": "MIT"},
         },
         "defaultContentType": "application/json",

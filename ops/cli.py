@@ -1,7 +1,8 @@
 """The command line, `hyperpage`: what it offers, and how each command ends.
 
     cli_serve        serve
-    cli_messages     send, query, tail
+    cli_messages     send, query
+    cli_tail         tail
     cli_operations   status, projections, dlq
     cli_store        migrate
     cli_schema       schema
@@ -17,7 +18,7 @@ from typing import Any
 
 from cyclopts import App, Group
 
-from ops import cli_messages, cli_operations, cli_schema, cli_serve, cli_store
+from ops import cli_messages, cli_operations, cli_schema, cli_serve, cli_store, cli_tail
 from ops.cli_exit import CommandFailure, Exit, usage_failure
 from ops.cli_output import print_json, say
 from ops.settings import SettingsError
@@ -77,7 +78,13 @@ def application() -> App:
         version=_version,
     )
     app.command(cli_serve.serve, group=service)
-    for place, message in enumerate((cli_messages.send, cli_messages.query, cli_schema.schema)):
+    each: tuple[Callable[..., int], ...] = (
+        cli_messages.send,
+        cli_messages.query,
+        cli_tail.tail,
+        cli_schema.schema,
+    )
+    for place, message in enumerate(each):
         app.command(message, group=messages, sort_key=place)
     app.command(cli_operations.status, group=operation, sort_key=0)
     several = (cli_operations.projections(), cli_store.migrate(), cli_operations.dead_letters())

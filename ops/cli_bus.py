@@ -1,5 +1,6 @@
 """How the command line finds and asks the running service."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -76,22 +77,28 @@ async def connected(address: Address) -> "AsyncIterator[Client]":
     import nats
     from nats.errors import Error as NatsError
 
-    async def ignore(error: Exception) -> None:
-        """What matters is raised where it is waited for; nats-py would log all else to the terminal."""
+    reasons: list[str] = []
+
+    async def note(error: Exception) -> None:
+        # Not logged, as nats-py would: what matters is raised where it is waited for.
+        reasons.append(str(error) or type(error).__name__)
 
     try:
-        client = await nats.connect(
-            address.url,
-            name="hyperpage command line",
-            inbox_prefix=address.inbox_prefix.encode(),
-            connect_timeout=CONNECT_SECONDS,
-            allow_reconnect=False,
-            error_cb=ignore,
-        )
+        async with asyncio.timeout(CONNECT_SECONDS):
+            client = await nats.connect(
+                address.url,
+                name="hyperpage command line",
+                inbox_prefix=address.inbox_prefix.encode(),
+                allow_reconnect=False,
+                # The first connection is tried so often all the same: 60 times, two seconds apart, by default.
+                max_reconnect_attempts=1,
+                reconnect_time_wait=0,
+                error_cb=note,
+            )
     except (OSError, NatsError, TimeoutError) as error:
+        reason = reasons[-1] if reasons else str(error) or "no answer"
         raise unreachable(
-            f"the service on {address.data} does not answer at {without_credentials(address.url)}"
-            f" ({str(error) or type(error).__name__})",
+            f"the service on {address.data} does not answer at {without_credentials(address.url)} ({reason})",
             f"if it was killed, start it again with `hyperpage serve --data {address.data}`",
         ) from error
     try:
@@ -101,9 +108,14 @@ async def connected(address: Address) -> "AsyncIterator[Client]":
 
 
 async def ask(
-    address: Address, subject: str, body: bytes, *, headers: Mapping[str, str] | None = None, timeout: float
+    address: Address,
+    subject: str,
+    body: bytes,
+    *,
+    headers: Mapping[str, str] | None = None,
+    timeout_seconds: float,
 ) -> bytes:
-    """The answer to one request, as it came. `timeout` is in seconds.
+    """The answer to one request, as it came.
 
     Raises:
         CommandFailure: there is nobody, no answer in time, or the answer is an error.
@@ -114,23 +126,23 @@ async def ask(
     async with connected(address) as client:
         try:
             message = await client.request(
-                subject, body, timeout=timeout, headers=dict(headers) if headers else None
+                subject, body, timeout=timeout_seconds, headers=dict(headers) if headers else None
             )
         except NoRespondersError as error:
             raise unreachable(
                 f"the service on {address.data} is not there, or is just stopping", "try again"
             ) from error
         except NatsTimeoutError as error:
-            raise timed_out(timeout) from error
+            raise timed_out(timeout_seconds) from error
         except MaxPayloadError as error:
             raise failure(Exit.FAILED, "too_large", f"{len(body)} bytes do not fit into a message") from error
     return answer_of(message.data, message.headers)
 
 
 async def ask_durably(
-    address: Address, name: str, body: bytes, headers: Mapping[str, str], *, timeout: float
+    address: Address, name: str, body: bytes, headers: Mapping[str, str], *, timeout_seconds: float
 ) -> bytes:
-    """The answer to a durable command, which is stored before anybody looks at it. `timeout` is in seconds.
+    """The answer to a durable command, which is stored before anybody looks at it.
 
     Raises:
         CommandFailure: it was not stored, not answered in time, or refused.
@@ -146,17 +158,17 @@ async def ask_durably(
         results = await client.subscribe(address.names.result(headers["Hyperpage-Command-Id"]))
         try:
             stored = await client.request(
-                address.names.durable_command(name), body, timeout=timeout, headers=dict(headers)
+                address.names.durable_command(name), body, timeout=timeout_seconds, headers=dict(headers)
             )
         except (NoRespondersError, NatsTimeoutError) as error:
             raise unreachable("the broker did not store the command", "try again") from error
         if (problem := msgspec.json.decode(stored.data).get("error")) is not None:
             raise failure(Exit.FAILED, "not_stored", f"not stored: {problem.get('description')}")
         try:
-            result = await results.next_msg(timeout)
+            result = await results.next_msg(timeout_seconds)
         except NatsTimeoutError as error:
             raise unreachable(
-                f"the command is stored, and was not answered within {timeout:g} s",
+                f"the command is stored, and was not answered within {timeout_seconds:g} s",
                 "it is carried out when a service is there again",
                 command_id=headers["Hyperpage-Command-Id"],
             ) from error
@@ -174,9 +186,9 @@ def answer_of(body: bytes, headers: Mapping[str, str] | None) -> bytes:
     return body
 
 
-def timed_out(timeout: float) -> CommandFailure:
+def timed_out(timeout_seconds: float) -> CommandFailure:
     return unreachable(
-        f"no answer within {timeout:g} s",
+        f"no answer within {timeout_seconds:g} s",
         "what was asked may have been done all the same: a command that was sent with --id can be sent again,"
         " and does nothing twice",
     )

@@ -1,4 +1,4 @@
-"""`hyperpage send`, `query` and `tail`: what every client of the service does."""
+"""`hyperpage send` and `query`: commands and questions, typed by hand or by a script."""
 
 import asyncio
 import re
@@ -74,9 +74,9 @@ def send(
     _require_name(name)
     address = application_address(data)
     answer = asyncio.run(
-        ask_durably(address, name, content, given, timeout=timeout)
+        ask_durably(address, name, content, given, timeout_seconds=timeout)
         if durable
-        else ask(address, address.names.command(name), content, headers=given, timeout=timeout)
+        else ask(address, address.names.command(name), content, headers=given, timeout_seconds=timeout)
     )
     if as_json:
         print_json(answer)
@@ -108,7 +108,7 @@ def query(
     content = read_body(body)
     _require_name(name)
     address = application_address(data)
-    answer = asyncio.run(ask(address, address.names.query(name), content, timeout=timeout))
+    answer = asyncio.run(ask(address, address.names.query(name), content, timeout_seconds=timeout))
     if as_json:
         print_json(answer)
     else:

@@ -32,7 +32,7 @@ def status(*, data: DataOption = None, as_json: JsonOption = False) -> int:
     """
     try:
         address = application_address(data)
-        question = ask(address, address.names.query("service.status"), b"", timeout=STATUS_SECONDS)
+        question = ask(address, address.names.query("service.status"), b"", timeout_seconds=STATUS_SECONDS)
         answer = asyncio.run(question)
     except CommandFailure as error:
         # Whoever watches the field `status` finds it here, too.
@@ -55,9 +55,7 @@ def _print_status(report: Mapping[str, Any]) -> None:
 
 def projections() -> App:
     """The commands that compare the tables with the log."""
-    app = App(
-        name="projections", help="Compares the tables with the log, and rebuilds what differs."
-    )
+    app = App(name="projections", help="Compares the tables with the log, and rebuilds what differs.")
     app.command(verify)
     app.command(rebuild)
     return app
@@ -101,7 +99,7 @@ def _check(verb: str, data: Path | None) -> dict[str, Any]:
 
     with stopped_store(data) as path:
         if path is None:
-            return _administer(f"projections.{verb}", {}, data, timeout=CHECK_SECONDS)
+            return _administer(f"projections.{verb}", {}, data, timeout_seconds=CHECK_SECONDS)
         return projections_check.rebuild_file(path) if verb == "rebuild" else projections_check.verify(path)
 
 
@@ -144,9 +142,7 @@ SequenceArgument = Annotated[
 
 def dead_letters() -> App:
     """The commands that look at durable commands which could not be processed."""
-    app = App(
-        name="dlq", help="Dead letters: durable commands that could not be processed."
-    )
+    app = App(name="dlq", help="Dead letters: durable commands that could not be processed.")
     app.command(list_dead_letters, name="list")
     app.command(show_dead_letter, name="show")
     app.command(replay_dead_letters, name="replay")
@@ -256,10 +252,12 @@ def _chosen(sequence: int | None, every: bool) -> dict[str, Any]:
 
 
 def _administer(
-    verb: str, request: Mapping[str, Any], data: Path | None, timeout: float = DEAD_LETTER_SECONDS
+    verb: str, request: Mapping[str, Any], data: Path | None, timeout_seconds: float = DEAD_LETTER_SECONDS
 ) -> dict[str, Any]:
     address = administrator_address(data)
     body = msgspec.json.encode(request)
-    answer = asyncio.run(ask(address, address.names.administration(verb), body, timeout=timeout))
+    answer = asyncio.run(
+        ask(address, address.names.administration(verb), body, timeout_seconds=timeout_seconds)
+    )
     decoded: dict[str, Any] = msgspec.json.decode(answer)
     return decoded

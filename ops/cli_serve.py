@@ -149,11 +149,11 @@ def _announce(settings: "Settings", as_json: bool) -> None:
 
 
 async def _demo(settings: "Settings") -> None:
-    from ops.demo import run_demo
-
     runtime = read_runtime(settings.data)
     assert runtime is not None, "a service that has started has written it"
     try:
+        from ops.demo import run_demo
+
         await run_demo(runtime.nats_url, runtime.prefix)
     except Exception as error:
         logger.warning("the demo ended: %s", str(error) or type(error).__name__)

@@ -1,4 +1,4 @@
-"""The workload of `hyperpage serve --demo`: a small company syncs its tools, so that there is something to see.
+"""The workload of `hyperpage serve --demo`: a small company that syncs its tools.
 
     planner ──▶ jobs ──▶ three workers ──▶ done, tried again, given up, or never heard of again
                               │
@@ -27,7 +27,7 @@ WINDOW_MS = 15 * 60_000
 
 
 class Tool(msgspec.Struct, kw_only=True):
-    """Something that is synced, and what is left of its rate limit in the window that ends at `reset_time`."""
+    """Something that is synced, and what is left of its rate limit until `reset_time`."""
 
     name: str
     job_type: str
@@ -77,22 +77,31 @@ def tools() -> tuple[Tool, ...]:
 
 async def run_demo(url: str, prefix: str, *, seed: int = 1, pace: float = 1.0) -> None:
     """Sends commands until it is cancelled. With `pace` 2, it does everything twice as fast."""
-    async with connect(url, prefix=prefix, actor="demo") as client:
-        company = _Company(client, Random(seed), pace)
-        await company.set_up()
+    shared = {tool.job_type: tool for tool in tools()}
+    async with connect(url, prefix=prefix, name="hyperpage demo") as client:
+
+        def employ(name: str) -> _Colleague:
+            return _Colleague(client, name, Random(f"{seed} {name}"), pace, shared)
+
+        await employ("operator").set_up()
         async with asyncio.TaskGroup() as everybody:
-            everybody.create_task(company.plan())
-            everybody.create_task(company.operate())
+            everybody.create_task(employ("planner").plan())
+            everybody.create_task(employ("operator").operate())
             for number in range(1, WORKERS + 1):
-                everybody.create_task(company.work(f"worker-{number}"))
+                everybody.create_task(employ(f"worker-{number}").work())
 
 
-class _Company:
-    def __init__(self, client: Client, random: Random, pace: float) -> None:
+class _Colleague:
+    """One who works here, with decisions of their own: they don't hang on who else is how fast."""
+
+    def __init__(
+        self, client: Client, name: str, random: Random, pace: float, shared: dict[str, Tool]
+    ) -> None:
         self._client = client
+        self._name = name
         self._random = random
         self._pace = pace
-        self._tools = {tool.job_type: tool for tool in tools()}
+        self._tools = shared
 
     async def set_up(self) -> None:
         """Every tool has a configuration; one that is there already is left alone."""
@@ -139,10 +148,10 @@ class _Company:
             if self._random.random() < 0.3:
                 await self._cancel_one()
 
-    async def work(self, name: str) -> None:
+    async def work(self) -> None:
         """Claims one job after the other."""
         while True:
-            answer = await self._send("jobs.claim", {"worker": name, "lease_ms": LEASE_MS})
+            answer = await self._send("jobs.claim", {"worker": self._name, "lease_ms": LEASE_MS})
             for job in answer.result["jobs"] if answer is not None else ():
                 await self._work_on(job)
             await self._pause(0.3, 1.2)
@@ -187,7 +196,9 @@ class _Company:
     async def _fail(self, job: dict[str, Any]) -> None:
         error = self._random.choice(("502 Bad Gateway", "no answer within 30 s", "404 Not Found"))
         # What is gone does not come back by trying again.
-        await self._send("jobs.fail", {**_held(job), "error": error, "retryable": not error.startswith("404")})
+        await self._send(
+            "jobs.fail", {**_held(job), "error": error, "retryable": not error.startswith("404")}
+        )
 
     async def _cancel_one(self) -> None:
         waiting = await self._ask("jobs.list", {"state": "pending", "limit": 1})
@@ -201,10 +212,10 @@ class _Company:
     async def _pause(self, shortest: float, longest: float) -> None:
         await asyncio.sleep(self._random.uniform(shortest, longest) / self._pace)
 
-    async def _send(self, name: str, body: Any, *, expected_version: int | None = None) -> Answer | None:
+    async def _send(self, name: str, body: Any, **about: Any) -> Answer | None:
         """The answer; none where it is refused or nobody is there, which a demo takes as it comes."""
         try:
-            return await self._client.send(name, body, expected_version=expected_version)
+            return await self._client.send(name, body, **{"actor": self._name, **about})
         except (Refusal, Unreachable):
             return None
 

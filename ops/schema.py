@@ -79,7 +79,7 @@ def struct_schema(title: str, struct: type[msgspec.Struct]) -> Schema:
 def described(
     title: str, struct: type[msgspec.Struct], ref_template: str
 ) -> tuple[Schema, dict[str, Schema]]:
-    """The schema of a struct, and of each struct inside it by name; `ref_template` says where those will be."""
+    """The schema of a struct, and of each struct inside it by name; `ref_template` says where those go."""
     (reference,), definitions = msgspec.json.schema_components(
         [_describable(struct)], ref_template=ref_template
     )

@@ -10,12 +10,11 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as distribution_version
 from typing import Any, Self
 
-import nats
-from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from bus.administration import Administration
 from bus.codec import encode
+from bus.connection import LeanClient
 from bus.dead_letters import DeadLetters
 from bus.discovery import SERVICE_NAME, Discovery, Endpoint
 from bus.durable import Delivery, DurableIntake
@@ -151,10 +150,11 @@ class Service:
         self._in_background(self.nats_server.supervise(), "the embedded nats-server")
         return {user: self.nats_server.url_for(user) for user in (RELAY, RESPONDER, APP, ADMIN)}
 
-    async def _connect(self, url: str, user: str) -> Client:
+    async def _connect(self, url: str, user: str) -> LeanClient:
+        client = LeanClient()
         try:
-            client = await asyncio.wait_for(
-                nats.connect(
+            await asyncio.wait_for(
+                client.connect(
                     url,
                     name=f"{SERVICE_NAME} {user}",
                     inbox_prefix=private_inbox(user),
@@ -183,6 +183,7 @@ class Service:
         await self.mirrors.prepare()
         self._in_background(self.relay.run(), "the relay")
         self._in_background(self.mirrors.run(), "the mirrors")
+        self._in_background(self._close_idle_readers(), "the closing of idle readers")
 
     async def _start_serving(self) -> None:
         verbs = query_verbs(self.tables.row_json)
@@ -230,6 +231,11 @@ class Service:
         self._in_background(self.durable.run(), "the intake of durable commands")
         discovery.serving = True
         await responder.flush()
+
+    async def _close_idle_readers(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.reader_idle_seconds)
+            await asyncio.to_thread(self.readers.close_idle)
 
     async def _drain(self) -> None:
         await self.intake.stop()

@@ -254,7 +254,8 @@ async def load(relay: Relay, store: Store, chance: random.Random) -> AsyncIterat
 
 
 async def until_published(relay: Relay, position: int) -> None:
-    await until(lambda: (relay.state.position or 0) >= position)
+    # After the stream was deleted, that is the whole log again.
+    await until(lambda: (relay.state.position or 0) >= position, timeout_ms=60_000)
 
 
 async def until_stream_has(broker: Broker, sequence: int) -> None:

@@ -46,10 +46,28 @@ class Store:
         """Commits events, each different from every other, with data of that size."""
         entries = []
         for _ in range(count):
-            self._written += 1
-            data = f'{{"n":{self._written},"pad":"{"x" * size}"}}'
-            entries.append(log.Entry(f"jobs/k.{self._written}", 1, "job.enqueued.v1", None, data, None))
+            number = self._next()
+            data = f'{{"n":{number},"pad":"{"x" * size}"}}'
+            entries.append(log.Entry(f"jobs/k.{number}", 1, "job.enqueued.v1", None, data, None))
         return self._commit(entries)
+
+    def set_state(self, **values: str | None) -> list[log.Row]:
+        """Commits changes of `app_state`, with their rows in the table; None deletes a key."""
+        changes = [
+            log.Entry(f"app_state/{key}", self._next(), "app_state.changed.v1", None, "{}", None)
+            for key in values
+        ]
+
+        def write(rows: list[log.Row]) -> None:
+            for row, (key, value) in zip(rows, values.items(), strict=True):
+                self._writer.execute("DELETE FROM app_state WHERE key = ?", (key,))
+                if value is not None:
+                    self._writer.execute(
+                        "INSERT INTO app_state VALUES (?, ?, ?, ?, ?)",
+                        (key, value, row.recorded_at, row.version, row.position),
+                    )
+
+        return self._commit(changes, write)
 
     def set_back(self, position: int) -> list[log.Row]:
         """Takes the events behind a position away, as a copied file would, and answers with them."""
@@ -83,11 +101,19 @@ class Store:
         self.readers.close()
         self._writer.close()
 
-    def _commit(self, entries: list[log.Entry]) -> list[log.Row]:
-        rows, self.head = log.extend(self.head, entries, NOW + self.head.position)
+    def _commit(
+        self, entries: list[log.Entry], write: Callable[[list[log.Row]], None] = lambda rows: None
+    ) -> list[log.Row]:
+        rows, head = log.extend(self.head, entries, NOW + self.head.position)
         with self._writer:
             log.insert(self._writer, rows)
+            write(rows)
+        self.head = head
         return rows
+
+    def _next(self) -> int:
+        self._written += 1
+        return self._written
 
 
 class Broker:

@@ -43,7 +43,7 @@ class Sent(NamedTuple):
     metadata: str | None = None
 
 
-class Reply(NamedTuple):
+class Reply(msgspec.Struct, frozen=True):
     """What came back: the bytes, and what they say."""
 
     body: bytes

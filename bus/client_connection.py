@@ -1,0 +1,294 @@
+"""A connection that is kept, and requests over it that are asked again until they are answered.
+
+    ask ──▶ publish ──▶ an answer ─────────────────────────────────▶ its bytes, or its refusal
+              ▲           │ busy, unavailable, nobody there, none in time, connection lost
+              └─ back-off ┘ until the deadline ────────────────────▶ Unreachable
+
+All attempts at one question share one reply subject, so that a late answer to the first is as good as one
+to the second. nats-py's `request` forgets a question with its timeout, and waits it out when the broker dies.
+"""
+
+import asyncio
+import logging
+import random
+from collections import deque
+from collections.abc import Callable, Mapping
+from itertools import count
+from typing import Self
+
+import msgspec
+from nats.aio.client import Client as NatsClient
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.errors import MaxPayloadError
+
+from bus.refusals import read_refusal
+from domain.errors import Busy, Refusal, TooLarge, Unavailable
+
+# An answer takes milliseconds, and a few hundred of them on a crowded service: who waited this long asks
+# again, and twice as long each time, so that impatience adds little to the crowd.
+FIRST_WAIT_SECONDS = 1.0
+# Where nobody is there or the service says no for now: as long, doubling, with half of it left to chance,
+# so that clients that were sent away together do not come back together.
+FIRST_PAUSE_SECONDS = 0.05
+LONGEST_PAUSE_SECONDS = 1.0
+# How long one question of those who never give up is asked under one deadline.
+PATIENT_SECONDS = 60.0
+RECONNECT_SECONDS = 0.2
+# A broker that hangs is noticed after two unanswered ones.
+PING_SECONDS = 10
+# Of a refusal, by the rules of the Services API; and of the broker, where nobody listens.
+ERROR_CODE = "Nats-Service-Error-Code"
+STATUS = "Status"
+_SIGNS = frozenset({ERROR_CODE, STATUS})
+
+logger = logging.getLogger(__name__)
+
+
+class Unreachable(Exception):
+    """No service answered in time.
+
+    `may_have_been_carried_out` is false only where the question certainly reached nobody. Where it is true,
+    asking again with the same `command_id` is safe: what was carried out is answered, and not done twice.
+    """
+
+    def __init__(self, message: str, *, may_have_been_carried_out: bool) -> None:
+        super().__init__(message)
+        self.may_have_been_carried_out = may_have_been_carried_out
+        self.command_id: str | None = None
+
+
+class ClosedError(RuntimeError):
+    """The connection is closed, by its owner or by the broker, and does not come back."""
+
+
+class ClientConnection:
+    """One connection to NATS from `open` to `close`; used in one event loop.
+
+    `losses` counts how often it was lost; `listeners` are called when it is lost and when it is back.
+    """
+
+    def __init__(self) -> None:
+        self.nats = NatsClient()
+        self.losses = 0
+        self.listeners: set[Callable[[], None]] = set()
+        self._questions: dict[str, _Question] = {}
+        self._inbox = ""
+        self._last_token = 0
+        self._up = asyncio.Event()
+        self._last_error = ""
+
+    @classmethod
+    async def open(cls, url: str, *, inbox_prefix: str, name: str, timeout_seconds: float) -> Self:
+        """A connection that stands.
+
+        Raises:
+            Unreachable: no nats-server let us in within that time.
+        """
+        self = cls()
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self.nats.connect(
+                    url,
+                    name=name,
+                    inbox_prefix=inbox_prefix,
+                    # For ever: each question has a deadline of its own.
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=RECONNECT_SECONDS,  # type: ignore[arg-type]  # it sleeps for it
+                    ping_interval=PING_SECONDS,
+                    error_cb=self._note_error,
+                    disconnected_cb=self._went_down,
+                    reconnected_cb=self._came_up,
+                    closed_cb=self._went_down,
+                )
+                self._inbox = self.nats.new_inbox()
+                # Bounded by the questions, so nothing is dropped here.
+                await self.nats.subscribe(
+                    f"{self._inbox}.*", cb=self._receive, pending_msgs_limit=0, pending_bytes_limit=0
+                )
+        except BaseException as error:
+            await self.nats.close()
+            if not isinstance(error, NatsError | OSError | TimeoutError):
+                raise
+            reason = self._last_error or str(error) or "no answer"
+            raise Unreachable(
+                f"no nats-server lets us in at {url.rpartition('@')[2]}: {reason}",
+                may_have_been_carried_out=False,
+            ) from error
+        self._up.set()
+        return self
+
+    async def close(self) -> None:
+        """Ends it; whoever still waits gets `ClosedError`."""
+        await self.nats.close()
+        self._tell()
+
+    async def ask(
+        self,
+        subject: str,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        *,
+        within_seconds: float,
+    ) -> bytes:
+        """The answer to a question that may be asked several times: it is, until then.
+
+        Raises:
+            Refusal: the service's; `Busy` and `Unavailable` only when the time is up.
+            Unreachable: there was no answer, or one attempt is still without one.
+            ClosedError: the connection is closed.
+        """
+        question = _Question()
+        self._last_token += 1
+        token = str(self._last_token)
+        self._questions[token] = question
+        try:
+            message = _Message(subject, body, dict(headers) if headers else None, f"{self._inbox}.{token}")
+            return await self._ask(question, message, within_seconds)
+        finally:
+            del self._questions[token]
+
+    async def ask_patiently(self, subject: str, body: bytes) -> bytes:
+        """As `ask`, and without a deadline: returns when the service is there again.
+
+        Raises:
+            Refusal: the service's, but for `Busy` and `Unavailable`.
+            ClosedError: the connection is closed.
+        """
+        while True:
+            try:
+                return await self.ask(subject, body, within_seconds=PATIENT_SECONDS)
+            except (Unreachable, Busy, Unavailable) as error:
+                logger.info("%s: %s; asking on", subject, error)
+
+    async def _ask(self, question: "_Question", message: "_Message", within_seconds: float) -> bytes:
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + within_seconds
+        refusal: Refusal | None = None
+        for attempt in count():
+            await self._wait_until_up(deadline)
+            if clock() >= deadline:
+                break
+            await self._publish(message)
+            question.sent += 1
+            send_again = clock() + FIRST_WAIT_SECONDS * 2.0 ** min(attempt, 10)
+            while (answer := await question.answer(min(send_again, deadline))) is not None:
+                if not answer.headers or not _SIGNS.intersection(answer.headers):
+                    return answer.data
+                # Without a refusal of the service's, it is the broker, which says that nobody listens.
+                refusal = read_refusal(answer.data) if ERROR_CODE in answer.headers else None
+                if refusal is not None and not isinstance(refusal, Busy | Unavailable):
+                    raise refusal
+                send_again = clock() + _pause(attempt, refusal)
+        if refusal is not None and not question.is_open:
+            raise refusal
+        raise Unreachable(
+            f"no answer on {message.subject} within {within_seconds:g} s",
+            may_have_been_carried_out=question.is_open,
+        )
+
+    async def _publish(self, message: "_Message") -> None:
+        try:
+            await self.nats.publish(
+                message.subject, message.body, reply=message.reply, headers=message.headers
+            )
+        except MaxPayloadError:
+            raise TooLarge(
+                f"a message has at most {self.nats.max_payload} bytes",
+                limit_bytes=self.nats.max_payload,
+                size_bytes=len(message.body),
+            ) from None
+
+    async def _wait_until_up(self, deadline: float) -> None:
+        """Returns when there is a connection, or at the deadline.
+
+        What nats-py is given without one, it keeps and sends later, when nobody may want it any more.
+        """
+        while not self.nats.is_connected:
+            if self.nats.is_closed:
+                raise ClosedError(f"the connection is closed; {self._last_error}".rstrip("; "))
+            self._up.clear()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._up.wait()
+            except TimeoutError:
+                return
+
+    async def _receive(self, message: Msg) -> None:
+        question = self._questions.get(message.subject.rpartition(".")[2])
+        if question is not None:
+            question.take(message)
+
+    async def _note_error(self, error: Exception) -> None:
+        self._last_error = str(error) or type(error).__name__
+        logger.info("nats: %s", self._last_error)
+
+    async def _went_down(self) -> None:
+        self.losses += 1
+        self._tell()
+
+    async def _came_up(self) -> None:
+        self._tell()
+
+    def _tell(self) -> None:
+        if self.nats.is_connected or self.nats.is_closed:
+            self._up.set()
+            # What was on its way is lost: each asks again at once.
+            for question in self._questions.values():
+                question.wake()
+        for listener in tuple(self.listeners):
+            listener()
+
+
+class _Message(msgspec.Struct, frozen=True):
+    """What is published, as often as it takes."""
+
+    subject: str
+    body: bytes
+    headers: dict[str, str] | None
+    reply: str
+
+
+class _Question:
+    """One question and the answers that came: fewer than it was sent, if some are still on their way."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self._answered = 0
+        self._answers: deque[Msg] = deque()
+        self._waiting: asyncio.Future[None] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether somebody may still be about to carry it out."""
+        return self.sent > self._answered
+
+    def take(self, answer: Msg) -> None:
+        self._answered += 1
+        self._answers.append(answer)
+        self.wake()
+
+    def wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    async def answer(self, until: float) -> Msg | None:
+        """The next answer; None when the time (of the loop's clock) has come, or when woken without one."""
+        if not self._answers:
+            loop = asyncio.get_running_loop()
+            self._waiting = loop.create_future()
+            # A timer a question, where `wait_for` would cost a task.
+            timer = loop.call_at(until, self.wake)
+            try:
+                await self._waiting
+            finally:
+                timer.cancel()
+                self._waiting = None
+        return self._answers.popleft() if self._answers else None
+
+
+def _pause(attempt: int, refusal: Refusal | None) -> float:
+    asked_for = refusal.details.get("retry_after_ms") if refusal else 0
+    longest = min(FIRST_PAUSE_SECONDS * 2.0 ** min(attempt, 10), LONGEST_PAUSE_SECONDS)
+    seconds: float = asked_for / 1000 if isinstance(asked_for, int) else 0.0
+    return seconds + longest * random.uniform(0.5, 1)

@@ -1,0 +1,122 @@
+"""`hyperpage tail`: follows the change events."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+
+from ops.cli_bus import Address, application_address, ask
+from ops.cli_exit import Exit, failure, unreachable, usage_failure
+from ops.cli_options import DataOption, JsonOption, option
+from ops.cli_output import compact, event_line
+
+if TYPE_CHECKING:
+    from bus.change_events import ChangeEvent
+
+HEAD_SECONDS = 10.0
+# Behind every position: a page from there on holds nothing, and tells the head of the log.
+_BEHIND_ALL = 2**62
+
+
+def tail(
+    *,
+    from_position: Annotated[
+        int | None,
+        option("Begin with the event at this position; 1: with the first. Default: new ones.", name="--from"),
+    ] = None,
+    table: Annotated[str | None, option("Only events of this table.")] = None,
+    stream: Annotated[str | None, option("Only events of this stream, such as jobs/9f1c.")] = None,
+    limit: Annotated[int | None, option("End after so many events. Default: go on.")] = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Prints change events as they happen, each once and in order, until Ctrl-C.
+
+    For example:
+
+        hyperpage tail
+        hyperpage tail --from 1 --table jobs
+        hyperpage tail --from 1 --limit 10 --json
+
+    One line for each event: position, time, type, stream, who, data. With
+    --json, the CloudEvent. A broker or service that is away is waited for.
+    """
+    if table is not None and stream is not None:
+        raise usage_failure("either a table or a stream", "a stream's name begins with its table")
+    for name, value in (("--from", from_position), ("--limit", limit)):
+        if value is not None and value < 1:
+            raise usage_failure(f"{name} counts from 1, and is {value}")
+    address = application_address(data)
+    following = _follow(address, from_position, table, stream, limit, _print_json if as_json else _print_line)
+    try:
+        asyncio.run(following)
+    except KeyboardInterrupt:
+        return Exit.DONE
+    return Exit.DONE
+
+
+async def _follow(
+    address: Address,
+    from_position: int | None,
+    table: str | None,
+    stream: str | None,
+    limit: int | None,
+    show: "Callable[[ChangeEvent], None]",
+) -> None:
+    from bus.client import PlaceLostError, Unreachable, connect
+
+    # Asked first in any case: unlike the client, this does not wait for a service that is not there.
+    question = compact({"after": _BEHIND_ALL, "limit": 1}).encode()
+    answer = await ask(address, address.names.query("events.read"), question, timeout_seconds=HEAD_SECONDS)
+    start = from_position or msgspec.json.decode(answer)["head"] + 1
+    shown = 0
+    try:
+        async with (
+            connect(address.url, prefix=address.names.prefix, inbox_prefix=address.inbox_prefix) as client,
+            client.subscribe(start, table=table, stream=stream) as events,
+        ):
+            async for event in events:
+                show(event)
+                shown += 1
+                if shown == limit:
+                    return
+    except PlaceLostError as error:
+        raise failure(Exit.NOT_FOUND, "not_found", str(error)) from error
+    except Unreachable as error:
+        raise unreachable(str(error), "try again") from error
+
+
+def _print_line(event: "ChangeEvent") -> None:
+    # Each line at once: whoever reads them through a pipe wants to follow, too.
+    print(event_line(cloud_event(event)), flush=True)
+
+
+def _print_json(event: "ChangeEvent") -> None:
+    print(compact(cloud_event(event)), flush=True)
+
+
+def cloud_event(event: "ChangeEvent") -> dict[str, Any]:
+    """An event in the form in which subscribers in any language get it (CloudEvents 1.0 in JSON)."""
+    extensions = {
+        "commandid": event.command_id,
+        "actor": event.actor,
+        "correlationid": event.correlation_id,
+        "causationid": event.causation_id,
+        "traceparent": event.traceparent,
+    }
+    return {
+        "specversion": "1.0",
+        "id": event.id,
+        "source": f"hyperpage/{event.store_id}",
+        "type": f"hyperpage.{event.type}",
+        "subject": event.stream,
+        "time": f"{event.time:%Y-%m-%dT%H:%M:%S}.{event.time.microsecond // 1000:03d}Z",
+        "datacontenttype": "application/json",
+        "sequence": str(event.position),
+        "version": event.version,
+        "timeline": event.timeline,
+        "hash": event.hash,
+        **{name: value for name, value in extensions.items() if value is not None},
+        "data": event.data,
+    }

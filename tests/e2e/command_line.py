@@ -1,0 +1,124 @@
+"""The command line as its users have it: a process of its own, its exit code, and what it printed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = [sys.executable, "-m", "ops.cli"]
+# Many times what the slowest needs, so that only a hang meets it.
+SECONDS = 30
+
+
+class Result(msgspec.Struct, frozen=True):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """The caller's environment without its settings, so that a test means the same everywhere."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("HYPERPAGE_")}
+    # No colours and no terminal's width of whoever runs the tests.
+    return {**inherited, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "TERM": "dumb", **variables}
+
+
+def hyperpage(*arguments: str | Path, stdin: str = "", **variables: str) -> Result:
+    """Runs one command to its end."""
+    done = subprocess.run(
+        [*PROGRAM, *map(str, arguments)],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        env=environment(**variables),
+        check=False,
+    )
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+def running(*arguments: str | Path) -> "subprocess.Popen[str]":
+    """Starts a command that goes on; whoever starts it ends it."""
+    return subprocess.Popen(
+        [*PROGRAM, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+
+
+def wait_for(condition: Callable[[], Any]) -> Any:
+    """What the condition answers once that is true.
+
+    Raises:
+        TimeoutError: it never was.
+    """
+    deadline = time.monotonic() + SECONDS
+    while not (answer := condition()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {SECONDS} s in vain")
+        time.sleep(0.02)
+    return answer
+
+
+class Served:
+    """A service that runs on a directory, and the commands that talk to it."""
+
+    def __init__(self, data: Path, *options: str) -> None:
+        self.data = data
+        # A file, not a pipe: nobody reads it while the service runs, and a full pipe would block it.
+        self.log = data.parent / f"{data.name}.log"
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                [*PROGRAM, "serve", "--data", str(data), "--nats-port", "0", "--json", *options],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=environment(),
+            )
+        assert self.process.stdout is not None
+        self.ready_line = self.process.stdout.readline()
+        assert self.ready_line, f"it did not start: {self.log.read_text()}"
+
+    @property
+    def runtime(self) -> dict[str, Any]:
+        runtime: dict[str, Any] = json.loads((self.data / "runtime.json").read_text())
+        return runtime
+
+    def __call__(self, *arguments: str | Path, stdin: str = "") -> Result:
+        return hyperpage(*arguments, "--data", self.data, stdin=stdin)
+
+    def ask(self, *arguments: str | Path) -> Any:
+        """The JSON that a command answers with, which must be a success."""
+        result = self(*arguments, "--json")
+        assert result.code == 0, result
+        return result.json
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Its exit code after a signal."""
+        self.process.send_signal(number)
+        return self.process.wait(SECONDS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.stop()
+        assert self.process.stdout is not None
+        self.process.stdout.close()

@@ -1,0 +1,96 @@
+"""The README's first screen, typed in word for word."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONSOLE = [
+    line.removeprefix("$ ")
+    for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+    if line.startswith("$ ")
+]
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+COMMAND = ".venv/bin/hyperpage "
+START_SECONDS = 20
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder in which the service runs on `./data`, as `make run` has it."""
+    folder = tmp_path_factory.mktemp("clone")
+    with subprocess.Popen(
+        [sys.executable, "-m", "ops.cli", "serve", "--data", "./data", "--nats-port", "0"],
+        cwd=folder,
+        env=_environment(),
+        stdout=subprocess.PIPE,
+    ) as service:
+        deadline = time.monotonic() + START_SECONDS
+        while not (folder / "data" / "runtime.json").exists():
+            assert service.poll() is None, "the service has ended"
+            assert time.monotonic() < deadline, "the service is not ready"
+            time.sleep(0.02)
+        yield folder
+        service.send_signal(signal.SIGTERM)
+        assert service.wait(timeout=20) == 0
+
+
+def _environment() -> dict[str, str]:
+    # The folder is not the project's: what is imported has to be found all the same.
+    return os.environ | {"PYTHONPATH": str(ROOT)}
+
+
+def _run(command: str, folder: Path) -> str:
+    arguments = [sys.executable, "-m", "ops.cli", *shlex.split(command.removeprefix(COMMAND))]
+    done = subprocess.run(
+        arguments, cwd=folder, env=_environment(), capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_two_commands_are_the_makefiles_own() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "make run" in CONSOLE
+    assert "make test" in CONSOLE
+    assert {"run:", "test:"} <= {line.split(" ")[0] for line in makefile.splitlines()}
+    assert "hyperpage serve --data ./data $(ARGS)" in makefile
+
+
+def test_every_command_of_the_first_screen_does_what_it_says(folder: Path) -> None:
+    outputs = {command: _run(command, folder) for command in CONSOLE if command.startswith(COMMAND)}
+    said = "\n".join(outputs.values())
+    assert len(outputs) == 6
+    assert "job.enqueued.v1" in said
+    assert "Sync acme/site" in said
+    assert "job.claimed.v1" in said
+    assert "healthy" in said
+
+
+def test_the_python_example_gets_the_same_answer_twice(folder: Path) -> None:
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", PYTHON[0]],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+        ).stdout.splitlines()
+        for _ in range(2)
+    ]
+    assert runs[0] == runs[1]
+    answer, row = map(json.loads, runs[0])
+    assert answer["command_id"] == "my-first-command"
+    assert row["value"] == "dark"

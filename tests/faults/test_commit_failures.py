@@ -1,0 +1,228 @@
+"""A group whose commit fails was never there; one that was answered is there for good."""
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from bus import log
+from tests.faults.failing_disk import FailingDisk, failing_disk
+from tests.integration.writing import Clock, Reply, Sent, Store, dump_tables
+
+# More than any group here needs.
+MANY = 1_000
+FOR_EVER = 10**9
+DEADLINE_SECONDS = 20
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+@pytest.fixture
+def disk() -> Iterator[FailingDisk]:
+    with failing_disk() as failing:
+        yield failing
+
+
+@pytest.fixture
+def store(disk: FailingDisk, tmp_path: Path) -> Iterator[Store]:
+    with Store(tmp_path / "hyperpage.db") as opened:
+        yield opened
+        disk.heal()
+
+
+def prepare(store: Store) -> list[Sent]:
+    """A store with something in it, and a group of commands of every kind for it."""
+    store.send_together(
+        *(Sent("jobs.enqueue", {"id": f"job-{place}", "type": "t", "name": "n"}) for place in range(6)),
+        Sent("app_state.set", {"key": "k", "value": 0}),
+        Sent("tool_configs.set", {"tool_name": "t", "config": {"a": 1}}),
+    )
+    first, second, third = store.send("jobs.claim", {"worker": "w", "limit": 3})["result"]["jobs"]
+    return [
+        Sent("app_state.set", {"key": "k", "value": "x" * 20_000}, id="x"),
+        Sent("app_state.set", {"key": "new", "value": 1}, id="y", expected_version=0),
+        Sent("app_state.delete", {"key": "none"}),
+        Sent("app_state.delete", {"key": "new"}, id="z"),
+        Sent("tool_configs.delete", {"tool_name": "t"}),
+        Sent("jobs.claim", {"worker": "w", "limit": 2}, id="claim"),
+        Sent("jobs.enqueue", {"id": "late", "type": "t", "name": "n"}),
+        Sent("jobs.complete", {"id": first["id"], "lease": first["lease"]}),
+        Sent("jobs.heartbeat", {"id": second["id"], "lease": second["lease"], "lease_ms": 60_000}),
+        Sent("jobs.fail", {"id": third["id"], "lease": third["lease"], "error": "x"}),
+        Sent("rate_limits.throttle", {"platform": "p", "until": 1}),
+    ]
+
+
+def everything(store: Store) -> dict[str, Any]:
+    """What the file holds, and what the writer holds in memory."""
+    names = ("jobs", "job_history", "rate_limits", "tool_configs", "app_state", "events", "command_answers",
+             "job_leases", "snapshots")  # fmt: skip
+    aggregates = store.writer._aggregates
+    return {
+        "file": store.in_writer(lambda connection: dump_tables(connection, names)),
+        "head": store.writer.head,
+        "leases": dict(aggregates.leases),
+        "due": aggregates.due_jobs.next("default", None, MANY, store.clock.now),
+        "waiting": len(aggregates.due_jobs),
+        "states": {name: kept for name, kept in aggregates._hot.items() if kept.version},
+    }
+
+
+def recovered(store: Store, folder: Path) -> dict[str, list[tuple[str, ...]]]:
+    """The tables and the log as they would be found, were the machine to stop at this moment."""
+    folder.mkdir(parents=True)
+    for suffix in ("", "-wal"):
+        shutil.copy(f"{store.path}{suffix}", folder / f"{store.path.name}{suffix}")
+    connection = apsw.Connection(str(folder / store.path.name))
+    try:
+        return dump_tables(connection, ["jobs", "app_state", "events"])
+    finally:
+        connection.close()
+
+
+def all_unavailable(replies: list[Reply]) -> bool:
+    return all(
+        reply.code == "unavailable" and reply["error"]["details"] == {"retry_after_ms": 1_000}
+        for reply in replies
+    )
+
+
+@pytest.mark.parametrize("checkpoint_pages", [1, 4_000])
+@pytest.mark.parametrize("times", [1, FOR_EVER])
+@pytest.mark.parametrize("error", [apsw.IOError, apsw.FullError])
+def test_wherever_a_commit_fails_all_of_its_group_is_unavailable_and_nothing_remains(
+    disk: FailingDisk, store: Store, error: type[Exception], times: int, checkpoint_pages: int
+):
+    commands = prepare(store)
+    store.connection.wal_autocheckpoint(checkpoint_pages)
+    before = everything(store)
+    failures = 0
+    for first in range(MANY):
+        disk.fail("write", "sync", "truncate", first=first, times=times, error=error)
+        replies = store.send_together(*commands)
+        has_failed = disk.failed > 0
+        disk.heal()
+        if not all_unavailable(replies):
+            # It is on disk; at most the WAL checkpoint behind it has failed.
+            break
+        assert has_failed
+        failures += 1
+        assert everything(store) == before
+    assert failures > 10
+    assert store.writer.statistics.failed_commits >= failures
+
+    assert [reply.code for reply in replies] == [None, None, "not_found"] + [None] * 8
+    assert [row.position for row in store.rows()] == list(range(1, 22))
+    assert store.in_writer(log.verify_chain) == store.writer.head
+    assert store.send("app_state.set", {"key": "next", "value": 1})["position"] == 22
+    assert store.send_together(commands[0])[0].body == replies[0].body
+
+
+@pytest.mark.parametrize("operation", ["write", "sync"])
+def test_what_was_unavailable_does_not_come_back_when_the_machine_stops(
+    disk: FailingDisk, store: Store, tmp_path: Path, operation: str
+):
+    commands = prepare(store)
+    before = recovered(store, tmp_path / "before")
+    for first in range(MANY):
+        disk.fail(operation, first=first)
+        replies = store.send_together(*commands)
+        disk.heal()
+        if not all_unavailable(replies):
+            break
+        assert recovered(store, tmp_path / f"{first}") == before
+    assert first > 0
+    assert recovered(store, tmp_path / "after") != before
+
+
+def test_what_was_answered_is_there_when_the_machine_stops(disk: FailingDisk, store: Store, tmp_path: Path):
+    for place in range(20):
+        disk.fail("write", "sync", first=place, times=3)
+        store.send("app_state.set", {"key": "lost", "value": place})
+        disk.heal()
+        store.send("app_state.set", {"key": "kept", "value": place})
+        tables = recovered(store, tmp_path / f"{place}")
+        assert tables["app_state"] == store.tables()["app_state"]
+        assert f"'{place}'" in [row[1] for row in tables["app_state"]]
+        assert (
+            tables["events"]
+            == store.in_writer(lambda connection: dump_tables(connection, ["events"]))["events"]
+        )
+
+
+def test_a_full_disk_refuses_what_does_not_fit_and_takes_what_does_once_there_is_room(store: Store):
+    commands = prepare(store)
+    pages = store.in_writer(lambda connection: connection.pragma("page_count"))
+    store.connection.pragma("max_page_count", pages + 3)
+    before = everything(store)
+
+    assert all_unavailable(store.send_together(*commands))
+    assert everything(store) == before
+    assert "full" in (store.writer.statistics.last_failure or "")
+    # Small things still fit, and a WAL that cannot grow is no reason to forget them.
+    assert store.send("app_state.set", {"key": "small", "value": 1}).code is None
+
+    store.connection.pragma("max_page_count", 10**6)
+    assert [reply.code for reply in store.send_together(*commands)] == [None, None, "not_found"] + [None] * 8
+    assert store.writer.statistics.last_failure is None
+    assert store.in_writer(log.verify_chain) == store.writer.head
+
+
+def test_after_reopening_everything_that_was_answered_is_there(disk: FailingDisk, tmp_path: Path):
+    path, clock = tmp_path / "hyperpage.db", Clock()
+    answered: list[tuple[Sent, bytes]] = []
+    with Store(path, clock) as store:
+        for place in range(60):
+            disk.fail("write", "sync", first=place % 12, times=1 + place % 3)
+            sent = Sent("app_state.set", {"key": f"k{place}", "value": place}, id=f"c{place}")
+            [reply] = store.send_together(sent)
+            disk.heal()
+            if reply.code is None:
+                answered.append((sent, reply.body))
+        tables, head = store.tables(), store.writer.head
+    assert 0 < len(answered) < 60
+    with Store(path, clock) as store:
+        assert (store.tables(), store.writer.head) == (tables, head)
+        assert store.in_writer(log.verify_chain) == head
+        assert [row.stream for row in store.rows()] == [
+            f"app_state/{sent.body['key']}" for sent, _ in answered
+        ]
+        for sent, body in answered:
+            assert store.send_together(sent)[0].body == body
+        assert store.writer.head == head
+
+
+def test_a_job_that_lost_its_lease_is_rescued_although_the_first_attempt_was_not_stored(
+    disk: FailingDisk, tmp_path: Path
+):
+    path = tmp_path / "hyperpage.db"
+    with Store(path) as store:
+        prepare(store)
+        store.in_writer(lambda connection: connection.execute("DELETE FROM job_leases"))
+    disk.fail("write", times=FOR_EVER)
+    with Store(path) as store:
+        wait_until(lambda: store.writer.statistics.failed_commits >= 2)
+        disk.heal()
+        wait_until(lambda: [row.type for row in store.rows()].count("job.rescued.v1") == 3)
+
+
+def test_a_file_that_is_locked_for_too_long_is_unavailable_and_free_again_later(store: Store):
+    store.connection.set_busy_timeout(10)
+    other = apsw.Connection(str(store.path))
+    other.execute("BEGIN IMMEDIATE")
+    assert store.send("app_state.set", {"key": "k", "value": 1}).code == "unavailable"
+    other.execute("ROLLBACK")
+    other.close()
+
+    assert store.send("app_state.set", {"key": "k", "value": 1})["position"] == 1
+
+
+def wait_until(condition: Any) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "this did not come to be"
+        time.sleep(0.01)

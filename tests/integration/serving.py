@@ -1,0 +1,145 @@
+"""A whole service on a folder, with a real broker, and what a test does to the two."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import apsw
+import msgspec
+import nats
+from nats.aio.client import Client as NatsClient
+
+from bus import log
+from bus.client import ChangeEvent, Client, Subscription, connect
+from bus.nats_server import NatsServer
+from bus.nats_users import APP, RELAY, RESPONDER, private_inbox
+from domain.catalogue import TIMELINE_FORKED, TIMELINE_STREAM
+from migrations.connection import open_writer
+from ops.service import Service
+from ops.settings import Settings
+
+EVENTS = "HYPERPAGE_EVENTS"
+COMES_WITHIN_SECONDS = 30.0
+
+
+@asynccontextmanager
+async def serving(folder: Path, server: NatsServer | None = None) -> AsyncIterator[Service]:
+    """A service for the length of the block: on its own nats-server, or on one that outlives it."""
+    if server is None:
+        settings = Settings(data=folder, nats_port=0)
+    else:
+        settings = Settings(data=folder, nats=server.url_for(RESPONDER), nats_relay=server.url_for(RELAY))
+    async with Service(settings) as service:
+        yield service
+
+
+@asynccontextmanager
+async def client_of(server: NatsServer, *, actor: str | None = None) -> AsyncIterator[Client]:
+    """A client with the rights of an application."""
+    async with connect(server.url_for(APP), actor=actor) as client:
+        yield client
+
+
+@asynccontextmanager
+async def relay_user(server: NatsServer) -> AsyncIterator[NatsClient]:
+    """A connection that may do anything with the streams."""
+    connection = await nats.connect(server.url_for(RELAY), inbox_prefix=private_inbox(RELAY).encode())
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def take(subscription: Subscription, count: int) -> list[ChangeEvent]:
+    """The next events."""
+    async with asyncio.timeout(COMES_WITHIN_SECONDS):
+        return [await anext(subscription) for _ in range(count)]
+
+
+async def take_to(subscription: Subscription, position: int) -> list[ChangeEvent]:
+    """The next events up to one at a position."""
+    events: list[ChangeEvent] = []
+    async with asyncio.timeout(COMES_WITHIN_SECONDS):
+        while not events or events[-1].position < position:
+            events.append(await anext(subscription))
+    return events
+
+
+async def set_keys(client: Client, *keys: str) -> int:
+    """Stores a value under each key, and answers with the last position."""
+    position = 0
+    for key in keys:
+        answer = await client.send("app_state.set", {"key": key, "value": os.urandom(4).hex()})
+        position = answer.position or position
+    return position
+
+
+async def until(condition: Callable[[], Any], *, seconds: float = COMES_WITHIN_SECONDS) -> None:
+    """Returns when the condition holds, which nobody tells of."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def published(service: Service, position: int) -> None:
+    """Returns when the events up to a position are in the stream."""
+    await until(lambda: (service.relay.state.position or 0) >= position)
+
+
+async def kill_broker(service: Service, *, then: Callable[[], None] = lambda: None) -> None:
+    """Kills the service's own nats-server; returns when the next one serves."""
+    restarts = service.nats_server.restarts
+    process_id = service.nats_server.process_id
+    assert process_id is not None
+    os.kill(process_id, signal.SIGKILL)
+    then()
+    await until(lambda: service.nats_server.restarts > restarts)
+
+
+def restore_by_hand(store: Path, older: bytes) -> int:
+    """Puts an older store in the place of a stopped service's, as a restore does; the fork's position."""
+    for leftover in store.parent.glob(f"{store.name}-*"):
+        leftover.unlink()
+    newest = _timelines(store)[-1][0]
+    store.write_bytes(older)
+    connection = open_writer(store)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        head = log.read_head(connection)
+        timeline = newest + 1
+        fork = {"timeline": timeline, "restored_position": head.position}
+        entry = log.Entry(
+            stream=TIMELINE_STREAM,
+            version=len(list(log.read_stream(connection, TIMELINE_STREAM))) + 1,
+            type=TIMELINE_FORKED,
+            command_id=None,
+            data=msgspec.json.encode(fork).decode(),
+            metadata=None,
+        )
+        rows, head = log.extend(head, [entry], head.recorded_at)
+        log.insert(connection, rows)
+        connection.execute("INSERT INTO timelines VALUES (?, ?)", (timeline, head.position))
+        connection.execute("COMMIT")
+    finally:
+        connection.close()
+    return head.position
+
+
+def copy_of(store: Path) -> bytes:
+    """A stopped service's store."""
+    connection = apsw.Connection(str(store))
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").get  # noqa: B018 - runs it
+    connection.close()
+    return store.read_bytes()
+
+
+def _timelines(store: Path) -> list[tuple[Any, ...]]:
+    connection = apsw.Connection(str(store))
+    try:
+        return list(connection.execute("SELECT timeline, first_position FROM timelines ORDER BY timeline"))
+    finally:
+        connection.close()

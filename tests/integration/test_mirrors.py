@@ -1,0 +1,306 @@
+"""Mirrors: a bucket holds what its table holds, whatever became of the bucket."""
+
+import asyncio
+import json
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import apsw
+import nats
+import pytest
+from nats.js.errors import BucketNotFoundError, KeyNotFoundError
+from nats.js.kv import KeyValue
+
+from bus.mirrors import Mirrors
+from bus.nats_users import APP
+from bus.relay import Relay
+from ops.tables import MirroredRows
+from tests.integration.relaying import NAMES, Broker, Store, play, until
+
+CONFIGS, STATE = NAMES.buckets
+
+
+def test_what_the_table_has_is_in_the_bucket_from_the_start(tmp_path: Path):
+    async def scenario(broker: Broker, store: Store):
+        store.set_state(**{f"key.{number}": str(number) for number in range(300)}, theme='"dark"')
+        async with mirrors_of(broker, store) as mirrors:
+            assert await mirrors.drain(5_000)
+        entry = await (await bucket(broker)).get("theme")
+        assert entry.value is not None
+        return await contents(broker), json.loads(entry.value)
+
+    found, row = play(scenario, tmp_path)
+
+    assert len(found) == 301
+    assert found["key=2E7"]["value"] == 7
+    assert row == {
+        "key": "theme",
+        "value": "dark",
+        "updated_at": row["updated_at"],
+        "version": 301,
+        "position": 301,
+    }
+
+
+def test_the_buckets_are_there_once_prepared(tmp_path: Path):
+    async def scenario(broker: Broker, store: Store):
+        mirrors = made(broker, store)
+        await mirrors.prepare()
+        for name in NAMES.buckets:
+            await broker.connection.jetstream().key_value(name)
+        assert [(one.table, one.bucket) for one in mirrors.state] == [
+            ("tool_configs", CONFIGS),
+            ("app_state", STATE),
+        ]
+
+    play(scenario, tmp_path)
+
+
+def test_a_watcher_sees_each_change(tmp_path: Path):
+    async def scenario(broker: Broker, store: Store):
+        async with mirrors_of(broker, store) as mirrors:
+            await mirrors.drain(5_000)
+            application = await nats.connect(broker.server.url_for(APP))
+            kv = await application.jetstream().key_value(STATE)
+            watcher = await kv.watchall()
+            assert await watcher.updates(timeout=5) is None
+            seen = []
+            for value in ("1", "2", None, "3"):
+                mirrors.notify(store.set_state(a=value))
+                entry = await watcher.updates(timeout=5)
+                assert entry is not None
+                seen.append((entry.key, entry.operation, entry.value and json.loads(entry.value)["value"]))
+            await watcher.stop()
+            await application.close()
+        return seen
+
+    assert play(scenario, tmp_path) == [("a", None, 1), ("a", None, 2), ("a", "DEL", b""), ("a", None, 3)]
+
+
+def test_many_changes_of_one_key_become_few_writes(tmp_path: Path):
+    async def scenario(broker: Broker, store: Store):
+        async with mirrors_of(broker, store) as mirrors:
+            await mirrors.drain(5_000)
+            for number in range(500):
+                mirrors.notify(store.set_state(a=str(number)))
+            assert await mirrors.drain(5_000)
+            entry = await (await bucket(broker)).get("a")
+        return json.loads(entry.value or b""), entry.revision
+
+    row, writes = play(scenario, tmp_path)
+
+    assert (row["value"], row["position"]) == (499, 500)
+    assert writes < 50
+
+
+def test_events_of_other_tables_are_passed_over(tmp_path: Path):
+    async def scenario(broker: Broker, store: Store):
+        async with mirrors_of(broker, store) as mirrors:
+            await mirrors.drain(5_000)
+            mirrors.notify(store.append(10))
+            assert [one.waiting for one in mirrors.state] == [0, 0]
+        return await contents(broker)
+
+    assert play(scenario, tmp_path) == {}
+
+
+def test_what_changed_while_nobody_was_there_is_made_up_for(tmp_path: Path):
+    async def scenario(broker: Broker, store: Store):
+        store.set_state(same="1", changed="1", gone="1")
+        async with mirrors_of(broker, store) as mirrors:
+            await mirrors.drain(5_000)
+        before = await last_sequence(broker)
+        store.set_state(changed="2", gone=None, new="1")
+        kv = await bucket(broker)
+        # A key that no row can have.
+        await kv.put("not.one.of.ours", b"1")
+        async with mirrors_of(broker, store) as mirrors:
+            await mirrors.drain(5_000)
+        with pytest.raises(KeyNotFoundError):
+            await kv.get("not.one.of.ours")
+        return await contents(broker), await last_sequence(broker) - before
+
+    found, writes = play(scenario, tmp_path)
+
+    assert {key: row["value"] for key, row in found.items()} == {"same": 1, "changed": 2, "new": 1}
+    # The foreign put, and then what differed: no more.
+    assert writes == 1 + 4
+
+
+def test_a_restore_is_followed_by_a_comparison(tmp_path: Path):
+    async def scenario(broker: Broker, store: Store):
+        async with mirrors_of(broker, store) as mirrors:
+            mirrors.notify(store.set_state(a="1", b="1"))
+            await mirrors.drain(5_000)
+            # Nobody is told: the tables are other ones now.
+            store.set_state(a="0", b=None)
+            assert await mirrors.reconcile(5_000)
+        return await contents(broker)
+
+    found = play(scenario, tmp_path)
+
+    assert {key: row["value"] for key, row in found.items()} == {"a": 0}
+
+
+def test_more_changes_than_may_wait_become_a_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("bus.mirror.MAXIMUM_WAITING_KEYS", 20)
+
+    async def scenario(broker: Broker, store: Store):
+        async with mirrors_of(broker, store) as mirrors:
+            await mirrors.drain(5_000)
+            mirrors.notify(store.set_state(**{f"key{number}": "1" for number in range(100)}))
+            assert mirrors.state[1].waiting <= 20
+            assert await mirrors.drain(5_000)
+        return await contents(broker)
+
+    assert len(play(scenario, tmp_path)) == 100
+
+
+@pytest.mark.parametrize("blow", ["deleted", "purged", "written to"])
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_bucket_that_somebody_changed_is_put_right(tmp_path: Path, blow: str, busy: bool):
+    async def scenario(broker: Broker, store: Store):
+        async with mirrors_of(broker, store) as mirrors:
+            mirrors.notify(store.set_state(a="1", b="1"))
+            await mirrors.drain(5_000)
+            if blow == "deleted":
+                await broker.connection.jetstream().delete_key_value(STATE)
+            elif blow == "purged":
+                await broker.purge(f"KV_{STATE}")
+            else:
+                await (await bucket(broker)).put("a", b"{}")
+            if busy:
+                mirrors.notify(store.set_state(c="1"))
+            await until_bucket_holds(broker, {"a": 1, "b": 1, **({"c": 1} if busy else {})})
+            await until(lambda: mirrors.state[1].healthy)
+
+    play(scenario, tmp_path)
+
+
+def test_a_killed_broker_costs_the_mirrors_nothing(tmp_path: Path):
+    async def scenario(broker: Broker, store: Store):
+        expected = {}
+        async with mirrors_of(broker, store) as mirrors:
+            for round_number in range(4):
+                for number in range(50):
+                    mirrors.notify(store.set_state(**{f"key{number}": str(round_number)}))
+                    expected[f"key{number}"] = round_number
+                    await asyncio.sleep(0)
+                await broker.kill()
+            await until_bucket_holds(broker, expected)
+
+    play(scenario, tmp_path)
+
+
+def test_a_broken_bucket_holds_up_nothing_but_itself(tmp_path: Path):
+    async def scenario(broker: Broker, store: Store):
+        # Its subjects are taken, so the bucket cannot be made.
+        await broker.connection.jetstream().add_stream(name="THIEF", subjects=[f"$KV.{CONFIGS}.>"])
+        relay = Relay(broker.connection, NAMES, store.origin, store.readers.connection)
+        running = asyncio.create_task(relay.run())
+        async with mirrors_of(broker, store) as mirrors:
+            rows = store.set_state(a="1")
+            mirrors.notify(rows)
+            relay.notify(rows)
+            await until_bucket_holds(broker, {"a": 1})
+            assert await relay.drain(5_000)
+            await until(lambda: "subjects overlap" in (mirrors.state[0].problem or ""))
+            await until(lambda: mirrors.state[1].healthy)
+            assert not mirrors.state[0].healthy
+
+            await broker.connection.jetstream().delete_stream("THIEF")
+            await until(lambda: mirrors.state[0].healthy)
+        relay.stop()
+        await running
+
+    play(scenario, tmp_path)
+
+
+def test_a_table_that_cannot_be_read_for_a_while_is_a_problem_for_as_long(tmp_path: Path):
+    async def scenario(broker: Broker, store: Store):
+        rows = MirroredRows(store.readers)
+        failing = True
+
+        def row_json(table: str, key: str) -> bytes | None:
+            if failing:
+                raise apsw.IOError("the disk does not answer")
+            return rows.row_json(table, key)
+
+        store.set_state(a="1")
+        mirrors = Mirrors(broker.connection, NAMES, row_json, rows.all_rows)
+        running = asyncio.create_task(mirrors.run())
+        await until(lambda: mirrors.state[1].problem == "the disk does not answer")
+        failing = False
+        await until(lambda: mirrors.state[1].healthy)
+        mirrors.stop()
+        await running
+        return await contents(broker)
+
+    assert play(scenario, tmp_path).keys() == {"a"}
+
+
+def test_a_broker_that_hangs_is_a_problem_until_it_goes_on(tmp_path: Path):
+    async def scenario(broker: Broker, store: Store):
+        async with mirrors_of(broker, store) as mirrors:
+            await mirrors.drain(5_000)
+            broker.signal(signal.SIGSTOP)
+            mirrors.notify(store.set_state(a="1"))
+            await until(lambda: not mirrors.state[1].healthy, timeout_ms=10_000)
+            broker.signal(signal.SIGCONT)
+            await until_bucket_holds(broker, {"a": 1})
+
+    play(scenario, tmp_path)
+
+
+def made(broker: Broker, store: Store) -> Mirrors:
+    rows = MirroredRows(store.readers)
+    return Mirrors(broker.connection, NAMES, rows.row_json, rows.all_rows)
+
+
+@asynccontextmanager
+async def mirrors_of(broker: Broker, store: Store) -> AsyncIterator[Mirrors]:
+    """Mirrors that run, for the length of the block."""
+    mirrors = made(broker, store)
+    running = asyncio.create_task(mirrors.run())
+    try:
+        yield mirrors
+    finally:
+        mirrors.stop()
+        await running
+
+
+async def bucket(broker: Broker) -> KeyValue:
+    return await broker.connection.jetstream().key_value(STATE)
+
+
+async def contents(broker: Broker) -> dict[str, Any]:
+    """What the bucket of `app_state` holds, as a client of it sees it."""
+    kv = await bucket(broker)
+    found = {}
+    watcher = await kv.watchall(ignore_deletes=True)
+    while (entry := await watcher.updates(timeout=5)) is not None:
+        found[entry.key] = json.loads(entry.value or b"")
+    await watcher.stop()
+    return found
+
+
+async def last_sequence(broker: Broker) -> int:
+    report = await broker.api.report(f"KV_{STATE}")
+    assert report is not None
+    return report.state.last_seq
+
+
+async def until_bucket_holds(broker: Broker, values: dict[str, int]) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                found = await contents(broker)
+            # The bucket may be away, and so may the broker.
+            except (BucketNotFoundError, nats.errors.Error, nats.js.errors.Error):
+                found = {}
+            if {key: row.get("value") for key, row in found.items()} == values:
+                return
+            await asyncio.sleep(0)
