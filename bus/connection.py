@@ -196,8 +196,8 @@ class _DirectParser(Parser):
             else:
                 await super().parse(data[position:begin])
                 position = begin
-                if kept or self.state == AWAITING_MSG_PAYLOAD:
-                    # nats-py reads more into that line than its server writes.
+                if self.buf is kept and (kept or self.state == AWAITING_MSG_PAYLOAD):
+                    # nats-py reads more into that line than any server writes.
                     await super().parse(data[position:])
                     return
 

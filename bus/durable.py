@@ -27,7 +27,8 @@ from bus.intake import BATCH, COMMAND_ID, REPLY_TO, refused_submission, submissi
 from bus.nats_users import RELAY, RESPONDER, private_inbox
 from bus.streams import ensure_stream
 from bus.subjects import BusNames
-from bus.writer import Submission, Writer
+from bus.submission import Submission
+from bus.writer import Writer
 from domain.errors import Busy, Internal, Invalid, Refusal, Unavailable
 
 RESULTS_KEPT_SECONDS = 24 * 3600.0

@@ -58,7 +58,6 @@ class EventFeed:
         self._inbox = connection.nats.new_inbox()
         self._subscription: Subscription | None = None
         self._arrived: deque[Msg] = deque()
-        self._taken: list[ChangeEvent] = []
         self._last_sequence = start - 1
         self._changed = asyncio.Event()
         # The pulls that are out: their number, how many messages each may still bring, and until when.
@@ -113,16 +112,13 @@ class EventFeed:
         until = asyncio.get_running_loop().time() + PULL_SECONDS
         # Ahead of need: the broker sends the next ones while these are handled.
         await self._pull()
-        while not self._taken and not self._arrived:
+        while not self._arrived:
             if not await self._changes_before(until):
                 return []
             await self._pull()
-        # Kept here until nothing can interrupt any more: who is cancelled finds them the next time.
-        while self._arrived:
-            self._taken.append(self._event(self._arrived.popleft()))
+        events = [self._event(self._arrived.popleft()) for _ in range(len(self._arrived))]
         if self._is_filtered:
             await self._vouch(self._last_sequence)
-        events, self._taken = self._taken, []
         return events
 
     async def close(self) -> None:

@@ -22,7 +22,8 @@ from bus.connection import LeanClient, Outgoing
 from bus.discovery import Endpoint
 from bus.identifiers import new_id
 from bus.subjects import BusNames
-from bus.writer import Outcome, Request, Submission, Writer
+from bus.submission import Outcome, Request, Submission
+from bus.writer import Writer
 from domain.errors import Internal, Invalid, Refusal
 from domain.messages import Metadata
 
@@ -70,8 +71,8 @@ class Intake:
 
     async def start(self) -> None:
         """Serves from now on."""
-        # One subscription for all verbs: what one client sends in order is decided in order. What is read goes
-        # to the writer, which says when it is too much; the sender is told, and nothing is lost unsaid.
+        # One subscription for all verbs: what one client sends in order is decided in order. What is read
+        # goes to the writer, which says when it is too much; the sender is told, and nothing is lost unsaid.
         self._subscription = await self._connection.subscribe_direct(
             self._names.command(">"), queue="hyperpage", handler=self._receive
         )

@@ -31,6 +31,9 @@ ANSWER_EVERY_BYTES = 64 * 1024
 # The event loop gets its turn after so many messages, which take about a millisecond.
 YIELD_EVERY_MESSAGES = 64
 ANSWER_TIMEOUT_MS = 2_000
+# Room for the headers, which count too: nats-server ends the connection of who sends more than it takes, and
+# nats-py, which looks at the payload alone, does not come back then.
+HEADERS_BYTES = 1024
 # How often a wait looks whether the connection was lost, of which nats-py tells only its owner.
 LINK_CHECK_MS = 100
 
@@ -111,6 +114,7 @@ class Publisher:
         ) and self._asked:
             await self.pause(ANSWER_TIMEOUT_MS)
         self._require_link()
+        self._require_size(subject, len(payload) + HEADERS_BYTES)
         if not self.in_flight:
             self._last_answer = time.monotonic()
         expected = {**headers, "Nats-Expected-Last-Sequence": str(self._sent)}
@@ -119,11 +123,6 @@ class Publisher:
         reply = self._reply() if last or self._should_ask() else ""
         try:
             await self._connection.publish(subject, payload, reply=reply, headers=expected)
-        except nats.errors.MaxPayloadError as error:
-            raise JetStreamError(
-                f"nats-server takes no message of {len(payload)} bytes ({subject})",
-                "set max_payload of the nats-server to 1 MiB at least",
-            ) from error
         except nats.errors.Error as error:
             raise JetStreamError(f"the connection to NATS takes no messages: {error}") from error
         if self._sent % YIELD_EVERY_MESSAGES == 0:
@@ -197,6 +196,13 @@ class Publisher:
         else:
             self._failure = _failure_of(self._stream, answer, asked.sequence)
         self._changed.set()
+
+    def _require_size(self, subject: str, size_bytes: int) -> None:
+        if size_bytes > self._connection.max_payload:
+            raise JetStreamError(
+                f"nats-server takes no message of {size_bytes} bytes ({subject})",
+                "set max_payload of the nats-server to 1 MiB at least",
+            )
 
     def _require_link(self) -> None:
         if self._failure is not None:

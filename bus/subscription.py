@@ -66,6 +66,7 @@ class Subscription:
         self._timeline = timeline
         self._store_id: str | None = None
         self._ready: deque[ChangeEvent] = deque()
+        self._step: asyncio.Task[None] | None = None
         self._feed: EventFeed | None = None
         self._troubles = 0
         # The position up to which the log is being read, and the fork that comes next then.
@@ -83,7 +84,12 @@ class Subscription:
             ClosedError: the client's connection is closed.
         """
         while not self._ready:
-            await self._advance()
+            # A task of its own, which goes on when the waiting is cancelled: the next call takes it up, so
+            # even one who never waits for long gets on.
+            if self._step is None:
+                self._step = asyncio.create_task(self._advance())
+            await asyncio.shield(self._step)
+            self._step = None
         return self._ready.popleft()
 
     async def __aenter__(self) -> Self:
@@ -96,9 +102,11 @@ class Subscription:
 
     async def aclose(self) -> None:
         """Ends it, and tells the broker."""
-        feed, self._feed = self._feed, None
-        if feed is not None:
-            await feed.close()
+        step, self._step = self._step, None
+        if step is not None:
+            step.cancel()
+            await asyncio.gather(step, return_exceptions=True)
+        await self._drop_feed()
 
     async def _advance(self) -> None:
         if self._log_end > self._position or self._fork is not None:
@@ -210,7 +218,12 @@ class Subscription:
         self._troubles += 1
         self._fork = None
         self._log_end = self._position
-        await self.aclose()
+        await self._drop_feed()
+
+    async def _drop_feed(self) -> None:
+        feed, self._feed = self._feed, None
+        if feed is not None:
+            await feed.close()
 
 
 def _subjects(names: BusNames, table: str | None, stream: str | None) -> tuple[str, ...]:

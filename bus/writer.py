@@ -8,110 +8,34 @@ timer and no delay when idle. One command's failure never fails its neighbours; 
 """
 
 import logging
-import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 import apsw
 import msgspec
 
-from bus import codec, log
-from bus.aggregates import ABSENT, Aggregate, Aggregates, Transition, read_aggregate, snapshot_rows
-from bus.due_jobs import WaitingJob
-from bus.identifiers import new_id, new_ids
-from domain.catalogue import VERBS, encode_event
-from domain.decider import Decider, Decision, Lease, Notice, Verb
-from domain.errors import (
-    Busy,
-    CommandIdReused,
-    Internal,
-    Invalid,
-    Refusal,
-    Unavailable,
-    VersionConflict,
-)
-from domain.jobs import TABLE as JOBS
-from domain.jobs import Job
-from domain.messages import Recorded, stream_name
+from bus import log
+from bus.aggregates import Aggregates
+from bus.group import Group, Projections
+from bus.identifiers import new_id
+from bus.submission import Commit, Request, Submission, refused
+from domain.catalogue import VERBS
+from domain.decider import Lease
+from domain.errors import Busy, Internal, Refusal, Unavailable
 from migrations.connection import write_transaction
-from migrations.rows import delete_rows, insert_rows
 
 MAXIMUM_WAITING_COMMANDS = 20_000
 MAXIMUM_WAITING_BYTES = 256 * 1024 * 1024
 MAXIMUM_GROUP_COMMANDS = 1_024
 RETRY_AFTER_MS = 100
-# How much one answer may weigh: under the broker's 1 MiB, with room for its headers.
-MAXIMUM_ANSWER_BYTES = 900 * 1024
-# What one answer in a batch weighs without its result; a thousand of them leave room for claims.
-_ENVELOPE_IN_BATCH_BYTES = 512
 # An expired lease is found within this time.
 LEASE_CHECK_SECONDS = 0.5
 
 logger = logging.getLogger(__name__)
-
-
-class Projections(Protocol):
-    """The tables that follow the log, kept current inside the writer's transaction."""
-
-    def write(self, connection: apsw.Connection, transitions: Iterable[Transition]) -> None:
-        """Brings the tables up to date with a group's events."""
-
-    def row_json(self, table: str, aggregate: Aggregate) -> bytes | None:
-        """The row of an aggregate as `get` answers it; `None` where there is nothing."""
-
-    def waiting_jobs(self, connection: apsw.Connection) -> Iterator[WaitingJob]:
-        """Every job that waits, as the tables have it."""
-
-    def running_jobs(self, connection: apsw.Connection) -> Iterator[str]:
-        """The id of every running job, as the tables have it."""
-
-
-class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """One decoded command. `metadata` is the JSON for its events, where the caller said anything."""
-
-    decider: Decider
-    verb: Verb
-    command: Any
-    command_id: str | None = None
-    expected_version: int | None = None
-    metadata: str | None = None
-
-    @property
-    def name(self) -> str:
-        return f"{self.decider.table}.{self.verb.name}"
-
-
-class Outcome(msgspec.Struct, frozen=True):
-    """What became of a request: the bytes of its answer, or why it was refused."""
-
-    body: bytes
-    refusal: Refusal | None = None
-
-
-class Submission(msgspec.Struct, kw_only=True, eq=False):
-    """What waits for the writer: one command, or a batch. `deliver` gets it back with its outcome set.
-
-    The outcome of a request that was malformed in a batch is there from the start.
-    """
-
-    requests: list[Request | Refusal]
-    size_bytes: int
-    context: Any = None
-    batch: bool = False
-    atomic: bool = False
-    outcome: Outcome | None = None
-
-
-class Commit(msgspec.Struct, frozen=True):
-    """What a group did, told after it is on disk (or, with `rows` empty, was found to need no disk)."""
-
-    submissions: list[Submission]
-    rows: list[log.Row]
-    notices: list[Notice]
 
 
 class Statistics(msgspec.Struct):
@@ -200,27 +124,27 @@ class Writer:
 
         Those have their outcome set: `busy`, or `unavailable` while shutting down.
         """
-        refused = []
+        turned_away = []
         with self._wake:
             for one in submissions:
                 count = len(one.requests)
                 if self._stopping:
-                    one.outcome = _refused(Unavailable("the service is shutting down", retry_after_ms=1_000))
-                    refused.append(one)
+                    one.outcome = refused(Unavailable("the service is shutting down", retry_after_ms=1_000))
+                    turned_away.append(one)
                 elif (
                     self._waiting_commands + count > MAXIMUM_WAITING_COMMANDS
                     or self._waiting_bytes + one.size_bytes > MAXIMUM_WAITING_BYTES
                 ):
-                    one.outcome = _refused(
+                    one.outcome = refused(
                         Busy("too many commands wait", hint="try again", retry_after_ms=RETRY_AFTER_MS)
                     )
-                    refused.append(one)
+                    turned_away.append(one)
                 else:
                     self._waiting.append(one)
                     self._waiting_commands += count
                     self._waiting_bytes += one.size_bytes
             self._wake.notify()
-        return refused
+        return turned_away
 
     def call(self, errand: Callable[[apsw.Connection], Any], done: Callable[[Any], None]) -> None:
         """Runs `errand` in the writer's thread between two groups, in a transaction of its own.
@@ -282,7 +206,7 @@ class Writer:
             group.append(Submission(requests=[request], size_bytes=0))
 
     def _commit(self, submissions: list[Submission]) -> Commit:
-        group = _Group(self._aggregates, self._connection, self.head, self._now(), self.timeline)
+        group = Group(self._aggregates, self._connection, self.head, self._now(), self.timeline)
         rows: list[log.Row] = []
         try:
             self._connection.execute("BEGIN IMMEDIATE")
@@ -350,226 +274,6 @@ class Writer:
         return max(self._clock(), self.head.recorded_at)
 
 
-class _Group:
-    """One transaction in the making. Serves the domain as its context, too."""
-
-    def __init__(
-        self, aggregates: Aggregates, connection: apsw.Connection, head: log.Head, now: int, timeline: int
-    ) -> None:
-        self._aggregates = aggregates
-        self._connection = connection
-        self._head = head
-        self._timeline = timeline
-        self._entries: list[log.Entry] = []
-        self._remembered: dict[str, tuple[bytes, bytes]] = {}
-        self._new_answers: dict[str, tuple[str, bytes, int, str]] = {}
-        self._ids = new_ids(now)
-        self.now = now
-        self.answer_bytes_left = MAXIMUM_ANSWER_BYTES
-        self.notices: list[Notice] = []
-        self.commands = 0
-
-    # What the domain may look at.
-
-    def new_id(self) -> str:
-        return next(self._ids)
-
-    random = staticmethod(random.random)
-
-    def state(self, table: str, key: str) -> Any:
-        return self._aggregates.get(table, key).state
-
-    def state_at(self, table: str, key: str, version: int) -> Any:
-        current = self._aggregates.get(table, key)
-        if version > current.version:
-            return None
-        if version == current.version:
-            return current.state
-        for one in reversed(self._aggregates.journal):
-            # A version of this very transaction is not in the table yet.
-            if (one.table, one.key, one.after.version) == (table, key, version):
-                return one.after.state
-        return read_aggregate(self._connection, table, key, up_to_version=version).state
-
-    def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> list[Job]:
-        ids = self._aggregates.due_jobs.next(queue, types, limit, self.now)
-        return [self._aggregates.get(JOBS, job_id).state for job_id in ids]
-
-    def lease(self, job_id: str) -> Lease | None:
-        return self._aggregates.leases.get(job_id)
-
-    # The way of the group.
-
-    def decide(self, submissions: list[Submission], projections: Projections) -> None:
-        """Gives every submission its outcome, which holds once the group is committed."""
-        self._projections = projections
-        requests = [
-            request for one in submissions for request in one.requests if isinstance(request, Request)
-        ]
-        self._recall(requests)
-        self._aggregates.look_ahead(filter(None, map(_stream_named, requests)))
-        for one in submissions:
-            self.answer_bytes_left = MAXIMUM_ANSWER_BYTES
-            self.commands += len(one.requests)
-            if not one.batch:
-                one.outcome = self._outcome(one.requests[0])
-            elif one.atomic:
-                one.outcome = self._all_or_nothing(one.requests)
-            else:
-                one.outcome = self._one_by_one(one.requests)
-
-    def write(self, projections: Projections) -> list[log.Row]:
-        """Writes what the group decided, and answers with the rows of its events."""
-        connection = self._connection
-        rows, _ = log.extend(self._head, self._entries, self.now)
-        transitions = self._aggregates.journal
-        if rows:
-            log.insert(connection, rows)
-            projections.write(connection, transitions)
-            insert_rows(connection, "INSERT INTO snapshots", snapshot_rows(transitions))
-        insert_rows(connection, "INSERT INTO command_answers", self._new_answers.values())
-        self._write_leases()
-        return rows
-
-    def _write_leases(self) -> None:
-        changed = self._aggregates.changed_leases()
-        ended = [job_id for job_id, lease in changed.items() if lease is None]
-        kept = [
-            (lease.job_id, lease.token, lease.worker, lease.lease_ms, lease.expires_at)
-            for lease in changed.values()
-            if lease is not None
-        ]
-        delete_rows(self._connection, "job_leases", "job_id", ended)
-        insert_rows(self._connection, "INSERT OR REPLACE INTO job_leases", kept)
-
-    def _recall(self, requests: list[Request]) -> None:
-        """Reads, in one go, what was answered before to the group's command ids."""
-        ids = {request.command_id for request in requests if request.command_id is not None}
-        if ids:
-            for command_id, request_hash, answer in self._connection.execute(
-                "SELECT command_id, request_hash, answer FROM carray(?)"
-                " CROSS JOIN command_answers ON command_id = value",
-                (apsw.carray(tuple(ids)),),
-            ):
-                self._remembered[command_id] = (request_hash, answer.encode())
-
-    def _one_by_one(self, requests: list[Request | Refusal]) -> Outcome:
-        bodies = []
-        # Each command that is still to come needs room for its envelope.
-        self.answer_bytes_left -= len(requests) * _ENVELOPE_IN_BATCH_BYTES
-        for request in requests:
-            outcome = self._outcome(request)
-            bodies.append(outcome.body)
-            self.answer_bytes_left -= max(0, len(outcome.body) - _ENVELOPE_IN_BATCH_BYTES)
-        return _outcomes(bodies)
-
-    def _all_or_nothing(self, requests: list[Request | Refusal]) -> Outcome:
-        mark, entries, notices = self._aggregates.mark(), len(self._entries), len(self.notices)
-        remembered, new_answers = dict(self._remembered), dict(self._new_answers)
-        bodies: list[bytes] = []
-        self.answer_bytes_left -= len(requests) * _ENVELOPE_IN_BATCH_BYTES
-        for index, request in enumerate(requests):
-            outcome = self._outcome(request)
-            self.answer_bytes_left -= max(0, len(outcome.body) - _ENVELOPE_IN_BATCH_BYTES)
-            if outcome.refusal is not None:
-                self._aggregates.undo_to(mark)
-                del self._entries[entries:]
-                del self.notices[notices:]
-                self._remembered, self._new_answers = remembered, new_answers
-                outcome.refusal.details.setdefault("index", index)
-                return _refused(outcome.refusal)
-            bodies.append(outcome.body)
-        return _outcomes(bodies)
-
-    def _outcome(self, request: Request | Refusal) -> Outcome:
-        if isinstance(request, Refusal):
-            return _refused(request)
-        mark, entries = self._aggregates.mark(), len(self._entries)
-        try:
-            return Outcome(self._answer(request))
-        except Refusal as refusal:
-            error = refusal
-        except apsw.Error:
-            raise
-        except Exception:
-            incident = new_id()
-            logger.exception("incident %s: a command could not be decided", incident)
-            error = Internal(f"internal error; incident {incident}", incident=incident)
-        self._aggregates.undo_to(mark)
-        del self._entries[entries:]
-        return _refused(error)
-
-    def _answer(self, request: Request) -> bytes:
-        command_id, request_hash = request.command_id, b""
-        if command_id is not None and request.verb.remembered:
-            request_hash = codec.request_hash(request.name, request.expected_version, request.command)
-            seen = self._remembered.get(command_id)
-            if seen is not None:
-                if seen[0] != request_hash:
-                    raise CommandIdReused(
-                        f"command id {command_id} was used for another command",
-                        hint="a retry repeats verb, body and expected version; anything else needs a new id",
-                    )
-                return seen[1]
-        decision = self._decide(request)
-        answer = codec.encode(self._record(request, decision))
-        remembered = request.verb.remembered and (decision.events or request.verb.empty_is_remembered)
-        if command_id is not None and remembered:
-            self._remembered[command_id] = (request_hash, answer)
-            head = self._head.position + len(self._entries)
-            self._new_answers[command_id] = (command_id, request_hash, head, answer.decode())
-        return answer
-
-    def _decide(self, request: Request) -> Decision:
-        if request.verb.key is None:
-            if request.expected_version is not None:
-                raise Invalid(
-                    f"{request.name} spans several streams: there is no one version to expect",
-                    path="Hyperpage-Expected-Version",
-                )
-            return request.verb.decide(None, request.command, self, None)
-        key = request.verb.key(request.command)
-        if key is None:
-            key = self.new_id()
-            # Nobody else has made it: there is no stream to look for.
-            self._aggregates.expect_absent((stream_name(request.decider.table, key),))
-        aggregate = self._aggregates.get(request.decider.table, key)
-        _expect(request, aggregate, key)
-        return request.verb.decide(aggregate.state, request.command, self, key)
-
-    def _record(self, request: Request, decision: Decision) -> codec.Answer:
-        table = request.decider.table
-        command_id = request.command_id or self.new_id()
-        types = []
-        stream: str | None = None
-        last = ABSENT
-        for event_key, event in decision.events:
-            before = self._aggregates.get(table, event_key)
-            type_name, data = encode_event(event)
-            stream = stream_name(table, event_key)
-            version, position = before.version + 1, self._head.position + len(self._entries) + 1
-            self._entries.append(
-                log.Entry(stream, version, type_name, command_id, data.decode(), request.metadata)
-            )
-            last = self._aggregates.apply(table, Recorded(position, event_key, version, self.now, event))
-            types.append(type_name)
-        for job_id, lease in decision.leases.items():
-            self._aggregates.set_lease(job_id, lease)
-        self.notices.extend(decision.notices)
-        return codec.Answer(
-            command_id,
-            stream,
-            last.version or None,
-            last.position or None,
-            self._timeline,
-            types,
-            decision.result(self._row) if callable(decision.result) else decision.result,
-        )
-
-    def _row(self, table: str, key: str) -> msgspec.Raw:
-        return msgspec.Raw(self._projections.row_json(table, self._aggregates.get(table, key)) or b"null")
-
-
 def _to_rescue(submissions: list[Submission]) -> Iterator[str]:
     for one in submissions:
         for request in one.requests:
@@ -577,32 +281,8 @@ def _to_rescue(submissions: list[Submission]) -> Iterator[str]:
                 yield request.command.id
 
 
-def _stream_named(request: Request) -> str | None:
-    try:
-        key = None if request.verb.key is None else request.verb.key(request.command)
-    except Refusal:
-        # It gets its answer when its turn comes, and its neighbours theirs.
-        return None
-    return None if key is None else stream_name(request.decider.table, key)
-
-
-def _expect(request: Request, aggregate: Aggregate, key: str) -> None:
-    expected = request.expected_version
-    if expected is None or expected == aggregate.version:
-        return
-    # Zero: must not exist. A stream whose aggregate was deleted goes on, but what it was is gone.
-    if expected == 0 and aggregate.state is None:
-        return
-    raise VersionConflict(
-        f"{stream_name(request.decider.table, key)} is at version {aggregate.version}, not {expected}",
-        hint="read it again, and decide on what it is now",
-        expected_version=expected,
-        actual_version=aggregate.version,
-    )
-
-
 def _all_refused(submissions: list[Submission], refusal: Refusal) -> Commit:
-    outcome = _refused(refusal)
+    outcome = refused(refusal)
     for one in submissions:
         one.outcome = outcome
     return Commit(submissions, [], [])
@@ -614,14 +294,6 @@ def _joined(commits: list[Commit]) -> Commit:
         [row for commit in commits for row in commit.rows],
         [notice for commit in commits for notice in commit.notices],
     )
-
-
-def _outcomes(bodies: list[bytes]) -> Outcome:
-    return Outcome(b'{"outcomes":[' + b",".join(bodies) + b"]}")
-
-
-def _refused(refusal: Refusal) -> Outcome:
-    return Outcome(codec.error_body(refusal), refusal)
 
 
 def _timeline(connection: apsw.Connection) -> int:

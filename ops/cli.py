@@ -13,7 +13,6 @@ Modules are imported where a command needs them, so that `hyperpage --help` answ
 import os
 import sys
 from collections.abc import Callable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from cyclopts import App, Group
@@ -99,6 +98,8 @@ def application() -> App:
 
 
 def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version("hyperpage-persistence")
     except PackageNotFoundError:

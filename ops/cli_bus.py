@@ -90,7 +90,7 @@ async def connected(address: Address) -> "AsyncIterator[Client]":
                 name="hyperpage command line",
                 inbox_prefix=address.inbox_prefix.encode(),
                 allow_reconnect=False,
-                # The first connection is tried so often all the same: 60 times, two seconds apart, by default.
+                # That does not count for the first connection, which is tried 60 times by default.
                 max_reconnect_attempts=1,
                 reconnect_time_wait=0,
                 error_cb=note,

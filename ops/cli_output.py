@@ -80,19 +80,24 @@ def print_table(records: Sequence[Record]) -> None:
     ]
     widths = [max(map(len, column)) for column in columns]
     shown = _columns_that_fit(widths)
+    if shown < len(names) and len(records) == 1:
+        # One record fits whole when it stands upright.
+        print_members(records[0])
+        return
     for cells in zip(*columns[:shown], strict=True):
         padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=False))
         print("  ".join(padded).rstrip())
     if shown < len(names):
-        say(f"({len(names) - shown} more columns do not fit here; --json shows all)")
+        say(f"(not all columns fit here: {len(names) - shown} more with --json)")
 
 
 def event_line(event: Record) -> str:
     """A change event on one line: position, time, type, stream, who, and its data."""
+    time = f"{event['time'][:10]} {event['time'][11:19]}Z"
     change = str(event["type"]).removeprefix("hyperpage.")
     who = f"  by {event['actor']}" if "actor" in event else ""
-    line = f"{event['sequence']:>8}  {event['time']}  {change:<28}  {event['subject']}{who}"
-    return _fitted(_printable(f"{line}  {compact(event['data'])}"))
+    line = f"{event['sequence']:>6}  {time}  {change:<25}  {event['subject']}{who}  {compact(event['data'])}"
+    return _fitted(_printable(line))
 
 
 def compact(value: Any) -> str:

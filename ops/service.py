@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from nats.errors import Error as NatsError
 
-from bus.administration import Administration
+from bus.administration import Administration, AdministrationVerb
 from bus.codec import encode
 from bus.connection import LeanClient
 from bus.dead_letters import DeadLetters
@@ -26,11 +26,13 @@ from bus.queries import Queries, QueryVerb
 from bus.reader_pool import ReaderPool
 from bus.relay import Relay
 from bus.subjects import ADMIN_INBOX
-from bus.writer import Commit, Writer
+from bus.submission import Commit
+from bus.writer import Writer
 from domain.catalogue import VERBS
 from ops.data_directory import Admin, DataDirectory, Runtime
 from ops.projections_check import NoArguments, ProjectionsCheck
 from ops.query_catalogue import query_verbs
+from ops.schema import command_schema, struct_schema
 from ops.settings import Settings
 from ops.status import service_status
 from ops.store import open_store
@@ -64,6 +66,7 @@ class Service:
         self.settings = settings
         self.names = settings.names
         self.version = service_version()
+        self.nats_server: NatsServer | None = None
         self._clock = clock
         self._stack = AsyncExitStack()
         self._failed: asyncio.Future[None] | None = None
@@ -125,6 +128,7 @@ class Service:
             cache_capacity=self.settings.hot_aggregates,
             clock=self.now_ms,
         )
+        await self._take_the_prefix()
         await self._start_publishing()
         await self._start_serving()
         directory.announce(
@@ -160,7 +164,7 @@ class Service:
                     inbox_prefix=private_inbox(user),
                     # For ever: the broker may be away for long, the store is not.
                     max_reconnect_attempts=-1,
-                    reconnect_time_wait=0.2,
+                    reconnect_time_wait=0.2,  # type: ignore[arg-type]  # seconds; nats-py says int, and sleeps
                     error_cb=_log_error,
                     # Subjects are made by `bus.subjects`, or were checked by the broker.
                     skip_subject_validation=True,
@@ -168,11 +172,45 @@ class Service:
                 CONNECT_SECONDS,
             )
         except (OSError, NatsError, TimeoutError) as error:
-            raise ServiceError(
-                f"no nats-server answers at {_without_credentials(url)} ({str(error) or type(error).__name__})"
-            ) from error
+            reason = str(error) or type(error).__name__
+            raise ServiceError(f"no nats-server answers at {_without_credentials(url)} ({reason})") from error
         self._stack.push_async_callback(client.close)
         return client
+
+    async def _take_the_prefix(self) -> None:
+        """Tells the network what will be served here, unless somebody else serves it already."""
+        self._query_verbs = query_verbs(self.tables.row_json) | {
+            "service.status": QueryVerb(
+                name="service.status", shape=NoArguments, answer=lambda *_: encode(service_status(self))
+            )
+        }
+        self._commands = {
+            name: Endpoint(
+                name=f"cmd-{name.replace('.', '-')}",
+                subject=self.names.command(name),
+                schema=command_schema(name),
+            )
+            for name in (*(name for name, (_, verb) in VERBS.items() if not verb.internal), BATCH)
+        }
+        self._queries = {
+            name: Endpoint(
+                name=f"qry-{name.replace('.', '-')}",
+                subject=self.names.query(name),
+                schema=struct_schema(name, verb.shape),
+            )
+            for name, verb in self._query_verbs.items()
+        }
+        self.discovery = Discovery(
+            self._responder_connection,
+            self.names,
+            version=self.version,
+            endpoints=[*self._commands.values(), *self._queries.values()],
+            metadata={"prefix": self.names.prefix, "store_id": self.origin.store_id},
+        )
+        await self.discovery.start()
+        # The embedded nats-server is ours alone.
+        if self.nats_server is None and (rival := await self.discovery.rival()) is not None:
+            raise ServiceError(f"another service serves the prefix {self.names.prefix}: {rival}")
 
     async def _start_publishing(self) -> None:
         self.relay = Relay(self._relay_connection, self.names, self.origin, self.readers.connection)
@@ -186,39 +224,19 @@ class Service:
         self._in_background(self._close_idle_readers(), "the closing of idle readers")
 
     async def _start_serving(self) -> None:
-        verbs = query_verbs(self.tables.row_json)
-        verbs["service.status"] = QueryVerb(
-            name="service.status", shape=NoArguments, answer=lambda *_: encode(service_status(self))
-        )
-        commands = {
-            name: Endpoint(name=f"cmd-{name.replace('.', '-')}", subject=self.names.command(name))
-            for name, (_, verb) in VERBS.items()
-            if not verb.internal
-        } | {BATCH: Endpoint(name="cmd-batch", subject=self.names.command(BATCH))}
-        asked = {
-            name: Endpoint(name=f"qry-{name.replace('.', '-')}", subject=self.names.query(name))
-            for name in verbs
-        }
         relay, responder = self._relay_connection, self._responder_connection
         self.dead_letters = DeadLetters(relay, self.names)
-        self.intake = Intake(responder, self.writer, self.names, commands)
+        self.intake = Intake(responder, self.writer, self.names, self._commands)
         self.durable = DurableIntake(relay, responder, self.writer, self.names, self.dead_letters)
-        self.queries = Queries(responder, self.readers.connection, self.names, verbs, asked)
+        self.queries = Queries(
+            responder, self.readers.connection, self.names, self._query_verbs, self._queries
+        )
         check = ProjectionsCheck(self.settings.store_path, self.writer)
-        administered = (*self.dead_letters.verbs(), *check.verbs())
+        refill = AdministrationVerb(name="stream.refill", shape=NoArguments, carry_out=self._refill_stream)
+        administered = (*self.dead_letters.verbs(), *check.verbs(), refill)
         self.administration = Administration(
             responder, self.names, {verb.name: verb for verb in administered}
         )
-        discovery = Discovery(
-            responder,
-            self.names,
-            version=self.version,
-            endpoints=[*commands.values(), *asked.values()],
-            metadata={"prefix": self.names.prefix, "store_id": self.origin.store_id},
-        )
-        await discovery.start()
-        if self.nats_server is None and (rival := await discovery.rival()) is not None:
-            raise ServiceError(f"another service serves the prefix {self.names.prefix}: {rival}")
         await self.dead_letters.prepare()
         await self.durable.prepare()
         self.writer.start()
@@ -229,8 +247,12 @@ class Service:
         self._stack.push_async_callback(self.administration.stop)
         await self.intake.start()
         self._in_background(self.durable.run(), "the intake of durable commands")
-        discovery.serving = True
+        self.discovery.serving = True
         await responder.flush()
+
+    async def _refill_stream(self, _: NoArguments) -> dict[str, bool]:
+        await self.relay.refill()
+        return {"refilling": True}
 
     async def _close_idle_readers(self) -> None:
         while True:

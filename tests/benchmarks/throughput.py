@@ -2,9 +2,9 @@
 
     python -m tests.benchmarks.throughput [--in-flight 1 16 64 256 1024] [--rounds 3] [--seconds 2] [--json]
 
-One client keeps so many requests in flight against (a) a responder that answers at once, on a nats-server of
-its own, and (b) the service, with its embedded nats-server and its relay running. Each figure is the median of
-the rounds, in which the two take turns. The ratio is what travels between machines; the rates do not.
+One client keeps so many requests in flight against (a) a responder that answers at once, on a nats-server
+of its own, and (b) the service, with its embedded nats-server and its relay running. Each figure is the
+median of the rounds, in which the two take turns. The ratio travels between machines; the rates do not.
 """
 
 import argparse
@@ -188,7 +188,9 @@ def _table(results: list[dict[str, object]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--in-flight", type=int, nargs="+", default=[1, 16, 64, 256, 1024])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.0)

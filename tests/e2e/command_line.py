@@ -1,5 +1,6 @@
 """The command line as its users have it: a process of its own, its exit code, and what it printed."""
 
+import io
 import json
 import os
 import signal
@@ -7,10 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
+from unittest.mock import patch
 
 import msgspec
+
+from ops.cli import run
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = [sys.executable, "-m", "ops.cli"]
@@ -37,8 +42,8 @@ def environment(**variables: str) -> dict[str, str]:
     return {**inherited, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "TERM": "dumb", **variables}
 
 
-def hyperpage(*arguments: str | Path, stdin: str = "", **variables: str) -> Result:
-    """Runs one command to its end."""
+def separately(*arguments: str | Path, stdin: str = "", **variables: str) -> Result:
+    """Runs one command to its end, in a process of its own, as a shell does."""
     done = subprocess.run(
         [*PROGRAM, *map(str, arguments)],
         input=stdin,
@@ -49,6 +54,33 @@ def hyperpage(*arguments: str | Path, stdin: str = "", **variables: str) -> Resu
         check=False,
     )
     return Result(done.returncode, done.stdout, done.stderr)
+
+
+def hyperpage(*arguments: str | Path, stdin: str = "", **variables: str) -> Result:
+    """Runs one command to its end inside this process.
+
+    Only a Python's start is left out, which takes longer than most commands. Not for `serve`, which owns the
+    signals and the logging of its process.
+    """
+    streams = [io.TextIOWrapper(io.BytesIO(content), "utf-8") for content in (stdin.encode(), b"", b"")]
+    changed = {"sys.stdin": streams[0], "sys.stdout": streams[1], "sys.stderr": streams[2]}
+    with ExitStack() as stack:
+        stack.enter_context(patch.dict(os.environ, environment(**variables), clear=True))
+        for name, stream in changed.items():
+            stack.enter_context(patch(name, stream))
+        try:
+            code = run([str(argument) for argument in arguments])
+        except SystemExit as end:
+            # A wrong command line ends at once.
+            code = int(end.code or 0)
+    out, err = (_written(stream) for stream in streams[1:])
+    return Result(int(code), out, err)
+
+
+def _written(stream: io.TextIOWrapper) -> str:
+    stream.flush()
+    stream.seek(0)
+    return stream.read()
 
 
 def running(*arguments: str | Path) -> "subprocess.Popen[str]":

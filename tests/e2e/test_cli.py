@@ -4,118 +4,15 @@ import inspect
 import json
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
-import apsw
 import pytest
 from cyclopts import App
 
 from ops.cli import application
-from tests.e2e.command_line import Served, environment, hyperpage, running, wait_for
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with Served(tmp_path_factory.mktemp("served") / "data") as service:
-        yield service
-
-
-# The life of a service
-
-
-def test_the_ready_line_is_what_runtime_json_says(served):
-    assert json.loads(served.ready_line) == served.runtime
-    assert served.runtime["nats_url"].startswith("nats://app:")
-    assert (served.data / "runtime.json").stat().st_mode & 0o777 == 0o600
-
-
-def test_a_second_service_on_the_directory_is_refused(served):
-    second = hyperpage("serve", "--data", served.data)
-    assert (second.code, second.out) == (1, "")
-    assert second.err == f"error: {served.data} is in use by another service (process {served.process.pid})\n"
-
-
-def test_sigterm_drains_and_exits_with_0_and_a_killed_service_starts_again(tmp_path):
-    body = '{"key": "theme", "value": "dark"}'
-    with Served(tmp_path / "data") as service:
-        answer = service.ask("send", "app_state.set", body, "--id", "1")
-        service.stop(signal.SIGKILL)
-        gone = service("status", "--json")
-        assert (gone.code, gone.json["status"]) == (5, "unhealthy")
-        assert "does not answer" in gone.err
-    with Served(tmp_path / "data") as service:
-        assert service.ask("send", "app_state.set", body, "--id", "1") == answer
-        assert service.stop() == 0
-        assert not (service.data / "runtime.json").exists()
-        assert "Traceback" not in service.log.read_text()
-    assert hyperpage("projections", "verify", "--data", service.data).code == 0
-
-
-def test_the_readable_ready_line_shows_no_password(tmp_path):
-    process = running("serve", "--data", tmp_path / "data", "--nats-port", "0")
-    with process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
-    assert line.startswith("hyperpage ")
-    assert "nats://127.0.0.1:" in line
-    assert "@" not in line
-
-
-def prepare_nothing(data: Path) -> None:
-    """The directory is not there yet."""
-
-
-def prepare_foreign_file(data: Path) -> None:
-    data.mkdir()
-    (data / "hyperpage.db").write_bytes(b"not a database, and long enough to be looked at" * 100)
-
-
-def prepare_edited_migration(data: Path) -> None:
-    assert hyperpage("migrate", "up", "--data", data).code == 0
-    connection = apsw.Connection(str(data / "hyperpage.db"))
-    connection.execute("UPDATE schema_migrations SET checksum = 'edited'")
-    connection.close()
-
-
-def prepare_file_in_its_place(data: Path) -> None:
-    data.write_text("")
-
-
-@pytest.mark.parametrize(
-    ("prepare", "options", "code", "said"),
-    [
-        (prepare_foreign_file, (), 1, "file is not a database"),
-        (prepare_edited_migration, (), 1, "is not the one that was applied to this file"),
-        (prepare_file_in_its_place, (), 1, "File exists"),
-        (prepare_nothing, ("--prefix", "a b"), 2, "'a b' is no prefix of subjects"),
-        (prepare_nothing, ("--nats-port", "70000"), 2, "--nats-port: Expected `int` <= 65535"),
-    ],
-)
-def test_a_service_that_cannot_start_says_why_on_one_line(tmp_path, prepare, options, code, said):
-    prepare(tmp_path / "data")
-    result = hyperpage("serve", "--data", tmp_path / "data", *options)
-    assert (result.code, result.out) == (code, "")
-    assert said in result.err
-    assert result.err.startswith("error: ")
-    assert result.err.count("\n") == 1
-
-
-def test_a_port_that_is_taken_is_said_so(tmp_path):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        result = hyperpage("serve", "--data", tmp_path / "data", "--nats-port", str(port))
-    assert result.code == 1
-    assert f"error: port {port} of 127.0.0.1 cannot be used" in result.err
-    assert "Traceback" not in result.err
-
+from tests.e2e.command_line import environment, hyperpage, running, separately, wait_for
 
 # Messages
 
@@ -147,24 +44,20 @@ def test_a_body_comes_from_the_command_line_a_file_or_standard_input(served, tmp
     assert "jobs/stdin" in result.out
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "error_code"),
-    [
-        (("send", "app_state.delete", '{"key": "nothing"}'), 3, "not_found"),
-        (("send", "jobs.frobnicate"), 3, "not_found"),
-        (("query", "jobs.get", '{"id": "nobody"}'), 3, "not_found"),
-        (
-            ("send", "app_state.set", '{"key": "v", "value": 1}', "--expected-version", "7"),
-            4,
-            "version_conflict",
-        ),
-        (("send", "jobs.claim", '{"worker": 1}'), 1, "invalid"),
-    ],
-)
-def test_what_is_refused_exits_with_the_code_of_its_error(served, arguments, code, error_code):
-    result = served(*arguments, "--json")
-    assert (result.code, result.json["error"]["code"]) == (code, error_code)
-    assert result.err.startswith(f"error: {result.json['error']['message']}")
+def test_what_is_refused_exits_with_the_code_of_its_error(served):
+    conflicting = ("send", "app_state.set", '{"key": "v", "value": 1}', "--expected-version", "7")
+    expected = {
+        ("send", "app_state.delete", '{"key": "nothing"}'): (3, "not_found"),
+        ("send", "jobs.frobnicate"): (3, "not_found"),
+        ("query", "jobs.get", '{"id": "nobody"}'): (3, "not_found"),
+        conflicting: (4, "version_conflict"),
+        ("send", "jobs.claim", '{"worker": 1}'): (1, "invalid"),
+    }
+    results = [served(*arguments, "--json") for arguments in expected]
+    for result, (code, error_code) in zip(results, expected.values(), strict=True):
+        assert (result.code, result.json["error"]["code"]) == (code, error_code)
+        assert result.err.startswith(f"error: {result.json['error']['message']}")
+    assert "(at $.worker)" in results[-1].err
 
 
 def test_a_batch_with_a_refused_command_exits_with_1_and_shows_each_outcome(served):
@@ -179,9 +72,8 @@ def test_a_batch_with_a_refused_command_exits_with_1_and_shows_each_outcome(serv
     assert refused == "refused (not_found): nothing holds nothing"
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
+def test_what_makes_no_sense_exits_with_2():
+    commands = (
         ("send",),
         ("send", "jobs"),
         ("send", "jobs.enqueue", "{'type': 1}"),
@@ -189,16 +81,16 @@ def test_a_batch_with_a_refused_command_exits_with_1_and_shows_each_outcome(serv
         ("send", "jobs.enqueue", "--frobnicate"),
         ("send", "jobs.enqueue", "{}", "--expected-version", "many"),
         ("tail", "--table", "jobs", "--stream", "jobs/1"),
+        ("tail", "--from", "0"),
         ("dlq", "drop", "--all"),
         ("dlq", "replay"),
         ("frobnicate",),
-    ],
-)
-def test_what_makes_no_sense_exits_with_2(tmp_path, arguments):
-    result = hyperpage(*arguments, HYPERPAGE_DATA=str(tmp_path))
-    assert (result.code, result.out) == (2, "")
-    assert result.err
-    assert "Traceback" not in result.err
+    )
+    for arguments in commands:
+        result = hyperpage(*arguments)
+        assert (result.code, result.out) == (2, ""), arguments
+        assert result.err
+        assert "Traceback" not in result.err
 
 
 def test_a_durable_command_is_answered_like_any_other(served):
@@ -233,7 +125,7 @@ def test_tail_shows_the_log_from_a_position_as_lines_and_as_cloud_events(served)
     for value in (1, 2):
         served.ask("send", "app_state.set", json.dumps({"key": "tail", "value": value}))
     lines = served("tail", "--from", "1", "--stream", "app_state/tail", "--limit", "2").out.splitlines()
-    assert [line.split()[2:] for line in lines] == [
+    assert [line.split()[3:] for line in lines] == [
         ["app_state.set.v1", "app_state/tail", '{"value":1}'],
         ["app_state.set.v1", "app_state/tail", '{"value":2}'],
     ]
@@ -281,97 +173,27 @@ def test_tail_from_a_position_that_is_not_there_exits_with_3(served):
     assert served("tail", "--from", "1000000").code == 3
 
 
-# Operation
-
-
-def test_status_is_healthy_and_says_where_the_service_stands(served):
-    result = wait_for(lambda: (one := served("status", "--json")).code == 0 and one)
-    assert result.json["status"] == "healthy"
-    assert result.json["store_id"] == served.runtime["store_id"]
-    readable = served("status").out.splitlines()
-    assert readable[0] == "healthy"
-    assert any(line.split() == ["store_id", served.runtime["store_id"]] for line in readable)
-
-
-def test_where_no_service_runs_every_question_exits_with_5_and_says_how_to_start_one(tmp_path):
-    for arguments in (
-        ("status",),
-        ("send", "jobs.claim"),
-        ("query", "jobs.list"),
-        ("tail",),
-        ("dlq", "list"),
-    ):
-        result = hyperpage(*arguments, "--data", tmp_path, "--json")
-        assert (result.code, result.json["error"]["code"]) == (5, "unreachable")
-        assert f"hint: start one with `hyperpage serve --data {tmp_path}`" in result.err
-
-
-def test_projections_are_verified_and_rebuilt_while_the_service_runs(served):
-    report = served.ask("projections", "verify")
-    assert report["equal"] is True
-    assert report["tables"]["app_state"]["rows"] > 0
-    assert served.ask("projections", "rebuild")["rebuilt_streams"] == 0
-    assert "The tables equal the log at position" in served("projections", "verify").out
-
-
-def test_a_row_that_was_changed_behind_the_log_is_found_and_put_right_in_a_stopped_store(tmp_path):
-    with Served(tmp_path / "data") as service:
-        service.ask("send", "app_state.set", '{"key": "theme", "value": "dark"}')
-    connection = apsw.Connection(str(tmp_path / "data" / "hyperpage.db"))
-    connection.execute("""UPDATE app_state SET value = '"light"'""")
-    connection.close()
-    where = ("--data", tmp_path / "data")
-    found = hyperpage("projections", "verify", *where)
-    assert found.code == 6
-    assert 'app_state "theme": value is "\\"light\\"" instead of "\\"dark\\""' in found.out
-    assert hyperpage("projections", "rebuild", *where, "--json").json["rebuilt_streams"] == 1
-    assert hyperpage("projections", "verify", *where).code == 0
-
-
-def test_a_stopped_store_is_migrated_down_and_up_and_its_events_are_kept(tmp_path):
-    where = ("--data", tmp_path / "data")
-    with Served(tmp_path / "data") as service:
-        service.ask("send", "jobs.enqueue", '{"type": "sync", "name": "x"}')
-        assert hyperpage("migrate", "up", *where).code == 1
-        beside = hyperpage("migrate", "status", *where, "--json")
-        assert all(one["applied"] for one in beside.json)
-    names = [one["name"] for one in beside.json]
-    assert hyperpage("migrate", "down", *where, "--json").json == {"reverted": [names[-1]]}
-    lossy = hyperpage("migrate", "down", "--to", names[0], *where)
-    assert lossy.code == 1
-    assert "say --drop-events" in lossy.err
-    assert hyperpage("migrate", "up", *where, "--json").json == {"applied": [names[-1]]}
-    # What was dropped with its columns is there again.
-    assert hyperpage("projections", "verify", *where).code == 0
-    emptied = hyperpage("migrate", "down", "--to", names[0], "--drop-events", *where)
-    assert emptied.out.splitlines() == [f"reverted {name}" for name in reversed(names[1:])]
-
-
-def test_where_there_is_no_store_nothing_is_made_but_by_migrate_up(tmp_path):
-    data = tmp_path / "data"
-    for arguments in (("migrate", "status"), ("migrate", "down"), ("projections", "verify")):
-        assert hyperpage(*arguments, "--data", data).code == 3
-    assert not data.exists()
-    assert hyperpage("migrate", "up", "--data", data).code == 0
-    assert (data / "hyperpage.db").exists()
-
-
-def test_a_dead_letter_is_listed_shown_replayed_and_dropped(served):
-    refused = served("send", "app_state.set", '{"kye": 1}', "--durable", "--id", "dead-1")
-    assert refused.code == 1
-    (letter,) = served.ask("dlq", "list")["items"]
-    assert (letter["command"], letter["command_id"], letter["code"]) == ("app_state.set", "dead-1", "invalid")
-    assert "dead-1" in served("dlq", "list").out
-    shown = served.ask("dlq", "show", str(letter["sequence"]))
-    assert shown["body"] == '{"kye": 1}'
-    assert served.ask("dlq", "replay", str(letter["sequence"])) == {"replayed": 1}
-
-    # It is no better than before, and comes back.
-    (again,) = wait_for(lambda: served.ask("dlq", "list")["items"])
-    assert again["sequence"] > letter["sequence"]
-    assert served("dlq", "show", str(letter["sequence"])).code == 3
-    assert served.ask("dlq", "drop", "--all", "--yes") == {"dropped": 1}
-    assert served.ask("dlq", "list")["items"] == []
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("send", "jobs.claim", '{"worker": "w", "queue": "empty"}'), 0),
+        (("send", "app_state.delete", '{"key": "nothing"}'), 3),
+        (("query", "jobs.list"), 0),
+        (("tail", "--from", "1", "--limit", "1"), 0),
+        (("status",), 0),
+        (("projections", "verify"), 0),
+        (("migrate", "status"), 0),
+        (("dlq", "list"), 0),
+        (("schema", "jobs.enqueue"), 0),
+        (("frobnicate",), 2),
+    ],
+)
+def test_as_a_process_of_its_own_a_command_ends_with_the_same_code(served, arguments, code):
+    where = () if code == 2 else ("--data", served.data)
+    result = separately(*arguments, *where)
+    assert result.code == code, result
+    assert bool(result.out) == (code == 0 and arguments[0] != "dlq")
+    assert "Traceback" not in result.err
 
 
 # Help
@@ -414,10 +236,10 @@ def test_help_and_version_load_nothing_heavy():
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "hyperpage send jobs.enqueue" in done.stdout
-    assert hyperpage("--version").out.count(".") == 2
+    assert separately("--version").out.count(".") == 2
 
 
 def test_the_shell_learns_to_complete_commands(tmp_path):
-    installed = hyperpage("--install-completion", "--shell", "bash", HOME=str(tmp_path))
+    installed = separately("--install-completion", "--shell", "bash", HOME=str(tmp_path))
     assert installed.code == 0, installed
     assert any(path.is_file() for path in tmp_path.rglob("*hyperpage*"))

@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from inspect import isawaitable
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,9 @@ async def serving(folder: Path, server: NatsServer | None = None) -> AsyncIterat
         settings = Settings(data=folder, nats_port=0)
     else:
         settings = Settings(data=folder, nats=server.url_for(RESPONDER), nats_relay=server.url_for(RELAY))
-    async with Service(settings) as service:
+    service = Service(settings)
+    service.nats_server = None
+    async with service:
         yield service
 
 
@@ -78,10 +81,14 @@ async def set_keys(client: Client, *keys: str) -> int:
     return position
 
 
-async def until(condition: Callable[[], Any], *, seconds: float = COMES_WITHIN_SECONDS) -> None:
-    """Returns when the condition holds, which nobody tells of."""
-    async with asyncio.timeout(seconds):
-        while not condition():
+async def until(condition: Callable[[], Any]) -> None:
+    """Returns when the condition holds, or what it answers with does once it is awaited."""
+    async with asyncio.timeout(COMES_WITHIN_SECONDS):
+        while True:
+            holds = condition()
+            if await holds if isawaitable(holds) else holds:
+                return
+            # Nobody tells of it.
             await asyncio.sleep(0.01)
 
 

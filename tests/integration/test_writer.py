@@ -11,7 +11,8 @@ import pytest
 
 from bus import aggregates, log
 from bus.aggregates import Aggregate, Transition, read_aggregate
-from bus.writer import MAXIMUM_WAITING_BYTES, MAXIMUM_WAITING_COMMANDS, Submission
+from bus.submission import Submission
+from bus.writer import MAXIMUM_WAITING_BYTES, MAXIMUM_WAITING_COMMANDS
 from domain.decider import Lease
 from domain.errors import Invalid
 from migrations.connection import open_reader

@@ -12,7 +12,9 @@ import apsw
 import msgspec
 
 from bus import codec, log
-from bus.writer import Commit, Outcome, Projections, Request, Submission, Writer
+from bus.group import Projections
+from bus.submission import Commit, Outcome, Request, Submission
+from bus.writer import Writer
 from domain.catalogue import VERBS
 from domain.errors import Refusal
 from ops.store import open_store
@@ -76,6 +78,7 @@ class Store:
         *,
         cache_capacity: int = 50_000,
         projections: Projections | None = None,
+        next_lease_check: float = 0,
     ) -> None:
         self.path = path
         self.clock = clock or Clock()
@@ -88,6 +91,8 @@ class Store:
             clock=self.clock,
             cache_capacity=cache_capacity,
         )
+        # Of `time.monotonic`; `math.inf` leaves every rescue to the test.
+        self.writer._next_lease_check = next_lease_check
         self.writer.start()
 
     def __enter__(self) -> "Store":

@@ -6,6 +6,7 @@ A story is the context of its decisions, and pure: its clock stands still until 
 count up, its chance is what `chance` says. Accepted commands take effect, so that a story can go on.
 """
 
+import copy
 from collections.abc import Iterable
 from typing import Any
 
@@ -66,6 +67,14 @@ class Story:
             job_id=job_id, token=token, worker="worker", lease_ms=lease_ms, expires_at=self.now + lease_ms
         )
         return self
+
+    def copy(self) -> "Story":
+        """A story that goes on from here without changing this one."""
+        other = copy.copy(self)
+        other.leases = dict(self.leases)
+        other.streams = {stream: list(recorded) for stream, recorded in self.streams.items()}
+        other.states = {stream: list(states) for stream, states in self.states.items()}
+        return other
 
     # When.
 

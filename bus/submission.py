@@ -1,0 +1,58 @@
+"""What goes into the writer and comes out of it."""
+
+from typing import Any
+
+import msgspec
+
+from bus import codec, log
+from domain.decider import Decider, Notice, Verb
+from domain.errors import Refusal
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """One decoded command. `metadata` is the JSON for its events, where the caller said anything."""
+
+    decider: Decider
+    verb: Verb
+    command: Any
+    command_id: str | None = None
+    expected_version: int | None = None
+    metadata: str | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.decider.table}.{self.verb.name}"
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of a request: the bytes of its answer, or why it was refused."""
+
+    body: bytes
+    refusal: Refusal | None = None
+
+
+class Submission(msgspec.Struct, kw_only=True, eq=False):
+    """What waits for the writer: one command, or a batch. `deliver` gets it back with its outcome set.
+
+    The outcome of a request that was malformed in a batch is there from the start.
+    """
+
+    requests: list[Request | Refusal]
+    size_bytes: int
+    context: Any = None
+    batch: bool = False
+    atomic: bool = False
+    outcome: Outcome | None = None
+
+
+class Commit(msgspec.Struct, frozen=True):
+    """What a group did, told after it is on disk (or, with `rows` empty, was found to need no disk)."""
+
+    submissions: list[Submission]
+    rows: list[log.Row]
+    notices: list[Notice]
+
+
+def refused(refusal: Refusal) -> Outcome:
+    """The outcome of a request that is not carried out."""
+    return Outcome(codec.error_body(refusal), refusal)

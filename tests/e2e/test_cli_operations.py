@@ -1,0 +1,95 @@
+"""Status, projections, migrations and dead letters, as an operator has them."""
+
+import apsw
+
+from tests.e2e.command_line import Served, hyperpage, wait_for
+
+
+def test_status_is_healthy_and_says_where_the_service_stands(served):
+    result = wait_for(lambda: (one := served("status", "--json")).code == 0 and one)
+    assert result.json["status"] == "healthy"
+    assert result.json["store_id"] == served.runtime["store_id"]
+    readable = served("status").out.splitlines()
+    assert readable[0] == "healthy"
+    assert any(line.split() == ["store_id", served.runtime["store_id"]] for line in readable)
+
+
+def test_where_no_service_runs_every_question_exits_with_5_and_says_how_to_start_one(tmp_path):
+    for arguments in (
+        ("status",),
+        ("send", "jobs.claim"),
+        ("query", "jobs.list"),
+        ("tail",),
+        ("dlq", "list"),
+    ):
+        result = hyperpage(*arguments, "--data", tmp_path, "--json")
+        assert (result.code, result.json["error"]["code"]) == (5, "unreachable")
+        assert f"hint: start one with `hyperpage serve --data {tmp_path}`" in result.err
+
+
+def test_projections_are_verified_and_rebuilt_while_the_service_runs(served):
+    report = served.ask("projections", "verify")
+    assert report["equal"] is True
+    assert report["tables"]["app_state"]["rows"] > 0
+    assert served.ask("projections", "rebuild")["rebuilt_streams"] == 0
+    assert "The tables equal the log at position" in served("projections", "verify").out
+
+
+def test_a_row_that_was_changed_behind_the_log_is_found_and_put_right_in_a_stopped_store(tmp_path):
+    with Served(tmp_path / "data") as service:
+        service.ask("send", "app_state.set", '{"key": "theme", "value": "dark"}')
+    connection = apsw.Connection(str(tmp_path / "data" / "hyperpage.db"))
+    connection.execute("""UPDATE app_state SET value = '"light"'""")
+    connection.close()
+    where = ("--data", tmp_path / "data")
+    found = hyperpage("projections", "verify", *where)
+    assert found.code == 6
+    assert 'app_state "theme": value is "\\"light\\"" instead of "\\"dark\\""' in found.out
+    assert hyperpage("projections", "rebuild", *where, "--json").json["rebuilt_streams"] == 1
+    assert hyperpage("projections", "verify", *where).code == 0
+
+
+def test_a_stopped_store_is_migrated_down_and_up_and_its_events_are_kept(tmp_path):
+    where = ("--data", tmp_path / "data")
+    with Served(tmp_path / "data") as service:
+        service.ask("send", "jobs.enqueue", '{"type": "sync", "name": "x"}')
+        assert hyperpage("migrate", "up", *where).code == 1
+        beside = hyperpage("migrate", "status", *where, "--json")
+        assert all(one["applied"] for one in beside.json)
+    names = [one["name"] for one in beside.json]
+    assert hyperpage("migrate", "down", *where, "--json").json == {"reverted": [names[-1]]}
+    lossy = hyperpage("migrate", "down", "--to", names[0], *where)
+    assert lossy.code == 1
+    assert "say --drop-events" in lossy.err
+    assert hyperpage("migrate", "up", *where, "--json").json == {"applied": [names[-1]]}
+    # What was dropped with its columns is there again.
+    assert hyperpage("projections", "verify", *where).code == 0
+    emptied = hyperpage("migrate", "down", "--to", names[0], "--drop-events", *where)
+    assert emptied.out.splitlines() == [f"reverted {name}" for name in reversed(names[1:])]
+
+
+def test_where_there_is_no_store_nothing_is_made_but_by_migrate_up(tmp_path):
+    data = tmp_path / "data"
+    for arguments in (("migrate", "status"), ("migrate", "down"), ("projections", "verify")):
+        assert hyperpage(*arguments, "--data", data).code == 3
+    assert not data.exists()
+    assert hyperpage("migrate", "up", "--data", data).code == 0
+    assert (data / "hyperpage.db").exists()
+
+
+def test_a_dead_letter_is_listed_shown_replayed_and_dropped(served):
+    refused = served("send", "app_state.set", '{"kye": 1}', "--durable", "--id", "dead-1")
+    assert refused.code == 1
+    (letter,) = served.ask("dlq", "list")["items"]
+    assert (letter["command"], letter["command_id"], letter["code"]) == ("app_state.set", "dead-1", "invalid")
+    assert "dead-1" in served("dlq", "list").out
+    shown = served.ask("dlq", "show", str(letter["sequence"]))
+    assert shown["body"] == '{"kye": 1}'
+    assert served.ask("dlq", "replay", str(letter["sequence"])) == {"replayed": 1}
+
+    # It is no better than before, and comes back.
+    (again,) = wait_for(lambda: served.ask("dlq", "list")["items"])
+    assert again["sequence"] > letter["sequence"]
+    assert served("dlq", "show", str(letter["sequence"])).code == 3
+    assert served.ask("dlq", "drop", "--all", "--yes") == {"dropped": 1}
+    assert served.ask("dlq", "list")["items"] == []

@@ -1,0 +1,101 @@
+"""`hyperpage serve`: how a service starts, ends, and says why it cannot."""
+
+import json
+import signal
+import socket
+from pathlib import Path
+
+import apsw
+import pytest
+
+from tests.e2e.command_line import Served, hyperpage, running, separately
+
+
+def test_the_ready_line_is_what_runtime_json_says(served):
+    assert json.loads(served.ready_line) == served.runtime
+    assert served.runtime["nats_url"].startswith("nats://app:")
+    assert (served.data / "runtime.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_second_service_on_the_directory_is_refused(served):
+    second = separately("serve", "--data", served.data)
+    assert (second.code, second.out) == (1, "")
+    assert second.err == f"error: {served.data} is in use by another service (process {served.process.pid})\n"
+
+
+def test_sigterm_drains_and_exits_with_0_and_a_killed_service_starts_again(tmp_path):
+    body = '{"key": "theme", "value": "dark"}'
+    with Served(tmp_path / "data") as service:
+        answer = service.ask("send", "app_state.set", body, "--id", "1")
+        service.stop(signal.SIGKILL)
+        gone = service("status", "--json")
+        assert (gone.code, gone.json["status"]) == (5, "unhealthy")
+        assert "does not answer" in gone.err
+    with Served(tmp_path / "data") as service:
+        assert service.ask("send", "app_state.set", body, "--id", "1") == answer
+        assert service.stop() == 0
+        assert not (service.data / "runtime.json").exists()
+        assert "Traceback" not in service.log.read_text()
+    assert hyperpage("projections", "verify", "--data", service.data).code == 0
+
+
+def test_the_readable_ready_line_shows_no_password(tmp_path):
+    process = running("serve", "--data", tmp_path / "data", "--nats-port", "0")
+    with process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+    assert line.startswith("hyperpage ")
+    assert "nats://127.0.0.1:" in line
+    assert "@" not in line
+
+
+def prepare_nothing(data: Path) -> None:
+    """The directory is not there yet."""
+
+
+def prepare_foreign_file(data: Path) -> None:
+    data.mkdir()
+    (data / "hyperpage.db").write_bytes(b"not a database, and long enough to be looked at" * 100)
+
+
+def prepare_edited_migration(data: Path) -> None:
+    assert hyperpage("migrate", "up", "--data", data).code == 0
+    connection = apsw.Connection(str(data / "hyperpage.db"))
+    connection.execute("UPDATE schema_migrations SET checksum = 'edited'")
+    connection.close()
+
+
+def prepare_file_in_its_place(data: Path) -> None:
+    data.write_text("")
+
+
+@pytest.mark.parametrize(
+    ("prepare", "options", "code", "said"),
+    [
+        (prepare_foreign_file, (), 1, "file is not a database"),
+        (prepare_edited_migration, (), 1, "is not the one that was applied to this file"),
+        (prepare_file_in_its_place, (), 1, "File exists"),
+        (prepare_nothing, ("--prefix", "a b"), 2, "'a b' is no prefix of subjects"),
+        (prepare_nothing, ("--nats-port", "70000"), 2, "--nats-port: Expected `int` <= 65535"),
+    ],
+)
+def test_a_service_that_cannot_start_says_why_on_one_line(tmp_path, prepare, options, code, said):
+    prepare(tmp_path / "data")
+    result = separately("serve", "--data", tmp_path / "data", *options)
+    assert (result.code, result.out) == (code, "")
+    assert said in result.err
+    assert result.err.startswith("error: ")
+    assert result.err.count("\n") == 1
+
+
+def test_a_port_that_is_taken_is_said_so(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        result = separately("serve", "--data", tmp_path / "data", "--nats-port", str(port))
+    assert result.code == 1
+    assert f"error: port {port} of 127.0.0.1 cannot be used" in result.err
+    assert "Traceback" not in result.err

@@ -1,0 +1,131 @@
+"""A whole service and a client that shares no code with it, for tests that read from top to bottom.
+
+What is asked and answered passes through sockets and a real nats-server; the service runs while the test waits.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from bus import log
+from migrations.connection import open_reader
+from ops.data_directory import read_admin, read_runtime
+from ops.service import Service
+from ops.settings import Settings
+from tests.integration.raw_nats import Message, RawNats
+
+NOW = 1_800_000_000_000
+
+
+class Clock:
+    """A clock that stands still until it is moved, in milliseconds since the epoch."""
+
+    def __init__(self, now: int = NOW) -> None:
+        self.now = now
+
+    def __call__(self) -> int:
+        return self.now
+
+
+class Talk:
+    """A service on a folder, and an application that is connected to it. `with` ends both."""
+
+    def __init__(self, data: Path, *, clock: Clock | None = None, **settings: Any) -> None:
+        self.data = data
+        self.settings = Settings(data=data, nats_port=0, **settings)
+        self.clock = clock
+        self._runner = asyncio.Runner()
+        self.run(self._start())
+
+    def run(self, scenario: Coroutine[Any, Any, Any]) -> Any:
+        """What a coroutine answers; the service works meanwhile."""
+        return self._runner.run(scenario)
+
+    def restart(self) -> None:
+        """Stops the service, and starts another on the same folder."""
+        self.run(self._stop())
+        self.run(self._start())
+
+    def stop(self) -> None:
+        """Stops the service; `start` is the way back."""
+        self.run(self._stop())
+
+    def start(self) -> None:
+        self.run(self._start())
+
+    def close(self) -> None:
+        if self.is_running:
+            self.run(self._stop())
+        self._runner.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def command(
+        self,
+        name: str,
+        body: Any = b"{}",
+        *,
+        id: str | None = None,  # noqa: A002 - the contract's word
+        expected: int | str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Message:
+        """The answer to a command."""
+        message: Message = self.run(
+            self.client.command(name, body, id=id, expected=expected, headers=headers)
+        )
+        return message
+
+    def batch(self, *commands: Any, atomic: bool = False, **headers: Any) -> Message:
+        """The answer to a batch of commands, each an object as the contract has it."""
+        return self.command("batch", {"atomic": atomic, "commands": list(commands)}, **headers)
+
+    def query(self, name: str, body: Any = b"{}") -> Message:
+        """The answer to a query."""
+        message: Message = self.run(self.client.query(name, body))
+        return message
+
+    def administer(self, name: str, body: Any = b"{}") -> Message:
+        """The answer to an administrative request."""
+        message: Message = self.run(self.admin.request(f"hyperpage.adm.v1.{name}", body))
+        return message
+
+    @property
+    def status(self) -> Any:
+        """What the service says of itself, which takes an answered request."""
+        return self.query("service.status").said
+
+    @property
+    def position(self) -> int:
+        """The last position of the log, as the service says it."""
+        position: int = self.status["position"]
+        return position
+
+    @property
+    def rows(self) -> list[log.Row]:
+        """The whole log, read from the file."""
+        connection = open_reader(self.settings.store_path)
+        try:
+            return log.read_after(connection, 0, limit=1_000_000)
+        finally:
+            connection.close()
+
+    async def _start(self) -> None:
+        self.service = Service(self.settings, clock=self.clock)
+        await self.service.start()
+        runtime, admin = read_runtime(self.data), read_admin(self.data)
+        assert runtime is not None
+        assert admin is not None
+        self.client = await RawNats.connect(runtime.nats_url)
+        self.admin = await RawNats.connect(admin.nats_url)
+        self.is_running = True
+
+    async def _stop(self) -> None:
+        self.is_running = False
+        await self.client.close()
+        await self.admin.close()
+        await self.service.stop()

@@ -1,0 +1,530 @@
+"""A lean connection hears what nats-py's own does, and says what it would say."""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import nats.errors
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from bus.connection import LeanClient
+from bus.nats_server import NatsServer
+from bus.nats_users import APP, RESPONDER, private_inbox
+from tests.integration.raw_nats import RawNats
+from tests.integration.serving import until
+
+COMMANDS = "hyperpage.cmd.v1"
+INBOX = "_INBOX.somebody"
+LARGEST = 1024 * 1024
+DIRECT, PLAIN, NOBODYS = 1, 2, 3
+
+
+# What is heard: the protocol, cut anywhere
+
+
+class Heard:
+    """Writes down what a parser makes of a stream, instead of answering to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[Any] = []
+        self._skip_subject_validation = True
+
+    async def _send_subscribe(self, subscription: Any) -> None:
+        """There is no server."""
+
+    async def _process_ping(self) -> None:
+        self.heard.append("ping")
+
+    async def _process_pong(self) -> None:
+        self.heard.append("pong")
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        self.heard.append(info)
+
+    async def _process_err(self, error: str) -> None:
+        self.heard.append(error)
+        if "stale" in error:
+            # As losing the connection does.
+            self._ps.reset()  # type: ignore[attr-defined]
+
+    async def hear(self, pieces: list[bytes]) -> list[Any]:
+        """What was heard in the end, with the error that ended it, if one did."""
+        try:
+            for piece in pieces:
+                await self._ps.parse(piece)  # type: ignore[attr-defined]
+        except nats.errors.ProtocolError as error:
+            self.heard.append(type(error))
+        return self.heard
+
+
+class StockHeard(Heard, Client):
+    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: Any) -> None:
+        self.heard.append((sid, subject.decode(), reply.decode(), await self._process_headers(headers), data))
+
+
+class LeanHeard(Heard, LeanClient):
+    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: Any) -> None:
+        if sid == DIRECT:
+            await super()._process_msg(sid, subject, reply, data, headers)
+        else:
+            await StockHeard._process_msg(self, sid, subject, reply, data, headers)  # type: ignore[arg-type]
+
+    async def hear(self, pieces: list[bytes]) -> list[Any]:
+        subscription = await self.subscribe_direct(
+            "a", handler=lambda *message: self.heard.append((DIRECT, message[0], message[1], *message[2:]))
+        )
+        assert subscription._id == DIRECT
+        return await super().hear(pieces)
+
+
+names = st.text("abcXYZ019-_", min_size=1, max_size=9)
+subjects = st.lists(names, min_size=1, max_size=4).map(".".join)
+values = st.text(
+    st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp"]), max_size=20
+) | st.sampled_from(["", "a: b", " padded ", "ü\u2028"])
+header_lines = st.lists(st.builds("{}:{}{}".format, names, st.sampled_from(["", " ", "\t"]), values))
+header_blocks = st.builds(
+    lambda status, lines: "\r\n".join([f"NATS/1.0{status}", *lines, "", ""]).encode(),
+    st.sampled_from(["", "", "", " 503", " 404 No Messages", " 100 Idle Heartbeat", " x"]),
+    header_lines,
+)
+bodies = st.binary(max_size=40) | st.sampled_from([b"", b"\r\n", b"MSG a 1 3\r\nabc\r\n", b"PING\r\n" * 5])
+
+
+@st.composite
+def messages(draw: st.DrawFn) -> bytes:
+    subject, reply, body = draw(subjects), draw(st.just("") | subjects.map("{} ".format)), draw(bodies)
+    sid = draw(st.sampled_from([DIRECT, DIRECT, PLAIN, NOBODYS]))
+    if draw(st.booleans()):
+        return f"MSG {subject} {sid} {reply}{len(body)}\r\n".encode() + body + b"\r\n"
+    block = draw(header_blocks)
+    sizes = f"{len(block)} {len(block) + len(body)}"
+    return f"HMSG {subject} {sid} {reply}{sizes}\r\n".encode() + block + body + b"\r\n"
+
+
+control_lines = st.sampled_from(
+    [
+        b"PING\r\n",
+        b"PONG\r\n",
+        b"+OK\r\n",
+        b"-ERR 'Permissions Violation for Publish to \"a\"'\r\n",
+        b"-ERR 'Stale Connection'\r\n",
+        b'INFO {"server_id":"x","connect_urls":["127.0.0.1:4222"]}\r\n',
+    ]
+)
+# What no server writes, but nats-py takes, or refuses.
+oddities = st.sampled_from(
+    [
+        b"MSG  a\t1  2\r\nhi\r\n",
+        b"MSG a 1  2\r\nhi\r\n",
+        b"PING \r\n",
+        b"MSG a x 2\r\nhi\r\n",
+        b"MSG a 1 -2\r\n",
+        b"HMSG a 1 2\r\n",
+        b"\r\n",
+        b"HELLO\r\n",
+    ]
+)
+
+
+def in_pieces(stream: bytes, cuts: set[int]) -> list[bytes]:
+    places = [0, *sorted(cut for cut in cuts if cut < len(stream)), len(stream)]
+    return [stream[begin:end] for begin, end in zip(places, places[1:], strict=False)]
+
+
+def both_hear(pieces: list[bytes]) -> tuple[list[Any], list[Any]]:
+    async def hear() -> tuple[list[Any], list[Any]]:
+        return await LeanHeard().hear(pieces), await StockHeard().hear(pieces)
+
+    return asyncio.run(hear())
+
+
+@given(st.lists(messages() | control_lines, max_size=12).map(b"".join), st.sets(st.integers(0, 900)))
+def test_any_stream_cut_anywhere_is_heard_as_nats_py_hears_it(stream: bytes, cuts: set[int]):
+    lean, stock = both_hear(in_pieces(stream, cuts))
+
+    assert lean == stock
+
+
+@given(
+    st.lists(messages() | control_lines | oddities, max_size=6).map(b"".join), st.sets(st.integers(0, 300))
+)
+def test_what_no_server_writes_is_taken_or_refused_as_nats_py_does(stream: bytes, cuts: set[int]):
+    lean, stock = both_hear(in_pieces(stream, cuts))
+
+    assert lean == stock
+
+
+def test_a_large_message_comes_whole_however_it_is_cut():
+    body = os.urandom(LARGEST)
+    stream = b"MSG a 1 r %d\r\n%b\r\n" % (len(body), body) * 3
+    pieces = [stream[begin : begin + 32768] for begin in range(0, len(stream), 32768)]
+
+    lean, stock = both_hear(pieces)
+
+    assert lean == stock
+    assert [one[-1] for one in lean] == [body] * 3
+
+
+# What is said: the same bytes
+
+
+class Said:
+    """Keeps what would be sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said = b""
+
+    @property
+    def is_connected(self) -> bool:
+        return True
+
+    async def _send_command(self, command: bytes, priority: bool = False) -> None:
+        self.said += command
+
+
+class StockSaid(Said, Client):
+    pass
+
+
+class LeanSaid(Said, LeanClient):
+    pass
+
+
+outgoing = st.lists(
+    st.tuples(
+        subjects | st.sampled_from(["", "a b", "a\r\nPING"]),
+        st.just("") | subjects | st.just("a b"),
+        bodies,
+        st.none()
+        | st.dictionaries(
+            names | st.sampled_from([" padded ", "", "a b", "a:b"]),
+            values | st.just("two\r\nlines"),
+            max_size=3,
+        ),
+    ),
+    max_size=5,
+)
+
+
+@given(outgoing, st.booleans())
+def test_many_are_published_in_the_bytes_of_each(sent: list[Any], unchecked: bool):
+    async def publish() -> tuple[Any, Any]:
+        stock, lean = StockSaid(), LeanSaid()
+        stock._skip_subject_validation = lean._skip_subject_validation = unchecked
+        outcomes: list[Any] = []
+        try:
+            for subject, reply, body, headers in sent:
+                await stock.publish(subject, body, reply, headers)
+            outcomes.append((stock.said, stock.stats))
+        except nats.errors.Error as error:
+            outcomes.append(type(error))
+        try:
+            await lean.publish_many(iter(sent))
+            outcomes.append((lean.said, lean.stats))
+        except nats.errors.Error as error:
+            # All or none.
+            assert (lean.said, lean.stats["out_msgs"]) == (b"", 0)
+            outcomes.append(type(error))
+        return outcomes[0], outcomes[1]
+
+    stock, lean = asyncio.run(publish())
+
+    assert lean == stock
+
+
+# With a real server
+
+
+class Wire:
+    """A lean connection with the service's rights, and another client's with an application's."""
+
+    def __init__(self, server: NatsServer, lean: LeanClient, other: RawNats, errors: list[Exception]) -> None:
+        self.server = server
+        self.lean = lean
+        self.other = other
+        self.errors = errors
+        self.heard: list[tuple[Any, ...]] = []
+
+    async def listen(self, handler: Callable[..., None] | None = None, *, queue: str = "") -> Any:
+        subscription = await self.lean.subscribe_direct(
+            f"{COMMANDS}.>", queue=queue, handler=handler or (lambda *message: self.heard.append(message))
+        )
+        await self.lean.flush()
+        return subscription
+
+
+async def lean_client(server: NatsServer, errors: list[Exception], **options: Any) -> LeanClient:
+    async def note(error: Exception) -> None:
+        errors.append(error)
+
+    client = LeanClient()
+    await client.connect(
+        server.url_for(RESPONDER),
+        inbox_prefix=private_inbox(RESPONDER),
+        error_cb=note,
+        reconnect_time_wait=0.05,  # type: ignore[arg-type]  # seconds
+        max_reconnect_attempts=-1,
+        **options,
+    )
+    return client
+
+
+@asynccontextmanager
+async def wire_in(folder: Path) -> AsyncIterator[Wire]:
+    errors: list[Exception] = []
+    async with NatsServer(data=folder, port=0) as server, await RawNats.connect(server.url_for(APP)) as other:
+        lean = await lean_client(server, errors)
+        try:
+            yield Wire(server, lean, other, errors)
+        finally:
+            await lean.close()
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Iterator[Callable[[Callable[[Wire], Coroutine[Any, Any, None]]], None]]:
+    def run(scenario: Callable[[Wire], Coroutine[Any, Any, None]]) -> None:
+        async def played() -> None:
+            async with wire_in(tmp_path) as wire:
+                await scenario(wire)
+
+        asyncio.run(played())
+
+    return run
+
+
+def test_messages_come_in_order_with_all_that_they_carry(play):
+    async def scenario(wire: Wire) -> None:
+        await wire.listen()
+        for number in range(1_000):
+            headers = {"Number": str(number), "Name": "ü"} if number % 2 else None
+            reply = f"{INBOX}.{number}" if number % 3 else None
+            wire.other.publish(f"{COMMANDS}.jobs.{number}", b"%d" % number, reply=reply, headers=headers)
+        await wire.other.flush()
+        await until(lambda: len(wire.heard) == 1_000)
+
+        assert wire.heard == [
+            (
+                f"{COMMANDS}.jobs.{number}",
+                f"{INBOX}.{number}" if number % 3 else "",
+                {"Number": str(number), "Name": "ü"} if number % 2 else None,
+                b"%d" % number,
+            )
+            for number in range(1_000)
+        ]
+        assert (wire.lean.stats["in_msgs"], wire.lean.stats["in_bytes"]) == (1_000, 10 + 180 + 2_700)
+
+    play(scenario)
+
+
+def test_the_largest_messages_come_and_go(play):
+    async def scenario(wire: Wire) -> None:
+        await wire.listen()
+        inbox = wire.other.subscribe(f"{INBOX}.*")
+        # The broker's limit counts the headers.
+        sent = [os.urandom(LARGEST - 100) for _ in range(6)]
+        for body in sent:
+            wire.other.publish(f"{COMMANDS}.jobs.enqueue", body)
+        await until(lambda: len(wire.heard) == len(sent))
+        assert [body for *_, body in wire.heard] == sent
+
+        await wire.lean.publish_many((f"{INBOX}.{n}", "", body, {"N": str(n)}) for n, body in enumerate(sent))
+        got = [await asyncio.wait_for(inbox.get(), 10) for _ in sent]
+        assert [(one.headers["N"], one.body) for one in got] == [(str(n), b) for n, b in enumerate(sent)]
+
+    play(scenario)
+
+
+def test_other_subscriptions_are_nats_py_s_and_see_theirs(play):
+    async def scenario(wire: Wire) -> None:
+        seen: list[Any] = []
+
+        async def note(message: Msg) -> None:
+            seen.append((message.subject, message.reply, message.headers, message.data))
+
+        await wire.lean.subscribe("hyperpage.qry.v1.>", cb=note)
+        await wire.listen()
+        for number in range(100):
+            wire.other.publish(f"{COMMANDS}.jobs.{number}", b"c", headers={"A": "b"})
+            wire.other.publish(f"hyperpage.qry.v1.jobs.{number}", b"q", reply=INBOX, headers={"A": "b"})
+        await until(lambda: len(seen) == len(wire.heard) == 100)
+
+        assert seen[7] == ("hyperpage.qry.v1.jobs.7", INBOX, {"A": "b"}, b"q")
+        assert wire.heard[7] == (f"{COMMANDS}.jobs.7", "", {"A": "b"}, b"c")
+
+    play(scenario)
+
+
+def test_a_queue_group_shares_messages_and_draining_loses_none(play):
+    async def scenario(wire: Wire) -> None:
+        second: list[tuple[Any, ...]] = []
+        client = await lean_client(wire.server, wire.errors)
+        await client.subscribe_direct(f"{COMMANDS}.>", queue="q", handler=lambda *one: second.append(one))
+        await client.flush()
+        draining = await wire.listen(queue="q")
+        for number in range(5_000):
+            wire.other.publish(f"{COMMANDS}.jobs.x", b"%d" % number)
+        await until(lambda: wire.heard)
+        await draining.drain()
+        first = len(wire.heard)
+        assert first < 5_000
+        await until(lambda: first + len(second) == 5_000)
+
+        assert {body for *_, body in wire.heard + second} == {b"%d" % number for number in range(5_000)}
+        assert len(wire.heard) == first
+        await client.close()
+
+    play(scenario)
+
+
+def test_nothing_is_heard_after_unsubscribing(play):
+    async def scenario(wire: Wire) -> None:
+        subscription = await wire.listen()
+        await subscription.unsubscribe()
+        other = await wire.lean.subscribe(f"{COMMANDS}.>")
+        await wire.lean.flush()
+        wire.other.publish(f"{COMMANDS}.jobs.x", b"1")
+
+        assert (await other.next_msg(timeout=10)).data == b"1"
+        assert wire.heard == []
+
+    play(scenario)
+
+
+def test_a_handler_s_exception_is_logged_and_the_next_message_is_handled(play, caplog):
+    async def scenario(wire: Wire) -> None:
+        def stumble(subject: str, reply: str, headers: Any, body: bytes) -> None:
+            wire.heard.append((body,))
+            if body == b"1":
+                raise RuntimeError("stumbled")
+
+        await wire.listen(stumble)
+        for body in (b"1", b"2"):
+            wire.other.publish(f"{COMMANDS}.jobs.x", body)
+        await until(lambda: len(wire.heard) == 2)
+
+    with caplog.at_level(logging.ERROR, "bus.connection"):
+        play(scenario)
+    (record,) = caplog.records
+    assert "incident" in record.getMessage()
+    assert "stumbled" in str(record.exc_info)
+
+
+@pytest.mark.parametrize("kind", ["cmd", "qry"], ids=["direct", "nats-py's own"])
+@pytest.mark.parametrize(
+    ("subject", "headers"),
+    [(b"jobs.x", b"X"), (b"jobs.x", b"NATS/1.0 \xff\xff\xff\r\n\r\n"), (b"jobs.\xff", None)],
+    ids=["headers of one byte", "a status that is no text", "a subject that is no text"],
+)
+def test_a_message_that_cannot_be_read_is_logged_and_the_next_is_handled(
+    play, caplog, kind: str, subject: bytes, headers: bytes | None
+):
+    # It would end nats-py's reading task, and with it the service, without a word.
+    async def scenario(wire: Wire) -> None:
+        async def note(message: Msg) -> None:
+            wire.heard.append((message.subject, message.reply, message.headers, message.data))
+
+        await wire.lean.subscribe("hyperpage.qry.v1.>", cb=note)
+        await wire.listen()
+        wire.other.publish(b"hyperpage.%b.v1.%b" % (kind.encode(), subject), b"1", headers=headers)
+        wire.other.publish(f"hyperpage.{kind}.v1.jobs.x", b"2")
+        await until(lambda: wire.heard)
+
+        assert [body for *_, body in wire.heard] == [b"2"]
+
+    with caplog.at_level(logging.ERROR, "bus.connection"):
+        play(scenario)
+    assert ["incident" in record.getMessage() for record in caplog.records] == [True]
+
+
+def test_a_refused_subject_is_told_and_does_not_end_the_connection(play):
+    async def scenario(wire: Wire) -> None:
+        inbox = wire.other.subscribe(f"{INBOX}.*")
+        await wire.lean.publish_many([("not.allowed", "", b"", None), (f"{INBOX}.1", "", b"1", None)])
+
+        assert (await asyncio.wait_for(inbox.get(), 10)).body == b"1"
+        await until(lambda: wire.errors)
+        assert "permissions violation" in str(wire.errors[0])
+
+    play(scenario)
+
+
+def test_after_a_lost_connection_it_hears_again_and_says_what_waited(play):
+    async def scenario(wire: Wire) -> None:
+        supervising = asyncio.create_task(wire.server.supervise())
+        await wire.listen()
+        process_id = wire.server.process_id
+        assert process_id is not None
+        os.kill(process_id, signal.SIGKILL)
+        await until(lambda: not wire.lean.is_connected)
+        await wire.lean.publish_many([("hyperpage.res.v1.1", "", b"waited", None)])
+        waiting = wire.lean.pending_data_size
+        with pytest.raises(nats.errors.OutboundBufferLimitError):
+            await wire.lean.publish_many([("hyperpage.res.v1.2", "", bytes(LARGEST), None)] * 3)
+        assert (wire.lean.pending_data_size, waiting > 0) == (waiting, True)
+
+        await until(lambda: wire.lean.is_connected)
+        async with await RawNats.connect(wire.server.url_for(APP)) as other:
+            other.publish(f"{COMMANDS}.jobs.x", b"again")
+            await until(lambda: wire.heard)
+        await until(lambda: wire.lean.pending_data_size == 0)
+        assert [body for *_, body in wire.heard] == [b"again"]
+        supervising.cancel()
+
+    play(scenario)
+
+
+def test_more_than_the_buffer_takes_waits_for_the_socket(play):
+    async def scenario(wire: Wire) -> None:
+        inbox = wire.other.subscribe(f"{INBOX}.*")
+        await wire.other.flush()
+        most = 0
+
+        async def watch() -> None:
+            nonlocal most
+            while True:
+                most = max(most, wire.lean.pending_data_size)
+                await asyncio.sleep(0)
+
+        watching = asyncio.create_task(watch())
+        body = bytes(LARGEST // 4)
+        await wire.lean.publish_many([(f"{INBOX}.1", "", body, None)] * 100)
+        for _ in range(100):
+            assert (await asyncio.wait_for(inbox.get(), 10)).body == body
+        watching.cancel()
+        assert most < 4 * LARGEST
+
+    play(scenario)
+
+
+def test_a_body_over_the_broker_s_limit_is_refused_with_all_beside_it(play):
+    async def scenario(wire: Wire) -> None:
+        sent = [(f"{INBOX}.1", "", body, None) for body in (b"1", bytes(LARGEST + 1))]
+        with pytest.raises(nats.errors.MaxPayloadError):
+            await wire.lean.publish_many(sent)
+
+        assert wire.lean.stats["out_msgs"] == 0
+
+    play(scenario)
+
+
+def test_a_closed_connection_takes_nothing(play):
+    async def scenario(wire: Wire) -> None:
+        await wire.lean.close()
+        with pytest.raises(nats.errors.ConnectionClosedError):
+            await wire.lean.publish_many([(f"{INBOX}.1", "", b"", None)])
+        with pytest.raises(nats.errors.ConnectionClosedError):
+            await wire.lean.subscribe_direct(f"{COMMANDS}.>", handler=lambda *_: None)
+
+    play(scenario)

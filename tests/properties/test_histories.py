@@ -1,0 +1,516 @@
+"""Whatever happens, the laws hold: generated histories of commands, through the real writer.
+
+Each history is also told as a pure story, with no file, group, cache or index: the writer must come to the
+very same events. It runs with next to no cache and with kept states every other event, and is restarted.
+"""
+
+import math
+import random
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import apsw
+import msgspec
+import pytest
+
+from bus import aggregates, log
+from bus.aggregates import Aggregate, Transition, read_aggregate, to_recorded
+from bus.due_jobs import DueJobs
+from domain.catalogue import BY_TABLE, VERBS
+from domain.decider import Lease
+from domain.errors import Refusal
+from domain.messages import Recorded, split_stream
+from migrations import runner
+from migrations.connection import open_reader
+from ops.tables import Tables
+from projections import rebuild
+from tests.integration.writing import NOW, TABLES, Clock, Reply, Sent, Store, batch, dump_tables, single
+from tests.unit.given_when_then import Story
+
+JOBS = [f"job-{letter}" for letter in "abcdefgh"]
+KEYS = ["k", "l"]
+HOUR_MS = 3_600_000
+DELAYS_MS = [-5, 0, 1, 1_000, 50_000]
+LEASED = {"heartbeat", "progress", "complete", "fail", "snooze", "interrupt", "ack_cancel"}
+# How often a command comes. What ends a job is rarer than what keeps it going.
+WEIGHTS = {
+    "jobs.enqueue": 12, "jobs.claim": 14, "jobs.heartbeat": 4, "jobs.progress": 4, "jobs.complete": 3,
+    "jobs.fail": 6, "jobs.snooze": 4, "jobs.interrupt": 4, "jobs.ack_cancel": 2, "jobs.cancel": 3,
+    "jobs.retry": 5, "jobs.rescue": 5,
+    "rate_limits.observe": 6, "rate_limits.throttle": 2, "rate_limits.clear": 1,
+    "tool_configs.set": 4, "tool_configs.patch": 3, "tool_configs.enable": 1, "tool_configs.disable": 1,
+    "tool_configs.set_refresh_interval": 1, "tool_configs.set_notifications": 1, "tool_configs.rollback": 2,
+    "tool_configs.delete": 1,
+    "app_state.set": 4, "app_state.set_if": 2, "app_state.delete": 2, "app_state.set_many": 2,
+}  # fmt: skip
+
+
+class Wish(NamedTuple):
+    """A command before it is sent: `lease` chooses among the tokens that its job has had so far."""
+
+    name: str
+    body: dict[str, Any]
+    has_id: bool
+    expected_version: int | None
+    lease: int | None = None
+    after_ms: dict[str, int] = {}
+
+
+class Group(NamedTuple):
+    """What the writer takes at once: single commands, and batches, atomic or not."""
+
+    submissions: list[tuple[str, list[Wish]]]
+
+
+class Later(NamedTuple):
+    milliseconds: int
+
+
+class Restart(NamedTuple):
+    pass
+
+
+class Again(NamedTuple):
+    """An answered command is delivered once more."""
+
+    which: int
+
+
+# What may happen
+
+
+class Chance(random.Random):
+    """The chance that a history is made of; the same seed gives the same history."""
+
+    def may(self, probability: float) -> bool:
+        return self.random() < probability
+
+    def history(self, length: int) -> list[Any]:
+        return [self._step() for _ in range(length)]
+
+    def _step(self) -> Any:
+        kind = self.choices(["group", "later", "restart", "again"], [70, 18, 5, 7])[0]
+        match kind:
+            case "group":
+                return Group([self._submission() for _ in range(self.choice([1, 1, 2, 3, 8]))])
+            case "later":
+                return Later(self.choice([0, 1, 999, 1_000, 5_000, 29_999, 60_000]))
+            case "restart":
+                return Restart()
+            case _:
+                return Again(self.randrange(1_000))
+
+    def _submission(self) -> tuple[str, list[Wish]]:
+        kind = self.choices(["single", "batch", "atomic"], [70, 15, 15])[0]
+        return kind, [self._wish() for _ in range(1 if kind == "single" else self.randint(1, 4))]
+
+    def _wish(self) -> Wish:
+        name = self.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+        body: dict[str, Any] = {}
+        lease, after_ms = None, {}
+        table, verb = name.split(".")
+        if table == "jobs":
+            body, after_ms = self._job(verb)
+            if verb in LEASED:
+                lease = self.choices([-1, -2, 99], [90, 5, 5])[0]
+        elif table == "rate_limits":
+            body, after_ms = self._limit(verb)
+        elif table == "tool_configs":
+            body = self._tool(verb)
+        else:
+            body = self._state(verb)
+        expected_version = self.randrange(5) if self.may(0.08) else None
+        return Wish(name, body, self.may(0.5), expected_version, lease, after_ms)
+
+    def _job(self, verb: str) -> tuple[dict[str, Any], dict[str, int]]:
+        here: dict[str, Any] = {"id": self.choice(JOBS)}
+        after_ms: dict[str, int] = {}
+        match verb:
+            case "enqueue":
+                here |= {"type": self.choice(["mail", "call"]), "name": "n"}
+                here |= self._some(priority=self.randint(1, 4), max_attempts=self.randint(1, 3))
+                here |= self._some(payload={"a": 1}, tool="t", queue="other")
+                after_ms = {"run_at": self.choice(DELAYS_MS)} if self.may(0.3) else {}
+            case "claim":
+                here = {"worker": self.choice("vw"), "limit": self.randint(1, 3)}
+                here |= {"lease_ms": self.choice([1_000, HOUR_MS])} | self._some(
+                    types=["mail"], queue="other"
+                )
+            case "heartbeat":
+                here |= self._some(lease_ms=2_000)
+            case "progress":
+                here |= self._some(percent=self.choice([0, 12.5, 100]), note="n")
+            case "complete":
+                here |= self._some(result=self._value())
+            case "fail":
+                # With a time to try again, since the jitter of the writer's own is chance.
+                here |= {"error": "x"} | self._some(retryable=self.may(0.5))
+                after_ms = {"retry_at": self.choice(DELAYS_MS)}
+            case "snooze":
+                after_ms = {"run_at": self.choice(DELAYS_MS)}
+            case "cancel":
+                here |= self._some(reason="why")
+        return here, after_ms
+
+    def _limit(self, verb: str) -> tuple[dict[str, Any], dict[str, int]]:
+        here: dict[str, Any] = {"platform": self.choice(["github", "jira"])}
+        here |= self._some(resource="core", identifier="me")
+        if verb == "throttle":
+            here |= {"until": self.randrange(3)} | self._some(reason="429")
+        if verb == "observe":
+            here |= {self.choice(["remaining", "used"]): self.choice([0, 1, 50, 54, 100])}
+            here |= self._some(limit=100, reset_time=5) | ({"data_fresh": False} if self.may(0.1) else {})
+            return here, {"observed_at": self.choice(DELAYS_MS)} if self.may(0.3) else {}
+        return here, {}
+
+    def _tool(self, verb: str) -> dict[str, Any]:
+        here: dict[str, Any] = {"tool_name": self.choice("tu")} | self._some(reason="why")
+        match verb:
+            case "set":
+                here |= self._some(config=self._object(), enabled=self.may(0.5), refresh_interval=7)
+            case "patch":
+                here |= {"patch": self._object()}
+            case "set_refresh_interval":
+                here |= {"refresh_interval": self.choice([None, 5])}
+            case "set_notifications":
+                here |= {"notifications": self.may(0.5)}
+            case "rollback":
+                here |= {"to_version": self.randint(1, 8)}
+        return here
+
+    def _state(self, verb: str) -> dict[str, Any]:
+        if verb == "set_many":
+            keys = self.choices(KEYS, k=self.randint(1, 3))
+            return {"items": [{"key": key, "value": self._value()} for key in keys]}
+        here: dict[str, Any] = {"key": self.choice(KEYS)}
+        if verb != "delete":
+            here |= {"value": self._value()}
+        return here | ({"expected_version": self.randrange(4)} if verb == "set_if" else {})
+
+    def _some(self, **fields: Any) -> dict[str, Any]:
+        return {name: value for name, value in fields.items() if self.may(0.35)}
+
+    def _object(self) -> dict[str, Any]:
+        return {name: self._value() for name in "abc" if self.may(0.5)}
+
+    def _value(self) -> Any:
+        return self.choice([None, 0, 1, 1.5, "", "é\u0001", [], {}, {"a": [1]}, "x" * 300])
+
+
+# The tests
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_happens_the_laws_hold(seed: int):
+    live_through(Chance(seed).history(60))
+
+
+@pytest.mark.prove
+def test_the_laws_hold_through_a_thousand_histories():
+    first = random.SystemRandom().randrange(10**9)
+    for seed in range(first, first + 1_000):
+        try:
+            live_through(Chance(seed).history(60))
+        except BaseException:
+            print(f"to have it again: live_through(Chance({seed}).history(60))")
+            raise
+
+
+def live_through(history: list[Any]) -> None:
+    with tempfile.TemporaryDirectory() as folder, frequently_kept_states():
+        life = Life(Path(folder))
+        try:
+            for one in history:
+                life.live(one)
+                life.check_writer_against_story()
+            life.check_the_laws(Path(folder))
+            life.live(Restart())
+            life.check_the_laws(Path(folder))
+        finally:
+            life.store.close()
+
+
+@contextmanager
+def frequently_kept_states() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(aggregates, "SNAPSHOT_INTERVAL", 2)
+        yield
+
+
+class Telling:
+    """The pure side: a story, and the tokens that each job has had."""
+
+    def __init__(self, story: Story | None = None, tokens: dict[str, list[str]] | None = None) -> None:
+        self.story = story or Story()
+        self.tokens = tokens or {}
+
+    def copy(self) -> "Telling":
+        tokens = {job_id: list(known) for job_id, known in self.tokens.items()}
+        return Telling(self.story.copy(), tokens)
+
+    def tell(self, sent: Sent) -> tuple[str | None, Any]:
+        """The code of the refusal or `None`, and the result."""
+        story = self.story
+        if sent.expected_version is not None and (code := self._version_refusal(sent)):
+            return code, None
+        story.when(sent.name, **sent.body)
+        if story.refusal is not None:
+            return story.refusal.code, None
+        if sent.name == "jobs.claim":
+            for job_id, lease in story.decision.leases.items():
+                assert lease is not None
+                self.tokens.setdefault(job_id, []).append(lease.token)
+            return None, list(story.decision.leases)
+        return None, story.decision.result
+
+    def _version_refusal(self, sent: Sent) -> str | None:
+        decider, verb = VERBS[sent.name]
+        if verb.key is None:
+            return "invalid"
+        try:
+            key = verb.key(msgspec.json.decode(msgspec.json.encode(sent.body), type=verb.command))
+        except Refusal as refusal:
+            return refusal.code
+        assert key is not None
+        version = len(self.story.streams.get((decider.table, key), []))
+        absent = self.story.state(decider.table, key) is None
+        expected = sent.expected_version
+        return None if version == expected or (expected == 0 and absent) else "version_conflict"
+
+
+class Life:
+    """A store and the story beside it, through one history."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "hyperpage.db"
+        self.clock = Clock()
+        self.store = self._open()
+        self.telling = Telling()
+        self.tokens: dict[str, list[str]] = {}
+        self.remembered: list[tuple[Sent, bytes]] = []
+        self._ids = 0
+
+    def live(self, one: Any) -> None:
+        match one:
+            case Later(milliseconds):
+                self.clock.now += milliseconds
+                self.telling.story.later(milliseconds)
+            case Restart():
+                self.store.close()
+                self.store = self._open()
+                self._extend_leases()
+            case Again(which) if self.remembered:
+                sent, body = self.remembered[which % len(self.remembered)]
+                head = self.store.writer.head
+                assert self.store.send_together(sent)[0].body == body
+                assert self.store.writer.head == head
+            case Group(submissions):
+                self._send(submissions)
+
+    def _open(self) -> Store:
+        # The writer rescues by its own watch, which no story knows of: here a rescue is a command.
+        return Store(self.path, self.clock, cache_capacity=2, next_lease_check=math.inf)
+
+    def _extend_leases(self) -> None:
+        story = self.telling.story
+        for job_id, lease in story.leases.items():
+            expires_at = max(lease.expires_at, story.now + lease.lease_ms)
+            story.leases[job_id] = msgspec.structs.replace(lease, expires_at=expires_at)
+
+    def _send(self, submissions: list[tuple[str, list[Wish]]]) -> None:
+        # Tokens are those known before the group: nobody has seen its answers yet.
+        sent = [(kind, [self._resolved(one, self.tokens) for one in wished]) for kind, wished in submissions]
+        told = [
+            [self._resolved(one, self.telling.tokens, real) for one, real in zip(wished, reals, strict=True)]
+            for (_, wished), (_, reals) in zip(submissions, sent, strict=True)
+        ]
+        replies = self.store.submit(
+            single(commands[0]) if kind == "single" else batch(*commands, atomic=kind == "atomic")
+            for kind, commands in sent
+        )
+        for (kind, commands), stories, reply in zip(sent, told, replies, strict=True):
+            if kind == "atomic":
+                self._compare_atomic(commands, stories, reply)
+            else:
+                bodies = [reply.body] if kind == "single" else list(map(msgspec.json.encode, reply.outcomes))
+                for command, story, body in zip(commands, stories, bodies, strict=True):
+                    self._compare(command, Reply(body), self.telling.tell(story))
+
+    def _compare_atomic(self, commands: list[Sent], stories: list[Sent], reply: Reply) -> None:
+        trial = self.telling.copy()
+        results = []
+        for index, story in enumerate(stories):
+            results.append(trial.tell(story))
+            if results[-1][0] is not None:
+                assert reply.code == results[-1][0]
+                assert reply["error"]["details"]["index"] == index
+                return
+        assert reply.code is None
+        self.telling = trial
+        for command, outcome, result in zip(commands, reply.outcomes, results, strict=True):
+            self._compare(command, Reply(msgspec.json.encode(outcome)), result)
+
+    def _compare(self, sent: Sent, reply: Reply, told: tuple[str | None, Any]) -> None:
+        code, result = told
+        assert reply.code == code, (sent, reply.said)
+        if code is not None:
+            return
+        if sent.name == "jobs.claim":
+            jobs = reply["result"]["jobs"]
+            assert [job["id"] for job in jobs] == result
+            for job in jobs:
+                self.tokens.setdefault(job["id"], []).append(job["lease"])
+        else:
+            assert reply["result"] == result
+        verb = VERBS[sent.name][1]
+        if sent.id is not None and verb.remembered and (reply["events"] or verb.empty_is_remembered):
+            self.remembered.append((sent, reply.body))
+
+    def _resolved(self, wished: Wish, tokens: dict[str, list[str]], real: Sent | None = None) -> Sent:
+        body = dict(wished.body)
+        if wished.lease is not None:
+            known = tokens.get(body["id"], [])
+            body["lease"] = known[wished.lease] if -len(known) <= wished.lease < len(known) else "none"
+        body |= {name: self.clock.now + delay for name, delay in wished.after_ms.items()}
+        if real is not None:
+            return Sent(wished.name, body, real.id, wished.expected_version)
+        self._ids += wished.has_id
+        command_id = f"c{self._ids}" if wished.has_id else None
+        return Sent(wished.name, body, command_id, wished.expected_version)
+
+    # The laws
+
+    def check_writer_against_story(self) -> None:
+        """The log is what the story says, event for event, with versions, positions and times."""
+        told = {
+            f"{table}/{key}": [(one.position, one.version, one.recorded_at, one.event) for one in stream]
+            for (table, key), stream in self.telling.story.streams.items()
+        }
+        logged: dict[str, list[Any]] = {}
+        for row in self.store.rows():
+            one = to_recorded(row)
+            logged.setdefault(row.stream, []).append((one.position, one.version, one.recorded_at, one.event))
+        assert logged == told
+        leases = {job_id: as_numbers(lease) for job_id, lease in self.store.writer._aggregates.leases.items()}
+        assert leases == {job_id: as_numbers(lease) for job_id, lease in self.telling.story.leases.items()}
+
+    def check_the_laws(self, folder: Path) -> None:
+        rows, tables = self.store.rows(), self.store.tables()
+        self._check_the_log(rows)
+        assert rebuilt(rows) == tables
+        with_reader(self.path, lambda reader: self._check_verify(reader, folder))
+        self._check_states(rows)
+        self._check_indexes()
+        self._check_answers(rows)
+        self._check_delivering_again(tables)
+
+    def _check_the_log(self, rows: list[log.Row]) -> None:
+        assert [row.position for row in rows] == list(range(1, len(rows) + 1))
+        times = [row.recorded_at for row in rows]
+        assert times == sorted(times)
+        assert self.store.in_writer(log.verify_chain) == self.store.writer.head
+
+    def _check_verify(self, reader: apsw.Connection, folder: Path) -> None:
+        assert rebuild.verify(reader, folder / "scratch").equal
+        (folder / "scratch").unlink(missing_ok=True)
+
+    def _check_states(self, rows: list[log.Row]) -> None:
+        """The events alone give the states that the writer, its cache and its kept states give."""
+        folded: dict[str, list[Aggregate]] = {}
+        for row in rows:
+            table, _ = split_stream(row.stream)
+            stream = folded.setdefault(row.stream, [Aggregate()])
+            state = BY_TABLE[table].evolve(stream[-1].state, to_recorded(row))
+            stream.append(Aggregate(row.version, row.position, state))
+        for stream_name, states in folded.items():
+            table, key = split_stream(stream_name)
+
+            def read(connection: apsw.Connection, at: int | None = None, table=table, key=key) -> Aggregate:
+                return read_aggregate(connection, table, key, up_to_position=at)
+
+            assert self.store.in_writer(read) == states[-1]
+            assert (
+                self.store.in_writer(lambda _, t=table, k=key: self.store.writer._aggregates.get(t, k))
+                == states[-1]
+            )
+            for state in states[1:]:
+                assert (
+                    self.store.in_writer(
+                        lambda connection, at=state.position, read=read: read(connection, at)
+                    )
+                    == state
+                )
+
+    def _check_indexes(self) -> None:
+        """What is kept in memory is what a start would take in."""
+        fresh = DueJobs()
+        for job in self.store.in_writer(lambda connection: list(Tables().waiting_jobs(connection))):
+            fresh.add(job)
+        kept = self.store.writer._aggregates
+        assert len(kept.due_jobs) == len(fresh)
+        for queue in ("default", "other"):
+            for now in (self.clock.now, self.clock.now + HOUR_MS):
+                assert self.store.in_writer(
+                    lambda _, queue=queue, now=now: kept.due_jobs.next(queue, None, 99, now)
+                ) == fresh.next(queue, None, 99, now)
+        running = set(self.store.in_writer(lambda connection: list(Tables().running_jobs(connection))))
+        on_disk = self.store.in_writer(
+            lambda connection: dict(connection.execute("SELECT job_id, token FROM job_leases"))
+        )
+        assert {job_id: lease.token for job_id, lease in kept.leases.items()} == on_disk
+        assert set(kept.leases) == running
+
+    def _check_answers(self, rows: list[log.Row]) -> None:
+        """Each answer names the events that its command led to, and the place of the last."""
+        by_command: dict[str | None, list[log.Row]] = {}
+        for row in rows:
+            by_command.setdefault(row.command_id, []).append(row)
+        for sent, body in self.remembered:
+            said = msgspec.json.decode(body)
+            events = by_command.get(sent.id, [])
+            assert said["events"] == [row.type for row in events]
+            last = (events[-1].stream, events[-1].version, events[-1].position) if events else (None,) * 3
+            assert (said["stream"], said["version"], said["position"]) == last
+
+    def _check_delivering_again(self, tables: dict[str, Any]) -> None:
+        head = self.store.writer.head
+        for start in range(0, len(self.remembered), 7):
+            portion = self.remembered[start : start + 7]
+            replies = self.store.send_together(*(sent for sent, _ in portion))
+            assert [reply.body for reply in replies] == [body for _, body in portion]
+        assert (self.store.writer.head, self.store.tables()) == (head, tables)
+
+
+def as_numbers(lease: Lease) -> tuple[str, int, int]:
+    return lease.worker, lease.lease_ms, lease.expires_at
+
+
+def rebuilt(rows: list[log.Row]) -> dict[str, Any]:
+    """The tables as the log alone gives them, each event a transaction of its own."""
+    connection = apsw.Connection(":memory:")
+    runner.up(connection)
+    states: dict[str, Aggregate] = {}
+    for row in rows:
+        table, key = split_stream(row.stream)
+        before = states.get(row.stream, Aggregate())
+        recorded: Recorded = to_recorded(row)
+        after = Aggregate(row.version, row.position, BY_TABLE[table].evolve(before.state, recorded))
+        states[row.stream] = after
+        Tables().write(connection, [Transition(table, key, before, after, recorded)])
+    dump = dump_tables(connection, TABLES)
+    connection.close()
+    return dump
+
+
+def with_reader(path: Path, use: Any) -> None:
+    reader = open_reader(path)
+    try:
+        use(reader)
+    finally:
+        reader.close()
+
+
+assert Story().now == NOW, "the store's clock and the story's begin at one time"
