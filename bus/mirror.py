@@ -16,8 +16,8 @@ from hashlib import blake2b
 
 import apsw
 import msgspec
-from nats.aio.client import Client
 
+from bus.connection import LeanClient
 from bus.jetstream import JetStreamApi, JetStreamError, StreamCounts, StreamReport, WrongSequenceError
 from bus.publisher import Publisher
 from bus.subjects import BusNames
@@ -57,7 +57,7 @@ class Mirror:
     """One bucket and its table."""
 
     def __init__(
-        self, connection: Client, names: BusNames, table: str, row_json: RowJson, all_rows: AllRows
+        self, connection: LeanClient, names: BusNames, table: str, row_json: RowJson, all_rows: AllRows
     ) -> None:
         self._names = names
         self._table = table
@@ -145,9 +145,7 @@ class Mirror:
         differing = await asyncio.to_thread(self._differing, found)
         for start in range(0, len(differing), CHUNK_KEYS):
             await self._write(differing[start : start + CHUNK_KEYS])
-        gone = list(found)
-        for subject in gone:
-            await self._publisher.send(subject, b"", _DELETED, last=subject is gone[-1])
+        await self._publisher.send([(subject, b"", _DELETED) for subject in found])
         await self._publisher.settle()
         after = await self._found_or_made()
         if after.created != self._bucket_before.created:
@@ -174,13 +172,12 @@ class Mirror:
 
     async def _write(self, keys: Sequence[str]) -> None:
         rows = await asyncio.to_thread(lambda: [self._row_json(self._table, key) for key in keys])
-        for key, row in zip(keys, rows, strict=True):
-            await self._publisher.send(
-                self._names.mirrored(self._bucket, key),
-                row or b"",
-                _DELETED if row is None else {},
-                last=key is keys[-1],
-            )
+        await self._publisher.send(
+            [
+                (self._names.mirrored(self._bucket, key), row or b"", _DELETED if row is None else {})
+                for key, row in zip(keys, rows, strict=True)
+            ]
+        )
 
     async def _read_bucket(self) -> dict[str, bytes]:
         """The digest of what the bucket holds on each subject."""

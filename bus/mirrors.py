@@ -6,9 +6,8 @@ Each follows its table by itself, so that a bucket that is broken holds up nothi
 import asyncio
 from collections.abc import Iterable
 
-from nats.aio.client import Client
-
 from bus import log
+from bus.connection import LeanClient
 from bus.mirror import AllRows, Mirror, MirrorState, RowJson
 from bus.subjects import BusNames
 from domain.messages import split_stream
@@ -23,7 +22,7 @@ class Mirrors:
     `all_rows(table)` all of them, each as `get` answers it; both are called in other threads.
     """
 
-    def __init__(self, connection: Client, names: BusNames, row_json: RowJson, all_rows: AllRows) -> None:
+    def __init__(self, connection: LeanClient, names: BusNames, row_json: RowJson, all_rows: AllRows) -> None:
         self._mirrors = {
             table: Mirror(connection, names, table, row_json, all_rows) for table in names.mirrors
         }

@@ -10,15 +10,15 @@ nats-py's own `publish_async` waits on a future a message, which never completes
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import nats.errors
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from bus.connection import LeanClient, Outgoing
 from bus.jetstream import NO_STREAM, WRONG_LAST_SEQUENCE, JetStreamError, Refusal, WrongSequenceError
 from bus.waiting import is_set_within
 
@@ -37,7 +37,8 @@ HEADERS_BYTES = 1024
 # How often a wait looks whether the connection was lost, of which nats-py tells only its owner.
 LINK_CHECK_MS = 100
 
-_NO_HEADERS: Mapping[str, str] = {}
+# Subject, payload, headers.
+Message = tuple[str, bytes, Mapping[str, str]]
 
 
 class _Asked(msgspec.Struct):
@@ -64,7 +65,7 @@ class Publisher:
     """
 
     def __init__(
-        self, connection: Client, stream: str, *, on_stored: Callable[[int], None] = lambda sequence: None
+        self, connection: LeanClient, stream: str, *, on_stored: Callable[[int], None] = lambda sequence: None
     ) -> None:
         self._connection = connection
         self._stream = stream
@@ -98,35 +99,48 @@ class Publisher:
         """Ends a `pause`."""
         self._changed.set()
 
-    async def send(
-        self, subject: str, payload: bytes, headers: Mapping[str, str] = _NO_HEADERS, *, last: bool
-    ) -> None:
-        """Sends the next message; `last` says that none may follow soon, so that it asks for an answer.
+    async def send(self, messages: Sequence[Message]) -> None:
+        """Sends the next messages; the last of them asks for an answer.
 
         Waits while too much is in flight.
 
         Raises:
-            WrongSequenceError: the stream does not stand where this message, or an earlier one, expects.
+            WrongSequenceError: the stream does not stand where a message, or an earlier one, expects.
             JetStreamError: it, or an earlier one, was not stored, or not within 2 s; or the link is lost.
         """
-        while (
-            self.in_flight >= WINDOW_MESSAGES or self._sent_bytes - self._stored_bytes >= WINDOW_BYTES
-        ) and self._asked:
-            await self.pause(ANSWER_TIMEOUT_MS)
-        self._require_link()
+        remaining = iter(messages)
+        left = len(messages)
+        while left:
+            while self._is_full() and self._asked:
+                await self.pause(ANSWER_TIMEOUT_MS)
+            self._require_link()
+            if not self.in_flight:
+                self._last_answer = time.monotonic()
+            ready: list[Outgoing] = []
+            try:
+                while left and len(ready) < YIELD_EVERY_MESSAGES and not self._is_full():
+                    left -= 1
+                    ready.append(self._next(*next(remaining), last=left == 0))
+            finally:
+                # What comes before a message that cannot be sent goes out all the same.
+                await self._hand_over(ready)
+            await asyncio.sleep(0)
+
+    async def _hand_over(self, ready: Sequence[Outgoing]) -> None:
+        try:
+            await self._connection.publish_many(ready)
+        except nats.errors.Error as error:
+            raise JetStreamError(f"the connection to NATS takes no messages: {error}") from error
+
+    def _next(self, subject: str, payload: bytes, headers: Mapping[str, str], *, last: bool) -> Outgoing:
         self._require_size(subject, len(payload) + HEADERS_BYTES)
-        if not self.in_flight:
-            self._last_answer = time.monotonic()
         expected = {**headers, "Nats-Expected-Last-Sequence": str(self._sent)}
         self._sent += 1
         self._sent_bytes += len(payload)
-        reply = self._reply() if last or self._should_ask() else ""
-        try:
-            await self._connection.publish(subject, payload, reply=reply, headers=expected)
-        except nats.errors.Error as error:
-            raise JetStreamError(f"the connection to NATS takes no messages: {error}") from error
-        if self._sent % YIELD_EVERY_MESSAGES == 0:
-            await asyncio.sleep(0)
+        return subject, self._reply() if last or self._should_ask() else "", payload, expected
+
+    def _is_full(self) -> bool:
+        return self.in_flight >= WINDOW_MESSAGES or self._sent_bytes - self._stored_bytes >= WINDOW_BYTES
 
     async def pause(self, timeout_ms: int) -> bool:
         """Whether something happened within this time: an answer, or a `nudge`.

@@ -17,10 +17,10 @@ from contextlib import AbstractContextManager
 
 import apsw
 import msgspec
-from nats.aio.client import Client
 
 from bus import log
 from bus.cloud_events import Origin, cloud_event
+from bus.connection import LeanClient
 from bus.event_stream import EventStream
 from bus.jetstream import JetStreamApi, JetStreamError, WrongSequenceError
 from bus.log_tail import LogTail
@@ -74,7 +74,7 @@ class Relay:
 
     def __init__(
         self,
-        connection: Client,
+        connection: LeanClient,
         names: BusNames,
         origin: Origin,
         read: Callable[[], AbstractContextManager[apsw.Connection]],
@@ -218,13 +218,16 @@ class Relay:
     async def _send(self, rows: Sequence[log.Row]) -> None:
         self._chunk = rows
         self._note_oldest()
-        for row in rows:
-            await self._publisher.send(
-                self._names.event(row.stream, row.type),
-                cloud_event(self._origin, row),
-                {"Nats-Msg-Id": self._origin.event_id(row.position)},
-                last=row is rows[-1],
-            )
+        await self._publisher.send(
+            [
+                (
+                    self._names.event(row.stream, row.type),
+                    cloud_event(self._origin, row),
+                    {"Nats-Msg-Id": self._origin.event_id(row.position)},
+                )
+                for row in rows
+            ]
+        )
 
     def _on_stored(self, sequence: int) -> None:
         self._position = sequence - self._offset

@@ -26,13 +26,15 @@ import asyncio, sys
 from pathlib import Path
 import nats
 from bus.cloud_events import Origin
+from bus.connection import LeanClient
 from bus.nats_users import RELAY, private_inbox
 from bus.reader_pool import ReaderPool
 from bus.relay import Relay
 from bus.subjects import BusNames
 
 async def main(path, store_id, url):
-    connection = await nats.connect(
+    connection = LeanClient()
+    await connection.connect(
         url, inbox_prefix=private_inbox(RELAY).encode(), reconnect_time_wait=0.05, max_reconnect_attempts=-1
     )
     await Relay(connection, BusNames(), Origin(store_id), ReaderPool(Path(path)).connection).run()

@@ -104,7 +104,12 @@ class RawNats:
             await pong
 
     def publish(
-        self, subject: str | bytes, body: Any = b"", *, reply: str | bytes | None = None, headers: Headers = None
+        self,
+        subject: str | bytes,
+        body: Any = b"",
+        *,
+        reply: str | bytes | None = None,
+        headers: Headers = None,
     ) -> None:
         """Sends bytes as they are, and anything else as JSON; headers that are bytes as they are, too."""
         payload = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -120,7 +125,9 @@ class RawNats:
         """What arrives there from now on (once the server has read this; see `flush`)."""
         return self._subscriptions[self._subscribe(subject)]
 
-    def ask(self, subject: str | bytes, body: Any = b"", headers: Headers = None) -> "asyncio.Future[Message]":
+    def ask(
+        self, subject: str | bytes, body: Any = b"", headers: Headers = None
+    ) -> "asyncio.Future[Message]":
         """Sends a request; the future is its answer."""
         reply = f"{self.inbox}.{next(self._numbers)}"
         answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()

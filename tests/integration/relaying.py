@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import nats
-from nats.aio.client import Client
 
 from bus import log
 from bus.cloud_events import Origin, cloud_event
+from bus.connection import LeanClient
 from bus.jetstream import JetStreamApi, StoredMessage
 from bus.nats_server import NatsServer
 from bus.nats_users import RELAY, private_inbox
@@ -216,17 +215,19 @@ async def bus_in(folder: Path) -> AsyncIterator[tuple[Broker, Store]]:
         store.close()
 
 
-async def connect(server: NatsServer) -> Client:
+async def connect(server: NatsServer) -> LeanClient:
     async def ignore(error: Exception) -> None:
         """Connections break here on purpose."""
 
-    return await nats.connect(
+    connection = LeanClient()
+    await connection.connect(
         server.url_for(RELAY),
         inbox_prefix=private_inbox(RELAY).encode(),
-        reconnect_time_wait=0.05,
+        reconnect_time_wait=0.05,  # type: ignore[arg-type]  # seconds; nats-py says int, and sleeps
         max_reconnect_attempts=-1,
         error_cb=ignore,
     )
+    return connection
 
 
 @asynccontextmanager

@@ -34,22 +34,30 @@ async def serving(folder: Path, server: NatsServer | None = None) -> AsyncIterat
         settings = Settings(data=folder, nats_port=0)
     else:
         settings = Settings(data=folder, nats=server.url_for(RESPONDER), nats_relay=server.url_for(RELAY))
-    service = Service(settings)
-    service.nats_server = None
-    async with service:
+    async with Service(settings) as service:
         yield service
 
 
+def broker_of(service: Service) -> NatsServer:
+    """The service's own nats-server."""
+    assert service.nats_server is not None
+    return service.nats_server
+
+
 @asynccontextmanager
-async def client_of(server: NatsServer, *, actor: str | None = None) -> AsyncIterator[Client]:
+async def client_of(
+    broker: Service | NatsServer, *, actor: str | None = None, prefix: str = "hyperpage"
+) -> AsyncIterator[Client]:
     """A client with the rights of an application."""
-    async with connect(server.url_for(APP), actor=actor) as client:
+    server = broker_of(broker) if isinstance(broker, Service) else broker
+    async with connect(server.url_for(APP), actor=actor, prefix=prefix) as client:
         yield client
 
 
 @asynccontextmanager
-async def relay_user(server: NatsServer) -> AsyncIterator[NatsClient]:
+async def relay_user(broker: Service | NatsServer) -> AsyncIterator[NatsClient]:
     """A connection that may do anything with the streams."""
+    server = broker_of(broker) if isinstance(broker, Service) else broker
     connection = await nats.connect(server.url_for(RELAY), inbox_prefix=private_inbox(RELAY).encode())
     try:
         yield connection
@@ -98,13 +106,14 @@ async def published(service: Service, position: int) -> None:
 
 
 async def kill_broker(service: Service, *, then: Callable[[], None] = lambda: None) -> None:
-    """Kills the service's own nats-server; returns when the next one serves."""
-    restarts = service.nats_server.restarts
-    process_id = service.nats_server.process_id
+    """Kills the service's own nats-server; returns when the next one serves. `then` runs between the two."""
+    server = broker_of(service)
+    restarts, process_id = server.restarts, server.process_id
     assert process_id is not None
     os.kill(process_id, signal.SIGKILL)
+    await until(lambda: not server.alive)
     then()
-    await until(lambda: service.nats_server.restarts > restarts)
+    await until(lambda: server.restarts > restarts)
 
 
 def restore_by_hand(store: Path, older: bytes) -> int:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import apsw
@@ -25,12 +26,12 @@ from domain.errors import (
     VersionConflict,
 )
 from ops.service import Service
-from tests.integration.serving import client_of, kill_broker, relay_user, serving, set_keys, until
+from tests.integration.serving import broker_of, client_of, kill_broker, serving, set_keys, until
 
 
 @asynccontextmanager
 async def service_and_client(folder: Path) -> AsyncIterator[tuple[Service, Client]]:
-    async with serving(folder) as service, client_of(service.nats_server, actor="tester") as client:
+    async with serving(folder) as service, client_of(service, actor="tester") as client:
         yield service, client
 
 
@@ -56,13 +57,17 @@ async def writer_held(service: Service) -> AsyncIterator[None]:
         release.set_result(None)
 
 
+def has_grown(found: list[int], count: int) -> bool:
+    return len(found) >= count
+
+
 async def has_rows(client: Client, count: int) -> bool:
     return await client.count("app_state") >= count
 
 
 async def has_refused(service: Service, count: int) -> bool:
     """Whether the service has refused so many commands, as everybody can ask it."""
-    connection = await nats.connect(service.nats_server.url_for(APP))
+    connection = await nats.connect(broker_of(service).url_for(APP))
     try:
         message = await connection.request("$SRV.STATS", b"", timeout=5)
     finally:
@@ -362,8 +367,7 @@ def test_requests_during_repeated_failures_of_the_broker_are_all_carried_out_onc
 
             workers = [asyncio.create_task(work(number)) for number in range(8)]
             for _ in range(3):
-                reached = len(positions) + 50
-                await until(lambda reached=reached: len(positions) >= reached)
+                await until(partial(has_grown, positions, len(positions) + 50))
                 await kill_broker(service)
             stop.set()
             await asyncio.gather(*workers)
@@ -408,7 +412,7 @@ def test_nobody_is_waited_for_longer_than_the_connection_may_take(tmp_path: Path
 def test_a_closed_client_says_so(tmp_path: Path):
     async def scenario():
         async with serving(tmp_path) as service:
-            async with client_of(service.nats_server) as client, writer_held(service):
+            async with client_of(service) as client, writer_held(service):
                 waiting = asyncio.create_task(set_keys(client, "a"))
                 await until(lambda: service.writer.waiting == 1)
             with pytest.raises(ClosedError):
@@ -423,10 +427,8 @@ def test_a_closed_client_says_so(tmp_path: Path):
 
 def test_another_prefix_is_another_store(tmp_path: Path):
     async def scenario():
-        async with serving(tmp_path) as service, relay_user(service.nats_server):
-            url = service.nats_server.url_for(APP)
-            async with connect(url, prefix="other") as client:
-                with pytest.raises(Unreachable):
-                    await client.query("jobs.count", timeout_seconds=0.3)
+        async with serving(tmp_path) as service, client_of(service, prefix="other") as client:
+            with pytest.raises(Unreachable):
+                await client.query("jobs.count", timeout_seconds=0.3)
 
     asyncio.run(scenario())

@@ -93,7 +93,9 @@ def test_an_answer_is_these_very_bytes(own: Talk):
     answer = own.command("app_state.set", {"key": "a/b:c", "value": [1]}, id="id-1")
     again = own.command("app_state.set", {"key": "a/b:c", "value": [1]}, id="id-2")
     own.command("jobs.enqueue", JOB | {"id": "j"}, id="id-3")
-    asked = own.command("rate_limits.observe", {"platform": "github", "remaining": 1, "data_fresh": False}, id="x")
+    asked = own.command(
+        "rate_limits.observe", {"platform": "github", "remaining": 1, "data_fresh": False}, id="x"
+    )
 
     assert answer.body == (
         b'{"command_id":"id-1","stream":"app_state/a/b:c","version":1,"position":1,"timeline":1,'
@@ -108,7 +110,9 @@ def test_an_answer_is_these_very_bytes(own: Talk):
 def test_a_refusal_is_these_very_bytes(own: Talk):
     answer = own.command("app_state.delete", {"key": "gone"})
 
-    assert answer.body == b'{"error":{"code":"not_found","message":"gone holds nothing","hint":"","details":{}}}'
+    assert (
+        answer.body == b'{"error":{"code":"not_found","message":"gone holds nothing","hint":"","details":{}}}'
+    )
     assert answer.headers == {
         "Nats-Service-Error": "not_found: gone holds nothing",
         "Nats-Service-Error-Code": "404",
@@ -150,7 +154,8 @@ def test_every_command_without_an_id_gets_one_of_its_own(talk: Talk):
 def test_commands_of_one_connection_are_decided_in_the_order_they_were_sent(own: Talk):
     async def in_a_row() -> list[Message]:
         asked = [
-            own.client.ask("hyperpage.cmd.v1.app_state.set", {"key": "k", "value": value}) for value in range(500)
+            own.client.ask("hyperpage.cmd.v1.app_state.set", {"key": "k", "value": value})
+            for value in range(500)
         ]
         return await asyncio.gather(*asked)
 
@@ -191,7 +196,9 @@ def test_the_service_alone_rescues_jobs(talk: Talk):
     stored(talk, "jobs.claim", {"worker": "w", "queue": "rescue"})
 
     assert refused(talk, "jobs.rescue", {"id": "not-to-rescue"})["code"] == "not_found"
-    assert talk.batch({"command": "jobs.rescue", "body": {"id": "not-to-rescue"}}).said["outcomes"][0]["error"]
+    assert talk.batch({"command": "jobs.rescue", "body": {"id": "not-to-rescue"}}).said["outcomes"][0][
+        "error"
+    ]
 
 
 def value_body(value: bytes) -> bytes:
@@ -298,7 +305,11 @@ def test_a_malformed_body_is_invalid_and_says_where(talk: Talk, body: bytes):
         ("rate_limits.observe", {"platform": "github"}, "$"),
         ("rate_limits.observe", {"platform": "github", "remaining": -1}, "$.remaining"),
         ("rate_limits.observe", {"platform": "github", "remaining": 2**53}, "$.remaining"),
-        ("rate_limits.observe", {"platform": "github", "remaining": 1, "observed_at": 9 * 10**13}, "$.observed_at"),
+        (
+            "rate_limits.observe",
+            {"platform": "github", "remaining": 1, "observed_at": 9 * 10**13},
+            "$.observed_at",
+        ),
         ("tool_configs.set", {"tool_name": "t", "config": []}, "$.config"),
         ("tool_configs.set", {"tool_name": "t", "enabled": 1}, "$.enabled"),
         ("tool_configs.set", {"tool_name": "t", "refresh_interval": 0}, "$.refresh_interval"),
@@ -308,10 +319,16 @@ def test_a_malformed_body_is_invalid_and_says_where(talk: Talk, body: bytes):
         ("app_state.set_many", {"items": []}, "$.items"),
         ("app_state.set_many", {"items": [{"key": "k", "value": 1}] * 2}, "$.items[1].key"),
         ("app_state.set_many", {"items": [{"key": f"k{n}", "value": 1} for n in range(10_000)]}, "$.items"),
-        ("app_state.set_many", {"items": [{"key": "k", "value": 1}, {"key": ".", "value": 1}]}, "$.items[...].key"),
+        (
+            "app_state.set_many",
+            {"items": [{"key": "k", "value": 1}, {"key": ".", "value": 1}]},
+            "$.items[...].key",
+        ),
     ],
 )
-def test_a_field_that_is_not_its_schemas_is_invalid_and_says_where(talk: Talk, name: str, body: Any, path: str):
+def test_a_field_that_is_not_its_schemas_is_invalid_and_says_where(
+    talk: Talk, name: str, body: Any, path: str
+):
     error = refused(talk, name, body)
 
     assert (error["code"], error["details"]["path"]) == ("invalid", path)
@@ -363,7 +380,9 @@ def test_what_is_no_key_is_invalid_everywhere(talk: Talk, key: str):
         assert (error["code"], error["details"]["path"]) == ("invalid", f"$.{field}"), name
 
 
-@pytest.mark.parametrize("key", ["a", "9", "A.b_c:d@e/f+g=h-i", "x" * 200, "a.b.c", "a//b", "a/", "a=", "jobs/1"])
+@pytest.mark.parametrize(
+    "key", ["a", "9", "A.b_c:d@e/f+g=h-i", "x" * 200, "a.b.c", "a//b", "a/", "a=", "jobs/1"]
+)
 def test_every_key_that_the_contract_allows_is_one(talk: Talk, key: str):
     said = stored(talk, "app_state.set", {"key": key, "value": "good key"})
 
@@ -519,7 +538,13 @@ def test_what_the_domain_says_no_to_is_refused_and_names_the_rule(talk: Talk):
     twice = refused(talk, "jobs.complete", {"id": "ruled", "lease": lease})
 
     rules = [error["details"]["rule"] for error in (stale, waiting, unasked, finished, twice)]
-    assert rules == ["stale_lease", "not_retryable", "cancel_not_requested", "already_finished", "stale_lease"]
+    assert rules == [
+        "stale_lease",
+        "not_retryable",
+        "cancel_not_requested",
+        "already_finished",
+        "stale_lease",
+    ]
     assert {error["code"] for error in (stale, waiting, unasked, finished, twice)} == {"refused"}
 
 
@@ -588,14 +613,25 @@ def test_a_batch_as_a_whole_has_no_version_to_expect(talk: Talk):
 # Command ids
 
 REMEMBERED = {
-    "several events": ("app_state.set_many", {"items": [{"key": "m1", "value": 1}, {"key": "m2", "value": 2}]}),
+    "several events": (
+        "app_state.set_many",
+        {"items": [{"key": "m1", "value": 1}, {"key": "m2", "value": 2}]},
+    ),
     "one event": ("app_state.set", {"key": "remembered", "value": {"b": 1, "a": [1, 2.50]}}),
     "a minted key": ("jobs.enqueue", JOB),
     "no change": ("app_state.set", {"key": "kept", "value": 1}),
     "nothing persisted": ("rate_limits.observe", {"platform": "x", "remaining": 1, "data_fresh": False}),
     "a claim": ("jobs.claim", {"worker": "w", "queue": "once", "limit": 2}),
 }
-IDS = ["a", "x" * 128, "00000000-0000-7000-8000-000000000000", "with spaces / and: more", "ключ 😀", "'; --", "%s%n"]
+IDS = [
+    "a",
+    "x" * 128,
+    "00000000-0000-7000-8000-000000000000",
+    "with spaces / and: more",
+    "ключ 😀",
+    "'; --",
+    "%s%n",
+]
 
 
 def test_the_same_id_gets_the_same_bytes_and_changes_nothing_also_after_a_restart(own: Talk):
@@ -680,7 +716,9 @@ def test_a_refused_command_is_not_remembered_and_may_be_tried_again(talk: Talk):
         talk.command("app_state.delete", {"key": "later"}, id="tried again"),
         talk.command("app_state.delete", {"wrong": "later"}, id="tried again"),
         talk.command("app_state.delete", {"key": "later"}, id="tried again", expected=7),
-        talk.batch({"command": "app_state.delete", "id": "tried again", "body": {"key": "later"}}, atomic=True),
+        talk.batch(
+            {"command": "app_state.delete", "id": "tried again", "body": {"key": "later"}}, atomic=True
+        ),
     ):
         assert refusal.code in ("not_found", "invalid", "version_conflict")
     stored(talk, "app_state.set", {"key": "later", "value": 1})
@@ -747,7 +785,9 @@ def test_what_the_caller_says_is_carried_into_the_events(talk: Talk):
         "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         "Another-Header": "which is nobody's business",
     }
-    position = stored(talk, "app_state.set", {"key": "said", "value": 1}, id="by-zoe", headers=said)["position"]
+    position = stored(talk, "app_state.set", {"key": "said", "value": 1}, id="by-zoe", headers=said)[
+        "position"
+    ]
 
     (event,) = talk.query("events.read", {"after": position - 1, "limit": 1}).said["items"]
 
@@ -806,7 +846,9 @@ def test_headers_that_are_none_harm_nobody(talk: Talk, block: bytes):
         talk.run(send())
 
 
-@pytest.mark.parametrize("subject", [b"hyperpage.cmd.v1.\xff\xfe", b"hyperpage.qry.v1.\xff", b"$SRV.PING.\xff"])
+@pytest.mark.parametrize(
+    "subject", [b"hyperpage.cmd.v1.\xff\xfe", b"hyperpage.qry.v1.\xff", b"$SRV.PING.\xff"]
+)
 def test_a_subject_that_is_not_utf_8_harms_nobody(talk: Talk, subject: bytes):
     async def send() -> None:
         talk.client.publish(subject, b"{}", reply=f"{talk.client.inbox}.unheard")
@@ -840,7 +882,9 @@ def test_a_subject_that_is_not_utf_8_harms_nobody(talk: Talk, subject: bytes):
         "_INBOX_responder.x",
     ],
 )
-def test_a_request_whose_answer_would_not_go_to_an_inbox_is_dropped_and_counted(talk: Talk, reply: str | None):
+def test_a_request_whose_answer_would_not_go_to_an_inbox_is_dropped_and_counted(
+    talk: Talk, reply: str | None
+):
     async def send() -> None:
         heard = talk.client.subscribe("hyperpage.evt.v1.>")
         results = talk.client.subscribe("hyperpage.res.v1.>")
@@ -923,7 +967,11 @@ def test_the_outcomes_of_a_batch_are_what_each_command_would_have_been_answered(
 ATOMIC_FAILURES = {
     "not_found": {"command": "app_state.delete", "body": {"key": "not-there"}},
     "invalid": {"command": "app_state.set", "body": {"key": "malformed"}},
-    "version_conflict": {"command": "app_state.set", "expected_version": 9, "body": {"key": "a-1", "value": 0}},
+    "version_conflict": {
+        "command": "app_state.set",
+        "expected_version": 9,
+        "body": {"key": "a-1", "value": 0},
+    },
     "already_exists": {"command": "jobs.enqueue", "body": JOB | {"id": "a-job"}},
     "too_large": {"command": "app_state.set", "body": {"key": "a-big", "value": "x" * 64 * KIB}},
     "refused": {"command": "jobs.complete", "body": {"id": "a-job", "lease": "none"}},
@@ -938,7 +986,10 @@ def test_an_atomic_batch_with_a_refused_command_does_nothing(talk: Talk, code: s
         {"command": "jobs.enqueue", "body": JOB | {"id": "a-job", "queue": "atomic"}},
         {"command": "app_state.set", "id": "a-first", "body": {"key": "a-1", "value": 1}},
         {"command": "jobs.claim", "body": {"worker": "w", "queue": "atomic"}},
-        *({"command": "app_state.set", "id": f"a-{n}", "body": {"key": f"a-{n}", "value": n}} for n in range(2, 9)),
+        *(
+            {"command": "app_state.set", "id": f"a-{n}", "body": {"key": f"a-{n}", "value": n}}
+            for n in range(2, 9)
+        ),
     ]
     commands = [*good[:place], ATOMIC_FAILURES[code], *good[place:]]
 
@@ -1010,7 +1061,10 @@ def test_a_batch_with_an_id_that_is_none_refuses_that_command_alone(talk: Talk):
         ({"commands": [{"command": "jobs.enqueue", "body": JOB}], "id": "x"}, "invalid"),
         ({"commands": [{"command": "jobs.enqueue", "body": JOB, "expected_version": "0"}]}, "invalid"),
         ({"commands": [{"command": "jobs.enqueue", "body": JOB}] * 1001}, "too_large"),
-        ({"commands": [{"command": "app_state.set", "body": {"key": "k", "value": "x"}}] * 10_000}, "too_large"),
+        (
+            {"commands": [{"command": "app_state.set", "body": {"key": "k", "value": "x"}}] * 10_000},
+            "too_large",
+        ),
     ],
 )
 def test_a_batch_that_is_none_is_refused_as_a_whole(talk: Talk, body: Any, code: str):
@@ -1060,7 +1114,9 @@ def test_the_answers_of_a_batch_fit_into_a_message_also_when_they_were_given_bef
     assert all(len(answer.body) > 600 * KIB for answer in answers)
     position = own.position
 
-    again = own.batch(*({"command": "jobs.claim", "id": command_id, "body": body} for command_id, body in claims))
+    again = own.batch(
+        *({"command": "jobs.claim", "id": command_id, "body": body} for command_id, body in claims)
+    )
 
     outcomes = again.said["outcomes"]
     assert len(again.body) < 1024 * KIB
