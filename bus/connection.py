@@ -3,19 +3,20 @@
     socket ─▶ parser ─┬─ direct subscription ─▶ its handler, at once
                       └─ everything else ─────▶ nats-py: message, queue, task
 
-Connecting, authentication, TLS, reconnecting, pings, draining and all other subscriptions are nats-py's.
-There, a message is built, queued and handed to a task, and each answer is a coroutine of its own; that was
-half of what a command costs, so commands come in and answers go out by the shortcuts.
+Connecting, authentication, TLS, reconnecting, draining and all other subscriptions are nats-py's. There, a
+message is built, queued and handed to a task, and each answer is a coroutine of its own; that was half of
+what a command costs, so commands come in and answers go out by the shortcuts. And two of its faults are put
+right: a message that cannot be read ends its reading for ever, and a flush overtakes what it shall follow.
 
-They lean on parts of nats-py that are not public, which is why it is pinned to one minor version;
+All this leans on parts of nats-py that are not public, which is why it is pinned to one minor version;
 tests/integration/test_connection.py fails where one of them changed:
 
 - `Parser`: `parse`, `state`, `needed`, and `buf`, the same object until `reset`; it takes a control line by
   itself, and the beginning of a message whose end comes later;
-- `Client`: `_ps`, `_subs`, `_process_msg`, `_process_headers`, `_parse_header_lines`, `_remove_sub`,
-  `_close`, and that the next subscription has the number `_sid + 1`;
-- for sending: `_send_ping`, `_pongs`, `_send_command`, `_flush_pending`, `_flush_queue`, `_pending_data_size`, `_max_pending_size`,
-  `_max_payload`, `_skip_subject_validation` and `_validate_subject`.
+- `Client`, for receiving: `_ps`, `_subs`, `_process_msg`, `_process_headers`, `_parse_header_lines`,
+  `_remove_sub`, `_close`, and that the next subscription has the number `_sid + 1`;
+- `Client`, for sending: `_send_ping`, `_pongs`, `_send_command`, `_flush_pending`, `_flush_queue`,
+  `_pending_data_size`, `_max_pending_size`, `_max_payload`, `_skip_subject_validation`, `_validate_subject`.
 """
 
 import asyncio
@@ -135,8 +136,8 @@ class LeanClient(Client):
             _log_incident(subject)
 
     async def _send_ping(self, future: asyncio.Future[Any] | None = None) -> None:
-        # nats-py's own writes past its buffer: the ping overtakes what was sent before it, and a flush returns
-        # before the server has read that. A drained subscription would lose what the server still sends.
+        # nats-py's own writes past its buffer, so the ping overtakes what was sent before it: a flush returns
+        # before the server has read that, and a drained subscription loses what is still sent to it.
         self._pongs.append(asyncio.get_running_loop().create_future() if future is None else future)
         await self._send_command(PING_PROTO)
         await self._flush_pending()
@@ -165,6 +166,14 @@ class LeanClient(Client):
             self._direct.clear()
 
 
+async def stop_receiving(subscription: Subscription) -> None:
+    """Takes no more messages, but handles those that are here, also while the broker is away."""
+    try:
+        await subscription.drain()  # type: ignore[no-untyped-call]  # nats-py
+    except (errors.Error, OSError, TimeoutError) as error:
+        logger.warning("no more messages are taken, although the broker could not be told: %s", error)
+
+
 class _DirectParser(Parser):
     """nats-py's parser, which is spared every message that is there as a whole.
 
@@ -173,7 +182,7 @@ class _DirectParser(Parser):
     """
 
     def __init__(self, client: LeanClient, direct: Mapping[bytes, Handler]) -> None:
-        super().__init__(client)  # type: ignore[no-untyped-call]  # nats-py
+        super().__init__(client)
         self._direct = direct
 
     async def parse(self, data: bytes = b"") -> None:

@@ -18,7 +18,7 @@ import msgspec
 from nats.errors import Error as NatsError
 
 from bus import codec
-from bus.connection import LeanClient, Outgoing
+from bus.connection import LeanClient, Outgoing, stop_receiving
 from bus.discovery import Endpoint
 from bus.identifiers import new_id
 from bus.subjects import BusNames
@@ -79,7 +79,7 @@ class Intake:
 
     async def stop(self) -> None:
         """Takes nothing more; what was taken is still answered (see `drain`)."""
-        await self._subscription.drain()  # type: ignore[no-untyped-call]  # nats-py
+        await stop_receiving(self._subscription)
         self._hand_over()
 
     async def drain(self) -> None:

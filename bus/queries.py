@@ -17,6 +17,7 @@ from nats.errors import Error as NatsError
 from bus import codec, log
 from bus.aggregates import Aggregate, read_aggregate
 from bus.cloud_events import cloud_event, read_origin
+from bus.connection import stop_receiving
 from bus.discovery import QUEUE_GROUP, Endpoint
 from bus.identifiers import new_id
 from bus.reader_pool import PoolExhaustedError
@@ -84,7 +85,7 @@ class Queries:
 
     async def stop(self) -> None:
         """Takes nothing more, and answers what was taken."""
-        await self._subscription.drain()  # type: ignore[no-untyped-call]  # nats-py
+        await stop_receiving(self._subscription)
         while self._under_way:
             await asyncio.wait(self._under_way)
         self._threads.shutdown()

@@ -9,6 +9,7 @@ from typing import Any
 
 from bus.codec import Answer
 from bus.discovery import QUEUE_GROUP
+from bus.intake import ACTOR, CAUSATION_ID, COMMAND_ID, CORRELATION_ID, EXPECTED_VERSION, TRACEPARENT
 from bus.subjects import BusNames
 from domain.catalogue import DECIDERS, TIMELINE_FORKED, TIMELINE_STREAM
 from domain.messages import stream_name
@@ -230,15 +231,12 @@ def _object(properties: Mapping[str, Any], required: Iterable[str] | None = None
 
 def _shared_schemas() -> dict[str, Schema]:
     text = {"type": "string"}
-    headers = {
-        f"Hyperpage-{name}": text
-        for name in ("Command-Id", "Expected-Version", "Actor", "Correlation-Id", "Causation-Id")
-    }
+    headers = (COMMAND_ID, EXPECTED_VERSION, ACTOR, CORRELATION_ID, CAUSATION_ID, TRACEPARENT)
     answer, _ = described("answer", Answer, f"{_SCHEMAS}{{name}}")
     error = _object({"code": text, "message": text, "hint": text, "details": {"type": "object"}})
     refusal = _object({"error": error})
     return {
-        "command_headers": _object({**headers, "traceparent": text}, required=()),
+        "command_headers": _object(dict.fromkeys(headers, text), required=()),
         "error_headers": _object({"Nats-Service-Error": text, "Nats-Service-Error-Code": text}),
         "answer": answer,
         "batch_answer": _object(

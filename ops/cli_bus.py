@@ -151,11 +151,12 @@ async def ask_durably(
     from nats.errors import TimeoutError as NatsTimeoutError
 
     from bus.identifiers import new_id
+    from bus.intake import COMMAND_ID
 
-    headers = {"Hyperpage-Command-Id": new_id(), **headers}
+    headers = {COMMAND_ID: new_id(), **headers}
     async with connected(address) as client:
         # First of all: the answer may be there before the broker has said that it stored the command.
-        results = await client.subscribe(address.names.result(headers["Hyperpage-Command-Id"]))
+        results = await client.subscribe(address.names.result(headers[COMMAND_ID]))
         try:
             stored = await client.request(
                 address.names.durable_command(name), body, timeout=timeout_seconds, headers=dict(headers)
@@ -170,7 +171,7 @@ async def ask_durably(
             raise unreachable(
                 f"the command is stored, and was not answered within {timeout_seconds:g} s",
                 "it is carried out when a service is there again",
-                command_id=headers["Hyperpage-Command-Id"],
+                command_id=headers[COMMAND_ID],
             ) from error
     return answer_of(result.data, result.headers)
 

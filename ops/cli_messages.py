@@ -63,11 +63,13 @@ def send(
     `hyperpage schema` lists the commands; `hyperpage schema jobs.enqueue` says
     what one of them takes.
     """
+    from bus.intake import ACTOR, COMMAND_ID, CORRELATION_ID, EXPECTED_VERSION
+
     headers = {
-        "Hyperpage-Command-Id": command_id,
-        "Hyperpage-Expected-Version": None if expected_version is None else str(expected_version),
-        "Hyperpage-Actor": actor,
-        "Hyperpage-Correlation-Id": correlation_id,
+        COMMAND_ID: command_id,
+        EXPECTED_VERSION: None if expected_version is None else str(expected_version),
+        ACTOR: actor,
+        CORRELATION_ID: correlation_id,
     }
     given = {header: value for header, value in headers.items() if value is not None}
     content = read_body(body)

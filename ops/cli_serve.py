@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from ops.cli_bus import without_credentials
 from ops.cli_exit import Exit, failure
@@ -16,6 +16,9 @@ from ops.data_directory import read_runtime
 if TYPE_CHECKING:
     from ops.service import Service
     from ops.settings import Settings
+
+# One Ctrl-C can come twice: from the terminal, and from a program around this one that passes it on.
+SAME_REQUEST_SECONDS = 1.0
 
 logger = logging.getLogger("hyperpage")
 
@@ -69,13 +72,16 @@ async def _serve(settings: "Settings", *, demo: bool, as_json: bool) -> int:
 
     stop = _stop_on_signals()
     service = Service(settings)
-    if not await _start(service, stop):
-        return Exit.DONE
+    # A start is not cut off in the middle, whatever is asked for meanwhile: it takes a moment, and everything
+    # that it opened is closed in order.
+    await _start(service)
     failed = asyncio.create_task(service.failure(), name="failure of the service")
     working = asyncio.create_task(_demo(settings), name="demo") if demo else None
     try:
-        _announce(settings, as_json)
-        await asyncio.wait({failed, stop}, return_when=asyncio.FIRST_COMPLETED)
+        if not stop.done():
+            _announce(settings, as_json)
+        either: set[asyncio.Future[Any]] = {failed, stop}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     finally:
         # The demo first: it would only see its commands refused.
         await _cancel(working)
@@ -86,8 +92,8 @@ async def _serve(settings: "Settings", *, demo: bool, as_json: bool) -> int:
     return Exit.DONE
 
 
-def _stop_on_signals() -> "asyncio.Future[None]":
-    """Done when somebody asks to stop. Who asks twice does not want to wait: then the process ends at once.
+def _stop_on_signals() -> "asyncio.Future[float]":
+    """Done when somebody asks to stop. Who asks again does not want to wait: then the process ends at once.
 
     That is as safe as any crash: what was answered is on disk.
     """
@@ -95,32 +101,29 @@ def _stop_on_signals() -> "asyncio.Future[None]":
     stop = loop.create_future()
 
     def requested() -> None:
-        if stop.done():
+        if not stop.done():
+            logger.info("stopping, once what was taken is stored, answered and sent")
+            stop.set_result(loop.time())
+        elif loop.time() - stop.result() > SAME_REQUEST_SECONDS:
             os._exit(Exit.FAILED)
-        logger.info("stopping, once what was taken is stored, answered and sent")
-        stop.set_result(None)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, requested)
     return stop
 
 
-async def _start(service: "Service", stop: "asyncio.Future[None]") -> bool:
-    """Whether the service runs; if not, somebody asked to stop while it started, and nothing of it is left.
+async def _start(service: "Service") -> None:
+    """Returns when the service serves.
 
     Raises:
         CommandFailure: it cannot start.
     """
-    starting = asyncio.create_task(service.start(), name="start of the service")
-    await asyncio.wait({starting, stop}, return_when=asyncio.FIRST_COMPLETED)
-    if not starting.done():
-        await _cancel(starting)
-        return False
-    if error := starting.exception():
+    try:
+        await service.start()
+    except Exception as error:
         # The traceback is for those who ask for it; the message says why and what to do.
         logger.debug("the service cannot start", exc_info=error)
         raise failure(Exit.FAILED, "failed", _reason(service.settings, error)) from error
-    return True
 
 
 def _reason(settings: "Settings", error: BaseException) -> str:

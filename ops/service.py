@@ -164,7 +164,7 @@ class Service:
                     inbox_prefix=private_inbox(user),
                     # For ever: the broker may be away for long, the store is not.
                     max_reconnect_attempts=-1,
-                    reconnect_time_wait=0.2,  # type: ignore[arg-type]  # seconds; nats-py says int, and sleeps
+                    reconnect_time_wait=0.1,  # type: ignore[arg-type]  # seconds; nats-py says int, and sleeps
                     error_cb=_log_error,
                     # Subjects are made by `bus.subjects`, or were checked by the broker.
                     skip_subject_validation=True,
@@ -268,7 +268,10 @@ class Service:
         await self.intake.drain()
         if not await self.relay.drain(DRAIN_MS):
             logger.warning("not every event is published yet; the rest follows after the next start")
-        await self._responder_connection.flush(timeout=2)
+        try:
+            await self._responder_connection.flush(timeout=2)
+        except (OSError, NatsError, TimeoutError) as error:
+            logger.warning("some answers were not sent, since the broker is away: %s", error)
 
     @property
     def dropped_requests(self) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from tests.e2e.command_line import Served, hyperpage, running, separately
+from tests.e2e.command_line import Served, hyperpage, running, separately, wait_for
 
 
 def test_the_ready_line_is_what_runtime_json_says(served):
@@ -49,6 +49,18 @@ def test_the_readable_ready_line_shows_no_password(tmp_path):
     assert line.startswith("hyperpage ")
     assert "nats://127.0.0.1:" in line
     assert "@" not in line
+
+
+@pytest.mark.parametrize("made_first", ["hyperpage.db", "nats/nats-server.conf", "nats/port"])
+def test_a_service_that_is_told_to_stop_while_it_starts_ends_in_order(tmp_path, made_first):
+    process = running("serve", "--data", tmp_path / "data", "--nats-port", "0")
+    with process:
+        wait_for((tmp_path / "data" / made_first).exists)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        assert process.stderr is not None
+        assert "Traceback" not in process.stderr.read()
+    assert not (tmp_path / "data" / "runtime.json").exists()
 
 
 def prepare_nothing(data: Path) -> None:

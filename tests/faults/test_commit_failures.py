@@ -18,6 +18,7 @@ MANY = 1_000
 FOR_EVER = 10**9
 DEADLINE_SECONDS = 20
 
+# An exception that a thread ends with is only a warning otherwise.
 pytestmark = pytest.mark.filterwarnings("error")
 
 

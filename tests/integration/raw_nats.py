@@ -171,6 +171,16 @@ class RawNats:
         self._writer.write(line + b"\r\n")
 
     async def _read(self) -> None:
+        try:
+            await self._read_operations()
+        except (ConnectionError, asyncio.IncompleteReadError) as error:
+            self.errors.append(repr(error))
+        # Nobody waits for what cannot come any more.
+        for waiting in (*self._answers.values(), *self._pongs):
+            if not waiting.done():
+                waiting.set_exception(ConnectionError(f"the server closed the connection: {self.errors}"))
+
+    async def _read_operations(self) -> None:
         while line := await self._reader.readline():
             operation, _, rest = line.strip().partition(b" ")
             match operation.upper():
@@ -183,7 +193,7 @@ class RawNats:
                 case b"PONG":
                     self._pongs.pop(0).set_result(None)
                 case b"-ERR":
-                    self.errors.append(rest.decode())
+                    self.errors.append(rest.decode(errors="replace"))
 
     async def _take(self, words: list[bytes], *, has_headers: bool) -> None:
         size = int(words.pop())

@@ -147,15 +147,15 @@ def test_a_table_and_a_stream_can_be_followed_alone(tmp_path: Path):
                 await client.send("jobs.cancel", {"id": strange})
                 return answer.position or 0
 
-            async def follow(**what: str) -> list[tuple[str, str]]:
-                async with client.subscribe(**what) as events:
+            async def follow(events: Subscription) -> list[tuple[str, str]]:
+                async with events:
                     return [(event.stream, event.type) for event in await take(events, 3)]
 
             await change()
             following = [
-                asyncio.create_task(follow(table="jobs")),
-                asyncio.create_task(follow(table="app_state")),
-                asyncio.create_task(follow(stream=f"app_state/{strange}")),
+                asyncio.create_task(follow(client.subscribe(table="jobs"))),
+                asyncio.create_task(follow(client.subscribe(table="app_state"))),
+                asyncio.create_task(follow(client.subscribe(stream=f"app_state/{strange}"))),
             ]
             with pytest.raises(Invalid):
                 await client.read_events(table="jobs", stream="jobs/a")

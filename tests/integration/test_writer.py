@@ -131,6 +131,45 @@ def test_the_rows_of_the_tables_follow_their_events(store: Store):
     assert [row[0] for row in tables["rate_limits"]] == ["'ratelimit:p'"]
 
 
+def test_each_attempt_is_a_row_with_how_it_ended_and_how_long_it_took(store: Store):
+    def attempt(verb: str | None, **body: Any) -> None:
+        store.clock.now += 100_000
+        [job] = store.send("jobs.claim", {"worker": "w"})["result"]["jobs"]
+        here = {"id": "a", "lease": job["lease"]}
+        store.send("jobs.progress", here | {"percent": 1})
+        if verb is not None:
+            store.clock.now += 7
+            assert store.send(f"jobs.{verb}", here | body).code is None
+
+    store.send_together(enqueue("a", max_attempts=2))
+    attempt("snooze", run_at=0)
+    attempt("interrupt")
+    attempt("fail", error="x")
+    attempt("fail", error="y")
+    store.send("jobs.retry", {"id": "a"})
+    attempt("fail", error="z")
+    store.send("jobs.retry", {"id": "a"})
+    attempt(None)
+    store.send("jobs.cancel", {"id": "a"})
+
+    history = store.tables()["job_history"]
+    assert [(*row[1:4], *row[6:]) for row in history] == [
+        ("'a'", "1", "'snoozed'", "7", "NULL"),
+        ("'a'", "1", "'interrupted'", "7", "NULL"),
+        ("'a'", "1", "'failed'", "7", "'x'"),
+        ("'a'", "2", "'failed'", "7", "'y'"),
+        ("'a'", "3", "'failed'", "7", "'z'"),
+        ("'a'", "4", "'running'", "NULL", "NULL"),
+    ]
+    claims = [
+        (str(row.position), str(row.recorded_at)) for row in store.rows() if row.type == "job.claimed.v1"
+    ]
+    assert [(row[0], row[4]) for row in history] == claims
+    assert [row[5] == "NULL" for row in history] == [False] * 5 + [True]
+    [job] = store.tables()["jobs"]
+    assert job[4] == "'running'"
+
+
 def test_the_log_has_no_gap_and_its_chain_verifies(store: Store):
     for group in range(5):
         store.send_together(
@@ -381,6 +420,17 @@ def test_a_command_delivered_again_changes_nothing_and_gets_the_same_bytes(path:
     with Store(path) as store:
         assert store.send_together(sent)[0].body == first.body
         assert store.send_batch(sent).body == b'{"outcomes":[' + first.body + b"]}"
+
+
+def test_an_answer_is_kept_with_the_head_of_the_log_after_its_command(store: Store):
+    # A restore to an earlier position forgets the answers behind it, also of what changed nothing.
+    store.send_together(set_value("a", id="first"), set_value("b"), set_value("a", id="nothing"))
+    store.send_together(set_value("c"), set_value("a", id="later"), set_value("a", 2, id="last"))
+
+    kept = store.in_writer(
+        lambda connection: dict(connection.execute("SELECT command_id, position FROM command_answers"))
+    )
+    assert kept == {"first": 1, "nothing": 2, "later": 3, "last": 4}
 
 
 def test_the_same_id_twice_in_one_group_is_one_command(store: Store):

@@ -216,5 +216,5 @@ def dump_tables(
     for name in names:
         columns = [row[1] for row in connection.execute(f"PRAGMA table_info({name})")]
         quoted = ", ".join(f"quote({column})" for column in columns)
-        dump[name] = list(connection.execute(f"SELECT {quoted} FROM {name} ORDER BY 1"))
+        dump[name] = list(connection.execute(f"SELECT {quoted} FROM {name} ORDER BY {columns[0]}"))
     return dump

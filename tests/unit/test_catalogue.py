@@ -8,7 +8,7 @@ from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain import app_state, jobs, rate_limits, tool_configs
@@ -165,6 +165,7 @@ def test_the_examples_cover_every_field_of_an_event(name: str):
 
 
 @pytest.mark.parametrize("name", EVENTS)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_every_event_reads_as_it_was_written(name: str, data):
     event = data.draw(instances_of(EVENTS[name]))

@@ -1,10 +1,15 @@
 """What people see: tables that fit their terminal, and nothing that steers it."""
 
+from typing import Any
+
 import pytest
 
 from ops.cli_output import event_line, print_members, print_table, print_value
 
-ROWS = [{"id": "a", "note": "x" * 30, "size": 1}, {"id": "b", "note": "y", "size": None}]
+ROWS: list[dict[str, Any]] = [
+    {"id": "a", "note": "x" * 30, "size": 1},
+    {"id": "b", "note": "y", "size": None},
+]
 
 
 @pytest.fixture

@@ -507,7 +507,9 @@ def test_a_lost_job_that_was_asked_to_stop_is_cancelled():
 
 
 def test_retrying_a_job_that_is_out_of_attempts_gives_it_one_more_and_a_clean_slate():
-    story = given(enqueued(max_attempts=1), claimed()).leased().given(CancelRequested(reason="no need"))
+    story = given(enqueued(max_attempts=1), claimed(), Rescued(next_run_at=NOW), claimed()).leased()
+    story.given(CancelRequested(reason="no need"))
+    assert story.state("jobs").recovery_attempts == 1
     story.when("jobs.fail", id=KEY, lease=TOKEN, error="x").later(10)
 
     story.when("jobs.retry", id=KEY).then(Retried(max_attempts=2))

@@ -1,0 +1,214 @@
+"""What the service relies on in a broker, and what its users see through it: the same suite over each kind.
+
+The embedded nats-server runs everywhere; a stock NATS container where there is a Docker API.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import nats
+import pytest
+from nats.aio.client import Client
+from nats.js.errors import NotFoundError
+
+from bus import log
+from bus.stream_state import AnotherStoreError
+from bus.subjects import escape
+from migrations.connection import open_reader
+from ops.data_directory import read_admin, read_runtime
+from ops.service import Service, ServiceError
+from ops.settings import Settings
+
+PREFIX = "contract"
+
+
+class Broker(msgspec.Struct, frozen=True):
+    """A kind of broker: the address of one that runs already, or none for the embedded one."""
+
+    url: str | None
+
+
+@pytest.fixture(params=["embedded", pytest.param("container", marks=pytest.mark.container)])
+def broker(request: pytest.FixtureRequest) -> Broker:
+    if request.param == "embedded":
+        return Broker(None)
+    return Broker(request.getfixturevalue("nats_container_url"))
+
+
+@asynccontextmanager
+async def _service(broker: Broker, folder: Path, *, fresh: bool = True) -> AsyncIterator[Service]:
+    if broker.url is not None and fresh:
+        await _wipe(broker.url)
+    async with Service(Settings(data=folder, nats=broker.url, nats_port=0, prefix=PREFIX)) as service:
+        yield service
+
+
+async def _wipe(url: str) -> None:
+    """One container serves all tests: each begins with none of the streams."""
+    client = await nats.connect(url)
+    jetstream = client.jetstream()
+    for stream in await jetstream.streams_info():
+        assert stream.config.name is not None
+        await jetstream.delete_stream(stream.config.name)
+    await client.close()
+
+
+@asynccontextmanager
+async def _application(folder: Path) -> AsyncIterator[Client]:
+    runtime = read_runtime(folder)
+    assert runtime is not None
+    client = await nats.connect(runtime.nats_url)
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def _ask(client: Client, kind: str, name: str, body: Any, **headers: str) -> Any:
+    message = await client.request(
+        f"{PREFIX}.{kind}.v1.{name}", json.dumps(body).encode(), timeout=5, headers=headers or None
+    )
+    return json.loads(message.data)
+
+
+async def _events(client: Client, count: int) -> list[Any]:
+    subscription = await client.jetstream().subscribe(
+        f"{PREFIX}.evt.v1.>", stream="CONTRACT_EVENTS", ordered_consumer=True
+    )
+    return [json.loads((await subscription.next_msg(timeout=10)).data) for _ in range(count)]
+
+
+def _rows(folder: Path) -> list[log.Row]:
+    connection = open_reader(folder / "hyperpage.db")
+    try:
+        return log.read_after(connection, 0, limit=10_000)
+    finally:
+        connection.close()
+
+
+def test_commands_are_answered_and_rows_can_be_asked_for(broker: Broker, tmp_path: Path) -> None:
+    async def play() -> None:
+        async with _service(broker, tmp_path), _application(tmp_path) as client:
+            answer = await _ask(client, "cmd", "app_state.set", {"key": "theme", "value": "dark"})
+            assert (answer["stream"], answer["version"]) == ("app_state/theme", 1)
+            assert (await _ask(client, "qry", "app_state.get", {"key": "theme"}))["value"] == "dark"
+
+    asyncio.run(play())
+
+
+def test_the_stream_has_every_event_once_and_in_order(broker: Broker, tmp_path: Path) -> None:
+    async def play() -> None:
+        async with _service(broker, tmp_path), _application(tmp_path) as client:
+            commands = [
+                {"command": "app_state.set", "body": {"key": f"key-{number}", "value": number}}
+                for number in range(300)
+            ]
+            await _ask(client, "cmd", "batch", {"commands": commands})
+            events = await _events(client, 300)
+        assert [(event["id"], event["hash"]) for event in events] == [
+            (f"1-{row.position}", row.hash.hex()) for row in _rows(tmp_path)
+        ]
+
+    asyncio.run(play())
+
+
+def test_a_restart_goes_on_where_the_stream_stands(broker: Broker, tmp_path: Path) -> None:
+    async def play() -> None:
+        async with _service(broker, tmp_path), _application(tmp_path) as client:
+            await _ask(client, "cmd", "app_state.set", {"key": "a", "value": 1})
+        async with _service(broker, tmp_path, fresh=False), _application(tmp_path) as client:
+            await _ask(client, "cmd", "app_state.set", {"key": "b", "value": 2})
+            assert [event["id"] for event in await _events(client, 2)] == ["1-1", "1-2"]
+            info = await client.jetstream().stream_info("CONTRACT_EVENTS")
+            assert info.state.messages == 2
+
+    asyncio.run(play())
+
+
+def test_a_durable_command_is_answered_on_its_result_subject(broker: Broker, tmp_path: Path) -> None:
+    async def play() -> None:
+        async with _service(broker, tmp_path), _application(tmp_path) as client:
+            subscription = await client.subscribe(f"{PREFIX}.res.v1.{escape('order/7')}")
+            await client.jetstream().publish(
+                f"{PREFIX}.dcmd.v1.app_state.set",
+                b'{"key": "k", "value": 1}',
+                headers={"Hyperpage-Command-Id": "order/7"},
+            )
+            answer = json.loads((await subscription.next_msg(timeout=10)).data)
+            assert answer["command_id"] == "order/7"
+
+    asyncio.run(play())
+
+
+def test_what_cannot_be_processed_is_a_dead_letter(broker: Broker, tmp_path: Path) -> None:
+    async def play() -> None:
+        async with _service(broker, tmp_path), _application(tmp_path) as client:
+            admin = read_admin(tmp_path)
+            assert admin is not None
+            operator = await nats.connect(admin.nats_url, inbox_prefix=admin.inbox_prefix)
+            result = await client.subscribe(f"{PREFIX}.res.v1.>")
+            await client.jetstream().publish(f"{PREFIX}.dcmd.v1.app_state.set", b"{")
+            await result.next_msg(timeout=10)
+            letters = await _ask(operator, "adm", "dlq.list", {})
+            assert [letter["code"] for letter in letters["items"]] == ["invalid"]
+            await operator.close()
+
+    asyncio.run(play())
+
+
+def test_the_mirrors_hold_what_a_query_answers(broker: Broker, tmp_path: Path) -> None:
+    async def play() -> None:
+        async with _service(broker, tmp_path) as service, _application(tmp_path) as client:
+            await _ask(client, "cmd", "tool_configs.set", {"tool_name": "git/hub", "config": {"a": 1}})
+            assert await service.mirrors.drain(10_000)
+            bucket = await client.jetstream().key_value("contract_tool_configs")
+            mirrored = json.loads((await bucket.get(escape("git/hub"))).value or b"")
+            assert mirrored == await _ask(client, "qry", "tool_configs.get", {"tool_name": "git/hub"})
+            await _ask(client, "cmd", "tool_configs.delete", {"tool_name": "git/hub"})
+            assert await service.mirrors.drain(10_000)
+            with pytest.raises(NotFoundError):
+                await bucket.get(escape("git/hub"))
+
+    asyncio.run(play())
+
+
+def test_discovery_shows_the_service(broker: Broker, tmp_path: Path) -> None:
+    async def play() -> None:
+        async with _service(broker, tmp_path), _application(tmp_path) as client:
+            found = json.loads((await client.request("$SRV.INFO.hyperpage-persistence", timeout=5)).data)
+            subjects = {endpoint["subject"] for endpoint in found["endpoints"]}
+            assert {f"{PREFIX}.cmd.v1.jobs.enqueue", f"{PREFIX}.qry.v1.jobs.get"} <= subjects
+
+    asyncio.run(play())
+
+
+@pytest.mark.container
+def test_a_stream_of_another_store_is_refused_before_anything_is_served(
+    nats_container_url: str, tmp_path: Path
+) -> None:
+    async def play() -> None:
+        broker = Broker(nats_container_url)
+        async with _service(broker, tmp_path / "one"):
+            pass
+        with pytest.raises(AnotherStoreError, match="store"):
+            async with _service(broker, tmp_path / "two", fresh=False):
+                """Not reached."""
+
+    asyncio.run(play())
+
+
+@pytest.mark.container
+def test_a_second_service_on_the_prefix_is_refused(nats_container_url: str, tmp_path: Path) -> None:
+    async def play() -> None:
+        broker = Broker(nats_container_url)
+        async with _service(broker, tmp_path / "one"):
+            with pytest.raises(ServiceError, match="another service serves the prefix contract"):
+                async with _service(broker, tmp_path / "two", fresh=False):
+                    """Not reached."""
+
+    asyncio.run(play())

@@ -1,0 +1,45 @@
+"""How `hyperpage serve` ends when a part of the service does, which a healthy one cannot be brought to."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from ops import cli_serve
+from ops.cli import run
+from ops.data_directory import Runtime
+from ops.service import ServiceError
+
+
+class FailingService:
+    """A service of which a part fails at once."""
+
+    stopped = 0
+
+    def __init__(self, settings: Any) -> None:
+        self.settings = settings
+
+    async def start(self) -> None:
+        await asyncio.sleep(0)
+
+    async def failure(self) -> None:
+        raise ServiceError("the relay failed: no more disk")
+
+    async def stop(self) -> None:
+        FailingService.stopped += 1
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    runtime = Runtime(pid=1, nats_url="nats://a:b@x:1", store_id="s", timeline=1, position=0, version="0")
+    monkeypatch.setattr("ops.service.Service", FailingService)
+    monkeypatch.setattr(cli_serve, "read_runtime", lambda path: runtime)
+
+
+@pytest.mark.usefixtures("failing")
+def test_a_service_of_which_a_part_fails_is_stopped_and_exits_with_1(tmp_path, capsys):
+    assert run(["serve", "--data", str(tmp_path)]) == 1
+    out, err = capsys.readouterr()
+    assert out.startswith("hyperpage 0 serves")
+    assert err == "error: the relay failed: no more disk\n"
+    assert FailingService.stopped == 1
