@@ -24,7 +24,7 @@ from domain.messages import Recorded, split_stream, stream_name
 SNAPSHOT_INTERVAL = 100
 
 
-class Aggregate(msgspec.Struct, frozen=True):
+class Aggregate(msgspec.Struct, frozen=True, gc=False):
     """A stream as far as it goes: the version and position of its last event, and the state after it."""
 
     version: int = 0
@@ -35,7 +35,7 @@ class Aggregate(msgspec.Struct, frozen=True):
 ABSENT = Aggregate()
 
 
-class Transition(msgspec.Struct, frozen=True):
+class Transition(msgspec.Struct, frozen=True, gc=False):
     """One event, with its stream before and after it."""
 
     table: str
@@ -94,9 +94,8 @@ class Aggregates:
                 )
             )
 
-    def apply(self, table: str, recorded: Recorded) -> Aggregate:
-        """Evolves an aggregate by an event of the open transaction."""
-        before = self.get(table, recorded.key)
+    def apply(self, table: str, before: Aggregate, recorded: Recorded) -> Aggregate:
+        """Evolves an aggregate, as it is now, by an event of the open transaction."""
         state = BY_TABLE[table].evolve(before.state, recorded)
         after = Aggregate(recorded.version, recorded.position, state)
         self.journal.append(Transition(table, recorded.key, before, after, recorded))

@@ -16,8 +16,10 @@ MAXIMUM_DEPTH = 64
 MAXIMUM_BATCH_COMMANDS = 1_000
 MAXIMUM_BATCH_BYTES = 960 * 1024
 MAXIMUM_COMMAND_ID_CHARACTERS = 128
-MAXIMUM_MESSAGE_CHARACTERS = 300
+# A character takes up to six bytes in JSON, and a thousand such messages fit into the answer to a batch.
+MAXIMUM_MESSAGE_CHARACTERS = 150
 
+_BACKSLASH = ord("\\")
 _ENCODER = msgspec.json.Encoder()
 _SORTED_ENCODER = msgspec.json.Encoder(order="sorted")
 _ANY = msgspec.json.Decoder()
@@ -27,7 +29,7 @@ _NOT_PRINTABLE = re.compile(r"[^ -~]")
 _PATH = re.compile(r"^(?P<message>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
 
 
-class Answer(msgspec.Struct, frozen=True):
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """What an accepted command is told, in the order of the contract."""
 
     command_id: str
@@ -135,13 +137,17 @@ def decode(shape: type[Any], body: bytes) -> Any:
 
 def _refuse_ambiguity(body: bytes) -> None:
     """Refuses what another parser may read in another way: it would be stored, and handed to all of them."""
-    if body.count(b"[") + body.count(b"{") > MAXIMUM_DEPTH and _depth(body) > MAXIMUM_DEPTH:
+    if (
+        len(body) > 2 * MAXIMUM_DEPTH
+        and body.count(b"[") + body.count(b"{") > MAXIMUM_DEPTH
+        and _depth(body) > MAXIMUM_DEPTH
+    ):
         raise _too_deep()
     # Raw parts of a struct are not looked into when it is decoded: this decodes them too.
     plain = _ANY.decode(body)
     # Where a name came twice, its first value is gone, and a colon with it. Only an escaped colon could
     # make up for that, so with escapes, or when the count is off, each object is looked at.
-    if b"\\u" in body or body.count(b":") != _ENCODER.encode(plain).count(b":"):
+    if (_BACKSLASH in body and b"\\u" in body) or body.count(b":") != _ENCODER.encode(plain).count(b":"):
         json.loads(body, object_pairs_hook=_unique_names)
 
 

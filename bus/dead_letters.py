@@ -1,5 +1,6 @@
 """Dead letters: durable commands that cannot be processed, kept with the reason until somebody looks."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -17,28 +18,44 @@ from domain.errors import Invalid, NotFound, Refusal
 
 REASON_CODE = "Hyperpage-Reason-Code"
 REASON = "Hyperpage-Reason"
+# The name of the command where it is not fit to be the end of a subject.
+NAME = "Hyperpage-Name"
+# How many bytes the body had that does not fit into a message beside the reason.
+WHOLE_SIZE = "Hyperpage-Whole-Size"
 # The broker's own headers are about the message that was, not about the one that is sent again.
-_OURS = (REASON_CODE, REASON)
+_OURS = (REASON_CODE, REASON, NAME, WHOLE_SIZE)
 MAXIMUM_LISTED = 1_000
+# An answer of the operator's stays under the broker's 1 MiB.
+MAXIMUM_ANSWER_BYTES = 900 * 1024
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}(\.[A-Za-z0-9_-]{1,100}){0,3}")
+# The names that can be sent (RFC 9110, 5.6.2); others are let in by the broker.
+_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_SENT_HEADERS = re.compile(r"Hyperpage-[A-Za-z-]+|traceparent")
+# What a header weighs beside its name and value, and all of them together.
+_HEADER_BYTES, _HEADERS_BYTES = 4, 12
+
+
+Sequence = Annotated[int, msgspec.Meta(ge=1, le=2**62)]
 
 
 class ListDeadLetters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Those behind sequence `after`."""
 
-    after: Annotated[int, msgspec.Meta(ge=0)] = 0
+    after: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = 0
     limit: Annotated[int, msgspec.Meta(ge=1, le=MAXIMUM_LISTED)] = 100
 
 
 class ShowDeadLetter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One of them, whole."""
 
-    sequence: Annotated[int, msgspec.Meta(ge=1)]
+    sequence: Sequence
 
 
 class ChooseDeadLetters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One of them, or all."""
 
-    sequence: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    sequence: Sequence | None = None
     all: bool = False
 
 
@@ -46,6 +63,7 @@ class DeadLetters:
     """The stream of dead letters, through the connection that may write it."""
 
     def __init__(self, relay: Client, names: BusNames) -> None:
+        self._relay = relay
         self._jetstream = relay.jetstream(timeout=5)
         self._names = names
 
@@ -61,13 +79,32 @@ class DeadLetters:
             ),
         )
 
-    async def put(self, name: str, body: bytes, headers: Mapping[str, str], refusal: Refusal | None) -> None:
-        """Keeps a command with the reason; it is stored when this returns."""
+    async def put(
+        self, name: str, body: bytes, headers: Mapping[str, str], refusal: Refusal | None, *, message_id: str
+    ) -> None:
+        """Keeps a command with the reason; it is stored when this returns, once for each `message_id`.
+
+        What a sender made so large that the reason has no room beside it loses its own headers, and then the
+        end of its body: nothing of that size would be taken when it is sent again.
+        """
         assert refusal is not None
-        reasons = {REASON_CODE: refusal.code, REASON: codec.one_line(refusal.message)}
-        await self._jetstream.publish(
-            self._names.dead_letter(name), body, headers={**_forwarded(headers), **reasons}
-        )
+        reasons = {
+            "Nats-Msg-Id": message_id,
+            REASON_CODE: refusal.code,
+            REASON: codec.one_line(refusal.message),
+        }
+        if not _NAME.fullmatch(name):
+            reasons[NAME] = codec.one_line(name)[:200]
+            name = "unknown"
+        kept = _forwarded(headers)
+        room = self._relay.max_payload - _size(reasons)
+        if _size(kept) + len(body) > room:
+            kept = {name: value for name, value in kept.items() if _SENT_HEADERS.fullmatch(name)}
+        if _size(kept) + len(body) > room:
+            kept = {COMMAND_ID: kept[COMMAND_ID]} if COMMAND_ID in kept else {}
+            kept[WHOLE_SIZE] = str(len(body))
+            body = body[: room - _size(kept)]
+        await self._jetstream.publish(self._names.dead_letter(name), body, headers={**kept, **reasons})
 
     def verbs(self) -> tuple[AdministrationVerb, ...]:
         """What an operator can do with them."""
@@ -80,17 +117,22 @@ class DeadLetters:
 
     async def _list(self, request: ListDeadLetters) -> dict[str, Any]:
         items: list[dict[str, Any]] = []
-        after = request.after
-        while len(items) < request.limit and (message := await self._next(after + 1)) is not None:
+        after, size = request.after, 0
+        while (message := await self._next(after + 1)) is not None:
+            summary = self._summary(message)
+            size += len(codec.encode(summary)) + 1
+            if len(items) == request.limit or size > MAXIMUM_ANSWER_BYTES:
+                return {"items": items, "next": after}
             after = message.seq or after + 1
-            items.append(self._summary(message))
-        more = len(items) == request.limit and await self._next(after + 1) is not None
-        return {"items": items, "next": after if more else None}
+            items.append(summary)
+        return {"items": items, "next": None}
 
     async def _show(self, request: ShowDeadLetter) -> dict[str, Any]:
         message = await self._get(request.sequence)
+        headers = {name: value for name, value in (message.headers or {}).items() if not _is_brokers(name)}
         body = (message.data or b"").decode("utf-8", "replace")
-        return self._summary(message) | {"headers": message.headers or {}, "body": body}
+        room = MAXIMUM_ANSWER_BYTES - len(codec.encode(headers))
+        return self._summary(message) | {"headers": headers if room > 0 else {}, "body": _cut(body, room)}
 
     async def _replay(self, request: ChooseDeadLetters) -> dict[str, int]:
         replayed = 0
@@ -127,15 +169,20 @@ class DeadLetters:
 
     async def _next(self, sequence: int) -> RawStreamMsg | None:
         try:
+            # Directly: the other way, nats-py reads headers as a mail's, and what is not ASCII is lost.
             return await self._jetstream.get_msg(
-                self._names.dead_letters, seq=sequence, subject=self._names.dead_letter(">"), next=True
+                self._names.dead_letters,
+                seq=sequence,
+                subject=self._names.dead_letter(">"),
+                next=True,
+                direct=True,
             )
         except NoMessageError:
             return None
 
     async def _get(self, sequence: int) -> RawStreamMsg:
         try:
-            return await self._jetstream.get_msg(self._names.dead_letters, seq=sequence)
+            return await self._jetstream.get_msg(self._names.dead_letters, seq=sequence, direct=True)
         except NoMessageError:
             raise NotFound(f"there is no dead letter {sequence}") from None
 
@@ -144,7 +191,7 @@ class DeadLetters:
         return {
             "sequence": message.seq,
             "subject": message.subject,
-            "command": self._names.name_in(message.subject or ""),
+            "command": headers.get(NAME) or self._names.name_in(message.subject or ""),
             "command_id": headers.get(COMMAND_ID),
             "code": headers.get(REASON_CODE),
             "reason": headers.get(REASON),
@@ -157,5 +204,22 @@ def _forwarded(headers: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in headers.items()
-        if name not in _OURS and not name.lower().startswith("nats-")
+        if name not in _OURS and not _is_brokers(name) and _HEADER_NAME.fullmatch(name)
     }
+
+
+def _is_brokers(name: str) -> bool:
+    # A status, too, would be taken for one of the broker's by whoever reads the message.
+    return name.lower().startswith("nats-") or name in ("Status", "Description")
+
+
+def _size(headers: Mapping[str, str]) -> int:
+    """What headers weigh in a message, at most."""
+    texts = (f"{name}{value}".encode() for name, value in headers.items())
+    return _HEADERS_BYTES + sum(len(text) + _HEADER_BYTES for text in texts)
+
+
+def _cut(text: str, size_bytes: int) -> str:
+    """The beginning of a text that weighs no more than that in JSON."""
+    # A character takes up to six bytes there.
+    return text if len(codec.encode(text)) <= size_bytes else text[: max(0, size_bytes) // 6]

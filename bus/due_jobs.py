@@ -7,7 +7,7 @@ from itertools import count
 import msgspec
 
 
-class WaitingJob(msgspec.Struct, frozen=True):
+class WaitingJob(msgspec.Struct, frozen=True, gc=False):
     """What the order of jobs depends on."""
 
     id: str
@@ -72,7 +72,11 @@ class DueJobs:
     def add(self, job: WaitingJob) -> None:
         """From now on the job waits."""
         self._by_id[job.id] = job
-        self._queues.setdefault(job.queue, {}).setdefault(job.type, _Lane()).add(job)
+        lanes = self._queues.setdefault(job.queue, {})
+        lane = lanes.get(job.type)
+        if lane is None:
+            lane = lanes[job.type] = _Lane()
+        lane.add(job)
 
     def remove(self, job_id: str) -> None:
         """From now on the job does not wait; nothing happens if it did not."""

@@ -99,9 +99,9 @@ class DurableIntake:
                 allow_direct=True,
             ),
         )
-        await self._prepare_commands()
+        await self._prepare_commands(afresh=True)
 
-    async def _prepare_commands(self) -> None:
+    async def _prepare_commands(self, *, afresh: bool = False) -> None:
         info = await ensure_stream(
             self._jetstream,
             StreamConfig(
@@ -114,6 +114,11 @@ class DurableIntake:
         # A stream that was made anew counts from 1 again; its time tells its commands from the old one's.
         self._created_ms = int(info.created.timestamp() * 1000) if info.created else 0
         consumers = await self._jetstream.consumers_info(self._names.commands)
+        if afresh:
+            # What was delivered to a service that was killed would come again after ACK_WAIT_SECONDS only,
+            # behind what was sent later. A new consumer gets all that is not acknowledged, in order.
+            while consumers:
+                await self._jetstream.delete_consumer(self._names.commands, consumers.pop().name)
         if consumers:
             self._consumer = consumers[0].name
             return
@@ -136,7 +141,12 @@ class DurableIntake:
         await self._relay.subscribe(
             f"{self._inbox}.*", cb=self._receive, pending_msgs_limit=0, pending_bytes_limit=0
         )
+        reconnects = self._relay.stats["reconnects"]
         while not self._stopping:
+            if reconnects != self._relay.stats["reconnects"]:
+                # The broker that was asked is gone, most likely, and what it was asked for with it.
+                reconnects = self._relay.stats["reconnects"]
+                self._pulls.clear()
             now = time.monotonic()
             lost = [token for token, (asked, _) in self._pulls.items() if now - asked > PULL_LOST_SECONDS]
             for token in lost:
@@ -199,14 +209,14 @@ class DurableIntake:
                 await self._prepare_commands()
             except (NatsError, TimeoutError, NotFoundError) as error:
                 logger.warning("the stream of durable commands cannot be made: %s", error)
-        elif not self._stopping:
+        elif len(self._pulls) < PULLS and not self._stopping:
             await self._pull()
 
     def _submission(self, message: Msg) -> Submission | None:
         headers = message.headers or {}
         meta = message.metadata
         sequence = meta.sequence.stream
-        fallback = f"durable-{self._created_ms}-{sequence}"
+        fallback = self._name_of(sequence)
         reply = headers.get(REPLY_TO)
         delivery = Delivery(
             name=self._names.name_in(message.subject),
@@ -218,7 +228,7 @@ class DurableIntake:
             headers=headers,
             body=message.data,
         )
-        if reply is not None and not self._names.is_inbox(reply):
+        if reply is not None and not self._names.is_named_inbox(reply):
             self.dropped += 1
             self._soon(self._acknowledge(delivery.acknowledgement, b"+TERM"))
             return None
@@ -226,6 +236,10 @@ class DurableIntake:
             refusal = Invalid("a batch is a request; send its commands one by one", path="$")
             return refused_submission(refusal, delivery)
         return submission_of(delivery.name, message.data, headers, delivery, fallback_id=fallback)
+
+    def _name_of(self, sequence: int) -> str:
+        """What a stored command is called where its sender gave it no id."""
+        return f"durable-{self._created_ms}-{sequence}"
 
     def _hand_over(self) -> None:
         arrived, self._arrived = self._arrived, []
@@ -248,7 +262,13 @@ class DurableIntake:
                 return
             if isinstance(refusal, Internal) or not _was_decided(submission, refusal):
                 headers = {**delivery.headers, COMMAND_ID: delivery.command_id}
-                await self._dead_letters.put(delivery.name, delivery.body, headers, refusal)
+                await self._dead_letters.put(
+                    delivery.name,
+                    delivery.body,
+                    headers,
+                    refusal,
+                    message_id=self._name_of(delivery.sequence),
+                )
             await self._store_result(delivery, submission.outcome.body, refusal)
         except (NatsError, TimeoutError) as error:
             # Not acknowledged: it is delivered again, and its id gets the same answer.

@@ -15,7 +15,7 @@ from bus.identifiers import new_id, new_ids
 from bus.submission import Outcome, Request, Submission, refused
 from domain.catalogue import encode_event
 from domain.decider import Decision, Lease, Notice
-from domain.errors import CommandIdReused, Internal, Invalid, Refusal, VersionConflict
+from domain.errors import CommandIdReused, Internal, Invalid, Refusal, TooLarge, VersionConflict
 from domain.jobs import TABLE as JOBS
 from domain.jobs import Job
 from domain.messages import Recorded, stream_name
@@ -205,6 +205,7 @@ class Group:
                         f"command id {command_id} was used for another command",
                         hint="a retry repeats verb, body and expected version; anything else needs a new id",
                     )
+                self._require_room(seen[1])
                 return seen[1]
         decision = self._decide(request)
         answer = codec.encode(self._record(request, decision))
@@ -214,6 +215,16 @@ class Group:
             head = self._head.position + len(self._entries)
             self._new_answers[command_id] = (command_id, request_hash, head, answer.decode())
         return answer
+
+    def _require_room(self, answer: bytes) -> None:
+        # What was answered alone, claims above all, may be too much for one batch together.
+        if len(answer) > self.answer_bytes_left + _ENVELOPE_IN_BATCH_BYTES:
+            raise TooLarge(
+                "what was answered before does not fit into the answer to this batch",
+                hint="send this command again, alone",
+                limit_bytes=max(0, self.answer_bytes_left),
+                size_bytes=len(answer),
+            )
 
     def _decide(self, request: Request) -> Decision:
         if request.verb.key is None:
@@ -246,7 +257,9 @@ class Group:
             self._entries.append(
                 log.Entry(stream, version, type_name, command_id, data.decode(), request.metadata)
             )
-            last = self._aggregates.apply(table, Recorded(position, event_key, version, self.now, event))
+            last = self._aggregates.apply(
+                table, before, Recorded(position, event_key, version, self.now, event)
+            )
             types.append(type_name)
         for job_id, lease in decision.leases.items():
             self._aggregates.set_lease(job_id, lease)

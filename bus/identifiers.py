@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Iterator
 
-_VERSION = 0x7 << 76
+_VERSION = 0x7 << 12
 _VARIANT = 0x2 << 62
 # Of the 62 low bits, the first stays free at the start of a run, so that counting on never overflows.
 _LOW_BITS = 61
@@ -21,9 +21,10 @@ def new_ids(time_ms: int) -> Iterator[str]:
     They count on from a random start (section 6.2, method 2), which costs far less than chance for each.
     """
     noise = int.from_bytes(os.urandom(10), "big")
-    high = time_ms << 80 | _VERSION | (noise >> _LOW_BITS & 0xFFF) << 64 | _VARIANT
-    counter = noise & (1 << _LOW_BITS) - 1
+    high = f"{time_ms << 16 | _VERSION | noise >> _LOW_BITS & 0xFFF:016x}"
+    beginning = f"{high[:8]}-{high[8:12]}-{high[12:]}"
+    low = _VARIANT | noise & (1 << _LOW_BITS) - 1
     while True:
-        digits = f"{high | counter:032x}"
-        yield f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
-        counter += 1
+        digits = f"{low:016x}"
+        yield f"{beginning}-{digits[:4]}-{digits[4:]}"
+        low += 1

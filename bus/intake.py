@@ -18,7 +18,7 @@ import msgspec
 from nats.errors import Error as NatsError
 
 from bus import codec
-from bus.connection import LeanClient, Outgoing, stop_receiving
+from bus.connection import UNREADABLE, LeanClient, Outgoing, stop_receiving
 from bus.discovery import Endpoint
 from bus.identifiers import new_id
 from bus.subjects import BusNames
@@ -42,7 +42,7 @@ BATCH = "batch"
 logger = logging.getLogger(__name__)
 
 
-class Caller(msgspec.Struct, frozen=True):
+class Caller(msgspec.Struct, frozen=True, gc=False):
     """Whom a submission's outcome goes to."""
 
     reply: str
@@ -173,6 +173,7 @@ def _request(name: str, body: bytes, headers: Mapping[str, str] | None, fallback
     command = codec.decode_command(verb, body)
     if not headers:
         return Request(decider=decider, verb=verb, command=command, command_id=fallback_id)
+    _require_readable(headers)
     return Request(
         decider=decider,
         verb=verb,
@@ -187,6 +188,8 @@ def _batch(body: bytes, headers: Mapping[str, str] | None, context: Any) -> Subm
     batch = codec.decode_batch(body)
     if not batch.commands:
         raise Invalid("a batch has at least one command", path="$.commands")
+    if headers:
+        _require_readable(headers)
     if headers and EXPECTED_VERSION in headers:
         raise Invalid("a batch has no one version to expect; its commands may", path=EXPECTED_VERSION)
     metadata = _metadata(headers) if headers else None
@@ -212,6 +215,12 @@ def _batch(body: bytes, headers: Mapping[str, str] | None, context: Any) -> Subm
     )
 
 
+def _require_readable(headers: Mapping[str, str]) -> None:
+    # Without its expected version, say, a command would be another one.
+    if headers == UNREADABLE:
+        raise Invalid("the headers of the message cannot be read", path="$")
+
+
 def _command_id(value: str | None) -> str | None:
     if value is None:
         return None
@@ -219,6 +228,10 @@ def _command_id(value: str | None) -> str | None:
         raise Invalid(
             f"a command id has 1 to {codec.MAXIMUM_COMMAND_ID_CHARACTERS} characters", path=COMMAND_ID
         )
+    # SQLite looks texts up as far as their first NUL. And of two ids that are not UTF-8, both would be read
+    # as these replacements, so that one stands for the other.
+    if "\0" in value or "\ufffd" in value:
+        raise Invalid("a command id is UTF-8, without NUL and U+FFFD", path=COMMAND_ID)
     return value
 
 

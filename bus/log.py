@@ -32,7 +32,7 @@ class Head(msgspec.Struct, frozen=True):
     recorded_at: int = 0
 
 
-class Row(msgspec.Struct, frozen=True):
+class Row(msgspec.Struct, frozen=True, gc=False):
     """One row of `events`, in the order of its columns."""
 
     position: int
@@ -46,7 +46,7 @@ class Row(msgspec.Struct, frozen=True):
     hash: bytes
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """What is to be appended: a row without its place."""
 
     stream: str

@@ -19,6 +19,10 @@ import msgspec
 from domain.messages import split_stream
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+# Printable ASCII without wildcards.
+_LITERAL = re.compile(r"[!-)+\-/-=?-~]+(\.[!-)+\-/-=?-~]+)*")
+# nats-server takes control lines of 4 KiB, with everything that belongs to them.
+MAXIMUM_NAMED_INBOX_CHARACTERS = 1_000
 
 
 # Where the administrator's answers go (no other client may read them).
@@ -132,6 +136,18 @@ class BusNames(msgspec.Struct, frozen=True, kw_only=True):
     def is_inbox(self, reply: str) -> bool:
         """Whether an answer may go there: to a client's inbox, or the administrator's."""
         return reply.startswith((self.inbox_prefix, ADMIN_INBOX))
+
+    def is_named_inbox(self, reply: str) -> bool:
+        """Whether an answer may go to a subject that a header names.
+
+        Unlike a reply subject, the broker has not seen it as one: a space in it would be the end of it, and
+        one that is too long would end the connection of whoever publishes there.
+        """
+        return (
+            self.is_inbox(reply)
+            and len(reply) <= MAXIMUM_NAMED_INBOX_CHARACTERS
+            and _LITERAL.fullmatch(reply) is not None
+        )
 
     def _stream(self, kind: str) -> str:
         return f"{self._token().upper()}_{kind}"

@@ -9,7 +9,7 @@ from domain.decider import Decider, Notice, Verb
 from domain.errors import Refusal
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True):
+class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One decoded command. `metadata` is the JSON for its events, where the caller said anything."""
 
     decider: Decider
@@ -24,14 +24,14 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.decider.table}.{self.verb.name}"
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """What became of a request: the bytes of its answer, or why it was refused."""
 
     body: bytes
     refusal: Refusal | None = None
 
 
-class Submission(msgspec.Struct, kw_only=True, eq=False):
+class Submission(msgspec.Struct, kw_only=True, eq=False, gc=False):
     """What waits for the writer: one command, or a batch. `deliver` gets it back with its outcome set.
 
     The outcome of a request that was malformed in a batch is there from the start.

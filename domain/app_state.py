@@ -60,7 +60,7 @@ class Deleted(Event, frozen=True, kw_only=True):
     pass
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a key holds. `version` is that of its stream."""
 
     key: str

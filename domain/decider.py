@@ -12,7 +12,7 @@ import msgspec
 from domain.messages import Command, Event, Recorded
 
 
-class Lease(msgspec.Struct, frozen=True, kw_only=True):
+class Lease(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A worker's hold on a running job. The token is a fence: whoever shows another one is refused."""
 
     job_id: str
@@ -63,7 +63,7 @@ class Notice(msgspec.Struct, frozen=True):
     body: Mapping[str, Any]
 
 
-class Decision(msgspec.Struct, frozen=True, kw_only=True):
+class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a command leads to. An empty one is an accepted command that changes nothing.
 
     `events` are (key, event) pairs in the order in which they are recorded. `result` is what the verb

@@ -225,7 +225,7 @@ class Rescued(Event, frozen=True, kw_only=True):
 # State
 
 
-class Job(msgspec.Struct, frozen=True, kw_only=True):
+class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A job as its events have left it. `attempt_position` is that of the event that began the attempt.
 
     `result` is never `None`: msgspec reads no JSON into a `Raw | None`, and a kept state must be read again.

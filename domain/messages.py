@@ -4,6 +4,10 @@ from typing import Annotated, Any
 
 import msgspec
 
+# `gc=False`, here and wherever structs are kept by the thousand: none of them can be part of a cycle, and the
+# garbage collector would look at each of them, over and over. With 40,000 jobs that wait, every thread stood
+# still for 60 ms at a time.
+
 # A key of an aggregate: one path segment for people, one escaped token in a subject. The closing (?!\n)
 # is for Python's `$`, which also matches before a trailing newline; other dialects ignore it.
 KEY_PATTERN = r"^(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._:@/+=-]{0,199}(?<!\.)$(?!\n)"
@@ -26,7 +30,9 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Json = msgspec.Raw
 
 
-class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Command(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False
+):
     """A wish, in the imperative; it may be refused. Unknown fields are refused.
 
     Fields that hold their default are left out when encoded, so that a later, optional field does not
@@ -34,11 +40,11 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A fact, in the past tense; it is never refused. Fields that hold their default are not stored."""
 
 
-class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Who caused an event, as the caller said; empty where the caller said nothing."""
 
     actor: str | None = None
@@ -47,7 +53,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     traceparent: str | None = None
 
 
-class Recorded(msgspec.Struct, frozen=True):
+class Recorded(msgspec.Struct, frozen=True, gc=False):
     """An event with its place.
 
     `position` is that in the log (1, 2, 3 …), `version` that in the stream of the aggregate `key`.

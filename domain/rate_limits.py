@@ -72,7 +72,7 @@ class Cleared(Event, frozen=True, kw_only=True):
     pass
 
 
-class RateLimit(msgspec.Struct, frozen=True, kw_only=True):
+class RateLimit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is known of one limit; counts in calls, times in milliseconds since the epoch."""
 
     key: str

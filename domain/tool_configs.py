@@ -128,7 +128,7 @@ class Deleted(Event, frozen=True, kw_only=True):
     reason: str | None = None
 
 
-class ToolConfig(msgspec.Struct, frozen=True, kw_only=True):
+class ToolConfig(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The configuration of a tool."""
 
     tool_name: str

@@ -42,7 +42,8 @@ def delete_rows(connection: apsw.Connection, table: str, column: str, values: It
     gone = tuple(values)
     if gone:
         connection.execute(
-            f"DELETE FROM {table} WHERE {column} IN (SELECT value FROM carray(?))", (apsw.carray(gone),)
+            f"DELETE FROM {table} WHERE {column} IN (SELECT value FROM carray(?))",
+            (apsw.carray(gone),),
         )
 
 

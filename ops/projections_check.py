@@ -15,7 +15,7 @@ import msgspec
 from bus.administration import AdministrationVerb
 from bus.writer import Writer
 from migrations.connection import open_reader, open_writer, write_transaction
-from projections import rebuild
+from projections import comparison, rebuild
 from projections.rebuild import Report
 
 # Commands wait for one such portion at most: some tens of milliseconds.
@@ -51,8 +51,9 @@ class ProjectionsCheck:
             report = await asyncio.to_thread(_report, self._path)
             for portion in _portions(report.streams):
                 await self._in_writer(lambda connection, portion=portion: rebuild.repair(connection, portion))
+            await self._in_writer(lambda connection: comparison.remove(connection, report.strays))
             await self._in_writer(lambda _: self._writer.reload())
-            return as_answer(report) | {"rebuilt_streams": len(report.streams)}
+            return _as_answer_of_rebuild(report)
 
     async def _in_writer(self, errand: Any) -> Any:
         loop = asyncio.get_running_loop()
@@ -81,9 +82,11 @@ def rebuild_file(path: Path) -> dict[str, Any]:
         for portion in _portions(report.streams):
             with write_transaction(connection):
                 rebuild.repair(connection, portion)
+        with write_transaction(connection):
+            comparison.remove(connection, report.strays)
     finally:
         connection.close()
-    return as_answer(report) | {"rebuilt_streams": len(report.streams)}
+    return _as_answer_of_rebuild(report)
 
 
 def as_answer(report: Report) -> dict[str, Any]:
@@ -92,6 +95,13 @@ def as_answer(report: Report) -> dict[str, Any]:
         "equal": report.equal,
         "position": report.position,
         "tables": msgspec.to_builtins(report.tables),
+    }
+
+
+def _as_answer_of_rebuild(report: Report) -> dict[str, Any]:
+    return as_answer(report) | {
+        "rebuilt_streams": len(report.streams),
+        "removed_rows": len(report.strays),
     }
 
 

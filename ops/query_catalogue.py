@@ -48,18 +48,27 @@ def _of_table(table: Table, row_json: RowJson) -> tuple[QueryVerb, ...]:
         QueryVerb(name=f"{table.name}.get", shape=table.get_query, answer=get),
         QueryVerb(name=f"{table.name}.list", shape=table.list_query, answer=listing),
         QueryVerb(name=f"{table.name}.count", shape=table.count_query, answer=count),
-        QueryVerb(name=f"{table.name}.history", shape=_joined("History", table, Page), answer=history),
-        QueryVerb(name=f"{table.name}.as_of", shape=_joined("AsOf", table, Moment), answer=as_of),
+        QueryVerb(
+            name=f"{table.name}.history",
+            shape=_joined("History", table, Page, "The events of one stream, a page at a time."),
+            answer=history,
+        ),
+        QueryVerb(
+            name=f"{table.name}.as_of",
+            shape=_joined("AsOf", table, Moment, "One row as it was at a position or a time."),
+            answer=as_of,
+        ),
     )
 
 
-def _joined(name: str, table: Table, other: type[Any]) -> type[Any]:
+def _joined(name: str, table: Table, other: type[Any], summary: str) -> type[Any]:
     """The fields that name one row, and those of another struct."""
     camel = "".join(part.title() for part in table.name.split("_"))
     return msgspec.defstruct(
         f"{camel}{name}",
         [(field.name, field.type, field.default) for field in msgspec.structs.fields(other)],
         bases=(table.get_query,),
+        namespace={"__doc__": summary},
         frozen=True,
         kw_only=True,
         forbid_unknown_fields=True,

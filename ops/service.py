@@ -260,9 +260,12 @@ class Service:
             await asyncio.to_thread(self.readers.close_idle)
 
     async def _drain(self) -> None:
-        await self.intake.stop()
-        await self.durable.stop()
-        await asyncio.to_thread(self.writer.stop)
+        try:
+            await self.intake.stop()
+            await self.durable.stop()
+        finally:
+            # Whatever goes wrong before: its thread would keep the process alive.
+            await asyncio.to_thread(self.writer.stop)
         # The last group's outcomes were handed to the loop before the thread ended.
         await asyncio.sleep(0)
         await self.intake.drain()

@@ -9,6 +9,7 @@ from bus.cloud_events import Origin, read_origin
 from bus.identifiers import new_id
 from migrations import runner
 from migrations.connection import open_writer
+from ops.projections_check import rebuild_file
 
 
 def open_store(path: Path, *, cache_kib: int) -> tuple[apsw.Connection, Origin]:
@@ -19,7 +20,9 @@ def open_store(path: Path, *, cache_kib: int) -> tuple[apsw.Connection, Origin]:
     """
     connection = open_writer(path, cache_kib=cache_kib)
     try:
-        runner.up(connection)
+        if runner.up(connection):
+            # A column that is new (or was gone for a while) is filled from the log.
+            rebuild_file(path)
         connection.execute("BEGIN IMMEDIATE")
         if connection.execute("SELECT store_id FROM store").get is None:
             now = time.time_ns() // 1_000_000

@@ -15,34 +15,13 @@ import apsw
 import msgspec
 
 from domain.catalogue import BY_TABLE, TIMELINE_STREAM, decode_event
-from domain.messages import Recorded, split_stream, stream_name
+from domain.messages import Recorded, split_stream
 from projections import jobs
+from projections.comparison import HISTORY, Stray, TableReport, compare
 from projections.table import Row, Table, upsert_rows
 from projections.tables import TABLES
 
-HISTORY = "job_history"
-MAXIMUM_EXAMPLES = 10
 _BATCH_STREAMS = 1_000
-
-
-class Difference(msgspec.Struct, frozen=True):
-    """A row that is not what the log says. `expected` or `found` is `None` where there is no such row."""
-
-    table: str
-    key: Any
-    stream: str
-    expected: Row | None
-    found: Row | None
-
-
-class TableReport(msgspec.Struct, kw_only=True):
-    """How one table compares: `rows` by the log, and how many of them are missing, unexpected, different."""
-
-    rows: int = 0
-    missing: int = 0
-    unexpected: int = 0
-    different: int = 0
-    examples: list[Any] = msgspec.field(default_factory=list)
 
 
 class Report(msgspec.Struct, kw_only=True):
@@ -52,10 +31,12 @@ class Report(msgspec.Struct, kw_only=True):
     tables: dict[str, TableReport]
     streams: list[str]
     """The streams of which at least one row is wrong."""
+    strays: list[Stray]
+    """Rows that are no stream's, whatever its key."""
 
     @property
     def equal(self) -> bool:
-        return not self.streams
+        return not self.streams and not self.strays
 
 
 class _Folded(msgspec.Struct, frozen=True):
@@ -79,13 +60,17 @@ def verify(connection: apsw.Connection, scratch: Path) -> Report:
     try:
         connection.execute("BEGIN")
         report = Report(
-            position=connection.execute("SELECT max(position) FROM events").get or 0, tables={}, streams=[]
+            position=connection.execute("SELECT max(position) FROM events").get or 0,
+            tables={},
+            streams=[],
+            strays=[],
         )
         _make_tables(connection, shadow)
         _fill(connection, shadow)
         wrong: dict[str, None] = {}
         for name, columns in _all_columns().items():
-            report.tables[name] = _compare(connection, shadow, name, columns, wrong)
+            report.tables[name], strays = compare(connection, shadow, name, columns, wrong)
+            report.strays += strays
         report.streams = list(wrong)
         return report
     finally:
@@ -193,60 +178,3 @@ def _put_right(connection: apsw.Connection, folded: _Folded) -> None:
     if table is jobs.TABLE:
         connection.execute(f"DELETE FROM {HISTORY} WHERE job_id = ?", (folded.key,))
         upsert_rows(connection, HISTORY, jobs.HISTORY_COLUMNS, folded.history)
-
-
-def _compare(
-    live: apsw.Connection,
-    shadow: apsw.Connection,
-    name: str,
-    columns: tuple[str, ...],
-    wrong: dict[str, None],
-) -> TableReport:
-    report = TableReport(rows=shadow.execute(f"SELECT count(*) FROM {name}").get)
-    statement = f"SELECT {', '.join(columns)} FROM {name} ORDER BY {columns[0]}"
-    for expected, found in _merged(iter(shadow.execute(statement)), iter(live.execute(statement))):
-        if expected is None:
-            report.unexpected += 1
-        elif found is None:
-            report.missing += 1
-        elif _identical(expected, found):
-            continue
-        else:
-            report.different += 1
-        row = expected or found
-        assert row is not None
-        wrong[_stream_of(name, row)] = None
-        # A job_history row may have changed its job: both are put right.
-        if found is not None:
-            wrong[_stream_of(name, found)] = None
-        if len(report.examples) < MAXIMUM_EXAMPLES:
-            report.examples.append({"key": row[0], "expected": expected, "found": found})
-    return report
-
-
-def _merged(
-    expected: Iterator[tuple[Any, ...]], found: Iterator[tuple[Any, ...]]
-) -> Iterator[tuple[Row | None, Row | None]]:
-    """Both sides in the order of their first column, rows with the same one together."""
-    left, right = next(expected, None), next(found, None)
-    while left is not None or right is not None:
-        if right is None or (left is not None and left[0] < right[0]):
-            yield left, None
-            left = next(expected, None)
-        elif left is None or right[0] < left[0]:
-            yield None, right
-            right = next(found, None)
-        else:
-            yield left, right
-            left, right = next(expected, None), next(found, None)
-
-
-def _identical(expected: Row, found: Row) -> bool:
-    # Byte for byte: Python holds 1 and 1.0 for equal, the file does not.
-    return expected == found and list(map(type, expected)) == list(map(type, found))
-
-
-def _stream_of(name: str, row: Row) -> str:
-    if name == HISTORY:
-        return stream_name(jobs.TABLE.name, row[1])
-    return stream_name(name, TABLES[name].aggregate_key(row[0]))

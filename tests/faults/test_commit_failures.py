@@ -1,7 +1,6 @@
 """A group whose commit fails was never there; one that was answered is there for good."""
 
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,11 @@ import pytest
 
 from bus import log
 from tests.faults.failing_disk import FailingDisk, failing_disk
-from tests.integration.writing import Clock, Reply, Sent, Store, dump_tables
+from tests.integration.writing import Clock, Reply, Sent, Store, dump_tables, until
 
 # More than any group here needs.
 MANY = 1_000
 FOR_EVER = 10**9
-DEADLINE_SECONDS = 20
 
 # An exception that a thread ends with is only a warning otherwise.
 pytestmark = pytest.mark.filterwarnings("error")
@@ -102,6 +100,7 @@ def test_wherever_a_commit_fails_all_of_its_group_is_unavailable_and_nothing_rem
     store.connection.wal_autocheckpoint(checkpoint_pages)
     before = everything(store)
     failures = 0
+    replies: list[Reply] = []
     for first in range(MANY):
         disk.fail("write", "sync", "truncate", first=first, times=times, error=error)
         replies = store.send_together(*commands)
@@ -206,9 +205,9 @@ def test_a_job_that_lost_its_lease_is_rescued_although_the_first_attempt_was_not
         store.in_writer(lambda connection: connection.execute("DELETE FROM job_leases"))
     disk.fail("write", times=FOR_EVER)
     with Store(path) as store:
-        wait_until(lambda: store.writer.statistics.failed_commits >= 2)
+        until(lambda: store.writer.statistics.failed_commits >= 2)
         disk.heal()
-        wait_until(lambda: [row.type for row in store.rows()].count("job.rescued.v1") == 3)
+        until(lambda: [row.type for row in store.rows()].count("job.rescued.v1") == 3)
 
 
 def test_a_file_that_is_locked_for_too_long_is_unavailable_and_free_again_later(store: Store):
@@ -220,10 +219,3 @@ def test_a_file_that_is_locked_for_too_long_is_unavailable_and_free_again_later(
     other.close()
 
     assert store.send("app_state.set", {"key": "k", "value": 1})["position"] == 1
-
-
-def wait_until(condition: Any) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "this did not come to be"
-        time.sleep(0.01)

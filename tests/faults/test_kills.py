@@ -9,28 +9,32 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import nats
-import nats.errors
 import pytest
-from nats.aio.client import Client
 
 from bus import log
 from bus.identifiers import new_id
+from bus.subjects import escape
 from migrations.connection import open_reader
 from ops.data_directory import read_runtime
 from ops.projections_check import verify
+from tests.integration.raw_nats import Message, RawNats
 
 ROOT = Path(__file__).parents[2]
 # `SEED=… make prove` plays the same kills again.
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(2**32))
-STREAM = "HYPERPAGE_EVENTS"
-WORKERS = 16
+STREAM, RESULTS = "HYPERPAGE_EVENTS", "HYPERPAGE_RESULTS"
+CONNECTIONS = 4
+REQUESTS_A_CONNECTION, STORING_A_CONNECTION = 4, 2
 READY_SECONDS = 30.0
 # The promise: through so soon after the restart.
 CAUGHT_UP_SECONDS = 5.0
+# What was on its way through a broker that died is delivered again after half a minute.
+DURABLE_SECONDS = 60.0
 
 Command = tuple[str, dict[str, Any]]
 
@@ -50,7 +54,13 @@ class Served:
             # Inherited: pytest shows it beside a failure.
         )
         process = self._process
-        await _until(lambda: (found := read_runtime(self.folder)) is not None and found.pid == process.pid)
+
+        async def is_ready() -> bool:
+            found = read_runtime(self.folder)
+            assert process.poll() is None, "the service did not start"
+            return found is not None and found.pid == process.pid
+
+        await _until(is_ready, READY_SECONDS)
 
     @property
     def url(self) -> str:
@@ -81,38 +91,63 @@ class Served:
 
 
 class Load:
-    """Workers that send commands with ids, and note every answer that came."""
+    """Applications that send commands with ids until their connections end, and note what they were told.
+
+    `answered` are requests, `stored` durable commands that JetStream has acknowledged; of the rest, nobody
+    knows what became of it.
+    """
 
     def __init__(self, served: Served, chance: random.Random) -> None:
         self._served = served
         self._chance = chance
-        self._stopped = False
         self.answered: dict[str, tuple[Command, bytes]] = {}
         self.unanswered: dict[str, Command] = {}
+        self.stored: dict[str, Command] = {}
 
     async def run(self) -> None:
-        client = await _connect(self._served.url)
-        try:
-            await asyncio.gather(*(self._work(client) for _ in range(WORKERS)))
-        finally:
-            await client.close()
+        await asyncio.gather(*(self._application() for _ in range(CONNECTIONS)))
 
-    def stop(self) -> None:
-        self._stopped = True
+    async def _application(self) -> None:
+        async with await RawNats.connect(self._served.url) as client:
+            asking = [self._ask(client) for _ in range(REQUESTS_A_CONNECTION)]
+            storing = [self._store(client) for _ in range(STORING_A_CONNECTION)]
+            workers = [asyncio.create_task(work) for work in (*asking, *storing)]
+            await asyncio.wait(workers, return_when=asyncio.FIRST_COMPLETED)
+            for worker in workers:
+                worker.cancel()
+            for ended in await asyncio.gather(*workers, return_exceptions=True):
+                if not isinstance(ended, ConnectionError | asyncio.CancelledError | None):
+                    raise ended
+            assert client.errors == []
 
-    async def _work(self, client: Client) -> None:
-        while not self._stopped:
+    async def _ask(self, client: RawNats) -> None:
+        while True:
             command_id, command = new_id(), self._command()
             self.unanswered[command_id] = command
-            answer = await ask(client, command, command_id, timeout_seconds=1.0)
-            if answer is not None:
-                del self.unanswered[command_id]
-                self.answered[command_id] = (command, answer)
+            answer = await client.ask(*_request("cmd", command, command_id))
+            if answer.status == "503":
+                # Nobody is there: the broker lives, and the service does not.
+                return
+            assert answer.code is None, answer.body
+            self.answered[command_id] = self.unanswered.pop(command_id), answer.body
+
+    async def _store(self, client: RawNats) -> None:
+        results = client.subscribe("hyperpage.res.v1.>")
+        while True:
+            command_id, command = new_id(), self._command()
+            self.unanswered[command_id] = command
+            said = (await client.ask(*_request("dcmd", command, command_id))).said
+            if "seq" not in said:
+                return
+            self.stored[command_id] = self.unanswered.pop(command_id)
+            while (await results.get()).subject != f"hyperpage.res.v1.{command_id}":
+                """Another's."""
 
     def _command(self) -> Command:
         number = self._chance.randrange(50)
         commands: list[Command] = [
             ("app_state.set", {"key": f"key-{number}", "value": self._chance.random()}),
+            ("app_state.set_many", {"items": [{"key": f"{new_id()}-{n}", "value": n} for n in range(3)]}),
             ("jobs.enqueue", {"type": "sync", "name": f"job {number}", "payload": {"number": number}}),
             ("jobs.claim", {"worker": "worker", "limit": 2}),
             ("tool_configs.set", {"tool_name": f"tool-{number}", "config": {"x": self._chance.random()}}),
@@ -121,51 +156,16 @@ class Load:
         return self._chance.choice(commands)
 
 
-async def ask(client: Client, command: Command, command_id: str, *, timeout_seconds: float) -> bytes | None:
-    """The answer to a command; `None` where none came, and nobody knows whether it was carried out."""
+def _request(kind: str, command: Command, command_id: str) -> tuple[str, dict[str, Any], dict[str, str]]:
     name, body = command
-    try:
-        message = await client.request(
-            f"hyperpage.cmd.v1.{name}",
-            json.dumps(body).encode(),
-            timeout=timeout_seconds,
-            headers={"Hyperpage-Command-Id": command_id},
-        )
-    except (nats.errors.Error, TimeoutError, OSError, asyncio.CancelledError):
-        # nats-py cancels the futures of a connection that it gives up; nobody else cancels here.
-        # A lost connection refuses at once: nothing else would give the others their turn.
-        await asyncio.sleep(0)
-        return None
-    assert not message.headers, message.data
-    return message.data
+    return f"hyperpage.{kind}.v1.{name}", body, {"Hyperpage-Command-Id": command_id}
 
 
-async def ask_again(client: Client, command: Command, command_id: str) -> bytes:
-    """The answer to a command, asked for until it comes: the service may still be on its way back."""
-    deadline = time.monotonic() + CAUGHT_UP_SECONDS
-    while time.monotonic() < deadline:
-        answer = await ask(client, command, command_id, timeout_seconds=CAUGHT_UP_SECONDS)
-        if answer is not None:
-            return answer
-    raise AssertionError("no answer within the time after which all is to be well again")
-
-
-async def _connect(url: str) -> Client:
-    async def ignore(error: Exception) -> None:
-        """Connections break here on purpose."""
-
-    return await nats.connect(
-        url,
-        max_reconnect_attempts=-1,
-        reconnect_time_wait=0.05,
-        error_cb=ignore,
-    )
-
-
-async def _until(condition: Any, seconds: float = READY_SECONDS) -> None:
+async def _until(condition: Callable[[], Awaitable[bool]], seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    while not condition():
+    while not await condition():
         assert time.monotonic() < deadline, "it did not come to that in time"
+        # Another process tells nobody.
         await asyncio.sleep(0.02)
 
 
@@ -178,73 +178,122 @@ def _rows(folder: Path) -> list[log.Row]:
         connection.close()
 
 
-async def _require_caught_up(client: Client, folder: Path) -> None:
-    """The stream ends where the log ends, soon after the restart."""
+async def _connect(served: Served) -> RawNats:
+    """A connection to a service that answers, which it must soon after the restart."""
     deadline = time.monotonic() + CAUGHT_UP_SECONDS
-    jetstream = client.jetstream(timeout=1)
-    last = head = -1
-    while time.monotonic() < deadline:
+    while True:
+        client = None
+        try:
+            client = await RawNats.connect(served.url)
+            if (await client.query("jobs.count")).status is None:
+                return client
+        except (OSError, TimeoutError, ValueError, AssertionError):
+            # Not yet: there is no nats-server, or nobody behind it.
+            assert time.monotonic() < deadline, "there is no service"
+        if client is not None:
+            await client.close()
+        await asyncio.sleep(0.02)
+
+
+async def _require_caught_up(client: RawNats, folder: Path) -> None:
+    """The stream ends where the log ends, soon after the restart."""
+
+    async def is_caught_up() -> bool:
         connection = open_reader(folder / "hyperpage.db")
         head = log.read_head(connection).position
         connection.close()
-        try:
-            last = (await jetstream.stream_info(STREAM)).state.last_seq
-        except (nats.errors.Error, TimeoutError):
-            continue
-        if last == head:
-            return
-    raise AssertionError(f"the stream is at {last}, the log at {head}")
+        info = await client.request(f"$JS.API.STREAM.INFO.{STREAM}")
+        return bool(info.said["state"]["last_seq"] == head)
+
+    await _until(is_caught_up, CAUGHT_UP_SECONDS)
 
 
-async def _require_all_there(client: Client, load: Load, folder: Path) -> None:
+async def _require_all_there(client: RawNats, load: Load, folder: Path) -> None:
     """Each answered command answers the same again; each unanswered one can be asked again."""
-    before = len(_rows(folder))
-    for command_id, (command, answer) in load.answered.items():
-        if command[0] == "jobs.claim" and json.loads(answer)["events"] == []:
-            # An empty claim is not remembered, and may find something now.
-            continue
-        assert await ask_again(client, command, command_id) == answer
-    assert len(_rows(folder)) == before
-    for command_id, command in list(load.unanswered.items()):
-        await ask_again(client, command, command_id)
+    remembered = {
+        command_id: (command, answer)
+        for command_id, (command, answer) in load.answered.items()
+        # An empty claim is not remembered, and may find something now.
+        if command[0] != "jobs.claim" or json.loads(answer)["events"]
+    }
+    again = await _ask_all(client, {one: command for one, (command, _) in remembered.items()})
+    assert {command_id: answer.body for command_id, answer in again.items()} == {
+        command_id: answer for command_id, (_, answer) in remembered.items()
+    }
+    later = await _ask_all(client, load.unanswered)
+    assert [answer.body for answer in later.values() if answer.code is not None] == []
     known = Counter(row.command_id for row in _rows(folder))
     for command_id, (_, answer) in load.answered.items():
         assert known[command_id] == len(json.loads(answer)["events"])
-    for command_id, (name, _) in load.unanswered.items():
-        assert known[command_id] <= (2 if name == "jobs.claim" else 1)
+    for command_id, message in later.items():
+        assert known[command_id] == len(message.said["events"])
 
 
-async def _require_stream_equals_log(client: Client, folder: Path) -> None:
-    rows = _rows(folder)
+async def _ask_all(client: RawNats, commands: dict[str, Command]) -> dict[str, Message]:
+    async with asyncio.timeout(READY_SECONDS):
+        answers = [client.ask(*_request("cmd", command, one)) for one, command in commands.items()]
+        return dict(zip(commands, await asyncio.gather(*answers), strict=True))
+
+
+async def _require_stored_ones_answered(client: RawNats, stored: dict[str, Command], folder: Path) -> None:
+    """Each durable command that JetStream has acknowledged has an answer, and was carried out once."""
+    waiting = dict.fromkeys(stored)
+    answers: dict[str, Message] = {}
+
+    async def are_answered() -> bool:
+        for command_id in list(waiting):
+            subject = f"hyperpage.res.v1.{escape(command_id)}"
+            result = await client.request(f"$JS.API.DIRECT.GET.{RESULTS}.{subject}")
+            if result.status == "404":
+                return False
+            answers[command_id] = result
+            del waiting[command_id]
+        return True
+
+    await _until(are_answered, DURABLE_SECONDS)
+    assert [answer.body for answer in answers.values() if answer.code is not None] == []
+    known = Counter(row.command_id for row in _rows(folder))
+    for command_id, answer in answers.items():
+        assert known[command_id] == len(answer.said["events"]), answer.body
+
+
+async def _require_stream_equals_log(served: Served) -> None:
+    rows = _rows(served.folder)
     assert [row.position for row in rows] == list(range(1, len(rows) + 1))
-    subscription = await client.jetstream().subscribe(
-        "hyperpage.evt.v1.>", stream=STREAM, ordered_consumer=True
-    )
-    for row in rows:
-        message = await subscription.next_msg(timeout=10)
-        event = json.loads(message.data)
-        assert (event["id"], event["hash"]) == (f"1-{row.position}", row.hash.hex())
-    assert (await client.jetstream().stream_info(STREAM)).state.messages == len(rows)
+    client = await nats.connect(served.url)
+    try:
+        jetstream = client.jetstream()
+        subscription = await jetstream.subscribe("hyperpage.evt.v1.>", stream=STREAM, ordered_consumer=True)
+        for row in rows:
+            event = json.loads((await subscription.next_msg(timeout=10)).data)
+            assert (event["id"], event["hash"]) == (f"1-{row.position}", row.hash.hex())
+        assert (await jetstream.stream_info(STREAM)).state.messages == len(rows)
+    finally:
+        await client.close()
 
 
-async def _round(served: Served, chance: random.Random) -> None:
+async def _round(served: Served, chance: random.Random, stored: dict[str, Command]) -> None:
     load = Load(served, chance)
     working = asyncio.create_task(load.run())
     answers = chance.randrange(20, 400)
-    await _until(lambda: len(load.answered) >= answers or working.done())
+
+    async def are_answered() -> bool:
+        return len(load.answered) >= answers or working.done()
+
+    await _until(are_answered, READY_SECONDS)
     what = chance.choice(["service", "nats-server", "both"])
-    print(f"after {len(load.answered)} answers: kill -9 of {what}")
+    print(f"after {len(load.answered)} answers and {len(load.stored)} acknowledgements: kill -9 of {what}")
     served.kill(what)
-    load.stop()
     await working
     if what != "nats-server":
         await served.start()
-    client = await _connect(served.url)
+    client = await _connect(served)
     try:
         await _require_caught_up(client, served.folder)
         await _require_all_there(client, load, served.folder)
     finally:
         await client.close()
+    stored |= load.stored
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(50, marks=pytest.mark.prove)])
@@ -252,15 +301,17 @@ def test_whatever_is_killed_answered_commands_are_there_once(tmp_path: Path, kil
     print(f"seed {SEED}")
     chance = random.Random(SEED)
     served = Served(tmp_path)
+    stored: dict[str, Command] = {}
 
     async def play() -> None:
         await served.start()
         for _ in range(kills):
-            await _round(served, chance)
-        client = await _connect(served.url)
+            await _round(served, chance, stored)
+        client = await _connect(served)
+        await _require_stored_ones_answered(client, stored, tmp_path)
         await _require_caught_up(client, tmp_path)
-        await _require_stream_equals_log(client, tmp_path)
         await client.close()
+        await _require_stream_equals_log(served)
 
     try:
         asyncio.run(play())

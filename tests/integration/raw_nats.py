@@ -53,9 +53,12 @@ class Message(NamedTuple):
 
 
 class RawNats:
-    """One connection, from `connect` to `close`. `errors` are the server's `-ERR` lines."""
+    """One connection, from `connect` to `close`. `errors` are the server's `-ERR` lines.
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    Who waits for something when the connection ends gets a `ConnectionError`.
+    """
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, inbox_prefix: str) -> None:
         self._reader = reader
         self._writer = writer
         self._numbers = itertools.count(1)
@@ -63,17 +66,25 @@ class RawNats:
         self._answers: dict[str, asyncio.Future[Message]] = {}
         self._pongs: list[asyncio.Future[None]] = []
         self.errors: list[str] = []
-        self.inbox = f"_INBOX.{os.urandom(8).hex()}"
+        self.inbox = inbox_prefix + os.urandom(8).hex()
+        self._inbox_number = b""
+        self._reading: asyncio.Task[None] | None = None
 
     @classmethod
-    async def connect(cls, url: str) -> Self:
+    async def connect(cls, url: str, *, inbox_prefix: str = "_INBOX.") -> Self:
         address = urlsplit(url)
         assert address.hostname is not None
         reader, writer = await asyncio.open_connection(address.hostname, address.port, limit=2**24)
-        self = cls(reader, writer)
+        self = cls(reader, writer, inbox_prefix)
         greeting = await reader.readline()
         assert greeting.startswith(b"INFO "), greeting
-        options = {"verbose": False, "pedantic": False, "headers": True, "no_responders": True, "lang": "raw"}
+        options: dict[str, Any] = {
+            "verbose": False,
+            "pedantic": False,
+            "headers": True,
+            "no_responders": True,
+            "lang": "raw",
+        }
         if address.username:
             options |= {"user": address.username, "pass": address.password}
         self._send(b"CONNECT " + json.dumps(options).encode())
@@ -83,6 +94,7 @@ class RawNats:
         return self
 
     async def close(self) -> None:
+        assert self._reading is not None
         self._reading.cancel()
         await asyncio.gather(self._reading, return_exceptions=True)
         self._writer.close()
@@ -171,14 +183,16 @@ class RawNats:
         self._writer.write(line + b"\r\n")
 
     async def _read(self) -> None:
+        reason = "end of file"
         try:
             await self._read_operations()
-        except (ConnectionError, asyncio.IncompleteReadError) as error:
-            self.errors.append(repr(error))
+        except Exception as error:
+            reason = repr(error)
         # Nobody waits for what cannot come any more.
-        for waiting in (*self._answers.values(), *self._pongs):
-            if not waiting.done():
-                waiting.set_exception(ConnectionError(f"the server closed the connection: {self.errors}"))
+        waiting: list[asyncio.Future[Any]] = [*self._answers.values(), *self._pongs]
+        for one in waiting:
+            if not one.done():
+                one.set_exception(ConnectionError(f"the connection ended: {reason} {self.errors}"))
 
     async def _read_operations(self) -> None:
         while line := await self._reader.readline():
@@ -222,7 +236,7 @@ def _header_block(headers: Mapping[str, str]) -> bytes:
 
 
 def _parsed_headers(block: bytes) -> tuple[str | None, dict[str, str]]:
-    first, *lines = block.decode().split("\r\n")
+    first, *lines = block.decode(errors="replace").split("\r\n")
     status = first.removeprefix("NATS/1.0").strip().partition(" ")[0] or None
     pairs = [line.partition(":") for line in lines if line]
     return status, {name: value.strip() for name, _, value in pairs}

@@ -1,6 +1,6 @@
 """A whole service and a client that shares no code with it, for tests that read from top to bottom.
 
-What is asked and answered passes through sockets and a real nats-server; the service runs while the test waits.
+What is asked and answered passes through sockets and a real nats-server. The service runs while a test waits.
 """
 
 import asyncio
@@ -120,8 +120,9 @@ class Talk:
         runtime, admin = read_runtime(self.data), read_admin(self.data)
         assert runtime is not None
         assert admin is not None
-        self.client = await RawNats.connect(runtime.nats_url)
-        self.admin = await RawNats.connect(admin.nats_url)
+        inbox_prefix = self.settings.inbox_prefix
+        self.client = await RawNats.connect(runtime.nats_url, inbox_prefix=inbox_prefix)
+        self.admin = await RawNats.connect(admin.nats_url, inbox_prefix=f"{admin.inbox_prefix}.")
         self.is_running = True
 
     async def _stop(self) -> None:

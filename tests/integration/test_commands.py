@@ -32,7 +32,8 @@ NUMBERS = {
     "internal": 500,
 }
 KIB = 1024
-JOB = {"type": "sync", "name": "acme/site"}
+JOB: dict[str, Any] = {"type": "sync", "name": "acme/site"}
+LEASED: dict[str, Any] = {"id": "nobody", "lease": "no-lease"}
 
 
 @pytest.fixture(scope="module")
@@ -318,12 +319,8 @@ def test_a_malformed_body_is_invalid_and_says_where(talk: Talk, body: bytes):
         ("app_state.set_if", {"key": "k", "value": 1, "expected_version": -1}, "$.expected_version"),
         ("app_state.set_many", {"items": []}, "$.items"),
         ("app_state.set_many", {"items": [{"key": "k", "value": 1}] * 2}, "$.items[1].key"),
-        ("app_state.set_many", {"items": [{"key": f"k{n}", "value": 1} for n in range(10_000)]}, "$.items"),
-        (
-            "app_state.set_many",
-            {"items": [{"key": "k", "value": 1}, {"key": ".", "value": 1}]},
-            "$.items[...].key",
-        ),
+        ("app_state.set_many", {"items": [{"key": f"k{n}", "value": 1} for n in range(5_000)]}, "$.items"),
+        ("app_state.set_many", {"items": [{"key": "k", "value": 1}, {"key": "."}]}, "$.items[1].key"),
     ],
 )
 def test_a_field_that_is_not_its_schemas_is_invalid_and_says_where(
@@ -474,13 +471,11 @@ def test_a_value_of_64_kib_is_taken_and_a_larger_one_is_not(talk: Talk, name: st
 
 
 def test_a_configuration_may_not_be_patched_beyond_256_kib(talk: Talk):
-    for part in "ab":
-        stored(talk, "tool_configs.set" if part == "a" else "tool_configs.patch", {
-            "tool_name": "growing",
-            "config" if part == "a" else "patch": {part: part * (120 * KIB)},
-        })  # fmt: skip
+    half = {part: part * (120 * KIB) for part in "abc"}
+    stored(talk, "tool_configs.set", {"tool_name": "growing", "config": {"a": half["a"]}})
+    stored(talk, "tool_configs.patch", {"tool_name": "growing", "patch": {"b": half["b"]}})
 
-    error = refused(talk, "tool_configs.patch", {"tool_name": "growing", "patch": {"c": "c" * (120 * KIB)}})
+    error = refused(talk, "tool_configs.patch", {"tool_name": "growing", "patch": {"c": half["c"]}})
 
     assert error["code"] == "too_large"
 
@@ -497,18 +492,13 @@ def test_a_taken_key_already_exists(talk: Talk):
 @pytest.mark.parametrize(
     ("name", "body"),
     [
-        *(
-            (f"jobs.{verb}", {"id": "nobody", "lease": "l"} | more)
-            for verb, more in {
-                "heartbeat": {},
-                "progress": {},
-                "complete": {},
-                "fail": {"error": "x"},
-                "snooze": {"run_at": 1},
-                "interrupt": {},
-                "ack_cancel": {},
-            }.items()
-        ),
+        ("jobs.heartbeat", LEASED),
+        ("jobs.progress", LEASED),
+        ("jobs.complete", LEASED),
+        ("jobs.interrupt", LEASED),
+        ("jobs.ack_cancel", LEASED),
+        ("jobs.fail", LEASED | {"error": "x"}),
+        ("jobs.snooze", LEASED | {"run_at": 1}),
         ("jobs.cancel", {"id": "nobody"}),
         ("jobs.retry", {"id": "nobody"}),
         ("rate_limits.clear", {"platform": "nobody"}),
@@ -677,23 +667,15 @@ def test_what_is_too_long_or_empty_is_no_id(talk: Talk, command_id: str):
     assert (error["code"], error["details"]["path"]) == ("invalid", "Hyperpage-Command-Id")
 
 
-@pytest.mark.parametrize("raw", [b"\xff\x01", b"a\x00b"], ids=["not UTF-8", "a NUL"])
-def test_an_id_that_is_no_text_never_stands_for_another_one(talk: Talk, raw: bytes):
-    def send(command_id: bytes, value: str) -> Message:
-        headers = HEADER_LINE + b"Hyperpage-Command-Id: " + command_id + b"\r\n\r\n"
-        body = {"key": f"raw-{raw.hex()}", "value": value}
-        message: Message = talk.run(talk.client.request("hyperpage.cmd.v1.app_state.set", body, headers))
-        return message
-
-    first, again = send(raw, "first"), send(raw, "first")
-    other = send(raw.replace(b"\xff", b"\xfe").replace(b"\x00", b"\x00\x00"), "first")
-
-    if first.code is None:
-        assert again.body == first.body
-        assert accepted(other)["command_id"] != accepted(first)["command_id"]
-    else:
-        assert {first.code, again.code, other.code} == {"invalid"}
-    stored(talk, "app_state.set", {"key": "a-neighbour", "value": raw.hex()})
+@pytest.mark.parametrize("raw", [b"\xff", b"\xffab", b"a\x00b", b"\x00"])
+def test_an_id_that_is_no_text_is_refused_and_never_stands_for_another(talk: Talk, raw: bytes):
+    # Such as the bytes of a UUID: read with replacements, many of them would be the same text.
+    headers = HEADER_LINE + b"Hyperpage-Command-Id: " + raw + b"\r\n\r\n"
+    with nothing_stored(talk):
+        for _ in range(2):
+            asked = talk.client.request("hyperpage.cmd.v1.app_state.set", {"key": "raw", "value": 1}, headers)
+            error = talk.run(asked).error
+            assert (error["code"], error["details"]["path"]) == ("invalid", "Hyperpage-Command-Id")
 
 
 def test_an_id_that_was_used_for_something_else_is_refused(talk: Talk):
@@ -905,6 +887,21 @@ def test_a_request_whose_answer_would_not_go_to_an_inbox_is_dropped_and_counted(
     assert talk.query("app_state.get", {"key": "dropped"}).code == "not_found"
 
 
+def test_an_answer_reaches_the_longest_reply_subject_that_there_can_be(talk: Talk):
+    longest = 4096 - len("PUB hyperpage.cmd.v1.app_state.set  2\r\n") - 10
+    reply = f"{talk.client.inbox}.{'x' * longest}"[:longest]
+
+    async def send() -> Message:
+        answers = talk.client.subscribe(f"{talk.client.inbox}.*")
+        await talk.client.flush()
+        talk.client.publish("hyperpage.cmd.v1.app_state.set", b"{}", reply=reply)
+        async with asyncio.timeout(10):
+            return await answers.get()
+
+    with nothing_stored(talk):
+        assert talk.run(send()).code == "invalid"
+
+
 def test_the_inbox_prefix_is_a_setting(tmp_path: Path):
     with Talk(tmp_path, inbox_prefix="_INBOX.mine.") as talk:
         assert talk.client.errors == []
@@ -979,7 +976,7 @@ ATOMIC_FAILURES = {
 }
 
 
-@pytest.mark.parametrize("place", [0, 5, 10])
+@pytest.mark.parametrize("place", [3, 10])
 @pytest.mark.parametrize("code", ATOMIC_FAILURES)
 def test_an_atomic_batch_with_a_refused_command_does_nothing(talk: Talk, code: str, place: int):
     good = [
@@ -996,12 +993,8 @@ def test_an_atomic_batch_with_a_refused_command_does_nothing(talk: Talk, code: s
     with nothing_stored(talk):
         answer = talk.batch(*commands, atomic=True)
 
-    if place < 5 and code in ("already_exists", "refused", "command_id_reused"):
-        # What makes it fail comes before what it depends on: then it is the other way round.
-        assert answer.code in (code, "already_exists", "not_found", "command_id_reused")
-    else:
-        assert answer.code == code
-        assert answer.error["details"]["index"] == place
+    assert answer.code == code
+    assert answer.error["details"]["index"] == place
     assert list(answer.said) == ["error"]
     assert talk.query("app_state.get", {"key": "a-1"}).code == "not_found"
     assert talk.query("jobs.get", {"id": "a-job"}).code == "not_found"
@@ -1043,9 +1036,10 @@ def test_a_batch_with_an_id_that_is_none_refuses_that_command_alone(talk: Talk):
     again = talk.batch(command("a\0b"), command("fine"))
 
     outcomes = answer.said["outcomes"]
-    assert [outcomes[n]["error"]["code"] for n in (0, 1)] == ["invalid", "invalid"]
+    assert [outcomes[n]["error"]["code"] for n in (0, 1, 2)] == ["invalid"] * 3
     assert outcomes[3]["command_id"] == "fine"
-    assert again.said["outcomes"] == outcomes[2:]
+    assert again.said["outcomes"][0]["error"]["code"] == "invalid"
+    assert again.said["outcomes"][1] == outcomes[3]
 
 
 @pytest.mark.parametrize(
@@ -1125,6 +1119,20 @@ def test_the_answers_of_a_batch_fit_into_a_message_also_when_they_were_given_bef
     assert own.position == position
     # Alone, it is answered as before.
     assert own.command("jobs.claim", claims[1][1], id="claim-2").body == answers[1].body
+
+
+def test_the_answer_to_a_batch_fits_into_a_message_whatever_is_wrong_with_it(talk: Talk):
+    # Each of these characters takes six bytes, in what is sent and in what is said about it.
+    fields = {"\1" * 156: 1}
+    batch = json.dumps(
+        {"commands": [{"command": "app_state.set", "body": fields}] * 1000}, separators=(",", ":")
+    )
+    assert len(batch) < 960 * KIB
+
+    with nothing_stored(talk):
+        answer = talk.command("batch", batch.encode())
+
+    assert [outcome["error"]["code"] for outcome in answer.said["outcomes"]] == ["invalid"] * 1000
 
 
 def test_the_claims_of_a_batch_share_the_room_of_one_answer(own: Talk):

@@ -1,7 +1,6 @@
 import gc
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +10,14 @@ import pytest
 
 from bus import aggregates, log
 from bus.aggregates import Aggregate, Transition, read_aggregate
+from bus.intake import COMMAND_ID, submission_of
 from bus.submission import Submission
 from bus.writer import MAXIMUM_WAITING_BYTES, MAXIMUM_WAITING_COMMANDS
 from domain.decider import Lease
 from domain.errors import Invalid
 from migrations.connection import open_reader
 from ops.tables import Tables
-from tests.integration.writing import NOW, Clock, Reply, Sent, Store, batch, dump_tables, single
-
-DEADLINE_SECONDS = 20
+from tests.integration.writing import NOW, Clock, Reply, Sent, Store, batch, dump_tables, single, until
 
 
 @pytest.fixture
@@ -48,15 +46,6 @@ def claim(limit: int = 1, **headers: Any) -> Sent:
 
 def claimed_ids(reply: Any) -> list[str]:
     return [job["id"] for job in reply["result"]["jobs"]]
-
-
-def until(condition: Callable[[], Any]) -> Any:
-    """What a condition answers once it is true; it must become so in time."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not (answer := condition()):
-        assert time.monotonic() < deadline, "this did not come to be"
-        time.sleep(0.01)
-    return answer
 
 
 def types_of(store: Store) -> list[str]:
@@ -328,6 +317,18 @@ def test_a_command_id_that_no_text_can_hold_fails_its_command_alone(store: Store
         assert (before.code, after.code) == (None, None)
         assert refused.code is not None
     assert [row.stream for row in store.rows()] == ["app_state/a", "app_state/c"]
+
+
+@pytest.mark.parametrize("command_id", ["a\x00b", "\x00", "", "x" * 129])
+def test_a_command_id_that_cannot_be_looked_up_again_is_invalid(command_id: str):
+    body = b'{"key":"k","value":1}'
+    alone = submission_of("app_state.set", body, {COMMAND_ID: command_id}, None)
+    item = {"command": "app_state.set", "id": command_id, "body": {"key": "k", "value": 1}}
+    in_batch = submission_of("batch", msgspec.json.encode({"commands": [item]}), None, None)
+
+    for one in (alone.outcome and alone.outcome.refusal, in_batch.requests[0]):
+        assert isinstance(one, Invalid)
+        assert one.details["path"] == COMMAND_ID
 
 
 def test_too_much_waiting_is_busy_and_what_waited_is_answered(store: Store):

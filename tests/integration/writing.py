@@ -1,6 +1,7 @@
 """A store with its writer, and commands sent to it as the bus would send them."""
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -206,6 +207,15 @@ def request(sent: Sent) -> Request | Refusal:
         expected_version=sent.expected_version,
         metadata=sent.metadata,
     )
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    """What a condition answers once it is true, which must be soon."""
+    deadline = time.monotonic() + ANSWER_WITHIN_SECONDS
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, "this did not come to be"
+        time.sleep(0.01)
+    return answer
 
 
 def dump_tables(

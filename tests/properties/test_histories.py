@@ -110,7 +110,8 @@ class Chance(random.Random):
     def _wish(self) -> Wish:
         name = self.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
         body: dict[str, Any] = {}
-        lease, after_ms = None, {}
+        lease: int | None = None
+        after_ms: dict[str, int] = {}
         table, verb = name.split(".")
         if table == "jobs":
             body, after_ms = self._job(verb)
@@ -425,24 +426,20 @@ class Life:
             stream = folded.setdefault(row.stream, [Aggregate()])
             state = BY_TABLE[table].evolve(stream[-1].state, to_recorded(row))
             stream.append(Aggregate(row.version, row.position, state))
-        for stream_name, states in folded.items():
-            table, key = split_stream(stream_name)
+        found = self.store.in_writer(lambda connection: self._states_found(connection, folded))
+        assert found == {stream: [states[-1], *states[1:]] for stream, states in folded.items()}
 
-            def read(connection: apsw.Connection, at: int | None = None, table=table, key=key) -> Aggregate:
-                return read_aggregate(connection, table, key, up_to_position=at)
-
-            assert self.store.in_writer(read) == states[-1]
-            assert (
-                self.store.in_writer(lambda _, t=table, k=key: self.store.writer._aggregates.get(t, k))
-                == states[-1]
-            )
-            for state in states[1:]:
-                assert (
-                    self.store.in_writer(
-                        lambda connection, at=state.position, read=read: read(connection, at)
-                    )
-                    == state
-                )
+    def _states_found(
+        self, connection: apsw.Connection, folded: dict[str, list[Aggregate]]
+    ) -> dict[str, list[Aggregate]]:
+        """Each stream's state as the writer has it, and as it was after each of its events."""
+        found = {}
+        for stream, states in folded.items():
+            table, key = split_stream(stream)
+            found[stream] = [self.store.writer._aggregates.get(table, key)] + [
+                read_aggregate(connection, table, key, up_to_position=state.position) for state in states[1:]
+            ]
+        return found
 
     def _check_indexes(self) -> None:
         """What is kept in memory is what a start would take in."""
@@ -451,17 +448,24 @@ class Life:
             fresh.add(job)
         kept = self.store.writer._aggregates
         assert len(kept.due_jobs) == len(fresh)
-        for queue in ("default", "other"):
-            for now in (self.clock.now, self.clock.now + HOUR_MS):
-                assert self.store.in_writer(
-                    lambda _, queue=queue, now=now: kept.due_jobs.next(queue, None, 99, now)
-                ) == fresh.next(queue, None, 99, now)
+        assert self._order_of(kept.due_jobs) == self._order_of(fresh)
         running = set(self.store.in_writer(lambda connection: list(Tables().running_jobs(connection))))
         on_disk = self.store.in_writer(
             lambda connection: dict(connection.execute("SELECT job_id, token FROM job_leases"))
         )
         assert {job_id: lease.token for job_id, lease in kept.leases.items()} == on_disk
         assert set(kept.leases) == running
+
+    def _order_of(self, due: DueJobs) -> list[list[str]]:
+        def read(connection: apsw.Connection) -> list[list[str]]:
+            return [
+                due.next(queue, None, 99, now)
+                for queue in ("default", "other")
+                for now in (self.clock.now, self.clock.now + HOUR_MS)
+            ]
+
+        order: list[list[str]] = self.store.in_writer(read)
+        return order
 
     def _check_answers(self, rows: list[log.Row]) -> None:
         """Each answer names the events that its command led to, and the place of the last."""

@@ -300,9 +300,14 @@ def test_a_reader_cannot_write_and_does_not_make_a_file(connection: apsw.Connect
 
 def test_a_transaction_that_raises_leaves_nothing(connection: apsw.Connection):
     runner.up(connection, THREE)
-    with pytest.raises(ZeroDivisionError), write_transaction(connection):
-        connection.execute("INSERT INTO first VALUES (1)")
-        raise ZeroDivisionError
+
+    def write_and_fail() -> None:
+        with write_transaction(connection):
+            connection.execute("INSERT INTO first VALUES (1)")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_and_fail()
     with write_transaction(connection):
         connection.execute("INSERT INTO first VALUES (2)")
 

@@ -1,0 +1,166 @@
+"""How a table differs from what it should be, row by row, whatever stands in it.
+
+A row may hold what no program of ours would write, after a damage of the disk, or by somebody's hand: texts
+that are not UTF-8, keys that no aggregate can have. It is found all the same, and can be removed.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import apsw
+import msgspec
+
+from domain.messages import stream_name
+from projections import jobs
+from projections.table import Row
+from projections.tables import TABLES
+
+HISTORY = "job_history"
+MAXIMUM_EXAMPLES = 10
+
+
+class TableReport(msgspec.Struct, kw_only=True):
+    """How one table compares: `rows` by the log, and how many of them are missing, unexpected, different."""
+
+    rows: int = 0
+    missing: int = 0
+    unexpected: int = 0
+    different: int = 0
+    examples: list[Any] = msgspec.field(default_factory=list)
+
+
+class Stray(msgspec.Struct, frozen=True):
+    """A row with a key that no aggregate can have, and so no repair of a stream would reach."""
+
+    table: str
+    rowid: int
+
+
+def compare(
+    live: apsw.Connection,
+    shadow: apsw.Connection,
+    name: str,
+    columns: tuple[str, ...],
+    wrong: dict[str, None],
+) -> tuple[TableReport, list[Stray]]:
+    """How a live table differs from the right one; `wrong` gets the streams of rows that do.
+
+    What no repair of a stream would reach comes back as strays.
+    """
+    try:
+        return _compare_rows(_rows(live, name, columns), _rows(shadow, name, columns), name, wrong)
+    except UnicodeDecodeError:
+        # A damaged text: read as bytes, which takes longer.
+        return _compare_rows(
+            _rows_as_bytes(live, name, columns), _rows_as_bytes(shadow, name, columns), name, wrong
+        )
+
+
+def remove(connection: apsw.Connection, strays: Iterable[Stray]) -> None:
+    """Removes rows that are no stream's; the caller's transaction holds."""
+    for stray in strays:
+        key = _key_column(stray.table)
+        row = connection.execute(
+            f"SELECT typeof({key}), CAST({key} AS BLOB) FROM {stray.table} WHERE rowid = ?", (stray.rowid,)
+        ).fetchone()
+        # Another row may have come in its place since it was seen.
+        if row is not None and _is_stray(stray.table, _text_or_bytes(*row)):
+            connection.execute(f"DELETE FROM {stray.table} WHERE rowid = ?", (stray.rowid,))
+
+
+def _compare_rows(
+    live: Iterator[tuple[Any, ...]], shadow: Iterator[tuple[Any, ...]], name: str, wrong: dict[str, None]
+) -> tuple[TableReport, list[Stray]]:
+    """Rows come in the order of their keys, and end with their rowid."""
+    report = TableReport()
+    strays = []
+    key = 1 if name == HISTORY else 0
+    for expected, found in _merged(shadow, live):
+        if expected is not None:
+            report.rows += 1
+            if found is None:
+                report.missing += 1
+            elif _identical(expected[:-1], found[:-1]):
+                continue
+            else:
+                report.different += 1
+            wrong[_stream_of(name, expected[key])] = None
+        else:
+            report.unexpected += 1
+        # A job_history row may have changed its job: both are put right.
+        if found is not None and not _is_stray(name, found[key]):
+            wrong[_stream_of(name, found[key])] = None
+        elif found is not None and expected is None:
+            strays.append(Stray(name, found[-1]))
+        if len(report.examples) < MAXIMUM_EXAMPLES:
+            report.examples.append(
+                {"key": _shown((expected or found or ())[:1])[0]}
+                | {"expected": expected and _shown(expected[:-1]), "found": found and _shown(found[:-1])}
+            )
+    return report, strays
+
+
+def _rows(connection: apsw.Connection, name: str, columns: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
+    yield from connection.execute(f"SELECT {', '.join(columns)}, rowid FROM {name} ORDER BY {columns[0]}")
+
+
+def _rows_as_bytes(
+    connection: apsw.Connection, name: str, columns: tuple[str, ...]
+) -> Iterator[tuple[Any, ...]]:
+    """As `_rows`; what is not UTF-8 in a text is there as escapes (PEP 383)."""
+    values = ", ".join(
+        f"typeof({one}), iif(typeof({one}) = 'text', CAST({one} AS BLOB), {one})" for one in columns
+    )
+    for *pairs, rowid in connection.execute(f"SELECT {values}, rowid FROM {name} ORDER BY {columns[0]}"):
+        yield (*map(_text_or_bytes, pairs[::2], pairs[1::2]), rowid)
+
+
+def _text_or_bytes(kind: str, value: Any) -> Any:
+    return value.decode(errors="surrogateescape") if kind == "text" else value
+
+
+def _is_stray(name: str, key: Any) -> bool:
+    if not isinstance(key, str) or not key.isascii():
+        return True
+    return name != HISTORY and TABLES[name].row_key(TABLES[name].aggregate_key(key)) != key
+
+
+def _key_column(name: str) -> str:
+    return "job_id" if name == HISTORY else TABLES[name].primary_key
+
+
+def _shown(row: Row) -> Row:
+    """A row fit for JSON."""
+    return tuple(
+        value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value for value in row
+    )
+
+
+def _merged(
+    expected: Iterator[tuple[Any, ...]], found: Iterator[tuple[Any, ...]]
+) -> Iterator[tuple[Row | None, Row | None]]:
+    """Both sides in the order of their first column, rows with the same one together."""
+    left, right = next(expected, None), next(found, None)
+    while left is not None or right is not None:
+        if right is None or (left is not None and left[0] < right[0]):
+            yield left, None
+            left = next(expected, None)
+        elif left is None or right[0] < left[0]:
+            yield None, right
+            right = next(found, None)
+        else:
+            yield left, right
+            left, right = next(expected, None), next(found, None)
+
+
+def _identical(expected: Row, found: Row) -> bool:
+    # Byte for byte: Python holds 1 and 1.0 for equal, the file does not.
+    return expected == found and list(map(type, expected)) == list(map(type, found))
+
+
+def _stream_of(name: str, key: Any) -> str:
+    return (
+        stream_name(jobs.TABLE.name, key)
+        if name == HISTORY
+        else stream_name(name, TABLES[name].aggregate_key(key))
+    )

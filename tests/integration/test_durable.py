@@ -1,0 +1,615 @@
+"""Durable commands over the wire: kept until they are answered, whatever dies, and answered for a day."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import apsw
+import pytest
+
+from bus.nats_users import RELAY, private_inbox
+from ops.data_directory import read_runtime
+from tests.integration.raw_nats import HEADER_LINE, Message, RawNats
+from tests.integration.serving import until
+from tests.integration.talking import Talk
+
+KIB = 1024
+RESULTS, COMMANDS, LETTERS = "HYPERPAGE_RESULTS", "HYPERPAGE_COMMANDS", "HYPERPAGE_DLQ"
+COMES_WITHIN_SECONDS = 20
+
+
+class Durable:
+    """An application's side of durable commands, and a look behind the scenes, as the relay's user has it."""
+
+    def __init__(self, talk: Talk) -> None:
+        self.talk = talk
+        self.heard: dict[str, list[Message]] = {}
+        self.run = talk.run
+        self.run(self.connect())
+
+    async def connect(self) -> None:
+        server = self.talk.service.nats_server
+        assert server is not None
+        self.client = self.talk.client
+        self.relay = await RawNats.connect(server.url_for(RELAY), inbox_prefix=f"{private_inbox(RELAY)}.")
+        self._results = self.client.subscribe("hyperpage.res.v1.>")
+        await self.client.flush()
+
+    async def reconnect(self) -> None:
+        """After nats-server was killed: with it went all connections."""
+        self.talk.client = await RawNats.connect(self.client_url)
+        await self.connect()
+
+    @property
+    def client_url(self) -> str:
+        runtime = read_runtime(self.talk.data)
+        assert runtime is not None
+        return runtime.nats_url
+
+    async def store(self, name: str | bytes, body: Any = b"{}", headers: Any = None) -> int:
+        """Has JetStream keep a command; its sequence in the stream."""
+        subject = b"hyperpage.dcmd.v1." + (name if isinstance(name, bytes) else name.encode())
+        said = (await self.client.request(subject, body, headers)).said
+        assert "error" not in said, said
+        sequence: int = said["seq"]
+        return sequence
+
+    async def result(self, command_id: str) -> Message:
+        """The next answer under an id."""
+        token = escaped(command_id)
+        async with asyncio.timeout(COMES_WITHIN_SECONDS):
+            while not self.heard.get(token):
+                message = await self._results.get()
+                self.heard.setdefault(message.subject.removeprefix("hyperpage.res.v1."), []).append(message)
+        return self.heard[token].pop(0)
+
+    async def answer(self, name: str, body: Any, command_id: str, **headers: str) -> Message:
+        """What becomes of a command that is stored now."""
+        await self.store(name, body, {"Hyperpage-Command-Id": command_id} | headers)
+        return await self.result(command_id)
+
+    async def next_result(self) -> Message:
+        """The next answer under whatever id."""
+        async with asyncio.timeout(COMES_WITHIN_SECONDS):
+            return await self._results.get()
+
+    async def state(self, stream: str) -> Any:
+        """How a stream stands."""
+        message = await self.relay.request(f"$JS.API.STREAM.INFO.{stream}")
+        return message.said.get("state")
+
+    async def api(self, subject: str, body: Any = b"") -> Any:
+        said = (await self.relay.request(f"$JS.API.{subject}", body)).said
+        assert "error" not in said, said
+        return said
+
+    async def kept_result(self, command_id: str) -> bytes:
+        """The answer that the stream keeps, as an application asks for it."""
+        subject = f"hyperpage.res.v1.{escaped(command_id)}"
+        return (await self.client.request(f"$JS.API.DIRECT.GET.{RESULTS}.{subject}")).body
+
+    @property
+    def results_waiting(self) -> int:
+        return self._results.qsize()
+
+    async def nothing_waits(self) -> None:
+        async def is_empty() -> bool:
+            return (await self.state(COMMANDS))["messages"] == 0
+
+        await until(is_empty)
+
+    async def letters(self) -> list[Any]:
+        message = await self.talk.admin.request("hyperpage.adm.v1.dlq.list")
+        assert message.code is None, message.body
+        items: list[Any] = message.said["items"]
+        return items
+
+
+@pytest.fixture
+def durable(tmp_path: Path) -> Iterator[Durable]:
+    with Talk(tmp_path) as talk:
+        durable = Durable(talk)
+        yield durable
+        if talk.is_running:
+            talk.run(durable.relay.close())
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Durable]:
+    with Talk(tmp_path_factory.mktemp("durable")) as talk:
+        durable = Durable(talk)
+        yield durable
+        talk.run(durable.relay.close())
+
+
+def escaped(command_id: str) -> str:
+    """An id as the contract writes it: every byte outside [A-Za-z0-9_-] as =XX."""
+    return quote(command_id, safe="").replace(".", "%2E").replace("~", "%7E").replace("%", "=")
+
+
+def put(key: str, value: Any = 1) -> dict[str, Any]:
+    return {"key": key, "value": value}
+
+
+# Answers
+
+
+def test_a_durable_command_is_answered_as_a_request_is_and_its_answer_is_kept(durable: Durable):
+    async def scenario() -> tuple[Message, bytes]:
+        answer = await durable.answer("app_state.set", put("k"), "id-1")
+        return answer, await durable.kept_result("id-1")
+
+    answer, kept = durable.run(scenario())
+
+    assert answer.body == kept == durable.talk.command("app_state.set", put("k"), id="id-1").body
+    assert answer.headers == {}
+    assert answer.said["position"] == 1
+    config = durable.run(durable.api(f"STREAM.INFO.{RESULTS}"))["config"]
+    assert config["max_age"] == 24 * 3600 * 10**9
+
+
+@pytest.mark.parametrize(
+    "command_id", ["a.b", "orders/7", "*", ">", "x y", "ключ 😀", "=2E", "~", "x" * 128, "😀" * 128, "a\tb"]
+)
+def test_the_answer_is_under_the_escaped_id(shared: Durable, command_id: str):
+    async def scenario() -> tuple[Message, bytes]:
+        answer = await shared.answer("app_state.set", put("escaped", command_id), command_id)
+        return answer, await shared.kept_result(command_id)
+
+    answer, kept = shared.run(scenario())
+
+    assert answer.said["command_id"] == command_id
+    assert kept == answer.body
+    assert answer.subject.count(".") == 3
+
+
+def test_a_command_without_an_id_is_answered_under_one_of_its_own(shared: Durable):
+    async def scenario() -> list[Message]:
+        for value in range(3):
+            await shared.store("app_state.set", put("unnamed", value))
+        return [await shared.next_result() for _ in range(3)]
+
+    answers = shared.run(scenario())
+
+    ids = [answer.said["command_id"] for answer in answers]
+    assert len(set(ids)) == 3
+    assert [answer.subject for answer in answers] == [f"hyperpage.res.v1.{escaped(one)}" for one in ids]
+    assert [answer.said["version"] for answer in answers] == [1, 2, 3]
+
+
+def test_a_refusal_is_an_answer_with_its_headers(shared: Durable):
+    async def scenario() -> tuple[Message, list[Any]]:
+        before = await shared.letters()
+        refusal = await shared.answer("app_state.delete", {"key": "nobody"}, "refused")
+        assert await shared.letters() == before
+        return refusal, before
+
+    refusal, _ = shared.run(scenario())
+
+    assert refusal.code == "not_found"
+    assert refusal.headers["Nats-Service-Error-Code"] == "404"
+    # It is not remembered, and goes through once it may.
+    shared.talk.command("app_state.set", put("nobody"))
+    again = shared.run(shared.answer("app_state.delete", {"key": "nobody"}, "refused"))
+    assert again.code is None
+
+
+def test_what_the_caller_says_is_carried_into_the_events(shared: Durable):
+    headers = {"Hyperpage-Actor": "Zoë", "Hyperpage-Correlation-Id": "c", "traceparent": "t"}
+    answer = shared.run(shared.answer("app_state.set", put("said"), "said", **headers))
+
+    after = answer.said["position"] - 1
+    (event,) = shared.talk.query("events.read", {"after": after, "limit": 1}).said["items"]
+    assert (event["actor"], event["correlationid"], event["traceparent"]) == ("Zoë", "c", "t")
+
+
+def test_an_expected_version_holds_for_a_durable_command_too(shared: Durable):
+    async def scenario() -> list[str | None]:
+        version = {"Hyperpage-Expected-Version": "0"}
+        first = await shared.answer("app_state.set", put("versioned"), "v-1", **version)
+        second = await shared.answer("app_state.set", put("versioned", 2), "v-2", **version)
+        return [first.code, second.code]
+
+    assert shared.run(scenario()) == [None, "version_conflict"]
+
+
+def test_an_answer_goes_to_the_inbox_that_a_header_names_as_well(shared: Durable):
+    async def scenario() -> tuple[Message, Message]:
+        inbox = f"{shared.client.inbox}.by-header.{os.urandom(4).hex()}"
+        answers = shared.client.subscribe(inbox)
+        await shared.client.flush()
+        result = await shared.answer(
+            "app_state.set", put("replied"), "replied", **{"Hyperpage-Reply-To": inbox}
+        )
+        async with asyncio.timeout(COMES_WITHIN_SECONDS):
+            return result, await answers.get()
+
+    result, reply = shared.run(scenario())
+
+    assert reply.body == result.body
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "",
+        "hyperpage.evt.v1.jobs.x.enqueued",
+        "hyperpage.dcmd.v1.app_state.set",
+        "$JS.API.STREAM.PURGE.HYPERPAGE_EVENTS",
+        "$KV.hyperpage_app_state.x",
+        "_INBOX",
+        "_INBOXES.x",
+        "_INBOX_relay.x",
+        "_INBOX.",
+        "_INBOX..x",
+        "_INBOX.x.",
+        "_INBOX.*",
+        "_INBOX.>",
+        "_INBOX.x y",
+        "_INBOX.x hyperpage.evt.v1.jobs.x.y 3",
+        "_INBOX.x\ty\tz\t1",
+        "_INBOX.\x0bx",
+        "_INBOX.\u00a0x",
+        "_INBOX." + "x" * 5000,
+        "_INBOX." + "x" * 60_000,
+    ],
+    ids=lambda reply: repr(reply[:40]),
+)
+def test_a_command_whose_answer_would_not_go_to_an_inbox_is_dropped_and_counted(shared: Durable, reply: str):
+    async def scenario() -> None:
+        headers = {"Hyperpage-Command-Id": "dropped", "Hyperpage-Reply-To": reply}
+        await shared.store("app_state.set", put("dropped"), headers)
+        assert (
+            await shared.answer("app_state.set", put("after-it", reply[:99]), f"after {reply[:99]}.")
+        ).code is None
+        await shared.nothing_waits()
+
+    talk = shared.talk
+    before = talk.status["dropped_requests"]
+    letters = shared.run(shared.letters())
+    shared.run(scenario())
+
+    assert talk.status["dropped_requests"] == before + 1
+    assert talk.query("app_state.get", {"key": "dropped"}).code == "not_found"
+    assert not shared.heard.get("dropped")
+    assert shared.run(shared.letters()) == letters
+    assert talk.status["status"] == "healthy"
+
+
+def test_many_durable_commands_are_answered_in_the_order_they_were_stored(durable: Durable):
+    async def scenario() -> list[Message]:
+        stored = [
+            durable.client.ask("hyperpage.dcmd.v1.app_state.set", put("k", value)) for value in range(2_000)
+        ]
+        await asyncio.gather(*stored)
+        answers = [await durable.next_result() for _ in range(2_000)]
+        await durable.nothing_waits()
+        return answers
+
+    answers = durable.run(scenario())
+
+    assert [answer.said["version"] for answer in answers] == list(range(1, 2_001))
+
+
+# Again
+
+
+def test_the_same_command_stored_twice_is_carried_out_once(durable: Durable):
+    async def scenario() -> list[bytes]:
+        body = {"type": "sync", "name": "once"}
+        return [(await durable.answer("jobs.enqueue", body, "twice")).body for _ in range(3)]
+
+    answers = durable.run(scenario())
+
+    assert len(set(answers)) == 1
+    assert durable.talk.position == 1
+
+
+def test_a_delivery_that_comes_again_changes_nothing_and_is_answered_then(durable: Durable):
+    async def scenario() -> None:
+        (consumer,) = (await durable.api(f"CONSUMER.LIST.{COMMANDS}"))["consumers"]
+        config = consumer["config"] | {"ack_wait": 500_000_000}
+        await durable.api(f"CONSUMER.CREATE.{COMMANDS}.{config['durable_name']}", {
+            "stream_name": COMMANDS, "config": config, "action": "update",
+        })  # fmt: skip
+        # Without it, no answer can be stored, and so no command acknowledged.
+        results = (await durable.api(f"STREAM.INFO.{RESULTS}"))["config"]
+        await durable.api(f"STREAM.DELETE.{RESULTS}")
+        for number in range(5):
+            await durable.store("jobs.enqueue", {"type": "sync", "name": f"job {number}"})
+        await durable.store("app_state.set", put("k"), {"Hyperpage-Command-Id": "named"})
+
+        async def delivered_again() -> bool:
+            (found,) = (await durable.api(f"CONSUMER.LIST.{COMMANDS}"))["consumers"]
+            redelivered: int = found["num_redelivered"]
+            return redelivered == 6
+
+        await until(delivered_again)
+        assert (await durable.state(COMMANDS))["messages"] == 6
+        await durable.api(f"STREAM.CREATE.{RESULTS}", results)
+        await durable.nothing_waits()
+        assert json.loads(await durable.kept_result("named"))["position"] == 6
+
+    durable.run(scenario())
+
+    assert durable.talk.position == 6
+    assert durable.talk.query("jobs.count").said == {"count": 5}
+    assert durable.run(durable.state(RESULTS))["messages"] == 6
+
+
+# Dead letters
+
+
+UNPROCESSABLE: dict[str, tuple[str | bytes, bytes, Any, str]] = {
+    "not JSON": ("app_state.set", b"{bad", None, "invalid"),
+    "not its schema": ("app_state.set", b'{"key":1,"value":1}', None, "invalid"),
+    "too large": ("app_state.set", b"x" * (66 * KIB), None, "too_large"),
+    "an unknown verb": ("jobs.explode", b"{}", None, "not_found"),
+    "an unknown table": ("cats.set", b"{}", None, "not_found"),
+    "an internal verb": ("jobs.rescue", b'{"id":"j"}', None, "not_found"),
+    "a batch": ("batch", b'{"commands":[]}', None, "invalid"),
+    "one token": ("x", b"", None, "not_found"),
+    "many tokens": ("a." * 500 + "a", b"", None, "not_found"),
+    "a long name": ("x" * 4_000, b"", None, "not_found"),
+    "a wildcard": ("a.*", b"", None, "not_found"),
+    "a wildcard of many": ("a.>", b"", None, "not_found"),
+    "a name in other letters": ("ü.ö", b"", None, "not_found"),
+    "a name that is no text": (b"\xff\xfe.\x01", b"", None, "not_found"),
+    "an id that is too long": ("app_state.set", b"{}", {"Hyperpage-Command-Id": "x" * 129}, "invalid"),
+    "an empty id": ("app_state.set", b'{"key":"k","value":1}', {"Hyperpage-Command-Id": ""}, "invalid"),
+    "no version": ("app_state.set", b'{"key":"k","value":1}', {"Hyperpage-Expected-Version": "x"}, "invalid"),
+    "a header of one byte": ("app_state.set", b"{}", b"N", "invalid"),
+    "headers without an end": ("x.y", b"", b"NATS/1.0", "not_found"),
+    "a status that is no text": ("x.y", b"", b"NATS/1.0 \xff\xff\xff\r\n\r\n", "not_found"),
+    "a header that no library sends": ("x.y", b"", HEADER_LINE + b"a(b)/c: 1\r\n\r\n", "not_found"),
+    "a header that is no text": ("x.y", b"", HEADER_LINE + b"a: \xff\r\n\xff: b\r\n\r\n", "not_found"),
+    "headers of 60 KiB": ("x.y", b"{}", HEADER_LINE + b"a: " + b"x" * 60 * KIB + b"\r\n\r\n", "not_found"),
+    "what the broker says": ("x.y", b"", {"Status": "404", "Description": "No Messages"}, "not_found"),
+    "nobody there": ("x.y", b"", {"Status": "503"}, "not_found"),
+    "1,000 headers": ("x.y", b"", {f"H{n}": "x" * 50 for n in range(1_000)}, "not_found"),
+    "a body of 1 MiB": ("x.y", b"{" * (1024 * KIB), None, "not_found"),
+    "a body of nearly 1 MiB": ("app_state.set", b"\1" * (1024 * KIB - 100), None, "too_large"),
+    "headers and body of nearly 1 MiB": (
+        "x.y",
+        b"{" * (964 * KIB - 100),
+        HEADER_LINE + b"Hyperpage-Actor: " + b"x" * 59 * KIB + b"\r\nH: x\r\n\r\n",
+        "not_found",
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "body", "headers", "code"), UNPROCESSABLE.values(), ids=UNPROCESSABLE)
+def test_what_cannot_be_processed_is_answered_and_becomes_a_dead_letter(
+    shared: Durable, name: str | bytes, body: bytes, headers: Any, code: str
+):
+    async def scenario() -> tuple[Message, Any, Message]:
+        known = {letter["sequence"] for letter in await shared.letters()}
+        await shared.store(name, body, headers)
+        refusal = await shared.next_result()
+        (letter,) = [one for one in await shared.letters() if one["sequence"] not in known]
+        shown = await shared.talk.admin.request("hyperpage.adm.v1.dlq.show", {"sequence": letter["sequence"]})
+        # Neither it nor its answer is in the way of what comes after it.
+        await shared.nothing_waits()
+        assert (await shared.answer("app_state.set", put("after"), os.urandom(8).hex())).code is None
+        await shared.talk.admin.request("hyperpage.adm.v1.dlq.drop", {"sequence": letter["sequence"]})
+        return refusal, letter, shown
+
+    refusal, letter, shown = shared.run(scenario())
+
+    assert refusal.code == letter["code"] == code
+    assert letter["reason"]
+    # The server puts what is no header at all in front of the body.
+    assert body[:50].decode() in shown.said["body"]
+    assert letter["command_id"] == shown.said["headers"]["Hyperpage-Command-Id"]
+    assert refusal.subject == f"hyperpage.res.v1.{escaped(letter['command_id'])}"
+    assert shared.talk.status["status"] == "healthy"
+
+
+def test_a_dead_letter_has_the_command_with_its_headers_and_the_reason(durable: Durable):
+    async def scenario() -> tuple[Message, Any, Any]:
+        headers = {
+            "Hyperpage-Command-Id": "dead/1",
+            "Hyperpage-Actor": "me",
+            "My-Own": "1",
+            "Nats-Msg-Id": "x",
+        }
+        await durable.store("app_state.set", b'{"key":', headers)
+        refusal = await durable.result("dead/1")
+        (letter,) = await durable.letters()
+        shown = await durable.talk.admin.request(
+            "hyperpage.adm.v1.dlq.show", {"sequence": letter["sequence"]}
+        )
+        return refusal, letter, shown.said
+
+    refusal, letter, shown = durable.run(scenario())
+
+    assert letter["command"] == "app_state.set"
+    assert letter["command_id"] == "dead/1"
+    assert (letter["code"], letter["reason"]) == ("invalid", refusal.error["message"])
+    assert letter["size_bytes"] == 7
+    assert shown == letter | {"headers": shown["headers"], "body": '{"key":'}
+    assert shown["headers"].items() >= {"Hyperpage-Actor": "me", "My-Own": "1"}.items()
+
+
+def test_a_replayed_dead_letter_is_carried_out_where_it_can_be_now(durable: Durable):
+    talk = durable.talk
+    talk.run(durable.store("app_state.set", b"nonsense", {"Hyperpage-Command-Id": "still-bad"}))
+    talk.run(durable.result("still-bad"))
+    # As an older version left it, which did not know the verb.
+    headers = {
+        "Hyperpage-Command-Id": "good-now",
+        "Hyperpage-Reason-Code": "not_found",
+        "Hyperpage-Actor": "Zoë",
+    }
+    letter = talk.run(durable.relay.request("hyperpage.dlq.v1.app_state.set", put("k"), headers)).said["seq"]
+
+    replayed = talk.administer("dlq.replay", {"sequence": letter}).said
+    answer = talk.run(durable.result("good-now"))
+
+    assert replayed == {"replayed": 1}
+    assert (answer.code, answer.said["position"]) == (None, 1)
+    assert talk.query("events.read").said["items"][0]["actor"] == "Zoë"
+    assert [one["command_id"] for one in talk.run(durable.letters())] == ["still-bad"]
+
+    assert talk.administer("dlq.replay", {"all": True}).said == {"replayed": 1}
+    assert talk.run(durable.result("still-bad")).code == "invalid"
+    assert [one["command_id"] for one in talk.run(durable.letters())] == ["still-bad"]
+    assert talk.position == 1
+
+
+def test_dead_letters_are_listed_in_pages_shown_and_dropped(durable: Durable):
+    async def scenario() -> None:
+        for number in range(25):
+            await durable.store("no.such", b"%d" % number, {"Hyperpage-Command-Id": f"d{number}"})
+        for number in range(25):
+            await durable.result(f"d{number}")
+
+    talk = durable.talk
+    talk.run(scenario())
+
+    found: list[list[str]] = []
+    after: int | None = 0
+    while after is not None:
+        page = talk.administer("dlq.list", {"after": after, "limit": 10}).said
+        found.append([letter["command_id"] for letter in page["items"]])
+        after = page["next"]
+    assert [len(page) for page in found] == [10, 10, 5]
+    assert [one for page in found for one in page] == [f"d{number}" for number in range(25)]
+
+    first = talk.run(durable.letters())[0]["sequence"]
+    assert talk.administer("dlq.drop", {"sequence": first}).said == {"dropped": 1}
+    for verb in ("show", "drop", "replay"):
+        assert talk.administer(f"dlq.{verb}", {"sequence": first}).code == "not_found"
+        assert talk.administer(f"dlq.{verb}", {"sequence": 10**6}).code == "not_found"
+    assert talk.administer("dlq.drop", {"all": True}).said == {"dropped": 24}
+    assert talk.run(durable.letters()) == []
+
+
+def test_many_large_dead_letters_are_listed_in_pages_that_fit_into_a_message(durable: Durable):
+    async def scenario() -> int:
+        for number in range(40):
+            headers = {"Hyperpage-Command-Id": f"{number:03}" + "\1" * 120}
+            await durable.store(f"{'x' * 100}.{'y' * 100}.{'z' * 100}.{number:03}", b"", headers)
+        for _ in range(40):
+            await durable.next_result()
+        return len(await durable.letters())
+
+    assert durable.run(scenario()) == 40
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "code"),
+    [
+        ("dlq.list", {"limit": 0}, "invalid"),
+        ("dlq.list", {"limit": 1001}, "invalid"),
+        ("dlq.list", {"after": -1}, "invalid"),
+        ("dlq.list", {"why": 1}, "invalid"),
+        ("dlq.list", b"{", "invalid"),
+        ("dlq.show", {}, "invalid"),
+        ("dlq.show", {"sequence": 0}, "invalid"),
+        ("dlq.show", {"sequence": 2**64}, "invalid"),
+        ("dlq.replay", {}, "invalid"),
+        ("dlq.replay", {"sequence": 1, "all": True}, "invalid"),
+        ("dlq.drop", {"all": False}, "invalid"),
+        ("dlq.explode", {}, "not_found"),
+        ("nothing", {}, "not_found"),
+    ],
+)
+def test_a_malformed_administrative_request_is_refused(shared: Durable, name: str, body: Any, code: str):
+    assert shared.talk.administer(name, body).code == code
+
+
+def test_the_application_may_not_administer(shared: Durable):
+    async def scenario() -> None:
+        shared.client.publish("hyperpage.adm.v1.dlq.drop", {"all": True}, reply=f"{shared.client.inbox}.x")
+        await shared.client.flush()
+
+    shared.client.errors.clear()
+    shared.run(scenario())
+
+    assert "Permissions Violation" in shared.client.errors.pop()
+
+
+# Whatever dies
+
+
+def test_work_goes_on_after_nats_server_was_killed(durable: Durable):
+    talk = durable.talk
+    server = talk.service.nats_server
+    assert server is not None
+
+    async def scenario() -> None:
+        for number in range(300):
+            await durable.store(
+                "app_state.set", put(f"before-{number}"), {"Hyperpage-Command-Id": f"b{number}"}
+            )
+        restarts, process_id = server.restarts, server.process_id
+        assert process_id is not None
+        os.kill(process_id, signal.SIGKILL)
+        await until(lambda: server.restarts > restarts)
+        await durable.reconnect()
+        for number in range(300):
+            await durable.store(
+                "app_state.set", put(f"after-{number}"), {"Hyperpage-Command-Id": f"a{number}"}
+            )
+        for number in range(300):
+            assert (await durable.result(f"a{number}")).code is None
+
+        async def are_all_there() -> bool:
+            return bool((await durable.client.query("app_state.count")).said == {"count": 600})
+
+        await until(are_all_there)
+
+    durable.run(scenario())
+
+    commands = [row.command_id for row in talk.rows]
+    assert sorted(commands, key=str) == sorted(
+        [f"{when}{number}" for when in "ab" for number in range(300)], key=str
+    )
+
+
+def test_commands_that_wait_when_the_service_stops_are_carried_out_in_order_after_its_start(durable: Durable):
+    talk = durable.talk
+
+    async def scenario() -> None:
+        subject = "hyperpage.dcmd.v1.app_state.set"
+        await asyncio.gather(*(durable.client.ask(subject, put("k", number)) for number in range(3_000)))
+
+    talk.run(scenario())
+    talk.run(durable.relay.close())
+    # Some are answered by now, some are on their way, some have not been asked for.
+    talk.restart()
+    talk.run(durable.connect())
+    talk.run(durable.nothing_waits())
+
+    assert [json.loads(str(row.data))["value"] for row in talk.rows] == list(range(3_000))
+
+
+def test_commands_that_a_store_could_not_take_are_carried_out_after_a_restart(durable: Durable):
+    talk = durable.talk
+    talk.service.writer.call(lambda connection: connection.set_busy_timeout(50), lambda _: None)
+    locked = apsw.Connection(str(talk.settings.store_path))
+    locked.execute("BEGIN IMMEDIATE")
+
+    async def scenario() -> None:
+        for number in range(50):
+            await durable.store("app_state.set", put(f"k{number}"), {"Hyperpage-Command-Id": f"id-{number}"})
+        assert (await durable.client.command("app_state.set", put("k"))).code == "unavailable"
+        assert durable.results_waiting == 0
+        await durable.relay.close()
+
+    talk.run(scenario())
+    talk.stop()
+    locked.close()
+    talk.start()
+    talk.run(durable.connect())
+    talk.run(durable.nothing_waits())
+
+    assert talk.query("app_state.count").said == {"count": 50}
+    assert [row.command_id for row in talk.rows] == [f"id-{number}" for number in range(50)]
+    assert talk.run(durable.letters()) == []
