@@ -38,7 +38,7 @@ def insert_rows(
 
 
 def delete_rows(connection: apsw.Connection, table: str, column: str, values: Iterable[str]) -> None:
-    """Deletes the rows of a table that have one of these texts in a column. The caller's transaction holds."""
+    """Deletes the rows that have one of these texts in a column. The caller's transaction holds."""
     gone = tuple(values)
     if gone:
         connection.execute(

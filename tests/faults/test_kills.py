@@ -318,3 +318,30 @@ def test_whatever_is_killed_answered_commands_are_there_once(tmp_path: Path, kil
         assert verify(tmp_path / "hyperpage.db")["equal"]
     finally:
         served.stop()
+
+
+def test_durable_commands_of_a_killed_service_are_carried_out_soon_and_in_order(tmp_path: Path) -> None:
+    served = Served(tmp_path)
+    values = list(range(3_000))
+
+    async def play() -> None:
+        await served.start()
+        async with await RawNats.connect(served.url) as client:
+            subject = "hyperpage.dcmd.v1.app_state.set"
+            await asyncio.gather(*(client.ask(subject, {"key": "k", "value": value}) for value in values))
+        served.kill("service")
+        await served.start()
+        client = await _connect(served)
+
+        async def is_carried_out() -> bool:
+            row = (await client.query("app_state.get", {"key": "k"})).said
+            return bool(row.get("version") == len(values))
+
+        await _until(is_carried_out, CAUGHT_UP_SECONDS)
+        await client.close()
+
+    try:
+        asyncio.run(play())
+        assert [json.loads(str(row.data))["value"] for row in _rows(tmp_path)] == values
+    finally:
+        served.stop()
