@@ -253,8 +253,8 @@ class Client:
         position = from_position - 1
         if after is not None:
             timeline, position = parse_event_id(after)
-        if position < 0 or (table is not None and stream is not None):
-            raise ValueError("positions begin with 1, and either a table or a stream can be followed")
+        if position < 0:
+            raise ValueError(f"positions begin with 1, not with {from_position}")
         return Subscription(
             self._connection, self._names, position=position, timeline=timeline, table=table, stream=stream
         )

@@ -5,7 +5,8 @@
               └─ back-off ┘ until the deadline ────────────────────▶ Unreachable
 
 All attempts at one question share one reply subject, so that a late answer to the first is as good as one
-to the second. nats-py's `request` forgets a question with its timeout, and waits it out when the broker dies.
+to the second. nats-py's `request` forgets a question with its timeout, and waits it out when the broker dies;
+what else of nats-py's would end a client that is to live long, `bus.connection` puts right.
 """
 
 import asyncio
@@ -17,11 +18,10 @@ from itertools import count
 from typing import Self
 
 import msgspec
-from nats.aio.client import Client as NatsClient
-from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError
 
+from bus.connection import LeanClient
 from bus.refusals import read_refusal
 from domain.errors import Busy, Refusal, TooLarge, Unavailable
 
@@ -41,6 +41,7 @@ PING_SECONDS = 10
 ERROR_CODE = "Nats-Service-Error-Code"
 STATUS = "Status"
 _SIGNS = frozenset({ERROR_CODE, STATUS})
+_NO_HEADERS: Mapping[str, str] = {}
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ class ClientConnection:
     """
 
     def __init__(self) -> None:
-        self.nats = NatsClient()
+        self.nats = LeanClient()
         self.losses = 0
         self.listeners: set[Callable[[], None]] = set()
         self._questions: dict[str, _Question] = {}
@@ -102,10 +103,7 @@ class ClientConnection:
                     closed_cb=self._went_down,
                 )
                 self._inbox = self.nats.new_inbox()
-                # Bounded by the questions, so nothing is dropped here.
-                await self.nats.subscribe(
-                    f"{self._inbox}.*", cb=self._receive, pending_msgs_limit=0, pending_bytes_limit=0
-                )
+                await self.nats.subscribe_direct(f"{self._inbox}.*", handler=self._receive)
         except BaseException as error:
             await self.nats.close()
             if not isinstance(error, NatsError | OSError | TimeoutError):
@@ -173,10 +171,10 @@ class ClientConnection:
             question.sent += 1
             send_again = clock() + FIRST_WAIT_SECONDS * 2.0 ** min(attempt, 10)
             while (answer := await question.answer(min(send_again, deadline))) is not None:
-                if not answer.headers or not _SIGNS.intersection(answer.headers):
-                    return answer.data
+                if _SIGNS.isdisjoint(answer.headers):
+                    return answer.body
                 # Without a refusal of the service's, it is the broker, which says that nobody listens.
-                refusal = read_refusal(answer.data) if ERROR_CODE in answer.headers else None
+                refusal = read_refusal(answer.body) if ERROR_CODE in answer.headers else None
                 if refusal is not None and not isinstance(refusal, Busy | Unavailable):
                     raise refusal
                 send_again = clock() + _pause(attempt, refusal)
@@ -214,10 +212,10 @@ class ClientConnection:
             except TimeoutError:
                 return
 
-    async def _receive(self, message: Msg) -> None:
-        question = self._questions.get(message.subject.rpartition(".")[2])
+    def _receive(self, subject: str, reply: str, headers: Mapping[str, str] | None, body: bytes) -> None:
+        question = self._questions.get(subject.rpartition(".")[2])
         if question is not None:
-            question.take(message)
+            question.take(_Answer(headers or _NO_HEADERS, body))
 
     async def _note_error(self, error: Exception) -> None:
         self._last_error = str(error) or type(error).__name__
@@ -249,13 +247,18 @@ class _Message(msgspec.Struct, frozen=True):
     reply: str
 
 
+class _Answer(msgspec.Struct, frozen=True):
+    headers: Mapping[str, str]
+    body: bytes
+
+
 class _Question:
     """One question and the answers that came: fewer than it was sent, if some are still on their way."""
 
     def __init__(self) -> None:
         self.sent = 0
         self._answered = 0
-        self._answers: deque[Msg] = deque()
+        self._answers: deque[_Answer] = deque()
         self._waiting: asyncio.Future[None] | None = None
 
     @property
@@ -263,7 +266,7 @@ class _Question:
         """Whether somebody may still be about to carry it out."""
         return self.sent > self._answered
 
-    def take(self, answer: Msg) -> None:
+    def take(self, answer: _Answer) -> None:
         self._answered += 1
         self._answers.append(answer)
         self.wake()
@@ -272,7 +275,7 @@ class _Question:
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
 
-    async def answer(self, until: float) -> Msg | None:
+    async def answer(self, until: float) -> _Answer | None:
         """The next answer; None when the time (of the loop's clock) has come, or when woken without one."""
         if not self._answers:
             loop = asyncio.get_running_loop()

@@ -76,6 +76,7 @@ class DurableIntake:
         self._dead_letters = dead_letters
         self._jetstream = relay.jetstream(timeout=5)
         self._consumer = ""
+        self._choosing = asyncio.Lock()
         self._created_ms = 0
         self._inbox = f"{private_inbox(RELAY)}.{new_id()}"
         self._results_inbox = f"{private_inbox(RESPONDER)}.{new_id()}"
@@ -113,10 +114,14 @@ class DurableIntake:
         )
         # A stream that was made anew counts from 1 again; its time tells its commands from the old one's.
         self._created_ms = int(info.created.timestamp() * 1000) if info.created else 0
+        async with self._choosing:
+            await self._choose_consumer(afresh=afresh)
+
+    async def _choose_consumer(self, *, afresh: bool) -> None:
         consumers = await self._jetstream.consumers_info(self._names.commands)
         if afresh:
-            # What was delivered to a service that was killed would come again after ACK_WAIT_SECONDS only,
-            # behind what was sent later. A new consumer gets all that is not acknowledged, in order.
+            # What was on its way when the service or the broker was killed would come again after
+            # ACK_WAIT_SECONDS only, behind what was sent later. A new consumer gets it at once, and in order.
             while consumers:
                 await self._jetstream.delete_consumer(self._names.commands, consumers.pop().name)
         if consumers:
@@ -143,10 +148,9 @@ class DurableIntake:
         )
         reconnects = self._relay.stats["reconnects"]
         while not self._stopping:
-            if reconnects != self._relay.stats["reconnects"]:
-                # The broker that was asked is gone, most likely, and what it was asked for with it.
-                reconnects = self._relay.stats["reconnects"]
-                self._pulls.clear()
+            seen = self._relay.stats["reconnects"]
+            if seen != reconnects and await self._begin_anew():
+                reconnects = seen
             now = time.monotonic()
             lost = [token for token, (asked, _) in self._pulls.items() if now - asked > PULL_LOST_SECONDS]
             for token in lost:
@@ -157,6 +161,17 @@ class DurableIntake:
             except NatsError as error:
                 logger.warning("durable commands cannot be asked for: %s", error)
             await asyncio.sleep(PULL_EXPIRES_SECONDS / 4)
+
+    async def _begin_anew(self) -> bool:
+        """Whether a broker that came back has the streams, and is asked for all that was on its way."""
+        try:
+            await self.prepare()
+            await self._dead_letters.prepare()
+        except (NatsError, TimeoutError) as error:
+            logger.warning("durable commands cannot be asked for again yet: %s", error)
+            return False
+        self._pulls.clear()
+        return True
 
     async def stop(self) -> None:
         """Asks for no more; what was taken and is not answered in time is delivered again later."""

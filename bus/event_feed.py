@@ -9,12 +9,11 @@ buffer drops messages once it is full. Here no more is pulled than there is room
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Self
 
 import msgspec
-from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
@@ -57,7 +56,8 @@ class EventFeed:
         self._consumer = new_id().replace("-", "")
         self._inbox = connection.nats.new_inbox()
         self._subscription: Subscription | None = None
-        self._arrived: deque[Msg] = deque()
+        # The reply subject and the body of each.
+        self._arrived: deque[tuple[str, bytes]] = deque()
         self._last_sequence = start - 1
         self._changed = asyncio.Event()
         # The pulls that are out: their number, how many messages each may still bring, and until when.
@@ -116,7 +116,7 @@ class EventFeed:
             if not await self._changes_before(until):
                 return []
             await self._pull()
-        events = [self._event(self._arrived.popleft()) for _ in range(len(self._arrived))]
+        events = [self._event(*self._arrived.popleft()) for _ in range(len(self._arrived))]
         if self._is_filtered:
             await self._vouch(self._last_sequence)
         return events
@@ -136,9 +136,8 @@ class EventFeed:
 
     async def _start(self, subjects: Sequence[str], start: int) -> None:
         self._connection.listeners.add(self._changed.set)
-        # Bounded by what is pulled, so nothing is dropped here.
-        self._subscription = await self._connection.nats.subscribe(
-            f"{self._inbox}.*", cb=self._receive, pending_msgs_limit=0, pending_bytes_limit=0
+        self._subscription = await self._connection.nats.subscribe_direct(
+            f"{self._inbox}.*", handler=self._receive
         )
         configuration = {
             "name": self._consumer,
@@ -189,14 +188,14 @@ class EventFeed:
         self._changed.clear()
         return True
 
-    async def _receive(self, message: Msg) -> None:
-        if message.reply:
-            self._arrived.append(message)
+    def _receive(self, subject: str, reply: str, headers: Mapping[str, str] | None, body: bytes) -> None:
+        if reply:
+            self._arrived.append((reply, body))
             self._count_one()
         else:
-            self._pulls.pop(message.subject.rpartition(".")[2], None)
-            headers = message.headers or {}
-            status, description = headers.get("Status"), headers.get("Description", "")
+            self._pulls.pop(subject.rpartition(".")[2], None)
+            said = headers or {}
+            status, description = said.get("Status"), said.get("Description", "")
             if status != "408" and not description.startswith(ENDS_OF_PULLS):
                 self._failure = f"the broker ended a pull: {status} {description}"
         self._changed.set()
@@ -210,10 +209,10 @@ class EventFeed:
                 del self._pulls[number]
             return
 
-    def _event(self, message: Msg) -> ChangeEvent:
+    def _event(self, reply: str, body: bytes) -> ChangeEvent:
         try:
-            self._last_sequence, delivered = _sequences(message.reply)
-            event = decode_event(message.data)
+            self._last_sequence, delivered = _sequences(reply)
+            event = decode_event(body)
         except (ValueError, msgspec.MsgspecError) as error:
             raise FeedLostError(f"the stream holds what is no event: {error}") from error
         self._delivered += 1

@@ -12,6 +12,7 @@ by reading the log behind the last event. So a broker that is gone, wiped or beh
 
 import asyncio
 import logging
+import re
 from collections import deque
 from types import TracebackType
 from typing import Self
@@ -31,6 +32,8 @@ LONGEST_PAUSE_SECONDS = 2.0
 _TO_THE_END = 2**62
 # In place of an event's type, it makes the subject of all changes of a stream.
 _ANY_CHANGE = "any.*.v1"
+# A wildcard would make another filter of the name.
+_TABLE = re.compile("[A-Za-z0-9_-]+")
 
 logger = logging.getLogger(__name__)
 
@@ -88,8 +91,13 @@ class Subscription:
             # even one who never waits for long gets on.
             if self._step is None:
                 self._step = asyncio.create_task(self._advance())
-            await asyncio.shield(self._step)
-            self._step = None
+            step = self._step
+            try:
+                await asyncio.shield(step)
+            finally:
+                # What it ended with is raised once; the next call looks again.
+                if step.done():
+                    self._step = None
         return self._ready.popleft()
 
     async def __aenter__(self) -> Self:
@@ -227,9 +235,18 @@ class Subscription:
 
 
 def _subjects(names: BusNames, table: str | None, stream: str | None) -> tuple[str, ...]:
-    """What the feed is filtered by; forks pass every filter. Nothing is filtered without one."""
+    """What the feed is filtered by; forks pass every filter. Nothing is filtered without one.
+
+    Raises:
+        ValueError: what is asked for is not the name of a table, or of a stream.
+    """
+    if table is not None and stream is not None:
+        raise ValueError("either a table or a stream can be followed")
     if table is None and stream is None:
         return ()
+    followed, _, key = (stream or f"{table}/-").partition("/")
+    if not _TABLE.fullmatch(followed) or not key:
+        raise ValueError(f"{stream or table!r} names no {'table' if stream is None else 'stream'}")
     wanted = names.events_of(table) if stream is None else names.event(stream, _ANY_CHANGE)
     # The broker refuses two filters of which one covers the other.
     has_forks = TIMELINE_STREAM in {stream, f"{table}/timeline"}

@@ -40,6 +40,7 @@ from ops.tables import MirroredRows, Tables
 
 CONNECT_SECONDS = 10.0
 DRAIN_MS = 5_000
+CANCEL_AGAIN_SECONDS = 0.5
 
 logger = logging.getLogger(__name__)
 
@@ -315,7 +316,11 @@ class Service:
                 self._failed.set_exception(ServiceError(f"{what} failed: {error}"))
 
         async def cancel() -> None:
-            task.cancel()
+            # Python 3.11's `wait_for`, which nats-py's requests wait with, loses a cancellation that comes
+            # with the answer: the part would go on for ever, and nobody would ask it again.
+            while not task.done():
+                task.cancel()
+                await asyncio.wait({task}, timeout=CANCEL_AGAIN_SECONDS)
             await asyncio.gather(task, return_exceptions=True)
 
         task.add_done_callback(ended)

@@ -212,3 +212,109 @@ def test_a_second_service_on_the_prefix_is_refused(nats_container_url: str, tmp_
                     """Not reached."""
 
     asyncio.run(play())
+
+
+def test_a_refusal_carries_the_headers_of_the_services_api(broker: Broker, tmp_path: Path) -> None:
+    async def play() -> None:
+        async with _service(broker, tmp_path), _application(tmp_path) as client:
+            message = await client.request(
+                f"{PREFIX}.cmd.v1.app_state.delete", b'{"key":"nobody"}', timeout=5
+            )
+            assert message.headers == {
+                "Nats-Service-Error": "not_found: nobody holds nothing",
+                "Nats-Service-Error-Code": "404",
+            }
+
+    asyncio.run(play())
+
+
+def test_nobody_makes_the_service_publish_outside_of_inboxes(broker: Broker, tmp_path: Path) -> None:
+    forged = f"{PREFIX}.evt.v1.jobs.1.forged"
+
+    async def play() -> None:
+        async with _service(broker, tmp_path) as service, _application(tmp_path) as client:
+            body = b'{"key":"forged","value":1}'
+            await client.publish(f"{PREFIX}.cmd.v1.app_state.set", body, reply=forged)
+            await client.publish(f"{PREFIX}.qry.v1.jobs.count", b"", reply=forged)
+            headers = {"Hyperpage-Reply-To": forged}
+            await client.jetstream().publish(f"{PREFIX}.dcmd.v1.app_state.set", body, headers=headers)
+            result = await client.subscribe(f"{PREFIX}.res.v1.>")
+            await client.jetstream().publish(f"{PREFIX}.dcmd.v1.app_state.set", b'{"key":"k","value":1}')
+            await result.next_msg(timeout=10)
+            assert service.dropped_requests == 3
+            assert (await _ask(client, "qry", "app_state.count", {}))["count"] == 1
+            (event,) = await _events(client, 1)
+            assert event["subject"] == "app_state/k"
+            assert (await client.jetstream().stream_info("CONTRACT_EVENTS")).state.messages == 1
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [("x" * 4_000, b""), ("x.y", b"{" * (1024 * 1024)), ("x.>", b"{"), ("app_state.set", b"\xff" * 300_000)],
+    ids=["a long name", "a body of 1 MiB", "a wildcard", "no text"],
+)
+def test_no_durable_command_keeps_the_next_one_waiting(
+    broker: Broker, tmp_path: Path, name: str, body: bytes
+) -> None:
+    async def play() -> None:
+        async with _service(broker, tmp_path) as service, _application(tmp_path) as client:
+            results = await client.subscribe(f"{PREFIX}.res.v1.>")
+            answers = await client.subscribe("_INBOX.answers")
+            # Not by `publish`, which checks the subject: anybody's client may do without.
+            client._skip_subject_validation = True
+            await client.publish(f"{PREFIX}.dcmd.v1.{name}", body, reply="_INBOX.answers")
+            assert json.loads((await answers.next_msg(timeout=10)).data)["stream"] == "CONTRACT_COMMANDS"
+            assert "error" in json.loads((await results.next_msg(timeout=10)).data)
+            await client.jetstream().publish(f"{PREFIX}.dcmd.v1.app_state.set", b'{"key":"k","value":1}')
+            assert json.loads((await results.next_msg(timeout=10)).data)["position"] == 1
+            await _events(client, 1)
+            assert service.relay.state.healthy
+
+    asyncio.run(play())
+
+
+@pytest.mark.container
+def test_durable_commands_that_wait_while_nobody_serves_are_carried_out_in_order(
+    nats_container_url: str, tmp_path: Path
+) -> None:
+    async def play() -> None:
+        broker = Broker(nats_container_url)
+        async with _service(broker, tmp_path):
+            """The streams are there from now on."""
+        client = await nats.connect(nats_container_url)
+        jetstream = client.jetstream()
+        for number in range(700):
+            body = json.dumps({"key": "k", "value": number}).encode()
+            await jetstream.publish(
+                f"{PREFIX}.dcmd.v1.app_state.set", body, headers={"Hyperpage-Command-Id": f"id-{number}"}
+            )
+        async with _service(broker, tmp_path, fresh=False):
+            events = await _events(client, 700)
+        assert [event["data"]["value"] for event in events] == list(range(700))
+        assert [event["commandid"] for event in events] == [f"id-{number}" for number in range(700)]
+        await client.close()
+
+    asyncio.run(play())
+
+
+@pytest.mark.container
+def test_two_services_with_prefixes_of_their_own_share_a_broker(
+    nats_container_url: str, tmp_path: Path
+) -> None:
+    async def play() -> None:
+        other = Settings(data=tmp_path / "two", nats=nats_container_url, prefix="other")
+        async with (
+            _service(Broker(nats_container_url), tmp_path / "one"),
+            Service(other),
+            _application(tmp_path / "one") as client,
+        ):
+            await _ask(client, "cmd", "app_state.set", {"key": "k", "value": "one"})
+            message = await client.request("other.cmd.v1.app_state.set", b'{"key":"k","value":2}', timeout=5)
+            assert json.loads(message.data)["position"] == 1
+            assert [event["data"]["value"] for event in await _events(client, 1)] == ["one"]
+            found = await client.jetstream().stream_info("OTHER_EVENTS")
+            assert found.state.last_seq == 1
+
+    asyncio.run(play())

@@ -180,6 +180,8 @@ class RawNats:
         return number
 
     def _send(self, line: bytes) -> None:
+        if self._reading is not None and self._reading.done():
+            raise ConnectionError("the connection has ended")
         self._writer.write(line + b"\r\n")
 
     async def _read(self) -> None:

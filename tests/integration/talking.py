@@ -117,13 +117,17 @@ class Talk:
     async def _start(self) -> None:
         self.service = Service(self.settings, clock=self.clock)
         await self.service.start()
+        await self.connect()
+        self.is_running = True
+
+    async def connect(self) -> None:
+        """Connects the application and the operator, at first and after a nats-server was killed."""
         runtime, admin = read_runtime(self.data), read_admin(self.data)
         assert runtime is not None
         assert admin is not None
         inbox_prefix = self.settings.inbox_prefix
         self.client = await RawNats.connect(runtime.nats_url, inbox_prefix=inbox_prefix)
         self.admin = await RawNats.connect(admin.nats_url, inbox_prefix=f"{admin.inbox_prefix}.")
-        self.is_running = True
 
     async def _stop(self) -> None:
         self.is_running = False

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,6 @@ import apsw
 import pytest
 
 from bus.nats_users import RELAY, private_inbox
-from ops.data_directory import read_runtime
 from tests.integration.raw_nats import HEADER_LINE, Message, RawNats
 from tests.integration.serving import until
 from tests.integration.talking import Talk
@@ -42,14 +42,8 @@ class Durable:
 
     async def reconnect(self) -> None:
         """After nats-server was killed: with it went all connections."""
-        self.talk.client = await RawNats.connect(self.client_url)
+        await self.talk.connect()
         await self.connect()
-
-    @property
-    def client_url(self) -> str:
-        runtime = read_runtime(self.talk.data)
-        assert runtime is not None
-        return runtime.nats_url
 
     async def store(self, name: str | bytes, body: Any = b"{}", headers: Any = None) -> int:
         """Has JetStream keep a command; its sequence in the stream."""
@@ -89,9 +83,14 @@ class Durable:
         return said
 
     async def kept_result(self, command_id: str) -> bytes:
-        """The answer that the stream keeps, as an application asks for it."""
+        """The answer that the stream keeps, as an application asks for it; it is told before it is stored."""
         subject = f"hyperpage.res.v1.{escaped(command_id)}"
-        return (await self.client.request(f"$JS.API.DIRECT.GET.{RESULTS}.{subject}")).body
+
+        async def stored() -> bytes:
+            return (await self.client.request(f"$JS.API.DIRECT.GET.{RESULTS}.{subject}")).body
+
+        await until(stored)
+        return await stored()
 
     @property
     def results_waiting(self) -> int:
@@ -323,14 +322,15 @@ def test_a_delivery_that_comes_again_changes_nothing_and_is_answered_then(durabl
         for number in range(5):
             await durable.store("jobs.enqueue", {"type": "sync", "name": f"job {number}"})
         await durable.store("app_state.set", put("k"), {"Hyperpage-Command-Id": "named"})
+        await durable.store("no.such")
 
         async def delivered_again() -> bool:
             (found,) = (await durable.api(f"CONSUMER.LIST.{COMMANDS}"))["consumers"]
             redelivered: int = found["num_redelivered"]
-            return redelivered == 6
+            return redelivered == 7
 
         await until(delivered_again)
-        assert (await durable.state(COMMANDS))["messages"] == 6
+        assert (await durable.state(COMMANDS))["messages"] == 7
         await durable.api(f"STREAM.CREATE.{RESULTS}", results)
         await durable.nothing_waits()
         assert json.loads(await durable.kept_result("named"))["position"] == 6
@@ -339,7 +339,8 @@ def test_a_delivery_that_comes_again_changes_nothing_and_is_answered_then(durabl
 
     assert durable.talk.position == 6
     assert durable.talk.query("jobs.count").said == {"count": 5}
-    assert durable.run(durable.state(RESULTS))["messages"] == 6
+    assert durable.run(durable.state(RESULTS))["messages"] == 7
+    assert len(durable.run(durable.letters())) == 1
 
 
 # Dead letters
@@ -573,6 +574,34 @@ def test_work_goes_on_after_nats_server_was_killed(durable: Durable):
     )
 
 
+def test_a_broker_that_lost_its_files_takes_durable_commands_again(durable: Durable):
+    talk = durable.talk
+    server = talk.service.nats_server
+    assert server is not None
+
+    async def scenario() -> None:
+        await durable.answer("app_state.set", put("before"), "before")
+        restarts, process_id = server.restarts, server.process_id
+        assert process_id is not None
+        os.kill(process_id, signal.SIGKILL)
+        shutil.rmtree(talk.data / "nats" / "jetstream")
+        await until(lambda: server.restarts > restarts)
+        await durable.reconnect()
+        await until(are_there)
+        await durable.answer("app_state.set", put("after"), "after")
+        await durable.answer("app_state.set", put("before"), "before")
+        await durable.answer("no.such", b"", "dead")
+        assert [letter["command_id"] for letter in await durable.letters()] == ["dead"]
+
+    async def are_there() -> bool:
+        states = [await durable.state(stream) for stream in (RESULTS, COMMANDS, LETTERS)]
+        return None not in states
+
+    durable.run(scenario())
+
+    assert [row.command_id for row in talk.rows] == ["before", "after"]
+
+
 def test_commands_that_wait_when_the_service_stops_are_carried_out_in_order_after_its_start(durable: Durable):
     talk = durable.talk
 
@@ -593,6 +622,8 @@ def test_commands_that_wait_when_the_service_stops_are_carried_out_in_order_afte
 def test_commands_that_a_store_could_not_take_are_carried_out_after_a_restart(durable: Durable):
     talk = durable.talk
     talk.service.writer.call(lambda connection: connection.set_busy_timeout(50), lambda _: None)
+    # Behind the errand: what the writer answers now, it answers after it.
+    assert talk.command("app_state.delete", {"key": "nobody"}).code == "not_found"
     locked = apsw.Connection(str(talk.settings.store_path))
     locked.execute("BEGIN IMMEDIATE")
 
@@ -613,3 +644,24 @@ def test_commands_that_a_store_could_not_take_are_carried_out_after_a_restart(du
     assert talk.query("app_state.count").said == {"count": 50}
     assert [row.command_id for row in talk.rows] == [f"id-{number}" for number in range(50)]
     assert talk.run(durable.letters()) == []
+
+
+def test_a_service_stops_also_when_an_answer_comes_with_the_cancellation_of_who_waits_for_it(
+    durable: Durable,
+):
+    # As it may be with an answer of JetStream's: `wait_for` of Python 3.11 then returns it, and goes on.
+    async def scenario() -> None:
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        async def part() -> None:
+            await asyncio.wait_for(answer, 60)
+            await asyncio.Event().wait()
+
+        durable.talk.service._in_background(part(), "a part")
+        # It waits from now on.
+        await asyncio.sleep(0)
+        answer.set_result(None)
+        async with asyncio.timeout(COMES_WITHIN_SECONDS):
+            await durable.talk.service.stop()
+
+    durable.run(scenario())

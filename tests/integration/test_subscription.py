@@ -1,9 +1,14 @@
 """Following events: each once and in order, from anywhere, filtered or not, across restores."""
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import AsyncExitStack, suppress
+import os
+import re
+import sqlite3
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack, closing, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +30,11 @@ from tests.integration.serving import (
     set_keys,
     take,
     take_to,
+    until,
 )
+
+ROOT = Path(__file__).parents[2]
+GUIDE = ROOT / "docs" / "subscribing.md"
 
 
 def positions(events: Sequence[ChangeEvent]) -> list[int]:
@@ -291,7 +300,13 @@ def test_a_place_that_the_log_does_not_have_is_refused(tmp_path: Path):
             for place in ({"from_position": 9}, {"after": "1-4"}, {"after": "2-1"}):
                 with pytest.raises(PlaceLostError):
                     await take(client.subscribe(**place), 1)
-            for nonsense in ({"from_position": 0}, {"after": "x"}, {"table": "jobs", "stream": "jobs/1"}):
+            for nonsense in (
+                {"from_position": 0},
+                {"after": "x"},
+                {"table": "jobs", "stream": "jobs/1"},
+                {"table": "*"},
+                {"stream": "jobs"},
+            ):
                 with pytest.raises(ValueError, match=r".+"):
                     client.subscribe(**nonsense)
 
@@ -410,3 +425,41 @@ def test_one_that_was_ahead_of_the_restored_log_is_told_as_soon_as_it_comes_back
     (fork,) = asyncio.run(scenario())
 
     assert (fork.id, fork.type) == ("2-5", TIMELINE_FORKED)
+
+
+def test_the_example_of_the_guide_keeps_each_change_once_although_it_is_killed(tmp_path: Path):
+    (example,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "example.py").write_text(example, encoding="utf-8")
+
+    def changes() -> list[tuple[int, str, str]]:
+        database = sqlite3.connect(tmp_path / "changes.db")
+        # The example may not have made its table yet.
+        with closing(database), suppress(sqlite3.OperationalError):
+            return database.execute("SELECT * FROM changes ORDER BY position").fetchall()
+        return []
+
+    async def run_until(condition: Callable[[], Any]) -> None:
+        follower = await asyncio.create_subprocess_exec(
+            sys.executable, "example.py", cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}
+        )
+        try:
+            await until(lambda: follower.returncode is not None or condition())
+            assert follower.returncode is None
+        finally:
+            with suppress(ProcessLookupError):
+                follower.kill()
+            await follower.wait()
+
+    async def scenario():
+        async with serving(tmp_path / "data") as service, client_of(service) as client:
+            sending = asyncio.create_task(set_keys(client, *keys(300)))
+            await run_until(changes)
+            await sending
+            await run_until(lambda: len(changes()) == 300)
+            return [
+                (event.position, event.stream, event.type) for event in (await client.read_events()).items
+            ]
+
+    log = asyncio.run(scenario())
+
+    assert changes() == log
