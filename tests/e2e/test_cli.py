@@ -124,6 +124,7 @@ def test_what_others_stored_cannot_steer_the_terminal(served):
 def test_tail_shows_the_log_from_a_position_as_lines_and_as_cloud_events(served):
     for value in (1, 2):
         served.ask("send", "app_state.set", json.dumps({"key": "tail", "value": value}))
+    served.ask("send", "app_state.set", '{"key": "another", "value": 3}')
     lines = served("tail", "--from", "1", "--stream", "app_state/tail", "--limit", "2").out.splitlines()
     assert [line.split()[3:] for line in lines] == [
         ["app_state.set.v1", "app_state/tail", '{"value":1}'],
@@ -160,13 +161,25 @@ def test_tail_ends_with_0_on_control_c_and_when_its_reader_has_seen_enough(serve
         tail.send_signal(signal.SIGINT)
         assert tail.wait(30) == 0
     command = shlex.join([sys.executable, "-m", "ops.cli", "tail", "--from", "1", "--data", str(served.data)])
-    # The events are more than a line, so the second one meets a closed pipe.
     script = f"set -o pipefail; {command} | head -n 1"
-    done = subprocess.run(
-        ["bash", "-c", script], capture_output=True, text=True, timeout=30, env=environment(), check=False
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert len(done.stdout.splitlines()) == 1
+    with subprocess.Popen(
+        ["bash", "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    ) as piped:
+        values = iter(range(1_000))
+
+        def has_ended() -> bool:
+            # What it writes after its reader has gone meets a closed pipe.
+            served.ask("send", "app_state.set", json.dumps({"key": "piped", "value": next(values)}))
+            return piped.poll() is not None
+
+        wait_for(has_ended)
+        out, errors = piped.communicate()
+    assert (piped.returncode, errors) == (0, "")
+    assert len(out.splitlines()) == 1
 
 
 def test_tail_from_a_position_that_is_not_there_exits_with_3(served):
