@@ -1,6 +1,5 @@
 """Requests of the operator: few, rare, and answered one by one."""
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -12,9 +11,10 @@ from nats.errors import Error as NatsError
 
 from bus import codec
 from bus.discovery import QUEUE_GROUP
-from bus.identifiers import new_id
+from bus.incident import internal
 from bus.subjects import BusNames
-from domain.errors import Internal, NotFound, Refusal
+from bus.tasks import Tasks
+from domain.errors import NotFound, Refusal
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class Administration:
         self._connection = connection
         self._names = names
         self._verbs = verbs
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way = Tasks()
         self.dropped = 0
 
     async def start(self) -> None:
@@ -43,18 +43,14 @@ class Administration:
 
     async def stop(self) -> None:
         """Gives up what is under way."""
-        for task in list(self._under_way):
-            task.cancel()
-        await asyncio.gather(*self._under_way, return_exceptions=True)
+        await self._under_way.cancel()
 
     async def _receive(self, message: Msg) -> None:
         # An answer that a client had JetStream send here comes without an inbox to answer to.
         if not self._names.is_inbox(message.reply):
             self.dropped += 1
             return
-        task = asyncio.get_running_loop().create_task(self._serve(message))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        self._under_way.start(self._serve(message))
 
     async def _serve(self, message: Msg) -> None:
         headers: dict[str, str] | None = None
@@ -76,7 +72,5 @@ class Administration:
             return codec.encode(await verb.carry_out(request))
         except Refusal:
             raise
-        except Exception:
-            incident = new_id()
-            logger.exception("incident %s: %s failed", incident, name)
-            raise Internal(f"internal error; incident {incident}", incident=incident) from None
+        except Exception as error:
+            raise internal(logger, f"{name} failed", error) from None

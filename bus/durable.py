@@ -28,6 +28,7 @@ from bus.nats_users import RELAY, RESPONDER, private_inbox
 from bus.streams import ensure_stream
 from bus.subjects import BusNames
 from bus.submission import Submission
+from bus.tasks import Tasks
 from bus.writer import Writer
 from domain.errors import Busy, Internal, Invalid, Refusal, Unavailable
 
@@ -83,7 +84,7 @@ class DurableIntake:
         self._pulls: dict[str, tuple[float, int]] = {}
         self._unstored: dict[str, str] = {}
         self._arrived: list[Submission] = []
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way = Tasks()
         self._stopping = False
         self.dropped = 0
 
@@ -176,8 +177,7 @@ class DurableIntake:
     async def stop(self) -> None:
         """Asks for no more; what was taken and is not answered in time is delivered again later."""
         self._stopping = True
-        while self._under_way:
-            await asyncio.wait(self._under_way)
+        await self._under_way.finish()
 
     async def _pull(self) -> None:
         token = new_id()
@@ -212,7 +212,7 @@ class DurableIntake:
                 self._pulls[token] = (asked, left - 1)
             else:
                 del self._pulls[token]
-                self._soon(self._pull())
+                self._under_way.start(self._pull())
             return
 
     async def _pull_ended(self, message: Msg) -> None:
@@ -245,7 +245,7 @@ class DurableIntake:
         )
         if reply is not None and not self._names.is_named_inbox(reply):
             self.dropped += 1
-            self._soon(self._acknowledge(delivery.acknowledgement, b"+TERM"))
+            self._under_way.start(self._acknowledge(delivery.acknowledgement, b"+TERM"))
             return None
         if delivery.name == BATCH:
             refusal = Invalid("a batch is a request; send its commands one by one", path="$")
@@ -263,7 +263,7 @@ class DurableIntake:
 
     def answered(self, submission: Submission) -> None:
         """Takes up the outcome of a durable command."""
-        self._soon(self._conclude(submission.context, submission))
+        self._under_way.start(self._conclude(submission.context, submission))
 
     async def _conclude(self, delivery: Delivery, submission: Submission) -> None:
         assert submission.outcome is not None
@@ -317,11 +317,6 @@ class DurableIntake:
             await self._relay.publish(subject, how)
         except NatsError as error:
             logger.warning("a durable command could not be acknowledged yet: %s", error)
-
-    def _soon(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
 
 
 def _usable(command_id: str | None) -> str | None:

@@ -11,11 +11,12 @@ import msgspec
 from bus import codec, log
 from bus.aggregates import ABSENT, Aggregate, Aggregates, Transition, read_aggregate, snapshot_rows
 from bus.due_jobs import WaitingJob
-from bus.identifiers import new_id, new_ids
+from bus.identifiers import new_ids
+from bus.incident import internal
 from bus.submission import Outcome, Request, Submission, refused
 from domain.catalogue import encode_event
 from domain.decider import Decision, Lease, Notice
-from domain.errors import CommandIdReused, Internal, Invalid, Refusal, TooLarge, VersionConflict
+from domain.errors import CommandIdReused, Invalid, Refusal, TooLarge, VersionConflict
 from domain.jobs import TABLE as JOBS
 from domain.jobs import Job
 from domain.messages import Recorded, stream_name
@@ -49,9 +50,16 @@ class Group:
     """One transaction in the making. Serves the domain as its context, too."""
 
     def __init__(
-        self, aggregates: Aggregates, connection: apsw.Connection, head: log.Head, now: int, timeline: int
+        self,
+        aggregates: Aggregates,
+        projections: Projections,
+        connection: apsw.Connection,
+        head: log.Head,
+        now: int,
+        timeline: int,
     ) -> None:
         self._aggregates = aggregates
+        self._projections = projections
         self._connection = connection
         self._head = head
         self._timeline = timeline
@@ -95,9 +103,8 @@ class Group:
 
     # The way of the group.
 
-    def decide(self, submissions: list[Submission], projections: Projections) -> None:
+    def decide(self, submissions: list[Submission]) -> None:
         """Gives every submission its outcome, which holds once the group is committed."""
-        self._projections = projections
         requests = [
             request for one in submissions for request in one.requests if isinstance(request, Request)
         ]
@@ -113,14 +120,14 @@ class Group:
             else:
                 one.outcome = self._one_by_one(one.requests)
 
-    def write(self, projections: Projections) -> list[log.Row]:
+    def write(self) -> list[log.Row]:
         """Writes what the group decided, and answers with the rows of its events."""
         connection = self._connection
         rows, _ = log.extend(self._head, self._entries, self.now)
         transitions = self._aggregates.journal
         if rows:
             log.insert(connection, rows)
-            projections.write(connection, transitions)
+            self._projections.write(connection, transitions)
             insert_rows(connection, "INSERT INTO snapshots", snapshot_rows(transitions))
         insert_rows(connection, "INSERT INTO command_answers", self._new_answers.values())
         self._write_leases()
@@ -183,13 +190,11 @@ class Group:
         try:
             return Outcome(self._answer(request))
         except Refusal as refusal:
-            error = refusal
+            error: Refusal = refusal
         except apsw.Error:
             raise
-        except Exception:
-            incident = new_id()
-            logger.exception("incident %s: a command could not be decided", incident)
-            error = Internal(f"internal error; incident {incident}", incident=incident)
+        except Exception as defect:
+            error = internal(logger, "a command could not be decided", defect)
         self._aggregates.undo_to(mark)
         del self._entries[entries:]
         return refused(error)

@@ -19,12 +19,13 @@ from nats.errors import Error as NatsError
 
 from bus import codec
 from bus.connection import UNREADABLE, LeanClient, Outgoing, stop_receiving
-from bus.discovery import Endpoint
-from bus.identifiers import new_id
+from bus.discovery import QUEUE_GROUP, Endpoint
+from bus.incident import internal
 from bus.subjects import BusNames
-from bus.submission import Outcome, Request, Submission
+from bus.submission import Request, Submission, refused
+from bus.tasks import Tasks
 from bus.writer import Writer
-from domain.errors import Internal, Invalid, Refusal
+from domain.errors import Invalid, Refusal
 from domain.messages import Metadata
 
 COMMAND_ID = "Hyperpage-Command-Id"
@@ -65,7 +66,7 @@ class Intake:
         self._served = {endpoint.subject: (name, endpoint) for name, endpoint in endpoints.items()}
         self._unknown = Endpoint(name="unknown", subject="")
         self._arrived: list[Submission] = []
-        self._answering: set[asyncio.Task[None]] = set()
+        self._answering = Tasks()
         self._loop = asyncio.get_running_loop()
         self.dropped = 0
 
@@ -74,7 +75,7 @@ class Intake:
         # One subscription for all verbs: what one client sends in order is decided in order. What is read
         # goes to the writer, which says when it is too much; the sender is told, and nothing is lost unsaid.
         self._subscription = await self._connection.subscribe_direct(
-            self._names.command(">"), queue="hyperpage", handler=self._receive
+            self._names.command(">"), queue=QUEUE_GROUP, handler=self._receive
         )
 
     async def stop(self) -> None:
@@ -84,8 +85,7 @@ class Intake:
 
     async def drain(self) -> None:
         """Returns when every answer is on its way."""
-        while self._answering:
-            await asyncio.wait(self._answering)
+        await self._answering.finish()
 
     def _receive(self, subject: str, reply: str, headers: Mapping[str, str] | None, body: bytes) -> None:
         if not self._names.is_inbox(reply):
@@ -104,14 +104,12 @@ class Intake:
 
     def _hand_over(self) -> None:
         arrived, self._arrived = self._arrived, []
-        if arrived and (refused := self._writer.submit(arrived)):
-            self.answer(refused)
+        if arrived and (turned_away := self._writer.submit(arrived)):
+            self.answer(turned_away)
 
     def answer(self, submissions: list[Submission]) -> None:
         """Sends their outcomes to the callers."""
-        task = self._loop.create_task(self._answer(submissions))
-        self._answering.add(task)
-        task.add_done_callback(self._answering.discard)
+        self._answering.start(self._answer(submissions))
 
     async def _answer(self, submissions: list[Submission]) -> None:
         now = time.perf_counter_ns()
@@ -152,20 +150,14 @@ def submission_of(
         request = _request(name, body, headers, fallback_id)
     except Refusal as refusal:
         return refused_submission(refusal, context)
-    except Exception:
-        incident = new_id()
-        logger.exception("incident %s: a message could not be read", incident)
-        return refused_submission(
-            Internal(f"internal error; incident {incident}", incident=incident), context
-        )
+    except Exception as error:
+        return refused_submission(internal(logger, "a message could not be read", error), context)
     return Submission(requests=[request], size_bytes=len(body), context=context)
 
 
 def refused_submission(refusal: Refusal, context: Any) -> Submission:
     """A submission that ends before it begins."""
-    return Submission(
-        requests=[refusal], size_bytes=0, context=context, outcome=Outcome(codec.error_body(refusal), refusal)
-    )
+    return Submission(requests=[refusal], size_bytes=0, context=context, outcome=refused(refusal))
 
 
 def _request(name: str, body: bytes, headers: Mapping[str, str] | None, fallback_id: str | None) -> Request:

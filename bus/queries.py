@@ -19,10 +19,11 @@ from bus.aggregates import Aggregate, read_aggregate
 from bus.cloud_events import cloud_event, read_origin
 from bus.connection import stop_receiving
 from bus.discovery import QUEUE_GROUP, Endpoint
-from bus.identifiers import new_id
+from bus.incident import internal
 from bus.reader_pool import PoolExhaustedError
 from bus.subjects import BusNames
-from domain.errors import Busy, Internal, Invalid, NotFound, Refusal, TooLarge, Unavailable
+from bus.tasks import Tasks
+from domain.errors import Busy, Invalid, NotFound, Refusal, TooLarge, Unavailable
 from domain.messages import Key, Time, stream_name
 
 # One page or row, under the broker's 1 MiB.
@@ -74,7 +75,7 @@ class Queries:
         self._endpoints = endpoints
         self._unknown = Endpoint(name="unknown", subject="")
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="reader")
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way = Tasks()
         self.dropped = 0
 
     async def start(self) -> None:
@@ -86,17 +87,14 @@ class Queries:
     async def stop(self) -> None:
         """Takes nothing more, and answers what was taken."""
         await stop_receiving(self._subscription)
-        while self._under_way:
-            await asyncio.wait(self._under_way)
+        await self._under_way.finish()
         self._threads.shutdown()
 
     async def _receive(self, message: Msg) -> None:
         if not self._names.is_inbox(message.reply):
             self.dropped += 1
             return
-        task = asyncio.get_running_loop().create_task(self._serve(message, time.perf_counter_ns()))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        self._under_way.start(self._serve(message, time.perf_counter_ns()))
 
     async def _serve(self, message: Msg, arrived_ns: int) -> None:
         name = self._names.name_in(message.subject)
@@ -144,10 +142,8 @@ class Queries:
         except (apsw.BusyError, apsw.IOError, apsw.FullError) as error:
             logger.exception("a query could not be read")
             raise Unavailable("the store could not be read", hint="try again") from error
-        except Exception:
-            incident = new_id()
-            logger.exception("incident %s: a query could not be answered", incident)
-            raise Internal(f"internal error; incident {incident}", incident=incident) from None
+        except Exception as error:
+            raise internal(logger, "a query could not be answered", error) from None
         if len(answer) > MAXIMUM_ANSWER_BYTES:
             raise TooLarge(
                 "the answer would not fit into a message",

@@ -32,9 +32,10 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
 
 
 class Submission(msgspec.Struct, kw_only=True, eq=False, gc=False):
-    """What waits for the writer: one command, or a batch. `deliver` gets it back with its outcome set.
+    """What waits for the writer: one command, or a batch. It comes back with its outcome set.
 
-    The outcome of a request that was malformed in a batch is there from the start.
+    `context` tells whoever sent it what it was. The outcome of a message that was malformed as a whole is
+    there from the start.
     """
 
     requests: list[Request | Refusal]

@@ -21,11 +21,11 @@ import msgspec
 from bus import log
 from bus.aggregates import Aggregates
 from bus.group import Group, Projections
-from bus.identifiers import new_id
+from bus.incident import internal
 from bus.submission import Commit, Request, Submission, refused
 from domain.catalogue import VERBS
 from domain.decider import Lease
-from domain.errors import Busy, Internal, Refusal, Unavailable
+from domain.errors import Busy, Refusal, Unavailable
 from migrations.connection import write_transaction
 
 MAXIMUM_WAITING_COMMANDS = 20_000
@@ -184,13 +184,10 @@ class Writer:
 
     def _run_errand(self, errand: Callable[[apsw.Connection], Any]) -> Any:
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            result = errand(self._connection)
-            self._connection.execute("COMMIT")
+            with write_transaction(self._connection):
+                return errand(self._connection)
         except Exception as error:  # whoever sent the errand gets it
-            self._rollback()
             return error
-        return result
 
     def _check_leases(self, group: list[Submission]) -> None:
         """Adds the rescue of every job whose lease has run out."""
@@ -206,12 +203,14 @@ class Writer:
             group.append(Submission(requests=[request], size_bytes=0))
 
     def _commit(self, submissions: list[Submission]) -> Commit:
-        group = Group(self._aggregates, self._connection, self.head, self._now(), self.timeline)
+        group = Group(
+            self._aggregates, self._projections, self._connection, self.head, self._now(), self.timeline
+        )
         rows: list[log.Row] = []
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            group.decide(submissions, self._projections)
-            rows = group.write(self._projections)
+            group.decide(submissions)
+            rows = group.write()
             self._connection.execute("COMMIT")
         except Exception as error:  # the thread that everybody waits for must outlive even a defect here
             if not self._is_stored(rows):
@@ -253,9 +252,7 @@ class Writer:
             return _all_refused(submissions, refusal)
         if len(submissions) > 1:
             return _joined([self._commit([one]) for one in submissions])
-        incident = new_id()
-        logger.error("incident %s: a group of commands could not be stored", incident, exc_info=error)
-        return _all_refused(submissions, Internal(f"internal error; incident {incident}", incident=incident))
+        return _all_refused(submissions, internal(logger, "a group of commands could not be stored", error))
 
     def _overwrite_failed_commit(self) -> None:
         # One whose fsync failed stands in the WAL as a whole. SQLite passes over it, but the recovery after a

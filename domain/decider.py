@@ -52,10 +52,6 @@ class Context(Protocol):
         """The lease that is out on a job."""
 
 
-# Hands out the row of an aggregate as `get` answers it, JSON-encoded, after the command's events.
-ReadRow = Callable[[str, str], msgspec.Raw]
-
-
 class Notice(msgspec.Struct, frozen=True):
     """Something worth saying at once that is not a fact to keep: `topic` is the end of its subject."""
 

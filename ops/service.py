@@ -27,6 +27,7 @@ from bus.reader_pool import ReaderPool
 from bus.relay import Relay
 from bus.subjects import ADMIN_INBOX
 from bus.submission import Commit
+from bus.tasks import Tasks
 from bus.writer import Writer
 from domain.catalogue import VERBS
 from ops.data_directory import Admin, DataDirectory, Runtime
@@ -71,7 +72,7 @@ class Service:
         self._clock = clock
         self._stack = AsyncExitStack()
         self._failed: asyncio.Future[None] | None = None
-        self._loose: set[asyncio.Task[None]] = set()
+        self._notices = Tasks()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -298,12 +299,9 @@ class Service:
                 requested.append(one)
         self.intake.answer(requested)
         for notice in commit.notices:
-            self._soon(self._relay_connection.publish(self.names.notice(*notice.topic), encode(notice.body)))
-
-    def _soon(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._loose.add(task)
-        task.add_done_callback(self._loose.discard)
+            self._notices.start(
+                self._relay_connection.publish(self.names.notice(*notice.topic), encode(notice.body))
+            )
 
     def _in_background(self, work: Coroutine[Any, Any, None], what: str) -> None:
         task = asyncio.create_task(work, name=what)

@@ -8,7 +8,7 @@ import apsw
 from bus.cloud_events import Origin, read_origin
 from bus.identifiers import new_id
 from migrations import runner
-from migrations.connection import open_writer
+from migrations.connection import open_writer, write_transaction
 from ops.projections_check import rebuild_file
 
 
@@ -23,12 +23,11 @@ def open_store(path: Path, *, cache_kib: int) -> tuple[apsw.Connection, Origin]:
         if runner.up(connection):
             # A column that is new (or was gone for a while) is filled from the log.
             rebuild_file(path)
-        connection.execute("BEGIN IMMEDIATE")
-        if connection.execute("SELECT store_id FROM store").get is None:
-            now = time.time_ns() // 1_000_000
-            connection.execute("INSERT INTO store VALUES (?, ?)", (new_id(), now))
-            connection.execute("INSERT INTO timelines VALUES (1, 1)")
-        connection.execute("COMMIT")
+        with write_transaction(connection):
+            if connection.execute("SELECT store_id FROM store").get is None:
+                now = time.time_ns() // 1_000_000
+                connection.execute("INSERT INTO store VALUES (?, ?)", (new_id(), now))
+                connection.execute("INSERT INTO timelines VALUES (1, 1)")
     except BaseException:
         connection.close()
         raise

@@ -1,19 +1,18 @@
 """The README's first screen, typed in word for word."""
 
 import json
-import os
 import re
 import shlex
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.e2e.command_line import PROGRAM, ROOT, environment, wait_for
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONSOLE = [
     line.removeprefix("$ ")
@@ -23,7 +22,6 @@ CONSOLE = [
 ]
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 COMMAND = ".venv/bin/hyperpage "
-START_SECONDS = 20
 
 
 @pytest.fixture(scope="module")
@@ -31,30 +29,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder in which the service runs on `./data`, as `make run` has it."""
     folder = tmp_path_factory.mktemp("clone")
     with subprocess.Popen(
-        [sys.executable, "-m", "ops.cli", "serve", "--data", "./data", "--nats-port", "0"],
+        [*PROGRAM, "serve", "--data", "./data", "--nats-port", "0"],
         cwd=folder,
-        env=_environment(),
+        env=environment(),
         stdout=subprocess.PIPE,
     ) as service:
-        deadline = time.monotonic() + START_SECONDS
-        while not (folder / "data" / "runtime.json").exists():
+
+        def is_ready() -> bool:
             assert service.poll() is None, "the service has ended"
-            assert time.monotonic() < deadline, "the service is not ready"
-            time.sleep(0.02)
+            return (folder / "data" / "runtime.json").exists()
+
+        wait_for(is_ready)
         yield folder
         service.send_signal(signal.SIGTERM)
         assert service.wait(timeout=20) == 0
 
 
-def _environment() -> dict[str, str]:
-    # The folder is not the project's: what is imported has to be found all the same.
-    return os.environ | {"PYTHONPATH": str(ROOT)}
-
-
 def _run(command: str, folder: Path) -> str:
-    arguments = [sys.executable, "-m", "ops.cli", *shlex.split(command.removeprefix(COMMAND))]
+    arguments = [*PROGRAM, *shlex.split(command.removeprefix(COMMAND))]
     done = subprocess.run(
-        arguments, cwd=folder, env=_environment(), capture_output=True, text=True, timeout=30, check=False
+        arguments, cwd=folder, env=environment(), capture_output=True, text=True, timeout=30, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
