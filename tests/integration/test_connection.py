@@ -512,6 +512,7 @@ def test_an_error_of_the_servers_costs_a_reconnection_and_no_more(play):
 def test_a_refused_subject_is_told_and_does_not_end_the_connection(play):
     async def scenario(wire: Wire) -> None:
         inbox = wire.other.subscribe(f"{INBOX}.*")
+        await wire.other.flush()
         await wire.lean.publish_many([("not.allowed", "", b"", None), (f"{INBOX}.1", "", b"1", None)])
 
         assert (await asyncio.wait_for(inbox.get(), 10)).body == b"1"
