@@ -1,16 +1,15 @@
-"""Rows of the log as CloudEvents 1.0 in JSON, which is what subscribers get."""
+"""The log as CloudEvents 1.0 in JSON, which is what subscribers get.
 
-from datetime import UTC, datetime
-from functools import lru_cache
+SQLite makes them, from the columns of `events`. A thousand of them take it 4 ms, and none of Python's time:
+its global lock is what commands wait for.
+"""
+
+from collections.abc import Iterator
 
 import apsw
 import msgspec
 
-from bus import log
-from domain.messages import Metadata
-
-_METADATA = msgspec.json.Decoder(Metadata)
-_quote = msgspec.json.Encoder().encode
+_EXTENSIONS = ("actor", "correlation_id", "causation_id", "traceparent")
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -39,36 +38,74 @@ def read_origin(connection: apsw.Connection) -> Origin:
     )
 
 
-def cloud_event(origin: Origin, row: log.Row) -> bytes:
-    """The event of a row. `data` is spliced in as it is stored: it is JSON, and checked when it came in."""
-    timeline = origin.timeline_at(row.position)
-    data = row.data if isinstance(row.data, str) else "null"
-    event = (
-        f'{{"specversion":"1.0","id":"{timeline}-{row.position}","source":"hyperpage/{origin.store_id}",'
-        f'"type":"hyperpage.{row.type}","subject":{_quote(row.stream).decode()},"time":"{_time(row.recorded_at)}",'
-        f'"datacontenttype":"application/json","sequence":"{row.position}","version":{row.version},'
-        f'"timeline":{timeline},"hash":"{row.hash.hex()}"'
+def event_id_sql(origin: Origin) -> str:
+    """SQL for `Origin.event_id` of a row of `events`."""
+    return f"{_timeline_sql(origin)} || '-' || position"
+
+
+def cloud_event_sql(origin: Origin) -> str:
+    """SQL for the event of a row of `events`, as text.
+
+    `data` is spliced in as it is stored: it is JSON, and was checked when it came in. What is not text there
+    is not the domain's, and nobody's to read.
+    """
+    source = msgspec.json.encode(f"hyperpage/{origin.store_id}").decode()
+    return " || ".join(
+        (
+            f"""'{{"specversion":"1.0","id":"' || {event_id_sql(origin)}""",
+            sql_text(f'","source":{source},"type":"hyperpage.'),
+            """type || '","subject":' || json_quote(stream)""",
+            # A third of what `strftime` takes.
+            """',"time":"' || date(recorded_at / 1000, 'unixepoch')""",
+            """'T' || time(recorded_at / 1000, 'unixepoch') || '.' || substr(1000 + recorded_at % 1000, 2)""",
+            """'Z","datacontenttype":"application/json","sequence":"' || position""",
+            """'","version":' || version""",
+            f"""',"timeline":' || {_timeline_sql(origin)}""",
+            """',"hash":"' || lower(hex(hash)) || '"'""",
+            """iif(command_id IS NULL, '', ',"commandid":' || json_quote(command_id))""",
+            f"iif(metadata IS NULL, '', {_extensions_sql()})",
+            """',"data":' || iif(typeof(data) = 'text', data, 'null') || '}'""",
+        )
     )
-    if row.command_id is not None:
-        event += f',"commandid":{_quote(row.command_id).decode()}'
-    if row.metadata is not None:
-        event += _extensions(row.metadata)
-    return f'{event},"data":{data}}}'.encode()
 
 
-def _extensions(metadata: str) -> str:
-    known = _METADATA.decode(metadata)
-    named = (
-        ("actor", known.actor),
-        ("correlationid", known.correlation_id),
-        ("causationid", known.causation_id),
-        ("traceparent", known.traceparent),
+def stream_events(
+    connection: apsw.Connection, origin: Origin, stream: str, after_version: int
+) -> Iterator[tuple[int, bytes]]:
+    """A stream's events behind a version, in order, each with its version."""
+    for version, event in connection.execute(
+        f"SELECT version, {cloud_event_sql(origin)} FROM events"
+        " WHERE stream = ? AND version > ? ORDER BY version",
+        (stream, after_version),
+    ):
+        yield version, event.encode()
+
+
+def scan_events(
+    connection: apsw.Connection, origin: Origin, after: int, *, streams: str, limit: int
+) -> Iterator[tuple[int, bytes | None]]:
+    """The next `limit` positions behind `after`, each with its event, if its stream matches (as by GLOB)."""
+    for position, event in connection.execute(
+        f"SELECT position, iif(stream GLOB ?, {cloud_event_sql(origin)}, NULL)"
+        " FROM events WHERE position > ? ORDER BY position LIMIT ?",
+        (streams, after, limit),
+    ):
+        yield position, None if event is None else event.encode()
+
+
+def sql_text(text: str) -> str:
+    """A text as a literal of SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _timeline_sql(origin: Origin) -> str:
+    *later, (first, _) = reversed(origin.timelines)
+    cases = "".join(f" WHEN position >= {position} THEN {timeline}" for timeline, position in later)
+    return f"CASE{cases} ELSE {first} END" if cases else str(first)
+
+
+def _extensions_sql() -> str:
+    # Names of extensions have no underscores (CloudEvents 1.0, "Attribute Naming Convention").
+    return " || ".join(
+        f"""coalesce(',"{name.replace("_", "")}":' || (metadata -> '$.{name}'), '')""" for name in _EXTENSIONS
     )
-    return "".join(f',"{name}":{_quote(value).decode()}' for name, value in named if value is not None)
-
-
-# A group of events has one time.
-@lru_cache(maxsize=16)
-def _time(milliseconds: int) -> str:
-    moment = datetime.fromtimestamp(milliseconds // 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"

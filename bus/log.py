@@ -180,14 +180,6 @@ def read_stream(
         yield Row(*row)
 
 
-def scan(connection: apsw.Connection, position: int, *, limit: int) -> Iterator[Row]:
-    """As `read_after`, a row at a time."""
-    for row in connection.execute(
-        f"SELECT {_COLUMNS} FROM events WHERE position > ? ORDER BY position LIMIT ?", (position, limit)
-    ):
-        yield Row(*row)
-
-
 def has_stream(connection: apsw.Connection, stream: str) -> bool:
     """Whether a stream has any event."""
     return connection.execute("SELECT 1 FROM events WHERE stream = ? LIMIT 1", (stream,)).get is not None

@@ -2,7 +2,7 @@
 
 Every message names the sequence that it expects to be the stream's last (`Nats-Expected-Last-Sequence`). So
 one that fails makes all that follow fail, one that arrives twice is refused, and the answer to one vouches
-for all before it: only every 16th asks for an answer, which halves the work a message makes here.
+for all before it: messages go out in blocks, and only the last of each asks for an answer.
 
 nats-py's own `publish_async` waits on a future a message, which never completes when the broker dies.
 """
@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -18,7 +19,8 @@ import nats.errors
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from bus.connection import LeanClient, Outgoing
+from bus import wire
+from bus.connection import LeanClient
 from bus.jetstream import NO_STREAM, WRONG_LAST_SEQUENCE, JetStreamError, Refusal, WrongSequenceError
 from bus.waiting import is_set_within
 
@@ -26,10 +28,9 @@ from bus.waiting import is_set_within
 WINDOW_MESSAGES = 512
 # Below the 2 MiB that nats-py buffers before it makes the sender wait for the socket.
 WINDOW_BYTES = 1024 * 1024
-ANSWER_EVERY_MESSAGES = 16
-ANSWER_EVERY_BYTES = 64 * 1024
-# The event loop gets its turn after so many messages, which take about a millisecond.
-YIELD_EVERY_MESSAGES = 64
+# The event loop gets its turn after so many messages, which take about half a millisecond.
+BLOCK_MESSAGES = 64
+BLOCK_BYTES = 64 * 1024
 ANSWER_TIMEOUT_MS = 2_000
 # Room for the headers, which count too: nats-server ends the connection of who sends more than it takes, and
 # nats-py, which looks at the payload alone, does not come back then.
@@ -41,8 +42,15 @@ LINK_CHECK_MS = 100
 Message = tuple[str, bytes, Mapping[str, str]]
 
 
+class Block(msgspec.Struct, frozen=True):
+    """Messages in the protocol's form: the first expects `Publisher.expected`, the last asks at `reply`."""
+
+    encoded: bytes
+    count: int
+
+
 class _Asked(msgspec.Struct):
-    """A message in flight that asks for an answer; `sent_bytes` counts it and all before it."""
+    """The last message of a block in flight; `sent_bytes` counts it and all before it."""
 
     sequence: int
     sent_bytes: int
@@ -99,45 +107,76 @@ class Publisher:
         """Ends a `pause`."""
         self._changed.set()
 
-    async def send(self, messages: Sequence[Message]) -> None:
-        """Sends the next messages; the last of them asks for an answer.
+    @property
+    def expected(self) -> int:
+        """The sequence that the stream ends with when the next message arrives."""
+        return self._sent
 
-        Waits while too much is in flight.
+    @property
+    def reply(self) -> str:
+        """Where the answer to a block is expected."""
+        return f"{self._inbox}.{self._round}"
+
+    @property
+    def is_first(self) -> bool:
+        """Whether nothing was sent since `begin`.
+
+        A first block should be a single message: where that fails, its answer has the reason; what follows
+        one that failed only says that it is missing.
+        """
+        return not self._asked and not self._answered
+
+    async def send(self, messages: Sequence[Message]) -> None:
+        """Sends the next messages. Waits while too much is in flight.
 
         Raises:
             WrongSequenceError: the stream does not stand where a message, or an earlier one, expects.
             JetStreamError: it, or an earlier one, was not stored, or not within 2 s; or the link is lost.
         """
-        remaining = iter(messages)
-        left = len(messages)
-        while left:
-            while self._is_full() and self._asked:
-                await self.pause(ANSWER_TIMEOUT_MS)
-            self._require_link()
-            if not self.in_flight:
-                self._last_answer = time.monotonic()
-            ready: list[Outgoing] = []
-            try:
-                while left and len(ready) < YIELD_EVERY_MESSAGES and not self._is_full():
-                    left -= 1
-                    ready.append(self._next(*next(remaining), last=left == 0))
-            finally:
-                # What comes before a message that cannot be sent goes out all the same.
-                await self._hand_over(ready)
-            await asyncio.sleep(0)
+        start = 0
+        while start < len(messages):
+            following = messages[start : start + (1 if self.is_first else BLOCK_MESSAGES)]
+            sizes = accumulate(len(payload) for _, payload, _ in following)
+            count = max(1, sum(size <= BLOCK_BYTES for size in sizes))
+            await self.send_block(self._block(following[:count]))
+            start += count
 
-    async def _hand_over(self, ready: Sequence[Outgoing]) -> None:
+    async def send_block(self, block: Block) -> None:
+        """Sends messages that were put together elsewhere; else as `send`."""
+        while self._is_full():
+            await self.pause(ANSWER_TIMEOUT_MS)
+        self._require_link()
+        if not self.in_flight:
+            self._last_answer = time.monotonic()
+        self._sent += block.count
+        self._sent_bytes += len(block.encoded)
+        self._asked.append(_Asked(self._sent, self._sent_bytes))
         try:
-            await self._connection.publish_many(ready)
+            await self._connection.publish_encoded(block.encoded, block.count)
         except nats.errors.Error as error:
             raise JetStreamError(f"the connection to NATS takes no messages: {error}") from error
+        await asyncio.sleep(0)
 
-    def _next(self, subject: str, payload: bytes, headers: Mapping[str, str], *, last: bool) -> Outgoing:
-        self._require_size(subject, len(payload) + HEADERS_BYTES)
-        expected = {**headers, "Nats-Expected-Last-Sequence": str(self._sent)}
-        self._sent += 1
-        self._sent_bytes += len(payload)
-        return subject, self._reply() if last or self._should_ask() else "", payload, expected
+    def require_size(self, what: str, size_bytes: int) -> None:
+        """Returns if the broker takes a message of that size, headers included.
+
+        Raises:
+            JetStreamError: it does not.
+        """
+        if size_bytes > self._connection.max_payload:
+            raise JetStreamError(
+                f"nats-server takes no message of {size_bytes} bytes ({what})",
+                "set max_payload of the nats-server to 1 MiB at least",
+            )
+
+    def _block(self, messages: Sequence[Message]) -> Block:
+        parts: list[bytes] = []
+        for number, (subject, payload, headers) in enumerate(messages, 1):
+            self.require_size(subject, len(payload) + HEADERS_BYTES)
+            expected = {**headers, "Nats-Expected-Last-Sequence": str(self._sent + number - 1)}
+            reply = self.reply if number == len(messages) else ""
+            parts += (wire.head(subject, reply, len(payload), expected), payload, wire.CRLF)
+        return Block(b"".join(parts), len(messages))
 
     def _is_full(self) -> bool:
         return self.in_flight >= WINDOW_MESSAGES or self._sent_bytes - self._stored_bytes >= WINDOW_BYTES
@@ -162,7 +201,7 @@ class Publisher:
                 return True
 
     async def settle(self) -> None:
-        """Returns when everything that was sent is stored; the last message must have been sent as such.
+        """Returns when everything that was sent is stored.
 
         Raises:
             WrongSequenceError, JetStreamError: as `send`.
@@ -176,30 +215,16 @@ class Publisher:
         self._sent_bytes = 0
         self._stored_bytes = 0
         self._asked: deque[_Asked] = deque()
-        self._first_asked = False
+        self._answered = False
         self._failure: JetStreamError | None = None
         self._connections = self._connection.stats["reconnects"]
         self._last_answer = time.monotonic()
 
-    def _should_ask(self) -> bool:
-        # The first of all: where it fails, its answer has the reason; later ones only say that it is missing.
-        if not self._first_asked:
-            return True
-        last_asked = self._asked[-1] if self._asked else _Asked(self.stored, self._stored_bytes)
-        return (
-            self._sent - last_asked.sequence >= ANSWER_EVERY_MESSAGES
-            or self._sent_bytes - last_asked.sent_bytes >= ANSWER_EVERY_BYTES
-        )
-
-    def _reply(self) -> str:
-        self._first_asked = True
-        self._asked.append(_Asked(self._sent, self._sent_bytes))
-        return f"{self._inbox}.{self._round}"
-
     async def _take_answer(self, message: Msg) -> None:
-        if message.subject != f"{self._inbox}.{self._round}" or self._failure is not None:
+        if message.subject != self.reply or self._failure is not None:
             return
         answer = _answer_of(message)
+        self._answered = True
         asked = self._asked.popleft() if self._asked else _Asked(0, 0)
         # JetStream answers in the order in which it was asked.
         if answer.error is None and answer.seq == asked.sequence and not answer.duplicate:
@@ -210,13 +235,6 @@ class Publisher:
         else:
             self._failure = _failure_of(self._stream, answer, asked.sequence)
         self._changed.set()
-
-    def _require_size(self, subject: str, size_bytes: int) -> None:
-        if size_bytes > self._connection.max_payload:
-            raise JetStreamError(
-                f"nats-server takes no message of {size_bytes} bytes ({subject})",
-                "set max_payload of the nats-server to 1 MiB at least",
-            )
 
     def _require_link(self) -> None:
         if self._failure is not None:

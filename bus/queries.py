@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from nats.errors import Error as NatsError
 
 from bus import codec, log
 from bus.aggregates import Aggregate, read_aggregate
-from bus.cloud_events import cloud_event, read_origin
+from bus.cloud_events import read_origin, scan_events, stream_events
 from bus.connection import stop_receiving
 from bus.discovery import QUEUE_GROUP, Endpoint
 from bus.incident import internal
@@ -159,19 +160,17 @@ def history(connection: apsw.Connection, table: str, key: str, after: int, limit
     Raises:
         NotFound: the stream is empty.
     """
-    origin = read_origin(connection)
-    rows = log.read_stream(connection, stream_name(table, key), after_version=after)
+    events = stream_events(connection, read_origin(connection), stream_name(table, key), after)
     items: list[bytes] = []
     size = last = 0
     following = None
-    for row in rows:
-        item = cloud_event(origin, row)
+    for version, item in events:
         size += len(item) + 1
         if len(items) == limit or (items and size > MAXIMUM_ANSWER_BYTES - 100):
             following = last
             break
         items.append(item)
-        last = row.version
+        last = version
     if not items and not log.has_stream(connection, stream_name(table, key)):
         raise NotFound(f"there is no stream {stream_name(table, key)}")
     return b'{"items":[' + b",".join(items) + b'],"next":' + codec.encode(following) + b"}"
@@ -214,22 +213,28 @@ def read_events(connection: apsw.Connection, query: ReadEvents) -> bytes:
     items: list[bytes] = []
     size = 0
     last = query.after
-    for row in log.scan(connection, query.after, limit=MAXIMUM_SCANNED_ROWS):
-        if _is_asked_for(query, row.stream):
-            item = cloud_event(origin, row)
+    for position, item in scan_events(
+        connection, origin, query.after, streams=_asked_for(query), limit=MAXIMUM_SCANNED_ROWS
+    ):
+        if item is not None:
             size += len(item) + 1
             if len(items) == query.limit or (items and size > MAXIMUM_ANSWER_BYTES - 100):
                 break
             items.append(item)
-        last = row.position
+        last = position
     following = last if last < head else None
     return b'{"items":[%s],"next":%s,"head":%d}' % (b",".join(items), codec.encode(following), head)
 
 
-def _is_asked_for(query: ReadEvents, stream: str) -> bool:
+def _asked_for(query: ReadEvents) -> str:
+    """A pattern (GLOB) of the streams whose events are asked for."""
     if query.stream is not None:
-        return stream == query.stream
-    return query.table is None or stream.startswith(f"{query.table}/")
+        return _literally(query.stream)
+    return "*" if query.table is None else f"{_literally(query.table)}/*"
+
+
+def _literally(name: str) -> str:
+    return re.sub(r"[*?\[]", lambda match: f"[{match[0]}]", name)
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -12,6 +12,7 @@ that was stored without our knowing is found there, and one that arrives late is
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
@@ -19,18 +20,18 @@ import apsw
 import msgspec
 
 from bus import log
-from bus.cloud_events import Origin, cloud_event
+from bus.cloud_events import Origin
 from bus.connection import LeanClient
+from bus.event_messages import MAXIMUM_EVENTS, EventEncoder, EventMessages
 from bus.event_stream import EventStream
 from bus.jetstream import JetStreamApi, JetStreamError, WrongSequenceError
-from bus.log_tail import LogTail
-from bus.publisher import Publisher
+from bus.publisher import Block, Publisher
 from bus.stream_state import DivergedError, StreamError
 from bus.subjects import BusNames
 from bus.waiting import Trouble, is_set_within
 
-# At the largest events, 256 KiB, the rows of one read weigh 32 MiB.
-CHUNK_ROWS = 128
+# Of so many commits that are to be published it is known when they were; more count as one with the last.
+MAXIMUM_COMMITS = 1_000
 # Deleting a stream notifies nobody: with nothing to publish, it is looked at so often.
 LOOK_INTERVAL_MS = 1_000
 # Well within the 5 s after a restart, and no burden while something is wrong for long.
@@ -79,18 +80,16 @@ class Relay:
         origin: Origin,
         read: Callable[[], AbstractContextManager[apsw.Connection]],
     ) -> None:
-        self._names = names
-        self._origin = origin
         self._read = read
         self._stream = EventStream(JetStreamApi(connection), names, origin, read)
         self._publisher = Publisher(connection, names.events, on_stored=self._on_stored)
-        self._tail = LogTail()
+        self._encoder = EventEncoder(names, origin)
+        self._head = 0
         self._position: int | None = None
         # What the stream's sequences are ahead of the log's positions, since it was looked at.
         self._offset = 0
-        # What is being published, and when the first event was recorded that is not yet.
-        self._chunk: Sequence[log.Row] = ()
-        self._oldest_at: int | None = None
+        # The commits that are to be published, oldest first: last position, time.
+        self._commits: deque[tuple[int, int]] = deque()
         self._trouble = Trouble(
             f"publishing to {names.events}",
             logger,
@@ -105,10 +104,10 @@ class Relay:
         """How far the relay is, now. Any thread may ask."""
         return RelayState(
             position=self._position,
-            head=self._tail.head,
+            head=self._head,
             problem=self._trouble.problem,
             repair=self._trouble.repair,
-            oldest_unpublished_at=self._oldest_at if self._is_behind() else None,
+            oldest_unpublished_at=self._oldest_at(),
         )
 
     async def prepare(self) -> None:
@@ -131,9 +130,9 @@ class Relay:
 
     def notify(self, rows: Sequence[log.Row]) -> None:
         """Says that these rows, which follow those said before, are committed."""
-        self._tail.extend(rows)
-        self._note_oldest()
-        self._publisher.nudge()
+        if rows:
+            self._reach(rows[-1].position, rows[-1].recorded_at)
+            self._publisher.nudge()
 
     async def run(self) -> None:
         """Publishes until `stop`. What goes wrong stands in `state`, and is tried again."""
@@ -181,16 +180,12 @@ class Relay:
         position = place.next_position - 1
         self._offset = place.last_sequence - position
         self._position = position
-        self._chunk = () if next_row is None else (next_row,)
-        self._tail.reach(head.position)
-        self._tail.forget(position)
-        self._note_oldest()
+        self._reach(head.position, head.recorded_at if next_row is None else next_row.recorded_at)
+        self._forget()
         self._publisher.begin(place.last_sequence)
         while not self._stopped.is_set():
-            rows = await self._rows_after(position)
-            if rows:
-                await self._send(rows)
-                position = rows[-1].position
+            if position < self._head:
+                position = await self._send_after(position)
             elif self._publisher.in_flight:
                 await self._publisher.pause(LOOK_INTERVAL_MS)
             else:
@@ -198,41 +193,29 @@ class Relay:
                 if not await self._publisher.pause(LOOK_INTERVAL_MS):
                     return
 
-    async def _rows_after(self, position: int) -> list[log.Row]:
-        rows = self._tail.after(position, CHUNK_ROWS)
-        if rows is not None:
-            return rows
-        rows = await asyncio.to_thread(self._read_after, position)
+    async def _send_after(self, position: int) -> int:
+        """Sends the next events; the position of the last one."""
+        messages = await asyncio.to_thread(self._read_after, position)
         # Nothing would be published under another position; this says it clearly.
-        if not rows or rows[-1].position != position + len(rows):
+        if messages is None or messages.last != position + messages.count:
             raise DivergedError(
                 f"the log has no event at one of the positions after {position}",
                 "positions have no gaps, so the file was damaged: restore a backup",
             )
-        return rows
+        self._publisher.require_size(f"an event behind position {position}", messages.largest_bytes)
+        await self._publisher.send_block(Block(messages.encoded, messages.count))
+        return messages.last
 
-    def _read_after(self, position: int) -> list[log.Row]:
+    def _read_after(self, position: int) -> EventMessages | None:
+        most = 1 if self._publisher.is_first else MAXIMUM_EVENTS
         with self._read() as connection:
-            return log.read_after(connection, position, limit=CHUNK_ROWS)
-
-    async def _send(self, rows: Sequence[log.Row]) -> None:
-        self._chunk = rows
-        self._note_oldest()
-        await self._publisher.send(
-            [
-                (
-                    self._names.event(row.stream, row.type),
-                    cloud_event(self._origin, row),
-                    {"Nats-Msg-Id": self._origin.event_id(row.position)},
-                )
-                for row in rows
-            ]
-        )
+            return self._encoder.read(
+                connection, position, offset=self._offset, reply=self._publisher.reply, most=most
+            )
 
     def _on_stored(self, sequence: int) -> None:
         self._position = sequence - self._offset
-        self._tail.forget(self._position)
-        self._note_oldest()
+        self._forget()
         self._well()
 
     def _well(self) -> None:
@@ -240,12 +223,22 @@ class Relay:
         self._progress.set()
 
     def _is_behind(self) -> bool:
-        return self._position is None or self._position < self._tail.head
+        return self._position is None or self._position < self._head
 
-    def _note_oldest(self) -> None:
-        following = (self._position or 0) + 1
-        index = following - self._chunk[0].position if self._chunk else 0
-        rows = self._chunk[max(index, 0) :][:1] or self._tail.after(following - 1, 1)
-        # Where it is not in memory, the last one known is near enough.
-        if rows:
-            self._oldest_at = rows[0].recorded_at
+    def _reach(self, position: int, recorded_at: int) -> None:
+        """Notes that the log goes as far as this position, and when what is behind the head was committed."""
+        if position <= self._head:
+            return
+        self._head = position
+        if len(self._commits) == MAXIMUM_COMMITS:
+            _, recorded_at = self._commits.pop()
+        self._commits.append((position, recorded_at))
+
+    def _forget(self) -> None:
+        while self._commits and self._commits[0][0] <= (self._position or 0):
+            self._commits.popleft()
+
+    def _oldest_at(self) -> int | None:
+        # A copy: any thread may ask, while commits come and go.
+        commits = tuple(self._commits)
+        return commits[0][1] if commits and self._is_behind() else None

@@ -118,6 +118,17 @@ class BusNames(msgspec.Struct, frozen=True, kw_only=True):
         table, key = split_stream(stream)
         return f"{self.prefix}.evt.v1.{table}.{escape(key)}.{change_of(type_name)}"
 
+    def event_sql(self) -> str:
+        """SQL for `event` of the columns `stream` and `type`, for keys as the domain takes them."""
+        key = "substr(stream, instr(stream, '/') + 1)"
+        for character in _IN_KEYS:
+            key = f"replace({key}, '{character}', '{escape(character)}')"
+        change = "substr(type, instr(type, '.') + 1)"
+        return (
+            f"'{self.prefix}.evt.v1.' || substr(stream, 1, instr(stream, '/') - 1) || '.' || {key}"
+            f" || '.' || substr({change}, 1, instr({change}, '.') - 1)"
+        )
+
     def events_of(self, table: str | None = None) -> str:
         """The subjects of all events, or of one table's."""
         return f"{self.prefix}.evt.v1.{table}.>" if table else f"{self.prefix}.evt.v1.>"
@@ -156,6 +167,8 @@ class BusNames(msgspec.Struct, frozen=True, kw_only=True):
         return re.sub(r"[^A-Za-z0-9_-]", "_", self.prefix)
 
 
+# What a key may have that a token may not; the sign that escapes comes first.
+_IN_KEYS = "=.:@/+"
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 _NEEDS_ESCAPE = re.compile(r"[^A-Za-z0-9_-]")
 _ESCAPED = re.compile(rb"=([0-9A-F]{2})")

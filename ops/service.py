@@ -288,16 +288,17 @@ class Service:
         return time.time_ns() // 1_000_000 if self._clock is None else self._clock()
 
     def _committed(self, commit: Commit) -> None:
-        if commit.rows:
-            self.relay.notify(commit.rows)
-            self.mirrors.notify(commit.rows)
         requested = []
         for one in commit.submissions:
             if isinstance(one.context, Delivery):
                 self.durable.answered(one)
             else:
                 requested.append(one)
+        # Before the events go out: who has an answer sends the next command meanwhile.
         self.intake.answer(requested)
+        if commit.rows:
+            self.relay.notify(commit.rows)
+            self.mirrors.notify(commit.rows)
         for notice in commit.notices:
             self._notices.start(
                 self._relay_connection.publish(self.names.notice(*notice.topic), encode(notice.body))

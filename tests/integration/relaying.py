@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from bus import log
-from bus.cloud_events import Origin, cloud_event
+from bus.cloud_events import Origin
 from bus.connection import LeanClient
 from bus.jetstream import JetStreamApi, StoredMessage
 from bus.nats_server import NatsServer
@@ -21,6 +21,7 @@ from bus.relay import Relay, RelayState
 from bus.subjects import BusNames
 from migrations import runner
 from migrations.connection import open_writer
+from tests.cloud_events import cloud_event
 
 NAMES = BusNames()
 NOW = 1_800_000_000_000

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from bus.cloud_events import Origin, cloud_event
+from bus.cloud_events import Origin
 from bus.jetstream import StoredMessage
 from bus.log import Entry, Head, Row, extend
 from bus.stream_state import (
@@ -19,6 +19,7 @@ from bus.stream_state import (
     recorded_segments,
 )
 from bus.subjects import BusNames
+from tests.cloud_events import cloud_event
 
 STREAM = "HYPERPAGE_EVENTS"
 

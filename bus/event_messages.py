@@ -1,0 +1,94 @@
+"""Events as NATS's protocol has them, many in one piece: what the relay hands to the socket as it is.
+
+SQLite puts the bytes together, in a thread of its own and without Python's global lock. Made in Python, the
+messages took more of the event loop's time than commands and answers did.
+"""
+
+import apsw
+import msgspec
+
+from bus.cloud_events import Origin, cloud_event_sql, event_id_sql
+from bus.subjects import BusNames
+
+# One answer of JetStream's for so many messages.
+MAXIMUM_EVENTS = 256
+# Of `data`; a single event may be larger. Two of them are under way while a third is made.
+MAXIMUM_BYTES = 256 * 1024
+
+_NEXT = """
+    SELECT max(position), sum(octet_length(data)) FROM (
+        SELECT position, data FROM events WHERE position > :after ORDER BY position LIMIT :most
+    )
+"""
+
+# The limit keeps SQLite from merging the two: each part of a message would be made once for each use. It also
+# keeps the order; were it another one, JetStream would refuse the messages.
+_MESSAGES = """
+    SELECT
+        CAST(group_concat(
+            'HPUB ' || subject || iif(position = :last, ' ' || :reply, '')
+            || ' ' || octet_length(headers) || ' ' || (octet_length(headers) + octet_length(body))
+            || char(13, 10) || headers || body || char(13, 10),
+            ''
+        ) AS BLOB) AS encoded,
+        count(subject),
+        max(octet_length(headers) + octet_length(body))
+    FROM (
+        SELECT
+            position,
+            {subject} AS subject,
+            'NATS/1.0' || char(13, 10)
+                || 'Nats-Msg-Id: ' || {event_id} || char(13, 10)
+                || 'Nats-Expected-Last-Sequence: ' || (position - 1 + :offset)
+                || char(13, 10, 13, 10) AS headers,
+            {body} AS body
+        FROM events WHERE position > :after ORDER BY position LIMIT :last - :after
+    )
+"""
+
+
+class EventMessages(msgspec.Struct, frozen=True):
+    """Messages of the events up to position `last`, one each and without a gap; the last asks for an answer.
+
+    `count` is how many there are, which is fewer than positions where the log was damaged. `largest_bytes`
+    is the largest of them, with its headers.
+    """
+
+    last: int
+    encoded: bytes
+    count: int
+    largest_bytes: int
+
+
+class EventEncoder:
+    """Makes messages of one store's log."""
+
+    def __init__(self, names: BusNames, origin: Origin) -> None:
+        self._messages = _MESSAGES.format(
+            subject=names.event_sql(), event_id=event_id_sql(origin), body=cloud_event_sql(origin)
+        )
+
+    def read(
+        self, connection: apsw.Connection, after: int, *, offset: int, reply: str, most: int = MAXIMUM_EVENTS
+    ) -> EventMessages | None:
+        """The next messages behind position `after`, at most `most`; `None` at the end of the log.
+
+        Each expects the stream's last sequence to be its own position, less one, plus `offset`; the last
+        names `reply` as where the answer goes.
+        """
+        last = _last(connection, after, most)
+        if last is None:
+            return None
+        encoded, count, largest = connection.execute(
+            self._messages, {"after": after, "last": last, "offset": offset, "reply": reply}
+        ).fetchone()  # type: ignore[misc]
+        return EventMessages(last, encoded or b"", count, largest or 0)
+
+
+def _last(connection: apsw.Connection, after: int, most: int) -> int | None:
+    """The last position of the next events that are few and small enough; `None` at the end of the log."""
+    while True:
+        last, size_bytes = connection.execute(_NEXT, {"after": after, "most": most}).fetchone()  # type: ignore[misc]
+        if last is None or last == after + 1 or (size_bytes or 0) <= MAXIMUM_BYTES:
+            return last  # type: ignore[no-any-return]
+        most = (last - after) // 2
