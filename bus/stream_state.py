@@ -138,6 +138,15 @@ def metadata_of(store_id: str, segments: Sequence[Segment]) -> dict[str, str]:
     return {STORE_ID: store_id, OFFSETS: msgspec.json.encode(segments).decode()}
 
 
+def highest_timeline(metadata: Mapping[str, str]) -> int:
+    """The highest timeline that a stream's metadata names, whosever it is; 0 where it names none."""
+    try:
+        segments = _decode_segments(metadata.get(OFFSETS, "[]"))
+    except msgspec.DecodeError:
+        return 0
+    return max((segment.timeline for segment in segments), default=0)
+
+
 def recorded_segments(
     stream: str, store_id: str, metadata: Mapping[str, str], last_sequence: int
 ) -> tuple[Segment, ...]:

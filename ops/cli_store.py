@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App
 
+from ops.backup.swap import finish_swap
 from ops.cli_exit import Exit, failure
 from ops.cli_options import DataOption, JsonOption, option, settings_for
 from ops.cli_output import print_json, print_table
@@ -14,6 +15,26 @@ from ops.data_directory import DataDirectory, DirectoryInUseError
 
 if TYPE_CHECKING:
     import apsw
+
+    from ops.settings import Settings
+
+
+@contextmanager
+def stopped_directory(settings: "Settings") -> Iterator[None]:
+    """The data directory, kept from any service for the length of the block.
+
+    Raises:
+        CommandFailure: a service has it.
+    """
+    try:
+        directory = DataDirectory(settings.data)
+    except DirectoryInUseError as error:
+        raise failure(Exit.FAILED, "in_use", str(error), "stop it first (Ctrl-C, or SIGTERM)") from error
+    try:
+        finish_swap(settings.store_path)
+        yield
+    finally:
+        directory.release()
 
 
 @contextmanager
@@ -25,20 +46,26 @@ def stopped_store(data: Path | None) -> Iterator[Path | None]:
         SettingsError: a setting is wrong.
     """
     settings = settings_for(data)
-    _require_store(settings.store_path)
+    require_store(settings.store_path)
     try:
         directory = DataDirectory(settings.data)
     except DirectoryInUseError:
         yield None
         return
     try:
+        finish_swap(settings.store_path)
         with _understandable(settings.store_path):
             yield settings.store_path
     finally:
         directory.release()
 
 
-def _require_store(path: Path) -> None:
+def require_store(path: Path) -> None:
+    """Returns if there is a store.
+
+    Raises:
+        CommandFailure: there is none.
+    """
     # Nothing is made where nothing is: a mistyped directory should not fill with files.
     if not path.exists():
         raise failure(
@@ -69,7 +96,7 @@ def migration_status(*, data: DataOption = None, as_json: JsonOption = False) ->
     from migrations.connection import open_reader
 
     path = settings_for(data).store_path
-    _require_store(path)
+    require_store(path)
     with _understandable(path), closing(open_reader(path)) as connection:
         known = runner.status(connection)
     rows = [{"name": one.name, "applied": one.applied, "executed_at": one.executed_at} for one in known]
@@ -123,7 +150,7 @@ def migrate_down(
     """
     from migrations import runner
 
-    _require_store(settings_for(data).store_path)
+    require_store(settings_for(data).store_path)
     with _writing(data) as connection:
         names = runner.down(connection, to=to, drop_events=drop_events)
     return _print_names("reverted", names, as_json)
@@ -151,16 +178,9 @@ def _writing(data: Path | None) -> "Iterator[apsw.Connection]":
     from migrations.connection import open_writer
 
     settings = settings_for(data)
-    try:
-        directory = DataDirectory(settings.data)
-    except DirectoryInUseError as error:
-        raise failure(Exit.FAILED, "in_use", str(error), "stop it first (Ctrl-C, or SIGTERM)") from error
-    try:
-        path = settings.store_path
-        with _understandable(path), closing(open_writer(path)) as connection:
-            yield connection
-    finally:
-        directory.release()
+    path = settings.store_path
+    with stopped_directory(settings), _understandable(path), closing(open_writer(path)) as connection:
+        yield connection
 
 
 @contextmanager

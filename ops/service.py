@@ -30,6 +30,7 @@ from bus.submission import Commit
 from bus.tasks import Tasks
 from bus.writer import Writer
 from domain.catalogue import VERBS
+from ops.backup.swap import finish_swap
 from ops.data_directory import Admin, DataDirectory, Runtime
 from ops.projections_check import NoArguments, ProjectionsCheck
 from ops.query_catalogue import query_verbs
@@ -107,6 +108,8 @@ class Service:
         # What is pushed onto the stack is undone in the opposite order: first what takes commands in.
         directory = DataDirectory(self.settings.data)
         self._stack.callback(directory.release)
+        if (restored := finish_swap(self.settings.store_path)) is not None:
+            logger.warning("a restore to position %d was cut off, and is done now", restored.position)
         connection, self.origin = open_store(
             self.settings.store_path, cache_kib=self.settings.writer_cache_kib
         )

@@ -62,6 +62,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     hot_aggregates: Annotated[int, msgspec.Meta(ge=1)] = 50_000
     """How many aggregates' states are kept in memory. Default 50000."""
 
+    backups: Path | None = None
+    """Where backups are kept. Default: `backups` in the data directory; another disk is safer."""
+
     log_level: LogLevel = "INFO"
     """DEBUG, INFO, WARNING or ERROR; logs go to stderr. Default INFO."""
 
@@ -80,6 +83,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def store_path(self) -> Path:
         return self.data / "hyperpage.db"
+
+    @property
+    def backup_folder(self) -> Path:
+        return self.data / "backups" if self.backups is None else self.backups
 
 
 def load_settings(

@@ -1,0 +1,51 @@
+"""What a store's file holds, in figures: enough to tell whether a copy is one of it."""
+
+import apsw
+import msgspec
+
+from bus import log
+from bus.cloud_events import read_origin
+from migrations import runner
+
+
+class Content(msgspec.Struct, frozen=True):
+    """One moment of a store."""
+
+    store_id: str
+    timelines: tuple[tuple[int, int], ...]
+    """Number and first position of each, in order."""
+    head: log.Head
+    first_recorded_at: int | None
+    rows: dict[str, int]
+    migrations: list[str]
+
+    @property
+    def timeline(self) -> int:
+        return self.timelines[-1][0] if self.timelines else 0
+
+
+def read_content(connection: apsw.Connection) -> Content:
+    """The content as this connection sees it.
+
+    Raises:
+        apsw.Error: it is no store.
+    """
+    origin = read_origin(connection)
+    return Content(
+        store_id=origin.store_id,
+        timelines=origin.timelines,
+        head=log.read_head(connection),
+        first_recorded_at=connection.execute("SELECT recorded_at FROM events ORDER BY position LIMIT 1").get,
+        rows={name: connection.execute(f'SELECT count(*) FROM "{name}"').get for name in _tables(connection)},
+        migrations=[one.name for one in runner.status(connection) if one.applied],
+    )
+
+
+def _tables(connection: apsw.Connection) -> list[str]:
+    return [
+        name
+        for (name,) in connection.execute(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite~_%' ESCAPE '~'"
+            " ORDER BY name"
+        )
+    ]

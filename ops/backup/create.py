@@ -1,0 +1,226 @@
+"""A consistent copy of a store in use: `create_backup`.
+
+    pin the source ─▶ copy by steps ─▶ seal ─▶ check ─▶ fsync, rename ─▶ metadata
+                      into a temporary file                              (from here on, it is a backup)
+
+The source is read inside one read transaction, so the writer goes on and the copy never starts over, as
+SQLite's backup otherwise does whenever another connection writes. https://www.sqlite.org/backup.html
+"""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import apsw
+
+from bus import log
+from migrations.connection import open_reader
+from ops.backup.content import Content, read_content
+from ops.backup.metadata import (
+    Backup,
+    BackupError,
+    Metadata,
+    backup_path,
+    list_backups,
+    sync_folder,
+    write_metadata,
+)
+
+# 4 MiB at a time: some milliseconds, after which whoever watches hears of it.
+STEP_PAGES = 1_024
+CHUNK_BYTES = 1024 * 1024
+
+# Hears what is being done, how far it is and how far it goes (pages, bytes or events).
+Progress = Callable[[str, int, int], None]
+
+
+def ignore_progress(what: str, done: int, total: int) -> None:
+    """For who does not watch."""
+
+
+def create_backup(
+    store: Path,
+    folder: Path,
+    *,
+    description: str = "",
+    version: str,
+    now_ms: int | None = None,
+    progress: Progress = ignore_progress,
+) -> Backup:
+    """A new backup of a store, also while a service writes to it; on disk and checked when this returns.
+
+    `folder` is made where it is missing. Everything that was committed before the call is in the backup.
+
+    Raises:
+        BackupError: the copy is not what the store was; the store is damaged.
+        OSError, apsw.Error: the disk is full, the store cannot be read. No backup is left behind.
+    """
+    began = time.monotonic()
+    timestamp = time.time_ns() // 1_000_000 if now_ms is None else now_ms
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = backup_path(folder, timestamp)
+    with _temporary(path) as temporary:
+        source = _copy(store, temporary, progress)
+        verified = _verified_head(folder, source)
+        checksum, content = check_copy(temporary, source, verified, progress)
+        size = _sync(temporary)
+        temporary.replace(path)
+        sync_folder(folder)
+    try:
+        metadata = Metadata(
+            timestamp=timestamp,
+            description=description,
+            version=version,
+            size=size,
+            checksum=checksum,
+            store_id=content.store_id,
+            timeline=content.timeline,
+            timelines=content.timelines,
+            position=content.head.position,
+            head_hash=content.head.hash.hex(),
+            first_recorded_at=content.first_recorded_at,
+            last_recorded_at=content.head.recorded_at if content.head.position else None,
+            rows=content.rows,
+            migrations=content.migrations,
+            sqlite_version=apsw.sqlite_lib_version(),
+            duration_ms=round((time.monotonic() - began) * 1000),
+            chain_verified_from=verified.position,
+            last_verified=timestamp,
+        )
+        return Backup(path, write_metadata(path, metadata))
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def check_copy(copy: Path, expected: Content, verified: log.Head, progress: Progress) -> tuple[str, Content]:
+    """The checksum and the content of a copy that is sound, its chain recomputed behind `verified`.
+
+    Raises:
+        BackupError: it is damaged, or has not what was expected.
+    """
+    connection = open_sealed(copy)
+    try:
+        require_sound(connection, copy.name)
+        content = read_content(connection)
+        if content != expected:
+            raise BackupError("content_differs", f"the copy {copy.name} has not what the store had")
+        progress("hash chain", verified.position, content.head.position)
+        require_chain(connection, copy.name, content.head, verified)
+    finally:
+        connection.close()
+    return file_checksum(copy, progress), content
+
+
+def open_sealed(path: Path) -> apsw.Connection:
+    """A connection to a file that nobody changes; it takes no locks, and makes no files beside it."""
+    connection = apsw.Connection(
+        f"file:{_quoted(path)}?immutable=1", flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+    )
+    # What a forged file may bring in its schema stays without effect.
+    connection.pragma("trusted_schema", False)
+    connection.pragma("cache_size", -16 * 1024)
+    connection.pragma("mmap_size", 256 * 1024 * 1024)
+    return connection
+
+
+def require_sound(connection: apsw.Connection, name: str, *, thorough: bool = False) -> None:
+    """Returns if SQLite finds nothing wrong with a file. `thorough` compares the indexes, too.
+
+    Raises:
+        BackupError: it does.
+    """
+    check = "integrity_check" if thorough else "quick_check"
+    try:
+        found = [row[0] for row in connection.execute(f"PRAGMA {check}(5)")]
+    except apsw.Error as error:
+        raise BackupError("damaged", f"{name} is no sound SQLite file: {error}") from error
+    if found != ["ok"]:
+        raise BackupError("damaged", f"{name} is damaged: {'; '.join(map(str, found))}")
+
+
+def require_chain(connection: apsw.Connection, name: str, head: log.Head, start: log.Head) -> None:
+    """Returns if the log follows from `start` (the first event by default) to `head` by its hashes.
+
+    Raises:
+        BackupError: an event was changed.
+    """
+    try:
+        found = log.verify_chain(connection, start)
+    except log.BrokenChainError as error:
+        raise BackupError(
+            "chain_broken", f"{name}: {error}", "restore another backup, to a moment before"
+        ) from error
+    if found != head:
+        raise BackupError("chain_broken", f"{name}: the log does not end as it should")
+
+
+def file_checksum(path: Path, progress: Progress = ignore_progress) -> str:
+    """SHA-256 of a file."""
+    digest = hashlib.sha256()
+    total, done = path.stat().st_size, 0
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+            done += len(chunk)
+            progress("checksum", done, total)
+    return digest.hexdigest()
+
+
+def _copy(store: Path, copy: Path, progress: Progress) -> Content:
+    """Copies and seals; what the store had at that moment."""
+    if not store.exists():
+        raise BackupError("not_found", f"there is no store {store}")
+    source = open_reader(store)
+    target = apsw.Connection(str(copy))
+    try:
+        # It is checked and synced as a whole before it counts.
+        target.pragma("synchronous", "off")
+        source.execute("BEGIN")
+        content = read_content(source)
+        with target.backup("main", source, "main") as backup:
+            while not backup.done:
+                backup.step(STEP_PAGES)
+                progress("copy", backup.page_count - backup.remaining, backup.page_count)
+        # A copy is in WAL mode as its source was, and could not be opened in a folder that is read-only.
+        target.pragma("journal_mode", "delete")
+    finally:
+        target.close()
+        source.close()
+    return content
+
+
+def _verified_head(folder: Path, source: Content) -> log.Head:
+    """The head of the newest backup of the same history, up to which the chain has been verified already."""
+    for backup in list_backups(folder):
+        metadata = backup.metadata
+        same = metadata.store_id == source.store_id and metadata.timeline == source.timeline
+        if same and 0 < metadata.position <= source.head.position and metadata.last_recorded_at is not None:
+            return log.Head(metadata.position, bytes.fromhex(metadata.head_hash), metadata.last_recorded_at)
+    return log.Head()
+
+
+def _sync(path: Path) -> int:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    return path.stat().st_size
+
+
+@contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    temporary = path.with_name(f".{path.name}.tmp")
+    # Never readable by others, not even for a moment.
+    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+    try:
+        yield temporary
+    finally:
+        for leftover in (temporary, temporary.with_name(temporary.name + "-journal")):
+            leftover.unlink(missing_ok=True)
+
+
+def _quoted(path: Path) -> str:
+    return quote(str(path.absolute()))

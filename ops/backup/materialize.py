@@ -1,0 +1,91 @@
+"""A store's file as it was at a moment, made from a backup: `materialize`."""
+
+import os
+import shutil
+from contextlib import closing
+from pathlib import Path
+
+import apsw
+import msgspec
+
+from bus import log
+from domain.catalogue import TIMELINE_FORKED, TIMELINE_STREAM
+from migrations import runner
+from migrations.connection import write_transaction
+from ops.backup.create import Progress, file_checksum
+from ops.backup.metadata import Backup, BackupError
+from ops.projections_check import rebuild_file
+
+
+class Made(msgspec.Struct, frozen=True):
+    """A store's file: `position` is the moment's, behind which the fork to `timeline` stands."""
+
+    path: Path
+    position: int
+    timeline: int
+
+
+def materialize(
+    backup: Backup, work: Path, *, position: int, timeline: int, now_ms: int, progress: Progress
+) -> Made:
+    """Makes a store in the file `work` from a backup that was verified: its log up to `position`, and a fork.
+
+    The tables are what the log says. The file is closed, sealed and on disk when this returns.
+
+    Raises:
+        BackupError: the copy is not the backup; its tables cannot be made to agree with its log.
+    """
+    progress("copy", 0, backup.metadata.size)
+    shutil.copyfile(backup.path, work)
+    work.chmod(0o600)
+    if file_checksum(work, progress) != backup.metadata.checksum:
+        raise BackupError("checksum_differs", f"{backup.name} could not be copied as it is")
+    with closing(apsw.Connection(str(work))) as connection:
+        # Nothing of it counts before it is put in its place as a whole.
+        connection.pragma("synchronous", "off")
+        connection.pragma("journal_mode", "memory")
+        migrated = runner.up(connection)
+        with write_transaction(connection):
+            _cut(connection, position)
+            _fork(connection, position, timeline, now_ms)
+    if migrated or position < backup.metadata.position:
+        progress("tables", 0, 1)
+        if not rebuild_file(work)["equal"] and not rebuild_file(work)["equal"]:
+            raise BackupError("tables_differ", f"the tables of {backup.name} cannot be made from its log")
+    seal(work)
+    return Made(work, position, timeline)
+
+
+def seal(path: Path) -> None:
+    """Returns when a file that nobody uses is whole in itself and on disk."""
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.pragma("journal_mode", "delete")
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _cut(connection: apsw.Connection, position: int) -> None:
+    for table, column in (
+        ("events", "position"),
+        ("command_answers", "position"),
+        ("snapshots", "position"),
+        ("timelines", "first_position"),
+    ):
+        connection.execute(f"DELETE FROM {table} WHERE {column} > ?", (position,))
+    # Whoever held a job then has long lost it: every running job is rescued.
+    connection.execute("DELETE FROM job_leases")
+
+
+def _fork(connection: apsw.Connection, position: int, timeline: int, now_ms: int) -> None:
+    head = log.read_head(connection)
+    if head.position != position:
+        raise BackupError("content_differs", f"the log ends at {head.position}, not at {position}")
+    version = connection.execute(
+        "SELECT coalesce(max(version), 0) + 1 FROM events WHERE stream = ?", (TIMELINE_STREAM,)
+    ).get
+    data = msgspec.json.encode({"timeline": timeline, "restored_position": position}).decode()
+    rows, _ = log.extend(
+        head, [log.Entry(TIMELINE_STREAM, version, TIMELINE_FORKED, None, data, None)], now_ms
+    )
+    log.insert(connection, rows)
+    connection.execute("INSERT INTO timelines VALUES (?, ?)", (timeline, position + 1))

@@ -1,0 +1,49 @@
+"""The highest timeline that the stream of events knows, asked while the service is stopped."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from nats.errors import Error as NatsError
+
+from bus.connection import LeanClient
+from bus.jetstream import JetStreamApi, JetStreamError
+from bus.nats_server import NatsServer
+from bus.nats_users import RELAY, private_inbox
+from bus.stream_state import highest_timeline
+from ops.settings import Settings
+
+CONNECT_SECONDS = 5.0
+
+
+def highest_timeline_in_stream(settings: Settings) -> int:
+    """0 where there is no stream, or where an external broker does not answer: then nothing follows it.
+
+    Raises:
+        NatsServerError: the embedded nats-server does not start.
+    """
+    return asyncio.run(_ask(settings))
+
+
+async def _ask(settings: Settings) -> int:
+    async with AsyncExitStack() as stack:
+        url = settings.nats_relay or settings.nats
+        if url is None:
+            if not (settings.data / "nats").exists():
+                return 0
+            server = NatsServer(data=settings.data, names=settings.names, port=0)
+            await stack.enter_async_context(server)
+            url = server.url_for(RELAY)
+        client = LeanClient()
+        try:
+            await asyncio.wait_for(
+                client.connect(url, allow_reconnect=False, inbox_prefix=private_inbox(RELAY).encode()),
+                CONNECT_SECONDS,
+            )
+        except (OSError, NatsError, TimeoutError):
+            return 0
+        stack.push_async_callback(client.close)
+        try:
+            report = await JetStreamApi(client).report(settings.names.events)
+        except JetStreamError:
+            return 0
+        return 0 if report is None else highest_timeline(report.metadata)

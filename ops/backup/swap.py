@@ -1,0 +1,67 @@
+"""Puts a finished file in the place of a store's. After a crash, there is the old store or the new one.
+
+intent (on disk) ─▶ the old store's side files away ─▶ new file in place ─▶ intent away
+before it: the old store       from here on: the new one; a start goes on where this was cut off
+"""
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from ops.backup.metadata import sync_folder
+
+INTENT_FILE = "restore.json"
+
+
+class Intent(msgspec.Struct, frozen=True, kw_only=True):
+    """What is being put in the place of the store; names of files in the data directory."""
+
+    work: str
+    set_aside: str | None
+    """The name that the old file gets; `None` if it goes, since a backup has it."""
+    position: int
+    timeline: int
+
+
+def swap(store: Path, intent: Intent) -> None:
+    """Replaces a store that nobody uses, on disk when this returns."""
+    path = store.parent / INTENT_FILE
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as file:
+        file.write(msgspec.json.encode(intent))
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync_folder(store.parent)
+    finish_swap(store)
+
+
+def finish_swap(store: Path) -> Intent | None:
+    """Ends a replacement that was cut off; `None` if there was none. The caller holds the data directory."""
+    path = store.parent / INTENT_FILE
+    try:
+        intent = msgspec.json.decode(path.read_bytes(), type=Intent)
+    except FileNotFoundError:
+        return None
+    work = store.parent / intent.work
+    if work.exists():
+        _remove_old(store, intent.set_aside)
+        sync_folder(store.parent)
+        work.replace(store)
+        sync_folder(store.parent)
+    path.unlink()
+    sync_folder(store.parent)
+    return intent
+
+
+def _remove_old(store: Path, set_aside: str | None) -> None:
+    # A WAL of the old file beside the new one would be taken for its own, and destroy it.
+    for suffix in ("-wal", "-shm", "-journal", ""):
+        old = store.with_name(store.name + suffix)
+        if not old.exists():
+            continue
+        if set_aside is not None:
+            old.replace(store.with_name(set_aside + suffix))
+        elif suffix:
+            old.unlink()

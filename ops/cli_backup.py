@@ -1,0 +1,299 @@
+"""`hyperpage backup`: proven copies of the store, and the way back from them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from cyclopts import App, Parameter
+
+from ops.cli_exit import CommandFailure, Exit, failure, usage_failure
+from ops.cli_options import DataOption, JsonOption, option, settings_for
+from ops.cli_output import print_json, print_members, print_table, say
+from ops.cli_progress import shown_progress
+from ops.cli_store import require_store, stopped_directory
+
+if TYPE_CHECKING:
+    from ops.backup.metadata import Backup, BackupError
+
+NameArgument = Annotated[str, Parameter(help="The backup's name, or a path to its file.")]
+
+
+def backup() -> App:
+    """The commands around backups."""
+    app = App(name="backup", help="Makes proven copies of the store, and brings them back.")
+    app.command(create, name="create")
+    app.command(list_all, name="list")
+    app.command(verify, name="verify")
+    app.command(drill, name="drill")
+    app.command(restore, name="restore")
+    return app
+
+
+def create(
+    description: Annotated[str, Parameter(help="What it is for, in your words.")] = "",
+    /,
+    *,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Makes a backup and checks it; also while the service runs, which it does not hold up.
+
+    For example:
+
+        hyperpage backup create
+        hyperpage backup create "before the upgrade"
+    """
+    from ops.backup.create import create_backup
+    from ops.service import service_version
+
+    settings = settings_for(data)
+    require_store(settings.store_path)
+    with _understandable(), shown_progress() as progress:
+        made = create_backup(
+            settings.store_path,
+            settings.backup_folder,
+            description=description,
+            version=service_version(),
+            progress=progress,
+        )
+    if as_json:
+        print_json({"path": str(made.path.absolute()), "metadata": made.metadata})
+    else:
+        print(f"{made.path}: position {made.metadata.position}, {_size(made.metadata.size)}, checked")
+    return Exit.DONE
+
+
+def list_all(*, data: DataOption = None, as_json: JsonOption = False) -> int:
+    """Lists the backups, newest first. `good` ones were checked, `proven` ones restored and compared.
+
+    For example:
+
+        hyperpage backup list
+    """
+    from ops.backup.metadata import damaged_backups, list_backups
+
+    folder = settings_for(data).backup_folder
+    found = list_backups(folder)
+    if as_json:
+        print_json([_entry(one) for one in found])
+    elif found:
+        print_table([_line(one) for one in found])
+    else:
+        say(f"There is no backup in {folder}.")
+    for path, error in damaged_backups(folder):
+        say(f"{path.name} is no backup: {error.message}")
+    return Exit.DONE
+
+
+def verify(
+    name: NameArgument,
+    /,
+    *,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Checks all of a backup: its file, its content, and the hash of every event from the first one on.
+
+    For example:
+
+        hyperpage backup verify hyperpage-backup-20261124T081500000Z.db
+
+    The exit code is 6 if it is not what it was.
+    """
+    from ops.backup.metadata import BackupError, find_backup
+    from ops.backup.verify import mark_verified, verify_backup
+
+    folder = settings_for(data).backup_folder
+    try:
+        with shown_progress() as progress:
+            found = mark_verified(verify_backup(find_backup(folder, name), progress=progress))
+    except BackupError as error:
+        raise _unsound(error, name) from error
+    if as_json:
+        print_json({"valid": True, "message": "all of it is as it was", **_entry(found)})
+    else:
+        print(f"{found.name}: all of it is as it was (position {found.metadata.position})")
+    return Exit.DONE
+
+
+def drill(
+    name: Annotated[str | None, Parameter(help="The backup's name or path. Default: the newest.")] = None,
+    /,
+    *,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Proves a backup: makes a store from it in a scratch folder, folds its log and compares every row.
+
+    For example:
+
+        hyperpage backup drill
+        hyperpage backup drill hyperpage-backup-20261124T081500000Z.db
+
+    The exit code is 6 if the store cannot be had from it.
+    """
+    from ops.backup.drill import drill as carry_out
+    from ops.backup.metadata import BackupError, find_backup, list_backups
+
+    folder = settings_for(data).backup_folder
+    newest = next(iter(list_backups(folder)), None)
+    if name is None and newest is None:
+        raise failure(Exit.NOT_FOUND, "not_found", f"there is no backup in {folder}")
+    try:
+        path = find_backup(folder, name) if name is not None else newest.path  # type: ignore[union-attr]
+        with shown_progress() as progress:
+            proven = carry_out(path, progress=progress)
+    except BackupError as error:
+        raise _unsound(error, name or "") from error
+    if as_json:
+        print_json({"valid": True, "message": "a store made from it is the same", **_entry(proven)})
+    else:
+        print(f"{proven.name}: proven; a store made from it is the same")
+    return Exit.DONE
+
+
+def restore(
+    name: Annotated[
+        str | None, Parameter(help="The backup's name or path. Default: the nearest to the moment.")
+    ] = None,
+    /,
+    *,
+    to_position: Annotated[int | None, option("The last position that the store shall have.")] = None,
+    to_time: Annotated[
+        str | None,
+        option("The moment to go back to: 2026-11-24T08:15:00Z, or milliseconds since 1970."),
+    ] = None,
+    dry_run: Annotated[bool, option("Say what would be done, and do nothing.")] = False,
+    yes: Annotated[bool, option("Yes, replace the store.")] = False,
+    no_safety_backup: Annotated[bool, option("Do not make a backup of the present store first.")] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Puts the store back to what it was, on a new timeline.
+
+    For example:
+
+        hyperpage backup restore --to-time 2026-11-24T08:15:00Z --dry-run
+        hyperpage backup restore --to-time 2026-11-24T08:15:00Z --yes
+        hyperpage backup restore hyperpage-backup-20261124T081500000Z.db --yes
+
+    The backup is checked first, and the present store backed up. The new one
+    is made beside it and put in its place at the end: whatever goes wrong
+    before leaves the present one as it is. The service must be stopped.
+    """
+    from ops.backup.restore import Moment, plan_restore
+    from ops.backup.restore import restore as carry_out
+    from ops.backup.stream_timeline import highest_timeline_in_stream
+    from ops.service import service_version
+
+    if to_position is not None and to_time is not None:
+        raise usage_failure("to a position or to a time, not both")
+    moment = Moment(backup=name, position=to_position, time=None if to_time is None else _moment(to_time))
+    settings = settings_for(data)
+    store, folder = settings.store_path, settings.backup_folder
+    if dry_run:
+        with _understandable():
+            plan = plan_restore(store, folder, moment)
+        _print(plan, as_json)
+        return Exit.DONE
+    if not yes:
+        raise usage_failure("this replaces the store", "see what it would do with --dry-run, then say --yes")
+    with stopped_directory(settings), _understandable():
+        highest = highest_timeline_in_stream(settings)
+        with shown_progress() as progress:
+            done = carry_out(
+                store,
+                folder,
+                moment,
+                version=service_version(),
+                safety=not no_safety_backup,
+                highest_timeline=highest,
+                progress=progress,
+            )
+    _print(done, as_json)
+    return Exit.DONE
+
+
+def _print(result: Any, as_json: bool) -> None:
+    if as_json:
+        print_json(result)
+    else:
+        print_members(msgspec.to_builtins(result))
+
+
+def _moment(text: str) -> int:
+    if text.isascii() and text.isdigit():
+        return int(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise usage_failure(f"{text!r} is no moment", "write it as 2026-11-24T08:15:00Z") from None
+    if moment.tzinfo is None:
+        raise usage_failure(f"{text!r} has no time zone", "add Z for UTC, or an offset as in +02:00")
+    return round(moment.timestamp() * 1000)
+
+
+def _entry(backup: "Backup") -> dict[str, Any]:
+    return {
+        "name": backup.name,
+        "path": str(backup.path.absolute()),
+        "status": backup.metadata.status,
+        "metadata": backup.metadata,
+    }
+
+
+def _line(backup: "Backup") -> dict[str, Any]:
+    metadata = backup.metadata
+    return {
+        "name": backup.name,
+        "made_at": metadata.timestamp,
+        "status": metadata.status,
+        "position": metadata.position,
+        "timeline": metadata.timeline,
+        "size": _size(metadata.size),
+        "description": metadata.description or None,
+    }
+
+
+def _size(size_bytes: int) -> str:
+    size = float(size_bytes)
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"
+
+
+def _unsound(error: "BackupError", name: str) -> CommandFailure:
+    missing = error.reason == "not_found"
+    answer = {"valid": False, "message": error.message, "reason": error.reason, "name": Path(name).name}
+    described = {"code": error.reason, "message": error.message, "hint": error.hint, "details": {}}
+    exit_code = Exit.NOT_FOUND if missing else Exit.VERIFICATION_FAILED
+    return CommandFailure(exit_code, described, answer=answer)
+
+
+@contextmanager
+def _understandable() -> Iterator[None]:
+    """What is wrong with a backup or the store's file, in words instead of a traceback."""
+    import apsw
+
+    from migrations.connection import UnsafeSqliteError
+    from migrations.runner import MigrationError
+    from ops.backup.metadata import BackupError
+
+    try:
+        yield
+    except BackupError as error:
+        exit_code = Exit.NOT_FOUND if error.reason in ("not_found", "unreachable_moment") else Exit.FAILED
+        if error.reason not in ("not_found", "unreachable_moment", "no_room"):
+            exit_code = Exit.VERIFICATION_FAILED
+        raise failure(exit_code, error.reason, error.message, error.hint) from error
+    except MigrationError as error:
+        raise failure(Exit.FAILED, "failed", error.message, error.hint) from error
+    except UnsafeSqliteError as error:
+        raise failure(Exit.FAILED, "failed", str(error)) from error
+    except apsw.Error as error:
+        raise failure(Exit.FAILED, "failed", f"SQLite says: {error}") from error
