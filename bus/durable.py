@@ -22,11 +22,12 @@ from nats.js.errors import NotFoundError
 
 from bus import codec
 from bus.dead_letters import DeadLetters
+from bus.headers import COMMAND_ID, REPLY_TO
 from bus.identifiers import new_id
-from bus.intake import BATCH, COMMAND_ID, REPLY_TO, refused_submission, submission_of
+from bus.intake import refused_submission, submission_of
 from bus.nats_users import RELAY, RESPONDER, private_inbox
 from bus.streams import ensure_stream
-from bus.subjects import BusNames
+from bus.subjects import BATCH, BusNames
 from bus.submission import Submission
 from bus.tasks import Tasks
 from bus.writer import Writer

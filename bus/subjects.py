@@ -1,6 +1,7 @@
 """The grammar of subjects: the only place where one is spelled.
 
     hyperpage.cmd.v1.<table>.<verb>              a command; the answer goes to the reply subject
+    hyperpage.cmd.v1.batch                       several of them
     hyperpage.dcmd.v1.<table>.<verb>             a durable command, kept by a stream until it is answered
     hyperpage.res.v1.<command id>                the answer to a durable command
     hyperpage.qry.v1.<table>.<verb>              a query
@@ -24,6 +25,9 @@ _LITERAL = re.compile(r"[!-)+\-/-=?-~]+(\.[!-)+\-/-=?-~]+)*")
 # nats-server takes control lines of 4 KiB, with everything that belongs to them.
 MAXIMUM_NAMED_INBOX_CHARACTERS = 1_000
 
+
+# In the place of a command's name.
+BATCH = "batch"
 
 # Where the administrator's answers go (no other client may read them).
 ADMIN_INBOX = "_INBOX_admin."

@@ -150,8 +150,8 @@ async def ask_durably(
     from nats.errors import NoRespondersError
     from nats.errors import TimeoutError as NatsTimeoutError
 
+    from bus.headers import COMMAND_ID
     from bus.identifiers import new_id
-    from bus.intake import COMMAND_ID
 
     headers = {COMMAND_ID: new_id(), **headers}
     async with connected(address) as client:

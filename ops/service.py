@@ -18,14 +18,14 @@ from bus.connection import LeanClient
 from bus.dead_letters import DeadLetters
 from bus.discovery import SERVICE_NAME, Discovery, Endpoint
 from bus.durable import Delivery, DurableIntake
-from bus.intake import BATCH, Intake
+from bus.intake import Intake
 from bus.mirrors import Mirrors
 from bus.nats_server import NatsServer
 from bus.nats_users import ADMIN, APP, RELAY, RESPONDER, private_inbox
 from bus.queries import Queries, QueryVerb
 from bus.reader_pool import ReaderPool
 from bus.relay import Relay
-from bus.subjects import ADMIN_INBOX
+from bus.subjects import ADMIN_INBOX, BATCH
 from bus.submission import Commit
 from bus.tasks import Tasks
 from bus.writer import Writer
