@@ -129,7 +129,7 @@ class Writer:
             for one in submissions:
                 count = len(one.requests)
                 if self._stopping:
-                    one.outcome = refused(Unavailable("the service is shutting down", retry_after_ms=1_000))
+                    one.outcome = refused(_shutting_down())
                     turned_away.append(one)
                 elif (
                     self._waiting_commands + count > MAXIMUM_WAITING_COMMANDS
@@ -149,11 +149,15 @@ class Writer:
     def call(self, errand: Callable[[apsw.Connection], Any], done: Callable[[Any], None]) -> None:
         """Runs `errand` in the writer's thread between two groups, in a transaction of its own.
 
-        `done` gets its result, or its exception, there.
+        `done` gets its result, or its exception, there. A writer that stops takes no errand: then `done` gets
+        an `Unavailable` at once, in the caller's thread.
         """
         with self._wake:
-            self._errands.append((errand, done))
-            self._wake.notify()
+            if not self._stopping:
+                self._errands.append((errand, done))
+                self._wake.notify()
+                return
+        done(_shutting_down())
 
     def _run(self) -> None:
         while True:
@@ -269,6 +273,10 @@ class Writer:
 
     def _now(self) -> int:
         return max(self._clock(), self.head.recorded_at)
+
+
+def _shutting_down() -> Unavailable:
+    return Unavailable("the service is shutting down", retry_after_ms=1_000)
 
 
 def _to_rescue(submissions: list[Submission]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from bus.intake import submission_of
 from bus.submission import Submission
 from bus.writer import MAXIMUM_WAITING_BYTES, MAXIMUM_WAITING_COMMANDS
 from domain.decider import Lease
-from domain.errors import Invalid
+from domain.errors import Invalid, Unavailable
 from migrations.connection import open_reader
 from ops.tables import Tables
 from tests.integration.writing import NOW, Clock, Reply, Sent, Store, batch, dump_tables, single, until
@@ -360,6 +360,19 @@ def test_stopping_ends_after_all_that_waits_and_takes_nothing_more(path: Path):
     late = store.send("app_state.set", {"key": "late", "value": 1})
     assert (late.code, late["error"]["details"]) == ("unavailable", {"retry_after_ms": 1_000})
     assert store.connection.execute("SELECT count(*) FROM events").get == 2_000
+    store.connection.close()
+
+
+def test_an_errand_is_carried_out_before_the_writer_stops_and_refused_after_it(path: Path):
+    store = Store(path)
+    with store.held():
+        errand = store.call(lambda connection: connection.execute("SELECT count(*) FROM store").get)
+    store.writer.stop()
+
+    assert errand() == 1
+    with pytest.raises(Unavailable) as refused:
+        store.in_writer(lambda _: pytest.fail("nobody may carry this out"))
+    assert refused.value.details == {"retry_after_ms": 1_000}
     store.connection.close()
 
 
