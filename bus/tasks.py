@@ -4,6 +4,22 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
+CANCEL_AGAIN_SECONDS = 0.5
+
+
+async def cancel(task: asyncio.Task[Any]) -> None:
+    """Returns when a task has ended, however it ended.
+
+    Python 3.11's `wait_for`, which nats-py's requests wait with, loses a cancellation that comes with the
+    answer, and nats-py swallows some: the task would go on for ever, and nobody would ask it again.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=CANCEL_AGAIN_SECONDS)
+    # Looked at, so that nobody complains that its error was not.
+    if not task.cancelled():
+        task.exception()
+
 
 class Tasks:
     """What is under way. The loop holds tasks only weakly, and may forget one that nobody else holds."""
@@ -27,6 +43,4 @@ class Tasks:
 
     async def cancel(self) -> None:
         """Gives up what is under way."""
-        for task in list(self._under_way):
-            task.cancel()
-        await asyncio.gather(*self._under_way, return_exceptions=True)
+        await asyncio.gather(*map(cancel, self._under_way))

@@ -27,7 +27,7 @@ from bus.reader_pool import ReaderPool
 from bus.relay import Relay
 from bus.subjects import ADMIN_INBOX, BATCH
 from bus.submission import Commit
-from bus.tasks import Tasks
+from bus.tasks import Tasks, cancel
 from bus.writer import Writer
 from domain.catalogue import VERBS
 from ops.data_directory import Admin, DataDirectory, Runtime
@@ -41,7 +41,6 @@ from ops.tables import MirroredRows, Tables
 
 CONNECT_SECONDS = 10.0
 DRAIN_MS = 5_000
-CANCEL_AGAIN_SECONDS = 0.5
 
 logger = logging.getLogger(__name__)
 
@@ -313,16 +312,8 @@ class Service:
             if error is not None:
                 self._failed.set_exception(ServiceError(f"{what} failed: {error}"))
 
-        async def cancel() -> None:
-            # Python 3.11's `wait_for`, which nats-py's requests wait with, loses a cancellation that comes
-            # with the answer: the part would go on for ever, and nobody would ask it again.
-            while not task.done():
-                task.cancel()
-                await asyncio.wait({task}, timeout=CANCEL_AGAIN_SECONDS)
-            await asyncio.gather(task, return_exceptions=True)
-
         task.add_done_callback(ended)
-        self._stack.push_async_callback(cancel)
+        self._stack.push_async_callback(cancel, task)
 
 
 def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[Commit], None], commit: Commit) -> None:
