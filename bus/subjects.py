@@ -29,7 +29,7 @@ MAXIMUM_NAMED_INBOX_CHARACTERS = 1_000
 # In the place of a command's name.
 BATCH = "batch"
 
-# Where the administrator's answers go (no other client may read them).
+# Where the answers to administrative requests go (no other client may read them).
 ADMIN_INBOX = "_INBOX_admin."
 
 
@@ -138,7 +138,15 @@ class BusNames(msgspec.Struct, frozen=True, kw_only=True):
         return subject.removeprefix(f"{self.prefix}.").split(".", 2)[-1]
 
     def is_inbox(self, reply: str) -> bool:
-        """Whether an answer may go there: to a client's inbox, or the administrator's."""
+        """Whether the answer to a command or query may go there."""
+        return reply.startswith(self.inbox_prefix)
+
+    def is_operators_inbox(self, reply: str) -> bool:
+        """Whether the answer to an administrative request may go there.
+
+        An application could have the answers to its own requests sent into the private one, so that is good
+        for these alone: an operator's commands and queries are answered in a usual one.
+        """
         return reply.startswith((self.inbox_prefix, ADMIN_INBOX))
 
     def is_named_inbox(self, reply: str) -> bool:

@@ -244,6 +244,7 @@ def test_an_answer_goes_to_the_inbox_that_a_header_names_as_well(shared: Durable
         "_INBOX",
         "_INBOXES.x",
         "_INBOX_relay.x",
+        "_INBOX_admin.x",
         "_INBOX.",
         "_INBOX..x",
         "_INBOX.x.",
