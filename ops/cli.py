@@ -4,6 +4,7 @@
     cli_messages     send, query
     cli_tail         tail
     cli_operations   status, projections, dlq
+    cli_stream       stream
     cli_store        migrate
     cli_schema       schema
 
@@ -17,7 +18,7 @@ from typing import Any
 
 from cyclopts import App, Group
 
-from ops import cli_messages, cli_operations, cli_schema, cli_serve, cli_store, cli_tail
+from ops import cli_messages, cli_operations, cli_schema, cli_serve, cli_store, cli_stream, cli_tail
 from ops.cli_exit import CommandFailure, Exit, usage_failure
 from ops.cli_output import print_json, say
 from ops.settings import SettingsError
@@ -86,7 +87,12 @@ def application() -> App:
     for place, message in enumerate(each):
         app.command(message, group=messages, sort_key=place)
     app.command(cli_operations.status, group=operation, sort_key=0)
-    several = (cli_operations.projections(), cli_store.migrate(), cli_operations.dead_letters())
+    several = (
+        cli_operations.projections(),
+        cli_store.migrate(),
+        cli_operations.dead_letters(),
+        cli_stream.stream(),
+    )
     for place, commands in enumerate(several, start=1):
         commands.group, commands.sort_key = operation, place
         app.command(commands)
