@@ -22,6 +22,7 @@ from bus.intake import Intake
 from bus.mirrors import Mirrors
 from bus.nats_server import NatsServer
 from bus.nats_users import ADMIN, APP, RELAY, RESPONDER, private_inbox
+from bus.prefix_claim import PrefixClaim
 from bus.queries import Queries, QueryVerb
 from bus.reader_pool import ReaderPool
 from bus.relay import Relay
@@ -208,10 +209,16 @@ class Service:
             endpoints=[*self._commands.values(), *self._queries.values()],
             metadata={"prefix": self.names.prefix, "store_id": self.origin.store_id},
         )
-        await self.discovery.start()
+        claim = PrefixClaim(
+            self._relay_connection,
+            self.names,
+            instance=self.discovery.instance,
+            store_id=self.origin.store_id,
+        )
         # The embedded nats-server is ours alone.
-        if self.nats_server is None and (rival := await self.discovery.rival()) is not None:
+        if self.nats_server is None and (rival := await claim.rival()) is not None:
             raise ServiceError(f"another service serves the prefix {self.names.prefix}: {rival}")
+        await self.discovery.start()
 
     async def _start_publishing(self) -> None:
         self.relay = Relay(self._relay_connection, self.names, self.origin, self.readers.connection)
