@@ -158,25 +158,35 @@ class Service:
 
     async def _connect(self, url: str, user: str) -> LeanClient:
         client = LeanClient()
+        self._stack.push_async_callback(client.close)
+        last_reason = f"no answer within {CONNECT_SECONDS:g} s"
+        is_connected = False
+
+        async def note(error: Exception) -> None:
+            nonlocal last_reason
+            last_reason = str(error) or type(error).__name__
+            # Until then, each of many attempts says the same, and the last one is told.
+            if is_connected:
+                logger.warning("nats: %s", last_reason)
+
         try:
-            await asyncio.wait_for(
-                client.connect(
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await client.connect(
                     url,
                     name=f"{SERVICE_NAME} {user}",
                     inbox_prefix=private_inbox(user),
                     # For ever: the broker may be away for long, the store is not.
                     max_reconnect_attempts=-1,
                     reconnect_time_wait=0.1,  # type: ignore[arg-type]  # seconds; nats-py says int, and sleeps
-                    error_cb=_log_error,
+                    error_cb=note,
                     # Subjects are made by `bus.subjects`, or were checked by the broker.
                     skip_subject_validation=True,
-                ),
-                CONNECT_SECONDS,
-            )
+                )
         except (OSError, NatsError, TimeoutError) as error:
-            reason = str(error) or type(error).__name__
-            raise ServiceError(f"no nats-server answers at {_without_credentials(url)} ({reason})") from error
-        self._stack.push_async_callback(client.close)
+            raise ServiceError(
+                f"no nats-server lets us in at {_without_credentials(url)}: {last_reason}"
+            ) from error
+        is_connected = True
         return client
 
     async def _take_the_prefix(self) -> None:
@@ -327,10 +337,6 @@ def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[Commit], Non
     # Nobody is left to tell when the loop has been closed.
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(callback, commit)
-
-
-async def _log_error(error: Exception) -> None:
-    logger.warning("nats: %s", str(error) or type(error).__name__)
 
 
 def _without_credentials(url: str) -> str:
