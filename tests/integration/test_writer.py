@@ -350,6 +350,17 @@ def test_too_much_waiting_is_busy_and_what_waited_is_answered(store: Store):
     assert store.send("app_state.set", {"key": "b", "value": 1}).code is None
 
 
+def test_nothing_small_passes_by_what_there_was_no_room_for(store: Store):
+    large, small = single(set_value("large")), single(set_value("small"))
+    large.size_bytes = MAXIMUM_WAITING_BYTES
+    with store.held():
+        first = store.post([single(set_value("first"))])[0]
+        assert [answer().code for answer in store.post([large, small])] == ["busy", "busy"]
+
+    assert first().code is None
+    assert store.send("app_state.delete", {"key": "small"}).code == "not_found"
+
+
 def test_stopping_ends_after_all_that_waits_and_takes_nothing_more(path: Path):
     store = Store(path)
     with store.held():
