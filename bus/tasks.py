@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 CANCEL_AGAIN_SECONDS = 0.5
+
+T = TypeVar("T")
 
 
 async def cancel(task: asyncio.Task[Any]) -> None:
@@ -19,6 +21,24 @@ async def cancel(task: asyncio.Task[Any]) -> None:
     # Looked at, so that nobody complains that its error was not.
     if not task.cancelled():
         task.exception()
+
+
+async def finished_within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """What work gives back, or raises; it has ended when this returns.
+
+    Where `asyncio.timeout` cancels once, this is repeated: see `cancel`.
+
+    Raises:
+        TimeoutError: it did not end in that time.
+    """
+    task = asyncio.get_running_loop().create_task(work)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+        if not task.done():
+            raise TimeoutError
+        return task.result()
+    finally:
+        await cancel(task)
 
 
 class Tasks:

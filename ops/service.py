@@ -28,7 +28,7 @@ from bus.reader_pool import ReaderPool
 from bus.relay import Relay
 from bus.subjects import ADMIN_INBOX, BATCH
 from bus.submission import Commit
-from bus.tasks import Tasks, cancel
+from bus.tasks import Tasks, cancel, finished_within
 from bus.writer import Writer
 from domain.catalogue import VERBS
 from ops.data_directory import Admin, DataDirectory, Runtime
@@ -170,8 +170,9 @@ class Service:
                 logger.warning("nats: %s", last_reason)
 
         try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                await client.connect(
+            await finished_within(
+                CONNECT_SECONDS,
+                client.connect(
                     url,
                     name=f"{SERVICE_NAME} {user}",
                     inbox_prefix=private_inbox(user),
@@ -181,7 +182,8 @@ class Service:
                     error_cb=note,
                     # Subjects are made by `bus.subjects`, or were checked by the broker.
                     skip_subject_validation=True,
-                )
+                ),
+            )
         except (OSError, NatsError, TimeoutError) as error:
             raise ServiceError(
                 f"no nats-server lets us in at {_without_credentials(url)}: {last_reason}"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bus.tasks import Tasks, cancel
+from bus.tasks import Tasks, cancel, finished_within
 
 SECONDS = 20
 
@@ -33,13 +33,31 @@ async def cancel_among_others(started: asyncio.Event) -> None:
     assert len(tasks) == 0
 
 
-@pytest.mark.parametrize("end", [cancel_alone, cancel_among_others])
+async def give_up_in_time(started: asyncio.Event) -> None:
+    with pytest.raises(TimeoutError):
+        await finished_within(0.01, deaf_once(started))
+    assert started.is_set()
+
+
+@pytest.mark.parametrize("end", [cancel_alone, cancel_among_others, give_up_in_time])
 def test_a_task_that_lost_its_cancellation_is_cancelled_again(end: Callable[[asyncio.Event], Any]):
     async def scenario() -> None:
         async with asyncio.timeout(SECONDS):
             await end(asyncio.Event())
 
     asyncio.run(scenario())
+
+
+def test_what_finishes_in_time_gives_back_or_raises_what_it_did():
+    async def answer() -> int:
+        return 7
+
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    assert asyncio.run(finished_within(SECONDS, answer())) == 7
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(finished_within(SECONDS, fail()))
 
 
 def test_what_a_task_ended_with_is_nobodys_trouble_once_it_is_cancelled():
