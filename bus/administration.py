@@ -47,7 +47,7 @@ class Administration:
 
     async def _receive(self, message: Msg) -> None:
         # An answer that a client had JetStream send here comes without an inbox to answer to.
-        if not self._names.is_inbox(message.reply):
+        if not self._names.is_operators_inbox(message.reply):
             self.dropped += 1
             return
         self._under_way.start(self._serve(message))

@@ -19,11 +19,10 @@ from bus.change_events import ChangeEvent, EventPage, decode_event_page, decode_
 from bus.client_connection import ClientConnection, ClosedError, Unreachable
 from bus.codec import Answer
 from bus.durable_client import DurableSender
-from bus.intake import BATCH
 from bus.outgoing import About, BatchCommand, Outgoing, batch_item, headers_about
 from bus.queries import ReadEvents
 from bus.refusals import UnknownRefusal, refusal_in
-from bus.subjects import BusNames
+from bus.subjects import BATCH, BusNames
 from bus.subscription import PlaceLostError, Subscription
 from domain.errors import Refusal
 from domain.messages import Command

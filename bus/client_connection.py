@@ -23,6 +23,7 @@ from nats.errors import MaxPayloadError
 
 from bus.connection import LeanClient
 from bus.refusals import read_refusal
+from bus.tasks import finished_within
 from domain.errors import Busy, Refusal, TooLarge, Unavailable
 
 # An answer takes milliseconds, and a few hundred of them on a crowded service: who waited this long asks
@@ -88,22 +89,7 @@ class ClientConnection:
         """
         self = cls()
         try:
-            async with asyncio.timeout(timeout_seconds):
-                await self.nats.connect(
-                    url,
-                    name=name,
-                    inbox_prefix=inbox_prefix,
-                    # For ever: each question has a deadline of its own.
-                    max_reconnect_attempts=-1,
-                    reconnect_time_wait=RECONNECT_SECONDS,  # type: ignore[arg-type]  # it sleeps for it
-                    ping_interval=PING_SECONDS,
-                    error_cb=self._note_error,
-                    disconnected_cb=self._went_down,
-                    reconnected_cb=self._came_up,
-                    closed_cb=self._went_down,
-                )
-                self._inbox = self.nats.new_inbox()
-                await self.nats.subscribe_direct(f"{self._inbox}.*", handler=self._receive)
+            await finished_within(timeout_seconds, self._connect(url, inbox_prefix, name))
         except BaseException as error:
             await self.nats.close()
             if not isinstance(error, NatsError | OSError | TimeoutError):
@@ -115,6 +101,23 @@ class ClientConnection:
             ) from error
         self._up.set()
         return self
+
+    async def _connect(self, url: str, inbox_prefix: str, name: str) -> None:
+        await self.nats.connect(
+            url,
+            name=name,
+            inbox_prefix=inbox_prefix,
+            # For ever: each question has a deadline of its own.
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=RECONNECT_SECONDS,  # type: ignore[arg-type]  # it sleeps for it
+            ping_interval=PING_SECONDS,
+            error_cb=self._note_error,
+            disconnected_cb=self._went_down,
+            reconnected_cb=self._came_up,
+            closed_cb=self._went_down,
+        )
+        self._inbox = self.nats.new_inbox()
+        await self.nats.subscribe_direct(f"{self._inbox}.*", handler=self._receive)
 
     async def close(self) -> None:
         """Ends it; whoever still waits gets `ClosedError`."""

@@ -11,7 +11,7 @@ from nats.js.errors import NotFoundError as NoMessageError
 
 from bus import codec
 from bus.administration import AdministrationVerb
-from bus.intake import COMMAND_ID
+from bus.headers import COMMAND_ID
 from bus.streams import ensure_stream
 from bus.subjects import BusNames
 from domain.errors import Invalid, NotFound, Refusal

@@ -5,7 +5,6 @@ subscription of its own (so a client's commands could overtake each other), and 
 to callers.
 """
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -21,8 +20,6 @@ from domain.errors import Refusal
 
 SERVICE_NAME = "hyperpage-persistence"
 QUEUE_GROUP = "hyperpage"
-# How long another instance has to answer that it is there.
-RIVAL_ANSWERS_SECONDS = 0.5
 
 
 class Endpoint(msgspec.Struct, eq=False):
@@ -88,29 +85,6 @@ class Discovery:
             "version": self._version,
             "metadata": self._metadata | {"serving": "true" if self.serving else "false"},
         }
-
-    async def rival(self) -> str | None:
-        """The instance that has this prefix already, if there is one; ask before serving, after `start`.
-
-        Of two that begin in the same moment, each sees the other, and the one with the later id gives way.
-        """
-        others: list[dict[str, Any]] = []
-
-        async def collect(message: Msg) -> None:
-            others.append(msgspec.json.decode(message.data))
-
-        inbox = f"{self._names.inbox_prefix}{new_id()}"
-        subscription = await self._connection.subscribe(inbox, cb=collect)
-        await self._connection.publish(f"$SRV.PING.{SERVICE_NAME}", reply=inbox)
-        await self._connection.flush()
-        await asyncio.sleep(RIVAL_ANSWERS_SECONDS)
-        await subscription.unsubscribe()
-        for other in others:
-            metadata = other.get("metadata", {})
-            same_prefix = metadata.get("prefix") == self._names.prefix and other["id"] != self.instance
-            if same_prefix and (metadata.get("serving") == "true" or other["id"] < self.instance):
-                return f"{other['id']} (store {metadata.get('store_id')})"
-        return None
 
     def _ping(self) -> dict[str, Any]:
         return self._identity("ping")

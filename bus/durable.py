@@ -1,46 +1,51 @@
 """Durable commands: stored by a stream before anybody looks at them, answered by a message that is kept.
 
-    stream COMMANDS ─ pull ─▶ writer ─ commit ─▶ stream RESULTS ─ stored ─▶ acknowledge the command
+    stream COMMANDS ─ consumer ─▶ writer ─ commit ─▶ stream RESULTS ─ stored ─▶ acknowledge the command
 
 A command is acknowledged only after its answer is stored, so it is delivered again whatever breaks in
 between, and its command id makes the second time harmless. What cannot be processed at all goes to the dead
 letters, and its sender gets the reason as a result, too.
+
+Commands are decided in the order in which the stream has them, also when the store cannot be written for a
+while, or service and broker are killed: one portion at a time is with the writer, which gives up the rest of
+a portion with its first part; then all that is not acknowledged is asked for again, from the first one on.
+Two kinds are decided again behind later ones: a command that a defect of the service kept from being decided,
+and a refused one whose answer could not be stored. (An accepted one is only answered again.)
 """
 
 import asyncio
 import logging
 import time
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import msgspec
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
-from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StorageType, StreamConfig
-from nats.js.errors import NotFoundError
+from nats.js.api import StorageType, StreamConfig
 
 from bus import codec
 from bus.dead_letters import DeadLetters
+from bus.durable_consumer import DurableConsumer
+from bus.headers import COMMAND_ID, REPLY_TO
 from bus.identifiers import new_id
-from bus.intake import BATCH, COMMAND_ID, REPLY_TO, refused_submission, submission_of
-from bus.nats_users import RELAY, RESPONDER, private_inbox
+from bus.intake import refused_submission, submission_of
+from bus.nats_users import RESPONDER, private_inbox
 from bus.streams import ensure_stream
-from bus.subjects import BusNames
-from bus.submission import Submission
+from bus.subjects import BATCH, BusNames
+from bus.submission import Outcome, Submission
 from bus.tasks import Tasks
+from bus.waiting import is_set_within
 from bus.writer import Writer
 from domain.errors import Busy, Internal, Invalid, Refusal, Unavailable
 
 RESULTS_KEPT_SECONDS = 24 * 3600.0
-# Two pulls are outstanding, so that the broker never waits for the next one.
-PULLS = 2
-PULL_BATCH = 500
-# A pull that the broker forgot (it was restarted, say) is noticed after the second of these.
-PULL_EXPIRES_SECONDS = 2.0
-PULL_LOST_SECONDS = 3.0
-MAXIMUM_UNACKNOWLEDGED = 5_000
-ACK_WAIT_SECONDS = 30.0
+# Nobody tells when one of the streams is deleted.
+LOOK_SECONDS = 1.0
+# An answer that nobody has said to be stored by then is not.
+STORED_WITHIN_SECONDS = 5.0
 RETRY_SECONDS = 1.0
 # A command that fails here this often, for a reason that is not its own, is put aside.
 MAXIMUM_FAILURES = 5
@@ -61,6 +66,13 @@ class Delivery(msgspec.Struct, frozen=True):
     body: bytes
 
 
+class _Unstored(msgspec.Struct, frozen=True):
+    """An answer that was sent to be stored, at a time of the monotonic clock."""
+
+    acknowledgement: str
+    sent_at: float
+
+
 class DurableIntake:
     """Takes durable commands from their stream. Used from the event loop's thread only.
 
@@ -76,21 +88,36 @@ class DurableIntake:
         self._names = names
         self._dead_letters = dead_letters
         self._jetstream = relay.jetstream(timeout=5)
-        self._consumer = ""
-        self._choosing = asyncio.Lock()
-        self._created_ms = 0
-        self._inbox = f"{private_inbox(RELAY)}.{new_id()}"
+        self._consumer = DurableConsumer(relay, names, take=self._take)
         self._results_inbox = f"{private_inbox(RESPONDER)}.{new_id()}"
-        self._pulls: dict[str, tuple[float, int]] = {}
-        self._unstored: dict[str, str] = {}
+        self._results_created: datetime | None = None
+        self._unstored: dict[str, _Unstored] = {}
         self._arrived: list[Submission] = []
+        # How many the writer has.
+        self._undecided = 0
         self._under_way = Tasks()
-        self._stopping = False
+        self._stopping = asyncio.Event()
         self.dropped = 0
 
     async def prepare(self) -> None:
         """Streams and consumer are there when this returns."""
-        await ensure_stream(
+        await self._prepare_results()
+        await self._consumer.prepare()
+
+    async def run(self) -> None:
+        """Serves until `stop`."""
+        await self._responder.subscribe(f"{self._results_inbox}.*", cb=self._result_stored)
+        await asyncio.gather(self._consumer.run(), self._look_after_streams())
+
+    async def stop(self) -> None:
+        """Asks for no more; what was taken and is not answered in time is delivered again later."""
+        self._stopping.set()
+        await self._consumer.stop()
+        await self._under_way.finish()
+
+    async def _prepare_results(self) -> bool:
+        """Whether the stream is another one than it was."""
+        info = await ensure_stream(
             self._jetstream,
             StreamConfig(
                 name=self._names.results,
@@ -101,131 +128,35 @@ class DurableIntake:
                 allow_direct=True,
             ),
         )
-        await self._prepare_commands(afresh=True)
+        is_another = info.created != self._results_created
+        self._results_created = info.created
+        return is_another
 
-    async def _prepare_commands(self, *, afresh: bool = False) -> None:
-        info = await ensure_stream(
-            self._jetstream,
-            StreamConfig(
-                name=self._names.commands,
-                subjects=[self._names.durable_command(">")],
-                storage=StorageType.FILE,
-                retention=RetentionPolicy.WORK_QUEUE,
-            ),
-        )
-        # A stream that was made anew counts from 1 again; its time tells its commands from the old one's.
-        self._created_ms = int(info.created.timestamp() * 1000) if info.created else 0
-        async with self._choosing:
-            await self._choose_consumer(afresh=afresh)
-
-    async def _choose_consumer(self, *, afresh: bool) -> None:
-        consumers = await self._jetstream.consumers_info(self._names.commands)
-        if afresh:
-            # What was on its way when the service or the broker was killed would come again after
-            # ACK_WAIT_SECONDS only, behind what was sent later. A new consumer gets it at once, and in order.
-            while consumers:
-                await self._jetstream.delete_consumer(self._names.commands, consumers.pop().name)
-        if consumers:
-            self._consumer = consumers[0].name
-            return
-        # Not to be guessed: whoever knows the name could have commands delivered to nobody.
-        self._consumer = f"service-{new_id()}"
-        await self._jetstream.add_consumer(
-            self._names.commands,
-            ConsumerConfig(
-                durable_name=self._consumer,
-                ack_policy=AckPolicy.EXPLICIT,
-                ack_wait=ACK_WAIT_SECONDS,
-                max_ack_pending=MAXIMUM_UNACKNOWLEDGED,
-                max_deliver=-1,
-            ),
-        )
-
-    async def run(self) -> None:
-        """Serves until `stop`."""
-        await self._responder.subscribe(f"{self._results_inbox}.*", cb=self._result_stored)
-        await self._relay.subscribe(
-            f"{self._inbox}.*", cb=self._receive, pending_msgs_limit=0, pending_bytes_limit=0
-        )
-        reconnects = self._relay.stats["reconnects"]
-        while not self._stopping:
-            seen = self._relay.stats["reconnects"]
-            if seen != reconnects and await self._begin_anew():
-                reconnects = seen
-            now = time.monotonic()
-            lost = [token for token, (asked, _) in self._pulls.items() if now - asked > PULL_LOST_SECONDS]
-            for token in lost:
-                del self._pulls[token]
+    async def _look_after_streams(self) -> None:
+        """Makes anew what somebody deletes, and has commands answered again whose answers met nothing."""
+        while not await is_set_within(self._stopping, LOOK_SECONDS * 1000):
+            if not self._relay.is_connected:
+                continue
+            lost_before = time.monotonic() - STORED_WITHIN_SECONDS
             try:
-                while len(self._pulls) < PULLS and not self._stopping:
-                    await self._pull()
-            except NatsError as error:
-                logger.warning("durable commands cannot be asked for: %s", error)
-            await asyncio.sleep(PULL_EXPIRES_SECONDS / 4)
+                if await self._prepare_results():
+                    lost_before = time.monotonic()
+                await self._dead_letters.prepare()
+            except (NatsError, TimeoutError) as error:
+                logger.warning("the streams behind durable commands are not there: %s", error)
+            for token in [token for token, one in self._unstored.items() if one.sent_at < lost_before]:
+                await self._try_again(self._unstored.pop(token).acknowledgement)
 
-    async def _begin_anew(self) -> bool:
-        """Whether a broker that came back has the streams, and is asked for all that was on its way."""
-        try:
-            await self.prepare()
-            await self._dead_letters.prepare()
-        except (NatsError, TimeoutError) as error:
-            logger.warning("durable commands cannot be asked for again yet: %s", error)
-            return False
-        self._pulls.clear()
-        return True
-
-    async def stop(self) -> None:
-        """Asks for no more; what was taken and is not answered in time is delivered again later."""
-        self._stopping = True
-        await self._under_way.finish()
-
-    async def _pull(self) -> None:
-        token = new_id()
-        self._pulls[token] = (time.monotonic(), PULL_BATCH)
-        request = {"batch": PULL_BATCH, "expires": int(PULL_EXPIRES_SECONDS * 1e9)}
-        await self._relay.publish(
-            f"$JS.API.CONSUMER.MSG.NEXT.{self._names.commands}.{self._consumer}",
-            codec.encode(request),
-            reply=f"{self._inbox}.{token}",
-        )
-
-    async def _receive(self, message: Msg) -> None:
-        # The subject of a delivered message is its own; the pull it answers is not named in it.
-        if not message.reply:
-            await self._pull_ended(message)
-            return
-        self._count_one()
+    def _take(self, message: Msg) -> None:
         submission = self._submission(message)
         if submission is None:
             return
         if submission.outcome is not None:
-            self.answered(submission)
+            self._settle(submission)
             return
         if not self._arrived:
             asyncio.get_running_loop().call_soon(self._hand_over)
         self._arrived.append(submission)
-
-    def _count_one(self) -> None:
-        # Pulls are served in the order in which they were made.
-        for token, (asked, left) in self._pulls.items():
-            if left > 1:
-                self._pulls[token] = (asked, left - 1)
-            else:
-                del self._pulls[token]
-                self._under_way.start(self._pull())
-            return
-
-    async def _pull_ended(self, message: Msg) -> None:
-        self._pulls.pop(message.subject.rpartition(".")[2], None)
-        status = (message.headers or {}).get("Status", "")
-        if status in ("404", "503"):
-            # The stream or the consumer is gone.
-            try:
-                await self._prepare_commands()
-            except (NatsError, TimeoutError, NotFoundError) as error:
-                logger.warning("the stream of durable commands cannot be made: %s", error)
-        elif len(self._pulls) < PULLS and not self._stopping:
-            await self._pull()
 
     def _submission(self, message: Msg) -> Submission | None:
         headers = message.headers or {}
@@ -245,7 +176,7 @@ class DurableIntake:
         )
         if reply is not None and not self._names.is_named_inbox(reply):
             self.dropped += 1
-            self._under_way.start(self._acknowledge(delivery.acknowledgement, b"+TERM"))
+            self._under_way.start(self._consumer.acknowledge(delivery.acknowledgement, b"+TERM"))
             return None
         if delivery.name == BATCH:
             refusal = Invalid("a batch is a request; send its commands one by one", path="$")
@@ -254,27 +185,43 @@ class DurableIntake:
 
     def _name_of(self, sequence: int) -> str:
         """What a stored command is called where its sender gave it no id."""
-        return f"durable-{self._created_ms}-{sequence}"
+        return f"durable-{self._consumer.created_ms}-{sequence}"
 
     def _hand_over(self) -> None:
+        # One portion at a time: what failed in one must not be followed by another that does not.
+        if self._undecided or not self._arrived or self._stopping.is_set():
+            return
         arrived, self._arrived = self._arrived, []
-        for refused in self._writer.submit(arrived):
-            self.answered(refused)
+        for one in arrived:
+            one.in_order = True
+        turned_away = self._writer.submit(arrived)
+        self._undecided = len(arrived) - len(turned_away)
+        for one in turned_away:
+            self._settle(one)
 
     def answered(self, submission: Submission) -> None:
         """Takes up the outcome of a durable command."""
-        self._under_way.start(self._conclude(submission.context, submission))
+        self._undecided -= 1
+        self._settle(submission)
+        self._hand_over()
 
-    async def _conclude(self, delivery: Delivery, submission: Submission) -> None:
-        assert submission.outcome is not None
-        refusal = submission.outcome.refusal
+    def _settle(self, submission: Submission) -> None:
+        outcome = submission.outcome
+        assert outcome is not None
+        if isinstance(outcome.refusal, Busy | Unavailable):
+            # What came behind it waits for it.
+            self._arrived.clear()
+            self._consumer.begin_anew()
+        else:
+            self._under_way.start(self._conclude(submission, outcome))
+
+    async def _conclude(self, submission: Submission, outcome: Outcome) -> None:
+        delivery: Delivery = submission.context
+        refusal = outcome.refusal
+        if isinstance(refusal, Internal) and delivery.delivered < MAXIMUM_FAILURES:
+            await self._try_again(delivery.acknowledgement)
+            return
         try:
-            if isinstance(refusal, Busy | Unavailable) or (
-                isinstance(refusal, Internal) and delivery.delivered < MAXIMUM_FAILURES
-            ):
-                delay = b'-NAK {"delay": %d}' % int(RETRY_SECONDS * 1e9)
-                await self._acknowledge(delivery.acknowledgement, delay)
-                return
             if isinstance(refusal, Internal) or not _was_decided(submission, refusal):
                 headers = {**delivery.headers, COMMAND_ID: delivery.command_id}
                 await self._dead_letters.put(
@@ -284,15 +231,16 @@ class DurableIntake:
                     refusal,
                     message_id=self._name_of(delivery.sequence),
                 )
-            await self._store_result(delivery, submission.outcome.body, refusal)
+            await self._store_result(delivery, outcome.body, refusal)
         except (NatsError, TimeoutError) as error:
             # Not acknowledged: it is delivered again, and its id gets the same answer.
             logger.warning("a durable command's answer could not be stored yet: %s", error)
+            await self._try_again(delivery.acknowledgement)
 
     async def _store_result(self, delivery: Delivery, body: bytes, refusal: Refusal | None) -> None:
         headers = None if refusal is None else codec.error_headers(refusal)
         token = str(delivery.sequence)
-        self._unstored[token] = delivery.acknowledgement
+        self._unstored[token] = _Unstored(delivery.acknowledgement, time.monotonic())
         await self._responder.publish(
             self._names.result(delivery.command_id),
             body,
@@ -304,19 +252,19 @@ class DurableIntake:
 
     async def _result_stored(self, message: Msg) -> None:
         answer: dict[str, Any] = msgspec.json.decode(message.data) if message.data else {"error": "no stream"}
-        acknowledgement = self._unstored.pop(message.subject.rpartition(".")[2], None)
-        if acknowledgement is None:
+        unstored = self._unstored.pop(message.subject.rpartition(".")[2], None)
+        if unstored is None:
             return
         if "error" in answer:
             logger.warning("an answer was not stored: %s", answer["error"])
+            await self._try_again(unstored.acknowledgement)
             return
-        await self._acknowledge(acknowledgement, b"+ACK")
+        await self._consumer.acknowledge(unstored.acknowledgement)
 
-    async def _acknowledge(self, subject: str, how: bytes) -> None:
-        try:
-            await self._relay.publish(subject, how)
-        except NatsError as error:
-            logger.warning("a durable command could not be acknowledged yet: %s", error)
+    async def _try_again(self, acknowledgement: str) -> None:
+        """Has one command delivered again in a moment, and others meanwhile."""
+        delay = b'-NAK {"delay": %d}' % int(RETRY_SECONDS * 1e9)
+        await self._consumer.acknowledge(acknowledgement, delay)
 
 
 def _usable(command_id: str | None) -> str | None:

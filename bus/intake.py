@@ -20,25 +20,16 @@ from nats.errors import Error as NatsError
 from bus import codec
 from bus.connection import UNREADABLE, LeanClient, Outgoing, stop_receiving
 from bus.discovery import QUEUE_GROUP, Endpoint
+from bus.headers import ACTOR, CAUSATION_ID, COMMAND_ID, CORRELATION_ID, EXPECTED_VERSION, TRACEPARENT
 from bus.incident import internal
-from bus.subjects import BusNames
+from bus.subjects import BATCH, BusNames
 from bus.submission import Request, Submission, refused
 from bus.tasks import Tasks
 from bus.writer import Writer
 from domain.errors import Invalid, Refusal
 from domain.messages import Metadata
 
-COMMAND_ID = "Hyperpage-Command-Id"
-EXPECTED_VERSION = "Hyperpage-Expected-Version"
-ACTOR = "Hyperpage-Actor"
-CORRELATION_ID = "Hyperpage-Correlation-Id"
-CAUSATION_ID = "Hyperpage-Causation-Id"
-TRACEPARENT = "traceparent"
-# Where a durable command's answer shall go beside the results; its reply subject is JetStream's.
-REPLY_TO = "Hyperpage-Reply-To"
-
 MAXIMUM_HEADER_CHARACTERS = 512
-BATCH = "batch"
 
 logger = logging.getLogger(__name__)
 

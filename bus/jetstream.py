@@ -152,7 +152,8 @@ class JetStreamApi:
             subscription = await self._connection.subscribe(inbox, cb=take)
             try:
                 await self._connection.publish(f"$JS.API.DIRECT.GET.{stream}", request, reply=inbox)
-                status = await asyncio.wait_for(ended, REQUEST_TIMEOUT_MS / 1000)
+                async with asyncio.timeout(REQUEST_TIMEOUT_MS / 1000):
+                    status = await ended
             finally:
                 await subscription.unsubscribe()
         except (nats.errors.Error, TimeoutError) as error:

@@ -45,9 +45,11 @@ class Mirrors:
 
     async def run(self) -> None:
         """Compares every bucket with its table, and keeps it up to date until `stop`."""
-        async with asyncio.TaskGroup() as tasks:
-            for mirror in self._mirrors.values():
-                tasks.create_task(mirror.run())
+        try:
+            # A TaskGroup hands a cancellation on only once, and it may be lost (see `bus.tasks.cancel`).
+            await asyncio.gather(*(mirror.run() for mirror in self._mirrors.values()))
+        finally:
+            self.stop()
 
     def stop(self) -> None:
         """Ends `run` soon."""

@@ -27,6 +27,7 @@ from bus.nats_child import NatsChild
 from bus.nats_home import ANY_PORT, LOOPBACK, NatsHome, NatsServerError, PortTakenError, StoreInUseError
 from bus.nats_users import RELAY, private_inbox
 from bus.subjects import BusNames
+from bus.waiting import is_set_within
 
 __all__ = ["NatsServer", "NatsServerError", "PortTakenError", "StoreInUseError", "find_nats_server"]
 
@@ -130,7 +131,7 @@ class NatsServer:
             self.failure = f"nats-server ended with code {self._child.process.returncode}"
             self._on_change(False)
             while not self.alive:
-                if await self._stops_within(delay_ms):
+                if await is_set_within(self._stopping, delay_ms):
                     return
                 delay_ms = min(delay_ms * 2, LONGEST_RESTART_DELAY_MS)
                 await self._start_again()
@@ -210,13 +211,6 @@ class NatsServer:
                 )
         await _require_jetstream(f"nats://{RELAY}:{self._passwords[RELAY]}@{LOOPBACK}:{found}")
         return found
-
-    async def _stops_within(self, delay_ms: int) -> bool:
-        try:
-            await asyncio.wait_for(self._stopping.wait(), delay_ms / 1000)
-        except TimeoutError:
-            return False
-        return True
 
     def _unlock(self) -> None:
         if self._lock is not None:

@@ -5,8 +5,8 @@ from typing import Any, Self, TypedDict
 import msgspec
 
 from bus.codec import BatchItem
+from bus.headers import ACTOR, CAUSATION_ID, COMMAND_ID, CORRELATION_ID, EXPECTED_VERSION, TRACEPARENT
 from bus.identifiers import new_id
-from bus.intake import ACTOR, CAUSATION_ID, COMMAND_ID, CORRELATION_ID, EXPECTED_VERSION, TRACEPARENT
 from domain.catalogue import VERBS
 from domain.messages import Command
 

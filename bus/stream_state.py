@@ -91,7 +91,7 @@ class Place(msgspec.Struct, frozen=True):
 
 def how_to_refill(stream: str) -> str:
     """The repair that always works: SQLite has everything."""
-    return f"delete the stream (`nats stream rm {stream}`), and it is filled again from position 1"
+    return f"`hyperpage stream refill --yes` deletes {stream} and fills it again from position 1"
 
 
 class _CloudEvent(msgspec.Struct):

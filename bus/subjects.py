@@ -1,6 +1,7 @@
 """The grammar of subjects: the only place where one is spelled.
 
     hyperpage.cmd.v1.<table>.<verb>              a command; the answer goes to the reply subject
+    hyperpage.cmd.v1.batch                       several of them
     hyperpage.dcmd.v1.<table>.<verb>             a durable command, kept by a stream until it is answered
     hyperpage.res.v1.<command id>                the answer to a durable command
     hyperpage.qry.v1.<table>.<verb>              a query
@@ -25,7 +26,10 @@ _LITERAL = re.compile(r"[!-)+\-/-=?-~]+(\.[!-)+\-/-=?-~]+)*")
 MAXIMUM_NAMED_INBOX_CHARACTERS = 1_000
 
 
-# Where the administrator's answers go (no other client may read them).
+# In the place of a command's name.
+BATCH = "batch"
+
+# Where the answers to administrative requests go (no other client may read them).
 ADMIN_INBOX = "_INBOX_admin."
 
 
@@ -145,7 +149,15 @@ class BusNames(msgspec.Struct, frozen=True, kw_only=True):
         return subject.removeprefix(f"{self.prefix}.").split(".", 2)[-1]
 
     def is_inbox(self, reply: str) -> bool:
-        """Whether an answer may go there: to a client's inbox, or the administrator's."""
+        """Whether the answer to a command or query may go there."""
+        return reply.startswith(self.inbox_prefix)
+
+    def is_operators_inbox(self, reply: str) -> bool:
+        """Whether the answer to an administrative request may go there.
+
+        An application could have the answers to its own requests sent into the private one, so that is good
+        for these alone: an operator's commands and queries are answered in a usual one.
+        """
         return reply.startswith((self.inbox_prefix, ADMIN_INBOX))
 
     def is_named_inbox(self, reply: str) -> bool:

@@ -34,8 +34,9 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
 class Submission(msgspec.Struct, kw_only=True, eq=False, gc=False):
     """What waits for the writer: one command, or a batch. It comes back with its outcome set.
 
-    `context` tells whoever sent it what it was. The outcome of a message that was malformed as a whole is
-    there from the start.
+    `context` tells whoever sent it what it was. One that is `in_order` shares the fate of another such before
+    it that could not be stored, so that it is not decided first. The outcome of a message that was malformed
+    as a whole is there from the start.
     """
 
     requests: list[Request | Refusal]
@@ -43,6 +44,7 @@ class Submission(msgspec.Struct, kw_only=True, eq=False, gc=False):
     context: Any = None
     batch: bool = False
     atomic: bool = False
+    in_order: bool = False
     outcome: Outcome | None = None
 
 
@@ -52,6 +54,23 @@ class Commit(msgspec.Struct, frozen=True):
     submissions: list[Submission]
     rows: list[log.Row]
     notices: list[Notice]
+
+
+def all_refused(submissions: list[Submission], refusal: Refusal) -> Commit:
+    """What a group did that did nothing."""
+    outcome = refused(refusal)
+    for one in submissions:
+        one.outcome = outcome
+    return Commit(submissions, [], [])
+
+
+def joined(commits: list[Commit]) -> Commit:
+    """What several groups did, told as one."""
+    return Commit(
+        [one for commit in commits for one in commit.submissions],
+        [row for commit in commits for row in commit.rows],
+        [notice for commit in commits for notice in commit.notices],
+    )
 
 
 def refused(refusal: Refusal) -> Outcome:

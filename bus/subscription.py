@@ -23,6 +23,7 @@ from bus.event_feed import EventFeed
 from bus.remote_log import RemoteLog
 from bus.stream_report import FeedLostError
 from bus.subjects import BusNames
+from bus.tasks import cancel
 from domain.catalogue import TIMELINE_FORKED, TIMELINE_STREAM
 
 # Between two tries to have a feed, while there is none; the log is read each time.
@@ -112,8 +113,7 @@ class Subscription:
         """Ends it, and tells the broker."""
         step, self._step = self._step, None
         if step is not None:
-            step.cancel()
-            await asyncio.gather(step, return_exceptions=True)
+            await cancel(step)
         await self._drop_feed()
 
     async def _advance(self) -> None:

@@ -2,7 +2,43 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypeVar
+
+CANCEL_AGAIN_SECONDS = 0.5
+
+T = TypeVar("T")
+
+
+async def cancel(task: asyncio.Task[Any]) -> None:
+    """Returns when a task has ended, however it ended.
+
+    Python 3.11's `wait_for`, which nats-py's requests wait with, loses a cancellation that comes with the
+    answer, and nats-py swallows some: the task would go on for ever, and nobody would ask it again.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=CANCEL_AGAIN_SECONDS)
+    # Looked at, so that nobody complains that its error was not.
+    if not task.cancelled():
+        task.exception()
+
+
+async def finished_within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """What work gives back, or raises; it has ended when this returns.
+
+    Where `asyncio.timeout` cancels once, this is repeated: see `cancel`.
+
+    Raises:
+        TimeoutError: it did not end in that time.
+    """
+    task = asyncio.get_running_loop().create_task(work)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+        if not task.done():
+            raise TimeoutError
+        return task.result()
+    finally:
+        await cancel(task)
 
 
 class Tasks:
@@ -27,6 +63,4 @@ class Tasks:
 
     async def cancel(self) -> None:
         """Gives up what is under way."""
-        for task in list(self._under_way):
-            task.cancel()
-        await asyncio.gather(*self._under_way, return_exceptions=True)
+        await asyncio.gather(*map(cancel, self._under_way))

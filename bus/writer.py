@@ -22,7 +22,7 @@ from bus import log
 from bus.aggregates import Aggregates
 from bus.group import Group, Projections
 from bus.incident import internal
-from bus.submission import Commit, Request, Submission, refused
+from bus.submission import Commit, Request, Submission, all_refused, joined, refused
 from domain.catalogue import VERBS
 from domain.decider import Lease
 from domain.errors import Busy, Refusal, Unavailable
@@ -129,10 +129,12 @@ class Writer:
             for one in submissions:
                 count = len(one.requests)
                 if self._stopping:
-                    one.outcome = refused(Unavailable("the service is shutting down", retry_after_ms=1_000))
+                    one.outcome = refused(_shutting_down())
                     turned_away.append(one)
                 elif (
-                    self._waiting_commands + count > MAXIMUM_WAITING_COMMANDS
+                    # A smaller one must not pass by.
+                    turned_away
+                    or self._waiting_commands + count > MAXIMUM_WAITING_COMMANDS
                     or self._waiting_bytes + one.size_bytes > MAXIMUM_WAITING_BYTES
                 ):
                     one.outcome = refused(
@@ -149,11 +151,15 @@ class Writer:
     def call(self, errand: Callable[[apsw.Connection], Any], done: Callable[[Any], None]) -> None:
         """Runs `errand` in the writer's thread between two groups, in a transaction of its own.
 
-        `done` gets its result, or its exception, there.
+        `done` gets its result, or its exception, there. A writer that stops takes no errand: then `done` gets
+        an `Unavailable` at once, in the caller's thread.
         """
         with self._wake:
-            self._errands.append((errand, done))
-            self._wake.notify()
+            if not self._stopping:
+                self._errands.append((errand, done))
+                self._wake.notify()
+                return
+        done(_shutting_down())
 
     def _run(self) -> None:
         while True:
@@ -249,10 +255,21 @@ class Writer:
             refusal: Refusal = Unavailable(
                 "the store could not be written; nothing was stored", hint="try again", retry_after_ms=1_000
             )
-            return _all_refused(submissions, refusal)
+            return all_refused([*submissions, *self._take_followers(submissions)], refusal)
         if len(submissions) > 1:
-            return _joined([self._commit([one]) for one in submissions])
-        return _all_refused(submissions, internal(logger, "a group of commands could not be stored", error))
+            return joined([self._commit([one]) for one in submissions])
+        return all_refused(submissions, internal(logger, "a group of commands could not be stored", error))
+
+    def _take_followers(self, failed: list[Submission]) -> list[Submission]:
+        """What waits and is to be decided only behind those that failed."""
+        if not any(one.in_order for one in failed):
+            return []
+        with self._wake:
+            followers = [one for one in self._waiting if one.in_order]
+            self._waiting = deque(one for one in self._waiting if not one.in_order)
+            self._waiting_commands -= sum(len(one.requests) for one in followers)
+            self._waiting_bytes -= sum(one.size_bytes for one in followers)
+        return followers
 
     def _overwrite_failed_commit(self) -> None:
         # One whose fsync failed stands in the WAL as a whole. SQLite passes over it, but the recovery after a
@@ -271,26 +288,15 @@ class Writer:
         return max(self._clock(), self.head.recorded_at)
 
 
+def _shutting_down() -> Unavailable:
+    return Unavailable("the service is shutting down", retry_after_ms=1_000)
+
+
 def _to_rescue(submissions: list[Submission]) -> Iterator[str]:
     for one in submissions:
         for request in one.requests:
             if isinstance(request, Request) and request.verb.internal:
                 yield request.command.id
-
-
-def _all_refused(submissions: list[Submission], refusal: Refusal) -> Commit:
-    outcome = refused(refusal)
-    for one in submissions:
-        one.outcome = outcome
-    return Commit(submissions, [], [])
-
-
-def _joined(commits: list[Commit]) -> Commit:
-    return Commit(
-        [one for commit in commits for one in commit.submissions],
-        [row for commit in commits for row in commit.rows],
-        [notice for commit in commits for notice in commit.notices],
-    )
 
 
 def _timeline(connection: apsw.Connection) -> int:

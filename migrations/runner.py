@@ -61,7 +61,8 @@ def status(connection: apsw.Connection, known: tuple[Migration, ...] | None = No
     """Every known migration in order, and whether it is applied.
 
     Raises:
-        MigrationError: one that was applied was edited since, or is unknown here.
+        MigrationError: one that was applied was edited since, or is unknown here; or the file is another
+            program's.
     """
     known = known_migrations() if known is None else known
     applied = _applied(connection, known)
@@ -123,6 +124,7 @@ def _applied(connection: apsw.Connection, known: tuple[Migration, ...]) -> dict[
     # have applied them in the meantime.
     if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'schema_migrations'").get:
         return {}
+    _require_checksums(connection)
     checksums = {one.name: one.checksum for one in known}
     applied = {}
     rows = connection.execute(
@@ -141,6 +143,17 @@ def _applied(connection: apsw.Connection, known: tuple[Migration, ...]) -> dict[
             )
         applied[name] = executed_at
     return applied
+
+
+def _require_checksums(connection: apsw.Connection) -> None:
+    # Not adopted: its rows follow from no events, so the first rebuild would remove them.
+    columns = connection.execute("SELECT name FROM pragma_table_info('schema_migrations')")
+    if ("checksum",) not in columns:
+        raise MigrationError(
+            "the file records no checksums of its migrations: it was made by the system before this one, or "
+            "by another program",
+            "leave it as it is, and choose another data directory, for a store of its own",
+        )
 
 
 def _refuse_to_lose(connection: apsw.Connection, migration: Migration, drop_events: bool) -> None:

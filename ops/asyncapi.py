@@ -9,7 +9,7 @@ from typing import Any
 
 from bus.codec import Answer
 from bus.discovery import QUEUE_GROUP
-from bus.intake import ACTOR, CAUSATION_ID, COMMAND_ID, CORRELATION_ID, EXPECTED_VERSION, TRACEPARENT
+from bus.headers import ACTOR, CAUSATION_ID, COMMAND_ID, CORRELATION_ID, EXPECTED_VERSION, TRACEPARENT
 from bus.subjects import BusNames
 from domain.catalogue import DECIDERS, TIMELINE_FORKED, TIMELINE_STREAM
 from domain.messages import stream_name

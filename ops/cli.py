@@ -4,6 +4,7 @@
     cli_messages     send, query
     cli_tail         tail
     cli_operations   status, projections, dlq
+    cli_stream       stream
     cli_store        migrate
     cli_backup       backup
     cli_schema       schema
@@ -18,7 +19,16 @@ from typing import Any
 
 from cyclopts import App, Group
 
-from ops import cli_backup, cli_messages, cli_operations, cli_schema, cli_serve, cli_store, cli_tail
+from ops import (
+    cli_backup,
+    cli_messages,
+    cli_operations,
+    cli_schema,
+    cli_serve,
+    cli_store,
+    cli_stream,
+    cli_tail,
+)
 from ops.cli_exit import CommandFailure, Exit, usage_failure
 from ops.cli_output import print_json, say
 from ops.settings import SettingsError
@@ -92,6 +102,7 @@ def application() -> App:
         cli_operations.projections(),
         cli_store.migrate(),
         cli_operations.dead_letters(),
+        cli_stream.stream(),
     )
     for place, commands in enumerate(several, start=1):
         commands.group, commands.sort_key = operation, place

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
 
 CONNECT_SECONDS = 5
+# Many dead letters may be replayed at once.
+ADMINISTRATION_SECONDS = 60.0
 # What an answer with an error carries, whatever the kind of request (NATS ADR-32).
 _ERROR_HEADER = "Nats-Service-Error-Code"
 
@@ -139,6 +141,26 @@ async def ask(
     return answer_of(message.data, message.headers)
 
 
+def administer(
+    verb: str,
+    request: Mapping[str, Any],
+    data: Path | None,
+    *,
+    timeout_seconds: float = ADMINISTRATION_SECONDS,
+) -> dict[str, Any]:
+    """The decoded answer to one administrative request.
+
+    Raises:
+        CommandFailure, SettingsError: as `administrator_address` and `ask`.
+    """
+    address = administrator_address(data)
+    subject, body = address.names.administration(verb), msgspec.json.encode(request)
+    answer: dict[str, Any] = msgspec.json.decode(
+        asyncio.run(ask(address, subject, body, timeout_seconds=timeout_seconds))
+    )
+    return answer
+
+
 async def ask_durably(
     address: Address, name: str, body: bytes, headers: Mapping[str, str], *, timeout_seconds: float
 ) -> bytes:
@@ -150,8 +172,8 @@ async def ask_durably(
     from nats.errors import NoRespondersError
     from nats.errors import TimeoutError as NatsTimeoutError
 
+    from bus.headers import COMMAND_ID
     from bus.identifiers import new_id
-    from bus.intake import COMMAND_ID
 
     headers = {COMMAND_ID: new_id(), **headers}
     async with connected(address) as client:

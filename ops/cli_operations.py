@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import App, Parameter
 
-from ops.cli_bus import administrator_address, application_address, ask
+from ops.cli_bus import administer, application_address, ask
 from ops.cli_exit import CommandFailure, Exit, usage_failure
 from ops.cli_options import DataOption, JsonOption, option
 from ops.cli_output import compact, print_json, print_members, print_records, print_table, print_value, say
@@ -16,7 +16,6 @@ from ops.cli_output import compact, print_json, print_members, print_records, pr
 STATUS_SECONDS = 10.0
 # A verification reads the whole log: a million events take some tens of seconds.
 CHECK_SECONDS = 3_600.0
-DEAD_LETTER_SECONDS = 60.0
 
 
 def status(*, data: DataOption = None, as_json: JsonOption = False) -> int:
@@ -99,7 +98,7 @@ def _check(verb: str, data: Path | None) -> dict[str, Any]:
 
     with stopped_store(data) as path:
         if path is None:
-            return _administer(f"projections.{verb}", {}, data, timeout_seconds=CHECK_SECONDS)
+            return administer(f"projections.{verb}", {}, data, timeout_seconds=CHECK_SECONDS)
         return projections_check.rebuild_file(path) if verb == "rebuild" else projections_check.verify(path)
 
 
@@ -163,7 +162,7 @@ def list_dead_letters(
 
         hyperpage dlq list --limit 20
     """
-    page = _administer("dlq.list", {"limit": limit, "after": after}, data)
+    page = administer("dlq.list", {"limit": limit, "after": after}, data)
     if as_json:
         print_json(page)
         return Exit.DONE
@@ -185,7 +184,7 @@ def show_dead_letter(
     """
     if sequence is None:
         raise usage_failure("which one? Name its sequence", "`hyperpage dlq list` has it")
-    letter = _administer("dlq.show", {"sequence": sequence}, data)
+    letter = administer("dlq.show", {"sequence": sequence}, data)
     if as_json:
         print_json(letter)
     else:
@@ -208,7 +207,7 @@ def replay_dead_letters(
         hyperpage dlq replay 7
         hyperpage dlq replay --all
     """
-    answer = _administer("dlq.replay", _chosen(sequence, every), data)
+    answer = administer("dlq.replay", _chosen(sequence, every), data)
     if as_json:
         print_json(answer)
     else:
@@ -235,7 +234,7 @@ def drop_dead_letters(
     chosen = _chosen(sequence, every)
     if every and not yes:
         raise usage_failure("this drops every dead letter, and nothing brings them back", "say --yes, too")
-    answer = _administer("dlq.drop", chosen, data)
+    answer = administer("dlq.drop", chosen, data)
     if as_json:
         print_json(answer)
     else:
@@ -249,15 +248,3 @@ def _chosen(sequence: int | None, every: bool) -> dict[str, Any]:
             "which ones? Either a sequence, or --all", "`hyperpage dlq list` has the sequences"
         )
     return {"all": True} if every else {"sequence": sequence}
-
-
-def _administer(
-    verb: str, request: Mapping[str, Any], data: Path | None, timeout_seconds: float = DEAD_LETTER_SECONDS
-) -> dict[str, Any]:
-    address = administrator_address(data)
-    body = msgspec.json.encode(request)
-    answer = asyncio.run(
-        ask(address, address.names.administration(verb), body, timeout_seconds=timeout_seconds)
-    )
-    decoded: dict[str, Any] = msgspec.json.decode(answer)
-    return decoded

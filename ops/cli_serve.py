@@ -7,6 +7,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
+from bus.tasks import cancel
 from ops.cli_bus import without_credentials
 from ops.cli_exit import Exit, failure
 from ops.cli_options import DataOption, JsonOption, option, settings_for
@@ -84,11 +85,12 @@ async def _serve(settings: "Settings", *, demo: bool, as_json: bool) -> int:
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     finally:
         # The demo first: it would only see its commands refused.
-        await _cancel(working)
+        if working is not None:
+            await cancel(working)
         await service.stop()
     if failed.done() and (error := failed.exception()):
         raise failure(Exit.FAILED, "failed", str(error)) from error
-    await _cancel(failed)
+    await cancel(failed)
     return Exit.DONE
 
 
@@ -160,9 +162,3 @@ async def _demo(settings: "Settings") -> None:
         await run_demo(runtime.nats_url, runtime.prefix)
     except Exception as error:
         logger.warning("the demo ended: %s", str(error) or type(error).__name__)
-
-
-async def _cancel(task: "asyncio.Task[None] | None") -> None:
-    if task is not None:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)

@@ -64,7 +64,7 @@ async def _follow(
     limit: int | None,
     show: "Callable[[ChangeEvent], None]",
 ) -> None:
-    from bus.client import PlaceLostError, Unreachable, connect
+    from bus.client import ClosedError, PlaceLostError, Unreachable, connect
 
     # Asked first in any case: unlike the client, this does not wait for a service that is not there.
     question = compact({"after": _BEHIND_ALL, "limit": 1}).encode()
@@ -83,7 +83,7 @@ async def _follow(
                     return
     except PlaceLostError as error:
         raise failure(Exit.NOT_FOUND, "not_found", str(error)) from error
-    except Unreachable as error:
+    except (ClosedError, Unreachable) as error:
         raise unreachable(str(error), "try again") from error
 
 

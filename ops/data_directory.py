@@ -29,7 +29,11 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Admin(msgspec.Struct, frozen=True, kw_only=True):
-    """What `admin.json` says: the address with the administrator's credentials, and their inbox prefix."""
+    """What `admin.json` says: the address with the administrator's credentials.
+
+    `inbox_prefix` is for the answers to administrative requests, which nobody else may read; those to the
+    administrator's commands and queries go to usual inboxes, as anybody's.
+    """
 
     nats_url: str
     inbox_prefix: str

@@ -18,16 +18,17 @@ from bus.connection import LeanClient
 from bus.dead_letters import DeadLetters
 from bus.discovery import SERVICE_NAME, Discovery, Endpoint
 from bus.durable import Delivery, DurableIntake
-from bus.intake import BATCH, Intake
+from bus.intake import Intake
 from bus.mirrors import Mirrors
 from bus.nats_server import NatsServer
 from bus.nats_users import ADMIN, APP, RELAY, RESPONDER, private_inbox
+from bus.prefix_claim import PrefixClaim
 from bus.queries import Queries, QueryVerb
 from bus.reader_pool import ReaderPool
 from bus.relay import Relay
-from bus.subjects import ADMIN_INBOX
+from bus.subjects import ADMIN_INBOX, BATCH
 from bus.submission import Commit
-from bus.tasks import Tasks
+from bus.tasks import Tasks, cancel, finished_within
 from bus.writer import Writer
 from domain.catalogue import VERBS
 from ops.backup.swap import finish_swap
@@ -42,7 +43,6 @@ from ops.tables import MirroredRows, Tables
 
 CONNECT_SECONDS = 10.0
 DRAIN_MS = 5_000
-CANCEL_AGAIN_SECONDS = 0.5
 
 logger = logging.getLogger(__name__)
 
@@ -161,8 +161,20 @@ class Service:
 
     async def _connect(self, url: str, user: str) -> LeanClient:
         client = LeanClient()
+        self._stack.push_async_callback(client.close)
+        last_reason = f"no answer within {CONNECT_SECONDS:g} s"
+        is_connected = False
+
+        async def note(error: Exception) -> None:
+            nonlocal last_reason
+            last_reason = str(error) or type(error).__name__
+            # Until then, each of many attempts says the same, and the last one is told.
+            if is_connected:
+                logger.warning("nats: %s", last_reason)
+
         try:
-            await asyncio.wait_for(
+            await finished_within(
+                CONNECT_SECONDS,
                 client.connect(
                     url,
                     name=f"{SERVICE_NAME} {user}",
@@ -170,16 +182,16 @@ class Service:
                     # For ever: the broker may be away for long, the store is not.
                     max_reconnect_attempts=-1,
                     reconnect_time_wait=0.1,  # type: ignore[arg-type]  # seconds; nats-py says int, and sleeps
-                    error_cb=_log_error,
+                    error_cb=note,
                     # Subjects are made by `bus.subjects`, or were checked by the broker.
                     skip_subject_validation=True,
                 ),
-                CONNECT_SECONDS,
             )
         except (OSError, NatsError, TimeoutError) as error:
-            reason = str(error) or type(error).__name__
-            raise ServiceError(f"no nats-server answers at {_without_credentials(url)} ({reason})") from error
-        self._stack.push_async_callback(client.close)
+            raise ServiceError(
+                f"no nats-server lets us in at {_without_credentials(url)}: {last_reason}"
+            ) from error
+        is_connected = True
         return client
 
     async def _take_the_prefix(self) -> None:
@@ -212,10 +224,16 @@ class Service:
             endpoints=[*self._commands.values(), *self._queries.values()],
             metadata={"prefix": self.names.prefix, "store_id": self.origin.store_id},
         )
-        await self.discovery.start()
+        claim = PrefixClaim(
+            self._relay_connection,
+            self.names,
+            instance=self.discovery.instance,
+            store_id=self.origin.store_id,
+        )
         # The embedded nats-server is ours alone.
-        if self.nats_server is None and (rival := await self.discovery.rival()) is not None:
+        if self.nats_server is None and (rival := await claim.rival()) is not None:
             raise ServiceError(f"another service serves the prefix {self.names.prefix}: {rival}")
+        await self.discovery.start()
 
     async def _start_publishing(self) -> None:
         self.relay = Relay(self._relay_connection, self.names, self.origin, self.readers.connection)
@@ -317,26 +335,14 @@ class Service:
             if error is not None:
                 self._failed.set_exception(ServiceError(f"{what} failed: {error}"))
 
-        async def cancel() -> None:
-            # Python 3.11's `wait_for`, which nats-py's requests wait with, loses a cancellation that comes
-            # with the answer: the part would go on for ever, and nobody would ask it again.
-            while not task.done():
-                task.cancel()
-                await asyncio.wait({task}, timeout=CANCEL_AGAIN_SECONDS)
-            await asyncio.gather(task, return_exceptions=True)
-
         task.add_done_callback(ended)
-        self._stack.push_async_callback(cancel)
+        self._stack.push_async_callback(cancel, task)
 
 
 def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[Commit], None], commit: Commit) -> None:
     # Nobody is left to tell when the loop has been closed.
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(callback, commit)
-
-
-async def _log_error(error: Exception) -> None:
-    logger.warning("nats: %s", str(error) or type(error).__name__)
 
 
 def _without_credentials(url: str) -> str:

@@ -62,6 +62,17 @@ def test_the_allowed_imports_break_nothing(tmp_path: Path):
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
+def test_a_client_needs_nothing_of_the_writing_side():
+    program = "import bus.client, sys; print(*(name for name in sys.modules if name.startswith('bus.')))"
+    printed = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    loaded = set(printed.stdout.split())
+
+    assert "bus.client" in loaded
+    assert loaded.isdisjoint({"bus.intake", "bus.writer", "bus.group", "bus.relay", "bus.nats_server"})
+
+
 def make_house(folder: Path, sources: dict[str, str]) -> None:
     """Lays five packages under this project's contracts, each with the source that is given for it."""
     shutil.copy(ROOT / "pyproject.toml", folder)

@@ -197,6 +197,7 @@ def test_tail_from_a_position_that_is_not_there_exits_with_3(served):
         (("projections", "verify"), 0),
         (("migrate", "status"), 0),
         (("dlq", "list"), 0),
+        (("stream", "refill"), 2),
         (("schema", "jobs.enqueue"), 0),
         (("frobnicate",), 2),
     ],

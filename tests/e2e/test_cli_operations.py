@@ -1,8 +1,13 @@
 """Status, projections, migrations and dead letters, as an operator has them."""
 
+import asyncio
+import json
+
 import apsw
 
+from bus.nats_users import RELAY, private_inbox
 from tests.e2e.command_line import Served, hyperpage, wait_for
+from tests.integration.raw_nats import RawNats
 
 
 def test_status_is_healthy_and_says_where_the_service_stands(served):
@@ -76,6 +81,65 @@ def test_where_there_is_no_store_nothing_is_made_but_by_migrate_up(tmp_path):
     assert not data.exists()
     assert hyperpage("migrate", "up", "--data", data).code == 0
     assert (data / "hyperpage.db").exists()
+
+
+def test_a_stream_with_somebody_elses_message_is_told_and_refilled(tmp_path):
+    with Served(tmp_path / "data") as service:
+        for value in (1, 2, 3):
+            service.ask("send", "app_state.set", json.dumps({"key": "k", "value": value}))
+        wait_for(lambda: streamed(service) == 3)
+        intrude(service)
+        service.ask("send", "app_state.set", '{"key": "k", "value": 4}')
+        sick = wait_for(lambda: (one := service("status", "--json")).code == 1 and one)
+        assert "`hyperpage stream refill --yes` deletes HYPERPAGE_EVENTS" in sick.json["reasons"][0]
+
+        hesitant = service("stream", "refill")
+        assert hesitant.code == 2
+        assert "say --yes" in hesitant.err
+        assert streamed(service) == 4
+        assert "being filled again" in service("stream", "refill", "--yes").out
+        wait_for(lambda: service("status").code == 0 and streamed(service) == 4)
+        assert [json.loads(body)["sequence"] for body in bodies(service, 4)] == ["1", "2", "3", "4"]
+        assert service.ask("stream", "refill", "--yes") == {"refilling": True}
+
+
+def intrude(service: Served) -> None:
+    """Has the stream of events store what is none; only the relay's user can."""
+    passwords = json.loads((service.data / "nats" / "credentials.json").read_bytes())
+    url = service.runtime["nats_url"]
+    url = f"nats://{RELAY}:{passwords[RELAY]}@{url.rpartition('@')[2]}"
+
+    async def scenario() -> None:
+        async with await RawNats.connect(url, inbox_prefix=f"{private_inbox(RELAY)}.") as relay:
+            stored = await relay.request("hyperpage.evt.v1.jobs.x.made-up", b"{}")
+            assert stored.said["seq"] == 4
+
+    asyncio.run(scenario())
+
+
+def streamed(service: Served) -> int:
+    """How many messages the stream of events holds."""
+
+    async def count() -> int:
+        async with await RawNats.connect(service.runtime["nats_url"]) as application:
+            info = await application.request("$JS.API.STREAM.INFO.HYPERPAGE_EVENTS")
+            messages: int = info.said["state"]["messages"]
+            return messages
+
+    return asyncio.run(count())
+
+
+def bodies(service: Served, count: int) -> list[bytes]:
+    """The first messages in the stream of events."""
+
+    async def read() -> list[bytes]:
+        async with await RawNats.connect(service.runtime["nats_url"]) as application:
+            subject = "$JS.API.DIRECT.GET.HYPERPAGE_EVENTS"
+            return [
+                (await application.request(subject, {"seq": number})).body for number in range(1, count + 1)
+            ]
+
+    return asyncio.run(read())
 
 
 def test_a_dead_letter_is_listed_shown_replayed_and_dropped(served):

@@ -79,6 +79,13 @@ def prepare_edited_migration(data: Path) -> None:
     connection.close()
 
 
+def prepare_file_of_the_system_before(data: Path) -> None:
+    data.mkdir()
+    connection = apsw.Connection(str(data / "hyperpage.db"))
+    connection.execute("CREATE TABLE schema_migrations (id INTEGER PRIMARY KEY, migration_name TEXT)")
+    connection.close()
+
+
 def prepare_file_in_its_place(data: Path) -> None:
     data.write_text("")
 
@@ -88,6 +95,7 @@ def prepare_file_in_its_place(data: Path) -> None:
     [
         (prepare_foreign_file, (), 1, "file is not a database"),
         (prepare_edited_migration, (), 1, "is not the one that was applied to this file"),
+        (prepare_file_of_the_system_before, (), 1, "records no checksums of its migrations"),
         (prepare_file_in_its_place, (), 1, "File exists"),
         (prepare_nothing, ("--prefix", "a b"), 2, "'a b' is no prefix of subjects"),
         (prepare_nothing, ("--nats-port", "70000"), 2, "--nats-port: Expected `int` <= 65535"),

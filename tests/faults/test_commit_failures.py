@@ -9,8 +9,9 @@ import apsw
 import pytest
 
 from bus import log
+from bus.writer import MAXIMUM_GROUP_COMMANDS
 from tests.faults.failing_disk import FailingDisk, failing_disk
-from tests.integration.writing import Clock, Reply, Sent, Store, dump_tables, until
+from tests.integration.writing import Clock, Reply, Sent, Store, dump_tables, single, until
 
 # More than any group here needs.
 MANY = 1_000
@@ -88,6 +89,38 @@ def all_unavailable(replies: list[Reply]) -> bool:
         reply.code == "unavailable" and reply["error"]["details"] == {"retry_after_ms": 1_000}
         for reply in replies
     )
+
+
+def test_what_is_to_be_decided_in_order_is_not_decided_behind_a_group_that_failed(
+    disk: FailingDisk, store: Store
+):
+    # Two groups and a half.
+    in_order = [single(Sent("app_state.set", {"key": "k", "value": number})) for number in range(2_500)]
+    for one in in_order:
+        one.in_order = True
+    with store.held():
+        answers = store.post([*in_order, single(Sent("app_state.set", {"key": "other", "value": 1}))])
+        disk.fail("sync")
+    *replies, other = [answer() for answer in answers]
+
+    assert all_unavailable(replies)
+    assert other.code is None
+    assert store.writer.waiting == 0
+    assert [row.stream for row in store.rows()] == ["app_state/other"]
+    assert store.send("app_state.set", {"key": "k", "value": 1}).code is None
+
+
+def test_what_is_in_order_shares_nothing_with_a_failed_group_of_others(disk: FailingDisk, store: Store):
+    others = [single(Sent("app_state.set", {"key": "k", "value": number})) for number in range(2_500)]
+    in_order = single(Sent("app_state.set", {"key": "in-order", "value": 1}))
+    in_order.in_order = True
+    with store.held():
+        answers = store.post([*others, in_order])
+        disk.fail("sync")
+    replies = [answer() for answer in answers]
+
+    assert all_unavailable(replies[:MAXIMUM_GROUP_COMMANDS])
+    assert {reply.code for reply in replies[MAXIMUM_GROUP_COMMANDS:]} == {None}
 
 
 @pytest.mark.parametrize("checkpoint_pages", [1, 4_000])

@@ -30,12 +30,15 @@ COMES_WITHIN_SECONDS = 30.0
 @asynccontextmanager
 async def serving(folder: Path, server: NatsServer | None = None) -> AsyncIterator[Service]:
     """A service for the length of the block: on its own nats-server, or on one that outlives it."""
-    if server is None:
-        settings = Settings(data=folder, nats_port=0)
-    else:
-        settings = Settings(data=folder, nats=server.url_for(RESPONDER), nats_relay=server.url_for(RELAY))
-    async with Service(settings) as service:
+    async with service_on(folder, server) as service:
         yield service
+
+
+def service_on(folder: Path, server: NatsServer | None) -> Service:
+    """A service that has not been started."""
+    if server is None:
+        return Service(Settings(data=folder, nats_port=0))
+    return Service(Settings(data=folder, nats=server.url_for(RESPONDER), nats_relay=server.url_for(RELAY)))
 
 
 def broker_of(service: Service) -> NatsServer:

@@ -862,6 +862,7 @@ def test_a_subject_that_is_not_utf_8_harms_nobody(talk: Talk, subject: bytes):
         "x._INBOX.x",
         "_INBOX_relay.x",
         "_INBOX_responder.x",
+        "_INBOX_admin.x",
     ],
 )
 def test_a_request_whose_answer_would_not_go_to_an_inbox_is_dropped_and_counted(

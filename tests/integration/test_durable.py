@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -244,6 +245,7 @@ def test_an_answer_goes_to_the_inbox_that_a_header_names_as_well(shared: Durable
         "_INBOX",
         "_INBOXES.x",
         "_INBOX_relay.x",
+        "_INBOX_admin.x",
         "_INBOX.",
         "_INBOX..x",
         "_INBOX.x.",
@@ -316,9 +318,9 @@ def test_a_delivery_that_comes_again_changes_nothing_and_is_answered_then(durabl
         await durable.api(f"CONSUMER.CREATE.{COMMANDS}.{config['durable_name']}", {
             "stream_name": COMMANDS, "config": config, "action": "update",
         })  # fmt: skip
-        # Without it, no answer can be stored, and so no command acknowledged.
+        # So, no answer can be stored, and no command acknowledged.
         results = (await durable.api(f"STREAM.INFO.{RESULTS}"))["config"]
-        await durable.api(f"STREAM.DELETE.{RESULTS}")
+        await durable.api(f"STREAM.UPDATE.{RESULTS}", results | {"max_msg_size": 1})
         for number in range(5):
             await durable.store("jobs.enqueue", {"type": "sync", "name": f"job {number}"})
         await durable.store("app_state.set", put("k"), {"Hyperpage-Command-Id": "named"})
@@ -331,7 +333,7 @@ def test_a_delivery_that_comes_again_changes_nothing_and_is_answered_then(durabl
 
         await until(delivered_again)
         assert (await durable.state(COMMANDS))["messages"] == 7
-        await durable.api(f"STREAM.CREATE.{RESULTS}", results)
+        await durable.api(f"STREAM.UPDATE.{RESULTS}", results)
         await durable.nothing_waits()
         assert json.loads(await durable.kept_result("named"))["position"] == 6
 
@@ -602,6 +604,41 @@ def test_a_broker_that_lost_its_files_takes_durable_commands_again(durable: Dura
     assert [row.command_id for row in talk.rows] == ["before", "after"]
 
 
+@pytest.mark.parametrize("stream", [RESULTS, COMMANDS, LETTERS])
+def test_a_stream_that_is_deleted_while_the_broker_runs_is_there_again_soon(durable: Durable, stream: str):
+    async def scenario() -> None:
+        await durable.answer("app_state.set", put("before"), "before")
+        await durable.nothing_waits()
+        await durable.api(f"STREAM.DELETE.{stream}")
+        # At once, so that they meet the gap.
+        while True:
+            answer = await durable.client.request(
+                "hyperpage.dcmd.v1.app_state.set", put("met"), {"Hyperpage-Command-Id": "met"}
+            )
+            if answer.body and "error" not in answer.said:
+                break
+        await durable.store("no.such", b"", {"Hyperpage-Command-Id": "dead"})
+        assert json.loads(await durable.kept_result("met"))["position"] == 2
+        assert b"there is no" in await durable.kept_result("dead")
+        await durable.nothing_waits()
+        assert [letter["command_id"] for letter in await durable.letters()] == ["dead"]
+
+    durable.run(scenario())
+
+    assert [row.command_id for row in durable.talk.rows] == ["before", "met"]
+    assert durable.talk.status["status"] == "healthy"
+
+
+def test_a_consumer_that_is_deleted_is_replaced(durable: Durable):
+    async def scenario() -> None:
+        (consumer,) = (await durable.api(f"CONSUMER.LIST.{COMMANDS}"))["consumers"]
+        await durable.api(f"CONSUMER.DELETE.{COMMANDS}.{consumer['name']}")
+        assert (await durable.answer("app_state.set", put("k"), "id")).code is None
+        await durable.nothing_waits()
+
+    durable.run(scenario())
+
+
 def test_commands_that_wait_when_the_service_stops_are_carried_out_in_order_after_its_start(durable: Durable):
     talk = durable.talk
 
@@ -643,6 +680,40 @@ def test_commands_that_a_store_could_not_take_are_carried_out_after_a_restart(du
 
     assert talk.query("app_state.count").said == {"count": 50}
     assert [row.command_id for row in talk.rows] == [f"id-{number}" for number in range(50)]
+    assert talk.run(durable.letters()) == []
+
+
+def test_commands_keep_their_order_while_the_store_cannot_be_written_now_and_then(durable: Durable):
+    talk = durable.talk
+    talk.service.writer.call(lambda connection: connection.set_busy_timeout(5), lambda _: None)
+    statistics = talk.service.writer.statistics
+    locking = apsw.Connection(str(talk.settings.store_path))
+    locking.set_busy_timeout(10_000)
+    values = iter(range(100_000))
+
+    def has_failed_since(failed: int) -> bool:
+        return statistics.failed_commits > failed
+
+    async def store(count: int) -> None:
+        subject = "hyperpage.dcmd.v1.app_state.set"
+        await asyncio.gather(*(durable.client.ask(subject, put("k", next(values))) for _ in range(count)))
+
+    async def scenario() -> None:
+        for _ in range(5):
+            await store(150)
+            failed = statistics.failed_commits
+            locking.execute("BEGIN IMMEDIATE")
+            await store(150)
+            await until(partial(has_failed_since, failed))
+            sending = asyncio.create_task(store(300))
+            locking.execute("ROLLBACK")
+            await sending
+        await durable.nothing_waits()
+
+    talk.run(scenario())
+    locking.close()
+
+    assert [json.loads(str(row.data))["value"] for row in talk.rows] == list(range(next(values)))
     assert talk.run(durable.letters()) == []
 
 

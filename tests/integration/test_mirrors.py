@@ -4,7 +4,7 @@ import asyncio
 import json
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,11 @@ import pytest
 from nats.js.errors import BucketNotFoundError, KeyNotFoundError
 from nats.js.kv import KeyValue
 
+from bus.mirror import Mirror
 from bus.mirrors import Mirrors
 from bus.nats_users import APP
 from bus.relay import Relay
+from bus.tasks import cancel
 from ops.tables import MirroredRows
 from tests.integration.relaying import NAMES, Broker, Store, play, until
 
@@ -252,6 +254,28 @@ def test_a_broker_that_hangs_is_a_problem_until_it_goes_on(tmp_path: Path):
             broker.signal(signal.SIGCONT)
             await until_bucket_holds(broker, {"a": 1})
 
+    play(scenario, tmp_path)
+
+
+def test_the_mirrors_end_also_when_one_of_them_loses_its_cancellation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    usual = Mirror.run
+
+    async def deaf_once(self: Mirror) -> None:
+        with suppress(asyncio.CancelledError):
+            await usual(self)
+        await asyncio.Event().wait()
+
+    async def scenario(broker: Broker, store: Store):
+        mirrors = made(broker, store)
+        running = asyncio.create_task(mirrors.run())
+        assert await mirrors.drain(5_000)
+        async with asyncio.timeout(20):
+            await cancel(running)
+        assert running.cancelled()
+
+    monkeypatch.setattr(Mirror, "run", deaf_once)
     play(scenario, tmp_path)
 
 

@@ -37,7 +37,7 @@ def test_behind_a_foreign_message_nothing_is_published(tmp_path: Path, running: 
         # Another relay is told so too.
         async with relay_of(broker, store) as relay:
             await until(lambda: "message 6" in (relay.state.problem or ""))
-            assert "nats stream rm HYPERPAGE_EVENTS" in (relay.state.repair or "")
+            assert "hyperpage stream refill --yes" in (relay.state.repair or "")
             assert await broker.last_sequence() == 6
 
             await broker.api.delete(NAMES.events)

@@ -10,11 +10,12 @@ import pytest
 
 from bus import aggregates, log
 from bus.aggregates import Aggregate, Transition, read_aggregate
-from bus.intake import COMMAND_ID, submission_of
+from bus.headers import COMMAND_ID
+from bus.intake import submission_of
 from bus.submission import Submission
 from bus.writer import MAXIMUM_WAITING_BYTES, MAXIMUM_WAITING_COMMANDS
 from domain.decider import Lease
-from domain.errors import Invalid
+from domain.errors import Invalid, Unavailable
 from migrations.connection import open_reader
 from ops.tables import Tables
 from tests.integration.writing import NOW, Clock, Reply, Sent, Store, batch, dump_tables, single, until
@@ -349,6 +350,17 @@ def test_too_much_waiting_is_busy_and_what_waited_is_answered(store: Store):
     assert store.send("app_state.set", {"key": "b", "value": 1}).code is None
 
 
+def test_nothing_small_passes_by_what_there_was_no_room_for(store: Store):
+    large, small = single(set_value("large")), single(set_value("small"))
+    large.size_bytes = MAXIMUM_WAITING_BYTES
+    with store.held():
+        first = store.post([single(set_value("first"))])[0]
+        assert [answer().code for answer in store.post([large, small])] == ["busy", "busy"]
+
+    assert first().code is None
+    assert store.send("app_state.delete", {"key": "small"}).code == "not_found"
+
+
 def test_stopping_ends_after_all_that_waits_and_takes_nothing_more(path: Path):
     store = Store(path)
     with store.held():
@@ -359,6 +371,19 @@ def test_stopping_ends_after_all_that_waits_and_takes_nothing_more(path: Path):
     late = store.send("app_state.set", {"key": "late", "value": 1})
     assert (late.code, late["error"]["details"]) == ("unavailable", {"retry_after_ms": 1_000})
     assert store.connection.execute("SELECT count(*) FROM events").get == 2_000
+    store.connection.close()
+
+
+def test_an_errand_is_carried_out_before_the_writer_stops_and_refused_after_it(path: Path):
+    store = Store(path)
+    with store.held():
+        errand = store.call(lambda connection: connection.execute("SELECT count(*) FROM store").get)
+    store.writer.stop()
+
+    assert errand() == 1
+    with pytest.raises(Unavailable) as refused:
+        store.in_writer(lambda _: pytest.fail("nobody may carry this out"))
+    assert refused.value.details == {"retry_after_ms": 1_000}
     store.connection.close()
 
 

@@ -151,11 +151,19 @@ class Store:
 
     def in_writer(self, errand: Callable[[apsw.Connection], Any]) -> Any:
         """What an errand gives back, run in the writer's thread between two groups."""
+        return self.call(errand)()
+
+    def call(self, errand: Callable[[apsw.Connection], Any]) -> Callable[[], Any]:
+        """Hands an errand to the writer. What it gives back is waited for when it is asked for."""
         future: Future[Any] = Future()
         self.writer.call(errand, future.set_result)
-        result = future.result(ANSWER_WITHIN_SECONDS)
-        if isinstance(result, BaseException):
-            raise result
+
+        def result() -> Any:
+            given_back = future.result(ANSWER_WITHIN_SECONDS)
+            if isinstance(given_back, BaseException):
+                raise given_back
+            return given_back
+
         return result
 
     def rows(self) -> list[log.Row]:

@@ -1,6 +1,7 @@
 """How `hyperpage serve` ends when a part of the service does, which a healthy one cannot be brought to."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -37,9 +38,31 @@ def failing(monkeypatch):
 
 
 @pytest.mark.usefixtures("failing")
+def test_a_demo_that_lost_its_cancellation_does_not_keep_the_service_from_stopping(tmp_path, monkeypatch):
+    began = asyncio.Event()
+
+    async def demo(*_: Any) -> None:
+        began.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    async def failure(_: FailingService) -> None:
+        await began.wait()
+        raise ServiceError("the relay failed: no more disk")
+
+    monkeypatch.setattr("ops.demo.run_demo", demo)
+    monkeypatch.setattr(FailingService, "failure", failure)
+    stopped = FailingService.stopped
+    assert run(["serve", "--demo", "--data", str(tmp_path)]) == 1
+    assert FailingService.stopped == stopped + 1
+
+
+@pytest.mark.usefixtures("failing")
 def test_a_service_of_which_a_part_fails_is_stopped_and_exits_with_1(tmp_path, capsys):
+    stopped = FailingService.stopped
     assert run(["serve", "--data", str(tmp_path)]) == 1
     out, err = capsys.readouterr()
     assert out.startswith("hyperpage 0 serves")
     assert err == "error: the relay failed: no more disk\n"
-    assert FailingService.stopped == 1
+    assert FailingService.stopped == stopped + 1

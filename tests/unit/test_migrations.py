@@ -165,6 +165,25 @@ def test_a_file_of_a_newer_program_is_refused(connection: apsw.Connection):
         runner.up(connection, (RECORDS, FIRST))
 
 
+def test_a_file_of_the_system_before_this_one_is_refused_and_left_as_it_is(connection: apsw.Connection):
+    # Its records say nothing of what was applied but the name.
+    connection.execute(
+        """CREATE TABLE schema_migrations (id INTEGER PRIMARY KEY AUTOINCREMENT,
+           migration_name TEXT NOT NULL UNIQUE, executed_at INTEGER DEFAULT (unixepoch() * 1000) NOT NULL);
+           INSERT INTO schema_migrations (migration_name) VALUES ('001_initial_schema');
+           CREATE TABLE app_state (key TEXT PRIMARY KEY, value TEXT);
+           INSERT INTO app_state VALUES ('theme', 'dark')"""
+    )
+    before = schema(connection)
+
+    for act in (runner.up, runner.down, runner.status):
+        with pytest.raises(MigrationError, match="records no checksums of its migrations") as caught:
+            act(connection)
+        assert "another data directory" in caught.value.hint
+    assert schema(connection) == before
+    assert list(connection.execute("SELECT * FROM app_state")) == [("theme", "dark")]
+
+
 def test_both_directions_are_part_of_the_checksum():
     assert FIRST.checksum == hashlib.sha256(f"{FIRST.up}\0{FIRST.down}".encode()).hexdigest()
 

@@ -124,7 +124,7 @@ def test_an_event_that_is_not_where_it_belongs_is_refused(last: tuple[int, int, 
         at(timelines=[(1, 1)], head=9, last_sequence=5, segments=[(1, 1, 0)], last=last)
 
     assert error.value.sequence == 5
-    assert "nats stream rm HYPERPAGE_EVENTS" in error.value.repair
+    assert "`hyperpage stream refill --yes` deletes HYPERPAGE_EVENTS" in error.value.repair
 
 
 def test_messages_that_no_segment_accounts_for_are_refused():

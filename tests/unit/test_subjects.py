@@ -134,7 +134,7 @@ def test_inboxes_that_overlap_the_subjects_are_refused(prefix: str, inbox_prefix
     [
         ("_INBOX.abc", True),
         ("_INBOX.abc.def", True),
-        (ADMIN_INBOX + "abc", True),
+        (ADMIN_INBOX + "abc", False),
         ("_INBOX", False),
         ("_INBOXES.abc", False),
         ("hyperpage.evt.v1.jobs.x.completed", False),
@@ -145,3 +145,19 @@ def test_inboxes_that_overlap_the_subjects_are_refused(prefix: str, inbox_prefix
 )
 def test_only_a_reply_below_the_inbox_prefix_is_an_inbox(reply: str, is_inbox: bool):
     assert BusNames().is_inbox(reply) is is_inbox
+    assert BusNames().is_named_inbox(reply) is is_inbox
+
+
+@pytest.mark.parametrize(
+    ("reply", "is_inbox"),
+    [
+        (ADMIN_INBOX + "abc", True),
+        ("_INBOX.abc", True),
+        (ADMIN_INBOX.removesuffix("."), False),
+        ("_INBOX_relay.abc", False),
+        ("hyperpage.evt.v1.jobs.x.completed", False),
+        ("", False),
+    ],
+)
+def test_an_operator_is_answered_in_a_private_inbox_or_a_usual_one(reply: str, is_inbox: bool):
+    assert BusNames().is_operators_inbox(reply) is is_inbox

@@ -1,0 +1,194 @@
+"""The stream of durable commands, handed over in its order.
+
+    pull ──▶ deliveries ──▶ take
+     ▲           │ the stream or the consumer is gone, the broker was away, or `begin_anew`
+     └───────────┴─ a new consumer: all that is not acknowledged, from the first on
+
+What is to come again comes by a new consumer, never by a negative acknowledgement: that would let what was
+sent later pass by.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StorageType, StreamConfig
+
+from bus import codec
+from bus.identifiers import new_id
+from bus.nats_users import RELAY, private_inbox
+from bus.streams import ensure_stream
+from bus.subjects import BusNames
+from bus.tasks import Tasks
+
+# Two pulls are outstanding, so that the broker never waits for the next one.
+PULLS = 2
+PULL_BATCH = 500
+# A pull that the broker forgot (it was restarted, say) is noticed after the second of these.
+PULL_EXPIRES_SECONDS = 2.0
+PULL_LOST_SECONDS = 3.0
+MAXIMUM_UNACKNOWLEDGED = 5_000
+ACK_WAIT_SECONDS = 30.0
+# Before all comes again: a store that cannot be written is tried so often.
+PAUSE_SECONDS = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+class DurableConsumer:
+    """Asks for durable commands and hands each delivery to `take`. Used from the event loop's thread only.
+
+    `relay` is the connection that may consume the commands.
+    """
+
+    def __init__(self, relay: Client, names: BusNames, *, take: Callable[[Msg], None]) -> None:
+        self._relay = relay
+        self._names = names
+        self._take = take
+        self._jetstream = relay.jetstream(timeout=5)
+        self._consumer = ""
+        self._choosing = asyncio.Lock()
+        self._inbox = f"{private_inbox(RELAY)}.{new_id()}"
+        self._pulls: dict[str, tuple[float, int]] = {}
+        self._asking = Tasks()
+        # By the monotonic clock; until then, what is delivered is passed over.
+        self._anew_at: float | None = None
+        self._stopping = False
+        # When the stream was made, in milliseconds since the epoch: one that was made anew counts from 1
+        # again, and this tells its commands from the old one's.
+        self.created_ms = 0
+
+    async def prepare(self, *, afresh: bool = True) -> None:
+        """Stream and consumer are there when this returns.
+
+        `afresh`, the consumer is a new one, and all that is not acknowledged comes again.
+        """
+        info = await ensure_stream(
+            self._jetstream,
+            StreamConfig(
+                name=self._names.commands,
+                subjects=[self._names.durable_command(">")],
+                storage=StorageType.FILE,
+                retention=RetentionPolicy.WORK_QUEUE,
+            ),
+        )
+        self.created_ms = int(info.created.timestamp() * 1000) if info.created else 0
+        async with self._choosing:
+            await self._choose_consumer(afresh=afresh)
+
+    async def run(self) -> None:
+        """Asks until `stop`."""
+        await self._relay.subscribe(
+            f"{self._inbox}.*", cb=self._receive, pending_msgs_limit=0, pending_bytes_limit=0
+        )
+        reconnects = self._relay.stats["reconnects"]
+        while not self._stopping:
+            seen = self._relay.stats["reconnects"]
+            if seen != reconnects:
+                self.begin_anew(after_seconds=0)
+                reconnects = seen
+            try:
+                await self._keep_asking()
+            except (NatsError, TimeoutError) as error:
+                logger.warning("durable commands cannot be asked for: %s", error)
+            await asyncio.sleep(PULL_EXPIRES_SECONDS / 4)
+
+    async def stop(self) -> None:
+        """Asks for no more."""
+        self._stopping = True
+        await self._asking.finish()
+
+    def begin_anew(self, *, after_seconds: float = PAUSE_SECONDS) -> None:
+        """Has all that is not acknowledged delivered again, in order; until then, `take` gets nothing."""
+        if self._anew_at is None:
+            self._anew_at = time.monotonic() + after_seconds
+
+    async def acknowledge(self, subject: str, how: bytes = b"+ACK") -> None:
+        """Tells the broker what became of a delivery, as far as it can be told now."""
+        try:
+            await self._relay.publish(subject, how)
+        except NatsError as error:
+            logger.warning("a durable command could not be acknowledged yet: %s", error)
+
+    async def _choose_consumer(self, *, afresh: bool) -> None:
+        consumers = await self._jetstream.consumers_info(self._names.commands)
+        if afresh:
+            # What was on its way when the service or the broker was killed would come again after
+            # ACK_WAIT_SECONDS only, behind what was sent later. A new consumer gets it at once, and in order.
+            while consumers:
+                await self._jetstream.delete_consumer(self._names.commands, consumers.pop().name)
+        if consumers:
+            self._consumer = consumers[0].name
+            return
+        # Not to be guessed: whoever knows the name could have commands delivered to nobody.
+        self._consumer = f"service-{new_id()}"
+        await self._jetstream.add_consumer(
+            self._names.commands,
+            ConsumerConfig(
+                durable_name=self._consumer,
+                ack_policy=AckPolicy.EXPLICIT,
+                ack_wait=ACK_WAIT_SECONDS,
+                max_ack_pending=MAXIMUM_UNACKNOWLEDGED,
+                max_deliver=-1,
+            ),
+        )
+
+    async def _keep_asking(self) -> None:
+        now = time.monotonic()
+        if self._anew_at is not None:
+            if now < self._anew_at:
+                return
+            await self.prepare()
+            self._pulls.clear()
+            self._anew_at = None
+        lost = [token for token, (asked, _) in self._pulls.items() if now - asked > PULL_LOST_SECONDS]
+        for token in lost:
+            del self._pulls[token]
+        while len(self._pulls) < PULLS and not self._stopping:
+            await self._pull()
+
+    async def _pull(self) -> None:
+        token = new_id()
+        self._pulls[token] = (time.monotonic(), PULL_BATCH)
+        request = {"batch": PULL_BATCH, "expires": int(PULL_EXPIRES_SECONDS * 1e9)}
+        await self._relay.publish(
+            f"$JS.API.CONSUMER.MSG.NEXT.{self._names.commands}.{self._consumer}",
+            codec.encode(request),
+            reply=f"{self._inbox}.{token}",
+        )
+
+    async def _receive(self, message: Msg) -> None:
+        if self._anew_at is not None:
+            return
+        # The subject of a delivered message is its own; the pull it answers is not named in it.
+        if not message.reply:
+            await self._pull_ended(message)
+        elif message.metadata.consumer == self._consumer:
+            self._count_one()
+            self._take(message)
+
+    def _count_one(self) -> None:
+        # Pulls are served in the order in which they were made.
+        for token, (asked, left) in self._pulls.items():
+            if left > 1:
+                self._pulls[token] = (asked, left - 1)
+            else:
+                del self._pulls[token]
+                self._asking.start(self._pull())
+            return
+
+    async def _pull_ended(self, message: Msg) -> None:
+        self._pulls.pop(message.subject.rpartition(".")[2], None)
+        status = (message.headers or {}).get("Status", "")
+        if status in ("404", "503"):
+            # The stream or the consumer is gone.
+            try:
+                await self.prepare(afresh=False)
+            except (NatsError, TimeoutError) as error:
+                logger.warning("the stream of durable commands cannot be made: %s", error)
+        elif len(self._pulls) < PULLS and not self._stopping:
+            await self._pull()

@@ -1,0 +1,10 @@
+"""The headers of commands, by the names that senders and the service know them under."""
+
+COMMAND_ID = "Hyperpage-Command-Id"
+EXPECTED_VERSION = "Hyperpage-Expected-Version"
+ACTOR = "Hyperpage-Actor"
+CORRELATION_ID = "Hyperpage-Correlation-Id"
+CAUSATION_ID = "Hyperpage-Causation-Id"
+TRACEPARENT = "traceparent"
+# Where a durable command's answer shall go beside the results; its reply subject is JetStream's.
+REPLY_TO = "Hyperpage-Reply-To"

@@ -1,0 +1,90 @@
+"""Which service has a prefix: asked before one serves, and answered by each that has it or wants it.
+
+    one that starts   ── services.starting ──▶   all
+                      ◀── services.present ────  the others
+
+These are notices, over the relay's connection: the user that answers clients, with no more rights than it
+needs, could neither ask nor hear an answer. A stream of another store is refused besides (`bus.relay`), but a
+copy of a store is not another one.
+"""
+
+import asyncio
+import logging
+
+import msgspec
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from bus import codec
+from bus.subjects import BusNames
+
+# How long the others have to answer that they are there.
+ANSWERS_SECONDS = 0.5
+
+logger = logging.getLogger(__name__)
+
+
+class _Service(msgspec.Struct, frozen=True, kw_only=True):
+    """What a service says of itself."""
+
+    instance: str
+    store_id: str
+    has_prefix: bool
+
+
+_decode_service = msgspec.json.Decoder(_Service).decode
+
+
+class PrefixClaim:
+    """One service's claim to the prefix of `names`. `instance` is its id, which a later one's exceeds."""
+
+    def __init__(self, relay: Client, names: BusNames, *, instance: str, store_id: str) -> None:
+        self._relay = relay
+        self._subject = names.notice("services")
+        self._prefix = names.prefix
+        self._instance = instance
+        self._store_id = store_id
+        self._has_prefix = False
+        self._is_heard = False
+        self._rival: _Service | None = None
+
+    async def rival(self) -> str | None:
+        """The service that has the prefix already; where there is none, it is ours, and others are told so.
+
+        Of two that start in the same moment, each hears of the other, and the one with the later id gives
+        way. Where the broker lets the relay's user hear no notices, nothing is known, and that is logged.
+        """
+        subscription = await self._relay.subscribe(f"{self._subject}.*", cb=self._hear)
+        await self._say("starting")
+        await self._relay.flush()
+        await asyncio.sleep(ANSWERS_SECONDS)
+        if self._rival is not None:
+            await subscription.unsubscribe()
+            return f"{self._rival.instance} (store {self._rival.store_id})"
+        if not self._is_heard:
+            logger.warning(
+                "whether another service has the prefix %s is not known: the relay's user needs the right to "
+                "publish and subscribe to %s.>",
+                self._prefix,
+                self._subject,
+            )
+        self._has_prefix = True
+        return None
+
+    async def _hear(self, message: Msg) -> None:
+        try:
+            other = _decode_service(message.data)
+        except msgspec.MsgspecError:
+            # None of ours says such a thing.
+            return
+        if other.instance == self._instance:
+            self._is_heard = True
+            return
+        if other.has_prefix or other.instance < self._instance:
+            self._rival = other
+        if message.subject.endswith(".starting"):
+            await self._say("present")
+
+    async def _say(self, what: str) -> None:
+        said = _Service(instance=self._instance, store_id=self._store_id, has_prefix=self._has_prefix)
+        await self._relay.publish(f"{self._subject}.{what}", codec.encode(said))

@@ -1,0 +1,70 @@
+"""How a service fails to start where its broker cannot be reached, and what it says then."""
+
+import asyncio
+import logging
+import socket
+from pathlib import Path
+
+import pytest
+
+from bus.nats_server import NatsServer
+from bus.nats_users import RESPONDER
+from ops.service import Service, ServiceError
+from ops.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ops.service.CONNECT_SECONDS", 0.5)
+
+
+def refused(folder: Path, url: str) -> str:
+    async def scenario() -> str:
+        service = Service(Settings(data=folder, nats=url))
+        with pytest.raises(ServiceError) as failed:
+            await service.start()
+        return str(failed.value)
+
+    return asyncio.run(scenario())
+
+
+def test_a_broker_that_is_not_there_is_told_once_with_the_reason(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    with socket.socket() as bound, caplog.at_level(logging.INFO):
+        # Nobody else can listen there meanwhile.
+        bound.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{bound.getsockname()[1]}"
+        message = refused(tmp_path, f"nats://user:secret@{address}")
+
+    assert message.startswith(f"no nats-server lets us in at {address}: ")
+    assert "Connect call failed" in message
+    assert "secret" not in message
+    assert not caplog.records
+
+
+def test_a_broker_that_does_not_answer_is_told_too(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    with socket.socket() as deaf, caplog.at_level(logging.INFO):
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen()
+        message = refused(tmp_path, f"nats://127.0.0.1:{deaf.getsockname()[1]}")
+
+    assert message.endswith("no answer within 0.5 s")
+    assert not caplog.records
+
+
+def test_a_password_that_is_refused_is_told_as_such(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    async def scenario() -> str:
+        async with NatsServer(data=tmp_path / "broker", port=0) as server:
+            url = server.url_for(RESPONDER)
+            wrong = url.replace(url.split(":")[2].split("@")[0], "wrong")
+            with pytest.raises(ServiceError) as failed:
+                await Service(Settings(data=tmp_path / "data", nats=wrong)).start()
+            return str(failed.value)
+
+    with caplog.at_level(logging.INFO):
+        message = asyncio.run(scenario())
+
+    # The connection may be reset before the reason is read.
+    assert "Authorization Violation" in message or "reset by peer" in message
+    assert not caplog.records
