@@ -1,5 +1,6 @@
 """`hyperpage backup`: proven copies of the store, and the way back from them."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -28,6 +29,9 @@ def backup() -> App:
     app.command(list_all, name="list")
     app.command(verify, name="verify")
     app.command(drill, name="drill")
+    app.command(prune, name="prune")
+    app.command(pin, name="pin")
+    app.command(unpin, name="unpin")
     app.command(restore, name="restore")
     return app
 
@@ -152,6 +156,85 @@ def drill(
         print_json({"valid": True, "message": "a store made from it is the same", **_entry(proven)})
     else:
         print(f"{proven.name}: proven; a store made from it is the same")
+    return Exit.DONE
+
+
+def prune(
+    *,
+    dry_run: Annotated[bool, option("Say what would go, and delete nothing.")] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Deletes the backups that no rule keeps. The service does so after each backup that it makes.
+
+    For example:
+
+        hyperpage backup prune --dry-run
+        hyperpage backup prune
+
+    Kept are those of the last HYPERPAGE_BACKUP_RETENTION_DAYS days (30), the
+    last one of as many hours, days, weeks and months as
+    HYPERPAGE_BACKUP_KEEP_HOURLY, _DAILY, _WEEKLY and _MONTHLY say, pinned
+    ones, the newest one and the newest proven one.
+    """
+    from ops.backup.metadata import list_backups
+    from ops.backup.retention import remove, retain
+
+    settings = settings_for(data)
+    found = list_backups(settings.backup_folder)
+    kept = retain(found, settings.backup_rules, time.time_ns() // 1_000_000)
+    gone = [one for one in found if kept[one.name] is None]
+    if not dry_run:
+        for one in gone:
+            remove(one)
+    if as_json:
+        print_json(
+            {
+                "removed": [one.name for one in gone],
+                "kept": {name: why for name, why in kept.items() if why},
+                "dry_run": dry_run,
+            }
+        )
+    elif not kept:
+        say(f"There is no backup in {settings.backup_folder}.")
+    else:
+        done = "would go" if dry_run else "deleted"
+        print_table([{"name": name, "kept": why or done} for name, why in kept.items()])
+    return Exit.DONE
+
+
+def pin(name: NameArgument, /, *, data: DataOption = None, as_json: JsonOption = False) -> int:
+    """Keeps a backup for good, whatever the rules of retention say.
+
+    For example:
+
+        hyperpage backup pin hyperpage-backup-20261124T081500000Z.db
+    """
+    return _set_pinned(name, True, data, as_json)
+
+
+def unpin(name: NameArgument, /, *, data: DataOption = None, as_json: JsonOption = False) -> int:
+    """Leaves a backup to the rules of retention again.
+
+    For example:
+
+        hyperpage backup unpin hyperpage-backup-20261124T081500000Z.db
+    """
+    return _set_pinned(name, False, data, as_json)
+
+
+def _set_pinned(name: str, pinned: bool, data: Path | None, as_json: bool) -> int:
+    from msgspec.structs import replace
+
+    from ops.backup.metadata import Backup, find_backup, read_metadata, write_metadata
+
+    with _understandable():
+        path = find_backup(settings_for(data).backup_folder, name)
+        metadata = write_metadata(path, replace(read_metadata(path), pinned=pinned))
+    if as_json:
+        print_json(_entry(Backup(path, metadata)))
+    else:
+        print(f"{path.name}: {'kept for good' if pinned else 'left to the rules of retention'}")
     return Exit.DONE
 
 

@@ -31,6 +31,7 @@ from bus.submission import Commit
 from bus.tasks import Tasks, cancel, finished_within
 from bus.writer import Writer
 from domain.catalogue import VERBS
+from ops.backup.schedule import BackupSchedule
 from ops.backup.swap import finish_swap
 from ops.data_directory import Admin, DataDirectory, Runtime
 from ops.projections_check import NoArguments, ProjectionsCheck
@@ -245,6 +246,7 @@ class Service:
         self._in_background(self.relay.run(), "the relay")
         self._in_background(self.mirrors.run(), "the mirrors")
         self._in_background(self._close_idle_readers(), "the closing of idle readers")
+        self.backups = BackupSchedule(self.settings, notify=self._notify_of_backup, clock=self.now_ms)
 
     async def _start_serving(self) -> None:
         relay, responder = self._relay_connection, self._responder_connection
@@ -270,8 +272,15 @@ class Service:
         self._stack.push_async_callback(self.administration.stop)
         await self.intake.start()
         self._in_background(self.durable.run(), "the intake of durable commands")
+        self._in_background(self.backups.run(), "the schedule of backups")
         self.discovery.serving = True
         await responder.flush()
+
+    async def _notify_of_backup(self, change: str, what: dict[str, Any]) -> None:
+        subject = self.names.notice("backup", change)
+        # Who listens hears it; `status` and the log say it in any case.
+        with suppress(NatsError):
+            await self._relay_connection.publish(subject, encode(what))
 
     async def _refill_stream(self, _: NoArguments) -> dict[str, bool]:
         await self.relay.refill()

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import msgspec
 
 from bus.subjects import BusNames
+from ops.backup.retention import Rules
 
 FILE = "hyperpage.toml"
 _VARIABLE = "HYPERPAGE_"
@@ -65,6 +66,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     backups: Path | None = None
     """Where backups are kept. Default: `backups` in the data directory; another disk is safer."""
 
+    backup_interval_minutes: Annotated[float, msgspec.Meta(ge=0)] = 60.0
+    """How many minutes after a backup the next one is made. Default 60; 0: none but by hand."""
+
+    backup_drill_hours: Annotated[float, msgspec.Meta(ge=0)] = 24.0
+    """How many hours after a backup was proven the newest one is. Default 24; 0: none but by hand."""
+
+    backup_retention_days: Annotated[float, msgspec.Meta(ge=0)] = 30.0
+    """Backups are kept for so many days. Default 30."""
+
+    backup_keep_hourly: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Of how many hours, besides, the last backup is kept. Default 0."""
+
+    backup_keep_daily: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Of how many days, besides, the last backup is kept. Default 0."""
+
+    backup_keep_weekly: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Of how many weeks, besides, the last backup is kept. Default 0."""
+
+    backup_keep_monthly: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Of how many months, besides, the last backup is kept. Default 0."""
+
     log_level: LogLevel = "INFO"
     """DEBUG, INFO, WARNING or ERROR; logs go to stderr. Default INFO."""
 
@@ -87,6 +109,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def backup_folder(self) -> Path:
         return self.data / "backups" if self.backups is None else self.backups
+
+    @property
+    def backup_rules(self) -> Rules:
+        """Which backups are kept."""
+        return Rules(
+            days=self.backup_retention_days,
+            hourly=self.backup_keep_hourly,
+            daily=self.backup_keep_daily,
+            weekly=self.backup_keep_weekly,
+            monthly=self.backup_keep_monthly,
+        )
 
 
 def load_settings(

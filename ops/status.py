@@ -10,8 +10,8 @@ RELAY_LAG_DEGRADED_MS = 5_000
 
 
 def service_status(service: "Service") -> dict[str, Any]:
-    """The answer to `service.status`. Reads plain figures only, so that any thread may ask."""
-    reasons = [*_broker_reasons(service), *_store_reasons(service)]
+    """The answer to `service.status`. Any thread may ask; it reads the folder of the backups."""
+    reasons = [*_broker_reasons(service), *_store_reasons(service), *_backup_reasons(service)]
     levels = {level for level, _ in reasons}
     status = "unhealthy" if "unhealthy" in levels else "degraded" if "degraded" in levels else "healthy"
     writer, readers, relay = service.writer, service.readers, service.relay.state
@@ -35,6 +35,7 @@ def service_status(service: "Service") -> dict[str, Any]:
             {"bucket": one.bucket, "waiting": one.waiting, "problem": one.problem}
             for one in service.mirrors.state
         ],
+        "backups": service.backups.state,
         "dropped_requests": service.dropped_requests,
     }
 
@@ -64,3 +65,13 @@ def _store_reasons(service: "Service") -> list[tuple[str, str]]:
     if failure is not None:
         return [("unhealthy", f"the store cannot be written: {failure}")]
     return []
+
+
+def _backup_reasons(service: "Service") -> list[tuple[str, str]]:
+    state = service.backups.state
+    reasons = []
+    if state.failure is not None:
+        reasons.append(("degraded", state.failure))
+    if state.stale:
+        reasons.append(("degraded", "the last backup is older than twice the interval between two"))
+    return reasons

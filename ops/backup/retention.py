@@ -1,0 +1,66 @@
+"""Which backups may go: those that no rule keeps. `retain` says of each which rule does."""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+
+import msgspec
+
+from ops.backup.metadata import Backup, metadata_path, sync_folder
+
+_DAY_MS = 24 * 60 * 60 * 1000
+
+
+class Rules(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept; a backup stays that any of these keeps.
+
+    `days`: all that are younger. `hourly`, `daily`, `weekly`, `monthly`: the newest one of each of that many
+    hours, days, weeks and months (UTC) that have any, the newest first.
+    """
+
+    days: float = 30
+    hourly: int = 0
+    daily: int = 0
+    weekly: int = 0
+    monthly: int = 0
+
+
+def retain(backups: Iterable[Backup], rules: Rules, now_ms: int) -> dict[str, str | None]:
+    """Why each backup is kept, by its name; `None` for those that may go.
+
+    Whatever the rules say, pinned ones, the newest one and the newest proven one stay.
+    """
+    newest_first = sorted(backups, key=lambda one: one.metadata.timestamp, reverse=True)
+    kept: dict[str, str | None] = {one.name: None for one in newest_first}
+
+    def keep(chosen: Iterable[Backup], why: str) -> None:
+        for one in chosen:
+            kept[one.name] = kept[one.name] or why
+
+    proven = [one for one in newest_first if one.metadata.status == "proven"]
+    keep((one for one in newest_first if one.metadata.pinned), "pinned")
+    keep(newest_first[:1], "the newest")
+    keep(proven[:1], "the newest proven one")
+    oldest_ms = now_ms - rules.days * _DAY_MS
+    keep((one for one in newest_first if one.metadata.timestamp > oldest_ms), f"within {rules.days:g} days")
+    keep(_newest_of_each(newest_first, rules.hourly, lambda at: at.strftime("%Y%m%d%H")), "hourly")
+    keep(_newest_of_each(newest_first, rules.daily, lambda at: at.strftime("%Y%m%d")), "daily")
+    keep(_newest_of_each(newest_first, rules.weekly, lambda at: at.strftime("%G%V")), "weekly")
+    keep(_newest_of_each(newest_first, rules.monthly, lambda at: at.strftime("%Y%m")), "monthly")
+    return kept
+
+
+def remove(backup: Backup) -> None:
+    """Deletes a backup. Its metadata goes first: what is left after a crash is no backup."""
+    metadata_path(backup.path).unlink()
+    sync_folder(backup.path.parent)
+    backup.path.unlink(missing_ok=True)
+    sync_folder(backup.path.parent)
+
+
+def _newest_of_each(
+    newest_first: list[Backup], count: int, period: Callable[[datetime], str]
+) -> list[Backup]:
+    newest: dict[str, Backup] = {}
+    for one in newest_first:
+        newest.setdefault(period(datetime.fromtimestamp(one.metadata.timestamp / 1000, UTC)), one)
+    return list(newest.values())[:count]

@@ -1,0 +1,81 @@
+"""A store with a history of many kinds, and what it was at each position, for tests of backups."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+from bus import log
+from migrations.connection import open_reader
+from ops.backup.create import create_backup
+from ops.backup.metadata import Backup
+from tests.integration.writing import Clock, Store, dump_tables
+
+VERSION = "0.0.0"
+
+
+class Stored:
+    """A store in a folder, to which commands are sent until it is closed."""
+
+    def __init__(self, folder: Path, seed: int = 0) -> None:
+        folder.mkdir(exist_ok=True)
+        self.path = folder / "hyperpage.db"
+        self.folder = folder / "backups"
+        self.clock = Clock()
+        self.store = Store(self.path, self.clock)
+        self._chance = random.Random(seed)
+        self._sent = 0
+
+    def work(self, commands: int) -> list[tuple[str, bytes]]:
+        """Sends commands of many kinds; their ids and answers."""
+        answered = []
+        for _ in range(commands):
+            self._sent += 1
+            self.clock.now += self._chance.randint(0, 2_000)
+            name, body = self._command()
+            command_id = f"command-{self._sent}"
+            answered.append((command_id, self.store.send(name, body, id=command_id).body))
+        return answered
+
+    def backup(self, description: str = "") -> Backup:
+        return create_backup(
+            self.path, self.folder, description=description, version=VERSION, now_ms=self.clock.now
+        )
+
+    def close(self) -> None:
+        self.store.close()
+
+    def reopen(self) -> Store:
+        """Goes on with the file as it is now."""
+        self.store = Store(self.path, self.clock)
+        return self.store
+
+    def _command(self) -> tuple[str, dict[str, Any]]:
+        number = self._chance.randint(1, 12)
+        commands: list[tuple[str, dict[str, Any]]] = [
+            ("jobs.enqueue", {"type": "sync", "name": f"job {self._sent}", "id": f"job-{self._sent}"}),
+            ("jobs.claim", {"worker": "w", "lease_ms": 3_600_000}),
+            ("jobs.cancel", {"id": f"job-{max(1, self._sent - number)}"}),
+            ("app_state.set", {"key": f"key-{number}", "value": {"at": self._sent}}),
+            ("app_state.delete", {"key": f"key-{number}"}),
+            ("tool_configs.set", {"tool_name": f"tool-{number}", "config": {"n": self._sent}}),
+            ("rate_limits.observe", {"platform": f"p{number}", "remaining": number, "limit": 60}),
+        ]
+        return self._chance.choice(commands)
+
+
+def tables_of(path: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of every table of a file that nobody writes to."""
+    connection = open_reader(path)
+    try:
+        return dump_tables(connection)
+    finally:
+        connection.close()
+
+
+def log_of(path: Path, up_to: int) -> list[log.Row]:
+    """The events of a file up to a position."""
+    connection = open_reader(path)
+    try:
+        return [row for row in log.read_after(connection, 0, limit=1_000_000) if row.position <= up_to]
+    finally:
+        connection.close()

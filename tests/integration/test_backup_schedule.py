@@ -1,0 +1,117 @@
+"""Backups by the clock: they are made, proven and pruned, and what fails is told."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+from ops.backup.metadata import list_backups
+from ops.backup.schedule import DAY_MS, FIRST_AFTER_MS, BackupSchedule
+from ops.settings import Settings
+from tests.integration.backing_up import Stored
+
+
+class Scheduled:
+    """A schedule over a store, a clock that is moved by hand, and what was told."""
+
+    def __init__(self, stored: Stored, **settings: Any) -> None:
+        self.now = stored.clock.now
+        self.told: list[tuple[str, dict[str, Any]]] = []
+        self.settings = Settings(data=stored.path.parent, **settings)
+        self.schedule = BackupSchedule(self.settings, notify=self._notify, clock=lambda: self.now)
+
+    async def _notify(self, change: str, what: dict[str, Any]) -> None:
+        self.told.append((change, what))
+
+    async def look(self, later_ms: int = 0) -> list[str]:
+        """What is told when it is looked some time later."""
+        self.now += later_ms
+        self.told.clear()
+        await self.schedule.do_what_is_due()
+        return [change for change, _ in self.told]
+
+
+def play(tmp_path: Path, scenario: Any, **settings: Any) -> None:
+    stored = Stored(tmp_path)
+    stored.work(10)
+    # The commands that it runs know the time by themselves.
+    stored.clock.now = time.time_ns() // 1_000_000
+    try:
+        asyncio.run(scenario(Scheduled(stored, **settings), stored))
+    finally:
+        stored.close()
+
+
+def test_a_backup_is_made_and_proven_when_it_is_due(tmp_path: Path):
+    async def scenario(scheduled: Scheduled, stored: Stored) -> None:
+        assert await scheduled.look() == []
+        assert await scheduled.look(FIRST_AFTER_MS) == ["started", "completed", "verified"]
+        (backup,) = list_backups(stored.folder)
+        assert backup.metadata.status == "proven"
+        assert scheduled.told[1][1]["metadata"]["position"] == backup.metadata.position
+        state = scheduled.schedule.state
+        assert (state.last, state.last_proven, state.failure, state.stale) == (
+            backup.name,
+            backup.name,
+            None,
+            False,
+        )
+        assert await scheduled.look(30 * 60_000) == []
+        assert await scheduled.look(60 * 60_000) == ["started", "completed"]
+        assert scheduled.schedule.state.count == 2
+
+    play(tmp_path, scenario)
+
+
+def test_the_newest_are_verified_again_each_day(tmp_path: Path):
+    async def scenario(scheduled: Scheduled, stored: Stored) -> None:
+        stored.backup()
+        assert await scheduled.look(DAY_MS) == ["verified"]
+        # By the time of the command, which is a day behind this clock.
+        (backup,) = list_backups(stored.folder)
+        assert backup.metadata.last_verified >= stored.clock.now
+
+    play(tmp_path, scenario, backup_interval_minutes=3 * 24 * 60, backup_drill_hours=0)
+
+
+def test_what_fails_is_told_and_tried_again_later(tmp_path: Path):
+    async def scenario(scheduled: Scheduled, stored: Stored) -> None:
+        # A file where the folder should be.
+        stored.folder.write_text("in the way")
+        assert await scheduled.look(FIRST_AFTER_MS) == ["started", "failed"]
+        assert "backup create failed" in (scheduled.schedule.state.failure or "")
+        assert await scheduled.look(60_000) == []
+        stored.folder.unlink()
+        assert (await scheduled.look(5 * 60_000))[:2] == ["started", "completed"]
+        assert scheduled.schedule.state.failure is None
+
+    play(tmp_path, scenario)
+
+
+def test_a_damaged_backup_is_told_once(tmp_path: Path):
+    async def scenario(scheduled: Scheduled, stored: Stored) -> None:
+        backup = stored.backup()
+        content = backup.path.read_bytes()
+        backup.path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        assert await scheduled.look() == ["failed"]
+        assert "SHA-256" in (scheduled.schedule.state.failure or "")
+        assert await scheduled.look() == []
+
+    play(tmp_path, scenario)
+
+
+def test_without_an_interval_none_is_made(tmp_path: Path):
+    async def scenario(scheduled: Scheduled, stored: Stored) -> None:
+        assert await scheduled.look(10 * DAY_MS) == []
+        assert not scheduled.schedule.state.stale
+
+    play(tmp_path, scenario, backup_interval_minutes=0, backup_drill_hours=0)
+
+
+def test_a_missing_backup_makes_it_stale(tmp_path: Path):
+    async def scenario(scheduled: Scheduled, stored: Stored) -> None:
+        assert not scheduled.schedule.state.stale
+        scheduled.now += 121 * 60_000
+        assert scheduled.schedule.state.stale
+
+    play(tmp_path, scenario)
