@@ -10,14 +10,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from cyclopts import App, Parameter
 
-from ops.cli_exit import CommandFailure, Exit, failure, usage_failure
+from ops.cli_bus import administer
+from ops.cli_exit import CommandFailure, Exit, failure, unreachable, usage_failure
 from ops.cli_options import DataOption, JsonOption, option, settings_for
 from ops.cli_output import print_json, print_members, print_table, say
 from ops.cli_progress import shown_progress
 from ops.cli_store import require_store, stopped_directory
+from ops.data_directory import read_runtime
 
 if TYPE_CHECKING:
     from ops.backup.metadata import Backup, BackupError
+    from ops.backup.restore import Moment
+    from ops.settings import Settings
+
+ACCEPT_SECONDS = 30.0
+# A terabyte takes a while; whoever waits can end waiting, and the restore goes on.
+RESTORE_SECONDS = 24 * 3600.0
+POLL_SECONDS = 0.2
 
 NameArgument = Annotated[str, Parameter(help="The backup's name, or a path to its file.")]
 
@@ -265,12 +274,10 @@ def restore(
 
     The backup is checked first, and the present store backed up. The new one
     is made beside it and put in its place at the end: whatever goes wrong
-    before leaves the present one as it is. The service must be stopped.
+    before leaves the present one as it is. A running service drains, restores
+    and goes on.
     """
     from ops.backup.restore import Moment, plan_restore
-    from ops.backup.restore import restore as carry_out
-    from ops.backup.stream_timeline import highest_timeline_in_stream
-    from ops.service import service_version
 
     if to_position is not None and to_time is not None:
         raise usage_failure("to a position or to a time, not both")
@@ -284,20 +291,63 @@ def restore(
         return Exit.DONE
     if not yes:
         raise usage_failure("this replaces the store", "see what it would do with --dry-run, then say --yes")
+    done = _restore_running(data, moment, not no_safety_backup)
+    if done is None:
+        done = _restore_stopped(settings, moment, not no_safety_backup)
+    _print(done, as_json)
+    return Exit.DONE
+
+
+def _restore_stopped(settings: "Settings", moment: "Moment", safety: bool) -> Any:
+    from ops.backup.restore import restore as carry_out
+    from ops.backup.stream_timeline import highest_timeline_in_stream
+    from ops.service import service_version
+
     with stopped_directory(settings), _understandable():
         highest = highest_timeline_in_stream(settings)
         with shown_progress() as progress:
-            done = carry_out(
-                store,
-                folder,
+            return carry_out(
+                settings.store_path,
+                settings.backup_folder,
                 moment,
                 version=service_version(),
-                safety=not no_safety_backup,
+                safety=safety,
                 highest_timeline=highest,
                 progress=progress,
             )
-    _print(done, as_json)
-    return Exit.DONE
+
+
+def _restore_running(data: Path | None, moment: "Moment", safety: bool) -> dict[str, Any] | None:
+    """What the running service says that it did; `None` if none runs.
+
+    Raises:
+        CommandFailure: it refused, could not restore, or did not come back.
+    """
+    if read_runtime(settings_for(data).data) is None:
+        return None
+    request = {**msgspec.to_builtins(moment), "safety": safety}
+    accepted = administer("backup.restore", request, data, timeout_seconds=ACCEPT_SECONDS)
+    say("accepted; the service drains, restores and goes on")
+    deadline = time.monotonic() + RESTORE_SECONDS
+    while time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+        try:
+            ended = administer("backup.restored", {}, data, timeout_seconds=ACCEPT_SECONDS)
+        except CommandFailure as error:
+            # It is away for as long as the restore takes.
+            if error.exit_code is not Exit.UNREACHABLE:
+                raise
+            continue
+        # `null` before the first restore, or the one before this.
+        if not ended or ended["token"] != accepted["token"]:
+            continue
+        if ended["error"] is not None:
+            raise failure(Exit.FAILED, "failed", ended["error"], ended["hint"])
+        return dict(ended["result"])
+    raise unreachable(
+        f"the service did not come back within {RESTORE_SECONDS:.0f} s",
+        "see its log; it may still be restoring",
+    )
 
 
 def _print(result: Any, as_json: bool) -> None:

@@ -15,6 +15,7 @@ from ops.cli_output import print_json
 from ops.data_directory import read_runtime
 
 if TYPE_CHECKING:
+    from ops.backup.running import Restores
     from ops.service import Service
     from ops.settings import Settings
 
@@ -69,10 +70,24 @@ def serve(
 
 
 async def _serve(settings: "Settings", *, demo: bool, as_json: bool) -> int:
-    from ops.service import Service
+    from ops.backup.running import Restores
 
     stop = _stop_on_signals()
-    service = Service(settings)
+    restores = Restores(settings)
+    while await _serve_once(settings, stop, restores, demo=demo, as_json=as_json):
+        await restores.carry_out()
+        demo = False
+    return Exit.DONE
+
+
+async def _serve_once(
+    settings: "Settings", stop: "asyncio.Future[float]", restores: "Restores", *, demo: bool, as_json: bool
+) -> bool:
+    """Serves until it is to stop, or, which is what the answer says, until the store is to be restored."""
+    from ops.service import Service
+
+    service = Service(settings, more_administration=restores.verbs())
+    restoring = asyncio.create_task(restores.asked(), name="waiting for a restore")
     # A start is not cut off in the middle, whatever is asked for meanwhile: it takes a moment, and everything
     # that it opened is closed in order.
     await _start(service)
@@ -81,7 +96,7 @@ async def _serve(settings: "Settings", *, demo: bool, as_json: bool) -> int:
     try:
         if not stop.done():
             _announce(settings, as_json)
-        either: set[asyncio.Future[Any]] = {failed, stop}
+        either: set[asyncio.Future[Any]] = {failed, stop, restoring}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     finally:
         # The demo first: it would only see its commands refused.
@@ -90,8 +105,10 @@ async def _serve(settings: "Settings", *, demo: bool, as_json: bool) -> int:
         await service.stop()
     if failed.done() and (error := failed.exception()):
         raise failure(Exit.FAILED, "failed", str(error)) from error
+    is_to_be_restored = restoring.done()
     await cancel(failed)
-    return Exit.DONE
+    await cancel(restoring)
+    return is_to_be_restored
 
 
 def _stop_on_signals() -> "asyncio.Future[float]":

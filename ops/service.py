@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as distribution_version
@@ -63,11 +63,19 @@ def service_version() -> str:
 class Service:
     """One service on one data directory, from `start` to `stop`; used once, in one event loop.
 
-    `clock` answers with milliseconds since the epoch; tests pass their own.
+    `clock` answers with milliseconds since the epoch; tests pass their own. `more_administration` is what an
+    operator can ask of whoever runs the service.
     """
 
-    def __init__(self, settings: Settings, *, clock: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Callable[[], int] | None = None,
+        more_administration: Sequence[AdministrationVerb] = (),
+    ) -> None:
         self.settings = settings
+        self._more_administration = more_administration
         self.names = settings.names
         self.version = service_version()
         self.nats_server: NatsServer | None = None
@@ -258,7 +266,7 @@ class Service:
         )
         check = ProjectionsCheck(self.settings.store_path, self.writer)
         refill = AdministrationVerb(name="stream.refill", shape=NoArguments, carry_out=self._refill_stream)
-        administered = (*self.dead_letters.verbs(), *check.verbs(), refill)
+        administered = (*self.dead_letters.verbs(), *check.verbs(), refill, *self._more_administration)
         self.administration = Administration(
             responder, self.names, {verb.name: verb for verb in administered}
         )

@@ -36,8 +36,31 @@ def test_a_backup_beside_the_running_service_is_told_with_its_metadata(tmp_path:
         assert service.ask("backup", "list")[0]["status"] == "proven"
         status = service.ask("status")
         assert status["backups"]["last_proven"] == listed["name"]
-        refused = service("backup", "restore", "--yes")
-        assert (refused.code, "in use" in refused.err) == (1, True)
+
+
+def test_a_running_service_drains_restores_and_goes_on(tmp_path: Path):
+    with Served(tmp_path / "data") as service:
+        for number in range(4):
+            service.ask("send", "app_state.set", json.dumps({"key": "k", "value": number}))
+        service.ask("backup", "create")
+        process, port = service.runtime["pid"], service.runtime["nats_url"]
+        assert service("backup", "restore", "--to-position", "99", "--yes").code == 3
+
+        done = service("backup", "restore", "--to-position", "2", "--yes", "--json")
+
+        assert done.code == 0, done.err
+        assert (done.json["position"], done.json["timeline"]) == (2, 2)
+        assert Path(done.json["safety_backup"]).is_file()
+        assert (service.runtime["pid"], service.runtime["nats_url"]) == (process, port)
+        assert service.runtime["timeline"] == 2
+        assert service.ask("query", "app_state.get", '{"key": "k"}')["value"] == 1
+        answer = service.ask("send", "app_state.set", '{"key": "k", "value": "after"}')
+        assert (answer["position"], answer["timeline"]) == (4, 2)
+        again = service.ask("backup", "restore", "--to-position", "2", "--yes")
+        assert (again["position"], again["timeline"]) == (2, 3)
+        wait_for(lambda: service.ask("status")["relay"]["position"] == 3)
+        assert service.ask("status")["status"] == "healthy"
+        assert service.stop() == 0
 
 
 def test_verify_says_whether_a_backup_is_sound(data: Path):

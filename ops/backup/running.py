@@ -1,0 +1,134 @@
+"""Restoring the store of a service that runs: asked for on the bus, done between two services.
+
+backup.restore ──▶ checked, accepted ──▶ the service drains and ends ──▶ restore ──▶ the next one serves
+and answers backup.restored
+"""
+
+import asyncio
+import logging
+from typing import Any
+
+import apsw
+import msgspec
+
+from bus.administration import AdministrationVerb
+from bus.identifiers import new_id
+from bus.nats_home import NatsServerError
+from domain.errors import Invalid, NotFound, RuleViolated
+from ops.backup.metadata import BackupError
+from ops.backup.restore import Moment, Restored, plan_restore, restore
+from ops.backup.stream_timeline import highest_timeline_in_stream
+from ops.backup.swap import finish_swap
+from ops.data_directory import DataDirectory
+from ops.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+class RestoreRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to restore, and whether to back the present store up first."""
+
+    backup: str | None = None
+    position: int | None = None
+    time: int | None = None
+    safety: bool = True
+
+    @property
+    def moment(self) -> Moment:
+        return Moment(backup=self.backup, position=self.position, time=self.time)
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """How a restore ended: with a result, or with an error that left the store as it was."""
+
+    token: str
+    result: Restored | None = None
+    error: str | None = None
+    hint: str = ""
+
+
+class NoArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Nothing to say."""
+
+
+class Restores:
+    """The restores that a process serves. It outlives the services, which come and go with each of them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        # While a service runs that nobody asked to restore.
+        self._asked: asyncio.Future[None] | None = None
+        self._accepted: tuple[str, RestoreRequest] | None = None
+        self.last: Ended | None = None
+
+    def verbs(self) -> tuple[AdministrationVerb, ...]:
+        """What an operator can ask of the service that runs."""
+        return (
+            AdministrationVerb(name="backup.restore", shape=RestoreRequest, carry_out=self._accept),
+            AdministrationVerb(name="backup.restored", shape=NoArguments, carry_out=self._tell),
+        )
+
+    async def asked(self) -> None:
+        """Returns when a restore was asked for; the service is to be stopped then."""
+        self._asked = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._asked)
+
+    async def carry_out(self) -> None:
+        """Does what was asked for, while no service runs; `last` says how it ended."""
+        assert self._accepted is not None, "nothing was asked for"
+        (token, request), self._accepted = self._accepted, None
+        try:
+            result = await asyncio.to_thread(self._restore, request)
+        except BackupError as error:
+            self.last = Ended(token=token, error=error.message, hint=error.hint)
+        except (OSError, apsw.Error, NatsServerError) as error:
+            self.last = Ended(token=token, error=str(error))
+        else:
+            self.last = Ended(token=token, result=result)
+            logger.warning("restored to position %d, on timeline %d", result.position, result.timeline)
+        if self.last.error is not None:
+            logger.error("the store was not restored, and is as it was: %s", self.last.error)
+
+    def _restore(self, request: RestoreRequest) -> Restored:
+        from ops.service import service_version
+
+        settings = self._settings
+        directory = DataDirectory(settings.data)
+        try:
+            finish_swap(settings.store_path)
+            return restore(
+                settings.store_path,
+                settings.backup_folder,
+                request.moment,
+                version=service_version(),
+                safety=request.safety,
+                highest_timeline=highest_timeline_in_stream(settings),
+            )
+        finally:
+            directory.release()
+
+    async def _accept(self, request: RestoreRequest) -> dict[str, Any]:
+        if self._asked is None:
+            raise RuleViolated("restore_under_way", "a restore is under way already")
+        if request.position is not None and request.time is not None:
+            raise Invalid("to a position or to a time, not both", path="$")
+        try:
+            plan = await asyncio.to_thread(
+                plan_restore, self._settings.store_path, self._settings.backup_folder, request.moment
+            )
+        except BackupError as error:
+            if error.reason in ("not_found", "unreachable_moment"):
+                raise NotFound(error.message, hint=error.hint) from error
+            raise RuleViolated(error.reason, error.message, hint=error.hint) from error
+        # Somebody else may have asked while this was looked up.
+        if self._asked is None:
+            raise RuleViolated("restore_under_way", "a restore is under way already")
+        token = new_id()
+        # After the answer to this has been handed over. Until then, nobody else is accepted.
+        asked, self._asked = self._asked, None
+        self._accepted = (token, request)
+        asyncio.get_running_loop().call_soon(asked.set_result, None)
+        return {"token": token, "plan": plan}
+
+    async def _tell(self, _: NoArguments) -> Ended | None:
+        return self.last
