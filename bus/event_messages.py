@@ -7,6 +7,7 @@ messages took more of the event loop's time than commands and answers did.
 import apsw
 import msgspec
 
+from bus import log
 from bus.cloud_events import Origin, cloud_event_sql, event_id_sql
 from bus.subjects import BusNames
 
@@ -14,12 +15,6 @@ from bus.subjects import BusNames
 MAXIMUM_EVENTS = 256
 # Of `data`; a single event may be larger. Two of them are under way while a third is made.
 MAXIMUM_BYTES = 256 * 1024
-
-_NEXT = """
-    SELECT max(position), sum(octet_length(data)) FROM (
-        SELECT position, data FROM events WHERE position > :after ORDER BY position LIMIT :most
-    )
-"""
 
 # The limit keeps SQLite from merging the two: each part of a message would be made once for each use. It also
 # keeps the order; were it another one, JetStream would refuse the messages.
@@ -76,19 +71,10 @@ class EventEncoder:
         Each expects the stream's last sequence to be its own position, less one, plus `offset`; the last
         names `reply` as where the answer goes.
         """
-        last = _last(connection, after, most)
+        last = log.end_of_next(connection, after, most=most, most_bytes=MAXIMUM_BYTES)
         if last is None:
             return None
         encoded, count, largest = connection.execute(
             self._messages, {"after": after, "last": last, "offset": offset, "reply": reply}
         ).fetchone()  # type: ignore[misc]
         return EventMessages(last, encoded or b"", count, largest or 0)
-
-
-def _last(connection: apsw.Connection, after: int, most: int) -> int | None:
-    """The last position of the next events that are few and small enough; `None` at the end of the log."""
-    while True:
-        last, size_bytes = connection.execute(_NEXT, {"after": after, "most": most}).fetchone()  # type: ignore[misc]
-        if last is None or last == after + 1 or (size_bytes or 0) <= MAXIMUM_BYTES:
-            return last  # type: ignore[no-any-return]
-        most = (last - after) // 2

@@ -101,6 +101,11 @@ class Group:
     def lease(self, job_id: str) -> Lease | None:
         return self._aggregates.leases.get(job_id)
 
+    @property
+    def new_answers(self) -> list[tuple[str, bytes, int, str]]:
+        """What is to be remembered: command id, hash of the request, position, answer."""
+        return list(self._new_answers.values())
+
     # The way of the group.
 
     def decide(self, submissions: list[Submission]) -> None:

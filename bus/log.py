@@ -156,6 +156,22 @@ def read_after(connection: apsw.Connection, position: int, *, limit: int) -> lis
     )
 
 
+def end_of_next(connection: apsw.Connection, after: int, *, most: int, most_bytes: int) -> int | None:
+    """The last position of the next events behind `after`; `None` at the end of the log.
+
+    They are at most `most`, and their data have at most `most_bytes`, unless there is only one.
+    """
+    while True:
+        last, size_bytes = connection.execute(
+            "SELECT max(position), sum(octet_length(data))"
+            " FROM (SELECT position, data FROM events WHERE position > ? ORDER BY position LIMIT ?)",
+            (after, most),
+        ).fetchone()  # type: ignore[misc]  # an aggregate has one row
+        if last is None or last == after + 1 or (size_bytes or 0) <= most_bytes:
+            return last  # type: ignore[no-any-return]
+        most = (last - after) // 2
+
+
 def read_at(connection: apsw.Connection, position: int) -> Row | None:
     """The row at a position."""
     rows = _rows(connection.execute(f"SELECT {_COLUMNS} FROM events WHERE position = ?", (position,)))

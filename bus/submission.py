@@ -54,6 +54,8 @@ class Commit(msgspec.Struct, frozen=True):
     submissions: list[Submission]
     rows: list[log.Row]
     notices: list[Notice]
+    answers: list[tuple[str, bytes, int, str]]
+    """Those to remember: command id, hash of the request, position, answer."""
 
 
 def all_refused(submissions: list[Submission], refusal: Refusal) -> Commit:
@@ -61,7 +63,7 @@ def all_refused(submissions: list[Submission], refusal: Refusal) -> Commit:
     outcome = refused(refusal)
     for one in submissions:
         one.outcome = outcome
-    return Commit(submissions, [], [])
+    return Commit(submissions, [], [], [])
 
 
 def joined(commits: list[Commit]) -> Commit:
@@ -70,6 +72,7 @@ def joined(commits: list[Commit]) -> Commit:
         [one for commit in commits for one in commit.submissions],
         [row for commit in commits for row in commit.rows],
         [notice for commit in commits for notice in commit.notices],
+        [answer for commit in commits for answer in commit.answers],
     )
 
 

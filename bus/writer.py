@@ -230,7 +230,7 @@ class Writer:
         self.statistics.groups += 1
         self.statistics.commands += group.commands
         self.statistics.events += len(rows)
-        return Commit(submissions, rows, group.notices)
+        return Commit(submissions, rows, group.notices, group.new_answers)
 
     def _is_stored(self, rows: list[log.Row]) -> bool:
         # A commit may report what failed behind it, in a WAL checkpoint. To take its rows for not stored

@@ -31,6 +31,7 @@ from bus.submission import Commit
 from bus.tasks import Tasks, cancel, finished_within
 from bus.writer import Writer
 from domain.catalogue import VERBS
+from ops.archive.archiver import Archiver
 from ops.backup.schedule import BackupSchedule
 from ops.backup.swap import finish_swap
 from ops.data_directory import Admin, DataDirectory, Runtime
@@ -254,6 +255,12 @@ class Service:
         self._in_background(self.relay.run(), "the relay")
         self._in_background(self.mirrors.run(), "the mirrors")
         self._in_background(self._close_idle_readers(), "the closing of idle readers")
+        self.archiver = Archiver(
+            self.settings.archive_folder,
+            self.origin,
+            self.readers.connection,
+            store=self.settings.store_path,
+        )
         self.backups = BackupSchedule(self.settings, notify=self._notify_of_backup, clock=self.now_ms)
 
     async def _start_serving(self) -> None:
@@ -280,6 +287,7 @@ class Service:
         self._stack.push_async_callback(self.administration.stop)
         await self.intake.start()
         self._in_background(self.durable.run(), "the intake of durable commands")
+        self._in_background(self.archiver.run(), "the archive")
         self._in_background(self.backups.run(), "the schedule of backups")
         self.discovery.serving = True
         await responder.flush()
@@ -309,6 +317,7 @@ class Service:
         # The last group's outcomes were handed to the loop before the thread ended.
         await asyncio.sleep(0)
         await self.intake.drain()
+        await self.archiver.stop()
         if not await self.relay.drain(DRAIN_MS):
             logger.warning("not every event is published yet; the rest follows after the next start")
         try:
@@ -334,6 +343,7 @@ class Service:
                 requested.append(one)
         # Before the events go out: who has an answer sends the next command meanwhile.
         self.intake.answer(requested)
+        self.archiver.notify(commit)
         if commit.rows:
             self.relay.notify(commit.rows)
             self.mirrors.notify(commit.rows)

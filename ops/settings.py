@@ -66,6 +66,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     backups: Path | None = None
     """Where backups are kept. Default: `backups` in the data directory; another disk is safer."""
 
+    archive: Path | None = None
+    """Where the archive is kept. Default: `archive` in the data directory; another disk survives this one."""
+
     backup_interval_minutes: Annotated[float, msgspec.Meta(ge=0)] = 60.0
     """How many minutes after a backup the next one is made. Default 60; 0: none but by hand."""
 
@@ -109,6 +112,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def backup_folder(self) -> Path:
         return self.data / "backups" if self.backups is None else self.backups
+
+    @property
+    def archive_folder(self) -> Path:
+        return self.data / "archive" if self.archive is None else self.archive
 
     @property
     def backup_rules(self) -> Rules:

@@ -36,6 +36,7 @@ def service_status(service: "Service") -> dict[str, Any]:
             for one in service.mirrors.state
         ],
         "backups": service.backups.state,
+        "archive": service.archiver.state,
         "dropped_requests": service.dropped_requests,
     }
 
@@ -74,4 +75,8 @@ def _backup_reasons(service: "Service") -> list[tuple[str, str]]:
         reasons.append(("degraded", state.failure))
     if state.stale:
         reasons.append(("degraded", "the last backup is older than twice the interval between two"))
+    archive = service.archiver.state
+    # Before it was tried, nothing is wrong with it.
+    if archive.problem is not None and archive.position is not None:
+        reasons.append(("degraded", f"the archive is not kept: {archive.problem}"))
     return reasons

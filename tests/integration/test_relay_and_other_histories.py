@@ -218,7 +218,8 @@ def test_a_missing_event_in_the_log_stops_the_relay(tmp_path: Path):
         taken = store.set_back(3)
         store.put_back(taken[1:])
         async with relay_of(broker, store) as relay:
-            await until(lambda: "no event at one of the positions after 3" in (relay.state.problem or ""))
+            problem = "no event at one of the positions after 3"
+            await until(lambda: relay.state.position == 3 and problem in (relay.state.problem or ""))
         assert await broker.last_sequence() == 3
 
     play(scenario, tmp_path)

@@ -1,0 +1,7 @@
+"""The archive: the log written out as it grows, so that a moment between two backups can be restored, too.
+
+segment     a file with some events: how it is written, named and read
+archiver    writes segments while the service runs
+merge       makes few large segments of many small ones
+replay      brings a store forward by what segments have
+"""

@@ -1,0 +1,215 @@
+"""Writes the archive while the service runs: what is committed is there a second later. `Archiver`."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import apsw
+import msgspec
+
+from bus import log
+from bus.cloud_events import Origin
+from bus.submission import Commit
+from bus.waiting import Trouble, is_set_within
+from ops.archive.merge import merge
+from ops.archive.segment import (
+    Answer,
+    Header,
+    Segment,
+    event_lines,
+    list_segments,
+    read_segment,
+    runs,
+    segment_path,
+    write_segment,
+)
+from ops.backup.metadata import BackupError
+
+# With the writing itself, what is lost with the disk of the store is less than 2 s.
+INTERVAL_MS = 1_000
+# Of one segment; a store that has been there for long is written out in some of them.
+MAXIMUM_EVENTS = 10_000
+MAXIMUM_BYTES = 8 * 1024 * 1024
+# More are read from the table again.
+MAXIMUM_WAITING_ANSWERS = 50_000
+MERGE_AFTER_SEGMENTS = 64
+FIRST_RETRY_MS = 1_000
+LONGEST_RETRY_MS = 30_000
+
+logger = logging.getLogger(__name__)
+
+
+class ArchiveState(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the archive is. `outside` is whether it survives the disk of the store."""
+
+    folder: str
+    position: int | None
+    lag_events: int
+    outside: bool
+    problem: str | None
+
+
+class Archiver:
+    """The archive of one store. All but `state` is called on the event loop's thread."""
+
+    def __init__(
+        self,
+        folder: Path,
+        origin: Origin,
+        read: Callable[[], AbstractContextManager[apsw.Connection]],
+        *,
+        store: Path,
+    ) -> None:
+        self._folder = folder
+        self._origin = origin
+        self._read = read
+        self._store = store
+        self._head = 0
+        self._position: int | None = None
+        self._answers: dict[str, Answer] = {}
+        # Whether there are answers that only the table has: those of before the start, or too many.
+        self._is_table_ahead = True
+        self._written = 0
+        self._trouble = Trouble(
+            f"archiving to {folder}", logger, first_pause_ms=FIRST_RETRY_MS, longest_pause_ms=LONGEST_RETRY_MS
+        )
+        self._stopped = asyncio.Event()
+
+    @property
+    def state(self) -> ArchiveState:
+        """How far it is, now. Any thread may ask."""
+        return ArchiveState(
+            folder=str(self._folder),
+            position=self._position,
+            lag_events=max(0, self._head - (self._position or 0)),
+            outside=self._is_outside(),
+            problem=self._trouble.problem,
+        )
+
+    def notify(self, commit: Commit) -> None:
+        """Says what was committed."""
+        if commit.rows:
+            self._head = commit.rows[-1].position
+        for answer in commit.answers:
+            self._answers[answer[0]] = answer
+        if len(self._answers) > MAXIMUM_WAITING_ANSWERS:
+            self._answers.clear()
+            self._is_table_ahead = True
+
+    async def run(self) -> None:
+        """Writes every second until `stop`. What goes wrong stands in `state`, and is tried again."""
+        while not self._stopped.is_set():
+            pause_ms = float(INTERVAL_MS)
+            try:
+                await self._catch_up()
+                self._trouble.end()
+            except (BackupError, OSError, apsw.Error, TimeoutError) as error:
+                self._trouble.meet(error)
+                pause_ms = self._trouble.next_pause_ms()
+            await is_set_within(self._stopped, pause_ms)
+
+    async def stop(self) -> None:
+        """Writes what is left, if that goes at once; `run` ends."""
+        self._stopped.set()
+        try:
+            await self._catch_up()
+        except (BackupError, OSError, apsw.Error, TimeoutError) as error:
+            logger.warning("the archive is not complete; the rest follows after the next start: %s", error)
+
+    async def _catch_up(self) -> None:
+        while await asyncio.to_thread(self._write_next):
+            if self._written >= MERGE_AFTER_SEGMENTS:
+                self._written = 0
+                await asyncio.to_thread(merge, self._folder)
+
+    def _write_next(self) -> bool:
+        """Whether a segment was written, and there may be more to write."""
+        with self._read() as connection:
+            if self._position is None:
+                self._position = self._find_place(connection)
+            after = self._position
+            last = log.end_of_next(connection, after, most=MAXIMUM_EVENTS, most_bytes=MAXIMUM_BYTES)
+            # Each segment is of one timeline.
+            timelines = tuple(one for one in self._origin.timelines if one[1] <= after + 1)
+            later = [first for _, first in self._origin.timelines if first > after + 1]
+            end = after if last is None else min([last, *(first - 1 for first in later)])
+            answers = self._take_answers(connection, after)
+            if last is None and not answers:
+                return False
+            header = Header(
+                store_id=self._origin.store_id,
+                timelines=timelines,
+                first=after + 1,
+                last=end,
+                previous_hash=_hash_at(connection, after).hex(),
+            )
+            path = segment_path(self._folder, header.timelines[-1][0], header.first, header.last)
+            try:
+                write_segment(path, header, event_lines(connection, after, end), answers)
+            except BaseException:
+                self._is_table_ahead = True
+                raise
+        self._position = end
+        self._head = max(self._head, end)
+        self._written += 1
+        return last is not None
+
+    def _take_answers(self, connection: apsw.Connection, after: int) -> list[Answer]:
+        # Taken in one step: the event loop goes on adding.
+        waiting, self._answers = self._answers, {}
+        if not self._is_table_ahead:
+            return list(waiting.values())
+        self._is_table_ahead = False
+        return list(
+            connection.execute(
+                "SELECT command_id, request_hash, position, answer FROM command_answers WHERE position >= ?",
+                (after,),
+            )
+        )
+
+    def _find_place(self, connection: apsw.Connection) -> int:
+        """The position up to which the archive has this history.
+
+        Raises:
+            BackupError: it has another one.
+        """
+        firsts = [first for _, first in self._origin.timelines]
+        for (timeline, first), following in zip(self._origin.timelines, [*firsts[1:], None], strict=True):
+            reached, newest = first - 1, None
+            for one in runs(list_segments(self._folder, timeline), first - 1):
+                reached, newest = max(reached, one.last), one
+            # An older timeline may go on in the archive behind the place where history forked.
+            end = reached if following is None else min(reached, following - 1)
+            if newest is not None:
+                self._require_same(connection, newest, end)
+            if following is None or end < following - 1:
+                return end
+        raise AssertionError("the last timeline has no end")
+
+    def _require_same(self, connection: apsw.Connection, segment: Segment, position: int) -> None:
+        content = read_segment(segment)
+        known = {row.position: row.hash for row in content.rows}
+        known[segment.first - 1] = bytes.fromhex(content.header.previous_hash)
+        same_store = content.header.store_id == self._origin.store_id
+        if not same_store or known.get(position, b"") not in (b"", _hash_at(connection, position)):
+            raise BackupError(
+                "foreign",
+                f"the archive {self._folder} has another history: {segment.path.name} does not fit the log",
+                "name another folder with HYPERPAGE_ARCHIVE, or move these files away",
+            )
+
+    def _is_outside(self) -> bool:
+        try:
+            folder = next(one for one in (self._folder, *self._folder.parents) if one.exists())
+            return folder.stat().st_dev != self._store.stat().st_dev
+        except OSError:
+            return False
+
+
+def _hash_at(connection: apsw.Connection, position: int) -> bytes:
+    row = log.read_at(connection, position) if position else None
+    if position and row is None:
+        raise BackupError("foreign", f"the log has no position {position}, which the archive has")
+    return log.GENESIS_HASH if row is None else row.hash

@@ -1,0 +1,89 @@
+"""Brings a store's file forward by what segments have: `replay`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import apsw
+
+from bus import log
+from migrations.connection import write_transaction
+from migrations.rows import insert_rows
+from ops.archive.segment import Answer, Content, Segment, list_segments, read_segment, runs
+from ops.backup.metadata import BackupError
+
+Timelines = tuple[tuple[int, int], ...]
+
+
+def reach(folder: Path) -> tuple[str, Timelines, int] | None:
+    """How far an archive goes: the store, the newest history and its last position; `None` if it is empty."""
+    segments = list_segments(folder)
+    if not segments:
+        return None
+    newest = max(segments, key=lambda one: (one.timeline, one.last))
+    header = read_segment(newest).header
+    return header.store_id, header.timelines, newest.last
+
+
+def needed(folder: Path, timelines: Timelines, after: int, position: int) -> list[Segment]:
+    """The segments that lead from behind `after` to `position` along a history.
+
+    Raises:
+        BackupError: the archive has a gap there.
+    """
+    chosen: list[Segment] = []
+    at = after
+    for place, (timeline, first) in enumerate(timelines):
+        end = timelines[place + 1][1] - 1 if place + 1 < len(timelines) else position
+        end = min(end, position)
+        if end < first or at > end:
+            continue
+        for segment in runs(list_segments(folder, timeline), max(at, first - 1)):
+            chosen.append(segment)
+            at = max(at, segment.last)
+            if at > end:
+                break
+        if at < end:
+            raise BackupError(
+                "unreachable_moment",
+                f"the archive {folder} has no event {at + 1} of timeline {timeline}",
+                f"choose a position up to {at}",
+            )
+        at = min(at, end)
+    return chosen
+
+
+def replay(connection: apsw.Connection, segments: Sequence[Segment], position: int, store_id: str) -> None:
+    """Appends the events behind the log's head up to `position`, and the answers that belong to them.
+
+    Raises:
+        BackupError: a segment is damaged, another store's, or does not follow from the log.
+    """
+    for segment in segments:
+        content = read_segment(segment)
+        if content.header.store_id != store_id:
+            raise BackupError(
+                "foreign", f"{segment.path.name} is of store {content.header.store_id}, not of {store_id}"
+            )
+        with write_transaction(connection):
+            _append(connection, segment, content, position)
+
+
+def _append(connection: apsw.Connection, segment: Segment, content: Content, position: int) -> None:
+    head = log.read_head(connection)
+    rows = [row for row in content.rows if head.position < row.position <= position]
+    if rows:
+        before = (
+            content.header.previous_hash
+            if rows[0].position == segment.first
+            else content.rows[rows[0].position - segment.first - 1].hash.hex()
+        )
+        if rows[0].position != head.position + 1 or before != head.hash.hex():
+            raise BackupError(
+                "chain_broken", f"{segment.path.name} does not follow from position {head.position}"
+            )
+        log.insert(connection, rows)
+    _remember(connection, [answer for answer in content.answers if answer[2] <= position])
+
+
+def _remember(connection: apsw.Connection, answers: Sequence[Answer]) -> None:
+    insert_rows(connection, "INSERT OR IGNORE INTO command_answers", answers)
