@@ -16,6 +16,7 @@ from nats.js.api import RePublish, RetentionPolicy
 from nats.js.client import JetStreamContext
 from nats.micro.request import Request
 
+from bus.connection import LeanClient
 from bus.nats_server import NatsServer
 from bus.nats_users import ADMIN, APP, RELAY, RESPONDER, USERS, private_inbox
 from bus.subjects import BusNames
@@ -156,7 +157,10 @@ class Bus:
             self.violations[user].append(str(error))
 
         inbox = "_INBOX" if user == APP else private_inbox(user)
-        return await nats.connect(self.server.url_for(user), inbox_prefix=inbox.encode(), error_cb=note)
+        # Not nats-py's own: its flush may return before the server has read a subscription.
+        client = LeanClient()
+        await client.connect(self.server.url_for(user), inbox_prefix=inbox.encode(), error_cb=note)
+        return client
 
     async def _serve(self, message: Msg) -> None:
         self.served.append(message)

@@ -4,9 +4,9 @@ import asyncio
 from pathlib import Path
 
 import msgspec
-import nats
 import pytest
 
+from bus.connection import LeanClient
 from bus.jetstream import JetStreamError
 from bus.nats_users import APP
 from bus.relay import Relay
@@ -92,7 +92,9 @@ def test_the_next_relay_goes_on_where_the_stream_stands(tmp_path: Path):
 
 def test_live_subscribers_hear_an_event_on_its_own_subject(tmp_path: Path):
     async def scenario(broker: Broker, store: Store):
-        application = await nats.connect(broker.server.url_for(APP))
+        # Not nats-py's own: its flush may return before the server has read a subscription.
+        application = LeanClient()
+        await application.connect(broker.server.url_for(APP))
         subscription = await application.subscribe("hyperpage.evt.v1.jobs.>")
         await application.flush()
         async with relay_of(broker, store) as relay:
