@@ -1,0 +1,193 @@
+"""Observations and refusals, and what they lead to."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from domain.decider import Context, Decision
+from domain.errors import Invalid
+from domain.messages import Recorded
+from domain.rate_limits.availability import availability
+from domain.rate_limits.changes import changes
+from domain.rate_limits.headers import Response, read_response
+from domain.rate_limits.merging import RESET_JITTER_MS, is_news, merged
+from domain.rate_limits.messages import Observe, Observed, ObserveResponse, Released, Throttled, parts_of
+from domain.rate_limits.reading import Reading
+from domain.rate_limits.state import Budget, RateLimit, evolve
+
+# An observation from further ahead than this comes from a clock that is wrong.
+MAXIMUM_CLOCK_LEAD_MS = 300_000
+
+# The wait where a platform refuses and does not say for how long, and what it grows to.
+FIRST_WAIT_MS = 60_000
+LONGEST_WAIT_MS = 3_600_000
+# Calls that were under way together are refused together: that is one refusal.
+BURST_MS = 5_000
+# Retry-After comes in whole seconds, so that the same moment is told a little differently each time.
+RETRY_JITTER_MS = 1_000
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """What a response showed: whether another call is allowed, and the resource that it was counted for."""
+
+    resource: str | None
+    allowed: bool
+    retry_at: int | None
+    remaining: int | None
+    level: str
+    stale: bool
+
+
+def observe(state: RateLimit | None, command: Observe, context: Context, key: str) -> Decision:
+    """An observation becomes an event if it says something new."""
+    at = _moment(command.observed_at, context)
+    said = Reading(
+        remaining=command.remaining,
+        limit=command.limit,
+        used=command.used,
+        reset_time=command.reset_time,
+    )
+    if said == Reading():
+        raise Invalid("an observation says at least one of remaining, limit, used, reset_time", path="$")
+    if not command.data_fresh:
+        return Decision()
+    observed = _observed(state, (said,), at, command.reservation, key, jitter_ms=0)
+    return Decision(events=changes(state, (observed,), context.now, key).events)
+
+
+def observe_response(
+    state: RateLimit | None, command: ObserveResponse, context: Context, key: str
+) -> Decision:
+    """A response shows what remains, or that a call was refused, or nothing of the kind."""
+    at = _moment(command.observed_at, context)
+    response = read_response(command.platform, command.status, command.headers, at, command.rate_limited)
+    reservation = command.reservation
+    observed = _observed(state, response.readings, at, reservation, key, jitter_ms=RESET_JITTER_MS)
+    spent = None if observed is not None else _spent(state, reservation)
+    throttled = _throttled(state, response, at) if response.is_refusal else None
+    changed = changes(state, (observed, spent, throttled), context.now, key)
+    here = availability(changed.state, 1, context.now)
+    seen = Seen(resource=parts_of(key)[1], **msgspec.structs.asdict(here))
+    return Decision(events=changed.events, result=seen)
+
+
+def _moment(observed_at: int | None, context: Context) -> int:
+    if observed_at is not None and observed_at > context.now + MAXIMUM_CLOCK_LEAD_MS:
+        raise Invalid(
+            "observed_at lies in the future",
+            hint="set the clock, or leave the field out",
+            path="$.observed_at",
+        )
+    return context.now if observed_at is None else observed_at
+
+
+def _observed(
+    state: RateLimit | None,
+    readings: Sequence[Reading],
+    at: int,
+    reservation: str | None,
+    key: str,
+    *,
+    jitter_ms: int,
+) -> Observed | None:
+    known = {} if state is None else {budget.policy: budget for budget in state.budgets}
+    confirms = _held(state, reservation) is not None
+    news, is_worth_it = [], confirms
+    for said in readings:
+        budget = known.get(said.policy)
+        if budget is not None and at < budget.observed_at and not confirms:
+            continue
+        # What confirms a reservation must not be lost, late or not: its calls would be granted once more.
+        seen_at = at if budget is None else max(at, budget.observed_at)
+        reading = merged(budget, said, seen_at, jitter_ms=jitter_ms)
+        reading = _with_fewer(budget, reading) if confirms else reading
+        is_worth_it = is_worth_it or is_news(budget, reading, seen_at) or _is_fewer(state, budget, reading)
+        at = seen_at
+        news.append(reading)
+    if not news:
+        return None
+    event = _event(news, at, reservation if confirms else None)
+    return event if is_worth_it or _changes_more(state, event, key) else None
+
+
+def _event(readings: Sequence[Reading], at: int, reservation: str | None) -> Observed:
+    first = min(readings, key=_tightness)
+    others = tuple(one for one in readings if one is not first)
+    return Observed(**msgspec.structs.asdict(first), observed_at=at, others=others, reservation=reservation)
+
+
+def _tightness(reading: Reading) -> tuple[bool, int]:
+    return reading.remaining is None, reading.remaining or 0
+
+
+def _held(state: RateLimit | None, reservation: str | None) -> int | None:
+    """How many calls a reservation is for; `None` if it is not out."""
+    reservations = () if state is None else state.reservations
+    return next((one.cost for one in reservations if one.id == reservation), None)
+
+
+def _with_fewer(known: Budget | None, reading: Reading) -> Reading:
+    """What remains in a window of which the platform answered several calls at once, in whatever order."""
+    if known is None or known.reset_time is None or known.reset_time != reading.reset_time:
+        return reading
+    if known.remaining is None or reading.remaining is None or known.remaining >= reading.remaining:
+        return reading
+    return msgspec.structs.replace(reading, remaining=known.remaining, used=known.used)
+
+
+def _is_fewer(state: RateLimit | None, known: Budget | None, reading: Reading) -> bool:
+    # Where workers share a budget by reservations, 5 % that nobody noted could be granted once too often.
+    if state is None or not state.is_shared or known is None:
+        return False
+    return (
+        known.remaining is not None and reading.remaining is not None and reading.remaining < known.remaining
+    )
+
+
+def _changes_more(state: RateLimit | None, event: Observed, key: str) -> bool:
+    """Whether an event that shows little is worth keeping all the same: for the level, or after a refusal."""
+    if state is None:
+        return True
+    after = evolve(state, Recorded(0, key, 0, event.observed_at, event))
+    return after is not None and (after.level, after.refusals) != (state.level, state.refusals)
+
+
+def _spent(state: RateLimit | None, reservation: str | None) -> Released | None:
+    """The end of a reservation whose calls were made, but whose response says nothing of what remains."""
+    cost = _held(state, reservation)
+    return None if cost is None or reservation is None else Released(reservation=reservation, used=cost)
+
+
+def _throttled(state: RateLimit | None, response: Response, at: int) -> Throttled | None:
+    """The wait that a refusal asks for, where it is longer than the one there is."""
+    last = state if state is not None and state.refusals else None
+    is_same = last is not None and last.refused_at is not None and at - last.refused_at < BURST_MS
+    ended_at = (None if state is None else state.throttled_until) or 0
+    until = response.retry_at
+    if until is None:
+        resets = [one.reset_time or 0 for one in response.readings if one.remaining == 0]
+        until = max(resets, default=0)
+    if until <= at and response.retry_at is None:
+        if is_same and at < ended_at:
+            return None
+        until = at + _wait_ms(_refusals(last, at))
+    if is_same and until <= ended_at + RETRY_JITTER_MS:
+        return None
+    return Throttled(
+        until=max(until, ended_at),
+        reason=response.reason,
+        refusals=last.refusals if is_same and last is not None else _refusals(last, at),
+        refused_at=at,
+    )
+
+
+def _refusals(last: RateLimit | None, at: int) -> int:
+    """The number of this refusal. One long after the wait for the last one is the first again."""
+    if last is None or at > (last.throttled_until or 0) + _wait_ms(last.refusals):
+        return 1
+    return last.refusals + 1
+
+
+def _wait_ms(refusals: int) -> int:
+    # Bounded before it is shifted: the count has no end.
+    return min(LONGEST_WAIT_MS, FIRST_WAIT_MS << min(refusals - 1, 10))
