@@ -49,14 +49,20 @@ def is_news(known: Budget | None, said: Reading, at: int) -> bool:
     """
     if known is None:
         return True
-    before = known.before
-    if before is not None and (said.limit, said.reset_time) == (before.limit, before.reset_time):
-        return _differs(before.remaining, before.observed_at, said, at)
+    if known.before is not None and is_turn(known, said):
+        return _differs(known.before.remaining, known.before.observed_at, said, at)
     if said.limit != known.limit or not _is_same_window(known, said.reset_time, at):
         return True
     if known.reset_time is None and said.reset_time is not None:
         return True
     return _differs(known.remaining, known.observed_at, said, at)
+
+
+def is_turn(known: Budget | None, said: Reading) -> bool:
+    """Whether a reading is of the window that was kept before the present one: another source's, then."""
+    if known is None or known.before is None:
+        return False
+    return (said.limit, said.reset_time) == (known.before.limit, known.before.reset_time)
 
 
 def _differs(remaining: int | None, observed_at: int, said: Reading, at: int) -> bool:

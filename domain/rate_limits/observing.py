@@ -10,7 +10,7 @@ from domain.messages import Recorded
 from domain.rate_limits.availability import availability
 from domain.rate_limits.changes import changes
 from domain.rate_limits.headers import Response, read_response
-from domain.rate_limits.merging import RESET_JITTER_MS, is_news, merged
+from domain.rate_limits.merging import RESET_JITTER_MS, is_news, is_turn, merged
 from domain.rate_limits.messages import Observe, Observed, ObserveResponse, Released, Throttled, parts_of
 from domain.rate_limits.reading import Reading
 from domain.rate_limits.state import Budget, RateLimit, evolve
@@ -92,17 +92,22 @@ def _observed(
 ) -> Observed | None:
     known = {} if state is None else {budget.policy: budget for budget in state.budgets}
     confirms = _held(state, reservation) is not None
-    news, is_worth_it = [], confirms
+    news, is_worth_it = [], False
     for said in readings:
         budget = known.get(said.policy)
-        if budget is not None and at < budget.observed_at and not confirms:
+        reading = merged(budget, said, at, jitter_ms=jitter_ms)
+        if budget is not None and _is_past(budget, reading, at):
+            if not confirms:
+                continue
+            # It must not be lost altogether: the calls of its reservation would be granted once more.
+            at, reading = budget.observed_at, _known_or_fewer(budget, reading)
+        elif confirms:
+            reading = _with_fewer(budget, reading)
+        is_new = confirms or is_news(budget, reading, at) or _is_fewer(state, budget, reading)
+        if not is_new and is_turn(budget, reading):
+            # Its level is not that of the other source, but it is none that is new.
             continue
-        # What confirms a reservation must not be lost, late or not: its calls would be granted once more.
-        seen_at = at if budget is None else max(at, budget.observed_at)
-        reading = merged(budget, said, seen_at, jitter_ms=jitter_ms)
-        reading = _with_fewer(budget, reading) if confirms else reading
-        is_worth_it = is_worth_it or is_news(budget, reading, seen_at) or _is_fewer(state, budget, reading)
-        at = seen_at
+        is_worth_it = is_worth_it or is_new
         news.append(reading)
     if not news:
         return None
@@ -124,6 +129,30 @@ def _held(state: RateLimit | None, reservation: str | None) -> int | None:
     """How many calls a reservation is for; `None` if it is not out."""
     reservations = () if state is None else state.reservations
     return next((one.cost for one in reservations if one.id == reservation), None)
+
+
+def _is_past(known: Budget, reading: Reading, at: int) -> bool:
+    """Whether a reading is older than what is known, or of a window before the known one."""
+    if at < known.observed_at:
+        return True
+    if known.reset_time is None or reading.reset_time is None:
+        return False
+    return reading.reset_time <= at and reading.reset_time < known.reset_time
+
+
+def _known_or_fewer(known: Budget, reading: Reading) -> Reading:
+    present = Reading(
+        policy=known.policy,
+        remaining=known.remaining,
+        limit=known.limit,
+        used=known.used,
+        reset_time=known.reset_time,
+        window_ms=known.window_ms,
+        near_limit=known.near_limit,
+    )
+    if reading.reset_time is None or reading.reset_time != known.reset_time:
+        return present
+    return min(present, reading, key=_tightness)
 
 
 def _with_fewer(known: Budget | None, reading: Reading) -> Reading:
