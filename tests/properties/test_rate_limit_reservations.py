@@ -42,7 +42,7 @@ class WhatIsKnown(RuleBasedStateMachine):
         is_out = any(one.id == named for one in self._reservations())
         # What was left out, since it said nothing new, is not known to have been said.
         kept_at = state_of(self.story).observed_at or 0
-        body = {"remaining": remaining, "limit": LIMIT, "reset_time": FAR, "observed_at": at}
+        body: dict[str, Any] = {"remaining": remaining, "limit": LIMIT, "reset_time": FAR, "observed_at": at}
         if named is not None:
             body["reservation"] = named
         self.story.when("rate_limits.observe", **PLATFORM, **body)
