@@ -9,22 +9,15 @@ from domain.errors import Invalid
 from domain.messages import Recorded
 from domain.rate_limits.availability import availability
 from domain.rate_limits.changes import changes
-from domain.rate_limits.headers import Response, read_response
+from domain.rate_limits.headers import read_response
 from domain.rate_limits.merging import RESET_JITTER_MS, is_news, is_turn, merged
-from domain.rate_limits.messages import Observe, Observed, ObserveResponse, Released, Throttled, parts_of
+from domain.rate_limits.messages import Observe, Observed, ObserveResponse, Released, parts_of
 from domain.rate_limits.reading import Reading
+from domain.rate_limits.refusals import refused
 from domain.rate_limits.state import Budget, RateLimit, evolve
 
 # An observation from further ahead than this comes from a clock that is wrong.
 MAXIMUM_CLOCK_LEAD_MS = 300_000
-
-# The wait where a platform refuses and does not say for how long, and what it grows to.
-FIRST_WAIT_MS = 60_000
-LONGEST_WAIT_MS = 3_600_000
-# Calls that were under way together are refused together: that is one refusal.
-BURST_MS = 5_000
-# Retry-After comes in whole seconds, so that the same moment is told a little differently each time.
-RETRY_JITTER_MS = 1_000
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +57,7 @@ def observe_response(
     reservation = command.reservation
     observed = _observed(state, response.readings, at, reservation, key, jitter_ms=RESET_JITTER_MS)
     spent = None if observed is not None else _spent(state, reservation)
-    throttled = _throttled(state, response, at) if response.is_refusal else None
+    throttled = refused(state, response, at) if response.is_refusal else None
     changed = changes(state, (observed, spent, throttled), context.now, key)
     here = availability(changed.state, 1, context.now)
     seen = Seen(resource=parts_of(key)[1], **msgspec.structs.asdict(here))
@@ -91,7 +84,8 @@ def _observed(
     jitter_ms: int,
 ) -> Observed | None:
     known = {} if state is None else {budget.policy: budget for budget in state.budgets}
-    confirms = _held(state, reservation) is not None
+    cost = _held(state, reservation)
+    confirms = cost is not None
     news, is_worth_it = [], False
     for said in readings:
         budget = known.get(said.policy)
@@ -101,8 +95,8 @@ def _observed(
                 continue
             # It must not be lost altogether: the calls of its reservation would be granted once more.
             at, reading = budget.observed_at, _known_or_fewer(budget, reading)
-        elif confirms:
-            reading = _with_fewer(budget, reading)
+        elif cost is not None:
+            reading = _with_fewer(budget, _with_calls(said, reading, cost))
         is_new = confirms or is_news(budget, reading, at) or _is_fewer(state, budget, reading)
         if not is_new and is_turn(budget, reading):
             # Its level is not that of the other source, but it is none that is new.
@@ -155,6 +149,17 @@ def _known_or_fewer(known: Budget, reading: Reading) -> Reading:
     return min(present, reading, key=_tightness)
 
 
+def _with_calls(said: Reading, reading: Reading, calls: int) -> Reading:
+    """What remains after calls of which a response does not say what they left."""
+    if (said.remaining, said.used) != (None, None) or reading.remaining is None:
+        return reading
+    return msgspec.structs.replace(
+        reading,
+        remaining=max(0, reading.remaining - calls),
+        used=None if reading.used is None else reading.used + calls,
+    )
+
+
 def _with_fewer(known: Budget | None, reading: Reading) -> Reading:
     """What remains in a window of which the platform answered several calls at once, in whatever order."""
     if known is None or known.reset_time is None or known.reset_time != reading.reset_time:
@@ -185,38 +190,3 @@ def _spent(state: RateLimit | None, reservation: str | None) -> Released | None:
     """The end of a reservation whose calls were made, but whose response says nothing of what remains."""
     cost = _held(state, reservation)
     return None if cost is None or reservation is None else Released(reservation=reservation, used=cost)
-
-
-def _throttled(state: RateLimit | None, response: Response, at: int) -> Throttled | None:
-    """The wait that a refusal asks for, where it is longer than the one there is."""
-    last = state if state is not None and state.refusals else None
-    is_same = last is not None and last.refused_at is not None and at - last.refused_at < BURST_MS
-    ended_at = (None if state is None else state.throttled_until) or 0
-    until = response.retry_at
-    if until is None:
-        resets = [one.reset_time or 0 for one in response.readings if one.remaining == 0]
-        until = max(resets, default=0)
-    if until <= at and response.retry_at is None:
-        if is_same and at < ended_at:
-            return None
-        until = at + _wait_ms(_refusals(last, at))
-    if is_same and until <= ended_at + RETRY_JITTER_MS:
-        return None
-    return Throttled(
-        until=max(until, ended_at),
-        reason=response.reason,
-        refusals=last.refusals if is_same and last is not None else _refusals(last, at),
-        refused_at=at,
-    )
-
-
-def _refusals(last: RateLimit | None, at: int) -> int:
-    """The number of this refusal. One long after the wait for the last one is the first again."""
-    if last is None or at > (last.throttled_until or 0) + _wait_ms(last.refusals):
-        return 1
-    return last.refusals + 1
-
-
-def _wait_ms(refusals: int) -> int:
-    # Bounded before it is shifted: the count has no end.
-    return min(LONGEST_WAIT_MS, FIRST_WAIT_MS << min(refusals - 1, 10))

@@ -1,5 +1,7 @@
 """What is known of a limit, and how events change it."""
 
+from collections.abc import Set
+
 import msgspec
 
 from domain.messages import Recorded
@@ -158,21 +160,31 @@ def _levelled(known: RateLimit) -> RateLimit:
 
 
 def _observed(known: RateLimit, event: Observed) -> RateLimit:
-    budgets = {
-        budget.policy: budget
-        for budget in known.budgets
-        if event.observed_at - budget.observed_at < FORGOTTEN_AFTER_MS
-    }
-    for reading in (_first_reading(event), *event.others):
-        budgets[reading.policy] = _budget(budgets.get(reading.policy), reading, event.observed_at)
+    readings = (_first_reading(event), *event.others)
+    budgets = _untold(known, event, {reading.policy for reading in readings})
+    before = {budget.policy: budget for budget in known.budgets}
+    budgets += tuple(_budget(before.get(one.policy), one, event.observed_at) for one in readings)
     # The youngest ones stay, in the order of their names: the same whatever they were heard in.
-    youngest = sorted(budgets.values(), key=lambda one: (-one.observed_at, one.policy))[:MAXIMUM_POLICIES]
+    youngest = sorted(budgets, key=lambda one: (-one.observed_at, one.policy))[:MAXIMUM_POLICIES]
     has_answered = known.throttled_until is None or event.observed_at >= known.throttled_until
     return msgspec.structs.replace(
         known,
         budgets=tuple(sorted(youngest, key=lambda one: one.policy)),
         refusals=0 if has_answered else known.refusals,
         reservations=tuple(one for one in known.reservations if one.id != event.reservation),
+    )
+
+
+def _untold(known: RateLimit, event: Observed, told: Set[str]) -> tuple[Budget, ...]:
+    """The policies of which an observation does not speak.
+
+    If it confirms a reservation, the calls of that one were made; how many, only the reservation says.
+    """
+    calls = next((one.cost for one in known.reservations if one.id == event.reservation), 0)
+    return tuple(
+        _spent(budget, calls, event.observed_at)
+        for budget in known.budgets
+        if budget.policy not in told and event.observed_at - budget.observed_at < FORGOTTEN_AFTER_MS
     )
 
 

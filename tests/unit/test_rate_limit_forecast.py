@@ -106,6 +106,16 @@ def test_the_policy_that_runs_out_first_is_the_one_foreseen():
     assert (foreseen(story).policy, foreseen(story).burn_rate) == ("short", 100)
 
 
+def test_reservations_do_not_disturb_the_rate():
+    story = burning(1000)
+    for remaining in (900, 800):
+        story.when("rate_limits.reserve", platform=KEY, cost=300, reservation="r")
+        story.later(MINUTE_MS)
+        story.when("rate_limits.observe", platform=KEY, remaining=remaining, reservation="r")
+
+    assert foreseen(story).burn_rate == 100
+
+
 def test_only_the_last_twelve_observations_make_the_rate():
     story = burning(*range(1000, 400, -50), 399, 398)
 

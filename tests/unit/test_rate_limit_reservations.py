@@ -258,6 +258,26 @@ def test_a_response_that_says_nothing_of_limits_still_says_that_the_calls_were_m
     assert remaining(story) == 30
 
 
+def test_policies_of_which_a_confirmation_does_not_speak_have_lost_the_calls_too():
+    both = {"RateLimit": '"second";r=9;t=1, "hour";r=50;t=600'}
+    story = given()
+    story.when("rate_limits.observe_response", platform=KEY, status=200, headers=both)
+    reserve(story, cost=5)
+
+    one = {"RateLimit": '"second";r=4;t=1'}
+    story.when("rate_limits.observe_response", platform=KEY, status=200, headers=one, reservation="a")
+    budgets = {one.policy: one.remaining for one in story.state("rate_limits", KEY).budgets}
+    assert budgets == {"second": 4, "hour": 45}
+
+
+def test_a_confirmation_that_does_not_say_what_remains_takes_the_calls():
+    story = known()
+    reserve(story, cost=20)
+
+    observe(story, limit=100, reservation="a").then(observed(30, reservation="a"))
+    assert remaining(story) == 30
+
+
 def test_once_calls_are_reserved_each_observation_of_fewer_calls_is_kept():
     observe(known(), remaining=49).then_nothing()
     story = known()

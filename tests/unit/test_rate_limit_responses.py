@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from domain.rate_limits import LevelChanged, Observed, Throttled, availability
-from domain.rate_limits.observing import BURST_MS, FIRST_WAIT_MS, LONGEST_WAIT_MS
+from domain.rate_limits.refusals import BURST_MS, FIRST_WAIT_MS, LONGEST_WAIT_MS
 from tests.unit.given_when_then import NOW, Story, given
 from tests.unit.rate_limit_responses import RESPONSES, Sent
 
@@ -235,6 +235,14 @@ def test_together_refused_calls_that_are_told_different_waits_have_the_longest()
     respond(story.later(10), status=429, headers={"retry-after": "60"})
     assert known(story, "github").throttled_until == story.now + 60_000
     assert known(story, "github").refusals == 1
+
+
+def test_a_call_that_is_refused_after_the_wait_is_a_further_refusal():
+    story = respond(given(), status=429, headers={"retry-after": "1"})
+    respond(story.later(1_000), status=429, headers={"retry-after": "1"})
+
+    assert story.decision.result.retry_at == story.now + 1_000
+    assert known(story, "github").refusals == 2
 
 
 def test_after_an_answer_the_wait_begins_with_a_minute_again():

@@ -220,6 +220,14 @@ def test_the_times_of_a_limit_are_those_of_its_events():
     assert (limit.created_at, limit.updated_at, limit.observed_at) == (NOW, NOW + 1, NOW)
 
 
+def test_events_of_older_logs_say_all_that_is_known_of_their_window():
+    limit = known(observed(), Observed(remaining=3, observed_at=NOW + 1)).state("rate_limits", KEY)
+
+    (budget,) = limit.budgets
+    assert (budget.remaining, budget.limit, budget.used, budget.reset_time) == (3, None, None, None)
+    assert (limit.level, limit.warning_percent, limit.critical_percent) == ("unknown", 80, 95)
+
+
 def test_a_foreign_event_is_not_taken_for_one_of_a_rate_limit():
     class Strange(Event, frozen=True, kw_only=True):
         pass
