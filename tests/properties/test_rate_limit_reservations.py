@@ -17,7 +17,9 @@ from tests.unit.given_when_then import NOW, Story
 PLATFORM = {"platform": "example"}
 FAR = NOW + 86_400_000
 WINDOW_MS = 60_000
+LONG_WINDOW_MS = 600_000
 LIMIT = 40
+LONG_LIMIT = 60
 IDS = [f"r{number}" for number in range(6)]
 
 
@@ -84,7 +86,9 @@ class WhatIsKnown(RuleBasedStateMachine):
 
 
 class ThePlatform(RuleBasedStateMachine):
-    """A platform with fixed windows, and workers who call within their reservations.
+    """A platform with two fixed windows, and workers who call within their reservations.
+
+    Each response tells of the short window, not each of the long one.
 
     Responses are delivered in any order and as late as can be, but before their reservation runs out: for
     longer than its calls take is what a reservation is for.
@@ -93,12 +97,12 @@ class ThePlatform(RuleBasedStateMachine):
     @initialize()
     def first(self) -> None:
         self.story = Story().at(NOW + 7)
-        self.spent = 0
+        self.spent = self.spent_long = 0
         self.ids = 0
         # By reservation: how many calls it is for, when it runs out, and the response to its calls.
         self.held: dict[str, tuple[int, int]] = {}
         self.responses: dict[str, tuple[int, dict[str, str], int]] = {}
-        self.look()
+        self.look(tells_all=True)
 
     @rule(cost=st.integers(1, LIMIT), ttl_ms=st.sampled_from([1_000, 30_000, 90_000]))
     def reserve(self, cost: int, ttl_ms: int) -> None:
@@ -109,13 +113,15 @@ class ThePlatform(RuleBasedStateMachine):
             self.held[named] = (cost, self.story.decision.result.expires_at)
 
     @precondition(lambda self: self.held.keys() - self.responses.keys())
-    @rule(data=st.data())
-    def call(self, data: Any) -> None:
+    @rule(data=st.data(), tells_all=st.booleans())
+    def call(self, data: Any, tells_all: bool) -> None:
         named = data.draw(st.sampled_from(sorted(self.held.keys() - self.responses.keys())))
         calls = data.draw(st.integers(1, self.held[named][0]))
         self.spent += calls
+        self.spent_long += calls
         assert self.spent <= LIMIT, "the platform would have refused"
-        self.responses[named] = (calls, self._headers(), self.story.now)
+        assert self.spent_long <= LONG_LIMIT, "the platform would have refused"
+        self.responses[named] = (calls, self._headers(tells_all=tells_all), self.story.now)
 
     @precondition(lambda self: self.responses)
     @rule(data=st.data(), is_told=st.booleans())
@@ -130,10 +136,12 @@ class ThePlatform(RuleBasedStateMachine):
         del self.held[named]
         self.story.when("rate_limits.release", **PLATFORM, reservation=named)
 
-    @rule()
-    def look(self) -> None:
+    @rule(tells_all=st.booleans())
+    def look(self, tells_all: bool) -> None:
         """Somebody asks the platform what remains."""
-        self.story.when("rate_limits.observe_response", **PLATFORM, status=200, headers=self._headers())
+        self.story.when(
+            "rate_limits.observe_response", **PLATFORM, status=200, headers=self._headers(tells_all=tells_all)
+        )
 
     @rule(milliseconds=st.sampled_from([0, 1, 999, 5_000, 29_000, WINDOW_MS]))
     def later(self, milliseconds: int) -> None:
@@ -144,8 +152,10 @@ class ThePlatform(RuleBasedStateMachine):
                     self._deliver(named, is_told=True)
                 # Its worker is gone without having called, and does not call any more.
                 self.held.pop(named, None)
-        if self._window(until) != self._window(self.story.now):
+        if until // WINDOW_MS != self.story.now // WINDOW_MS:
             self.spent = 0
+        if until // LONG_WINDOW_MS != self.story.now // LONG_WINDOW_MS:
+            self.spent_long = 0
         self.story.at(until)
 
     def _deliver(self, named: str, *, is_told: bool) -> None:
@@ -157,16 +167,18 @@ class ThePlatform(RuleBasedStateMachine):
         else:
             self.story.when("rate_limits.release", **PLATFORM, reservation=named, used=calls)
 
-    def _headers(self) -> dict[str, str]:
-        return {
+    def _headers(self, *, tells_all: bool) -> dict[str, str]:
+        headers = {
             "X-RateLimit-Limit": str(LIMIT),
             "X-RateLimit-Remaining": str(LIMIT - self.spent),
-            "X-RateLimit-Reset": str((self._window(self.story.now) + 1) * WINDOW_MS // 1000),
+            "X-RateLimit-Reset": str((self.story.now // WINDOW_MS + 1) * WINDOW_MS // 1000),
         }
-
-    @staticmethod
-    def _window(at: int) -> int:
-        return at // WINDOW_MS
+        if tells_all:
+            # In whole seconds from now, rounded up.
+            left = -(-(LONG_WINDOW_MS - self.story.now % LONG_WINDOW_MS) // 1000)
+            headers["RateLimit"] = f'"long";r={LONG_LIMIT - self.spent_long};t={left}'
+            headers["RateLimit-Policy"] = f'"long";q={LONG_LIMIT};w={LONG_WINDOW_MS // 1000}'
+        return headers
 
 
 TestWhatIsKnown = WhatIsKnown.TestCase
