@@ -116,7 +116,8 @@ def _classic_reading(headers: Headers, at: int) -> Reading | None:
         remaining = count_in(headers.get(f"{prefix}remaining"))
         limit = limit_in(headers.get(f"{prefix}limit"))
         used = count_in(headers.get(f"{prefix}used") or headers.get(f"{prefix}observed"))
-        if (remaining, limit, used) == (None, None, None):
+        reset_time = _reset(headers, prefix, at)
+        if (remaining, limit, used, reset_time) == (None, None, None, None):
             continue
         if remaining is not None and limit is not None and remaining > limit:
             # They contradict each other; what remains is what counts.
@@ -126,7 +127,7 @@ def _classic_reading(headers: Headers, at: int) -> Reading | None:
             remaining=remaining,
             limit=limit,
             used=used,
-            reset_time=_reset(headers, prefix, at),
+            reset_time=reset_time,
             near_limit=near_limit,
         )
     return Reading(near_limit=True) if near_limit else None

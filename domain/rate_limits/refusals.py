@@ -2,6 +2,7 @@
 
 from domain.rate_limits.headers import Response
 from domain.rate_limits.messages import Throttled
+from domain.rate_limits.reading import Reading
 from domain.rate_limits.state import RateLimit
 
 # The wait where a platform refuses and does not say for how long, and what it grows to.
@@ -39,9 +40,14 @@ def _told(response: Response, at: int) -> int | None:
     """Until when the platform says to wait."""
     if response.retry_at is not None:
         return response.retry_at
-    resets = (one.reset_time or 0 for one in response.readings if one.remaining == 0)
+    resets = (one.reset_time or 0 for one in response.readings if _is_spent(one))
     latest = max(resets, default=0)
     return latest if latest > at else None
+
+
+def _is_spent(reading: Reading) -> bool:
+    # A response that tells the reset and nothing else, as Jira's do, tells it on account of the refusal.
+    return reading.remaining == 0 or reading == Reading(reset_time=reading.reset_time)
 
 
 def _count(last: RateLimit | None, at: int) -> int:

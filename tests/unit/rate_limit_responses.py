@@ -194,6 +194,15 @@ RESPONSES = (
         retry_at=moment("2025-10-08T15:00:00Z"),
     ),
     Sent(
+        source="Jira Cloud, refused: documentation of 2021, a reset without counts",
+        platform="jira",
+        status=429,
+        at=moment("2024-05-05T18:01:20Z"),
+        headers={"X-RateLimit-Reset": "2024-05-05T18:02Z"},
+        readings=({"reset_time": moment("2024-05-05T18:02:00Z")},),
+        is_refusal=True,
+    ),
+    Sent(
         source="Jira Cloud, near the limit: documentation; the reset is told to the minute",
         platform="jira",
         at=moment("2024-05-05T18:01:20Z"),

@@ -171,7 +171,7 @@ def test_after_a_platforms_refusal_no_call_is_allowed_until_it_says_so(sent: Sen
     seen = story.when("rate_limits.observe_response", **body).decision.result
 
     first = sent.readings[0] if sent.readings else {}
-    reset = first.get("reset_time") if first.get("remaining") == 0 else None
+    reset = first.get("reset_time") if first.get("remaining", 0) == 0 else None
     expected = sent.retry_at or reset or sent.at + FIRST_WAIT_MS
     assert not seen.allowed
     # Where both are told, the one that says later counts for the next call.
