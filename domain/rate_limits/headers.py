@@ -7,6 +7,7 @@
 | Jira | `X-RateLimit-Limit`, `-Remaining`, `-Reset`, `-NearLimit`; `RateLimit-Reason`; `Beta-RateLimit` |
 | Discord | `X-RateLimit-Limit`, `-Remaining`, `-Reset`, `-Reset-After`, `-Bucket`, `-Global`, `-Scope` |
 | Slack | `Retry-After` |
+| Linear, RapidAPI | `X-RateLimit-Requests-Limit`, `-Remaining`, `-Reset` |
 | the IETF's draft | `RateLimit`, `RateLimit-Policy` |
 | its versions before the seventh | `RateLimit-Limit`, `-Remaining`, `-Reset` in seconds from now |
 
@@ -31,7 +32,7 @@ HeaderName = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 HeaderValue = _Value | Annotated[list[_Value], msgspec.Meta(max_length=20)]
 
 _MAXIMUM_REASON = 200
-_CLASSIC = ("x-ratelimit-", "ratelimit-", "x-rate-limit-")
+_CLASSIC = ("x-ratelimit-", "ratelimit-", "x-rate-limit-", "x-ratelimit-requests-")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 Headers = Mapping[str, str]

@@ -94,7 +94,7 @@ RESPONSES = (
         retry_at=AT + 60_000,
     ),
     Sent(
-        source="GitHub, secondary limit: documentation of the REST API, neither header nor empty budget",
+        source="GitHub, secondary limit: made up after the documentation, neither header nor empty budget",
         platform="github",
         status=403,
         at=AT,
@@ -272,7 +272,7 @@ RESPONSES = (
         retry_at=AT + 30_000,
     ),
     Sent(
-        source="Discord: documentation, Rate Limits; fractions of seconds",
+        source="Discord: in the form of its documentation; fractions of seconds",
         platform="discord",
         at=DISCORD_AT,
         headers={
@@ -305,6 +305,25 @@ RESPONSES = (
         retry_at=DISCORD_AT + 65_000,
     ),
     Sent(
+        source="Discord, a resource that others use as well: documentation, Rate Limits; calls are left",
+        platform="discord",
+        status=429,
+        at=DISCORD_AT,
+        headers={
+            "Retry-After": "1337",
+            "X-RateLimit-Limit": "10",
+            "X-RateLimit-Remaining": "9",
+            "X-RateLimit-Reset": "1470173023.123",
+            "X-RateLimit-Reset-After": "64.57",
+            "X-RateLimit-Bucket": "abcd1234",
+            "X-RateLimit-Scope": "shared",
+        },
+        readings=({"limit": 10, "remaining": 9, "reset_time": 1_470_173_023_123},),
+        resource="abcd1234",
+        is_refusal=True,
+        retry_at=DISCORD_AT + 1_337_000,
+    ),
+    Sent(
         source="Discord, the limit of all buckets: documentation, Rate Limits",
         platform="discord",
         status=429,
@@ -315,7 +334,7 @@ RESPONSES = (
         retry_at=DISCORD_AT + 65_000,
     ),
     Sent(
-        source="Discord, no permission: its limits come along with a 403, too",
+        source="Discord, no permission: limits come along with a 403, too; made up in the form of the above",
         platform="discord",
         status=403,
         at=DISCORD_AT,
@@ -410,11 +429,26 @@ RESPONSES = (
         platform="linear",
         at=AT,
         headers={
-            "X-RateLimit-Limit": "1500",
-            "X-RateLimit-Remaining": "1499",
-            "X-RateLimit-Reset": str(AT + 3_600_000),
+            "X-RateLimit-Requests-Limit": "2500",
+            "X-RateLimit-Requests-Remaining": "2499",
+            "X-RateLimit-Requests-Reset": str(AT + 3_600_000),
+            "X-Complexity": "12",
         },
-        readings=({"limit": 1500, "remaining": 1499, "reset_time": AT + 3_600_000},),
+        readings=({"limit": 2500, "remaining": 2499, "reset_time": AT + 3_600_000},),
+    ),
+    Sent(
+        source="RapidAPI: a recorded response, a quota of a month",
+        platform="rapidapi",
+        at=AT,
+        headers={
+            "x-ratelimit-api-units-limit": "60000",
+            "x-ratelimit-api-units-remaining": "15920",
+            "x-ratelimit-requests-limit": "240000",
+            "x-ratelimit-requests-remaining": "205676",
+            "x-ratelimit-requests-reset": "2163603",
+            "server": "RapidAPI-0.0.45",
+        },
+        readings=({"limit": 240_000, "remaining": 205_676, "reset_time": AT + 2_163_603_000},),
     ),
     Sent(
         source="A web server without limits",
