@@ -26,7 +26,7 @@ _ANY = msgspec.json.Decoder()
 _DECODERS: dict[type[Any], msgspec.json.Decoder[Any]] = {}
 _NOT_PRINTABLE = re.compile(r"[^ -~]")
 # msgspec appends where the fault lies: "Expected `int`, got `str` - at `$.limit`".
-_PATH = re.compile(r"^(?P<message>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
+_PATH = re.compile(r"^(?P<message>.*?)(?: - at (?:`key` in )?`(?P<path>[^`]*)`)?$", re.DOTALL)
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):

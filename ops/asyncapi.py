@@ -13,6 +13,7 @@ from bus.headers import ACTOR, CAUSATION_ID, COMMAND_ID, CORRELATION_ID, EXPECTE
 from bus.subjects import BusNames
 from domain.catalogue import DECIDERS, TIMELINE_FORKED, TIMELINE_STREAM
 from domain.messages import stream_name
+from ops.availability_queries import ANSWERS
 from ops.schema import BATCH, Schema, all_structs, described
 from projections.table import Table
 from projections.tables import TABLES
@@ -195,6 +196,8 @@ def _to_schema(name: str) -> dict[str, str]:
 
 
 def _query_answer(query: str) -> Schema:
+    if query in ANSWERS:
+        return described(query, ANSWERS[query], f"{_SCHEMAS}{{name}}")[0]
     table, _, verb = query.partition(".")
     if verb in ("history", "read"):
         return _page(_to_schema("cloud_event"))

@@ -10,15 +10,17 @@ from bus import queries
 from bus.aggregates import Aggregate
 from bus.queries import MAXIMUM_ANSWER_BYTES, Moment, Page, QueryVerb, ReadEvents
 from domain.errors import NotFound
+from ops.availability_queries import availability_verbs
 from projections.table import Table, count_rows, get_row, list_rows
 from projections.tables import TABLES
 
 RowJson = Callable[[str, Aggregate], bytes | None]
 
 
-def query_verbs(row_json: RowJson) -> dict[str, QueryVerb]:
-    """The verbs by name, such as `jobs.get`."""
+def query_verbs(row_json: RowJson, clock: Callable[[], int]) -> dict[str, QueryVerb]:
+    """The verbs by name, such as `jobs.get`. `clock` answers with milliseconds since the epoch."""
     verbs = [verb for table in TABLES.values() for verb in _of_table(table, row_json)]
+    verbs += availability_verbs(clock)
     verbs.append(QueryVerb(name="events.read", shape=ReadEvents, answer=queries.read_events))
     return {verb.name: verb for verb in verbs}
 

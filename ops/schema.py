@@ -96,7 +96,7 @@ def _commands() -> Mapping[str, type[msgspec.Struct]]:
 @cache
 def _queries() -> Mapping[str, type[msgspec.Struct]]:
     # Only the shapes are looked at: nothing is answered.
-    return {name: verb.shape for name, verb in query_verbs(lambda table, aggregate: None).items()}
+    return {name: verb.shape for name, verb in query_verbs(lambda table, aggregate: None, lambda: 0).items()}
 
 
 @cache
@@ -107,7 +107,7 @@ def _events() -> Mapping[str, type[msgspec.Struct]]:
 
 @cache
 def _describable(struct: type[msgspec.Struct]) -> type[msgspec.Struct]:
-    """The same struct with plain defaults: msgspec cannot write a `Raw` one into a schema."""
+    """The same struct with the defaults of JSON: msgspec cannot write a `Raw` one into a schema."""
     fields: list[Any] = []
     changed = False
     for field in msgspec.structs.fields(struct):
@@ -115,6 +115,9 @@ def _describable(struct: type[msgspec.Struct]) -> type[msgspec.Struct]:
         default: Any = field.default
         if isinstance(default, msgspec.Raw):
             default = msgspec.json.decode(default)
+        elif isinstance(default, tuple):
+            # JSON has no tuples, and a document that is read again is to be the same.
+            default = list(default)
         changed |= kind is not field.type or default is not field.default
         if default is msgspec.NODEFAULT and field.default_factory is msgspec.NODEFAULT:
             fields.append((field.encode_name, kind))

@@ -1,12 +1,13 @@
 """The table `rate_limits`, one row a limit; its id is `ratelimit:<key>`."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
 from domain import rate_limits
 from domain.messages import KeyPart
-from domain.rate_limits import RateLimit, key_of, parts_of
+from domain.rate_limits import Budget, Cost, RateLimit, key_of, parts_of
+from domain.rate_limits.levels import Level
 from projections.table import Row, Table
 
 
@@ -18,16 +19,27 @@ class GetRateLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     identifier: KeyPart | None = None
 
 
+class MayCallRateLimit(GetRateLimit, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whether calls are allowed now, by what is known and what is reserved; `cost` is how many."""
+
+    cost: Cost = 1
+
+
+class ForecastRateLimit(GetRateLimit, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When the budget runs out, if calls go on as they did, and whether that is before the reset."""
+
+
 class CountRateLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Limits by what they are."""
+    """Limits by what they are, and how much of them is used."""
 
     platform: KeyPart | None = None
     resource: KeyPart | None = None
     identifier: KeyPart | None = None
+    level: Level | None = None
 
 
 class ListRateLimits(CountRateLimits, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Limits by what they are, in the order of their ids."""
+    """Limits by what they are, and how much of them is used, in the order of their ids."""
 
     limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
     after: str | None = None
@@ -39,23 +51,42 @@ def _row_id(key: str) -> str:
 
 def _row(known: RateLimit, version: int, position: int) -> Row:
     platform, resource, identifier = parts_of(known.key)
+    binding = known.binding or Budget(observed_at=0)
     return (
         _row_id(known.key),
         platform,
-        known.remaining,
-        known.limit,
-        known.reset_time,
+        binding.remaining,
+        binding.limit,
+        binding.reset_time,
         known.updated_at,
         known.created_at,
         resource,
         identifier,
-        known.used,
+        binding.used,
         known.observed_at,
         known.throttled_until,
         known.throttle_reason,
         version,
         position,
+        known.level,
+        binding.policy,
+        _policies(known),
+        known.warning_percent,
+        known.critical_percent,
+        sum(one.cost for one in known.reservations),
     )
+
+
+def _policies(known: RateLimit) -> str | None:
+    """Every policy as it was observed; `None` where the other columns say it all."""
+    if all(budget.policy == "" for budget in known.budgets):
+        return None
+    return msgspec.json.encode([_observation(budget) for budget in known.budgets]).decode()
+
+
+def _observation(budget: Budget) -> dict[str, Any]:
+    names = ("policy", "remaining", "limit", "used", "reset_time", "window_ms", "observed_at")
+    return {name: getattr(budget, name) for name in names}
 
 
 TABLE = Table(
@@ -76,6 +107,12 @@ TABLE = Table(
         "throttle_reason",
         "version",
         "position",
+        "level",
+        "policy",
+        "policies",
+        "warning_percent",
+        "critical_percent",
+        "reserved",
     ),
     row=_row,
     row_key=_row_id,
@@ -84,4 +121,5 @@ TABLE = Table(
     key_of=key_of,
     count_query=CountRateLimits,
     list_query=ListRateLimits,
+    json_columns=frozenset({"policies"}),
 )

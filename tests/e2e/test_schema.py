@@ -87,6 +87,17 @@ def test_there_is_a_schema_for_all_that_can_be_said():
         ("jobs.claim", {"worker": "w", "lease_ms": 999}),
         ("rate_limits.observe", {"platform": "github", "resource": "core", "remaining": 0}),
         ("rate_limits.observe", {"platform": "git:hub", "remaining": 0}),
+        (
+            "rate_limits.observe_response",
+            {"platform": "github", "status": 200, "headers": {"a": "b", "c": ["d", "e"]}},
+        ),
+        ("rate_limits.observe_response", {"platform": "github", "status": 200, "headers": {"a": 1}}),
+        ("rate_limits.observe_response", {"platform": "github", "status": 200, "headers": {"": "a"}}),
+        ("rate_limits.observe_response", {"platform": "github", "status": 99, "headers": {}}),
+        ("rate_limits.set_thresholds", {"platform": "github", "warning_percent": 101}),
+        ("rate_limits.reserve", {"platform": "github", "cost": 0}),
+        ("rate_limits.reserve", {"platform": "github", "ttl_ms": 999}),
+        ("rate_limits.release", {"platform": "github"}),
         ("tool_configs.patch", {"tool_name": "github", "patch": {"a": None}}),
         ("tool_configs.patch", {"tool_name": "github", "patch": [1]}),
         ("tool_configs.set_refresh_interval", {"tool_name": "github", "refresh_interval": None}),
@@ -160,6 +171,16 @@ def test_the_document_has_every_command_query_and_event_under_its_subject():
     )
     used = [address for address in addresses.values() if address is not None]
     assert len(set(used)) == len(used)
+
+
+def test_the_answers_of_the_queries_of_a_moment_are_described():
+    for query, names in {
+        "rate_limits.may_call": {"allowed", "retry_at", "remaining", "level", "stale"},
+        "rate_limits.forecast": {"burn_rate", "runs_out_at", "runs_out_before_reset", "remaining"},
+    }.items():
+        answer = DOCUMENT["components"]["messages"][f"{query}.answer"]["payload"]
+        assert names <= set(answer["properties"])
+        assert set(answer["required"]) == set(answer["properties"])
 
 
 # The command

@@ -40,7 +40,9 @@ WEIGHTS = {
     "jobs.enqueue": 12, "jobs.claim": 14, "jobs.heartbeat": 4, "jobs.progress": 4, "jobs.complete": 3,
     "jobs.fail": 6, "jobs.snooze": 4, "jobs.interrupt": 4, "jobs.ack_cancel": 2, "jobs.cancel": 3,
     "jobs.retry": 5, "jobs.rescue": 5,
-    "rate_limits.observe": 6, "rate_limits.throttle": 2, "rate_limits.clear": 1,
+    "rate_limits.observe": 6, "rate_limits.observe_response": 4, "rate_limits.throttle": 2,
+    "rate_limits.set_thresholds": 1, "rate_limits.reserve": 4, "rate_limits.release": 3,
+    "rate_limits.clear": 1,
     "tool_configs.set": 4, "tool_configs.patch": 3, "tool_configs.enable": 1, "tool_configs.disable": 1,
     "tool_configs.set_refresh_interval": 1, "tool_configs.set_notifications": 1, "tool_configs.rollback": 2,
     "tool_configs.delete": 1,
@@ -159,13 +161,37 @@ class Chance(random.Random):
     def _limit(self, verb: str) -> tuple[dict[str, Any], dict[str, int]]:
         here: dict[str, Any] = {"platform": self.choice(["github", "jira"])}
         here |= self._some(resource="core", identifier="me")
-        if verb == "throttle":
-            here |= {"until": self.randrange(3)} | self._some(reason="429")
+        if verb in ("observe", "observe_response", "reserve", "release"):
+            here |= self._some(reservation=self.choice("rs"))
+        match verb:
+            case "throttle":
+                here |= {"until": self.randrange(3)} | self._some(reason="429")
+            case "set_thresholds":
+                here |= self._some(warning_percent=self.choice([1, 50, 96]))
+            case "observe_response":
+                here |= {"status": self.choice([200, 403, 429]), "headers": self._headers()}
+            case "reserve":
+                # With an id, since the one that the writer makes is chance.
+                here |= {"reservation": self.choice("rs"), "cost": self.choice([1, 50]), "ttl_ms": 5_000}
+            case "release":
+                here |= {"reservation": self.choice("rs")} | self._some(used=3)
         if verb == "observe":
             here |= {self.choice(["remaining", "used"]): self.choice([0, 1, 50, 54, 100])}
             here |= self._some(limit=100, reset_time=5) | ({"data_fresh": False} if self.may(0.1) else {})
             return here, {"observed_at": self.choice(DELAYS_MS)} if self.may(0.3) else {}
         return here, {}
+
+    def _headers(self) -> dict[str, str]:
+        return self._some(
+            **{
+                "X-RateLimit-Remaining": self.choice(["0", "50", "x"]),
+                "X-RateLimit-Limit": "100",
+                "X-RateLimit-Reset": self.choice(["5", "3600"]),
+                "RateLimit": '"second";r=3;t=1, "hour";r=70;t=600',
+                "RateLimit-Policy": '"second";q=10;w=1, "hour";q=100;w=3600',
+                "Retry-After": self.choice(["1", "soon"]),
+            }
+        )
 
     def _tool(self, verb: str) -> dict[str, Any]:
         here: dict[str, Any] = {"tool_name": self.choice("tu")} | self._some(reason="why")
@@ -365,7 +391,7 @@ class Life:
             for job in jobs:
                 self.tokens.setdefault(job["id"], []).append(job["lease"])
         else:
-            assert reply["result"] == result
+            assert reply["result"] == msgspec.to_builtins(result)
         verb = VERBS[sent.name][1]
         if sent.id is not None and verb.remembered and (reply["events"] or verb.empty_is_remembered):
             self.remembered.append((sent, reply.body))

@@ -81,10 +81,49 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
             rate_limits.Observed(remaining=1, limit=3, used=2, reset_time=9, observed_at=7),
         ),
         ('{"observed_at":7}', rate_limits.Observed(observed_at=7)),
+        (
+            '{"observed_at":7,"policy":"hour","window_ms":8,"near_limit":true,'
+            '"others":[{"policy":"day","remaining":1,"limit":3,"used":2,"reset_time":9,"window_ms":8,'
+            '"near_limit":true}],"reservation":"r"}',
+            rate_limits.Observed(
+                observed_at=7, policy="hour", window_ms=8, near_limit=True, reservation="r",
+                others=(
+                    rate_limits.Reading(
+                        policy="day", remaining=1, limit=3, used=2, reset_time=9, window_ms=8, near_limit=True
+                    ),
+                ),
+            ),
+        ),
+    ],
+    "rate_limit.level_changed.v1": [
+        (
+            '{"level":"warning","previous":"normal"}',
+            rate_limits.LevelChanged(level="warning", previous="normal"),
+        ),
     ],
     "rate_limit.throttled.v1": [
+        (
+            '{"until":7,"reason":"HTTP 429","refusals":2,"refused_at":5}',
+            rate_limits.Throttled(until=7, reason="HTTP 429", refusals=2, refused_at=5),
+        ),
         ('{"until":7,"reason":"429"}', rate_limits.Throttled(until=7, reason="429")),
         ('{"until":7}', rate_limits.Throttled(until=7)),
+    ],
+    "rate_limit.thresholds_set.v1": [
+        (
+            '{"warning_percent":50,"critical_percent":90}',
+            rate_limits.ThresholdsSet(warning_percent=50, critical_percent=90),
+        ),
+    ],
+    "rate_limit.reserved.v1": [
+        (
+            '{"reservation":"r","cost":2,"expires_at":7}',
+            rate_limits.Reserved(reservation="r", cost=2, expires_at=7),
+        ),
+    ],
+    "rate_limit.released.v1": [
+        ('{"reservation":"r","used":2}', rate_limits.Released(reservation="r", used=2)),
+        ('{"reservation":"r"}', rate_limits.Released(reservation="r")),
     ],
     "rate_limit.cleared.v1": [("{}", rate_limits.Cleared())],
     "tool_config.set.v1": [
@@ -257,7 +296,7 @@ VALUES: dict[Any, st.SearchStrategy[Any]] = {
 }
 
 
-def instances_of(event: type[Event]) -> st.SearchStrategy[Event]:
+def instances_of(event: type[msgspec.Struct]) -> st.SearchStrategy[Any]:
     fields = {name: values_of(hint) for name, hint in get_type_hints(event).items()}
     return st.fixed_dictionaries(
         {name: fields[name] for name in event.__struct_fields__}
@@ -267,4 +306,8 @@ def instances_of(event: type[Event]) -> st.SearchStrategy[Event]:
 def values_of(hint: Any) -> st.SearchStrategy[Any]:
     if get_origin(hint) in (Union, UnionType):
         return st.one_of([values_of(one) for one in get_args(hint)])
+    if get_origin(hint) is tuple:
+        return st.lists(values_of(get_args(hint)[0]), max_size=3).map(tuple)
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return instances_of(hint)
     return VALUES[hint]

@@ -7,6 +7,7 @@ from domain.rate_limits import (
     COALESCE_MS,
     MAXIMUM_CLOCK_LEAD_MS,
     Cleared,
+    LevelChanged,
     Observed,
     Throttled,
     key_of,
@@ -95,9 +96,10 @@ def test_the_first_observation_is_kept():
 def test_any_two_of_three_counts_give_the_third(said, completed):
     remaining, limit, used = completed
 
-    given().when("rate_limits.observe", **HERE, **said).then(
-        Observed(remaining=remaining, limit=limit, used=used, observed_at=NOW)
-    )
+    story = given().when("rate_limits.observe", **HERE, **said)
+
+    _, event = story.decision.events[0]
+    assert event == Observed(remaining=remaining, limit=limit, used=used, observed_at=NOW)
 
 
 def test_an_observation_that_says_nothing_is_invalid():
@@ -141,7 +143,9 @@ def test_an_observation_older_than_the_last_one_is_ignored():
 def test_an_observation_is_kept_if_it_shows_another_window_or_a_change_of_five_percent(said, kept):
     story = known().when("rate_limits.observe", **HERE, **WINDOW | said)
 
-    assert len(story.decision.events) == kept
+    assert [type(event) for _, event in story.decision.events if not isinstance(event, LevelChanged)] == (
+        [Observed] if kept else []
+    )
 
 
 def test_the_last_call_and_the_first_one_again_are_kept_however_small_the_change():
@@ -214,6 +218,14 @@ def test_the_times_of_a_limit_are_those_of_its_events():
     limit = story.state("rate_limits", KEY)
 
     assert (limit.created_at, limit.updated_at, limit.observed_at) == (NOW, NOW + 1, NOW)
+
+
+def test_events_of_older_logs_say_all_that_is_known_of_their_window():
+    limit = known(observed(), Observed(remaining=3, observed_at=NOW + 1)).state("rate_limits", KEY)
+
+    (budget,) = limit.budgets
+    assert (budget.remaining, budget.limit, budget.used, budget.reset_time) == (3, None, None, None)
+    assert (limit.level, limit.warning_percent, limit.critical_percent) == ("unknown", 80, 95)
 
 
 def test_a_foreign_event_is_not_taken_for_one_of_a_rate_limit():

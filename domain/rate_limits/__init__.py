@@ -1,0 +1,141 @@
+"""Rate limits of other people's APIs: what is left, of how much, until when, and whether a call is allowed.
+
+    absent --observe, observe_response, throttle, set_thresholds, reserve--> present --clear--> absent
+
+    level, by the share of the limit that is used:   normal <--> warning <--> critical, or unknown
+    calls:  allowed --refused or throttled, or too few left--> not allowed --wait over, window over--> allowed
+
+The key is `<platform>`, `<platform>:<resource>` or `<platform>:<identifier>:<resource>`. Several policies may
+bind one limit (per second and per hour, say): the one with the fewest calls left decides.
+
+- `messages`: what is asked, and what has become of it
+- `headers`, `structured_fields`, `header_values`: what responses say, in the dialects of the platforms
+- `merging`, `observing`: what an observation adds to what is known, and whether it is worth an event
+- `refusals`: how long to wait after one
+- `reserving`: calls set aside for one of several workers
+- `state`, `levels`, `changes`: what is known, and what events make of it
+- `availability`, `forecast`: what follows from it at a moment
+"""
+
+from domain.decider import Context, Decider, Decision, Verb
+from domain.errors import Invalid, NotFound
+from domain.rate_limits.availability import Availability, availability
+from domain.rate_limits.changes import changes
+from domain.rate_limits.forecast import Forecast, forecast
+from domain.rate_limits.merging import COALESCE_MS
+from domain.rate_limits.messages import (
+    Clear,
+    Cleared,
+    Cost,
+    LevelChanged,
+    Observe,
+    Observed,
+    ObserveResponse,
+    Release,
+    Released,
+    Reserve,
+    Reserved,
+    SetThresholds,
+    ThresholdsSet,
+    Throttle,
+    Throttled,
+    key_of,
+    key_of_response,
+    parts_of,
+)
+from domain.rate_limits.observing import MAXIMUM_CLOCK_LEAD_MS, observe, observe_response
+from domain.rate_limits.reading import Reading
+from domain.rate_limits.reserving import release, reserve
+from domain.rate_limits.state import Budget, RateLimit, evolve
+
+__all__ = [
+    "COALESCE_MS",
+    "DECIDER",
+    "MAXIMUM_CLOCK_LEAD_MS",
+    "TABLE",
+    "Availability",
+    "Budget",
+    "Clear",
+    "Cleared",
+    "Cost",
+    "Forecast",
+    "LevelChanged",
+    "Observe",
+    "ObserveResponse",
+    "Observed",
+    "RateLimit",
+    "Reading",
+    "Release",
+    "Released",
+    "Reserve",
+    "Reserved",
+    "SetThresholds",
+    "ThresholdsSet",
+    "Throttle",
+    "Throttled",
+    "availability",
+    "evolve",
+    "forecast",
+    "key_of",
+    "parts_of",
+]
+
+TABLE = "rate_limits"
+
+
+def _throttle(state: RateLimit | None, command: Throttle, context: Context, key: str) -> Decision:
+    if state is not None and (state.throttled_until, state.throttle_reason) == (
+        command.until,
+        command.reason,
+    ):
+        return Decision()
+    throttled = Throttled(
+        until=command.until,
+        reason=command.reason,
+        refusals=0 if state is None else state.refusals,
+        refused_at=None if state is None else state.refused_at,
+    )
+    return Decision(events=((key, throttled),))
+
+
+def _set_thresholds(state: RateLimit | None, command: SetThresholds, context: Context, key: str) -> Decision:
+    wanted = (command.warning_percent, command.critical_percent)
+    if command.warning_percent > command.critical_percent:
+        raise Invalid("warning comes before critical", path="$.warning_percent")
+    if state is not None and (state.warning_percent, state.critical_percent) == wanted:
+        return Decision()
+    thresholds = ThresholdsSet(
+        warning_percent=command.warning_percent, critical_percent=command.critical_percent
+    )
+    return Decision(events=changes(state, (thresholds,), context.now, key).events)
+
+
+def _clear(state: RateLimit | None, command: Clear, context: Context, key: str) -> Decision:
+    if state is None:
+        raise NotFound(f"nothing is known of {key}")
+    return Decision(events=((key, Cleared()),))
+
+
+DECIDER = Decider(
+    table=TABLE,
+    state=RateLimit,
+    evolve=evolve,
+    events={
+        "rate_limit.observed.v1": Observed,
+        "rate_limit.level_changed.v1": LevelChanged,
+        "rate_limit.throttled.v1": Throttled,
+        "rate_limit.thresholds_set.v1": ThresholdsSet,
+        "rate_limit.reserved.v1": Reserved,
+        "rate_limit.released.v1": Released,
+        "rate_limit.cleared.v1": Cleared,
+    },
+    verbs=(
+        Verb(name="observe", command=Observe, key=key_of, decide=observe),
+        Verb(name="observe_response", command=ObserveResponse, key=key_of_response, decide=observe_response),
+        Verb(name="throttle", command=Throttle, key=key_of, decide=_throttle),
+        Verb(name="set_thresholds", command=SetThresholds, key=key_of, decide=_set_thresholds),
+        Verb(name="reserve", command=Reserve, key=key_of, decide=reserve, empty_is_remembered=False),
+        Verb(name="release", command=Release, key=key_of, decide=release),
+        Verb(name="clear", command=Clear, key=key_of, decide=_clear),
+    ),
+)

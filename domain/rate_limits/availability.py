@@ -1,0 +1,104 @@
+"""Whether calls are allowed at a moment, and if not, from when on."""
+
+import msgspec
+
+from domain.rate_limits.levels import Level, level_of
+from domain.rate_limits.state import Budget, RateLimit, Reservation, tightest
+
+# An observation that is older may not be true any more.
+STALE_AFTER_MS = 300_000
+
+
+class Availability(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Whether calls are allowed now. `retry_at` is when they will be, null where waiting does not help.
+
+    `remaining` leaves out what is reserved, and is null where it is not known; so is `level` then `unknown`.
+    `stale`: the last observation is more than five minutes old, or there is none.
+    """
+
+    allowed: bool
+    retry_at: int | None
+    remaining: int | None
+    level: Level
+    stale: bool
+
+
+def availability(state: RateLimit | None, cost: int, now: int) -> Availability:
+    """Whether `cost` calls are allowed now. What nobody has said anything of is allowed."""
+    if state is None:
+        return Availability(allowed=True, retry_at=None, remaining=None, level="unknown", stale=True)
+    allowed = _is_allowed(state, cost, now)
+    budgets = budgets_at(state, now)
+    return Availability(
+        allowed=allowed,
+        retry_at=None if allowed else _allowed_from(state, cost, now),
+        remaining=_remaining(state, now),
+        level=level_of(budgets, state.warning_percent, state.critical_percent),
+        stale=is_stale(state.observed_at, now),
+    )
+
+
+def is_stale(observed_at: int | None, now: int) -> bool:
+    """Whether an observation is too old to be relied on; one that was never made is."""
+    return observed_at is None or now - observed_at > STALE_AFTER_MS
+
+
+def budgets_at(state: RateLimit, now: int) -> tuple[Budget, ...]:
+    """The policies as they are at a moment: full again after their reset, as far as their limit is known."""
+    return tuple(_at(budget, now) for budget in state.budgets)
+
+
+def reservations_at(state: RateLimit, now: int) -> tuple[Reservation, ...]:
+    """The reservations that are out."""
+    return tuple(one for one in state.reservations if one.expires_at > now)
+
+
+def _at(budget: Budget, now: int) -> Budget:
+    if budget.reset_time is None or now < budget.reset_time:
+        return budget
+    return msgspec.structs.replace(
+        budget,
+        remaining=budget.limit,
+        used=None if budget.limit is None else 0,
+        reset_time=None,
+        near_limit=False,
+    )
+
+
+def _remaining(state: RateLimit, now: int) -> int | None:
+    binding = tightest(budgets_at(state, now))
+    if binding is None or binding.remaining is None:
+        return None
+    return max(0, binding.remaining - _reserved(state, now))
+
+
+def _reserved(state: RateLimit, now: int) -> int:
+    return sum(one.cost for one in reservations_at(state, now))
+
+
+def _is_allowed(state: RateLimit, cost: int, now: int) -> bool:
+    if state.throttled_until is not None and now < state.throttled_until:
+        return False
+    needed = cost + _reserved(state, now)
+    return all(
+        budget.remaining is None or budget.remaining >= needed or _is_void(known, now)
+        for known, budget in zip(state.budgets, budgets_at(state, now), strict=True)
+    )
+
+
+def _is_void(known: Budget, now: int) -> bool:
+    # Where nobody said when the window ends, it would hold up all calls for ever: without calls, there are no
+    # observations either.
+    return known.reset_time is None and is_stale(known.observed_at, now)
+
+
+def _allowed_from(state: RateLimit, cost: int, now: int) -> int | None:
+    """The first moment at which something changes for the better, and enough."""
+    moments = {one.expires_at for one in state.reservations}
+    if state.throttled_until is not None:
+        moments.add(state.throttled_until)
+    for budget in state.budgets:
+        moments.add(
+            budget.observed_at + STALE_AFTER_MS + 1 if budget.reset_time is None else budget.reset_time
+        )
+    return next((one for one in sorted(moments) if one > now and _is_allowed(state, cost, one)), None)

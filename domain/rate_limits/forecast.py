@@ -1,0 +1,81 @@
+"""When a budget runs out, if calls go on as they did."""
+
+import msgspec
+
+from domain.rate_limits.availability import Availability, availability, budgets_at
+from domain.rate_limits.levels import Level
+from domain.rate_limits.state import Budget, RateLimit, tightest
+
+MINUTE_MS = 60_000
+
+
+class Forecast(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """When the policy that runs out first does, by the observations kept of its present window.
+
+    `burn_rate` is in calls per minute, null before there are two observations. `runs_out_at` is null where
+    nothing says that it will run out, `runs_out_before_reset` where that or the reset is not known.
+    """
+
+    burn_rate: float | None
+    runs_out_at: int | None
+    runs_out_before_reset: bool | None
+    reset_time: int | None
+    remaining: int | None
+    limit: int | None
+    policy: str
+    level: Level
+    stale: bool
+
+
+def forecast(state: RateLimit | None, now: int) -> Forecast:
+    """What becomes of a limit from now on."""
+    here = availability(state, 1, now)
+    budgets = () if state is None else budgets_at(state, now)
+    running_out = [
+        (runs_out_at, budget) for budget in budgets if (runs_out_at := _runs_out_at(budget, now)) is not None
+    ]
+    if running_out:
+        runs_out_at, budget = min(running_out, key=lambda one: (one[0], one[1].policy))
+        return _of(here, budget, runs_out_at)
+    return _of(here, tightest(budgets), None)
+
+
+def _of(here: Availability, budget: Budget | None, runs_out_at: int | None) -> Forecast:
+    rate = None if budget is None else _burn_rate(budget)
+    reset_time = None if budget is None else budget.reset_time
+    if runs_out_at is not None:
+        before_reset = None if reset_time is None else runs_out_at < reset_time
+    else:
+        before_reset = None if rate is None else False
+    return Forecast(
+        burn_rate=None if rate is None else round(rate, 3),
+        runs_out_at=runs_out_at,
+        runs_out_before_reset=before_reset,
+        reset_time=reset_time,
+        remaining=here.remaining,
+        limit=None if budget is None else budget.limit,
+        policy="" if budget is None else budget.policy,
+        level=here.level,
+        stale=here.stale,
+    )
+
+
+def _burn_rate(budget: Budget) -> float | None:
+    if len(budget.samples) < 2:
+        return None
+    first, last = budget.samples[0], budget.samples[-1]
+    elapsed = last.at - first.at
+    return None if elapsed <= 0 else (first.remaining - last.remaining) * MINUTE_MS / elapsed
+
+
+def _runs_out_at(budget: Budget, now: int) -> int | None:
+    if budget.remaining is None:
+        return None
+    if budget.remaining == 0:
+        return now
+    rate = _burn_rate(budget)
+    if not rate:
+        return None
+    # From the last observation on: what has been used since is part of it. A full window begins now.
+    since = budget.samples[-1].at if budget.samples[-1].remaining == budget.remaining else now
+    return max(now, since + round(budget.remaining * MINUTE_MS / rate))

@@ -1,0 +1,93 @@
+"""Counts, moments and waits as platforms write them; what makes no sense is `None`.
+
+The forms meet in the wild under the same names: `X-RateLimit-Reset` is seconds since the epoch at GitHub, the
+same with a fraction at Discord, milliseconds elsewhere, seconds from now with older drafts of the IETF, an
+ISO 8601 time at Jira. Their sizes lie so far apart that a number tells by itself which one it is.
+"""
+
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+MAXIMUM_COUNT = 2**53 - 1
+# Quotas last a month at most. What claims to end later is a mistake, and would stop all calls.
+MAXIMUM_WAIT_MS = 32 * 86_400_000
+# A reset that has just passed is a clock that differs; one of another day is a mistake.
+MAXIMUM_PAST_MS = 86_400_000
+
+# Seconds of the epoch had passed this in 2001, and its milliseconds pass it as a number of seconds in 5138.
+_EPOCH_SECONDS_FROM = 1_000_000_000
+_EPOCH_MILLISECONDS_FROM = 100_000_000_000
+
+_COUNT = re.compile(r"[0-9]{1,16}")
+# Older drafts put the policies behind the limit: `10, 10;w=1, 50;w=60`.
+_LIMIT = re.compile(r"([0-9]{1,16})(?:\s*,\s*[0-9]+\s*;.*)?")
+_SECONDS = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,9})?")
+
+
+def count_in(text: str | None) -> int | None:
+    """A number of calls."""
+    found = None if text is None else _COUNT.fullmatch(text)
+    return None if found is None or int(found[0]) > MAXIMUM_COUNT else int(found[0])
+
+
+def limit_in(text: str | None) -> int | None:
+    """A number of calls, which a list of policies may follow."""
+    found = None if text is None else _LIMIT.fullmatch(text)
+    return None if found is None else count_in(found[1])
+
+
+def wait_end_in(text: str | None, at: int) -> int | None:
+    """When a wait ends that begins at `at`: seconds, also with a fraction, or a date (RFC 9110, 10.2.3)."""
+    if text is None:
+        return None
+    if _SECONDS.fullmatch(text):
+        return _within_reach(at + _milliseconds(text), at)
+    moment = _http_date(text)
+    # A date that has passed asks for no wait.
+    return None if moment is None else _within_reach(max(at, moment), at)
+
+
+def reset_in(text: str | None, at: int) -> int | None:
+    """When a window ends, of which `at` is within: any of the forms that there are."""
+    if text is None:
+        return None
+    if _SECONDS.fullmatch(text):
+        number = float(text)
+        if number >= _EPOCH_MILLISECONDS_FROM:
+            return _within_reach(round(number), at)
+        if number >= _EPOCH_SECONDS_FROM:
+            return _within_reach(_milliseconds(text), at)
+        return _within_reach(at + _milliseconds(text), at)
+    moment = _iso_8601(text)
+    if moment is None:
+        moment = _http_date(text)
+    return None if moment is None else _within_reach(moment, at)
+
+
+def _milliseconds(seconds: str) -> int:
+    return round(float(seconds) * 1000)
+
+
+def _within_reach(moment: int, at: int) -> int | None:
+    return moment if max(0, at - MAXIMUM_PAST_MS) <= moment <= at + MAXIMUM_WAIT_MS else None
+
+
+def _iso_8601(text: str) -> int | None:
+    try:
+        return _since_epoch(datetime.fromisoformat(text))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _http_date(text: str) -> int | None:
+    try:
+        return _since_epoch(parsedate_to_datetime(text))
+    except (ValueError, OverflowError, TypeError, IndexError):
+        # What it raises for a date that is none differs from case to case.
+        return None
+
+
+def _since_epoch(moment: datetime) -> int:
+    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return round(aware.timestamp() * 1000)

@@ -1,0 +1,167 @@
+"""What a response's headers say of rate limits, in the dialects that platforms speak.
+
+| spoken by | headers |
+|---|---|
+| GitHub | `x-ratelimit-limit`, `-remaining`, `-used`, `-reset`, `-resource`; `retry-after` |
+| GitLab | `RateLimit-Limit`, `-Observed`, `-Remaining`, `-Reset`, `-ResetTime`, `-Name`; `Retry-After` |
+| Jira | `X-RateLimit-Limit`, `-Remaining`, `-Reset`, `-NearLimit`; `RateLimit-Reason`; `Beta-RateLimit` |
+| Discord | `X-RateLimit-Limit`, `-Remaining`, `-Reset`, `-Reset-After`, `-Bucket`, `-Global`, `-Scope` |
+| Slack | `Retry-After` |
+| Linear, RapidAPI | `X-RateLimit-Requests-Limit`, `-Remaining`, `-Reset` |
+| the IETF's draft | `RateLimit`, `RateLimit-Policy` |
+| its versions before the seventh | `RateLimit-Limit`, `-Remaining`, `-Reset` in seconds from now |
+
+Not who speaks decides how a header is read, but what it looks like: proxies and libraries mix the dialects.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+import msgspec
+
+from domain.messages import KeyPart
+from domain.rate_limits.header_values import count_in, limit_in, reset_in, wait_end_in
+from domain.rate_limits.reading import Reading
+from domain.rate_limits.structured_fields import MAXIMUM_NAME, readings_in
+
+# Servers refuse longer lines themselves, most of them at 8 KiB.
+_Value = Annotated[str, msgspec.Meta(max_length=8_192)]
+HeaderName = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+# Some clients hand a header that came several times over as a list.
+HeaderValue = _Value | Annotated[list[_Value], msgspec.Meta(max_length=20)]
+
+_MAXIMUM_REASON = 200
+_CLASSIC = ("x-ratelimit-", "ratelimit-", "x-rate-limit-", "x-ratelimit-requests-")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+Headers = Mapping[str, str]
+
+
+class Response(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a response says of limits. `retry_at` is when Retry-After ends."""
+
+    readings: tuple[Reading, ...]
+    retry_at: int | None
+    reason: str | None
+    is_refusal: bool
+
+
+def read_response(
+    platform: str,
+    status: int,
+    headers: Mapping[str, str | Sequence[str]],
+    at: int,
+    rate_limited: bool | None = None,
+) -> Response:
+    """What a response that came at `at` says of limits."""
+    folded = _folded(headers)
+    retry_at = wait_end_in(folded.get("retry-after"), at)
+    readings = _readings(folded, at)
+    is_refusal = (
+        _is_refusal(platform, status, folded, readings, retry_at) if rate_limited is None else rate_limited
+    )
+    return Response(
+        readings=readings,
+        retry_at=retry_at if is_refusal else None,
+        reason=_reason(folded) or f"HTTP {status}",
+        is_refusal=is_refusal,
+    )
+
+
+def named_resource(headers: Mapping[str, str | Sequence[str]]) -> str | None:
+    """The resource that the headers name: GitHub's, or a bucket of Discord's (`global` is that of all)."""
+    folded = _folded(headers)
+    is_global = folded.get("x-ratelimit-global", "").lower() == "true"
+    if is_global or folded.get("x-ratelimit-scope", "").lower() == "global":
+        return "global"
+    named = folded.get("x-ratelimit-resource") or folded.get("x-ratelimit-bucket")
+    try:
+        return msgspec.convert(named, KeyPart)
+    except msgspec.ValidationError:
+        # None, or nothing that could be part of a key.
+        return None
+
+
+def _folded(headers: Mapping[str, str | Sequence[str]]) -> Headers:
+    """Headers by their names in small letters; what came several times is one list (RFC 9110, 5.3)."""
+    values: dict[str, list[str]] = {}
+    for name, value in headers.items():
+        # Jira marks what is not enforced yet; it is no less true.
+        plain = re.sub(r"^(x-)?beta-(?=ratelimit)", r"\1", name.strip().lower())
+        for one in (value,) if isinstance(value, str) else value:
+            # The same said twice is said once.
+            if one.strip() not in values.setdefault(plain, []):
+                values[plain].append(one.strip())
+    return {name: ", ".join(said) for name, said in values.items()}
+
+
+def _readings(headers: Headers, at: int) -> tuple[Reading, ...]:
+    named = readings_in(headers.get("ratelimit"), headers.get("ratelimit-policy"), at)
+    classic = _classic_reading(headers, at)
+    if classic is None:
+        return named
+    beside = []
+    for reading in named:
+        if reading.policy == classic.policy:
+            # Both forms of one policy: the older says more than its policy does.
+            classic = msgspec.structs.replace(classic, window_ms=reading.window_ms)
+        else:
+            beside.append(reading)
+    return (classic, *beside)
+
+
+def _classic_reading(headers: Headers, at: int) -> Reading | None:
+    near_limit = headers.get("x-ratelimit-nearlimit", "").lower() == "true"
+    for prefix in _CLASSIC:
+        remaining = count_in(headers.get(f"{prefix}remaining"))
+        limit = limit_in(headers.get(f"{prefix}limit"))
+        used = count_in(headers.get(f"{prefix}used") or headers.get(f"{prefix}observed"))
+        reset_time = _reset(headers, prefix, at)
+        if (remaining, limit, used, reset_time) == (None, None, None, None):
+            continue
+        if remaining is not None and limit is not None and remaining > limit:
+            # They contradict each other; what remains is what counts.
+            limit = None
+        return Reading(
+            policy=_policy_name(headers),
+            remaining=remaining,
+            limit=limit,
+            used=used,
+            reset_time=reset_time,
+            near_limit=near_limit,
+        )
+    return Reading(near_limit=True) if near_limit else None
+
+
+def _reset(headers: Headers, prefix: str, at: int) -> int | None:
+    # The first does not depend on whose clock is right.
+    after = wait_end_in(headers.get(f"{prefix}reset-after"), at)
+    if after is not None:
+        return after
+    reset = reset_in(headers.get(f"{prefix}reset"), at)
+    return reset if reset is not None else reset_in(headers.get(f"{prefix}resettime"), at)
+
+
+def _policy_name(headers: Headers) -> str:
+    name = headers.get("ratelimit-name", "")
+    return name if len(name) <= MAXIMUM_NAME and not _CONTROL.search(name) else ""
+
+
+def _reason(headers: Headers) -> str | None:
+    reason = _CONTROL.sub("", headers.get("ratelimit-reason", ""))[:_MAXIMUM_REASON]
+    return reason or None
+
+
+def _is_refusal(
+    platform: str, status: int, headers: Headers, readings: Sequence[Reading], retry_at: int | None
+) -> bool:
+    if status == 503:
+        return retry_at is not None
+    if status != 403:
+        return status == 429
+    if retry_at is not None or any(reading.remaining == 0 for reading in readings):
+        return True
+    # A 403 of GitHub's secondary limit may leave no other trace than that, so each counts that the caller
+    # does not deny. With others it is a matter of permissions.
+    return platform == "github" or "x-ratelimit-resource" in headers or "x-github-request-id" in headers

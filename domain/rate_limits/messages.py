@@ -1,0 +1,210 @@
+"""What is asked of a rate limit, and what has become of it."""
+
+from typing import Annotated, Any
+
+import msgspec
+
+from domain.errors import Invalid
+from domain.messages import Command, Event, Key, KeyPart, Text, Time
+from domain.rate_limits.headers import HeaderName, HeaderValue, named_resource
+from domain.rate_limits.reading import Reading
+
+# Counts are calls, or whatever units the platform counts in; JSON's integers are exact up to here.
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
+Cost = Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)]
+Percent = Annotated[int, msgspec.Meta(ge=1, le=100)]
+
+# A platform sends some 30 headers; a proxy in between adds a few.
+MAXIMUM_HEADERS = 200
+
+WARNING_PERCENT = 80
+CRITICAL_PERCENT = 95
+
+
+class Keyed(Command, frozen=True, kw_only=True):
+    """Which limit: an identifier (an account, a host) needs a resource."""
+
+    platform: KeyPart
+    resource: KeyPart | None = None
+    identifier: KeyPart | None = None
+
+
+class Observe(Keyed, frozen=True, kw_only=True):
+    """What a platform said of its limit. `reset_time` and `observed_at` in milliseconds since the epoch.
+
+    What it leaves out stays as it is known, within the same window. Observations come often and say little
+    new: one becomes an event when it shows another window, a change of 5 % of the limit or of the level, or
+    is a minute younger than the last one kept. With `data_fresh: false` (it came from a cache, say) nothing
+    is kept. `reservation` says for which one the calls were made: it is then spent.
+    """
+
+    remaining: Count | None = None
+    limit: Count | None = None
+    used: Count | None = None
+    reset_time: Time | None = None
+    observed_at: Time | None = None
+    data_fresh: bool = True
+    reservation: Key | None = None
+
+
+class ObserveResponse(Keyed, frozen=True, kw_only=True):
+    """What a platform answered to a call: the status, and the headers as they came, in any case.
+
+    Headers that say nothing of limits are not looked at, values that make no sense are ignored, and none is
+    stored. Where no `resource` is given, that of the headers counts (GitHub's `core`, a bucket of Discord's).
+    429, 503 with Retry-After, and GitHub's 403 count as a refusal on account of a limit; `rate_limited` says
+    so, or denies it, where the body told the caller. After a refusal no call is allowed until Retry-After has
+    passed; else, where nothing remains, until the reset; else for 60 s, twice as long with each further one.
+    The result is what `may_call` answers, with the `resource`.
+    """
+
+    status: Annotated[int, msgspec.Meta(ge=100, le=599)]
+    headers: Annotated[dict[HeaderName, HeaderValue], msgspec.Meta(max_length=MAXIMUM_HEADERS)]
+    observed_at: Time | None = None
+    rate_limited: bool | None = None
+    reservation: Key | None = None
+
+
+class Throttle(Keyed, frozen=True, kw_only=True):
+    """No calls before `until` (milliseconds since the epoch)."""
+
+    until: Time
+    reason: Text | None = None
+
+
+class SetThresholds(Keyed, frozen=True, kw_only=True):
+    """From which share of the limit used, in percent, the level is warning, and from which critical."""
+
+    warning_percent: Percent = WARNING_PERCENT
+    critical_percent: Percent = CRITICAL_PERCENT
+
+
+class Reserve(Keyed, frozen=True, kw_only=True):
+    """Calls set aside for one worker, so that several who share a budget do not overshoot it.
+
+    They count against what remains until they are released, confirmed by an observation that names the
+    `reservation` (an id is made if none is given), or `ttl_ms` have passed: longer than the calls may take,
+    since what was made of them later is not known. The result says whether they were `granted`, and if not,
+    when to try again (`retry_at`, null where waiting does not help). Not granted is no event, and not
+    remembered for the command id. The same reservation again gets the same answer. As long as nobody has
+    said what remains, everything is granted, or nothing could be learned.
+
+    Granting and ending are events, since a grant must hold across a crash and count for the next command of
+    the same transaction; running out is none, since the time says it. At most 100 are out for one limit.
+    """
+
+    cost: Cost = 1
+    ttl_ms: Annotated[int, msgspec.Meta(ge=1_000, le=3_600_000)] = 60_000
+    reservation: Key | None = None
+
+
+class Release(Keyed, frozen=True, kw_only=True):
+    """A reservation is not needed any more; `used` of its calls were made, and are taken from what remains.
+
+    A reservation that is not out (any more) is no error, and changes nothing: releasing twice is safe.
+    """
+
+    reservation: Key
+    used: Count = 0
+
+
+class Clear(Keyed, frozen=True, kw_only=True):
+    """Forget what is known of this limit, its thresholds and reservations too."""
+
+
+class Observed(Event, frozen=True, kw_only=True):
+    """What is known of a limit's policies; the counts are those of the one that binds.
+
+    `others` are the policies beside it, `reservation` is the one that this confirms.
+    """
+
+    remaining: int | None = None
+    limit: int | None = None
+    used: int | None = None
+    reset_time: int | None = None
+    observed_at: int
+    policy: str = ""
+    window_ms: int | None = None
+    near_limit: bool = False
+    others: tuple[Reading, ...] = ()
+    reservation: str | None = None
+
+
+class LevelChanged(Event, frozen=True, kw_only=True):
+    """The level is another than after the limit's last event."""
+
+    level: str
+    previous: str
+
+
+class Throttled(Event, frozen=True, kw_only=True):
+    """No calls before `until`. `refusals` is how many there were one after another, 0 if none led to it."""
+
+    until: int
+    reason: str | None = None
+    refusals: int = 0
+    refused_at: int | None = None
+
+
+class ThresholdsSet(Event, frozen=True, kw_only=True):
+    """When the level is warning, and when critical, in percent of the limit used."""
+
+    warning_percent: int
+    critical_percent: int
+
+
+class Reserved(Event, frozen=True, kw_only=True):
+    """Calls are set aside until `expires_at`."""
+
+    reservation: str
+    cost: int
+    expires_at: int
+
+
+class Released(Event, frozen=True, kw_only=True):
+    """A reservation ended; `used` of its calls were made."""
+
+    reservation: str
+    used: int = 0
+
+
+class Cleared(Event, frozen=True, kw_only=True):
+    """Nothing is known of the limit any more."""
+
+
+def key_of(command: Any) -> str:
+    """The key of a command or a query with `platform`, `resource` and `identifier`.
+
+    Raises:
+        Invalid: an identifier without a resource.
+    """
+    return _key(command, command.resource)
+
+
+def key_of_response(command: ObserveResponse) -> str:
+    """The key of a response: as `key_of`, where no resource is given with that of its headers.
+
+    Raises:
+        Invalid: an identifier without a resource, given or in the headers.
+    """
+    return _key(command, command.resource or named_resource(command.headers))
+
+
+def _key(command: Any, resource: str | None) -> str:
+    if command.identifier is not None and resource is None:
+        raise Invalid("an identifier needs a resource", path="$.resource")
+    parts = (command.platform, command.identifier, resource)
+    return ":".join(part for part in parts if part is not None)
+
+
+def parts_of(key: str) -> tuple[str, str | None, str | None]:
+    """Platform, resource and identifier of a key."""
+    match key.split(":"):
+        case [platform]:
+            return platform, None, None
+        case [platform, resource]:
+            return platform, resource, None
+        case [platform, identifier, resource]:
+            return platform, resource, identifier
+        case _:
+            raise ValueError(f"not the key of a rate limit: {key}")

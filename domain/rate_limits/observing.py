@@ -1,0 +1,192 @@
+"""Observations and refusals, and what they lead to."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from domain.decider import Context, Decision
+from domain.errors import Invalid
+from domain.messages import Recorded
+from domain.rate_limits.availability import availability
+from domain.rate_limits.changes import changes
+from domain.rate_limits.headers import read_response
+from domain.rate_limits.merging import RESET_JITTER_MS, is_news, is_turn, merged
+from domain.rate_limits.messages import Observe, Observed, ObserveResponse, Released, parts_of
+from domain.rate_limits.reading import Reading
+from domain.rate_limits.refusals import refused
+from domain.rate_limits.state import Budget, RateLimit, evolve
+
+# An observation from further ahead than this comes from a clock that is wrong.
+MAXIMUM_CLOCK_LEAD_MS = 300_000
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """What a response showed: whether another call is allowed, and the resource that it was counted for."""
+
+    resource: str | None
+    allowed: bool
+    retry_at: int | None
+    remaining: int | None
+    level: str
+    stale: bool
+
+
+def observe(state: RateLimit | None, command: Observe, context: Context, key: str) -> Decision:
+    """An observation becomes an event if it says something new."""
+    at = _moment(command.observed_at, context)
+    said = Reading(
+        remaining=command.remaining,
+        limit=command.limit,
+        used=command.used,
+        reset_time=command.reset_time,
+    )
+    if said == Reading():
+        raise Invalid("an observation says at least one of remaining, limit, used, reset_time", path="$")
+    if not command.data_fresh:
+        return Decision()
+    observed = _observed(state, (said,), at, command.reservation, key, jitter_ms=0)
+    return Decision(events=changes(state, (observed,), context.now, key).events)
+
+
+def observe_response(
+    state: RateLimit | None, command: ObserveResponse, context: Context, key: str
+) -> Decision:
+    """A response shows what remains, or that a call was refused, or nothing of the kind."""
+    at = _moment(command.observed_at, context)
+    response = read_response(command.platform, command.status, command.headers, at, command.rate_limited)
+    reservation = command.reservation
+    observed = _observed(state, response.readings, at, reservation, key, jitter_ms=RESET_JITTER_MS)
+    spent = None if observed is not None else _spent(state, reservation)
+    throttled = refused(state, response, at) if response.is_refusal else None
+    changed = changes(state, (observed, spent, throttled), context.now, key)
+    here = availability(changed.state, 1, context.now)
+    seen = Seen(resource=parts_of(key)[1], **msgspec.structs.asdict(here))
+    return Decision(events=changed.events, result=seen)
+
+
+def _moment(observed_at: int | None, context: Context) -> int:
+    if observed_at is not None and observed_at > context.now + MAXIMUM_CLOCK_LEAD_MS:
+        raise Invalid(
+            "observed_at lies in the future",
+            hint="set the clock, or leave the field out",
+            path="$.observed_at",
+        )
+    return context.now if observed_at is None else observed_at
+
+
+def _observed(
+    state: RateLimit | None,
+    readings: Sequence[Reading],
+    at: int,
+    reservation: str | None,
+    key: str,
+    *,
+    jitter_ms: int,
+) -> Observed | None:
+    known = {} if state is None else {budget.policy: budget for budget in state.budgets}
+    cost = _held(state, reservation)
+    confirms = cost is not None
+    news, is_worth_it = [], False
+    for said in readings:
+        budget = known.get(said.policy)
+        reading = merged(budget, said, at, jitter_ms=jitter_ms)
+        if budget is not None and _is_past(budget, reading, at):
+            if not confirms:
+                continue
+            # It must not be lost altogether: the calls of its reservation would be granted once more.
+            at, reading = budget.observed_at, _known_or_fewer(budget, reading)
+        elif cost is not None:
+            reading = _with_fewer(budget, _with_calls(said, reading, cost))
+        is_new = confirms or is_news(budget, reading, at) or _is_fewer(state, budget, reading)
+        if not is_new and is_turn(budget, reading):
+            # Its level is not that of the other source, but it is none that is new.
+            continue
+        is_worth_it = is_worth_it or is_new
+        news.append(reading)
+    if not news:
+        return None
+    event = _event(news, at, reservation if confirms else None)
+    return event if is_worth_it or _changes_more(state, event, key) else None
+
+
+def _event(readings: Sequence[Reading], at: int, reservation: str | None) -> Observed:
+    first = min(readings, key=_tightness)
+    others = tuple(one for one in readings if one is not first)
+    return Observed(**msgspec.structs.asdict(first), observed_at=at, others=others, reservation=reservation)
+
+
+def _tightness(reading: Reading) -> tuple[bool, int]:
+    return reading.remaining is None, reading.remaining or 0
+
+
+def _held(state: RateLimit | None, reservation: str | None) -> int | None:
+    """How many calls a reservation is for; `None` if it is not out."""
+    reservations = () if state is None else state.reservations
+    return next((one.cost for one in reservations if one.id == reservation), None)
+
+
+def _is_past(known: Budget, reading: Reading, at: int) -> bool:
+    """Whether a reading is older than what is known, or of a window before the known one."""
+    if at < known.observed_at:
+        return True
+    if known.reset_time is None or reading.reset_time is None:
+        return False
+    return reading.reset_time <= at and reading.reset_time < known.reset_time
+
+
+def _known_or_fewer(known: Budget, reading: Reading) -> Reading:
+    present = Reading(
+        policy=known.policy,
+        remaining=known.remaining,
+        limit=known.limit,
+        used=known.used,
+        reset_time=known.reset_time,
+        window_ms=known.window_ms,
+        near_limit=known.near_limit,
+    )
+    if reading.reset_time is None or reading.reset_time != known.reset_time:
+        return present
+    return min(present, reading, key=_tightness)
+
+
+def _with_calls(said: Reading, reading: Reading, calls: int) -> Reading:
+    """What remains after calls of which a response does not say what they left."""
+    if (said.remaining, said.used) != (None, None) or reading.remaining is None:
+        return reading
+    return msgspec.structs.replace(
+        reading,
+        remaining=max(0, reading.remaining - calls),
+        used=None if reading.used is None else reading.used + calls,
+    )
+
+
+def _with_fewer(known: Budget | None, reading: Reading) -> Reading:
+    """What remains in a window of which the platform answered several calls at once, in whatever order."""
+    if known is None or known.reset_time is None or known.reset_time != reading.reset_time:
+        return reading
+    if known.remaining is None or reading.remaining is None or known.remaining >= reading.remaining:
+        return reading
+    return msgspec.structs.replace(reading, remaining=known.remaining, used=known.used)
+
+
+def _is_fewer(state: RateLimit | None, known: Budget | None, reading: Reading) -> bool:
+    # Where workers share a budget by reservations, 5 % that nobody noted could be granted once too often.
+    if state is None or not state.is_shared or known is None:
+        return False
+    return (
+        known.remaining is not None and reading.remaining is not None and reading.remaining < known.remaining
+    )
+
+
+def _changes_more(state: RateLimit | None, event: Observed, key: str) -> bool:
+    """Whether an event that shows little is worth keeping all the same: for the level, or after a refusal."""
+    if state is None:
+        return True
+    after = evolve(state, Recorded(0, key, 0, event.observed_at, event))
+    return after is not None and (after.level, after.refusals) != (state.level, state.refusals)
+
+
+def _spent(state: RateLimit | None, reservation: str | None) -> Released | None:
+    """The end of a reservation whose calls were made, but whose response says nothing of what remains."""
+    cost = _held(state, reservation)
+    return None if cost is None or reservation is None else Released(reservation=reservation, used=cost)

@@ -1,0 +1,92 @@
+"""Calls that are set aside for one worker, so that several share a budget without overshooting it."""
+
+import msgspec
+
+from domain.decider import Context, Decision
+from domain.errors import AlreadyExists, RuleViolated
+from domain.rate_limits.availability import availability, reservations_at
+from domain.rate_limits.changes import changes
+from domain.rate_limits.messages import Release, Released, Reserve, Reserved
+from domain.rate_limits.state import RateLimit
+
+# Each is kept in the limit's state, and looked at with every command.
+MAXIMUM_RESERVATIONS = 100
+
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a reservation: whether it was granted, else when to try again."""
+
+    granted: bool
+    reservation: str | None
+    expires_at: int | None
+    retry_at: int | None
+    remaining: int | None
+    level: str
+    stale: bool
+
+
+def reserve(state: RateLimit | None, command: Reserve, context: Context, key: str) -> Decision:
+    """Granted where the calls are allowed now, with all that is reserved already."""
+    out = () if state is None else reservations_at(state, context.now)
+    same = next((one for one in out if one.id == command.reservation), None)
+    if same is not None:
+        if same.cost != command.cost:
+            raise AlreadyExists(
+                f"reservation {same.id} is for another number of calls",
+                hint="take another id, or release it first",
+                cost=same.cost,
+            )
+        return Decision(result=_grant(state, same.id, same.expires_at, context.now))
+    here = availability(state, command.cost, context.now)
+    if not here.allowed:
+        return Decision(result=_refusal(state, command.cost, context.now))
+    if len(out) >= MAXIMUM_RESERVATIONS:
+        raise RuleViolated(
+            "too_many_reservations",
+            f"{MAXIMUM_RESERVATIONS} reservations are out for {key}",
+            hint="release what is not needed, or reserve more calls at once",
+            retry_at=min(one.expires_at for one in out),
+        )
+    reserved = Reserved(
+        reservation=command.reservation or context.new_id(),
+        cost=command.cost,
+        expires_at=context.now + command.ttl_ms,
+    )
+    changed = changes(state, (reserved,), context.now, key)
+    grant = _grant(changed.state, reserved.reservation, reserved.expires_at, context.now)
+    return Decision(events=changed.events, result=grant)
+
+
+def release(state: RateLimit | None, command: Release, context: Context, key: str) -> Decision:
+    """Ends a reservation; what it is not out for (any more) changes nothing."""
+    ids = () if state is None else (one.id for one in state.reservations)
+    if command.reservation not in ids:
+        return Decision()
+    released = Released(reservation=command.reservation, used=command.used)
+    return Decision(events=changes(state, (released,), context.now, key).events)
+
+
+def _grant(state: RateLimit | None, reservation: str, expires_at: int, now: int) -> Grant:
+    here = availability(state, 1, now)
+    return Grant(
+        granted=True,
+        reservation=reservation,
+        expires_at=expires_at,
+        retry_at=None,
+        remaining=here.remaining,
+        level=here.level,
+        stale=here.stale,
+    )
+
+
+def _refusal(state: RateLimit | None, cost: int, now: int) -> Grant:
+    here = availability(state, cost, now)
+    return Grant(
+        granted=False,
+        reservation=None,
+        expires_at=None,
+        retry_at=here.retry_at,
+        remaining=here.remaining,
+        level=here.level,
+        stale=here.stale,
+    )

@@ -1,0 +1,285 @@
+"""What is known of a limit, and how events change it."""
+
+from collections.abc import Set
+
+import msgspec
+
+from domain.messages import Recorded
+from domain.rate_limits.levels import Level, level_of
+from domain.rate_limits.messages import (
+    CRITICAL_PERCENT,
+    WARNING_PERCENT,
+    Cleared,
+    LevelChanged,
+    Observed,
+    Released,
+    Reserved,
+    ThresholdsSet,
+    Throttled,
+)
+from domain.rate_limits.reading import Reading
+from domain.rate_limits.structured_fields import MAXIMUM_POLICIES
+
+# As many kept observations of one window as the burn rate is made of.
+MAXIMUM_SAMPLES = 12
+# A policy that nobody has spoken of for so long does not exist any more.
+FORGOTTEN_AFTER_MS = 86_400_000
+# The longest window among the platforms that do not say how long theirs is: GitHub's and Jira's.
+ASSUMED_WINDOW_MS = 3_600_000
+
+
+class Sample(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What remained at a moment of a window."""
+
+    at: int
+    remaining: int
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A window of a policy, as it was known before another one was shown."""
+
+    remaining: int | None
+    limit: int | None
+    reset_time: int | None
+    observed_at: int
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What is known of one policy: its present window, samples of it, and the window kept before."""
+
+    policy: str = ""
+    remaining: int | None = None
+    limit: int | None = None
+    used: int | None = None
+    reset_time: int | None = None
+    window_ms: int | None = None
+    near_limit: bool = False
+    observed_at: int
+    samples: tuple[Sample, ...] = ()
+    before: Window | None = None
+
+
+class Reservation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Calls that are set aside."""
+
+    id: str
+    cost: int
+    expires_at: int
+
+
+class RateLimit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What is known of one limit; counts in calls, times in milliseconds since the epoch.
+
+    `budgets` has one for each policy. `level` is that of the last event. `is_shared` says that calls have
+    been reserved: from then on no observation of fewer calls is left out.
+    """
+
+    key: str
+    created_at: int
+    updated_at: int
+    budgets: tuple[Budget, ...] = ()
+    level: Level = "unknown"
+    throttled_until: int | None = None
+    throttle_reason: str | None = None
+    refusals: int = 0
+    refused_at: int | None = None
+    warning_percent: int = WARNING_PERCENT
+    critical_percent: int = CRITICAL_PERCENT
+    reservations: tuple[Reservation, ...] = ()
+    is_shared: bool = False
+
+    @property
+    def observed_at(self) -> int | None:
+        """When the youngest observation was made that was kept."""
+        return max((budget.observed_at for budget in self.budgets), default=None)
+
+    @property
+    def remaining(self) -> int | None:
+        """What the policy that binds has left, as it was observed."""
+        return None if self.binding is None else self.binding.remaining
+
+    @property
+    def binding(self) -> Budget | None:
+        """The policy that had the fewest calls left as it was observed; what the row shows."""
+        return tightest(self.budgets)
+
+
+def tightest(budgets: tuple[Budget, ...]) -> Budget | None:
+    """The one with the fewest calls left, among equals the one that lasts longest."""
+    return min(
+        budgets,
+        key=lambda budget: (
+            budget.remaining is None,
+            budget.remaining or 0,
+            -(budget.reset_time or 0),
+            budget.policy,
+        ),
+        default=None,
+    )
+
+
+def evolve(state: RateLimit | None, recorded: Recorded) -> RateLimit | None:
+    """What is known of the limit after an event."""
+    event, at = recorded.event, recorded.recorded_at
+    if isinstance(event, Cleared):
+        return None
+    known = msgspec.structs.replace(
+        state or RateLimit(key=recorded.key, created_at=at, updated_at=at), updated_at=at
+    )
+    match event:
+        case Observed():
+            return _levelled(_observed(known, event))
+        case Throttled():
+            return msgspec.structs.replace(
+                known,
+                throttled_until=event.until,
+                throttle_reason=event.reason,
+                refusals=event.refusals,
+                refused_at=event.refused_at,
+            )
+        case ThresholdsSet():
+            return _levelled(
+                msgspec.structs.replace(
+                    known, warning_percent=event.warning_percent, critical_percent=event.critical_percent
+                )
+            )
+        case Reserved():
+            return _reserved(known, event, at)
+        case Released():
+            return _levelled(_released(known, event, at))
+        case LevelChanged():
+            # What it says follows from the event before it; it is there for those who follow.
+            return known
+        case _:
+            raise TypeError(f"not an event of a rate limit: {type(event).__name__}")
+
+
+def _levelled(known: RateLimit) -> RateLimit:
+    level = level_of(known.budgets, known.warning_percent, known.critical_percent)
+    return msgspec.structs.replace(known, level=level)
+
+
+def _observed(known: RateLimit, event: Observed) -> RateLimit:
+    readings = (_first_reading(event), *event.others)
+    budgets = _untold(known, event, {reading.policy for reading in readings})
+    before = {budget.policy: budget for budget in known.budgets}
+    budgets += tuple(_budget(before.get(one.policy), one, event.observed_at) for one in readings)
+    # The youngest ones stay, in the order of their names: the same whatever they were heard in.
+    youngest = sorted(budgets, key=lambda one: (-one.observed_at, one.policy))[:MAXIMUM_POLICIES]
+    has_answered = known.throttled_until is None or event.observed_at >= known.throttled_until
+    return msgspec.structs.replace(
+        known,
+        budgets=tuple(sorted(youngest, key=lambda one: one.policy)),
+        refusals=0 if has_answered else known.refusals,
+        reservations=tuple(one for one in known.reservations if one.id != event.reservation),
+    )
+
+
+def _untold(known: RateLimit, event: Observed, told: Set[str]) -> tuple[Budget, ...]:
+    """The policies of which an observation does not speak.
+
+    If it confirms a reservation, the calls of that one were made; how many, only the reservation says.
+    """
+    calls = next((one.cost for one in known.reservations if one.id == event.reservation), 0)
+    return tuple(
+        _spent(budget, calls, event.observed_at)
+        for budget in known.budgets
+        if budget.policy not in told and event.observed_at - budget.observed_at < FORGOTTEN_AFTER_MS
+    )
+
+
+def _first_reading(event: Observed) -> Reading:
+    return Reading(
+        policy=event.policy,
+        remaining=event.remaining,
+        limit=event.limit,
+        used=event.used,
+        reset_time=event.reset_time,
+        window_ms=event.window_ms,
+        near_limit=event.near_limit,
+    )
+
+
+def _budget(known: Budget | None, reading: Reading, at: int) -> Budget:
+    return Budget(
+        policy=reading.policy,
+        remaining=reading.remaining,
+        limit=reading.limit,
+        used=reading.used,
+        reset_time=reading.reset_time,
+        window_ms=reading.window_ms,
+        near_limit=reading.near_limit,
+        observed_at=at,
+        samples=_samples(known, reading, at),
+        before=_window_before(known, reading),
+    )
+
+
+def _samples(known: Budget | None, reading: Reading, at: int) -> tuple[Sample, ...]:
+    if reading.remaining is None:
+        return ()
+    sample = Sample(at=at, remaining=reading.remaining)
+    goes_on = (
+        known is not None
+        and known.limit == reading.limit
+        # More calls than before: a window has begun, or others gave theirs back.
+        and (known.remaining is None or reading.remaining <= known.remaining)
+        and (known.reset_time is None or at < known.reset_time)
+    )
+    if known is None or not goes_on:
+        return (sample,)
+    return (*known.samples, sample)[-MAXIMUM_SAMPLES:]
+
+
+def _window_before(known: Budget | None, reading: Reading) -> Window | None:
+    if known is None or (known.limit, known.reset_time) == (reading.limit, reading.reset_time):
+        return None if known is None else known.before
+    return Window(
+        remaining=known.remaining,
+        limit=known.limit,
+        reset_time=known.reset_time,
+        observed_at=known.observed_at,
+    )
+
+
+def _reserved(known: RateLimit, event: Reserved, at: int) -> RateLimit:
+    # Here, and not when they run out, those go that have: time passes without events.
+    others = tuple(one for one in known.reservations if one.expires_at > at and one.id != event.reservation)
+    reservation = Reservation(id=event.reservation, cost=event.cost, expires_at=event.expires_at)
+    return msgspec.structs.replace(known, reservations=(*others, reservation), is_shared=True)
+
+
+def _released(known: RateLimit, event: Released, at: int) -> RateLimit:
+    return msgspec.structs.replace(
+        known,
+        budgets=tuple(_spent(budget, event.used, at) for budget in known.budgets),
+        reservations=tuple(one for one in known.reservations if one.id != event.reservation),
+    )
+
+
+def _spent(budget: Budget, calls: int, at: int) -> Budget:
+    if calls == 0:
+        return budget
+    if budget.reset_time is not None and at >= budget.reset_time:
+        return _begun(budget, calls, at)
+    if budget.remaining is None:
+        return budget
+    return msgspec.structs.replace(
+        budget,
+        remaining=max(0, budget.remaining - calls),
+        used=None if budget.used is None else budget.used + calls,
+    )
+
+
+def _begun(budget: Budget, calls: int, at: int) -> Budget:
+    """The window after the one that was observed, with the first calls made in it."""
+    if budget.limit is None:
+        return budget
+    return msgspec.structs.replace(
+        budget,
+        remaining=max(0, budget.limit - calls),
+        used=calls,
+        # Nobody has said when it ends. Counted from here, it ends too late rather than too early.
+        reset_time=at + (budget.window_ms or ASSUMED_WINDOW_MS),
+        samples=(),
+    )

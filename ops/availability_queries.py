@@ -1,0 +1,39 @@
+"""`rate_limits.may_call` and `rate_limits.forecast`: what follows from a limit at the moment of the question.
+
+They read the aggregate and not its row, which shows a limit as it was observed: whether a window is over, and
+which reservations are out, is a matter of the time.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import apsw
+import msgspec
+
+from bus import codec
+from bus.aggregates import read_aggregate
+from bus.queries import QueryVerb
+from domain.rate_limits import TABLE, Availability, Forecast, availability, forecast, key_of
+from projections.rate_limits import ForecastRateLimit, MayCallRateLimit
+
+ANSWERS: dict[str, type[msgspec.Struct]] = {
+    f"{TABLE}.may_call": Availability,
+    f"{TABLE}.forecast": Forecast,
+}
+
+
+def availability_verbs(clock: Callable[[], int]) -> tuple[QueryVerb, ...]:
+    """The two queries, by a clock that answers with milliseconds since the epoch."""
+
+    def may_call(connection: apsw.Connection, query: Any) -> bytes:
+        state = read_aggregate(connection, TABLE, key_of(query)).state
+        return codec.encode(availability(state, query.cost, clock()))
+
+    def forecast_of(connection: apsw.Connection, query: Any) -> bytes:
+        state = read_aggregate(connection, TABLE, key_of(query)).state
+        return codec.encode(forecast(state, clock()))
+
+    return (
+        QueryVerb(name=f"{TABLE}.may_call", shape=MayCallRateLimit, answer=may_call),
+        QueryVerb(name=f"{TABLE}.forecast", shape=ForecastRateLimit, answer=forecast_of),
+    )
