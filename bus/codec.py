@@ -2,8 +2,9 @@
 
 import json
 import re
+from functools import cache
 from hashlib import sha256
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -186,9 +187,50 @@ def _too_deep() -> Invalid:
 
 
 def request_hash(name: str, expected_version: int | None, command: Any) -> bytes:
-    """What tells one request from another under the same command id: verb, expected version and body."""
-    canonical = _SORTED_ENCODER.encode(command)
+    """What tells one request from another under the same command id: verb, expected version and body.
+
+    A field that holds its default counts as left out, whether it was sent or not: a retry may spell it the
+    other way, and a field that a later version adds does not change what an older command was.
+    """
+    canonical = _SORTED_ENCODER.encode(_with_own_defaults(command))
     return sha256(f"{name}\n{expected_version}\n".encode() + canonical).digest()
+
+
+def _with_own_defaults(value: Any) -> Any:
+    """The same struct; what equals a default in it is that default, which the encoder knows by identity."""
+    if isinstance(value, tuple):
+        return tuple(map(_with_own_defaults, value))
+    if not isinstance(value, msgspec.Struct):
+        return value
+    mistakable, nesting = _fields_to_look_at(type(value))
+    changes: dict[str, Any] = {}
+    for name, default in mistakable:
+        held = getattr(value, name)
+        if held is not default and held == default:
+            changes[name] = default
+    for name in nesting:
+        changes[name] = _with_own_defaults(getattr(value, name))
+    return msgspec.structs.replace(value, **changes) if changes else value
+
+
+@cache
+def _fields_to_look_at(shape: type[msgspec.Struct]) -> tuple[tuple[tuple[str, Any], ...], tuple[str, ...]]:
+    """The fields with a default that a decoded value may equal without being it, and those with structs."""
+    fields = msgspec.structs.fields(shape)
+    # Of the others there is one object each (or, of empty containers, the encoder looks at the length).
+    unique = (bool, type(None), msgspec.UnsetType)
+    mistakable = tuple(
+        (field.name, field.default)
+        for field in fields
+        if field.default is not msgspec.NODEFAULT and not isinstance(field.default, unique)
+    )
+    return mistakable, tuple(field.name for field in fields if _holds_structs(field.type))
+
+
+def _holds_structs(kind: Any) -> bool:
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return True
+    return any(map(_holds_structs, get_args(kind)))
 
 
 def encode(value: Any) -> bytes:
