@@ -9,6 +9,8 @@ from typing import Any, get_args
 import msgspec
 
 from domain.catalogue import VERBS
+from domain.credential_shapes import kind_of_shape
+from domain.credentials import UNREADABLE, Finding, credentials_in, may_hold_credential, rejected
 from domain.decider import Decider, Verb
 from domain.errors import Invalid, NotFound, Refusal, TooLarge
 
@@ -86,6 +88,19 @@ def decode_command(verb: Verb, body: bytes) -> Any:
     return decode(verb.command, body)
 
 
+def findings_in(content: bytes) -> tuple[Finding, ...]:
+    """What looks like a credential in anything that was sent, JSON or not."""
+    if not may_hold_credential(content):
+        return ()
+    try:
+        document = _ANY.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        document = content.decode("utf-8", "replace")
+    except RecursionError:
+        return (Finding("$", UNREADABLE),)
+    return tuple(credentials_in(document))
+
+
 def decode_batch(body: bytes) -> Batch:
     """A batch, with its commands' bodies still undecoded.
 
@@ -125,8 +140,7 @@ def decode(shape: type[Any], body: bytes) -> Any:
     except msgspec.ValidationError as error:
         match = _PATH.match(str(error))
         assert match is not None
-        # It repeats the name of an unknown field, however long that is.
-        raise Invalid(match["message"][:MAXIMUM_MESSAGE_CHARACTERS], path=match["path"] or "$") from None
+        raise _invalid(match["message"], match["path"] or "$") from None
     except msgspec.DecodeError as error:
         raise Invalid(str(error), path="$") from None
     except UnicodeDecodeError as error:
@@ -157,8 +171,17 @@ def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) != len(pairs):
         seen: set[str] = set()
         twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise Invalid(f"the name {twice[:100]!r} is there twice in one object", path="$")
+        raise _invalid(f"the name {twice[:100]!r} is there twice in one object", "$")
     return members
+
+
+def _invalid(message: str, path: str) -> Refusal:
+    """The refusal of a body, whose reason may repeat a name or a word from it: not if it is a credential."""
+    kind = kind_of_shape(message) or kind_of_shape(path)
+    if kind is not None:
+        return rejected(Finding("$", kind))
+    # However long that name is.
+    return Invalid(message[:MAXIMUM_MESSAGE_CHARACTERS], path=path)
 
 
 def _depth(body: bytes) -> int:

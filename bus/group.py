@@ -15,6 +15,7 @@ from bus.identifiers import new_ids
 from bus.incident import internal
 from bus.submission import Outcome, Request, Submission, refused
 from domain.catalogue import encode_event
+from domain.credentials import AllowedPaths
 from domain.decider import Decision, Lease, Notice
 from domain.errors import CommandIdReused, Invalid, Refusal, TooLarge, VersionConflict
 from domain.jobs import TABLE as JOBS
@@ -57,12 +58,14 @@ class Group:
         head: log.Head,
         now: int,
         timeline: int,
+        allowed_secrets: AllowedPaths,
     ) -> None:
         self._aggregates = aggregates
         self._projections = projections
         self._connection = connection
         self._head = head
         self._timeline = timeline
+        self._allowed_secrets = allowed_secrets
         self._entries: list[log.Entry] = []
         self._remembered: dict[str, tuple[bytes, bytes]] = {}
         self._new_answers: dict[str, tuple[str, bytes, int, str]] = {}
@@ -212,6 +215,7 @@ class Group:
                     )
                 self._require_room(seen[1])
                 return seen[1]
+        self._allowed_secrets.require(request.name, request.findings)
         decision = self._decide(request)
         answer = codec.encode(self._record(request, decision))
         remembered = request.verb.remembered and (decision.events or request.verb.empty_is_remembered)

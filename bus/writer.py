@@ -24,6 +24,7 @@ from bus.group import Group, Projections
 from bus.incident import internal
 from bus.submission import Commit, Request, Submission, refused
 from domain.catalogue import VERBS
+from domain.credentials import AllowedPaths
 from domain.decider import Lease
 from domain.errors import Busy, Refusal, Unavailable
 from migrations.connection import write_transaction
@@ -51,7 +52,8 @@ class Statistics(msgspec.Struct):
 class Writer:
     """The thread that writes. `on_commit` is called there, once a group; it hands over and returns.
 
-    `clock` answers with milliseconds since the epoch.
+    `clock` answers with milliseconds since the epoch. `allowed_secrets` is where what looks like a credential
+    is stored all the same.
     """
 
     def __init__(
@@ -62,11 +64,13 @@ class Writer:
         on_commit: Callable[[Commit], None],
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         cache_capacity: int = 50_000,
+        allowed_secrets: AllowedPaths | None = None,
     ) -> None:
         self._connection = connection
         self._projections = projections
         self._on_commit = on_commit
         self._clock = clock
+        self._allowed_secrets = allowed_secrets or AllowedPaths()
         self._aggregates = Aggregates(connection, capacity=cache_capacity)
         self._waiting: deque[Submission] = deque()
         self._waiting_bytes = 0
@@ -204,7 +208,13 @@ class Writer:
 
     def _commit(self, submissions: list[Submission]) -> Commit:
         group = Group(
-            self._aggregates, self._projections, self._connection, self.head, self._now(), self.timeline
+            self._aggregates,
+            self._projections,
+            self._connection,
+            self.head,
+            self._now(),
+            self.timeline,
+            self._allowed_secrets,
         )
         rows: list[log.Row] = []
         try:
