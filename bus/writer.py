@@ -20,6 +20,7 @@ import msgspec
 
 from bus import log
 from bus.aggregates import Aggregates
+from bus.expiry import expiries
 from bus.group import Group, Projections
 from bus.incident import internal
 from bus.submission import Commit, Request, Submission, refused
@@ -33,7 +34,7 @@ MAXIMUM_WAITING_COMMANDS = 20_000
 MAXIMUM_WAITING_BYTES = 256 * 1024 * 1024
 MAXIMUM_GROUP_COMMANDS = 1_024
 RETRY_AFTER_MS = 100
-# An expired lease is found within this time.
+# An expired lease or value is found within this time.
 LEASE_CHECK_SECONDS = 0.5
 
 logger = logging.getLogger(__name__)
@@ -194,7 +195,7 @@ class Writer:
             return error
 
     def _check_leases(self, group: list[Submission]) -> None:
-        """Adds the rescue of every job whose lease has run out."""
+        """Adds the rescue of every job whose lease has run out, and the end of values that have expired."""
         if time.monotonic() < self._next_lease_check:
             return
         self._next_lease_check = time.monotonic() + LEASE_CHECK_SECONDS
@@ -205,6 +206,7 @@ class Writer:
             self._orphans.discard(job_id)
             request = Request(decider=decider, verb=verb, command=verb.command(id=job_id))
             group.append(Submission(requests=[request], size_bytes=0))
+        group.extend(expiries(self._projections, self._connection, now))
 
     def _commit(self, submissions: list[Submission]) -> Commit:
         group = Group(
@@ -284,7 +286,7 @@ class Writer:
 def _to_rescue(submissions: list[Submission]) -> Iterator[str]:
     for one in submissions:
         for request in one.requests:
-            if isinstance(request, Request) and request.verb.internal:
+            if isinstance(request, Request) and request.name == "jobs.rescue":
                 yield request.command.id
 
 

@@ -96,7 +96,7 @@ def _commands() -> Mapping[str, type[msgspec.Struct]]:
 @cache
 def _queries() -> Mapping[str, type[msgspec.Struct]]:
     # Only the shapes are looked at: nothing is answered.
-    return {name: verb.shape for name, verb in query_verbs(lambda table, aggregate: None).items()}
+    return {name: verb.shape for name, verb in query_verbs(lambda table, aggregate: None, lambda: 0).items()}
 
 
 @cache

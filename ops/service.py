@@ -182,7 +182,7 @@ class Service:
 
     async def _take_the_prefix(self) -> None:
         """Tells the network what will be served here, unless somebody else serves it already."""
-        self._query_verbs = query_verbs(self.tables.row_json) | {
+        self._query_verbs = query_verbs(self.tables.row_json, self.now_ms) | {
             "service.status": QueryVerb(
                 name="service.status", shape=NoArguments, answer=lambda *_: encode(service_status(self))
             )

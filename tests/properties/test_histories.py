@@ -45,6 +45,7 @@ WEIGHTS = {
     "tool_configs.set_refresh_interval": 1, "tool_configs.set_notifications": 1, "tool_configs.rollback": 2,
     "tool_configs.delete": 1,
     "app_state.set": 4, "app_state.set_if": 2, "app_state.delete": 2, "app_state.set_many": 2,
+    "app_state.expire": 3,
 }  # fmt: skip
 
 
@@ -185,11 +186,14 @@ class Chance(random.Random):
     def _state(self, verb: str) -> dict[str, Any]:
         if verb == "set_many":
             keys = self.choices(KEYS, k=self.randint(1, 3))
-            return {"items": [{"key": key, "value": self._value()} for key in keys]}
+            return {"items": [{"key": key, "value": self._value()} | self._ttl() for key in keys]}
         here: dict[str, Any] = {"key": self.choice(KEYS)}
-        if verb != "delete":
-            here |= {"value": self._value()}
+        if verb not in ("delete", "expire"):
+            here |= {"value": self._value()} | self._ttl()
         return here | ({"expected_version": self.randrange(4)} if verb == "set_if" else {})
+
+    def _ttl(self) -> dict[str, Any]:
+        return self._some(ttl_ms=self.choice([1, 999, 1_000, 30_000]))
 
     def _some(self, **fields: Any) -> dict[str, Any]:
         return {name: value for name, value in fields.items() if self.may(0.35)}
@@ -277,7 +281,7 @@ class Telling:
             return refusal.code
         assert key is not None
         version = len(self.story.streams.get((decider.table, key), []))
-        absent = self.story.state(decider.table, key) is None
+        absent = not decider.exists(self.story.state(decider.table, key), self.story.now)
         expected = sent.expected_version
         return None if version == expected or (expected == 0 and absent) else "version_conflict"
 

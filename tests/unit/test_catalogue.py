@@ -122,8 +122,10 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
     "app_state.set.v1": [
         ('{"value":{"b":1,"a":[1.50]}}', app_state.ValueSet(value=raw('{"b":1,"a":[1.50]}'))),
         ('{"value":null}', app_state.ValueSet(value=raw("null"))),
+        ('{"value":1,"expires_at":7}', app_state.ValueSet(value=raw("1"), expires_at=7)),
     ],
     "app_state.deleted.v1": [("{}", app_state.Deleted())],
+    "app_state.expired.v1": [("{}", app_state.Expired())],
     "timeline.forked.v1": [
         ('{"timeline":2,"restored_position":7}', TimelineForked(timeline=2, restored_position=7)),
     ],

@@ -62,6 +62,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "app_state.set_if": {"key": "a", "value": None, "expected_version": 0},
     "app_state.delete": {"key": "a"},
     "app_state.set_many": {"items": [{"key": "a", "value": None}]},
+    "app_state.expire": {"key": "a"},
 }
 
 

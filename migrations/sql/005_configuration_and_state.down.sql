@@ -1,0 +1,2 @@
+DROP INDEX idx_app_state_expires_at;
+ALTER TABLE app_state DROP COLUMN expires_at;

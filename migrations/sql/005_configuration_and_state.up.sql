@@ -1,0 +1,6 @@
+-- When a value of the state ends, in milliseconds.
+
+ALTER TABLE app_state ADD COLUMN expires_at INTEGER;
+
+-- For whoever looks for what has ended; most values never do.
+CREATE INDEX idx_app_state_expires_at ON app_state(expires_at) WHERE expires_at IS NOT NULL;
