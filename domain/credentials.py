@@ -16,6 +16,7 @@ import msgspec
 from domain.credential_names import is_about_credential, is_of_credential, is_of_password
 from domain.credential_shapes import REFERENCE, is_password, is_random, kind_of_shape
 from domain.errors import SecretRejected
+from domain.json_values import step
 
 # Kinds beside those of shapes, of values that their names give away.
 HIGH_ENTROPY = "high_entropy_value"
@@ -44,7 +45,6 @@ _NAME_BEFORE = re.compile(r"(?P<name>[\w-]{1,60})[\"']?\s{0,3}$")
 _LONGEST_NAME_BEFORE = 64
 _SCHEME = re.compile(r"(?:bearer|basic|token|digest|apikey)\s+", re.IGNORECASE)
 _BASIC = re.compile(r"basic\s+[A-Za-z0-9+/]{8,}={0,2}", re.IGNORECASE)
-_PLAIN_NAME = re.compile(r"[A-Za-z_][\w-]{0,99}", re.ASCII)
 # An answer to a batch has room for a thousand of them.
 _LONGEST_PATH = 200
 
@@ -157,7 +157,7 @@ def _look_at_members(value: dict[str, Any], path: str, name: str) -> Iterator[Fi
             own_name = member
         else:
             own_name = "" if is_about_credential(member) else name
-        yield from _look_at(inner, path + _step(member), own_name)
+        yield from _look_at(inner, path + step(member), own_name)
 
 
 def _kind_of(text: str, name: str) -> str | None:
@@ -186,9 +186,3 @@ def _has_assignment(text: str) -> bool:
         if before and _is_given_away(before["name"], one["value"]):
             return True
     return False
-
-
-def _step(member: str) -> str:
-    if _PLAIN_NAME.fullmatch(member):
-        return f".{member}"
-    return f"[{msgspec.json.encode(member).decode()}]"

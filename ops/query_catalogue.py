@@ -11,6 +11,7 @@ from bus.aggregates import Aggregate
 from bus.queries import MAXIMUM_ANSWER_BYTES, Moment, Page, QueryVerb, ReadEvents
 from domain.catalogue import BY_TABLE
 from domain.errors import NotFound
+from ops.tool_config_diff import diff_verb
 from projections.table import Table, count_rows, get_row, list_rows
 from projections.tables import TABLES
 
@@ -20,6 +21,7 @@ RowJson = Callable[[str, Aggregate], bytes | None]
 def query_verbs(row_json: RowJson, clock: Callable[[], int]) -> dict[str, QueryVerb]:
     """The verbs by name, such as `jobs.get`; `clock` answers with milliseconds since the epoch."""
     verbs = [verb for table in TABLES.values() for verb in _of_table(table, row_json, clock)]
+    verbs.append(diff_verb())
     verbs.append(QueryVerb(name="events.read", shape=ReadEvents, answer=queries.read_events))
     return {verb.name: verb for verb in verbs}
 

@@ -13,6 +13,7 @@ import pytest
 from bus import expiry
 from migrations.connection import open_reader
 from ops.tables import Tables
+from tests.integration import writing
 from tests.integration.talking import NOW, Clock, Talk
 from tests.integration.writing import Sent, Store, until
 
@@ -112,7 +113,7 @@ def types(store: Store) -> list[str]:
 def test_a_pending_expiry_outlives_a_restart(tmp_path: Path):
     with Store(tmp_path / "store.db", next_lease_check=math.inf) as store:
         store.send("app_state.set", {"key": "a", "value": 1, "ttl_ms": 1_000})
-    with Store(tmp_path / "store.db", Clock(NOW + 999)) as store:
+    with Store(tmp_path / "store.db", writing.Clock(NOW + 999)) as store:
         store.send("app_state.set", {"key": "b", "value": 1})
         assert types(store) == ["app_state.set.v1"] * 2
         store.clock.now += 1

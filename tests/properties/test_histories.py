@@ -43,7 +43,8 @@ WEIGHTS = {
     "rate_limits.observe": 6, "rate_limits.throttle": 2, "rate_limits.clear": 1,
     "tool_configs.set": 4, "tool_configs.patch": 3, "tool_configs.enable": 1, "tool_configs.disable": 1,
     "tool_configs.set_refresh_interval": 1, "tool_configs.set_notifications": 1, "tool_configs.rollback": 2,
-    "tool_configs.delete": 1,
+    "tool_configs.delete": 1, "tool_configs.register_schema": 2, "tool_configs.remove_schema": 1,
+    "tool_configs.validate": 1,
     "app_state.set": 4, "app_state.set_if": 2, "app_state.delete": 2, "app_state.set_many": 2,
     "app_state.expire": 3,
 }  # fmt: skip
@@ -181,6 +182,10 @@ class Chance(random.Random):
                 here |= {"notifications": self.may(0.5)}
             case "rollback":
                 here |= {"to_version": self.randint(1, 8)}
+            case "register_schema":
+                here |= {"schema": self.choice([{}, {"required": ["a"]}, {"maxProperties": 1}])}
+            case "validate":
+                here = {"tool_name": here["tool_name"], "config": self._object()}
         return here
 
     def _state(self, verb: str) -> dict[str, Any]:

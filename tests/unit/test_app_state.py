@@ -1,3 +1,5 @@
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -165,11 +167,12 @@ def test_an_expired_value_is_gone_also_before_the_event_that_says_so():
     story.copy().when("app_state.set_if", key=KEY, value=2, expected_version=1).then_refused(
         "version_conflict", actual_version=0
     )
-    for verb, body in [
+    bodies: list[tuple[str, dict[str, Any]]] = [
         ("set", {"key": KEY, "value": 1}),
         ("set_if", {"key": KEY, "value": 1, "expected_version": 0}),
         ("set_many", {"items": [{"key": KEY, "value": 1}]}),
-    ]:
+    ]
+    for verb, body in bodies:
         story.copy().when(f"app_state.{verb}", **body).then(Expired(), value_set("1"))
 
 
