@@ -10,6 +10,7 @@ arrived together.
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -41,6 +42,8 @@ REPLY_TO = "Hyperpage-Reply-To"
 
 MAXIMUM_HEADER_CHARACTERS = 512
 BATCH = "batch"
+# UUIDs and traces, which most of what is said about a command are: no credential is spelled like that.
+_MACHINE_ID = re.compile(r"[0-9a-f-]+")
 
 logger = logging.getLogger(__name__)
 
@@ -253,9 +256,11 @@ def _metadata(headers: Mapping[str, str]) -> str | None:
     if not any(values):
         return None
     for name, value in zip((ACTOR, CORRELATION_ID, CAUSATION_ID, TRACEPARENT), values, strict=True):
-        if value is not None and len(value) > MAXIMUM_HEADER_CHARACTERS:
+        if value is None or (len(value) < MAXIMUM_HEADER_CHARACTERS and _MACHINE_ID.fullmatch(value)):
+            continue
+        if len(value) > MAXIMUM_HEADER_CHARACTERS:
             raise Invalid(f"a header has at most {MAXIMUM_HEADER_CHARACTERS} characters", path=name)
-        if value is not None and (kind := kind_of_shape(value)) is not None:
+        if (kind := kind_of_shape(value)) is not None:
             raise rejected(Finding(name, kind))
     actor, correlation_id, causation_id, traceparent = values
     said = Metadata(
