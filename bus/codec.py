@@ -2,12 +2,15 @@
 
 import json
 import re
+from functools import cache
 from hashlib import sha256
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
 from domain.catalogue import VERBS
+from domain.credential_shapes import kind_of_shape
+from domain.credentials import UNREADABLE, Finding, credentials_in, may_hold_credential, rejected
 from domain.decider import Decider, Verb
 from domain.errors import Invalid, NotFound, Refusal, TooLarge
 
@@ -85,6 +88,19 @@ def decode_command(verb: Verb, body: bytes) -> Any:
     return decode(verb.command, body)
 
 
+def findings_in(content: bytes) -> tuple[Finding, ...]:
+    """What looks like a credential in anything that was sent, JSON or not."""
+    if not may_hold_credential(content):
+        return ()
+    try:
+        document = _ANY.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        document = content.decode("utf-8", "replace")
+    except RecursionError:
+        return (Finding("$", UNREADABLE),)
+    return tuple(credentials_in(document))
+
+
 def decode_batch(body: bytes) -> Batch:
     """A batch, with its commands' bodies still undecoded.
 
@@ -124,8 +140,7 @@ def decode(shape: type[Any], body: bytes) -> Any:
     except msgspec.ValidationError as error:
         match = _PATH.match(str(error))
         assert match is not None
-        # It repeats the name of an unknown field, however long that is.
-        raise Invalid(match["message"][:MAXIMUM_MESSAGE_CHARACTERS], path=match["path"] or "$") from None
+        raise _invalid(match["message"], match["path"] or "$") from None
     except msgspec.DecodeError as error:
         raise Invalid(str(error), path="$") from None
     except UnicodeDecodeError as error:
@@ -156,8 +171,17 @@ def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) != len(pairs):
         seen: set[str] = set()
         twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise Invalid(f"the name {twice[:100]!r} is there twice in one object", path="$")
+        raise _invalid(f"the name {twice[:100]!r} is there twice in one object", "$")
     return members
+
+
+def _invalid(message: str, path: str) -> Refusal:
+    """The refusal of a body, whose reason may repeat a name or a word from it: not if it is a credential."""
+    kind = kind_of_shape(message) or kind_of_shape(path)
+    if kind is not None:
+        return rejected(Finding("$", kind))
+    # However long that name is.
+    return Invalid(message[:MAXIMUM_MESSAGE_CHARACTERS], path=path)
 
 
 def _depth(body: bytes) -> int:
@@ -186,9 +210,50 @@ def _too_deep() -> Invalid:
 
 
 def request_hash(name: str, expected_version: int | None, command: Any) -> bytes:
-    """What tells one request from another under the same command id: verb, expected version and body."""
-    canonical = _SORTED_ENCODER.encode(command)
+    """What tells one request from another under the same command id: verb, expected version and body.
+
+    A field that holds its default counts as left out, whether it was sent or not: a retry may spell it the
+    other way, and a field that a later version adds does not change what an older command was.
+    """
+    canonical = _SORTED_ENCODER.encode(_with_own_defaults(command))
     return sha256(f"{name}\n{expected_version}\n".encode() + canonical).digest()
+
+
+def _with_own_defaults(value: Any) -> Any:
+    """The same struct; what equals a default in it is that default, which the encoder knows by identity."""
+    if isinstance(value, tuple):
+        return tuple(map(_with_own_defaults, value))
+    if not isinstance(value, msgspec.Struct):
+        return value
+    mistakable, nesting = _fields_to_look_at(type(value))
+    changes: dict[str, Any] = {}
+    for name, default in mistakable:
+        held = getattr(value, name)
+        if held is not default and held == default:
+            changes[name] = default
+    for name in nesting:
+        changes[name] = _with_own_defaults(getattr(value, name))
+    return msgspec.structs.replace(value, **changes) if changes else value
+
+
+@cache
+def _fields_to_look_at(shape: type[msgspec.Struct]) -> tuple[tuple[tuple[str, Any], ...], tuple[str, ...]]:
+    """The fields with a default that a decoded value may equal without being it, and those with structs."""
+    fields = msgspec.structs.fields(shape)
+    # Of the others there is one object each (or, of empty containers, the encoder looks at the length).
+    unique = (bool, type(None), msgspec.UnsetType)
+    mistakable = tuple(
+        (field.name, field.default)
+        for field in fields
+        if field.default is not msgspec.NODEFAULT and not isinstance(field.default, unique)
+    )
+    return mistakable, tuple(field.name for field in fields if _holds_structs(field.type))
+
+
+def _holds_structs(kind: Any) -> bool:
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return True
+    return any(map(_holds_structs, get_args(kind)))
 
 
 def encode(value: Any) -> bytes:

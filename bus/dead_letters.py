@@ -14,7 +14,9 @@ from bus.administration import AdministrationVerb
 from bus.headers import COMMAND_ID
 from bus.streams import ensure_stream
 from bus.subjects import BusNames
-from domain.errors import Invalid, NotFound, Refusal
+from domain.credential_shapes import kind_of_shape
+from domain.credentials import AllowedPaths
+from domain.errors import Invalid, NotFound, Refusal, SecretRejected
 
 REASON_CODE = "Hyperpage-Reason-Code"
 REASON = "Hyperpage-Reason"
@@ -24,6 +26,8 @@ NAME = "Hyperpage-Name"
 WHOLE_SIZE = "Hyperpage-Whole-Size"
 # The broker's own headers are about the message that was, not about the one that is sent again.
 _OURS = (REASON_CODE, REASON, NAME, WHOLE_SIZE)
+# In place of a body.
+WITHHELD = b"withheld: it looks as if it holds a credential"
 MAXIMUM_LISTED = 1_000
 # An answer of the operator's stays under the broker's 1 MiB.
 MAXIMUM_ANSWER_BYTES = 900 * 1024
@@ -62,10 +66,11 @@ class ChooseDeadLetters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 class DeadLetters:
     """The stream of dead letters, through the connection that may write it."""
 
-    def __init__(self, relay: Client, names: BusNames) -> None:
+    def __init__(self, relay: Client, names: BusNames, allowed_secrets: AllowedPaths) -> None:
         self._relay = relay
         self._jetstream = relay.jetstream(timeout=5)
         self._names = names
+        self._allowed_secrets = allowed_secrets
 
     async def prepare(self) -> None:
         """The stream is there when this returns."""
@@ -84,6 +89,9 @@ class DeadLetters:
     ) -> None:
         """Keeps a command with the reason; it is stored when this returns, once for each `message_id`.
 
+        What looks like a credential is not kept: neither a header with one, nor a body, in place of which
+        stands a line that says so, and that is no command if it is sent again.
+
         What a sender made so large that the reason has no room beside it loses its own headers, and then the
         end of its body: nothing of that size would be taken when it is sent again.
         """
@@ -96,7 +104,11 @@ class DeadLetters:
         if not _NAME.fullmatch(name):
             reasons[NAME] = codec.one_line(name)[:200]
             name = "unknown"
-        kept = _forwarded(headers)
+        kept = {name: value for name, value in _forwarded(headers).items() if kind_of_shape(value) is None}
+        try:
+            self._allowed_secrets.require(name, codec.findings_in(body))
+        except SecretRejected:
+            body = WITHHELD
         room = self._relay.max_payload - _size(reasons)
         if _size(kept) + len(body) > room:
             kept = {name: value for name, value in kept.items() if _SENT_HEADERS.fullmatch(name)}

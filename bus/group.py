@@ -15,6 +15,7 @@ from bus.identifiers import new_ids
 from bus.incident import internal
 from bus.submission import Outcome, Request, Submission, refused
 from domain.catalogue import encode_event
+from domain.credentials import AllowedPaths
 from domain.decider import Decision, Lease, Notice
 from domain.errors import CommandIdReused, Invalid, Refusal, TooLarge, VersionConflict
 from domain.jobs import TABLE as JOBS
@@ -45,6 +46,9 @@ class Projections(Protocol):
     def running_jobs(self, connection: apsw.Connection) -> Iterator[str]:
         """The id of every running job, as the tables have it."""
 
+    def expired_states(self, connection: apsw.Connection, now: int, limit: int) -> list[str]:
+        """At most `limit` keys of the state whose value has expired, as the tables have it."""
+
 
 class Group:
     """One transaction in the making. Serves the domain as its context, too."""
@@ -57,12 +61,14 @@ class Group:
         head: log.Head,
         now: int,
         timeline: int,
+        allowed_secrets: AllowedPaths,
     ) -> None:
         self._aggregates = aggregates
         self._projections = projections
         self._connection = connection
         self._head = head
         self._timeline = timeline
+        self._allowed_secrets = allowed_secrets
         self._entries: list[log.Entry] = []
         self._remembered: dict[str, tuple[bytes, bytes]] = {}
         self._new_answers: dict[str, tuple[str, bytes, int, str]] = {}
@@ -217,6 +223,7 @@ class Group:
                     )
                 self._require_room(seen[1])
                 return seen[1]
+        self._allowed_secrets.require(request.name, request.findings)
         decision = self._decide(request)
         answer = codec.encode(self._record(request, decision))
         remembered = request.verb.remembered and (decision.events or request.verb.empty_is_remembered)
@@ -250,7 +257,7 @@ class Group:
             # Nobody else has made it: there is no stream to look for.
             self._aggregates.expect_absent((stream_name(request.decider.table, key),))
         aggregate = self._aggregates.get(request.decider.table, key)
-        _expect(request, aggregate, key)
+        _expect(request, aggregate, key, self.now)
         return request.verb.decide(aggregate.state, request.command, self, key)
 
     def _record(self, request: Request, decision: Decision) -> codec.Answer:
@@ -297,12 +304,12 @@ def _stream_named(request: Request) -> str | None:
     return None if key is None else stream_name(request.decider.table, key)
 
 
-def _expect(request: Request, aggregate: Aggregate, key: str) -> None:
+def _expect(request: Request, aggregate: Aggregate, key: str, now: int) -> None:
     expected = request.expected_version
     if expected is None or expected == aggregate.version:
         return
     # Zero: must not exist. A stream whose aggregate was deleted goes on, but what it was is gone.
-    if expected == 0 and aggregate.state is None:
+    if expected == 0 and not request.decider.exists(aggregate.state, now):
         return
     raise VersionConflict(
         f"{stream_name(request.decider.table, key)} is at version {aggregate.version}, not {expected}",

@@ -10,6 +10,7 @@ arrived together.
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -26,10 +27,14 @@ from bus.subjects import BATCH, BusNames
 from bus.submission import Request, Submission, refused
 from bus.tasks import Tasks
 from bus.writer import Writer
+from domain.credential_shapes import kind_of_shape
+from domain.credentials import Finding, rejected
 from domain.errors import Invalid, Refusal
 from domain.messages import Metadata
 
 MAXIMUM_HEADER_CHARACTERS = 512
+# UUIDs and traces, which most of what is said about a command are: no credential is spelled like that.
+_MACHINE_ID = re.compile(r"[0-9a-f-]+")
 
 logger = logging.getLogger(__name__)
 
@@ -154,8 +159,9 @@ def refused_submission(refusal: Refusal, context: Any) -> Submission:
 def _request(name: str, body: bytes, headers: Mapping[str, str] | None, fallback_id: str | None) -> Request:
     decider, verb = codec.find_verb(name)
     command = codec.decode_command(verb, body)
+    findings = codec.findings_in(body)
     if not headers:
-        return Request(decider=decider, verb=verb, command=command, command_id=fallback_id)
+        return Request(decider=decider, verb=verb, command=command, command_id=fallback_id, findings=findings)
     _require_readable(headers)
     return Request(
         decider=decider,
@@ -164,6 +170,7 @@ def _request(name: str, body: bytes, headers: Mapping[str, str] | None, fallback
         command_id=_command_id(headers.get(COMMAND_ID)) or fallback_id,
         expected_version=_version(headers.get(EXPECTED_VERSION)),
         metadata=_metadata(headers),
+        findings=findings,
     )
 
 
@@ -180,14 +187,16 @@ def _batch(body: bytes, headers: Mapping[str, str] | None, context: Any) -> Subm
     for index, item in enumerate(batch.commands):
         try:
             decider, verb = codec.find_verb(item.command)
+            item_body = bytes(item.body)
             requests.append(
                 Request(
                     decider=decider,
                     verb=verb,
-                    command=codec.decode_command(verb, bytes(item.body)),
+                    command=codec.decode_command(verb, item_body),
                     command_id=_command_id(item.id),
                     expected_version=_not_negative(item.expected_version),
                     metadata=metadata,
+                    findings=codec.findings_in(item_body),
                 )
             )
         except Refusal as refusal:
@@ -238,8 +247,12 @@ def _metadata(headers: Mapping[str, str]) -> str | None:
     if not any(values):
         return None
     for name, value in zip((ACTOR, CORRELATION_ID, CAUSATION_ID, TRACEPARENT), values, strict=True):
-        if value is not None and len(value) > MAXIMUM_HEADER_CHARACTERS:
+        if value is None or (len(value) < MAXIMUM_HEADER_CHARACTERS and _MACHINE_ID.fullmatch(value)):
+            continue
+        if len(value) > MAXIMUM_HEADER_CHARACTERS:
             raise Invalid(f"a header has at most {MAXIMUM_HEADER_CHARACTERS} characters", path=name)
+        if (kind := kind_of_shape(value)) is not None:
+            raise rejected(Finding(name, kind))
     actor, correlation_id, causation_id, traceparent = values
     said = Metadata(
         actor=actor, correlation_id=correlation_id, causation_id=causation_id, traceparent=traceparent

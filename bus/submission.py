@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from bus import codec, log
+from domain.credentials import Finding
 from domain.decider import Decider, Notice, Verb
 from domain.errors import Refusal
 
@@ -18,6 +19,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     command_id: str | None = None
     expected_version: int | None = None
     metadata: str | None = None
+    # What in its body looks like a credential; it is refused for it unless that is allowed.
+    findings: tuple[Finding, ...] = ()
 
     @property
     def name(self) -> str:

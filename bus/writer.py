@@ -20,10 +20,12 @@ import msgspec
 
 from bus import log
 from bus.aggregates import Aggregates
+from bus.expiry import expiries
 from bus.group import Group, Projections
 from bus.incident import internal
 from bus.submission import Commit, Request, Submission, all_refused, joined, refused
 from domain.catalogue import VERBS
+from domain.credentials import AllowedPaths
 from domain.decider import Lease
 from domain.errors import Busy, Refusal, Unavailable
 from migrations.connection import write_transaction
@@ -32,7 +34,7 @@ MAXIMUM_WAITING_COMMANDS = 20_000
 MAXIMUM_WAITING_BYTES = 256 * 1024 * 1024
 MAXIMUM_GROUP_COMMANDS = 1_024
 RETRY_AFTER_MS = 100
-# An expired lease is found within this time.
+# An expired lease or value is found within this time.
 LEASE_CHECK_SECONDS = 0.5
 
 logger = logging.getLogger(__name__)
@@ -51,7 +53,8 @@ class Statistics(msgspec.Struct):
 class Writer:
     """The thread that writes. `on_commit` is called there, once a group; it hands over and returns.
 
-    `clock` answers with milliseconds since the epoch.
+    `clock` answers with milliseconds since the epoch. `allowed_secrets` is where what looks like a credential
+    is stored all the same.
     """
 
     def __init__(
@@ -62,11 +65,13 @@ class Writer:
         on_commit: Callable[[Commit], None],
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         cache_capacity: int = 50_000,
+        allowed_secrets: AllowedPaths | None = None,
     ) -> None:
         self._connection = connection
         self._projections = projections
         self._on_commit = on_commit
         self._clock = clock
+        self._allowed_secrets = allowed_secrets or AllowedPaths()
         self._aggregates = Aggregates(connection, capacity=cache_capacity)
         self._waiting: deque[Submission] = deque()
         self._waiting_bytes = 0
@@ -196,7 +201,7 @@ class Writer:
             return error
 
     def _check_leases(self, group: list[Submission]) -> None:
-        """Adds the rescue of every job whose lease has run out."""
+        """Adds the rescue of every job whose lease has run out, and the end of values that have expired."""
         if time.monotonic() < self._next_lease_check:
             return
         self._next_lease_check = time.monotonic() + LEASE_CHECK_SECONDS
@@ -207,10 +212,17 @@ class Writer:
             self._orphans.discard(job_id)
             request = Request(decider=decider, verb=verb, command=verb.command(id=job_id))
             group.append(Submission(requests=[request], size_bytes=0))
+        group.extend(expiries(self._projections, self._connection, now))
 
     def _commit(self, submissions: list[Submission]) -> Commit:
         group = Group(
-            self._aggregates, self._projections, self._connection, self.head, self._now(), self.timeline
+            self._aggregates,
+            self._projections,
+            self._connection,
+            self.head,
+            self._now(),
+            self.timeline,
+            self._allowed_secrets,
         )
         rows: list[log.Row] = []
         try:
@@ -295,7 +307,7 @@ def _shutting_down() -> Unavailable:
 def _to_rescue(submissions: list[Submission]) -> Iterator[str]:
     for one in submissions:
         for request in one.requests:
-            if isinstance(request, Request) and request.verb.internal:
+            if isinstance(request, Request) and request.name == "jobs.rescue":
                 yield request.command.id
 
 

@@ -2,6 +2,10 @@
 
 absent --set, set_if, set_many--> present --set, set_if, set_many--> present
                                   present --delete--> absent (the stream and its versions go on)
+                                  present --expire--> absent, once its `ttl_ms` is over
+
+From that moment on, a value counts as gone, also while the event that says so is still to come: whoever sets
+the key in between records that event first.
 """
 
 from typing import Annotated, Any
@@ -17,12 +21,16 @@ TABLE = "app_state"
 MAXIMUM_VALUE_BYTES = 64 * 1024
 MAXIMUM_ITEMS = 1_000
 
+# How long a value is kept, in milliseconds; up to 366 days.
+TimeToLive = Annotated[int, msgspec.Meta(ge=1, le=31_622_400_000)]
+
 
 class Set(Command, frozen=True, kw_only=True):
-    """The key holds this value from now on."""
+    """The key holds this value from now on, or for `ttl_ms` milliseconds."""
 
     key: Key
     value: Json
+    ttl_ms: TimeToLive | None = None
 
 
 class SetIf(Command, frozen=True, kw_only=True):
@@ -31,6 +39,7 @@ class SetIf(Command, frozen=True, kw_only=True):
     key: Key
     value: Json
     expected_version: Annotated[int, msgspec.Meta(ge=0)]
+    ttl_ms: TimeToLive | None = None
 
 
 class Delete(Command, frozen=True, kw_only=True):
@@ -39,11 +48,12 @@ class Delete(Command, frozen=True, kw_only=True):
     key: Key
 
 
-class Item(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One key with its value."""
+class Item(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One key with its value, which it holds for `ttl_ms` milliseconds, if given."""
 
     key: Key
     value: Json
+    ttl_ms: TimeToLive | None = None
 
 
 class SetMany(Command, frozen=True, kw_only=True):
@@ -52,29 +62,41 @@ class SetMany(Command, frozen=True, kw_only=True):
     items: Annotated[tuple[Item, ...], msgspec.Meta(min_length=1, max_length=MAXIMUM_ITEMS)]
 
 
+class Expire(Command, frozen=True, kw_only=True):
+    """The service's own: the time of a value is over."""
+
+    key: Key
+
+
 class ValueSet(Event, frozen=True, kw_only=True):
     value: Json
+    expires_at: int | None = None
 
 
 class Deleted(Event, frozen=True, kw_only=True):
     pass
 
 
+class Expired(Event, frozen=True, kw_only=True):
+    pass
+
+
 class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What a key holds. `version` is that of its stream."""
+    """What a key holds. `version` is that of its stream; at `expires_at` (milliseconds), it holds nothing."""
 
     key: str
     value: Json
     version: int
     updated_at: int
+    expires_at: int | None = None
 
 
 def _set(state: Entry | None, command: Set, context: Context, key: str) -> Decision:
-    return Decision(events=_change(state, key, command.value, "$.value"))
+    return Decision(events=_change(state, command, context, "$.value"))
 
 
 def _set_if(state: Entry | None, command: SetIf, context: Context, key: str) -> Decision:
-    version = 0 if state is None else state.version
+    version = state.version if state is not None and exists(state, context.now) else 0
     if version != command.expected_version:
         raise VersionConflict(
             f"{key} is at version {version}, not {command.expected_version}",
@@ -82,11 +104,11 @@ def _set_if(state: Entry | None, command: SetIf, context: Context, key: str) -> 
             expected_version=command.expected_version,
             actual_version=version,
         )
-    return Decision(events=_change(state, key, command.value, "$.value"))
+    return Decision(events=_change(state, command, context, "$.value"))
 
 
 def _delete(state: Entry | None, command: Delete, context: Context, key: str) -> Decision:
-    if state is None:
+    if not exists(state, context.now):
         raise NotFound(f"{key} holds nothing")
     return Decision(events=((key, Deleted()),))
 
@@ -98,14 +120,21 @@ def _set_many(state: None, command: SetMany, context: Context, key: None) -> Dec
         if item.key in seen:
             raise Invalid(f"{item.key} is there twice", path=f"$.items[{index}].key")
         seen.add(item.key)
-        events.extend(
-            _change(context.state(TABLE, item.key), item.key, item.value, f"$.items[{index}].value")
-        )
+        events.extend(_change(context.state(TABLE, item.key), item, context, f"$.items[{index}].value"))
     return Decision(events=tuple(events))
 
 
-def _change(state: Entry | None, key: str, value: Json, path: str) -> tuple[tuple[str, Event], ...]:
-    size = len(bytes(value))
+def _expire(state: Entry | None, command: Expire, context: Context, key: str) -> Decision:
+    # Set anew since it was found, perhaps.
+    if state is None or exists(state, context.now):
+        return Decision()
+    return Decision(events=((key, Expired()),))
+
+
+def _change(
+    state: Entry | None, wished: Set | SetIf | Item, context: Context, path: str
+) -> tuple[tuple[str, Event], ...]:
+    size = len(bytes(wished.value))
     if size > MAXIMUM_VALUE_BYTES:
         raise TooLarge(
             f"a value is at most {MAXIMUM_VALUE_BYTES} bytes",
@@ -113,20 +142,35 @@ def _change(state: Entry | None, key: str, value: Json, path: str) -> tuple[tupl
             size_bytes=size,
             path=path,
         )
-    if state is not None and bytes(state.value) == bytes(value):
-        return ()
+    expires_at = None if wished.ttl_ms is None else context.now + wished.ttl_ms
     # A copy: as it came, the value would keep all of its message in memory.
-    return ((key, ValueSet(value=value.copy())),)
+    event = ValueSet(value=wished.value.copy(), expires_at=expires_at)
+    if state is None:
+        return ((wished.key, event),)
+    if not exists(state, context.now):
+        return ((wished.key, Expired()), (wished.key, event))
+    if bytes(state.value) == bytes(wished.value) and state.expires_at == expires_at:
+        return ()
+    return ((wished.key, event),)
+
+
+def exists(state: Entry | None, now: int) -> bool:
+    """Whether a key holds something at a time."""
+    return state is not None and (state.expires_at is None or now < state.expires_at)
 
 
 def evolve(state: Entry | None, recorded: Recorded) -> Entry | None:
     """What the key holds after an event."""
     match recorded.event:
-        case ValueSet(value=value):
+        case ValueSet(value=value, expires_at=expires_at):
             return Entry(
-                key=recorded.key, value=value, version=recorded.version, updated_at=recorded.recorded_at
+                key=recorded.key,
+                value=value,
+                version=recorded.version,
+                updated_at=recorded.recorded_at,
+                expires_at=expires_at,
             )
-        case Deleted():
+        case Deleted() | Expired():
             return None
         case event:
             raise TypeError(f"not an event of the application state: {type(event).__name__}")
@@ -143,11 +187,17 @@ DECIDER = Decider(
     table=TABLE,
     state=Entry,
     evolve=evolve,
-    events={"app_state.set.v1": ValueSet, "app_state.deleted.v1": Deleted},
+    exists=exists,
+    events={
+        "app_state.set.v1": ValueSet,
+        "app_state.deleted.v1": Deleted,
+        "app_state.expired.v1": Expired,
+    },
     verbs=(
         Verb(name="set", command=Set, key=_key, decide=_set, maximum_bytes=_VALUE_BODY_BYTES),
         Verb(name="set_if", command=SetIf, key=_key, decide=_set_if, maximum_bytes=_VALUE_BODY_BYTES),
         Verb(name="delete", command=Delete, key=_key, decide=_delete),
         Verb(name="set_many", command=SetMany, key=None, decide=_set_many),
+        Verb(name="expire", command=Expire, key=_key, decide=_expire, internal=True),
     ),
 )

@@ -93,14 +93,24 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
     maximum_bytes: int = 256 * 1024
 
 
+def is_something(state: Any, now: int) -> bool:
+    """Whether there is a state at all."""
+    return state is not None
+
+
 class Decider(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that the catalogue knows of one aggregate. `events` maps stable type names to classes."""
+    """Everything that the catalogue knows of one aggregate. `events` maps stable type names to classes.
+
+    `exists` says whether a state means, at a time, that there is something: it may have expired, say, and
+    wait for the event that says so.
+    """
 
     table: str
     state: type[msgspec.Struct]
     events: Mapping[str, type[Event]]
     verbs: tuple[Verb, ...]
     evolve: Callable[[Any, Recorded], Any]
+    exists: Callable[[Any, int], bool] = is_something
 
 
 def replay(decider: Decider, recorded: Iterable[Recorded], state: Any = None) -> Any:

@@ -35,8 +35,7 @@ class Command(
 ):
     """A wish, in the imperative; it may be refused. Unknown fields are refused.
 
-    Fields that hold their default are left out when encoded, so that a later, optional field does not
-    change how an older command reads: a command id remembers its request by that encoding.
+    A field that holds its default may be sent or left out: it is the same command, also to a command id.
     """
 
 

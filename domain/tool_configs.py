@@ -2,147 +2,72 @@
 
 absent --set--> present --set, patch, enable, disable, set_refresh_interval, set_notifications, rollback-->
 present --delete--> absent (the stream and its versions go on; rollback brings an old version back)
+
+A schema is registered and removed beside that, in either state, and outlives a deletion. Where there is one,
+the configuration matches it: `register_schema` is refused if it does not, and so is each change away from it.
 """
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
 from domain.decider import Context, Decider, Decision, Verb
-from domain.errors import NotFound, TooLarge
+from domain.errors import NotFound, RuleViolated, TooLarge
+from domain.json_schema import MAXIMUM_ERRORS, Violation, require_schema, violations
 from domain.json_values import merge_patch
-from domain.messages import Command, Event, Key, Recorded, Text
+from domain.messages import Recorded
+from domain.tool_config_messages import (
+    ConfigPatched,
+    ConfigSet,
+    Content,
+    Delete,
+    Deleted,
+    Disable,
+    Disabled,
+    Enable,
+    Enabled,
+    NotificationsSet,
+    Patch,
+    RefreshIntervalSet,
+    RegisterSchema,
+    RemoveSchema,
+    Rollback,
+    RolledBack,
+    SchemaRegistered,
+    SchemaRemoved,
+    Set,
+    SetNotifications,
+    SetRefreshInterval,
+    Validate,
+)
 
 TABLE = "tool_configs"
 
 # As it is stored. Patches would make it grow without end, until an event fits into no message.
 MAXIMUM_CONFIG_BYTES = 256 * 1024
 
-# Milliseconds, as in the system this replaces; up to 366 days.
-RefreshInterval = Annotated[int, msgspec.Meta(ge=1, le=31_622_400_000)]
 
+class ToolConfig(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The configuration of a tool, and the JSON of the schema that it matches.
 
-class Set(Command, frozen=True, kw_only=True):
-    """The whole configuration of a tool."""
+    One that is not `present` is no configuration: nothing but a schema is known of the tool.
+    """
 
-    tool_name: Key
-    enabled: bool = True
-    config: dict[str, Any] = {}
-    refresh_interval: RefreshInterval | None = None
-    notifications: bool = True
-    reason: Text | None = None
-
-
-class Patch(Command, frozen=True, kw_only=True):
-    """Changes of `config` as a JSON merge patch (RFC 7386): `null` removes a member."""
-
-    tool_name: Key
-    patch: dict[str, Any]
-    reason: Text | None = None
-
-
-class Enable(Command, frozen=True, kw_only=True):
-    """The tool is on from now on."""
-
-    tool_name: Key
-    reason: Text | None = None
-
-
-class Disable(Command, frozen=True, kw_only=True):
-    """The tool is off from now on."""
-
-    tool_name: Key
-    reason: Text | None = None
-
-
-class SetRefreshInterval(Command, frozen=True, kw_only=True):
-    """How often the tool is refreshed, in milliseconds; `null` leaves it to the tool."""
-
-    tool_name: Key
-    refresh_interval: RefreshInterval | None
-    reason: Text | None = None
-
-
-class SetNotifications(Command, frozen=True, kw_only=True):
-    """Whether the tool notifies."""
-
-    tool_name: Key
-    notifications: bool
-    reason: Text | None = None
-
-
-class Rollback(Command, frozen=True, kw_only=True):
-    """A new version with the content of an old one, also of a tool that was deleted since."""
-
-    tool_name: Key
-    to_version: Annotated[int, msgspec.Meta(ge=1)]
-    reason: Text | None = None
-
-
-class Delete(Command, frozen=True, kw_only=True):
-    """The tool has no configuration from now on."""
-
-    tool_name: Key
-    reason: Text | None = None
-
-
-class Content(Event, frozen=True, kw_only=True):
-    """A whole configuration; every event but the deletion carries it, so that any version is read at once."""
-
+    tool_name: str
+    updated_at: int
+    present: bool = True
     enabled: bool = True
     config: dict[str, Any] = {}
     refresh_interval: int | None = None
     notifications: bool = True
-    reason: str | None = None
-
-
-class ConfigSet(Content, frozen=True, kw_only=True):
-    pass
-
-
-class ConfigPatched(Content, frozen=True, kw_only=True):
-    pass
-
-
-class Enabled(Content, frozen=True, kw_only=True):
-    pass
-
-
-class Disabled(Content, frozen=True, kw_only=True):
-    pass
-
-
-class RefreshIntervalSet(Content, frozen=True, kw_only=True):
-    pass
-
-
-class NotificationsSet(Content, frozen=True, kw_only=True):
-    pass
-
-
-class RolledBack(Content, frozen=True, kw_only=True):
-    to_version: int
-
-
-class Deleted(Event, frozen=True, kw_only=True):
-    reason: str | None = None
-
-
-class ToolConfig(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The configuration of a tool."""
-
-    tool_name: str
-    enabled: bool
-    config: dict[str, Any]
-    refresh_interval: int | None
-    notifications: bool
-    updated_at: int
+    schema: str | None = None
 
 
 def _set(state: ToolConfig | None, command: Set, context: Context, key: str) -> Decision:
     return _changed(
         state,
         key,
+        context,
         ConfigSet(
             enabled=command.enabled,
             config=command.config,
@@ -156,15 +81,17 @@ def _set(state: ToolConfig | None, command: Set, context: Context, key: str) -> 
 def _patch(state: ToolConfig | None, command: Patch, context: Context, key: str) -> Decision:
     current = _existing(state, key)
     config = merge_patch(current.config, command.patch)
-    return _changed(state, key, _with(ConfigPatched, current, command.reason, config=config))
+    return _changed(state, key, context, _with(ConfigPatched, current, command.reason, config=config))
 
 
 def _enable(state: ToolConfig | None, command: Enable, context: Context, key: str) -> Decision:
-    return _changed(state, key, _with(Enabled, _existing(state, key), command.reason, enabled=True))
+    return _changed(state, key, context, _with(Enabled, _existing(state, key), command.reason, enabled=True))
 
 
 def _disable(state: ToolConfig | None, command: Disable, context: Context, key: str) -> Decision:
-    return _changed(state, key, _with(Disabled, _existing(state, key), command.reason, enabled=False))
+    return _changed(
+        state, key, context, _with(Disabled, _existing(state, key), command.reason, enabled=False)
+    )
 
 
 def _set_refresh_interval(
@@ -174,6 +101,7 @@ def _set_refresh_interval(
     return _changed(
         state,
         key,
+        context,
         _with(RefreshIntervalSet, current, command.reason, refresh_interval=command.refresh_interval),
     )
 
@@ -183,22 +111,53 @@ def _set_notifications(
 ) -> Decision:
     current = _existing(state, key)
     return _changed(
-        state, key, _with(NotificationsSet, current, command.reason, notifications=command.notifications)
+        state,
+        key,
+        context,
+        _with(NotificationsSet, current, command.reason, notifications=command.notifications),
     )
 
 
 def _rollback(state: ToolConfig | None, command: Rollback, context: Context, key: str) -> Decision:
     old = context.state_at(TABLE, key, command.to_version)
-    if old is None:
+    if old is None or not old.present:
         raise NotFound(
             f"{key} has no configuration at version {command.to_version}", to_version=command.to_version
         )
-    return _changed(state, key, _with(RolledBack, old, command.reason, to_version=command.to_version))
+    return _changed(
+        state, key, context, _with(RolledBack, old, command.reason, to_version=command.to_version)
+    )
 
 
 def _delete(state: ToolConfig | None, command: Delete, context: Context, key: str) -> Decision:
     _existing(state, key)
     return Decision(events=((key, Deleted(reason=command.reason)),))
+
+
+def _register_schema(
+    state: ToolConfig | None, command: RegisterSchema, context: Context, key: str
+) -> Decision:
+    require_schema(command.schema)
+    schema = msgspec.json.encode(command.schema).decode()
+    if state is not None and state.schema == schema:
+        return Decision()
+    if state is not None and state.present:
+        _require_match(schema, state.config, key, context)
+    return Decision(events=((key, SchemaRegistered(schema=command.schema, reason=command.reason)),))
+
+
+def _remove_schema(state: ToolConfig | None, command: RemoveSchema, context: Context, key: str) -> Decision:
+    if state is None or state.schema is None:
+        raise NotFound(f"{key} has no schema")
+    return Decision(events=((key, SchemaRemoved(reason=command.reason)),))
+
+
+def _validate(state: ToolConfig | None, command: Validate, context: Context, key: str) -> Decision:
+    _require_size(command.config)
+    errors: list[Violation] = []
+    if state is not None and state.schema is not None:
+        errors = violations(state.schema, command.config, "$.config", limit=_room_for_errors(context))
+    return Decision(result={"valid": not errors, "errors": errors})
 
 
 def _with(event: type[Content], current: ToolConfig, reason: str | None, **changes: Any) -> Content:
@@ -211,18 +170,40 @@ def _with(event: type[Content], current: ToolConfig, reason: str | None, **chang
     return event(**(content | changes), reason=reason)
 
 
-def _changed(state: ToolConfig | None, key: str, event: Content) -> Decision:
+def _changed(state: ToolConfig | None, key: str, context: Context, event: Content) -> Decision:
     # The same configuration again is accepted, and is not a change.
-    if state is not None and _content(state) == _content(event):
+    if state is not None and state.present and _content(state) == _content(event):
         return Decision()
-    size = len(msgspec.json.encode(event.config))
+    _require_size(event.config)
+    if state is not None and state.schema is not None and event.config is not state.config:
+        _require_match(state.schema, event.config, key, context)
+    return Decision(events=((key, event),))
+
+
+def _require_size(config: dict[str, Any]) -> None:
+    size = len(msgspec.json.encode(config))
     if size > MAXIMUM_CONFIG_BYTES:
         raise TooLarge(
             f"a configuration has at most {MAXIMUM_CONFIG_BYTES} bytes",
             limit_bytes=MAXIMUM_CONFIG_BYTES,
             size_bytes=size,
         )
-    return Decision(events=((key, event),))
+
+
+def _require_match(schema: str, config: dict[str, Any], key: str, context: Context) -> None:
+    errors = violations(schema, config, "$.config", limit=_room_for_errors(context))
+    if errors:
+        raise RuleViolated(
+            "config_matches_schema",
+            f"the configuration does not match the schema of {key}",
+            hint="tool_configs.validate tries one without storing it",
+            errors=errors,
+        )
+
+
+def _room_for_errors(context: Context) -> int:
+    # In a batch of a thousand, each has room for one.
+    return min(MAXIMUM_ERRORS, context.answer_bytes_left // 2_000)
 
 
 def _content(of: ToolConfig | Content) -> tuple[object, ...]:
@@ -231,9 +212,14 @@ def _content(of: ToolConfig | Content) -> tuple[object, ...]:
 
 
 def _existing(state: ToolConfig | None, key: str) -> ToolConfig:
-    if state is None:
+    if state is None or not state.present:
         raise NotFound(f"there is no configuration of {key}", hint="make one with tool_configs.set")
     return state
+
+
+def exists(state: ToolConfig | None, now: int) -> bool:
+    """Whether a tool has a configuration."""
+    return state is not None and state.present
 
 
 def evolve(state: ToolConfig | None, recorded: Recorded) -> ToolConfig | None:
@@ -247,10 +233,23 @@ def evolve(state: ToolConfig | None, recorded: Recorded) -> ToolConfig | None:
             refresh_interval=event.refresh_interval,
             notifications=event.notifications,
             updated_at=recorded.recorded_at,
+            schema=None if state is None else state.schema,
         )
     if isinstance(event, Deleted):
-        return None
+        return None if state is None or state.schema is None else _with_schema(None, recorded, state.schema)
+    if isinstance(event, SchemaRegistered):
+        return _with_schema(state, recorded, msgspec.json.encode(event.schema).decode())
+    if isinstance(event, SchemaRemoved):
+        return _with_schema(state, recorded, None) if state is not None and state.present else None
     raise TypeError(f"not an event of a tool configuration: {type(event).__name__}")
+
+
+def _with_schema(state: ToolConfig | None, recorded: Recorded, schema: str | None) -> ToolConfig:
+    if state is None:
+        return ToolConfig(
+            tool_name=recorded.key, updated_at=recorded.recorded_at, present=False, schema=schema
+        )
+    return msgspec.structs.replace(state, updated_at=recorded.recorded_at, schema=schema)
 
 
 def _key(command: Any) -> str:
@@ -261,6 +260,7 @@ DECIDER = Decider(
     table=TABLE,
     state=ToolConfig,
     evolve=evolve,
+    exists=exists,
     events={
         "tool_config.set.v1": ConfigSet,
         "tool_config.patched.v1": ConfigPatched,
@@ -270,6 +270,8 @@ DECIDER = Decider(
         "tool_config.notifications_set.v1": NotificationsSet,
         "tool_config.rolled_back.v1": RolledBack,
         "tool_config.deleted.v1": Deleted,
+        "tool_config.schema_registered.v1": SchemaRegistered,
+        "tool_config.schema_removed.v1": SchemaRemoved,
     },
     verbs=(
         Verb(name="set", command=Set, key=_key, decide=_set),
@@ -280,5 +282,8 @@ DECIDER = Decider(
         Verb(name="set_notifications", command=SetNotifications, key=_key, decide=_set_notifications),
         Verb(name="rollback", command=Rollback, key=_key, decide=_rollback),
         Verb(name="delete", command=Delete, key=_key, decide=_delete),
+        Verb(name="register_schema", command=RegisterSchema, key=_key, decide=_register_schema),
+        Verb(name="remove_schema", command=RemoveSchema, key=_key, decide=_remove_schema),
+        Verb(name="validate", command=Validate, key=_key, decide=_validate, remembered=False),
     ),
 )

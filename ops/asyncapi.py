@@ -210,6 +210,11 @@ def _query_answer(query: str) -> Schema:
             return _page(_row(TABLES[table]))
         case "count":
             return _object({"count": {"type": "integer"}})
+        case "diff":
+            one = _object({"path": {"type": "string"}, "value": {}})
+            two = _object({"path": {"type": "string"}, "from": {}, "to": {}})
+            kinds = {"added": one, "removed": one, "changed": two}
+            return _object({kind: {"type": "array", "items": item} for kind, item in kinds.items()})
         case _:
             return {"type": "object"}
 

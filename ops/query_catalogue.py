@@ -9,8 +9,10 @@ import msgspec
 from bus import queries
 from bus.aggregates import Aggregate
 from bus.queries import MAXIMUM_ANSWER_BYTES, Moment, Page, QueryVerb, ReadEvents
+from domain.catalogue import BY_TABLE
 from domain.errors import NotFound
 from ops.availability_queries import availability_verbs
+from ops.tool_config_diff import diff_verb
 from projections.table import Table, count_rows, get_row, list_rows
 from projections.tables import TABLES
 
@@ -18,33 +20,40 @@ RowJson = Callable[[str, Aggregate], bytes | None]
 
 
 def query_verbs(row_json: RowJson, clock: Callable[[], int]) -> dict[str, QueryVerb]:
-    """The verbs by name, such as `jobs.get`. `clock` answers with milliseconds since the epoch."""
-    verbs = [verb for table in TABLES.values() for verb in _of_table(table, row_json)]
+    """The verbs by name, such as `jobs.get`; `clock` answers with milliseconds since the epoch."""
+    verbs = [verb for table in TABLES.values() for verb in _of_table(table, row_json, clock)]
     verbs += availability_verbs(clock)
+    verbs.append(diff_verb())
     verbs.append(QueryVerb(name="events.read", shape=ReadEvents, answer=queries.read_events))
     return {verb.name: verb for verb in verbs}
 
 
-def _of_table(table: Table, row_json: RowJson) -> tuple[QueryVerb, ...]:
+def _of_table(table: Table, row_json: RowJson, clock: Callable[[], int]) -> tuple[QueryVerb, ...]:
     def get(connection: apsw.Connection, query: Any) -> bytes:
         key = table.key_of(query)
-        row = get_row(connection, table, key)
+        row = get_row(connection, table, key, now=clock())
         if row is None:
             raise NotFound(f"there is no {table.name}/{key}")
         return row
 
     def listing(connection: apsw.Connection, query: Any) -> bytes:
-        return list_rows(connection, table, query, maximum_bytes=MAXIMUM_ANSWER_BYTES - 1024)
+        return list_rows(connection, table, query, now=clock(), maximum_bytes=MAXIMUM_ANSWER_BYTES - 1024)
 
     def count(connection: apsw.Connection, query: Any) -> bytes:
-        return count_rows(connection, table, query)
+        return count_rows(connection, table, query, now=clock())
 
     def history(connection: apsw.Connection, query: Any) -> bytes:
         return queries.history(connection, table.name, table.key_of(query), query.after, query.limit)
 
     def as_of(connection: apsw.Connection, query: Any) -> bytes:
+        def as_then(name: str, aggregate: Aggregate) -> bytes | None:
+            # At a position, a row is as its event made it; at a time, it may have expired.
+            if query.time is not None and not BY_TABLE[name].exists(aggregate.state, query.time):
+                return None
+            return row_json(name, aggregate)
+
         key = table.key_of(query)
-        return queries.as_of(connection, table.name, key, query.position, query.time, row_json)
+        return queries.as_of(connection, table.name, key, query.position, query.time, as_then)
 
     return (
         QueryVerb(name=f"{table.name}.get", shape=table.get_query, answer=get),

@@ -141,6 +141,7 @@ class Service:
             self.tables,
             on_commit=lambda commit: _call_soon(loop, self._committed, commit),
             cache_capacity=self.settings.hot_aggregates,
+            allowed_secrets=self.settings.allowed_secrets,
             clock=self.now_ms,
         )
         await self._take_the_prefix()
@@ -265,7 +266,7 @@ class Service:
 
     async def _start_serving(self) -> None:
         relay, responder = self._relay_connection, self._responder_connection
-        self.dead_letters = DeadLetters(relay, self.names)
+        self.dead_letters = DeadLetters(relay, self.names, self.settings.allowed_secrets)
         self.intake = Intake(responder, self.writer, self.names, self._commands)
         self.durable = DurableIntake(relay, responder, self.writer, self.names, self.dead_letters)
         self.queries = Queries(

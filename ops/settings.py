@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import msgspec
 
 from bus.subjects import BusNames
+from domain.credentials import AllowedPaths
 from ops.backup.retention import Rules
 
 FILE = "hyperpage.toml"
@@ -89,6 +90,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     backup_keep_monthly: Annotated[int, msgspec.Meta(ge=0)] = 0
     """Of how many months, besides, the last backup is kept. Default 0."""
+    allowed_secret_paths: tuple[str, ...] = ()
+    """Where what looks like a credential is stored all the same: a list of `<table>.<verb>:<path>`, with the
+    path that the refusal gave; `*` stands for anything within one step. In a variable, commas between them.
+    For false alarms only: what is stored is kept for ever. Default: nowhere."""
 
     log_level: LogLevel = "INFO"
     """DEBUG, INFO, WARNING or ERROR; logs go to stderr. Default INFO."""
@@ -104,6 +109,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             return BusNames(prefix=self.prefix, inbox_prefix=self.inbox_prefix)
         except ValueError as error:
             raise SettingsError(str(error)) from None
+
+    @property
+    def allowed_secrets(self) -> AllowedPaths:
+        """Where what looks like a credential is stored all the same.
+
+        Raises:
+            SettingsError: a place is not one.
+        """
+        try:
+            return AllowedPaths(self.allowed_secret_paths)
+        except ValueError as error:
+            raise SettingsError(f"allowed_secret_paths: {error}") from None
 
     @property
     def store_path(self) -> Path:
@@ -154,6 +171,7 @@ def load_settings(
     merged |= _converted(given, strict=True, spelling=lambda name: "--" + name.replace("_", "-"))
     settings = Settings(**merged)
     settings.names  # noqa: B018 - raises where a prefix is not one
+    settings.allowed_secrets  # noqa: B018 - raises where a place is not one
     return settings
 
 
@@ -178,6 +196,8 @@ def _converted(values: Mapping[str, Any], *, strict: bool, spelling: Callable[[s
         kind = fields[name].type
         try:
             plain = str(value) if isinstance(value, Path) else value
+            if not strict and get_origin(kind) is tuple:
+                plain = [each.strip() for each in value.split(",")]
             converted[name] = msgspec.convert(plain, kind, strict=strict, dec_hook=_path)
         except msgspec.ValidationError as error:
             choice = f"; it is one of {', '.join(get_args(kind))}" if get_origin(kind) is Literal else ""

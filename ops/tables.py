@@ -7,7 +7,7 @@ import apsw
 from bus.aggregates import Aggregate, Transition
 from bus.due_jobs import WaitingJob
 from bus.reader_pool import ReaderPool
-from projections import jobs, tables
+from projections import app_state, jobs, tables
 from projections.table import all_rows, as_json, get_row
 
 
@@ -31,6 +31,10 @@ class Tables:
     def running_jobs(self, connection: apsw.Connection) -> Iterator[str]:
         """The id of every running job, as the tables have it."""
         return jobs.running_jobs(connection)
+
+    def expired_states(self, connection: apsw.Connection, now: int, limit: int) -> list[str]:
+        """At most `limit` keys of the state whose value has expired, the longest expired first."""
+        return app_state.expired_keys(connection, now, limit)
 
 
 class MirroredRows:

@@ -2,12 +2,16 @@
 
 from typing import Annotated
 
+import apsw
 import msgspec
 
 from domain import app_state
 from domain.app_state import Entry
 from domain.messages import Key
 from projections.table import Row, Table
+
+# What a key may begin with; of ASCII alone, so that there is a text right behind all that begin with it.
+Prefix = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:@/+=-]*$(?!\n)", max_length=200)]
 
 
 class GetAppState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -17,27 +21,47 @@ class GetAppState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class CountAppState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All keys."""
+    """Keys that hold something: all, or those that begin with `prefix`."""
+
+    prefix: Prefix | None = None
 
 
-class ListAppState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All keys with what they hold, in order."""
+class ListAppState(CountAppState, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Keys with what they hold, in order: all, or those that begin with `prefix`."""
 
     limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
     after: str | None = None
 
 
 def _row(entry: Entry, version: int, position: int) -> Row:
-    return (entry.key, bytes(entry.value).decode(), entry.updated_at, version, position)
+    return (
+        entry.key,
+        bytes(entry.value).decode(),
+        entry.updated_at,
+        version,
+        position,
+        entry.expires_at,
+    )
+
+
+def expired_keys(connection: apsw.Connection, now: int, limit: int) -> list[str]:
+    """At most `limit` keys whose value has expired by a time in milliseconds, the longest expired first."""
+    return [
+        key
+        for (key,) in connection.execute(
+            "SELECT key FROM app_state WHERE expires_at <= ? ORDER BY expires_at LIMIT ?", (now, limit)
+        )
+    ]
 
 
 TABLE = Table(
     name=app_state.TABLE,
-    columns=("key", "value", "updated_at", "version", "position"),
+    columns=("key", "value", "updated_at", "version", "position", "expires_at"),
     row=_row,
     get_query=GetAppState,
     key_of=lambda query: str(query.key),
     count_query=CountAppState,
     list_query=ListAppState,
     json_columns=frozenset({"value"}),
+    expiry_column="expires_at",
 )

@@ -18,16 +18,17 @@ Row = tuple[Any, ...]
 class Table(msgspec.Struct, frozen=True, kw_only=True):
     """One table whose rows are aggregates.
 
-    `row` makes the columns from (state, version, position), in the order of `columns`. The first of
-    `columns` is the primary key, which `row_key` makes from an aggregate's key, and
-    `aggregate_key` turns back into it. `json_columns` hold JSON
-    text, `boolean_columns` 0 or 1. Each field of `count_query` and `list_query`, but for `limit` and
-    `after`, is a filter on the column of the same name.
+    `row` makes the columns from (state, version, position), in the order of `columns`, or answers `None`
+    where a state is none to show. The first of `columns` is the primary key, which `row_key` makes from an
+    aggregate's key, and `aggregate_key` turns back into it. `json_columns` hold JSON text, `boolean_columns`
+    0 or 1. From the time on that stands in its `expiry_column`, a row is not shown any more. Each field of
+    `count_query` and `list_query`, but for `limit` and `after`, is a filter on the column of the same name;
+    a `prefix` is one on the primary key.
     """
 
     name: str
     columns: tuple[str, ...]
-    row: Callable[[Any, int, int], Row]
+    row: Callable[[Any, int, int], Row | None]
     get_query: type[Any]
     key_of: Callable[[Any], str]
     count_query: type[Any]
@@ -36,6 +37,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     aggregate_key: Callable[[str], str] = str
     json_columns: frozenset[str] = frozenset()
     boolean_columns: frozenset[str] = frozenset()
+    expiry_column: str | None = None
 
     @property
     def primary_key(self) -> str:
@@ -84,11 +86,12 @@ def _json_value(table: Table, column: str, value: Any) -> Any:
     return value
 
 
-def get_row(connection: apsw.Connection, table: Table, key: str) -> bytes | None:
-    """The row of an aggregate, as JSON."""
+def get_row(connection: apsw.Connection, table: Table, key: str, *, now: int | None = None) -> bytes | None:
+    """The row of an aggregate, as JSON; with `now`, in milliseconds, unless it has expired by then."""
+    where, bindings = _not_expired(table, now)
     row = connection.execute(
-        f"SELECT {', '.join(table.columns)} FROM {table.name} WHERE {table.primary_key} = ?",
-        (table.row_key(key),),
+        f"SELECT {', '.join(table.columns)} FROM {table.name}{_clause([f'{table.primary_key} = ?', *where])}",
+        (table.row_key(key), *bindings),
     ).fetchone()
     return None if row is None else as_json(table, row)
 
@@ -99,12 +102,15 @@ def all_rows(connection: apsw.Connection, table: Table) -> Iterator[tuple[str, b
         yield table.aggregate_key(row[0]), as_json(table, row)
 
 
-def list_rows(connection: apsw.Connection, table: Table, query: Any, *, maximum_bytes: int) -> bytes:
+def list_rows(
+    connection: apsw.Connection, table: Table, query: Any, *, now: int, maximum_bytes: int
+) -> bytes:
     """A page of rows in the order of the primary key: `{"items": […], "next": cursor or null}`.
 
-    `query.after` is the `next` of the page before. A page ends early before it weighs `maximum_bytes`.
+    `query.after` is the `next` of the page before. A page ends early before it weighs `maximum_bytes`. What
+    has expired by `now`, in milliseconds, is left out.
     """
-    where, bindings = _where(table, query)
+    where, bindings = _where(table, query, now)
     if query.after is not None:
         where.append(f"{table.primary_key} > ?")
         bindings.append(query.after)
@@ -123,21 +129,35 @@ def list_rows(connection: apsw.Connection, table: Table, query: Any, *, maximum_
     return b'{"items":[' + b",".join(items) + b'],"next":' + msgspec.json.encode(following) + b"}"
 
 
-def count_rows(connection: apsw.Connection, table: Table, query: Any) -> bytes:
-    """How many rows the filters leave: `{"count": n}`."""
-    where, bindings = _where(table, query)
+def count_rows(connection: apsw.Connection, table: Table, query: Any, *, now: int) -> bytes:
+    """How many rows the filters leave of those that have not expired by `now`: `{"count": n}`."""
+    where, bindings = _where(table, query, now)
     count = connection.execute(f"SELECT count(*) FROM {table.name}{_clause(where)}", bindings).get
     return msgspec.json.encode({"count": count})
 
 
-def _where(table: Table, query: Any) -> tuple[list[str], list[Any]]:
-    where, bindings = [], []
+def _where(table: Table, query: Any, now: int) -> tuple[list[str], list[Any]]:
+    where, bindings = _not_expired(table, now)
     for name in query.__struct_fields__:
         value = getattr(query, name)
-        if name not in ("limit", "after") and value is not None:
+        if value is None or name in ("limit", "after"):
+            continue
+        if name != "prefix":
             where.append(f"{name} = ?")
             bindings.append(value)
+        elif value:
+            # A range, not LIKE: the index of the primary key answers it.
+            where += [f"{table.primary_key} >= ?", f"{table.primary_key} < ?"]
+            # Not from the beginning again for each page, whichever bound is taken for the search.
+            first = max(value, getattr(query, "after", None) or "")
+            bindings += [first, value[:-1] + chr(ord(value[-1]) + 1)]
     return where, bindings
+
+
+def _not_expired(table: Table, now: int | None) -> tuple[list[str], list[Any]]:
+    if table.expiry_column is None or now is None:
+        return [], []
+    return [f"({table.expiry_column} IS NULL OR {table.expiry_column} > ?)"], [now]
 
 
 def _clause(where: list[str]) -> str:

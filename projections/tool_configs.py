@@ -30,7 +30,9 @@ class ListToolConfigs(CountToolConfigs, frozen=True, kw_only=True, forbid_unknow
     after: str | None = None
 
 
-def _row(config: ToolConfig, version: int, position: int) -> Row:
+def _row(config: ToolConfig, version: int, position: int) -> Row | None:
+    if not config.present:
+        return None
     return (
         config.tool_name,
         int(config.enabled),
@@ -40,6 +42,7 @@ def _row(config: ToolConfig, version: int, position: int) -> Row:
         config.updated_at,
         version,
         position,
+        config.schema,
     )
 
 
@@ -54,12 +57,13 @@ TABLE = Table(
         "updated_at",
         "version",
         "position",
+        "schema",
     ),
     row=_row,
     get_query=GetToolConfig,
     key_of=lambda query: str(query.tool_name),
     count_query=CountToolConfigs,
     list_query=ListToolConfigs,
-    json_columns=frozenset({"config"}),
+    json_columns=frozenset({"config", "schema"}),
     boolean_columns=frozenset({"enabled", "notifications"}),
 )

@@ -63,7 +63,8 @@ class Store:
                 self._writer.execute("DELETE FROM app_state WHERE key = ?", (key,))
                 if value is not None:
                     self._writer.execute(
-                        "INSERT INTO app_state VALUES (?, ?, ?, ?, ?)",
+                        "INSERT INTO app_state (key, value, updated_at, version, position)"
+                        " VALUES (?, ?, ?, ?, ?)",
                         (key, value, row.recorded_at, row.version, row.position),
                     )
 

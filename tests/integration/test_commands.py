@@ -538,7 +538,6 @@ def test_what_the_domain_says_no_to_is_refused_and_names_the_rule(talk: Talk):
     assert {error["code"] for error in (stale, waiting, unasked, finished, twice)} == {"refused"}
 
 
-@pytest.mark.xfail(strict=True, reason="nothing looks for credentials yet")
 def test_a_credential_is_rejected_and_not_repeated(talk: Talk):
     secret = "ghp_" + "A1b2C3d4" * 5
 

@@ -44,6 +44,7 @@ def test_what_the_table_has_is_in_the_bucket_from_the_start(tmp_path: Path):
         "updated_at": row["updated_at"],
         "version": 301,
         "position": 301,
+        "expires_at": None,
     }
 
 

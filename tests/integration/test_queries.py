@@ -125,7 +125,14 @@ def test_get_answers_with_the_row_its_json_decoded_and_where_it_stands(told: Tal
     assert (job["status"], job["payload"], job["cancel_requested"]) == ("cancelled", {"n": [1, None]}, False)
     assert (limit["id"], limit["limit_remaining"]) == ("ratelimit:github:me:core", 4000)
     assert (config["enabled"], config["config"]) == (False, {"n": [1, None]})
-    assert entry == {"key": "a:b/c", "value": "second", "updated_at": NOW + 1000, "version": 2, "position": 8}
+    assert entry == {
+        "key": "a:b/c",
+        "value": "second",
+        "updated_at": NOW + 1000,
+        "version": 2,
+        "position": 8,
+        "expires_at": None,
+    }
     assert [row["version"] for row in (job, limit, config)] == [2, 2, 2]
     assert [row["position"] for row in (job, limit, config)] == [5, 6, 7]
 

@@ -116,8 +116,8 @@ def test_the_rows_of_the_tables_follow_their_events(store: Store):
     store.send("rate_limits.throttle", {"platform": "p", "until": 5})
 
     tables = store.tables()
-    assert tables["tool_configs"] == [("'t'", "1", "'{\"a\":1}'", "NULL", "1", str(NOW), "1", "1")]
-    assert tables["app_state"] == [("'k'", "'null'", str(NOW), "1", "2")]
+    assert tables["tool_configs"] == [("'t'", "1", "'{\"a\":1}'", "NULL", "1", str(NOW), "1", "1", "NULL")]
+    assert tables["app_state"] == [("'k'", "'null'", str(NOW), "1", "2", "NULL")]
     assert [row[0] for row in tables["rate_limits"]] == ["'ratelimit:p'"]
 
 

@@ -214,6 +214,7 @@ def request(sent: Sent) -> Request | Refusal:
         command_id=sent.id,
         expected_version=sent.expected_version,
         metadata=sent.metadata,
+        findings=codec.findings_in(body),
     )
 
 

@@ -45,8 +45,10 @@ WEIGHTS = {
     "rate_limits.clear": 1,
     "tool_configs.set": 4, "tool_configs.patch": 3, "tool_configs.enable": 1, "tool_configs.disable": 1,
     "tool_configs.set_refresh_interval": 1, "tool_configs.set_notifications": 1, "tool_configs.rollback": 2,
-    "tool_configs.delete": 1,
+    "tool_configs.delete": 1, "tool_configs.register_schema": 2, "tool_configs.remove_schema": 1,
+    "tool_configs.validate": 1,
     "app_state.set": 4, "app_state.set_if": 2, "app_state.delete": 2, "app_state.set_many": 2,
+    "app_state.expire": 3,
 }  # fmt: skip
 
 
@@ -206,16 +208,23 @@ class Chance(random.Random):
                 here |= {"notifications": self.may(0.5)}
             case "rollback":
                 here |= {"to_version": self.randint(1, 8)}
+            case "register_schema":
+                here |= {"schema": self.choice([{}, {"required": ["a"]}, {"maxProperties": 1}])}
+            case "validate":
+                here = {"tool_name": here["tool_name"], "config": self._object()}
         return here
 
     def _state(self, verb: str) -> dict[str, Any]:
         if verb == "set_many":
             keys = self.choices(KEYS, k=self.randint(1, 3))
-            return {"items": [{"key": key, "value": self._value()} for key in keys]}
+            return {"items": [{"key": key, "value": self._value()} | self._ttl() for key in keys]}
         here: dict[str, Any] = {"key": self.choice(KEYS)}
-        if verb != "delete":
-            here |= {"value": self._value()}
+        if verb not in ("delete", "expire"):
+            here |= {"value": self._value()} | self._ttl()
         return here | ({"expected_version": self.randrange(4)} if verb == "set_if" else {})
+
+    def _ttl(self) -> dict[str, Any]:
+        return self._some(ttl_ms=self.choice([1, 999, 1_000, 30_000]))
 
     def _some(self, **fields: Any) -> dict[str, Any]:
         return {name: value for name, value in fields.items() if self.may(0.35)}
@@ -303,7 +312,7 @@ class Telling:
             return refusal.code
         assert key is not None
         version = len(self.story.streams.get((decider.table, key), []))
-        absent = self.story.state(decider.table, key) is None
+        absent = not decider.exists(self.story.state(decider.table, key), self.story.now)
         expected = sent.expected_version
         return None if version == expected or (expected == 0 and absent) else "version_conflict"
 

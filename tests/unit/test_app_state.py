@@ -1,8 +1,10 @@
+from typing import Any
+
 import msgspec
 import pytest
 
 from domain import app_state
-from domain.app_state import MAXIMUM_VALUE_BYTES, Deleted, ValueSet
+from domain.app_state import MAXIMUM_VALUE_BYTES, Deleted, Expired, ValueSet
 from domain.messages import Event, Recorded
 from tests.unit.given_when_then import KEY, NOW, given
 
@@ -115,3 +117,70 @@ def test_a_foreign_event_is_not_taken_for_one_of_the_state():
 
     with pytest.raises(TypeError):
         app_state.evolve(None, Recorded(1, KEY, 1, NOW, Strange()))
+
+
+# Values that expire
+
+
+def expiring(text: str, in_ms: int = 1_000) -> ValueSet:
+    return ValueSet(value=raw(text), expires_at=NOW + in_ms)
+
+
+@pytest.mark.parametrize(
+    ("verb", "body"),
+    [
+        ("set", {"key": KEY, "value": 1, "ttl_ms": 1_000}),
+        ("set_if", {"key": KEY, "value": 1, "ttl_ms": 1_000, "expected_version": 0}),
+        ("set_many", {"items": [{"key": KEY, "value": 1, "ttl_ms": 1_000}]}),
+    ],
+)
+def test_a_value_says_when_it_expires(verb: str, body):
+    story = given().when(f"app_state.{verb}", **body).then(expiring("1"))
+
+    assert story.state(TABLE).expires_at == NOW + 1_000
+
+
+def test_setting_a_value_again_renews_its_time_or_lifts_it():
+    story = given(expiring("1")).later(400)
+    story.when("app_state.set", key=KEY, value=1, ttl_ms=600).then_nothing()
+    story.when("app_state.set", key=KEY, value=1, ttl_ms=1_000).then(expiring("1", 1_400))
+    story.when("app_state.set", key=KEY, value=1).then(value_set("1"))
+    story.later(10**9).when("app_state.set", key=KEY, value=1).then_nothing()
+
+
+def test_the_service_ends_a_value_once_its_time_is_over_and_not_before():
+    story = given(expiring("1")).later(999).when("app_state.expire", key=KEY).then_nothing()
+
+    story.later(1).when("app_state.expire", key=KEY).then(Expired())
+    assert story.state(TABLE) is None
+    story.when("app_state.expire", key=KEY).then_nothing()
+
+
+def test_the_service_does_not_end_what_was_set_anew():
+    given(expiring("1"), value_set("2")).later(10**6).when("app_state.expire", key=KEY).then_nothing()
+
+
+def test_an_expired_value_is_gone_also_before_the_event_that_says_so():
+    story = given(expiring("1")).later(1_000)
+
+    story.copy().when("app_state.delete", key=KEY).then_refused("not_found")
+    story.copy().when("app_state.set_if", key=KEY, value=2, expected_version=1).then_refused(
+        "version_conflict", actual_version=0
+    )
+    bodies: list[tuple[str, dict[str, Any]]] = [
+        ("set", {"key": KEY, "value": 1}),
+        ("set_if", {"key": KEY, "value": 1, "expected_version": 0}),
+        ("set_many", {"items": [{"key": KEY, "value": 1}]}),
+    ]
+    for verb, body in bodies:
+        story.copy().when(f"app_state.{verb}", **body).then(Expired(), value_set("1"))
+
+
+def test_a_lock_is_taken_by_one_and_free_again_when_its_time_is_over():
+    story = given().when("app_state.set_if", key=KEY, value="me", ttl_ms=1_000, expected_version=0)
+    story.then(expiring('"me"'))
+
+    story.when("app_state.set_if", key=KEY, value="you", ttl_ms=1_000, expected_version=0)
+    story.then_refused("version_conflict", actual_version=1)
+    story.later(1_000).when("app_state.set_if", key=KEY, value="you", ttl_ms=1_000, expected_version=0)
+    assert story.refusal is None

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain import app_state, jobs, rate_limits, tool_configs
+from domain import app_state, jobs, rate_limits, tool_config_messages
 from domain.catalogue import (
     BY_TABLE,
     DECIDERS,
@@ -127,42 +127,55 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
     ],
     "rate_limit.cleared.v1": [("{}", rate_limits.Cleared())],
     "tool_config.set.v1": [
-        (CONTENT + "}", tool_configs.ConfigSet(**SAME)),
-        ("{}", tool_configs.ConfigSet()),
+        (CONTENT + "}", tool_config_messages.ConfigSet(**SAME)),
+        ("{}", tool_config_messages.ConfigSet()),
     ],
     "tool_config.patched.v1": [
-        (CONTENT + "}", tool_configs.ConfigPatched(**SAME)),
-        ("{}", tool_configs.ConfigPatched()),
+        (CONTENT + "}", tool_config_messages.ConfigPatched(**SAME)),
+        ("{}", tool_config_messages.ConfigPatched()),
     ],
     "tool_config.enabled.v1": [
-        (CONTENT + "}", tool_configs.Enabled(**SAME)),
-        ("{}", tool_configs.Enabled()),
+        (CONTENT + "}", tool_config_messages.Enabled(**SAME)),
+        ("{}", tool_config_messages.Enabled()),
     ],
     "tool_config.disabled.v1": [
-        (CONTENT + "}", tool_configs.Disabled(**SAME)),
-        ("{}", tool_configs.Disabled()),
+        (CONTENT + "}", tool_config_messages.Disabled(**SAME)),
+        ("{}", tool_config_messages.Disabled()),
     ],
     "tool_config.refresh_interval_set.v1": [
-        (CONTENT + "}", tool_configs.RefreshIntervalSet(**SAME)),
-        ("{}", tool_configs.RefreshIntervalSet()),
+        (CONTENT + "}", tool_config_messages.RefreshIntervalSet(**SAME)),
+        ("{}", tool_config_messages.RefreshIntervalSet()),
     ],
     "tool_config.notifications_set.v1": [
-        (CONTENT + "}", tool_configs.NotificationsSet(**SAME)),
-        ("{}", tool_configs.NotificationsSet()),
+        (CONTENT + "}", tool_config_messages.NotificationsSet(**SAME)),
+        ("{}", tool_config_messages.NotificationsSet()),
     ],
     "tool_config.rolled_back.v1": [
-        (CONTENT + ',"to_version":3}', tool_configs.RolledBack(**SAME, to_version=3)),
-        ('{"to_version":3}', tool_configs.RolledBack(to_version=3)),
+        (CONTENT + ',"to_version":3}', tool_config_messages.RolledBack(**SAME, to_version=3)),
+        ('{"to_version":3}', tool_config_messages.RolledBack(to_version=3)),
     ],
     "tool_config.deleted.v1": [
-        ('{"reason":"why"}', tool_configs.Deleted(reason="why")),
-        ("{}", tool_configs.Deleted()),
+        ('{"reason":"why"}', tool_config_messages.Deleted(reason="why")),
+        ("{}", tool_config_messages.Deleted()),
+    ],
+    "tool_config.schema_registered.v1": [
+        (
+            '{"schema":{"type":"object"},"reason":"why"}',
+            tool_config_messages.SchemaRegistered(schema={"type": "object"}, reason="why"),
+        ),
+        ('{"schema":{}}', tool_config_messages.SchemaRegistered(schema={})),
+    ],
+    "tool_config.schema_removed.v1": [
+        ('{"reason":"why"}', tool_config_messages.SchemaRemoved(reason="why")),
+        ("{}", tool_config_messages.SchemaRemoved()),
     ],
     "app_state.set.v1": [
         ('{"value":{"b":1,"a":[1.50]}}', app_state.ValueSet(value=raw('{"b":1,"a":[1.50]}'))),
         ('{"value":null}', app_state.ValueSet(value=raw("null"))),
+        ('{"value":1,"expires_at":7}', app_state.ValueSet(value=raw("1"), expires_at=7)),
     ],
     "app_state.deleted.v1": [("{}", app_state.Deleted())],
+    "app_state.expired.v1": [("{}", app_state.Expired())],
     "timeline.forked.v1": [
         ('{"timeline":2,"restored_position":7}', TimelineForked(timeline=2, restored_position=7)),
     ],

@@ -62,10 +62,14 @@ LEAST: dict[str, dict[str, Any]] = {
     "tool_configs.set_notifications": {"tool_name": "a", "notifications": True},
     "tool_configs.rollback": {"tool_name": "a", "to_version": 1},
     "tool_configs.delete": {"tool_name": "a"},
+    "tool_configs.register_schema": {"tool_name": "a", "schema": {}},
+    "tool_configs.remove_schema": {"tool_name": "a"},
+    "tool_configs.validate": {"tool_name": "a", "config": {}},
     "app_state.set": {"key": "a", "value": None},
     "app_state.set_if": {"key": "a", "value": None, "expected_version": 0},
     "app_state.delete": {"key": "a"},
     "app_state.set_many": {"items": [{"key": "a", "value": None}]},
+    "app_state.expire": {"key": "a"},
 }
 
 

@@ -1,11 +1,13 @@
 import copy
 import json
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.json_values import merge_patch
+from domain.json_values import Change, differences, merge_patch
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -58,3 +60,41 @@ def test_a_patch_applied_again_changes_nothing_more(target, patch):
 @given(st.dictionaries(st.text(max_size=3), json_values, max_size=3))
 def test_an_empty_patch_changes_nothing(target):
     assert merge_patch(target, {}) == target
+
+
+# Differences
+
+small_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from([1.0, "", "a"]),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "b c"]), inner, max_size=2)
+    ),
+    max_leaves=6,
+)
+
+
+@given(small_values)
+def test_a_value_does_not_differ_from_itself(value: Any):
+    assert list(differences(value, value)) == []
+
+
+@given(small_values, small_values)
+def test_the_way_back_is_the_same_with_ends_exchanged(one: Any, other: Any):
+    opposite = {"added": "removed", "removed": "added", "changed": "changed"}
+
+    there = {(change.path, change.kind, encoded(change)) for change in differences(one, other)}
+    back = {
+        (
+            change.path,
+            opposite[change.kind],
+            encoded(change._replace(before=change.after, after=change.before)),
+        )
+        for change in differences(other, one)
+    }
+    assert there == back
+    is_same = msgspec.json.encode(one, order="sorted") == msgspec.json.encode(other, order="sorted")
+    assert (not there) == is_same
+
+
+def encoded(change: Change) -> bytes:
+    return msgspec.json.encode([change.before, change.after])

@@ -4,7 +4,7 @@ import pytest
 
 from domain import tool_configs
 from domain.messages import Event, Recorded
-from domain.tool_configs import (
+from domain.tool_config_messages import (
     ConfigPatched,
     ConfigSet,
     Deleted,
@@ -13,6 +13,8 @@ from domain.tool_configs import (
     NotificationsSet,
     RefreshIntervalSet,
     RolledBack,
+    SchemaRegistered,
+    SchemaRemoved,
 )
 from tests.unit.given_when_then import KEY, NOW, Story, given
 
@@ -202,3 +204,129 @@ def test_a_foreign_event_is_not_taken_for_one_of_a_configuration():
 
     with pytest.raises(TypeError):
         tool_configs.evolve(None, Recorded(1, KEY, 1, NOW, Strange()))
+
+
+# Schemas
+
+SCHEMA: dict[str, Any] = {"properties": {"a": {"type": "integer"}}, "required": ["a"]}
+REGISTERED = SchemaRegistered(schema=SCHEMA)
+RULE = {"rule": "config_matches_schema"}
+
+
+def strict(**changes) -> Story:
+    """A tool with a configuration and a schema that it matches."""
+    return known(**changes).given(REGISTERED)
+
+
+def errors(story: Story) -> list[str]:
+    assert story.refusal is not None
+    return [error["path"] for error in story.refusal.details["errors"]]
+
+
+def test_a_schema_is_registered_with_the_reason():
+    story = known().when("tool_configs.register_schema", **HERE, schema=SCHEMA, reason="why")
+
+    story.then(SchemaRegistered(schema=SCHEMA, reason="why"))
+    story.when("tool_configs.register_schema", **HERE, schema=SCHEMA, reason="again").then_nothing()
+    assert story.state(TABLE).config == {"a": 1}
+
+
+def test_a_schema_that_the_configuration_does_not_match_is_refused():
+    story = known(config={"a": "x"}).when("tool_configs.register_schema", **HERE, schema=SCHEMA)
+
+    story.then_refused("refused", **RULE)
+    assert errors(story) == ["$.config.a"]
+    story.when("tool_configs.register_schema", **HERE, schema={"type": "strin"}).then_refused(
+        "invalid", path="$.schema.type"
+    )
+
+
+def test_a_configuration_that_does_not_match_is_refused_with_the_places():
+    story = strict().when("tool_configs.set", **HERE, config={"a": [1]}).then_refused("refused", **RULE)
+    assert errors(story) == ["$.config.a"]
+    story.when("tool_configs.set", **HERE).then_refused("refused", **RULE)
+    assert errors(story) == ["$.config"]
+    story.when("tool_configs.patch", **HERE, patch={"a": None}).then_refused("refused", **RULE)
+    story.when("tool_configs.patch", **HERE, patch={"a": 2}).then(
+        ConfigPatched(**CONTENT | {"config": {"a": 2}})
+    )
+
+
+def test_a_rollback_to_what_does_not_match_any_more_is_refused():
+    story = known(config={"b": 1}).given(config_set()).given(REGISTERED)
+
+    story.when("tool_configs.rollback", **HERE, to_version=1).then_refused("refused", **RULE)
+    assert errors(story) == ["$.config"]
+    story.when("tool_configs.rollback", **HERE, to_version=2).then_nothing()
+
+
+@pytest.mark.parametrize("verb", ["enable", "disable", "set_refresh_interval", "set_notifications"])
+def test_what_leaves_the_configuration_as_it_is_needs_no_schema(verb: str):
+    bodies: dict[str, dict[str, Any]] = {
+        "set_refresh_interval": {"refresh_interval": 5},
+        "set_notifications": {"notifications": True},
+    }
+    story = strict(enabled=verb != "enable").when(f"tool_configs.{verb}", **HERE, **bodies.get(verb, {}))
+
+    assert len(story.decision.events) == 1
+    assert story.state(TABLE).schema is not None
+
+
+def test_a_removed_schema_forbids_nothing():
+    story = (
+        strict().when("tool_configs.remove_schema", **HERE, reason="why").then(SchemaRemoved(reason="why"))
+    )
+
+    story.when("tool_configs.set", **HERE, config={"b": 2}).then(ConfigSet(config={"b": 2}))
+    story.when("tool_configs.remove_schema", **HERE).then_refused("not_found")
+
+
+def test_a_schema_can_come_before_the_configuration():
+    story = given().when("tool_configs.register_schema", **HERE, schema=SCHEMA).then(REGISTERED)
+
+    bodies: dict[str, dict[str, Any]] = {
+        "enable": {},
+        "patch": {"patch": {}},
+        "rollback": {"to_version": 1},
+        "delete": {},
+    }
+    for verb, body in bodies.items():
+        story.copy().when(f"tool_configs.{verb}", **HERE, **body).then_refused("not_found")
+    story.when("tool_configs.set", **HERE, config={}).then_refused("refused", **RULE)
+    story.when("tool_configs.set", **HERE, config={"a": 1}).then(ConfigSet(config={"a": 1}))
+    assert story.state(TABLE).present
+
+
+def test_an_empty_configuration_is_set_where_there_is_only_a_schema():
+    given(SchemaRegistered(schema={})).when("tool_configs.set", **HERE).then(ConfigSet())
+
+
+def test_a_schema_outlives_the_configuration_and_ends_by_itself():
+    story = strict().when("tool_configs.delete", **HERE).then(Deleted())
+    assert not tool_configs.exists(story.state(TABLE), NOW)
+
+    story.copy().when("tool_configs.set", **HERE, config={}).then_refused("refused", **RULE)
+    story.copy().when("tool_configs.rollback", **HERE, to_version=1).then(RolledBack(**CONTENT, to_version=1))
+    story.when("tool_configs.remove_schema", **HERE).then(SchemaRemoved())
+    assert story.state(TABLE) is None
+
+
+def test_a_configuration_is_tried_without_storing_it():
+    story = strict()
+
+    story.when("tool_configs.validate", **HERE, config={"a": 1}).then_nothing()
+    assert story.decision.result == {"valid": True, "errors": []}
+    story.when("tool_configs.validate", **HERE, config={"a": "x"}).then_nothing()
+    assert not story.decision.result["valid"]
+    assert [one["path"] for one in story.decision.result["errors"]] == ["$.config.a"]
+    story.when("tool_configs.validate", **HERE, config={"a": "x" * 300_000}).then_refused("too_large")
+    given().when("tool_configs.validate", **HERE, config={"b": 1}).then_nothing()
+
+
+def test_many_places_are_named_only_as_far_as_the_answer_has_room():
+    story = given(SchemaRegistered(schema={"additionalProperties": {"type": "null"}}))
+    wrong = {f"m{index}": 1 for index in range(100)}
+
+    assert len(errors(story.copy().when("tool_configs.set", **HERE, config=wrong))) == 20
+    story.answer_bytes_left = 3_000
+    assert len(errors(story.when("tool_configs.set", **HERE, config=wrong))) == 1

@@ -1,0 +1,154 @@
+"""What can be said to and of tool configurations: the commands and the events of `domain.tool_configs`."""
+
+from typing import Annotated, Any
+
+import msgspec
+
+from domain.messages import Command, Event, Key, Text
+
+# Milliseconds, as in the system this replaces; up to 366 days.
+RefreshInterval = Annotated[int, msgspec.Meta(ge=1, le=31_622_400_000)]
+
+
+class Set(Command, frozen=True, kw_only=True):
+    """The whole configuration of a tool."""
+
+    tool_name: Key
+    enabled: bool = True
+    config: dict[str, Any] = {}
+    refresh_interval: RefreshInterval | None = None
+    notifications: bool = True
+    reason: Text | None = None
+
+
+class Patch(Command, frozen=True, kw_only=True):
+    """Changes of `config` as a JSON merge patch (RFC 7386): `null` removes a member."""
+
+    tool_name: Key
+    patch: dict[str, Any]
+    reason: Text | None = None
+
+
+class Enable(Command, frozen=True, kw_only=True):
+    """The tool is on from now on."""
+
+    tool_name: Key
+    reason: Text | None = None
+
+
+class Disable(Command, frozen=True, kw_only=True):
+    """The tool is off from now on."""
+
+    tool_name: Key
+    reason: Text | None = None
+
+
+class SetRefreshInterval(Command, frozen=True, kw_only=True):
+    """How often the tool is refreshed, in milliseconds; `null` leaves it to the tool."""
+
+    tool_name: Key
+    refresh_interval: RefreshInterval | None
+    reason: Text | None = None
+
+
+class SetNotifications(Command, frozen=True, kw_only=True):
+    """Whether the tool notifies."""
+
+    tool_name: Key
+    notifications: bool
+    reason: Text | None = None
+
+
+class Rollback(Command, frozen=True, kw_only=True):
+    """A new version with the content of an old one, also of a tool that was deleted since."""
+
+    tool_name: Key
+    to_version: Annotated[int, msgspec.Meta(ge=1)]
+    reason: Text | None = None
+
+
+class Delete(Command, frozen=True, kw_only=True):
+    """The tool has no configuration from now on."""
+
+    tool_name: Key
+    reason: Text | None = None
+
+
+class RegisterSchema(Command, frozen=True, kw_only=True):
+    """From now on, the tool's configuration has to match this JSON Schema, and does already, if there is one.
+
+    It is one of draft 2020-12, if `$schema` does not say 2019-09 or draft 7, refers to nothing but its own
+    parts (`#/$defs/…`), and not to itself.
+    """
+
+    tool_name: Key
+    schema: dict[str, Any]
+    reason: Text | None = None
+
+
+class RemoveSchema(Command, frozen=True, kw_only=True):
+    """The tool's configuration may be anything from now on."""
+
+    tool_name: Key
+    reason: Text | None = None
+
+
+class Validate(Command, frozen=True, kw_only=True):
+    """Whether `set` would take this `config` for the tool: nothing is stored.
+
+    The result is `{"valid": …, "errors": [{"path", "message"}]}`, with the first errors if there are many.
+    """
+
+    tool_name: Key
+    config: dict[str, Any]
+
+
+class Content(Event, frozen=True, kw_only=True):
+    """A whole configuration; every event but the deletion carries it, so that any version is read at once."""
+
+    enabled: bool = True
+    config: dict[str, Any] = {}
+    refresh_interval: int | None = None
+    notifications: bool = True
+    reason: str | None = None
+
+
+class ConfigSet(Content, frozen=True, kw_only=True):
+    pass
+
+
+class ConfigPatched(Content, frozen=True, kw_only=True):
+    pass
+
+
+class Enabled(Content, frozen=True, kw_only=True):
+    pass
+
+
+class Disabled(Content, frozen=True, kw_only=True):
+    pass
+
+
+class RefreshIntervalSet(Content, frozen=True, kw_only=True):
+    pass
+
+
+class NotificationsSet(Content, frozen=True, kw_only=True):
+    pass
+
+
+class RolledBack(Content, frozen=True, kw_only=True):
+    to_version: int
+
+
+class Deleted(Event, frozen=True, kw_only=True):
+    reason: str | None = None
+
+
+class SchemaRegistered(Event, frozen=True, kw_only=True):
+    schema: dict[str, Any]
+    reason: str | None = None
+
+
+class SchemaRemoved(Event, frozen=True, kw_only=True):
+    reason: str | None = None

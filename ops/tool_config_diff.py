@@ -1,0 +1,77 @@
+"""How two versions of a tool's configuration differ, both read from the log."""
+
+from typing import Annotated, Any
+
+import apsw
+import msgspec
+
+from bus.aggregates import read_aggregate
+from bus.codec import encode
+from bus.queries import QueryVerb
+from domain import tool_configs
+from domain.errors import NotFound
+from domain.json_values import differences
+from domain.messages import Key
+from domain.tool_configs import ToolConfig
+
+Version = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+
+
+class DiffToolConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What changed of a tool's configuration between two versions; 0 is before the first.
+
+    Answered with `{"added": [{"path", "value"}], "removed": [{"path", "value"}], "changed": [{"path", "from",
+    "to"}]}`, each in the order of the paths. Where one of the versions is a deletion, all of the other is.
+    """
+
+    tool_name: Key
+    from_version: Version
+    to_version: Version
+
+
+def diff_verb() -> QueryVerb:
+    """The query `tool_configs.diff`."""
+    return QueryVerb(name="tool_configs.diff", shape=DiffToolConfig, answer=_diff)
+
+
+def _diff(connection: apsw.Connection, query: DiffToolConfig) -> bytes:
+    before = _content(connection, query.tool_name, query.from_version)
+    after = _content(connection, query.tool_name, query.to_version)
+    changes = sorted(differences(before, after), key=lambda change: change.path)
+    return encode(
+        {
+            "added": [{"path": one.path, "value": one.after} for one in changes if one.kind == "added"],
+            "removed": [{"path": one.path, "value": one.before} for one in changes if one.kind == "removed"],
+            "changed": [
+                {"path": one.path, "from": one.before, "to": one.after}
+                for one in changes
+                if one.kind == "changed"
+            ],
+        }
+    )
+
+
+def _content(connection: apsw.Connection, tool_name: str, version: int) -> dict[str, Any]:
+    """What a version says; empty where it says that there is nothing.
+
+    Raises:
+        NotFound: there is no such version.
+    """
+    found = read_aggregate(connection, tool_configs.TABLE, tool_name, up_to_version=version)
+    if found.version != version:
+        raise NotFound(f"{tool_name} has no version {version}", version=version)
+    return {} if found.state is None else _said(found.state)
+
+
+def _said(config: ToolConfig) -> dict[str, Any]:
+    said: dict[str, Any] = {}
+    if config.present:
+        said |= {
+            "enabled": config.enabled,
+            "config": config.config,
+            "refresh_interval": config.refresh_interval,
+            "notifications": config.notifications,
+        }
+    if config.schema is not None:
+        said["schema"] = msgspec.json.decode(config.schema)
+    return said

@@ -1,0 +1,36 @@
+"""docs/configuration-store.md, typed in word for word."""
+
+import re
+import shlex
+import tomllib
+
+from domain.credentials import AllowedPaths
+from tests.e2e.command_line import ROOT, Served
+
+GUIDE = (ROOT / "docs" / "configuration-store.md").read_text(encoding="utf-8")
+CONSOLE = "\n".join(re.findall(r"```console\n(.*?)```", GUIDE, re.DOTALL))
+# Each command, with the lines below it: what its output has in it.
+STEPS = [step.splitlines() for step in re.split(r"^\$ ", CONSOLE, flags=re.MULTILINE) if step.strip()]
+REFUSALS = ("config_matches_schema", "version_conflict", "secret_rejected")
+
+
+def test_every_command_of_the_guide_does_what_it_says(served: Served):
+    assert len(STEPS) >= 15
+    for command, *expected in STEPS:
+        program, *arguments = shlex.split(command)
+        assert program == "hyperpage"
+        result = served(*arguments, "--json")
+        said = re.sub(r"\s+", "", result.out + result.err)
+        is_refused = any(one in expected for one in REFUSALS)
+        assert (result.code != 0) == is_refused, (command, result)
+        for line in expected:
+            assert line.replace(" ", "") in said, (command, result)
+
+
+def test_the_places_in_the_guide_are_places():
+    (example,) = re.findall(r"```toml\n(.*?)```", GUIDE, re.DOTALL)
+    AllowedPaths(tomllib.loads(example)["allowed_secret_paths"])
+
+
+def test_the_guide_is_found_from_the_readme():
+    assert "(docs/configuration-store.md)" in (ROOT / "README.md").read_text(encoding="utf-8")

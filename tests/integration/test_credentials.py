@@ -1,0 +1,181 @@
+"""Credentials over the wire: refused however they are sent, and nowhere to be found afterwards."""
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from domain.catalogue import VERBS
+from ops.settings import Settings, SettingsError, load_settings
+from tests.integration.raw_nats import Message
+from tests.integration.talking import Talk
+from tests.integration.test_durable import Durable
+from tests.unit.credential_corpus import named, shaped
+
+SECRET = shaped()["github p"]
+JOB = {"type": "sync", "name": "acme/site"}
+LEASED = {"id": "nobody", "lease": "no-lease"}
+
+
+@pytest.fixture(scope="module")
+def talk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Talk]:
+    with Talk(tmp_path_factory.mktemp("credentials")) as talk:
+        yield talk
+
+
+def nested(value: Any) -> Any:
+    return {"a": [{"b": value}]}
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "path"),
+    [
+        ("tool_configs.set", {"tool_name": "t", "config": nested(SECRET)}, "$.config.a[0].b"),
+        ("tool_configs.set", {"tool_name": "t", "reason": f"now with {SECRET}"}, "$.reason"),
+        ("tool_configs.patch", {"tool_name": "t", "patch": nested(SECRET)}, "$.patch.a[0].b"),
+        ("app_state.set", {"key": "k", "value": SECRET}, "$.value"),
+        ("app_state.set", {"key": SECRET, "value": 1}, "$.key"),
+        ("app_state.set_if", {"key": "k", "value": nested(SECRET), "expected_version": 0}, "$.value.a[0].b"),
+        ("app_state.set_many", {"items": [{"key": "k", "value": SECRET}]}, "$.items[0].value"),
+        ("jobs.enqueue", JOB | {"payload": nested(SECRET)}, "$.payload.a[0].b"),
+        ("jobs.enqueue", {"type": "sync", "name": SECRET}, "$.name"),
+        ("jobs.complete", LEASED | {"result": nested(SECRET)}, "$.result.a[0].b"),
+        ("jobs.fail", LEASED | {"error": f"401 for Authorization: Bearer {SECRET}"}, "$.error"),
+        ("jobs.progress", LEASED | {"note": SECRET}, "$.note"),
+        ("rate_limits.throttle", {"platform": "github", "until": 1, "reason": SECRET}, "$.reason"),
+    ],
+)
+def test_a_credential_is_refused_by_every_verb_that_stores_a_value(talk: Talk, name: str, body, path: str):
+    before = talk.position
+    alone = talk.command(name, body, id="c")
+    in_batch = talk.batch(
+        {"command": name, "body": body}, {"command": "app_state.delete", "body": {"key": "missing"}}
+    )
+    atomic = talk.batch({"command": name, "body": body}, atomic=True)
+
+    errors = [alone.error, in_batch.said["outcomes"][0]["error"], atomic.error]
+    assert [error["code"] for error in errors] == ["secret_rejected"] * 3
+    assert [error["details"]["path"] for error in errors] == [path] * 3
+    assert in_batch.said["outcomes"][1]["error"]["code"] == "not_found"
+    assert not any(SECRET.encode() in answer.body for answer in (alone, in_batch, atomic))
+    assert talk.position == before
+    # The id was not used up.
+    assert talk.command("app_state.set", {"key": f"after/{name}", "value": path}).code is None
+
+
+def test_every_verb_is_looked_through(talk: Talk):
+    verbs = [name for name, (_, verb) in VERBS.items() if not verb.internal]
+    for name in verbs:
+        said = talk.command(name, {"tool_name": SECRET, "id": SECRET, "key": SECRET, "platform": SECRET})
+        assert said.code in ("secret_rejected", "invalid")
+        assert SECRET.encode() not in said.body
+
+
+@pytest.mark.parametrize("what", named())
+def test_a_value_is_refused_for_its_name(talk: Talk, what: str):
+    error = talk.command("tool_configs.set", {"tool_name": "t", "config": named()[what]}).error
+
+    assert error["code"] == "secret_rejected"
+    assert error["details"]["path"].startswith("$.config")
+
+
+@pytest.mark.parametrize(
+    "body", [{SECRET: 1}, {"tool_name": "t", SECRET: 1}, {"tool_name": "t", "enabled": SECRET}]
+)
+def test_the_reason_why_a_body_is_invalid_does_not_repeat_a_credential(talk: Talk, body: Any):
+    answer = talk.command("tool_configs.set", body)
+
+    assert answer.code is not None
+    assert SECRET.encode() not in answer.body
+    assert SECRET not in str(answer.headers)
+
+
+@pytest.mark.parametrize("header", ["Hyperpage-Actor", "Hyperpage-Correlation-Id", "Hyperpage-Causation-Id"])
+def test_what_is_said_about_a_command_is_looked_through(talk: Talk, header: str):
+    error = talk.command("app_state.set", {"key": "k", "value": 1}, headers={header: SECRET}).error
+
+    assert error["code"] == "secret_rejected"
+    assert error["details"]["path"] == header
+
+
+def test_nothing_of_a_refused_command_is_kept_anywhere(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.DEBUG)
+    good = {"tool_name": "t", "config": {"token": SECRET}}
+    with Talk(tmp_path) as own:
+        durable = Durable(own)
+
+        async def scenario() -> list[Message]:
+            answers = [
+                await durable.answer("tool_configs.set", good, "one", **{"Hyperpage-Actor": "me"}),
+                # Those that become dead letters: nobody looks at the body, or it cannot be read.
+                await durable.answer("tool_configs.set", good | {"unknown": 1}, "two"),
+                await durable.answer("no.such", good, "three"),
+                await durable.answer("tool_configs.set", b'{"token": "' + SECRET.encode(), "four"),
+                await durable.answer("tool_configs.set", b'{"tool_name": 7}', "five", Authorization=SECRET),
+            ]
+            await durable.nothing_waits()
+            return answers
+
+        answers = own.run(scenario())
+        shown = [
+            own.administer("dlq.show", {"sequence": letter["sequence"]})
+            for letter in own.run(durable.letters())
+        ]
+        own.run(durable.relay.close())
+
+    assert [one.code for one in answers] == ["secret_rejected", "invalid", "not_found", "invalid", "invalid"]
+    letters = {one.said["command_id"]: one.said for one in shown}
+    assert set(letters) == {"two", "three", "four", "five"}
+    for command_id in ("two", "three", "four"):
+        assert letters[command_id]["body"] == "withheld: it looks as if it holds a credential"
+    assert letters["five"]["body"] == '{"tool_name": 7}'
+    assert "Authorization" not in letters["five"]["headers"]
+    assert not any(SECRET.encode() in one.body for one in (*answers, *shown))
+    assert SECRET not in caplog.text
+    # The stream that took the commands in had them before anybody could look; nothing else has.
+    holding = {
+        file.relative_to(tmp_path).as_posix()
+        for file in tmp_path.rglob("*")
+        if file.is_file() and SECRET.encode() in file.read_bytes()
+    }
+    assert all("HYPERPAGE_COMMANDS" in file for file in holding), holding
+
+
+def test_a_letter_without_its_body_is_no_command_when_it_is_sent_again(tmp_path: Path):
+    with Talk(tmp_path) as own:
+        durable = Durable(own)
+        own.run(durable.answer("app_state.delete", {"key": "k", "x": {"token": SECRET}}, "one"))
+        own.command("app_state.set", {"key": "k", "value": 1})
+        assert own.administer("dlq.replay", {"all": True}).said == {"replayed": 1}
+        assert own.run(durable.result("one")).code == "invalid"
+        assert own.query("app_state.get", {"key": "k"}).said["value"] == 1
+        own.run(durable.relay.close())
+
+
+def test_a_false_alarm_is_stored_where_the_settings_allow_it(tmp_path: Path):
+    value = {"build_token": SECRET}
+    with Talk(tmp_path, allowed_secret_paths=("app_state.*:$.value.build_token",)) as own:
+        assert own.command("app_state.set", {"key": "k", "value": value}).code is None
+        assert own.query("app_state.get", {"key": "k"}).said["value"] == value
+        assert own.command("app_state.set", {"key": "k", "value": [value]}).code == "secret_rejected"
+        many = {"items": [{"key": "k", "value": value}]}
+        assert (
+            own.command("app_state.set_many", many).error["details"]["path"] == "$.items[0].value.build_token"
+        )
+        durable = Durable(own)
+        answered = own.run(durable.answer("app_state.set", {"key": "l", "value": value}, "one"))
+        own.run(durable.relay.close())
+    assert json.loads(answered.body)["events"] == ["app_state.set.v1"]
+
+
+def test_the_places_that_are_allowed_come_from_the_file_or_a_variable(tmp_path: Path):
+    (tmp_path / "hyperpage.toml").write_text('allowed_secret_paths = ["a.b:$.c", "a.*:$.d"]\n')
+    assert load_settings({"data": tmp_path}, {}).allowed_secret_paths == ("a.b:$.c", "a.*:$.d")
+    from_variable = load_settings({"data": tmp_path}, {"HYPERPAGE_ALLOWED_SECRET_PATHS": "a.b:$.e, a.b:$.f"})
+    assert from_variable.allowed_secret_paths == ("a.b:$.e", "a.b:$.f")
+    assert Settings().allowed_secret_paths == ()
+    with pytest.raises(SettingsError, match="allowed_secret_paths: 'x' is not a command and a path"):
+        load_settings({"data": tmp_path}, {"HYPERPAGE_ALLOWED_SECRET_PATHS": "x"})
