@@ -17,7 +17,7 @@ class FailingService:
 
     stopped = 0
 
-    def __init__(self, settings: Any) -> None:
+    def __init__(self, settings: Any, **_: Any) -> None:
         self.settings = settings
 
     async def start(self) -> None:
