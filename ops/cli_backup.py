@@ -20,7 +20,7 @@ from ops.data_directory import read_runtime
 
 if TYPE_CHECKING:
     from ops.backup.metadata import Backup, BackupError
-    from ops.backup.restore import Moment
+    from ops.backup.way import Moment
     from ops.settings import Settings
 
 ACCEPT_SECONDS = 30.0
@@ -277,16 +277,16 @@ def restore(
     before leaves the present one as it is. A running service drains, restores
     and goes on.
     """
-    from ops.backup.restore import Moment, plan_restore
+    from ops.backup.restore import plan_restore
+    from ops.backup.way import Moment
 
     if to_position is not None and to_time is not None:
         raise usage_failure("to a position or to a time, not both")
     moment = Moment(backup=name, position=to_position, time=None if to_time is None else _moment(to_time))
     settings = settings_for(data)
-    store, folder = settings.store_path, settings.backup_folder
     if dry_run:
         with _understandable():
-            plan = plan_restore(store, folder, moment)
+            plan = plan_restore(settings.places, moment)
         _print(plan, as_json)
         return Exit.DONE
     if not yes:
@@ -307,8 +307,7 @@ def _restore_stopped(settings: "Settings", moment: "Moment", safety: bool) -> An
         highest = highest_timeline_in_stream(settings)
         with shown_progress() as progress:
             return carry_out(
-                settings.store_path,
-                settings.backup_folder,
+                settings.places,
                 moment,
                 version=service_version(),
                 safety=safety,

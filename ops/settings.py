@@ -16,6 +16,7 @@ import msgspec
 
 from bus.subjects import BusNames
 from domain.credentials import AllowedPaths
+from ops.backup.places import Places
 from ops.backup.retention import Rules
 
 FILE = "hyperpage.toml"
@@ -133,6 +134,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def archive_folder(self) -> Path:
         return self.data / "archive" if self.archive is None else self.archive
+
+    @property
+    def places(self) -> Places:
+        """Where a restore finds what it needs."""
+        return Places(store=self.store_path, backups=self.backup_folder, archive=self.archive_folder)
 
     @property
     def backup_rules(self) -> Rules:

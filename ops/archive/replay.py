@@ -1,6 +1,6 @@
 """Brings a store's file forward by what segments have: `replay`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import apsw
@@ -24,7 +24,7 @@ def reach(folder: Path) -> tuple[str, Timelines, int] | None:
     return header.store_id, header.timelines, newest.last
 
 
-def needed(folder: Path, timelines: Timelines, after: int, position: int) -> list[Segment]:
+def segments_between(folder: Path, timelines: Timelines, after: int, position: int) -> list[Segment]:
     """The segments that lead from behind `after` to `position` along a history.
 
     Raises:
@@ -32,40 +32,60 @@ def needed(folder: Path, timelines: Timelines, after: int, position: int) -> lis
     """
     chosen: list[Segment] = []
     at = after
-    for place, (timeline, first) in enumerate(timelines):
-        end = timelines[place + 1][1] - 1 if place + 1 < len(timelines) else position
-        end = min(end, position)
-        if end < first or at > end:
+    for timeline, first, end in _stretches(timelines, position):
+        if at >= end:
             continue
         for segment in runs(list_segments(folder, timeline), max(at, first - 1)):
             chosen.append(segment)
             at = max(at, segment.last)
-            if at > end:
+            if at >= end:
                 break
         if at < end:
             raise BackupError(
                 "unreachable_moment",
-                f"the archive {folder} has no event {at + 1} of timeline {timeline}",
+                f"the archive {folder} lacks event {at + 1} of timeline {timeline}",
                 f"choose a position up to {at}",
             )
-        at = min(at, end)
+        at = end
     return chosen
 
 
-def replay(connection: apsw.Connection, segments: Sequence[Segment], position: int, store_id: str) -> None:
-    """Appends the events behind the log's head up to `position`, and the answers that belong to them.
+def position_at(folder: Path, timelines: Timelines, after: int, time_ms: int) -> int:
+    """The last position of a history, at or behind `after`, whose event was recorded at or before a time."""
+    found = after
+    for timeline, first, end in _stretches(timelines, 2**62):
+        if found >= end:
+            continue
+        for segment in runs(list_segments(folder, timeline), max(found, first - 1)):
+            for row in read_segment(segment).rows:
+                if row.position > end:
+                    break
+                if row.recorded_at > time_ms:
+                    return found
+                found = max(found, row.position)
+    return found
+
+
+def _stretches(timelines: Timelines, position: int) -> Iterator[tuple[int, int, int]]:
+    """Number, first and last position of each timeline as far as a history goes through it."""
+    for place, (timeline, first) in enumerate(timelines):
+        end = timelines[place + 1][1] - 1 if place + 1 < len(timelines) else position
+        yield timeline, first, min(end, position)
+
+
+def replay(connection: apsw.Connection, segment: Segment, position: int, store_id: str) -> None:
+    """Appends a segment's events behind the log's head up to `position`, and the answers that belong to them.
 
     Raises:
-        BackupError: a segment is damaged, another store's, or does not follow from the log.
+        BackupError: it is damaged, another store's, or does not follow from the log.
     """
-    for segment in segments:
-        content = read_segment(segment)
-        if content.header.store_id != store_id:
-            raise BackupError(
-                "foreign", f"{segment.path.name} is of store {content.header.store_id}, not of {store_id}"
-            )
-        with write_transaction(connection):
-            _append(connection, segment, content, position)
+    content = read_segment(segment)
+    if content.header.store_id != store_id:
+        raise BackupError(
+            "foreign", f"{segment.path.name} is of store {content.header.store_id}, not of {store_id}"
+        )
+    with write_transaction(connection):
+        _append(connection, segment, content, position)
 
 
 def _append(connection: apsw.Connection, segment: Segment, content: Content, position: int) -> None:

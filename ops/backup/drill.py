@@ -10,6 +10,7 @@ from ops.backup.create import Progress, ignore_progress
 from ops.backup.materialize import materialize
 from ops.backup.metadata import Backup, BackupError, write_metadata
 from ops.backup.verify import verify_backup
+from ops.backup.way import Way
 from ops.projections_check import verify
 
 
@@ -24,9 +25,14 @@ def drill(path: Path, *, now_ms: int | None = None, progress: Progress = ignore_
     with tempfile.TemporaryDirectory(prefix=".drill-", dir=path.parent) as scratch:
         # As a restore to its own moment, in which nothing is rebuilt.
         made = materialize(
-            backup,
+            Way(
+                position=backup.metadata.position,
+                store_id=backup.metadata.store_id,
+                timelines=backup.metadata.timelines,
+                backup=backup,
+                segments=[],
+            ),
             Path(scratch) / "hyperpage.db",
-            position=backup.metadata.position,
             timeline=backup.metadata.timeline + 1,
             now_ms=now,
             progress=progress,

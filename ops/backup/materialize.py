@@ -12,8 +12,11 @@ from bus import log
 from domain.catalogue import TIMELINE_FORKED, TIMELINE_STREAM
 from migrations import runner
 from migrations.connection import write_transaction
+from migrations.rows import insert_rows
+from ops.archive.replay import replay
 from ops.backup.create import Progress, file_checksum
 from ops.backup.metadata import Backup, BackupError
+from ops.backup.way import Way
 from ops.projections_check import rebuild_file
 
 
@@ -25,35 +28,47 @@ class Made(msgspec.Struct, frozen=True):
     timeline: int
 
 
-def materialize(
-    backup: Backup, work: Path, *, position: int, timeline: int, now_ms: int, progress: Progress
-) -> Made:
-    """Makes a store in the file `work` from a backup that was verified: its log up to `position`, and a fork.
+def materialize(way: Way, work: Path, *, timeline: int, now_ms: int, progress: Progress) -> Made:
+    """Makes a store in the file `work`: what the way begins with, then the archive, then a fork.
 
     The tables are what the log says. The file is closed, sealed and on disk when this returns.
 
     Raises:
-        BackupError: the copy is not the backup; its tables cannot be made to agree with its log.
+        BackupError: the copy is not the backup, a segment is not sound, or the tables cannot be made to agree
+            with the log.
     """
-    progress("copy", 0, backup.metadata.size)
-    shutil.copyfile(backup.path, work)
-    work.chmod(0o600)
-    if file_checksum(work, progress) != backup.metadata.checksum:
-        raise BackupError("checksum_differs", f"{backup.name} could not be copied as it is")
+    work.unlink(missing_ok=True)
+    if way.backup is not None:
+        _copy(way.backup, work, progress)
     with closing(apsw.Connection(str(work))) as connection:
         # Nothing of it counts before it is put in its place as a whole.
         connection.pragma("synchronous", "off")
         connection.pragma("journal_mode", "memory")
         migrated = runner.up(connection)
+        if way.backup is None:
+            connection.execute("INSERT INTO store VALUES (?, ?)", (way.store_id, now_ms))
+        for number, segment in enumerate(way.segments):
+            progress("archive", number, len(way.segments))
+            replay(connection, segment, way.position, way.store_id)
         with write_transaction(connection):
-            _cut(connection, position)
-            _fork(connection, position, timeline, now_ms)
-    if migrated or position < backup.metadata.position:
+            _cut(connection, way.position)
+            insert_rows(connection, "INSERT OR IGNORE INTO timelines", way.timelines)
+            _fork(connection, way.position, timeline, now_ms)
+    work.chmod(0o600)
+    is_changed = way.backup is None or way.position != way.backup.metadata.position
+    if migrated or is_changed:
         progress("tables", 0, 1)
         if not rebuild_file(work)["equal"] and not rebuild_file(work)["equal"]:
-            raise BackupError("tables_differ", f"the tables of {backup.name} cannot be made from its log")
+            raise BackupError("tables_differ", f"the tables of {way.begins_with} cannot be made from its log")
     seal(work)
-    return Made(work, position, timeline)
+    return Made(work, way.position, timeline)
+
+
+def _copy(backup: Backup, work: Path, progress: Progress) -> None:
+    progress("copy", 0, backup.metadata.size)
+    shutil.copyfile(backup.path, work)
+    if file_checksum(work, progress) != backup.metadata.checksum:
+        raise BackupError("checksum_differs", f"{backup.name} could not be copied as it is")
 
 
 def seal(path: Path) -> None:

@@ -4,37 +4,30 @@ validate ─▶ safety backup ─▶ make the file beside the store ─▶ verif
 """
 
 import time
-from collections.abc import Iterable
 from contextlib import closing
-from pathlib import Path
-from typing import NamedTuple
 
 import apsw
 import msgspec
 
-from bus import log
 from migrations.connection import open_reader
 from migrations.runner import MigrationError
+from ops.archive.replay import reach
 from ops.backup.content import Content, read_content
-from ops.backup.create import Progress, create_backup, ignore_progress, open_sealed
+from ops.backup.create import Progress, create_backup, ignore_progress
 from ops.backup.materialize import materialize
-from ops.backup.metadata import Backup, BackupError, find_backup, list_backups, read_metadata
+from ops.backup.metadata import Backup, list_backups
+from ops.backup.places import Places
 from ops.backup.swap import Intent, swap
 from ops.backup.verify import verify_backup
-
-
-class Moment(msgspec.Struct, frozen=True, kw_only=True):
-    """What to restore: a backup as it is, the state at a position or a time (milliseconds), or the newest."""
-
-    backup: str | None = None
-    position: int | None = None
-    time: int | None = None
+from ops.backup.way import Moment, Way, find_way
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What a restore does: `events_lost` are those of the present store that come after the moment."""
 
     backup: str
+    segments: int
+    """How many of the archive's are needed."""
     position: int
     timeline: int
     events_lost: int | None
@@ -46,45 +39,30 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
     position: int
     timeline: int
     backup: str
+    segments: int
     safety_backup: str | None
     set_aside: str | None
 
 
-class _Source(NamedTuple):
-    """What a store can be made from: a backup, or (without one) the present store."""
-
-    backup: Backup | None
-    timelines: tuple[tuple[int, int], ...]
-    position: int
-
-    @property
-    def timeline(self) -> int:
-        return self.timelines[-1][0]
-
-    def history(self, position: int) -> tuple[tuple[int, int], ...]:
-        """The timelines up to a position: two sources with the same have the same events up to there."""
-        return tuple(one for one in self.timelines if one[1] <= position)
-
-
-def plan_restore(store: Path, folder: Path, moment: Moment, *, highest_timeline: int = 0) -> Plan:
+def plan_restore(places: Places, moment: Moment, *, highest_timeline: int = 0) -> Plan:
     """What `restore` would do, with the backups that there are now.
 
     Raises:
         BackupError: there is no way to that moment.
     """
-    present = _present(store)
-    source, position = _choose(store, folder, moment, present)
+    present = _present(places)
+    way = find_way(places, moment, present)
     return Plan(
-        backup="the present store" if source.backup is None else str(source.backup.path),
-        position=position,
-        timeline=1 + _highest_timeline(folder, present, highest_timeline),
-        events_lost=None if present is None else max(0, present.head.position - position),
+        backup=way.begins_with,
+        segments=len(way.segments),
+        position=way.position,
+        timeline=1 + _highest_timeline(places, present, highest_timeline),
+        events_lost=None if present is None else max(0, present.head.position - way.position),
     )
 
 
 def restore(
-    store: Path,
-    folder: Path,
+    places: Places,
     moment: Moment,
     *,
     version: str,
@@ -103,99 +81,62 @@ def restore(
         OSError, apsw.Error: the disk is full, say.
     """
     now = time.time_ns() // 1_000_000 if now_ms is None else now_ms
-    present = _present(store)
-    source, position = _choose(store, folder, moment, present)
-    timeline = 1 + _highest_timeline(folder, present, highest_timeline)
-    if source.backup is not None:
+    store = places.store
+    present = _present(places)
+    way = find_way(places, moment, present)
+    timeline = 1 + _highest_timeline(places, present, highest_timeline)
+    if way.backup is not None:
         owner = None if present is None else present.store_id
-        verify_backup(source.backup.path, whole=False, store_id=owner, progress=progress)
+        verify_backup(way.backup.path, whole=False, store_id=owner, progress=progress)
     taken: Backup | None = None
-    if present is not None and (safety or source.backup is None):
+    if present is not None and (safety or _begins_with_present(way)):
         taken = create_backup(
-            store, folder, description="before a restore", version=version, now_ms=now, progress=progress
+            store,
+            places.backups,
+            description="before a restore",
+            version=version,
+            now_ms=now,
+            progress=progress,
         )
-    backup = source.backup or taken
-    assert backup is not None, "the present store was backed up"
+    if _begins_with_present(way):
+        way = msgspec.structs.replace(way, backup=taken)
     work = store.with_name(f"{store.name}.restoring")
     try:
-        materialize(backup, work, position=position, timeline=timeline, now_ms=now, progress=progress)
+        store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        materialize(way, work, timeline=timeline, now_ms=now, progress=progress)
     except BaseException:
         for leftover in store.parent.glob(f"{work.name}*"):
             leftover.unlink()
         raise
     set_aside = f"{store.name}.set-aside-{now}" if store.exists() and present is None else None
-    swap(store, Intent(work=work.name, set_aside=set_aside, position=position, timeline=timeline))
+    swap(store, Intent(work=work.name, set_aside=set_aside, position=way.position, timeline=timeline))
     return Restored(
-        position=position,
+        position=way.position,
         timeline=timeline,
-        backup=str(backup.path),
+        backup=way.begins_with,
+        segments=len(way.segments),
         safety_backup=None if taken is None else str(taken.path),
         set_aside=None if set_aside is None else str(store.with_name(set_aside)),
     )
 
 
-def _present(store: Path) -> Content | None:
+def _begins_with_present(way: Way) -> bool:
+    return way.backup is None and not way.from_nothing
+
+
+def _present(places: Places) -> Content | None:
     """What the present store has; `None` where there is none, or none that could be read."""
-    if not store.exists():
+    if not places.store.exists():
         return None
     try:
-        with closing(open_reader(store)) as connection:
+        with closing(open_reader(places.store)) as connection:
             return read_content(connection)
     except (apsw.Error, MigrationError):
         return None
 
 
-def _choose(store: Path, folder: Path, moment: Moment, present: Content | None) -> tuple[_Source, int]:
-    """What to begin with, and the position to go back to.
-
-    Without a name, the history is that of the present store, or of the newest backup where there is none.
-    """
-    if moment.backup is not None:
-        path = find_backup(folder, moment.backup)
-        sources = [_source(Backup(path, read_metadata(path)))]
-    else:
-        sources = [_source(one) for one in list_backups(folder)]
-        if not sources:
-            raise BackupError(
-                "not_found", f"there is no backup in {folder}", "`hyperpage backup create` makes one"
-            )
-        if present is not None and moment != Moment():
-            sources.append(_Source(None, present.timelines, present.head.position))
-    newest = max(sources, key=lambda one: (one.timeline, one.position))
-    position = _position(newest, store, moment)
-    return _nearest(sources, newest.history(position), position), position
-
-
-def _source(backup: Backup) -> _Source:
-    return _Source(backup, backup.metadata.timelines, backup.metadata.position)
-
-
-def _position(newest: _Source, store: Path, moment: Moment) -> int:
-    if moment.time is not None:
-        try:
-            with closing(
-                open_reader(store) if newest.backup is None else open_sealed(newest.backup.path)
-            ) as connection:
-                return log.position_at(connection, moment.time)
-        except apsw.Error as error:
-            raise BackupError("damaged", f"the time cannot be looked up: {error}") from error
-    if moment.position is None:
-        return newest.position
-    if moment.position > newest.position:
-        raise BackupError(
-            "unreachable_moment",
-            f"the history ends at position {newest.position}, before {moment.position}",
-            "name a backup (`hyperpage backup list`) to go back to a position of a history that was given up",
-        )
-    return moment.position
-
-
-def _nearest(sources: Iterable[_Source], history: tuple[tuple[int, int], ...], position: int) -> _Source:
-    """The one with the same history up to the position that has the least behind it."""
-    same = [one for one in sources if one.position >= position and one.history(position) == history]
-    return min(same, key=lambda one: one.position)
-
-
-def _highest_timeline(folder: Path, present: Content | None, elsewhere: int) -> int:
-    known = [one.metadata.timeline for one in list_backups(folder)]
+def _highest_timeline(places: Places, present: Content | None, elsewhere: int) -> int:
+    known = [one.metadata.timeline for one in list_backups(places.backups)]
+    archived = reach(places.archive)
+    known.append(0 if archived is None else archived[1][-1][0])
     return max([*known, elsewhere, 0 if present is None else present.timeline])

@@ -16,9 +16,10 @@ from bus.identifiers import new_id
 from bus.nats_home import NatsServerError
 from domain.errors import Invalid, NotFound, RuleViolated
 from ops.backup.metadata import BackupError
-from ops.backup.restore import Moment, Restored, plan_restore, restore
+from ops.backup.restore import Restored, plan_restore, restore
 from ops.backup.stream_timeline import highest_timeline_in_stream
 from ops.backup.swap import finish_swap
+from ops.backup.way import Moment
 from ops.data_directory import DataDirectory
 from ops.settings import Settings
 
@@ -97,8 +98,7 @@ class Restores:
         try:
             finish_swap(settings.store_path)
             return restore(
-                settings.store_path,
-                settings.backup_folder,
+                settings.places,
                 request.moment,
                 version=service_version(),
                 safety=request.safety,
@@ -113,9 +113,7 @@ class Restores:
         if request.position is not None and request.time is not None:
             raise Invalid("to a position or to a time, not both", path="$")
         try:
-            plan = await asyncio.to_thread(
-                plan_restore, self._settings.store_path, self._settings.backup_folder, request.moment
-            )
+            plan = await asyncio.to_thread(plan_restore, self._settings.places, request.moment)
         except BackupError as error:
             if error.reason in ("not_found", "unreachable_moment"):
                 raise NotFound(error.message, hint=error.hint) from error

@@ -8,6 +8,7 @@ from bus import log
 from migrations.connection import open_reader
 from ops.backup.create import create_backup
 from ops.backup.metadata import Backup
+from ops.backup.places import Places
 from tests.integration.writing import Clock, Store, dump_tables
 
 VERSION = "0.0.0"
@@ -20,6 +21,7 @@ class Stored:
         folder.mkdir(exist_ok=True)
         self.path = folder / "hyperpage.db"
         self.folder = folder / "backups"
+        self.places = Places(store=self.path, backups=self.folder, archive=folder / "archive")
         self.clock = Clock()
         self.store = Store(self.path, self.clock)
         self._chance = random.Random(seed)

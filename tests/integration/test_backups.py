@@ -23,9 +23,10 @@ from ops.backup.metadata import (
     read_metadata,
     write_metadata,
 )
-from ops.backup.restore import Moment, plan_restore, restore
+from ops.backup.restore import plan_restore, restore
 from ops.backup.swap import INTENT_FILE, Intent, finish_swap
 from ops.backup.verify import verify_backup
+from ops.backup.way import Moment
 from ops.projections_check import verify
 from tests.integration.backing_up import VERSION, Stored, log_of, tables_of
 
@@ -214,7 +215,7 @@ def test_a_backup_of_another_store_is_refused(stored: Stored, tmp_path: Path):
 
     assert refusal(theirs.path, store_id=stored.store.origin.store_id) == "foreign"
     with pytest.raises(BackupError) as caught:
-        restore(stored.path, stored.folder, Moment(backup=str(theirs.path)), version=VERSION)
+        restore(stored.places, Moment(backup=str(theirs.path)), version=VERSION)
     assert caught.value.reason == "foreign"
     stored.reopen()
 
@@ -245,7 +246,7 @@ def test_any_position_and_time_can_be_restored(stored: Stored, tmp_path: Path):
         if by_time:
             position = max(row.position for row in rows if row.recorded_at <= rows[position - 1].recorded_at)
         shutil.copy(original, stored.path)
-        done = restore(stored.path, stored.folder, moment, version=VERSION, safety=False)
+        done = restore(stored.places, moment, version=VERSION, safety=False)
 
         assert done.position == position
         assert log_of(stored.path, position) == rows[:position]
@@ -256,7 +257,7 @@ def test_any_position_and_time_can_be_restored(stored: Stored, tmp_path: Path):
         leftover.unlink()
     shutil.copy(original, stored.path)
     # What was answered up to the moment is answered so again, byte for byte.
-    restore(stored.path, stored.folder, Moment(position=head), version=VERSION)
+    restore(stored.places, Moment(position=head), version=VERSION)
     stored.reopen()
     connection = stored.store.connection
     for command_id, answer in answered:
@@ -273,12 +274,12 @@ def test_a_restore_begins_a_timeline_and_keeps_a_safety_backup(stored: Stored):
     stored.close()
     head = stored.store.writer.head.position
 
-    done = restore(stored.path, stored.folder, Moment(backup=backup.name), version=VERSION)
+    done = restore(stored.places, Moment(backup=backup.name), version=VERSION)
 
     assert (done.position, done.timeline) == (backup.metadata.position, 2)
     assert done.safety_backup is not None
     assert read_metadata(Path(done.safety_backup)).position == head
-    again = restore(stored.path, stored.folder, Moment(backup=backup.name), version=VERSION)
+    again = restore(stored.places, Moment(backup=backup.name), version=VERSION)
     assert again.timeline == 3
     stored.reopen()
     assert stored.store.writer.timeline == 3
@@ -293,9 +294,9 @@ def test_what_was_given_up_can_be_had_again_from_its_backup(stored: Stored):
     head = stored.store.writer.head.position
     before = tables_of(stored.path)
     stored.backup()
-    back = restore(stored.path, stored.folder, Moment(position=5), version=VERSION)
+    back = restore(stored.places, Moment(position=5), version=VERSION)
     assert back.safety_backup is not None
-    restore(stored.path, stored.folder, Moment(backup=back.safety_backup, position=head), version=VERSION)
+    restore(stored.places, Moment(backup=back.safety_backup, position=head), version=VERSION)
     assert tables_of(stored.path) == before
     stored.reopen()
 
@@ -306,14 +307,14 @@ def test_a_plan_says_what_a_restore_would_do_and_does_nothing(stored: Stored):
     stored.work(30)
     head = stored.store.writer.head.position
 
-    plan = plan_restore(stored.path, stored.folder, Moment(position=backup.metadata.position - 1))
+    plan = plan_restore(stored.places, Moment(position=backup.metadata.position - 1))
 
     assert plan.backup == str(backup.path)
     assert (plan.position, plan.timeline) == (backup.metadata.position - 1, 2)
     assert plan.events_lost == head - plan.position
-    assert plan_restore(stored.path, stored.folder, Moment(position=head)).backup == "the present store"
+    assert plan_restore(stored.places, Moment(position=head)).backup == "the present store"
     with pytest.raises(BackupError) as caught:
-        plan_restore(stored.path, stored.folder, Moment(position=head + 1))
+        plan_restore(stored.places, Moment(position=head + 1))
     assert caught.value.reason == "unreachable_moment"
     assert len(list_backups(stored.folder)) == 1
 
@@ -325,7 +326,7 @@ def test_a_store_that_cannot_be_read_is_set_aside(stored: Stored):
     damaged = b"not a database" * 1_000
     stored.path.write_bytes(damaged)
 
-    done = restore(stored.path, stored.folder, Moment(), version=VERSION)
+    done = restore(stored.places, Moment(), version=VERSION)
 
     assert done.set_aside is not None
     assert Path(done.set_aside).read_bytes() == damaged
@@ -344,7 +345,7 @@ def test_a_restore_that_fails_leaves_the_store_as_it_was(stored: Stored, monkeyp
 
     monkeypatch.setattr("ops.backup.materialize.seal", fail)
     with pytest.raises(OSError, match="No space"):
-        restore(stored.path, stored.folder, Moment(position=3), version=VERSION)
+        restore(stored.places, Moment(position=3), version=VERSION)
     assert tables_of(stored.path) == before
     assert not list(stored.path.parent.glob("*restor*"))
     stored.reopen()
@@ -395,7 +396,7 @@ def test_a_swap_that_is_cut_off_anywhere_ends_in_the_old_store_or_the_new_one(
             swap(store, intent)
 
         try:
-            restore(stored.path, stored.folder, Moment(position=3), version=VERSION, safety=False)
+            restore(stored.places, Moment(position=3), version=VERSION, safety=False)
         except _CutOffError:
             cut_off = True
     finished = finish_swap(stored.path)

@@ -1,0 +1,169 @@
+"""The way back to a moment: which backup to begin with, and which segments of the archive to go on with."""
+
+from collections.abc import Iterable
+from contextlib import closing
+from typing import NamedTuple
+
+import apsw
+import msgspec
+
+from bus import log
+from migrations.connection import open_reader
+from ops.archive.replay import Timelines, position_at, reach, segments_between
+from ops.archive.segment import Segment
+from ops.backup.content import Content
+from ops.backup.create import open_sealed
+from ops.backup.metadata import Backup, BackupError, find_backup, list_backups, read_metadata
+from ops.backup.places import Places
+
+
+class Moment(msgspec.Struct, frozen=True, kw_only=True):
+    """What to restore: a backup as it is, the state at a position or a time (milliseconds), or the newest."""
+
+    backup: str | None = None
+    position: int | None = None
+    time: int | None = None
+
+
+class Way(msgspec.Struct, frozen=True, kw_only=True):
+    """How to get to a position.
+
+    `backup` is what to begin with: `None` for the present store, or, if `from_nothing`, for an empty one.
+    """
+
+    position: int
+    store_id: str
+    timelines: Timelines
+    backup: Backup | None
+    segments: list[Segment]
+    from_nothing: bool = False
+
+    @property
+    def begins_with(self) -> str:
+        """For people."""
+        if self.backup is not None:
+            return str(self.backup.path)
+        return "nothing" if self.from_nothing else "the present store"
+
+
+class _Source(NamedTuple):
+    """What a store can be made from; `backup` is `None` for the present store and for the archive."""
+
+    backup: Backup | None
+    store_id: str
+    timelines: Timelines
+    position: int
+    is_archive: bool = False
+
+    def history(self, position: int) -> Timelines:
+        """The timelines up to a position: two sources with the same have the same events up to there."""
+        return tuple(one for one in self.timelines if one[1] <= position)
+
+    @property
+    def reaches(self) -> tuple[int, int]:
+        return self.timelines[-1][0], self.position
+
+
+def find_way(places: Places, moment: Moment, present: Content | None) -> Way:
+    """The way to a moment.
+
+    Without a backup's name, the history is that of the present store, or, where there is none, the newest one
+    that backups and archive know.
+
+    Raises:
+        BackupError: there is none.
+    """
+    sources = list(_sources(places, moment, present))
+    newest = max(sources, key=lambda one: one.reaches)
+    position = _position(newest, sources, places, moment)
+    history = newest.history(position)
+    same = [
+        one
+        for one in sources
+        if not one.is_archive
+        and one.store_id == newest.store_id
+        and one.history(min(position, one.position)) == newest.history(min(position, one.position))
+    ]
+    beyond = [one for one in same if one.position >= position]
+    if beyond:
+        # Cutting off what came later is the shortest way.
+        start = min(beyond, key=lambda one: one.position)
+        segments: list[Segment] = []
+    else:
+        start = max(same, key=lambda one: one.position, default=_Source(None, newest.store_id, (), 0, True))
+        segments = segments_between(places.archive, history, start.position, position)
+    return Way(
+        position=position,
+        store_id=newest.store_id,
+        timelines=history,
+        backup=start.backup,
+        segments=segments,
+        from_nothing=start.is_archive,
+    )
+
+
+def _sources(places: Places, moment: Moment, present: Content | None) -> Iterable[_Source]:
+    if moment.backup is not None:
+        path = find_backup(places.backups, moment.backup)
+        yield _of(Backup(path, read_metadata(path)))
+        return
+    found = [_of(one) for one in list_backups(places.backups)]
+    yield from found
+    if moment == Moment():
+        # The newest backup, as it is.
+        if not found:
+            raise BackupError(
+                "not_found", f"there is no backup in {places.backups}", "`hyperpage backup create` makes one"
+            )
+        return
+    if present is not None:
+        yield _Source(None, present.store_id, present.timelines, present.head.position)
+    archived = reach(places.archive)
+    if archived is not None:
+        store_id, timelines, position = archived
+        yield _Source(None, store_id, timelines, position, is_archive=True)
+    elif not found and present is None:
+        raise BackupError("not_found", f"there is no backup in {places.backups}, and no archive")
+
+
+def _of(backup: Backup) -> _Source:
+    metadata = backup.metadata
+    return _Source(backup, metadata.store_id, metadata.timelines, metadata.position)
+
+
+def _position(newest: _Source, sources: list[_Source], places: Places, moment: Moment) -> int:
+    if moment.time is not None:
+        return _position_at(newest, sources, places, moment.time)
+    if moment.position is None:
+        return newest.position
+    if moment.position > newest.position:
+        raise BackupError(
+            "unreachable_moment",
+            f"the history ends at position {newest.position}, before {moment.position}",
+            "name a backup (`hyperpage backup list`) to go back to a position of a history that was given up",
+        )
+    return moment.position
+
+
+def _position_at(newest: _Source, sources: list[_Source], places: Places, time: int) -> int:
+    """The last position recorded at or before a time, in the newest file of that history or in the archive."""
+    files = [
+        one
+        for one in sources
+        if not one.is_archive and one.history(one.position) == newest.history(one.position)
+    ]
+    file = max(files, key=lambda one: one.position, default=None)
+    position = 0
+    if file is not None:
+        try:
+            with closing(
+                open_reader(places.store) if file.backup is None else open_sealed(file.backup.path)
+            ) as connection:
+                position = log.position_at(connection, time)
+        except apsw.Error as error:
+            raise BackupError("damaged", f"the time cannot be looked up: {error}") from error
+        if position < file.position:
+            return position
+    if newest.is_archive and newest.position > position:
+        return position_at(places.archive, newest.timelines, position, time)
+    return position
