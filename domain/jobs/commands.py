@@ -1,0 +1,116 @@
+"""What can be asked of jobs."""
+
+from typing import Annotated
+
+import msgspec
+
+from domain.jobs.events import EMPTY_OBJECT, NO_RESULT
+from domain.jobs.limits import DEFAULT_LEASE_MS, DEFAULT_MAXIMUM_ATTEMPTS
+from domain.messages import Command, Json, Key, Name, Text, Time
+
+Priority = Annotated[int, msgspec.Meta(ge=1, le=4)]
+LeaseMs = Annotated[int, msgspec.Meta(ge=1_000, le=3_600_000)]
+ErrorText = Annotated[str, msgspec.Meta(max_length=10_000)]
+Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
+Token = Annotated[str, msgspec.Meta(max_length=200)]
+
+
+class Enqueue(Command, frozen=True, kw_only=True):
+    """A new job, with a time-ordered id if none is given. Priorities: 1 low, 2 medium, 3 high, 4 critical."""
+
+    type: Name
+    name: Name
+    id: Key | None = None
+    priority: Priority = 2
+    queue: Key = "default"
+    payload: Json = EMPTY_OBJECT
+    tool: Name | None = None
+    endpoint: Text | None = None
+    run_at: Time | None = None
+    max_attempts: Annotated[int, msgspec.Meta(ge=1, le=1000)] = DEFAULT_MAXIMUM_ATTEMPTS
+
+
+class Claim(Command, frozen=True, kw_only=True):
+    """Up to `limit` due jobs of a queue for a worker, each under a lease of `lease_ms` milliseconds."""
+
+    worker: Name
+    queue: Key = "default"
+    types: Annotated[tuple[Name, ...], msgspec.Meta(min_length=1, max_length=100)] | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
+    lease_ms: LeaseMs = DEFAULT_LEASE_MS
+
+
+class Heartbeat(Command, frozen=True, kw_only=True):
+    """The worker is still there: its lease runs from now again."""
+
+    id: Key
+    lease: Token
+    lease_ms: LeaseMs | None = None
+
+
+class Progress(Command, frozen=True, kw_only=True):
+    """How far a running job is; said at once to whoever listens, kept at most every 30 s."""
+
+    id: Key
+    lease: Token
+    percent: Percent | None = None
+    note: Text | None = None
+
+
+class Complete(Command, frozen=True, kw_only=True):
+    """The job is done."""
+
+    id: Key
+    lease: Token
+    result: Json = NO_RESULT
+
+
+class Fail(Command, frozen=True, kw_only=True):
+    """The attempt failed; it is retried while attempts are left, unless `retryable` is false."""
+
+    id: Key
+    lease: Token
+    error: ErrorText
+    retryable: bool = True
+    retry_at: Time | None = None
+
+
+class Snooze(Command, frozen=True, kw_only=True):
+    """The worker gives the job back until `run_at`; the attempt does not count."""
+
+    id: Key
+    lease: Token
+    run_at: Time
+
+
+class Interrupt(Command, frozen=True, kw_only=True):
+    """The worker is shutting down and gives the job back; the attempt does not count."""
+
+    id: Key
+    lease: Token
+
+
+class Cancel(Command, frozen=True, kw_only=True):
+    """A waiting job is cancelled at once; a running one is asked to stop, which its worker learns of."""
+
+    id: Key
+    reason: Text | None = None
+
+
+class AckCancel(Command, frozen=True, kw_only=True):
+    """The worker agrees to a cancellation that was asked for."""
+
+    id: Key
+    lease: Token
+
+
+class Retry(Command, frozen=True, kw_only=True):
+    """A failed, cancelled or timed out job is due again, with at least one attempt more."""
+
+    id: Key
+
+
+class Rescue(Command, frozen=True, kw_only=True):
+    """The service's own: the lease of a running job has run out."""
+
+    id: Key
