@@ -5,7 +5,7 @@ noted in a journal, and a command that fails, or a commit that does, undoes its 
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from typing import Any, cast
 
@@ -13,11 +13,10 @@ import apsw
 import msgspec
 
 from bus import log
-from bus.due_jobs import DueJobs, WaitingJob
+from bus.job_indexes import JobIndexes, OpenJob
 from domain import jobs
 from domain.catalogue import BY_TABLE, decode_event, state_shape
 from domain.decider import Decider, Lease, replay
-from domain.jobs import Job, is_waiting
 from domain.messages import Recorded, split_stream, stream_name
 
 # A stream is read from its last kept state on, and a state is kept about as often as this many events.
@@ -46,7 +45,7 @@ class Transition(msgspec.Struct, frozen=True, gc=False):
 
 
 class Aggregates:
-    """A cache of hot states, the order of due jobs and the leases that are out, with a journal to go back by.
+    """A cache of hot states, the indexes of jobs and the leases that are out, with a journal to go back by.
 
     `capacity` is how many states stay in memory between transactions.
     """
@@ -57,14 +56,13 @@ class Aggregates:
         self._hot: OrderedDict[str, Aggregate] = OrderedDict()
         self._lease_journal: list[tuple[str, Lease | None]] = []
         self.journal: list[Transition] = []
-        self.due_jobs = DueJobs()
+        self.jobs = JobIndexes()
         self.leases: dict[str, Lease] = {}
 
-    def load_waiting(self, waiting: Iterator[WaitingJob]) -> None:
-        """Takes in which jobs wait; what was known of them before is forgotten."""
-        self.due_jobs = DueJobs()
-        for job in waiting:
-            self.due_jobs.add(job)
+    def load_jobs(self, open_jobs: Iterable[OpenJob]) -> None:
+        """Takes in the unfinished jobs; what was known of them before is forgotten."""
+        self.jobs = JobIndexes()
+        self.jobs.load(open_jobs)
 
     def get(self, table: str, key: str) -> Aggregate:
         """The aggregate as it is now; `ABSENT` where its stream is empty."""
@@ -133,12 +131,8 @@ class Aggregates:
 
     def _replace(self, table: str, key: str, old: Any, new: Aggregate) -> None:
         self._hot[stream_name(table, key)] = new
-        if table != jobs.TABLE:
-            return
-        if is_waiting(old):
-            self.due_jobs.remove(key)
-        if is_waiting(new.state):
-            self.due_jobs.add(_waiting(new.state))
+        if table == jobs.TABLE:
+            self.jobs.replace(old, new.state)
 
     def _put_lease(self, job_id: str, lease: Lease | None) -> None:
         if lease is None:
@@ -217,10 +211,6 @@ def _kept(
 
 def _or_last(bound: int | None) -> int:
     return 2**63 - 1 if bound is None else bound
-
-
-def _waiting(job: Job) -> WaitingJob:
-    return WaitingJob(job.id, job.queue, job.type, job.priority, job.run_at, job.created_position)
 
 
 # A kept state of another structure is passed over: the events say it all.

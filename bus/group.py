@@ -10,9 +10,9 @@ import msgspec
 
 from bus import codec, log
 from bus.aggregates import ABSENT, Aggregate, Aggregates, Transition, read_aggregate, snapshot_rows
-from bus.due_jobs import WaitingJob
 from bus.identifiers import new_ids
 from bus.incident import internal
+from bus.job_indexes import OpenJob
 from bus.submission import Outcome, Request, Submission, refused
 from domain.catalogue import encode_event
 from domain.decider import Decision, Lease, Notice
@@ -39,11 +39,8 @@ class Projections(Protocol):
     def row_json(self, table: str, aggregate: Aggregate) -> bytes | None:
         """The row of an aggregate as `get` answers it; `None` where there is nothing."""
 
-    def waiting_jobs(self, connection: apsw.Connection) -> Iterator[WaitingJob]:
-        """Every job that waits, as the tables have it."""
-
-    def running_jobs(self, connection: apsw.Connection) -> Iterator[str]:
-        """The id of every running job, as the tables have it."""
+    def open_jobs(self, connection: apsw.Connection) -> Iterator[OpenJob]:
+        """Every unfinished job, as the tables have it."""
 
 
 class Group:
@@ -95,7 +92,7 @@ class Group:
         return read_aggregate(self._connection, table, key, up_to_version=version).state
 
     def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> list[Job]:
-        ids = self._aggregates.due_jobs.next(queue, types, limit, self.now)
+        ids = self._aggregates.jobs.due.next(queue, types, limit, self.now)
         return [self._aggregates.get(JOBS, job_id).state for job_id in ids]
 
     def lease(self, job_id: str) -> Lease | None:

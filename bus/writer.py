@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -22,8 +22,8 @@ from bus import log
 from bus.aggregates import Aggregates
 from bus.group import Group, Projections
 from bus.incident import internal
-from bus.submission import Commit, Request, Submission, refused
-from domain.catalogue import VERBS
+from bus.submission import Commit, Submission, refused
+from bus.upkeep import Upkeep
 from domain.decider import Lease
 from domain.errors import Busy, Refusal, Unavailable
 from migrations.connection import write_transaction
@@ -32,8 +32,8 @@ MAXIMUM_WAITING_COMMANDS = 20_000
 MAXIMUM_WAITING_BYTES = 256 * 1024 * 1024
 MAXIMUM_GROUP_COMMANDS = 1_024
 RETRY_AFTER_MS = 100
-# An expired lease is found within this time.
-LEASE_CHECK_SECONDS = 0.5
+# What is to be done of the service's own accord, above all the rescue of an expired lease, is found so soon.
+UPKEEP_SECONDS = 0.5
 
 logger = logging.getLogger(__name__)
 
@@ -78,8 +78,8 @@ class Writer:
         self.statistics = Statistics()
         self.head = log.read_head(connection)
         self.timeline = _timeline(connection)
-        self._next_lease_check = 0.0
-        self._orphans: set[str] = set()
+        self._upkeep = Upkeep(self._aggregates)
+        self._next_upkeep = 0.0
 
     def start(self) -> None:
         """Takes in what waits and which leases are out, and begins to serve."""
@@ -97,15 +97,16 @@ class Writer:
                 "SELECT job_id, token, worker, lease_ms, expires_at FROM job_leases"
             )
         ]
-        self._aggregates.load_waiting(self._projections.waiting_jobs(self._connection))
+        self.reload()
         self._aggregates.leases = {one.job_id: one for one in leases}
+        self._upkeep.began_at = now
         # A running job without a lease: its lease was lost with a restore.
-        self._orphans = set(self._projections.running_jobs(self._connection)) - {one.job_id for one in leases}
+        self._upkeep.orphans = set(self._aggregates.jobs.deadlines) - set(self._aggregates.leases)
         self._thread.start()
 
     def reload(self) -> None:
-        """Takes in anew which jobs wait, after the tables were put right; only to be called by an errand."""
-        self._aggregates.load_waiting(self._projections.waiting_jobs(self._connection))
+        """Takes in anew which jobs are unfinished, as after a repair; in the writer's thread."""
+        self._aggregates.load_jobs(self._projections.open_jobs(self._connection))
 
     def stop(self) -> None:
         """Ends after the open transaction and all that waits; blocks until then."""
@@ -160,7 +161,7 @@ class Writer:
             group, errands, stopping = self._take()
             for errand, done in errands:
                 done(self._run_errand(errand))
-            self._check_leases(group)
+            self._add_upkeep(group)
             if group:
                 self._on_commit(self._commit(group))
             elif stopping:
@@ -169,7 +170,7 @@ class Writer:
     def _take(self) -> tuple[list[Submission], list[Any], bool]:
         with self._wake:
             if not self._waiting and not self._errands and not self._stopping:
-                self._wake.wait(LEASE_CHECK_SECONDS)
+                self._wake.wait(UPKEEP_SECONDS)
             group: list[Submission] = []
             count = 0
             while self._waiting and count < MAXIMUM_GROUP_COMMANDS:
@@ -189,18 +190,12 @@ class Writer:
         except Exception as error:  # whoever sent the errand gets it
             return error
 
-    def _check_leases(self, group: list[Submission]) -> None:
-        """Adds the rescue of every job whose lease has run out."""
-        if time.monotonic() < self._next_lease_check:
+    def _add_upkeep(self, group: list[Submission]) -> None:
+        """Adds what the service does of its own accord."""
+        if time.monotonic() < self._next_upkeep:
             return
-        self._next_lease_check = time.monotonic() + LEASE_CHECK_SECONDS
-        now = self._now()
-        expired = [one.job_id for one in self._aggregates.leases.values() if one.expires_at <= now]
-        decider, verb = VERBS["jobs.rescue"]
-        for job_id in [*expired, *self._orphans][:MAXIMUM_GROUP_COMMANDS]:
-            self._orphans.discard(job_id)
-            request = Request(decider=decider, verb=verb, command=verb.command(id=job_id))
-            group.append(Submission(requests=[request], size_bytes=0))
+        self._next_upkeep = time.monotonic() + UPKEEP_SECONDS
+        group.extend(self._upkeep.commands(self._now()))
 
     def _commit(self, submissions: list[Submission]) -> Commit:
         group = Group(
@@ -242,8 +237,7 @@ class Writer:
         self.statistics.last_failure = str(error)
         self._aggregates.undo_to()
         self._rollback()
-        # Whoever lost a lease is still to be rescued.
-        self._orphans.update(_to_rescue(submissions))
+        self._upkeep.take_back(submissions)
         if isinstance(error, apsw.Error):
             self._overwrite_failed_commit()
             refusal: Refusal = Unavailable(
@@ -269,13 +263,6 @@ class Writer:
 
     def _now(self) -> int:
         return max(self._clock(), self.head.recorded_at)
-
-
-def _to_rescue(submissions: list[Submission]) -> Iterator[str]:
-    for one in submissions:
-        for request in one.requests:
-            if isinstance(request, Request) and request.verb.internal:
-                yield request.command.id
 
 
 def _all_refused(submissions: list[Submission], refusal: Refusal) -> Commit:

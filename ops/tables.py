@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import apsw
 
 from bus.aggregates import Aggregate, Transition
-from bus.due_jobs import WaitingJob
+from bus.job_indexes import OpenJob
 from bus.reader_pool import ReaderPool
 from projections import jobs, tables
 from projections.table import all_rows, as_json, get_row
@@ -24,13 +24,9 @@ class Tables:
         row = tables.row_of(definition, aggregate)
         return None if row is None else as_json(definition, row)
 
-    def waiting_jobs(self, connection: apsw.Connection) -> Iterator[WaitingJob]:
-        """Every job that waits, as the tables have it."""
-        return (WaitingJob(*row) for row in jobs.waiting_jobs(connection))
-
-    def running_jobs(self, connection: apsw.Connection) -> Iterator[str]:
-        """The id of every running job, as the tables have it."""
-        return jobs.running_jobs(connection)
+    def open_jobs(self, connection: apsw.Connection) -> Iterator[OpenJob]:
+        """Every unfinished job, as the tables have it."""
+        return (OpenJob(**row) for row in jobs.open_jobs(connection))
 
 
 class MirroredRows:

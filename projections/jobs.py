@@ -1,6 +1,6 @@
 """The table `jobs`, one row a job, and `job_history`, one row an attempt."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
 import apsw
@@ -9,6 +9,7 @@ import msgspec
 from domain import jobs
 from domain.jobs import Job, State
 from domain.messages import Key, Name
+from migrations.rows import delete_rows
 from projections.table import Row, Table, upsert_rows
 
 # The names that readers of the older system know.
@@ -23,6 +24,8 @@ HISTORY_COLUMNS = (
     "completed_at",
     "duration_ms",
     "error_message",
+    "queue",
+    "due_at",
 )
 
 
@@ -78,6 +81,9 @@ def _row(job: Job, version: int, position: int) -> Row:
         int(job.cancel_requested),
         None if job.progress is None else msgspec.json.encode(job.progress).decode(),
         job.created_position,
+        job.timeout_ms,
+        job.deadline_at,
+        "[]" if not job.tags else msgspec.json.encode(job.tags).decode(),
         version,
         position,
     )
@@ -112,6 +118,9 @@ TABLE = Table(
         "cancel_requested",
         "progress",
         "created_position",
+        "timeout_ms",
+        "deadline_at",
+        "tags",
         "version",
         "position",
     ),
@@ -120,18 +129,19 @@ TABLE = Table(
     key_of=lambda query: str(query.id),
     count_query=CountJobs,
     list_query=ListJobs,
-    json_columns=frozenset({"payload", "result", "progress"}),
+    json_columns=frozenset({"payload", "result", "progress", "tags"}),
     boolean_columns=frozenset({"cancel_requested"}),
 )
 
 
 def history_row(before: Job | None, after: Job | None, event: Any, at: int) -> Row | None:
     """The row of the attempt that an event begins or ends; the id is the position at which it began."""
-    if after is None:
+    if after is None or before is None:
         return None
     if isinstance(event, jobs.Claimed):
-        return (after.attempt_position, after.id, after.attempt, "running", at, None, None, None)
-    if before is None or before.state != "running" or after.state == "running":
+        began = (after.attempt_position, after.id, after.attempt, "running", at)
+        return (*began, None, None, None, after.queue, before.run_at)
+    if before.state != "running" or after.state == "running":
         return None
     started_at = before.attempt_started_at
     return (
@@ -143,32 +153,38 @@ def history_row(before: Job | None, after: Job | None, event: Any, at: int) -> R
         at,
         None if started_at is None else at - started_at,
         getattr(event, "error", None),
+        before.queue,
+        # While it runs, a job keeps the time that it was due at.
+        before.run_at,
     )
 
 
 # How an attempt ended, where the job's state after it does not say so.
 _ENDS: dict[type[Any], str] = {
     jobs.AttemptFailed: "failed",
+    jobs.AttemptTimedOut: "timeout",
     jobs.Snoozed: "snoozed",
     jobs.Interrupted: "interrupted",
     jobs.Rescued: "rescued",
 }
 
 
-def write_history(connection: apsw.Connection, rows: dict[int, Row]) -> None:
-    """Puts the attempts of a transaction into `job_history`; their jobs are there already."""
+def write_history(connection: apsw.Connection, rows: dict[int, Row], archived: Iterable[str]) -> None:
+    """Puts the attempts of a transaction into `job_history`; their jobs are there already.
+
+    What was archived loses its attempts, also where another job has come under its id at once.
+    """
+    delete_rows(connection, "job_history", "job_id", archived)
     upsert_rows(connection, "job_history", HISTORY_COLUMNS, rows.values())
 
 
-def waiting_jobs(connection: apsw.Connection) -> Iterator[tuple[str, str, str, int, int, int]]:
-    """Every waiting job: id, queue, type, priority, run_at, created_position."""
-    yield from connection.execute(
-        "SELECT id, queue, type, priority, run_at, created_position FROM jobs"
-        " WHERE status IN ('pending', 'retrying')"
-    )
+_OPEN_COLUMNS = ("id", "type", "priority", "queue", "state", "run_at", "created_position", "deadline_at")
 
 
-def running_jobs(connection: apsw.Connection) -> Iterator[str]:
-    """The id of every running job."""
-    for (job_id,) in connection.execute("SELECT id FROM jobs WHERE status = 'running'"):
-        yield job_id
+def open_jobs(connection: apsw.Connection) -> Iterator[dict[str, Any]]:
+    """Every unfinished job: the columns that the order of jobs depends on."""
+    for row in connection.execute(
+        f"SELECT {', '.join(_OPEN_COLUMNS)} FROM jobs"
+        " WHERE status IN ('pending', 'held', 'retrying', 'running')"
+    ):
+        yield dict(zip(_OPEN_COLUMNS, row, strict=True))

@@ -16,9 +16,11 @@ from domain.jobs.commands import (
     Progress,
     Rescue,
     Snooze,
+    TimeOut,
 )
 from domain.jobs.events import (
     AttemptFailed,
+    AttemptTimedOut,
     Cancelled,
     Claimed,
     Completed,
@@ -27,6 +29,7 @@ from domain.jobs.events import (
     Progressed,
     Rescued,
     Snoozed,
+    TimedOut,
 )
 from domain.jobs.limits import MAXIMUM_RESCUES, PROGRESS_EVENT_INTERVAL_MS, RESCUE_DELAY_MS, backoff_ms
 from domain.jobs.refusals import existing, leased
@@ -64,7 +67,8 @@ def claim(state: None, command: Claim, context: Context, key: None) -> Decision:
 def _row_bytes(job: Job, worker: str) -> int:
     texts = (job.id, job.type, job.name, job.queue, job.tool, job.endpoint, job.error, worker)
     # A character takes up to six bytes in JSON: `\u0001`.
-    return len(bytes(job.payload)) + 6 * sum(len(text or "") for text in texts) + _ROW_BYTES
+    characters = sum(len(text or "") for text in texts) + sum(map(len, job.tags))
+    return len(bytes(job.payload)) + 6 * characters + _ROW_BYTES
 
 
 def _leased_row(row: msgspec.Raw, lease: Lease) -> msgspec.Raw:
@@ -149,6 +153,23 @@ def rescue(state: Job | None, command: Rescue, context: Context, key: str) -> De
         event = Failed(error=f"lost by its worker {job.recovery_attempts + 1} times")
     else:
         event = Rescued(next_run_at=context.now + RESCUE_DELAY_MS)
+    return Decision(events=((key, event),), leases={key: None})
+
+
+def time_out(state: Job | None, command: TimeOut, context: Context, key: str) -> Decision:
+    job = existing(state, key)
+    if job.state != "running" or job.deadline_at is None or context.now < job.deadline_at:
+        return Decision()
+    error = f"the attempt took longer than {job.timeout_ms} ms"
+    event: Event
+    if job.cancel_requested:
+        event = Cancelled(reason=job.cancel_reason)
+    elif job.attempt < job.max_attempts:
+        event = AttemptTimedOut(
+            error=error, next_run_at=context.now + backoff_ms(job.attempt, context.random())
+        )
+    else:
+        event = TimedOut(error=error)
     return Decision(events=((key, event),), leases={key: None})
 
 

@@ -5,7 +5,13 @@ from typing import Annotated
 import msgspec
 
 from domain.jobs.events import EMPTY_OBJECT, NO_RESULT
-from domain.jobs.limits import DEFAULT_LEASE_MS, DEFAULT_MAXIMUM_ATTEMPTS
+from domain.jobs.limits import (
+    DEFAULT_LEASE_MS,
+    DEFAULT_MAXIMUM_ATTEMPTS,
+    DEFAULT_TIMEOUT_MS,
+    MAXIMUM_TAGS,
+    MAXIMUM_TIMEOUT_MS,
+)
 from domain.messages import Command, Json, Key, Name, Text, Time
 
 Priority = Annotated[int, msgspec.Meta(ge=1, le=4)]
@@ -13,10 +19,17 @@ LeaseMs = Annotated[int, msgspec.Meta(ge=1_000, le=3_600_000)]
 ErrorText = Annotated[str, msgspec.Meta(max_length=10_000)]
 Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
 Token = Annotated[str, msgspec.Meta(max_length=200)]
+TimeoutMs = Annotated[int, msgspec.Meta(ge=1_000, le=MAXIMUM_TIMEOUT_MS)]
+Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+Tags = Annotated[tuple[Tag, ...], msgspec.Meta(max_length=MAXIMUM_TAGS)]
 
 
 class Enqueue(Command, frozen=True, kw_only=True):
-    """A new job, with a time-ordered id if none is given. Priorities: 1 low, 2 medium, 3 high, 4 critical."""
+    """A new job, with a time-ordered id if none is given. Priorities: 1 low, 2 medium, 3 high, 4 critical.
+
+    Each attempt may take `timeout_ms` milliseconds (15 minutes by default). With `hold`, the job waits for
+    `release`.
+    """
 
     type: Name
     name: Name
@@ -28,6 +41,9 @@ class Enqueue(Command, frozen=True, kw_only=True):
     endpoint: Text | None = None
     run_at: Time | None = None
     max_attempts: Annotated[int, msgspec.Meta(ge=1, le=1000)] = DEFAULT_MAXIMUM_ATTEMPTS
+    timeout_ms: TimeoutMs = DEFAULT_TIMEOUT_MS
+    tags: Tags = ()
+    hold: bool = False
 
 
 class Claim(Command, frozen=True, kw_only=True):
@@ -106,6 +122,51 @@ class AckCancel(Command, frozen=True, kw_only=True):
 
 class Retry(Command, frozen=True, kw_only=True):
     """A failed, cancelled or timed out job is due again, with at least one attempt more."""
+
+    id: Key
+
+
+class Hold(Command, frozen=True, kw_only=True):
+    """A job that no worker has waits until it is released."""
+
+    id: Key
+
+
+class Release(Command, frozen=True, kw_only=True):
+    """A held job goes on: it is due at its `run_at`, or at once if that has passed."""
+
+    id: Key
+
+
+class Reschedule(Command, frozen=True, kw_only=True):
+    """A job that no worker has is due at another time."""
+
+    id: Key
+    run_at: Time
+
+
+class Reprioritize(Command, frozen=True, kw_only=True):
+    """A job that no worker has gets another priority."""
+
+    id: Key
+    priority: Priority
+
+
+class UpdatePayload(Command, frozen=True, kw_only=True):
+    """A job that never began gets another payload."""
+
+    id: Key
+    payload: Json
+
+
+class Archive(Command, frozen=True, kw_only=True):
+    """A finished job leaves the tables, with its attempts; its events stay, and its id is free again."""
+
+    id: Key
+
+
+class TimeOut(Command, frozen=True, kw_only=True):
+    """The service's own: the attempt of a running job takes longer than it may."""
 
     id: Key
 

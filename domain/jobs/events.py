@@ -2,7 +2,7 @@
 
 import msgspec
 
-from domain.jobs.limits import DEFAULT_MAXIMUM_ATTEMPTS
+from domain.jobs.limits import DEFAULT_MAXIMUM_ATTEMPTS, DEFAULT_TIMEOUT_MS
 from domain.messages import Event, Json
 
 EMPTY_OBJECT = msgspec.Raw(b"{}")
@@ -19,6 +19,9 @@ class Enqueued(Event, frozen=True, kw_only=True):
     endpoint: str | None = None
     run_at: int
     max_attempts: int = DEFAULT_MAXIMUM_ATTEMPTS
+    timeout_ms: int = DEFAULT_TIMEOUT_MS
+    tags: tuple[str, ...] = ()
+    held: bool = False
 
 
 class Claimed(Event, frozen=True, kw_only=True):
@@ -68,3 +71,40 @@ class Retried(Event, frozen=True, kw_only=True):
 
 class Rescued(Event, frozen=True, kw_only=True):
     next_run_at: int
+
+
+class AttemptTimedOut(Event, frozen=True, kw_only=True):
+    """The attempt took too long, and the job is due again at `next_run_at`."""
+
+    error: str
+    next_run_at: int
+
+
+class TimedOut(Event, frozen=True, kw_only=True):
+    """The last attempt took too long."""
+
+    error: str
+
+
+class Held(Event, frozen=True, kw_only=True):
+    pass
+
+
+class Released(Event, frozen=True, kw_only=True):
+    pass
+
+
+class Rescheduled(Event, frozen=True, kw_only=True):
+    run_at: int
+
+
+class Reprioritized(Event, frozen=True, kw_only=True):
+    priority: int
+
+
+class PayloadUpdated(Event, frozen=True, kw_only=True):
+    payload: Json
+
+
+class Archived(Event, frozen=True, kw_only=True):
+    pass

@@ -1,19 +1,26 @@
-r"""Background jobs: queued, claimed under a lease, retried with backoff, rescued when a worker vanishes.
+r"""The state of a job, and the machine that its events drive.
 
-                       enqueue
-         run_at later /       \ due
-                     v         v
-               scheduled --> pending <------------------ interrupt, retry (of failed, cancelled, timeout)
-               (once due,      |   \
-               it is pending)  |    \ cancel -----------> cancelled
-                   ^           v                             ^
-                   |         running --- ack_cancel ---------'
-                   |  snooze  | | |
-                   '----------' | '-- complete ----------> completed
-                                |
-                                |---- fail, out of attempts or not retryable; rescued too often --> failed
-                                |
-                                '---- fail, with attempts left; lease expired ----> retrying --(due)--> claim
+                enqueue
+      run_at later /  | \ hold
+                  v   |  v      hold (of a job that waits)
+        scheduled     |  held <--------------------------.
+             \        v   | release                      |
+              `--> pending <'  <------------ interrupt, retry (of failed, cancelled, timeout)
+              due     |   \
+        ^             |    \ cancel (of any that no worker has) --> cancelled
+        |           claim                                              ^
+        |             v                                                |
+        | snooze   running --- ack_cancel -----------------------------'
+        '----------'  | |
+                      | '- complete -------------------------> completed
+                      |
+                      |--- fail, out of attempts or not retryable; rescued too often --> failed
+                      |
+                      |--- the attempt's deadline passed, out of attempts --> timeout
+                      |
+                      '--- any of these with attempts left; lease expired --> retrying --(due)--> claim
+
+    completed, failed, cancelled, timeout --- archive --> (gone from the tables)
 
 A due job is one that is scheduled, pending or retrying and whose `run_at` has come. The `status` column
 knows the older names only: scheduled and pending are both `pending` there.
@@ -25,25 +32,40 @@ import msgspec
 
 from domain.jobs.events import (
     NO_RESULT,
+    Archived,
     AttemptFailed,
+    AttemptTimedOut,
     Cancelled,
     CancelRequested,
     Claimed,
     Completed,
     Enqueued,
     Failed,
+    Held,
     Interrupted,
+    PayloadUpdated,
     Progressed,
+    Released,
+    Reprioritized,
+    Rescheduled,
     Rescued,
     Retried,
     Snoozed,
+    TimedOut,
 )
+from domain.jobs.limits import DEFAULT_TIMEOUT_MS
 from domain.messages import Event, Json, Recorded
 
 TABLE = "jobs"
 
-State = Literal["scheduled", "pending", "running", "retrying", "completed", "failed", "cancelled", "timeout"]
+State = Literal[
+    "scheduled", "pending", "held", "running", "retrying", "completed", "failed", "cancelled", "timeout"
+]
+# A worker may get these once their `run_at` has come.
 WAITING: frozenset[str] = frozenset({"scheduled", "pending", "retrying"})
+# No worker has these, and they are not finished.
+IDLE: frozenset[str] = WAITING | {"held"}
+FINISHED: frozenset[str] = frozenset({"completed", "failed", "cancelled", "timeout"})
 RETRYABLE: frozenset[str] = frozenset({"failed", "cancelled", "timeout"})
 
 
@@ -64,6 +86,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     state: State
     run_at: int
     max_attempts: int
+    timeout_ms: int = DEFAULT_TIMEOUT_MS
+    tags: tuple[str, ...] = ()
     created_at: int
     updated_at: int
     created_position: int
@@ -71,6 +95,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     attempt: int = 0
     attempt_position: int = 0
     attempt_started_at: int | None = None
+    deadline_at: int | None = None
     retry_count: int = 0
     recovery_attempts: int = 0
     started_at: int | None = None
@@ -88,13 +113,18 @@ def is_waiting(job: Job | None) -> bool:
     return job is not None and job.state in WAITING
 
 
-def evolve(state: Job | None, recorded: Recorded) -> Job:
-    """The job after an event."""
+def evolve(state: Job | None, recorded: Recorded) -> Job | None:
+    """The job after an event; `None` once it is archived."""
     event, at = recorded.event, recorded.recorded_at
     if isinstance(event, Enqueued):
         return _new(event, recorded)
     assert state is not None, "a job begins with its enqueueing"
-    return msgspec.structs.replace(state, updated_at=at, **_changes(state, event, at, recorded.position))
+    if isinstance(event, Archived):
+        return None
+    changes = _changes(state, event, at, recorded.position)
+    if state.state == "running" and changes.get("state", "running") != "running":
+        changes["deadline_at"] = None
+    return msgspec.structs.replace(state, updated_at=at, **changes)
 
 
 def _new(event: Enqueued, recorded: Recorded) -> Job:
@@ -107,14 +137,20 @@ def _new(event: Enqueued, recorded: Recorded) -> Job:
         payload=event.payload,
         tool=event.tool,
         endpoint=event.endpoint,
-        state="scheduled" if event.run_at > recorded.recorded_at else "pending",
+        state="held" if event.held else _by_time(event.run_at, recorded.recorded_at),
         run_at=event.run_at,
         max_attempts=event.max_attempts,
+        timeout_ms=event.timeout_ms,
+        tags=event.tags,
         created_at=recorded.recorded_at,
         updated_at=recorded.recorded_at,
         created_position=recorded.position,
         result=NO_RESULT,
     )
+
+
+def _by_time(run_at: int, now: int) -> State:
+    return "scheduled" if run_at > now else "pending"
 
 
 def _changes(job: Job, event: Event, at: int, position: int) -> dict[str, Any]:
@@ -126,15 +162,16 @@ def _changes(job: Job, event: Event, at: int, position: int) -> dict[str, Any]:
                 "attempt": event.attempt,
                 "attempt_position": position,
                 "attempt_started_at": at,
+                "deadline_at": at + job.timeout_ms,
                 "started_at": at if job.started_at is None else job.started_at,
                 "progress": None,
                 "progressed_at": None,
             }
-        case Progressed():
-            return {"progress": event, "progressed_at": at}
         case Completed():
             return {"state": "completed", "completed_at": at, "result": event.result, "error": None}
-        case AttemptFailed():
+        case Progressed():
+            return {"progress": event, "progressed_at": at}
+        case AttemptFailed() | AttemptTimedOut():
             return {
                 "state": "retrying",
                 "run_at": event.next_run_at,
@@ -143,6 +180,8 @@ def _changes(job: Job, event: Event, at: int, position: int) -> dict[str, Any]:
             }
         case Failed():
             return {"state": "failed", "completed_at": at, "error": event.error}
+        case TimedOut():
+            return {"state": "timeout", "completed_at": at, "error": event.error}
         case Snoozed():
             return {"state": "scheduled", "run_at": event.run_at, "attempt": job.attempt - 1, "worker": None}
         case Interrupted():
@@ -168,5 +207,24 @@ def _changes(job: Job, event: Event, at: int, position: int) -> dict[str, Any]:
                 "run_at": event.next_run_at,
                 "recovery_attempts": job.recovery_attempts + 1,
             }
+        case _:
+            return _changes_while_idle(job, event, at)
+
+
+def _changes_while_idle(job: Job, event: Event, at: int) -> dict[str, Any]:
+    """What people change about a job that no worker has."""
+    match event:
+        case Held():
+            return {"state": "held"}
+        case Released():
+            return {"state": _by_time(job.run_at, at)}
+        case Rescheduled():
+            moves = job.state in ("scheduled", "pending")
+            state = _by_time(event.run_at, at) if moves else job.state
+            return {"run_at": event.run_at, "state": state}
+        case Reprioritized():
+            return {"priority": event.priority}
+        case PayloadUpdated():
+            return {"payload": event.payload}
         case _:
             raise TypeError(f"not an event of a job: {type(event).__name__}")

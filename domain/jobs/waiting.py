@@ -1,11 +1,33 @@
-"""Jobs that no worker has: how they come to be, are cancelled, and are tried once more."""
+"""Jobs that no worker has: how they come to be, what people change about them, and how they go."""
 
 from domain.decider import Context, Decision
 from domain.errors import AlreadyExists, Invalid, RuleViolated
-from domain.jobs.commands import Cancel, Enqueue, Retry
-from domain.jobs.events import Cancelled, CancelRequested, Enqueued, Retried
+from domain.jobs.commands import (
+    Archive,
+    Cancel,
+    Enqueue,
+    Hold,
+    Release,
+    Reprioritize,
+    Reschedule,
+    Retry,
+    UpdatePayload,
+)
+from domain.jobs.events import (
+    Archived,
+    Cancelled,
+    CancelRequested,
+    Enqueued,
+    Held,
+    PayloadUpdated,
+    Released,
+    Reprioritized,
+    Rescheduled,
+    Retried,
+)
 from domain.jobs.refusals import existing
-from domain.jobs.state import RETRYABLE, WAITING, Job
+from domain.jobs.state import FINISHED, IDLE, RETRYABLE, Job
+from domain.messages import Json
 
 
 def enqueue(state: Job | None, command: Enqueue, context: Context, key: str) -> Decision:
@@ -13,8 +35,7 @@ def enqueue(state: Job | None, command: Enqueue, context: Context, key: str) -> 
         raise AlreadyExists(
             f"there is a job {key} already", hint="choose another id, or leave it out", state=state.state
         )
-    if bytes(command.payload).lstrip()[:1] != b"{":
-        raise Invalid("payload must be an object", path="$.payload")
+    _require_object(command.payload)
     event = Enqueued(
         type=command.type,
         name=command.name,
@@ -25,13 +46,16 @@ def enqueue(state: Job | None, command: Enqueue, context: Context, key: str) -> 
         endpoint=command.endpoint,
         run_at=max(command.run_at or 0, context.now),
         max_attempts=command.max_attempts,
+        timeout_ms=command.timeout_ms,
+        tags=tuple(dict.fromkeys(command.tags)),
+        held=command.hold,
     )
     return Decision(events=((key, event),))
 
 
 def cancel(state: Job | None, command: Cancel, context: Context, key: str) -> Decision:
     job = existing(state, key)
-    if job.state in WAITING:
+    if job.state in IDLE:
         return Decision(events=((key, Cancelled(reason=command.reason)),))
     if job.state == "running":
         if job.cancel_requested:
@@ -47,3 +71,65 @@ def retry(state: Job | None, command: Retry, context: Context, key: str) -> Deci
             "not_retryable", f"job {key} is {job.state}; only a finished, unsuccessful one is retried"
         )
     return Decision(events=((key, Retried(max_attempts=max(job.max_attempts, job.attempt + 1))),))
+
+
+def hold(state: Job | None, command: Hold, context: Context, key: str) -> Decision:
+    job = _idle(state, key)
+    return Decision() if job.state == "held" else Decision(events=((key, Held()),))
+
+
+def release(state: Job | None, command: Release, context: Context, key: str) -> Decision:
+    job = existing(state, key)
+    if job.state != "held":
+        raise RuleViolated("not_held", f"job {key} is {job.state}, and not held", state=job.state)
+    return Decision(events=((key, Released()),))
+
+
+def reschedule(state: Job | None, command: Reschedule, context: Context, key: str) -> Decision:
+    job = _idle(state, key)
+    run_at = max(command.run_at, context.now)
+    return Decision() if job.run_at == run_at else Decision(events=((key, Rescheduled(run_at=run_at)),))
+
+
+def reprioritize(state: Job | None, command: Reprioritize, context: Context, key: str) -> Decision:
+    if _idle(state, key).priority == command.priority:
+        return Decision()
+    return Decision(events=((key, Reprioritized(priority=command.priority)),))
+
+
+def update_payload(state: Job | None, command: UpdatePayload, context: Context, key: str) -> Decision:
+    job = _idle(state, key)
+    _require_object(command.payload)
+    if job.started_at is not None:
+        raise RuleViolated(
+            "already_started",
+            f"job {key} has begun before, with the payload that it has",
+            hint="cancel it, and enqueue another one",
+            state=job.state,
+        )
+    if command.payload == job.payload:
+        return Decision()
+    return Decision(events=((key, PayloadUpdated(payload=command.payload)),))
+
+
+def archive(state: Job | None, command: Archive, context: Context, key: str) -> Decision:
+    job = existing(state, key)
+    if job.state not in FINISHED:
+        raise RuleViolated(
+            "not_finished", f"job {key} is {job.state}", hint="cancel it first", state=job.state
+        )
+    return Decision(events=((key, Archived()),))
+
+
+def _idle(state: Job | None, key: str) -> Job:
+    job = existing(state, key)
+    if job.state not in IDLE:
+        raise RuleViolated(
+            "not_waiting", f"job {key} is {job.state}; this is for jobs that wait", state=job.state
+        )
+    return job
+
+
+def _require_object(payload: Json) -> None:
+    if bytes(payload).lstrip()[:1] != b"{":
+        raise Invalid("payload must be an object", path="$.payload")

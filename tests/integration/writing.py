@@ -79,7 +79,7 @@ class Store:
         *,
         cache_capacity: int = 50_000,
         projections: Projections | None = None,
-        next_lease_check: float = 0,
+        next_upkeep: float = 0,
     ) -> None:
         self.path = path
         self.clock = clock or Clock()
@@ -93,7 +93,7 @@ class Store:
             cache_capacity=cache_capacity,
         )
         # Of `time.monotonic`; `math.inf` leaves every rescue to the test.
-        self.writer._next_lease_check = next_lease_check
+        self.writer._next_upkeep = next_upkeep
         self.writer.start()
 
     def __enter__(self) -> "Store":

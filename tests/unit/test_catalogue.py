@@ -45,10 +45,10 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
     "job.enqueued.v1": [
         (
             '{"type":"t","name":"n","priority":4,"queue":"q","payload":{"a":1},"tool":"x","endpoint":"e",'
-            '"run_at":7,"max_attempts":9}',
+            '"run_at":7,"max_attempts":9,"timeout_ms":1000,"tags":["a","b"],"held":true}',
             jobs.Enqueued(
                 type="t", name="n", priority=4, queue="q", payload=raw('{"a":1}'), tool="x", endpoint="e",
-                run_at=7, max_attempts=9,
+                run_at=7, max_attempts=9, timeout_ms=1000, tags=("a", "b"), held=True,
             ),
         ),
         ('{"type":"t","name":"n","run_at":7}', jobs.Enqueued(type="t", name="n", run_at=7)),
@@ -74,6 +74,18 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
     ],
     "job.cancelled.v1": [('{"reason":"why"}', jobs.Cancelled(reason="why")), ("{}", jobs.Cancelled())],
     "job.retried.v1": [('{"max_attempts":6}', jobs.Retried(max_attempts=6))],
+    "job.attempt_timed_out.v1": [
+        ('{"error":"x","next_run_at":7}', jobs.AttemptTimedOut(error="x", next_run_at=7)),
+    ],
+    "job.timed_out.v1": [('{"error":"x"}', jobs.TimedOut(error="x"))],
+    "job.held.v1": [("{}", jobs.Held())],
+    "job.released.v1": [("{}", jobs.Released())],
+    "job.rescheduled.v1": [('{"run_at":7}', jobs.Rescheduled(run_at=7))],
+    "job.reprioritized.v1": [('{"priority":4}', jobs.Reprioritized(priority=4))],
+    "job.payload_updated.v1": [
+        ('{"payload":{"a":1}}', jobs.PayloadUpdated(payload=raw('{"a":1}'))),
+    ],
+    "job.archived.v1": [("{}", jobs.Archived())],
     "job.rescued.v1": [('{"next_run_at":7}', jobs.Rescued(next_run_at=7))],
     "rate_limit.observed.v1": [
         (
@@ -253,6 +265,7 @@ VALUES: dict[Any, st.SearchStrategy[Any]] = {
     float: st.floats(0, 100),
     msgspec.Raw: json_values.map(lambda value: msgspec.Raw(msgspec.json.encode(value))),
     dict[str, Any]: st.dictionaries(st.text(max_size=5), json_values, max_size=3),
+    tuple[str, ...]: st.lists(st.text(), max_size=3).map(tuple),
     type(None): st.none(),
 }
 

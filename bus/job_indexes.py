@@ -1,0 +1,59 @@
+"""What the writer knows of all unfinished jobs at once: which is due next, and whose attempt takes too long.
+
+Owned by the writer's thread and fed with every change of a job, in both directions: a command that fails is
+undone by feeding its changes backwards.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from bus.due_jobs import DueJobs, WaitingJob
+from domain.jobs import WAITING, Job
+
+
+class OpenJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An unfinished job as its row has it: what the indexes are filled with at a start."""
+
+    id: str
+    type: str
+    priority: int
+    queue: str
+    state: str
+    run_at: int
+    created_position: int
+    deadline_at: int | None = None
+
+
+class JobIndexes:
+    """The order of due jobs, and the deadlines of attempts under way."""
+
+    def __init__(self) -> None:
+        self.due = DueJobs()
+        self.deadlines: dict[str, int] = {}
+
+    def load(self, open_jobs: Iterable[OpenJob]) -> None:
+        """Takes in what is unfinished; only into empty indexes."""
+        for job in open_jobs:
+            self._add(job)
+
+    def replace(self, old: Job | None, new: Job | None) -> None:
+        """A job was `old`, and is `new` from now on."""
+        if old is not None:
+            self._remove(old)
+        if new is not None:
+            self._add(new)
+
+    def _add(self, job: Job | OpenJob) -> None:
+        if job.state in WAITING:
+            self.due.add(
+                WaitingJob(job.id, job.queue, job.type, job.priority, job.run_at, job.created_position)
+            )
+        elif job.deadline_at is not None:
+            self.deadlines[job.id] = job.deadline_at
+
+    def _remove(self, job: Job) -> None:
+        if job.state in WAITING:
+            self.due.remove(job.id)
+        elif job.deadline_at is not None:
+            del self.deadlines[job.id]

@@ -1,0 +1,66 @@
+"""What the service does of its own accord: commands that nobody sends.
+
+The writer asks every half second what there is to do, and takes it as commands into the next group, so that
+it is decided, stored and undone as everything else.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from bus.aggregates import Aggregates
+from bus.submission import Request, Submission
+from domain.catalogue import VERBS
+from domain.jobs import DEFAULT_LEASE_MS
+
+# What one group gets of each kind at most; the rest follows in the next one.
+MAXIMUM_COMMANDS = 1_000
+
+
+class Upkeep:
+    """Finds what is to be done. Owned by the writer's thread.
+
+    `orphans` are running jobs without a lease: it was lost with a restore, or its rescue was not stored.
+    `began_at` is when the service did: a worker that finished while it was away has some time to say so.
+    """
+
+    def __init__(self, aggregates: Aggregates) -> None:
+        self._aggregates = aggregates
+        self.orphans: set[str] = set()
+        self.began_at = 0
+
+    def commands(self, now: int) -> list[Submission]:
+        """What is to be done at `now`; asked again, it says again what was not stored."""
+        return [
+            *_each("jobs.rescue", self._lost(now)),
+            *_each("jobs.time_out", self._too_long(now)),
+        ]
+
+    def take_back(self, submissions: Iterable[Submission]) -> None:
+        """These were not stored: whoever lost a lease is still to be rescued."""
+        for one in submissions:
+            for request in one.requests:
+                if isinstance(request, Request) and request.verb.name == "rescue":
+                    self.orphans.add(request.command.id)
+
+    def _lost(self, now: int) -> list[str]:
+        expired = [one.job_id for one in self._aggregates.leases.values() if one.expires_at <= now]
+        lost = [*expired, *self.orphans][:MAXIMUM_COMMANDS]
+        self.orphans.difference_update(lost)
+        return lost
+
+    def _too_long(self, now: int) -> list[str]:
+        if now < self.began_at + DEFAULT_LEASE_MS:
+            return []
+        deadlines = self._aggregates.jobs.deadlines
+        return [job_id for job_id, deadline in deadlines.items() if deadline <= now][:MAXIMUM_COMMANDS]
+
+
+def _each(name: str, keys: Iterable[str]) -> Iterator[Submission]:
+    for key in keys:
+        yield _submission(name, id=key)
+
+
+def _submission(name: str, **body: Any) -> Submission:
+    decider, verb = VERBS[name]
+    request = Request(decider=decider, verb=verb, command=verb.command(**body))
+    return Submission(requests=[request], size_bytes=0)
