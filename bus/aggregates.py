@@ -113,8 +113,13 @@ class Aggregates:
         """Where things stand, for `undo_to`."""
         return len(self.journal), len(self._lease_journal)
 
-    def undo_to(self, mark: tuple[int, int] = (0, 0)) -> None:
-        """Takes back everything since `mark` was handed out; by default the whole transaction."""
+    def undo_all(self) -> None:
+        """Takes back the whole transaction."""
+        self.undo_to((0, 0))
+        self.jobs.settle()
+
+    def undo_to(self, mark: tuple[int, int]) -> None:
+        """Takes back everything since `mark` was handed out."""
         transitions, leases = mark
         while len(self._lease_journal) > leases:
             self._put_lease(*self._lease_journal.pop())
@@ -126,6 +131,7 @@ class Aggregates:
         """The transaction is on disk: nothing of it is taken back any more, and cold states may go."""
         self.journal.clear()
         self._lease_journal.clear()
+        self.jobs.settle()
         while len(self._hot) > self._capacity:
             self._hot.popitem(last=False)
 

@@ -2,7 +2,7 @@
 
 import logging
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from typing import Any, Protocol
 
 import apsw
@@ -17,8 +17,8 @@ from bus.submission import Outcome, Request, Submission, refused
 from domain.catalogue import encode_event
 from domain.decider import Decision, Lease, Notice
 from domain.errors import CommandIdReused, Invalid, Refusal, TooLarge, VersionConflict
+from domain.jobs import FINISHED, STATES, Job
 from domain.jobs import TABLE as JOBS
-from domain.jobs import Job
 from domain.messages import Recorded, stream_name
 from migrations.rows import delete_rows, insert_rows
 
@@ -26,6 +26,8 @@ from migrations.rows import delete_rows, insert_rows
 MAXIMUM_ANSWER_BYTES = 900 * 1024
 # What one answer in a batch weighs without its result; a thousand of them leave room for claims.
 _ENVELOPE_IN_BATCH_BYTES = 512
+
+UNFINISHED = STATES - FINISHED
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +43,11 @@ class Projections(Protocol):
 
     def open_jobs(self, connection: apsw.Connection) -> Iterator[OpenJob]:
         """Every unfinished job, as the tables have it."""
+
+    def unique_jobs(
+        self, connection: apsw.Connection, key: str, states: Set[str], created_since: int
+    ) -> Iterator[str]:
+        """The ids of jobs with a unique key, the newest first, as the tables have it."""
 
 
 class Group:
@@ -94,6 +101,26 @@ class Group:
     def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> list[Job]:
         ids = self._aggregates.jobs.due.next(queue, types, limit, self.now)
         return [self._aggregates.get(JOBS, job_id).state for job_id in ids]
+
+    def unique_job(self, key: str, states: Set[str], created_since: int) -> Job | None:
+        known = self._first(self._aggregates.jobs.unique.newest_first(key), key, states, created_since)
+        # Finished jobs are not in memory: their table's index knows them.
+        if states <= UNFINISHED:
+            return known
+        ids = self._projections.unique_jobs(self._connection, key, states, created_since)
+        stored = self._first(ids, key, states, created_since)
+        found = [job for job in (known, stored) if job is not None]
+        return max(found, key=lambda job: job.created_position, default=None)
+
+    def _first(self, ids: Iterable[str], key: str, states: Set[str], created_since: int) -> Job | None:
+        """The first of these jobs that is, as the open transaction has it, what is asked for."""
+        for job_id in ids:
+            job: Job | None = self._aggregates.get(JOBS, job_id).state
+            if job is None or job.unique_key != key or job.state not in states:
+                continue
+            if job.created_at >= created_since:
+                return job
+        return None
 
     def lease(self, job_id: str) -> Lease | None:
         return self._aggregates.leases.get(job_id)

@@ -1,4 +1,4 @@
-"""What the writer knows of all unfinished jobs at once: which is due next, and whose attempt takes too long.
+"""What the writer knows of all unfinished jobs at once: the order of due ones, deadlines, unique keys.
 
 Owned by the writer's thread and fed with every change of a job, in both directions: a command that fails is
 undone by feeding its changes backwards.
@@ -9,7 +9,8 @@ from collections.abc import Iterable
 import msgspec
 
 from bus.due_jobs import DueJobs, WaitingJob
-from domain.jobs import WAITING, Job
+from bus.unique_jobs import UniqueJobs
+from domain.jobs import FINISHED, WAITING, Job
 
 
 class OpenJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -23,14 +24,16 @@ class OpenJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     run_at: int
     created_position: int
     deadline_at: int | None = None
+    unique_key: str | None = None
 
 
 class JobIndexes:
-    """The order of due jobs, and the deadlines of attempts under way."""
+    """The order of due jobs, the deadlines of attempts under way, and the unique keys in use."""
 
     def __init__(self) -> None:
         self.due = DueJobs()
         self.deadlines: dict[str, int] = {}
+        self.unique = UniqueJobs()
 
     def load(self, open_jobs: Iterable[OpenJob]) -> None:
         """Takes in what is unfinished; only into empty indexes."""
@@ -44,6 +47,10 @@ class JobIndexes:
         if new is not None:
             self._add(new)
 
+    def settle(self) -> None:
+        """The open transaction is on disk, or was taken back."""
+        self.unique.settle()
+
     def _add(self, job: Job | OpenJob) -> None:
         if job.state in WAITING:
             self.due.add(
@@ -51,9 +58,13 @@ class JobIndexes:
             )
         elif job.deadline_at is not None:
             self.deadlines[job.id] = job.deadline_at
+        if job.unique_key is not None and job.state not in FINISHED:
+            self.unique.add(job.unique_key, job.id, job.created_position)
 
     def _remove(self, job: Job) -> None:
         if job.state in WAITING:
             self.due.remove(job.id)
         elif job.deadline_at is not None:
             del self.deadlines[job.id]
+        if job.unique_key is not None and job.state not in FINISHED:
+            self.unique.remove(job.unique_key, job.id)

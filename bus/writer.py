@@ -235,7 +235,7 @@ class Writer:
         logger.error("a group of commands was not stored: %s", error)
         self.statistics.failed_commits += 1
         self.statistics.last_failure = str(error)
-        self._aggregates.undo_to()
+        self._aggregates.undo_all()
         self._rollback()
         self._upkeep.take_back(submissions)
         if isinstance(error, apsw.Error):

@@ -4,7 +4,7 @@
 `evolve(state, recorded)` answers with the state after an event; `None` means that there is none (any more).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any, Protocol
 
 import msgspec
@@ -47,6 +47,9 @@ class Context(Protocol):
 
     def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> list[Any]:
         """At most `limit` due jobs of a queue, the next to run first."""
+
+    def unique_job(self, key: str, states: Set[str], created_since: int) -> Any:
+        """The newest job with a unique key that is in one of these states and not too old; or `None`."""
 
     def lease(self, job_id: str) -> Lease | None:
         """The lease that is out on a job."""

@@ -1,6 +1,6 @@
 """Joins the projections to the writer and to the queries: the bus knows the shape, not the tables."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 
 import apsw
 
@@ -27,6 +27,12 @@ class Tables:
     def open_jobs(self, connection: apsw.Connection) -> Iterator[OpenJob]:
         """Every unfinished job, as the tables have it."""
         return (OpenJob(**row) for row in jobs.open_jobs(connection))
+
+    def unique_jobs(
+        self, connection: apsw.Connection, key: str, states: Set[str], created_since: int
+    ) -> Iterator[str]:
+        """The ids of jobs with a unique key, the newest first, as the tables have it."""
+        return jobs.unique_jobs(connection, key, states, created_since)
 
 
 class MirroredRows:

@@ -1,6 +1,6 @@
 """The table `jobs`, one row a job, and `job_history`, one row an attempt."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from typing import Annotated, Any
 
 import apsw
@@ -84,6 +84,7 @@ def _row(job: Job, version: int, position: int) -> Row:
         job.timeout_ms,
         job.deadline_at,
         "[]" if not job.tags else msgspec.json.encode(job.tags).decode(),
+        job.unique_key,
         version,
         position,
     )
@@ -121,6 +122,7 @@ TABLE = Table(
         "timeout_ms",
         "deadline_at",
         "tags",
+        "unique_key",
         "version",
         "position",
     ),
@@ -178,7 +180,17 @@ def write_history(connection: apsw.Connection, rows: dict[int, Row], archived: I
     upsert_rows(connection, "job_history", HISTORY_COLUMNS, rows.values())
 
 
-_OPEN_COLUMNS = ("id", "type", "priority", "queue", "state", "run_at", "created_position", "deadline_at")
+_OPEN_COLUMNS = (
+    "id",
+    "type",
+    "priority",
+    "queue",
+    "state",
+    "run_at",
+    "created_position",
+    "deadline_at",
+    "unique_key",
+)
 
 
 def open_jobs(connection: apsw.Connection) -> Iterator[dict[str, Any]]:
@@ -188,3 +200,13 @@ def open_jobs(connection: apsw.Connection) -> Iterator[dict[str, Any]]:
         " WHERE status IN ('pending', 'held', 'retrying', 'running')"
     ):
         yield dict(zip(_OPEN_COLUMNS, row, strict=True))
+
+
+def unique_jobs(connection: apsw.Connection, key: str, states: Set[str], created_since: int) -> Iterator[str]:
+    """The ids of the jobs with a unique key that are in one of these states, the newest first."""
+    for (job_id,) in connection.execute(
+        "SELECT id FROM jobs WHERE unique_key = ? AND created_at >= ?"
+        " AND state IN (SELECT value FROM carray(?)) ORDER BY created_position DESC",
+        (key, created_since, apsw.carray(tuple(states))),
+    ):
+        yield job_id

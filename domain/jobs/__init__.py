@@ -31,6 +31,7 @@ from domain.jobs.commands import (
     TimeOut,
     TimeoutMs,
     Token,
+    Unique,
     UpdatePayload,
 )
 from domain.jobs.decider import DECIDER
@@ -51,6 +52,7 @@ from domain.jobs.events import (
     PayloadUpdated,
     Progressed,
     Released,
+    Replaced,
     Reprioritized,
     Rescheduled,
     Rescued,
@@ -67,11 +69,23 @@ from domain.jobs.limits import (
     MAXIMUM_RESCUES,
     MAXIMUM_TAGS,
     MAXIMUM_TIMEOUT_MS,
+    MAXIMUM_WINDOW_MS,
     PROGRESS_EVENT_INTERVAL_MS,
     RESCUE_DELAY_MS,
     backoff_ms,
 )
-from domain.jobs.state import FINISHED, IDLE, RETRYABLE, TABLE, WAITING, Job, State, evolve, is_waiting
+from domain.jobs.state import (
+    FINISHED,
+    IDLE,
+    RETRYABLE,
+    STATES,
+    TABLE,
+    WAITING,
+    Job,
+    State,
+    evolve,
+    is_waiting,
+)
 
 __all__ = [
     "BACKOFF_BASE_MS",
@@ -86,10 +100,12 @@ __all__ = [
     "MAXIMUM_RESCUES",
     "MAXIMUM_TAGS",
     "MAXIMUM_TIMEOUT_MS",
+    "MAXIMUM_WINDOW_MS",
     "NO_RESULT",
     "PROGRESS_EVENT_INTERVAL_MS",
     "RESCUE_DELAY_MS",
     "RETRYABLE",
+    "STATES",
     "TABLE",
     "WAITING",
     "AckCancel",
@@ -123,6 +139,7 @@ __all__ = [
     "Progressed",
     "Release",
     "Released",
+    "Replaced",
     "Reprioritize",
     "Reprioritized",
     "Reschedule",
@@ -140,6 +157,7 @@ __all__ = [
     "TimedOut",
     "TimeoutMs",
     "Token",
+    "Unique",
     "UpdatePayload",
     "backoff_ms",
     "evolve",

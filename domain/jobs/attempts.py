@@ -65,7 +65,7 @@ def claim(state: None, command: Claim, context: Context, key: None) -> Decision:
 
 
 def _row_bytes(job: Job, worker: str) -> int:
-    texts = (job.id, job.type, job.name, job.queue, job.tool, job.endpoint, job.error, worker)
+    texts = (job.id, job.type, job.name, job.queue, job.tool, job.endpoint, job.error, job.unique_key, worker)
     # A character takes up to six bytes in JSON: `\u0001`.
     characters = sum(len(text or "") for text in texts) + sum(map(len, job.tags))
     return len(bytes(job.payload)) + 6 * characters + _ROW_BYTES

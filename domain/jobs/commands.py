@@ -1,6 +1,6 @@
 """What can be asked of jobs."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -11,6 +11,7 @@ from domain.jobs.limits import (
     DEFAULT_TIMEOUT_MS,
     MAXIMUM_TAGS,
     MAXIMUM_TIMEOUT_MS,
+    MAXIMUM_WINDOW_MS,
 )
 from domain.messages import Command, Json, Key, Name, Text, Time
 
@@ -24,11 +25,20 @@ Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 Tags = Annotated[tuple[Tag, ...], msgspec.Meta(max_length=MAXIMUM_TAGS)]
 
 
+class Unique(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """No second job with this key, as far as the scope goes and, if there is a window, as it is long."""
+
+    key: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    scope: Literal["incomplete", "successful", "all"] = "incomplete"
+    window_ms: Annotated[int, msgspec.Meta(ge=1, le=MAXIMUM_WINDOW_MS)] | None = None
+    on_conflict: Literal["return_existing", "reject", "replace", "preserve_run_at"] = "return_existing"
+
+
 class Enqueue(Command, frozen=True, kw_only=True):
     """A new job, with a time-ordered id if none is given. Priorities: 1 low, 2 medium, 3 high, 4 critical.
 
     Each attempt may take `timeout_ms` milliseconds (15 minutes by default). With `hold`, the job waits for
-    `release`.
+    `release`. With `unique`, there may be no new job: the result then names the `existing` one.
     """
 
     type: Name
@@ -43,6 +53,7 @@ class Enqueue(Command, frozen=True, kw_only=True):
     max_attempts: Annotated[int, msgspec.Meta(ge=1, le=1000)] = DEFAULT_MAXIMUM_ATTEMPTS
     timeout_ms: TimeoutMs = DEFAULT_TIMEOUT_MS
     tags: Tags = ()
+    unique: Unique | None = None
     hold: bool = False
 
 

@@ -37,6 +37,7 @@ DECIDER = Decider(
         "job.held.v1": events.Held,
         "job.released.v1": events.Released,
         "job.rescheduled.v1": events.Rescheduled,
+        "job.replaced.v1": events.Replaced,
         "job.reprioritized.v1": events.Reprioritized,
         "job.payload_updated.v1": events.PayloadUpdated,
         "job.archived.v1": events.Archived,

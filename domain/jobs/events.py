@@ -21,6 +21,7 @@ class Enqueued(Event, frozen=True, kw_only=True):
     max_attempts: int = DEFAULT_MAXIMUM_ATTEMPTS
     timeout_ms: int = DEFAULT_TIMEOUT_MS
     tags: tuple[str, ...] = ()
+    unique_key: str | None = None
     held: bool = False
 
 
@@ -96,6 +97,22 @@ class Released(Event, frozen=True, kw_only=True):
 
 class Rescheduled(Event, frozen=True, kw_only=True):
     run_at: int
+
+
+class Replaced(Event, frozen=True, kw_only=True):
+    """Another job with the same unique key was to be enqueued: this one is what that one would have been."""
+
+    type: str
+    name: str
+    priority: int = 2
+    queue: str = "default"
+    payload: Json = EMPTY_OBJECT
+    tool: str | None = None
+    endpoint: str | None = None
+    run_at: int
+    max_attempts: int = DEFAULT_MAXIMUM_ATTEMPTS
+    timeout_ms: int = DEFAULT_TIMEOUT_MS
+    tags: tuple[str, ...] = ()
 
 
 class Reprioritized(Event, frozen=True, kw_only=True):

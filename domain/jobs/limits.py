@@ -5,6 +5,7 @@ DEFAULT_LEASE_MS = 30_000
 # An attempt that takes longer is ended, however alive its worker is.
 DEFAULT_TIMEOUT_MS = 900_000
 MAXIMUM_TIMEOUT_MS = 7 * 86_400_000
+MAXIMUM_WINDOW_MS = 366 * 86_400_000
 MAXIMUM_TAGS = 32
 # A job that took this many workers with it is not handed to a further one.
 MAXIMUM_RESCUES = 3

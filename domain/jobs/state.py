@@ -26,7 +26,7 @@ A due job is one that is scheduled, pending or retrying and whose `run_at` has c
 knows the older names only: scheduled and pending are both `pending` there.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -46,6 +46,7 @@ from domain.jobs.events import (
     PayloadUpdated,
     Progressed,
     Released,
+    Replaced,
     Reprioritized,
     Rescheduled,
     Rescued,
@@ -61,6 +62,7 @@ TABLE = "jobs"
 State = Literal[
     "scheduled", "pending", "held", "running", "retrying", "completed", "failed", "cancelled", "timeout"
 ]
+STATES: frozenset[str] = frozenset(get_args(State))
 # A worker may get these once their `run_at` has come.
 WAITING: frozenset[str] = frozenset({"scheduled", "pending", "retrying"})
 # No worker has these, and they are not finished.
@@ -88,6 +90,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     max_attempts: int
     timeout_ms: int = DEFAULT_TIMEOUT_MS
     tags: tuple[str, ...] = ()
+    unique_key: str | None = None
     created_at: int
     updated_at: int
     created_position: int
@@ -142,6 +145,7 @@ def _new(event: Enqueued, recorded: Recorded) -> Job:
         max_attempts=event.max_attempts,
         timeout_ms=event.timeout_ms,
         tags=event.tags,
+        unique_key=event.unique_key,
         created_at=recorded.recorded_at,
         updated_at=recorded.recorded_at,
         created_position=recorded.position,
@@ -219,12 +223,16 @@ def _changes_while_idle(job: Job, event: Event, at: int) -> dict[str, Any]:
         case Released():
             return {"state": _by_time(job.run_at, at)}
         case Rescheduled():
-            moves = job.state in ("scheduled", "pending")
-            state = _by_time(event.run_at, at) if moves else job.state
-            return {"run_at": event.run_at, "state": state}
+            return {"run_at": event.run_at, "state": _moved(job, event.run_at, at)}
+        case Replaced():
+            return msgspec.structs.asdict(event) | {"state": _moved(job, event.run_at, at)}
         case Reprioritized():
             return {"priority": event.priority}
         case PayloadUpdated():
             return {"payload": event.payload}
         case _:
             raise TypeError(f"not an event of a job: {type(event).__name__}")
+
+
+def _moved(job: Job, run_at: int, now: int) -> State:
+    return _by_time(run_at, now) if job.state in ("scheduled", "pending") else job.state

@@ -27,6 +27,7 @@ from domain.jobs.events import (
 )
 from domain.jobs.refusals import existing
 from domain.jobs.state import FINISHED, IDLE, RETRYABLE, Job
+from domain.jobs.unique import in_the_way, instead
 from domain.messages import Json
 
 
@@ -36,6 +37,9 @@ def enqueue(state: Job | None, command: Enqueue, context: Context, key: str) -> 
             f"there is a job {key} already", hint="choose another id, or leave it out", state=state.state
         )
     _require_object(command.payload)
+    unique = command.unique
+    if unique is not None and (existing_job := in_the_way(unique, context)) is not None:
+        return instead(existing_job, unique, command, context)
     event = Enqueued(
         type=command.type,
         name=command.name,
@@ -48,6 +52,7 @@ def enqueue(state: Job | None, command: Enqueue, context: Context, key: str) -> 
         max_attempts=command.max_attempts,
         timeout_ms=command.timeout_ms,
         tags=tuple(dict.fromkeys(command.tags)),
+        unique_key=None if unique is None else unique.key,
         held=command.hold,
     )
     return Decision(events=((key, event),))

@@ -141,6 +141,8 @@ class Chance(random.Random):
                     {"hold": True} if self.may(0.1) else {}
                 )
                 after_ms = {"run_at": self.choice(DELAYS_MS)} if self.may(0.3) else {}
+                if self.may(0.3):
+                    here |= {"unique": self._unique()}
             case "claim":
                 here = {"worker": self.choice("vw"), "limit": self.randint(1, 3)}
                 here |= {"lease_ms": self.choice([1_000, HOUR_MS])} | self._some(
@@ -167,6 +169,14 @@ class Chance(random.Random):
             case "cancel":
                 here |= self._some(reason="why")
         return here, after_ms
+
+    def _unique(self) -> dict[str, Any]:
+        choices = ["return_existing", "reject", "replace", "preserve_run_at"]
+        return {"key": self.choice("kl")} | self._some(
+            scope=self.choice(["incomplete", "successful", "all"]),
+            window_ms=self.choice([1, 1_000, 60_000]),
+            on_conflict=self.choice(choices),
+        )
 
     def _limit(self, verb: str) -> tuple[dict[str, Any], dict[str, int]]:
         here: dict[str, Any] = {"platform": self.choice(["github", "jira"])}
@@ -463,6 +473,7 @@ class Life:
         assert len(kept.jobs.due) == len(fresh.due)
         assert self._order_of(kept.jobs.due) == self._order_of(fresh.due)
         assert kept.jobs.deadlines == fresh.deadlines
+        assert kept.jobs.unique.unfinished() == fresh.unique.unfinished()
         on_disk = self.store.in_writer(
             lambda connection: dict(connection.execute("SELECT job_id, token FROM job_leases"))
         )

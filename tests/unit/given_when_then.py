@@ -7,7 +7,7 @@ count up, its chance is what `chance` says. Accepted commands take effect, so th
 """
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from typing import Any
 
 import msgspec
@@ -139,11 +139,26 @@ class Story:
         wanted = None if types is None else set(types)
         due = [
             job
-            for (table, _), states in self.states.items()
-            if table == "jobs" and isinstance(job := states[-1], Job) and is_waiting(job)
+            for job in self._jobs()
+            if is_waiting(job)
             if job.queue == queue and job.run_at <= self.now and (wanted is None or job.type in wanted)
         ]
         return sorted(due, key=lambda job: (-job.priority, job.run_at, job.created_position))[:limit]
+
+    def unique_job(self, key: str, states: Set[str], created_since: int) -> Any:
+        found = [
+            job
+            for job in self._jobs()
+            if job.unique_key == key and job.state in states and job.created_at >= created_since
+        ]
+        return max(found, key=lambda job: job.created_position, default=None)
+
+    def _jobs(self) -> list[Job]:
+        return [
+            states[-1]
+            for (table, _), states in self.states.items()
+            if table == "jobs" and states[-1] is not None
+        ]
 
     def lease(self, job_id: str) -> Lease | None:
         return self.leases.get(job_id)

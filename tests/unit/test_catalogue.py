@@ -45,10 +45,10 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
     "job.enqueued.v1": [
         (
             '{"type":"t","name":"n","priority":4,"queue":"q","payload":{"a":1},"tool":"x","endpoint":"e",'
-            '"run_at":7,"max_attempts":9,"timeout_ms":1000,"tags":["a","b"],"held":true}',
+            '"run_at":7,"max_attempts":9,"timeout_ms":1000,"tags":["a","b"],"unique_key":"u","held":true}',
             jobs.Enqueued(
                 type="t", name="n", priority=4, queue="q", payload=raw('{"a":1}'), tool="x", endpoint="e",
-                run_at=7, max_attempts=9, timeout_ms=1000, tags=("a", "b"), held=True,
+                run_at=7, max_attempts=9, timeout_ms=1000, tags=("a", "b"), unique_key="u", held=True,
             ),
         ),
         ('{"type":"t","name":"n","run_at":7}', jobs.Enqueued(type="t", name="n", run_at=7)),
@@ -80,6 +80,17 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
     "job.timed_out.v1": [('{"error":"x"}', jobs.TimedOut(error="x"))],
     "job.held.v1": [("{}", jobs.Held())],
     "job.released.v1": [("{}", jobs.Released())],
+    "job.replaced.v1": [
+        (
+            '{"type":"t","name":"n","priority":4,"queue":"q","payload":{"a":1},"tool":"x","endpoint":"e",'
+            '"run_at":7,"max_attempts":9,"timeout_ms":1000,"tags":["a"]}',
+            jobs.Replaced(
+                type="t", name="n", priority=4, queue="q", payload=raw('{"a":1}'), tool="x", endpoint="e",
+                run_at=7, max_attempts=9, timeout_ms=1000, tags=("a",),
+            ),
+        ),
+        ('{"type":"t","name":"n","run_at":7}', jobs.Replaced(type="t", name="n", run_at=7)),
+    ],
     "job.rescheduled.v1": [('{"run_at":7}', jobs.Rescheduled(run_at=7))],
     "job.reprioritized.v1": [('{"priority":4}', jobs.Reprioritized(priority=4))],
     "job.payload_updated.v1": [

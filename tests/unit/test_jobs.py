@@ -199,7 +199,8 @@ def test_the_table_of_states_and_verbs_has_every_verb_and_every_event():
     assert set(BODIES) == verbs
     assert set(EXPECTED) == set(STATES)
     assert all(set(row) == verbs for row in EXPECTED.values())
-    assert reached == set(jobs.DECIDER.events.values())
+    # A replacement needs a second job: it has tests of its own.
+    assert reached == set(jobs.DECIDER.events.values()) - {jobs.Replaced}
 
 
 @pytest.mark.parametrize(("state", "verb"), [(state, verb) for state in STATES for verb in BODIES], ids=str)
