@@ -59,10 +59,13 @@ class Aggregates:
         self.jobs = JobIndexes()
         self.leases: dict[str, Lease] = {}
 
-    def load_jobs(self, open_jobs: Iterable[OpenJob]) -> None:
-        """Takes in the unfinished jobs; what was known of them before is forgotten."""
+    def load_jobs(self, open_jobs: Iterable[OpenJob], ended: Iterable[tuple[str, bool]]) -> None:
+        """Takes in the unfinished jobs, and the ended ones that they wait for, each with whether it failed.
+
+        What was known of them before is forgotten.
+        """
         self.jobs = JobIndexes()
-        self.jobs.load(open_jobs)
+        self.jobs.load(open_jobs, ended)
 
     def get(self, table: str, key: str) -> Aggregate:
         """The aggregate as it is now; `ABSENT` where its stream is empty."""

@@ -14,7 +14,7 @@ from bus.identifiers import new_ids
 from bus.incident import internal
 from bus.job_indexes import OpenJob
 from bus.submission import Outcome, Request, Submission, refused
-from domain.catalogue import encode_event
+from domain.catalogue import TABLE_OF, encode_event
 from domain.decider import Decision, Lease, Notice
 from domain.errors import CommandIdReused, Invalid, Refusal, TooLarge, VersionConflict
 from domain.jobs import FINISHED, STATES, Job
@@ -43,6 +43,9 @@ class Projections(Protocol):
 
     def open_jobs(self, connection: apsw.Connection) -> Iterator[OpenJob]:
         """Every unfinished job, as the tables have it."""
+
+    def ended_dependencies(self, connection: apsw.Connection) -> Iterator[tuple[str, bool]]:
+        """The finished jobs that others wait for, as the tables have it, and whether they failed."""
 
     def unique_jobs(
         self, connection: apsw.Connection, key: str, states: Set[str], created_since: int
@@ -121,6 +124,11 @@ class Group:
             if job.created_at >= created_since:
                 return job
         return None
+
+    def dependents(self, job_id: str, limit: int, *, failed: bool) -> list[Job]:
+        known = self._aggregates.jobs.dependents
+        ids = known.first(job_id, limit, failed=failed) if known.is_awaited(job_id) else []
+        return [self._aggregates.get(JOBS, waiting).state for waiting in ids]
 
     def lease(self, job_id: str) -> Lease | None:
         return self._aggregates.leases.get(job_id)
@@ -273,12 +281,12 @@ class Group:
         return request.verb.decide(aggregate.state, request.command, self, key)
 
     def _record(self, request: Request, decision: Decision) -> codec.Answer:
-        table = request.decider.table
         command_id = request.command_id or self.new_id()
         types = []
         stream: str | None = None
         last = ABSENT
         for event_key, event in decision.events:
+            table = TABLE_OF[type(event)]
             before = self._aggregates.get(table, event_key)
             type_name, data = encode_event(event)
             stream = stream_name(table, event_key)

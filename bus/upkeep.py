@@ -10,10 +10,12 @@ from typing import Any
 from bus.aggregates import Aggregates
 from bus.submission import Request, Submission
 from domain.catalogue import VERBS
-from domain.jobs import DEFAULT_LEASE_MS
+from domain.jobs import DEFAULT_LEASE_MS, DEPENDENTS_AT_ONCE
 
 # What one group gets of each kind at most; the rest follows in the next one.
 MAXIMUM_COMMANDS = 1_000
+# Of jobs that wait for others: a portion is a hundred events.
+MAXIMUM_PORTIONS = 10
 
 
 class Upkeep:
@@ -21,18 +23,22 @@ class Upkeep:
 
     `orphans` are running jobs without a lease: it was lost with a restore, or its rescue was not stored.
     `began_at` is when the service did: a worker that finished while it was away has some time to say so.
+    `has_more` says that there is more to do at once than one group takes.
     """
 
     def __init__(self, aggregates: Aggregates) -> None:
         self._aggregates = aggregates
         self.orphans: set[str] = set()
         self.began_at = 0
+        self.has_more = False
+        self._waiting_dependents = 0
 
     def commands(self, now: int) -> list[Submission]:
         """What is to be done at `now`; asked again, it says again what was not stored."""
         return [
             *_each("jobs.rescue", self._lost(now)),
             *_each("jobs.time_out", self._too_long(now)),
+            *_each("jobs.resolve_dependents", self._with_dependents()),
         ]
 
     def take_back(self, submissions: Iterable[Submission]) -> None:
@@ -53,6 +59,24 @@ class Upkeep:
             return []
         deadlines = self._aggregates.jobs.deadlines
         return [job_id for job_id, deadline in deadlines.items() if deadline <= now][:MAXIMUM_COMMANDS]
+
+    def _with_dependents(self) -> list[str]:
+        """Ended jobs that others still wait for, each as often as there are portions of those."""
+        dependents = self._aggregates.jobs.dependents
+        portions: list[str] = []
+        waiting = 0
+        for job_id, failed in list(dependents.ended.items()):
+            count = dependents.count(job_id, failed=failed)
+            waiting += count
+            portions += [job_id] * -(-count // DEPENDENTS_AT_ONCE)
+            if count == 0:
+                del dependents.ended[job_id]
+            if len(portions) >= MAXIMUM_PORTIONS:
+                break
+        # The next portions come at once, however many there are, as long as they get fewer.
+        self.has_more = len(portions) >= MAXIMUM_PORTIONS and waiting != self._waiting_dependents
+        self._waiting_dependents = waiting
+        return portions[:MAXIMUM_PORTIONS]
 
 
 def _each(name: str, keys: Iterable[str]) -> Iterator[Submission]:

@@ -106,7 +106,10 @@ class Writer:
 
     def reload(self) -> None:
         """Takes in anew which jobs are unfinished, as after a repair; in the writer's thread."""
-        self._aggregates.load_jobs(self._projections.open_jobs(self._connection))
+        self._aggregates.load_jobs(
+            self._projections.open_jobs(self._connection),
+            self._projections.ended_dependencies(self._connection),
+        )
 
     def stop(self) -> None:
         """Ends after the open transaction and all that waits; blocks until then."""
@@ -169,7 +172,7 @@ class Writer:
 
     def _take(self) -> tuple[list[Submission], list[Any], bool]:
         with self._wake:
-            if not self._waiting and not self._errands and not self._stopping:
+            if not (self._waiting or self._errands or self._stopping or self._upkeep.has_more):
                 self._wake.wait(UPKEEP_SECONDS)
             group: list[Submission] = []
             count = 0
@@ -192,7 +195,7 @@ class Writer:
 
     def _add_upkeep(self, group: list[Submission]) -> None:
         """Adds what the service does of its own accord."""
-        if time.monotonic() < self._next_upkeep:
+        if time.monotonic() < self._next_upkeep and not self._upkeep.has_more:
             return
         self._next_upkeep = time.monotonic() + UPKEEP_SECONDS
         group.extend(self._upkeep.commands(self._now()))

@@ -51,6 +51,12 @@ class Context(Protocol):
     def unique_job(self, key: str, states: Set[str], created_since: int) -> Any:
         """The newest job with a unique key that is in one of these states and not too old; or `None`."""
 
+    def dependents(self, job_id: str, limit: int, *, failed: bool) -> list[Any]:
+        """At most `limit` jobs that wait for this one, the oldest first.
+
+        If it `failed`, those that go on waiting then are left out.
+        """
+
     def lease(self, job_id: str) -> Lease | None:
         """The lease that is out on a job."""
 
@@ -65,9 +71,9 @@ class Notice(msgspec.Struct, frozen=True):
 class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a command leads to. An empty one is an accepted command that changes nothing.
 
-    `events` are (key, event) pairs in the order in which they are recorded. `result` is what the verb
-    gives back, or a function that makes it from the rows as they are after the events. `leases` grants
-    (or, with `None`, ends) leases, which are kept beside the log.
+    `events` are (key, event) pairs in the order in which they are recorded; they may be of several tables.
+    `result` is what the verb gives back, or a function that makes it from the rows as they are after the
+    events. `leases` grants (or, with `None`, ends) leases, which are kept beside the log.
     """
 
     events: tuple[tuple[str, Event], ...] = ()
@@ -97,13 +103,21 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Decider(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that the catalogue knows of one aggregate. `events` maps stable type names to classes."""
+    """Everything that the catalogue knows of one aggregate. `events` maps stable type names to classes.
+
+    `commands_of` is the table under whose name its verbs are asked for, where that is not its own.
+    """
 
     table: str
     state: type[msgspec.Struct]
     events: Mapping[str, type[Event]]
     verbs: tuple[Verb, ...]
     evolve: Callable[[Any, Recorded], Any]
+    commands_of: str | None = None
+
+    def command_name(self, verb: Verb) -> str:
+        """What a verb is asked for as: `jobs.enqueue`."""
+        return f"{self.commands_of or self.table}.{verb.name}"
 
 
 def replay(decider: Decider, recorded: Iterable[Recorded], state: Any = None) -> Any:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Set
 
 import apsw
+import msgspec
 
 from bus.aggregates import Aggregate, Transition
 from bus.job_indexes import OpenJob
@@ -26,7 +27,11 @@ class Tables:
 
     def open_jobs(self, connection: apsw.Connection) -> Iterator[OpenJob]:
         """Every unfinished job, as the tables have it."""
-        return (OpenJob(**row) for row in jobs.open_jobs(connection))
+        return (msgspec.convert(row, OpenJob) for row in jobs.open_jobs(connection))
+
+    def ended_dependencies(self, connection: apsw.Connection) -> Iterator[tuple[str, bool]]:
+        """The finished jobs that others wait for, as the tables have it, and whether they failed."""
+        return jobs.ended_dependencies(connection)
 
     def unique_jobs(
         self, connection: apsw.Connection, key: str, states: Set[str], created_since: int

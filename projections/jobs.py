@@ -13,7 +13,7 @@ from migrations.rows import delete_rows
 from projections.table import Row, Table, upsert_rows
 
 # The names that readers of the older system know.
-STATUS = {"scheduled": "pending"}
+STATUS = {"scheduled": "pending", "blocked": "pending"}
 
 HISTORY_COLUMNS = (
     "id",
@@ -83,11 +83,18 @@ def _row(job: Job, version: int, position: int) -> Row:
         job.created_position,
         job.timeout_ms,
         job.deadline_at,
-        "[]" if not job.tags else msgspec.json.encode(job.tags).decode(),
+        _array(job.tags),
         job.unique_key,
+        _array(job.depends_on),
+        _array(job.waiting_for),
+        job.on_dependency_failure,
         version,
         position,
     )
+
+
+def _array(texts: tuple[str, ...]) -> str:
+    return msgspec.json.encode(texts).decode() if texts else "[]"
 
 
 TABLE = Table(
@@ -123,6 +130,9 @@ TABLE = Table(
         "deadline_at",
         "tags",
         "unique_key",
+        "depends_on",
+        "waiting_for",
+        "on_dependency_failure",
         "version",
         "position",
     ),
@@ -131,7 +141,7 @@ TABLE = Table(
     key_of=lambda query: str(query.id),
     count_query=CountJobs,
     list_query=ListJobs,
-    json_columns=frozenset({"payload", "result", "progress", "tags"}),
+    json_columns=frozenset({"payload", "result", "progress", "tags", "depends_on", "waiting_for"}),
     boolean_columns=frozenset({"cancel_requested"}),
 )
 
@@ -190,6 +200,8 @@ _OPEN_COLUMNS = (
     "created_position",
     "deadline_at",
     "unique_key",
+    "waiting_for",
+    "on_dependency_failure",
 )
 
 
@@ -199,7 +211,18 @@ def open_jobs(connection: apsw.Connection) -> Iterator[dict[str, Any]]:
         f"SELECT {', '.join(_OPEN_COLUMNS)} FROM jobs"
         " WHERE status IN ('pending', 'held', 'retrying', 'running')"
     ):
-        yield dict(zip(_OPEN_COLUMNS, row, strict=True))
+        named = dict(zip(_OPEN_COLUMNS, row, strict=True))
+        yield named | {"waiting_for": msgspec.json.decode(named["waiting_for"])}
+
+
+def ended_dependencies(connection: apsw.Connection) -> Iterator[tuple[str, bool]]:
+    """The finished jobs that others wait for, and whether they failed."""
+    for job_id, state in connection.execute(
+        "SELECT id, state FROM jobs WHERE completed_at IS NOT NULL AND id IN"
+        " (SELECT value FROM jobs, json_each(waiting_for)"
+        " WHERE status IN ('pending', 'held') AND waiting_for <> '[]')"
+    ):
+        yield job_id, state != "completed"
 
 
 def unique_jobs(connection: apsw.Connection, key: str, states: Set[str], created_since: int) -> Iterator[str]:

@@ -18,6 +18,7 @@ from domain.jobs.commands import (
     Snooze,
     TimeOut,
 )
+from domain.jobs.dependencies import with_dependents
 from domain.jobs.events import (
     AttemptFailed,
     AttemptTimedOut,
@@ -35,6 +36,7 @@ from domain.jobs.limits import MAXIMUM_RESCUES, PROGRESS_EVENT_INTERVAL_MS, RESC
 from domain.jobs.refusals import existing, leased
 from domain.jobs.state import TABLE, Job
 from domain.messages import Event
+from domain.queues import is_paused
 
 # What a row weighs beside its payload and texts, generously.
 _ROW_BYTES = 4 * 1024
@@ -44,7 +46,9 @@ def claim(state: None, command: Claim, context: Context, key: None) -> Decision:
     granted: dict[str, Lease | None] = {}
     events: list[tuple[str, Event]] = []
     bytes_left = context.answer_bytes_left
-    for job in context.due_jobs(command.queue, command.types, command.limit):
+    # Whoever asks is answered at once, with nothing.
+    limit = 0 if is_paused(command.queue, context) else command.limit
+    for job in context.due_jobs(command.queue, command.types, limit):
         bytes_left -= _row_bytes(job, command.worker)
         if bytes_left < 0:
             break
@@ -68,7 +72,9 @@ def _row_bytes(job: Job, worker: str) -> int:
     texts = (job.id, job.type, job.name, job.queue, job.tool, job.endpoint, job.error, job.unique_key, worker)
     # A character takes up to six bytes in JSON: `\u0001`.
     characters = sum(len(text or "") for text in texts) + sum(map(len, job.tags))
-    return len(bytes(job.payload)) + 6 * characters + _ROW_BYTES
+    # Keys are ASCII, and are there twice at most.
+    keys = 2 * sum(len(one) + 3 for one in job.depends_on)
+    return len(bytes(job.payload)) + keys + 6 * characters + _ROW_BYTES
 
 
 def _leased_row(row: msgspec.Raw, lease: Lease) -> msgspec.Raw:
@@ -101,7 +107,7 @@ def progress(state: Job | None, command: Progress, context: Context, key: str) -
 
 def complete(state: Job | None, command: Complete, context: Context, key: str) -> Decision:
     leased(state, command.id, command.lease, context)
-    return Decision(events=((key, Completed(result=command.result)),), leases={key: None})
+    return _ends(key, Completed(result=command.result), context)
 
 
 def fail(state: Job | None, command: Fail, context: Context, key: str) -> Decision:
@@ -116,18 +122,18 @@ def fail(state: Job | None, command: Fail, context: Context, key: str) -> Decisi
         event = AttemptFailed(error=command.error, next_run_at=next_run_at)
     else:
         event = Failed(error=command.error)
-    return Decision(events=((key, event),), leases={key: None})
+    return _ends(key, event, context)
 
 
 def snooze(state: Job | None, command: Snooze, context: Context, key: str) -> Decision:
     job, _ = leased(state, command.id, command.lease, context)
     event = _given_back(job) or Snoozed(run_at=max(command.run_at, context.now))
-    return Decision(events=((key, event),), leases={key: None})
+    return _ends(key, event, context)
 
 
 def interrupt(state: Job | None, command: Interrupt, context: Context, key: str) -> Decision:
     job, _ = leased(state, command.id, command.lease, context)
-    return Decision(events=((key, _given_back(job) or Interrupted()),), leases={key: None})
+    return _ends(key, _given_back(job) or Interrupted(), context)
 
 
 def ack_cancel(state: Job | None, command: AckCancel, context: Context, key: str) -> Decision:
@@ -136,7 +142,7 @@ def ack_cancel(state: Job | None, command: AckCancel, context: Context, key: str
         raise RuleViolated(
             "cancel_not_requested", f"nobody asked to cancel job {key}", hint="complete, fail or interrupt it"
         )
-    return Decision(events=((key, Cancelled(reason=job.cancel_reason)),), leases={key: None})
+    return _ends(key, Cancelled(reason=job.cancel_reason), context)
 
 
 def rescue(state: Job | None, command: Rescue, context: Context, key: str) -> Decision:
@@ -153,7 +159,7 @@ def rescue(state: Job | None, command: Rescue, context: Context, key: str) -> De
         event = Failed(error=f"lost by its worker {job.recovery_attempts + 1} times")
     else:
         event = Rescued(next_run_at=context.now + RESCUE_DELAY_MS)
-    return Decision(events=((key, event),), leases={key: None})
+    return _ends(key, event, context)
 
 
 def time_out(state: Job | None, command: TimeOut, context: Context, key: str) -> Decision:
@@ -170,7 +176,12 @@ def time_out(state: Job | None, command: TimeOut, context: Context, key: str) ->
         )
     else:
         event = TimedOut(error=error)
-    return Decision(events=((key, event),), leases={key: None})
+    return _ends(key, event, context)
+
+
+def _ends(key: str, event: Event, context: Context) -> Decision:
+    """The attempt ends, and with it its lease."""
+    return Decision(events=with_dependents(key, event, context), leases={key: None})
 
 
 def _given_back(job: Job) -> Event | None:

@@ -9,6 +9,7 @@ from domain.jobs.limits import (
     DEFAULT_LEASE_MS,
     DEFAULT_MAXIMUM_ATTEMPTS,
     DEFAULT_TIMEOUT_MS,
+    MAXIMUM_DEPENDENCIES,
     MAXIMUM_TAGS,
     MAXIMUM_TIMEOUT_MS,
     MAXIMUM_WINDOW_MS,
@@ -25,6 +26,9 @@ Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 Tags = Annotated[tuple[Tag, ...], msgspec.Meta(max_length=MAXIMUM_TAGS)]
 
 
+OnDependencyFailure = Literal["cancel", "wait", "run"]
+
+
 class Unique(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """No second job with this key, as far as the scope goes and, if there is a window, as it is long."""
 
@@ -38,7 +42,8 @@ class Enqueue(Command, frozen=True, kw_only=True):
     """A new job, with a time-ordered id if none is given. Priorities: 1 low, 2 medium, 3 high, 4 critical.
 
     Each attempt may take `timeout_ms` milliseconds (15 minutes by default). With `hold`, the job waits for
-    `release`. With `unique`, there may be no new job: the result then names the `existing` one.
+    `release`; with `depends_on`, until those jobs have completed. With `unique`, there may be no new job:
+    the result then names the `existing` one.
     """
 
     type: Name
@@ -54,6 +59,8 @@ class Enqueue(Command, frozen=True, kw_only=True):
     timeout_ms: TimeoutMs = DEFAULT_TIMEOUT_MS
     tags: Tags = ()
     unique: Unique | None = None
+    depends_on: Annotated[tuple[Key, ...], msgspec.Meta(max_length=MAXIMUM_DEPENDENCIES)] = ()
+    on_dependency_failure: OnDependencyFailure = "cancel"
     hold: bool = False
 
 
@@ -172,6 +179,12 @@ class UpdatePayload(Command, frozen=True, kw_only=True):
 
 class Archive(Command, frozen=True, kw_only=True):
     """A finished job leaves the tables, with its attempts; its events stay, and its id is free again."""
+
+    id: Key
+
+
+class ResolveDependents(Command, frozen=True, kw_only=True):
+    """The service's own: a job has ended, and others still wait for it."""
 
     id: Key
 

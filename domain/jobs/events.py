@@ -22,6 +22,10 @@ class Enqueued(Event, frozen=True, kw_only=True):
     timeout_ms: int = DEFAULT_TIMEOUT_MS
     tags: tuple[str, ...] = ()
     unique_key: str | None = None
+    depends_on: tuple[str, ...] = ()
+    # Those of them that had not completed by then.
+    waiting_for: tuple[str, ...] = ()
+    on_dependency_failure: str = "cancel"
     held: bool = False
 
 
@@ -68,6 +72,7 @@ class Cancelled(Event, frozen=True, kw_only=True):
 
 class Retried(Event, frozen=True, kw_only=True):
     max_attempts: int
+    waiting_for: tuple[str, ...] = ()
 
 
 class Rescued(Event, frozen=True, kw_only=True):
@@ -97,6 +102,12 @@ class Released(Event, frozen=True, kw_only=True):
 
 class Rescheduled(Event, frozen=True, kw_only=True):
     run_at: int
+
+
+class DependencyMet(Event, frozen=True, kw_only=True):
+    """A job that this one waited for has completed, or has failed and does not matter then."""
+
+    dependency: str
 
 
 class Replaced(Event, frozen=True, kw_only=True):

@@ -6,6 +6,9 @@ DEFAULT_LEASE_MS = 30_000
 DEFAULT_TIMEOUT_MS = 900_000
 MAXIMUM_TIMEOUT_MS = 7 * 86_400_000
 MAXIMUM_WINDOW_MS = 366 * 86_400_000
+MAXIMUM_DEPENDENCIES = 100
+# How many of those that wait for a job are decided about in one command; the rest follows.
+DEPENDENTS_AT_ONCE = 100
 MAXIMUM_TAGS = 32
 # A job that took this many workers with it is not handed to a further one.
 MAXIMUM_RESCUES = 3

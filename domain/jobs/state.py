@@ -20,10 +20,13 @@ r"""The state of a job, and the machine that its events drive.
                       |
                       '--- any of these with attempts left; lease expired --> retrying --(due)--> claim
 
+    enqueue with depends_on --> blocked --- all of them have completed --> scheduled, pending
     completed, failed, cancelled, timeout --- archive --> (gone from the tables)
 
 A due job is one that is scheduled, pending or retrying and whose `run_at` has come. The `status` column
-knows the older names only: scheduled and pending are both `pending` there.
+knows the older names only: scheduled, pending and blocked are all `pending` there. A blocked job can be
+held, cancelled and changed like one that is scheduled; released, or retried, it waits again for what is still
+to come.
 """
 
 from typing import Any, Literal, get_args
@@ -39,6 +42,7 @@ from domain.jobs.events import (
     CancelRequested,
     Claimed,
     Completed,
+    DependencyMet,
     Enqueued,
     Failed,
     Held,
@@ -60,13 +64,22 @@ from domain.messages import Event, Json, Recorded
 TABLE = "jobs"
 
 State = Literal[
-    "scheduled", "pending", "held", "running", "retrying", "completed", "failed", "cancelled", "timeout"
+    "scheduled",
+    "pending",
+    "held",
+    "blocked",
+    "running",
+    "retrying",
+    "completed",
+    "failed",
+    "cancelled",
+    "timeout",
 ]
 STATES: frozenset[str] = frozenset(get_args(State))
 # A worker may get these once their `run_at` has come.
 WAITING: frozenset[str] = frozenset({"scheduled", "pending", "retrying"})
 # No worker has these, and they are not finished.
-IDLE: frozenset[str] = WAITING | {"held"}
+IDLE: frozenset[str] = WAITING | {"held", "blocked"}
 FINISHED: frozenset[str] = frozenset({"completed", "failed", "cancelled", "timeout"})
 RETRYABLE: frozenset[str] = frozenset({"failed", "cancelled", "timeout"})
 
@@ -91,6 +104,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     timeout_ms: int = DEFAULT_TIMEOUT_MS
     tags: tuple[str, ...] = ()
     unique_key: str | None = None
+    depends_on: tuple[str, ...] = ()
+    waiting_for: tuple[str, ...] = ()
+    on_dependency_failure: str = "cancel"
     created_at: int
     updated_at: int
     created_position: int
@@ -140,17 +156,25 @@ def _new(event: Enqueued, recorded: Recorded) -> Job:
         payload=event.payload,
         tool=event.tool,
         endpoint=event.endpoint,
-        state="held" if event.held else _by_time(event.run_at, recorded.recorded_at),
+        state="held" if event.held else _free(event.waiting_for, event.run_at, recorded.recorded_at),
         run_at=event.run_at,
         max_attempts=event.max_attempts,
         timeout_ms=event.timeout_ms,
         tags=event.tags,
         unique_key=event.unique_key,
+        depends_on=event.depends_on,
+        waiting_for=event.waiting_for,
+        on_dependency_failure=event.on_dependency_failure,
         created_at=recorded.recorded_at,
         updated_at=recorded.recorded_at,
         created_position=recorded.position,
         result=NO_RESULT,
     )
+
+
+def _free(waiting_for: tuple[str, ...], run_at: int, now: int) -> State:
+    """The state of a job that nobody holds and no worker has."""
+    return "blocked" if waiting_for else _by_time(run_at, now)
 
 
 def _by_time(run_at: int, now: int) -> State:
@@ -196,7 +220,8 @@ def _changes(job: Job, event: Event, at: int, position: int) -> dict[str, Any]:
             return {"state": "cancelled", "completed_at": at, "cancel_reason": event.reason}
         case Retried():
             return {
-                "state": "pending",
+                "state": "blocked" if event.waiting_for else "pending",
+                "waiting_for": event.waiting_for,
                 "run_at": at,
                 "max_attempts": event.max_attempts,
                 "retry_count": job.retry_count + 1,
@@ -221,7 +246,11 @@ def _changes_while_idle(job: Job, event: Event, at: int) -> dict[str, Any]:
         case Held():
             return {"state": "held"}
         case Released():
-            return {"state": _by_time(job.run_at, at)}
+            return {"state": _free(job.waiting_for, job.run_at, at)}
+        case DependencyMet():
+            waiting_for = tuple(one for one in job.waiting_for if one != event.dependency)
+            state = _free(waiting_for, job.run_at, at) if job.state == "blocked" else job.state
+            return {"waiting_for": waiting_for, "state": state}
         case Rescheduled():
             return {"run_at": event.run_at, "state": _moved(job, event.run_at, at)}
         case Replaced():

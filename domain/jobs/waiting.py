@@ -10,9 +10,11 @@ from domain.jobs.commands import (
     Release,
     Reprioritize,
     Reschedule,
+    ResolveDependents,
     Retry,
     UpdatePayload,
 )
+from domain.jobs.dependencies import on_dependents, still_to_come, with_dependents
 from domain.jobs.events import (
     Archived,
     Cancelled,
@@ -40,6 +42,7 @@ def enqueue(state: Job | None, command: Enqueue, context: Context, key: str) -> 
     unique = command.unique
     if unique is not None and (existing_job := in_the_way(unique, context)) is not None:
         return instead(existing_job, unique, command, context)
+    depends_on = tuple(dict.fromkeys(command.depends_on))
     event = Enqueued(
         type=command.type,
         name=command.name,
@@ -53,6 +56,9 @@ def enqueue(state: Job | None, command: Enqueue, context: Context, key: str) -> 
         timeout_ms=command.timeout_ms,
         tags=tuple(dict.fromkeys(command.tags)),
         unique_key=None if unique is None else unique.key,
+        depends_on=depends_on,
+        waiting_for=still_to_come(depends_on, command.on_dependency_failure, context) if depends_on else (),
+        on_dependency_failure=command.on_dependency_failure,
         held=command.hold,
     )
     return Decision(events=((key, event),))
@@ -61,7 +67,7 @@ def enqueue(state: Job | None, command: Enqueue, context: Context, key: str) -> 
 def cancel(state: Job | None, command: Cancel, context: Context, key: str) -> Decision:
     job = existing(state, key)
     if job.state in IDLE:
-        return Decision(events=((key, Cancelled(reason=command.reason)),))
+        return Decision(events=with_dependents(key, Cancelled(reason=command.reason), context))
     if job.state == "running":
         if job.cancel_requested:
             return Decision()
@@ -75,7 +81,14 @@ def retry(state: Job | None, command: Retry, context: Context, key: str) -> Deci
         raise RuleViolated(
             "not_retryable", f"job {key} is {job.state}; only a finished, unsuccessful one is retried"
         )
-    return Decision(events=((key, Retried(max_attempts=max(job.max_attempts, job.attempt + 1))),))
+    waiting_for: tuple[str, ...] = ()
+    if job.waiting_for:
+        # It was cancelled while it waited, and has not been told since.
+        waiting_for = still_to_come(
+            job.waiting_for, job.on_dependency_failure, context, before=job.created_position
+        )
+    event = Retried(max_attempts=max(job.max_attempts, job.attempt + 1), waiting_for=waiting_for)
+    return Decision(events=((key, event),))
 
 
 def hold(state: Job | None, command: Hold, context: Context, key: str) -> Decision:
@@ -123,7 +136,18 @@ def archive(state: Job | None, command: Archive, context: Context, key: str) -> 
         raise RuleViolated(
             "not_finished", f"job {key} is {job.state}", hint="cancel it first", state=job.state
         )
+    if context.dependents(key, 1, failed=False):
+        raise RuleViolated(
+            "awaited", f"other jobs wait for job {key}", hint="retry it, or cancel those that wait for it"
+        )
     return Decision(events=((key, Archived()),))
+
+
+def resolve_dependents(state: Job | None, command: ResolveDependents, context: Context, key: str) -> Decision:
+    job = existing(state, key)
+    if job.state not in FINISHED:
+        return Decision()
+    return Decision(events=tuple(on_dependents(key, context, failed=job.state != "completed")))
 
 
 def _idle(state: Job | None, key: str) -> Job:

@@ -1,8 +1,9 @@
 """What the service does with jobs of its own accord, through the real writer."""
 
+import math
 from pathlib import Path
 
-from tests.integration.writing import NOW, Clock, Store, until
+from tests.integration.writing import NOW, Clock, Sent, Store, until
 
 JOB = {"type": "mail", "name": "A mail"}
 HOUR_MS = 3_600_000
@@ -61,3 +62,41 @@ def test_archiving_takes_a_job_and_its_attempts_out_of_the_tables_and_leaves_its
         assert [row.type for row in store.rows()] == [
             "job.enqueued.v1", "job.claimed.v1", "job.completed.v1", "job.archived.v1",
         ]  # fmt: skip
+
+
+def test_ten_thousand_jobs_that_wait_for_one_go_on_in_portions(tmp_path: Path):
+    with Store(tmp_path / "hyperpage.db") as store:
+        store.send("jobs.enqueue", JOB | {"id": "p"})
+        for start in range(0, 10_000, 1_000):
+            store.send_batch(
+                *(
+                    Sent("jobs.enqueue", JOB | {"id": f"c{start + number}", "depends_on": ["p"]})
+                    for number in range(1_000)
+                )
+            )
+        [job] = store.send("jobs.claim", {"worker": "w"})["result"]["jobs"]
+
+        answer = store.send("jobs.complete", {"id": "p", "lease": job["lease"]})
+
+        assert len(answer["events"]) == 101
+        until(lambda: len(store.writer._aggregates.jobs.due) == 10_000)
+        assert max(len(commit.rows) for commit in store.commits) <= 1_000
+        until(lambda: not store.writer._upkeep.has_more)
+
+
+def test_what_waits_for_a_job_that_ended_goes_on_after_a_restart(tmp_path: Path):
+    path = tmp_path / "hyperpage.db"
+    with Store(path, next_upkeep=math.inf) as store:
+        store.send("jobs.enqueue", JOB | {"id": "p"})
+        store.send_batch(
+            *(Sent("jobs.enqueue", JOB | {"id": f"c{number}", "depends_on": ["p"]}) for number in range(150)),
+            *(
+                Sent("jobs.enqueue", JOB | {"id": f"g{number}", "depends_on": [f"c{number}"]})
+                for number in range(9)
+            ),
+        )
+        store.send("jobs.cancel", {"id": "p"})
+        assert state_of(store, "c149") == "blocked"
+        assert state_of(store, "g8") == "blocked"
+    with Store(path) as store:
+        until(lambda: state_of(store, "c149") == state_of(store, "g8") == "cancelled")

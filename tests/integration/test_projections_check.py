@@ -19,7 +19,7 @@ from ops.projections_check import rebuild_file, verify
 from ops.service import Service
 from tests.integration.serving import client_of, serving
 
-TABLES = ("jobs", "job_history", "rate_limits", "tool_configs", "app_state")
+TABLES = ("jobs", "job_history", "queues", "rate_limits", "tool_configs", "app_state")
 
 # One change for each way in which a table can be wrong.
 TAMPERINGS = {

@@ -43,6 +43,7 @@ WEIGHTS = {
     "jobs.fail": 6, "jobs.snooze": 4, "jobs.interrupt": 4, "jobs.ack_cancel": 2, "jobs.cancel": 3,
     "jobs.retry": 5, "jobs.rescue": 5, "jobs.time_out": 4, "jobs.hold": 3, "jobs.release": 5,
     "jobs.reschedule": 2, "jobs.reprioritize": 2, "jobs.update_payload": 2, "jobs.archive": 3,
+    "jobs.resolve_dependents": 4, "jobs.pause_queue": 1, "jobs.resume_queue": 3,
     "rate_limits.observe": 6, "rate_limits.throttle": 2, "rate_limits.clear": 1,
     "tool_configs.set": 4, "tool_configs.patch": 3, "tool_configs.enable": 1, "tool_configs.disable": 1,
     "tool_configs.set_refresh_interval": 1, "tool_configs.set_notifications": 1, "tool_configs.rollback": 2,
@@ -142,6 +143,9 @@ class Chance(random.Random):
                 )
                 after_ms = {"run_at": self.choice(DELAYS_MS)} if self.may(0.3) else {}
                 if self.may(0.3):
+                    here |= {"depends_on": self.choices(JOBS, k=self.randint(1, 3))}
+                    here |= self._some(on_dependency_failure=self.choice(["cancel", "wait", "run"]))
+                if self.may(0.3):
                     here |= {"unique": self._unique()}
             case "claim":
                 here = {"worker": self.choice("vw"), "limit": self.randint(1, 3)}
@@ -160,6 +164,8 @@ class Chance(random.Random):
                 after_ms = {"retry_at": self.choice(DELAYS_MS)}
             case "snooze":
                 after_ms = {"run_at": self.choice(DELAYS_MS)}
+            case "pause_queue" | "resume_queue":
+                here = {"queue": self.choice(["default", "other"])}
             case "reschedule":
                 after_ms = {"run_at": self.choice(DELAYS_MS)}
             case "reprioritize":
@@ -468,17 +474,23 @@ class Life:
     def _check_indexes(self) -> None:
         """What is kept in memory is what a start would take in."""
         fresh = JobIndexes()
-        fresh.load(self.store.in_writer(lambda connection: list(Tables().open_jobs(connection))))
+        fresh.load(*self.store.in_writer(_as_at_a_start))
         kept = self.store.writer._aggregates
         assert len(kept.jobs.due) == len(fresh.due)
         assert self._order_of(kept.jobs.due) == self._order_of(fresh.due)
         assert kept.jobs.deadlines == fresh.deadlines
+        assert kept.jobs.dependents.edges() == fresh.dependents.edges()
+        assert self._to_resolve(kept.jobs) == self._to_resolve(fresh)
         assert kept.jobs.unique.unfinished() == fresh.unique.unfinished()
         on_disk = self.store.in_writer(
             lambda connection: dict(connection.execute("SELECT job_id, token FROM job_leases"))
         )
         assert {job_id: lease.token for job_id, lease in kept.leases.items()} == on_disk
         assert set(kept.leases) == set(fresh.deadlines)
+
+    def _to_resolve(self, indexes: JobIndexes) -> dict[str, bool]:
+        known = indexes.dependents
+        return {one: failed for one, failed in known.ended.items() if known.count(one, failed=failed)}
 
     def _order_of(self, due: DueJobs) -> list[list[str]]:
         def read(connection: apsw.Connection) -> list[list[str]]:
@@ -510,6 +522,10 @@ class Life:
             replies = self.store.send_together(*(sent for sent, _ in portion))
             assert [reply.body for reply in replies] == [body for _, body in portion]
         assert (self.store.writer.head, self.store.tables()) == (head, tables)
+
+
+def _as_at_a_start(connection: apsw.Connection) -> tuple[Any, Any]:
+    return list(Tables().open_jobs(connection)), list(Tables().ended_dependencies(connection))
 
 
 def as_numbers(lease: Lease) -> tuple[str, int, int]:

@@ -153,6 +153,15 @@ class Story:
         ]
         return max(found, key=lambda job: job.created_position, default=None)
 
+    def dependents(self, job_id: str, limit: int, *, failed: bool) -> list[Any]:
+        waiting = [
+            job
+            for job in self._jobs()
+            if job_id in job.waiting_for and job.state in ("blocked", "held")
+            if not (failed and job.on_dependency_failure == "wait")
+        ]
+        return sorted(waiting, key=lambda job: job.created_position)[:limit]
+
     def _jobs(self) -> list[Job]:
         return [
             states[-1]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain import app_state, jobs, rate_limits, tool_configs
+from domain import app_state, jobs, queues, rate_limits, tool_configs
 from domain.catalogue import (
     BY_TABLE,
     DECIDERS,
@@ -45,10 +45,12 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
     "job.enqueued.v1": [
         (
             '{"type":"t","name":"n","priority":4,"queue":"q","payload":{"a":1},"tool":"x","endpoint":"e",'
-            '"run_at":7,"max_attempts":9,"timeout_ms":1000,"tags":["a","b"],"unique_key":"u","held":true}',
+            '"run_at":7,"max_attempts":9,"timeout_ms":1000,"tags":["a","b"],"unique_key":"u","depends_on":["p","r"],'
+            '"waiting_for":["p"],"on_dependency_failure":"run","held":true}',
             jobs.Enqueued(
                 type="t", name="n", priority=4, queue="q", payload=raw('{"a":1}'), tool="x", endpoint="e",
-                run_at=7, max_attempts=9, timeout_ms=1000, tags=("a", "b"), unique_key="u", held=True,
+                run_at=7, max_attempts=9, timeout_ms=1000, tags=("a", "b"), unique_key="u",
+                depends_on=("p", "r"), waiting_for=("p",), on_dependency_failure="run", held=True,
             ),
         ),
         ('{"type":"t","name":"n","run_at":7}', jobs.Enqueued(type="t", name="n", run_at=7)),
@@ -73,7 +75,13 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
         ("{}", jobs.CancelRequested()),
     ],
     "job.cancelled.v1": [('{"reason":"why"}', jobs.Cancelled(reason="why")), ("{}", jobs.Cancelled())],
-    "job.retried.v1": [('{"max_attempts":6}', jobs.Retried(max_attempts=6))],
+    "job.retried.v1": [
+        ('{"max_attempts":6,"waiting_for":["p"]}', jobs.Retried(max_attempts=6, waiting_for=("p",))),
+        ('{"max_attempts":6}', jobs.Retried(max_attempts=6)),
+    ],
+    "job.dependency_met.v1": [('{"dependency":"p"}', jobs.DependencyMet(dependency="p"))],
+    "queue.paused.v1": [('{"reason":"why"}', queues.Paused(reason="why")), ("{}", queues.Paused())],
+    "queue.resumed.v1": [("{}", queues.Resumed())],
     "job.attempt_timed_out.v1": [
         ('{"error":"x","next_run_at":7}', jobs.AttemptTimedOut(error="x", next_run_at=7)),
     ],
@@ -222,11 +230,9 @@ def test_no_two_event_types_share_a_name_or_a_class_and_all_are_versioned():
 
 def test_every_verb_is_found_by_its_table_and_name():
     assert all(
-        VERBS[f"{decider.table}.{verb.name}"] == (decider, verb)
-        for decider in DECIDERS
-        for verb in decider.verbs
+        VERBS[decider.command_name(verb)] == (decider, verb) for decider in DECIDERS for verb in decider.verbs
     )
-    assert list(BY_TABLE) == ["jobs", "rate_limits", "tool_configs", "app_state"]
+    assert list(BY_TABLE) == ["jobs", "queues", "rate_limits", "tool_configs", "app_state"]
 
 
 def test_the_shape_of_a_state_tells_its_structure():

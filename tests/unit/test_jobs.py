@@ -101,6 +101,15 @@ STATES: dict[str, Callable[[], Story]] = {
     "held while retrying": lambda: given(
         enqueued(), claimed(), AttemptFailed(error="x", next_run_at=LATER), Held()
     ),
+    "blocked": lambda: (
+        Story().given(enqueued(), key="other")
+        .given(enqueued(depends_on=("other",), waiting_for=("other",)))
+        .given(claimed(), key="other")
+    ),
+    "held while blocked": lambda: (
+        Story().given(enqueued(), claimed(), key="other")
+        .given(enqueued(depends_on=("other",), waiting_for=("other",)), Held())
+    ),
     "released": lambda: given(enqueued(), Held(), Released()),
     "rescheduled": lambda: given(enqueued(), Rescheduled(run_at=LATER + 1)),
     "archived": lambda: given(enqueued(), Cancelled(), Archived()),
@@ -126,6 +135,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "update_payload": {"id": KEY, "payload": {"new": True}},
     "archive": {"id": KEY},
     "time_out": {"id": KEY},
+    "resolve_dependents": {"id": KEY},
     "rescue": {"id": KEY},
 }
 
@@ -138,7 +148,8 @@ BEGAN = "refused already_started"
 WAITING: dict[str, Any] = {
     "enqueue": "already_exists", "claim": "-", "heartbeat": STALE, "progress": STALE, "complete": STALE,
     "fail": STALE, "snooze": STALE, "interrupt": STALE, "cancel": Cancelled, "ack_cancel": STALE,
-    "retry": FINAL, "rescue": "-", "time_out": "-", "hold": Held, "release": "refused not_held",
+    "retry": FINAL, "rescue": "-", "time_out": "-", "resolve_dependents": "-", "hold": Held,
+    "release": "refused not_held",
     "reschedule": Rescheduled, "reprioritize": Reprioritized, "update_payload": PayloadUpdated,
     "archive": "refused not_finished",
 }  # fmt: skip
@@ -149,8 +160,8 @@ RUNNING: dict[str, Any] = {
     "enqueue": "already_exists", "claim": "-", "heartbeat": "-", "progress": Progressed,
     "complete": Completed, "fail": AttemptFailed, "snooze": Snoozed, "interrupt": Interrupted,
     "cancel": CancelRequested, "ack_cancel": "refused cancel_not_requested", "retry": FINAL, "rescue": "-",
-    "time_out": "-", "hold": BUSY, "release": "refused not_held", "reschedule": BUSY, "reprioritize": BUSY,
-    "update_payload": BUSY, "archive": "refused not_finished",
+    "time_out": "-", "resolve_dependents": "-", "hold": BUSY, "release": "refused not_held",
+    "reschedule": BUSY, "reprioritize": BUSY, "update_payload": BUSY, "archive": "refused not_finished",
 }  # fmt: skip
 STOPPING = RUNNING | {
     "fail": Failed, "snooze": Cancelled, "interrupt": Cancelled, "cancel": "-", "ack_cancel": Cancelled,
@@ -181,6 +192,8 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "held from the start": HELD,
     "held": HELD,
     "held while retrying": HELD | {"update_payload": BEGAN},
+    "blocked": WAITING,
+    "held while blocked": HELD,
     "released": DUE,
     "rescheduled": WAITING,
     "archived": dict.fromkeys(BODIES, "not_found") | {"enqueue": Enqueued, "claim": "-"},
@@ -199,8 +212,8 @@ def test_the_table_of_states_and_verbs_has_every_verb_and_every_event():
     assert set(BODIES) == verbs
     assert set(EXPECTED) == set(STATES)
     assert all(set(row) == verbs for row in EXPECTED.values())
-    # A replacement needs a second job: it has tests of its own.
-    assert reached == set(jobs.DECIDER.events.values()) - {jobs.Replaced}
+    # These need a second job, and have tests of their own.
+    assert reached == set(jobs.DECIDER.events.values()) - {jobs.Replaced, jobs.DependencyMet}
 
 
 @pytest.mark.parametrize(("state", "verb"), [(state, verb) for state in STATES for verb in BODIES], ids=str)

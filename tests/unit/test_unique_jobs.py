@@ -31,6 +31,7 @@ def enqueue(story: Story, job_id: str = "two", **unique: Any) -> Story:
 STATES: dict[str, Callable[[], Story]] = {
     "scheduled": lambda: given(enqueued(run_at=LATER, **FIRST)),
     "pending": lambda: given(enqueued(**FIRST)),
+    "blocked": lambda: given(enqueued(waiting_for=("other",), **FIRST)),
     "held": lambda: given(enqueued(**FIRST), Held()),
     "running": lambda: given(enqueued(**FIRST), claimed()),
     "retrying": lambda: given(enqueued(**FIRST), claimed(), AttemptFailed(error="x", next_run_at=LATER)),
@@ -40,7 +41,7 @@ STATES: dict[str, Callable[[], Story]] = {
     "cancelled": lambda: given(enqueued(**FIRST), Cancelled()),
     "archived": lambda: given(enqueued(**FIRST), Cancelled(), Archived()),
 }
-UNFINISHED = {"scheduled", "pending", "held", "running", "retrying"}
+UNFINISHED = {"scheduled", "pending", "held", "blocked", "running", "retrying"}
 IN_THE_WAY = {
     "incomplete": UNFINISHED,
     "successful": UNFINISHED | {"completed"},
