@@ -17,7 +17,7 @@ from bus.submission import Outcome, Request, Submission, refused
 from domain.catalogue import TABLE_OF, encode_event
 from domain.decider import Decision, Lease, Notice
 from domain.errors import CommandIdReused, Invalid, Refusal, TooLarge, VersionConflict
-from domain.jobs import FINISHED, STATES, Job
+from domain.jobs import FINISHED, STATES, Job, Search
 from domain.jobs import TABLE as JOBS
 from domain.messages import Recorded, stream_name
 from migrations.rows import delete_rows, insert_rows
@@ -27,6 +27,8 @@ MAXIMUM_ANSWER_BYTES = 900 * 1024
 # What one answer in a batch weighs without its result; a thousand of them leave room for claims.
 _ENVELOPE_IN_BATCH_BYTES = 512
 
+# How many jobs beyond its limit a search counts.
+MAXIMUM_COUNTED = 10_000
 UNFINISHED = STATES - FINISHED
 
 logger = logging.getLogger(__name__)
@@ -46,6 +48,11 @@ class Projections(Protocol):
 
     def ended_dependencies(self, connection: apsw.Connection) -> Iterator[tuple[str, bool]]:
         """The finished jobs that others wait for, as the tables have it, and whether they failed."""
+
+    def matching_jobs(
+        self, connection: apsw.Connection, search: Search, limit: int
+    ) -> Iterator[tuple[int, str]]:
+        """At most `limit` jobs that are meant, as the tables have it: `created_position` and id, in order."""
 
     def unique_jobs(
         self, connection: apsw.Connection, key: str, states: Set[str], created_since: int
@@ -129,6 +136,21 @@ class Group:
         known = self._aggregates.jobs.dependents
         ids = known.first(job_id, limit, failed=failed) if known.is_awaited(job_id) else []
         return [self._aggregates.get(JOBS, waiting).state for waiting in ids]
+
+    def matching_jobs(self, search: Search, limit: int) -> tuple[list[Job], int]:
+        # The tables do not know yet what this transaction has changed.
+        changed = {one.key for one in self._aggregates.journal if one.table == JOBS}
+        stored = self._projections.matching_jobs(
+            self._connection, search, limit + MAXIMUM_COUNTED + len(changed)
+        )
+        found = [(position, job_id) for position, job_id in stored if job_id not in changed]
+        for job_id in changed:
+            job: Job | None = self._aggregates.get(JOBS, job_id).state
+            if job is not None and search.matches(job):
+                found.append((job.created_position, job_id))
+        found.sort()
+        jobs = [self._aggregates.get(JOBS, job_id).state for _, job_id in found[:limit]]
+        return jobs, min(len(found) - len(jobs), MAXIMUM_COUNTED)
 
     def lease(self, job_id: str) -> Lease | None:
         return self._aggregates.leases.get(job_id)

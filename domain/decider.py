@@ -57,6 +57,12 @@ class Context(Protocol):
         If it `failed`, those that go on waiting then are left out.
         """
 
+    def matching_jobs(self, search: Any, limit: int) -> tuple[list[Any], int]:
+        """At most `limit` jobs that a search means, the oldest first, and how many more there are.
+
+        No more than 10,000 of those are counted.
+        """
+
     def lease(self, job_id: str) -> Lease | None:
         """The lease that is out on a job."""
 

@@ -8,6 +8,7 @@ import msgspec
 from bus.aggregates import Aggregate, Transition
 from bus.job_indexes import OpenJob
 from bus.reader_pool import ReaderPool
+from domain.jobs import Search
 from projections import jobs, tables
 from projections.table import all_rows, as_json, get_row
 
@@ -32,6 +33,12 @@ class Tables:
     def ended_dependencies(self, connection: apsw.Connection) -> Iterator[tuple[str, bool]]:
         """The finished jobs that others wait for, as the tables have it, and whether they failed."""
         return jobs.ended_dependencies(connection)
+
+    def matching_jobs(
+        self, connection: apsw.Connection, search: Search, limit: int
+    ) -> Iterator[tuple[int, str]]:
+        """At most `limit` jobs that are meant, as the tables have it: `created_position` and id, in order."""
+        return jobs.matching_jobs(connection, search, limit)
 
     def unique_jobs(
         self, connection: apsw.Connection, key: str, states: Set[str], created_since: int

@@ -7,14 +7,12 @@ import apsw
 import msgspec
 
 from domain import jobs
-from domain.jobs import Job, State
+from domain.jobs import Job, Search, State, status_of
 from domain.messages import Key, Name
 from migrations.rows import delete_rows
 from projections.table import Row, Table, upsert_rows
 
-# The names that readers of the older system know.
-STATUS = {"scheduled": "pending", "blocked": "pending"}
-
+HAS_TAG = "EXISTS (SELECT 1 FROM json_each(jobs.tags) WHERE value = ?)"
 HISTORY_COLUMNS = (
     "id",
     "job_id",
@@ -59,7 +57,7 @@ def _row(job: Job, version: int, position: int) -> Row:
         job.type,
         job.name,
         job.priority,
-        STATUS.get(job.state, job.state),
+        status_of(job.state),
         job.tool,
         job.endpoint,
         bytes(job.payload).decode(),
@@ -233,3 +231,28 @@ def unique_jobs(connection: apsw.Connection, key: str, states: Set[str], created
         (key, created_since, apsw.carray(tuple(states))),
     ):
         yield job_id
+
+
+def matching_jobs(connection: apsw.Connection, search: Search, limit: int) -> Iterator[tuple[int, str]]:
+    """At most `limit` jobs that are meant, the oldest first: `created_position` and id."""
+    if not search.states:
+        return
+    where = ["state IN (SELECT value FROM carray(?))", "status IN (SELECT value FROM carray(?))"]
+    states = tuple(search.states)
+    # By its status, which is indexed, a job is found without looking at those that have finished long ago.
+    bindings: list[Any] = [apsw.carray(states), apsw.carray(tuple(map(status_of, states)))]
+    for condition, value in (
+        ("type = ?", search.type),
+        ("queue = ?", search.queue),
+        ("tool = ?", search.tool),
+        (HAS_TAG, search.tag),
+        ("created_at <= ?", search.created_until),
+        ("cancel_requested = ?", None if search.cancel_requested is None else int(search.cancel_requested)),
+    ):
+        if value is not None:
+            where.append(condition)
+            bindings.append(value)
+    yield from connection.execute(
+        f"SELECT created_position, id FROM jobs WHERE {' AND '.join(where)} ORDER BY 1 LIMIT ?",
+        (*bindings, limit),
+    )

@@ -8,6 +8,7 @@ from domain.jobs.commands import (
     AckCancel,
     Archive,
     Cancel,
+    CancelMany,
     Claim,
     Complete,
     Enqueue,
@@ -16,7 +17,9 @@ from domain.jobs.commands import (
     Heartbeat,
     Hold,
     Interrupt,
+    JobFilter,
     LeaseMs,
+    Many,
     OnDependencyFailure,
     Percent,
     Priority,
@@ -27,6 +30,7 @@ from domain.jobs.commands import (
     Rescue,
     ResolveDependents,
     Retry,
+    RetryMany,
     Snooze,
     Tag,
     Tags,
@@ -79,6 +83,7 @@ from domain.jobs.limits import (
     RESCUE_DELAY_MS,
     backoff_ms,
 )
+from domain.jobs.many import Search
 from domain.jobs.state import (
     FINISHED,
     IDLE,
@@ -90,6 +95,7 @@ from domain.jobs.state import (
     State,
     evolve,
     is_waiting,
+    status_of,
 )
 
 __all__ = [
@@ -121,6 +127,7 @@ __all__ = [
     "AttemptFailed",
     "AttemptTimedOut",
     "Cancel",
+    "CancelMany",
     "CancelRequested",
     "Cancelled",
     "Claim",
@@ -139,7 +146,9 @@ __all__ = [
     "Interrupt",
     "Interrupted",
     "Job",
+    "JobFilter",
     "LeaseMs",
+    "Many",
     "OnDependencyFailure",
     "PayloadUpdated",
     "Percent",
@@ -158,6 +167,8 @@ __all__ = [
     "ResolveDependents",
     "Retried",
     "Retry",
+    "RetryMany",
+    "Search",
     "Snooze",
     "Snoozed",
     "State",
@@ -172,4 +183,5 @@ __all__ = [
     "backoff_ms",
     "evolve",
     "is_waiting",
+    "status_of",
 ]

@@ -14,6 +14,7 @@ from domain.jobs.limits import (
     MAXIMUM_TIMEOUT_MS,
     MAXIMUM_WINDOW_MS,
 )
+from domain.jobs.state import State
 from domain.messages import Command, Json, Key, Name, Text, Time
 
 Priority = Annotated[int, msgspec.Meta(ge=1, le=4)]
@@ -26,6 +27,7 @@ Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 Tags = Annotated[tuple[Tag, ...], msgspec.Meta(max_length=MAXIMUM_TAGS)]
 
 
+Many = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 OnDependencyFailure = Literal["cancel", "wait", "run"]
 
 
@@ -181,6 +183,42 @@ class Archive(Command, frozen=True, kw_only=True):
     """A finished job leaves the tables, with its attempts; its events stay, and its id is free again."""
 
     id: Key
+
+
+class JobFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Jobs by what they are; everything that is named must hold, and something must be named."""
+
+    status: Name | None = None
+    state: State | None = None
+    type: Name | None = None
+    queue: Key | None = None
+    tool: Name | None = None
+    tag: Tag | None = None
+    older_than_ms: Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999)] | None = None
+
+
+class CancelMany(Command, frozen=True, kw_only=True):
+    """Up to `limit` jobs are cancelled as by `cancel`, the oldest first; the result names them.
+
+    It says how many are `remaining`, counting 10,000 at most. With `dry_run`, nothing happens.
+    """
+
+    filter: JobFilter
+    reason: Text | None = None
+    limit: Many = 100
+    dry_run: bool = False
+
+
+class RetryMany(Command, frozen=True, kw_only=True):
+    """Up to `limit` unsuccessful jobs are retried as by `retry`, the oldest first; the result names them.
+
+    Those that cannot be are `skipped`, since they depend on what has failed. It says how many are
+    `remaining`, counting 10,000 at most. With `dry_run`, nothing happens.
+    """
+
+    filter: JobFilter
+    limit: Many = 100
+    dry_run: bool = False
 
 
 class ResolveDependents(Command, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from typing import Any
 
 from domain.decider import Decider, Verb
-from domain.jobs import attempts, commands, events, waiting
+from domain.jobs import attempts, commands, events, many, waiting
 from domain.jobs.state import TABLE, Job, evolve
 
 
@@ -65,6 +65,20 @@ DECIDER = Decider(
         Verb(name="reprioritize", command=commands.Reprioritize, key=_id, decide=waiting.reprioritize),
         Verb(name="update_payload", command=commands.UpdatePayload, key=_id, decide=waiting.update_payload),
         Verb(name="archive", command=commands.Archive, key=_id, decide=waiting.archive),
+        Verb(
+            name="cancel_many",
+            command=commands.CancelMany,
+            key=None,
+            decide=many.cancel_many,
+            empty_is_remembered=False,
+        ),
+        Verb(
+            name="retry_many",
+            command=commands.RetryMany,
+            key=None,
+            decide=many.retry_many,
+            empty_is_remembered=False,
+        ),
         Verb(
             name="resolve_dependents",
             command=commands.ResolveDependents,

@@ -16,6 +16,7 @@ from domain.jobs.limits import DEPENDENTS_AT_ONCE
 from domain.jobs.state import RETRYABLE, TABLE, Job
 from domain.messages import Event
 
+_BYTES_IN_ANSWER = 32
 _UNSUCCESSFUL = (Failed, Cancelled, TimedOut)
 
 
@@ -66,7 +67,9 @@ def with_dependents(key: str, event: Event, context: Context) -> tuple[tuple[str
 
 def on_dependents(key: str, context: Context, *, failed: bool) -> Iterable[tuple[str, Event]]:
     """What the end of a job does to at most a hundred of those that wait for it."""
-    for job in context.dependents(key, DEPENDENTS_AT_ONCE, failed=failed):
+    # The answer names each event, and shares a message with its neighbours in a batch.
+    limit = min(DEPENDENTS_AT_ONCE, max(0, context.answer_bytes_left) // _BYTES_IN_ANSWER)
+    for job in context.dependents(key, limit, failed=failed):
         if failed and job.on_dependency_failure == "cancel":
             yield job.id, Cancelled(reason=f"it depends on job {key}, which did not complete")
         else:

@@ -84,6 +84,11 @@ FINISHED: frozenset[str] = frozenset({"completed", "failed", "cancelled", "timeo
 RETRYABLE: frozenset[str] = frozenset({"failed", "cancelled", "timeout"})
 
 
+def status_of(state: str) -> str:
+    """The older name of a state, as the `status` column has it."""
+    return "pending" if state in ("scheduled", "blocked") else state
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A job as its events have left it. `attempt_position` is that of the event that began the attempt.
 

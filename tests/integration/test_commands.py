@@ -17,7 +17,7 @@ from domain.catalogue import VERBS
 from tests.integration.raw_nats import HEADER_LINE, Message
 from tests.integration.talking import NOW, Clock, Talk
 
-TABLES = ("jobs", "queues", "rate_limits", "tool_configs", "app_state")
+TABLES = ("jobs", "rate_limits", "tool_configs", "app_state")
 NUMBERS = {
     "invalid": 400,
     "not_found": 404,

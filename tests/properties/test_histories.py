@@ -43,7 +43,8 @@ WEIGHTS = {
     "jobs.fail": 6, "jobs.snooze": 4, "jobs.interrupt": 4, "jobs.ack_cancel": 2, "jobs.cancel": 3,
     "jobs.retry": 5, "jobs.rescue": 5, "jobs.time_out": 4, "jobs.hold": 3, "jobs.release": 5,
     "jobs.reschedule": 2, "jobs.reprioritize": 2, "jobs.update_payload": 2, "jobs.archive": 3,
-    "jobs.resolve_dependents": 4, "jobs.pause_queue": 1, "jobs.resume_queue": 3,
+    "jobs.resolve_dependents": 4, "jobs.pause_queue": 1, "jobs.resume_queue": 3, "jobs.cancel_many": 1,
+    "jobs.retry_many": 2,
     "rate_limits.observe": 6, "rate_limits.throttle": 2, "rate_limits.clear": 1,
     "tool_configs.set": 4, "tool_configs.patch": 3, "tool_configs.enable": 1, "tool_configs.disable": 1,
     "tool_configs.set_refresh_interval": 1, "tool_configs.set_notifications": 1, "tool_configs.rollback": 2,
@@ -166,6 +167,10 @@ class Chance(random.Random):
                 after_ms = {"run_at": self.choice(DELAYS_MS)}
             case "pause_queue" | "resume_queue":
                 here = {"queue": self.choice(["default", "other"])}
+            case "cancel_many" | "retry_many":
+                chosen = self.choice([{"queue": "default"}, {"type": "mail"}, {"tag": "x"}, {"tool": "t"}])
+                chosen |= self._some(status=self.choice(["pending", "failed"]), older_than_ms=1_000)
+                here = {"filter": chosen, "limit": self.randint(1, 4)} | self._some(dry_run=True)
             case "reschedule":
                 after_ms = {"run_at": self.choice(DELAYS_MS)}
             case "reprioritize":

@@ -162,6 +162,10 @@ class Story:
         ]
         return sorted(waiting, key=lambda job: job.created_position)[:limit]
 
+    def matching_jobs(self, search: Any, limit: int) -> tuple[list[Any], int]:
+        found = sorted(filter(search.matches, self._jobs()), key=lambda job: job.created_position)
+        return found[:limit], len(found[limit:])
+
     def _jobs(self) -> list[Job]:
         return [
             states[-1]

@@ -49,6 +49,8 @@ LEAST: dict[str, dict[str, Any]] = {
     "jobs.rescue": {"id": "a"},
     "jobs.time_out": {"id": "a"},
     "jobs.resolve_dependents": {"id": "a"},
+    "jobs.cancel_many": {"filter": {}},
+    "jobs.retry_many": {"filter": {}},
     "jobs.hold": {"id": "a"},
     "jobs.release": {"id": "a"},
     "jobs.reschedule": {"id": "a", "run_at": 1},
