@@ -14,10 +14,11 @@ import msgspec
 
 from bus import log
 from bus.job_indexes import JobIndexes, OpenJob
-from domain import jobs
+from domain import jobs, schedules
 from domain.catalogue import BY_TABLE, decode_event, state_shape
 from domain.decider import Decider, Lease, replay
 from domain.messages import Recorded, split_stream, stream_name
+from domain.schedules import Schedule
 
 # A stream is read from its last kept state on, and a state is kept about as often as this many events.
 SNAPSHOT_INTERVAL = 100
@@ -45,7 +46,7 @@ class Transition(msgspec.Struct, frozen=True, gc=False):
 
 
 class Aggregates:
-    """A cache of hot states, the indexes of jobs and the leases that are out, with a journal to go back by.
+    """A cache of hot states, indexes of jobs and schedules, and the leases that are out, with a journal.
 
     `capacity` is how many states stay in memory between transactions.
     """
@@ -57,6 +58,7 @@ class Aggregates:
         self._lease_journal: list[tuple[str, Lease | None]] = []
         self.journal: list[Transition] = []
         self.jobs = JobIndexes()
+        self.next_runs: dict[str, int] = {}
         self.leases: dict[str, Lease] = {}
 
     def load_jobs(self, open_jobs: Iterable[OpenJob], ended: Iterable[tuple[str, bool]]) -> None:
@@ -142,6 +144,14 @@ class Aggregates:
         self._hot[stream_name(table, key)] = new
         if table == jobs.TABLE:
             self.jobs.replace(old, new.state)
+        elif table == schedules.TABLE:
+            self._put_next_run(key, new.state)
+
+    def _put_next_run(self, key: str, schedule: Schedule | None) -> None:
+        if schedule is None or schedule.paused or schedule.next_run_at is None:
+            self.next_runs.pop(key, None)
+        else:
+            self.next_runs[key] = schedule.next_run_at
 
     def _put_lease(self, job_id: str, lease: Lease | None) -> None:
         if lease is None:

@@ -10,6 +10,7 @@ import msgspec
 
 from bus import codec, log
 from bus.aggregates import ABSENT, Aggregate, Aggregates, Transition, read_aggregate, snapshot_rows
+from bus.cron import cron_time
 from bus.identifiers import new_ids
 from bus.incident import internal
 from bus.job_indexes import OpenJob
@@ -48,6 +49,9 @@ class Projections(Protocol):
 
     def ended_dependencies(self, connection: apsw.Connection) -> Iterator[tuple[str, bool]]:
         """The finished jobs that others wait for, as the tables have it, and whether they failed."""
+
+    def next_runs(self, connection: apsw.Connection) -> Iterator[tuple[str, int]]:
+        """Every schedule that makes jobs, with the time of its next one, as the tables have it."""
 
     def matching_jobs(
         self, connection: apsw.Connection, search: Search, limit: int
@@ -151,6 +155,8 @@ class Group:
         found.sort()
         jobs = [self._aggregates.get(JOBS, job_id).state for _, job_id in found[:limit]]
         return jobs, min(len(found) - len(jobs), MAXIMUM_COUNTED)
+
+    cron_time = staticmethod(cron_time)
 
     def lease(self, job_id: str) -> Lease | None:
         return self._aggregates.leases.get(job_id)

@@ -38,6 +38,7 @@ class Upkeep:
         return [
             *_each("jobs.rescue", self._lost(now)),
             *_each("jobs.time_out", self._too_long(now)),
+            *_each("schedules.run", self._scheduled(now)),
             *_each("jobs.resolve_dependents", self._with_dependents()),
         ]
 
@@ -59,6 +60,10 @@ class Upkeep:
             return []
         deadlines = self._aggregates.jobs.deadlines
         return [job_id for job_id, deadline in deadlines.items() if deadline <= now][:MAXIMUM_COMMANDS]
+
+    def _scheduled(self, now: int) -> list[str]:
+        next_runs = self._aggregates.next_runs
+        return [key for key, next_run_at in next_runs.items() if next_run_at <= now][:MAXIMUM_COMMANDS]
 
     def _with_dependents(self) -> list[str]:
         """Ended jobs that others still wait for, each as often as there are portions of those."""

@@ -105,11 +105,12 @@ class Writer:
         self._thread.start()
 
     def reload(self) -> None:
-        """Takes in anew which jobs are unfinished, as after a repair; in the writer's thread."""
+        """Takes in anew what is to be done, as after a repair; in the writer's thread."""
         self._aggregates.load_jobs(
             self._projections.open_jobs(self._connection),
             self._projections.ended_dependencies(self._connection),
         )
+        self._aggregates.next_runs = dict(self._projections.next_runs(self._connection))
 
     def stop(self) -> None:
         """Ends after the open transaction and all that waits; blocks until then."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from domain import app_state, jobs, queues, rate_limits, tool_configs
+from domain import app_state, jobs, queues, rate_limits, schedules, tool_configs
 from domain.decider import Decider, Verb
 from domain.messages import Event
 from domain.upcasters import UPCASTERS, upcast
@@ -13,6 +13,7 @@ from domain.upcasters import UPCASTERS, upcast
 DECIDERS: tuple[Decider, ...] = (
     jobs.DECIDER,
     queues.DECIDER,
+    schedules.DECIDER,
     rate_limits.DECIDER,
     tool_configs.DECIDER,
     app_state.DECIDER,

@@ -63,6 +63,13 @@ class Context(Protocol):
         No more than 10,000 of those are counted.
         """
 
+    def cron_time(self, expression: str, time_zone: str, at: int, *, before: bool = False) -> int | None:
+        """The first time of a cron expression behind `at`, or the last one that is not; `None` if none is.
+
+        Raises:
+            Invalid: there is no such expression or time zone.
+        """
+
     def lease(self, job_id: str) -> Lease | None:
         """The lease that is out on a job."""
 

@@ -9,7 +9,7 @@ from bus.aggregates import Aggregate, Transition
 from bus.job_indexes import OpenJob
 from bus.reader_pool import ReaderPool
 from domain.jobs import Search
-from projections import jobs, tables
+from projections import jobs, schedules, tables
 from projections.table import all_rows, as_json, get_row
 
 
@@ -33,6 +33,10 @@ class Tables:
     def ended_dependencies(self, connection: apsw.Connection) -> Iterator[tuple[str, bool]]:
         """The finished jobs that others wait for, as the tables have it, and whether they failed."""
         return jobs.ended_dependencies(connection)
+
+    def next_runs(self, connection: apsw.Connection) -> Iterator[tuple[str, int]]:
+        """Every schedule that makes jobs, with the time of its next one, as the tables have it."""
+        return schedules.next_runs(connection)
 
     def matching_jobs(
         self, connection: apsw.Connection, search: Search, limit: int

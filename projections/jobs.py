@@ -86,6 +86,7 @@ def _row(job: Job, version: int, position: int) -> Row:
         _array(job.depends_on),
         _array(job.waiting_for),
         job.on_dependency_failure,
+        job.schedule_id,
         version,
         position,
     )
@@ -131,6 +132,7 @@ TABLE = Table(
         "depends_on",
         "waiting_for",
         "on_dependency_failure",
+        "schedule_id",
         "version",
         "position",
     ),

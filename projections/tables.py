@@ -6,12 +6,19 @@ from typing import Any, Protocol
 import apsw
 
 from domain.messages import Recorded
-from projections import app_state, jobs, queues, rate_limits, tool_configs
+from projections import app_state, jobs, queues, rate_limits, schedules, tool_configs
 from projections.table import Row, Table, write_rows
 
 TABLES: dict[str, Table] = {
     table.name: table
-    for table in (jobs.TABLE, queues.TABLE, rate_limits.TABLE, tool_configs.TABLE, app_state.TABLE)
+    for table in (
+        jobs.TABLE,
+        queues.TABLE,
+        schedules.TABLE,
+        rate_limits.TABLE,
+        tool_configs.TABLE,
+        app_state.TABLE,
+    )
 }
 
 

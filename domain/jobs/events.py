@@ -27,6 +27,7 @@ class Enqueued(Event, frozen=True, kw_only=True):
     waiting_for: tuple[str, ...] = ()
     on_dependency_failure: str = "cancel"
     held: bool = False
+    schedule_id: str | None = None
 
 
 class Claimed(Event, frozen=True, kw_only=True):

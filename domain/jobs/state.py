@@ -112,6 +112,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     depends_on: tuple[str, ...] = ()
     waiting_for: tuple[str, ...] = ()
     on_dependency_failure: str = "cancel"
+    schedule_id: str | None = None
     created_at: int
     updated_at: int
     created_position: int
@@ -170,6 +171,7 @@ def _new(event: Enqueued, recorded: Recorded) -> Job:
         depends_on=event.depends_on,
         waiting_for=event.waiting_for,
         on_dependency_failure=event.on_dependency_failure,
+        schedule_id=event.schedule_id,
         created_at=recorded.recorded_at,
         updated_at=recorded.recorded_at,
         created_position=recorded.position,

@@ -1,6 +1,7 @@
 """What the service does with jobs of its own accord, through the real writer."""
 
 import math
+from functools import partial
 from pathlib import Path
 
 from tests.integration.writing import NOW, Clock, Sent, Store, until
@@ -15,6 +16,10 @@ def state_of(store: Store, job_id: str) -> str:
         lambda connection: connection.execute("SELECT state FROM jobs WHERE id = ?", (job_id,)).get
     )
     return found
+
+
+def is_ahead(store: Store, clock: Clock) -> bool:
+    return store.writer._aggregates.next_runs["s"] > clock.now
 
 
 def test_an_attempt_past_its_deadline_is_ended_although_its_lease_is_good(tmp_path: Path):
@@ -100,3 +105,18 @@ def test_what_waits_for_a_job_that_ended_goes_on_after_a_restart(tmp_path: Path)
         assert state_of(store, "g8") == "blocked"
     with Store(path) as store:
         until(lambda: state_of(store, "c149") == state_of(store, "g8") == "cancelled")
+
+
+def test_a_schedule_makes_one_job_for_each_time_across_restarts(tmp_path: Path):
+    clock, path = Clock(), tmp_path / "hyperpage.db"
+    with Store(path, clock) as store:
+        store.send("schedules.set", {"id": "s", "job": JOB, "every_ms": HOUR_MS})
+    for number in range(1, 4):
+        clock.now = NOW + number * HOUR_MS
+        for _ in range(2):
+            with Store(path, clock) as store:
+                until(partial(is_ahead, store, clock))
+    with Store(path, clock) as store:
+        assert [row[0] for row in store.tables()["jobs"]] == [
+            f"'s@{NOW + number * HOUR_MS}'" for number in (1, 2, 3)
+        ]

@@ -82,6 +82,7 @@ def test_untouched_tables_equal_the_log(tmp_path: Path) -> None:
                 "jobs": 2,
                 "job_history": 1,
                 "queues": 0,
+                "schedules": 0,
                 "rate_limits": 1,
                 "tool_configs": 1,
                 "app_state": 1,

@@ -23,7 +23,7 @@ from ops.tables import Tables
 
 NOW = 1_800_000_000_000
 ANSWER_WITHIN_SECONDS = 30
-TABLES = ("jobs", "job_history", "queues", "rate_limits", "tool_configs", "app_state")
+TABLES = ("jobs", "job_history", "queues", "schedules", "rate_limits", "tool_configs", "app_state")
 
 
 class Clock:

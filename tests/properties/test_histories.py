@@ -44,7 +44,8 @@ WEIGHTS = {
     "jobs.retry": 5, "jobs.rescue": 5, "jobs.time_out": 4, "jobs.hold": 3, "jobs.release": 5,
     "jobs.reschedule": 2, "jobs.reprioritize": 2, "jobs.update_payload": 2, "jobs.archive": 3,
     "jobs.resolve_dependents": 4, "jobs.pause_queue": 1, "jobs.resume_queue": 3, "jobs.cancel_many": 1,
-    "jobs.retry_many": 2,
+    "jobs.retry_many": 2, "schedules.set": 4, "schedules.delete": 1, "schedules.pause": 1,
+    "schedules.resume": 2, "schedules.run": 6,
     "rate_limits.observe": 6, "rate_limits.throttle": 2, "rate_limits.clear": 1,
     "tool_configs.set": 4, "tool_configs.patch": 3, "tool_configs.enable": 1, "tool_configs.disable": 1,
     "tool_configs.set_refresh_interval": 1, "tool_configs.set_notifications": 1, "tool_configs.rollback": 2,
@@ -122,6 +123,8 @@ class Chance(random.Random):
             body, after_ms = self._job(verb)
             if verb in LEASED:
                 lease = self.choices([-1, -2, 99], [90, 5, 5])[0]
+        elif table == "schedules":
+            body = self._schedule(verb)
         elif table == "rate_limits":
             body, after_ms = self._limit(verb)
         elif table == "tool_configs":
@@ -180,6 +183,20 @@ class Chance(random.Random):
             case "cancel":
                 here |= self._some(reason="why")
         return here, after_ms
+
+    def _schedule(self, verb: str) -> dict[str, Any]:
+        here: dict[str, Any] = {"id": self.choice("st")}
+        if verb == "set":
+            times: list[dict[str, Any]] = [
+                {"every_ms": 1_000},
+                {"every_ms": 7_000},
+                {"cron": "* * * * *"},
+                {"cron": "99 * * * *"},
+                {},
+            ]
+            here |= {"job": {"type": "mail", "name": "n"}} | self.choice(times)
+            here |= self._some(on_missed="skip", time_zone=self.choice(["Europe/Berlin", "nowhere"]))
+        return here
 
     def _unique(self) -> dict[str, Any]:
         choices = ["return_existing", "reject", "replace", "preserve_run_at"]
@@ -483,6 +500,8 @@ class Life:
         kept = self.store.writer._aggregates
         assert len(kept.jobs.due) == len(fresh.due)
         assert self._order_of(kept.jobs.due) == self._order_of(fresh.due)
+        next_runs = self.store.in_writer(lambda connection: dict(Tables().next_runs(connection)))
+        assert kept.next_runs == next_runs
         assert kept.jobs.deadlines == fresh.deadlines
         assert kept.jobs.dependents.edges() == fresh.dependents.edges()
         assert self._to_resolve(kept.jobs) == self._to_resolve(fresh)

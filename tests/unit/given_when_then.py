@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from bus.cron import cron_time
 from domain.catalogue import BY_TABLE, DECIDERS, VERBS
 from domain.decider import Decision, Lease
 from domain.errors import Refusal
@@ -165,6 +166,8 @@ class Story:
     def matching_jobs(self, search: Any, limit: int) -> tuple[list[Any], int]:
         found = sorted(filter(search.matches, self._jobs()), key=lambda job: job.created_position)
         return found[:limit], len(found[limit:])
+
+    cron_time = staticmethod(cron_time)
 
     def _jobs(self) -> list[Job]:
         return [

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain import app_state, jobs, queues, rate_limits, tool_configs
+from domain import app_state, jobs, queues, rate_limits, schedules, tool_configs
 from domain.catalogue import (
     BY_TABLE,
     DECIDERS,
@@ -46,11 +46,12 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
         (
             '{"type":"t","name":"n","priority":4,"queue":"q","payload":{"a":1},"tool":"x","endpoint":"e",'
             '"run_at":7,"max_attempts":9,"timeout_ms":1000,"tags":["a","b"],"unique_key":"u","depends_on":["p","r"],'
-            '"waiting_for":["p"],"on_dependency_failure":"run","held":true}',
+            '"waiting_for":["p"],"on_dependency_failure":"run","held":true,"schedule_id":"s"}',
             jobs.Enqueued(
                 type="t", name="n", priority=4, queue="q", payload=raw('{"a":1}'), tool="x", endpoint="e",
                 run_at=7, max_attempts=9, timeout_ms=1000, tags=("a", "b"), unique_key="u",
                 depends_on=("p", "r"), waiting_for=("p",), on_dependency_failure="run", held=True,
+                schedule_id="s",
             ),
         ),
         ('{"type":"t","name":"n","run_at":7}', jobs.Enqueued(type="t", name="n", run_at=7)),
@@ -106,6 +107,38 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
     ],
     "job.archived.v1": [("{}", jobs.Archived())],
     "job.rescued.v1": [('{"next_run_at":7}', jobs.Rescued(next_run_at=7))],
+    "schedule.set.v1": [
+        (
+            '{"job":{"type":"t","name":"n","payload":{}},"every_ms":1000,"cron":"* * * * *",'
+            '"time_zone":"Z","on_missed":"skip","next_run_at":7}',
+            schedules.ScheduleSet(
+                job=schedules.JobTemplate(type="t", name="n"), every_ms=1000, cron="* * * * *",
+                time_zone="Z", on_missed="skip", next_run_at=7,
+            ),
+        ),
+        (
+            '{"job":{"type":"t","name":"n","payload":{}}}',
+            schedules.ScheduleSet(job=schedules.JobTemplate(type="t", name="n")),
+        ),
+    ],
+    "schedule.deleted.v1": [("{}", schedules.Deleted())],
+    "schedule.paused.v1": [("{}", schedules.Paused())],
+    "schedule.resumed.v1": [
+        ('{"next_run_at":7}', schedules.Resumed(next_run_at=7)),
+        ("{}", schedules.Resumed()),
+    ],
+    "schedule.triggered.v1": [('{"job_id":"j"}', schedules.Triggered(job_id="j"))],
+    "schedule.ran.v1": [
+        (
+            '{"job_id":"j","due_at":7,"next_run_at":8}',
+            schedules.Ran(job_id="j", due_at=7, next_run_at=8),
+        ),
+        ('{"job_id":"j","due_at":7}', schedules.Ran(job_id="j", due_at=7)),
+    ],
+    "schedule.skipped.v1": [
+        ('{"due_at":7,"next_run_at":8}', schedules.Skipped(due_at=7, next_run_at=8)),
+        ('{"due_at":7}', schedules.Skipped(due_at=7)),
+    ],
     "rate_limit.observed.v1": [
         (
             '{"remaining":1,"limit":3,"used":2,"reset_time":9,"observed_at":7}',
@@ -232,7 +265,7 @@ def test_every_verb_is_found_by_its_table_and_name():
     assert all(
         VERBS[decider.command_name(verb)] == (decider, verb) for decider in DECIDERS for verb in decider.verbs
     )
-    assert list(BY_TABLE) == ["jobs", "queues", "rate_limits", "tool_configs", "app_state"]
+    assert list(BY_TABLE) == ["jobs", "queues", "schedules", "rate_limits", "tool_configs", "app_state"]
 
 
 def test_the_shape_of_a_state_tells_its_structure():
@@ -284,6 +317,7 @@ VALUES: dict[Any, st.SearchStrategy[Any]] = {
     dict[str, Any]: st.dictionaries(st.text(max_size=5), json_values, max_size=3),
     tuple[str, ...]: st.lists(st.text(), max_size=3).map(tuple),
     type(None): st.none(),
+    schedules.JobTemplate: st.builds(schedules.JobTemplate, type=st.text(), name=st.text()),
 }
 
 
