@@ -50,6 +50,11 @@ class Projections(Protocol):
     def ended_dependencies(self, connection: apsw.Connection) -> Iterator[tuple[str, bool]]:
         """The finished jobs that others wait for, as the tables have it, and whether they failed."""
 
+    def ended_jobs(
+        self, connection: apsw.Connection, state: str, ended_until: int, limit: int
+    ) -> Iterator[str]:
+        """The ids of jobs that ended in a state, the earliest first, as the tables have it."""
+
     def next_runs(self, connection: apsw.Connection) -> Iterator[tuple[str, int]]:
         """Every schedule that makes jobs, with the time of its next one, as the tables have it."""
 

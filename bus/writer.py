@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -51,7 +51,8 @@ class Statistics(msgspec.Struct):
 class Writer:
     """The thread that writes. `on_commit` is called there, once a group; it hands over and returns.
 
-    `clock` answers with milliseconds since the epoch.
+    `clock` answers with milliseconds since the epoch. `prune_after_ms` says how long ago jobs that ended in
+    a state have ended when they are archived; those of other states stay.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Writer:
         on_commit: Callable[[Commit], None],
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         cache_capacity: int = 50_000,
+        prune_after_ms: Mapping[str, int] | None = None,
     ) -> None:
         self._connection = connection
         self._projections = projections
@@ -78,7 +80,11 @@ class Writer:
         self.statistics = Statistics()
         self.head = log.read_head(connection)
         self.timeline = _timeline(connection)
-        self._upkeep = Upkeep(self._aggregates)
+        self._upkeep = Upkeep(
+            self._aggregates,
+            lambda state, ended_until, limit: projections.ended_jobs(connection, state, ended_until, limit),
+            prune_after_ms or {},
+        )
         self._next_upkeep = 0.0
 
     def start(self) -> None:

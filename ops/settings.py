@@ -62,6 +62,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     hot_aggregates: Annotated[int, msgspec.Meta(ge=1)] = 50_000
     """How many aggregates' states are kept in memory. Default 50000."""
 
+    prune_completed_after_hours: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    """After how many hours a completed job leaves the tables; its events stay. Default: never."""
+
+    prune_failed_after_hours: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    """The same for failed jobs. Default: never."""
+
+    prune_cancelled_after_hours: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    """The same for cancelled jobs. Default: never."""
+
+    prune_timeout_after_hours: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    """The same for jobs that timed out. Default: never."""
+
     log_level: LogLevel = "INFO"
     """DEBUG, INFO, WARNING or ERROR; logs go to stderr. Default INFO."""
 
@@ -76,6 +88,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             return BusNames(prefix=self.prefix, inbox_prefix=self.inbox_prefix)
         except ValueError as error:
             raise SettingsError(str(error)) from None
+
+    @property
+    def prune_after_ms(self) -> dict[str, int]:
+        """After how many milliseconds jobs leave the tables, by the state that they ended in."""
+        hours = {
+            "completed": self.prune_completed_after_hours,
+            "failed": self.prune_failed_after_hours,
+            "cancelled": self.prune_cancelled_after_hours,
+            "timeout": self.prune_timeout_after_hours,
+        }
+        return {state: int(age * 3_600_000) for state, age in hours.items() if age is not None}
 
     @property
     def store_path(self) -> Path:

@@ -34,6 +34,12 @@ class Tables:
         """The finished jobs that others wait for, as the tables have it, and whether they failed."""
         return jobs.ended_dependencies(connection)
 
+    def ended_jobs(
+        self, connection: apsw.Connection, state: str, ended_until: int, limit: int
+    ) -> Iterator[str]:
+        """The ids of jobs that ended in a state, the earliest first, as the tables have it."""
+        return jobs.ended_jobs(connection, state, ended_until, limit)
+
     def next_runs(self, connection: apsw.Connection) -> Iterator[tuple[str, int]]:
         """Every schedule that makes jobs, with the time of its next one, as the tables have it."""
         return schedules.next_runs(connection)

@@ -258,3 +258,12 @@ def matching_jobs(connection: apsw.Connection, search: Search, limit: int) -> It
         f"SELECT created_position, id FROM jobs WHERE {' AND '.join(where)} ORDER BY 1 LIMIT ?",
         (*bindings, limit),
     )
+
+
+def ended_jobs(connection: apsw.Connection, state: str, ended_until: int, limit: int) -> Iterator[str]:
+    """The ids of at most `limit` jobs that ended in a state at that time or before, the earliest first."""
+    for (job_id,) in connection.execute(
+        "SELECT id FROM jobs WHERE state = ? AND completed_at <= ? ORDER BY completed_at LIMIT ?",
+        (state, ended_until, limit),
+    ):
+        yield job_id

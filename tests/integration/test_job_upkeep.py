@@ -120,3 +120,27 @@ def test_a_schedule_makes_one_job_for_each_time_across_restarts(tmp_path: Path):
         assert [row[0] for row in store.tables()["jobs"]] == [
             f"'s@{NOW + number * HOUR_MS}'" for number in (1, 2, 3)
         ]
+
+
+def test_jobs_that_ended_long_ago_leave_the_tables_by_their_states(tmp_path: Path):
+    clock = Clock()
+    with Store(tmp_path / "hyperpage.db", clock, prune_after_ms={"cancelled": HOUR_MS}) as store:
+        many = [Sent("jobs.enqueue", JOB | {"id": f"c{number:04}"}) for number in range(900)]
+        store.send_batch(*many)
+        store.send_batch(*(Sent("jobs.cancel", {"id": one.body["id"]}) for one in many))
+        store.send("jobs.enqueue", JOB | {"id": "failed"})
+        [job] = store.send("jobs.claim", {"worker": "w"})["result"]["jobs"]
+        store.send("jobs.fail", {"id": "failed", "lease": job["lease"], "error": "x", "retryable": False})
+        # A job that somebody waits for stays.
+        store.send("jobs.enqueue", JOB | {"id": "awaited"})
+        waiting = {"id": "patient", "depends_on": ["awaited"], "on_dependency_failure": "wait"}
+        store.send("jobs.enqueue", JOB | waiting)
+        store.send("jobs.cancel", {"id": "awaited"})
+        clock.now += HOUR_MS - 1
+        assert len(store.tables()["jobs"]) == 903
+        clock.now += 1
+
+        until(lambda: len(store.tables()["jobs"]) == 3)
+
+        assert [row[0] for row in store.tables()["jobs"]] == ["'awaited'", "'failed'", "'patient'"]
+        assert max(len(commit.rows) for commit in store.commits[-5:]) <= 500

@@ -80,6 +80,7 @@ class Store:
         cache_capacity: int = 50_000,
         projections: Projections | None = None,
         next_upkeep: float = 0,
+        prune_after_ms: dict[str, int] | None = None,
     ) -> None:
         self.path = path
         self.clock = clock or Clock()
@@ -91,6 +92,7 @@ class Store:
             on_commit=self._on_commit,
             clock=self.clock,
             cache_capacity=cache_capacity,
+            prune_after_ms=prune_after_ms,
         )
         # Of `time.monotonic`; `math.inf` leaves every rescue to the test.
         self.writer._next_upkeep = next_upkeep
