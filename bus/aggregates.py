@@ -4,7 +4,6 @@ Everything here follows from the log, is owned by the writer's thread, and can b
 noted in a journal, and a command that fails, or a commit that does, undoes its part of it.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from typing import Any, cast
@@ -13,6 +12,7 @@ import apsw
 import msgspec
 
 from bus import log
+from bus.hot_states import ABSENT, Aggregate, HotStates
 from bus.job_indexes import JobIndexes, OpenJob
 from domain import jobs, schedules
 from domain.catalogue import BY_TABLE, decode_event, state_shape
@@ -20,19 +20,18 @@ from domain.decider import Decider, Lease, replay
 from domain.messages import Recorded, split_stream, stream_name
 from domain.schedules import Schedule
 
+__all__ = [
+    "ABSENT",
+    "Aggregate",
+    "Aggregates",
+    "Transition",
+    "read_aggregate",
+    "snapshot_rows",
+    "to_recorded",
+]
+
 # A stream is read from its last kept state on, and a state is kept about as often as this many events.
 SNAPSHOT_INTERVAL = 100
-
-
-class Aggregate(msgspec.Struct, frozen=True, gc=False):
-    """A stream as far as it goes: the version and position of its last event, and the state after it."""
-
-    version: int = 0
-    position: int = 0
-    state: Any = None
-
-
-ABSENT = Aggregate()
 
 
 class Transition(msgspec.Struct, frozen=True, gc=False):
@@ -48,13 +47,15 @@ class Transition(msgspec.Struct, frozen=True, gc=False):
 class Aggregates:
     """A cache of hot states, indexes of jobs and schedules, and the leases that are out, with a journal.
 
-    `capacity` is how many states stay in memory between transactions.
+    `capacity` is how many states stay in memory between transactions, `maximum_bytes` what they may weigh
+    together: a thousand jobs of 200 kB are few, and 200 MB.
     """
 
-    def __init__(self, connection: apsw.Connection, *, capacity: int = 50_000) -> None:
+    def __init__(
+        self, connection: apsw.Connection, *, capacity: int = 50_000, maximum_bytes: int = 64 * 1024 * 1024
+    ) -> None:
         self._connection = connection
-        self._capacity = capacity
-        self._hot: OrderedDict[str, Aggregate] = OrderedDict()
+        self._hot = HotStates(capacity, maximum_bytes)
         self._lease_journal: list[tuple[str, Lease | None]] = []
         self.journal: list[Transition] = []
         self.jobs = JobIndexes()
@@ -74,15 +75,15 @@ class Aggregates:
         stream = stream_name(table, key)
         found = self._hot.get(stream)
         if found is None:
-            found = self._hot[stream] = read_aggregate(self._connection, table, key)
-        else:
-            self._hot.move_to_end(stream)
+            found = read_aggregate(self._connection, table, key)
+            self._hot.put(stream, found)
         return found
 
     def expect_absent(self, streams: Iterable[str]) -> None:
         """Notes that these streams are empty, so that nobody has to look."""
         for stream in streams:
-            self._hot.setdefault(stream, ABSENT)
+            if stream not in self._hot:
+                self._hot.put(stream, ABSENT)
 
     def look_ahead(self, streams: Iterable[str]) -> None:
         """Finds, in one go, which of these streams are empty; that is what most new keys turn out to be."""
@@ -137,11 +138,10 @@ class Aggregates:
         self.journal.clear()
         self._lease_journal.clear()
         self.jobs.settle()
-        while len(self._hot) > self._capacity:
-            self._hot.popitem(last=False)
+        self._hot.shrink()
 
     def _replace(self, table: str, key: str, old: Any, new: Aggregate) -> None:
-        self._hot[stream_name(table, key)] = new
+        self._hot.put(stream_name(table, key), new)
         if table == jobs.TABLE:
             self.jobs.replace(old, new.state)
         elif table == schedules.TABLE:

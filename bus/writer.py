@@ -63,13 +63,14 @@ class Writer:
         on_commit: Callable[[Commit], None],
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         cache_capacity: int = 50_000,
+        cache_bytes: int = 64 * 1024 * 1024,
         prune_after_ms: Mapping[str, int] | None = None,
     ) -> None:
         self._connection = connection
         self._projections = projections
         self._on_commit = on_commit
         self._clock = clock
-        self._aggregates = Aggregates(connection, capacity=cache_capacity)
+        self._aggregates = Aggregates(connection, capacity=cache_capacity, maximum_bytes=cache_bytes)
         self._waiting: deque[Submission] = deque()
         self._waiting_bytes = 0
         self._waiting_commands = 0

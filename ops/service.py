@@ -128,6 +128,7 @@ class Service:
             self.tables,
             on_commit=lambda commit: _call_soon(loop, self._committed, commit),
             cache_capacity=self.settings.hot_aggregates,
+            cache_bytes=self.settings.hot_aggregates_kib * 1024,
             prune_after_ms=self.settings.prune_after_ms,
             clock=self.now_ms,
         )

@@ -60,7 +60,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Page cache of the writing connection, in KiB. Default 65536 (64 MiB)."""
 
     hot_aggregates: Annotated[int, msgspec.Meta(ge=1)] = 50_000
-    """How many aggregates' states are kept in memory. Default 50000."""
+    """How many aggregates' states are kept in memory at most. Default 50000."""
+
+    hot_aggregates_kib: Annotated[int, msgspec.Meta(ge=1)] = 64 * 1024
+    """How much those may weigh together, in KiB, by an estimate. Default 65536 (64 MiB)."""
 
     prune_completed_after_hours: Annotated[float, msgspec.Meta(gt=0)] | None = None
     """After how many hours a completed job leaves the tables; its events stay. Default: never."""
