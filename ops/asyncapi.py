@@ -14,6 +14,7 @@ from bus.subjects import BusNames
 from domain.catalogue import DECIDERS, TIMELINE_FORKED, TIMELINE_STREAM
 from domain.messages import stream_name
 from ops.schema import BATCH, Schema, all_structs, described
+from projections.jobs import HISTORY_COLUMNS
 from projections.table import Table
 from projections.tables import TABLES
 
@@ -203,6 +204,8 @@ def _query_answer(query: str) -> Schema:
     match verb:
         case "get" | "as_of":
             return _row(TABLES[table])
+        case "attempts":
+            return _page(_object({column: {} for column in HISTORY_COLUMNS}))
         case "list":
             return _page(_row(TABLES[table]))
         case "count":

@@ -10,6 +10,8 @@ from bus import queries
 from bus.aggregates import Aggregate
 from bus.queries import MAXIMUM_ANSWER_BYTES, Moment, Page, QueryVerb, ReadEvents
 from domain.errors import NotFound
+from projections import job_statistics
+from projections.job_statistics import JobStatistics, ListAttempts
 from projections.table import Table, count_rows, get_row, list_rows
 from projections.tables import TABLES
 
@@ -20,7 +22,18 @@ def query_verbs(row_json: RowJson) -> dict[str, QueryVerb]:
     """The verbs by name, such as `jobs.get`."""
     verbs = [verb for table in TABLES.values() for verb in _of_table(table, row_json)]
     verbs.append(QueryVerb(name="events.read", shape=ReadEvents, answer=queries.read_events))
+    verbs += _of_jobs()
     return {verb.name: verb for verb in verbs}
+
+
+def _of_jobs() -> tuple[QueryVerb, ...]:
+    def attempts(connection: apsw.Connection, query: Any) -> bytes:
+        return job_statistics.attempts(connection, query, MAXIMUM_ANSWER_BYTES - 1024)
+
+    return (
+        QueryVerb(name="jobs.attempts", shape=ListAttempts, answer=attempts),
+        QueryVerb(name="jobs.stats", shape=JobStatistics, answer=job_statistics.statistics),
+    )
 
 
 def _of_table(table: Table, row_json: RowJson) -> tuple[QueryVerb, ...]:

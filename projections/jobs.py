@@ -8,7 +8,7 @@ import msgspec
 
 from domain import jobs
 from domain.jobs import Job, Search, State, status_of
-from domain.messages import Key, Name
+from domain.messages import Key, Name, Time
 from migrations.rows import delete_rows
 from projections.table import Row, Table, upsert_rows
 
@@ -34,7 +34,7 @@ class GetJob(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class CountJobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Jobs by what they are."""
+    """Jobs by what they are; ranges of times include both ends."""
 
     status: Name | None = None
     state: State | None = None
@@ -42,6 +42,15 @@ class CountJobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     queue: Key | None = None
     tool: Name | None = None
     worker: Name | None = None
+    tag: Name | None = None
+    unique_key: Name | None = None
+    schedule_id: Key | None = None
+    created_from: Time | None = None
+    created_until: Time | None = None
+    run_from: Time | None = None
+    run_until: Time | None = None
+    completed_from: Time | None = None
+    completed_until: Time | None = None
 
 
 class ListJobs(CountJobs, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -143,6 +152,15 @@ TABLE = Table(
     list_query=ListJobs,
     json_columns=frozenset({"payload", "result", "progress", "tags", "depends_on", "waiting_for"}),
     boolean_columns=frozenset({"cancel_requested"}),
+    conditions={
+        "tag": HAS_TAG,
+        "created_from": "created_at >= ?",
+        "created_until": "created_at <= ?",
+        "run_from": "run_at >= ?",
+        "run_until": "run_at <= ?",
+        "completed_from": "completed_at >= ?",
+        "completed_until": "completed_at <= ?",
+    },
 )
 
 

@@ -22,7 +22,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     `columns` is the primary key, which `row_key` makes from an aggregate's key, and
     `aggregate_key` turns back into it. `json_columns` hold JSON
     text, `boolean_columns` 0 or 1. Each field of `count_query` and `list_query`, but for `limit` and
-    `after`, is a filter on the column of the same name.
+    `after`, is a filter on the column of the same name, or one of `conditions`: SQL with one parameter.
     """
 
     name: str
@@ -36,6 +36,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     aggregate_key: Callable[[str], str] = str
     json_columns: frozenset[str] = frozenset()
     boolean_columns: frozenset[str] = frozenset()
+    conditions: Mapping[str, str] = {}
 
     @property
     def primary_key(self) -> str:
@@ -135,7 +136,7 @@ def _where(table: Table, query: Any) -> tuple[list[str], list[Any]]:
     for name in query.__struct_fields__:
         value = getattr(query, name)
         if name not in ("limit", "after") and value is not None:
-            where.append(f"{name} = ?")
+            where.append(table.conditions.get(name, f"{name} = ?"))
             bindings.append(value)
     return where, bindings
 

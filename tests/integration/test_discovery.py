@@ -24,7 +24,7 @@ VERSION_PATTERN = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Z
 COMMANDS = {name for name, (_, verb) in VERBS.items() if not verb.internal} | {"batch"}
 TABLES = ("jobs", "queues", "schedules", "rate_limits", "tool_configs", "app_state")
 QUERIES = {f"{table}.{verb}" for table in TABLES for verb in ("get", "list", "count", "history", "as_of")}
-QUERIES |= {"events.read", "service.status"}
+QUERIES |= {"jobs.attempts", "jobs.stats", "events.read", "service.status"}
 
 
 @pytest.fixture(scope="module")
