@@ -28,13 +28,13 @@ class Dependents:
             waiting.setdefault(awaited, {})[job_id] = created_position
 
     def remove(self, job_id: str, waiting_for: Iterable[str], *, patient: bool) -> None:
-        """From now on the job does not wait for these."""
+        """From now on the job does not wait for these; nothing happens if it did not."""
         waiting = self._patient if patient else self._impatient
         for awaited in waiting_for:
-            jobs = waiting[awaited]
-            del jobs[job_id]
+            jobs = waiting.get(awaited, {})
+            jobs.pop(job_id, None)
             if not jobs:
-                del waiting[awaited]
+                waiting.pop(awaited, None)
 
     def is_awaited(self, job_id: str) -> bool:
         """Whether any job waits for this one."""

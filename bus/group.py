@@ -144,7 +144,9 @@ class Group:
     def dependents(self, job_id: str, limit: int, *, failed: bool) -> list[Job]:
         known = self._aggregates.jobs.dependents
         ids = known.first(job_id, limit, failed=failed) if known.is_awaited(job_id) else []
-        return [self._aggregates.get(JOBS, waiting).state for waiting in ids]
+        states = (self._aggregates.get(JOBS, waiting).state for waiting in ids)
+        # A row that nobody's events made may have been taken for a job at the start.
+        return [job for job in states if job is not None and job_id in job.waiting_for]
 
     def matching_jobs(self, search: Search, limit: int) -> tuple[list[Job], int]:
         # The tables do not know yet what this transaction has changed.
@@ -158,8 +160,9 @@ class Group:
             if job is not None and search.matches(job):
                 found.append((job.created_position, job_id))
         found.sort()
-        jobs = [self._aggregates.get(JOBS, job_id).state for _, job_id in found[:limit]]
-        return jobs, min(len(found) - len(jobs), MAXIMUM_COUNTED)
+        states = (self._aggregates.get(JOBS, job_id).state for _, job_id in found[:limit])
+        jobs = [job for job in states if job is not None and search.matches(job)]
+        return jobs, min(max(0, len(found) - limit), MAXIMUM_COUNTED)
 
     cron_time = staticmethod(cron_time)
 

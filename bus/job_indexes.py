@@ -1,7 +1,8 @@
 """What the writer knows of all unfinished jobs at once: the order of due ones, deadlines, keys, who waits.
 
 Owned by the writer's thread and fed with every change of a job, in both directions: a command that fails is
-undone by feeding its changes backwards.
+undone by feeding its changes backwards. A row that was lost or tampered with may have left a job out of them:
+what is not known is removed without a word, and a rebuild of the tables brings it back.
 """
 
 from collections.abc import Iterable
@@ -12,6 +13,9 @@ from bus.dependents import Dependents
 from bus.due_jobs import DueJobs, WaitingJob
 from bus.unique_jobs import UniqueJobs
 from domain.jobs import FINISHED, WAITING, Job
+
+# The deadline of a running job whose row has none: what a hand has changed is not to end an attempt.
+NEVER = 2**62
 
 
 class OpenJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -69,8 +73,8 @@ class JobIndexes:
             self.due.add(
                 WaitingJob(job.id, job.queue, job.type, job.priority, job.run_at, job.created_position)
             )
-        elif job.deadline_at is not None:
-            self.deadlines[job.id] = job.deadline_at
+        elif job.state == "running":
+            self.deadlines[job.id] = NEVER if job.deadline_at is None else job.deadline_at
         if job.unique_key is not None and job.state not in FINISHED:
             self.unique.add(job.unique_key, job.id, job.created_position)
         if job.waiting_for and job.state not in FINISHED:
@@ -81,8 +85,8 @@ class JobIndexes:
     def _remove(self, job: Job) -> None:
         if job.state in WAITING:
             self.due.remove(job.id)
-        elif job.deadline_at is not None:
-            del self.deadlines[job.id]
+        elif job.state == "running":
+            self.deadlines.pop(job.id, None)
         if job.unique_key is not None and job.state not in FINISHED:
             self.unique.remove(job.unique_key, job.id)
         if job.waiting_for and job.state not in FINISHED:

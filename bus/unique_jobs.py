@@ -21,8 +21,9 @@ class UniqueJobs:
         self._by_key.setdefault(key, {})[job_id] = created_position
 
     def remove(self, key: str, job_id: str) -> None:
-        """From now on the job is finished, or has never been."""
-        self._left.add((key, job_id))
+        """From now on the job is finished, or has never been; nothing happens if it is not known."""
+        if job_id in self._by_key.get(key, {}):
+            self._left.add((key, job_id))
 
     def newest_first(self, key: str) -> list[str]:
         """The jobs with a key, unfinished or finished by the open transaction; some may never have been."""

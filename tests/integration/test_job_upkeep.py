@@ -144,3 +144,21 @@ def test_jobs_that_ended_long_ago_leave_the_tables_by_their_states(tmp_path: Pat
 
         assert [row[0] for row in store.tables()["jobs"]] == ["'awaited'", "'failed'", "'patient'"]
         assert max(len(commit.rows) for commit in store.commits[-5:]) <= 500
+
+
+def test_jobs_whose_rows_were_lost_or_made_up_break_nothing(tmp_path: Path):
+    path = tmp_path / "hyperpage.db"
+    with Store(path, next_upkeep=math.inf) as store:
+        store.send("jobs.enqueue", JOB | {"id": "p"})
+        store.send("jobs.enqueue", JOB | {"id": "child", "depends_on": ["p"], "unique": {"key": "u"}})
+        [job] = store.send("jobs.claim", {"worker": "w"})["result"]["jobs"]
+        store.in_writer(lambda connection: connection.execute("DELETE FROM jobs WHERE id = 'child'"))
+        ghost = "UPDATE jobs SET id = 'ghost' WHERE id = 'p'"
+        store.in_writer(lambda connection: connection.execute("DELETE FROM job_history"))
+        store.in_writer(lambda connection: connection.execute(ghost))
+    with Store(path) as store:
+        assert store.send("jobs.cancel", {"id": "child"}).code is None
+        assert store.send("jobs.complete", {"id": "p", "lease": job["lease"]}).code is None
+        dry = store.send("jobs.cancel_many", {"filter": {"type": "mail"}, "dry_run": True})
+        assert dry["result"]["ids"] == []
+        assert store.send("jobs.enqueue", JOB | {"id": "next", "unique": {"key": "u"}}).code is None
