@@ -20,7 +20,8 @@ import msgspec
 
 from bus import log
 from bus.aggregates import Aggregates
-from bus.group import Group, Projections
+from bus.group import Group
+from bus.group_context import Projections
 from bus.incident import internal
 from bus.submission import Commit, Submission, refused
 from bus.upkeep import Upkeep

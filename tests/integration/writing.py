@@ -13,7 +13,7 @@ import apsw
 import msgspec
 
 from bus import codec, log
-from bus.group import Projections
+from bus.group_context import Projections
 from bus.submission import Commit, Outcome, Request, Submission
 from bus.writer import Writer
 from domain.catalogue import VERBS
