@@ -173,7 +173,9 @@ class Writer:
             group, errands, stopping = self._take()
             for errand, done in errands:
                 done(self._run_errand(errand))
-            self._add_upkeep(group)
+            if not stopping:
+                # It might be much, and can wait for the next start.
+                self._add_upkeep(group)
             if group:
                 self._on_commit(self._commit(group))
             elif stopping:
@@ -207,7 +209,10 @@ class Writer:
         if time.monotonic() < self._next_upkeep and not self._upkeep.has_more:
             return
         self._next_upkeep = time.monotonic() + UPKEEP_SECONDS
-        group.extend(self._upkeep.commands(self._now()))
+        try:
+            group.extend(self._upkeep.commands(self._now()))
+        except Exception:  # what it reads may be damaged; the thread that everybody waits for goes on
+            logger.exception("what is to be done of the service's own accord could not be found")
 
     def _commit(self, submissions: list[Submission]) -> Commit:
         group = Group(

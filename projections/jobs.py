@@ -90,10 +90,10 @@ def _row(job: Job, version: int, position: int) -> Row:
         job.created_position,
         job.timeout_ms,
         job.deadline_at,
-        _array(job.tags),
+        _array(job.tags) if job.tags else "[]",
         job.unique_key,
-        _array(job.depends_on),
-        _array(job.waiting_for),
+        _array(job.depends_on) if job.depends_on else "[]",
+        _array(job.waiting_for) if job.waiting_for else "[]",
         job.on_dependency_failure,
         job.schedule_id,
         version,
@@ -102,7 +102,7 @@ def _row(job: Job, version: int, position: int) -> Row:
 
 
 def _array(texts: tuple[str, ...]) -> str:
-    return msgspec.json.encode(texts).decode() if texts else "[]"
+    return msgspec.json.encode(texts).decode()
 
 
 TABLE = Table(

@@ -1,9 +1,13 @@
 """What the service does with jobs of its own accord, through the real writer."""
 
 import math
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import apsw
+
+from ops.tables import Tables
 from tests.integration.writing import NOW, Clock, Sent, Store, until
 
 JOB = {"type": "mail", "name": "A mail"}
@@ -162,3 +166,16 @@ def test_jobs_whose_rows_were_lost_or_made_up_break_nothing(tmp_path: Path):
         dry = store.send("jobs.cancel_many", {"filter": {"type": "mail"}, "dry_run": True})
         assert dry["result"]["ids"] == []
         assert store.send("jobs.enqueue", JOB | {"id": "next", "unique": {"key": "u"}}).code is None
+
+
+def test_commands_are_taken_although_what_is_to_be_pruned_cannot_be_read(tmp_path: Path):
+    class Damaged(Tables):
+        def ended_jobs(
+            self, connection: apsw.Connection, state: str, ended_until: int, limit: int
+        ) -> Iterator[str]:
+            raise apsw.CorruptError
+
+    path = tmp_path / "hyperpage.db"
+    with Store(path, projections=Damaged(), prune_after_ms={"failed": HOUR_MS}) as store:
+        until(lambda: store.writer._next_upkeep)
+        assert store.send("jobs.enqueue", JOB | {"id": "a"}).code is None
