@@ -4,8 +4,7 @@ Everything here follows from the log, is owned by the writer's thread, and can b
 noted in a journal, and a command that fails, or a commit that does, undoes its part of it.
 """
 
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from typing import Any, cast
 
@@ -13,26 +12,26 @@ import apsw
 import msgspec
 
 from bus import log
-from bus.due_jobs import DueJobs, WaitingJob
-from domain import jobs
+from bus.hot_states import ABSENT, Aggregate, HotStates
+from bus.job_indexes import JobIndexes, OpenJob
+from domain import jobs, schedules
 from domain.catalogue import BY_TABLE, decode_event, state_shape
 from domain.decider import Decider, Lease, replay
-from domain.jobs import Job, is_waiting
 from domain.messages import Recorded, split_stream, stream_name
+from domain.schedules import Schedule
+
+__all__ = [
+    "ABSENT",
+    "Aggregate",
+    "Aggregates",
+    "Transition",
+    "read_aggregate",
+    "snapshot_rows",
+    "to_recorded",
+]
 
 # A stream is read from its last kept state on, and a state is kept about as often as this many events.
 SNAPSHOT_INTERVAL = 100
-
-
-class Aggregate(msgspec.Struct, frozen=True, gc=False):
-    """A stream as far as it goes: the version and position of its last event, and the state after it."""
-
-    version: int = 0
-    position: int = 0
-    state: Any = None
-
-
-ABSENT = Aggregate()
 
 
 class Transition(msgspec.Struct, frozen=True, gc=False):
@@ -46,40 +45,45 @@ class Transition(msgspec.Struct, frozen=True, gc=False):
 
 
 class Aggregates:
-    """A cache of hot states, the order of due jobs and the leases that are out, with a journal to go back by.
+    """A cache of hot states, indexes of jobs and schedules, and the leases that are out, with a journal.
 
-    `capacity` is how many states stay in memory between transactions.
+    `capacity` is how many states stay in memory between transactions, `maximum_bytes` what they may weigh
+    together: a thousand jobs of 200 kB are few, and 200 MB.
     """
 
-    def __init__(self, connection: apsw.Connection, *, capacity: int = 50_000) -> None:
+    def __init__(
+        self, connection: apsw.Connection, *, capacity: int = 50_000, maximum_bytes: int = 64 * 1024 * 1024
+    ) -> None:
         self._connection = connection
-        self._capacity = capacity
-        self._hot: OrderedDict[str, Aggregate] = OrderedDict()
+        self._hot = HotStates(capacity, maximum_bytes)
         self._lease_journal: list[tuple[str, Lease | None]] = []
         self.journal: list[Transition] = []
-        self.due_jobs = DueJobs()
+        self.jobs = JobIndexes()
+        self.next_runs: dict[str, int] = {}
         self.leases: dict[str, Lease] = {}
 
-    def load_waiting(self, waiting: Iterator[WaitingJob]) -> None:
-        """Takes in which jobs wait; what was known of them before is forgotten."""
-        self.due_jobs = DueJobs()
-        for job in waiting:
-            self.due_jobs.add(job)
+    def load_jobs(self, open_jobs: Iterable[OpenJob], ended: Iterable[tuple[str, bool]]) -> None:
+        """Takes in the unfinished jobs, and the ended ones that they wait for, each with whether it failed.
+
+        What was known of them before is forgotten.
+        """
+        self.jobs = JobIndexes()
+        self.jobs.load(open_jobs, ended)
 
     def get(self, table: str, key: str) -> Aggregate:
         """The aggregate as it is now; `ABSENT` where its stream is empty."""
         stream = stream_name(table, key)
         found = self._hot.get(stream)
         if found is None:
-            found = self._hot[stream] = read_aggregate(self._connection, table, key)
-        else:
-            self._hot.move_to_end(stream)
+            found = read_aggregate(self._connection, table, key)
+            self._hot.put(stream, found)
         return found
 
     def expect_absent(self, streams: Iterable[str]) -> None:
         """Notes that these streams are empty, so that nobody has to look."""
         for stream in streams:
-            self._hot.setdefault(stream, ABSENT)
+            if stream not in self._hot:
+                self._hot.put(stream, ABSENT)
 
     def look_ahead(self, streams: Iterable[str]) -> None:
         """Finds, in one go, which of these streams are empty; that is what most new keys turn out to be."""
@@ -115,8 +119,13 @@ class Aggregates:
         """Where things stand, for `undo_to`."""
         return len(self.journal), len(self._lease_journal)
 
-    def undo_to(self, mark: tuple[int, int] = (0, 0)) -> None:
-        """Takes back everything since `mark` was handed out; by default the whole transaction."""
+    def undo_all(self) -> None:
+        """Takes back the whole transaction."""
+        self.undo_to((0, 0))
+        self.jobs.settle()
+
+    def undo_to(self, mark: tuple[int, int]) -> None:
+        """Takes back everything since `mark` was handed out."""
         transitions, leases = mark
         while len(self._lease_journal) > leases:
             self._put_lease(*self._lease_journal.pop())
@@ -128,17 +137,21 @@ class Aggregates:
         """The transaction is on disk: nothing of it is taken back any more, and cold states may go."""
         self.journal.clear()
         self._lease_journal.clear()
-        while len(self._hot) > self._capacity:
-            self._hot.popitem(last=False)
+        self.jobs.settle()
+        self._hot.shrink()
 
     def _replace(self, table: str, key: str, old: Any, new: Aggregate) -> None:
-        self._hot[stream_name(table, key)] = new
-        if table != jobs.TABLE:
-            return
-        if is_waiting(old):
-            self.due_jobs.remove(key)
-        if is_waiting(new.state):
-            self.due_jobs.add(_waiting(new.state))
+        self._hot.put(stream_name(table, key), new)
+        if table == jobs.TABLE:
+            self.jobs.replace(old, new.state)
+        elif table == schedules.TABLE:
+            self._put_next_run(key, new.state)
+
+    def _put_next_run(self, key: str, schedule: Schedule | None) -> None:
+        if schedule is None or schedule.paused or schedule.next_run_at is None:
+            self.next_runs.pop(key, None)
+        else:
+            self.next_runs[key] = schedule.next_run_at
 
     def _put_lease(self, job_id: str, lease: Lease | None) -> None:
         if lease is None:
@@ -217,10 +230,6 @@ def _kept(
 
 def _or_last(bound: int | None) -> int:
     return 2**63 - 1 if bound is None else bound
-
-
-def _waiting(job: Job) -> WaitingJob:
-    return WaitingJob(job.id, job.queue, job.type, job.priority, job.run_at, job.created_position)
 
 
 # A kept state of another structure is passed over: the events say it all.

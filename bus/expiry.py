@@ -7,7 +7,7 @@ import logging
 
 import apsw
 
-from bus.group import Projections
+from bus.group_context import Projections
 from bus.submission import Request, Submission
 from domain.catalogue import VERBS
 

@@ -1,25 +1,19 @@
 """One group commit in the making: what its commands lead to, and how it is written."""
 
 import logging
-import random
-from collections.abc import Iterable, Iterator
-from typing import Any, Protocol
 
 import apsw
 import msgspec
 
 from bus import codec, log
-from bus.aggregates import ABSENT, Aggregate, Aggregates, Transition, read_aggregate, snapshot_rows
-from bus.due_jobs import WaitingJob
-from bus.identifiers import new_ids
+from bus.aggregates import ABSENT, Aggregate, Aggregates, snapshot_rows
+from bus.group_context import GroupContext, Projections
 from bus.incident import internal
 from bus.submission import Outcome, Request, Submission, refused
-from domain.catalogue import encode_event
+from domain.catalogue import TABLE_OF, encode_event
 from domain.credentials import AllowedPaths
-from domain.decider import Decision, Lease, Notice
+from domain.decider import Decision, Notice
 from domain.errors import CommandIdReused, Invalid, Refusal, TooLarge, VersionConflict
-from domain.jobs import TABLE as JOBS
-from domain.jobs import Job
 from domain.messages import Recorded, stream_name
 from migrations.rows import delete_rows, insert_rows
 
@@ -31,27 +25,8 @@ _ENVELOPE_IN_BATCH_BYTES = 512
 logger = logging.getLogger(__name__)
 
 
-class Projections(Protocol):
-    """The tables that follow the log, kept current inside the writer's transaction."""
-
-    def write(self, connection: apsw.Connection, transitions: Iterable[Transition]) -> None:
-        """Brings the tables up to date with a group's events."""
-
-    def row_json(self, table: str, aggregate: Aggregate) -> bytes | None:
-        """The row of an aggregate as `get` answers it; `None` where there is nothing."""
-
-    def waiting_jobs(self, connection: apsw.Connection) -> Iterator[WaitingJob]:
-        """Every job that waits, as the tables have it."""
-
-    def running_jobs(self, connection: apsw.Connection) -> Iterator[str]:
-        """The id of every running job, as the tables have it."""
-
-    def expired_states(self, connection: apsw.Connection, now: int, limit: int) -> list[str]:
-        """At most `limit` keys of the state whose value has expired, as the tables have it."""
-
-
-class Group:
-    """One transaction in the making. Serves the domain as its context, too."""
+class Group(GroupContext):
+    """One transaction in the making, and the context of what is decided in it."""
 
     def __init__(
         self,
@@ -63,56 +38,20 @@ class Group:
         timeline: int,
         allowed_secrets: AllowedPaths,
     ) -> None:
-        self._aggregates = aggregates
-        self._projections = projections
-        self._connection = connection
+        super().__init__(aggregates, projections, connection, now, MAXIMUM_ANSWER_BYTES)
         self._head = head
         self._timeline = timeline
         self._allowed_secrets = allowed_secrets
         self._entries: list[log.Entry] = []
         self._remembered: dict[str, tuple[bytes, bytes]] = {}
         self._new_answers: dict[str, tuple[str, bytes, int, str]] = {}
-        self._ids = new_ids(now)
-        self.now = now
-        self.answer_bytes_left = MAXIMUM_ANSWER_BYTES
         self.notices: list[Notice] = []
         self.commands = 0
-
-    # What the domain may look at.
-
-    def new_id(self) -> str:
-        return next(self._ids)
-
-    random = staticmethod(random.random)
-
-    def state(self, table: str, key: str) -> Any:
-        return self._aggregates.get(table, key).state
-
-    def state_at(self, table: str, key: str, version: int) -> Any:
-        current = self._aggregates.get(table, key)
-        if version > current.version:
-            return None
-        if version == current.version:
-            return current.state
-        for one in reversed(self._aggregates.journal):
-            # A version of this very transaction is not in the table yet.
-            if (one.table, one.key, one.after.version) == (table, key, version):
-                return one.after.state
-        return read_aggregate(self._connection, table, key, up_to_version=version).state
-
-    def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> list[Job]:
-        ids = self._aggregates.due_jobs.next(queue, types, limit, self.now)
-        return [self._aggregates.get(JOBS, job_id).state for job_id in ids]
-
-    def lease(self, job_id: str) -> Lease | None:
-        return self._aggregates.leases.get(job_id)
 
     @property
     def new_answers(self) -> list[tuple[str, bytes, int, str]]:
         """What is to be remembered: command id, hash of the request, position, answer."""
         return list(self._new_answers.values())
-
-    # The way of the group.
 
     def decide(self, submissions: list[Submission]) -> None:
         """Gives every submission its outcome, which holds once the group is committed."""
@@ -261,12 +200,12 @@ class Group:
         return request.verb.decide(aggregate.state, request.command, self, key)
 
     def _record(self, request: Request, decision: Decision) -> codec.Answer:
-        table = request.decider.table
         command_id = request.command_id or self.new_id()
         types = []
         stream: str | None = None
         last = ABSENT
         for event_key, event in decision.events:
+            table = TABLE_OF[type(event)]
             before = self._aggregates.get(table, event_key)
             type_name, data = encode_event(event)
             stream = stream_name(table, event_key)

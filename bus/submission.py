@@ -24,7 +24,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def name(self) -> str:
-        return f"{self.decider.table}.{self.verb.name}"
+        return self.decider.command_name(self.verb)
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -21,10 +21,11 @@ import msgspec
 from bus import log
 from bus.aggregates import Aggregates
 from bus.expiry import expiries
-from bus.group import Group, Projections
+from bus.group import Group
+from bus.group_context import Projections
 from bus.incident import internal
-from bus.submission import Commit, Request, Submission, all_refused, joined, refused
-from domain.catalogue import VERBS
+from bus.submission import Commit, Submission, all_refused, joined, refused
+from bus.upkeep import Upkeep
 from domain.credentials import AllowedPaths
 from domain.decider import Lease
 from domain.errors import Busy, Refusal, Unavailable
@@ -34,8 +35,8 @@ MAXIMUM_WAITING_COMMANDS = 20_000
 MAXIMUM_WAITING_BYTES = 256 * 1024 * 1024
 MAXIMUM_GROUP_COMMANDS = 1_024
 RETRY_AFTER_MS = 100
-# An expired lease or value is found within this time.
-LEASE_CHECK_SECONDS = 0.5
+# What is to be done of the service's own accord, above all the rescue of an expired lease, is found so soon.
+UPKEEP_SECONDS = 0.5
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +54,9 @@ class Statistics(msgspec.Struct):
 class Writer:
     """The thread that writes. `on_commit` is called there, once a group; it hands over and returns.
 
-    `clock` answers with milliseconds since the epoch. `allowed_secrets` is where what looks like a credential
-    is stored all the same.
+    `clock` answers with milliseconds since the epoch. `prune_after_ms` says how long ago jobs that ended in
+    a state have ended when they are archived; those of other states stay. `allowed_secrets` is where what
+    looks like a credential is stored all the same.
     """
 
     def __init__(
@@ -65,6 +67,8 @@ class Writer:
         on_commit: Callable[[Commit], None],
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         cache_capacity: int = 50_000,
+        cache_bytes: int = 64 * 1024 * 1024,
+        prune_after_ms: Mapping[str, int] | None = None,
         allowed_secrets: AllowedPaths | None = None,
     ) -> None:
         self._connection = connection
@@ -72,7 +76,7 @@ class Writer:
         self._on_commit = on_commit
         self._clock = clock
         self._allowed_secrets = allowed_secrets or AllowedPaths()
-        self._aggregates = Aggregates(connection, capacity=cache_capacity)
+        self._aggregates = Aggregates(connection, capacity=cache_capacity, maximum_bytes=cache_bytes)
         self._waiting: deque[Submission] = deque()
         self._waiting_bytes = 0
         self._waiting_commands = 0
@@ -83,8 +87,12 @@ class Writer:
         self.statistics = Statistics()
         self.head = log.read_head(connection)
         self.timeline = _timeline(connection)
-        self._next_lease_check = 0.0
-        self._orphans: set[str] = set()
+        self._upkeep = Upkeep(
+            self._aggregates,
+            lambda state, ended_until, limit: projections.ended_jobs(connection, state, ended_until, limit),
+            prune_after_ms or {},
+        )
+        self._next_upkeep = 0.0
 
     def start(self) -> None:
         """Takes in what waits and which leases are out, and begins to serve."""
@@ -102,15 +110,20 @@ class Writer:
                 "SELECT job_id, token, worker, lease_ms, expires_at FROM job_leases"
             )
         ]
-        self._aggregates.load_waiting(self._projections.waiting_jobs(self._connection))
+        self.reload()
         self._aggregates.leases = {one.job_id: one for one in leases}
+        self._upkeep.began_at = now
         # A running job without a lease: its lease was lost with a restore.
-        self._orphans = set(self._projections.running_jobs(self._connection)) - {one.job_id for one in leases}
+        self._upkeep.orphans = set(self._aggregates.jobs.deadlines) - set(self._aggregates.leases)
         self._thread.start()
 
     def reload(self) -> None:
-        """Takes in anew which jobs wait, after the tables were put right; only to be called by an errand."""
-        self._aggregates.load_waiting(self._projections.waiting_jobs(self._connection))
+        """Takes in anew what is to be done, as after a repair; in the writer's thread."""
+        self._aggregates.load_jobs(
+            self._projections.open_jobs(self._connection),
+            self._projections.ended_dependencies(self._connection),
+        )
+        self._aggregates.next_runs = dict(self._projections.next_runs(self._connection))
 
     def stop(self) -> None:
         """Ends after the open transaction and all that waits; blocks until then."""
@@ -171,7 +184,9 @@ class Writer:
             group, errands, stopping = self._take()
             for errand, done in errands:
                 done(self._run_errand(errand))
-            self._check_leases(group)
+            if not stopping:
+                # It might be much, and can wait for the next start.
+                self._add_upkeep(group)
             if group:
                 self._on_commit(self._commit(group))
             elif stopping:
@@ -179,8 +194,8 @@ class Writer:
 
     def _take(self) -> tuple[list[Submission], list[Any], bool]:
         with self._wake:
-            if not self._waiting and not self._errands and not self._stopping:
-                self._wake.wait(LEASE_CHECK_SECONDS)
+            if not (self._waiting or self._errands or self._stopping or self._upkeep.has_more):
+                self._wake.wait(UPKEEP_SECONDS)
             group: list[Submission] = []
             count = 0
             while self._waiting and count < MAXIMUM_GROUP_COMMANDS:
@@ -200,19 +215,17 @@ class Writer:
         except Exception as error:  # whoever sent the errand gets it
             return error
 
-    def _check_leases(self, group: list[Submission]) -> None:
-        """Adds the rescue of every job whose lease has run out, and the end of values that have expired."""
-        if time.monotonic() < self._next_lease_check:
+    def _add_upkeep(self, group: list[Submission]) -> None:
+        """Adds what the service does of its own accord."""
+        if time.monotonic() < self._next_upkeep and not self._upkeep.has_more:
             return
-        self._next_lease_check = time.monotonic() + LEASE_CHECK_SECONDS
-        now = self._now()
-        expired = [one.job_id for one in self._aggregates.leases.values() if one.expires_at <= now]
-        decider, verb = VERBS["jobs.rescue"]
-        for job_id in [*expired, *self._orphans][:MAXIMUM_GROUP_COMMANDS]:
-            self._orphans.discard(job_id)
-            request = Request(decider=decider, verb=verb, command=verb.command(id=job_id))
-            group.append(Submission(requests=[request], size_bytes=0))
-        group.extend(expiries(self._projections, self._connection, now))
+        self._next_upkeep = time.monotonic() + UPKEEP_SECONDS
+        try:
+            now = self._now()
+            group.extend(self._upkeep.commands(now))
+            group.extend(expiries(self._projections, self._connection, now))
+        except Exception:  # what it reads may be damaged; the thread that everybody waits for goes on
+            logger.exception("what is to be done of the service's own accord could not be found")
 
     def _commit(self, submissions: list[Submission]) -> Commit:
         group = Group(
@@ -258,10 +271,9 @@ class Writer:
         logger.error("a group of commands was not stored: %s", error)
         self.statistics.failed_commits += 1
         self.statistics.last_failure = str(error)
-        self._aggregates.undo_to()
+        self._aggregates.undo_all()
         self._rollback()
-        # Whoever lost a lease is still to be rescued.
-        self._orphans.update(_to_rescue(submissions))
+        self._upkeep.take_back(submissions)
         if isinstance(error, apsw.Error):
             self._overwrite_failed_commit()
             refusal: Refusal = Unavailable(
@@ -302,13 +314,6 @@ class Writer:
 
 def _shutting_down() -> Unavailable:
     return Unavailable("the service is shutting down", retry_after_ms=1_000)
-
-
-def _to_rescue(submissions: list[Submission]) -> Iterator[str]:
-    for one in submissions:
-        for request in one.requests:
-            if isinstance(request, Request) and request.name == "jobs.rescue":
-                yield request.command.id
 
 
 def _timeline(connection: apsw.Connection) -> int:

@@ -5,12 +5,19 @@ from typing import Any
 
 import msgspec
 
-from domain import app_state, jobs, rate_limits, tool_configs
+from domain import app_state, jobs, queues, rate_limits, schedules, tool_configs
 from domain.decider import Decider, Verb
 from domain.messages import Event
 from domain.upcasters import UPCASTERS, upcast
 
-DECIDERS: tuple[Decider, ...] = (jobs.DECIDER, rate_limits.DECIDER, tool_configs.DECIDER, app_state.DECIDER)
+DECIDERS: tuple[Decider, ...] = (
+    jobs.DECIDER,
+    queues.DECIDER,
+    schedules.DECIDER,
+    rate_limits.DECIDER,
+    tool_configs.DECIDER,
+    app_state.DECIDER,
+)
 
 
 class TimelineForked(Event, frozen=True, kw_only=True):
@@ -26,13 +33,17 @@ TIMELINE_FORKED = "timeline.forked.v1"
 
 BY_TABLE: Mapping[str, Decider] = {decider.table: decider for decider in DECIDERS}
 VERBS: Mapping[str, tuple[Decider, Verb]] = {
-    f"{decider.table}.{verb.name}": (decider, verb) for decider in DECIDERS for verb in decider.verbs
+    decider.command_name(verb): (decider, verb) for decider in DECIDERS for verb in decider.verbs
 }
 
 _TYPES: dict[str, type[Event]] = {
     name: event for decider in DECIDERS for name, event in decider.events.items()
 } | {TIMELINE_FORKED: TimelineForked}
 _NAMES: dict[type[Event], str] = {event: name for name, event in _TYPES.items()}
+# An event belongs to one kind of aggregate: a decision may be about several.
+TABLE_OF: Mapping[type[Event], str] = {
+    event: decider.table for decider in DECIDERS for event in decider.events.values()
+}
 _DECODERS = {name: msgspec.json.Decoder(event) for name, event in _TYPES.items()}
 _ENCODER = msgspec.json.Encoder()
 

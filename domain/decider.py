@@ -4,7 +4,7 @@
 `evolve(state, recorded)` answers with the state after an event; `None` means that there is none (any more).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any, Protocol
 
 import msgspec
@@ -48,6 +48,28 @@ class Context(Protocol):
     def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> list[Any]:
         """At most `limit` due jobs of a queue, the next to run first."""
 
+    def unique_job(self, key: str, states: Set[str], created_since: int) -> Any:
+        """The newest job with a unique key that is in one of these states and not too old; or `None`."""
+
+    def dependents(self, job_id: str, limit: int, *, failed: bool) -> list[Any]:
+        """At most `limit` jobs that wait for this one, the oldest first.
+
+        If it `failed`, those that go on waiting then are left out.
+        """
+
+    def matching_jobs(self, search: Any, limit: int) -> tuple[list[Any], int]:
+        """At most `limit` jobs that a search means, the oldest first, and how many more there are.
+
+        No more than 10,000 of those are counted.
+        """
+
+    def cron_time(self, expression: str, time_zone: str, at: int, *, before: bool = False) -> int | None:
+        """The first time of a cron expression behind `at`, or the last one that is not; `None` if none is.
+
+        Raises:
+            Invalid: there is no such expression or time zone.
+        """
+
     def lease(self, job_id: str) -> Lease | None:
         """The lease that is out on a job."""
 
@@ -62,9 +84,9 @@ class Notice(msgspec.Struct, frozen=True):
 class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a command leads to. An empty one is an accepted command that changes nothing.
 
-    `events` are (key, event) pairs in the order in which they are recorded. `result` is what the verb
-    gives back, or a function that makes it from the rows as they are after the events. `leases` grants
-    (or, with `None`, ends) leases, which are kept beside the log.
+    `events` are (key, event) pairs in the order in which they are recorded; they may be of several tables.
+    `result` is what the verb gives back, or a function that makes it from the rows as they are after the
+    events. `leases` grants (or, with `None`, ends) leases, which are kept beside the log.
     """
 
     events: tuple[tuple[str, Event], ...] = ()
@@ -103,6 +125,7 @@ class Decider(msgspec.Struct, frozen=True, kw_only=True):
 
     `exists` says whether a state means, at a time, that there is something: it may have expired, say, and
     wait for the event that says so.
+    `commands_of` is the table under whose name its verbs are asked for, where that is not its own.
     """
 
     table: str
@@ -111,6 +134,11 @@ class Decider(msgspec.Struct, frozen=True, kw_only=True):
     verbs: tuple[Verb, ...]
     evolve: Callable[[Any, Recorded], Any]
     exists: Callable[[Any, int], bool] = is_something
+    commands_of: str | None = None
+
+    def command_name(self, verb: Verb) -> str:
+        """What a verb is asked for as: `jobs.enqueue`."""
+        return f"{self.commands_of or self.table}.{verb.name}"
 
 
 def replay(decider: Decider, recorded: Iterable[Recorded], state: Any = None) -> Any:

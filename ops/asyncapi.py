@@ -15,6 +15,7 @@ from domain.catalogue import DECIDERS, TIMELINE_FORKED, TIMELINE_STREAM
 from domain.messages import stream_name
 from ops.availability_queries import ANSWERS
 from ops.schema import BATCH, Schema, all_structs, described
+from projections.jobs import HISTORY_COLUMNS
 from projections.table import Table
 from projections.tables import TABLES
 
@@ -206,6 +207,8 @@ def _query_answer(query: str) -> Schema:
     match verb:
         case "get" | "as_of":
             return _row(TABLES[table])
+        case "attempts":
+            return _page(_object({column: {} for column in HISTORY_COLUMNS}))
         case "list":
             return _page(_row(TABLES[table]))
         case "count":

@@ -13,6 +13,8 @@ from domain.catalogue import BY_TABLE
 from domain.errors import NotFound
 from ops.availability_queries import availability_verbs
 from ops.tool_config_diff import diff_verb
+from projections import job_statistics
+from projections.job_statistics import JobStatistics, ListAttempts
 from projections.table import Table, count_rows, get_row, list_rows
 from projections.tables import TABLES
 
@@ -25,7 +27,18 @@ def query_verbs(row_json: RowJson, clock: Callable[[], int]) -> dict[str, QueryV
     verbs += availability_verbs(clock)
     verbs.append(diff_verb())
     verbs.append(QueryVerb(name="events.read", shape=ReadEvents, answer=queries.read_events))
+    verbs += _of_jobs()
     return {verb.name: verb for verb in verbs}
+
+
+def _of_jobs() -> tuple[QueryVerb, ...]:
+    def attempts(connection: apsw.Connection, query: Any) -> bytes:
+        return job_statistics.attempts(connection, query, MAXIMUM_ANSWER_BYTES - 1024)
+
+    return (
+        QueryVerb(name="jobs.attempts", shape=ListAttempts, answer=attempts),
+        QueryVerb(name="jobs.stats", shape=JobStatistics, answer=job_statistics.statistics),
+    )
 
 
 def _of_table(table: Table, row_json: RowJson, clock: Callable[[], int]) -> tuple[QueryVerb, ...]:

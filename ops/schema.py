@@ -84,7 +84,11 @@ def described(
         [_describable(struct)], ref_template=ref_template
     )
     own = definitions.pop(reference["$ref"].removeprefix(ref_template.removesuffix("{name}")))
-    return {**own, "title": title}, definitions
+    # As JSON has it: a default may be a tuple.
+    plain: tuple[Schema, dict[str, Schema]] = msgspec.json.decode(
+        msgspec.json.encode(({**own, "title": title}, definitions)), type=tuple[Schema, dict[str, Schema]]
+    )
+    return plain
 
 
 @cache

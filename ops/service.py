@@ -142,6 +142,8 @@ class Service:
             on_commit=lambda commit: _call_soon(loop, self._committed, commit),
             cache_capacity=self.settings.hot_aggregates,
             allowed_secrets=self.settings.allowed_secrets,
+            cache_bytes=self.settings.hot_aggregates_kib * 1024,
+            prune_after_ms=self.settings.prune_after_ms,
             clock=self.now_ms,
         )
         await self._take_the_prefix()

@@ -63,7 +63,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Page cache of the writing connection, in KiB. Default 65536 (64 MiB)."""
 
     hot_aggregates: Annotated[int, msgspec.Meta(ge=1)] = 50_000
-    """How many aggregates' states are kept in memory. Default 50000."""
+    """How many aggregates' states are kept in memory at most. Default 50000."""
+
+    hot_aggregates_kib: Annotated[int, msgspec.Meta(ge=1)] = 64 * 1024
+    """How much those may weigh together, in KiB, by an estimate. Default 65536 (64 MiB)."""
+
+    prune_completed_after_hours: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    """After how many hours a completed job leaves the tables; its events stay. Default: never."""
+
+    prune_failed_after_hours: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    """The same for failed jobs. Default: never."""
+
+    prune_cancelled_after_hours: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    """The same for cancelled jobs. Default: never."""
+
+    prune_timeout_after_hours: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    """The same for jobs that timed out. Default: never."""
 
     backups: Path | None = None
     """Where backups are kept. Default: `backups` in the data directory; another disk is safer."""
@@ -122,6 +137,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             return AllowedPaths(self.allowed_secret_paths)
         except ValueError as error:
             raise SettingsError(f"allowed_secret_paths: {error}") from None
+
+    @property
+    def prune_after_ms(self) -> dict[str, int]:
+        """After how many milliseconds jobs leave the tables, by the state that they ended in."""
+        hours = {
+            "completed": self.prune_completed_after_hours,
+            "failed": self.prune_failed_after_hours,
+            "cancelled": self.prune_cancelled_after_hours,
+            "timeout": self.prune_timeout_after_hours,
+        }
+        return {state: int(age * 3_600_000) for state, age in hours.items() if age is not None}
 
     @property
     def store_path(self) -> Path:

@@ -1,19 +1,18 @@
 """The table `jobs`, one row a job, and `job_history`, one row an attempt."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Set
 from typing import Annotated, Any
 
 import apsw
 import msgspec
 
 from domain import jobs
-from domain.jobs import Job, State
-from domain.messages import Key, Name
+from domain.jobs import Job, Search, State, status_of
+from domain.messages import Key, Name, Time
+from migrations.rows import delete_rows
 from projections.table import Row, Table, upsert_rows
 
-# The names that readers of the older system know.
-STATUS = {"scheduled": "pending"}
-
+HAS_TAG = "EXISTS (SELECT 1 FROM json_each(jobs.tags) WHERE value = ?)"
 HISTORY_COLUMNS = (
     "id",
     "job_id",
@@ -23,6 +22,8 @@ HISTORY_COLUMNS = (
     "completed_at",
     "duration_ms",
     "error_message",
+    "queue",
+    "due_at",
 )
 
 
@@ -33,7 +34,7 @@ class GetJob(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class CountJobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Jobs by what they are."""
+    """Jobs by what they are; ranges of times include both ends."""
 
     status: Name | None = None
     state: State | None = None
@@ -41,6 +42,15 @@ class CountJobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     queue: Key | None = None
     tool: Name | None = None
     worker: Name | None = None
+    tag: Name | None = None
+    unique_key: Name | None = None
+    schedule_id: Key | None = None
+    created_from: Time | None = None
+    created_until: Time | None = None
+    run_from: Time | None = None
+    run_until: Time | None = None
+    completed_from: Time | None = None
+    completed_until: Time | None = None
 
 
 class ListJobs(CountJobs, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,7 +66,7 @@ def _row(job: Job, version: int, position: int) -> Row:
         job.type,
         job.name,
         job.priority,
-        STATUS.get(job.state, job.state),
+        status_of(job.state),
         job.tool,
         job.endpoint,
         bytes(job.payload).decode(),
@@ -78,9 +88,21 @@ def _row(job: Job, version: int, position: int) -> Row:
         int(job.cancel_requested),
         None if job.progress is None else msgspec.json.encode(job.progress).decode(),
         job.created_position,
+        job.timeout_ms,
+        job.deadline_at,
+        _array(job.tags) if job.tags else "[]",
+        job.unique_key,
+        _array(job.depends_on) if job.depends_on else "[]",
+        _array(job.waiting_for) if job.waiting_for else "[]",
+        job.on_dependency_failure,
+        job.schedule_id,
         version,
         position,
     )
+
+
+def _array(texts: tuple[str, ...]) -> str:
+    return msgspec.json.encode(texts).decode()
 
 
 TABLE = Table(
@@ -112,6 +134,14 @@ TABLE = Table(
         "cancel_requested",
         "progress",
         "created_position",
+        "timeout_ms",
+        "deadline_at",
+        "tags",
+        "unique_key",
+        "depends_on",
+        "waiting_for",
+        "on_dependency_failure",
+        "schedule_id",
         "version",
         "position",
     ),
@@ -120,18 +150,28 @@ TABLE = Table(
     key_of=lambda query: str(query.id),
     count_query=CountJobs,
     list_query=ListJobs,
-    json_columns=frozenset({"payload", "result", "progress"}),
+    json_columns=frozenset({"payload", "result", "progress", "tags", "depends_on", "waiting_for"}),
     boolean_columns=frozenset({"cancel_requested"}),
+    conditions={
+        "tag": HAS_TAG,
+        "created_from": "created_at >= ?",
+        "created_until": "created_at <= ?",
+        "run_from": "run_at >= ?",
+        "run_until": "run_at <= ?",
+        "completed_from": "completed_at >= ?",
+        "completed_until": "completed_at <= ?",
+    },
 )
 
 
 def history_row(before: Job | None, after: Job | None, event: Any, at: int) -> Row | None:
     """The row of the attempt that an event begins or ends; the id is the position at which it began."""
-    if after is None:
+    if after is None or before is None:
         return None
     if isinstance(event, jobs.Claimed):
-        return (after.attempt_position, after.id, after.attempt, "running", at, None, None, None)
-    if before is None or before.state != "running" or after.state == "running":
+        began = (after.attempt_position, after.id, after.attempt, "running", at)
+        return (*began, None, None, None, after.queue, before.run_at)
+    if before.state != "running" or after.state == "running":
         return None
     started_at = before.attempt_started_at
     return (
@@ -143,32 +183,105 @@ def history_row(before: Job | None, after: Job | None, event: Any, at: int) -> R
         at,
         None if started_at is None else at - started_at,
         getattr(event, "error", None),
+        before.queue,
+        # While it runs, a job keeps the time that it was due at.
+        before.run_at,
     )
 
 
 # How an attempt ended, where the job's state after it does not say so.
 _ENDS: dict[type[Any], str] = {
     jobs.AttemptFailed: "failed",
+    jobs.AttemptTimedOut: "timeout",
     jobs.Snoozed: "snoozed",
     jobs.Interrupted: "interrupted",
     jobs.Rescued: "rescued",
 }
 
 
-def write_history(connection: apsw.Connection, rows: dict[int, Row]) -> None:
-    """Puts the attempts of a transaction into `job_history`; their jobs are there already."""
+def write_history(connection: apsw.Connection, rows: dict[int, Row], archived: Iterable[str]) -> None:
+    """Puts the attempts of a transaction into `job_history`; their jobs are there already.
+
+    What was archived loses its attempts, also where another job has come under its id at once.
+    """
+    delete_rows(connection, "job_history", "job_id", archived)
     upsert_rows(connection, "job_history", HISTORY_COLUMNS, rows.values())
 
 
-def waiting_jobs(connection: apsw.Connection) -> Iterator[tuple[str, str, str, int, int, int]]:
-    """Every waiting job: id, queue, type, priority, run_at, created_position."""
+_OPEN_COLUMNS = (
+    "id",
+    "type",
+    "priority",
+    "queue",
+    "state",
+    "run_at",
+    "created_position",
+    "deadline_at",
+    "unique_key",
+    "waiting_for",
+    "on_dependency_failure",
+)
+
+
+def open_jobs(connection: apsw.Connection) -> Iterator[dict[str, Any]]:
+    """Every unfinished job: the columns that the order of jobs depends on."""
+    for row in connection.execute(
+        f"SELECT {', '.join(_OPEN_COLUMNS)} FROM jobs"
+        " WHERE status IN ('pending', 'held', 'retrying', 'running')"
+    ):
+        named = dict(zip(_OPEN_COLUMNS, row, strict=True))
+        yield named | {"waiting_for": msgspec.json.decode(named["waiting_for"])}
+
+
+def ended_dependencies(connection: apsw.Connection) -> Iterator[tuple[str, bool]]:
+    """The finished jobs that others wait for, and whether they failed."""
+    for job_id, state in connection.execute(
+        "SELECT id, state FROM jobs WHERE completed_at IS NOT NULL AND id IN"
+        " (SELECT value FROM jobs, json_each(waiting_for)"
+        " WHERE status IN ('pending', 'held') AND waiting_for <> '[]')"
+    ):
+        yield job_id, state != "completed"
+
+
+def unique_jobs(connection: apsw.Connection, key: str, states: Set[str], created_since: int) -> Iterator[str]:
+    """The ids of the jobs with a unique key that are in one of these states, the newest first."""
+    for (job_id,) in connection.execute(
+        "SELECT id FROM jobs WHERE unique_key = ? AND created_at >= ?"
+        " AND state IN (SELECT value FROM carray(?)) ORDER BY created_position DESC",
+        (key, created_since, apsw.carray(tuple(states))),
+    ):
+        yield job_id
+
+
+def matching_jobs(connection: apsw.Connection, search: Search, limit: int) -> Iterator[tuple[int, str]]:
+    """At most `limit` jobs that are meant, the oldest first: `created_position` and id."""
+    if not search.states:
+        return
+    where = ["state IN (SELECT value FROM carray(?))", "status IN (SELECT value FROM carray(?))"]
+    states = tuple(search.states)
+    # By its status, which is indexed, a job is found without looking at those that have finished long ago.
+    bindings: list[Any] = [apsw.carray(states), apsw.carray(tuple(map(status_of, states)))]
+    for condition, value in (
+        ("type = ?", search.type),
+        ("queue = ?", search.queue),
+        ("tool = ?", search.tool),
+        (HAS_TAG, search.tag),
+        ("created_at <= ?", search.created_until),
+        ("cancel_requested = ?", None if search.cancel_requested is None else int(search.cancel_requested)),
+    ):
+        if value is not None:
+            where.append(condition)
+            bindings.append(value)
     yield from connection.execute(
-        "SELECT id, queue, type, priority, run_at, created_position FROM jobs"
-        " WHERE status IN ('pending', 'retrying')"
+        f"SELECT created_position, id FROM jobs WHERE {' AND '.join(where)} ORDER BY 1 LIMIT ?",
+        (*bindings, limit),
     )
 
 
-def running_jobs(connection: apsw.Connection) -> Iterator[str]:
-    """The id of every running job."""
-    for (job_id,) in connection.execute("SELECT id FROM jobs WHERE status = 'running'"):
+def ended_jobs(connection: apsw.Connection, state: str, ended_until: int, limit: int) -> Iterator[str]:
+    """The ids of at most `limit` jobs that ended in a state at that time or before, the earliest first."""
+    for (job_id,) in connection.execute(
+        "SELECT id FROM jobs WHERE state = ? AND completed_at <= ? ORDER BY completed_at LIMIT ?",
+        (state, ended_until, limit),
+    ):
         yield job_id

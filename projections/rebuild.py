@@ -164,6 +164,8 @@ def _fold(table: Table, key: str, events: Iterable[Recorded]) -> _Folded:
             row = jobs.history_row(before, state, recorded.event, recorded.recorded_at)
             if row is not None:
                 history[row[0]] = row
+            elif state is None:
+                history.clear()
     final = None if state is None else table.row(state, version, position)
     return _Folded(table, key, final, list(history.values()) if final is not None else [])
 

@@ -22,8 +22,8 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     where a state is none to show. The first of `columns` is the primary key, which `row_key` makes from an
     aggregate's key, and `aggregate_key` turns back into it. `json_columns` hold JSON text, `boolean_columns`
     0 or 1. From the time on that stands in its `expiry_column`, a row is not shown any more. Each field of
-    `count_query` and `list_query`, but for `limit` and `after`, is a filter on the column of the same name;
-    a `prefix` is one on the primary key.
+    `count_query` and `list_query`, but for `limit` and `after`, is a filter on the column of the same name,
+    or one of `conditions`: SQL with one parameter; a `prefix` is one on the primary key.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     json_columns: frozenset[str] = frozenset()
     boolean_columns: frozenset[str] = frozenset()
     expiry_column: str | None = None
+    conditions: Mapping[str, str] = {}
 
     @property
     def primary_key(self) -> str:
@@ -143,7 +144,7 @@ def _where(table: Table, query: Any, now: int) -> tuple[list[str], list[Any]]:
         if value is None or name in ("limit", "after"):
             continue
         if name != "prefix":
-            where.append(f"{name} = ?")
+            where.append(table.conditions.get(name, f"{name} = ?"))
             bindings.append(value)
         elif value:
             # A range, not LIKE: the index of the primary key answers it.

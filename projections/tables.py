@@ -6,11 +6,19 @@ from typing import Any, Protocol
 import apsw
 
 from domain.messages import Recorded
-from projections import app_state, jobs, rate_limits, tool_configs
+from projections import app_state, jobs, queues, rate_limits, schedules, tool_configs
 from projections.table import Row, Table, write_rows
 
 TABLES: dict[str, Table] = {
-    table.name: table for table in (jobs.TABLE, rate_limits.TABLE, tool_configs.TABLE, app_state.TABLE)
+    table.name: table
+    for table in (
+        jobs.TABLE,
+        queues.TABLE,
+        schedules.TABLE,
+        rate_limits.TABLE,
+        tool_configs.TABLE,
+        app_state.TABLE,
+    )
 }
 
 
@@ -50,6 +58,7 @@ def write(connection: apsw.Connection, changes: Iterable[Change]) -> None:
     """Brings every table up to date with these events, each row once. Nothing is committed here."""
     latest: dict[str, dict[str, Versioned]] = {}
     history: dict[int, Row] = {}
+    archived: list[str] = []
     for change in changes:
         latest.setdefault(change.table, {})[change.key] = change.after
         if change.table == jobs.TABLE.name:
@@ -58,10 +67,13 @@ def write(connection: apsw.Connection, changes: Iterable[Change]) -> None:
             )
             if row is not None:
                 history[row[0]] = row
+            elif change.after.state is None:
+                archived.append(change.key)
+                history = {position: row for position, row in history.items() if row[1] != change.key}
     for name, aggregates in latest.items():
         table = TABLES[name]
         write_rows(connection, table, {key: row_of(table, one) for key, one in aggregates.items()})
-    jobs.write_history(connection, history)
+    jobs.write_history(connection, history, archived)
 
 
 def row_of(table: Table, aggregate: Versioned) -> Row | None:

@@ -146,7 +146,7 @@ def _position(newest: _Source, sources: list[_Source], places: Places, moment: M
 
 
 def _position_at(newest: _Source, sources: list[_Source], places: Places, time: int) -> int:
-    """The last position recorded at or before a time, in the newest file of that history or in the archive."""
+    """The last position recorded at or before a time, in the newest file of that history or the archive."""
     files = [
         one
         for one in sources

@@ -57,7 +57,7 @@ def test_there_is_a_schema_for_all_that_can_be_said():
         "batch"
     }
     assert set(kinds["events"]) == {name for one in DECIDERS for name in one.events} | {TIMELINE_FORKED}
-    for table in ("jobs", "rate_limits", "tool_configs", "app_state"):
+    for table in ("jobs", "queues", "schedules", "rate_limits", "tool_configs", "app_state"):
         assert {f"{table}.{verb}" for verb in ("get", "list", "count", "history", "as_of")} <= set(
             kinds["queries"]
         )

@@ -66,8 +66,8 @@ def everything(store: Store) -> dict[str, Any]:
         "file": store.in_writer(lambda connection: dump_tables(connection, names)),
         "head": store.writer.head,
         "leases": dict(aggregates.leases),
-        "due": aggregates.due_jobs.next("default", None, MANY, store.clock.now),
-        "waiting": len(aggregates.due_jobs),
+        "due": aggregates.jobs.due.next("default", None, MANY, store.clock.now),
+        "waiting": len(aggregates.jobs.due),
         "states": {name: kept for name, kept in aggregates._hot.items() if kept.version},
     }
 

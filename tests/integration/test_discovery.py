@@ -22,9 +22,9 @@ NAME_PATTERN = re.compile(r"[A-Za-z0-9_-]+")
 # The official pattern, https://semver.org, without its groups.
 VERSION_PATTERN = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?")
 COMMANDS = {name for name, (_, verb) in VERBS.items() if not verb.internal} | {"batch"}
-TABLES = ("jobs", "rate_limits", "tool_configs", "app_state")
+TABLES = ("jobs", "queues", "schedules", "rate_limits", "tool_configs", "app_state")
 QUERIES = {f"{table}.{verb}" for table in TABLES for verb in ("get", "list", "count", "history", "as_of")}
-QUERIES |= {"events.read", "service.status"}
+QUERIES |= {"jobs.attempts", "jobs.stats", "events.read", "service.status"}
 
 
 @pytest.fixture(scope="module")

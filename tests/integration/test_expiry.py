@@ -30,7 +30,7 @@ def look_again(talk: Talk, at: float) -> None:
     """The writer looks for what has expired at this time of `time.monotonic`."""
     writer, done = talk.service.writer, threading.Event()
     # In the writer's own thread, which sets it, too.
-    writer.call(lambda _: setattr(writer, "_next_lease_check", at), lambda _: done.set())
+    writer.call(lambda _: setattr(writer, "_next_upkeep", at), lambda _: done.set())
     assert done.wait(20)
 
 
@@ -111,7 +111,7 @@ def types(store: Store) -> list[str]:
 
 
 def test_a_pending_expiry_outlives_a_restart(tmp_path: Path):
-    with Store(tmp_path / "store.db", next_lease_check=math.inf) as store:
+    with Store(tmp_path / "store.db", next_upkeep=math.inf) as store:
         store.send("app_state.set", {"key": "a", "value": 1, "ttl_ms": 1_000})
     with Store(tmp_path / "store.db", writing.Clock(NOW + 999)) as store:
         store.send("app_state.set", {"key": "b", "value": 1})
@@ -125,7 +125,7 @@ def test_many_values_that_expire_together_are_ended_by_and_by(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(expiry, "MAXIMUM_AT_ONCE", 2)
-    with Store(tmp_path / "store.db", next_lease_check=math.inf) as store:
+    with Store(tmp_path / "store.db", next_upkeep=math.inf) as store:
         store.send_together(
             *(
                 Sent("app_state.set", {"key": f"k{index}", "value": 1, "ttl_ms": 5 - index})
@@ -133,7 +133,7 @@ def test_many_values_that_expire_together_are_ended_by_and_by(
             )
         )
         store.clock.now += 5
-        store.writer._next_lease_check = 0
+        store.writer._next_upkeep = 0
         until(lambda: types(store).count("app_state.expired.v1") == 5)
         sizes = [len(commit.rows) for commit in store.commits if commit.rows]
         assert sizes == [5, 2, 2, 1]

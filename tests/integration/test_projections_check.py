@@ -78,7 +78,15 @@ def test_untouched_tables_equal_the_log(tmp_path: Path) -> None:
             assert report["equal"]
             assert report["position"] == service.writer.head.position
             rows = {name: table["rows"] for name, table in report["tables"].items()}
-            assert rows == {"jobs": 2, "job_history": 1, "rate_limits": 1, "tool_configs": 1, "app_state": 1}
+            assert rows == {
+                "jobs": 2,
+                "job_history": 1,
+                "queues": 0,
+                "schedules": 0,
+                "rate_limits": 1,
+                "tool_configs": 1,
+                "app_state": 1,
+            }
 
     asyncio.run(play())
 

@@ -143,7 +143,7 @@ def test_each_attempt_is_a_row_with_how_it_ended_and_how_long_it_took(store: Sto
     store.send("jobs.cancel", {"id": "a"})
 
     history = store.tables()["job_history"]
-    assert [(*row[1:4], *row[6:]) for row in history] == [
+    assert [(*row[1:4], *row[6:8]) for row in history] == [
         ("'a'", "1", "'snoozed'", "7", "NULL"),
         ("'a'", "1", "'interrupted'", "7", "NULL"),
         ("'a'", "1", "'failed'", "7", "'x'"),

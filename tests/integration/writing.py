@@ -13,7 +13,7 @@ import apsw
 import msgspec
 
 from bus import codec, log
-from bus.group import Projections
+from bus.group_context import Projections
 from bus.submission import Commit, Outcome, Request, Submission
 from bus.writer import Writer
 from domain.catalogue import VERBS
@@ -23,7 +23,7 @@ from ops.tables import Tables
 
 NOW = 1_800_000_000_000
 ANSWER_WITHIN_SECONDS = 30
-TABLES = ("jobs", "job_history", "rate_limits", "tool_configs", "app_state")
+TABLES = ("jobs", "job_history", "queues", "schedules", "rate_limits", "tool_configs", "app_state")
 
 
 class Clock:
@@ -79,7 +79,8 @@ class Store:
         *,
         cache_capacity: int = 50_000,
         projections: Projections | None = None,
-        next_lease_check: float = 0,
+        next_upkeep: float = 0,
+        prune_after_ms: dict[str, int] | None = None,
     ) -> None:
         self.path = path
         self.clock = clock or Clock()
@@ -91,9 +92,10 @@ class Store:
             on_commit=self._on_commit,
             clock=self.clock,
             cache_capacity=cache_capacity,
+            prune_after_ms=prune_after_ms,
         )
         # Of `time.monotonic`; `math.inf` leaves every rescue to the test.
-        self.writer._next_lease_check = next_lease_check
+        self.writer._next_upkeep = next_upkeep
         self.writer.start()
 
     def __enter__(self) -> "Store":

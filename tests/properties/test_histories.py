@@ -19,6 +19,8 @@ import pytest
 from bus import aggregates, log
 from bus.aggregates import Aggregate, Transition, read_aggregate, to_recorded
 from bus.due_jobs import DueJobs
+from bus.group import Group as GroupCommit
+from bus.job_indexes import JobIndexes
 from domain.catalogue import BY_TABLE, VERBS
 from domain.decider import Lease
 from domain.errors import Refusal
@@ -39,7 +41,11 @@ LEASED = {"heartbeat", "progress", "complete", "fail", "snooze", "interrupt", "a
 WEIGHTS = {
     "jobs.enqueue": 12, "jobs.claim": 14, "jobs.heartbeat": 4, "jobs.progress": 4, "jobs.complete": 3,
     "jobs.fail": 6, "jobs.snooze": 4, "jobs.interrupt": 4, "jobs.ack_cancel": 2, "jobs.cancel": 3,
-    "jobs.retry": 5, "jobs.rescue": 5,
+    "jobs.retry": 5, "jobs.rescue": 5, "jobs.time_out": 4, "jobs.hold": 3, "jobs.release": 5,
+    "jobs.reschedule": 2, "jobs.reprioritize": 2, "jobs.update_payload": 2, "jobs.archive": 3,
+    "jobs.resolve_dependents": 4, "jobs.pause_queue": 1, "jobs.resume_queue": 3, "jobs.cancel_many": 1,
+    "jobs.retry_many": 2, "schedules.set": 4, "schedules.delete": 1, "schedules.pause": 1,
+    "schedules.resume": 2, "schedules.run": 6,
     "rate_limits.observe": 6, "rate_limits.observe_response": 4, "rate_limits.throttle": 2,
     "rate_limits.set_thresholds": 1, "rate_limits.reserve": 4, "rate_limits.release": 3,
     "rate_limits.clear": 1,
@@ -121,6 +127,8 @@ class Chance(random.Random):
             body, after_ms = self._job(verb)
             if verb in LEASED:
                 lease = self.choices([-1, -2, 99], [90, 5, 5])[0]
+        elif table == "schedules":
+            body = self._schedule(verb)
         elif table == "rate_limits":
             body, after_ms = self._limit(verb)
         elif table == "tool_configs":
@@ -137,8 +145,16 @@ class Chance(random.Random):
             case "enqueue":
                 here |= {"type": self.choice(["mail", "call"]), "name": "n"}
                 here |= self._some(priority=self.randint(1, 4), max_attempts=self.randint(1, 3))
-                here |= self._some(payload={"a": 1}, tool="t", queue="other")
+                here |= self._some(payload={"a": 1}, tool="t", queue="other", tags=["x", "y"])
+                here |= self._some(timeout_ms=self.choice([1_000, 30_000])) | (
+                    {"hold": True} if self.may(0.1) else {}
+                )
                 after_ms = {"run_at": self.choice(DELAYS_MS)} if self.may(0.3) else {}
+                if self.may(0.3):
+                    here |= {"depends_on": self.choices(JOBS, k=self.randint(1, 3))}
+                    here |= self._some(on_dependency_failure=self.choice(["cancel", "wait", "run"]))
+                if self.may(0.3):
+                    here |= {"unique": self._unique()}
             case "claim":
                 here = {"worker": self.choice("vw"), "limit": self.randint(1, 3)}
                 here |= {"lease_ms": self.choice([1_000, HOUR_MS])} | self._some(
@@ -156,9 +172,43 @@ class Chance(random.Random):
                 after_ms = {"retry_at": self.choice(DELAYS_MS)}
             case "snooze":
                 after_ms = {"run_at": self.choice(DELAYS_MS)}
+            case "pause_queue" | "resume_queue":
+                here = {"queue": self.choice(["default", "other"])}
+            case "cancel_many" | "retry_many":
+                chosen = self.choice([{"queue": "default"}, {"type": "mail"}, {"tag": "x"}, {"tool": "t"}])
+                chosen |= self._some(status=self.choice(["pending", "failed"]), older_than_ms=1_000)
+                here = {"filter": chosen, "limit": self.randint(1, 4)} | self._some(dry_run=True)
+            case "reschedule":
+                after_ms = {"run_at": self.choice(DELAYS_MS)}
+            case "reprioritize":
+                here |= {"priority": self.randint(1, 4)}
+            case "update_payload":
+                here |= {"payload": self._object()}
             case "cancel":
                 here |= self._some(reason="why")
         return here, after_ms
+
+    def _schedule(self, verb: str) -> dict[str, Any]:
+        here: dict[str, Any] = {"id": self.choice("st")}
+        if verb == "set":
+            times: list[dict[str, Any]] = [
+                {"every_ms": 1_000},
+                {"every_ms": 7_000},
+                {"cron": "* * * * *"},
+                {"cron": "99 * * * *"},
+                {},
+            ]
+            here |= {"job": {"type": "mail", "name": "n"}} | self.choice(times)
+            here |= self._some(on_missed="skip", time_zone=self.choice(["Europe/Berlin", "nowhere"]))
+        return here
+
+    def _unique(self) -> dict[str, Any]:
+        choices = ["return_existing", "reject", "replace", "preserve_run_at"]
+        return {"key": self.choice("kl")} | self._some(
+            scope=self.choice(["incomplete", "successful", "all"]),
+            window_ms=self.choice([1, 1_000, 60_000]),
+            on_conflict=self.choice(choices),
+        )
 
     def _limit(self, verb: str) -> tuple[dict[str, Any], dict[str, int]]:
         here: dict[str, Any] = {"platform": self.choice(["github", "jira"])}
@@ -273,6 +323,8 @@ def live_through(history: list[Any]) -> None:
 def frequently_kept_states() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(aggregates, "SNAPSHOT_INTERVAL", 2)
+        # The jitter of an attempt that timed out is the story's, too.
+        patch.setattr(GroupCommit, "random", staticmethod(lambda: 0.0))
         yield
 
 
@@ -348,7 +400,7 @@ class Life:
 
     def _open(self) -> Store:
         # The writer rescues by its own watch, which no story knows of: here a rescue is a command.
-        return Store(self.path, self.clock, cache_capacity=2, next_lease_check=math.inf)
+        return Store(self.path, self.clock, cache_capacity=2, next_upkeep=math.inf)
 
     def _extend_leases(self) -> None:
         story = self.telling.story
@@ -478,18 +530,26 @@ class Life:
 
     def _check_indexes(self) -> None:
         """What is kept in memory is what a start would take in."""
-        fresh = DueJobs()
-        for job in self.store.in_writer(lambda connection: list(Tables().waiting_jobs(connection))):
-            fresh.add(job)
+        fresh = JobIndexes()
+        fresh.load(*self.store.in_writer(_as_at_a_start))
         kept = self.store.writer._aggregates
-        assert len(kept.due_jobs) == len(fresh)
-        assert self._order_of(kept.due_jobs) == self._order_of(fresh)
-        running = set(self.store.in_writer(lambda connection: list(Tables().running_jobs(connection))))
+        assert len(kept.jobs.due) == len(fresh.due)
+        assert self._order_of(kept.jobs.due) == self._order_of(fresh.due)
+        next_runs = self.store.in_writer(lambda connection: dict(Tables().next_runs(connection)))
+        assert kept.next_runs == next_runs
+        assert kept.jobs.deadlines == fresh.deadlines
+        assert kept.jobs.dependents.edges() == fresh.dependents.edges()
+        assert self._to_resolve(kept.jobs) == self._to_resolve(fresh)
+        assert kept.jobs.unique.unfinished() == fresh.unique.unfinished()
         on_disk = self.store.in_writer(
             lambda connection: dict(connection.execute("SELECT job_id, token FROM job_leases"))
         )
         assert {job_id: lease.token for job_id, lease in kept.leases.items()} == on_disk
-        assert set(kept.leases) == running
+        assert set(kept.leases) == set(fresh.deadlines)
+
+    def _to_resolve(self, indexes: JobIndexes) -> dict[str, bool]:
+        known = indexes.dependents
+        return {one: failed for one, failed in known.ended.items() if known.count(one, failed=failed)}
 
     def _order_of(self, due: DueJobs) -> list[list[str]]:
         def read(connection: apsw.Connection) -> list[list[str]]:
@@ -521,6 +581,10 @@ class Life:
             replies = self.store.send_together(*(sent for sent, _ in portion))
             assert [reply.body for reply in replies] == [body for _, body in portion]
         assert (self.store.writer.head, self.store.tables()) == (head, tables)
+
+
+def _as_at_a_start(connection: apsw.Connection) -> tuple[Any, Any]:
+    return list(Tables().open_jobs(connection)), list(Tables().ended_dependencies(connection))
 
 
 def as_numbers(lease: Lease) -> tuple[str, int, int]:

@@ -7,11 +7,12 @@ count up, its chance is what `chance` says. Accepted commands take effect, so th
 """
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from typing import Any
 
 import msgspec
 
+from bus.cron import cron_time
 from domain.catalogue import BY_TABLE, DECIDERS, VERBS
 from domain.decider import Decision, Lease
 from domain.errors import Refusal
@@ -139,11 +140,41 @@ class Story:
         wanted = None if types is None else set(types)
         due = [
             job
-            for (table, _), states in self.states.items()
-            if table == "jobs" and isinstance(job := states[-1], Job) and is_waiting(job)
+            for job in self._jobs()
+            if is_waiting(job)
             if job.queue == queue and job.run_at <= self.now and (wanted is None or job.type in wanted)
         ]
         return sorted(due, key=lambda job: (-job.priority, job.run_at, job.created_position))[:limit]
+
+    def unique_job(self, key: str, states: Set[str], created_since: int) -> Any:
+        found = [
+            job
+            for job in self._jobs()
+            if job.unique_key == key and job.state in states and job.created_at >= created_since
+        ]
+        return max(found, key=lambda job: job.created_position, default=None)
+
+    def dependents(self, job_id: str, limit: int, *, failed: bool) -> list[Any]:
+        waiting = [
+            job
+            for job in self._jobs()
+            if job_id in job.waiting_for and job.state in ("blocked", "held")
+            if not (failed and job.on_dependency_failure == "wait")
+        ]
+        return sorted(waiting, key=lambda job: job.created_position)[:limit]
+
+    def matching_jobs(self, search: Any, limit: int) -> tuple[list[Any], int]:
+        found = sorted(filter(search.matches, self._jobs()), key=lambda job: job.created_position)
+        return found[:limit], len(found[limit:])
+
+    cron_time = staticmethod(cron_time)
+
+    def _jobs(self) -> list[Job]:
+        return [
+            states[-1]
+            for (table, _), states in self.states.items()
+            if table == "jobs" and states[-1] is not None
+        ]
 
     def lease(self, job_id: str) -> Lease | None:
         return self.leases.get(job_id)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain import app_state, jobs, rate_limits, tool_config_messages
+from domain import app_state, jobs, queues, rate_limits, schedules, tool_config_messages
 from domain.catalogue import (
     BY_TABLE,
     DECIDERS,
@@ -45,10 +45,13 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
     "job.enqueued.v1": [
         (
             '{"type":"t","name":"n","priority":4,"queue":"q","payload":{"a":1},"tool":"x","endpoint":"e",'
-            '"run_at":7,"max_attempts":9}',
+            '"run_at":7,"max_attempts":9,"timeout_ms":1000,"tags":["a","b"],"unique_key":"u","depends_on":["p","r"],'
+            '"waiting_for":["p"],"on_dependency_failure":"run","held":true,"schedule_id":"s"}',
             jobs.Enqueued(
                 type="t", name="n", priority=4, queue="q", payload=raw('{"a":1}'), tool="x", endpoint="e",
-                run_at=7, max_attempts=9,
+                run_at=7, max_attempts=9, timeout_ms=1000, tags=("a", "b"), unique_key="u",
+                depends_on=("p", "r"), waiting_for=("p",), on_dependency_failure="run", held=True,
+                schedule_id="s",
             ),
         ),
         ('{"type":"t","name":"n","run_at":7}', jobs.Enqueued(type="t", name="n", run_at=7)),
@@ -73,8 +76,69 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
         ("{}", jobs.CancelRequested()),
     ],
     "job.cancelled.v1": [('{"reason":"why"}', jobs.Cancelled(reason="why")), ("{}", jobs.Cancelled())],
-    "job.retried.v1": [('{"max_attempts":6}', jobs.Retried(max_attempts=6))],
+    "job.retried.v1": [
+        ('{"max_attempts":6,"waiting_for":["p"]}', jobs.Retried(max_attempts=6, waiting_for=("p",))),
+        ('{"max_attempts":6}', jobs.Retried(max_attempts=6)),
+    ],
+    "job.dependency_met.v1": [('{"dependency":"p"}', jobs.DependencyMet(dependency="p"))],
+    "queue.paused.v1": [('{"reason":"why"}', queues.Paused(reason="why")), ("{}", queues.Paused())],
+    "queue.resumed.v1": [("{}", queues.Resumed())],
+    "job.attempt_timed_out.v1": [
+        ('{"error":"x","next_run_at":7}', jobs.AttemptTimedOut(error="x", next_run_at=7)),
+    ],
+    "job.timed_out.v1": [('{"error":"x"}', jobs.TimedOut(error="x"))],
+    "job.held.v1": [("{}", jobs.Held())],
+    "job.released.v1": [("{}", jobs.Released())],
+    "job.replaced.v1": [
+        (
+            '{"type":"t","name":"n","priority":4,"queue":"q","payload":{"a":1},"tool":"x","endpoint":"e",'
+            '"run_at":7,"max_attempts":9,"timeout_ms":1000,"tags":["a"]}',
+            jobs.Replaced(
+                type="t", name="n", priority=4, queue="q", payload=raw('{"a":1}'), tool="x", endpoint="e",
+                run_at=7, max_attempts=9, timeout_ms=1000, tags=("a",),
+            ),
+        ),
+        ('{"type":"t","name":"n","run_at":7}', jobs.Replaced(type="t", name="n", run_at=7)),
+    ],
+    "job.rescheduled.v1": [('{"run_at":7}', jobs.Rescheduled(run_at=7))],
+    "job.reprioritized.v1": [('{"priority":4}', jobs.Reprioritized(priority=4))],
+    "job.payload_updated.v1": [
+        ('{"payload":{"a":1}}', jobs.PayloadUpdated(payload=raw('{"a":1}'))),
+    ],
+    "job.archived.v1": [("{}", jobs.Archived())],
     "job.rescued.v1": [('{"next_run_at":7}', jobs.Rescued(next_run_at=7))],
+    "schedule.set.v1": [
+        (
+            '{"job":{"type":"t","name":"n","payload":{}},"every_ms":1000,"cron":"* * * * *",'
+            '"time_zone":"Z","on_missed":"skip","next_run_at":7}',
+            schedules.ScheduleSet(
+                job=schedules.JobTemplate(type="t", name="n"), every_ms=1000, cron="* * * * *",
+                time_zone="Z", on_missed="skip", next_run_at=7,
+            ),
+        ),
+        (
+            '{"job":{"type":"t","name":"n","payload":{}}}',
+            schedules.ScheduleSet(job=schedules.JobTemplate(type="t", name="n")),
+        ),
+    ],
+    "schedule.deleted.v1": [("{}", schedules.Deleted())],
+    "schedule.paused.v1": [("{}", schedules.Paused())],
+    "schedule.resumed.v1": [
+        ('{"next_run_at":7}', schedules.Resumed(next_run_at=7)),
+        ("{}", schedules.Resumed()),
+    ],
+    "schedule.triggered.v1": [('{"job_id":"j"}', schedules.Triggered(job_id="j"))],
+    "schedule.ran.v1": [
+        (
+            '{"job_id":"j","due_at":7,"next_run_at":8}',
+            schedules.Ran(job_id="j", due_at=7, next_run_at=8),
+        ),
+        ('{"job_id":"j","due_at":7}', schedules.Ran(job_id="j", due_at=7)),
+    ],
+    "schedule.skipped.v1": [
+        ('{"due_at":7,"next_run_at":8}', schedules.Skipped(due_at=7, next_run_at=8)),
+        ('{"due_at":7}', schedules.Skipped(due_at=7)),
+    ],
     "rate_limit.observed.v1": [
         (
             '{"remaining":1,"limit":3,"used":2,"reset_time":9,"observed_at":7}',
@@ -251,11 +315,9 @@ def test_no_two_event_types_share_a_name_or_a_class_and_all_are_versioned():
 
 def test_every_verb_is_found_by_its_table_and_name():
     assert all(
-        VERBS[f"{decider.table}.{verb.name}"] == (decider, verb)
-        for decider in DECIDERS
-        for verb in decider.verbs
+        VERBS[decider.command_name(verb)] == (decider, verb) for decider in DECIDERS for verb in decider.verbs
     )
-    assert list(BY_TABLE) == ["jobs", "rate_limits", "tool_configs", "app_state"]
+    assert list(BY_TABLE) == ["jobs", "queues", "schedules", "rate_limits", "tool_configs", "app_state"]
 
 
 def test_the_shape_of_a_state_tells_its_structure():
@@ -305,7 +367,9 @@ VALUES: dict[Any, st.SearchStrategy[Any]] = {
     float: st.floats(0, 100),
     msgspec.Raw: json_values.map(lambda value: msgspec.Raw(msgspec.json.encode(value))),
     dict[str, Any]: st.dictionaries(st.text(max_size=5), json_values, max_size=3),
+    tuple[str, ...]: st.lists(st.text(), max_size=3).map(tuple),
     type(None): st.none(),
+    schedules.JobTemplate: st.builds(schedules.JobTemplate, type=st.text(), name=st.text()),
 }
 
 

@@ -342,3 +342,40 @@ def test_databases_in_memory_are_shared_by_name_alone():
     assert not other.table_exists("main", "t")
     for connection in (one, same, other):
         connection.close()
+
+
+def test_rows_from_before_the_job_system_get_what_their_events_say(connection: apsw.Connection):
+    known = known_migrations()
+    before = [one for one in known if one.name < "006"]
+    runner.up(connection, tuple(before))
+    connection.execute(
+        "INSERT INTO jobs (id, type, name, priority, status, created_at, updated_at, persisted_at, queue)"
+        " VALUES ('a', 't', 'n', 2, 'running', 1, 1, 1, 'q')"
+    )
+    events = [
+        (1, 1, "job.enqueued.v1", 5, '{"run_at": 7}'),
+        (2, 2, "job.claimed.v1", 10, "{}"),
+        (3, 3, "job.attempt_failed.v1", 11, '{"next_run_at": 20}'),
+        (4, 4, "job.claimed.v1", 30, "{}"),
+        (5, 5, "job.interrupted.v1", 40, "{}"),
+        (6, 6, "job.claimed.v1", 50, "{}"),
+    ]
+    for position, version, kind, at, data in events:
+        connection.execute(
+            "INSERT INTO events VALUES (?, 'jobs/a', ?, ?, ?, NULL, ?, NULL, x'00')",
+            (position, version, kind, at, data),
+        )
+    for position, at in ((2, 10), (4, 30), (6, 50)):
+        connection.execute(
+            "INSERT INTO job_history (id, job_id, attempt, status, started_at) VALUES (?, 'a', 1, 's', ?)",
+            (position, at),
+        )
+
+    runner.up(connection, known)
+
+    assert connection.execute("SELECT timeout_ms, deadline_at, tags FROM jobs").fetchone() == (
+        900_000, 900_050, "[]",
+    )  # fmt: skip
+    assert list(connection.execute("SELECT queue, due_at FROM job_history ORDER BY id")) == [
+        ("q", 7), ("q", 20), ("q", 40),
+    ]  # fmt: skip

@@ -1,0 +1,48 @@
+"""The times of a cron expression in a time zone. Here, since the rules of time zones are the machine's."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+
+from domain.errors import Invalid
+
+# Where clocks go back, the library may begin with a time that is an hour ago; never with more than a day's.
+_CANDIDATES = 24 * 60
+
+
+def cron_time(expression: str, time_zone: str, at: int, *, before: bool = False) -> int | None:
+    """The first time behind `at`, or the last one that is not, in milliseconds; `None` if there is none.
+
+    Where clocks go forward, what should have run at a time that is left out runs at once; where they go
+    back, it runs once. What runs every hour or more often just goes on: as Debian's cron has it, see cron(8).
+
+    Raises:
+        Invalid: the expression has not five good fields, or nobody knows the time zone.
+    """
+    if len(expression.split()) != 5:
+        raise Invalid(
+            "a cron expression has five fields", hint="minute hour day month weekday", path="$.cron"
+        )
+    # Seconds are enough: a cron time has no part of one.
+    moment = datetime.fromtimestamp(at // 1_000, UTC)
+    start = (moment + timedelta(seconds=1) if before else moment).astimezone(_zone(time_zone))
+    try:
+        times = CronSim(expression, start, reverse=before)
+    except CronSimError as error:
+        raise Invalid(f"not a cron expression: {error}", path="$.cron") from None
+    for found in islice(times, _CANDIDATES):
+        milliseconds = int(found.timestamp()) * 1_000
+        if (milliseconds <= at) == before:
+            return milliseconds
+    return None
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ValueError, KeyError, OSError):
+        raise Invalid(
+            f"there is no time zone {name[:100]}", hint="such as Europe/Berlin", path="$.time_zone"
+        ) from None

@@ -1,0 +1,66 @@
+"""Which jobs wait for which others, and which of those have ended meanwhile."""
+
+from collections.abc import Iterable
+from heapq import nsmallest
+
+
+class Dependents:
+    """Waiting jobs by what they wait for. Owned by the writer's thread.
+
+    `ended` are jobs that have ended while others waited for them, and whether they failed: what that does to
+    the others may not be decided yet.
+    """
+
+    def __init__(self) -> None:
+        # Patient ones go on waiting when what they wait for fails.
+        self._patient: dict[str, dict[str, int]] = {}
+        self._impatient: dict[str, dict[str, int]] = {}
+        self.ended: dict[str, bool] = {}
+
+    def __len__(self) -> int:
+        """How many jobs others wait for, counted twice where some are patient and some are not."""
+        return len(self._patient) + len(self._impatient)
+
+    def add(self, job_id: str, created_position: int, waiting_for: Iterable[str], *, patient: bool) -> None:
+        """From now on the job waits for these."""
+        waiting = self._patient if patient else self._impatient
+        for awaited in waiting_for:
+            waiting.setdefault(awaited, {})[job_id] = created_position
+
+    def remove(self, job_id: str, waiting_for: Iterable[str], *, patient: bool) -> None:
+        """From now on the job does not wait for these; nothing happens if it did not."""
+        waiting = self._patient if patient else self._impatient
+        for awaited in waiting_for:
+            jobs = waiting.get(awaited, {})
+            jobs.pop(job_id, None)
+            if not jobs:
+                waiting.pop(awaited, None)
+
+    def is_awaited(self, job_id: str) -> bool:
+        """Whether any job waits for this one."""
+        return job_id in self._impatient or job_id in self._patient
+
+    def first(self, job_id: str, limit: int, *, failed: bool) -> list[str]:
+        """At most `limit` of the jobs that wait for this one, the oldest first.
+
+        If it `failed`, those that go on waiting are left out.
+        """
+        jobs = self._waiting(job_id, failed)
+        return nsmallest(limit, jobs, key=lambda job: jobs[job])
+
+    def count(self, job_id: str, *, failed: bool) -> int:
+        """How many jobs wait for this one; if it `failed`, without those that go on waiting."""
+        return len(self._waiting(job_id, failed))
+
+    def edges(self) -> set[tuple[str, str, bool]]:
+        """Everything that is known: who is awaited, who waits, and whether patiently."""
+        return {
+            (awaited, job_id, patient)
+            for patient, waiting in ((True, self._patient), (False, self._impatient))
+            for awaited, jobs in waiting.items()
+            for job_id in jobs
+        }
+
+    def _waiting(self, job_id: str, failed: bool) -> dict[str, int]:
+        impatient = self._impatient.get(job_id, {})
+        return impatient if failed else impatient | self._patient.get(job_id, {})

@@ -1,0 +1,151 @@
+"""What a decision may look at beside its own state, as the writer's open transaction has it."""
+
+import random
+from collections.abc import Iterable, Iterator, Set
+from typing import Any, Protocol
+
+import apsw
+
+from bus.aggregates import Aggregate, Aggregates, Transition, read_aggregate
+from bus.cron import cron_time
+from bus.identifiers import new_ids
+from bus.job_indexes import OpenJob
+from domain.decider import Lease
+from domain.jobs import FINISHED, STATES, Job, Search
+from domain.jobs import TABLE as JOBS
+
+# How many jobs beyond its limit a search counts.
+MAXIMUM_COUNTED = 10_000
+UNFINISHED = STATES - FINISHED
+
+
+class Projections(Protocol):
+    """The tables that follow the log, kept current inside the writer's transaction."""
+
+    def write(self, connection: apsw.Connection, transitions: Iterable[Transition]) -> None:
+        """Brings the tables up to date with a group's events."""
+
+    def row_json(self, table: str, aggregate: Aggregate) -> bytes | None:
+        """The row of an aggregate as `get` answers it; `None` where there is nothing."""
+
+    def open_jobs(self, connection: apsw.Connection) -> Iterator[OpenJob]:
+        """Every unfinished job, as the tables have it."""
+
+    def ended_dependencies(self, connection: apsw.Connection) -> Iterator[tuple[str, bool]]:
+        """The finished jobs that others wait for, as the tables have it, and whether they failed."""
+
+    def ended_jobs(
+        self, connection: apsw.Connection, state: str, ended_until: int, limit: int
+    ) -> Iterator[str]:
+        """The ids of jobs that ended in a state, the earliest first, as the tables have it."""
+
+    def next_runs(self, connection: apsw.Connection) -> Iterator[tuple[str, int]]:
+        """Every schedule that makes jobs, with the time of its next one, as the tables have it."""
+
+    def matching_jobs(
+        self, connection: apsw.Connection, search: Search, limit: int
+    ) -> Iterator[tuple[int, str]]:
+        """At most `limit` jobs that are meant, as the tables have it: `created_position` and id, in order."""
+
+    def expired_states(self, connection: apsw.Connection, now: int, limit: int) -> list[str]:
+        """At most `limit` keys of the state whose value has expired, as the tables have it."""
+
+    def unique_jobs(
+        self, connection: apsw.Connection, key: str, states: Set[str], created_since: int
+    ) -> Iterator[str]:
+        """The ids of jobs with a unique key, the newest first, as the tables have it."""
+
+
+class GroupContext:
+    """The domain's context for the commands of one group: all that came before them in it is seen.
+
+    What is small is kept in memory, by `aggregates`; what is not is read from the tables and compared with
+    what the transaction has changed since.
+    """
+
+    def __init__(
+        self,
+        aggregates: Aggregates,
+        projections: Projections,
+        connection: apsw.Connection,
+        now: int,
+        answer_bytes_left: int,
+    ) -> None:
+        self._aggregates = aggregates
+        self._projections = projections
+        self._connection = connection
+        self._ids = new_ids(now)
+        self.now = now
+        self.answer_bytes_left = answer_bytes_left
+
+    def new_id(self) -> str:
+        return next(self._ids)
+
+    random = staticmethod(random.random)
+
+    def state(self, table: str, key: str) -> Any:
+        return self._aggregates.get(table, key).state
+
+    def state_at(self, table: str, key: str, version: int) -> Any:
+        current = self._aggregates.get(table, key)
+        if version > current.version:
+            return None
+        if version == current.version:
+            return current.state
+        for one in reversed(self._aggregates.journal):
+            # A version of this very transaction is not in the table yet.
+            if (one.table, one.key, one.after.version) == (table, key, version):
+                return one.after.state
+        return read_aggregate(self._connection, table, key, up_to_version=version).state
+
+    def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> list[Job]:
+        ids = self._aggregates.jobs.due.next(queue, types, limit, self.now)
+        return [self._aggregates.get(JOBS, job_id).state for job_id in ids]
+
+    def unique_job(self, key: str, states: Set[str], created_since: int) -> Job | None:
+        known = self._first(self._aggregates.jobs.unique.newest_first(key), key, states, created_since)
+        # Finished jobs are not in memory: their table's index knows them.
+        if states <= UNFINISHED:
+            return known
+        ids = self._projections.unique_jobs(self._connection, key, states, created_since)
+        stored = self._first(ids, key, states, created_since)
+        found = [job for job in (known, stored) if job is not None]
+        return max(found, key=lambda job: job.created_position, default=None)
+
+    def _first(self, ids: Iterable[str], key: str, states: Set[str], created_since: int) -> Job | None:
+        """The first of these jobs that is, as the open transaction has it, what is asked for."""
+        for job_id in ids:
+            job: Job | None = self._aggregates.get(JOBS, job_id).state
+            if job is None or job.unique_key != key or job.state not in states:
+                continue
+            if job.created_at >= created_since:
+                return job
+        return None
+
+    def dependents(self, job_id: str, limit: int, *, failed: bool) -> list[Job]:
+        known = self._aggregates.jobs.dependents
+        ids = known.first(job_id, limit, failed=failed) if known.is_awaited(job_id) else []
+        states = (self._aggregates.get(JOBS, waiting).state for waiting in ids)
+        # A row that nobody's events made may have been taken for a job at the start.
+        return [job for job in states if job is not None and job_id in job.waiting_for]
+
+    def matching_jobs(self, search: Search, limit: int) -> tuple[list[Job], int]:
+        # The tables do not know yet what this transaction has changed.
+        changed = {one.key for one in self._aggregates.journal if one.table == JOBS}
+        stored = self._projections.matching_jobs(
+            self._connection, search, limit + MAXIMUM_COUNTED + len(changed)
+        )
+        found = [(position, job_id) for position, job_id in stored if job_id not in changed]
+        for job_id in changed:
+            job: Job | None = self._aggregates.get(JOBS, job_id).state
+            if job is not None and search.matches(job):
+                found.append((job.created_position, job_id))
+        found.sort()
+        states = (self._aggregates.get(JOBS, job_id).state for _, job_id in found[:limit])
+        jobs = [job for job in states if job is not None and search.matches(job)]
+        return jobs, min(max(0, len(found) - limit), MAXIMUM_COUNTED)
+
+    cron_time = staticmethod(cron_time)
+
+    def lease(self, job_id: str) -> Lease | None:
+        return self._aggregates.leases.get(job_id)

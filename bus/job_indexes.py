@@ -1,0 +1,93 @@
+"""What the writer knows of all unfinished jobs at once: the order of due ones, deadlines, keys, who waits.
+
+Owned by the writer's thread and fed with every change of a job, in both directions: a command that fails is
+undone by feeding its changes backwards. A row that was lost or tampered with may have left a job out of them:
+what is not known is removed without a word, and a rebuild of the tables brings it back.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from bus.dependents import Dependents
+from bus.due_jobs import DueJobs, WaitingJob
+from bus.unique_jobs import UniqueJobs
+from domain.jobs import FINISHED, WAITING, Job
+
+# The deadline of a running job whose row has none: what a hand has changed is not to end an attempt.
+NEVER = 2**62
+
+
+class OpenJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An unfinished job as its row has it: what the indexes are filled with at a start."""
+
+    id: str
+    type: str
+    priority: int
+    queue: str
+    state: str
+    run_at: int
+    created_position: int
+    deadline_at: int | None = None
+    unique_key: str | None = None
+    waiting_for: tuple[str, ...] = ()
+    on_dependency_failure: str = "cancel"
+
+
+class JobIndexes:
+    """The order of due jobs, the deadlines of attempts, the unique keys in use, and who waits for whom."""
+
+    def __init__(self) -> None:
+        self.due = DueJobs()
+        self.deadlines: dict[str, int] = {}
+        self.unique = UniqueJobs()
+        self.dependents = Dependents()
+
+    def load(self, open_jobs: Iterable[OpenJob], ended: Iterable[tuple[str, bool]]) -> None:
+        """Takes in what is unfinished, and what that waits for; only into empty indexes."""
+        for job in open_jobs:
+            self._add(job)
+        self.dependents.ended.update(ended)
+
+    def replace(self, old: Job | None, new: Job | None) -> None:
+        """A job was `old`, and is `new` from now on."""
+        if old is not None:
+            self._remove(old)
+        if new is not None:
+            self._add(new)
+            if self.dependents.is_awaited(new.id):
+                self._note_end(new)
+
+    def settle(self) -> None:
+        """The open transaction is on disk, or was taken back."""
+        self.unique.settle()
+
+    def _note_end(self, job: Job) -> None:
+        if job.state in FINISHED:
+            self.dependents.ended[job.id] = job.state != "completed"
+        else:
+            self.dependents.ended.pop(job.id, None)
+
+    def _add(self, job: Job | OpenJob) -> None:
+        if job.state in WAITING:
+            self.due.add(
+                WaitingJob(job.id, job.queue, job.type, job.priority, job.run_at, job.created_position)
+            )
+        elif job.state == "running":
+            self.deadlines[job.id] = NEVER if job.deadline_at is None else job.deadline_at
+        if job.unique_key is not None and job.state not in FINISHED:
+            self.unique.add(job.unique_key, job.id, job.created_position)
+        if job.waiting_for and job.state not in FINISHED:
+            self.dependents.add(
+                job.id, job.created_position, job.waiting_for, patient=job.on_dependency_failure == "wait"
+            )
+
+    def _remove(self, job: Job) -> None:
+        if job.state in WAITING:
+            self.due.remove(job.id)
+        elif job.state == "running":
+            self.deadlines.pop(job.id, None)
+        if job.unique_key is not None and job.state not in FINISHED:
+            self.unique.remove(job.unique_key, job.id)
+        if job.waiting_for and job.state not in FINISHED:
+            self.dependents.remove(job.id, job.waiting_for, patient=job.on_dependency_failure == "wait")

@@ -1,0 +1,128 @@
+"""What the service does of its own accord: commands that nobody sends.
+
+The writer asks every half second what there is to do, and takes it as commands into the next group, so that
+it is decided, stored and undone as everything else.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from bus.aggregates import Aggregates
+from bus.submission import Request, Submission
+from domain.catalogue import VERBS
+from domain.jobs import DEFAULT_LEASE_MS, DEPENDENTS_AT_ONCE
+
+# What one group gets of each kind at most; the rest follows in the next one.
+MAXIMUM_COMMANDS = 1_000
+# Of jobs that wait for others: a portion is a hundred events.
+MAXIMUM_PORTIONS = 10
+# Of jobs that leave the tables.
+MAXIMUM_PRUNED = 500
+
+
+class Upkeep:
+    """Finds what is to be done. Owned by the writer's thread.
+
+    `orphans` are running jobs without a lease: it was lost with a restore, or its rescue was not stored.
+    `began_at` is when the service did: a worker that finished while it was away has some time to say so.
+    `ended_jobs` answers with the jobs that ended in a state until a time, so many of them at most; they are
+    archived once that is longer ago than `prune_after_ms` says.
+    `has_more` says that there is more to do at once than one group takes.
+    """
+
+    def __init__(
+        self,
+        aggregates: Aggregates,
+        ended_jobs: Callable[[str, int, int], Iterable[str]],
+        prune_after_ms: Mapping[str, int],
+    ) -> None:
+        self._aggregates = aggregates
+        self._ended_jobs = ended_jobs
+        self._prune_after_ms = prune_after_ms
+        self._first_pruned: str | None = None
+        self.orphans: set[str] = set()
+        self.began_at = 0
+        self.has_more = False
+        self._waiting_dependents = 0
+
+    def commands(self, now: int) -> list[Submission]:
+        """What is to be done at `now`; asked again, it says again what was not stored."""
+        self.has_more = False
+        return [
+            *_each("jobs.rescue", self._lost(now)),
+            *_each("jobs.time_out", self._too_long(now)),
+            *_each("schedules.run", self._scheduled(now)),
+            *_each("jobs.resolve_dependents", self._with_dependents()),
+            *_each("jobs.archive", self._outdated(now)),
+        ]
+
+    def take_back(self, submissions: Iterable[Submission]) -> None:
+        """These were not stored: whoever lost a lease is still to be rescued."""
+        self.has_more = False
+        for one in submissions:
+            for request in one.requests:
+                if isinstance(request, Request) and request.verb.name == "rescue":
+                    self.orphans.add(request.command.id)
+
+    def _lost(self, now: int) -> list[str]:
+        expired = [one.job_id for one in self._aggregates.leases.values() if one.expires_at <= now]
+        lost = [*expired, *self.orphans][:MAXIMUM_COMMANDS]
+        self.orphans.difference_update(lost)
+        return lost
+
+    def _too_long(self, now: int) -> list[str]:
+        if now < self.began_at + DEFAULT_LEASE_MS:
+            return []
+        deadlines = self._aggregates.jobs.deadlines
+        return [job_id for job_id, deadline in deadlines.items() if deadline <= now][:MAXIMUM_COMMANDS]
+
+    def _scheduled(self, now: int) -> list[str]:
+        next_runs = self._aggregates.next_runs
+        return [key for key, next_run_at in next_runs.items() if next_run_at <= now][:MAXIMUM_COMMANDS]
+
+    def _outdated(self, now: int) -> list[str]:
+        """Jobs that ended so long ago that they leave the tables."""
+        if not self._prune_after_ms:
+            return []
+        # A job that others wait for stays; those must not hide the ones behind them.
+        is_awaited = self._aggregates.jobs.dependents.is_awaited
+        limit = MAXIMUM_PRUNED + len(self._aggregates.jobs.dependents)
+        outdated = [
+            job_id
+            for state, age_ms in self._prune_after_ms.items()
+            for job_id in self._ended_jobs(state, now - age_ms, limit)
+            if not is_awaited(job_id)
+        ][:MAXIMUM_PRUNED]
+        first = outdated[0] if outdated else None
+        self.has_more |= len(outdated) == MAXIMUM_PRUNED and first != self._first_pruned
+        self._first_pruned = first
+        return outdated
+
+    def _with_dependents(self) -> list[str]:
+        """Ended jobs that others still wait for, each as often as there are portions of those."""
+        dependents = self._aggregates.jobs.dependents
+        portions: list[str] = []
+        waiting = 0
+        for job_id, failed in list(dependents.ended.items()):
+            count = dependents.count(job_id, failed=failed)
+            waiting += count
+            portions += [job_id] * -(-count // DEPENDENTS_AT_ONCE)
+            if count == 0:
+                del dependents.ended[job_id]
+            if len(portions) >= MAXIMUM_PORTIONS:
+                break
+        # The next portions come at once, however many there are, as long as they get fewer.
+        self.has_more |= len(portions) >= MAXIMUM_PORTIONS and waiting != self._waiting_dependents
+        self._waiting_dependents = waiting
+        return portions[:MAXIMUM_PORTIONS]
+
+
+def _each(name: str, keys: Iterable[str]) -> Iterator[Submission]:
+    for key in keys:
+        yield _submission(name, id=key)
+
+
+def _submission(name: str, **body: Any) -> Submission:
+    decider, verb = VERBS[name]
+    request = Request(decider=decider, verb=verb, command=verb.command(**body))
+    return Submission(requests=[request], size_bytes=0)

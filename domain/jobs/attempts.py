@@ -1,0 +1,189 @@
+"""Attempts: jobs handed to workers under a lease, and what becomes of them."""
+
+from typing import Any
+
+import msgspec
+
+from domain.decider import Context, Decision, Lease, Notice
+from domain.errors import RuleViolated
+from domain.jobs.commands import (
+    AckCancel,
+    Claim,
+    Complete,
+    Fail,
+    Heartbeat,
+    Interrupt,
+    Progress,
+    Rescue,
+    Snooze,
+    TimeOut,
+)
+from domain.jobs.dependencies import with_dependents
+from domain.jobs.events import (
+    AttemptFailed,
+    AttemptTimedOut,
+    Cancelled,
+    Claimed,
+    Completed,
+    Failed,
+    Interrupted,
+    Progressed,
+    Rescued,
+    Snoozed,
+    TimedOut,
+)
+from domain.jobs.limits import MAXIMUM_RESCUES, PROGRESS_EVENT_INTERVAL_MS, RESCUE_DELAY_MS, backoff_ms
+from domain.jobs.refusals import existing, leased
+from domain.jobs.state import TABLE, Job
+from domain.messages import Event
+from domain.queues import is_paused
+
+# What a row weighs beside its payload and texts, generously.
+_ROW_BYTES = 4 * 1024
+
+
+def claim(state: None, command: Claim, context: Context, key: None) -> Decision:
+    granted: dict[str, Lease | None] = {}
+    events: list[tuple[str, Event]] = []
+    bytes_left = context.answer_bytes_left
+    # Whoever asks is answered at once, with nothing.
+    limit = 0 if is_paused(command.queue, context) else command.limit
+    for job in context.due_jobs(command.queue, command.types, limit):
+        bytes_left -= _row_bytes(job, command.worker)
+        if bytes_left < 0:
+            break
+        granted[job.id] = Lease(
+            job_id=job.id,
+            token=context.new_id(),
+            worker=command.worker,
+            lease_ms=command.lease_ms,
+            expires_at=context.now + command.lease_ms,
+        )
+        events.append((job.id, Claimed(worker=command.worker, attempt=job.attempt + 1)))
+    leases = [lease for lease in granted.values() if lease is not None]
+
+    def result(row: Any) -> Any:
+        return {"jobs": [_leased_row(row(TABLE, lease.job_id), lease) for lease in leases]}
+
+    return Decision(events=tuple(events), leases=granted, result=result)
+
+
+def _row_bytes(job: Job, worker: str) -> int:
+    texts = (job.id, job.type, job.name, job.queue, job.tool, job.endpoint, job.error, job.unique_key, worker)
+    # A character takes up to six bytes in JSON: `\u0001`.
+    characters = sum(len(text or "") for text in texts) + sum(map(len, job.tags))
+    # Keys are ASCII, and are there twice at most.
+    keys = 2 * sum(len(one) + 3 for one in job.depends_on)
+    return len(bytes(job.payload)) + keys + 6 * characters + _ROW_BYTES
+
+
+def _leased_row(row: msgspec.Raw, lease: Lease) -> msgspec.Raw:
+    # The row is JSON already: two more members go in before its closing brace.
+    extra = msgspec.json.encode({"lease": lease.token, "lease_expires_at": lease.expires_at})
+    return msgspec.Raw(bytes(row)[:-1] + b"," + extra[1:])
+
+
+def heartbeat(state: Job | None, command: Heartbeat, context: Context, key: str) -> Decision:
+    job, lease = leased(state, command.id, command.lease, context)
+    lease_ms = command.lease_ms or lease.lease_ms
+    extended = msgspec.structs.replace(lease, lease_ms=lease_ms, expires_at=context.now + lease_ms)
+    return Decision(
+        leases={key: extended},
+        result={"cancel_requested": job.cancel_requested, "lease_expires_at": extended.expires_at},
+    )
+
+
+def progress(state: Job | None, command: Progress, context: Context, key: str) -> Decision:
+    job, _ = leased(state, command.id, command.lease, context)
+    said = {"id": key, "percent": command.percent, "note": command.note, "at": context.now}
+    due = job.progressed_at is None or context.now - job.progressed_at >= PROGRESS_EVENT_INTERVAL_MS
+    event = Progressed(percent=command.percent, note=command.note)
+    return Decision(
+        events=((key, event),) if due else (),
+        notices=(Notice((TABLE, key, "progress"), said),),
+        result={"cancel_requested": job.cancel_requested},
+    )
+
+
+def complete(state: Job | None, command: Complete, context: Context, key: str) -> Decision:
+    leased(state, command.id, command.lease, context)
+    return _ends(key, Completed(result=command.result), context)
+
+
+def fail(state: Job | None, command: Fail, context: Context, key: str) -> Decision:
+    job, _ = leased(state, command.id, command.lease, context)
+    event: Event
+    if command.retryable and job.attempt < job.max_attempts and not job.cancel_requested:
+        next_run_at = (
+            max(command.retry_at, context.now)
+            if command.retry_at is not None
+            else context.now + backoff_ms(job.attempt, context.random())
+        )
+        event = AttemptFailed(error=command.error, next_run_at=next_run_at)
+    else:
+        event = Failed(error=command.error)
+    return _ends(key, event, context)
+
+
+def snooze(state: Job | None, command: Snooze, context: Context, key: str) -> Decision:
+    job, _ = leased(state, command.id, command.lease, context)
+    event = _given_back(job) or Snoozed(run_at=max(command.run_at, context.now))
+    return _ends(key, event, context)
+
+
+def interrupt(state: Job | None, command: Interrupt, context: Context, key: str) -> Decision:
+    job, _ = leased(state, command.id, command.lease, context)
+    return _ends(key, _given_back(job) or Interrupted(), context)
+
+
+def ack_cancel(state: Job | None, command: AckCancel, context: Context, key: str) -> Decision:
+    job, _ = leased(state, command.id, command.lease, context)
+    if not job.cancel_requested:
+        raise RuleViolated(
+            "cancel_not_requested", f"nobody asked to cancel job {key}", hint="complete, fail or interrupt it"
+        )
+    return _ends(key, Cancelled(reason=job.cancel_reason), context)
+
+
+def rescue(state: Job | None, command: Rescue, context: Context, key: str) -> Decision:
+    job = existing(state, key)
+    if job.state != "running":
+        return Decision()
+    lease = context.lease(key)
+    if lease is not None and lease.expires_at > context.now:
+        return Decision()
+    event: Event
+    if job.cancel_requested:
+        event = Cancelled(reason=job.cancel_reason)
+    elif job.recovery_attempts >= MAXIMUM_RESCUES:
+        event = Failed(error=f"lost by its worker {job.recovery_attempts + 1} times")
+    else:
+        event = Rescued(next_run_at=context.now + RESCUE_DELAY_MS)
+    return _ends(key, event, context)
+
+
+def time_out(state: Job | None, command: TimeOut, context: Context, key: str) -> Decision:
+    job = existing(state, key)
+    if job.state != "running" or job.deadline_at is None or context.now < job.deadline_at:
+        return Decision()
+    error = f"the attempt took longer than {job.timeout_ms} ms"
+    event: Event
+    if job.cancel_requested:
+        event = Cancelled(reason=job.cancel_reason)
+    elif job.attempt < job.max_attempts:
+        event = AttemptTimedOut(
+            error=error, next_run_at=context.now + backoff_ms(job.attempt, context.random())
+        )
+    else:
+        event = TimedOut(error=error)
+    return _ends(key, event, context)
+
+
+def _ends(key: str, event: Event, context: Context) -> Decision:
+    """The attempt ends, and with it its lease."""
+    return Decision(events=with_dependents(key, event, context), leases={key: None})
+
+
+def _given_back(job: Job) -> Event | None:
+    # A worker that lets go of a job it was asked to cancel has agreed to that.
+    return Cancelled(reason=job.cancel_reason) if job.cancel_requested else None

@@ -1,0 +1,239 @@
+"""What can be asked of jobs."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from domain.jobs.events import EMPTY_OBJECT, NO_RESULT
+from domain.jobs.limits import (
+    DEFAULT_LEASE_MS,
+    DEFAULT_MAXIMUM_ATTEMPTS,
+    DEFAULT_TIMEOUT_MS,
+    MAXIMUM_DEPENDENCIES,
+    MAXIMUM_TAGS,
+    MAXIMUM_TIMEOUT_MS,
+    MAXIMUM_WINDOW_MS,
+)
+from domain.jobs.state import State
+from domain.messages import Command, Json, Key, Name, Text, Time
+
+Priority = Annotated[int, msgspec.Meta(ge=1, le=4)]
+LeaseMs = Annotated[int, msgspec.Meta(ge=1_000, le=3_600_000)]
+ErrorText = Annotated[str, msgspec.Meta(max_length=10_000)]
+Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
+Token = Annotated[str, msgspec.Meta(max_length=200)]
+TimeoutMs = Annotated[int, msgspec.Meta(ge=1_000, le=MAXIMUM_TIMEOUT_MS)]
+Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+Tags = Annotated[tuple[Tag, ...], msgspec.Meta(max_length=MAXIMUM_TAGS)]
+
+
+Many = Annotated[int, msgspec.Meta(ge=1, le=1000)]
+OnDependencyFailure = Literal["cancel", "wait", "run"]
+
+
+class Unique(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """No second job with this key, as far as the scope goes and, if there is a window, as it is long."""
+
+    key: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    scope: Literal["incomplete", "successful", "all"] = "incomplete"
+    window_ms: Annotated[int, msgspec.Meta(ge=1, le=MAXIMUM_WINDOW_MS)] | None = None
+    on_conflict: Literal["return_existing", "reject", "replace", "preserve_run_at"] = "return_existing"
+
+
+class Enqueue(Command, frozen=True, kw_only=True):
+    """A new job, with a time-ordered id if none is given. Priorities: 1 low, 2 medium, 3 high, 4 critical.
+
+    Each attempt may take `timeout_ms` milliseconds (15 minutes by default). With `hold`, the job waits for
+    `release`; with `depends_on`, until those jobs have completed. With `unique`, there may be no new job:
+    the result then names the `existing` one.
+    """
+
+    type: Name
+    name: Name
+    id: Key | None = None
+    priority: Priority = 2
+    queue: Key = "default"
+    payload: Json = EMPTY_OBJECT
+    tool: Name | None = None
+    endpoint: Text | None = None
+    run_at: Time | None = None
+    max_attempts: Annotated[int, msgspec.Meta(ge=1, le=1000)] = DEFAULT_MAXIMUM_ATTEMPTS
+    timeout_ms: TimeoutMs = DEFAULT_TIMEOUT_MS
+    tags: Tags = ()
+    unique: Unique | None = None
+    depends_on: Annotated[tuple[Key, ...], msgspec.Meta(max_length=MAXIMUM_DEPENDENCIES)] = ()
+    on_dependency_failure: OnDependencyFailure = "cancel"
+    hold: bool = False
+
+
+class Claim(Command, frozen=True, kw_only=True):
+    """Up to `limit` due jobs of a queue for a worker, each under a lease of `lease_ms` milliseconds."""
+
+    worker: Name
+    queue: Key = "default"
+    types: Annotated[tuple[Name, ...], msgspec.Meta(min_length=1, max_length=100)] | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
+    lease_ms: LeaseMs = DEFAULT_LEASE_MS
+
+
+class Heartbeat(Command, frozen=True, kw_only=True):
+    """The worker is still there: its lease runs from now again."""
+
+    id: Key
+    lease: Token
+    lease_ms: LeaseMs | None = None
+
+
+class Progress(Command, frozen=True, kw_only=True):
+    """How far a running job is; said at once to whoever listens, kept at most every 30 s."""
+
+    id: Key
+    lease: Token
+    percent: Percent | None = None
+    note: Text | None = None
+
+
+class Complete(Command, frozen=True, kw_only=True):
+    """The job is done."""
+
+    id: Key
+    lease: Token
+    result: Json = NO_RESULT
+
+
+class Fail(Command, frozen=True, kw_only=True):
+    """The attempt failed; it is retried while attempts are left, unless `retryable` is false."""
+
+    id: Key
+    lease: Token
+    error: ErrorText
+    retryable: bool = True
+    retry_at: Time | None = None
+
+
+class Snooze(Command, frozen=True, kw_only=True):
+    """The worker gives the job back until `run_at`; the attempt does not count."""
+
+    id: Key
+    lease: Token
+    run_at: Time
+
+
+class Interrupt(Command, frozen=True, kw_only=True):
+    """The worker is shutting down and gives the job back; the attempt does not count."""
+
+    id: Key
+    lease: Token
+
+
+class Cancel(Command, frozen=True, kw_only=True):
+    """A waiting job is cancelled at once; a running one is asked to stop, which its worker learns of."""
+
+    id: Key
+    reason: Text | None = None
+
+
+class AckCancel(Command, frozen=True, kw_only=True):
+    """The worker agrees to a cancellation that was asked for."""
+
+    id: Key
+    lease: Token
+
+
+class Retry(Command, frozen=True, kw_only=True):
+    """A failed, cancelled or timed out job is due again, with at least one attempt more."""
+
+    id: Key
+
+
+class Hold(Command, frozen=True, kw_only=True):
+    """A job that no worker has waits until it is released."""
+
+    id: Key
+
+
+class Release(Command, frozen=True, kw_only=True):
+    """A held job goes on: it is due at its `run_at`, or at once if that has passed."""
+
+    id: Key
+
+
+class Reschedule(Command, frozen=True, kw_only=True):
+    """A job that no worker has is due at another time."""
+
+    id: Key
+    run_at: Time
+
+
+class Reprioritize(Command, frozen=True, kw_only=True):
+    """A job that no worker has gets another priority."""
+
+    id: Key
+    priority: Priority
+
+
+class UpdatePayload(Command, frozen=True, kw_only=True):
+    """A job that never began gets another payload."""
+
+    id: Key
+    payload: Json
+
+
+class Archive(Command, frozen=True, kw_only=True):
+    """A finished job leaves the tables, with its attempts; its events stay, and its id is free again."""
+
+    id: Key
+
+
+class JobFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Jobs by what they are; everything that is named must hold, and something must be named."""
+
+    status: Name | None = None
+    state: State | None = None
+    type: Name | None = None
+    queue: Key | None = None
+    tool: Name | None = None
+    tag: Tag | None = None
+    older_than_ms: Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999)] | None = None
+
+
+class CancelMany(Command, frozen=True, kw_only=True):
+    """Up to `limit` jobs are cancelled as by `cancel`, the oldest first; the result names them.
+
+    It says how many are `remaining`, counting 10,000 at most. With `dry_run`, nothing happens.
+    """
+
+    filter: JobFilter
+    reason: Text | None = None
+    limit: Many = 100
+    dry_run: bool = False
+
+
+class RetryMany(Command, frozen=True, kw_only=True):
+    """Up to `limit` unsuccessful jobs are retried as by `retry`, the oldest first; the result names them.
+
+    Those that cannot be are `skipped`, since they depend on what has failed. It says how many are
+    `remaining`, counting 10,000 at most. With `dry_run`, nothing happens.
+    """
+
+    filter: JobFilter
+    limit: Many = 100
+    dry_run: bool = False
+
+
+class ResolveDependents(Command, frozen=True, kw_only=True):
+    """The service's own: a job has ended, and others still wait for it."""
+
+    id: Key
+
+
+class TimeOut(Command, frozen=True, kw_only=True):
+    """The service's own: the attempt of a running job takes longer than it may."""
+
+    id: Key
+
+
+class Rescue(Command, frozen=True, kw_only=True):
+    """The service's own: the lease of a running job has run out."""
+
+    id: Key

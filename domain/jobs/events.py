@@ -1,0 +1,139 @@
+"""What happens to jobs."""
+
+import msgspec
+
+from domain.jobs.limits import DEFAULT_MAXIMUM_ATTEMPTS, DEFAULT_TIMEOUT_MS
+from domain.messages import Event, Json
+
+EMPTY_OBJECT = msgspec.Raw(b"{}")
+NO_RESULT = msgspec.Raw(b"null")
+
+
+class Enqueued(Event, frozen=True, kw_only=True):
+    type: str
+    name: str
+    priority: int = 2
+    queue: str = "default"
+    payload: Json = EMPTY_OBJECT
+    tool: str | None = None
+    endpoint: str | None = None
+    run_at: int
+    max_attempts: int = DEFAULT_MAXIMUM_ATTEMPTS
+    timeout_ms: int = DEFAULT_TIMEOUT_MS
+    tags: tuple[str, ...] = ()
+    unique_key: str | None = None
+    depends_on: tuple[str, ...] = ()
+    # Those of them that had not completed by then.
+    waiting_for: tuple[str, ...] = ()
+    on_dependency_failure: str = "cancel"
+    held: bool = False
+    schedule_id: str | None = None
+
+
+class Claimed(Event, frozen=True, kw_only=True):
+    worker: str
+    attempt: int
+
+
+class Progressed(Event, frozen=True, kw_only=True):
+    percent: float | None = None
+    note: str | None = None
+
+
+class Completed(Event, frozen=True, kw_only=True):
+    result: Json = NO_RESULT
+
+
+class AttemptFailed(Event, frozen=True, kw_only=True):
+    """The attempt failed, and the job is due again at `next_run_at`."""
+
+    error: str
+    next_run_at: int
+
+
+class Failed(Event, frozen=True, kw_only=True):
+    error: str
+
+
+class Snoozed(Event, frozen=True, kw_only=True):
+    run_at: int
+
+
+class Interrupted(Event, frozen=True, kw_only=True):
+    pass
+
+
+class CancelRequested(Event, frozen=True, kw_only=True):
+    reason: str | None = None
+
+
+class Cancelled(Event, frozen=True, kw_only=True):
+    reason: str | None = None
+
+
+class Retried(Event, frozen=True, kw_only=True):
+    max_attempts: int
+    waiting_for: tuple[str, ...] = ()
+
+
+class Rescued(Event, frozen=True, kw_only=True):
+    next_run_at: int
+
+
+class AttemptTimedOut(Event, frozen=True, kw_only=True):
+    """The attempt took too long, and the job is due again at `next_run_at`."""
+
+    error: str
+    next_run_at: int
+
+
+class TimedOut(Event, frozen=True, kw_only=True):
+    """The last attempt took too long."""
+
+    error: str
+
+
+class Held(Event, frozen=True, kw_only=True):
+    pass
+
+
+class Released(Event, frozen=True, kw_only=True):
+    pass
+
+
+class Rescheduled(Event, frozen=True, kw_only=True):
+    run_at: int
+
+
+class DependencyMet(Event, frozen=True, kw_only=True):
+    """A job that this one waited for has completed, or has failed and does not matter then."""
+
+    dependency: str
+
+
+class Replaced(Event, frozen=True, kw_only=True):
+    """Another job with the same unique key was to be enqueued: this one is what that one would have been."""
+
+    type: str
+    name: str
+    priority: int = 2
+    queue: str = "default"
+    payload: Json = EMPTY_OBJECT
+    tool: str | None = None
+    endpoint: str | None = None
+    run_at: int
+    max_attempts: int = DEFAULT_MAXIMUM_ATTEMPTS
+    timeout_ms: int = DEFAULT_TIMEOUT_MS
+    tags: tuple[str, ...] = ()
+
+
+class Reprioritized(Event, frozen=True, kw_only=True):
+    priority: int
+
+
+class PayloadUpdated(Event, frozen=True, kw_only=True):
+    payload: Json
+
+
+class Archived(Event, frozen=True, kw_only=True):
+    pass

@@ -1,0 +1,24 @@
+"""How much and how long: the defaults and bounds of jobs. Times are in milliseconds."""
+
+DEFAULT_MAXIMUM_ATTEMPTS = 5
+DEFAULT_LEASE_MS = 30_000
+# An attempt that takes longer is ended, however alive its worker is.
+DEFAULT_TIMEOUT_MS = 900_000
+MAXIMUM_TIMEOUT_MS = 7 * 86_400_000
+MAXIMUM_WINDOW_MS = 366 * 86_400_000
+MAXIMUM_DEPENDENCIES = 100
+# How many of those that wait for a job are decided about in one command; the rest follows.
+DEPENDENTS_AT_ONCE = 100
+MAXIMUM_TAGS = 32
+# A job that took this many workers with it is not handed to a further one.
+MAXIMUM_RESCUES = 3
+RESCUE_DELAY_MS = 5_000
+BACKOFF_BASE_MS = 5_000
+BACKOFF_CAP_MS = 3_600_000
+PROGRESS_EVENT_INTERVAL_MS = 30_000
+
+
+def backoff_ms(attempt: int, random: float) -> int:
+    """How long to wait after the given attempt (1, 2, …): doubling, half of it jitter, at most an hour."""
+    exponential = BACKOFF_BASE_MS * 2 ** min(attempt - 1, 32) / 2 * (1 + random)
+    return int(min(BACKOFF_CAP_MS, exponential))

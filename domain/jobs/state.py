@@ -1,0 +1,274 @@
+r"""The state of a job, and the machine that its events drive.
+
+                enqueue
+      run_at later /  | \ hold
+                  v   |  v      hold (of a job that waits)
+        scheduled     |  held <--------------------------.
+             \        v   | release                      |
+              `--> pending <'  <------------ interrupt, retry (of failed, cancelled, timeout)
+              due     |   \
+        ^             |    \ cancel (of any that no worker has) --> cancelled
+        |           claim                                              ^
+        |             v                                                |
+        | snooze   running --- ack_cancel -----------------------------'
+        '----------'  | |
+                      | '- complete -------------------------> completed
+                      |
+                      |--- fail, out of attempts or not retryable; rescued too often --> failed
+                      |
+                      |--- the attempt's deadline passed, out of attempts --> timeout
+                      |
+                      '--- any of these with attempts left; lease expired --> retrying --(due)--> claim
+
+    enqueue with depends_on --> blocked --- all of them have completed --> scheduled, pending
+    completed, failed, cancelled, timeout --- archive --> (gone from the tables)
+
+A due job is one that is scheduled, pending or retrying and whose `run_at` has come. The `status` column
+knows the older names only: scheduled, pending and blocked are all `pending` there. A blocked job can be
+held, cancelled and changed like one that is scheduled; released, or retried, it waits again for what is still
+to come.
+"""
+
+from typing import Any, Literal, get_args
+
+import msgspec
+
+from domain.jobs.events import (
+    NO_RESULT,
+    Archived,
+    AttemptFailed,
+    AttemptTimedOut,
+    Cancelled,
+    CancelRequested,
+    Claimed,
+    Completed,
+    DependencyMet,
+    Enqueued,
+    Failed,
+    Held,
+    Interrupted,
+    PayloadUpdated,
+    Progressed,
+    Released,
+    Replaced,
+    Reprioritized,
+    Rescheduled,
+    Rescued,
+    Retried,
+    Snoozed,
+    TimedOut,
+)
+from domain.jobs.limits import DEFAULT_TIMEOUT_MS
+from domain.messages import Event, Json, Recorded
+
+TABLE = "jobs"
+
+State = Literal[
+    "scheduled",
+    "pending",
+    "held",
+    "blocked",
+    "running",
+    "retrying",
+    "completed",
+    "failed",
+    "cancelled",
+    "timeout",
+]
+STATES: frozenset[str] = frozenset(get_args(State))
+# A worker may get these once their `run_at` has come.
+WAITING: frozenset[str] = frozenset({"scheduled", "pending", "retrying"})
+# No worker has these, and they are not finished.
+IDLE: frozenset[str] = WAITING | {"held", "blocked"}
+FINISHED: frozenset[str] = frozenset({"completed", "failed", "cancelled", "timeout"})
+RETRYABLE: frozenset[str] = frozenset({"failed", "cancelled", "timeout"})
+
+
+def status_of(state: str) -> str:
+    """The older name of a state, as the `status` column has it."""
+    return "pending" if state in ("scheduled", "blocked") else state
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A job as its events have left it. `attempt_position` is that of the event that began the attempt.
+
+    `result` is never `None`: msgspec reads no JSON into a `Raw | None`, and a kept state must be read again.
+    """
+
+    id: str
+    type: str
+    name: str
+    priority: int
+    queue: str
+    payload: Json
+    tool: str | None
+    endpoint: str | None
+    state: State
+    run_at: int
+    max_attempts: int
+    timeout_ms: int = DEFAULT_TIMEOUT_MS
+    tags: tuple[str, ...] = ()
+    unique_key: str | None = None
+    depends_on: tuple[str, ...] = ()
+    waiting_for: tuple[str, ...] = ()
+    on_dependency_failure: str = "cancel"
+    schedule_id: str | None = None
+    created_at: int
+    updated_at: int
+    created_position: int
+    result: Json
+    attempt: int = 0
+    attempt_position: int = 0
+    attempt_started_at: int | None = None
+    deadline_at: int | None = None
+    retry_count: int = 0
+    recovery_attempts: int = 0
+    started_at: int | None = None
+    completed_at: int | None = None
+    worker: str | None = None
+    error: str | None = None
+    cancel_requested: bool = False
+    cancel_reason: str | None = None
+    progress: Progressed | None = None
+    progressed_at: int | None = None
+
+
+def is_waiting(job: Job | None) -> bool:
+    """Whether a worker may get the job once its `run_at` has come."""
+    return job is not None and job.state in WAITING
+
+
+def evolve(state: Job | None, recorded: Recorded) -> Job | None:
+    """The job after an event; `None` once it is archived."""
+    event, at = recorded.event, recorded.recorded_at
+    if isinstance(event, Enqueued):
+        return _new(event, recorded)
+    assert state is not None, "a job begins with its enqueueing"
+    if isinstance(event, Archived):
+        return None
+    changes = _changes(state, event, at, recorded.position)
+    if state.state == "running" and changes.get("state", "running") != "running":
+        changes["deadline_at"] = None
+    return msgspec.structs.replace(state, updated_at=at, **changes)
+
+
+def _new(event: Enqueued, recorded: Recorded) -> Job:
+    return Job(
+        id=recorded.key,
+        type=event.type,
+        name=event.name,
+        priority=event.priority,
+        queue=event.queue,
+        payload=event.payload,
+        tool=event.tool,
+        endpoint=event.endpoint,
+        state="held" if event.held else _free(event.waiting_for, event.run_at, recorded.recorded_at),
+        run_at=event.run_at,
+        max_attempts=event.max_attempts,
+        timeout_ms=event.timeout_ms,
+        tags=event.tags,
+        unique_key=event.unique_key,
+        depends_on=event.depends_on,
+        waiting_for=event.waiting_for,
+        on_dependency_failure=event.on_dependency_failure,
+        schedule_id=event.schedule_id,
+        created_at=recorded.recorded_at,
+        updated_at=recorded.recorded_at,
+        created_position=recorded.position,
+        result=NO_RESULT,
+    )
+
+
+def _free(waiting_for: tuple[str, ...], run_at: int, now: int) -> State:
+    """The state of a job that nobody holds and no worker has."""
+    return "blocked" if waiting_for else _by_time(run_at, now)
+
+
+def _by_time(run_at: int, now: int) -> State:
+    return "scheduled" if run_at > now else "pending"
+
+
+def _changes(job: Job, event: Event, at: int, position: int) -> dict[str, Any]:
+    match event:
+        case Claimed():
+            return {
+                "state": "running",
+                "worker": event.worker,
+                "attempt": event.attempt,
+                "attempt_position": position,
+                "attempt_started_at": at,
+                "deadline_at": at + job.timeout_ms,
+                "started_at": at if job.started_at is None else job.started_at,
+                "progress": None,
+                "progressed_at": None,
+            }
+        case Completed():
+            return {"state": "completed", "completed_at": at, "result": event.result, "error": None}
+        case Progressed():
+            return {"progress": event, "progressed_at": at}
+        case AttemptFailed() | AttemptTimedOut():
+            return {
+                "state": "retrying",
+                "run_at": event.next_run_at,
+                "error": event.error,
+                "retry_count": job.retry_count + 1,
+            }
+        case Failed():
+            return {"state": "failed", "completed_at": at, "error": event.error}
+        case TimedOut():
+            return {"state": "timeout", "completed_at": at, "error": event.error}
+        case Snoozed():
+            return {"state": "scheduled", "run_at": event.run_at, "attempt": job.attempt - 1, "worker": None}
+        case Interrupted():
+            return {"state": "pending", "run_at": at, "attempt": job.attempt - 1, "worker": None}
+        case CancelRequested():
+            return {"cancel_requested": True, "cancel_reason": event.reason}
+        case Cancelled():
+            return {"state": "cancelled", "completed_at": at, "cancel_reason": event.reason}
+        case Retried():
+            return {
+                "state": "blocked" if event.waiting_for else "pending",
+                "waiting_for": event.waiting_for,
+                "run_at": at,
+                "max_attempts": event.max_attempts,
+                "retry_count": job.retry_count + 1,
+                "recovery_attempts": 0,
+                "completed_at": None,
+                "cancel_requested": False,
+                "cancel_reason": None,
+            }
+        case Rescued():
+            return {
+                "state": "retrying",
+                "run_at": event.next_run_at,
+                "recovery_attempts": job.recovery_attempts + 1,
+            }
+        case _:
+            return _changes_while_idle(job, event, at)
+
+
+def _changes_while_idle(job: Job, event: Event, at: int) -> dict[str, Any]:
+    """What people change about a job that no worker has."""
+    match event:
+        case Held():
+            return {"state": "held"}
+        case Released():
+            return {"state": _free(job.waiting_for, job.run_at, at)}
+        case DependencyMet():
+            waiting_for = tuple(one for one in job.waiting_for if one != event.dependency)
+            state = _free(waiting_for, job.run_at, at) if job.state == "blocked" else job.state
+            return {"waiting_for": waiting_for, "state": state}
+        case Rescheduled():
+            return {"run_at": event.run_at, "state": _moved(job, event.run_at, at)}
+        case Replaced():
+            return msgspec.structs.asdict(event) | {"state": _moved(job, event.run_at, at)}
+        case Reprioritized():
+            return {"priority": event.priority}
+        case PayloadUpdated():
+            return {"payload": event.payload}
+        case _:
+            raise TypeError(f"not an event of a job: {type(event).__name__}")
+
+
+def _moved(job: Job, run_at: int, now: int) -> State:
+    return _by_time(run_at, now) if job.state in ("scheduled", "pending") else job.state

@@ -1,0 +1,164 @@
+"""Jobs that no worker has: how they come to be, what people change about them, and how they go."""
+
+from domain.decider import Context, Decision
+from domain.errors import AlreadyExists, Invalid, RuleViolated
+from domain.jobs.commands import (
+    Archive,
+    Cancel,
+    Enqueue,
+    Hold,
+    Release,
+    Reprioritize,
+    Reschedule,
+    ResolveDependents,
+    Retry,
+    UpdatePayload,
+)
+from domain.jobs.dependencies import on_dependents, still_to_come, with_dependents
+from domain.jobs.events import (
+    Archived,
+    Cancelled,
+    CancelRequested,
+    Enqueued,
+    Held,
+    PayloadUpdated,
+    Released,
+    Reprioritized,
+    Rescheduled,
+    Retried,
+)
+from domain.jobs.refusals import existing
+from domain.jobs.state import FINISHED, IDLE, RETRYABLE, Job
+from domain.jobs.unique import in_the_way, instead
+from domain.messages import Json
+
+
+def enqueue(state: Job | None, command: Enqueue, context: Context, key: str) -> Decision:
+    if state is not None:
+        raise AlreadyExists(
+            f"there is a job {key} already", hint="choose another id, or leave it out", state=state.state
+        )
+    _require_object(command.payload)
+    unique = command.unique
+    if unique is not None and (existing_job := in_the_way(unique, context)) is not None:
+        return instead(existing_job, unique, command, context)
+    depends_on = tuple(dict.fromkeys(command.depends_on))
+    event = Enqueued(
+        type=command.type,
+        name=command.name,
+        priority=command.priority,
+        queue=command.queue,
+        payload=command.payload,
+        tool=command.tool,
+        endpoint=command.endpoint,
+        run_at=max(command.run_at or 0, context.now),
+        max_attempts=command.max_attempts,
+        timeout_ms=command.timeout_ms,
+        tags=tuple(dict.fromkeys(command.tags)),
+        unique_key=None if unique is None else unique.key,
+        depends_on=depends_on,
+        waiting_for=still_to_come(depends_on, command.on_dependency_failure, context) if depends_on else (),
+        on_dependency_failure=command.on_dependency_failure,
+        held=command.hold,
+    )
+    return Decision(events=((key, event),))
+
+
+def cancel(state: Job | None, command: Cancel, context: Context, key: str) -> Decision:
+    job = existing(state, key)
+    if job.state in IDLE:
+        return Decision(events=with_dependents(key, Cancelled(reason=command.reason), context))
+    if job.state == "running":
+        if job.cancel_requested:
+            return Decision()
+        return Decision(events=((key, CancelRequested(reason=command.reason)),))
+    raise RuleViolated("already_finished", f"job {key} is {job.state}", state=job.state)
+
+
+def retry(state: Job | None, command: Retry, context: Context, key: str) -> Decision:
+    job = existing(state, key)
+    if job.state not in RETRYABLE:
+        raise RuleViolated(
+            "not_retryable", f"job {key} is {job.state}; only a finished, unsuccessful one is retried"
+        )
+    waiting_for: tuple[str, ...] = ()
+    if job.waiting_for:
+        # It was cancelled while it waited, and has not been told since.
+        waiting_for = still_to_come(
+            job.waiting_for, job.on_dependency_failure, context, before=job.created_position
+        )
+    event = Retried(max_attempts=max(job.max_attempts, job.attempt + 1), waiting_for=waiting_for)
+    return Decision(events=((key, event),))
+
+
+def hold(state: Job | None, command: Hold, context: Context, key: str) -> Decision:
+    job = _idle(state, key)
+    return Decision() if job.state == "held" else Decision(events=((key, Held()),))
+
+
+def release(state: Job | None, command: Release, context: Context, key: str) -> Decision:
+    job = existing(state, key)
+    if job.state != "held":
+        raise RuleViolated("not_held", f"job {key} is {job.state}, and not held", state=job.state)
+    return Decision(events=((key, Released()),))
+
+
+def reschedule(state: Job | None, command: Reschedule, context: Context, key: str) -> Decision:
+    job = _idle(state, key)
+    run_at = max(command.run_at, context.now)
+    return Decision() if job.run_at == run_at else Decision(events=((key, Rescheduled(run_at=run_at)),))
+
+
+def reprioritize(state: Job | None, command: Reprioritize, context: Context, key: str) -> Decision:
+    if _idle(state, key).priority == command.priority:
+        return Decision()
+    return Decision(events=((key, Reprioritized(priority=command.priority)),))
+
+
+def update_payload(state: Job | None, command: UpdatePayload, context: Context, key: str) -> Decision:
+    job = _idle(state, key)
+    _require_object(command.payload)
+    if job.started_at is not None:
+        raise RuleViolated(
+            "already_started",
+            f"job {key} has begun before, with the payload that it has",
+            hint="cancel it, and enqueue another one",
+            state=job.state,
+        )
+    if command.payload == job.payload:
+        return Decision()
+    return Decision(events=((key, PayloadUpdated(payload=command.payload)),))
+
+
+def archive(state: Job | None, command: Archive, context: Context, key: str) -> Decision:
+    job = existing(state, key)
+    if job.state not in FINISHED:
+        raise RuleViolated(
+            "not_finished", f"job {key} is {job.state}", hint="cancel it first", state=job.state
+        )
+    if context.dependents(key, 1, failed=False):
+        raise RuleViolated(
+            "awaited", f"other jobs wait for job {key}", hint="retry it, or cancel those that wait for it"
+        )
+    return Decision(events=((key, Archived()),))
+
+
+def resolve_dependents(state: Job | None, command: ResolveDependents, context: Context, key: str) -> Decision:
+    job = existing(state, key)
+    if job.state not in FINISHED:
+        return Decision()
+    return Decision(events=tuple(on_dependents(key, context, failed=job.state != "completed")))
+
+
+def _idle(state: Job | None, key: str) -> Job:
+    job = existing(state, key)
+    if job.state not in IDLE:
+        raise RuleViolated(
+            "not_waiting", f"job {key} is {job.state}; this is for jobs that wait", state=job.state
+        )
+    return job
+
+
+def _require_object(payload: Json) -> None:
+    if bytes(payload).lstrip()[:1] != b"{":
+        raise Invalid("payload must be an object", path="$.payload")

@@ -1,0 +1,131 @@
+"""What can be asked of schedules, and what happens to them."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from domain.jobs.commands import Priority, Tags, TimeoutMs
+from domain.jobs.events import EMPTY_OBJECT
+from domain.jobs.limits import DEFAULT_MAXIMUM_ATTEMPTS, DEFAULT_TIMEOUT_MS
+from domain.messages import KEY_PATTERN, Command, Event, Json, Key, Name, Text
+
+# A job's id is `<schedule>@<time>`, and a key itself.
+ScheduleKey = Annotated[str, msgspec.Meta(pattern=KEY_PATTERN, max_length=180)]
+OnMissed = Literal["run_once", "skip"]
+
+
+class ScheduledJob(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What is enqueued each time; the fields are those of `jobs.enqueue`."""
+
+    type: Name
+    name: Name
+    priority: Priority = 2
+    queue: Key = "default"
+    # A factory, since a schema cannot show a default that is raw JSON.
+    payload: Json = msgspec.field(default_factory=lambda: EMPTY_OBJECT)
+    tool: Name | None = None
+    endpoint: Text | None = None
+    max_attempts: Annotated[int, msgspec.Meta(ge=1, le=1000)] = DEFAULT_MAXIMUM_ATTEMPTS
+    timeout_ms: TimeoutMs = DEFAULT_TIMEOUT_MS
+    tags: Tags = ()
+
+
+class SetSchedule(Command, frozen=True, kw_only=True):
+    """A schedule as it is from now on: every `every_ms` milliseconds, or by a `cron` expression.
+
+    A cron expression has five fields, and is read in the `time_zone` (UTC by default).
+    """
+
+    id: ScheduleKey
+    job: ScheduledJob
+    every_ms: Annotated[int, msgspec.Meta(ge=1_000, le=366 * 86_400_000)] | None = None
+    cron: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] | None = None
+    time_zone: Annotated[str, msgspec.Meta(min_length=1, max_length=100)] = "UTC"
+    on_missed: OnMissed = "run_once"
+
+
+class DeleteSchedule(Command, frozen=True, kw_only=True):
+    """The schedule makes no more jobs, and is gone. Its jobs stay."""
+
+    id: ScheduleKey
+
+
+class PauseSchedule(Command, frozen=True, kw_only=True):
+    """The schedule makes no jobs until it is resumed."""
+
+    id: ScheduleKey
+
+
+class ResumeSchedule(Command, frozen=True, kw_only=True):
+    """The schedule makes jobs again, beginning with the next time; those that passed do not count."""
+
+    id: ScheduleKey
+
+
+class TriggerSchedule(Command, frozen=True, kw_only=True):
+    """A job is made at once, paused or not; the result has its id. The times stay as they are."""
+
+    id: ScheduleKey
+
+
+class RunSchedule(Command, frozen=True, kw_only=True):
+    """The service's own: the schedule's time has come."""
+
+    id: ScheduleKey
+
+
+class JobTemplate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What is enqueued each time, as it was accepted once: it is read whatever is allowed today."""
+
+    type: str
+    name: str
+    priority: int = 2
+    queue: str = "default"
+    payload: Json = msgspec.field(default_factory=lambda: EMPTY_OBJECT)
+    tool: str | None = None
+    endpoint: str | None = None
+    max_attempts: int = DEFAULT_MAXIMUM_ATTEMPTS
+    timeout_ms: int = DEFAULT_TIMEOUT_MS
+    tags: tuple[str, ...] = ()
+
+
+class ScheduleSet(Event, frozen=True, kw_only=True):
+    job: JobTemplate
+    every_ms: int | None = None
+    cron: str | None = None
+    time_zone: str = "UTC"
+    on_missed: str = "run_once"
+    next_run_at: int | None = None
+
+
+class Deleted(Event, frozen=True, kw_only=True):
+    pass
+
+
+class Paused(Event, frozen=True, kw_only=True):
+    pass
+
+
+class Resumed(Event, frozen=True, kw_only=True):
+    next_run_at: int | None = None
+
+
+class Triggered(Event, frozen=True, kw_only=True):
+    """Somebody wanted a job at once."""
+
+    job_id: str
+
+
+class Ran(Event, frozen=True, kw_only=True):
+    """A job was made for the time `due_at`."""
+
+    job_id: str
+    due_at: int
+    next_run_at: int | None = None
+
+
+class Skipped(Event, frozen=True, kw_only=True):
+    """The time `due_at` was missed, and no job was made for it."""
+
+    due_at: int
+    next_run_at: int | None = None

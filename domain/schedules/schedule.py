@@ -1,0 +1,232 @@
+"""Schedules: jobs that are made again and again, at an interval or by a cron expression.
+
+    set --> active --- pause ---> paused --- resume --> active        delete (of any) --> (gone)
+
+A time at which a job is due makes one job at most, ever: the job's id is made of the schedule's and that
+time, and the next time always lies behind the last one and behind the present. When times were missed, since
+the service was away, `on_missed` says what becomes of them: `run_once` makes one job for all of them, `skip`
+none if the last of them is more than ten seconds old.
+"""
+
+from typing import Any
+
+import msgspec
+
+from domain.decider import Context, Decider, Decision, Verb
+from domain.errors import Invalid, NotFound
+from domain.jobs.events import Enqueued
+from domain.jobs.state import TABLE as JOBS
+from domain.messages import Event, Recorded
+from domain.schedules.messages import (
+    Deleted,
+    DeleteSchedule,
+    JobTemplate,
+    Paused,
+    PauseSchedule,
+    Ran,
+    Resumed,
+    ResumeSchedule,
+    RunSchedule,
+    ScheduleSet,
+    SetSchedule,
+    Skipped,
+    Triggered,
+    TriggerSchedule,
+)
+
+TABLE = "schedules"
+MISSED_AFTER_MS = 10_000
+
+
+class Schedule(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A schedule as its events have left it. `next_run_at` is `None` where no time is left."""
+
+    id: str
+    job: JobTemplate
+    every_ms: int | None
+    cron: str | None
+    time_zone: str
+    on_missed: str
+    created_at: int
+    updated_at: int
+    next_run_at: int | None = None
+    paused: bool = False
+    last_run_at: int | None = None
+    last_job_id: str | None = None
+
+
+def _set(state: Schedule | None, command: SetSchedule, context: Context, key: str) -> Decision:
+    if (command.every_ms is None) == (command.cron is None):
+        raise Invalid("either every_ms or cron", path="$")
+    if bytes(command.job.payload).lstrip()[:1] != b"{":
+        raise Invalid("payload must be an object", path="$.job.payload")
+    event = ScheduleSet(
+        job=JobTemplate(**msgspec.structs.asdict(command.job)),
+        every_ms=command.every_ms,
+        cron=command.cron,
+        time_zone=command.time_zone,
+        on_missed=command.on_missed,
+    )
+    same_times = state is not None and _times(state) == _times(event)
+    next_run_at = state.next_run_at if state is not None and same_times else _next(event, context)
+    event = msgspec.structs.replace(event, next_run_at=next_run_at)
+    if state is not None and same_times and (state.job, state.on_missed) == (event.job, event.on_missed):
+        return Decision()
+    return Decision(events=((key, event),))
+
+
+def _delete(state: Schedule | None, command: DeleteSchedule, context: Context, key: str) -> Decision:
+    _existing(state, key)
+    return Decision(events=((key, Deleted()),))
+
+
+def _pause(state: Schedule | None, command: PauseSchedule, context: Context, key: str) -> Decision:
+    return Decision() if _existing(state, key).paused else Decision(events=((key, Paused()),))
+
+
+def _resume(state: Schedule | None, command: ResumeSchedule, context: Context, key: str) -> Decision:
+    schedule = _existing(state, key)
+    if not schedule.paused:
+        return Decision()
+    return Decision(events=((key, Resumed(next_run_at=_next(schedule, context))),))
+
+
+def _trigger(state: Schedule | None, command: TriggerSchedule, context: Context, key: str) -> Decision:
+    schedule = _existing(state, key)
+    job_id = context.new_id()
+    events = ((job_id, _job(schedule, context.now)), (key, Triggered(job_id=job_id)))
+    return Decision(events=events, result={"id": job_id})
+
+
+def _run(state: Schedule | None, command: RunSchedule, context: Context, key: str) -> Decision:
+    if state is None or state.paused or state.next_run_at is None or state.next_run_at > context.now:
+        return Decision()
+    due_at, next_run_at = _last_due(state, context), _next(state, context)
+    if state.on_missed == "skip" and context.now - due_at > MISSED_AFTER_MS:
+        return Decision(events=((key, Skipped(due_at=due_at, next_run_at=next_run_at)),))
+    job_id = f"{key}@{due_at}"
+    ran = Ran(job_id=job_id, due_at=due_at, next_run_at=next_run_at)
+    # Somebody may have enqueued a job under this very id.
+    if context.state(JOBS, job_id) is not None:
+        return Decision(events=((key, ran),))
+    return Decision(events=((job_id, _job(state, due_at)), (key, ran)))
+
+
+def _last_due(schedule: Schedule, context: Context) -> int:
+    """The last time that has come; that of an interval is reckoned, that of a cron expression looked up."""
+    assert schedule.next_run_at is not None
+    if schedule.every_ms is not None:
+        missed = (context.now - schedule.next_run_at) // schedule.every_ms
+        return schedule.next_run_at + missed * schedule.every_ms
+    assert schedule.cron is not None
+    last = context.cron_time(schedule.cron, schedule.time_zone, context.now, before=True)
+    return schedule.next_run_at if last is None else max(last, schedule.next_run_at)
+
+
+def _next(schedule: Schedule | ScheduleSet, context: Context) -> int | None:
+    """The first time behind the present."""
+    if schedule.every_ms is None:
+        assert schedule.cron is not None
+        return context.cron_time(schedule.cron, schedule.time_zone, context.now)
+    if isinstance(schedule, ScheduleSet) or schedule.next_run_at is None:
+        return context.now + schedule.every_ms
+    if schedule.next_run_at > context.now:
+        return schedule.next_run_at
+    # In step with the times before, however late it is.
+    return _last_due(schedule, context) + schedule.every_ms
+
+
+def _times(schedule: Schedule | ScheduleSet) -> tuple[Any, ...]:
+    return schedule.every_ms, schedule.cron, schedule.time_zone
+
+
+def _job(schedule: Schedule, due_at: int) -> Enqueued:
+    job = schedule.job
+    return Enqueued(
+        type=job.type,
+        name=job.name,
+        priority=job.priority,
+        queue=job.queue,
+        payload=job.payload,
+        tool=job.tool,
+        endpoint=job.endpoint,
+        run_at=due_at,
+        max_attempts=job.max_attempts,
+        timeout_ms=job.timeout_ms,
+        tags=job.tags,
+        schedule_id=schedule.id,
+    )
+
+
+def _existing(state: Schedule | None, key: str) -> Schedule:
+    if state is None:
+        raise NotFound(f"there is no schedule {key}")
+    return state
+
+
+def evolve(state: Schedule | None, recorded: Recorded) -> Schedule | None:
+    """The schedule after an event; `None` once it is deleted."""
+    event, at = recorded.event, recorded.recorded_at
+    if isinstance(event, ScheduleSet):
+        return Schedule(
+            id=recorded.key,
+            job=event.job,
+            every_ms=event.every_ms,
+            cron=event.cron,
+            time_zone=event.time_zone,
+            on_missed=event.on_missed,
+            next_run_at=event.next_run_at,
+            created_at=at if state is None else state.created_at,
+            updated_at=at,
+            paused=state is not None and state.paused,
+            last_run_at=None if state is None else state.last_run_at,
+            last_job_id=None if state is None else state.last_job_id,
+        )
+    assert state is not None, "a schedule begins with its setting"
+    if isinstance(event, Deleted):
+        return None
+    return msgspec.structs.replace(state, updated_at=at, **_changes(event, at))
+
+
+def _changes(event: Event, at: int) -> dict[str, Any]:
+    match event:
+        case Paused():
+            return {"paused": True}
+        case Resumed():
+            return {"paused": False, "next_run_at": event.next_run_at}
+        case Triggered():
+            return {"last_run_at": at, "last_job_id": event.job_id}
+        case Ran():
+            return {"last_run_at": at, "last_job_id": event.job_id, "next_run_at": event.next_run_at}
+        case Skipped():
+            return {"next_run_at": event.next_run_at}
+        case _:
+            raise TypeError(f"not an event of a schedule: {type(event).__name__}")
+
+
+def _id(command: Any) -> str:
+    return str(command.id)
+
+
+DECIDER = Decider(
+    table=TABLE,
+    state=Schedule,
+    evolve=evolve,
+    events={
+        "schedule.set.v1": ScheduleSet,
+        "schedule.deleted.v1": Deleted,
+        "schedule.paused.v1": Paused,
+        "schedule.resumed.v1": Resumed,
+        "schedule.triggered.v1": Triggered,
+        "schedule.ran.v1": Ran,
+        "schedule.skipped.v1": Skipped,
+    },
+    verbs=(
+        Verb(name="set", command=SetSchedule, key=_id, decide=_set),
+        Verb(name="delete", command=DeleteSchedule, key=_id, decide=_delete),
+        Verb(name="pause", command=PauseSchedule, key=_id, decide=_pause),
+        Verb(name="resume", command=ResumeSchedule, key=_id, decide=_resume),
+        Verb(name="trigger", command=TriggerSchedule, key=_id, decide=_trigger),
+        Verb(name="run", command=RunSchedule, key=_id, decide=_run, internal=True),
+    ),
+)

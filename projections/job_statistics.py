@@ -1,0 +1,136 @@
+"""Queries about jobs together: their attempts, and how the queues are doing."""
+
+from typing import Annotated, Any
+
+import apsw
+import msgspec
+
+from domain.messages import Key, Time
+from projections.jobs import HISTORY_COLUMNS
+
+# So many attempts of a window are looked at, the latest: a sample for percentiles, and a bound for the query.
+MAXIMUM_SAMPLED_ATTEMPTS = 100_000
+MAXIMUM_QUEUES = 1_000
+
+
+class ListAttempts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The attempts of a job, the first one first; with `after`, the `next` of the page before."""
+
+    id: Key
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
+    after: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = 0
+
+
+class JobStatistics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the queues are: jobs by state, what is overdue, and the attempts of the last `window_ms`.
+
+    The window ends at `until`, in milliseconds since the epoch, or now.
+    """
+
+    queue: Key | None = None
+    window_ms: Annotated[int, msgspec.Meta(ge=1_000, le=366 * 86_400_000)] = 3_600_000
+    until: Time | None = None
+
+
+def attempts(connection: apsw.Connection, query: ListAttempts, maximum_bytes: int) -> bytes:
+    """`{"items": […], "next": … or null}`: a row of `job_history` each, in the order in which they began."""
+    rows = connection.execute(
+        f"SELECT {', '.join(HISTORY_COLUMNS)} FROM job_history WHERE job_id = ? AND id > ?"
+        " ORDER BY id LIMIT ?",
+        (query.id, query.after, query.limit + 1),
+    )
+    items: list[bytes] = []
+    size = 0
+    last = following = None
+    for row in rows:
+        item = msgspec.json.encode(dict(zip(HISTORY_COLUMNS, row, strict=True)))
+        size += len(item) + 1
+        if len(items) == query.limit or (items and size > maximum_bytes):
+            following = last
+            break
+        items.append(item)
+        last = row[0]
+    return b'{"items":[' + b",".join(items) + b'],"next":' + msgspec.json.encode(following) + b"}"
+
+
+def statistics(connection: apsw.Connection, query: JobStatistics) -> bytes:
+    """`{"since", "until", "queues": {name: {"states", "oldest_due_at", "overdue", "attempts", …}}}`.
+
+    `attempts` counts those that ended in the window by how they ended; `wait_ms` and `run_ms` have their
+    50th, 95th and 99th percentiles and maximum: from being due to being claimed, and from there to the end.
+    """
+    until = query.until or connection.execute("SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER)").get
+    since = until - query.window_ms
+    queues: dict[str, dict[str, Any]] = {}
+    for name, state, count in _states(connection, query.queue):
+        _queue(queues, name)["states"][state] = count
+    for name, oldest, count in _overdue(connection, query.queue, until):
+        _queue(queues, name).update(oldest_due_at=oldest, overdue=count)
+    for name, status, count in _ended(connection, query.queue, since, until):
+        _queue(queues, name)["attempts"][status] = count
+    for column in ("wait_ms", "run_ms"):
+        for name, *percentiles in _percentiles(connection, column, query.queue, since, until):
+            _queue(queues, name)[column] = dict(zip(("p50", "p95", "p99", "max"), percentiles, strict=True))
+    return msgspec.json.encode({"since": since, "until": until, "queues": queues})
+
+
+def _queue(queues: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:
+    if name not in queues and len(queues) >= MAXIMUM_QUEUES:
+        # Whoever has more asks for one by its name.
+        return {"states": {}, "attempts": {}}
+    return queues.setdefault(
+        name,
+        {"states": {}, "overdue": 0, "oldest_due_at": None, "attempts": {}, "wait_ms": None, "run_ms": None},
+    )
+
+
+def _states(connection: apsw.Connection, queue: str | None) -> Any:
+    # Finished jobs are counted in an index that has nothing else; the others are few.
+    return connection.execute(
+        "SELECT queue, state, sum(count) FROM ("
+        " SELECT queue, state, count(*) AS count FROM jobs"
+        "  WHERE status IN ('pending', 'held', 'retrying', 'running') GROUP BY queue, state"
+        " UNION ALL"
+        " SELECT queue, state, count(*) AS count FROM jobs INDEXED BY idx_jobs_finished"
+        "  WHERE completed_at IS NOT NULL GROUP BY queue, state"
+        ") WHERE ?1 IS NULL OR queue = ?1 GROUP BY queue, state ORDER BY queue, state",
+        (queue,),
+    )
+
+
+def _overdue(connection: apsw.Connection, queue: str | None, until: int) -> Any:
+    return connection.execute(
+        "SELECT queue, min(run_at), count(*) FROM jobs"
+        " WHERE status IN ('pending', 'retrying') AND state <> 'blocked' AND run_at <= ?2"
+        " AND (?1 IS NULL OR queue = ?1) GROUP BY queue",
+        (queue, until),
+    )
+
+
+def _ended(connection: apsw.Connection, queue: str | None, since: int, until: int) -> Any:
+    return connection.execute(
+        "SELECT queue, status, count(*) FROM job_history"
+        " WHERE completed_at > ?2 AND completed_at <= ?3 AND (?1 IS NULL OR queue = ?1)"
+        " GROUP BY queue, status",
+        (queue, since, until),
+    )
+
+
+_MEASURES = {"wait_ms": "started_at - due_at", "run_ms": "duration_ms"}
+
+
+def _percentiles(connection: apsw.Connection, column: str, queue: str | None, since: int, until: int) -> Any:
+    # The nearest rank: the smallest value that at least so many per cent are no greater than.
+    return connection.execute(
+        "WITH sample AS ("
+        f" SELECT queue, {_MEASURES[column]} AS value FROM job_history"
+        "  WHERE completed_at > ?2 AND completed_at <= ?3 AND (?1 IS NULL OR queue = ?1)"
+        "  ORDER BY completed_at DESC LIMIT ?4"
+        "), ranked AS ("
+        " SELECT queue, value, row_number() OVER (PARTITION BY queue ORDER BY value) AS rank,"
+        "  count(*) OVER (PARTITION BY queue) AS total FROM sample WHERE value IS NOT NULL"
+        ") SELECT queue, min(value) FILTER (WHERE rank >= total * 0.5),"
+        " min(value) FILTER (WHERE rank >= total * 0.95), min(value) FILTER (WHERE rank >= total * 0.99),"
+        " max(value) FROM ranked GROUP BY queue",
+        (queue, since, until, MAXIMUM_SAMPLED_ATTEMPTS),
+    )

@@ -1,0 +1,113 @@
+"""What can be asked about jobs together, from a file that a writer has filled."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from ops.query_catalogue import query_verbs
+from tests.integration.writing import NOW, Clock, Store
+
+VERBS = query_verbs(lambda table, aggregate: None, lambda: 0)
+
+
+def ask(store: Store, name: str, **body: Any) -> Any:
+    query = msgspec.convert(body, VERBS[name].shape)
+    return msgspec.json.decode(store.in_writer(lambda connection: VERBS[name].answer(connection, query)))
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A hundred jobs that waited 1 to 100 s and ran for two, one that failed twice, and some that wait."""
+    clock = Clock()
+    with Store(tmp_path_factory.mktemp("statistics") / "hyperpage.db", clock) as store:
+        for number in range(1, 101):
+            job = {
+                "id": f"j{number:03}",
+                "type": "t",
+                "name": "n",
+                "queue": "busy",
+                "tags": [f"t{number % 2}"],
+            }
+            store.send("jobs.enqueue", job)
+            clock.now += number * 1_000
+            [claimed] = store.send("jobs.claim", {"worker": "w", "queue": "busy"})["result"]["jobs"]
+            clock.now += 2_000
+            store.send("jobs.complete", {"id": job["id"], "lease": claimed["lease"]})
+        store.send("jobs.enqueue", {"id": "bad", "type": "t", "name": "n", "max_attempts": 2})
+        for _ in range(2):
+            [claimed] = store.send("jobs.claim", {"worker": "w"})["result"]["jobs"]
+            failed = {"id": "bad", "lease": claimed["lease"], "error": "x", "retry_at": clock.now}
+            store.send("jobs.fail", failed)
+        store.send("jobs.enqueue", {"id": "due", "type": "u", "name": "n", "queue": "busy"})
+        later = {"id": "later", "type": "u", "name": "n", "run_at": clock.now + 9_000}
+        store.send("jobs.enqueue", later)
+        store.send("jobs.enqueue", {"id": "held", "type": "u", "name": "n", "hold": True})
+        store.send("jobs.enqueue", {"id": "blocked", "type": "u", "name": "n", "depends_on": ["due"]})
+        yield store
+
+
+def test_the_queues_tell_their_jobs_by_state_and_what_is_overdue(store: Store):
+    now = store.clock.now
+    queues = ask(store, "jobs.stats", until=now)["queues"]
+
+    assert queues["busy"]["states"] == {"completed": 100, "pending": 1}
+    assert queues["default"]["states"] == {"blocked": 1, "failed": 1, "held": 1, "scheduled": 1}
+    assert (queues["busy"]["overdue"], queues["busy"]["oldest_due_at"]) == (1, now)
+    assert (queues["default"]["overdue"], queues["default"]["oldest_due_at"]) == (0, None)
+
+
+def test_the_attempts_of_a_window_are_counted_and_measured(store: Store):
+    said = ask(store, "jobs.stats", until=store.clock.now, window_ms=365 * 86_400_000)
+
+    assert said["queues"]["busy"]["attempts"] == {"completed": 100}
+    assert said["queues"]["default"]["attempts"] == {"failed": 2}
+    assert said["queues"]["busy"]["wait_ms"] == {"p50": 50_000, "p95": 95_000, "p99": 99_000, "max": 100_000}
+    assert said["queues"]["busy"]["run_ms"] == {"p50": 2_000, "p95": 2_000, "p99": 2_000, "max": 2_000}
+
+
+def test_what_ended_before_the_window_is_not_counted(store: Store):
+    said = ask(store, "jobs.stats", until=store.clock.now, window_ms=102_000, queue="busy")
+
+    assert list(said["queues"]) == ["busy"]
+    # The last job took 102 s; the one before ended when it was enqueued.
+    assert said["queues"]["busy"]["attempts"] == {"completed": 1}
+    assert said["since"] == store.clock.now - 102_000
+
+
+def test_without_an_end_the_window_ends_now(store: Store):
+    assert ask(store, "jobs.stats")["until"] > 1_600_000_000_000
+
+
+def test_the_attempts_of_a_job_are_told_page_by_page(store: Store):
+    first = ask(store, "jobs.attempts", id="bad", limit=1)
+    second = ask(store, "jobs.attempts", id="bad", limit=1, after=first["next"])
+
+    assert [page["items"][0]["attempt"] for page in (first, second)] == [1, 2]
+    assert second["next"] is None
+    attempt = second["items"][0]
+    assert (attempt["status"], attempt["error_message"], attempt["queue"]) == ("failed", "x", "default")
+
+
+@pytest.mark.parametrize(
+    ("filters", "ids"),
+    [
+        ({"tag": "t1", "limit": 2}, ["j001", "j003"]),
+        ({"state": "held"}, ["held"]),
+        ({"status": "pending"}, ["blocked", "due", "later"]),
+        ({"type": "u", "queue": "busy"}, ["due"]),
+        ({"created_until": NOW}, ["j001"]),
+        ({"completed_from": NOW, "completed_until": NOW + 3_000}, ["j001"]),
+        ({"created_from": NOW + 1, "created_until": NOW + 3_000}, ["j002"]),
+    ],
+)
+def test_jobs_are_listed_by_what_they_are(store: Store, filters: dict[str, Any], ids: list[str]):
+    assert [row["id"] for row in ask(store, "jobs.list", **filters)["items"]] == ids
+
+
+def test_jobs_are_listed_by_when_they_are_due(store: Store):
+    due = ask(store, "jobs.list", state="scheduled", run_from=store.clock.now + 9_000)
+
+    assert [row["id"] for row in due["items"]] == ["later"]
+    assert ask(store, "jobs.count", state="scheduled", run_until=store.clock.now) == {"count": 0}

@@ -1,0 +1,87 @@
+"""Uniqueness through the real writer: within one group, across restarts, and without growing in memory."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.writing import Sent, Store
+
+
+def enqueue(job_id: str, **unique: Any) -> Sent:
+    said = {"key": "u"} | unique
+    return Sent("jobs.enqueue", {"id": job_id, "type": "mail", "name": "A mail", "unique": said})
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "hyperpage.db"
+
+
+def test_of_two_jobs_in_one_group_the_second_finds_the_first(path: Path):
+    with Store(path) as store:
+        first, second = store.send_together(enqueue("a"), enqueue("b"))
+
+        assert (first["result"], second["result"]) == (None, {"existing": "a"})
+        assert (second["stream"], second["events"]) == (None, [])
+
+
+def test_a_job_that_was_taken_back_with_its_batch_is_in_nobodys_way(path: Path):
+    with Store(path) as store:
+        failing = Sent("jobs.cancel", {"id": "nobody"})
+        assert store.send_batch(enqueue("a"), failing, atomic=True).code == "not_found"
+
+        assert store.send_together(enqueue("b"))[0]["events"] == ["job.enqueued.v1"]
+
+
+@pytest.mark.parametrize(
+    ("scope", "ended", "existing"),
+    [
+        ("incomplete", "completed", None),
+        ("successful", "completed", "a"),
+        ("successful", "cancelled", None),
+        ("all", "cancelled", "a"),
+    ],
+)
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_finished_job_is_found_by_its_table_also_after_a_restart(
+    path: Path, scope: str, ended: str, existing: str | None, restarted: bool
+):
+    store = Store(path)
+    try:
+        store.send_together(enqueue("a"))
+        if ended == "completed":
+            [job] = store.send("jobs.claim", {"worker": "w"})["result"]["jobs"]
+            assert store.send("jobs.complete", {"id": "a", "lease": job["lease"]}).code is None
+        else:
+            assert store.send("jobs.cancel", {"id": "a"}).code is None
+        if restarted:
+            store.close()
+            store = Store(path)
+        assert store.writer._aggregates.jobs.unique.unfinished() == {}
+
+        reply = store.send_together(enqueue("b", scope=scope))[0]
+
+        assert reply["result"] == (None if existing is None else {"existing": existing})
+    finally:
+        store.close()
+
+
+def test_a_job_that_ends_in_the_same_group_is_judged_as_it_has_ended(path: Path):
+    with Store(path) as store:
+        _, _, all_of_them, failed_may_repeat = store.send_together(
+            enqueue("a"),
+            Sent("jobs.cancel", {"id": "a"}),
+            enqueue("b", scope="all"),
+            enqueue("c", scope="successful"),
+        )
+
+        assert all_of_them["result"] == {"existing": "a"}
+        assert failed_may_repeat["events"] == ["job.enqueued.v1"]
+
+
+def test_an_unfinished_job_is_found_after_a_restart(path: Path):
+    with Store(path) as store:
+        store.send_together(enqueue("a"))
+    with Store(path) as store:
+        assert store.send_together(enqueue("b"))[0]["result"] == {"existing": "a"}

@@ -1,0 +1,54 @@
+import msgspec
+
+from bus.hot_states import ABSENT, Aggregate, HotStates
+from domain.app_state import Entry
+from tests.unit.given_when_then import given
+from tests.unit.test_jobs import enqueued
+
+MEGABYTE = 1_000_000
+
+
+def job(payload_bytes: int = 0) -> Aggregate:
+    payload = msgspec.Raw(b'{"a":"' + b"x" * payload_bytes + b'"}')
+    return Aggregate(1, 1, given(enqueued(payload=payload)).state("jobs"))
+
+
+def test_of_more_states_than_there_is_room_for_those_used_last_stay():
+    hot = HotStates(2, MEGABYTE)
+    for stream in "abc":
+        hot.put(stream, ABSENT)
+    hot.get("a")
+    assert len(hot) == 3
+
+    hot.shrink()
+
+    assert [stream for stream in "abc" if stream in hot] == ["a", "c"]
+
+
+def test_heavy_states_go_long_before_there_are_too_many():
+    hot = HotStates(1_000, MEGABYTE)
+    for number in range(100):
+        hot.put(str(number), job(200_000))
+        hot.shrink()
+
+    assert len(hot) == 4
+    assert hot.size_bytes <= MEGABYTE
+
+
+def test_one_state_that_is_too_heavy_alone_does_not_stay():
+    hot = HotStates(10, MEGABYTE)
+    hot.put("a", job(2 * MEGABYTE))
+    hot.shrink()
+
+    assert (len(hot), hot.size_bytes) == (0, 0)
+
+
+def test_a_state_that_changes_is_weighed_anew():
+    hot = HotStates(10, MEGABYTE)
+    hot.put("a", job(500_000))
+    hot.put("a", job(10))
+    hot.put("b", Aggregate(1, 1, Entry(key="k", value=msgspec.Raw(b"1"), version=1, updated_at=1)))
+
+    assert hot.size_bytes < 10_000
+    hot.shrink()
+    assert len(hot) == 2
