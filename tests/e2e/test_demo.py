@@ -69,4 +69,4 @@ def test_the_demo_of_serve_is_at_work_and_ends_with_its_service(served):
     lines = served("tail", "--limit", "1", "--json").out.splitlines()
     assert json.loads(lines[0])["actor"] in {"planner", "operator", "worker-1", "worker-2", "worker-3"}
     assert served.stop(signal.SIGTERM) == 0
-    assert "demo" not in served.log.read_text()
+    assert "the demo ended" not in served.log.read_text()
