@@ -419,9 +419,8 @@ def _understandable() -> Iterator[None]:
     try:
         yield
     except BackupError as error:
-        exit_code = Exit.NOT_FOUND if error.reason in ("not_found", "unreachable_moment") else Exit.FAILED
-        if error.reason not in ("not_found", "unreachable_moment", "no_room"):
-            exit_code = Exit.VERIFICATION_FAILED
+        is_missing = error.reason in ("not_found", "unreachable_moment")
+        exit_code = Exit.NOT_FOUND if is_missing else Exit.VERIFICATION_FAILED
         raise failure(exit_code, error.reason, error.message, error.hint) from error
     except MigrationError as error:
         raise failure(Exit.FAILED, "failed", error.message, error.hint) from error

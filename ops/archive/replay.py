@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import apsw
+import msgspec
 
 from bus import log
 from migrations.connection import write_transaction
@@ -24,19 +25,26 @@ def reach(folder: Path) -> tuple[str, Timelines, int] | None:
     return header.store_id, header.timelines, newest.last
 
 
-def segments_between(folder: Path, timelines: Timelines, after: int, position: int) -> list[Segment]:
-    """The segments that lead from behind `after` to `position` along a history.
+class Stretch(msgspec.Struct, frozen=True):
+    """A segment, and the position up to which it belongs to a history: behind it, another timeline begins."""
+
+    segment: Segment
+    until: int
+
+
+def stretches_between(folder: Path, timelines: Timelines, after: int, position: int) -> list[Stretch]:
+    """What leads from behind `after` to `position` along a history.
 
     Raises:
         BackupError: the archive has a gap there.
     """
-    chosen: list[Segment] = []
+    chosen: list[Stretch] = []
     at = after
-    for timeline, first, end in _stretches(timelines, position):
+    for timeline, first, end in _ways_through(timelines, position):
         if at >= end:
             continue
         for segment in runs(list_segments(folder, timeline), max(at, first - 1)):
-            chosen.append(segment)
+            chosen.append(Stretch(segment, end))
             at = max(at, segment.last)
             if at >= end:
                 break
@@ -53,7 +61,7 @@ def segments_between(folder: Path, timelines: Timelines, after: int, position: i
 def position_at(folder: Path, timelines: Timelines, after: int, time_ms: int) -> int:
     """The last position of a history, at or behind `after`, whose event was recorded at or before a time."""
     found = after
-    for timeline, first, end in _stretches(timelines, 2**62):
+    for timeline, first, end in _ways_through(timelines, 2**62):
         if found >= end:
             continue
         for segment in runs(list_segments(folder, timeline), max(found, first - 1)):
@@ -66,31 +74,32 @@ def position_at(folder: Path, timelines: Timelines, after: int, time_ms: int) ->
     return found
 
 
-def _stretches(timelines: Timelines, position: int) -> Iterator[tuple[int, int, int]]:
+def _ways_through(timelines: Timelines, position: int) -> Iterator[tuple[int, int, int]]:
     """Number, first and last position of each timeline as far as a history goes through it."""
     for place, (timeline, first) in enumerate(timelines):
         end = timelines[place + 1][1] - 1 if place + 1 < len(timelines) else position
         yield timeline, first, min(end, position)
 
 
-def replay(connection: apsw.Connection, segment: Segment, position: int, store_id: str) -> None:
-    """Appends a segment's events behind the log's head up to `position`, and the answers that belong to them.
+def replay(connection: apsw.Connection, stretch: Stretch, store_id: str) -> None:
+    """Appends the events behind the log's head, and the answers that belong to them.
 
     Raises:
         BackupError: it is damaged, another store's, or does not follow from the log.
     """
+    segment = stretch.segment
     content = read_segment(segment)
     if content.header.store_id != store_id:
         raise BackupError(
             "foreign", f"{segment.path.name} is of store {content.header.store_id}, not of {store_id}"
         )
     with write_transaction(connection):
-        _append(connection, segment, content, position)
+        _append(connection, segment, content, stretch.until)
 
 
-def _append(connection: apsw.Connection, segment: Segment, content: Content, position: int) -> None:
+def _append(connection: apsw.Connection, segment: Segment, content: Content, until: int) -> None:
     head = log.read_head(connection)
-    rows = [row for row in content.rows if head.position < row.position <= position]
+    rows = [row for row in content.rows if head.position < row.position <= until]
     if rows:
         before = (
             content.header.previous_hash
@@ -102,7 +111,7 @@ def _append(connection: apsw.Connection, segment: Segment, content: Content, pos
                 "chain_broken", f"{segment.path.name} does not follow from position {head.position}"
             )
         log.insert(connection, rows)
-    _remember(connection, [answer for answer in content.answers if answer[2] <= position])
+    _remember(connection, [answer for answer in content.answers if answer[2] <= until])
 
 
 def _remember(connection: apsw.Connection, answers: Sequence[Answer]) -> None:

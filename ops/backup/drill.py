@@ -30,7 +30,7 @@ def drill(path: Path, *, now_ms: int | None = None, progress: Progress = ignore_
                 store_id=backup.metadata.store_id,
                 timelines=backup.metadata.timelines,
                 backup=backup,
-                segments=[],
+                stretches=[],
             ),
             Path(scratch) / "hyperpage.db",
             timeline=backup.metadata.timeline + 1,

@@ -47,9 +47,9 @@ def materialize(way: Way, work: Path, *, timeline: int, now_ms: int, progress: P
         migrated = runner.up(connection)
         if way.backup is None:
             connection.execute("INSERT INTO store VALUES (?, ?)", (way.store_id, now_ms))
-        for number, segment in enumerate(way.segments):
-            progress("archive", number, len(way.segments))
-            replay(connection, segment, way.position, way.store_id)
+        for number, stretch in enumerate(way.stretches):
+            progress("archive", number, len(way.stretches))
+            replay(connection, stretch, way.store_id)
         with write_transaction(connection):
             _cut(connection, way.position)
             insert_rows(connection, "INSERT OR IGNORE INTO timelines", way.timelines)

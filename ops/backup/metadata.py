@@ -26,7 +26,7 @@ class BackupError(RuntimeError):
 
     Reasons: `not_found`, `no_metadata`, `metadata_damaged`, `unknown_format`, `size_differs`,
     `checksum_differs`, `damaged`, `content_differs`, `chain_broken`, `foreign`, `tables_differ`,
-    `unreachable_moment`, `no_room`.
+    `unreachable_moment`, `segment_damaged`.
     """
 
     def __init__(self, reason: str, message: str, hint: str = "") -> None:

@@ -54,7 +54,7 @@ def plan_restore(places: Places, moment: Moment, *, highest_timeline: int = 0) -
     way = find_way(places, moment, present)
     return Plan(
         backup=way.begins_with,
-        segments=len(way.segments),
+        segments=len(way.stretches),
         position=way.position,
         timeline=1 + _highest_timeline(places, present, highest_timeline),
         events_lost=None if present is None else max(0, present.head.position - way.position),
@@ -114,7 +114,7 @@ def restore(
         position=way.position,
         timeline=timeline,
         backup=way.begins_with,
-        segments=len(way.segments),
+        segments=len(way.stretches),
         safety_backup=None if taken is None else str(taken.path),
         set_aside=None if set_aside is None else str(store.with_name(set_aside)),
     )

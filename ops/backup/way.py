@@ -9,8 +9,7 @@ import msgspec
 
 from bus import log
 from migrations.connection import open_reader
-from ops.archive.replay import Timelines, position_at, reach, segments_between
-from ops.archive.segment import Segment
+from ops.archive.replay import Stretch, Timelines, position_at, reach, stretches_between
 from ops.backup.content import Content
 from ops.backup.create import open_sealed
 from ops.backup.metadata import Backup, BackupError, find_backup, list_backups, read_metadata
@@ -35,7 +34,7 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
     store_id: str
     timelines: Timelines
     backup: Backup | None
-    segments: list[Segment]
+    stretches: list[Stretch]
     from_nothing: bool = False
 
     @property
@@ -88,16 +87,16 @@ def find_way(places: Places, moment: Moment, present: Content | None) -> Way:
     if beyond:
         # Cutting off what came later is the shortest way.
         start = min(beyond, key=lambda one: one.position)
-        segments: list[Segment] = []
+        stretches: list[Stretch] = []
     else:
         start = max(same, key=lambda one: one.position, default=_Source(None, newest.store_id, (), 0, True))
-        segments = segments_between(places.archive, history, start.position, position)
+        stretches = stretches_between(places.archive, history, start.position, position)
     return Way(
         position=position,
         store_id=newest.store_id,
         timelines=history,
         backup=start.backup,
-        segments=segments,
+        stretches=stretches,
         from_nothing=start.is_archive,
     )
 

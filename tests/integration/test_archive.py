@@ -1,0 +1,333 @@
+"""The archive: what was committed is in it, what is damaged is refused, and a store comes back from it."""
+
+import asyncio
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from bus import log
+from bus.reader_pool import ReaderPool
+from bus.waiting import is_set_within
+from ops.archive import merge as merging
+from ops.archive.archiver import Archiver
+from ops.archive.merge import merge
+from ops.archive.segment import Segment, list_segments, read_segment
+from ops.backup.metadata import BackupError
+from ops.backup.restore import plan_restore, restore
+from ops.backup.way import Moment
+from ops.projections_check import verify
+from tests.integration.backing_up import VERSION, Stored, log_of, tables_of
+
+
+class Archived(Stored):
+    """A store whose commits go to an archive whenever the test says so."""
+
+    def __init__(self, folder: Path, seed: int = 0) -> None:
+        super().__init__(folder, seed)
+        self.readers = ReaderPool(self.path)
+        self.archiver = self.new_archiver()
+        self._told = 0
+
+    def new_archiver(self) -> Archiver:
+        """As after a start of the service."""
+        return Archiver(self.places.archive, self.store.origin, self.readers.connection, store=self.path)
+
+    def archive(self) -> None:
+        """What was committed until now is in the archive when this returns."""
+        for commit in self.store.commits[self._told :]:
+            self.archiver.notify(commit)
+        self._told = len(self.store.commits)
+        asyncio.run(self.archiver.stop())
+
+    def close(self) -> None:
+        self.readers.close()
+        super().close()
+
+    @property
+    def segments(self) -> list[Segment]:
+        return list_segments(self.places.archive)
+
+
+@pytest.fixture
+def archived(tmp_path: Path) -> Iterator[Archived]:
+    archived = Archived(tmp_path)
+    yield archived
+    archived.close()
+
+
+def rows_of(segments: list[Segment]) -> list[log.Row]:
+    return [row for one in segments for row in read_segment(one).rows]
+
+
+def test_what_was_committed_is_archived_with_its_answers(archived: Archived):
+    answered = dict(archived.work(30))
+    archived.archive()
+    answered |= archived.work(30)
+    archived.archive()
+
+    assert rows_of(archived.segments) == log_of(archived.path, 10**9)
+    assert len(archived.segments) == 2
+    remembered = {
+        command_id: answer
+        for one in archived.segments
+        for command_id, _, _, answer in read_segment(one).answers
+    }
+    connection = archived.store.connection
+    expected = dict(connection.execute("SELECT command_id, answer FROM command_answers"))
+    assert remembered == expected
+    assert all(answered[command_id].decode() == answer for command_id, answer in remembered.items())
+    state = archived.archiver.state
+    assert (state.position, state.lag_events, state.problem) == (
+        archived.store.writer.head.position,
+        0,
+        state.problem,
+    )
+
+
+def test_the_archive_goes_on_where_it_was_after_a_restart(archived: Archived):
+    archived.work(20)
+    archived.archive()
+    archived.work(20)
+    # Nobody told this one of the commits.
+    archived.archiver = archived.new_archiver()
+    archived._told = len(archived.store.commits)
+    archived.archive()
+
+    assert rows_of(archived.segments) == log_of(archived.path, 10**9)
+    connection = archived.store.connection
+    answers = {answer[0] for one in archived.segments for answer in read_segment(one).answers}
+    assert answers == {one for (one,) in connection.execute("SELECT command_id FROM command_answers")}
+
+
+def test_an_answer_that_made_no_event_is_archived_too(archived: Archived):
+    archived.store.send("app_state.set", {"key": "k", "value": 1}, id="first")
+    archived.archive()
+    archived.store.send("app_state.set", {"key": "k", "value": 1}, id="the same again")
+    archived.archive()
+
+    only = read_segment(archived.segments[-1])
+    assert (only.rows, [answer[0] for answer in only.answers]) == ([], ["the same again"])
+
+
+def test_while_it_runs_the_archive_is_a_second_behind_at_most(archived: Archived):
+    async def play() -> None:
+        running = asyncio.create_task(archived.archiver.run())
+        archived.work(10)
+        for commit in archived.store.commits:
+            archived.archiver.notify(commit)
+        never = asyncio.Event()
+        async with asyncio.timeout(20):
+            while archived.archiver.state.position != archived.store.writer.head.position:
+                await is_set_within(never, 20)
+        assert archived.archiver.state.problem is None
+        await archived.archiver.stop()
+        await running
+
+    asyncio.run(play())
+
+
+def test_many_small_segments_become_one_with_the_same_content(
+    archived: Archived, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(merging, "SMALL_SEGMENTS", 5)
+    for _ in range(7):
+        archived.work(4)
+        archived.archive()
+    before = rows_of(archived.segments)
+    answers = [answer for one in archived.segments for answer in read_segment(one).answers]
+
+    assert merge(archived.places.archive) == 6
+
+    (segment,) = archived.segments
+    content = read_segment(segment)
+    assert (content.rows, content.answers) == (before, answers)
+    archived.work(4)
+    archived.archive()
+    assert rows_of(archived.segments) == log_of(archived.path, 10**9)
+
+
+def test_a_merge_that_was_cut_off_is_tidied_up(archived: Archived, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(merging, "SMALL_SEGMENTS", 3)
+    for _ in range(4):
+        archived.work(4)
+        archived.archive()
+    small = [(one.path, one.path.read_bytes()) for one in archived.segments]
+    merge(archived.places.archive)
+    for path, content in small:
+        path.write_bytes(content)
+    merge(archived.places.archive)
+    assert len(archived.segments) == 1
+    assert rows_of(archived.segments) == log_of(archived.path, 10**9)
+
+
+# Of the frame's header, a bit may mean nothing for its content: then that is as it was.
+EXPECTED_OF_DAMAGE = {"segment_damaged", "unknown_format", "chain_broken", "the same"}
+
+
+def outcome(segment: Segment) -> str:
+    """Why a segment is refused, or that it says the same as before."""
+    try:
+        rows = read_segment(segment).rows
+    except BackupError as error:
+        return error.reason
+    return "the same" if [row.position for row in rows] == [*range(1, segment.last + 1)] else "another"
+
+
+def test_every_damage_of_a_segment_is_refused(archived: Archived):
+    archived.work(20)
+    archived.archive()
+    (segment,) = archived.segments
+    sound = segment.path.read_bytes()
+    for seed in range(60):
+        chance = random.Random(seed)
+        content = bytearray(sound)
+        if seed % 3 == 0:
+            content = content[: chance.randrange(len(content))]
+        else:
+            content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+        segment.path.write_bytes(content)
+        assert outcome(segment) in EXPECTED_OF_DAMAGE, f"seed {seed}"
+    segment.path.write_bytes(sound)
+    read_segment(segment)
+
+
+def test_a_segment_under_another_name_is_refused(archived: Archived):
+    archived.work(20)
+    archived.archive()
+    (segment,) = archived.segments
+    other = segment.path.with_name("events-000000000001-000000000002.jsonl.zst")
+    segment.path.rename(other)
+    with pytest.raises(BackupError, match="is another one"):
+        read_segment(archived.segments[0])
+
+
+def test_the_archive_of_another_store_is_not_written_to(archived: Archived, tmp_path: Path):
+    archived.work(10)
+    archived.archive()
+    other = Archived(tmp_path / "other")
+    other.work(10)
+    shutil.copytree(archived.places.archive, other.places.archive)
+    before = [one.path.read_bytes() for one in other.segments]
+    with other.readers.connection() as connection, pytest.raises(BackupError) as caught:
+        other.archiver._find_place(connection)
+    assert caught.value.reason == "foreign"
+    other.archive()
+    assert [one.path.read_bytes() for one in other.segments] == before
+    other.close()
+
+
+def test_a_store_comes_back_from_a_backup_and_the_archive(archived: Archived, tmp_path: Path):
+    archived.work(40)
+    archived.backup()
+    archived.archive()
+    answered = archived.work(40)
+    archived.archive()
+    head = archived.store.writer.head.position
+    rows, tables = log_of(archived.path, head), tables_of(archived.path)
+    archived.close()
+    # The disk is gone; backups and archive were on another one.
+    for leftover in archived.path.parent.glob("hyperpage.db*"):
+        leftover.unlink()
+
+    done = restore(archived.places, Moment(position=head), version=VERSION)
+
+    assert (done.position, done.timeline, done.safety_backup) == (head, 2, None)
+    assert done.segments > 0
+    assert log_of(archived.path, head) == rows
+    # But for the leases, which are nobody's now.
+    assert {name: tables_of(archived.path)[name] for name in tables} == tables
+    assert verify(archived.path)["equal"]
+    store = archived.reopen()
+    for command_id, answer in answered:
+        found = store.connection.execute(
+            "SELECT answer FROM command_answers WHERE command_id = ?", (command_id,)
+        ).get
+        if found is not None:
+            assert found.encode() == answer
+
+
+def test_a_store_comes_back_from_the_archive_alone(archived: Archived):
+    archived.work(40)
+    archived.archive()
+    head = archived.store.writer.head.position
+    rows = log_of(archived.path, head)
+    archived.close()
+    for leftover in archived.path.parent.glob("hyperpage.db*"):
+        leftover.unlink()
+
+    chance = random.Random(3)
+    for position in (head, chance.randint(1, head), chance.randint(1, head)):
+        archived.path.unlink(missing_ok=True)
+        plan = plan_restore(archived.places, Moment(position=position))
+        assert (plan.position, plan.backup, plan.events_lost) == (position, "nothing", None)
+        done = restore(archived.places, Moment(position=position), version=VERSION)
+        assert done.backup == "nothing"
+        assert log_of(archived.path, position) == rows[:position]
+        assert verify(archived.path)["equal"]
+    moment = rows[head // 2].recorded_at
+    archived.path.unlink()
+    by_time = restore(archived.places, Moment(time=moment), version=VERSION)
+    assert by_time.position == max(row.position for row in rows if row.recorded_at <= moment)
+    archived.reopen()
+
+
+def test_the_archive_follows_a_restore_into_its_timeline(archived: Archived):
+    archived.work(30)
+    archived.archive()
+    given_up = archived.store.writer.head.position
+    archived.close()
+    restore(archived.places, Moment(position=5), version=VERSION)
+    archived.reopen()
+    archived.readers = ReaderPool(archived.path)
+    archived.archiver = archived.new_archiver()
+    archived._told = 0
+    archived.work(20)
+    archived.archive()
+    head = archived.store.writer.head.position
+    rows = log_of(archived.path, head)
+    archived.close()
+    archived.path.unlink()
+    shutil.rmtree(archived.places.backups)
+
+    done = restore(archived.places, Moment(position=head), version=VERSION)
+
+    assert (done.position, done.timeline) == (head, 3)
+    assert log_of(archived.path, head) == rows
+    assert {one.timeline for one in archived.segments} == {1, 2}
+    assert max(one.last for one in archived.segments if one.timeline == 1) == given_up
+    archived.reopen()
+
+
+def test_a_gap_in_the_archive_is_told(archived: Archived):
+    for _ in range(3):
+        archived.work(10)
+        archived.archive()
+    archived.segments[1].path.unlink()
+    archived.close()
+    archived.path.unlink()
+    with pytest.raises(BackupError, match="lacks event") as caught:
+        restore(archived.places, Moment(position=archived.segments[-1].last), version=VERSION)
+    assert caught.value.reason == "unreachable_moment"
+    done = restore(archived.places, Moment(position=archived.segments[0].last), version=VERSION)
+    assert done.position == archived.segments[0].last
+    archived.reopen()
+
+
+def test_a_forged_event_in_a_segment_is_found_by_the_chain(archived: Archived, monkeypatch: Any):
+    archived.work(10)
+    archived.archive()
+    (segment,) = archived.segments
+    content = read_segment(segment)
+    forged = [*content.rows]
+    forged[3] = msgspec.structs.replace(forged[3], data='{"forged":1}')
+    from ops.archive.segment import row_lines, write_segment
+
+    write_segment(segment.path, content.header, row_lines(forged), content.answers)
+    with pytest.raises(BackupError) as caught:
+        read_segment(segment)
+    assert caught.value.reason == "chain_broken"
