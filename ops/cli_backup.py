@@ -15,8 +15,8 @@ from ops.cli_exit import CommandFailure, Exit, failure, unreachable, usage_failu
 from ops.cli_options import DataOption, JsonOption, option, settings_for
 from ops.cli_output import print_json, print_members, print_table, say
 from ops.cli_progress import shown_progress
-from ops.cli_store import require_store, stopped_directory
-from ops.data_directory import read_runtime
+from ops.cli_store import require_store
+from ops.data_directory import DataDirectory, DirectoryInUseError
 
 if TYPE_CHECKING:
     from ops.backup.metadata import Backup, BackupError
@@ -258,6 +258,9 @@ def restore(
         str | None,
         option("The moment to go back to: 2026-11-24T08:15:00Z, or milliseconds since 1970."),
     ] = None,
+    latest: Annotated[
+        bool, option("Whatever backups and archive have last; for a store that is damaged or gone.")
+    ] = False,
     dry_run: Annotated[bool, option("Say what would be done, and do nothing.")] = False,
     yes: Annotated[bool, option("Yes, replace the store.")] = False,
     no_safety_backup: Annotated[bool, option("Do not make a backup of the present store first.")] = False,
@@ -280,9 +283,14 @@ def restore(
     from ops.backup.restore import plan_restore
     from ops.backup.way import Moment
 
-    if to_position is not None and to_time is not None:
-        raise usage_failure("to a position or to a time, not both")
-    moment = Moment(backup=name, position=to_position, time=None if to_time is None else _moment(to_time))
+    if sum((to_position is not None, to_time is not None, latest)) > 1:
+        raise usage_failure("to a position, to a time, or to the latest: only one of them")
+    moment = Moment(
+        backup=name,
+        position=to_position,
+        time=None if to_time is None else _moment(to_time),
+        latest=latest,
+    )
     settings = settings_for(data)
     if dry_run:
         with _understandable():
@@ -291,9 +299,15 @@ def restore(
         return Exit.DONE
     if not yes:
         raise usage_failure("this replaces the store", "see what it would do with --dry-run, then say --yes")
-    done = _restore_running(data, moment, not no_safety_backup)
-    if done is None:
-        done = _restore_stopped(settings, moment, not no_safety_backup)
+    try:
+        directory = DataDirectory(settings.data)
+    except DirectoryInUseError:
+        done = _restore_running(data, moment, not no_safety_backup)
+    else:
+        try:
+            done = _restore_stopped(settings, moment, not no_safety_backup)
+        finally:
+            directory.release()
     _print(done, as_json)
     return Exit.DONE
 
@@ -301,9 +315,11 @@ def restore(
 def _restore_stopped(settings: "Settings", moment: "Moment", safety: bool) -> Any:
     from ops.backup.restore import restore as carry_out
     from ops.backup.stream_timeline import highest_timeline_in_stream
+    from ops.backup.swap import finish_swap
     from ops.service import service_version
 
-    with stopped_directory(settings), _understandable():
+    with _understandable():
+        finish_swap(settings.store_path)
         highest = highest_timeline_in_stream(settings)
         with shown_progress() as progress:
             return carry_out(
@@ -316,14 +332,12 @@ def _restore_stopped(settings: "Settings", moment: "Moment", safety: bool) -> An
             )
 
 
-def _restore_running(data: Path | None, moment: "Moment", safety: bool) -> dict[str, Any] | None:
-    """What the running service says that it did; `None` if none runs.
+def _restore_running(data: Path | None, moment: "Moment", safety: bool) -> dict[str, Any]:
+    """What the running service says that it did.
 
     Raises:
         CommandFailure: it refused, could not restore, or did not come back.
     """
-    if read_runtime(settings_for(data).data) is None:
-        return None
     request = {**msgspec.to_builtins(moment), "safety": safety}
     accepted = administer("backup.restore", request, data, timeout_seconds=ACCEPT_SECONDS)
     say("accepted; the service drains, restores and goes on")

@@ -42,6 +42,8 @@ class Admin(msgspec.Struct, frozen=True, kw_only=True):
 class DataDirectory:
     """One service's hold on a directory, from the construction to `release`.
 
+    `was_left_behind` says that the last one who served here crashed.
+
     Raises:
         DirectoryInUseError: another service holds it. The system ends a hold with its process, however
             that ends.
@@ -59,18 +61,24 @@ class DataDirectory:
             raise DirectoryInUseError(
                 f"{path} is in use by another service" + (f" (process {holder})" if holder else "")
             ) from None
+        # Its last service did not end as it should: it would have removed it.
+        self._has_announced = False
+        self.was_left_behind = (path / RUNTIME_FILE).exists()
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, str(os.getpid()).encode(), 0)
 
     def announce(self, runtime: Runtime, admin: Admin) -> None:
         """Writes the files by which others find the service."""
+        self._has_announced = True
         _write_private(self.path / RUNTIME_FILE, msgspec.json.format(msgspec.json.encode(runtime)))
         _write_private(self.path / ADMIN_FILE, msgspec.json.format(msgspec.json.encode(admin)))
 
     def release(self) -> None:
         """Removes those files, and lets others have the directory."""
-        for name in (RUNTIME_FILE, ADMIN_FILE):
-            (self.path / name).unlink(missing_ok=True)
+        # What a crashed service left behind stays until one has served again: its store is to be checked.
+        if self._has_announced or not self.was_left_behind:
+            for name in (RUNTIME_FILE, ADMIN_FILE):
+                (self.path / name).unlink(missing_ok=True)
         os.close(self._lock)
 
 

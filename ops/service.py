@@ -32,6 +32,7 @@ from bus.tasks import Tasks, cancel, finished_within
 from bus.writer import Writer
 from domain.catalogue import VERBS
 from ops.archive.archiver import Archiver
+from ops.backup.recovery import require_sound_store
 from ops.backup.schedule import BackupSchedule
 from ops.backup.swap import finish_swap
 from ops.data_directory import Admin, DataDirectory, Runtime
@@ -120,6 +121,14 @@ class Service:
         self._stack.callback(directory.release)
         if (restored := finish_swap(self.settings.store_path)) is not None:
             logger.warning("a restore to position %d was cut off, and is done now", restored.position)
+        recovered = await asyncio.to_thread(
+            require_sound_store,
+            self.settings,
+            after_a_crash=directory.was_left_behind,
+            version=self.version,
+        )
+        if recovered is not None:
+            logger.error("the store is as it was at position %d", recovered.position)
         connection, self.origin = open_store(
             self.settings.store_path, cache_kib=self.settings.writer_cache_kib
         )

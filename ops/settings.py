@@ -22,6 +22,7 @@ from ops.backup.retention import Rules
 FILE = "hyperpage.toml"
 _VARIABLE = "HYPERPAGE_"
 
+CheckAtStart = Literal["after_a_crash", "always", "never"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
@@ -85,6 +86,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     archive: Path | None = None
     """Where the archive is kept. Default: `archive` in the data directory; another disk survives this one."""
+
+    check_at_start: CheckAtStart = "after_a_crash"
+    """When the store's file is checked before serving: `after_a_crash`, `always` or `never`; it takes some
+    seconds for a gigabyte. Default `after_a_crash`."""
+
+    restore_when_damaged: bool = False
+    """Whether a store that is found damaged at the start is set aside and brought back from backups and
+    archive; otherwise the service does not start, and says how to. Default false."""
 
     backup_interval_minutes: Annotated[float, msgspec.Meta(ge=0)] = 60.0
     """How many minutes after a backup the next one is made. Default 60; 0: none but by hand."""

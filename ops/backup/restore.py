@@ -15,7 +15,7 @@ from ops.archive.replay import reach
 from ops.backup.content import Content, read_content
 from ops.backup.create import Progress, create_backup, ignore_progress
 from ops.backup.materialize import materialize
-from ops.backup.metadata import Backup, list_backups
+from ops.backup.metadata import Backup, BackupError, list_backups
 from ops.backup.places import Places
 from ops.backup.swap import Intent, swap
 from ops.backup.verify import verify_backup
@@ -67,13 +67,15 @@ def restore(
     *,
     version: str,
     safety: bool = True,
+    is_damaged: bool = False,
     highest_timeline: int = 0,
     now_ms: int | None = None,
     progress: Progress = ignore_progress,
 ) -> Restored:
     """Replaces a store that nobody uses by what it was. Whatever goes wrong, it stays as it is.
 
-    `safety` takes a backup of the present store first; a store that is too damaged for that is set aside.
+    `safety` takes a backup of the present store first; a store that is too damaged for that, or that the
+    caller found to be damaged, is set aside.
     `highest_timeline` is the highest number that is known elsewhere: to the stream, say.
 
     Raises:
@@ -89,15 +91,21 @@ def restore(
         owner = None if present is None else present.store_id
         verify_backup(way.backup.path, whole=False, store_id=owner, progress=progress)
     taken: Backup | None = None
-    if present is not None and (safety or _begins_with_present(way)):
-        taken = create_backup(
-            store,
-            places.backups,
-            description="before a restore",
-            version=version,
-            now_ms=now,
-            progress=progress,
-        )
+    is_damaged |= present is None
+    if not is_damaged and (safety or _begins_with_present(way)):
+        try:
+            taken = create_backup(
+                store,
+                places.backups,
+                description="before a restore",
+                version=version,
+                now_ms=now,
+                progress=progress,
+            )
+        except BackupError:
+            if _begins_with_present(way):
+                raise
+            is_damaged = True
     if _begins_with_present(way):
         way = msgspec.structs.replace(way, backup=taken)
     work = store.with_name(f"{store.name}.restoring")
@@ -108,7 +116,7 @@ def restore(
         for leftover in store.parent.glob(f"{work.name}*"):
             leftover.unlink()
         raise
-    set_aside = f"{store.name}.set-aside-{now}" if store.exists() and present is None else None
+    set_aside = f"{store.name}.set-aside-{now}" if store.exists() and is_damaged else None
     swap(store, Intent(work=work.name, set_aside=set_aside, position=way.position, timeline=timeline))
     return Restored(
         position=way.position,

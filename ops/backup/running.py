@@ -32,11 +32,12 @@ class RestoreRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     backup: str | None = None
     position: int | None = None
     time: int | None = None
+    latest: bool = False
     safety: bool = True
 
     @property
     def moment(self) -> Moment:
-        return Moment(backup=self.backup, position=self.position, time=self.time)
+        return Moment(backup=self.backup, position=self.position, time=self.time, latest=self.latest)
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):

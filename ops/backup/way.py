@@ -17,11 +17,16 @@ from ops.backup.places import Places
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
-    """What to restore: a backup as it is, the state at a position or a time (milliseconds), or the newest."""
+    """What to restore.
+
+    The state at a position or a time (milliseconds), the `latest` that backups and archive have, or a backup
+    as it is: the named one, or the newest.
+    """
 
     backup: str | None = None
     position: int | None = None
     time: int | None = None
+    latest: bool = False
 
 
 class Way(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,13 +120,14 @@ def _sources(places: Places, moment: Moment, present: Content | None) -> Iterabl
                 "not_found", f"there is no backup in {places.backups}", "`hyperpage backup create` makes one"
             )
         return
-    if present is not None:
+    # The latest of what was kept: the present store is what is to be replaced.
+    if present is not None and not moment.latest:
         yield _Source(None, present.store_id, present.timelines, present.head.position)
     archived = reach(places.archive)
     if archived is not None:
         store_id, timelines, position = archived
         yield _Source(None, store_id, timelines, position, is_archive=True)
-    elif not found and present is None:
+    elif not found and (present is None or moment.latest):
         raise BackupError("not_found", f"there is no backup in {places.backups}, and no archive")
 
 

@@ -111,7 +111,7 @@ def wait_for(condition: Callable[[], Any]) -> Any:
 class Served:
     """A service that runs on a directory, and the commands that talk to it."""
 
-    def __init__(self, data: Path, *options: str) -> None:
+    def __init__(self, data: Path, *options: str, **variables: str) -> None:
         self.data = data
         # A file, not a pipe: nobody reads it while the service runs, and a full pipe would block it.
         self.log = data.parent / f"{data.name}.log"
@@ -121,7 +121,7 @@ class Served:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env=environment(),
+                env=environment(**variables),
             )
         assert self.process.stdout is not None
         self.ready_line = self.process.stdout.readline()

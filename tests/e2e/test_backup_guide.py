@@ -21,7 +21,7 @@ def test_the_guide_s_commands_do_what_it_says(tmp_path: Path):
     data = tmp_path / "data"
     with Served(data) as service:
         service.ask("send", "app_state.set", '{"key": "k", "value": 1}')
-        assert len(COMMANDS) == 7
+        assert len(COMMANDS) == 8
         run = [command for command in COMMANDS if "restore" not in command]
         for command in run:
             names = [one["name"] for one in service.ask("backup", "list")]
@@ -36,5 +36,5 @@ def test_the_guide_s_commands_do_what_it_says(tmp_path: Path):
             result = hyperpage(*shlex.split(spelled), "--data", data)
             assert result.code == 0, (command, result.err)
     with Served(data) as service:
-        assert service.runtime["timeline"] == 3
+        assert service.runtime["timeline"] == 4
         assert service.ask("query", "app_state.get", '{"key": "k"}')["value"] == 1

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.command_line import Served, hyperpage, wait_for
+from migrations.connection import open_writer
+from tests.e2e.command_line import Served, hyperpage, separately, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +126,61 @@ def test_pruning_keeps_what_is_pinned_newest_or_young(data: Path):
     assert [one["name"] for one in left] == [names[0], names[-1]]
     assert not list((data / "backups").glob(f"{names[1]}*")) or len(names) == 2
     hyperpage("backup", "unpin", names[-1], "--data", data)
+
+
+def crash(service: Served) -> None:
+    """Ends it as a power cut does, with everything on disk that was answered."""
+    service.process.kill()
+    service.process.wait()
+
+
+def damage(store: Path) -> bytes:
+    """Overwrites what is behind the first pages of the file; what it is then."""
+    # All of it in one file, as it is most of the time.
+    open_writer(store).close()
+    content = bytearray(store.read_bytes())
+    for page in range(2, len(content) // 4096):
+        content[page * 4096 : page * 4096 + 64] = b"\xa5" * 64
+    store.write_bytes(content)
+    return bytes(content)
+
+
+def test_a_damaged_file_is_found_after_a_crash_and_brought_back_on_demand(tmp_path: Path):
+    data = tmp_path / "data"
+    store = data / "hyperpage.db"
+    with Served(data) as service:
+        service.ask("send", "app_state.set", '{"key": "k", "value": 1}')
+        service.ask("backup", "create")
+        service.ask("send", "app_state.set", '{"key": "k", "value": 2}')
+        wait_for(lambda: service.ask("status")["archive"]["position"] == 2)
+        crash(service)
+    damaged = damage(store)
+
+    refused = separately("serve", "--data", data, "--nats-port", "0")
+    assert refused.code == 1
+    assert "damaged" in refused.err
+    assert f"hyperpage backup restore --latest --yes --data {data}" in refused.err
+    assert store.read_bytes() == damaged
+
+    with Served(data, HYPERPAGE_RESTORE_WHEN_DAMAGED="true") as service:
+        assert service.runtime["timeline"] == 2
+        assert service.ask("query", "app_state.get", '{"key": "k"}')["value"] == 2
+        assert service("projections", "verify").code == 0
+    (kept,) = data.glob("hyperpage.db.set-aside-*[0-9]")
+    assert kept.read_bytes() == damaged
+
+
+def test_a_damaged_file_is_brought_back_by_hand(tmp_path: Path):
+    data = tmp_path / "data"
+    with Served(data) as service:
+        service.ask("send", "app_state.set", '{"key": "k", "value": 1}')
+        service.ask("backup", "create")
+        crash(service)
+    damage(data / "hyperpage.db")
+
+    done = hyperpage("backup", "restore", "--latest", "--yes", "--data", data, "--json")
+
+    assert done.code == 0, done.err
+    assert done.json["set_aside"] is not None
+    with Served(data) as service:
+        assert service.ask("query", "app_state.get", '{"key": "k"}')["value"] == 1
