@@ -195,7 +195,9 @@ class Group(GroupContext):
             key = self.new_id()
             # Nobody else has made it: there is no stream to look for.
             self._aggregates.expect_absent((stream_name(request.decider.table, key),))
-        aggregate = self._aggregates.get(request.decider.table, key)
+            aggregate = ABSENT
+        else:
+            aggregate = self._aggregates.get(request.decider.table, key)
         _expect(request, aggregate, key, self.now)
         return request.verb.decide(aggregate.state, request.command, self, key)
 

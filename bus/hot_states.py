@@ -28,7 +28,8 @@ ABSENT = Aggregate()
 class HotStates:
     """Aggregates by stream, the one used last at the end, with what they weigh.
 
-    While a transaction is open it takes whatever comes; `shrink` brings it back to its bounds.
+    While a transaction is open it takes whatever comes; `shrink` brings it back to its bounds. Only then is
+    weighed what came, once, however often it changed meanwhile.
     """
 
     def __init__(self, capacity: int, maximum_bytes: int) -> None:
@@ -36,6 +37,7 @@ class HotStates:
         self._maximum_bytes = maximum_bytes
         self._states: OrderedDict[str, Aggregate] = OrderedDict()
         self._weights: dict[str, int] = {}
+        self._not_weighed: dict[str, None] = {}
         self.size_bytes = 0
 
     def __len__(self) -> int:
@@ -57,13 +59,16 @@ class HotStates:
 
     def put(self, stream: str, aggregate: Aggregate) -> None:
         """From now on the stream is this."""
-        weight = _weight(aggregate.state)
-        self.size_bytes += weight - self._weights.get(stream, 0)
-        self._weights[stream] = weight
         self._states[stream] = aggregate
+        self._not_weighed[stream] = None
 
     def shrink(self) -> None:
         """Lets go of those used longest ago, until there are few enough and they weigh little enough."""
+        for stream in self._not_weighed:
+            weight = _weight(self._states[stream].state)
+            self.size_bytes += weight - self._weights.get(stream, 0)
+            self._weights[stream] = weight
+        self._not_weighed.clear()
         while len(self._states) > self._capacity or (self.size_bytes > self._maximum_bytes and self._states):
             stream, _ = self._states.popitem(last=False)
             self.size_bytes -= self._weights.pop(stream)
