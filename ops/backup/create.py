@@ -93,7 +93,8 @@ def create_backup(
         )
         return Backup(path, write_metadata(path, metadata))
     except BaseException:
-        path.unlink(missing_ok=True)
+        for leftover in folder.glob(f"{path.name}*"):
+            leftover.unlink()
         raise
 
 
