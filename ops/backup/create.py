@@ -199,7 +199,8 @@ def _verified_head(folder: Path, source: Content) -> log.Head:
     """The head of the newest backup of the same history, up to which the chain has been verified already."""
     for backup in list_backups(folder):
         metadata = backup.metadata
-        same = metadata.store_id == source.store_id and metadata.timeline == source.timeline
+        history = tuple(one for one in source.timelines if one[1] <= metadata.position)
+        same = metadata.store_id == source.store_id and metadata.timelines == history
         if same and 0 < metadata.position <= source.head.position and metadata.last_recorded_at is not None:
             return log.Head(metadata.position, bytes.fromhex(metadata.head_hash), metadata.last_recorded_at)
     return log.Head()

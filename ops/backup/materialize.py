@@ -1,7 +1,7 @@
 """A store's file as it was at a moment, made from a backup: `materialize`."""
 
+import hashlib
 import os
-import shutil
 from contextlib import closing
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from migrations import runner
 from migrations.connection import write_transaction
 from migrations.rows import insert_rows
 from ops.archive.replay import replay
-from ops.backup.create import Progress, file_checksum
+from ops.backup.create import CHUNK_BYTES, Progress
 from ops.backup.metadata import Backup, BackupError
 from ops.backup.way import Way
 from ops.projections_check import rebuild_file
@@ -65,10 +65,16 @@ def materialize(way: Way, work: Path, *, timeline: int, now_ms: int, progress: P
 
 
 def _copy(backup: Backup, work: Path, progress: Progress) -> None:
-    progress("copy", 0, backup.metadata.size)
-    shutil.copyfile(backup.path, work)
-    if file_checksum(work, progress) != backup.metadata.checksum:
-        raise BackupError("checksum_differs", f"{backup.name} could not be copied as it is")
+    digest = hashlib.sha256()
+    done = 0
+    with backup.path.open("rb") as source, work.open("wb") as target:
+        while chunk := source.read(CHUNK_BYTES):
+            digest.update(chunk)
+            target.write(chunk)
+            done += len(chunk)
+            progress("copy", done, backup.metadata.size)
+    if digest.hexdigest() != backup.metadata.checksum:
+        raise BackupError("checksum_differs", f"{backup.name} was changed: its SHA-256 is another one")
 
 
 def seal(path: Path) -> None:

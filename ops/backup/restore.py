@@ -89,7 +89,8 @@ def restore(
     timeline = 1 + _highest_timeline(places, present, highest_timeline)
     if way.backup is not None:
         owner = None if present is None else present.store_id
-        verify_backup(way.backup.path, whole=False, store_id=owner, progress=progress)
+        # Its checksum is computed while it is copied, before anything is changed.
+        verify_backup(way.backup.path, whole=False, store_id=owner, hashed=False, progress=progress)
     taken: Backup | None = None
     is_damaged |= present is None
     if not is_damaged and (safety or _begins_with_present(way)):

@@ -25,12 +25,14 @@ def verify_backup(
     *,
     whole: bool = True,
     store_id: str | None = None,
+    hashed: bool = True,
     progress: Progress = ignore_progress,
 ) -> Backup:
     """The backup, which is sound; its metadata as it is on disk.
 
     `whole` recomputes the hash chain from the first event on, and compares the indexes with their tables;
-    otherwise, the chain from where the check at its creation began. `store_id` is whose it must be.
+    otherwise, the chain from where the check at its creation began. `store_id` is whose it must be. Without
+    `hashed`, the checksum of the file is left to the caller, who reads it as a whole anyway.
 
     Raises:
         BackupError: it is not sound; `reason` says how.
@@ -44,7 +46,9 @@ def verify_backup(
             f"{path.name} is of store {metadata.store_id}, not of {store_id}",
             "choose one of its own",
         )
-    _require_file(path, metadata, progress)
+    _require_size(path, metadata)
+    if hashed and file_checksum(path, progress) != metadata.checksum:
+        raise BackupError("checksum_differs", f"{path.name} was changed: its SHA-256 is another one")
     try:
         _require_content(path, metadata, whole, progress)
     except (apsw.Error, UnicodeDecodeError) as error:
@@ -60,14 +64,12 @@ def mark_verified(backup: Backup) -> Backup:
     return Backup(backup.path, write_metadata(backup.path, metadata))
 
 
-def _require_file(path: Path, metadata: Metadata, progress: Progress) -> None:
+def _require_size(path: Path, metadata: Metadata) -> None:
     size = path.stat().st_size
     if size != metadata.size:
         raise BackupError(
             "size_differs", f"{path.name} has {size} bytes, and had {metadata.size} when it was made"
         )
-    if file_checksum(path, progress) != metadata.checksum:
-        raise BackupError("checksum_differs", f"{path.name} was changed: its SHA-256 is another one")
 
 
 def _require_content(path: Path, metadata: Metadata, whole: bool, progress: Progress) -> None:
