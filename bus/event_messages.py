@@ -37,7 +37,7 @@ _MESSAGES = """
                 || 'Nats-Expected-Last-Sequence: ' || (position - 1 + :offset)
                 || char(13, 10, 13, 10) AS headers,
             {body} AS body
-        FROM events WHERE position > :after ORDER BY position LIMIT :last - :after
+        FROM events WHERE position > :after AND position <= :last ORDER BY position LIMIT :last - :after
     )
 """
 

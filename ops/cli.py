@@ -13,6 +13,7 @@ Modules are imported where a command needs them, so that `hyperpage --help` answ
 """
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -51,6 +52,8 @@ conflict, 5 unreachable or timed out, 6 verification failed."""
 
 def main() -> None:
     """Runs what the command line asks for, and exits with its code."""
+    # In order, so that a backup that is cut off tidies up; `serve` has its own way to end.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     sys.exit(run(sys.argv[1:]))
 
 

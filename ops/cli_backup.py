@@ -1,5 +1,6 @@
 """`hyperpage backup`: proven copies of the store, and the way back from them."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from ops.cli_options import DataOption, JsonOption, option, settings_for
 from ops.cli_output import print_json, print_members, print_table, say
 from ops.cli_progress import shown_progress
 from ops.cli_store import require_store
-from ops.data_directory import DataDirectory, DirectoryInUseError
+from ops.data_directory import DataDirectory, DirectoryInUseError, read_runtime
 
 if TYPE_CHECKING:
     from ops.backup.metadata import Backup, BackupError
@@ -116,13 +117,17 @@ def verify(
 
     The exit code is 6 if it is not what it was.
     """
+    from ops.backup.content import store_id_of
     from ops.backup.metadata import BackupError, find_backup
     from ops.backup.verify import mark_verified, verify_backup
 
-    folder = settings_for(data).backup_folder
+    settings = settings_for(data)
     try:
         with shown_progress() as progress:
-            found = mark_verified(verify_backup(find_backup(folder, name), progress=progress))
+            path = find_backup(settings.backup_folder, name)
+            found = mark_verified(
+                verify_backup(path, store_id=store_id_of(settings.store_path), progress=progress)
+            )
     except BackupError as error:
         raise _unsound(error, name) from error
     if as_json:
@@ -186,11 +191,13 @@ def prune(
     HYPERPAGE_BACKUP_KEEP_HOURLY, _DAILY, _WEEKLY and _MONTHLY say, pinned
     ones, the newest one and the newest proven one.
     """
+    from ops.backup.content import store_id_of
     from ops.backup.metadata import list_backups
     from ops.backup.retention import remove, retain
 
     settings = settings_for(data)
-    found = list_backups(settings.backup_folder)
+    # Those of other stores in the folder are theirs to prune.
+    found = list_backups(settings.backup_folder, store_id_of(settings.store_path))
     kept = retain(found, settings.backup_rules, time.time_ns() // 1_000_000)
     gone = [one for one in found if kept[one.name] is None]
     if not dry_run:
@@ -233,13 +240,11 @@ def unpin(name: NameArgument, /, *, data: DataOption = None, as_json: JsonOption
 
 
 def _set_pinned(name: str, pinned: bool, data: Path | None, as_json: bool) -> int:
-    from msgspec.structs import replace
-
-    from ops.backup.metadata import Backup, find_backup, read_metadata, write_metadata
+    from ops.backup.metadata import Backup, find_backup, update_metadata
 
     with _understandable():
         path = find_backup(settings_for(data).backup_folder, name)
-        metadata = write_metadata(path, replace(read_metadata(path), pinned=pinned))
+        metadata = update_metadata(path, pinned=pinned)
     if as_json:
         print_json(_entry(Backup(path, metadata)))
     else:
@@ -286,7 +291,8 @@ def restore(
     if sum((to_position is not None, to_time is not None, latest)) > 1:
         raise usage_failure("to a position, to a time, or to the latest: only one of them")
     moment = Moment(
-        backup=name,
+        # The service has a working directory of its own.
+        backup=str(Path(name).absolute()) if name is not None and os.sep in name else name,
         position=to_position,
         time=None if to_time is None else _moment(to_time),
         latest=latest,
@@ -299,6 +305,9 @@ def restore(
         return Exit.DONE
     if not yes:
         raise usage_failure("this replaces the store", "see what it would do with --dry-run, then say --yes")
+    # First of all: a name or a directory that was mistyped should cost nothing, and make nothing.
+    with _understandable():
+        plan_restore(settings.places, moment)
     try:
         directory = DataDirectory(settings.data)
     except DirectoryInUseError:
@@ -341,9 +350,14 @@ def _restore_running(data: Path | None, moment: "Moment", safety: bool) -> dict[
     request = {**msgspec.to_builtins(moment), "safety": safety}
     accepted = administer("backup.restore", request, data, timeout_seconds=ACCEPT_SECONDS)
     say("accepted; the service drains, restores and goes on")
+    runtime = read_runtime(settings_for(data).data)
     deadline = time.monotonic() + RESTORE_SECONDS
     while time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
+        if runtime is not None and not _is_alive(runtime.pid):
+            raise unreachable(
+                "the service ended while it restored", "start it: it serves the old store, or the new one"
+            )
         try:
             ended = administer("backup.restored", {}, data, timeout_seconds=ACCEPT_SECONDS)
         except CommandFailure as error:
@@ -361,6 +375,16 @@ def _restore_running(data: Path | None, moment: "Moment", safety: bool) -> dict[
         f"the service did not come back within {RESTORE_SECONDS:.0f} s",
         "see its log; it may still be restoring",
     )
+
+
+def _is_alive(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _print(result: Any, as_json: bool) -> None:

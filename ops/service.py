@@ -273,7 +273,9 @@ class Service:
             self.readers.connection,
             store=self.settings.store_path,
         )
-        self.backups = BackupSchedule(self.settings, notify=self._notify_of_backup, clock=self.now_ms)
+        self.backups = BackupSchedule(
+            self.settings, self.origin.store_id, notify=self._notify_of_backup, clock=self.now_ms
+        )
 
     async def _start_serving(self) -> None:
         relay, responder = self._relay_connection, self._responder_connection

@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from threading import Lock
 
 import apsw
 import msgspec
@@ -68,7 +70,9 @@ class Archiver:
         self._store = store
         self._head = 0
         self._position: int | None = None
-        self._answers: dict[str, Answer] = {}
+        self._answers: deque[Answer] = deque()
+        # A thread goes on when whoever waits for it is cancelled: the next one must not write the same.
+        self._writing = Lock()
         # Whether there are answers that only the table has: those of before the start, or too many.
         self._is_table_ahead = True
         self._written = 0
@@ -92,11 +96,10 @@ class Archiver:
         """Says what was committed."""
         if commit.rows:
             self._head = commit.rows[-1].position
-        for answer in commit.answers:
-            self._answers[answer[0]] = answer
+        self._answers.extend(commit.answers)
         if len(self._answers) > MAXIMUM_WAITING_ANSWERS:
-            self._answers.clear()
             self._is_table_ahead = True
+            self._answers.clear()
 
     async def run(self) -> None:
         """Writes every second until `stop`. What goes wrong stands in `state`, and is tried again."""
@@ -126,7 +129,7 @@ class Archiver:
 
     def _write_next(self) -> bool:
         """Whether a segment was written, and there may be more to write."""
-        with self._read() as connection:
+        with self._writing, self._read() as connection:
             if self._position is None:
                 self._position = self._find_place(connection)
             after = self._position
@@ -151,16 +154,16 @@ class Archiver:
             except BaseException:
                 self._is_table_ahead = True
                 raise
-        self._position = end
-        self._head = max(self._head, end)
-        self._written += 1
-        return last is not None
+            self._position = end
+            self._head = max(self._head, end)
+            self._written += 1
+            return last is not None
 
     def _take_answers(self, connection: apsw.Connection, after: int) -> list[Answer]:
-        # Taken in one step: the event loop goes on adding.
-        waiting, self._answers = self._answers, {}
+        # The event loop goes on adding.
+        waiting = [self._answers.popleft() for _ in range(len(self._answers))]
         if not self._is_table_ahead:
-            return list(waiting.values())
+            return waiting
         self._is_table_ahead = False
         return list(
             connection.execute(

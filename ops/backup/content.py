@@ -1,11 +1,15 @@
 """What a store's file holds, in figures: enough to tell whether a copy is one of it."""
 
+from contextlib import closing
+from pathlib import Path
+
 import apsw
 import msgspec
 
 from bus import log
 from bus.cloud_events import read_origin
 from migrations import runner
+from migrations.connection import open_reader
 
 
 class Content(msgspec.Struct, frozen=True):
@@ -39,6 +43,15 @@ def read_content(connection: apsw.Connection) -> Content:
         rows={name: connection.execute(f'SELECT count(*) FROM "{name}"').get for name in _tables(connection)},
         migrations=[one.name for one in runner.status(connection) if one.applied],
     )
+
+
+def store_id_of(store: Path) -> str | None:
+    """Whose store a file is; `None` where there is none, or none that could be read."""
+    try:
+        with closing(open_reader(store)) as connection:
+            return read_origin(connection).store_id
+    except apsw.Error:
+        return None
 
 
 def _tables(connection: apsw.Connection) -> list[str]:

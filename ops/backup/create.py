@@ -9,6 +9,7 @@ SQLite's backup otherwise does whenever another connection writes. https://www.s
 
 import hashlib
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from bus import log
 from migrations.connection import open_reader
 from ops.backup.content import Content, read_content
 from ops.backup.metadata import (
+    PREFIX,
     Backup,
     BackupError,
     Metadata,
@@ -33,6 +35,9 @@ from ops.backup.metadata import (
 # 4 MiB at a time: some milliseconds, after which whoever watches hears of it.
 STEP_PAGES = 1_024
 CHUNK_BYTES = 1024 * 1024
+# What begins so, in the folder of the backups, is a drill's.
+SCRATCH_PREFIX = ".drill-"
+LEFT_BEHIND_SECONDS = 3_600.0
 
 # Hears what is being done, how far it is and how far it goes (pages, bytes or events).
 Progress = Callable[[str, int, int], None]
@@ -60,6 +65,7 @@ def create_backup(
         OSError, apsw.Error: the disk is full, the store cannot be read. No backup is left behind.
     """
     began = time.monotonic()
+    _sweep(folder)
     timestamp = time.time_ns() // 1_000_000 if now_ms is None else now_ms
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = backup_path(folder, timestamp)
@@ -172,6 +178,20 @@ def file_checksum(path: Path, progress: Progress = ignore_progress) -> str:
     return digest.hexdigest()
 
 
+def _sweep(folder: Path) -> None:
+    """Removes what backups and drills that were killed have left behind: whole copies, perhaps."""
+    now = time.time()
+    for leftover in (*folder.glob(f".{PREFIX}*"), *folder.glob(f"{SCRATCH_PREFIX}*")):
+        newest = max((one.stat().st_mtime for one in (leftover, *leftover.glob("*"))), default=now)
+        # One that is under way writes all the time.
+        if now - newest < LEFT_BEHIND_SECONDS:
+            continue
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
+
+
 def _copy(store: Path, copy: Path, progress: Progress) -> Content:
     """Copies and seals; what the store had at that moment."""
     if not store.exists():
@@ -197,11 +217,14 @@ def _copy(store: Path, copy: Path, progress: Progress) -> Content:
 
 def _verified_head(folder: Path, source: Content) -> log.Head:
     """The head of the newest backup of the same history, up to which the chain has been verified already."""
-    for backup in list_backups(folder):
+    for backup in list_backups(folder, source.store_id):
         metadata = backup.metadata
         history = tuple(one for one in source.timelines if one[1] <= metadata.position)
-        same = metadata.store_id == source.store_id and metadata.timelines == history
-        if same and 0 < metadata.position <= source.head.position and metadata.last_recorded_at is not None:
+        if (
+            metadata.timelines == history
+            and 0 < metadata.position <= source.head.position
+            and metadata.last_recorded_at is not None
+        ):
             return log.Head(metadata.position, bytes.fromhex(metadata.head_hash), metadata.last_recorded_at)
     return log.Head()
 

@@ -4,11 +4,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from msgspec.structs import replace
-
-from ops.backup.create import Progress, ignore_progress
+from ops.backup.create import SCRATCH_PREFIX, Progress, ignore_progress
 from ops.backup.materialize import materialize
-from ops.backup.metadata import Backup, BackupError, write_metadata
+from ops.backup.metadata import Backup, BackupError, update_metadata
 from ops.backup.verify import verify_backup
 from ops.backup.way import Way
 from ops.projections_check import verify
@@ -22,7 +20,7 @@ def drill(path: Path, *, now_ms: int | None = None, progress: Progress = ignore_
     """
     now = time.time_ns() // 1_000_000 if now_ms is None else now_ms
     backup = verify_backup(path, whole=True, progress=progress)
-    with tempfile.TemporaryDirectory(prefix=".drill-", dir=path.parent) as scratch:
+    with tempfile.TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=path.parent) as scratch:
         # As a restore to its own moment, in which nothing is rebuilt.
         made = materialize(
             Way(
@@ -50,5 +48,4 @@ def drill(path: Path, *, now_ms: int | None = None, progress: Progress = ignore_
             f"{path.name}: its tables are not what its log says: {', '.join(wrong)}",
             "restored, they would be put right by `hyperpage projections rebuild`",
         )
-    proven = replace(backup.metadata, last_verified=now, last_drilled=now)
-    return Backup(path, write_metadata(path, proven))
+    return Backup(path, update_metadata(path, last_verified=now, last_drilled=now))

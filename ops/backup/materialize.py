@@ -14,7 +14,7 @@ from migrations import runner
 from migrations.connection import write_transaction
 from migrations.rows import insert_rows
 from ops.archive.replay import replay
-from ops.backup.create import CHUNK_BYTES, Progress
+from ops.backup.create import CHUNK_BYTES, Progress, open_sealed, require_chain, require_sound
 from ops.backup.metadata import Backup, BackupError
 from ops.backup.way import Way
 from ops.projections_check import rebuild_file
@@ -37,7 +37,9 @@ def materialize(way: Way, work: Path, *, timeline: int, now_ms: int, progress: P
         BackupError: the copy is not the backup, a segment is not sound, or the tables cannot be made to agree
             with the log.
     """
-    work.unlink(missing_ok=True)
+    # Of one that was killed, its WAL above all: SQLite would take it for this file's.
+    for leftover in work.parent.glob(f"{work.name}*"):
+        leftover.unlink()
     if way.backup is not None:
         _copy(way.backup, work, progress)
     with closing(apsw.Connection(str(work))) as connection:
@@ -61,7 +63,20 @@ def materialize(way: Way, work: Path, *, timeline: int, now_ms: int, progress: P
         if not rebuild_file(work)["equal"] and not rebuild_file(work)["equal"]:
             raise BackupError("tables_differ", f"the tables of {way.begins_with} cannot be made from its log")
     seal(work)
+    _require_made(work, way.position)
     return Made(work, way.position, timeline)
+
+
+def _require_made(work: Path, position: int) -> None:
+    """Returns if the file is sound, and its log goes on behind the moment as its hashes say."""
+    with closing(open_sealed(work)) as connection:
+        require_sound(connection, work.name)
+        row = log.read_at(connection, position) if position else None
+        start = log.Head() if row is None else log.Head(row.position, row.hash, row.recorded_at)
+        head = log.read_head(connection)
+        require_chain(connection, work.name, head, start)
+    if head.position != position + 1:
+        raise BackupError("content_differs", f"{work.name} ends at {head.position}, not at {position + 1}")
 
 
 def _copy(backup: Backup, work: Path, progress: Progress) -> None:

@@ -116,15 +116,19 @@ def find_backup(folder: Path, name: str) -> Path:
     return path
 
 
-def list_backups(folder: Path) -> list[Backup]:
-    """The backups of a folder, newest first. What has no readable metadata is none; see `damaged_backups`."""
+def list_backups(folder: Path, store_id: str | None = None) -> list[Backup]:
+    """The backups of a folder, or of one store in it, newest first.
+
+    What has no readable metadata is none; see `damaged_backups`.
+    """
     found = []
     for path in folder.glob(f"{PREFIX}*{SUFFIX}"):
         try:
             found.append(Backup(path, read_metadata(path)))
         except BackupError:
             continue
-    return sorted(found, key=lambda one: (one.metadata.timestamp, one.name), reverse=True)
+    of_store = [one for one in found if store_id in (None, one.metadata.store_id)]
+    return sorted(of_store, key=lambda one: (one.metadata.timestamp, one.name), reverse=True)
 
 
 def damaged_backups(folder: Path) -> Iterator[tuple[Path, BackupError]]:
@@ -151,6 +155,8 @@ def read_metadata(backup: Path) -> Metadata:
             f"{backup.name} has no {path.name}: it was never finished, or its metadata was lost",
             "use another backup; a file without metadata is not one",
         ) from None
+    except OSError as error:
+        raise BackupError("metadata_damaged", f"{path.name} cannot be read: {error.strerror}") from error
     _require_known_format(path, content)
     try:
         metadata = msgspec.json.decode(content, type=Metadata)
@@ -166,13 +172,23 @@ def write_metadata(backup: Path, metadata: Metadata) -> Metadata:
     sealed = msgspec.structs.replace(metadata, metadata_checksum=_checksum(metadata))
     path = metadata_path(backup)
     temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
         file.write(msgspec.json.format(msgspec.json.encode(sealed)) + b"\n")
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
     sync_folder(path.parent)
     return sealed
+
+
+def update_metadata(backup: Path, **changes: Any) -> Metadata:
+    """Changes some of a backup's metadata; the rest stays as it is now, whoever wrote it meanwhile.
+
+    Raises:
+        BackupError: there is none any more.
+    """
+    return write_metadata(backup, msgspec.structs.replace(read_metadata(backup), **changes))
 
 
 def sync_folder(folder: Path) -> None:

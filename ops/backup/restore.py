@@ -74,8 +74,8 @@ def restore(
 ) -> Restored:
     """Replaces a store that nobody uses by what it was. Whatever goes wrong, it stays as it is.
 
-    `safety` takes a backup of the present store first; a store that is too damaged for that, or that the
-    caller found to be damaged, is set aside.
+    `safety` takes a backup of the present store first; without it, or where the store is too damaged for it
+    (as the caller found it to be, perhaps), the store is set aside.
     `highest_timeline` is the highest number that is known elsewhere: to the stream, say.
 
     Raises:
@@ -103,10 +103,10 @@ def restore(
                 now_ms=now,
                 progress=progress,
             )
-        except BackupError:
+        except (BackupError, apsw.Error):
+            # Too damaged: it is set aside.
             if _begins_with_present(way):
                 raise
-            is_damaged = True
     if _begins_with_present(way):
         way = msgspec.structs.replace(way, backup=taken)
     work = store.with_name(f"{store.name}.restoring")
@@ -117,7 +117,8 @@ def restore(
         for leftover in store.parent.glob(f"{work.name}*"):
             leftover.unlink()
         raise
-    set_aside = f"{store.name}.set-aside-{now}" if store.exists() and is_damaged else None
+    # Where no backup has it, nobody but its owner may delete it.
+    set_aside = f"{store.name}.set-aside-{now}" if store.exists() and taken is None else None
     swap(store, Intent(work=work.name, set_aside=set_aside, position=way.position, timeline=timeline))
     return Restored(
         position=way.position,
@@ -145,7 +146,8 @@ def _present(places: Places) -> Content | None:
 
 
 def _highest_timeline(places: Places, present: Content | None, elsewhere: int) -> int:
-    known = [one.metadata.timeline for one in list_backups(places.backups)]
+    store_id = None if present is None else present.store_id
+    known = [one.metadata.timeline for one in list_backups(places.backups, store_id)]
     archived = reach(places.archive)
     known.append(0 if archived is None else archived[1][-1][0])
     return max([*known, elsewhere, 0 if present is None else present.timeline])

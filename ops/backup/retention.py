@@ -51,7 +51,7 @@ def retain(backups: Iterable[Backup], rules: Rules, now_ms: int) -> dict[str, st
 
 def remove(backup: Backup) -> None:
     """Deletes a backup. Its metadata goes first: what is left after a crash is no backup."""
-    metadata_path(backup.path).unlink()
+    metadata_path(backup.path).unlink(missing_ok=True)
     sync_folder(backup.path.parent)
     backup.path.unlink(missing_ok=True)
     sync_folder(backup.path.parent)

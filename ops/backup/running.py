@@ -8,12 +8,10 @@ import asyncio
 import logging
 from typing import Any
 
-import apsw
 import msgspec
 
 from bus.administration import AdministrationVerb
 from bus.identifiers import new_id
-from bus.nats_home import NatsServerError
 from domain.errors import Invalid, NotFound, RuleViolated
 from ops.backup.metadata import BackupError
 from ops.backup.restore import Restored, plan_restore, restore
@@ -83,8 +81,8 @@ class Restores:
             result = await asyncio.to_thread(self._restore, request)
         except BackupError as error:
             self.last = Ended(token=token, error=error.message, hint=error.hint)
-        except (OSError, apsw.Error, NatsServerError) as error:
-            self.last = Ended(token=token, error=str(error))
+        except Exception as error:  # whatever it is, the store is as it was, and is to be served
+            self.last = Ended(token=token, error=str(error) or type(error).__name__)
         else:
             self.last = Ended(token=token, result=result)
             logger.warning("restored to position %d, on timeline %d", result.position, result.timeline)
@@ -111,8 +109,8 @@ class Restores:
     async def _accept(self, request: RestoreRequest) -> dict[str, Any]:
         if self._asked is None:
             raise RuleViolated("restore_under_way", "a restore is under way already")
-        if request.position is not None and request.time is not None:
-            raise Invalid("to a position or to a time, not both", path="$")
+        if sum((request.position is not None, request.time is not None, request.latest)) > 1:
+            raise Invalid("to a position, to a time, or to the latest: only one of them", path="$")
         try:
             plan = await asyncio.to_thread(plan_restore, self._settings.places, request.moment)
         except BackupError as error:

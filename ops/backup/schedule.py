@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -61,53 +62,66 @@ class BackupSchedule:
     def __init__(
         self,
         settings: Settings,
+        store_id: str,
         *,
         notify: Callable[[Change, dict[str, Any]], Awaitable[None]],
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         look_seconds: float = LOOK_SECONDS,
     ) -> None:
         self._settings = settings
+        self._store_id = store_id
         self._notify = notify
         self._clock = clock
         self._look_seconds = look_seconds
         self._began = clock()
         self._retry_at = 0
-        self._failures: dict[str, str] = {}
-        self._unsound: set[str] = set()
+        # What failed, and of which backup ("" for the making of one), until it has worked.
+        self._failures: dict[tuple[str, str], str] = {}
         self._process: asyncio.subprocess.Process | None = None
 
     @property
     def state(self) -> BackupState:
         """How it stands now; reads the folder."""
-        backups = list_backups(self._settings.backup_folder)
+        backups = self._backups()
+        names = {"", *(one.name for one in backups)}
+        failures = [reason for (_, name), reason in tuple(self._failures.items()) if name in names]
         last = next(iter(backups), None)
         proven = next((one for one in backups if one.metadata.status == "proven"), None)
-        since = self._began if last is None else max(last.metadata.timestamp, self._began)
+        now = self._clock()
+        since = max(
+            [self._began, *(one.metadata.timestamp for one in backups if one.metadata.timestamp <= now)]
+        )
         return BackupState(
             last=None if last is None else last.name,
             last_at=None if last is None else last.metadata.timestamp,
             last_proven=None if proven is None else proven.name,
             last_proven_at=None if proven is None else proven.metadata.timestamp,
             count=len(backups),
-            failure=next(iter(self._failures.values()), None),
-            stale=self._interval_ms > 0 and self._clock() - since > STALE_INTERVALS * self._interval_ms,
+            failure=next(iter(failures), None),
+            stale=self._interval_ms > 0 and now - since > STALE_INTERVALS * self._interval_ms,
         )
 
     async def run(self) -> None:
         """Does what is due, one thing after the other, for ever."""
         try:
             while True:
-                await self.do_what_is_due()
+                try:
+                    await self.do_what_is_due()
+                except Exception as error:  # whatever is wrong with backups, commands are to be served
+                    logger.exception("the schedule of backups failed")
+                    self._failures["look", ""] = f"the schedule of backups failed: {error}"
+                else:
+                    self._failures.pop(("look", ""), None)
                 await asyncio.sleep(self._look_seconds)
         finally:
             await self._end_process()
 
     async def do_what_is_due(self) -> None:
         """Makes a backup if one is due, then prunes; proves and verifies those whose turn it is."""
-        backups = await asyncio.to_thread(list_backups, self._settings.backup_folder)
+        backups = await asyncio.to_thread(self._backups)
         if self._is_backup_due(backups):
             await self._make()
-            backups = await asyncio.to_thread(list_backups, self._settings.backup_folder)
+            backups = await asyncio.to_thread(self._backups)
         if (unproven := self._to_prove(backups)) is not None:
             await self._prove("drill", unproven)
         elif (unverified := self._to_verify(backups)) is not None:
@@ -117,17 +131,26 @@ class BackupSchedule:
     def _interval_ms(self) -> float:
         return self._settings.backup_interval_minutes * 60_000
 
+    def _backups(self) -> list[Backup]:
+        try:
+            return list_backups(self._settings.backup_folder, self._store_id)
+        except OSError as error:
+            self._failures["look", ""] = f"the folder of backups cannot be read: {error}"
+            return []
+
     def _is_backup_due(self, backups: list[Backup]) -> bool:
         now = self._clock()
         if self._interval_ms == 0 or now < self._retry_at:
             return False
-        if not backups:
+        # One from the future, made while the clock was wrong, says nothing.
+        past = [one for one in backups if one.metadata.timestamp <= now]
+        if not past:
             return now - self._began >= min(FIRST_AFTER_MS, self._interval_ms)
-        return now - backups[0].metadata.timestamp >= self._interval_ms
+        return now - past[0].metadata.timestamp >= self._interval_ms
 
     def _to_prove(self, backups: list[Backup]) -> Backup | None:
         hours = self._settings.backup_drill_hours
-        if hours == 0 or not backups or backups[0].name in self._unsound:
+        if hours == 0 or not backups or self._is_unsound(backups[0]):
             return None
         proven_at = max((one.metadata.last_drilled or 0 for one in backups), default=0)
         due = self._clock() - proven_at >= hours * 3_600_000
@@ -135,56 +158,60 @@ class BackupSchedule:
 
     def _to_verify(self, backups: list[Backup]) -> Backup | None:
         """The one that waits longest."""
-        if self._interval_ms == 0:
-            return None
         now = self._clock()
         due = [
             one
             for place, one in enumerate(backups)
-            if one.name not in self._unsound
+            if not self._is_unsound(one)
             and now - one.metadata.last_verified
             >= (VERIFY_NEWEST_AFTER_MS if place < NEWEST else VERIFY_AFTER_MS)
         ]
         return min(due, key=lambda one: one.metadata.last_verified, default=None)
 
+    def _is_unsound(self, backup: Backup) -> bool:
+        # It is not tried over and over: whoever reads of it decides.
+        return any(name == backup.name for _, name in self._failures)
+
     async def _make(self) -> None:
         await self._notify("started", {})
-        answer = await self._command("create", "by the clock")
+        answer = await self._command("create", "", "by the clock")
         if answer is None:
             self._retry_at = self._clock() + round(min(RETRY_MS, self._interval_ms))
-            await self._notify("failed", {"what": "create", "reason": self._failures["create"]})
+            await self._notify("failed", {"what": "create", "reason": self._failures["create", ""]})
             return
         await self._notify("completed", answer)
-        await self._command("prune")
+        await self._command("prune", "")
 
     async def _prove(self, command: str, backup: Backup) -> None:
-        answer = await self._command(command, backup.name)
+        answer = await self._command(command, backup.name, backup.name)
         if answer is None:
-            # It is not tried over and over: whoever reads of it decides.
-            self._unsound.add(backup.name)
-            await self._notify("failed", {"what": command, "reason": self._failures[command]})
+            reason = self._failures[command, backup.name]
+            await self._notify("failed", {"what": command, "name": backup.name, "reason": reason})
         else:
             await self._notify("verified", {"name": backup.name, "status": answer["status"]})
 
-    async def _command(self, command: str, *arguments: str) -> dict[str, Any] | None:
+    async def _command(self, command: str, name: str, *arguments: str) -> dict[str, Any] | None:
         """The answer of `hyperpage backup <command>`; `None` where it failed, and `_failures` says why."""
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "ops.cli", "backup", command, *arguments),
+            # Not what lies in the working directory under the name of a package of ours.
+            *(sys.executable, "-P", "-m", "ops.cli", "backup", command, *arguments),
             *("--data", str(self._settings.data), "--json"),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": _with_ours(os.environ.get("PYTHONPATH"))},
         )
         with suppress(ProcessLookupError, PermissionError):
             os.setpriority(os.PRIO_PROCESS, self._process.pid, NICENESS)
         out, err = await self._process.communicate()
         if self._process.returncode == 0:
-            self._failures.pop(command, None)
+            self._failures.pop((command, name), None)
             answer: dict[str, Any] = msgspec.json.decode(out)
             return answer
         lines = err.decode(errors="replace").strip().splitlines() or [f"exit code {self._process.returncode}"]
-        self._failures[command] = f"backup {command} failed: {lines[0].removeprefix('error: ')}"
-        logger.error("%s", self._failures[command])
+        reason = f"backup {command} failed: {lines[0].removeprefix('error: ')}"
+        self._failures[command, name] = reason
+        logger.error("%s", reason)
         return None
 
     async def _end_process(self) -> None:
@@ -193,3 +220,9 @@ class BackupSchedule:
             with suppress(ProcessLookupError):
                 self._process.terminate()
             await self._process.wait()
+
+
+def _with_ours(path: str | None) -> str:
+    """Where the packages of this very program are, before everything else."""
+    ours = str(Path(__file__).parents[2])
+    return ours if not path else f"{ours}{os.pathsep}{path}"

@@ -4,7 +4,6 @@ import time
 from pathlib import Path
 
 import apsw
-from msgspec.structs import replace
 
 from bus import log
 from migrations.runner import MigrationError
@@ -17,7 +16,7 @@ from ops.backup.create import (
     require_chain,
     require_sound,
 )
-from ops.backup.metadata import Backup, BackupError, Metadata, read_metadata, write_metadata
+from ops.backup.metadata import Backup, BackupError, Metadata, read_metadata, update_metadata
 
 
 def verify_backup(
@@ -60,8 +59,7 @@ def verify_backup(
 
 def mark_verified(backup: Backup) -> Backup:
     """Notes in a backup's metadata that all of it was found to be sound just now."""
-    metadata = replace(backup.metadata, last_verified=time.time_ns() // 1_000_000)
-    return Backup(backup.path, write_metadata(backup.path, metadata))
+    return Backup(backup.path, update_metadata(backup.path, last_verified=time.time_ns() // 1_000_000))
 
 
 def _require_size(path: Path, metadata: Metadata) -> None:

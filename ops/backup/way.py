@@ -79,13 +79,16 @@ def find_way(places: Places, moment: Moment, present: Content | None) -> Way:
     """
     sources = list(_sources(places, moment, present))
     newest = max(sources, key=lambda one: one.reaches)
+    if present is None and len({one.store_id for one in sources}) > 1:
+        raise BackupError("foreign", f"{places.backups} has backups of several stores", "name one of them")
+    # A folder may hold backups of several stores, and numbers of one say nothing of another.
+    sources = [one for one in sources if one.store_id == newest.store_id]
     position = _position(newest, sources, places, moment)
     history = newest.history(position)
     same = [
         one
         for one in sources
         if not one.is_archive
-        and one.store_id == newest.store_id
         and one.history(min(position, one.position)) == newest.history(min(position, one.position))
     ]
     beyond = [one for one in same if one.position >= position]
@@ -111,7 +114,7 @@ def _sources(places: Places, moment: Moment, present: Content | None) -> Iterabl
         path = find_backup(places.backups, moment.backup)
         yield _of(Backup(path, read_metadata(path)))
         return
-    found = [_of(one) for one in list_backups(places.backups)]
+    found = [_of(one) for one in list_backups(places.backups, present.store_id if present else None)]
     yield from found
     if moment == Moment():
         # The newest backup, as it is.
@@ -124,7 +127,7 @@ def _sources(places: Places, moment: Moment, present: Content | None) -> Iterabl
     if present is not None and not moment.latest:
         yield _Source(None, present.store_id, present.timelines, present.head.position)
     archived = reach(places.archive)
-    if archived is not None:
+    if archived is not None and (present is None or archived[0] == present.store_id):
         store_id, timelines, position = archived
         yield _Source(None, store_id, timelines, position, is_archive=True)
     elif not found and (present is None or moment.latest):
@@ -138,9 +141,16 @@ def _of(backup: Backup) -> _Source:
 
 def _position(newest: _Source, sources: list[_Source], places: Places, moment: Moment) -> int:
     if moment.time is not None:
-        return _position_at(newest, sources, places, moment.time)
+        position = _position_at(newest, sources, places, moment.time)
+        if position == 0 and newest.position > 0:
+            raise BackupError(
+                "unreachable_moment", "there was nothing yet at that time", "choose a later one"
+            )
+        return position
     if moment.position is None:
         return newest.position
+    if moment.position < 0:
+        raise BackupError("unreachable_moment", f"there is no position {moment.position}; the first is 1")
     if moment.position > newest.position:
         raise BackupError(
             "unreachable_moment",

@@ -5,7 +5,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ops.backup.metadata import list_backups
+from ops.backup.metadata import list_backups, metadata_path
+from ops.backup.retention import remove
 from ops.backup.schedule import DAY_MS, FIRST_AFTER_MS, BackupSchedule
 from ops.settings import Settings
 from tests.integration.backing_up import Stored
@@ -18,7 +19,9 @@ class Scheduled:
         self.now = stored.clock.now
         self.told: list[tuple[str, dict[str, Any]]] = []
         self.settings = Settings(data=stored.path.parent, **settings)
-        self.schedule = BackupSchedule(self.settings, notify=self._notify, clock=lambda: self.now)
+        self.schedule = BackupSchedule(
+            self.settings, stored.store.origin.store_id, notify=self._notify, clock=lambda: self.now
+        )
 
     async def _notify(self, change: str, what: dict[str, Any]) -> None:
         self.told.append((change, what))
@@ -113,5 +116,42 @@ def test_a_missing_backup_makes_it_stale(tmp_path: Path):
         assert not scheduled.schedule.state.stale
         scheduled.now += 121 * 60_000
         assert scheduled.schedule.state.stale
+
+    play(tmp_path, scenario)
+
+
+def test_a_damaged_backup_is_told_until_it_is_gone(tmp_path: Path):
+    async def scenario(scheduled: Scheduled, stored: Stored) -> None:
+        stored.backup()
+        damaged = stored.backup()
+        content = damaged.path.read_bytes()
+        damaged.path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        assert await scheduled.look(DAY_MS) == ["failed"]
+        # The other one is verified, and is sound.
+        assert await scheduled.look() == ["verified"]
+        assert "SHA-256" in (scheduled.schedule.state.failure or "")
+        remove(damaged)
+        assert scheduled.schedule.state.failure is None
+
+    play(tmp_path, scenario, backup_interval_minutes=3 * 24 * 60, backup_drill_hours=24)
+
+
+def test_a_backup_from_the_future_does_not_stop_the_others(tmp_path: Path):
+    async def scenario(scheduled: Scheduled, stored: Stored) -> None:
+        stored.clock.now += 30 * DAY_MS
+        stored.backup()
+        assert (await scheduled.look(FIRST_AFTER_MS))[:2] == ["started", "completed"]
+
+    play(tmp_path, scenario)
+
+
+def test_a_folder_that_cannot_be_read_is_told_and_ends_nothing(tmp_path: Path):
+    async def scenario(scheduled: Scheduled, stored: Stored) -> None:
+        backup = stored.backup()
+        # A folder where a file should be.
+        metadata_path(backup.path).unlink()
+        metadata_path(backup.path).mkdir()
+        assert await scheduled.look() == []
+        assert scheduled.schedule.state.count == 0
 
     play(tmp_path, scenario)

@@ -1,8 +1,10 @@
 """Backups: what is copied is the store, what is damaged is refused, and any moment can be had again."""
 
+import os
 import random
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 
 from bus import log
 from migrations.connection import open_reader, open_writer
-from ops.backup.create import create_backup, file_checksum
+from ops.backup.create import LEFT_BEHIND_SECONDS, create_backup, file_checksum
 from ops.backup.drill import drill
 from ops.backup.metadata import (
     Backup,
@@ -21,6 +23,7 @@ from ops.backup.metadata import (
     list_backups,
     metadata_path,
     read_metadata,
+    update_metadata,
     write_metadata,
 )
 from ops.backup.restore import plan_restore, restore
@@ -410,3 +413,101 @@ def test_a_swap_that_is_cut_off_anywhere_ends_in_the_old_store_or_the_new_one(
     connection = open_reader(stored.path)
     log.verify_chain(connection)
     connection.close()
+
+
+def test_what_a_killed_restore_left_behind_does_not_get_into_the_next_one(stored: Stored):
+    stored.work(60)
+    backup = stored.backup()
+    stored.work(10)
+    stored.close()
+    # As when it was killed while the tables were put right: a file, and a WAL that belongs to it.
+    work = stored.path.with_name("hyperpage.db.restoring")
+    shutil.copy(backup.path, work)
+    connection = open_writer(work)
+    connection.execute("DELETE FROM jobs")
+    leftovers = {path: path.read_bytes() for path in work.parent.glob(f"{work.name}*")}
+    connection.close()
+    for path, content in leftovers.items():
+        path.write_bytes(content)
+    assert any(path.name.endswith("-wal") for path in leftovers)
+
+    restore(stored.places, Moment(backup=backup.name), version=VERSION)
+
+    assert verify(stored.path)["equal"]
+    assert {**tables_of(stored.path)} == tables_of(backup.path)
+    stored.reopen()
+
+
+def test_without_a_safety_backup_the_store_is_set_aside(stored: Stored):
+    stored.work(30)
+    backup = stored.backup()
+    stored.work(30)
+    stored.close()
+    before = log_of(stored.path, 10**9)
+
+    done = restore(stored.places, Moment(backup=backup.name), version=VERSION, safety=False)
+
+    assert done.safety_backup is None
+    assert done.set_aside is not None
+    assert log_of(Path(done.set_aside), 10**9) == before
+    stored.reopen()
+
+
+def test_a_pin_that_is_set_during_a_drill_stays(stored: Stored):
+    stored.work(30)
+    backup = stored.backup()
+
+    def pin(what: str, done: int, total: int) -> None:
+        if what == "tables":
+            update_metadata(backup.path, pinned=True)
+
+    proven = drill(backup.path, progress=pin)
+    assert (proven.metadata.pinned, proven.metadata.status) == (True, "proven")
+
+
+def test_backups_of_another_store_in_the_same_folder_are_passed_over(stored: Stored, tmp_path: Path):
+    other = Stored(tmp_path / "other")
+    other.folder = stored.folder
+    other.work(90)
+    stored.work(30)
+    ours = stored.backup()
+    other.clock.now += 10_000_000
+    other.backup()
+    other.close()
+
+    assert [one.name for one in list_backups(stored.folder, stored.store.origin.store_id)] == [ours.name]
+    assert plan_restore(stored.places, Moment()).backup == str(ours.path)
+    assert plan_restore(stored.places, Moment(position=5)).backup == str(ours.path)
+    stored.close()
+    for leftover in stored.path.parent.glob("hyperpage.db*"):
+        leftover.unlink()
+    with pytest.raises(BackupError, match="several stores"):
+        plan_restore(stored.places, Moment(latest=True))
+    assert restore(stored.places, Moment(backup=ours.name), version=VERSION).position > 0
+    stored.reopen()
+
+
+def test_moments_that_never_were_are_refused(stored: Stored):
+    stored.work(10)
+    stored.backup()
+    for moment in (Moment(position=-5), Moment(time=1_000)):
+        with pytest.raises(BackupError) as caught:
+            plan_restore(stored.places, moment)
+        assert caught.value.reason == "unreachable_moment"
+
+
+def test_what_killed_backups_and_drills_left_behind_is_swept_away(stored: Stored):
+    stored.work(5)
+    stored.backup()
+    long_ago = time.time() - 2 * LEFT_BEHIND_SECONDS
+    scratch = stored.folder / ".drill-abc"
+    scratch.mkdir()
+    old = [stored.folder / ".hyperpage-backup-1.db.tmp", scratch / "hyperpage.db"]
+    fresh = stored.folder / ".hyperpage-backup-2.db.tmp"
+    for path in (*old, fresh):
+        path.write_bytes(b"x")
+    for path in (*old, scratch):
+        os.utime(path, (long_ago, long_ago))
+    stored.backup()
+    assert not any(path.exists() for path in (*old, scratch))
+    assert fresh.exists()

@@ -134,7 +134,12 @@ def test_a_missing_position_shows_in_the_count(connection: apsw.Connection):
     stored(connection, entries, 0)
     connection.execute("DELETE FROM events WHERE position = 3")
 
-    messages = EventEncoder(NAMES, Origin("a")).read(connection, 0, offset=0, reply=REPLY)
+    encoder = EventEncoder(NAMES, Origin("a"))
 
+    messages = encoder.read(connection, 0, offset=0, reply=REPLY)
     assert messages is not None
     assert (messages.last, messages.count) == (5, 4)
+    # In the middle of a long log, too, where there would be more events to fill it up with.
+    messages = encoder.read(connection, 0, offset=0, reply=REPLY, most=3)
+    assert messages is not None
+    assert (messages.last, messages.count) == (4, 3)
