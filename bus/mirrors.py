@@ -59,12 +59,3 @@ class Mirrors:
     async def drain(self, timeout_ms: int) -> bool:
         """Whether every bucket was up to date within that time, or is by the end of it."""
         return all(await asyncio.gather(*(one.settled(timeout_ms) for one in self._mirrors.values())))
-
-    async def reconcile(self, timeout_ms: int) -> bool:
-        """Whether every bucket was compared with its table anew, and brought up to date, within that time.
-
-        For when the tables changed otherwise than by events: a restore.
-        """
-        for mirror in self._mirrors.values():
-            mirror.distrust()
-        return await self.drain(timeout_ms)

@@ -183,7 +183,6 @@ class BusNames(msgspec.Struct, frozen=True, kw_only=True):
 _IN_KEYS = "=.:@/+"
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 _NEEDS_ESCAPE = re.compile(r"[^A-Za-z0-9_-]")
-_ESCAPED = re.compile(rb"=([0-9A-F]{2})")
 
 
 def escape(key: str) -> str:
@@ -191,11 +190,6 @@ def escape(key: str) -> str:
     if _NEEDS_ESCAPE.search(key) is None:
         return key
     return "".join(chr(byte) if byte in _SAFE else f"={byte:02X}" for byte in key.encode())
-
-
-def unescape(token: str) -> str:
-    """The key that a token was made from."""
-    return _ESCAPED.sub(lambda match: bytes([int(match[1], 16)]), token.encode()).decode()
 
 
 def change_of(type_name: str) -> str:

@@ -133,21 +133,6 @@ def test_what_changed_while_nobody_was_there_is_made_up_for(tmp_path: Path):
     assert writes == 1 + 4
 
 
-def test_a_restore_is_followed_by_a_comparison(tmp_path: Path):
-    async def scenario(broker: Broker, store: Store):
-        async with mirrors_of(broker, store) as mirrors:
-            mirrors.notify(store.set_state(a="1", b="1"))
-            await mirrors.drain(5_000)
-            # Nobody is told: the tables are other ones now.
-            store.set_state(a="0", b=None)
-            assert await mirrors.reconcile(5_000)
-        return await contents(broker)
-
-    found = play(scenario, tmp_path)
-
-    assert {key: row["value"] for key, row in found.items()} == {"a": 0}
-
-
 def test_more_changes_than_may_wait_become_a_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("bus.mirror.MAXIMUM_WAITING_KEYS", 20)
 
