@@ -152,11 +152,13 @@ def print_answer(answer: dict[str, Any]) -> None:
             print(f"refused ({error['code']}): {error['message']}")
             continue
         print(_summary(outcome))
-        if outcome["result"] is not None:
+        if outcome["result"] not in (None, {"jobs": []}):
             print_value(outcome["result"])
 
 
 def _summary(answer: dict[str, Any]) -> str:
+    if answer["result"] == {"jobs": []}:
+        return "No job is due."
     if not answer["events"]:
         return "Accepted; nothing had to change."
     more = len(answer["events"]) - 1

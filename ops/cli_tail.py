@@ -42,6 +42,10 @@ def tail(
     One line for each event: position, time, type, stream, who, data. With
     --json, the CloudEvent. A broker or service that is away is waited for.
     """
+    from domain.catalogue import BY_TABLE
+
+    if table is not None and table not in (*BY_TABLE, "system"):
+        raise usage_failure(f"there is no table {table}", f"it is one of {', '.join(BY_TABLE)}")
     if table is not None and stream is not None:
         raise usage_failure("either a table or a stream", "a stream's name begins with its table")
     for name, value in (("--from", from_position), ("--limit", limit)):

@@ -14,6 +14,8 @@ _LOCK_FILE = "service.lock"
 class DirectoryInUseError(RuntimeError):
     """Another service has the directory; the message names its process where it is known."""
 
+    hint = "stop it first (Ctrl-C, or SIGTERM), or name another directory with --data"
+
 
 class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     """What `runtime.json` says of the running service."""
