@@ -31,7 +31,7 @@ from bus.client import Client, Unreachable
 from bus.identifiers import new_id
 from bus.tasks import cancel
 from bus.waiting import Trouble, is_set_within
-from bus.worker_attempt import Attempt
+from bus.worker_attempt import HEARTBEATS_IN_A_LEASE, Attempt
 from bus.worker_handler import Handler
 from bus.worker_job import JobContext, JobFailed, JobSnoozed, JobStopped, StopReason
 from bus.worker_wake_ups import WakeUps
@@ -135,6 +135,7 @@ class Worker:
         if self._has_run:
             raise RuntimeError("a worker is run once")
         self._has_run = True
+        watching = asyncio.create_task(self._watch_for_standstill())
         try:
             async with WakeUps(
                 self._client.connection,
@@ -148,7 +149,10 @@ class Worker:
                 await self._work(wake_ups)
                 await self._finish()
         finally:
-            await self._give_back()
+            try:
+                await self._give_back()
+            finally:
+                await cancel(watching)
 
     def stop(self) -> None:
         """Has `run` end: no more claims, and handlers have the grace period. Called again, it is over now."""
@@ -213,6 +217,21 @@ class Worker:
         for attempt in self._attempts:
             if attempt.job.id == job_id:
                 attempt.look()
+
+    async def _watch_for_standstill(self) -> None:
+        """Says so when a handler has blocked the loop for so long that leases are in danger."""
+        beat_seconds = self._claim.lease_ms / 1000 / HEARTBEATS_IN_A_LEASE
+        while True:
+            began = time.monotonic()
+            await asyncio.sleep(beat_seconds)
+            late = time.monotonic() - began - beat_seconds
+            if late > beat_seconds:
+                logger.warning(
+                    "the event loop stood still for %.1f s, and leases of %s may be lost: a handler "
+                    "blocks it, which would run in a thread as a plain function",
+                    late,
+                    self._claim.queue,
+                )
 
     async def _finish(self) -> None:
         """Returns when the jobs are done, or when they have had their time."""

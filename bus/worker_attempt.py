@@ -127,17 +127,8 @@ class Attempt:
 
     async def _keep_lease(self) -> None:
         while True:
-            due = time.monotonic() + self._beat_seconds
             await is_set_within(self._look_now, self._beat_seconds * 1000)
             self._look_now.clear()
-            late = time.monotonic() - due
-            if late > self._beat_seconds:
-                logger.warning(
-                    "the event loop stood still for %.1f s, and job %s may be lost: a handler blocks it; "
-                    "as a plain function, it runs in a thread",
-                    late,
-                    self.job.id,
-                )
             if not await self._beat():
                 return
 

@@ -151,8 +151,8 @@ class WakeUps:
         return max(self._not_before, min(heard, self._next_poll))
 
     def _add(self, when: float) -> None:
-        if self._times and self._times[0] <= min(when, self._loop.time()):
-            # One claim is due as it is, and goes on until nothing is found.
+        if when <= self._loop.time() and self.is_due:
+            # One claim is due as it is, and claims go on until nothing is found.
             return
         if len(self._times) < MAXIMUM_TIMES or when < self._times[-1]:
             bisect.insort(self._times, when)
@@ -162,7 +162,14 @@ class WakeUps:
     def _set_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_at(self._next, self._wake)
+        self._timer = self._loop.call_at(self._next, self._ring)
+
+    def _ring(self) -> None:
+        # A loop calls up to its clock's resolution too early: nothing would be due, nor ring again.
+        if self.is_due:
+            self._wake()
+        else:
+            self._set_timer()
 
     def _connection_changed(self) -> None:
         if self._connection.nats.is_connected:
