@@ -172,8 +172,9 @@ class WakeUps:
             self._set_timer()
 
     def _connection_changed(self) -> None:
-        if self._connection.nats.is_connected:
-            # Whatever happened meanwhile was not heard.
+        nats = self._connection.nats
+        if nats.is_connected or nats.is_closed:
+            # Whatever happened meanwhile was not heard; and whoever claims on a closed one is told.
             self._add(self._loop.time())
 
     def _hear(self, subject: str, reply: str, headers: Mapping[str, str] | None, body: bytes) -> None:

@@ -19,7 +19,7 @@ from bus.worker import JobContext, Worker
 from domain.jobs.commands import Claim
 from domain.messages import Command
 from ops.service import Service
-from tests.integration.at_work import changes, completed, enqueue, enqueue_many, in_state, working
+from tests.integration.at_work import NEVER, changes, completed, enqueue, enqueue_many, in_state, working
 from tests.integration.serving import broker_of, client_of, kill_broker, serving, until
 
 ROOT = Path(__file__).parents[2]
@@ -240,6 +240,7 @@ def test_a_job_whose_claim_was_answered_too_late_is_left_to_whoever_has_it(tmp_p
 def test_a_worker_stops_although_nobody_is_there_to_take_its_jobs_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr("bus.worker.LEAVE_SECONDS", 0.2)
     monkeypatch.setattr("bus.worker.GIVE_BACK_SECONDS", 0.2)
 
     async def play() -> None:
@@ -261,7 +262,7 @@ def test_a_worker_stops_although_nobody_is_there_to_take_its_jobs_back(
 def test_a_worker_whose_connection_is_closed_ends_with_an_error(tmp_path: Path):
     async def play() -> None:
         async with serving(tmp_path) as service, client_of(service) as client:
-            worker = Worker(client, {"sync": waits}, grace_seconds=3_600)
+            worker = Worker(client, {"sync": waits}, poll_seconds=NEVER, grace_seconds=3_600)
             running = asyncio.create_task(worker.run())
             await enqueue(client, "a")
             await in_state(client, "a", "running")
