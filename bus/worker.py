@@ -204,6 +204,10 @@ class Worker:
             asked_at=asked_at,
         )
 
+        if self._stopping.is_set():
+            # Claimed while `stop` was called: it does not even begin.
+            attempt.stop("shutting_down")
+
         def ended(task: asyncio.Task[None]) -> None:
             del self._attempts[attempt]
             self._changed.set()

@@ -155,9 +155,12 @@ class Attempt:
             return False
         except ClosedError:
             return False
-        except (Refusal, Unreachable) as error:
+        except (Unreachable, Busy, Unavailable) as error:
             # The lease may outlast it: a service that was away gives leases their whole length again.
             logger.info("job %s: %s", self.job.id, error)
+            return True
+        except Refusal as error:
+            logger.warning("job %s: %s is refused: %s", self.job.id, type(command).__name__.lower(), error)
             return True
         if _is_to_be_cancelled(answer) and self.job.stop_reason is None:
             self.stop("cancel_requested")

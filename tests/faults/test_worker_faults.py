@@ -237,6 +237,38 @@ def test_a_job_whose_claim_was_answered_too_late_is_left_to_whoever_has_it(tmp_p
     assert handled.times == {"a": 1}
 
 
+class StopsIt(Client):
+    """Stops a worker while a claim of its that finds a job is on its way."""
+
+    def __init__(self, client: Client) -> None:
+        super().__init__(client.connection, client.names)
+        self.worker: Worker | None = None
+
+    async def send(self, command: str | Command, body: Any = None, **about: Any) -> Answer:
+        answer = await super().send(command, body, **about)
+        if isinstance(command, Claim) and answer.events and self.worker is not None:
+            self.worker.stop()
+        return answer
+
+
+def test_a_job_that_is_claimed_while_the_worker_stops_is_given_back_untouched(tmp_path: Path):
+    handled = Handled()
+
+    async def play() -> dict[str, Any]:
+        async with serving(tmp_path) as service, client_of(service) as client:
+            stopping = StopsIt(client)
+            stopping.worker = Worker(stopping, {"sync": handled.sync}, grace_seconds=3_600)
+            await enqueue(client, "a")
+            async with asyncio.timeout(30):
+                await stopping.worker.run()
+            return await client.get("jobs", id="a")
+
+    row = asyncio.run(play())
+
+    assert (row["state"], row["attempt"]) == ("pending", 0)
+    assert handled.times == {}
+
+
 def test_a_worker_stops_although_nobody_is_there_to_take_its_jobs_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -75,11 +75,12 @@ async def enqueue(client: Client, job_id: str, **more: Any) -> None:
     await client.send("jobs.enqueue", {"type": "sync", "name": job_id, "id": job_id} | more)
 
 
-async def enqueue_many(client: Client, count: int) -> list[str]:
+async def enqueue_many(client: Client, count: int, **more: Any) -> list[str]:
     """The ids of so many new jobs."""
     job_ids = [f"job-{number}" for number in range(count)]
     for start in range(0, count, 1_000):
-        bodies = [{"type": "sync", "name": one, "id": one} for one in job_ids[start : start + 1_000]]
+        some = job_ids[start : start + 1_000]
+        bodies = [{"type": "sync", "name": one, "id": one} | more for one in some]
         await client.send_batch(BatchCommand(command="jobs.enqueue", body=body) for body in bodies)
     return job_ids
 

@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
+from bus.client import BatchCommand
 from bus.worker import JobContext, JobFailed, JobSnoozed, JobStopped, Worker
+from ops.service import Service
+from ops.settings import Settings
 from tests.integration.at_work import (
     HOUR_MS,
     at_work,
@@ -22,6 +25,7 @@ from tests.integration.at_work import (
     working,
 )
 from tests.integration.serving import client_of, serving, until
+from tests.integration.talking import Clock
 
 FAR_AWAY = 4_102_444_800_000
 
@@ -243,6 +247,34 @@ def test_a_job_is_claimed_when_its_time_comes_and_when_its_queue_is_resumed(tmp_
     assert attempts == {"soon": 1, "again": 2, "held": 1, "waits": 1, "waits-too": 1}
 
 
+def test_a_job_that_is_soon_due_is_not_crowded_out_by_many_that_are_not(tmp_path: Path):
+    async def play() -> None:
+        async with at_work(tmp_path, {"sync": does_nothing}) as (client, _):
+            await enqueue_many(client, 2_000, run_at=FAR_AWAY)
+            await enqueue(client, "soon", run_at=time.time_ns() // 1_000_000 + 300)
+            await completed(client, 1)
+
+    asyncio.run(play())
+
+
+def test_many_events_that_concern_others_make_few_claims(tmp_path: Path):
+    async def play() -> int:
+        async with (
+            serving(tmp_path) as service,
+            client_of(service) as client,
+            counting_claims(service) as claims,
+            working(client, {"sync": does_nothing}),
+        ):
+            others = await enqueue_many(client, 1_000, queue="other", hold=True)
+            # An event of a release does not say which queue it is of.
+            await client.send_batch(BatchCommand(command="jobs.release", body={"id": one}) for one in others)
+            await enqueue(client, "ours")
+            await completed(client, 1)
+            return claims.seen
+
+    assert asyncio.run(play()) < 200
+
+
 def test_jobs_that_nothing_was_heard_of_are_found_by_polling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("bus.worker_wake_ups.WakeUps._hear", lambda *_: None)
 
@@ -353,6 +385,51 @@ def test_a_worker_that_lost_its_lease_is_told_and_its_result_is_dropped(tmp_path
                 assert await seen.get() == "lease_lost"
             await until(lambda: worker.running_jobs == [])
             assert (await client.get("jobs", id="a"))["state"] == "failed"
+
+    asyncio.run(play())
+
+
+def test_an_attempt_that_takes_too_long_is_told_at_once(tmp_path: Path):
+    async def play() -> str:
+        clock = Clock()
+        told: asyncio.Queue[str] = asyncio.Queue()
+
+        async def sync(job: JobContext) -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await told.put(str(job.stop_reason))
+
+        # The next heartbeat is twenty minutes away: an event says it.
+        async with (
+            Service(Settings(data=tmp_path, nats_port=0), clock=clock) as service,
+            client_of(service) as client,
+            working(client, {"sync": sync}, lease_ms=HOUR_MS),
+        ):
+            # Behind the time that attempts are given after a start.
+            clock.now += 30_000
+            await enqueue(client, "a", timeout_ms=60_000, max_attempts=1)
+            await in_state(client, "a", "running")
+            clock.now += 60_000
+            async with asyncio.timeout(30):
+                return await told.get()
+
+    assert asyncio.run(play()) == "lease_lost"
+
+
+def test_progress_that_is_refused_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    async def play() -> None:
+        gate = asyncio.Event()
+
+        async def sync(job: JobContext) -> None:
+            job.progress(10, "with ghp_" + "a1B2c3D4e5F6" * 3)
+            await gate.wait()
+
+        async with at_work(tmp_path, {"sync": sync}) as (client, _):
+            await enqueue(client, "a")
+            await until(lambda: "job a: progress is refused" in caplog.text)
+            gate.set()
+            await in_state(client, "a", "completed")
 
     asyncio.run(play())
 
