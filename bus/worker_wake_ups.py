@@ -151,8 +151,9 @@ class WakeUps:
         return max(self._not_before, min(heard, self._next_poll))
 
     def _add(self, when: float) -> None:
-        if when <= self._loop.time() and self.is_due:
-            # One claim is due as it is, and claims go on until nothing is found.
+        now = self._loop.time()
+        if when <= now and self._times and self._times[0] <= now:
+            # One is enough: claims go on until nothing is found. Many would crowd out later times.
             return
         if len(self._times) < MAXIMUM_TIMES or when < self._times[-1]:
             bisect.insort(self._times, when)
