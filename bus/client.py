@@ -7,6 +7,7 @@
             …
 
 A command goes out under an id, and goes out again under that id until it is answered: it is carried out once.
+`bus.worker` is a worker for jobs on top of it.
 """
 
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -71,6 +72,16 @@ class Client:
         self._names = names
         self._actor = actor
         self._durable = DurableSender(connection, names)
+
+    @property
+    def connection(self) -> ClientConnection:
+        """What it goes through; for what is built on top of it, such as a worker."""
+        return self._connection
+
+    @property
+    def names(self) -> BusNames:
+        """What is called how on the bus."""
+        return self._names
 
     async def send(
         self,

@@ -137,6 +137,10 @@ class BusNames(msgspec.Struct, frozen=True, kw_only=True):
         """The subjects of all events, or of one table's."""
         return f"{self.prefix}.evt.v1.{table}.>" if table else f"{self.prefix}.evt.v1.>"
 
+    def changes(self, table: str, change: str) -> str:
+        """The subjects of one kind of change, of whichever key: `….jobs.*.enqueued`."""
+        return f"{self.prefix}.evt.v1.{table}.*.{change}"
+
     def mirrored(self, bucket: str, key: str) -> str:
         """Where a bucket takes in what a key holds; the bucket is the stream `stream_of_bucket`."""
         return f"$KV.{bucket}.{escape(key)}"

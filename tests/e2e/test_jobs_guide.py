@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,9 @@ COMMANDS = [
     for block in re.findall(r"```console\n(.*?)```", GUIDE, re.DOTALL)
     for line in block.splitlines()
 ]
-[WORKER] = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
+WORKER, CLIENT_WORKER = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
+[JAVASCRIPT_WORKER] = re.findall(r"```js\n(.*?)```", GUIDE, re.DOTALL)
+NODE_PACKAGE = "@nats-io/transport-node"
 
 
 @pytest.fixture
@@ -63,6 +66,48 @@ def test_the_example_does_what_it_says_and_the_worker_does_the_jobs(folder: Path
     assert done.splitlines() == ["doing Fetch acme/site", "doing Index acme/site", "doing Every night"]
     attempts = json.loads(run(folder, *PROGRAM, "query", "jobs.attempts", '{"id": "fetch-1"}', "--json"))
     assert [one["status"] for one in attempts["items"]] == ["completed"]
+
+
+@pytest.fixture(params=["the Python client", "JavaScript"])
+def long_lived_worker(request: pytest.FixtureRequest, folder: Path) -> list[str]:
+    """The command that runs a worker of the guide until it is told to end."""
+    if request.param == "the Python client":
+        return [sys.executable, "-c", CLIENT_WORKER]
+    node = shutil.which("node")
+    if node is None or not (ROOT / "node_modules" / NODE_PACKAGE).exists():
+        pytest.skip(f"needs node, and here `npm install --no-save --no-package-lock {NODE_PACKAGE}`")
+    # Where node looks for packages: beside the program.
+    (folder / "node_modules").symlink_to(ROOT / "node_modules")
+    (folder / "worker.mjs").write_text(JAVASCRIPT_WORKER, encoding="utf-8")
+    return [node, "worker.mjs"]
+
+
+def test_workers_of_the_guide_do_jobs_as_they_come_until_sigterm(
+    folder: Path, long_lived_worker: list[str]
+) -> None:
+    def enqueue(job_type: str, name: str) -> None:
+        body = json.dumps({"id": name, "type": job_type, "name": name})
+        run(folder, *PROGRAM, "send", "jobs.enqueue", body)
+
+    def is_completed(name: str) -> bool:
+        row = json.loads(run(folder, *PROGRAM, "query", "jobs.get", json.dumps({"id": name}), "--json"))
+        return bool(row["result"] == {"done": row["type"]} and row["state"] == "completed")
+
+    enqueue("fetch", "before")
+    with subprocess.Popen(
+        long_lived_worker, cwd=folder, env=environment(), stdout=subprocess.PIPE, text=True
+    ) as worker:
+        try:
+            wait_for(lambda: is_completed("before"))
+            enqueue("index", "meanwhile")
+            wait_for(lambda: is_completed("meanwhile"))
+            worker.send_signal(signal.SIGTERM)
+            said, _ = worker.communicate(timeout=30)
+        finally:
+            worker.kill()
+
+    assert worker.returncode == 0
+    assert said.splitlines() == ["doing before", "doing meanwhile"]
 
 
 def test_the_guide_names_every_verb_and_every_state() -> None:

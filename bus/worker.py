@@ -1,0 +1,287 @@
+"""A worker for jobs: claims what is due, runs a handler for each, and tells the service how it went.
+
+    async def sync(job: JobContext) -> object:
+        job.progress(50, "half of the pages")
+        return {"changed": 7}
+
+    async with connect("nats://…") as client:
+        await run_workers(Worker(client, {"sync": sync}, queue="default", concurrency=10))
+
+`async def` handlers run in the loop, which they must not block; plain functions run in threads. What a
+handler raises ends its attempt, never the worker; `bus.worker_job` says how to fail for good, or to snooze.
+
+    run ─▶ claim ─▶ attempts, `concurrency` of them at once ─▶ claim …     woken by events, and by a slow poll
+    stop ─▶ no more claims ─▶ a grace period ─▶ handlers are told to stop ─▶ what is left is given back
+
+A job may run twice: a worker that was away for longer than a lease has lost its jobs to others.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from bus.client import Client, Unreachable
+from bus.identifiers import new_id
+from bus.tasks import cancel
+from bus.waiting import Trouble, is_set_within
+from bus.worker_attempt import HEARTBEATS_IN_A_LEASE, Attempt
+from bus.worker_handler import Handler
+from bus.worker_job import JobContext, JobFailed, JobSnoozed, JobStopped, StopReason
+from bus.worker_wake_ups import WakeUps
+from domain.errors import Refusal
+from domain.jobs import DEFAULT_LEASE_MS
+from domain.jobs.commands import Claim
+
+__all__ = [
+    "Handler",
+    "JobContext",
+    "JobFailed",
+    "JobSnoozed",
+    "JobStopped",
+    "StopReason",
+    "Worker",
+    "run_workers",
+]
+
+MAXIMUM_CONCURRENCY = 1_000
+# The service answers a claim with as many at most.
+MAXIMUM_CLAIMED = 100
+GRACE_SECONDS = 10.0
+POLL_SECONDS = 5.0
+# For handlers that were told to stop, and then for the service to be told. With the grace period and one
+# unanswered claim, a stop takes less than the half minute that orchestrators wait by default.
+LEAVE_SECONDS = 5.0
+GIVE_BACK_SECONDS = 5.0
+FIRST_PAUSE_MS = 250
+LONGEST_PAUSE_MS = 10_000
+
+logger = logging.getLogger(__name__)
+
+
+class Worker:
+    """Works off the jobs of a queue whose types it has handlers for; in the client's loop, run once.
+
+    `concurrency` is how many it has at a time (1 to 1,000). `lease_ms` (1,000 to 3,600,000) is how long the
+    service waits for a sign of life, given three times as often, before another worker gets the job.
+    `poll_seconds` is how often it asks for jobs that nothing was heard of. `grace_seconds` is how long `stop`
+    lets handlers go on. `name` is the worker in the rows of its jobs: the host and the process, by default.
+
+    Raises:
+        ValueError: one of them is out of bounds.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        handlers: Mapping[str, Handler],
+        *,
+        queue: str = "default",
+        concurrency: int = 10,
+        lease_ms: int = DEFAULT_LEASE_MS,
+        poll_seconds: float = POLL_SECONDS,
+        grace_seconds: float = GRACE_SECONDS,
+        name: str | None = None,
+    ) -> None:
+        if not 1 <= concurrency <= MAXIMUM_CONCURRENCY:
+            raise ValueError(f"a worker has 1 to {MAXIMUM_CONCURRENCY} jobs at a time, not {concurrency}")
+        if poll_seconds <= 0 or grace_seconds < 0:
+            raise ValueError("poll_seconds is more than 0, and grace_seconds not less")
+        self._client = client
+        self._handlers = dict(handlers)
+        said = {
+            "worker": name or f"{socket.gethostname()[:150]}:{os.getpid()}",
+            "queue": queue,
+            "types": list(handlers),
+            "lease_ms": lease_ms,
+        }
+        # As the service would refuse it, but now.
+        self._claim = msgspec.convert(said, Claim)
+        self._concurrency = concurrency
+        self._poll_seconds = poll_seconds
+        self._grace_seconds = grace_seconds
+        self._attempts: dict[Attempt, asyncio.Task[None]] = {}
+        self._changed = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._hurrying = asyncio.Event()
+        self._has_run = False
+        self._trouble = Trouble(
+            f"claiming jobs of {queue}",
+            logger,
+            first_pause_ms=FIRST_PAUSE_MS,
+            longest_pause_ms=LONGEST_PAUSE_MS,
+        )
+
+    @property
+    def running_jobs(self) -> list[str]:
+        """The ids of the jobs that it has."""
+        return [attempt.job.id for attempt in self._attempts]
+
+    async def run(self) -> None:
+        """Works until `stop` is called; then every job is done or given back, as far as the service is there.
+
+        Cancelled, it gives its jobs back without a grace period.
+
+        Raises:
+            ClosedError: the client's connection is closed.
+            RuntimeError: it has been run before.
+        """
+        if self._has_run:
+            raise RuntimeError("a worker is run once")
+        self._has_run = True
+        watching = asyncio.create_task(self._watch_for_standstill())
+        try:
+            async with WakeUps(
+                self._client.connection,
+                self._client.names,
+                queue=self._claim.queue,
+                types=self._handlers,
+                poll_seconds=self._poll_seconds,
+                wake=self._changed.set,
+                concern=self._look_into,
+            ) as wake_ups:
+                await self._work(wake_ups)
+                await self._finish()
+        finally:
+            try:
+                await self._give_back()
+            finally:
+                await cancel(watching)
+
+    def stop(self) -> None:
+        """Has `run` end: no more claims, and handlers have the grace period. Called again, it is over now."""
+        if self._stopping.is_set():
+            self._hurrying.set()
+        self._stopping.set()
+        self._changed.set()
+
+    async def _work(self, wake_ups: WakeUps) -> None:
+        while not self._stopping.is_set():
+            room = self._concurrency - len(self._attempts)
+            if room == 0 or not wake_ups.is_due:
+                self._changed.clear()
+                await self._changed.wait()
+                continue
+            wake_ups.begin()
+            asked_at = time.monotonic()
+            rows = await self._claimed(min(room, MAXIMUM_CLAIMED))
+            for row in rows:
+                self._begin(row, asked_at)
+            wake_ups.end(found=bool(rows))
+
+    async def _claimed(self, limit: int) -> list[dict[str, Any]]:
+        """The rows of claimed jobs.
+
+        Asked again under the same id until it is answered: jobs whose claim nobody heard the answer to would
+        be nobody's until their leases run out.
+        """
+        claim = msgspec.structs.replace(self._claim, limit=limit)
+        command_id = new_id()
+        while not self._stopping.is_set():
+            try:
+                answer = await self._client.send(claim, command_id=command_id)
+            except (Refusal, Unreachable) as error:
+                self._trouble.meet(error)
+                await is_set_within(self._stopping, self._trouble.next_pause_ms())
+            else:
+                self._trouble.end()
+                rows: list[dict[str, Any]] = answer.result["jobs"]
+                return rows
+        return []
+
+    def _begin(self, row: dict[str, Any], asked_at: float) -> None:
+        attempt = Attempt(
+            self._client,
+            row,
+            self._handlers[row["type"]],
+            lease_ms=self._claim.lease_ms,
+            asked_at=asked_at,
+        )
+
+        if self._stopping.is_set():
+            # Claimed while `stop` was called: it does not even begin.
+            attempt.stop("shutting_down")
+
+        def ended(task: asyncio.Task[None]) -> None:
+            del self._attempts[attempt]
+            self._changed.set()
+            if not task.cancelled() and (error := task.exception()) is not None:
+                logger.error("job %s: its lease will run out, by a defect here", row["id"], exc_info=error)
+
+        task = self._attempts[attempt] = asyncio.create_task(attempt.run())
+        task.add_done_callback(ended)
+
+    def _look_into(self, job_id: str) -> None:
+        for attempt in self._attempts:
+            if attempt.job.id == job_id:
+                attempt.look()
+
+    async def _watch_for_standstill(self) -> None:
+        """Says so when a handler has blocked the loop for so long that leases are in danger."""
+        beat_seconds = self._claim.lease_ms / 1000 / HEARTBEATS_IN_A_LEASE
+        while True:
+            began = time.monotonic()
+            await asyncio.sleep(beat_seconds)
+            late = time.monotonic() - began - beat_seconds
+            if late > beat_seconds:
+                logger.warning(
+                    "the event loop stood still for %.1f s, and leases of %s may be lost: a handler "
+                    "blocks it, which would run in a thread as a plain function",
+                    late,
+                    self._claim.queue,
+                )
+
+    async def _finish(self) -> None:
+        """Returns when the jobs are done, or when they have had their time."""
+        deadline = time.monotonic() + self._grace_seconds
+        while self._attempts and not self._hurrying.is_set():
+            left = deadline - time.monotonic()
+            self._changed.clear()
+            if left <= 0 or not await is_set_within(self._changed, left * 1000):
+                return
+
+    async def _give_back(self) -> None:
+        """Ends what is left, and has the service told."""
+        for attempt in self._attempts:
+            attempt.stop("shutting_down")
+        await self._ended_within(LEAVE_SECONDS)
+        for attempt in self._attempts:
+            attempt.leave_alone()
+        await self._ended_within(GIVE_BACK_SECONDS)
+        await asyncio.gather(*map(cancel, list(self._attempts.values())))
+
+    async def _ended_within(self, seconds: float) -> None:
+        if self._attempts:
+            await asyncio.wait(list(self._attempts.values()), timeout=seconds)
+
+
+async def run_workers(*workers: Worker) -> None:
+    """Runs them until SIGTERM or SIGINT comes, which is passed on as `stop`, or until one of them raises.
+
+    Called from the main thread's loop. A second signal ends the grace period.
+
+    Raises:
+        ExceptionGroup: one of them has raised, as `Worker.run` does.
+    """
+
+    def stop() -> None:
+        for worker in workers:
+            worker.stop()
+
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGTERM, signal.SIGINT)
+    for one in signals:
+        loop.add_signal_handler(one, stop)
+    try:
+        async with asyncio.TaskGroup() as group:
+            for worker in workers:
+                group.create_task(worker.run())
+    finally:
+        for one in signals:
+            loop.remove_signal_handler(one)

@@ -1,0 +1,205 @@
+"""One job in a worker's hands: its handler, its lease, its end.
+
+claimed ──▶ handler runs ──────────────▶ ended ──▶ reported, again and again until it is answered
+│ heartbeats: the lease is lost ────▶ told to stop, and nothing is reported
+│             cancelling was asked ─▶ told to stop; `ack_cancel`
+└ the worker ends ──────────────────▶ told to stop; `interrupt`
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from bus.client import Answer, Client, ClosedError, Unreachable
+from bus.identifiers import new_id
+from bus.tasks import cancel
+from bus.waiting import is_set_within
+from bus.worker_handler import Ending, Handler, Raised, failed, is_coroutine_function, perform, report_of
+from bus.worker_job import JobContext, JobStopped, StopReason
+from domain.errors import (
+    Busy,
+    Internal,
+    Invalid,
+    NotFound,
+    Refusal,
+    RuleViolated,
+    SecretRejected,
+    TooLarge,
+    Unavailable,
+)
+from domain.jobs.commands import Fail, Heartbeat, Progress
+from domain.messages import Command
+
+# Three in a lease: one may be lost, and one be late.
+HEARTBEATS_IN_A_LEASE = 3
+# A handler may say how far it is in every turn of a loop.
+PROGRESS_SECONDS = 0.5
+REPORT_PAUSE_SECONDS = 1.0
+# As long as the longest lease: no report is good for anything after that.
+MAXIMUM_REPORT_SECONDS = 3_600.0
+
+logger = logging.getLogger(__name__)
+
+
+class Attempt:
+    """A claimed job until it is somebody else's affair; used by one task, from its loop.
+
+    `asked_at` is when its claim was first sent, by the monotonic clock: the lease is good for `lease_ms` from
+    then on at least.
+    """
+
+    def __init__(
+        self, client: Client, row: Mapping[str, Any], handler: Handler, *, lease_ms: int, asked_at: float
+    ) -> None:
+        self._client = client
+        self._handler = handler
+        self._beat_seconds = lease_ms / 1000 / HEARTBEATS_IN_A_LEASE
+        self._asked_at = asked_at
+        self._loop = asyncio.get_running_loop()
+        self._held = {"id": row["id"], "lease": row["lease"]}
+        self._handling: asyncio.Task[Ending] | None = None
+        self._left_alone: asyncio.Future[None] = self._loop.create_future()
+        self._look_now = asyncio.Event()
+        self._progress: Progress | None = None
+        self._has_progress = asyncio.Event()
+        deadline = None
+        if row["deadline_at"] is not None:
+            # Without the two clocks being compared: both times are the service's.
+            allowed_ms = row["deadline_at"] - (row["lease_expires_at"] - lease_ms)
+            deadline = asked_at + allowed_ms / 1000
+        self.job = JobContext(row, deadline, self._tell_progress)
+
+    async def run(self) -> None:
+        """Returns when the handler has ended and the service knows, or needs not know any more."""
+        is_old = time.monotonic() - self._asked_at > self._beat_seconds
+        # The answer to the claim was lost, and asked for until it came: somebody else may have the job.
+        if is_old and not await self._beat():
+            logger.info("job %s: its lease ran out before its claim was answered", self.job.id)
+            return
+        report = report_of(await self._ending(), self.job)
+        if report is None:
+            logger.warning("job %s: its lease is lost, and what came of it is dropped", self.job.id)
+            return
+        await self._report(report)
+
+    def stop(self, reason: StopReason) -> None:
+        """Tells the handler to stop."""
+        self.job.stop(reason)
+        handling = self._handling
+        if handling is not None and is_coroutine_function(self._handler):
+            handling.cancel()
+
+    def leave_alone(self) -> None:
+        """The handler is not waited for any longer: its job goes to somebody else, whatever it does."""
+        if not self._left_alone.done():
+            self._left_alone.set_result(None)
+
+    def look(self) -> None:
+        """Something is said to have happened to the job: asks whether it is still to be done."""
+        self._look_now.set()
+
+    async def _ending(self) -> Ending | None:
+        """How the handler ended, with the lease kept meanwhile; None where it is left alone."""
+        if self.job.stop_reason is not None:
+            # By the first heartbeat, or since the worker ends: it does not even begin.
+            return Raised(JobStopped())
+        handling = self._handling = self._loop.create_task(perform(self._handler, self.job))
+        keeping = [self._loop.create_task(self._keep_lease()), self._loop.create_task(self._keep_informed())]
+        ends: set[asyncio.Future[Any]] = {handling, self._left_alone}
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await asyncio.gather(*map(cancel, keeping))
+        if not handling.done():
+            return None
+        # Cancelled before it began, it has no result.
+        return Raised(asyncio.CancelledError()) if handling.cancelled() else handling.result()
+
+    def _tell_progress(self, progress: Progress) -> None:
+        def take() -> None:
+            self._progress = progress
+            self._has_progress.set()
+
+        # From a handler's thread, too.
+        self._loop.call_soon_threadsafe(take)
+
+    async def _keep_lease(self) -> None:
+        while True:
+            await is_set_within(self._look_now, self._beat_seconds * 1000)
+            self._look_now.clear()
+            if not await self._beat():
+                return
+
+    async def _beat(self) -> bool:
+        """Whether the job is still ours, as far as anybody can tell; renews the lease."""
+        return await self._ask(Heartbeat(**self._held), self._beat_seconds)
+
+    async def _keep_informed(self) -> None:
+        while True:
+            await self._has_progress.wait()
+            self._has_progress.clear()
+            progress = self._progress
+            if progress is not None and not await self._ask(progress, self._beat_seconds):
+                return
+            await asyncio.sleep(PROGRESS_SECONDS)
+
+    async def _ask(self, command: Command, timeout_seconds: float) -> bool:
+        """Whether the job is still ours, by the answer to a heartbeat or the like."""
+        try:
+            answer = await self._client.send(command, timeout_seconds=timeout_seconds)
+        except (NotFound, RuleViolated) as error:
+            logger.warning("job %s: %s", self.job.id, error)
+            self.stop("lease_lost")
+            return False
+        except ClosedError:
+            return False
+        except (Unreachable, Busy, Unavailable) as error:
+            # The lease may outlast it: a service that was away gives leases their whole length again.
+            logger.info("job %s: %s", self.job.id, error)
+            return True
+        except Refusal as error:
+            logger.warning("job %s: %s is refused: %s", self.job.id, type(command).__name__.lower(), error)
+            return True
+        if _is_to_be_cancelled(answer) and self.job.stop_reason is None:
+            self.stop("cancel_requested")
+        return True
+
+    async def _report(self, report: Command) -> None:
+        """Returns when the service has taken it, or does not want it any more."""
+        try:
+            await self._send_until_answered(report)
+        except (Invalid, TooLarge, SecretRejected) as error:
+            await self._report_unfit(report, error)
+        except (Refusal, ClosedError, Unreachable) as error:
+            # Mostly a stale lease: somebody else has the job, or will have it.
+            logger.warning("job %s: what came of it is dropped: %s", self.job.id, error)
+
+    async def _report_unfit(self, report: Command, error: Refusal) -> None:
+        """What the handler gave is no result, or no error's text. It would give the same again."""
+        logger.warning("job %s: how it ended cannot be reported: %s", self.job.id, error)
+        said = f"the {'error' if isinstance(report, Fail) else 'result'} was refused: {error.code}: {error}"
+        fail = failed(self._held, said, retryable=isinstance(report, Fail) and report.retryable)
+        try:
+            await self._send_until_answered(fail)
+        except (Refusal, ClosedError, Unreachable) as again:
+            logger.warning("job %s: that could not be reported either: %s", self.job.id, again)
+
+    async def _send_until_answered(self, command: Command) -> None:
+        command_id = new_id()
+        until = time.monotonic() + MAXIMUM_REPORT_SECONDS
+        while True:
+            try:
+                await self._client.send(command, command_id=command_id)
+            except (Unreachable, Busy, Unavailable, Internal) as error:
+                if time.monotonic() > until:
+                    raise
+                logger.info("job %s: %s; reporting on", self.job.id, error)
+            else:
+                return
+            await asyncio.sleep(REPORT_PAUSE_SECONDS)
+
+
+def _is_to_be_cancelled(answer: Answer) -> bool:
+    return isinstance(answer.result, dict) and answer.result.get("cancel_requested") is True

@@ -1,0 +1,116 @@
+"""A worker at work on a real service, and what a test looks at."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import nats
+
+from bus import log
+from bus.client import BatchCommand, Client
+from bus.nats_users import RESPONDER, private_inbox
+from bus.worker import Handler, Worker
+from migrations.connection import open_reader
+from ops.service import Service
+from tests.integration.serving import broker_of, client_of, serving, until
+
+# Longer than any test: whatever comes in time has been heard of.
+NEVER = 3_600.0
+HOUR_MS = 3_600_000
+
+
+class Claims:
+    """Counts the claims that a broker carries."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    async def note(self, _: object) -> None:
+        self.seen += 1
+
+
+@asynccontextmanager
+async def counting_claims(service: Service) -> AsyncIterator[Claims]:
+    """Sees every claim that goes to the service."""
+    claims = Claims()
+    url = broker_of(service).url_for(RESPONDER)
+    connection = await nats.connect(url, inbox_prefix=private_inbox(RESPONDER).encode())
+    try:
+        await connection.subscribe("hyperpage.cmd.v1.jobs.claim", cb=claims.note)
+        await connection.flush()
+        yield claims
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def working(client: Client, handlers: Mapping[str, Handler], **options: Any) -> AsyncIterator[Worker]:
+    """A worker for the length of the block, that polls practically never, and must not end by itself."""
+    worker = Worker(client, handlers, **{"poll_seconds": NEVER, "grace_seconds": 0.0} | options)
+    task = asyncio.create_task(worker.run())
+    try:
+        yield worker
+        assert not task.done()
+    finally:
+        worker.stop()
+        await task
+
+
+@asynccontextmanager
+async def at_work(
+    folder: Path, handlers: Mapping[str, Handler], **options: Any
+) -> AsyncIterator[tuple[Client, Worker]]:
+    """A service, a client and a worker."""
+    async with (
+        serving(folder) as service,
+        client_of(service) as client,
+        working(client, handlers, **options) as worker,
+    ):
+        yield client, worker
+
+
+async def enqueue(client: Client, job_id: str, **more: Any) -> None:
+    await client.send("jobs.enqueue", {"type": "sync", "name": job_id, "id": job_id} | more)
+
+
+async def enqueue_many(client: Client, count: int, **more: Any) -> list[str]:
+    """The ids of so many new jobs."""
+    job_ids = [f"job-{number}" for number in range(count)]
+    for start in range(0, count, 1_000):
+        some = job_ids[start : start + 1_000]
+        bodies = [{"type": "sync", "name": one, "id": one} | more for one in some]
+        await client.send_batch(BatchCommand(command="jobs.enqueue", body=body) for body in bodies)
+    return job_ids
+
+
+async def in_state(client: Client, job_id: str, state: str) -> dict[str, Any]:
+    """The row of a job, once it is in that state."""
+    row: dict[str, Any] = {}
+
+    async def is_there() -> bool:
+        nonlocal row
+        row = await client.get("jobs", id=job_id)
+        return bool(row["state"] == state)
+
+    await until(is_there)
+    return row
+
+
+async def completed(client: Client, count: int) -> None:
+    """Returns when so many jobs have completed."""
+
+    async def are_there() -> bool:
+        return await client.count("jobs", state="completed") == count
+
+    await until(are_there)
+
+
+def changes(folder: Path) -> list[tuple[str, str]]:
+    """What has happened to jobs, by the log: the stream and the type of each event."""
+    connection = open_reader(folder / "hyperpage.db")
+    try:
+        return [(row.stream, row.type) for row in log.read_after(connection, 0, limit=1_000_000)]
+    finally:
+        connection.close()
