@@ -54,7 +54,7 @@ def stopped_store(data: Path | None) -> Iterator[Path | None]:
         return
     try:
         finish_swap(settings.store_path)
-        with _understandable(settings.store_path):
+        with understandable(settings.store_path):
             yield settings.store_path
     finally:
         directory.release()
@@ -97,7 +97,7 @@ def migration_status(*, data: DataOption = None, as_json: JsonOption = False) ->
 
     path = settings_for(data).store_path
     require_store(path)
-    with _understandable(path), closing(open_reader(path)) as connection:
+    with understandable(path), closing(open_reader(path)) as connection:
         known = runner.status(connection)
     rows = [{"name": one.name, "applied": one.applied, "executed_at": one.executed_at} for one in known]
     if as_json:
@@ -179,12 +179,12 @@ def _writing(data: Path | None) -> "Iterator[apsw.Connection]":
 
     settings = settings_for(data)
     path = settings.store_path
-    with stopped_directory(settings), _understandable(path), closing(open_writer(path)) as connection:
+    with stopped_directory(settings), understandable(path), closing(open_writer(path)) as connection:
         yield connection
 
 
 @contextmanager
-def _understandable(path: Path) -> Iterator[None]:
+def understandable(path: Path) -> Iterator[None]:
     """What is wrong with a store's file, or with this program's SQLite, in words instead of a traceback."""
     import apsw
 
