@@ -6,18 +6,22 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 from cyclopts import Parameter
 
+from ops.cli_bus import administer
 from ops.cli_exit import Exit, failure, refused
 from ops.cli_options import DataOption, JsonOption, option, settings_for
 from ops.cli_output import compact, print_json, print_table, printable, say
 from ops.cli_progress import shown_progress
-from ops.cli_store import stopped_directory, understandable
+from ops.cli_store import free_directory, understandable
 
 if TYPE_CHECKING:
     from ops.importing.importer import Report
-    from ops.importing.targets import StoppedStore
     from ops.settings import Settings
+
+# A million rows take some minutes.
+IMPORT_SECONDS = 6 * 3600.0
 
 
 def import_file(
@@ -35,20 +39,13 @@ def import_file(
         hyperpage import old.db --dry-run
         hyperpage import old.db --data /var/lib/hyperpage
 
-    Makes a store where there is none; the service must be stopped, but for a
-    dry run. A second run passes over what is here already. Rows that cannot
-    be taken are listed with the reason, and the exit code is then 1.
+    Makes a store where there is none. Where a service runs on the directory,
+    it does the work. A second run passes over what is here already. Rows that
+    cannot be taken are listed with the reason, and the exit code is then 1.
     """
-    from ops.importing.importer import import_all
-    from ops.importing.source import Source
-
     settings = settings_for(data)
-    with _explained(settings), closing(Source(file)) as source:
-        target = _trial(settings) if dry_run else _store(settings)
-        with target as store, shown_progress() as progress:
-            report = import_all(
-                source, store, allowed=settings.allowed_secrets, dry_run=dry_run, progress=progress
-            )
+    with _explained(settings):
+        report = _tried(file, settings) if dry_run else _imported(file, settings)
     if as_json:
         print_json(report)
     else:
@@ -56,23 +53,40 @@ def import_file(
     return Exit.DONE if report.is_complete else Exit.FAILED
 
 
-@contextmanager
-def _store(settings: "Settings") -> "Iterator[StoppedStore]":
+def _tried(file: Path, settings: "Settings") -> "Report":
+    """What would become of the rows; a running service is not disturbed."""
+    from ops.importing.importer import import_all
+    from ops.importing.source import Source
+    from ops.importing.targets import Trial, trial_connection
+
+    allowed = settings.allowed_secrets
+    with (
+        closing(Source(file)) as source,
+        trial_connection(settings.store_path) as connection,
+        shown_progress() as progress,
+    ):
+        target = Trial(connection, allowed, _now_ms)
+        return import_all(source, target, allowed=allowed, dry_run=True, progress=progress)
+
+
+def _imported(file: Path, settings: "Settings") -> "Report":
+    """What became of the rows, through the service that runs, or without one."""
+    from ops.importing.importer import Report, import_all
+    from ops.importing.source import Source
     from ops.importing.targets import StoppedStore
     from ops.store import open_store
 
-    with stopped_directory(settings):
+    # First of all: for a file that cannot be read, no store is made.
+    with closing(Source(file)) as source, free_directory(settings) as in_use:
+        if in_use is not None:
+            wish = {"path": str(file.absolute())}
+            answer = administer("import.file", wish, settings.data, timeout_seconds=IMPORT_SECONDS)
+            return msgspec.convert(answer, Report)
+        allowed = settings.allowed_secrets
         connection, _ = open_store(settings.store_path, cache_kib=settings.writer_cache_kib)
-        with closing(connection):
-            yield StoppedStore(connection, settings.allowed_secrets, _now_ms)
-
-
-@contextmanager
-def _trial(settings: "Settings") -> "Iterator[StoppedStore]":
-    from ops.importing.targets import Trial, trial_connection
-
-    with trial_connection(settings.store_path) as connection:
-        yield Trial(connection, settings.allowed_secrets, _now_ms)
+        with closing(connection), shown_progress() as progress:
+            target = StoppedStore(connection, allowed, _now_ms)
+            return import_all(source, target, allowed=allowed, progress=progress)
 
 
 def _now_ms() -> int:
@@ -97,8 +111,6 @@ def _explained(settings: "Settings") -> Iterator[None]:
 
 
 def _print(report: "Report") -> None:
-    import msgspec
-
     print_table([{"table": name, **msgspec.structs.asdict(one)} for name, one in report.tables.items()])
     if report.not_taken:
         print("Not taken:")

@@ -20,21 +20,31 @@ if TYPE_CHECKING:
 
 
 @contextmanager
+def free_directory(settings: "Settings") -> "Iterator[DirectoryInUseError | None]":
+    """The data directory, kept from any service for the length of the block; or why it is not free."""
+    try:
+        directory = DataDirectory(settings.data)
+    except DirectoryInUseError as error:
+        yield error
+        return
+    try:
+        finish_swap(settings.store_path)
+        yield None
+    finally:
+        directory.release()
+
+
+@contextmanager
 def stopped_directory(settings: "Settings") -> Iterator[None]:
     """The data directory, kept from any service for the length of the block.
 
     Raises:
         CommandFailure: a service has it.
     """
-    try:
-        directory = DataDirectory(settings.data)
-    except DirectoryInUseError as error:
-        raise failure(Exit.FAILED, "in_use", str(error), "stop it first (Ctrl-C, or SIGTERM)") from error
-    try:
-        finish_swap(settings.store_path)
+    with free_directory(settings) as error:
+        if error is not None:
+            raise failure(Exit.FAILED, "in_use", str(error), "stop it first (Ctrl-C, or SIGTERM)") from error
         yield
-    finally:
-        directory.release()
 
 
 @contextmanager
@@ -47,17 +57,12 @@ def stopped_store(data: Path | None) -> Iterator[Path | None]:
     """
     settings = settings_for(data)
     require_store(settings.store_path)
-    try:
-        directory = DataDirectory(settings.data)
-    except DirectoryInUseError:
-        yield None
-        return
-    try:
-        finish_swap(settings.store_path)
+    with free_directory(settings) as in_use:
+        if in_use is not None:
+            yield None
+            return
         with understandable(settings.store_path):
             yield settings.store_path
-    finally:
-        directory.release()
 
 
 def require_store(path: Path) -> None:

@@ -180,8 +180,8 @@ def _require_key(key: Any) -> None:
         msgspec.convert(key, Key)
     except msgspec.ValidationError:
         raise Invalid(
-            "a key is of letters, digits and ._:@/+=- alone, begins with a letter or digit, does not end with a"
-            " dot, and has no two dots together and at most 200 characters"
+            "a key is of letters, digits and ._:@/+=- alone, begins with a letter or digit, does not end with"
+            " a dot, and has no two dots together and at most 200 characters"
         ) from None
 
 

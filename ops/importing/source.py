@@ -62,7 +62,11 @@ class Source:
                 f"{path} cannot be read: {error}",
                 f"copy it{with_wal} into a folder that can be written, and import the copy",
             ) from error
-        _require_old(path, self._connection, self._columns)
+        try:
+            _require_old(path, self._connection, self._columns)
+        except SourceError:
+            self.close()
+            raise
 
     def close(self) -> None:
         self._connection.close()

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import apsw
 
@@ -38,7 +39,7 @@ class StoppedStore:
         Raises:
             Unavailable: the store cannot be written.
         """
-        submission = _batch(requests)
+        submission = batch(requests)
         try:
             with write_transaction(self._connection):
                 group = self._decided(submission)
@@ -47,7 +48,7 @@ class StoppedStore:
             raise Unavailable(f"the store could not be written: {error}") from error
         if rows:
             self._head = log.Head(rows[-1].position, rows[-1].hash, rows[-1].recorded_at)
-        return _answer(submission)
+        return answer(submission)
 
     def _decided(self, submission: Submission) -> Group:
         # New ones each time: what was imported is not kept in memory.
@@ -63,9 +64,9 @@ class Trial(StoppedStore):
 
     def take(self, requests: list[Request]) -> bytes:
         """The answer to these commands as a batch; they are not stored."""
-        submission = _batch(requests)
+        submission = batch(requests)
         self._decided(submission)
-        return _answer(submission)
+        return answer(submission)
 
 
 @contextmanager
@@ -89,10 +90,18 @@ def trial_connection(store: Path) -> Iterator[apsw.Connection]:
         yield connection
 
 
-def _batch(requests: list[Request]) -> Submission:
-    return Submission(requests=list(requests), size_bytes=0, batch=True)
+def batch(requests: list[Request], context: Any = None) -> Submission:
+    """These commands as one submission, of which each has its own outcome."""
+    return Submission(requests=list(requests), size_bytes=0, context=context, batch=True)
 
 
-def _answer(submission: Submission) -> bytes:
+def answer(submission: Submission) -> bytes:
+    """The body of the outcome of a submission that has one.
+
+    Raises:
+        Refusal: none of it was carried out.
+    """
     assert submission.outcome is not None
+    if submission.outcome.refusal is not None:
+        raise submission.outcome.refusal
     return submission.outcome.body
