@@ -128,7 +128,7 @@ def test_the_later_variant_is_read_by_its_own_names(tmp_path):
         "attempts": 6,
         "last_error": "no route",
     }
-    changes = [
+    changes: list[dict[str, Any]] = [
         {"jobId": "one", "status": "running", "details": None, "createdAt": CREATED + 2},
         {"jobId": "one", "status": "failed", "details": "no route", "createdAt": CREATED + 3},
     ]
