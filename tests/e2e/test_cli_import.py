@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.command_line import PROGRAM, Served, environment, hyperpage, separately
+from tests.e2e.command_line import PROGRAM, Served, environment, hyperpage
 from tests.old_databases import (
     APP_STATE,
     CREATED,
@@ -15,6 +15,7 @@ from tests.old_databases import (
     TOOL_CONFIG,
     insert,
     old_database,
+    select,
     writing_to,
 )
 
@@ -73,7 +74,7 @@ def test_people_get_a_table_and_the_reasons(tmp_path):
     old = old_database(tmp_path / "old.db", app_state=[APP_STATE, PLAIN | {"key": "two\nlines"}, PLAIN])
     result = hyperpage("import", old, "--data", tmp_path / "data")
     assert result.code == 1
-    assert "app_state  3     1         0          2" in result.out
+    assert "app_state     3     1         0          2" in result.out
     assert '  app_state "plain": value is not JSON' in result.out
     assert '  app_state "two\\nlines": value is not JSON' in result.out
     assert "The log ends at position 1." in result.out
@@ -101,7 +102,7 @@ def test_an_old_file_in_the_place_of_the_store_is_left_there_and_the_import_name
     assert hyperpage("import", old, "--data", tmp_path / "new").code == 0
 
 
-PAYLOAD = '"' + "x" * 2_000 + '"'
+PAYLOAD = '"' + 200 * "some words " + '"'
 
 
 def peak_kib(old: Path, data: Path) -> int:
@@ -117,24 +118,21 @@ def peak_kib(old: Path, data: Path) -> int:
     return usage.ru_maxrss
 
 
+# Many times what it takes where nothing else runs.
+@pytest.mark.timeout(600)
 def test_a_large_file_is_imported_in_bounded_memory(tmp_path):
     small = old_database(tmp_path / "small.db", jobs=[JOB])
     large = old_database(tmp_path / "large.db")
     connection = writing_to(large)
     jobs = (JOB | {"id": f"job-{number}", "payload": PAYLOAD} for number in range(50_000))
-    history = ({"job_id": f"job-{number}", "attempt": 1, "status": "failed"} for number in range(50_000))
+    history = ({"job_id": f"job-{number}", "attempt": 1, "status": "failed"} for number in range(10_000))
     insert(connection, jobs=jobs, job_history=history)
     connection.close()
     assert large.stat().st_size > 100_000_000
 
     growth_kib = peak_kib(large, tmp_path / "large") - peak_kib(small, tmp_path / "small")
     assert growth_kib < 60_000
-    assert separately("import", large, "--data", tmp_path / "large", "--json").json["tables"]["jobs"] == {
-        "rows": 50_000,
-        "imported": 0,
-        "unchanged": 50_000,
-        "not_taken": 0,
-    }
+    assert select(tmp_path / "large" / "hyperpage.db", "jobs", ["count(*)"]) == [{"count(*)": 50_000}]
 
 
 @pytest.mark.parametrize("options", [(), ("--dry-run",)])
