@@ -1,6 +1,6 @@
 """Application state: a JSON value under a key, with its history.
 
-absent --set, set_if, set_many--> present --set, set_if, set_many--> present
+absent --set, set_if, set_many, import--> present --set, set_if, set_many--> present
                                   present --delete--> absent (the stream and its versions go on)
                                   present --expire--> absent, once its `ttl_ms` is over
 
@@ -13,8 +13,8 @@ from typing import Annotated, Any
 import msgspec
 
 from domain.decider import Context, Decider, Decision, Verb
-from domain.errors import Invalid, NotFound, TooLarge, VersionConflict
-from domain.messages import Command, Event, Json, Key, Recorded
+from domain.errors import AlreadyExists, Invalid, NotFound, TooLarge, VersionConflict
+from domain.messages import Command, Event, Json, Key, Recorded, Time
 
 TABLE = "app_state"
 
@@ -68,9 +68,24 @@ class Expire(Command, frozen=True, kw_only=True):
     key: Key
 
 
+class Import(Command, frozen=True, kw_only=True):
+    """The service's own: what a key held in the system before, and since when, if that is known."""
+
+    key: Key
+    value: Json
+    updated_at: Time | None = None
+
+
 class ValueSet(Event, frozen=True, kw_only=True):
     value: Json
     expires_at: int | None = None
+
+
+class Imported(Event, frozen=True, kw_only=True):
+    """What the key held in the system before, set there at `updated_at`, where that is known."""
+
+    value: Json
+    updated_at: int | None = None
 
 
 class Deleted(Event, frozen=True, kw_only=True):
@@ -131,17 +146,18 @@ def _expire(state: Entry | None, command: Expire, context: Context, key: str) ->
     return Decision(events=((key, Expired()),))
 
 
+def _import(state: Entry | None, command: Import, context: Context, key: str) -> Decision:
+    if exists(state, context.now):
+        raise AlreadyExists(f"{key} holds something already")
+    _require_size(command.value, "$.value")
+    event = Imported(value=command.value.copy(), updated_at=command.updated_at)
+    return Decision(events=((key, event),) if state is None else ((key, Expired()), (key, event)))
+
+
 def _change(
     state: Entry | None, wished: Set | SetIf | Item, context: Context, path: str
 ) -> tuple[tuple[str, Event], ...]:
-    size = len(bytes(wished.value))
-    if size > MAXIMUM_VALUE_BYTES:
-        raise TooLarge(
-            f"a value is at most {MAXIMUM_VALUE_BYTES} bytes",
-            limit_bytes=MAXIMUM_VALUE_BYTES,
-            size_bytes=size,
-            path=path,
-        )
+    _require_size(wished.value, path)
     expires_at = None if wished.ttl_ms is None else context.now + wished.ttl_ms
     # A copy: as it came, the value would keep all of its message in memory.
     event = ValueSet(value=wished.value.copy(), expires_at=expires_at)
@@ -152,6 +168,17 @@ def _change(
     if bytes(state.value) == bytes(wished.value) and state.expires_at == expires_at:
         return ()
     return ((wished.key, event),)
+
+
+def _require_size(value: Json, path: str) -> None:
+    size = len(bytes(value))
+    if size > MAXIMUM_VALUE_BYTES:
+        raise TooLarge(
+            f"a value is at most {MAXIMUM_VALUE_BYTES} bytes",
+            limit_bytes=MAXIMUM_VALUE_BYTES,
+            size_bytes=size,
+            path=path,
+        )
 
 
 def exists(state: Entry | None, now: int) -> bool:
@@ -169,6 +196,13 @@ def evolve(state: Entry | None, recorded: Recorded) -> Entry | None:
                 version=recorded.version,
                 updated_at=recorded.recorded_at,
                 expires_at=expires_at,
+            )
+        case Imported(value=value, updated_at=updated_at):
+            return Entry(
+                key=recorded.key,
+                value=value,
+                version=recorded.version,
+                updated_at=recorded.recorded_at if updated_at is None else updated_at,
             )
         case Deleted() | Expired():
             return None
@@ -190,6 +224,7 @@ DECIDER = Decider(
     exists=exists,
     events={
         "app_state.set.v1": ValueSet,
+        "app_state.imported.v1": Imported,
         "app_state.deleted.v1": Deleted,
         "app_state.expired.v1": Expired,
     },
@@ -199,5 +234,13 @@ DECIDER = Decider(
         Verb(name="delete", command=Delete, key=_key, decide=_delete),
         Verb(name="set_many", command=SetMany, key=None, decide=_set_many),
         Verb(name="expire", command=Expire, key=_key, decide=_expire, internal=True),
+        Verb(
+            name="import",
+            command=Import,
+            key=_key,
+            decide=_import,
+            maximum_bytes=_VALUE_BODY_BYTES,
+            internal=True,
+        ),
     ),
 )

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from domain.messages import Command, Event, Key, Text
+from domain.messages import Command, Event, Key, Text, Time
 
 # Milliseconds, as in the system this replaces; up to 366 days.
 RefreshInterval = Annotated[int, msgspec.Meta(ge=1, le=31_622_400_000)]
@@ -103,6 +103,17 @@ class Validate(Command, frozen=True, kw_only=True):
     config: dict[str, Any]
 
 
+class Import(Command, frozen=True, kw_only=True):
+    """The service's own: the configuration of a tool in the system before, as of `updated_at`."""
+
+    tool_name: Key
+    enabled: bool
+    config: dict[str, Any] = {}
+    refresh_interval: Annotated[int, msgspec.Meta(ge=0, le=31_622_400_000)] | None = None
+    notifications: bool
+    updated_at: Time
+
+
 class Content(Event, frozen=True, kw_only=True):
     """A whole configuration; every event but the deletion carries it, so that any version is read at once."""
 
@@ -115,6 +126,12 @@ class Content(Event, frozen=True, kw_only=True):
 
 class ConfigSet(Content, frozen=True, kw_only=True):
     pass
+
+
+class Imported(Content, frozen=True, kw_only=True):
+    """The configuration as the system before had it, since `updated_at`."""
+
+    updated_at: int
 
 
 class ConfigPatched(Content, frozen=True, kw_only=True):

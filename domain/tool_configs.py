@@ -1,6 +1,7 @@
 """Tool configurations: whether a tool is on, and how it is set, with every version kept.
 
-absent --set--> present --set, patch, enable, disable, set_refresh_interval, set_notifications, rollback-->
+absent --set, import--> present
+present --set, patch, enable, disable, set_refresh_interval, set_notifications, rollback--> present
 present --delete--> absent (the stream and its versions go on; rollback brings an old version back)
 
 A schema is registered and removed beside that, in either state, and outlives a deletion. Where there is one,
@@ -12,7 +13,7 @@ from typing import Any
 import msgspec
 
 from domain.decider import Context, Decider, Decision, Verb
-from domain.errors import NotFound, RuleViolated, TooLarge
+from domain.errors import AlreadyExists, NotFound, RuleViolated, TooLarge
 from domain.json_schema import MAXIMUM_ERRORS, Violation, require_schema, violations
 from domain.json_values import merge_patch
 from domain.messages import Recorded
@@ -26,6 +27,8 @@ from domain.tool_config_messages import (
     Disabled,
     Enable,
     Enabled,
+    Import,
+    Imported,
     NotificationsSet,
     Patch,
     RefreshIntervalSet,
@@ -134,6 +137,12 @@ def _delete(state: ToolConfig | None, command: Delete, context: Context, key: st
     return Decision(events=((key, Deleted(reason=command.reason)),))
 
 
+def _import(state: ToolConfig | None, command: Import, context: Context, key: str) -> Decision:
+    if exists(state, context.now):
+        raise AlreadyExists(f"there is a configuration of {key} already")
+    return _changed(state, key, context, _imported(command))
+
+
 def _register_schema(
     state: ToolConfig | None, command: RegisterSchema, context: Context, key: str
 ) -> Decision:
@@ -158,6 +167,16 @@ def _validate(state: ToolConfig | None, command: Validate, context: Context, key
     if state is not None and state.schema is not None:
         errors = violations(state.schema, command.config, "$.config", limit=_room_for_errors(context))
     return Decision(result={"valid": not errors, "errors": errors})
+
+
+def _imported(command: Import) -> Imported:
+    return Imported(
+        enabled=command.enabled,
+        config=command.config,
+        refresh_interval=command.refresh_interval,
+        notifications=command.notifications,
+        updated_at=command.updated_at,
+    )
 
 
 def _with(event: type[Content], current: ToolConfig, reason: str | None, **changes: Any) -> Content:
@@ -232,7 +251,7 @@ def evolve(state: ToolConfig | None, recorded: Recorded) -> ToolConfig | None:
             config=event.config,
             refresh_interval=event.refresh_interval,
             notifications=event.notifications,
-            updated_at=recorded.recorded_at,
+            updated_at=event.updated_at if isinstance(event, Imported) else recorded.recorded_at,
             schema=None if state is None else state.schema,
         )
     if isinstance(event, Deleted):
@@ -263,6 +282,7 @@ DECIDER = Decider(
     exists=exists,
     events={
         "tool_config.set.v1": ConfigSet,
+        "tool_config.imported.v1": Imported,
         "tool_config.patched.v1": ConfigPatched,
         "tool_config.enabled.v1": Enabled,
         "tool_config.disabled.v1": Disabled,
@@ -285,5 +305,6 @@ DECIDER = Decider(
         Verb(name="register_schema", command=RegisterSchema, key=_key, decide=_register_schema),
         Verb(name="remove_schema", command=RemoveSchema, key=_key, decide=_remove_schema),
         Verb(name="validate", command=Validate, key=_key, decide=_validate, remembered=False),
+        Verb(name="import", command=Import, key=_key, decide=_import, internal=True),
     ),
 )

@@ -152,7 +152,8 @@ def _require_checksums(connection: apsw.Connection) -> None:
         raise MigrationError(
             "the file records no checksums of its migrations: it was made by the system before this one, or "
             "by another program",
-            "leave it as it is, and choose another data directory, for a store of its own",
+            "leave it as it is, choose another data directory, for a store of its own, and read it into that"
+            " one with `hyperpage import FILE --data DIR`",
         )
 
 

@@ -7,6 +7,7 @@
     cli_stream       stream
     cli_store        migrate
     cli_backup       backup
+    cli_import       import
     cli_schema       schema
 
 Modules are imported where a command needs them, so that `hyperpage --help` answers at once.
@@ -22,6 +23,7 @@ from cyclopts import App, Group
 
 from ops import (
     cli_backup,
+    cli_import,
     cli_messages,
     cli_operations,
     cli_schema,
@@ -110,6 +112,7 @@ def application() -> App:
     for place, commands in enumerate(several, start=1):
         commands.group, commands.sort_key = operation, place
         app.command(commands)
+    app.command(cli_import.import_file, name="import", group=operation, sort_key=len(several) + 1)
     app.register_install_completion_command(
         help="Have the shell complete commands and options; for bash, zsh and fish.", group=others
     )

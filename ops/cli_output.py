@@ -97,7 +97,7 @@ def event_line(event: Record) -> str:
     change = str(event["type"]).removeprefix("hyperpage.")
     who = f"  by {event['actor']}" if "actor" in event else ""
     line = f"{event['sequence']:>6}  {time}  {change:<25}  {event['subject']}{who}  {compact(event['data'])}"
-    return _fitted(_printable(line))
+    return _fitted(printable(line))
 
 
 def compact(value: Any) -> str:
@@ -109,13 +109,13 @@ def _member_lines(record: Record, indent: str = "") -> Iterable[str]:
     width = max(map(len, record), default=0)
     for name, value in record.items():
         if isinstance(value, dict) and value and not indent:
-            yield f"{_printable(name)}:"
+            yield f"{printable(name)}:"
             yield from _member_lines(value, "  ")
         elif isinstance(value, list) and value and isinstance(value[0], dict) and not indent:
-            yield f"{_printable(name)}:"
-            yield from (f"  {_printable(compact(item))}" for item in value)
+            yield f"{printable(name)}:"
+            yield from (f"  {printable(compact(item))}" for item in value)
         else:
-            yield f"{indent}{_printable(name).ljust(width)}  {_cell(name, value)}".rstrip()
+            yield f"{indent}{printable(name).ljust(width)}  {_cell(name, value)}".rstrip()
 
 
 def _cell(name: str, value: Any) -> str:
@@ -124,10 +124,10 @@ def _cell(name: str, value: Any) -> str:
     if _is_moment(name, value):
         return f"{datetime.fromtimestamp(value // 1000, UTC):%Y-%m-%d %H:%M:%S}Z"
     if isinstance(value, str):
-        return _printable(value)
+        return printable(value)
     if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
-        return _printable(", ".join(value))
-    return _printable(compact(value))
+        return printable(", ".join(value))
+    return printable(compact(value))
 
 
 def _is_moment(name: str, value: Any) -> bool:
@@ -135,7 +135,8 @@ def _is_moment(name: str, value: Any) -> bool:
     return is_named_so and isinstance(value, int) and value in _PLAUSIBLE_MILLISECONDS
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """A text whose control characters are escaped."""
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)

@@ -20,21 +20,31 @@ if TYPE_CHECKING:
 
 
 @contextmanager
+def free_directory(settings: "Settings") -> "Iterator[DirectoryInUseError | None]":
+    """The data directory, kept from any service for the length of the block; or why it is not free."""
+    try:
+        directory = DataDirectory(settings.data)
+    except DirectoryInUseError as error:
+        yield error
+        return
+    try:
+        finish_swap(settings.store_path)
+        yield None
+    finally:
+        directory.release()
+
+
+@contextmanager
 def stopped_directory(settings: "Settings") -> Iterator[None]:
     """The data directory, kept from any service for the length of the block.
 
     Raises:
         CommandFailure: a service has it.
     """
-    try:
-        directory = DataDirectory(settings.data)
-    except DirectoryInUseError as error:
-        raise failure(Exit.FAILED, "in_use", str(error), "stop it first (Ctrl-C, or SIGTERM)") from error
-    try:
-        finish_swap(settings.store_path)
+    with free_directory(settings) as error:
+        if error is not None:
+            raise failure(Exit.FAILED, "in_use", str(error), "stop it first (Ctrl-C, or SIGTERM)") from error
         yield
-    finally:
-        directory.release()
 
 
 @contextmanager
@@ -47,17 +57,12 @@ def stopped_store(data: Path | None) -> Iterator[Path | None]:
     """
     settings = settings_for(data)
     require_store(settings.store_path)
-    try:
-        directory = DataDirectory(settings.data)
-    except DirectoryInUseError:
-        yield None
-        return
-    try:
-        finish_swap(settings.store_path)
-        with _understandable(settings.store_path):
+    with free_directory(settings) as in_use:
+        if in_use is not None:
+            yield None
+            return
+        with understandable(settings.store_path):
             yield settings.store_path
-    finally:
-        directory.release()
 
 
 def require_store(path: Path) -> None:
@@ -97,7 +102,7 @@ def migration_status(*, data: DataOption = None, as_json: JsonOption = False) ->
 
     path = settings_for(data).store_path
     require_store(path)
-    with _understandable(path), closing(open_reader(path)) as connection:
+    with understandable(path), closing(open_reader(path)) as connection:
         known = runner.status(connection)
     rows = [{"name": one.name, "applied": one.applied, "executed_at": one.executed_at} for one in known]
     if as_json:
@@ -179,12 +184,12 @@ def _writing(data: Path | None) -> "Iterator[apsw.Connection]":
 
     settings = settings_for(data)
     path = settings.store_path
-    with stopped_directory(settings), _understandable(path), closing(open_writer(path)) as connection:
+    with stopped_directory(settings), understandable(path), closing(open_writer(path)) as connection:
         yield connection
 
 
 @contextmanager
-def _understandable(path: Path) -> Iterator[None]:
+def understandable(path: Path) -> Iterator[None]:
     """What is wrong with a store's file, or with this program's SQLite, in words instead of a traceback."""
     import apsw
 

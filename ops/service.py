@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
@@ -36,6 +37,7 @@ from ops.backup.recovery import require_sound_store
 from ops.backup.schedule import BackupSchedule
 from ops.backup.swap import finish_swap
 from ops.data_directory import Admin, DataDirectory, Runtime
+from ops.importing.running import RunningImport
 from ops.projections_check import NoArguments, ProjectionsCheck
 from ops.query_catalogue import query_verbs
 from ops.schema import command_schema, struct_schema
@@ -287,7 +289,14 @@ class Service:
         )
         check = ProjectionsCheck(self.settings.store_path, self.writer)
         refill = AdministrationVerb(name="stream.refill", shape=NoArguments, carry_out=self._refill_stream)
-        administered = (*self.dead_letters.verbs(), *check.verbs(), refill, *self._more_administration)
+        imports = RunningImport(self.writer, self.settings.allowed_secrets)
+        administered = (
+            *self.dead_letters.verbs(),
+            *check.verbs(),
+            *imports.verbs(),
+            refill,
+            *self._more_administration,
+        )
         self.administration = Administration(
             responder, self.names, {verb.name: verb for verb in administered}
         )
@@ -353,6 +362,8 @@ class Service:
         for one in commit.submissions:
             if isinstance(one.context, Delivery):
                 self.durable.answered(one)
+            elif isinstance(one.context, threading.Event):
+                one.context.set()
             else:
                 requested.append(one)
         # Before the events go out: who has an answer sends the next command meanwhile.

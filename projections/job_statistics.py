@@ -18,7 +18,8 @@ class ListAttempts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     id: Key
     limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
-    after: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = 0
+    # Attempts that were imported have negative ids.
+    after: Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)] = -(2**62)
 
 
 class JobStatistics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

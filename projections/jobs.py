@@ -8,7 +8,7 @@ import msgspec
 
 from domain import jobs
 from domain.jobs import Job, Search, State, status_of
-from domain.messages import Key, Name, Time
+from domain.messages import Json, Key, Name, Time
 from migrations.rows import delete_rows
 from projections.table import Row, Table, upsert_rows
 
@@ -69,14 +69,14 @@ def _row(job: Job, version: int, position: int) -> Row:
         status_of(job.state),
         job.tool,
         job.endpoint,
-        bytes(job.payload).decode(),
-        None if job.result == jobs.NO_RESULT else bytes(job.result).decode(),
+        _json(job.payload),
+        _json(job.result),
         job.created_at,
         job.updated_at,
         job.started_at,
         job.completed_at,
         job.retry_count,
-        job.updated_at,
+        job.updated_at if job.persisted_at is None else job.persisted_at,
         job.recovery_attempts,
         job.state,
         job.queue,
@@ -99,6 +99,10 @@ def _row(job: Job, version: int, position: int) -> Row:
         version,
         position,
     )
+
+
+def _json(value: Json) -> str | None:
+    return None if value == jobs.NO_RESULT else bytes(value).decode()
 
 
 def _array(texts: tuple[str, ...]) -> str:
@@ -164,8 +168,25 @@ TABLE = Table(
 )
 
 
-def history_row(before: Job | None, after: Job | None, event: Any, at: int) -> Row | None:
-    """The row of the attempt that an event begins or ends; the id is the position at which it began."""
+def history_rows(before: Job | None, after: Job | None, event: Any, at: int) -> list[Row]:
+    """The rows of the attempts that an event begins, ends or brings along.
+
+    The id is the position at which the attempt began. Those that came with an imported job have negative
+    ones, which no position will ever be, in their order.
+    """
+    if isinstance(event, jobs.Imported) and after is not None:
+        first = -after.created_position * jobs.MAXIMUM_IMPORTED_ATTEMPTS
+        return [_imported_row(first + index, after, one) for index, one in enumerate(event.history)]
+    row = _history_row(before, after, event, at)
+    return [] if row is None else [row]
+
+
+def _imported_row(row_id: int, job: Job, one: jobs.ImportedAttempt) -> Row:
+    times = (one.started_at, one.completed_at, one.duration_ms)
+    return (row_id, job.id, one.attempt, one.status, *times, one.error_message, job.queue, None)
+
+
+def _history_row(before: Job | None, after: Job | None, event: Any, at: int) -> Row | None:
     if after is None or before is None:
         return None
     if isinstance(event, jobs.Claimed):

@@ -161,10 +161,9 @@ def _fold(table: Table, key: str, events: Iterable[Recorded]) -> _Folded:
         before, state = state, evolve(state, recorded)
         version, position = recorded.version, recorded.position
         if table is jobs.TABLE:
-            row = jobs.history_row(before, state, recorded.event, recorded.recorded_at)
-            if row is not None:
-                history[row[0]] = row
-            elif state is None:
+            rows = jobs.history_rows(before, state, recorded.event, recorded.recorded_at)
+            history.update((row[0], row) for row in rows)
+            if state is None:
                 history.clear()
     final = None if state is None else table.row(state, version, position)
     return _Folded(table, key, final, list(history.values()) if final is not None else [])

@@ -62,12 +62,11 @@ def write(connection: apsw.Connection, changes: Iterable[Change]) -> None:
     for change in changes:
         latest.setdefault(change.table, {})[change.key] = change.after
         if change.table == jobs.TABLE.name:
-            row = jobs.history_row(
+            rows = jobs.history_rows(
                 change.before.state, change.after.state, change.recorded.event, change.recorded.recorded_at
             )
-            if row is not None:
-                history[row[0]] = row
-            elif change.after.state is None:
+            history.update((row[0], row) for row in rows)
+            if change.after.state is None:
                 archived.append(change.key)
                 history = {position: row for position, row in history.items() if row[1] != change.key}
     for name, aggregates in latest.items():

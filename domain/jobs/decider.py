@@ -3,7 +3,8 @@
 from typing import Any
 
 from domain.decider import Decider, Verb
-from domain.jobs import attempts, commands, events, many, waiting
+from domain.jobs import attempts, commands, events, importing, many, waiting
+from domain.jobs.limits import MAXIMUM_IMPORT_BYTES
 from domain.jobs.state import TABLE, Job, evolve
 
 
@@ -21,6 +22,7 @@ DECIDER = Decider(
     evolve=evolve,
     events={
         "job.enqueued.v1": events.Enqueued,
+        "job.imported.v1": events.Imported,
         "job.claimed.v1": events.Claimed,
         "job.progressed.v1": events.Progressed,
         "job.completed.v1": events.Completed,
@@ -87,6 +89,14 @@ DECIDER = Decider(
             internal=True,
         ),
         Verb(name="time_out", command=commands.TimeOut, key=_id, decide=attempts.time_out, internal=True),
+        Verb(
+            name="import",
+            command=importing.Import,
+            key=_id,
+            decide=importing.import_job,
+            internal=True,
+            maximum_bytes=MAXIMUM_IMPORT_BYTES,
+        ),
         Verb(name="rescue", command=commands.Rescue, key=_id, decide=attempts.rescue, internal=True),
     ),
 )

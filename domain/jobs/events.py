@@ -30,6 +30,45 @@ class Enqueued(Event, frozen=True, kw_only=True):
     schedule_id: str | None = None
 
 
+class ImportedAttempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """An attempt of a job as the system before this one kept it."""
+
+    attempt: int
+    status: str
+    started_at: int | None = None
+    completed_at: int | None = None
+    duration_ms: int | None = None
+    error_message: str | None = None
+
+
+class Imported(Event, frozen=True, kw_only=True):
+    """A job as the system before this one left it, with its times and attempts.
+
+    `state` is what it goes on as here: one that was running is `retrying`.
+    """
+
+    type: str
+    name: str
+    priority: int = 2
+    payload: Json = NO_RESULT
+    tool: str | None = None
+    endpoint: str | None = None
+    state: str
+    run_at: int
+    max_attempts: int = DEFAULT_MAXIMUM_ATTEMPTS
+    attempt: int = 0
+    retry_count: int = 0
+    recovery_attempts: int = 0
+    created_at: int
+    updated_at: int
+    persisted_at: int
+    started_at: int | None = None
+    completed_at: int | None = None
+    result: Json = NO_RESULT
+    error: str | None = None
+    history: tuple[ImportedAttempt, ...] = ()
+
+
 class Claimed(Event, frozen=True, kw_only=True):
     worker: str
     attempt: int

@@ -10,6 +10,11 @@ MAXIMUM_DEPENDENCIES = 100
 # How many of those that wait for a job are decided about in one command; the rest follows.
 DEPENDENTS_AT_ONCE = 100
 MAXIMUM_TAGS = 32
+# Of a payload, or of a result.
+MAXIMUM_JSON_BYTES = 256 * 1024
+# Of a job that is imported; its event, which carries all of them, has to fit into a message.
+MAXIMUM_IMPORTED_ATTEMPTS = 1_000
+MAXIMUM_IMPORT_BYTES = 700 * 1024
 # A job that took this many workers with it is not handed to a further one.
 MAXIMUM_RESCUES = 3
 RESCUE_DELAY_MS = 5_000

@@ -21,6 +21,7 @@ r"""The state of a job, and the machine that its events drive.
                       '--- any of these with attempts left; lease expired --> retrying --(due)--> claim
 
     enqueue with depends_on --> blocked --- all of them have completed --> scheduled, pending
+    import --> as it was in the system before, but running --> retrying
     completed, failed, cancelled, timeout --- archive --> (gone from the tables)
 
 A due job is one that is scheduled, pending or retrying and whose `run_at` has come. The `status` column
@@ -46,6 +47,7 @@ from domain.jobs.events import (
     Enqueued,
     Failed,
     Held,
+    Imported,
     Interrupted,
     PayloadUpdated,
     Progressed,
@@ -125,6 +127,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     recovery_attempts: int = 0
     started_at: int | None = None
     completed_at: int | None = None
+    # Where it is not `updated_at`: of an imported job, until its first event here.
+    persisted_at: int | None = None
     worker: str | None = None
     error: str | None = None
     cancel_requested: bool = False
@@ -143,13 +147,15 @@ def evolve(state: Job | None, recorded: Recorded) -> Job | None:
     event, at = recorded.event, recorded.recorded_at
     if isinstance(event, Enqueued):
         return _new(event, recorded)
+    if isinstance(event, Imported):
+        return _imported(event, recorded)
     assert state is not None, "a job begins with its enqueueing"
     if isinstance(event, Archived):
         return None
     changes = _changes(state, event, at, recorded.position)
     if state.state == "running" and changes.get("state", "running") != "running":
         changes["deadline_at"] = None
-    return msgspec.structs.replace(state, updated_at=at, **changes)
+    return msgspec.structs.replace(state, updated_at=at, persisted_at=None, **changes)
 
 
 def _new(event: Enqueued, recorded: Recorded) -> Job:
@@ -177,6 +183,12 @@ def _new(event: Enqueued, recorded: Recorded) -> Job:
         created_position=recorded.position,
         result=NO_RESULT,
     )
+
+
+def _imported(event: Imported, recorded: Recorded) -> Job:
+    columns = msgspec.structs.asdict(event)
+    del columns["history"]
+    return Job(id=recorded.key, queue="default", created_position=recorded.position, **columns)
 
 
 def _free(waiting_for: tuple[str, ...], run_at: int, now: int) -> State:

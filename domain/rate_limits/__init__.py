@@ -18,7 +18,7 @@ bind one limit (per second and per hour, say): the one with the fewest calls lef
 """
 
 from domain.decider import Context, Decider, Decision, Verb
-from domain.errors import Invalid, NotFound
+from domain.errors import AlreadyExists, Invalid, NotFound
 from domain.rate_limits.availability import Availability, availability
 from domain.rate_limits.changes import changes
 from domain.rate_limits.forecast import Forecast, forecast
@@ -27,6 +27,8 @@ from domain.rate_limits.messages import (
     Clear,
     Cleared,
     Cost,
+    Import,
+    Imported,
     LevelChanged,
     Observe,
     Observed,
@@ -59,6 +61,8 @@ __all__ = [
     "Cleared",
     "Cost",
     "Forecast",
+    "Import",
+    "Imported",
     "LevelChanged",
     "Observe",
     "ObserveResponse",
@@ -116,12 +120,26 @@ def _clear(state: RateLimit | None, command: Clear, context: Context, key: str) 
     return Decision(events=((key, Cleared()),))
 
 
+def _import(state: RateLimit | None, command: Import, context: Context, key: str) -> Decision:
+    if state is not None:
+        raise AlreadyExists(f"something is known of {key} already")
+    imported = Imported(
+        remaining=command.remaining,
+        limit=command.limit,
+        reset_time=command.reset_time,
+        last_updated=command.last_updated,
+        created_at=command.created_at,
+    )
+    return Decision(events=((key, imported),))
+
+
 DECIDER = Decider(
     table=TABLE,
     state=RateLimit,
     evolve=evolve,
     events={
         "rate_limit.observed.v1": Observed,
+        "rate_limit.imported.v1": Imported,
         "rate_limit.level_changed.v1": LevelChanged,
         "rate_limit.throttled.v1": Throttled,
         "rate_limit.thresholds_set.v1": ThresholdsSet,
@@ -137,5 +155,6 @@ DECIDER = Decider(
         Verb(name="reserve", command=Reserve, key=key_of, decide=reserve, empty_is_remembered=False),
         Verb(name="release", command=Release, key=key_of, decide=release),
         Verb(name="clear", command=Clear, key=key_of, decide=_clear),
+        Verb(name="import", command=Import, key=key_of, decide=_import, internal=True),
     ),
 )

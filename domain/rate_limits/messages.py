@@ -112,6 +112,26 @@ class Clear(Keyed, frozen=True, kw_only=True):
     """Forget what is known of this limit, its thresholds and reservations too."""
 
 
+class Import(Keyed, frozen=True, kw_only=True):
+    """The service's own: what the system before knew of a limit, as of `last_updated`."""
+
+    remaining: Count | None = None
+    limit: Count | None = None
+    reset_time: Time | None = None
+    last_updated: Time
+    created_at: Time
+
+
+class Imported(Event, frozen=True, kw_only=True):
+    """What the system before knew of a limit, as of `last_updated`."""
+
+    remaining: int | None = None
+    limit: int | None = None
+    reset_time: int | None = None
+    last_updated: int
+    created_at: int
+
+
 class Observed(Event, frozen=True, kw_only=True):
     """What is known of a limit's policies; the counts are those of the one that binds.
 

@@ -10,6 +10,7 @@ from domain.rate_limits.messages import (
     CRITICAL_PERCENT,
     WARNING_PERCENT,
     Cleared,
+    Imported,
     LevelChanged,
     Observed,
     Released,
@@ -123,6 +124,8 @@ def evolve(state: RateLimit | None, recorded: Recorded) -> RateLimit | None:
     event, at = recorded.event, recorded.recorded_at
     if isinstance(event, Cleared):
         return None
+    if isinstance(event, Imported):
+        return _levelled(_imported(event, recorded))
     known = msgspec.structs.replace(
         state or RateLimit(key=recorded.key, created_at=at, updated_at=at), updated_at=at
     )
@@ -152,6 +155,18 @@ def evolve(state: RateLimit | None, recorded: Recorded) -> RateLimit | None:
             return known
         case _:
             raise TypeError(f"not an event of a rate limit: {type(event).__name__}")
+
+
+def _imported(event: Imported, recorded: Recorded) -> RateLimit:
+    # A clock that went wrong there is not to have what is observed here taken for outdated.
+    observed_at = min(event.last_updated, recorded.recorded_at)
+    reading = Reading(remaining=event.remaining, limit=event.limit, reset_time=event.reset_time)
+    return RateLimit(
+        key=recorded.key,
+        created_at=event.created_at,
+        updated_at=event.last_updated,
+        budgets=(_budget(None, reading, observed_at),),
+    )
 
 
 def _levelled(known: RateLimit) -> RateLimit:

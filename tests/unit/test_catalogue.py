@@ -61,6 +61,34 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
         ('{"percent":12.5,"note":"half"}', jobs.Progressed(percent=12.5, note="half")),
         ("{}", jobs.Progressed()),
     ],
+    "job.imported.v1": [
+        (
+            '{"type":"t","name":"n","priority":4,"payload":{"a":1},"tool":"x","endpoint":"e",'
+            '"state":"failed","run_at":7,"max_attempts":9,"attempt":8,"retry_count":6,"recovery_attempts":1,'
+            '"created_at":1,"updated_at":2,"persisted_at":3,"started_at":4,"completed_at":5,"result":[1],'
+            '"error":"x","history":[{"attempt":1,"status":"failed","started_at":4,"completed_at":5,'
+            '"duration_ms":1,"error_message":"x"}]}',
+            jobs.Imported(
+                type="t", name="n", priority=4, payload=raw('{"a":1}'), tool="x", endpoint="e",
+                state="failed", run_at=7, max_attempts=9, attempt=8, retry_count=6, recovery_attempts=1,
+                created_at=1, updated_at=2, persisted_at=3, started_at=4, completed_at=5, result=raw("[1]"),
+                error="x",
+                history=(
+                    jobs.ImportedAttempt(
+                        attempt=1, status="failed", started_at=4, completed_at=5, duration_ms=1,
+                        error_message="x",
+                    ),
+                ),
+            ),
+        ),
+        (
+            '{"type":"t","name":"n","state":"pending","run_at":7,"created_at":1,"updated_at":2,'
+            '"persisted_at":3}',
+            jobs.Imported(
+                type="t", name="n", state="pending", run_at=7, created_at=1, updated_at=2, persisted_at=3
+            ),
+        ),
+    ],
     "job.completed.v1": [
         ('{"result":[1,2]}', jobs.Completed(result=raw("[1,2]"))),
         ("{}", jobs.Completed()),
@@ -139,6 +167,13 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
         ('{"due_at":7,"next_run_at":8}', schedules.Skipped(due_at=7, next_run_at=8)),
         ('{"due_at":7}', schedules.Skipped(due_at=7)),
     ],
+    "rate_limit.imported.v1": [
+        (
+            '{"remaining":1,"limit":3,"reset_time":9,"last_updated":7,"created_at":5}',
+            rate_limits.Imported(remaining=1, limit=3, reset_time=9, last_updated=7, created_at=5),
+        ),
+        ('{"last_updated":7,"created_at":5}', rate_limits.Imported(last_updated=7, created_at=5)),
+    ],
     "rate_limit.observed.v1": [
         (
             '{"remaining":1,"limit":3,"used":2,"reset_time":9,"observed_at":7}',
@@ -194,6 +229,10 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
         (CONTENT + "}", tool_config_messages.ConfigSet(**SAME)),
         ("{}", tool_config_messages.ConfigSet()),
     ],
+    "tool_config.imported.v1": [
+        (CONTENT + ',"updated_at":7}', tool_config_messages.Imported(**SAME, updated_at=7)),
+        ('{"updated_at":7}', tool_config_messages.Imported(updated_at=7)),
+    ],
     "tool_config.patched.v1": [
         (CONTENT + "}", tool_config_messages.ConfigPatched(**SAME)),
         ("{}", tool_config_messages.ConfigPatched()),
@@ -237,6 +276,10 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
         ('{"value":{"b":1,"a":[1.50]}}', app_state.ValueSet(value=raw('{"b":1,"a":[1.50]}'))),
         ('{"value":null}', app_state.ValueSet(value=raw("null"))),
         ('{"value":1,"expires_at":7}', app_state.ValueSet(value=raw("1"), expires_at=7)),
+    ],
+    "app_state.imported.v1": [
+        ('{"value":{"b":1},"updated_at":7}', app_state.Imported(value=raw('{"b":1}'), updated_at=7)),
+        ('{"value":null}', app_state.Imported(value=raw("null"))),
     ],
     "app_state.deleted.v1": [("{}", app_state.Deleted())],
     "app_state.expired.v1": [("{}", app_state.Expired())],

@@ -180,6 +180,7 @@ def test_a_file_of_the_system_before_this_one_is_refused_and_left_as_it_is(conne
         with pytest.raises(MigrationError, match="records no checksums of its migrations") as caught:
             act(connection)
         assert "another data directory" in caught.value.hint
+        assert "hyperpage import" in caught.value.hint
     assert schema(connection) == before
     assert list(connection.execute("SELECT * FROM app_state")) == [("theme", "dark")]
 

@@ -1,0 +1,124 @@
+"""`hyperpage import`: the rows of the system before this one become events."""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+from cyclopts import Parameter
+
+from ops.cli_bus import administer
+from ops.cli_exit import Exit, failure, refused
+from ops.cli_options import DataOption, JsonOption, option, settings_for
+from ops.cli_output import compact, print_json, print_table, printable, say
+from ops.cli_progress import shown_progress
+from ops.cli_store import free_directory, understandable
+
+if TYPE_CHECKING:
+    from ops.importing.importer import Report
+    from ops.settings import Settings
+
+# A million rows take some minutes.
+IMPORT_SECONDS = 6 * 3600.0
+
+
+def import_file(
+    file: Annotated[Path, Parameter(help="The old system's database; it is only read.")],
+    /,
+    *,
+    dry_run: Annotated[bool, option("Say what would be imported, and what not; nothing is changed.")] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Imports the rows of the system before this one, with their times, as events.
+
+    For example:
+
+        hyperpage import old.db --dry-run
+        hyperpage import old.db --data /var/lib/hyperpage
+
+    Makes a store where there is none. Where a service runs on the directory,
+    it does the work. A second run passes over what is here already. Rows that
+    cannot be taken are listed with the reason, and the exit code is then 1.
+    """
+    settings = settings_for(data)
+    with _explained(settings):
+        report = _tried(file, settings) if dry_run else _imported(file, settings)
+    if as_json:
+        print_json(report)
+    else:
+        _print(report)
+    return Exit.DONE if report.is_complete else Exit.FAILED
+
+
+def _tried(file: Path, settings: "Settings") -> "Report":
+    """What would become of the rows; a running service is not disturbed."""
+    from ops.importing.importer import import_all
+    from ops.importing.source import Source
+    from ops.importing.targets import Trial, trial_connection
+
+    allowed = settings.allowed_secrets
+    with (
+        closing(Source(file)) as source,
+        trial_connection(settings.store_path) as connection,
+        shown_progress() as progress,
+    ):
+        target = Trial(connection, allowed, _now_ms)
+        return import_all(source, target, allowed=allowed, dry_run=True, progress=progress)
+
+
+def _imported(file: Path, settings: "Settings") -> "Report":
+    """What became of the rows, through the service that runs, or without one."""
+    from ops.importing.importer import Report, import_all
+    from ops.importing.source import Source
+    from ops.importing.targets import StoppedStore
+    from ops.store import open_store
+
+    # First of all: for a file that cannot be read, no store is made.
+    with closing(Source(file)) as source, free_directory(settings) as in_use:
+        if in_use is not None:
+            wish = {"path": str(file.absolute())}
+            answer = administer("import.file", wish, settings.data, timeout_seconds=IMPORT_SECONDS)
+            return msgspec.convert(answer, Report)
+        allowed = settings.allowed_secrets
+        connection, _ = open_store(settings.store_path, cache_kib=settings.writer_cache_kib)
+        with closing(connection), shown_progress() as progress:
+            target = StoppedStore(connection, allowed, _now_ms)
+            return import_all(source, target, allowed=allowed, progress=progress)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@contextmanager
+def _explained(settings: "Settings") -> Iterator[None]:
+    from domain.errors import Refusal
+    from ops.importing.source import SourceError, SourceMissingError
+
+    try:
+        with understandable(settings.store_path):
+            yield
+    except SourceMissingError as error:
+        raise failure(Exit.NOT_FOUND, "not_found", error.message) from error
+    except SourceError as error:
+        raise failure(Exit.FAILED, "failed", error.message, error.hint) from error
+    except Refusal as refusal:
+        answer = {"code": refusal.code, "message": refusal.message, "hint": refusal.hint}
+        raise refused(answer | {"details": refusal.details}) from refusal
+
+
+def _print(report: "Report") -> None:
+    print_table([{"table": name, **msgspec.structs.asdict(one)} for name, one in report.tables.items()])
+    if report.not_taken:
+        print("Not taken:")
+    for one in report.not_taken:
+        print(f"  {one.table} {compact(one.id)}: {printable(one.reason)}")
+    if report.not_listed:
+        print(f"  and {report.not_listed} more")
+    if report.dry_run:
+        say("This was a dry run: nothing was changed.")
+    else:
+        print(f"The log ends at position {report.position}.")

@@ -1,0 +1,11 @@
+"""Reads a database of the system before this one, and turns its rows into events.
+
+- `old_tables`: what its tables are called and made of, in each of their variants
+- `source`: its file, opened without being changed, and its rows one after the other
+- `commands`: what a row asks for here, or why it cannot be taken
+- `importer`: all rows in portions, and the report
+- `targets`: who decides about the portions: a stopped store, or nobody, to try it out
+- `running`: the same through the writer of a running service
+
+A row is one command with an id made from its table and key, so that a second run knows it again.
+"""

@@ -1,0 +1,101 @@
+"""The tables of the system before this one, and what their columns are called in each of its variants."""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+
+class OldTable(msgspec.Struct, frozen=True, kw_only=True):
+    """One table: the fields that are read, and in whose absence it is not that table at all.
+
+    A column is found by its field's name, written with underscores or as `createdAt`, and else by one of its
+    `other_names`, the first one that is there.
+    """
+
+    name: str
+    fields: tuple[str, ...]
+    required: frozenset[str]
+    other_names: Mapping[str, tuple[str, ...]] = {}
+
+    def columns(self, present: Iterable[str]) -> dict[str, str]:
+        """The column of each field that has one."""
+        by_plain_name = {_plain(column): column for column in present}
+        found = {}
+        for field in self.fields:
+            names = map(_plain, (field, *self.other_names.get(field, ())))
+            column = next((by_plain_name[name] for name in names if name in by_plain_name), None)
+            if column is not None:
+                found[field] = column
+        return found
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").lower()
+
+
+JOBS = OldTable(
+    name="jobs",
+    fields=(
+        "id",
+        "type",
+        "name",
+        "priority",
+        "status",
+        "tool",
+        "endpoint",
+        "payload",
+        "result",
+        "created_at",
+        "updated_at",
+        "started_at",
+        "completed_at",
+        "retry_count",
+        "persisted_at",
+        "recovery_attempts",
+        "run_at",
+        "attempt",
+        "error",
+    ),
+    required=frozenset({"id", "type", "name", "status", "created_at"}),
+    other_names={"run_at": ("scheduled_at",), "attempt": ("attempts",), "error": ("last_error",)},
+)
+# A later variant has a row for each change of a job instead of one for each attempt: when, and the details.
+JOB_HISTORY = OldTable(
+    name="job_history",
+    fields=(
+        "id",
+        "job_id",
+        "attempt",
+        "status",
+        "started_at",
+        "completed_at",
+        "duration_ms",
+        "error_message",
+    ),
+    required=frozenset({"job_id", "status"}),
+    other_names={"started_at": ("created_at",), "error_message": ("details",)},
+)
+RATE_LIMITS = OldTable(
+    name="rate_limits",
+    fields=(
+        "id",
+        "platform",
+        "limit_remaining",
+        "limit_total",
+        "reset_time",
+        "last_updated",
+        "created_at",
+    ),
+    required=frozenset({"id", "platform", "last_updated"}),
+)
+TOOL_CONFIGS = OldTable(
+    name="tool_configs",
+    fields=("tool_name", "enabled", "config", "refresh_interval", "notifications", "updated_at"),
+    required=frozenset({"tool_name", "updated_at"}),
+)
+APP_STATE = OldTable(
+    name="app_state",
+    fields=("key", "value", "updated_at"),
+    required=frozenset({"key", "value"}),
+)
+OLD_TABLES = (JOBS, JOB_HISTORY, RATE_LIMITS, TOOL_CONFIGS, APP_STATE)

@@ -1,0 +1,38 @@
+"""Every command of the guide to importing, typed in as it stands there."""
+
+import re
+import shlex
+
+import apsw
+
+from tests.e2e.command_line import ROOT, hyperpage
+from tests.old_databases import APP_STATE, JOB, old_database
+
+GUIDE = (ROOT / "docs" / "importing.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line.removeprefix("$ hyperpage ")
+    for block in re.findall(r"```console\n(.*?)```", GUIDE, re.DOTALL)
+    for line in block.splitlines()
+]
+
+
+def test_the_guide_s_commands_do_what_it_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    old_database(tmp_path / "old.db", jobs=[JOB], app_state=[APP_STATE])
+    assert len(COMMANDS) == 4
+    for command in COMMANDS:
+        result = hyperpage(*shlex.split(command))
+        assert result.code == 0, (command, result)
+        assert (tmp_path / "data").exists() == ("--dry-run" not in command)
+    assert result.json["tables"]["jobs"] == {"rows": 1, "imported": 0, "unchanged": 1, "not_taken": 0}
+
+
+def test_plain_text_of_the_state_is_made_json_as_the_guide_says(tmp_path):
+    old = old_database(
+        tmp_path / "old.db", app_state=[APP_STATE, APP_STATE | {"key": "plain", "value": "dark"}]
+    )
+    (statement,) = re.findall(r"`(UPDATE app_state[^`]*)`", GUIDE)
+    connection = apsw.Connection(str(old))
+    connection.execute(statement)
+    connection.close()
+    assert hyperpage("import", old, "--data", tmp_path / "data").code == 0
