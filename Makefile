@@ -4,6 +4,7 @@
 #   make test      lint, types, import contract and tests             ARGS='-k claim' is passed to pytest
 #   make prove     the long counts: minutes, not seconds              ARGS= likewise
 #   make bench     throughput of this machine                         ARGS= likewise
+#   make reference write docs/reference.md anew: from the program, with examples that are really sent
 #   make install   only set up what `make run` needs
 #   make clean     remove the environment and all caches, never ./data
 
@@ -12,7 +13,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := run
-.PHONY: run test prove bench install clean
+.PHONY: run test prove bench reference install clean
 
 # `exec` leaves no shell between make and the service: a signal to make reaches the service, which drains.
 run: $(VENV)/.runtime
@@ -31,6 +32,11 @@ prove: $(VENV)/.development
 
 bench: $(VENV)/.development
 	$(BIN)/python -m tests.benchmarks.throughput $(ARGS)
+
+# Not into the page itself: it would be empty where this fails.
+reference: $(VENV)/.development
+	$(BIN)/python -m tests.integration.reference_examples > $(VENV)/reference.md
+	mv $(VENV)/reference.md docs/reference.md
 
 install: $(VENV)/.runtime
 

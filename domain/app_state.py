@@ -229,11 +229,36 @@ DECIDER = Decider(
         "app_state.expired.v1": Expired,
     },
     verbs=(
-        Verb(name="set", command=Set, key=_key, decide=_set, maximum_bytes=_VALUE_BODY_BYTES),
-        Verb(name="set_if", command=SetIf, key=_key, decide=_set_if, maximum_bytes=_VALUE_BODY_BYTES),
-        Verb(name="delete", command=Delete, key=_key, decide=_delete),
-        Verb(name="set_many", command=SetMany, key=None, decide=_set_many),
-        Verb(name="expire", command=Expire, key=_key, decide=_expire, internal=True),
+        Verb(
+            name="set",
+            command=Set,
+            key=_key,
+            decide=_set,
+            maximum_bytes=_VALUE_BODY_BYTES,
+            events=(ValueSet, Expired),
+            refusals=(TooLarge,),
+        ),
+        Verb(
+            name="set_if",
+            command=SetIf,
+            key=_key,
+            decide=_set_if,
+            maximum_bytes=_VALUE_BODY_BYTES,
+            events=(ValueSet, Expired),
+            refusals=(TooLarge, VersionConflict),
+        ),
+        Verb(
+            name="delete", command=Delete, key=_key, decide=_delete, events=(Deleted,), refusals=(NotFound,)
+        ),
+        Verb(
+            name="set_many",
+            command=SetMany,
+            key=None,
+            decide=_set_many,
+            events=(ValueSet, Expired),
+            refusals=(TooLarge,),
+        ),
+        Verb(name="expire", command=Expire, key=_key, decide=_expire, internal=True, events=(Expired,)),
         Verb(
             name="import",
             command=Import,
@@ -241,6 +266,8 @@ DECIDER = Decider(
             decide=_import,
             maximum_bytes=_VALUE_BODY_BYTES,
             internal=True,
+            events=(Imported, Expired),
+            refusals=(AlreadyExists, TooLarge),
         ),
     ),
 )

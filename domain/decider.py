@@ -9,7 +9,11 @@ from typing import Any, Protocol
 
 import msgspec
 
+from domain.errors import Refusal
 from domain.messages import Command, Event, Recorded
+
+# What the body of a command weighs at most, unless its verb says otherwise.
+MAXIMUM_BODY_BYTES = 256 * 1024
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -103,6 +107,10 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
     that is not `remembered` is decided anew each time, command id or not; one of which `empty_is_remembered`
     is false, where it led to no event. An `internal` verb is the service's own and has no subject.
     `maximum_bytes` is the most that a body weighs.
+
+    What it can lead to is said here, for the reference, and tests see to it that nothing else happens:
+    `events`, also those of other aggregates; `refusals` beside `Invalid`, which any verb may raise; `rules`,
+    the details of a `RuleViolated`; and `result`, what stands in its result and what that means.
     """
 
     name: str
@@ -112,7 +120,11 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
     remembered: bool = True
     empty_is_remembered: bool = True
     internal: bool = False
-    maximum_bytes: int = 256 * 1024
+    maximum_bytes: int = MAXIMUM_BODY_BYTES
+    events: tuple[type[Event], ...] = ()
+    refusals: tuple[type[Refusal], ...] = ()
+    rules: tuple[str, ...] = ()
+    result: Mapping[str, str] = {}
 
 
 def is_something(state: Any, now: int) -> bool:

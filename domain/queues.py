@@ -91,7 +91,7 @@ DECIDER = Decider(
     events={"queue.paused.v1": Paused, "queue.resumed.v1": Resumed},
     commands_of="jobs",
     verbs=(
-        Verb(name="pause_queue", command=PauseQueue, key=_queue, decide=_pause),
-        Verb(name="resume_queue", command=ResumeQueue, key=_queue, decide=_resume),
+        Verb(name="pause_queue", command=PauseQueue, key=_queue, decide=_pause, events=(Paused,)),
+        Verb(name="resume_queue", command=ResumeQueue, key=_queue, decide=_resume, events=(Resumed,)),
     ),
 )

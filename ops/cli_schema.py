@@ -9,7 +9,7 @@ from ops.cli_exit import Exit, failure, usage_failure
 from ops.cli_options import DataOption, JsonOption, option, settings_for
 from ops.cli_output import say
 
-Format = Literal["jsonschema", "asyncapi"]
+Format = Literal["jsonschema", "asyncapi", "markdown"]
 
 
 def schema(
@@ -23,7 +23,10 @@ def schema(
     *,
     form: Annotated[
         Format | None,
-        option("jsonschema: all schemas; asyncapi: subjects and messages (AsyncAPI 3.0).", name="--format"),
+        option(
+            "jsonschema: all schemas; asyncapi: subjects and messages (3.0); markdown: the reference.",
+            name="--format",
+        ),
     ] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
@@ -35,13 +38,14 @@ def schema(
         hyperpage schema
         hyperpage schema jobs.enqueue
         hyperpage schema --format asyncapi > asyncapi.json
+        hyperpage schema --format markdown > reference.md
 
     Without a name and a format it lists the names. Needs no running service.
     """
-    if form == "asyncapi":
+    if form in ("asyncapi", "markdown"):
         if name is not None:
-            raise usage_failure("an AsyncAPI document describes all messages", "leave the name out")
-        return _print_document(_asyncapi(data))
+            raise usage_failure("such a document describes all messages", "leave the name out")
+        return _print_reference() if form == "markdown" else _print_document(_asyncapi(data))
     if name is not None:
         return _print_document(_one(name))
     if form == "jsonschema" or as_json:
@@ -54,6 +58,14 @@ def schema(
 def _print_document(document: dict[str, Any]) -> int:
     # Indented: people read it as well, and programs do not mind.
     print(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+    return Exit.DONE
+
+
+def _print_reference() -> int:
+    from ops.reference import reference
+
+    # The examples come from tests, and are part of the page in the repository alone.
+    print(reference({}), end="")
     return Exit.DONE
 
 

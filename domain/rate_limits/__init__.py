@@ -133,6 +133,12 @@ def _import(state: RateLimit | None, command: Import, context: Context, key: str
     return Decision(events=((key, imported),))
 
 
+_STANDING = {
+    "remaining": "the calls that are left beside those reserved, null where it is not known",
+    "level": "`normal`, `warning`, `critical` or `unknown`",
+    "stale": "whether the last observation is more than five minutes old, or there is none",
+}
+
 DECIDER = Decider(
     table=TABLE,
     state=RateLimit,
@@ -148,13 +154,55 @@ DECIDER = Decider(
         "rate_limit.cleared.v1": Cleared,
     },
     verbs=(
-        Verb(name="observe", command=Observe, key=key_of, decide=observe),
-        Verb(name="observe_response", command=ObserveResponse, key=key_of_response, decide=observe_response),
-        Verb(name="throttle", command=Throttle, key=key_of, decide=_throttle),
-        Verb(name="set_thresholds", command=SetThresholds, key=key_of, decide=_set_thresholds),
-        Verb(name="reserve", command=Reserve, key=key_of, decide=reserve, empty_is_remembered=False),
-        Verb(name="release", command=Release, key=key_of, decide=release),
-        Verb(name="clear", command=Clear, key=key_of, decide=_clear),
-        Verb(name="import", command=Import, key=key_of, decide=_import, internal=True),
+        Verb(name="observe", command=Observe, key=key_of, decide=observe, events=(Observed, LevelChanged)),
+        Verb(
+            name="observe_response",
+            command=ObserveResponse,
+            key=key_of_response,
+            decide=observe_response,
+            events=(Observed, Released, Throttled, LevelChanged),
+            result={
+                "resource": "the resource that the response was counted for",
+                "allowed": "whether another call is allowed now",
+                "retry_at": "when it will be, null where waiting does not help",
+                **_STANDING,
+            },
+        ),
+        Verb(name="throttle", command=Throttle, key=key_of, decide=_throttle, events=(Throttled,)),
+        Verb(
+            name="set_thresholds",
+            command=SetThresholds,
+            key=key_of,
+            decide=_set_thresholds,
+            events=(ThresholdsSet, LevelChanged),
+        ),
+        Verb(
+            name="reserve",
+            command=Reserve,
+            key=key_of,
+            decide=reserve,
+            empty_is_remembered=False,
+            events=(Reserved,),
+            refusals=(AlreadyExists,),
+            rules=("too_many_reservations",),
+            result={
+                "granted": "whether the calls are set aside",
+                "reservation": "the id of the reservation, null if not granted",
+                "expires_at": "when it ends of itself, null if not granted",
+                "retry_at": "when to try again, null if granted or where waiting does not help",
+                **_STANDING,
+            },
+        ),
+        Verb(name="release", command=Release, key=key_of, decide=release, events=(Released, LevelChanged)),
+        Verb(name="clear", command=Clear, key=key_of, decide=_clear, events=(Cleared,), refusals=(NotFound,)),
+        Verb(
+            name="import",
+            command=Import,
+            key=key_of,
+            decide=_import,
+            internal=True,
+            events=(Imported,),
+            refusals=(AlreadyExists,),
+        ),
     ),
 )

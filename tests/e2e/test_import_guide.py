@@ -20,11 +20,12 @@ def test_the_guide_s_commands_do_what_it_says(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     old_database(tmp_path / "old.db", jobs=[JOB], app_state=[APP_STATE])
     assert len(COMMANDS) == 4
+    results = []
     for command in COMMANDS:
-        result = hyperpage(*shlex.split(command))
-        assert result.code == 0, (command, result)
+        results.append(hyperpage(*shlex.split(command)))
+        assert results[-1].code == 0, (command, results[-1])
         assert (tmp_path / "data").exists() == ("--dry-run" not in command)
-    assert result.json["tables"]["jobs"] == {"rows": 1, "imported": 0, "unchanged": 1, "not_taken": 0}
+    assert results[-1].json["tables"]["jobs"] == {"rows": 1, "imported": 0, "unchanged": 1, "not_taken": 0}
 
 
 def test_plain_text_of_the_state_is_made_json_as_the_guide_says(tmp_path):

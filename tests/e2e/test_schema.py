@@ -212,3 +212,12 @@ def test_the_asyncapi_document_speaks_of_the_prefix_that_is_set(tmp_path):
     document = hyperpage("schema", "--format", "asyncapi", "--data", tmp_path, HYPERPAGE_PREFIX="acme").json
     assert document["channels"]["command.jobs.enqueue"]["address"] == "acme.cmd.v1.jobs.enqueue"
     assert hyperpage("schema", "jobs.enqueue", "--format", "asyncapi").code == 2
+
+
+def test_the_reference_is_printed_without_its_examples():
+    printed = hyperpage("schema", "--format", "markdown")
+    assert printed.code == 0
+    assert printed.out.startswith("# Reference\n")
+    assert "\n### jobs.enqueue\n" in printed.out
+    assert "```" not in printed.out
+    assert hyperpage("schema", "jobs.enqueue", "--format", "markdown").code == 2

@@ -14,7 +14,7 @@ import msgspec
 
 from bus.cron import cron_time
 from domain.catalogue import BY_TABLE, DECIDERS, VERBS
-from domain.decider import Decision, Lease
+from domain.decider import Decision, Lease, Verb
 from domain.errors import Refusal
 from domain.jobs import Job, is_waiting
 from domain.messages import Event, Recorded
@@ -22,6 +22,8 @@ from domain.messages import Event, Recorded
 NOW = 1_800_000_000_000
 KEY = "one"
 TOKEN = "token"
+# The one refusal that no verb declares, since all of them have it.
+ANY_VERB = "refusal invalid"
 
 _TABLE_OF = {event: decider.table for decider in DECIDERS for event in decider.events.values()}
 
@@ -36,6 +38,7 @@ class Story:
         self.leases: dict[str, Lease] = {}
         self.streams: dict[tuple[str, str], list[Recorded]] = {}
         self.states: dict[tuple[str, str], list[Any]] = {}
+        self.verb = ""
         self.decision = Decision()
         self.refusal: Refusal | None = None
         self._position = 0
@@ -82,7 +85,7 @@ class Story:
     def when(self, command: str, **body: Any) -> "Story":
         """A command comes, and takes effect if it is accepted."""
         decider, verb = VERBS[command]
-        self.decision, self.refusal = Decision(), None
+        self.verb, self.decision, self.refusal = command, Decision(), None
         asked = msgspec.json.decode(msgspec.json.encode(body), type=verb.command)
         try:
             key = None if verb.key is None else verb.key(asked) or self.new_id()
@@ -90,7 +93,9 @@ class Story:
             self.decision = verb.decide(state, asked, self, key)
         except Refusal as refusal:
             self.refusal = refusal
+            assert self.what_it_led_to() <= declared(verb)
             return self
+        assert self.what_it_led_to() <= declared(verb)
         for event_key, event in self.decision.events:
             self._record(event_key, event)
         for job_id, lease in self.decision.leases.items():
@@ -118,6 +123,16 @@ class Story:
         assert self.refusal.code == code, self.refusal
         assert {name: self.refusal.details.get(name) for name in details} == details
         return self
+
+    def what_it_led_to(self) -> set[str]:
+        """What a verb declares of such a command: names of events, codes, rules, parts of a result."""
+        if self.refusal is not None:
+            rule = self.refusal.details.get("rule")
+            return {f"rule {rule}"} if rule is not None else {f"refusal {self.refusal.code}"} - {ANY_VERB}
+        seen = {f"event {type(event).__qualname__}" for _, event in self.decision.events}
+        if callable(self.decision.result) or self.decision.result is None:
+            return seen
+        return seen | {f"result {name}" for name in msgspec.to_builtins(self.decision.result)}
 
     # What a decision may look at.
 
@@ -188,6 +203,16 @@ class Story:
         before = states[-1] if states else None
         stream.append(recorded)
         states.append(BY_TABLE[table].evolve(before, recorded))
+
+
+def declared(verb: Verb) -> set[str]:
+    """All that a verb says it can lead to, spelled as `Story.what_it_led_to` does."""
+    return {
+        *(f"event {event.__qualname__}" for event in verb.events),
+        *(f"refusal {refusal.code}" for refusal in verb.refusals),
+        *(f"rule {rule}" for rule in verb.rules),
+        *(f"result {name}" for name in verb.result),
+    }
 
 
 def given(*events: Event, key: str = KEY) -> Story:

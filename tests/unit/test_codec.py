@@ -59,6 +59,16 @@ LEAST: dict[str, dict[str, Any]] = {
     "jobs.archive": {"id": "a"},
     "jobs.pause_queue": {"queue": "q"},
     "jobs.resume_queue": {"queue": "q"},
+    "jobs.import": {
+        "id": "a",
+        "type": "t",
+        "name": "n",
+        "priority": 1,
+        "status": "pending",
+        "created_at": 1,
+        "updated_at": 1,
+        "persisted_at": 1,
+    },
     "schedules.set": {"id": "a", "job": {"type": "t", "name": "n"}},
     "schedules.delete": {"id": "a"},
     "schedules.pause": {"id": "a"},
@@ -72,6 +82,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "rate_limits.reserve": {"platform": "p"},
     "rate_limits.release": {"platform": "p", "reservation": "r"},
     "rate_limits.clear": {"platform": "p"},
+    "rate_limits.import": {"platform": "p", "last_updated": 1, "created_at": 1},
     "tool_configs.set": {"tool_name": "a"},
     "tool_configs.patch": {"tool_name": "a", "patch": {}},
     "tool_configs.enable": {"tool_name": "a"},
@@ -83,11 +94,13 @@ LEAST: dict[str, dict[str, Any]] = {
     "tool_configs.register_schema": {"tool_name": "a", "schema": {}},
     "tool_configs.remove_schema": {"tool_name": "a"},
     "tool_configs.validate": {"tool_name": "a", "config": {}},
+    "tool_configs.import": {"tool_name": "a", "enabled": True, "notifications": True, "updated_at": 1},
     "app_state.set": {"key": "a", "value": None},
     "app_state.set_if": {"key": "a", "value": None, "expected_version": 0},
     "app_state.delete": {"key": "a"},
     "app_state.set_many": {"items": [{"key": "a", "value": None}]},
     "app_state.expire": {"key": "a"},
+    "app_state.import": {"key": "a", "value": None},
 }
 
 

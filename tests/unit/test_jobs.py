@@ -24,6 +24,7 @@ from domain.jobs import (
     Enqueued,
     Failed,
     Held,
+    Imported,
     Interrupted,
     PayloadUpdated,
     Progressed,
@@ -114,6 +115,7 @@ STATES: dict[str, Callable[[], Story]] = {
     "rescheduled": lambda: given(enqueued(), Rescheduled(run_at=LATER + 1)),
     "archived": lambda: given(enqueued(), Cancelled(), Archived()),
     "retried": lambda: given(enqueued(), claimed(), Failed(error="x"), Retried(max_attempts=5)),
+    "imported while running": lambda: Story().when("jobs.import", **BODIES["import"]),
 }  # fmt: skip
 
 BODIES: dict[str, dict[str, Any]] = {
@@ -139,7 +141,11 @@ BODIES: dict[str, dict[str, Any]] = {
     "cancel_many": {"filter": {"queue": "default"}},
     "retry_many": {"filter": {"queue": "default"}},
     "rescue": {"id": KEY},
-}
+    "import": {
+        "id": KEY, "type": "mail", "name": "A mail", "priority": 2, "status": "running", "created_at": 1,
+        "updated_at": 1, "persisted_at": 1,
+    },
+}  # fmt: skip
 
 # What a verb leads to: an event, nothing ("-"), or a refusal by its code (and rule).
 STALE = "refused stale_lease"
@@ -148,8 +154,9 @@ FINAL = "refused not_retryable"
 BUSY = "refused not_waiting"
 BEGAN = "refused already_started"
 WAITING: dict[str, Any] = {
-    "enqueue": "already_exists", "claim": "-", "heartbeat": STALE, "progress": STALE, "complete": STALE,
-    "fail": STALE, "snooze": STALE, "interrupt": STALE, "cancel": Cancelled, "ack_cancel": STALE,
+    "enqueue": "already_exists", "import": "already_exists", "claim": "-", "heartbeat": STALE,
+    "progress": STALE, "complete": STALE, "fail": STALE, "snooze": STALE, "interrupt": STALE,
+    "cancel": Cancelled, "ack_cancel": STALE,
     "retry": FINAL, "rescue": "-", "time_out": "-", "resolve_dependents": "-", "hold": Held,
     "release": "refused not_held",
     "reschedule": Rescheduled, "reprioritize": Reprioritized, "update_payload": PayloadUpdated,
@@ -159,7 +166,8 @@ BEGUN = WAITING | {"update_payload": BEGAN}
 HELD = WAITING | {"hold": "-", "release": Released}
 DUE = WAITING | {"claim": Claimed}
 RUNNING: dict[str, Any] = {
-    "enqueue": "already_exists", "claim": "-", "heartbeat": "-", "progress": Progressed,
+    "enqueue": "already_exists", "import": "already_exists", "claim": "-", "heartbeat": "-",
+    "progress": Progressed,
     "complete": Completed, "fail": AttemptFailed, "snooze": Snoozed, "interrupt": Interrupted,
     "cancel": CancelRequested, "ack_cancel": "refused cancel_not_requested", "retry": FINAL, "rescue": "-",
     "time_out": "-", "resolve_dependents": "-", "hold": BUSY, "release": "refused not_held",
@@ -172,7 +180,7 @@ OWNED = {"hold": BUSY, "reschedule": BUSY, "reprioritize": BUSY, "update_payload
 LOST = WAITING | OWNED | {"cancel": CancelRequested, "rescue": Rescued}
 ENDED = WAITING | OWNED | {"cancel": FINISHED, "retry": Retried, "archive": Archived}
 EXPECTED: dict[str, dict[str, Any]] = {
-    "absent": dict.fromkeys(BODIES, "not_found") | {"enqueue": Enqueued, "claim": "-"},
+    "absent": dict.fromkeys(BODIES, "not_found") | {"enqueue": Enqueued, "import": Imported, "claim": "-"},
     "scheduled": WAITING,
     "scheduled and due": DUE,
     "pending": DUE,
@@ -198,12 +206,13 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "held while blocked": HELD,
     "released": DUE,
     "rescheduled": WAITING,
-    "archived": dict.fromkeys(BODIES, "not_found") | {"enqueue": Enqueued, "claim": "-"},
+    "archived": dict.fromkeys(BODIES, "not_found") | {"enqueue": Enqueued, "import": Imported, "claim": "-"},
     "completed": ENDED | {"retry": FINAL},
     "failed": ENDED,
     "cancelled": ENDED,
     "cancelled while running": ENDED,
     "retried": BEGUN | {"claim": Claimed},
+    "imported while running": DUE,
 }
 
 

@@ -1,0 +1,202 @@
+"""The reference: every command and query with its fields, events, refusals and results, as Markdown.
+
+It is made from the catalogue and from the structs that decode messages, so it says what the program does.
+`make reference` writes it to docs/reference.md with an example of each, which was really sent.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from inspect import cleandoc
+from itertools import groupby
+from textwrap import fill
+from typing import Any
+
+import msgspec
+
+from bus.codec import MAXIMUM_BATCH_BYTES, MAXIMUM_BATCH_COMMANDS
+from domain.catalogue import DECIDERS, TIMELINE_FORKED, VERBS
+from domain.decider import MAXIMUM_BODY_BYTES, Verb
+from domain.errors import Refusal, RuleViolated
+from domain.messages import Event
+from ops.reference_fields import fields_of
+from ops.reference_queries import query_notes
+from ops.schema import BATCH, all_structs, command_schema, query_schema
+
+_WIDTH = 110
+_INTRODUCTION = """\
+# Reference
+
+Every command and every query: what it does, its fields, what it can lead to, why it can be refused, and an
+example with its answer. This page is made from the program (`make reference`), and a test sends each example.
+The guides tell how things belong together: [jobs](jobs.md), [rate limits](rate-limits.md),
+[configurations and state](configuration-store.md), [subscribing](subscribing.md). `hyperpage schema NAME` has
+the JSON Schema of each.
+
+"""
+_SHARED = """\
+## What all have in common
+
+A command is a request on `hyperpage.cmd.v1.<name>`, or a durable message on `hyperpage.dcmd.v1.<name>`; a
+query is a request on `hyperpage.qry.v1.<name>`. Bodies are JSON objects; that of a query has at most 64 KiB,
+that of a command 256 KiB where nothing else is said. Fields that are not listed are refused; one that may be
+left out may be sent with its default as well. Times are integer milliseconds since the epoch, UTC.
+
+An accepted command is answered with these members, in this order: `command_id`; the `stream`, `version` and
+`position` of its last event (null where it led to none); the `timeline`; the types of its `events`; its
+`result`. What changes nothing, such as the same value again, is accepted, and `events` is empty.
+
+### Keys
+
+A key has 1 to 200 characters out of `A-Z a-z 0-9 . _ : @ / + = -`. It begins with a letter or a digit, does
+not end with a dot, and has no two dots in a row.
+
+### Refusals
+
+A refused command changed nothing. Beside what stands with a verb, any can be refused as `invalid`,
+`too_large`, `secret_rejected`, `command_id_reused`, `busy`, `unavailable` or `internal`, and as
+`version_conflict` where it came with an expected version.
+
+| code | number | when |
+|---|---|---|
+"""
+
+
+class Example(msgspec.Struct, frozen=True):
+    """A body that was sent, and what came back, both JSON."""
+
+    body: bytes
+    answer: bytes
+
+
+def reference(examples: Mapping[str, Example]) -> str:
+    """The whole document; a name without an example goes without."""
+    kinds = all_structs()
+    parts = [_INTRODUCTION, *_contents(kinds), "\n", _SHARED, _refusals(), "\n## Commands\n"]
+    parts += [_command(name, struct, examples.get(name)) for name, struct in kinds["commands"].items()]
+    parts.append("\n## Queries\n")
+    parts += [_query(name, struct, examples.get(name)) for name, struct in kinds["queries"].items()]
+    return "".join([*parts, *_events()])
+
+
+def _contents(kinds: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    yield "| | commands | queries |\n|---|---|---|\n"
+    found = {
+        kind: {table: list(names) for table, names in groupby(sorted(kinds[kind], key=_table), key=_table)}
+        for kind in ("commands", "queries")
+    }
+    for table in dict.fromkeys(map(_table, (*kinds["commands"], *kinds["queries"]))):
+        cells = (_links(found[kind].get(table, ())) for kind in ("commands", "queries"))
+        yield f"| {table} | {' | '.join(cells)} |\n"
+    yield "\n[What all have in common](#what-all-have-in-common) · [Events](#events)\n"
+
+
+def _table(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def _links(names: Iterable[str]) -> str:
+    # As GitHub makes anchors of headings: without the dot.
+    return ", ".join(f"[{name.partition('.')[2] or name}](#{name.replace('.', '')})" for name in names)
+
+
+def _refusals() -> str:
+    return "".join(
+        f"| `{kind.code}` | {kind.number} | {cleandoc(kind.__doc__ or '').splitlines()[0]} |\n"
+        for kind in Refusal.__subclasses__()
+        # What a client makes of a code that it does not know is no code of the service's.
+        if kind.__module__ == Refusal.__module__
+    )
+
+
+def _command(name: str, struct: Any, example: Example | None) -> str:
+    facts = _batch_facts() if name == BATCH else _command_facts(VERBS[name][1])
+    return _section(name, struct, fields_of(name, command_schema(name)), facts, example)
+
+
+def _query(name: str, struct: Any, example: Example | None) -> str:
+    notes = query_notes(name)
+    facts = [f"Answer: {notes.answer}.", f"Refusals: {_codes(notes.refusals)}."]
+    return _section(name, struct, fields_of(name, query_schema(name)), facts, example)
+
+
+def _section(name: str, struct: Any, fields: str, facts: Iterable[str], example: Example | None) -> str:
+    listed = "\n".join(
+        fill(fact, _WIDTH, initial_indent="- ", subsequent_indent="  ", break_long_words=False)
+        for fact in facts
+    )
+    parts = [f"\n### {name}\n", cleandoc(struct.__doc__ or "") + "\n", fields, listed + "\n"]
+    if example is not None:
+        parts.append(f"```json\n{_laid_out(example.body)}\n```\n\nis answered with\n")
+        parts.append(f"```json\n{_laid_out(example.answer)}\n```\n")
+    return "\n".join(filter(None, parts))
+
+
+def _command_facts(verb: Verb) -> Iterator[str]:
+    yield f"Events: {_codes(map(_type_name, verb.events))}."
+    rules = f"`{RuleViolated.code}` by the rule {_codes(verb.rules)}" if verb.rules else ""
+    codes = _codes(kind.code for kind in verb.refusals) if verb.refusals or not rules else ""
+    yield f"Refusals: {', '.join(filter(None, (codes, rules)))}."
+    if verb.result:
+        yield "Result: " + "; ".join(f"`{name}`, {meaning}" for name, meaning in verb.result.items()) + "."
+    if verb.key is None:
+        yield "It spans several streams, and has no expected version."
+    if not verb.remembered:
+        yield "It is not remembered under its command id, and decided anew each time."
+    elif not verb.empty_is_remembered:
+        yield "It is remembered under its command id only if it led to an event."
+    if verb.maximum_bytes != MAXIMUM_BODY_BYTES:
+        yield f"The body has at most {verb.maximum_bytes:,} bytes."
+
+
+def _batch_facts() -> Iterator[str]:
+    yield "Answer: `outcomes`, in the order of the commands: the answer to each, or its `error`."
+    yield f"A batch has at most {MAXIMUM_BATCH_COMMANDS:,} commands and {MAXIMUM_BATCH_BYTES // 1024} KiB."
+    yield (
+        "Refusals: with `atomic`, that of the first command that is refused; `details.index` says which one."
+        " Otherwise one command's refusal is its own outcome, and its neighbours are not concerned."
+    )
+
+
+def _codes(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names) or "none"
+
+
+def _type_name(event: type[Event]) -> str:
+    return next(name for decider in DECIDERS for name, each in decider.events.items() if each is event)
+
+
+def _events() -> Iterator[str]:
+    yield "\n## Events\n\n| event | comes of |\n|---|---|\n"
+    for decider in DECIDERS:
+        for name, event in decider.events.items():
+            yield f"| `{name}` | {', '.join(_sources(event))} |\n"
+    yield f"| `{TIMELINE_FORKED}` | a restore |\n"
+
+
+def _sources(event: type[Event]) -> Iterator[str]:
+    leading = [(name, verb) for name, (_, verb) in VERBS.items() if event in verb.events]
+    yield from (f"`{name}`" for name, verb in leading if not verb.internal)
+    internal = [name for name, verb in leading if verb.internal]
+    if internal:
+        yield f"the service of its own accord ({_codes(internal)})"
+
+
+def _laid_out(document: bytes) -> str:
+    return _json(msgspec.json.decode(document), "", 0)
+
+
+def _json(value: Any, indent: str, used: int) -> str:
+    """JSON on one line where that fits, else with a line for each member."""
+    line = _one_line(value)
+    if len(indent) + used + len(line) <= _WIDTH or not isinstance(value, dict | list) or not value:
+        return line
+    deeper = indent + "  "
+    if isinstance(value, list):
+        return "[\n" + ",\n".join(deeper + _json(each, deeper, 1) for each in value) + f"\n{indent}]"
+    members = (
+        f"{deeper}{_one_line(name)}: {_json(each, deeper, len(name) + 5)}" for name, each in value.items()
+    )
+    return "{\n" + ",\n".join(members) + f"\n{indent}}}"
+
+
+def _one_line(value: Any) -> str:
+    return msgspec.json.format(msgspec.json.encode(value), indent=0).decode()

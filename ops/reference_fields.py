@@ -1,0 +1,119 @@
+"""The fields of a command or query as lines of a table, made from its JSON Schema."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
+
+import msgspec
+
+from domain.messages import KEY_PATTERN, KeyPart
+from ops.reference_meanings import meaning_of
+from ops.schema import Schema
+
+_HEADING = "| field | type | limits | default | meaning |\n|---|---|---|---|---|\n"
+_KEY_PART_PATTERN = get_args(KeyPart)[1].pattern
+_TYPES = {"string": "text", "null": "null"}
+# The last millisecond of the year 9999, and JSON's last exact integer: nobody needs to know them.
+_NO_LIMIT = 253_402_300_799_999
+
+
+def fields_of(verb: str, schema: Schema) -> str:
+    """A table with a line for each field, also of the structs inside; empty where there is no field."""
+    lines = [_line(verb, path, field, required) for path, field, required in _walk(schema, schema, "")]
+    return _HEADING + "\n".join(lines) + "\n" if lines else ""
+
+
+def field_paths(schema: Schema) -> list[str]:
+    """The fields by their paths, such as `unique.key`."""
+    return [path for path, _, _ in _walk(schema, schema, "")]
+
+
+def _walk(whole: Schema, part: Schema, before: str) -> Iterator[tuple[str, Schema, bool]]:
+    for name, field in part.get("properties", {}).items():
+        path = before + name
+        yield path, field, name in part.get("required", ())
+        for inner in _inner(field):
+            yield from _walk(whole, whole["$defs"][inner], f"{path}.")
+
+
+def _inner(field: Schema) -> Iterator[str]:
+    for each in (field, field.get("items", {}), *field.get("anyOf", ())):
+        if "$ref" in each:
+            yield each["$ref"].rpartition("/")[2]
+
+
+def _line(verb: str, path: str, field: Schema, required: bool) -> str:
+    if required:
+        default = "required"
+    else:
+        default = f"`{msgspec.json.encode(field['default']).decode()}`" if "default" in field else ""
+    cells = (f"`{path}`", _type(field), _limits(field), default, meaning_of(verb, path))
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _choices(field: Schema) -> list[Schema]:
+    """What a field may be; that it may be null goes without saying where that is its default."""
+    choices: list[Schema] = field.get("anyOf", [field])
+    if field.get("default", ...) is None:
+        return [one for one in choices if one.get("type") != "null"]
+    return choices
+
+
+def _type(field: Schema) -> str:
+    return " or ".join(dict.fromkeys(map(_one_type, _choices(field))))
+
+
+def _one_type(schema: Schema) -> str:
+    if "$ref" in schema:
+        return "object"
+    if "enum" in schema:
+        return "text"
+    kind = schema.get("type")
+    if kind is None:
+        return "any JSON"
+    if kind == "array":
+        return f"array of {_type(schema.get('items', {}))}"
+    return _TYPES.get(kind, str(kind))
+
+
+def _limits(field: Schema) -> str:
+    return "; ".join(dict.fromkeys(filter(None, map(_one_limit, _choices(field)))))
+
+
+def _one_limit(schema: Schema) -> str:
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    match schema.get("type"):
+        case "string":
+            return _text_limit(schema)
+        case "integer" | "number":
+            return _range(schema, "minimum", "maximum", "")
+        case "array":
+            return _joined(_range(schema, "minItems", "maxItems", ""), _limits(schema.get("items", {})))
+        case "object":
+            return _range(schema, "minProperties", "maxProperties", " members")
+        case _:
+            return ""
+
+
+def _text_limit(schema: Mapping[str, Any]) -> str:
+    pattern, longest = schema.get("pattern"), schema.get("maxLength")
+    if pattern == KEY_PATTERN:
+        shorter = "" if longest == 200 else f" of at most {longest} characters"
+        return f"a [key](#keys){shorter}"
+    if pattern == _KEY_PART_PATTERN:
+        return f"a [key](#keys) without `:`, of at most {longest} characters"
+    if pattern is not None:
+        # What a key may begin with.
+        return f"at most {longest} characters of a [key](#keys)"
+    return _range(schema, "minLength", "maxLength", " characters")
+
+
+def _range(schema: Mapping[str, Any], least: str, most: str, unit: str) -> str:
+    low, high = schema.get(least), schema.get(most)
+    if high is None or high >= _NO_LIMIT:
+        return f"at least {low}{unit}" if low else ""
+    return f"at most {high}{unit}" if low is None else f"{low} to {high}{unit}"
+
+
+def _joined(number: str, each: str) -> str:
+    return f"{number}, each {each}" if number and each else number or each

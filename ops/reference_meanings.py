@@ -1,0 +1,164 @@
+"""What the fields of commands and queries mean, in a line each, for the reference.
+
+A field is looked up as `<table>.<verb>.<field>`, `<table>.<field>`, `<field>` with its path, and at last
+by its own name alone, in this order: most fields mean the same wherever they stand.
+"""
+
+from collections.abc import Mapping
+
+_ANY_TIME = "milliseconds since the epoch"
+
+MEANINGS: Mapping[str, str] = {
+    # Jobs
+    "jobs.id": "the job",
+    "jobs.enqueue.id": "the id of the new job; without one, it gets a time-ordered one",
+    "type": "what kind of work it is; workers may claim by it",
+    "name": "what people call it",
+    "jobs.list.type": "only jobs of this type",
+    "jobs.count.type": "only jobs of this type",
+    "priority": "1 low, 2 medium, 3 high, 4 critical; higher is sooner",
+    "queue": "the queue",
+    "jobs.list.queue": "only jobs of this queue",
+    "jobs.count.queue": "only jobs of this queue",
+    "jobs.stats.queue": "only this queue; all of them if it is left out",
+    "payload": "an object that the worker gets with the job",
+    "tool": "the tool that it is about",
+    "endpoint": "where that tool is reached",
+    "run_at": f"when the job is due, in {_ANY_TIME}; a time in the past is now",
+    "max_attempts": "how often it is tried at most",
+    "timeout_ms": "how long one attempt may take, in milliseconds",
+    "tags": "words to find it by; each counts once",
+    "unique": "no second job with this key",
+    "unique.key": "the key, one for the whole store",
+    "unique.scope": "which jobs stand in the way: unfinished ones, those and completed ones, or all",
+    "unique.window_ms": "only jobs that were enqueued less than so many milliseconds ago",
+    "unique.on_conflict": "what happens instead: nothing, a refusal, or the other job is replaced",
+    "depends_on": "the jobs that have to complete first",
+    "on_dependency_failure": "what becomes of it if one of those does not complete",
+    "hold": "wait for `jobs.release`",
+    "worker": "who works; the same for all claims of one worker",
+    "jobs.list.worker": "only jobs that this worker has",
+    "jobs.count.worker": "only jobs that this worker has",
+    "types": "only jobs of these types",
+    "jobs.claim.limit": "how many jobs at most",
+    "lease_ms": "how long the lease lasts without a heartbeat, in milliseconds",
+    "jobs.heartbeat.lease_ms": "how long it lasts from now on, in milliseconds; without it, as before",
+    "lease": "the token that came with the claim",
+    "percent": "how much of it is done",
+    "note": "what it is doing",
+    "jobs.complete.result": "what came out, any JSON; kept with the job",
+    "error": "what went wrong, for people",
+    "retryable": "false: another attempt would not help",
+    "retry_at": f"when to try again, in {_ANY_TIME}, instead of the backoff",
+    "reason": "why, for people; kept with the event",
+    "filter": "which jobs are meant; at least one field, and all must hold",
+    "status": "only jobs whose column `status` says this",
+    "state": "only jobs in this state",
+    "tag": "only jobs with this tag",
+    "filter.type": "only jobs of this type",
+    "filter.queue": "only jobs of this queue",
+    "filter.tool": "only jobs of this tool",
+    "jobs.list.tool": "only jobs of this tool",
+    "jobs.count.tool": "only jobs of this tool",
+    "filter.older_than_ms": "only jobs that were enqueued at least so many milliseconds ago",
+    "jobs.cancel_many.limit": "how many jobs at most",
+    "jobs.retry_many.limit": "how many jobs at most",
+    "dry_run": "say which jobs are meant, and change nothing",
+    "unique_key": "only jobs with this unique key",
+    "schedule_id": "only jobs that this schedule made",
+    **{
+        f"{moment}_{end}": f"{text} then or {side}, in {_ANY_TIME}"
+        for moment, text in (("created", "enqueued"), ("run", "due"), ("completed", "ended"))
+        for end, side in (("from", "later"), ("until", "earlier"))
+    },
+    "jobs.stats.window_ms": "how far back attempts are counted, in milliseconds",
+    "jobs.stats.until": f"the end of the window, in {_ANY_TIME}; now if it is left out",
+    # Queues and schedules
+    "queues.name": "the queue",
+    "queues.paused": "only those that are paused, or are not",
+    "schedules.id": "the schedule",
+    "job.payload": "an object that the worker gets with the job; `{}` if it is left out",
+    "job": "what is enqueued each time, as with `jobs.enqueue`",
+    "every_ms": "the interval in milliseconds; either this or `cron`",
+    "cron": "five fields: minute, hour, day, month, weekday; either this or `every_ms`",
+    "time_zone": "where `cron` is read, such as `Europe/Berlin`",
+    "on_missed": "when times were missed: one job for all of them, or none",
+    "schedules.paused": "only those that are paused, or are not",
+    # Rate limits
+    "platform": "whose limit it is",
+    "resource": "what is limited, if the platform has several limits",
+    "identifier": "the account or host that it is counted for; needs a `resource`",
+    "remaining": "how many calls are left in the window",
+    "rate_limits.observe.limit": "how many calls a window has",
+    "used": "how many calls of the window were made",
+    "rate_limits.release.used": "how many of the reserved calls were made",
+    "reset_time": f"when the next window begins, in {_ANY_TIME}",
+    "observed_at": f"when it was seen, in {_ANY_TIME}; now if it is left out",
+    "data_fresh": "false: it came from a cache, say, and is not kept",
+    "reservation": "the reservation that the calls were made under, which ends it",
+    "rate_limits.reserve.reservation": "an id for it; one is made if it is left out",
+    "rate_limits.release.reservation": "the reservation that is not needed any more",
+    "rate_limits.observe_response.status": "the HTTP status",
+    "headers": "the headers as they came; a name that came several times has an array of values",
+    "rate_limited": "whether a limit was the reason, where the caller knows better than the status",
+    "rate_limits.throttle.until": f"no calls before this time, in {_ANY_TIME}",
+    "warning_percent": "the share of the limit from which the level is `warning`",
+    "critical_percent": "the share of the limit from which the level is `critical`",
+    "cost": "how many calls",
+    "rate_limits.reserve.ttl_ms": "how long they are set aside, in milliseconds",
+    "level": "only limits at this level",
+    # Configurations and state
+    "tool_name": "the tool",
+    "enabled": "whether the tool is on",
+    "tool_configs.list.enabled": "only tools that are on, or are off",
+    "tool_configs.count.enabled": "only tools that are on, or are off",
+    "config": "the configuration, in the tool's own words",
+    "refresh_interval": "how often it is refreshed, in milliseconds; null leaves it to the tool",
+    "notifications": "whether the tool notifies",
+    "tool_configs.list.notifications": "only tools that notify, or do not",
+    "tool_configs.count.notifications": "only tools that notify, or do not",
+    "patch": "a JSON merge patch (RFC 7386)",
+    "to_version": "the version whose content comes back",
+    "tool_configs.diff.from_version": "the version before",
+    "tool_configs.diff.to_version": "the version after",
+    "schema": "a JSON Schema of 64 KiB at most",
+    "key": "the key",
+    "value": "any JSON, 64 KiB at most",
+    "ttl_ms": "how long the key holds the value, in milliseconds; for ever if it is left out",
+    "expected_version": "the version that the key is at; 0: it holds nothing",
+    "items": "the keys with their values; each key once",
+    "prefix": "only keys that begin with this",
+    # Batches
+    "commands": "the commands in their order, 1,000 at most",
+    "commands.command": "the command, such as `jobs.enqueue`",
+    "commands.id": "its command id, of at most 128 characters",
+    "commands.expected_version": "the version that its stream must be at; 0: must not exist",
+    "commands.body": "its body",
+    "atomic": "all of them or none",
+    # Pages and moments
+    "limit": "how many at most",
+    "after": "the `next` of the page before",
+    "position": "the row as it was at this position; either this or `time`",
+    "time": f"the row as it was at this time, in {_ANY_TIME}",
+    "events.read.after": "the position behind which to begin",
+    "table": "only events of this table",
+    "stream": "only events of this stream, such as `jobs/sync-1`",
+}
+
+
+def places_of(verb: str, path: str) -> tuple[str, ...]:
+    """The names under which the meaning of a field of a verb may stand, the first that is there counts."""
+    table = verb.partition(".")[0]
+    return f"{verb}.{path}", f"{table}.{path}", path, path.rpartition(".")[2]
+
+
+def meaning_of(verb: str, path: str) -> str:
+    """What a field of a command or query means.
+
+    Raises:
+        KeyError: nobody has said.
+    """
+    for place in places_of(verb, path):
+        if place in MEANINGS:
+            return MEANINGS[place]
+    raise KeyError(f"{verb}: {path}")

@@ -1,0 +1,52 @@
+"""What queries give back, and why they are refused, for the reference."""
+
+import msgspec
+
+from ops.availability_queries import ANSWERS
+from projections.jobs import HISTORY_COLUMNS
+from projections.tables import TABLES
+
+
+class QueryNotes(msgspec.Struct, frozen=True):
+    """What is said of a query beside its fields. `refusals` are codes, beside those that any query has."""
+
+    answer: str
+    refusals: tuple[str, ...] = ()
+
+
+_EVENTS = "CloudEvents, as subscribers get them"
+_OTHERS = {
+    "jobs.attempts": QueryNotes(
+        f"`items`, each with {', '.join(f'`{column}`' for column in HISTORY_COLUMNS)}; and `next`"
+    ),
+    "jobs.stats": QueryNotes(
+        "`since` and `until`, and `queues` by name, each with its jobs by state, what is overdue, the"
+        " attempts that ended, and percentiles of waiting and running in milliseconds"
+    ),
+    "tool_configs.diff": QueryNotes("`added`, `removed` and `changed`, each an array", ("not_found",)),
+    "events.read": QueryNotes(
+        f"`items`, {_EVENTS}; `next`, null at the head of the log; and the position of the `head`"
+    ),
+}
+
+
+def query_notes(name: str) -> QueryNotes:
+    """What a query gives back and is refused for.
+
+    Raises:
+        KeyError: nobody has said.
+    """
+    if name in ANSWERS:
+        members = ", ".join(f"`{field}`" for field in ANSWERS[name].__struct_fields__)
+        return QueryNotes(members)
+    if name in _OTHERS:
+        return _OTHERS[name]
+    table, _, verb = name.partition(".")
+    columns = ", ".join(f"`{column}`" for column in TABLES[table].columns)
+    return {
+        "get": QueryNotes(f"the row, with {columns}", ("not_found",)),
+        "as_of": QueryNotes("the row as it was then, as with `get`", ("not_found",)),
+        "list": QueryNotes("`items`, rows as with `get`, and `next`, null on the last page"),
+        "count": QueryNotes("`count`"),
+        "history": QueryNotes(f"`items`, {_EVENTS}; and `next`, null on the last page", ("not_found",)),
+    }[verb]

@@ -1,0 +1,64 @@
+"""The reference says what the program does: its examples are sent here, and the page is made anew."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from domain.catalogue import VERBS
+from ops.reference import Example, reference
+from ops.reference_fields import field_paths
+from ops.reference_meanings import MEANINGS, meaning_of, places_of
+from ops.reference_queries import query_notes
+from ops.schema import BATCH, all_schemas
+from tests.integration.reference_examples import COMMANDS, QUERIES, examples, refusal_of
+from tests.integration.writing import Store
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
+KINDS = all_schemas()
+
+
+@pytest.fixture(scope="module")
+def sent(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Example]:
+    return examples(tmp_path_factory.mktemp("examples"))
+
+
+def test_the_page_is_what_the_program_says(sent):
+    assert PAGE.read_text() == reference(sent), "`make reference` writes it anew"
+
+
+def test_every_command_and_every_query_has_an_example():
+    assert (set(COMMANDS), set(QUERIES)) == (set(KINDS["commands"]), set(KINDS["queries"]))
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != BATCH])
+def test_an_example_is_accepted_leads_to_declared_events_and_has_the_declared_result(name, sent):
+    answer = msgspec.json.decode(sent[name].answer)
+    verb = VERBS[name][1]
+    types = {type_name for type_name, event in VERBS[name][0].events.items() if event in verb.events}
+
+    assert "error" not in answer
+    assert set(answer["result"] or {}) in (set(), set(verb.result))
+    # `trigger` is the one whose first event is another table's.
+    assert set(answer["events"]) - types <= ({"job.enqueued.v1"} if name == "schedules.trigger" else set())
+    assert bool(answer["events"]) == bool(verb.events)
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_on_an_empty_store_a_query_is_refused_as_it_declares(name, tmp_path):
+    with Store(tmp_path / "hyperpage.db") as store:
+        code = refusal_of(store, name, QUERIES[name].body)
+
+    assert query_notes(name).refusals == ((code,) if code else ())
+
+
+def test_every_field_has_a_meaning_and_every_meaning_a_field():
+    fields = [
+        (name, path) for kind in ("commands", "queries") for name, schema in KINDS[kind].items()
+        for path in field_paths(schema)
+    ]  # fmt: skip
+
+    assert all(meaning_of(name, path) for name, path in fields)
+    assert set(MEANINGS) == {
+        next(place for place in places_of(name, path) if place in MEANINGS) for name, path in fields
+    }

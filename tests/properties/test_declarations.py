@@ -1,0 +1,192 @@
+"""What a verb declares (events, refusals, rules, results) is what it can lead to, no more and no less.
+
+Each story asserts by itself that nothing undeclared happens, and so does every generated history. Here is the
+other half: whatever is declared happens in the histories or, where chance is too slow, in a story of its own.
+"""
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from domain import app_state, jobs
+from domain.catalogue import DECIDERS, VERBS
+from domain.messages import Event
+from domain.rate_limits.reserving import MAXIMUM_RESERVATIONS
+from tests.properties.test_histories import Chance, Group, Later, Telling, Wish
+from tests.unit.given_when_then import KEY, NOW, TOKEN, Story, declared, given
+
+every_verb = cast("dict[str, Any]", VERBS)
+TOOL = {"tool_name": "t"}
+# Nothing weighs this much in a history.
+HUGE = {"a": "x" * 300_000}
+# A schema of some 5,000 values, with which a document may have a few kilobytes.
+HEAVY = {"enum": list(range(4_900))}
+
+
+def a_job(**changes: Any) -> jobs.Enqueued:
+    said: dict[str, Any] = {"type": "mail", "name": "A mail", "run_at": NOW}
+    return jobs.Enqueued(**said | changes)
+
+
+def running(**changes: Any) -> Story:
+    return given(a_job(**changes), jobs.Claimed(worker="w", attempt=1)).leased()
+
+
+def awaited(story: Story, on_failure: str) -> Story:
+    """The same, with another job that waits for the one of the story."""
+    waiting = a_job(depends_on=(KEY,), waiting_for=(KEY,), on_dependency_failure=on_failure)
+    return story.given(waiting, key="other")
+
+
+def reserved_often() -> Story:
+    story = given()
+    for _ in range(MAXIMUM_RESERVATIONS):
+        story.when("rate_limits.reserve", platform="github")
+    return story.when("rate_limits.reserve", platform="github")
+
+
+def released_after_most_calls() -> Story:
+    here = {"platform": "github"}
+    story = given().when("rate_limits.observe", **here, remaining=50, limit=100)
+    story.when("rate_limits.reserve", **here, reservation="r", cost=45)
+    return story.when("rate_limits.release", **here, reservation="r", used=45)
+
+
+def configured(config: dict[str, Any]) -> Story:
+    return given().when("tool_configs.set", **TOOL, config=config)
+
+
+def rolled_back_to_what_no_longer_validates() -> Story:
+    story = configured({}).when("tool_configs.set", **TOOL, config={"a": 1})
+    story.when("tool_configs.register_schema", **TOOL, schema={"required": ["a"]})
+    return story.when("tool_configs.rollback", **TOOL, to_version=1)
+
+
+def rolled_back_under_a_heavy_schema() -> Story:
+    story = configured({"a": "x" * 100_000}).when("tool_configs.delete", **TOOL)
+    story.when("tool_configs.register_schema", **TOOL, schema=HEAVY)
+    return story.when("tool_configs.rollback", **TOOL, to_version=1)
+
+
+def ends_with_others(verb: str, **body: Any) -> Iterator[Story]:
+    """A verb that ends a job, with another one that goes on then, and one that is cancelled."""
+    for on_failure in ("run", "cancel"):
+        stopping = running(max_attempts=1).given(jobs.CancelRequested())
+        story = awaited(stopping, on_failure)
+        # The service's own verbs come when the time is over.
+        story = story if body else story.later(jobs.DEFAULT_TIMEOUT_MS)
+        yield story.when(f"jobs.{verb}", id=KEY, **body)
+
+
+def cancelled_while_waiting(*of_the_other: Event) -> Story:
+    story = given(a_job(), key="other").given(a_job(depends_on=("other",), waiting_for=("other",)))
+    return story.given(jobs.Cancelled()).given(*of_the_other, key="other")
+
+
+def stories_of_dependencies() -> Iterator[Story]:
+    for event in (jobs.Completed(), jobs.Failed(error="x")):
+        yield awaited(running().given(event), "run").when("jobs.resolve_dependents", id=KEY)
+    yield awaited(running().given(jobs.Completed()), "run").when("jobs.archive", id=KEY)
+    gone = cancelled_while_waiting(jobs.Cancelled(), jobs.Archived())
+    yield gone.when("jobs.retry", id=KEY)
+    yield cancelled_while_waiting(jobs.Cancelled()).when("jobs.retry", id=KEY)
+
+
+MORE: dict[str, dict[str, Any]] = {"snooze": {"run_at": NOW}, "fail": {"error": "x"}}
+
+
+# What chance does not come to, or too seldom.
+def rare_stories() -> Iterator[Story]:
+    yield reserved_often()
+    yield released_after_most_calls()
+    yield (
+        given()
+        .when("schedules.set", id="s", every_ms=1_000, job={"type": "t", "name": "n"})
+        .when("schedules.trigger", id="s")
+    )
+    yield given().when("schedules.trigger", id="s")
+    for verb in ("set", "validate"):
+        yield given().when(f"tool_configs.{verb}", **TOOL, config=HUGE)
+    yield configured({"b": "x" * 200_000}).when("tool_configs.patch", **TOOL, patch={"a": "x" * 200_000})
+    yield given().when("tool_configs.register_schema", **TOOL, schema={"description": "x" * 100_000})
+    yield rolled_back_to_what_no_longer_validates()
+    yield rolled_back_under_a_heavy_schema()
+    too_large = "x" * (app_state.MAXIMUM_VALUE_BYTES + 1)
+    yield given().when("app_state.set", key="k", value=too_large)
+    yield given().when("app_state.set_if", key="k", value=too_large, expected_version=0)
+    yield given().when("app_state.set_many", items=[{"key": "k", "value": too_large}])
+    for verb in ("snooze", "interrupt", "ack_cancel", "fail"):
+        yield from ends_with_others(verb, lease=TOKEN, **MORE.get(verb, {}))
+    yield from ends_with_others("rescue")
+    yield from ends_with_others("time_out")
+    claimed, rescued = jobs.Claimed(worker="w", attempt=1), jobs.Rescued(next_run_at=NOW)
+    lost = given(a_job(), *(claimed, rescued) * jobs.MAXIMUM_RESCUES, claimed)
+    yield lost.when("jobs.rescue", id=KEY)
+    yield from stories_of_dependencies()
+
+
+def seen_in(history: list[Any]) -> Iterator[tuple[str, set[str]]]:
+    """Each command of a history with what it led to, told as a story."""
+    telling = Telling()
+    for step in history:
+        match step:
+            case Later(milliseconds):
+                telling.story.later(milliseconds)
+            case Group(submissions):
+                for wish in (wish for _, wished in submissions for wish in wished):
+                    telling.story.when(wish.name, **body_of(wish, telling))
+                    remember_tokens(wish, telling)
+                    yield wish.name, telling.story.what_it_led_to()
+
+
+def body_of(wish: Wish, telling: Telling) -> dict[str, Any]:
+    body = wish.body | {name: telling.story.now + delay for name, delay in wish.after_ms.items()}
+    if wish.lease is not None:
+        tokens = telling.tokens.get(body["id"], [])
+        body["lease"] = tokens[wish.lease] if -len(tokens) <= wish.lease < len(tokens) else "none"
+    return body
+
+
+def remember_tokens(wish: Wish, telling: Telling) -> None:
+    if wish.name == "jobs.claim" and telling.story.refusal is None:
+        for job_id, lease in telling.story.decision.leases.items():
+            assert lease is not None
+            telling.tokens.setdefault(job_id, []).append(lease.token)
+
+
+def test_whatever_a_verb_declares_happens():
+    seen: dict[str, set[str]] = {name: set() for name in VERBS}
+    for story in rare_stories():
+        seen[story.verb] |= story.what_it_led_to()
+    for seed in range(120):
+        for name, led_to in seen_in(Chance(seed).history(60)):
+            seen[name] |= led_to
+    # Made of the rows as they are afterwards, which no story has.
+    seen["jobs.claim"].add("result jobs")
+
+    # Imports come from files, not in histories: tests/unit/test_imported_rows.py has what they lead to.
+    verbs = {name: verb for name, (_, verb) in VERBS.items() if not name.endswith(".import")}
+    never = {name: declared(verb) - seen[name] for name, verb in verbs.items()}
+    assert {name: missing for name, missing in never.items() if missing} == {}
+
+
+def test_what_a_verb_does_not_declare_fails_the_story_in_which_it_happens(monkeypatch: pytest.MonkeyPatch):
+    decider, verb = VERBS["jobs.hold"]
+    for silent in ({"events": ()}, {"refusals": ()}, {"rules": ()}):
+        changed = msgspec.structs.replace(verb, **silent)
+        monkeypatch.setitem(every_verb, "jobs.hold", (decider, changed))
+        with pytest.raises(AssertionError):
+            hold_in_any_state()
+
+
+def hold_in_any_state() -> None:
+    for story in (given(a_job()), given(), running()):
+        story.when("jobs.hold", id=KEY)
+
+
+def test_an_event_belongs_to_at_least_one_verb():
+    declared_events = {event for _, verb in VERBS.values() for event in verb.events}
+
+    assert declared_events == {event for decider in DECIDERS for event in decider.events.values()}
