@@ -115,6 +115,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     backup_keep_monthly: Annotated[int, msgspec.Meta(ge=0)] = 0
     """Of how many months, besides, the last backup is kept. Default 0."""
+
     allowed_secret_paths: tuple[str, ...] = ()
     """Where what looks like a credential is stored all the same: a list of `<table>.<verb>:<path>`, with the
     path that the refusal gave; `*` stands for anything within one step. In a variable, commas between them.
