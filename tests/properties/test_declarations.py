@@ -14,7 +14,8 @@ from domain import app_state, jobs
 from domain.catalogue import DECIDERS, VERBS
 from domain.messages import Event
 from domain.rate_limits.reserving import MAXIMUM_RESERVATIONS
-from tests.properties.test_histories import Chance, Group, Later, Telling, Wish
+from tests.properties.generated_histories import Chance, Group, Later, Wish
+from tests.properties.test_histories import Telling
 from tests.unit.given_when_then import KEY, NOW, TOKEN, Story, declared, given
 
 every_verb = cast("dict[str, Any]", VERBS)
