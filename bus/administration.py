@@ -45,6 +45,23 @@ class Administration:
         """Gives up what is under way."""
         await self._under_way.cancel()
 
+    async def carry_out(self, name: str, body: bytes) -> Any:
+        """What an operator asked for; what comes back is encoded as JSON.
+
+        Raises:
+            Refusal: it was not carried out.
+        """
+        verb = self._verbs.get(name)
+        if verb is None:
+            raise NotFound(f"there is no {name[:100]}")
+        request = codec.decode(verb.shape, body)
+        try:
+            return await verb.carry_out(request)
+        except Refusal:
+            raise
+        except Exception as error:
+            raise internal(logger, f"{name} failed", error) from None
+
     async def _receive(self, message: Msg) -> None:
         # An answer that a client had JetStream send here comes without an inbox to answer to.
         if not self._names.is_operators_inbox(message.reply):
@@ -55,22 +72,10 @@ class Administration:
     async def _serve(self, message: Msg) -> None:
         headers: dict[str, str] | None = None
         try:
-            body = await self._carry_out(self._names.name_in(message.subject), message.data)
+            body = codec.encode(await self.carry_out(self._names.name_in(message.subject), message.data))
         except Refusal as refusal:
             body, headers = codec.error_body(refusal), codec.error_headers(refusal)
         try:
             await self._connection.publish(message.reply, body, headers=headers)
         except NatsError as error:
             logger.warning("an answer could not be sent: %s", error)
-
-    async def _carry_out(self, name: str, body: bytes) -> bytes:
-        verb = self._verbs.get(name)
-        if verb is None:
-            raise NotFound(f"there is no {name}")
-        request = codec.decode(verb.shape, body)
-        try:
-            return codec.encode(await verb.carry_out(request))
-        except Refusal:
-            raise
-        except Exception as error:
-            raise internal(logger, f"{name} failed", error) from None

@@ -138,9 +138,7 @@ def decode(shape: type[Any], body: bytes) -> Any:
         decoded = decoder.decode(body)
         _refuse_ambiguity(body)
     except msgspec.ValidationError as error:
-        match = _PATH.match(str(error))
-        assert match is not None
-        raise _invalid(match["message"], match["path"] or "$") from None
+        raise refusal_of(error) from None
     except msgspec.DecodeError as error:
         raise Invalid(str(error), path="$") from None
     except UnicodeDecodeError as error:
@@ -148,6 +146,13 @@ def decode(shape: type[Any], body: bytes) -> Any:
     except RecursionError:
         raise _too_deep() from None
     return decoded
+
+
+def refusal_of(error: msgspec.ValidationError) -> Refusal:
+    """What is wrong with a value that is not of its struct's types, and where."""
+    match = _PATH.match(str(error))
+    assert match is not None
+    return _invalid(match["message"], match["path"] or "$")
 
 
 def _refuse_ambiguity(body: bytes) -> None:

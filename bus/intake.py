@@ -24,7 +24,7 @@ from bus.discovery import QUEUE_GROUP, Endpoint
 from bus.headers import ACTOR, CAUSATION_ID, COMMAND_ID, CORRELATION_ID, EXPECTED_VERSION, TRACEPARENT
 from bus.incident import internal
 from bus.subjects import BATCH, BusNames
-from bus.submission import Request, Submission, refused
+from bus.submission import Outcome, Request, Submission, refused
 from bus.tasks import Tasks
 from bus.writer import Writer
 from domain.credential_shapes import kind_of_shape
@@ -40,11 +40,12 @@ logger = logging.getLogger(__name__)
 
 
 class Caller(msgspec.Struct, frozen=True, gc=False):
-    """Whom a submission's outcome goes to."""
+    """Whom a submission's outcome goes to: a reply subject, or who waits in this process."""
 
     reply: str
     endpoint: Endpoint
     arrived_ns: int
+    waiting: asyncio.Future[Outcome] | None = None
 
 
 class Intake:
@@ -89,8 +90,17 @@ class Intake:
             self.dropped += 1
             return
         name, endpoint = self._served.get(subject) or (self._names.name_in(subject), self._unknown)
-        caller = Caller(reply, endpoint, time.perf_counter_ns())
-        submission = submission_of(name, body, headers, caller)
+        self._take(submission_of(name, body, headers, Caller(reply, endpoint, time.perf_counter_ns())))
+
+    async def carry_out(self, name: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
+        """What becomes of a command that came another way than over the broker; the same limits hold."""
+        _, endpoint = self._served.get(self._names.command(name)) or (name, self._unknown)
+        waiting: asyncio.Future[Outcome] = self._loop.create_future()
+        caller = Caller("", endpoint, time.perf_counter_ns(), waiting)
+        self._take(submission_of(name, body, headers, caller))
+        return await waiting
+
+    def _take(self, submission: Submission) -> None:
         if submission.outcome is not None:
             self.answer([submission])
             return
@@ -116,6 +126,11 @@ class Intake:
                 continue
             refusal = outcome.refusal
             caller.endpoint.count(now - caller.arrived_ns, refusal)
+            if caller.waiting is not None:
+                # Who waited may have gone.
+                if not caller.waiting.done():
+                    caller.waiting.set_result(outcome)
+                continue
             headers = None if refusal is None else codec.error_headers(refusal)
             answers.append((caller.reply, "", outcome.body, headers))
         try:

@@ -5,6 +5,8 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 from bus.tasks import cancel
@@ -16,6 +18,7 @@ from ops.data_directory import read_runtime
 
 if TYPE_CHECKING:
     from ops.backup.running import Restores
+    from ops.http.server import HttpServer
     from ops.service import Service
     from ops.settings import Settings
 
@@ -35,6 +38,14 @@ def serve(
         int | None,
         option("Port of its own nats-server. Default: 4222 if that is free, else a free one; 0: a free one."),
     ] = None,
+    http: Annotated[
+        str | None,
+        option(
+            "Where the HTTP API listens, as HOST:PORT. Default: 127.0.0.1:8822 if that port is free, else a"
+            " free one."
+        ),
+    ] = None,
+    no_http: Annotated[bool, option("No HTTP API.")] = False,
     prefix: Annotated[str | None, option("What every subject begins with. Default: hyperpage.")] = None,
     demo: Annotated[
         bool, option("Send itself a small, realistic workload, for a first look around.")
@@ -60,7 +71,16 @@ def serve(
     Every option can also be a variable, such as HYPERPAGE_NATS_PORT, or stand
     in DIR/hyperpage.toml as nats_port.
     """
-    settings = settings_for(data, nats=nats, nats_port=nats_port, prefix=prefix, log_level=log_level)
+    settings = settings_for(
+        data,
+        nats=nats,
+        nats_port=nats_port,
+        http=http,
+        # A flag that was not given says nothing: the variable or the file may.
+        no_http=no_http or None,
+        prefix=prefix,
+        log_level=log_level,
+    )
     logging.basicConfig(
         stream=sys.stderr,
         level=settings.log_level,
@@ -74,19 +94,42 @@ async def _serve(settings: "Settings", *, demo: bool, as_json: bool) -> int:
 
     stop = _stop_on_signals()
     restores = Restores(settings)
-    while await _serve_once(settings, stop, restores, demo=demo, as_json=as_json):
-        await restores.carry_out()
-        demo = False
+    async with _listening(settings) as http:
+        while await _serve_once(settings, stop, restores, http, demo=demo, as_json=as_json):
+            await restores.carry_out()
+            demo = False
     return Exit.DONE
 
 
+@asynccontextmanager
+async def _listening(settings: "Settings") -> "AsyncIterator[HttpServer | None]":
+    """An HTTP server for all services of this process, unless there is to be none."""
+    if settings.no_http:
+        yield None
+        return
+    from ops.http.server import HttpServer
+
+    # The first service starts it, once the directory is its own.
+    server = HttpServer(settings)
+    try:
+        yield server
+    finally:
+        await server.stop()
+
+
 async def _serve_once(
-    settings: "Settings", stop: "asyncio.Future[float]", restores: "Restores", *, demo: bool, as_json: bool
+    settings: "Settings",
+    stop: "asyncio.Future[float]",
+    restores: "Restores",
+    http: "HttpServer | None",
+    *,
+    demo: bool,
+    as_json: bool,
 ) -> bool:
     """Serves until it is to stop, or, which is what the answer says, until the store is to be restored."""
     from ops.service import Service
 
-    service = Service(settings, more_administration=restores.verbs())
+    service = Service(settings, more_administration=restores.verbs(), http=http)
     restoring = asyncio.create_task(restores.asked(), name="waiting for a restore")
     # A start is not cut off in the middle, whatever is asked for meanwhile: it takes a moment, and everything
     # that it opened is closed in order.
@@ -164,6 +207,7 @@ def _announce(settings: "Settings", as_json: bool) -> None:
     else:
         print(
             f"hyperpage {runtime.version} serves {settings.data} at {without_credentials(runtime.nats_url)}"
+            f"{f' and {runtime.http_url}' if runtime.http_url else ''}"
             f"  store {runtime.store_id}  position {runtime.position}"
         )
     # Whoever started it with a pipe waits for this line.

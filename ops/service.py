@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as distribution_version
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from nats.errors import Error as NatsError
 
@@ -46,6 +46,9 @@ from ops.status import service_status
 from ops.store import open_store
 from ops.tables import MirroredRows, Tables
 
+if TYPE_CHECKING:
+    from ops.http.server import HttpServer
+
 CONNECT_SECONDS = 10.0
 DRAIN_MS = 5_000
 
@@ -68,7 +71,8 @@ class Service:
     """One service on one data directory, from `start` to `stop`; used once, in one event loop.
 
     `clock` answers with milliseconds since the epoch; tests pass their own. `more_administration` is what an
-    operator can ask of whoever runs the service.
+    operator can ask of whoever runs the service. `http` is an HTTP server that outlives this service; without
+    it, it has one of its own if the settings say so.
     """
 
     def __init__(
@@ -77,12 +81,14 @@ class Service:
         *,
         clock: Callable[[], int] | None = None,
         more_administration: Sequence[AdministrationVerb] = (),
+        http: "HttpServer | None" = None,
     ) -> None:
         self.settings = settings
         self._more_administration = more_administration
         self.names = settings.names
         self.version = service_version()
         self.nats_server: NatsServer | None = None
+        self.http = http
         self._clock = clock
         self._stack = AsyncExitStack()
         self._failed: asyncio.Future[None] | None = None
@@ -142,6 +148,7 @@ class Service:
             wait_seconds=self.settings.reader_wait_seconds,
         )
         self._stack.callback(self.readers.close)
+        await self._listen()
         urls = await self._broker_urls()
         self._relay_connection = await self._connect(urls[RELAY], RELAY)
         self._responder_connection = await self._connect(urls[RESPONDER], RESPONDER)
@@ -164,6 +171,7 @@ class Service:
             Runtime(
                 pid=os.getpid(),
                 nats_url=urls[APP],
+                http_url=None if self.http is None else self.http.url,
                 store_id=self.origin.store_id,
                 timeline=self.writer.timeline,
                 position=self.writer.head.position,
@@ -172,6 +180,16 @@ class Service:
             ),
             Admin(nats_url=urls[ADMIN], inbox_prefix=ADMIN_INBOX.removesuffix(".")),
         )
+
+    async def _listen(self) -> None:
+        """Has an HTTP server that answers, with `unavailable` until everything else is there."""
+        if self.http is None and not self.settings.no_http:
+            from ops.http.server import HttpServer
+
+            self.http = HttpServer(self.settings)
+            self._stack.push_async_callback(self.http.stop)
+        if self.http is not None:
+            await self.http.start()
 
     async def _broker_urls(self) -> dict[str, str]:
         """The address for each kind of user; the embedded nats-server is started where none is given."""
@@ -220,7 +238,7 @@ class Service:
 
     async def _take_the_prefix(self) -> None:
         """Tells the network what will be served here, unless somebody else serves it already."""
-        self._query_verbs = query_verbs(self.tables.row_json, self.now_ms) | {
+        self.query_verbs = query_verbs(self.tables.row_json, self.now_ms) | {
             "service.status": QueryVerb(
                 name="service.status", shape=NoArguments, answer=lambda *_: encode(service_status(self))
             )
@@ -239,7 +257,7 @@ class Service:
                 subject=self.names.query(name),
                 schema=struct_schema(name, verb.shape),
             )
-            for name, verb in self._query_verbs.items()
+            for name, verb in self.query_verbs.items()
         }
         self.discovery = Discovery(
             self._responder_connection,
@@ -285,7 +303,7 @@ class Service:
         self.intake = Intake(responder, self.writer, self.names, self._commands)
         self.durable = DurableIntake(relay, responder, self.writer, self.names, self.dead_letters)
         self.queries = Queries(
-            responder, self.readers.connection, self.names, self._query_verbs, self._queries
+            responder, self.readers.connection, self.names, self.query_verbs, self._queries
         )
         check = ProjectionsCheck(self.settings.store_path, self.writer)
         refill = AdministrationVerb(name="stream.refill", shape=NoArguments, carry_out=self._refill_stream)
@@ -314,6 +332,9 @@ class Service:
         self._in_background(self.backups.run(), "the schedule of backups")
         self.discovery.serving = True
         await responder.flush()
+        if self.http is not None:
+            self.http.backend.attach(self)
+            self._stack.push_async_callback(self.http.backend.detach)
 
     async def _notify_of_backup(self, change: str, what: dict[str, Any]) -> None:
         subject = self.names.notice("backup", change)

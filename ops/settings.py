@@ -45,6 +45,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     nats_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] | None = None
     """Port of the embedded nats-server. Default: 4222 if it is free, else a free one; 0: a free one."""
 
+    http: str | None = None
+    """Where the HTTP API listens, as HOST:PORT; port 0 is a free one. Beyond the loopback it listens only
+    once there is a token. Default: 127.0.0.1:8822 if that port is free, else a free one."""
+
+    no_http: bool = False
+    """Whether there is no HTTP API at all. Default false."""
+
     prefix: str = "hyperpage"
     """First token(s) of every subject; streams and buckets are named after it. Default `hyperpage`."""
 
@@ -137,6 +144,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise SettingsError(str(error)) from None
 
     @property
+    def http_address(self) -> tuple[str, int | None]:
+        """Host and port of the HTTP API; without a port, the usual one or a free one.
+
+        Raises:
+            SettingsError: it is no address.
+        """
+        if self.http is None:
+            return "127.0.0.1", None
+        host, separator, port = self.http.rpartition(":")
+        host = host.removeprefix("[").removesuffix("]")
+        if not (separator and host and port.isascii() and port.isdigit() and int(port) <= 65_535):
+            raise SettingsError(f"http: {self.http!r} is not HOST:PORT, as 127.0.0.1:8822 or [::1]:8822 are")
+        return host, int(port)
+
+    @property
     def allowed_secrets(self) -> AllowedPaths:
         """Where what looks like a credential is stored all the same.
 
@@ -214,6 +236,7 @@ def load_settings(
     settings = Settings(**merged)
     settings.names  # noqa: B018 - raises where a prefix is not one
     settings.allowed_secrets  # noqa: B018 - raises where a place is not one
+    settings.http_address  # noqa: B018 - raises where it is none
     return settings
 
 

@@ -37,8 +37,9 @@ async def serving(folder: Path, server: NatsServer | None = None) -> AsyncIterat
 def service_on(folder: Path, server: NatsServer | None) -> Service:
     """A service that has not been started."""
     if server is None:
-        return Service(Settings(data=folder, nats_port=0))
-    return Service(Settings(data=folder, nats=server.url_for(RESPONDER), nats_relay=server.url_for(RELAY)))
+        return Service(Settings(data=folder, nats_port=0, no_http=True))
+    responder, relay = server.url_for(RESPONDER), server.url_for(RELAY)
+    return Service(Settings(data=folder, nats=responder, nats_relay=relay, no_http=True))
 
 
 def broker_of(service: Service) -> NatsServer:

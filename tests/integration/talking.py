@@ -33,7 +33,7 @@ class Talk:
 
     def __init__(self, data: Path, *, clock: Clock | None = None, **settings: Any) -> None:
         self.data = data
-        self.settings = Settings(data=data, nats_port=0, **settings)
+        self.settings = Settings(data=data, nats_port=0, **{"no_http": True, **settings})
         self.clock = clock
         self._runner = asyncio.Runner()
         self.run(self._start())

@@ -1,0 +1,189 @@
+"""What a request to `/api/v1` means: a path, a method and parameters become a command or a query.
+
+    GET    /api/v1/jobs?status=failed           jobs.list          GET  /api/v1/jobs/-/count    jobs.count
+    GET    /api/v1/jobs/sync-1                  jobs.get           GET  /api/v1/jobs/sync-1/history
+    POST   /api/v1/jobs                         jobs.enqueue       POST /api/v1/jobs/claim      any verb
+    POST   /api/v1/jobs/sync-1/cancel           jobs.cancel, the key from the path
+    PUT    /api/v1/app_state/theme              app_state.set      DELETE likewise
+    PATCH  /api/v1/tool_configs/jira            tool_configs.patch
+
+`-` stands for no key: no key begins with one. A key is one segment, what a segment cannot hold is escaped.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+
+from bus import codec
+from bus.queries import QueryVerb
+from domain.catalogue import VERBS
+from domain.errors import Invalid
+from domain.rate_limits import parts_of
+from ops.http.refusals import MethodNotAllowed, no_such_place
+from projections.tables import TABLES
+
+# No key begins with it.
+NO_KEY = "-"
+BATCH = "batch"
+# What creates or replaces a row, and what takes it away, where that is one verb.
+_POSTED: Mapping[str, str] = {"jobs": "enqueue"}
+_PUT: Mapping[str, str] = {"app_state": "set", "tool_configs": "set", "schedules": "set"}
+_PATCHED: Mapping[str, str] = {"tool_configs": "patch"}
+_DELETED: Mapping[str, str] = {
+    "app_state": "delete",
+    "tool_configs": "delete",
+    "schedules": "delete",
+    "rate_limits": "clear",
+}
+
+Kind = Literal["command", "query"]
+
+
+class Meaning(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked for: the name of a command or query, and what the path says of its body."""
+
+    kind: Kind
+    name: str
+    key: Mapping[str, str] = {}
+    wrapped: str | None = None
+    """The field that the whole body is, where it is not the verb's own."""
+
+
+def meaning_of(method: str, raw_path: bytes, queries: Mapping[str, QueryVerb]) -> Meaning:
+    """What a request behind `/api/v1/` asks for.
+
+    Raises:
+        NotFound: there is no such thing.
+        MethodNotAllowed: there is, with another method.
+    """
+    segments = [_segment(one) for one in raw_path.split(b"/")]
+    if segments == [BATCH]:
+        return _only("POST", method, Meaning(kind="command", name=BATCH))
+    table, *rest = segments
+    match rest:
+        case []:
+            return _of_table(method, table)
+        case [verb] if method == "POST":
+            return _named(f"{table}.{verb}", queries)
+        case [key]:
+            return _of_row(method, table, key)
+        case [key, verb]:
+            of = {} if key == NO_KEY else key_fields(table, key)
+            meaning = _named(f"{table}.{verb}", queries)
+            if meaning.kind == "query":
+                _only("GET", method, meaning)
+            else:
+                _only("POST", method, meaning)
+            return msgspec.structs.replace(meaning, key=of)
+        case _:
+            raise no_such_place()
+
+
+def key_fields(table: str, key: str) -> dict[str, str]:
+    """A key as the fields that the table's queries and commands name a row by.
+
+    Raises:
+        NotFound: there is no such table.
+    """
+    if table == "rate_limits":
+        names = ("platform", "resource", "identifier")
+        return {name: part for name, part in zip(names, parts_of(key), strict=True) if part is not None}
+    if table not in TABLES:
+        raise no_such_place()
+    return {msgspec.structs.fields(TABLES[table].get_query)[0].name: key}
+
+
+def _of_table(method: str, table: str) -> Meaning:
+    if table not in TABLES:
+        raise no_such_place()
+    verbs = {"GET": "list", "POST": _POSTED.get(table)}
+    return _chosen(method, table, verbs, {})
+
+
+def _of_row(method: str, table: str, key: str) -> Meaning:
+    fields = key_fields(table, key)
+    verbs = {
+        "GET": "get",
+        "PUT": _PUT.get(table),
+        "PATCH": _PATCHED.get(table),
+        "DELETE": _DELETED.get(table),
+    }
+    return _chosen(method, table, verbs, fields)
+
+
+def _chosen(method: str, table: str, verbs: Mapping[str, str | None], key: Mapping[str, str]) -> Meaning:
+    # What answers to GET answers to HEAD.
+    verb = verbs.get("GET" if method == "HEAD" else method)
+    if verb is None:
+        raise MethodNotAllowed(method, ", ".join(name for name, verb in verbs.items() if verb))
+    return Meaning(
+        kind="query" if verb in ("list", "get") else "command",
+        name=f"{table}.{verb}",
+        key=key,
+        wrapped="patch" if verb == "patch" else None,
+    )
+
+
+def _named(name: str, queries: Mapping[str, QueryVerb]) -> Meaning:
+    if name in queries:
+        return Meaning(kind="query", name=name)
+    if name in VERBS and not VERBS[name][1].internal:
+        return Meaning(kind="command", name=name)
+    raise no_such_place()
+
+
+def _only(allowed: str, method: str, meaning: Meaning) -> Meaning:
+    if method != allowed and (method, allowed) != ("HEAD", "GET"):
+        raise MethodNotAllowed(method, allowed)
+    return meaning
+
+
+def _segment(raw: bytes) -> str:
+    try:
+        return unquote_to_bytes(raw).decode()
+    except UnicodeDecodeError:
+        raise no_such_place() from None
+
+
+def query_body(shape: type[Any], key: Mapping[str, str], parameters: Sequence[tuple[str, str]]) -> bytes:
+    """The body of a query that came as parameters.
+
+    Raises:
+        Invalid: one is unknown, there twice, or has another type.
+    """
+    given: dict[str, str] = {}
+    for name, value in parameters:
+        if name in given or name in key:
+            raise Invalid("it is there twice", path=f"$.{name[:100]}")
+        given[name] = value
+    try:
+        return codec.encode(msgspec.convert({**given, **key}, shape, strict=False))
+    except msgspec.ValidationError as error:
+        raise codec.refusal_of(error) from None
+
+
+def command_body(meaning: Meaning, body: bytes) -> bytes:
+    """The body of a command, with what the path says.
+
+    Raises:
+        Invalid: the two do not agree, or the body is no object.
+    """
+    if not meaning.key and meaning.wrapped is None:
+        return body
+    if meaning.wrapped is not None:
+        fields: dict[str, Any] = {meaning.wrapped: msgspec.Raw(body)}
+    else:
+        try:
+            fields = msgspec.json.decode(body or b"{}", type=dict[str, msgspec.Raw])
+        except msgspec.ValidationError as error:
+            raise codec.refusal_of(error) from None
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            # As it is: what is wrong with it is said where bodies are read.
+            return body
+    for name, value in meaning.key.items():
+        if name in fields:
+            raise Invalid("the path says it already", path=f"$.{name}")
+        fields[name] = value
+    return msgspec.json.encode(fields)

@@ -1,0 +1,91 @@
+"""Errors as HTTP has them: problem details (RFC 9457), with what a refusal says on the bus.
+
+    {"type": "urn:hyperpage:problem:version_conflict", "title": "Version conflict", "status": 412,
+     "detail": "…", "code": "version_conflict", "hint": "…", "details": {…}}
+
+`rule`, `path` and `incident` stand beside them where `details` has them.
+"""
+
+import logging
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bus import codec
+from bus.incident import internal
+from domain.errors import Refusal
+from ops.http.refusals import HttpRefusal, MethodNotAllowed, no_such_place
+
+MEDIA_TYPE = "application/problem+json"
+_TYPE = "urn:hyperpage:problem:"
+# What of the details stands at the top, too.
+_PROMOTED = ("rule", "path", "incident")
+
+logger = logging.getLogger(__name__)
+
+
+def problem(refusal: Refusal | HttpRefusal, *, status: int | None = None) -> Response:
+    """The response for a refusal; `status` where HTTP has a better one than the refusal's number."""
+    number = refusal.number if status is None else status
+    body: dict[str, Any] = {
+        "type": _TYPE + refusal.code,
+        "title": refusal.code.replace("_", " ").capitalize(),
+        "status": number,
+        "detail": refusal.message,
+        "code": refusal.code,
+        "hint": refusal.hint,
+        "details": refusal.details,
+    }
+    body |= {name: refusal.details[name] for name in _PROMOTED if name in refusal.details}
+    return Response(codec.encode(body), number, _headers(refusal), MEDIA_TYPE)
+
+
+def _headers(refusal: Refusal | HttpRefusal) -> dict[str, str]:
+    headers = refusal.headers.copy() if isinstance(refusal, HttpRefusal) else {}
+    if (wait_ms := refusal.details.get("retry_after_ms")) is not None:
+        # Whole seconds, and never earlier than said.
+        headers["Retry-After"] = str(max(1, -(-int(wait_ms) // 1_000)))
+    return headers
+
+
+async def answer_refusal(_: Request, error: Exception) -> Response:
+    """For the application: a refusal that a route raised."""
+    assert isinstance(error, Refusal | HttpRefusal)
+    return problem(error)
+
+
+async def answer_http_exception(request: Request, error: Exception) -> Response:
+    """For the application: what the router says of a path or a method that there is not."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "")
+        return problem(MethodNotAllowed(request.method, allowed))
+    return problem(no_such_place())
+
+
+class IncidentMiddleware:
+    """The outermost layer: a defect is answered with the id under which it is logged, and nothing else."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hands on, and answers for whatever goes wrong."""
+        has_started = False
+
+        async def note(message: Message) -> None:
+            nonlocal has_started
+            has_started = has_started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note)
+        except Exception as error:
+            refusal = internal(logger, f"{scope.get('method')} {scope.get('path')} failed", error)
+            if has_started:
+                # Cut off: its reader is not to take it for whole.
+                raise
+            await problem(refusal)(scope, receive, send)

@@ -1,0 +1,40 @@
+"""Who may do what.
+
+    read      queries, events, status, the list of backups
+    operate   what read may, and commands, backups
+    admin     everything
+
+A route says which of them it needs.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from ops.http.refusals import Forbidden
+
+Role = Literal["read", "operate", "admin"]
+
+_RANK: dict[Role, int] = {"read": 0, "operate": 1, "admin": 2}
+
+
+class Principal(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks: a token, a browser that was logged in with one, or anybody on this machine."""
+
+    name: str
+    role: Role
+
+    def may(self, role: Role) -> bool:
+        """Whether what needs that role is allowed."""
+        return _RANK[self.role] >= _RANK[role]
+
+    def require(self, role: Role) -> None:
+        """Returns if it is allowed.
+
+        Raises:
+            Forbidden: it is not.
+        """
+        if not self.may(role):
+            raise Forbidden(
+                f"this needs the role {role}, and {self.name} has {self.role}", needed=role, role=self.role
+            )

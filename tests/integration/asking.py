@@ -1,0 +1,37 @@
+"""A whole service and an HTTP client, for tests that read from top to bottom."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.integration.talking import Clock, Talk
+
+
+class HttpTalk(Talk):
+    """A service that listens for HTTP on a free port of the loopback. `with` ends it."""
+
+    def __init__(self, data: Path, *, clock: Clock | None = None, **settings: Any) -> None:
+        super().__init__(data, clock=clock, **{"no_http": False, "http": "127.0.0.1:0", **settings})
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        assert self.service.http is not None
+        return self.service.http.url
+
+    def ask(self, method: str, path: str, **request: Any) -> httpx.Response:
+        """The response to one request; `json`, `content`, `headers` and `params` as httpx has them."""
+
+        async def ask() -> httpx.Response:
+            async with httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=20) as client:
+                return await client.request(method, path, **request)
+
+        response: httpx.Response = self.run(ask())
+        return response
+
+    def get(self, path: str, **request: Any) -> httpx.Response:
+        return self.ask("GET", path, **request)
+
+    def post(self, path: str, json: Any = None, **request: Any) -> httpx.Response:
+        return self.ask("POST", path, json=json, **request)
