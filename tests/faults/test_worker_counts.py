@@ -1,0 +1,232 @@
+"""Many workers that are killed, stopped and frozen at random while they do many jobs: what the log says.
+
+The laws: every job completes, or has failed for a reason that it tells. A job is claimed again only after the
+claim before has ended, and what completes it is the newest claim. An attempt counts unless it was given back,
+and whoever is stopped by SIGTERM gives back what it does not finish.
+
+`make prove ARGS="-k nobody_holds -s"` prints what happened; `SEED=…` chooses the same blows again.
+"""
+
+import asyncio
+import os
+import random
+import signal
+import sys
+from asyncio.subprocess import Process
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+
+from bus import log
+from bus.client import Client
+from bus.nats_users import APP
+from domain.jobs import MAXIMUM_RESCUES, RESCUE_DELAY_MS
+from migrations.connection import open_reader
+from tests.integration.at_work import enqueue_many
+from tests.integration.serving import broker_of, client_of, serving, until
+
+ROOT = Path(__file__).parents[2]
+SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(2**32))
+# From one blow to the next, and from the last one to the last job.
+DEADLINE_SECONDS = 100
+ENDS_OF_A_CLAIM = {
+    "job.completed.v1",
+    "job.attempt_failed.v1",
+    "job.failed.v1",
+    "job.snoozed.v1",
+    "job.interrupted.v1",
+    "job.rescued.v1",
+}
+GIVEN_BACK = {"job.snoozed.v1", "job.interrupted.v1"}
+
+
+class Crew:
+    """Worker processes: as many at any time, whatever is done to them."""
+
+    def __init__(self, url: str, lease_ms: int) -> None:
+        self._url = url
+        self._lease_ms = lease_ms
+        self._working: dict[str, Process] = {}
+        self._frozen: list[str] = []
+        self._ending: list[Process] = []
+        self._hired = 0
+        self.blows = Counter[str]()
+        # Those that SIGTERM ended, and that had nothing else happen to them.
+        self.stopped: set[str] = set()
+        self._were_frozen: set[str] = set()
+
+    async def hire(self, count: int) -> None:
+        for _ in range(count):
+            self._hired += 1
+            name = f"worker-{self._hired}"
+            program = [
+                sys.executable,
+                "-m",
+                "tests.faults.busy_program",
+                self._url,
+                name,
+                str(self._lease_ms),
+            ]
+            self._working[name] = await asyncio.create_subprocess_exec(*program, cwd=ROOT)
+
+    async def strike(self, chance: random.Random) -> None:
+        """Kills, stops or freezes one of them, and thaws those that were frozen before."""
+        thawed, self._frozen = self._frozen, []
+        blow = chance.choice(["kill", "kill", "stop", "stop", "freeze"])
+        name = chance.choice([one for one in self._working if one not in thawed])
+        self.blows[blow] += 1
+        match blow:
+            case "kill":
+                self._ending.append(self._working.pop(name))
+                self._ending[-1].kill()
+            case "stop":
+                self._stop(name)
+            case "freeze":
+                self._working[name].send_signal(signal.SIGSTOP)
+                self._frozen.append(name)
+                self._were_frozen.add(name)
+        if blow != "freeze":
+            await self.hire(1)
+        self._thaw(thawed)
+
+    async def go_home(self) -> list[int]:
+        """Stops all of them; the exit codes of all that there ever were."""
+        self._thaw(self._frozen)
+        for name in list(self._working):
+            self._stop(name)
+        return [await one.wait() for one in self._ending]
+
+    async def kill_all(self) -> None:
+        for process in (*self._working.values(), *self._ending):
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+    def _stop(self, name: str) -> None:
+        process = self._working.pop(name)
+        process.terminate()
+        self._ending.append(process)
+        if name not in self._were_frozen:
+            self.stopped.add(name)
+
+    def _thaw(self, names: list[str]) -> None:
+        for name in names:
+            if name in self._working:
+                self._working[name].send_signal(signal.SIGCONT)
+
+
+@asynccontextmanager
+async def crew_of(url: str, workers: int, lease_ms: int) -> AsyncIterator[Crew]:
+    crew = Crew(url, lease_ms)
+    try:
+        await crew.hire(workers)
+        yield crew
+    finally:
+        await crew.kill_all()
+
+
+async def ended(client: Client, count: int) -> None:
+    """Returns when so many jobs are finished, in one way or another."""
+
+    async def are_ended() -> bool:
+        return await client.count("jobs", completed_from=0) >= count
+
+    await until(are_ended, DEADLINE_SECONDS)
+
+
+class Claim(NamedTuple):
+    """A claim of a job, and the type of the event that ended it."""
+
+    job: str
+    worker: str
+    attempt: int
+    end: str
+
+
+@pytest.mark.parametrize(
+    ("workers", "jobs", "blows", "lease_ms", "rescue_delay_ms"),
+    [
+        # Without the pause that jobs have after a rescue, which would be most of the time that it takes.
+        (3, 100, 6, 2_000, 0),
+        pytest.param(16, 5_000, 120, 6_000, RESCUE_DELAY_MS, marks=pytest.mark.prove),
+    ],
+)
+def test_whatever_happens_to_workers_every_job_ends_and_nobody_holds_one_twice(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    workers: int,
+    jobs: int,
+    blows: int,
+    lease_ms: int,
+    rescue_delay_ms: int,
+):
+    print(f"seed {SEED}")
+    monkeypatch.setattr("domain.jobs.attempts.RESCUE_DELAY_MS", rescue_delay_ms)
+    chance = random.Random(SEED)
+
+    async def play() -> tuple[Crew, list[int]]:
+        async with serving(tmp_path) as service, client_of(service) as client:
+            await enqueue_many(client, jobs)
+            async with crew_of(broker_of(service).url_for(APP), workers, lease_ms) as crew:
+                for blow in range(1, blows + 1):
+                    await ended(client, jobs * blow // (blows + 1))
+                    await crew.strike(chance)
+                await ended(client, jobs)
+                return crew, await crew.go_home()
+
+    crew, exit_codes = asyncio.run(play())
+    claims, states = by_the_log(tmp_path)
+    kinds = Counter(claim.end for claim in claims)
+    print(dict(crew.blows), dict(kinds), dict(Counter(states.values())))
+
+    assert len(states) == jobs
+    # One that had not yet begun is ended by SIGTERM itself, and has no claims.
+    assert set(exit_codes) <= {0, -signal.SIGKILL, -signal.SIGTERM}
+    assert exit_codes.count(-signal.SIGKILL) == crew.blows["kill"]
+    assert [one for one in claims if one.worker in crew.stopped and one.end == "job.rescued.v1"] == []
+
+
+def by_the_log(folder: Path) -> tuple[list[Claim], dict[str, str]]:
+    """Every claim with its end, and what became of each job; asserts the laws on the way."""
+    open_claims: dict[str, tuple[str, int]] = {}
+    counted = Counter[str]()
+    rescues = Counter[str]()
+    claims: list[Claim] = []
+    states: dict[str, str] = {}
+    for job, kind, said in events_in(folder):
+        assert job not in states, "nothing happens to a job that has ended"
+        if kind == "job.claimed.v1":
+            assert job not in open_claims, "the one before has ended"
+            assert said["attempt"] == counted[job] + 1
+            open_claims[job] = (said["worker"], said["attempt"])
+            counted[job] += 1
+        elif kind in ENDS_OF_A_CLAIM:
+            worker, attempt = open_claims.pop(job)
+            claims.append(Claim(job, worker, attempt, kind))
+            counted[job] -= kind in GIVEN_BACK
+            rescues[job] += kind == "job.rescued.v1"
+            if kind == "job.completed.v1":
+                assert said["result"] == {"worker": worker, "attempt": attempt}
+                states[job] = "completed"
+            elif kind == "job.failed.v1":
+                lost_too_often = said["error"].startswith("lost by its worker")
+                assert rescues[job] == MAXIMUM_RESCUES if lost_too_often else said["error"] == "by chance"
+                states[job] = said["error"]
+        else:
+            assert kind == "job.enqueued.v1"
+    assert not open_claims
+    return claims, states
+
+
+def events_in(folder: Path) -> list[tuple[str, str, dict[str, Any]]]:
+    reader = open_reader(folder / "hyperpage.db")
+    try:
+        rows = list(log.read_after(reader, 0, limit=1_000_000))
+    finally:
+        reader.close()
+    return [(row.stream, row.type, msgspec.json.decode(str(row.data))) for row in rows]
