@@ -59,6 +59,13 @@ A refused command changed nothing. Beside what stands with a verb, any can be re
 |---|---|---|
 """
 
+_ABOUT_EVENTS = """\
+An event is a CloudEvent, of the type `hyperpage.<event>`; these are the members of its `data`. Those with a
+question mark are left out where they have their default. `hyperpage schema EVENT` has the JSON Schema.
+"""
+# The verbs by which `hyperpage import` brings rows along.
+_IMPORT = ".import"
+
 
 class Example(msgspec.Struct, frozen=True):
     """A body that was sent, and what came back, both JSON."""
@@ -67,10 +74,11 @@ class Example(msgspec.Struct, frozen=True):
     answer: bytes
 
 
-def reference(examples: Mapping[str, Example]) -> str:
-    """The whole document; a name without an example goes without."""
+def reference(examples: Mapping[str, Example], job_states: str = "") -> str:
+    """The whole document; a name without an example goes without. `job_states` is a section of its own."""
     kinds = all_structs()
-    parts = [_INTRODUCTION, *_contents(kinds), "\n", _SHARED, _refusals(), "\n## Commands\n"]
+    parts = [_INTRODUCTION, *_contents(kinds), *_links_to_sections(bool(job_states)), "\n", _SHARED]
+    parts += [_refusals(), job_states, "\n## Commands\n"]
     parts += [_command(name, struct, examples.get(name)) for name, struct in kinds["commands"].items()]
     parts.append("\n## Queries\n")
     parts += [_query(name, struct, examples.get(name)) for name, struct in kinds["queries"].items()]
@@ -86,7 +94,13 @@ def _contents(kinds: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     for table in dict.fromkeys(map(_table, (*kinds["commands"], *kinds["queries"]))):
         cells = (_links(found[kind].get(table, ())) for kind in ("commands", "queries"))
         yield f"| {table} | {' | '.join(cells)} |\n"
-    yield "\n[What all have in common](#what-all-have-in-common) · [Events](#events)\n"
+
+
+def _links_to_sections(has_job_states: bool) -> Iterator[str]:
+    yield "\n[What all have in common](#what-all-have-in-common)"
+    if has_job_states:
+        yield " · [The states of a job](#the-states-of-a-job)"
+    yield " · [Events](#events)\n"
 
 
 def _table(name: str) -> str:
@@ -165,19 +179,28 @@ def _type_name(event: type[Event]) -> str:
 
 
 def _events() -> Iterator[str]:
-    yield "\n## Events\n\n| event | comes of |\n|---|---|\n"
+    yield "\n## Events\n\n"
+    yield f"{_ABOUT_EVENTS}\n| event | data | comes of |\n|---|---|---|\n"
     for decider in DECIDERS:
         for name, event in decider.events.items():
-            yield f"| `{name}` | {', '.join(_sources(event))} |\n"
-    yield f"| `{TIMELINE_FORKED}` | a restore |\n"
+            yield f"| `{name}` | {_members(event)} | {', '.join(_sources(event))} |\n"
+    yield f"| `{TIMELINE_FORKED}` | `timeline`, `restored_position` | a restore |\n"
+
+
+def _members(event: type[Event]) -> str:
+    fields = msgspec.structs.fields(event)
+    return ", ".join(f"`{one.encode_name}{'' if one.required else '?'}`" for one in fields)
 
 
 def _sources(event: type[Event]) -> Iterator[str]:
     leading = [(name, verb) for name, (_, verb) in VERBS.items() if event in verb.events]
     yield from (f"`{name}`" for name, verb in leading if not verb.internal)
     internal = [name for name, verb in leading if verb.internal]
-    if internal:
-        yield f"the service of its own accord ({_codes(internal)})"
+    own = [name for name in internal if not name.endswith(_IMPORT)]
+    if own:
+        yield f"the service of its own accord ({_codes(own)})"
+    if len(own) < len(internal):
+        yield "an import"
 
 
 def _laid_out(document: bytes) -> str:

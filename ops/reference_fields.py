@@ -110,6 +110,8 @@ def _text_limit(schema: Mapping[str, Any]) -> str:
 
 def _range(schema: Mapping[str, Any], least: str, most: str, unit: str) -> str:
     low, high = schema.get(least), schema.get(most)
+    if low is not None and low <= -_NO_LIMIT:
+        low = None
     if high is None or high >= _NO_LIMIT:
         return f"at least {low}{unit}" if low else ""
     return f"at most {high}{unit}" if low is None else f"{low} to {high}{unit}"

@@ -11,6 +11,7 @@ from projections.jobs import HISTORY_COLUMNS
 # So many attempts of a window are looked at, the latest: a sample for percentiles, and a bound for the query.
 MAXIMUM_SAMPLED_ATTEMPTS = 100_000
 MAXIMUM_QUEUES = 1_000
+_BEFORE_ALL = -(2**62)
 
 
 class ListAttempts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -19,7 +20,7 @@ class ListAttempts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     id: Key
     limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
     # Attempts that were imported have negative ids.
-    after: Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)] = -(2**62)
+    after: Annotated[int, msgspec.Meta(ge=_BEFORE_ALL, le=2**62)] | None = None
 
 
 class JobStatistics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,9 +37,9 @@ class JobStatistics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 def attempts(connection: apsw.Connection, query: ListAttempts, maximum_bytes: int) -> bytes:
     """`{"items": […], "next": … or null}`: a row of `job_history` each, in the order in which they began."""
     rows = connection.execute(
-        f"SELECT {', '.join(HISTORY_COLUMNS)} FROM job_history WHERE job_id = ? AND id > ?"
+        f"SELECT {', '.join(HISTORY_COLUMNS)} FROM job_history WHERE job_id = ? AND id > coalesce(?, ?)"
         " ORDER BY id LIMIT ?",
-        (query.id, query.after, query.limit + 1),
+        (query.id, query.after, _BEFORE_ALL, query.limit + 1),
     )
     items: list[bytes] = []
     size = 0

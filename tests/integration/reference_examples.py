@@ -25,9 +25,11 @@ from domain.errors import Refusal
 from migrations.connection import open_reader
 from ops.query_catalogue import query_verbs
 from ops.reference import Example, reference
+from ops.reference_states import job_states
 from ops.schema import BATCH
 from ops.tables import Tables
 from tests.integration.writing import NOW, Clock, Sent, Store
+from tests.unit.job_states import everything_tried
 
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
@@ -270,4 +272,4 @@ def refusal_of(store: Store, name: str, body: dict[str, Any]) -> str | None:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as temporary:
-        sys.stdout.write(reference(examples(Path(temporary))))
+        sys.stdout.write(reference(examples(Path(temporary)), job_states(*everything_tried())))

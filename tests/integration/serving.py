@@ -93,9 +93,9 @@ async def set_keys(client: Client, *keys: str) -> int:
     return position
 
 
-async def until(condition: Callable[[], Any]) -> None:
+async def until(condition: Callable[[], Any], seconds: float = COMES_WITHIN_SECONDS) -> None:
     """Returns when the condition holds, or what it answers with does once it is awaited."""
-    async with asyncio.timeout(COMES_WITHIN_SECONDS):
+    async with asyncio.timeout(seconds):
         while True:
             holds = condition()
             if await holds if isawaitable(holds) else holds:

@@ -10,9 +10,11 @@ from ops.reference import Example, reference
 from ops.reference_fields import field_paths
 from ops.reference_meanings import MEANINGS, meaning_of, places_of
 from ops.reference_queries import query_notes
+from ops.reference_states import job_states
 from ops.schema import BATCH, all_schemas
 from tests.integration.reference_examples import COMMANDS, QUERIES, examples, refusal_of
 from tests.integration.writing import Store
+from tests.unit.job_states import everything_tried
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
 KINDS = all_schemas()
@@ -24,7 +26,9 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Example]:
 
 
 def test_the_page_is_what_the_program_says(sent):
-    assert PAGE.read_text() == reference(sent), "`make reference` writes it anew"
+    assert PAGE.read_text() == reference(sent, job_states(*everything_tried())), (
+        "`make reference` writes it anew"
+    )
 
 
 def test_every_command_and_every_query_has_an_example():

@@ -5,7 +5,8 @@ other half: whatever is declared happens in the histories or, where chance is to
 """
 
 from collections.abc import Iterator
-from typing import Any, cast
+from itertools import chain
+from typing import Any, NamedTuple, cast
 
 import msgspec
 import pytest
@@ -14,12 +15,16 @@ from domain import app_state, jobs
 from domain.catalogue import DECIDERS, VERBS
 from domain.messages import Event
 from domain.rate_limits.reserving import MAXIMUM_RESERVATIONS
+from ops.reference_states import Move, Outcome
 from tests.properties.generated_histories import Chance, Group, Later, Wish
 from tests.properties.test_histories import Telling
 from tests.unit.given_when_then import KEY, NOW, TOKEN, Story, declared, given
+from tests.unit.job_states import BODIES, NOT_ITS_OWN, everything_tried, moves_of, outcomes_of
 
 every_verb = cast("dict[str, Any]", VERBS)
 TOOL = {"tool_name": "t"}
+# The verbs of which the table of states says what they do to the job that they are for.
+TRIED = {f"jobs.{name}" for name in BODIES if name not in NOT_ITS_OWN}
 # Nothing weighs this much in a history.
 HUGE = {"a": "x" * 300_000}
 # A schema of some 5,000 values, with which a document may have a few kilobytes.
@@ -128,8 +133,8 @@ def rare_stories() -> Iterator[Story]:
     yield from stories_of_dependencies()
 
 
-def seen_in(history: list[Any]) -> Iterator[tuple[str, set[str]]]:
-    """Each command of a history with what it led to, told as a story."""
+def seen_in(history: list[Any]) -> Iterator[tuple[Story, str | None]]:
+    """A history told as a story: as it is after each command, and the job that the command was for."""
     telling = Telling()
     for step in history:
         match step:
@@ -139,7 +144,7 @@ def seen_in(history: list[Any]) -> Iterator[tuple[str, set[str]]]:
                 for wish in (wish for _, wished in submissions for wish in wished):
                     telling.story.when(wish.name, **body_of(wish, telling))
                     remember_tokens(wish, telling)
-                    yield wish.name, telling.story.what_it_led_to()
+                    yield telling.story, wish.body.get("id")
 
 
 def body_of(wish: Wish, telling: Telling) -> dict[str, Any]:
@@ -157,20 +162,52 @@ def remember_tokens(wish: Wish, telling: Telling) -> None:
             telling.tokens.setdefault(job_id, []).append(lease.token)
 
 
-def test_whatever_a_verb_declares_happens():
-    seen: dict[str, set[str]] = {name: set() for name in VERBS}
-    for story in rare_stories():
-        seen[story.verb] |= story.what_it_led_to()
-    for seed in range(120):
-        for name, led_to in seen_in(Chance(seed).history(60)):
-            seen[name] |= led_to
-    # Made of the rows as they are afterwards, which no story has.
-    seen["jobs.claim"].add("result jobs")
+class Seen(NamedTuple):
+    """What each verb led to, how jobs were moved, and what became of them in each state."""
 
+    led_to: dict[str, set[str]]
+    moves: set[Move]
+    outcomes: set[Outcome]
+
+
+@pytest.fixture(scope="module")
+def seen() -> Seen:
+    found = Seen({name: set() for name in VERBS}, set(), set())
+    histories = (seen_in(Chance(seed).history(60)) for seed in range(120))
+    for story, job_id in chain(((story, None) for story in rare_stories()), *histories):
+        found.led_to[story.verb] |= story.what_it_led_to()
+        found.moves.update(moves_of(story))
+        if job_id is not None and story.verb in TRIED:
+            found.outcomes.update(outcomes_of(story, job_id))
+    # Made of the rows as they are afterwards, which no story has.
+    found.led_to["jobs.claim"].add("result jobs")
+    return found
+
+
+def test_whatever_a_verb_declares_happens(seen):
     # Imports come from files, not in histories: tests/unit/test_imported_rows.py has what they lead to.
     verbs = {name: verb for name, (_, verb) in VERBS.items() if not name.endswith(".import")}
-    never = {name: declared(verb) - seen[name] for name, verb in verbs.items()}
+    never = {name: declared(verb) - seen.led_to[name] for name, verb in verbs.items()}
     assert {name: missing for name, missing in never.items() if missing} == {}
+
+
+def test_jobs_are_moved_as_the_picture_has_it_whatever_happens(seen):
+    moves, outcomes = everything_tried()
+
+    assert {move for move in seen.moves - moves if move.before != move.after} == set()
+    # A value that is there already changes nothing in any state, and any verb may be invalid.
+    told = {one for one in seen.outcomes if one.after not in (None, one.state) or one.refusal is not None}
+    assert {one for one in told - outcomes if one.refusal != "invalid"} == set()
+
+
+def test_the_picture_has_every_event_and_the_table_every_rule():
+    moves, outcomes = everything_tried()
+    rules = {(one.verb, one.refusal) for one in outcomes}
+
+    # By an import, jobs come along in any state.
+    named = {name.split(".")[1] for name in jobs.DECIDER.events if name != "job.imported.v1"}
+    assert {move.event for move in moves} == named
+    assert {(name, rule) for name in TRIED for rule in VERBS[name][1].rules} <= rules
 
 
 def test_what_a_verb_does_not_declare_fails_the_story_in_which_it_happens(monkeypatch: pytest.MonkeyPatch):

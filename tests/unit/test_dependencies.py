@@ -20,7 +20,7 @@ from domain.jobs import (
 )
 from domain.queues import Paused, Resumed
 from tests.unit.given_when_then import NOW, TOKEN, Story
-from tests.unit.test_jobs import BODIES, LATER, claimed, enqueued
+from tests.unit.job_states import BODIES, LATER, claimed, enqueued
 
 ENDS: dict[str, Any] = {
     "completed": Completed(),

@@ -3,7 +3,7 @@ import msgspec
 from bus.hot_states import ABSENT, Aggregate, HotStates
 from domain.app_state import Entry
 from tests.unit.given_when_then import given
-from tests.unit.test_jobs import enqueued
+from tests.unit.job_states import enqueued
 
 MEGABYTE = 1_000_000
 

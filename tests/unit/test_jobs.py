@@ -1,5 +1,4 @@
 import random
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -39,113 +38,7 @@ from domain.jobs import (
 )
 from domain.messages import Event, Recorded
 from tests.unit.given_when_then import KEY, NOW, TOKEN, Story, given
-
-LATER = NOW + 60_000
-HOUR = 3_600_000
-
-
-def enqueued(**changes) -> Enqueued:
-    said: dict[str, Any] = {"type": "mail", "name": "A mail", "run_at": NOW}
-    return Enqueued(**said | changes)
-
-
-def claimed(attempt: int = 1) -> Claimed:
-    return Claimed(worker="worker", attempt=attempt)
-
-
-def raw(text: str) -> msgspec.Raw:
-    return msgspec.Raw(text.encode())
-
-
-def running(**changes) -> Story:
-    """A job in its first attempt, under a lease with the token `TOKEN`."""
-    return given(enqueued(**changes), claimed()).leased()
-
-
-def stopping(**changes) -> Story:
-    return running(**changes).given(CancelRequested(reason="no need"))
-
-
-# Every state that a job can be in, by what led there. A running job's lease is out where it is held.
-STATES: dict[str, Callable[[], Story]] = {
-    "absent": Story,
-    "scheduled": lambda: given(enqueued(run_at=LATER)),
-    "scheduled and due": lambda: given(enqueued(run_at=LATER)).at(LATER),
-    "pending": lambda: given(enqueued()),
-    "running": running,
-    "stopping": stopping,
-    "running, expired": lambda: running().later(30_000),
-    "running, too long": lambda: running().leased(lease_ms=HOUR).later(900_000),
-    "last attempt, too long": lambda: running(max_attempts=1).leased(lease_ms=HOUR).later(900_000),
-    "stopping, too long": lambda: stopping().leased(lease_ms=HOUR).later(900_000),
-    "running, lost": lambda: given(enqueued(), claimed()),
-    "stopping, lost": lambda: given(enqueued(), claimed(), CancelRequested(reason="no need")),
-    "retrying": lambda: given(enqueued(), claimed(), AttemptFailed(error="x", next_run_at=LATER)),
-    "retrying and due": lambda: given(
-        enqueued(), claimed(), AttemptFailed(error="x", next_run_at=LATER)
-    ).at(LATER),
-    "rescued": lambda: given(enqueued(), claimed(), Rescued(next_run_at=LATER)),
-    "snoozed": lambda: given(enqueued(), claimed(), Snoozed(run_at=LATER)),
-    "interrupted": lambda: given(enqueued(), claimed(), Interrupted()),
-    "completed": lambda: given(enqueued(), claimed(), Completed(result=raw("1"))),
-    "failed": lambda: given(enqueued(), claimed(), Failed(error="x")),
-    "cancelled": lambda: given(enqueued(), Cancelled()),
-    "cancelled while running": lambda: given(
-        enqueued(), claimed(), CancelRequested(), Cancelled()
-    ),
-    "timed out once": lambda: given(
-        enqueued(), claimed(), AttemptTimedOut(error="x", next_run_at=LATER)
-    ),
-    "timed out": lambda: given(enqueued(), claimed(), TimedOut(error="x")),
-    "held from the start": lambda: given(enqueued(held=True)),
-    "held": lambda: given(enqueued(), Held()),
-    "held while retrying": lambda: given(
-        enqueued(), claimed(), AttemptFailed(error="x", next_run_at=LATER), Held()
-    ),
-    "blocked": lambda: (
-        Story().given(enqueued(queue="elsewhere"), key="other")
-        .given(enqueued(depends_on=("other",), waiting_for=("other",)))
-        .given(claimed(), key="other")
-    ),
-    "held while blocked": lambda: (
-        Story().given(enqueued(queue="elsewhere"), claimed(), key="other")
-        .given(enqueued(depends_on=("other",), waiting_for=("other",)), Held())
-    ),
-    "released": lambda: given(enqueued(), Held(), Released()),
-    "rescheduled": lambda: given(enqueued(), Rescheduled(run_at=LATER + 1)),
-    "archived": lambda: given(enqueued(), Cancelled(), Archived()),
-    "retried": lambda: given(enqueued(), claimed(), Failed(error="x"), Retried(max_attempts=5)),
-    "imported while running": lambda: Story().when("jobs.import", **BODIES["import"]),
-}  # fmt: skip
-
-BODIES: dict[str, dict[str, Any]] = {
-    "enqueue": {"id": KEY, "type": "mail", "name": "A mail"},
-    "claim": {"worker": "worker"},
-    "heartbeat": {"id": KEY, "lease": TOKEN},
-    "progress": {"id": KEY, "lease": TOKEN, "percent": 50},
-    "complete": {"id": KEY, "lease": TOKEN, "result": 1},
-    "fail": {"id": KEY, "lease": TOKEN, "error": "x"},
-    "snooze": {"id": KEY, "lease": TOKEN, "run_at": LATER},
-    "interrupt": {"id": KEY, "lease": TOKEN},
-    "cancel": {"id": KEY, "reason": "no need"},
-    "ack_cancel": {"id": KEY, "lease": TOKEN},
-    "retry": {"id": KEY},
-    "hold": {"id": KEY},
-    "release": {"id": KEY},
-    "reschedule": {"id": KEY, "run_at": LATER + 99},
-    "reprioritize": {"id": KEY, "priority": 4},
-    "update_payload": {"id": KEY, "payload": {"new": True}},
-    "archive": {"id": KEY},
-    "time_out": {"id": KEY},
-    "resolve_dependents": {"id": KEY},
-    "cancel_many": {"filter": {"queue": "default"}},
-    "retry_many": {"filter": {"queue": "default"}},
-    "rescue": {"id": KEY},
-    "import": {
-        "id": KEY, "type": "mail", "name": "A mail", "priority": 2, "status": "running", "created_at": 1,
-        "updated_at": 1, "persisted_at": 1,
-    },
-}  # fmt: skip
+from tests.unit.job_states import BODIES, HOUR, LATER, STATES, claimed, enqueued, raw, running, stopping
 
 # What a verb leads to: an event, nothing ("-"), or a refusal by its code (and rule).
 STALE = "refused stale_lease"
@@ -191,6 +84,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "last attempt, too long": RUNNING | {"time_out": TimedOut, "fail": Failed},
     "stopping, too long": STOPPING | {"time_out": Cancelled},
     "running, lost": LOST,
+    "running, lost too often": LOST | {"rescue": Failed},
     "stopping, lost": LOST | {"cancel": "-", "rescue": Cancelled},
     "retrying": BEGUN,
     "retrying and due": BEGUN | {"claim": Claimed},

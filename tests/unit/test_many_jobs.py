@@ -6,7 +6,7 @@ import pytest
 
 from domain.jobs import Cancelled, CancelRequested, Completed, Failed, Retried
 from tests.unit.given_when_then import TOKEN, Story
-from tests.unit.test_jobs import claimed, enqueued
+from tests.unit.job_states import claimed, enqueued
 
 
 def crowd() -> Story:

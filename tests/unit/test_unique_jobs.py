@@ -19,7 +19,7 @@ from domain.jobs import (
     TimedOut,
 )
 from tests.unit.given_when_then import KEY, NOW, Story, given
-from tests.unit.test_jobs import LATER, claimed, enqueued, raw
+from tests.unit.job_states import LATER, claimed, enqueued, raw
 
 FIRST = {"unique_key": "u"}
 
