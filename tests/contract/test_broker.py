@@ -71,7 +71,7 @@ async def _application(folder: Path) -> AsyncIterator[Client]:
 
 async def _ask(client: Client, kind: str, name: str, body: Any, **headers: str) -> Any:
     message = await client.request(
-        f"{PREFIX}.{kind}.v1.{name}", json.dumps(body).encode(), timeout=5, headers=headers or None
+        f"{PREFIX}.{kind}.v1.{name}", json.dumps(body).encode(), timeout=30, headers=headers or None
     )
     return json.loads(message.data)
 
@@ -180,7 +180,7 @@ def test_the_mirrors_hold_what_a_query_answers(broker: Broker, tmp_path: Path) -
 def test_discovery_shows_the_service(broker: Broker, tmp_path: Path) -> None:
     async def play() -> None:
         async with _service(broker, tmp_path), _application(tmp_path) as client:
-            found = json.loads((await client.request("$SRV.INFO.hyperpage-persistence", timeout=5)).data)
+            found = json.loads((await client.request("$SRV.INFO.hyperpage-persistence", timeout=30)).data)
             subjects = {endpoint["subject"] for endpoint in found["endpoints"]}
             assert {f"{PREFIX}.cmd.v1.jobs.enqueue", f"{PREFIX}.qry.v1.jobs.get"} <= subjects
 
@@ -311,7 +311,7 @@ def test_two_services_with_prefixes_of_their_own_share_a_broker(
             _application(tmp_path / "one") as client,
         ):
             await _ask(client, "cmd", "app_state.set", {"key": "k", "value": "one"})
-            message = await client.request("other.cmd.v1.app_state.set", b'{"key":"k","value":2}', timeout=5)
+            message = await client.request("other.cmd.v1.app_state.set", b'{"key":"k","value":2}', timeout=30)
             assert json.loads(message.data)["position"] == 1
             assert [event["data"]["value"] for event in await _events(client, 1)] == ["one"]
             found = await client.jetstream().stream_info("OTHER_EVENTS")

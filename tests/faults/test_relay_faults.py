@@ -5,6 +5,7 @@ import random
 import shutil
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -16,7 +17,16 @@ from bus.jetstream import JetStreamError
 from bus.nats_users import RELAY
 from bus.relay import Relay
 from bus.stream_state import StreamError
-from tests.integration.relaying import NAMES, Broker, Store, play, relay_of, through, until
+from tests.integration.relaying import (
+    NAMES,
+    THROUGH_WITHIN_SECONDS,
+    Broker,
+    Store,
+    play,
+    relay_of,
+    through,
+    until,
+)
 
 ROOT = Path(__file__).parents[2]
 SEED = random.SystemRandom().randrange(2**32)
@@ -184,7 +194,7 @@ def test_a_broker_that_hangs_is_a_problem_until_it_goes_on(tmp_path: Path):
             await through(relay, store)
             broker.signal(signal.SIGSTOP)
             relay.notify(store.append(2_000))
-            await until(lambda: not relay.state.healthy, timeout_ms=10_000)
+            await until(lambda: not relay.state.healthy, seconds=30)
             assert relay.state.lag > 0
             broker.signal(signal.SIGCONT)
             await through(relay, store)
@@ -217,21 +227,21 @@ def test_a_log_that_cannot_be_read_for_a_while_is_a_problem_for_as_long(tmp_path
 def test_the_loop_is_not_held_up_while_a_stream_is_filled(tmp_path: Path):
     async def scenario(broker: Broker, store: Store):
         store.append(20_000)
-        loop = asyncio.get_running_loop()
         gaps: list[float] = []
 
         async def watch() -> None:
-            last = loop.time()
+            # The loop's own work: what a busy machine gives to others meanwhile does not count.
+            last = time.thread_time()
             while True:
                 await asyncio.sleep(0)
-                gaps.append(loop.time() - last)
-                last = loop.time()
+                gaps.append(time.thread_time() - last)
+                last = time.thread_time()
 
         async with relay_of(broker, store) as relay:
             watching = asyncio.create_task(watch())
             await through(relay, store)
             watching.cancel()
-        # Some milliseconds; the limit leaves room for a machine that is busy with other things.
+        # Some milliseconds; the limit leaves room for a slow machine.
         assert sorted(gaps)[-10] < 0.1
 
     play(scenario, tmp_path)
@@ -257,11 +267,11 @@ async def load(relay: Relay, store: Store, chance: random.Random) -> AsyncIterat
 
 async def until_published(relay: Relay, position: int) -> None:
     # After the stream was deleted, that is the whole log again.
-    await until(lambda: (relay.state.position or 0) >= position, timeout_ms=60_000)
+    await until(lambda: (relay.state.position or 0) >= position, seconds=60)
 
 
 async def until_stream_has(broker: Broker, sequence: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             with suppress(JetStreamError, AssertionError):
                 if await broker.last_sequence() >= sequence:
@@ -270,7 +280,7 @@ async def until_stream_has(broker: Broker, sequence: int) -> None:
 
 
 async def until_refilled(broker: Broker, store: Store) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(THROUGH_WITHIN_SECONDS):
         while True:
             with suppress(JetStreamError, StreamError):
                 if await broker.bodies() == store.bodies():

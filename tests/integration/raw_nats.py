@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
-ANSWER_WITHIN_SECONDS = 10
+ANSWER_WITHIN_SECONDS = 30
 HEADER_LINE = b"NATS/1.0\r\n"
 
 Headers = Mapping[str, str] | bytes | None

@@ -22,11 +22,12 @@ from bus.subjects import BusNames
 from migrations import runner
 from migrations.connection import open_writer
 from tests.cloud_events import cloud_event
+from tests.patience import patiently
 
 NAMES = BusNames()
 NOW = 1_800_000_000_000
 # How soon the relay must be through, as the contract says.
-THROUGH_WITHIN_MS = 5_000
+THROUGH_WITHIN_SECONDS = patiently(5.0)
 
 
 class Store:
@@ -179,11 +180,13 @@ class Broker:
         await self.api.update({**report.config, **settings})
 
     async def purge(self, stream: str = NAMES.events, **which: Any) -> None:
-        await self.connection.request(f"$JS.API.STREAM.PURGE.{stream}", msgspec.json.encode(which), timeout=5)
+        await self.connection.request(
+            f"$JS.API.STREAM.PURGE.{stream}", msgspec.json.encode(which), timeout=30
+        )
 
     async def delete_message(self, sequence: int) -> None:
         await self.connection.request(
-            f"$JS.API.STREAM.MSG.DELETE.{NAMES.events}", msgspec.json.encode({"seq": sequence}), timeout=5
+            f"$JS.API.STREAM.MSG.DELETE.{NAMES.events}", msgspec.json.encode({"seq": sequence}), timeout=30
         )
 
     async def _serve(self) -> None:
@@ -261,8 +264,8 @@ def play(scenario: Callable[[Broker, Store], Awaitable[Any]], folder: Path) -> A
     return asyncio.run(run())
 
 
-async def until(condition: Callable[[], bool], timeout_ms: int = THROUGH_WITHIN_MS) -> None:
-    async with asyncio.timeout(timeout_ms / 1000):
+async def until(condition: Callable[[], bool], seconds: float = THROUGH_WITHIN_SECONDS) -> None:
+    async with asyncio.timeout(seconds):
         # The state of another process, or of a part under test, notifies nobody.
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.002)

@@ -69,7 +69,7 @@ async def has_refused(service: Service, count: int) -> bool:
     """Whether the service has refused so many commands, as everybody can ask it."""
     connection = await nats.connect(broker_of(service).url_for(APP))
     try:
-        message = await connection.request("$SRV.STATS", b"", timeout=5)
+        message = await connection.request("$SRV.STATS", b"", timeout=30)
     finally:
         await connection.close()
     endpoints = msgspec.json.decode(message.data)["endpoints"]
@@ -248,7 +248,7 @@ def test_a_durable_command_is_carried_out_when_a_service_is_there_again(tmp_path
             async with serving(tmp_path / "data", server):
                 pass
             with pytest.raises(Unreachable, match="is stored") as waited:
-                await client.send_durable("app_state.set", {"key": "a", "value": 1}, timeout_seconds=0.3)
+                await client.send_durable("app_state.set", {"key": "a", "value": 1}, timeout_seconds=1)
             stored = await client.send_durable("app_state.set", {"key": "b", "value": 1}, wait=False)
             waiting = asyncio.create_task(client.send_durable("app_state.set", {"key": "c", "value": 1}))
             async with serving(tmp_path / "data", server):
@@ -268,7 +268,7 @@ def test_without_a_service_a_command_has_certainly_not_been_carried_out(tmp_path
     async def scenario():
         async with NatsServer(data=tmp_path, port=0) as server, client_of(server) as client:
             with pytest.raises(Unreachable) as raised:
-                await client.send("app_state.set", {"key": "a", "value": 1}, timeout_seconds=0.3)
+                await client.send("app_state.set", {"key": "a", "value": 1}, timeout_seconds=1)
             return raised.value
 
     unreachable = asyncio.run(scenario())
@@ -298,7 +298,9 @@ def test_a_command_whose_answer_got_lost_is_asked_again_and_carried_out_once(tmp
         async with service_and_client(tmp_path) as (service, client):
             async with writer_held(service):
                 sending = [
-                    asyncio.create_task(client.send(jobs.Enqueue(type="sync", name=f"n{number}")))
+                    asyncio.create_task(
+                        client.send(jobs.Enqueue(type="sync", name=f"n{number}"), timeout_seconds=60)
+                    )
                     for number in range(20)
                 ]
                 await until(lambda: service.writer.waiting == len(sending))
@@ -321,7 +323,7 @@ def test_unanswered_commands_may_have_been_carried_out(tmp_path: Path):
         async with service_and_client(tmp_path) as (service, client):
             async with writer_held(service):
                 with pytest.raises(Unreachable) as raised:
-                    await client.send("app_state.set", {"key": "a", "value": 1}, timeout_seconds=0.3)
+                    await client.send("app_state.set", {"key": "a", "value": 1}, timeout_seconds=1)
             answer = await client.send(
                 "app_state.set", {"key": "a", "value": 1}, command_id=raised.value.command_id or ""
             )
@@ -342,7 +344,7 @@ def test_a_busy_service_is_asked_again_until_the_time_is_up(tmp_path: Path, monk
                 first = asyncio.create_task(set_keys(client, "first"))
                 await until(lambda: service.writer.waiting == 1)
                 with pytest.raises(Busy):
-                    await client.send("app_state.set", {"key": "x", "value": 1}, timeout_seconds=0.3)
+                    await client.send("app_state.set", {"key": "x", "value": 1}, timeout_seconds=1)
                 patient = asyncio.create_task(set_keys(client, "patient"))
                 await until(lambda: has_refused(service, 5))
             return await first, await patient
@@ -431,6 +433,6 @@ def test_another_prefix_is_another_store(tmp_path: Path):
     async def scenario():
         async with serving(tmp_path) as service, client_of(service, prefix="other") as client:
             with pytest.raises(Unreachable):
-                await client.query("jobs.count", timeout_seconds=0.3)
+                await client.query("jobs.count", timeout_seconds=1)
 
     asyncio.run(scenario())

@@ -895,7 +895,7 @@ def test_an_answer_reaches_the_longest_reply_subject_that_there_can_be(talk: Tal
         answers = talk.client.subscribe(f"{talk.client.inbox}.*")
         await talk.client.flush()
         talk.client.publish("hyperpage.cmd.v1.app_state.set", b"{}", reply=reply)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             return await answers.get()
 
     with nothing_stored(talk):
@@ -919,7 +919,7 @@ def test_the_inbox_prefix_is_a_setting(tmp_path: Path):
 async def answer_on(talk: Talk, reply: str) -> Message:
     answers = talk.client.subscribe(reply)
     talk.client.publish("hyperpage.cmd.v1.app_state.set", {"key": "k", "value": reply}, reply=reply)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         return await answers.get()
 
 
@@ -1175,7 +1175,7 @@ def test_when_too_much_waits_the_rest_is_busy_and_what_waits_is_answered(own: Ta
 
 
 async def first_refused(answers: "list[asyncio.Future[Message]]") -> tuple[Message, int]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         for number in range(len(answers)):
             done, _ = await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED)
             refusals = [one.result() for one in done if one.result().code is not None]

@@ -40,7 +40,7 @@ def discover(talk: Talk, what: str) -> dict[str, Any]:
         inbox = f"{talk.client.inbox}.discovery"
         heard = talk.client.subscribe(inbox)
         talk.client.publish(f"$SRV.{what}", b"", reply=inbox)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             found = [await heard.get()]
         # Whoever else has something to say has said it by the time that this is answered.
         await talk.client.query("jobs.count")

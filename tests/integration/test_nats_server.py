@@ -22,6 +22,7 @@ from bus.nats_home import NatsHome
 from bus.nats_server import NatsServer, NatsServerError, PortTakenError, StoreInUseError, find_nats_server
 from bus.nats_users import APP, RELAY, USERS, private_inbox
 from bus.tether import tethered
+from tests.patience import patiently
 
 ROOT = Path(__file__).parents[2]
 
@@ -130,7 +131,7 @@ def test_an_orphan_keeps_its_files_until_it_is_gone(tmp_path: Path):
         assert not starting.done()
 
         await orphan.end()
-        await asyncio.wait_for(starting, 10)
+        await asyncio.wait_for(starting, 30)
         alive = server.alive
         await server.stop()
         return alive
@@ -180,7 +181,7 @@ def test_the_child_is_gone_five_seconds_after_its_service_was_killed(tmp_path: P
     service.kill()
     service.wait()
 
-    within(5, lambda: is_free(port) and is_unlocked(tmp_path))
+    within(patiently(5), lambda: is_free(port) and is_unlocked(tmp_path))
 
 
 def test_without_a_kernel_that_tells_a_pipe_ends_the_program(tmp_path: Path):
@@ -197,8 +198,8 @@ def test_without_a_kernel_that_tells_a_pipe_ends_the_program(tmp_path: Path):
 
     os.close(write_end)
 
-    assert program.wait(timeout=5) == -signal.SIGKILL
-    within(5, lambda: is_unlocked(tmp_path))
+    assert program.wait(timeout=30) == -signal.SIGKILL
+    within(patiently(5), lambda: is_unlocked(tmp_path))
 
 
 def test_a_killed_child_is_started_again_on_the_same_port_with_the_same_messages(tmp_path: Path):
@@ -224,7 +225,7 @@ def test_a_killed_child_is_started_again_on_the_same_port_with_the_same_messages
             await until(lambda: relay.is_connected)
             messages = (await jetstream.stream_info("HYPERPAGE_EVENTS")).state.messages
             await relay.close()
-        await asyncio.wait_for(supervision, 5)
+        await asyncio.wait_for(supervision, 30)
         return messages, server.restarts
 
     assert asyncio.run(scenario()) == (1, 2)
@@ -248,7 +249,7 @@ def test_a_restart_that_fails_is_tried_again_until_it_succeeds(
                 await until(lambda: "cannot be used" in (server.failure or ""))
                 assert not server.alive
             await until(lambda: server.alive)
-        await asyncio.wait_for(supervision, 5)
+        await asyncio.wait_for(supervision, 30)
 
     asyncio.run(scenario())
 
@@ -268,7 +269,7 @@ def test_a_folder_that_is_wiped_under_a_running_service_is_made_anew(
             await until(lambda: not server.alive)
             shutil.rmtree(tmp_path / "nats")
             await until(lambda: server.alive)
-        await asyncio.wait_for(supervision, 5)
+        await asyncio.wait_for(supervision, 30)
         async with NatsServer(data=tmp_path, port=0) as next_one:
             return url == next_one.url_for(APP)
 
@@ -286,7 +287,7 @@ def test_stopping_ends_the_attempts_to_start_again(tmp_path: Path, monkeypatch: 
         os.kill(server.process_id, signal.SIGKILL)
         await until(lambda: not server.alive)
         await server.stop()
-        await asyncio.wait_for(supervision, 5)
+        await asyncio.wait_for(supervision, 30)
         return server.process_id
 
     assert asyncio.run(scenario()) is None
@@ -355,7 +356,7 @@ async def port_of(server: NatsServer) -> int:
         return server.port
 
 
-async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 30) -> None:
     async with asyncio.timeout(seconds):
         # The state of another process, or of the server under test, notifies nobody.
         while not condition():  # noqa: ASYNC110

@@ -24,7 +24,7 @@ from bus.subjects import BusNames
 EVENT = "hyperpage.evt.v1.jobs.1.enqueued"
 READABLE = ("HYPERPAGE_EVENTS", "HYPERPAGE_RESULTS", "KV_hyperpage_tool_configs", "KV_hyperpage_app_state")
 INTERNAL = ("HYPERPAGE_COMMANDS", "HYPERPAGE_DLQ")
-SECONDS = 5
+SECONDS = 30
 
 # Where no message of the application user's making may arrive, in a stream or at a service.
 FORBIDDEN = [

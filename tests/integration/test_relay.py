@@ -10,7 +10,16 @@ from bus.connection import LeanClient
 from bus.jetstream import JetStreamError
 from bus.nats_users import APP
 from bus.relay import Relay
-from tests.integration.relaying import NAMES, Broker, Store, play, relay_of, through, until
+from tests.integration.relaying import (
+    NAMES,
+    THROUGH_WITHIN_SECONDS,
+    Broker,
+    Store,
+    play,
+    relay_of,
+    through,
+    until,
+)
 
 
 def test_what_the_log_has_is_published_in_order(tmp_path: Path):
@@ -34,7 +43,7 @@ def test_what_is_committed_is_published_at_once(tmp_path: Path):
         async with relay_of(broker, store) as relay:
             for count in (1, 30, 1, 200):
                 relay.notify(store.append(count))
-                assert await relay.drain(2_000)
+                assert await relay.drain(30_000)
             state = relay.state
         assert (state.position, state.head, state.lag) == (232, 232, 0)
         assert (state.healthy, state.oldest_unpublished_at) == (True, None)
@@ -99,7 +108,7 @@ def test_live_subscribers_hear_an_event_on_its_own_subject(tmp_path: Path):
         await application.flush()
         async with relay_of(broker, store) as relay:
             relay.notify(store.append(1))
-            heard = await subscription.next_msg(timeout=5)
+            heard = await subscription.next_msg(timeout=THROUGH_WITHIN_SECONDS)
         await application.close()
 
         assert (heard.subject, [heard.data]) == ("hyperpage.evt.v1.jobs.k=2E1.enqueued", store.bodies())
@@ -239,7 +248,7 @@ def test_draining_says_whether_everything_went_out(tmp_path: Path):
         relay.notify(store.append(100))
         assert not await relay.drain(1)
         running = asyncio.create_task(relay.run())
-        assert await relay.drain(5_000)
+        assert await relay.drain(30_000)
         assert await broker.last_sequence() == 100
         relay.stop()
         await running
@@ -265,7 +274,7 @@ def test_the_metadata_says_what_a_subscriber_needs(tmp_path: Path):
 
 
 async def until_stream_holds(broker: Broker, store: Store) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(THROUGH_WITHIN_SECONDS):
         while True:
             # The stream may be away at this moment.
             try:
@@ -276,7 +285,7 @@ async def until_stream_holds(broker: Broker, store: Store) -> None:
 
 
 async def until_empty(broker: Broker) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(THROUGH_WITHIN_SECONDS):
         while await broker.messages():
             continue
 

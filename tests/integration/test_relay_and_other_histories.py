@@ -19,7 +19,7 @@ def test_behind_a_foreign_message_nothing_is_published(tmp_path: Path, running: 
         async def intrude() -> None:
             # Through the relay user, who alone may.
             subject = "hyperpage.evt.v1.jobs.1.forged"
-            await broker.connection.request(subject, b"{}", timeout=5)
+            await broker.connection.request(subject, b"{}", timeout=30)
 
         store.append(5)
         async with relay_of(broker, store) as relay:
