@@ -5,6 +5,8 @@ import logging
 
 # Not more: with it, the pause after a failure has long reached its limit.
 _MAXIMUM_DOUBLINGS = 10
+# The problem of what has not begun.
+UNTRIED = "nothing was tried yet"
 
 
 async def is_set_within(event: asyncio.Event, timeout_ms: float) -> bool:
@@ -27,7 +29,7 @@ class Trouble:
     def __init__(
         self, what: str, logger: logging.Logger, *, first_pause_ms: int, longest_pause_ms: int
     ) -> None:
-        self.problem: str | None = "nothing was tried yet"
+        self.problem: str | None = UNTRIED
         self.repair: str | None = None
         self._what = what
         self._logger = logger

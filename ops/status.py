@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from bus.waiting import UNTRIED
+
 if TYPE_CHECKING:
     from ops.service import Service
 
@@ -76,7 +78,6 @@ def _backup_reasons(service: "Service") -> list[tuple[str, str]]:
     if state.stale:
         reasons.append(("degraded", "the last backup is older than twice the interval between two"))
     archive = service.archiver.state
-    # Before it was tried, nothing is wrong with it.
-    if archive.problem is not None and archive.position is not None:
+    if archive.problem not in (None, UNTRIED):
         reasons.append(("degraded", f"the archive is not kept: {archive.problem}"))
     return reasons

@@ -21,7 +21,10 @@ from ops.backup.metadata import BackupError
 from ops.backup.restore import plan_restore, restore
 from ops.backup.way import Moment
 from ops.projections_check import verify
+from ops.status import service_status
 from tests.integration.backing_up import VERSION, Stored, log_of, tables_of
+from tests.integration.serving import until
+from tests.integration.talking import Talk
 
 
 class Archived(Stored):
@@ -129,6 +132,21 @@ def test_while_it_runs_the_archive_is_a_second_behind_at_most(archived: Archived
         await running
 
     asyncio.run(play())
+
+
+def test_a_service_whose_log_was_set_back_behind_its_archive_says_so(tmp_path: Path):
+    with Talk(tmp_path) as talk:
+        talk.command("app_state.set", {"key": "k", "value": 1})
+        talk.stop()
+        older = talk.settings.store_path.read_bytes()
+        talk.start()
+        talk.command("app_state.set", {"key": "k", "value": 2})
+        talk.stop()
+        talk.settings.store_path.write_bytes(older)
+        talk.start()
+        talk.run(until(lambda: "the archive is not kept" in str(service_status(talk.service)["reasons"])))
+
+        assert talk.status["status"] in ("degraded", "unhealthy")
 
 
 def test_many_small_segments_become_one_with_the_same_content(
