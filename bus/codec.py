@@ -13,6 +13,7 @@ from domain.credential_shapes import kind_of_shape
 from domain.credentials import UNREADABLE, Finding, credentials_in, may_hold_credential, rejected
 from domain.decider import Decider, Verb
 from domain.errors import Invalid, NotFound, Refusal, TooLarge
+from domain.messages import KEY_RULES
 
 # SQLite's JSON functions stop at 1,000 levels, and an envelope adds some; nobody means more than this.
 MAXIMUM_DEPTH = 64
@@ -185,6 +186,9 @@ def _invalid(message: str, path: str) -> Refusal:
     kind = kind_of_shape(message) or kind_of_shape(path)
     if kind is not None:
         return rejected(Finding("$", kind))
+    for pattern, rule in KEY_RULES.items():
+        if message.endswith(repr(pattern)):
+            return Invalid("this is not a key", hint=rule, path=path)
     # However long that name is.
     return Invalid(message[:MAXIMUM_MESSAGE_CHARACTERS], path=path)
 

@@ -14,10 +14,16 @@ KEY_PATTERN = r"^(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._:@/+=-]{0,199}(?<!\.)$(?!\n)"
 Key = Annotated[str, msgspec.Meta(pattern=KEY_PATTERN, max_length=200)]
 
 # A part of a composed key: as a key, but the colon is the separator.
-KeyPart = Annotated[
-    str,
-    msgspec.Meta(pattern=r"^(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._@/+=-]{0,63}(?<!\.)$(?!\n)", max_length=64),
-]
+KEY_PART_PATTERN = r"^(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._@/+=-]{0,63}(?<!\.)$(?!\n)"
+KeyPart = Annotated[str, msgspec.Meta(pattern=KEY_PART_PATTERN, max_length=64)]
+
+# What the patterns say, for people.
+KEY_RULES = {
+    KEY_PATTERN: "a key has 1 to 200 letters, digits and . _ : @ / + = -, begins with a letter or digit,"
+    " has no .. and does not end with a dot",
+    KEY_PART_PATTERN: "a part of a key has 1 to 64 letters, digits and . _ @ / + = -, begins with a letter or"
+    " digit, has no .. and does not end with a dot",
+}
 
 # Integer milliseconds since the Unix epoch, UTC, up to the end of the year 9999.
 Time = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999)]

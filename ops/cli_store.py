@@ -120,10 +120,12 @@ def migrate_up(*, data: DataOption = None, as_json: JsonOption = False) -> int:
         hyperpage migrate up --data /var/lib/hyperpage
 
     Makes a store where there is none. `hyperpage serve` does the same when it
-    starts. The service must be stopped.
+    starts, so beside a running service there is nothing to apply.
     """
     from migrations import runner
 
+    if _is_served_up_to_date(settings_for(data)):
+        return _print_names("applied", [], as_json)
     with _writing(data) as connection:
         names = runner.up(connection)
         has_events = connection.execute("SELECT 1 FROM events LIMIT 1").get is not None
@@ -159,6 +161,19 @@ def migrate_down(
     with _writing(data) as connection:
         names = runner.down(connection, to=to, drop_events=drop_events)
     return _print_names("reverted", names, as_json)
+
+
+def _is_served_up_to_date(settings: "Settings") -> bool:
+    """Whether a service has the directory, whose store is in the shape that this program needs."""
+    from migrations import runner
+    from migrations.connection import open_reader
+
+    path = settings.store_path
+    with free_directory(settings) as in_use:
+        if in_use is None or not path.exists():
+            return False
+        with understandable(path), closing(open_reader(path)) as connection:
+            return all(one.applied for one in runner.status(connection))
 
 
 def _fill_again(data: Path | None) -> None:

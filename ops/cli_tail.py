@@ -73,7 +73,15 @@ async def _follow(
     # Asked first in any case: unlike the client, this does not wait for a service that is not there.
     question = compact({"after": _BEHIND_ALL, "limit": 1}).encode()
     answer = await ask(address, address.names.query("events.read"), question, timeout_seconds=HEAD_SECONDS)
-    start = from_position or msgspec.json.decode(answer)["head"] + 1
+    head: int = msgspec.json.decode(answer)["head"]
+    start = from_position or head + 1
+    if start > head + 1:
+        raise failure(
+            Exit.NOT_FOUND,
+            "not_found",
+            f"the log ends at position {head}",
+            "without --from, new events are shown as they come",
+        )
     shown = 0
     try:
         async with (

@@ -183,7 +183,9 @@ def test_tail_ends_with_0_on_control_c_and_when_its_reader_has_seen_enough(serve
 
 
 def test_tail_from_a_position_that_is_not_there_exits_with_3(served):
-    assert served("tail", "--from", "1000000").code == 3
+    result = served("tail", "--from", "1000000")
+    assert result.code == 3
+    assert "the log ends at position" in result.err
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,9 @@ def test_a_stopped_store_is_migrated_down_and_up_and_its_events_are_kept(tmp_pat
     where = ("--data", tmp_path / "data")
     with Served(tmp_path / "data") as service:
         service.ask("send", "jobs.enqueue", '{"type": "sync", "name": "x"}')
-        assert hyperpage("migrate", "up", *where).code == 1
+        assert hyperpage("migrate", "up", *where, "--json").json == {"applied": []}
+        refused = hyperpage("migrate", "down", *where)
+        assert (refused.code, "in use by another service" in refused.err) == (1, True)
         beside = hyperpage("migrate", "status", *where, "--json")
         assert all(one["applied"] for one in beside.json)
     names = [one["name"] for one in beside.json]

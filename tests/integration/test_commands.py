@@ -375,6 +375,9 @@ def test_what_is_no_key_is_invalid_everywhere(talk: Talk, key: str):
         with nothing_stored(talk):
             error = talk.command(name, body).error
         assert (error["code"], error["details"]["path"]) == ("invalid", f"$.{field}"), name
+        # Not the pattern, which takes some reading.
+        assert "regex" not in error["message"]
+        assert "letters, digits" in error["hint"] or len(key) > 64
 
 
 @pytest.mark.parametrize(

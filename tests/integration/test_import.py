@@ -266,7 +266,7 @@ def test_rows_that_cannot_be_taken_are_listed_and_the_others_are_imported(tmp_pa
         ("job_history", "2", "Expected `int` >= 0 (at $.duration_ms)"),
         ("job_history", "4", "there is no job nobody"),
         ("rate_limits", "github", "the id is not ratelimit:"),
-        ("rate_limits", "ratelimit:a b", "Expected `str` matching regex"),
+        ("rate_limits", "ratelimit:a b", "this is not a key (at $.platform)"),
         ("rate_limits", "ratelimit:gitlab", "the platform is another than the id says"),
         ("rate_limits", "ratelimit:jira:a:b:c", "the id is not ratelimit:"),
         ("rate_limits", "ratelimit:slack", "Expected `int` >= 0 (at $.remaining)"),
