@@ -10,11 +10,15 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from bus import codec
+from bus.audit import Actor
 from bus.discovery import QUEUE_GROUP
+from bus.headers import ACTOR, COMMAND_LINE
 from bus.incident import internal
 from bus.subjects import BusNames
 from bus.tasks import Tasks
 from domain.errors import NotFound, Refusal
+
+MAXIMUM_ACTOR_CHARACTERS = 100
 
 logger = logging.getLogger(__name__)
 
@@ -28,12 +32,20 @@ class AdministrationVerb(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Administration:
-    """The administrative subjects of a service."""
+    """The administrative subjects of a service. `record` hears of each act: who, what, and the refusal."""
 
-    def __init__(self, connection: Client, names: BusNames, verbs: Mapping[str, AdministrationVerb]) -> None:
+    def __init__(
+        self,
+        connection: Client,
+        names: BusNames,
+        verbs: Mapping[str, AdministrationVerb],
+        *,
+        record: Callable[[Actor, str, Any, Refusal | None], None],
+    ) -> None:
         self._connection = connection
         self._names = names
         self._verbs = verbs
+        self._record = record
         self._under_way = Tasks()
         self.dropped = 0
 
@@ -45,12 +57,21 @@ class Administration:
         """Gives up what is under way."""
         await self._under_way.cancel()
 
-    async def carry_out(self, name: str, body: bytes) -> Any:
+    async def carry_out(self, name: str, body: bytes, actor: Actor) -> Any:
         """What an operator asked for; what comes back is encoded as JSON.
 
         Raises:
             Refusal: it was not carried out.
         """
+        try:
+            answer = await self._answer(name, body)
+        except Refusal as refusal:
+            self._record(actor, name[:100], body, refusal)
+            raise
+        self._record(actor, name, body, None)
+        return answer
+
+    async def _answer(self, name: str, body: bytes) -> Any:
         verb = self._verbs.get(name)
         if verb is None:
             raise NotFound(f"there is no {name[:100]}")
@@ -72,10 +93,19 @@ class Administration:
     async def _serve(self, message: Msg) -> None:
         headers: dict[str, str] | None = None
         try:
-            body = codec.encode(await self.carry_out(self._names.name_in(message.subject), message.data))
+            name = self._names.name_in(message.subject)
+            body = codec.encode(await self.carry_out(name, message.data, _actor(message)))
         except Refusal as refusal:
             body, headers = codec.error_body(refusal), codec.error_headers(refusal)
         try:
             await self._connection.publish(message.reply, body, headers=headers)
         except NatsError as error:
             logger.warning("an answer could not be sent: %s", error)
+
+
+def _actor(message: Msg) -> Actor:
+    # Who has the administrator's credentials says who they are; nobody else knows.
+    said = (message.headers or {}).get(ACTOR, "")
+    name = codec.one_line(said)[:MAXIMUM_ACTOR_CHARACTERS] or "administrator"
+    is_command_line = name.startswith(COMMAND_LINE)
+    return Actor(name=name.removeprefix(COMMAND_LINE), via="command line" if is_command_line else "nats")

@@ -3,6 +3,8 @@
 COMMAND_ID = "Hyperpage-Command-Id"
 EXPECTED_VERSION = "Hyperpage-Expected-Version"
 ACTOR = "Hyperpage-Actor"
+# What the command line says as the actor of an administrative act: this, and its user's name.
+COMMAND_LINE = "command-line:"
 CORRELATION_ID = "Hyperpage-Correlation-Id"
 CAUSATION_ID = "Hyperpage-Causation-Id"
 TRACEPARENT = "traceparent"

@@ -9,6 +9,7 @@
     cli_backup       backup
     cli_import       import
     cli_schema       schema
+    cli_token        token
 
 Modules are imported where a command needs them, so that `hyperpage --help` answers at once.
 """
@@ -31,6 +32,7 @@ from ops import (
     cli_store,
     cli_stream,
     cli_tail,
+    cli_token,
 )
 from ops.cli_exit import CommandFailure, Exit, usage_failure
 from ops.cli_output import print_json, say
@@ -108,6 +110,7 @@ def application() -> App:
         cli_store.migrate(),
         cli_operations.dead_letters(),
         cli_stream.stream(),
+        cli_token.token(),
     )
     for place, commands in enumerate(several, start=1):
         commands.group, commands.sort_key = operation, place

@@ -1,6 +1,8 @@
 """How the command line finds and asks the running service."""
 
 import asyncio
+import getpass
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from bus.headers import ACTOR, COMMAND_LINE
 from bus.subjects import BusNames
 from ops.cli_exit import CommandFailure, Exit, failure, refused, unreachable
 from ops.cli_options import settings_for
@@ -156,9 +159,26 @@ def administer(
     address = administrator_address(data)
     subject, body = address.names.administration(verb), msgspec.json.encode(request)
     answer: dict[str, Any] = msgspec.json.decode(
-        asyncio.run(ask(address, subject, body, timeout_seconds=timeout_seconds))
+        asyncio.run(
+            ask(
+                address,
+                subject,
+                body,
+                headers={ACTOR: COMMAND_LINE + user()},
+                timeout_seconds=timeout_seconds,
+            )
+        )
     )
     return answer
+
+
+def user() -> str:
+    """Who sits at the command line, for the record."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # In containers, say, there may be a number alone.
+        return str(os.getuid())
 
 
 async def ask_durably(

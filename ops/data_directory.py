@@ -72,8 +72,8 @@ class DataDirectory:
     def announce(self, runtime: Runtime, admin: Admin) -> None:
         """Writes the files by which others find the service."""
         self._has_announced = True
-        _write_private(self.path / RUNTIME_FILE, msgspec.json.format(msgspec.json.encode(runtime)))
-        _write_private(self.path / ADMIN_FILE, msgspec.json.format(msgspec.json.encode(admin)))
+        write_private(self.path / RUNTIME_FILE, msgspec.json.format(msgspec.json.encode(runtime)))
+        write_private(self.path / ADMIN_FILE, msgspec.json.format(msgspec.json.encode(admin)))
 
     def release(self) -> None:
         """Removes those files, and lets others have the directory."""
@@ -100,7 +100,8 @@ def read_admin(path: Path) -> Admin | None:
         return None
 
 
-def _write_private(path: Path, content: bytes) -> None:
+def write_private(path: Path, content: bytes) -> None:
+    """Puts a file in its place that its owner alone can read."""
     # Whole or not at all, and never readable by others, not even for a moment.
     temporary = path.with_suffix(".tmp")
     temporary.unlink(missing_ok=True)

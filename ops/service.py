@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from nats.errors import Error as NatsError
 
 from bus.administration import Administration, AdministrationVerb
+from bus.audit import Act, Actor, Outcome, summary, write_to_log
 from bus.codec import encode
 from bus.connection import LeanClient
 from bus.dead_letters import DeadLetters
@@ -32,6 +33,7 @@ from bus.submission import Commit
 from bus.tasks import Tasks, cancel, finished_within
 from bus.writer import Writer
 from domain.catalogue import VERBS
+from domain.errors import Refusal
 from ops.archive.archiver import Archiver
 from ops.backup.recovery import require_sound_store
 from ops.backup.schedule import BackupSchedule
@@ -316,7 +318,7 @@ class Service:
             *self._more_administration,
         )
         self.administration = Administration(
-            responder, self.names, {verb.name: verb for verb in administered}
+            responder, self.names, {verb.name: verb for verb in administered}, record=self._record
         )
         await self.dead_letters.prepare()
         await self.durable.prepare()
@@ -337,8 +339,28 @@ class Service:
             self._stack.push_async_callback(self.http.backend.detach)
 
     async def _notify_of_backup(self, change: str, what: dict[str, Any]) -> None:
-        subject = self.names.notice("backup", change)
-        # Who listens hears it; `status` and the log say it in any case.
+        await self._tell(self.names.notice("backup", change), what)
+
+    def record(self, act: Act) -> None:
+        """Has an administrative act stand in the log, and tells whoever listens."""
+        write_to_log(act)
+        self._notices.start(self._tell(self.names.notice("audit"), act))
+
+    def _record(self, actor: Actor, action: str, body: Any, refusal: Refusal | None) -> None:
+        outcome: Outcome = "done" if refusal is None else "failed" if refusal.number == 500 else "refused"
+        self.record(
+            Act(
+                at=self.now_ms(),
+                actor=actor,
+                action=action,
+                request=summary(body),
+                outcome=outcome,
+                code=None if refusal is None else refusal.code,
+            )
+        )
+
+    async def _tell(self, subject: str, what: Any) -> None:
+        # Who listens hears it; the log says it in any case.
         with suppress(NatsError):
             await self._relay_connection.publish(subject, encode(what))
 

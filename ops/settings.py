@@ -52,6 +52,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     no_http: bool = False
     """Whether there is no HTTP API at all. Default false."""
 
+    http_hosts: tuple[str, ...] = ()
+    """Host names by which the HTTP API is reached, beside those of the loopback; a request that names another
+    one is refused. In a variable, commas between them. Default: any, where a token is needed."""
+
+    http_origins: tuple[str, ...] = ()
+    """Origins, as `https://app.example.org`, whose pages may use the HTTP API with a token. Default: none."""
+
+    http_proxies: tuple[str, ...] = ()
+    """Addresses of reverse proxies that are believed about where a request came from. Default: none."""
+
+    http_requests_per_second: Annotated[float, msgspec.Meta(ge=0)] = 500.0
+    """How many requests one address may send in a second, in the long run; twice as many at once.
+    Default 500; 0: as many as it likes."""
+
+    http_event_streams: Annotated[int, msgspec.Meta(ge=0)] = 128
+    """How many readers may follow the events over HTTP at once. Default 128."""
+
     prefix: str = "hyperpage"
     """First token(s) of every subject; streams and buckets are named after it. Default `hyperpage`."""
 

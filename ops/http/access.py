@@ -1,20 +1,196 @@
-"""Who asks, and whether anybody may: `Access`."""
+"""Who asks, and whether they may: `Access`.
+
+Authorization: Bearer …     a token                                   scripts, services
+a cookie                    a session that was opened with a token    browsers
+nothing                     anybody on this machine, as long as there never was a token
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import parse_qs
 
 from starlette.requests import Request
+from starlette.responses import Response
 
-from ops.http.roles import Principal
+from ops.http.refusals import Forbidden, TooManyRequests, Unauthorized
+from ops.http.roles import Principal, Role
+from ops.http.sessions import CSRF_FIELD, CSRF_HEADER, Session, Sessions, is_from_a_page_of
+from ops.http.throttle import Guesses
+from ops.http.tokens import PREFIX, Token, Tokens, hash_of
 
 # Without any token, whoever reaches the loopback may do everything, as whoever sits at the machine.
-ANYBODY = Principal(name="anybody on this machine", role="admin")
+ANYBODY = Principal(name="anybody on this machine", role="admin", kind="anybody")
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+FORM = "application/x-www-form-urlencoded"
+# Longer than any token.
+MAXIMUM_SECRET_CHARACTERS = 200
+# What a reverse proxy adds: behind one, "this machine" is the whole world.
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
 
 class Access:
-    """Tells who asks."""
+    """Tells who asks. Used from the event loop's thread only."""
+
+    def __init__(
+        self, data: Path, *, on_change: Callable[[str, Token], None] = lambda verb, token: None
+    ) -> None:
+        self.tokens = Tokens(data, on_change=on_change)
+        self.sessions = Sessions()
+        self.guesses = Guesses()
+        self.cookie_name = "hyperpage_session"
 
     def principal(self, request: Request) -> Principal:
         """Who asks.
 
         Raises:
             Unauthorized: nobody knows.
+            TooManyRequests: there were too many tokens from there that were none.
         """
+        authorization = request.headers.get("authorization")
+        if authorization is not None:
+            return _bearer(self._token_in(request, authorization))
+        if (session := self.session(request)) is not None:
+            return session.principal
+        if self.tokens.required:
+            raise Unauthorized(
+                "this needs a token",
+                hint="`hyperpage token create` makes one; send it as `Authorization: Bearer …`",
+                headers={"WWW-Authenticate": 'Bearer realm="hyperpage"'},
+            )
+        if any(name in request.headers for name in _FORWARDED):
+            raise Unauthorized(
+                "this came through a proxy, and without a token only this machine is served",
+                hint="make one with `hyperpage token create`",
+                headers={"WWW-Authenticate": 'Bearer realm="hyperpage"'},
+            )
         return ANYBODY
+
+    async def admit(self, request: Request, role: Role) -> Principal:
+        """Who asks, and may.
+
+        Raises:
+            Unauthorized, TooManyRequests: as `principal`.
+            Forbidden: they may not, or another site had a browser ask.
+        """
+        principal = self.principal(request)
+        principal.require(role)
+        if request.method not in SAFE_METHODS and "authorization" not in request.headers:
+            session = self.session(request)
+            if session is not None and not is_from_a_page_of(session, await _csrf_token(request)):
+                raise Forbidden(
+                    "the page that sent this is not of this session",
+                    hint=f"load it again, or send {CSRF_HEADER}",
+                )
+        return principal
+
+    def session(self, request: Request) -> Session | None:
+        """The session of the browser that asks, while the token that it was opened with is good."""
+        secret = request.cookies.get(self.cookie_name)
+        session = None if secret is None else self.sessions.find(secret)
+        if session is None or secret is None:
+            return None
+        if session.token_hash is None:
+            good = not self.tokens.required
+        else:
+            good = self.tokens.still_good(session.token_hash) is not None
+        if not good:
+            self.sessions.close(secret)
+            return None
+        return session
+
+    def log_in(self, request: Request, secret: str) -> tuple[str, Session]:
+        """A session for who shows a token, and the secret of its cookie.
+
+        Raises:
+            Unauthorized, TooManyRequests: as `principal`.
+        """
+        token = self._token(request, secret)
+        return self.sessions.open(_bearer(token), token.hash)
+
+    def session_for_page(self, request: Request) -> tuple[str | None, Session]:
+        """The browser's session; where none needs a token, a new one, and the secret of its cookie.
+
+        Raises:
+            Unauthorized: it has to log in.
+        """
+        if (session := self.session(request)) is not None:
+            return None, session
+        principal = self.principal(request)
+        return self.sessions.open(principal, None if principal is ANYBODY else self._hash_in(request))
+
+    def set_cookie(self, request: Request, response: Response, secret: str) -> None:
+        """Has the browser keep a session."""
+        response.set_cookie(
+            self.cookie_name,
+            secret,
+            httponly=True,
+            # With links from elsewhere, so that they can be shared, and with nothing else from there.
+            samesite="lax",
+            secure=request.url.scheme == "https",
+            path="/",
+        )
+
+    def end_session(self, request: Request) -> None:
+        """Ends the browser's session, if it has one."""
+        if (secret := request.cookies.get(self.cookie_name)) is not None:
+            self.sessions.close(secret)
+
+    def delete_cookie(self, response: Response) -> None:
+        """Has the browser forget its session."""
+        response.delete_cookie(self.cookie_name, path="/", httponly=True, samesite="lax")
+
+    def _hash_in(self, request: Request) -> str:
+        return hash_of(request.headers["authorization"].partition(" ")[2].strip())
+
+    def _token_in(self, request: Request, authorization: str) -> Token:
+        scheme, _, secret = authorization.partition(" ")
+        if scheme.lower() != "bearer":
+            raise _no_token("only bearer tokens are known here")
+        return self._token(request, secret.strip())
+
+    def _token(self, request: Request, secret: str) -> Token:
+        address = address_of(request)
+        token_hash = hash_of(secret[:MAXIMUM_SECRET_CHARACTERS])
+        wait = self.guesses.wait_seconds(address, token_hash)
+        if wait > 0:
+            raise TooManyRequests(
+                "too many tokens from there were none",
+                hint="try again later",
+                retry_after_ms=round(wait * 1000),
+            )
+        token = self.tokens.still_good(token_hash)
+        if token is None or not secret.startswith(PREFIX):
+            self.guesses.forget(token_hash)
+            self.guesses.was_wrong(address)
+            raise _no_token("there is no such token, or it was revoked, or has expired")
+        self.guesses.was_right(address, token_hash)
+        return token
+
+
+def address_of(request: Request) -> str:
+    """Where a request comes from, as far as the connection tells."""
+    return request.client.host if request.client is not None else "unknown"
+
+
+async def form_of(request: Request) -> dict[str, str]:
+    """The fields of a form, the last of each name; none where the body is no form."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
+        return {}
+    fields = parse_qs((await request.body()).decode("utf-8", "replace"), keep_blank_values=True)
+    return {name: values[-1] for name, values in fields.items()}
+
+
+async def _csrf_token(request: Request) -> str | None:
+    said = request.headers.get(CSRF_HEADER)
+    return said if said is not None else (await form_of(request)).get(CSRF_FIELD)
+
+
+def _bearer(token: Token) -> Principal:
+    return Principal(name=token.name, role=token.role, kind="token")
+
+
+def _no_token(message: str) -> Unauthorized:
+    return Unauthorized(
+        message, headers={"WWW-Authenticate": 'Bearer realm="hyperpage", error="invalid_token"'}
+    )

@@ -4,23 +4,48 @@ A further part brings a list of routes, made by `routes.route` with the role tha
 here.
 """
 
+from collections.abc import Collection
+
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from domain.errors import Refusal
-from ops.http import routes_messages
+from ops.http import routes_messages, routes_session
 from ops.http.access import Access
 from ops.http.backend import Backend
+from ops.http.guard import GuardMiddleware
+from ops.http.limits import LimitsMiddleware
 from ops.http.problem import IncidentMiddleware, answer_http_exception, answer_refusal
 from ops.http.refusals import HttpRefusal
+from ops.http.security_headers import SecurityHeadersMiddleware
+
+# For pages of other origins, where the settings name some.
+_SENT_HEADERS = (
+    *("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "Last-Event-ID"),
+    *("Hyperpage-Actor", "Hyperpage-Correlation-Id", "Hyperpage-Causation-Id", "traceparent"),
+)
+_READ_HEADERS = ("ETag", "Link", "Location", "Retry-After")
 
 
-def application(backend: Backend, access: Access) -> ASGIApp:
-    """Everything that is served over HTTP."""
+def application(
+    backend: Backend,
+    access: Access,
+    *,
+    hosts: Collection[str] = (),
+    origins: Collection[str] = (),
+    any_host: bool = False,
+    requests_per_second: float = 0,
+) -> ASGIApp:
+    """Everything that is served over HTTP.
+
+    `hosts` are names by which it is reached, beside those of the loopback; with `any_host`, every name is
+    good once a token is needed. Pages of `origins` may use the API.
+    """
     app = Starlette(
         # The first that fits answers: `/api/v1/{…}` last, which takes whatever is left below it.
-        routes=[*routes_messages.ROUTES],
+        routes=[*routes_session.ROUTES, *routes_messages.ROUTES],
         exception_handlers={
             Refusal: answer_refusal,
             HttpRefusal: answer_refusal,
@@ -31,4 +56,18 @@ def application(backend: Backend, access: Access) -> ASGIApp:
     app.router.redirect_slashes = False
     app.state.backend = backend
     app.state.access = access
-    return IncidentMiddleware(app)
+    layers: ASGIApp = app
+    if origins:
+        layers = CORSMiddleware(
+            layers,
+            allow_origins=list(origins),
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=list(_SENT_HEADERS),
+            expose_headers=list(_READ_HEADERS),
+        )
+    layers = GuardMiddleware(
+        layers, hosts=hosts, origins=origins, is_open=lambda: any_host and access.tokens.required
+    )
+    layers = LimitsMiddleware(layers, per_second=requests_per_second)
+    layers = IncidentMiddleware(layers)
+    return SecurityHeadersMiddleware(layers)

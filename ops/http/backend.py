@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from bus.audit import Act, Actor, write_to_log
 from bus.submission import Outcome
 from domain.errors import Unavailable
 
@@ -70,6 +71,13 @@ class Backend:
             if self._under_way == 0:
                 self._idle.set()
 
+    def record(self, act: Act) -> None:
+        """Has an administrative act stand in the log; with a service, whoever listens hears of it."""
+        if self._service is None:
+            write_to_log(act)
+        else:
+            self._service.record(act)
+
     async def command(self, name: str, body: bytes, headers: Mapping[str, str]) -> bytes:
         """The answer to a command, after its commit is on disk; `headers` as on the bus.
 
@@ -91,11 +99,11 @@ class Backend:
         with self.in_use() as service:
             return await service.queries.ask(name, body)
 
-    async def administer(self, name: str, body: bytes) -> Any:
+    async def administer(self, name: str, body: bytes, actor: Actor) -> Any:
         """The answer to an administrative request.
 
         Raises:
             Refusal: it was not carried out.
         """
         with self.in_use() as service:
-            return await service.administration.carry_out(name, body)
+            return await service.administration.carry_out(name, body, actor)

@@ -10,14 +10,14 @@ import logging
 from typing import Any
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bus import codec
 from bus.incident import internal
 from domain.errors import Refusal
-from ops.http.refusals import HttpRefusal, MethodNotAllowed, no_such_place
+from ops.http.refusals import HttpRefusal, MethodNotAllowed, ReaderTooSlowError, no_such_place
 
 MEDIA_TYPE = "application/problem+json"
 _TYPE = "urn:hyperpage:problem:"
@@ -83,6 +83,9 @@ class IncidentMiddleware:
 
         try:
             await self._app(scope, receive, note)
+        except (ClientDisconnect, ReaderTooSlowError):
+            # Nobody is left to answer.
+            return
         except Exception as error:
             refusal = internal(logger, f"{scope.get('method')} {scope.get('path')} failed", error)
             if has_started:

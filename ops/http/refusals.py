@@ -25,6 +25,10 @@ class HttpRefusal(Exception):
         self.headers = dict(headers or {})
 
 
+class ReaderTooSlowError(ConnectionError):
+    """An answer waited too long for its reader, whose connection was cut."""
+
+
 def no_such_place() -> NotFound:
     """There is nothing at this path."""
     return NotFound("there is nothing at this path", hint="/openapi.json lists all paths")
@@ -54,6 +58,13 @@ class Forbidden(HttpRefusal):
     number: ClassVar[int] = 403
 
 
+class Misdirected(HttpRefusal):
+    """The request names a host that is none of ours: a browser may have been led here."""
+
+    code: ClassVar[str] = "misdirected"
+    number: ClassVar[int] = 421
+
+
 class UnsupportedMediaType(HttpRefusal):
     """The body is not JSON, or does not say so."""
 
@@ -66,6 +77,21 @@ class TooManyRequests(HttpRefusal):
 
     code: ClassVar[str] = "too_many_requests"
     number: ClassVar[int] = 429
+
+
+class BodyTooLarge(HttpRefusal):
+    """The body is larger than any that means something; the rest of it is not read."""
+
+    code: ClassVar[str] = "too_large"
+    number: ClassVar[int] = 413
+
+    def __init__(self, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(
+            f"the body has {size_bytes} bytes or more, and may have {limit_bytes}",
+            headers={"Connection": "close"},
+            limit_bytes=limit_bytes,
+            size_bytes=size_bytes,
+        )
 
 
 class RequestTimeout(HttpRefusal):

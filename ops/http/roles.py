@@ -23,6 +23,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     role: Role
+    kind: Literal["token", "anybody"] = "token"
 
     def may(self, role: Role) -> bool:
         """Whether what needs that role is allowed."""

@@ -20,7 +20,7 @@ def route(path: str, handler: Handler, *, role: Role | None, methods: Sequence[s
 
     async def guarded(request: Request) -> Response:
         if role is not None:
-            principal_of(request).require(role)
+            await access_of(request).admit(request, role)
         return await handler(request)
 
     return Route(path, guarded, methods=list(methods), name=getattr(handler, "__name__", None))
@@ -32,14 +32,19 @@ def principal_of(request: Request) -> Principal:
     Raises:
         Unauthorized: nobody knows.
     """
-    access: Access = request.app.state.access
-    return access.principal(request)
+    return access_of(request).principal(request)
 
 
 def backend_of(request: Request) -> Backend:
     """The service behind the application."""
     backend: Backend = request.app.state.backend
     return backend
+
+
+def access_of(request: Request) -> Access:
+    """Who may come in."""
+    access: Access = request.app.state.access
+    return access
 
 
 def json_response(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:

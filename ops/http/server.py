@@ -8,13 +8,18 @@ import asyncio
 import logging
 import socket
 from contextlib import suppress
+from ipaddress import ip_address
+from typing import Any
 
 import uvicorn
 
+from bus.audit import Act, Actor, summary
 from bus.tasks import cancel
 from ops.http.access import Access
 from ops.http.app import application
 from ops.http.backend import Backend
+from ops.http.protocol import MAXIMUM_HEAD_BYTES, Connection
+from ops.http.tokens import Token
 from ops.settings import Settings
 
 USUAL_PORT = 8822
@@ -23,6 +28,7 @@ BACKLOG = 256
 KEEP_ALIVE_SECONDS = 30
 # What is still being answered when the server stops has so long.
 STOP_SECONDS = 2
+WATCH_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +43,9 @@ class HttpServer:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.backend = Backend()
-        self.access = Access()
+        self.access = Access(settings.data, on_change=self._record)
         self.url = ""
+        self.listens_at: tuple[Any, ...] = ()
         self._server: uvicorn.Server | None = None
 
     async def start(self) -> None:
@@ -49,28 +56,45 @@ class HttpServer:
         """
         if self._server is not None:
             return
-        bound = self._bound()
-        host, port = bound.getsockname()[:2]
-        self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        asked_host, asked_port = self._settings.http_address
+        host = self._allowed_host(asked_host)
+        bound = _bound(host, asked_port)
+        self.listens_at = bound.getsockname()
+        port = self.listens_at[1]
+        self.url = f"http://{_in_url(_reachable(host))}:{port}"
+        # Cookies know no ports: another service on this host has its own.
+        self.access.cookie_name = f"hyperpage_session_{port}"
         config = uvicorn.Config(
-            application(self.backend, self.access),
+            application(
+                self.backend,
+                self.access,
+                hosts=[_in_url(asked_host), *self._settings.http_hosts],
+                origins=self._settings.http_origins,
+                any_host=not self._settings.http_hosts,
+                requests_per_second=self._settings.http_requests_per_second,
+            ),
+            interface="asgi3",
+            http=Connection,
+            h11_max_incomplete_event_size=MAXIMUM_HEAD_BYTES,
             lifespan="off",
             # Ours has a handler already; a line for each request is a reverse proxy's to write.
             log_config=None,
             access_log=False,
             ws="none",
             server_header=False,
-            # Anybody could say that a request came from elsewhere.
-            proxy_headers=False,
+            # Otherwise anybody could say that a request came from elsewhere.
+            proxy_headers=bool(self._settings.http_proxies),
+            forwarded_allow_ips=list(self._settings.http_proxies),
             backlog=BACKLOG,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=STOP_SECONDS,
         )
         # It would say at every start and stop what we say ourselves.
-        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
         self._server = uvicorn.Server(config)
         # Not `serve`: that takes the signals, which are the command line's.
         self._running = asyncio.create_task(self._server._serve([bound]), name="the HTTP server")
+        self._watching = asyncio.create_task(self._watch_tokens(), name="watching the tokens")
         while not self._server.started:
             if self._running.done():
                 self._running.result()
@@ -86,20 +110,53 @@ class HttpServer:
             async with asyncio.timeout(2 * STOP_SECONDS):
                 await asyncio.shield(self._running)
         await cancel(self._running)
+        await cancel(self._watching)
 
-    def _bound(self) -> socket.socket:
-        host, asked_port = self._settings.http_address
-        ports = [USUAL_PORT, 0] if asked_port is None else [asked_port]
-        for port in ports:
-            try:
-                return _bind(host, port)
-            except OSError as error:
-                if port == ports[-1]:
-                    raise HttpServerError(
-                        f"HTTP cannot listen at {host}:{port}: {error.strerror or error};"
-                        " name another address with --http, or none with --no-http"
-                    ) from error
-        raise AssertionError("there is a port to try")
+    async def _watch_tokens(self) -> None:
+        # Each request looks, too; this is for the record when none comes.
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            self.access.tokens.refresh()
+
+    def _record(self, verb: str, token: Token) -> None:
+        made = verb == "create"
+        act = Act(
+            at=(token.created_at if made else token.revoked_at) or 0,
+            actor=Actor(name=token.created_by if made else token.revoked_by, via="command line"),
+            action=f"token.{verb}",
+            request=summary({"name": token.name, "role": token.role, "id": token.id}),
+            outcome="done",
+        )
+        self.backend.record(act)
+
+    def _allowed_host(self, host: str) -> str:
+        """The host to listen at: without a token, none but this machine's own."""
+        if _is_loopback(host):
+            if not self.access.tokens.required:
+                logger.info("HTTP: there is no token, so whoever is on this machine may do everything")
+            return host
+        if self.access.tokens.required:
+            return host
+        logger.warning(
+            "HTTP listens on the loopback only and not at %s, since there is no token; make one with"
+            " `hyperpage token create`, and start again",
+            host,
+        )
+        return "::1" if ":" in host else "127.0.0.1"
+
+
+def _bound(host: str, asked_port: int | None) -> socket.socket:
+    ports = [USUAL_PORT, 0] if asked_port is None else [asked_port]
+    for port in ports:
+        try:
+            return _bind(host, port)
+        except OSError as error:
+            if port == ports[-1]:
+                raise HttpServerError(
+                    f"HTTP cannot listen at {_in_url(host)}:{port}: {error.strerror or error};"
+                    " name another address with --http, or none with --no-http"
+                ) from error
+    raise AssertionError("there is a port to try")
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -116,3 +173,21 @@ def _bind(host: str, port: int) -> socket.socket:
         bound.close()
         raise
     return bound
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _reachable(host: str) -> str:
+    """An address at which whoever is on this machine reaches what listens at `host`."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -8,6 +8,14 @@ import httpx
 from tests.integration.talking import Clock, Talk
 
 
+def problem(response: httpx.Response, status: int, code: str) -> Any:
+    """The body of a response that says what is wrong, as RFC 9457 has it."""
+    assert response.headers["content-type"] == "application/problem+json", response.text
+    body = response.json()
+    assert (response.status_code, body["status"], body["code"]) == (status, status, code), body
+    return body
+
+
 class HttpTalk(Talk):
     """A service that listens for HTTP on a free port of the loopback. `with` ends it."""
 

@@ -3,26 +3,16 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from ops.data_directory import read_runtime
-from tests.integration.asking import HttpTalk
-
-PROBLEM = "application/problem+json"
+from tests.integration.asking import HttpTalk, problem
 
 
 @pytest.fixture(scope="module")
 def talk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpTalk]:
     with HttpTalk(tmp_path_factory.mktemp("http")) as talk:
         yield talk
-
-
-def problem(response: httpx.Response, status: int, code: str) -> dict:
-    assert response.headers["content-type"] == PROBLEM, response.text
-    body = response.json()
-    assert (response.status_code, body["status"], body["code"]) == (status, status, code), body
-    return body
 
 
 def test_where_the_api_is_stands_in_the_runtime_file(talk: HttpTalk) -> None:

@@ -1,0 +1,50 @@
+"""The record of every administrative act: a line in the log, and a notice on `hyperpage.sys.v1.audit`."""
+
+import logging
+from typing import Any, Literal
+
+import msgspec
+
+from bus import codec
+
+Outcome = Literal["done", "refused", "failed"]
+# What was asked for is repeated as far as this; nothing of an act is longer.
+MAXIMUM_REQUEST_CHARACTERS = 500
+
+logger = logging.getLogger("hyperpage.audit")
+
+
+class Actor(msgspec.Struct, frozen=True, kw_only=True):
+    """Who did something: as they are known where they came in, and the address that they came from.
+
+    `name` is what `via` vouches for: a token's name, or, over NATS and on the command line, what whoever has
+    the administrator's credentials says of themselves.
+    """
+
+    name: str
+    via: Literal["nats", "http", "command line", "service"]
+    address: str | None = None
+
+
+class Act(msgspec.Struct, frozen=True, kw_only=True):
+    """One administrative act. `at` is in milliseconds since the epoch; `code` says why it was refused."""
+
+    at: int
+    actor: Actor
+    action: str
+    request: str
+    outcome: Outcome
+    code: str | None = None
+
+
+def write_to_log(act: Act) -> None:
+    """The line of an act, as JSON."""
+    logger.info("%s", codec.encode(act).decode())
+
+
+def summary(body: Any) -> str:
+    """What was asked for, as it stands in the record."""
+    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else codec.encode(body).decode()
+    if codec.findings_in(text.encode()):
+        return "withheld: it looks as if it holds a credential"
+    return text[:MAXIMUM_REQUEST_CHARACTERS]

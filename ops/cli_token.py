@@ -1,0 +1,129 @@
+"""`hyperpage token`: who may use the HTTP API."""
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import App, Parameter
+
+from ops.cli_bus import user
+from ops.cli_exit import Exit, failure
+from ops.cli_options import DataOption, JsonOption, option, settings_for
+from ops.cli_output import print_json, print_table, say
+
+if TYPE_CHECKING:
+    from ops.http.tokens import Token
+
+DAY_MS = 24 * 60 * 60 * 1000
+
+
+def token() -> App:
+    """The commands about tokens."""
+    app = App(name="token", help="Tokens for the HTTP API: makes, lists and revokes them.")
+    app.command(create)
+    app.command(list_all, name="list")
+    app.command(revoke)
+    return app
+
+
+def create(
+    name: Annotated[str, Parameter(help="Whose it is: the name that the records show.")],
+    /,
+    *,
+    role: Annotated[
+        Literal["read", "operate", "admin"],
+        option(
+            "read: queries and events; operate: commands and backups, too; admin: everything. Default: read."
+        ),
+    ] = "read",
+    days: Annotated[int | None, option("After how many days it expires. Default: never.")] = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Makes a token, and prints it: this once, since only its hash is kept.
+
+    For example:
+
+        hyperpage token create dashboard
+        hyperpage token create deploy --role operate --days 90
+
+    From the first token on, nobody uses the HTTP API without one. A running
+    service knows it at once; one that listens on the loopback only, since
+    there was none, listens where it should after a new start.
+    """
+    from ops.http.tokens import TokenError, TokenFile
+
+    if days is not None and days < 1:
+        raise failure(Exit.USAGE, "usage", "a token lives for a day at least")
+    try:
+        made, secret = TokenFile(settings_for(data).data).create(
+            name, role, by=user(), lifetime_ms=None if days is None else days * DAY_MS
+        )
+    except TokenError as error:
+        raise failure(Exit.FAILED, "failed", str(error)) from error
+    if as_json:
+        print_json({**_entry(made), "token": secret})
+    else:
+        print(secret)
+        say(f"The token {name} has the role {role}. It is not shown again.")
+    return Exit.DONE
+
+
+def list_all(*, data: DataOption = None, as_json: JsonOption = False) -> int:
+    """Lists the tokens, also those that were revoked or have expired.
+
+    For example:
+
+        hyperpage token list
+    """
+    from ops.http.tokens import TokenError, TokenFile
+
+    file = TokenFile(settings_for(data).data)
+    try:
+        tokens = file.read()
+    except TokenError as error:
+        raise failure(Exit.FAILED, "failed", str(error)) from error
+    if as_json:
+        print_json([_entry(one) for one in tokens])
+    elif tokens:
+        print_table([_entry(one) for one in tokens])
+    else:
+        say("There is no token: the HTTP API serves the loopback only, and everybody there.")
+    return Exit.DONE
+
+
+def revoke(
+    name: Annotated[str, Parameter(help="The token's name or id.")],
+    /,
+    *,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Ends a token, at once and for good, with the sessions that were opened with it.
+
+    For example:
+
+        hyperpage token revoke dashboard
+    """
+    from ops.http.tokens import TokenError, TokenFile
+
+    try:
+        gone = TokenFile(settings_for(data).data).revoke(name, by=user())
+    except TokenError as error:
+        raise failure(Exit.NOT_FOUND, "not_found", str(error)) from error
+    if as_json:
+        print_json(_entry(gone))
+    else:
+        print(f"{gone.name}: revoked")
+    return Exit.DONE
+
+
+def _entry(token: "Token") -> dict[str, Any]:
+    # Not the hash: it is nothing to anybody.
+    return {
+        "name": token.name,
+        "role": token.role,
+        "id": token.id,
+        "created_at": token.created_at,
+        "created_by": token.created_by,
+        "expires_at": token.expires_at,
+        "revoked_at": token.revoked_at,
+    }

@@ -1,0 +1,124 @@
+"""What one request may take: bytes, time, and its share of the service. `LimitsMiddleware`."""
+
+import asyncio
+from collections.abc import Callable
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from domain.errors import Busy
+from ops.http.problem import problem
+from ops.http.refusals import BodyTooLarge, ReaderTooSlowError, RequestTimeout, TooManyRequests
+from ops.http.throttle import Throttle
+
+# A batch of 960 KiB with room to spare.
+MAXIMUM_BODY_BYTES = 1024 * 1024
+# All of a body arrives in this time, or the request is over.
+BODY_SECONDS = 20.0
+# So long a piece of an answer may wait for its reader, who is cut off then.
+SEND_SECONDS = 20.0
+# So many requests are answered at once; event streams, which have a limit of their own, are not among them.
+MAXIMUM_UNDER_WAY = 256
+RETRY_AFTER_MS = 1_000
+
+
+class LimitsMiddleware:
+    """Refuses what is too large, too slow, too often or too much at once."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        per_second: float,
+        body_seconds: float = BODY_SECONDS,
+        send_seconds: float = SEND_SECONDS,
+    ) -> None:
+        self._app = app
+        self._throttle = Throttle(per_second)
+        self._body_seconds = body_seconds
+        self._send_seconds = send_seconds
+        self._under_way = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hands on what is within the limits."""
+        refusal = self._refusal(scope)
+        if refusal is not None:
+            await problem(refusal)(scope, receive, send)
+            return
+        self._under_way += 1
+        left = False
+
+        def leave() -> None:
+            # Once: an event stream leaves when it begins.
+            nonlocal left
+            if not left:
+                left = True
+                self._under_way -= 1
+
+        scope["hyperpage.leave"] = leave
+        body = _Body(receive, scope, self._body_seconds)
+        try:
+            await self._app(scope, body.receive, _in_time(send, scope["hyperpage.abort"], self._send_seconds))
+        finally:
+            leave()
+
+    def _refusal(self, scope: Scope) -> Busy | BodyTooLarge | TooManyRequests | None:
+        client = scope["client"]
+        if (wait := self._throttle.wait_seconds(client[0] if client else "unknown")) > 0:
+            return TooManyRequests(
+                "too many requests from there", hint="try again", retry_after_ms=max(1, round(wait * 1000))
+            )
+        if self._under_way >= MAXIMUM_UNDER_WAY:
+            return Busy("too many requests are under way", hint="try again", retry_after_ms=RETRY_AFTER_MS)
+        said = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        if said.isdigit() and int(said) > MAXIMUM_BODY_BYTES:
+            return BodyTooLarge(int(said), MAXIMUM_BODY_BYTES)
+        return None
+
+
+class _Body:
+    """A request's body, as it comes in."""
+
+    def __init__(self, receive: Receive, scope: Scope, seconds: float) -> None:
+        self._receive = receive
+        self._deadline = asyncio.get_running_loop().time() + seconds
+        self._size = 0
+        self._is_whole = False
+
+    async def receive(self) -> Message:
+        """The next part of it.
+
+        Raises:
+            BodyTooLarge, RequestTimeout: it is over.
+        """
+        if self._is_whole:
+            # What comes now is the end of the connection, for which an answer may wait as long as it takes.
+            return await self._receive()
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                message = await self._receive()
+        except TimeoutError:
+            raise RequestTimeout("the body did not arrive in time", headers={"Connection": "close"}) from None
+        if message["type"] == "http.request":
+            self._size += len(message.get("body", b""))
+            self._is_whole = not message.get("more_body", False)
+            if self._size > MAXIMUM_BODY_BYTES:
+                raise BodyTooLarge(self._size, MAXIMUM_BODY_BYTES)
+        return message
+
+
+def _in_time(send: Send, abort: Callable[[], None], seconds: float) -> Send:
+    """The same `send`, which ends the connection of a reader that does not read.
+
+    It raises a `ReaderTooSlowError` then, so that nothing more is made for them.
+    """
+
+    async def send_in_time(message: Message) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await send(message)
+        except TimeoutError:
+            # Not `close`, which would wait for the reader.
+            abort()
+            raise ReaderTooSlowError from None
+
+    return send_in_time

@@ -1,0 +1,110 @@
+"""One connection: uvicorn's protocol, and what it leaves out about those who only hold one.
+
+It leans on `H11Protocol`: on `app`, `conn`, `cycle`, `connections`, `transport` and `send_400_response`.
+"""
+
+import asyncio
+import sys
+from typing import Any
+
+import h11
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+
+from ops.http.security_headers import SECURITY_HEADERS
+
+# A request's line and headers arrive in this time, from the first byte on (or the connection's beginning).
+HEAD_SECONDS = 10.0
+# Line and headers together.
+MAXIMUM_HEAD_BYTES = 32 * 1024
+MAXIMUM_CONNECTIONS = 512
+
+
+class Connection(H11Protocol):
+    """A connection whose requests must come in time. Who only holds one gives way to who comes new."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._answer = self.app
+        self.app = self._answer_abortably
+        self._is_turned_away = False
+        self._head_is_late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        if len(self.connections) >= MAXIMUM_CONNECTIONS and not self._has_made_room():
+            self._is_turned_away = True
+            transport.abort()
+            return
+        super().connection_made(transport)
+        self._expect_head()
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_turned_away:
+            return
+        super().data_received(data)
+        if self.conn.their_state is h11.IDLE:
+            if self._head_is_late is None and not self.transport.is_closing():
+                self._expect_head()
+        else:
+            self._expect_no_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._expect_no_head()
+        if not self._is_turned_away:
+            super().connection_lost(exc)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is asked for on it at the moment."""
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is None or cycle.response_complete
+
+    def send_400_response(self, msg: str) -> None:
+        """Says that this is no HTTP, or more of it than anybody needs."""
+        # h11's own error, which this is called for, knows better than 400 where there is too much of it.
+        hint = getattr(sys.exception(), "error_status_hint", 400)
+        if hint == 431:
+            self._say_and_close(431, "Request Header Fields Too Large", "too_large", "the head is too long")
+        else:
+            self._say_and_close(400, "Bad Request", "invalid", msg)
+
+    async def _answer_abortably(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["hyperpage.abort"] = self.transport.abort
+        await self._answer(scope, receive, send)
+
+    def _has_made_room(self) -> bool:
+        for one in self.connections:
+            if isinstance(one, Connection) and one.is_idle:
+                self.connections.discard(one)
+                one.transport.abort()
+                return True
+        return False
+
+    def _expect_head(self) -> None:
+        self._head_is_late = self.loop.call_later(HEAD_SECONDS, self._head_came_late)
+
+    def _expect_no_head(self) -> None:
+        if self._head_is_late is not None:
+            self._head_is_late.cancel()
+            self._head_is_late = None
+
+    def _head_came_late(self) -> None:
+        self._say_and_close(408, "Request Timeout", "request_timeout", "the request did not arrive in time")
+
+    def _say_and_close(self, status: int, phrase: str, code: str, message: str) -> None:
+        # By hand: h11 may be in a state in which it says nothing more.
+        if self.transport.is_closing():
+            return
+        body = (
+            f'{{"type":"urn:hyperpage:problem:{code}","title":"{phrase}","status":{status},'
+            f'"detail":"{message}","code":"{code}","hint":"","details":{{}}}}'
+        )
+        headers = {
+            **SECURITY_HEADERS,
+            "Content-Type": "application/problem+json",
+            "Content-Length": str(len(body)),
+            "Connection": "close",
+        }
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        self.transport.write(f"HTTP/1.1 {status} {phrase}\r\n{lines}\r\n{body}".encode())
+        self.transport.close()
