@@ -7,7 +7,7 @@ import apsw
 import msgspec
 
 from domain import jobs
-from domain.jobs import Job, Search, State, status_of
+from domain.jobs import Job, Search, State, Status, status_of
 from domain.messages import Json, Key, Name, Time
 from migrations.rows import delete_rows
 from projections.table import Row, Table, upsert_rows
@@ -36,7 +36,7 @@ class GetJob(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class CountJobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Jobs by what they are; ranges of times include both ends."""
 
-    status: Name | None = None
+    status: Status | None = None
     state: State | None = None
     type: Name | None = None
     queue: Key | None = None

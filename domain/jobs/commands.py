@@ -14,7 +14,7 @@ from domain.jobs.limits import (
     MAXIMUM_TIMEOUT_MS,
     MAXIMUM_WINDOW_MS,
 )
-from domain.jobs.state import State
+from domain.jobs.state import State, Status
 from domain.messages import Command, Json, Key, Name, Text, Time
 
 Priority = Annotated[int, msgspec.Meta(ge=1, le=4)]
@@ -188,7 +188,7 @@ class Archive(Command, frozen=True, kw_only=True):
 class JobFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Jobs by what they are; everything that is named must hold, and something must be named."""
 
-    status: Name | None = None
+    status: Status | None = None
     state: State | None = None
     type: Name | None = None
     queue: Key | None = None

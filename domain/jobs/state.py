@@ -77,6 +77,8 @@ State = Literal[
     "cancelled",
     "timeout",
 ]
+# What the `status` column may say: the states, by the names that there were before.
+Status = Literal["pending", "held", "running", "retrying", "completed", "failed", "cancelled", "timeout"]
 STATES: frozenset[str] = frozenset(get_args(State))
 # A worker may get these once their `run_at` has come.
 WAITING: frozenset[str] = frozenset({"scheduled", "pending", "retrying"})

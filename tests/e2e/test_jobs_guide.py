@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,13 +74,63 @@ def long_lived_worker(request: pytest.FixtureRequest, folder: Path) -> list[str]
     """The command that runs a worker of the guide until it is told to end."""
     if request.param == "the Python client":
         return [sys.executable, "-c", CLIENT_WORKER]
+    return in_javascript(folder, JAVASCRIPT_WORKER)
+
+
+def in_javascript(folder: Path, program: str) -> list[str]:
+    """The command that runs a program in the folder."""
     node = shutil.which("node")
     if node is None or not (ROOT / "node_modules" / NODE_PACKAGE).exists():
         pytest.skip(f"needs node, and here `npm install --no-save --no-package-lock {NODE_PACKAGE}`")
     # Where node looks for packages: beside the program.
     (folder / "node_modules").symlink_to(ROOT / "node_modules")
-    (folder / "worker.mjs").write_text(JAVASCRIPT_WORKER, encoding="utf-8")
+    (folder / "worker.mjs").write_text(program, encoding="utf-8")
     return [node, "worker.mjs"]
+
+
+def changed(program: str, *changes: tuple[str, str]) -> str:
+    for before, after in changes:
+        assert program.count(before) == 1, before
+        program = program.replace(before, after)
+    return program
+
+
+def test_the_worker_in_javascript_obeys_cancel_requests_and_gives_back_what_it_has(folder: Path) -> None:
+    waits = (
+        'new Promise((_, stop) => (console.log("doing", job.name), signal.addEventListener("abort", stop)))'
+    )
+    program = changed(
+        JAVASCRIPT_WORKER,
+        ('(console.log("doing", job.name), { done: job.type })', waits),
+        ("LEASE_MS = 30_000", "LEASE_MS = 1_500"),
+        ("GRACE_MS = 10_000", "GRACE_MS = 0"),
+    )
+
+    def row(name: str) -> dict[str, Any]:
+        said = run(folder, *PROGRAM, "query", "jobs.get", json.dumps({"id": name}), "--json")
+        found: dict[str, Any] = json.loads(said)
+        return found
+
+    command = in_javascript(folder, program)
+    for name in ("unwanted", "unfinished"):
+        body = {"id": name, "type": "fetch", "name": name}
+        run(folder, *PROGRAM, "send", "jobs.enqueue", json.dumps(body))
+    with subprocess.Popen(
+        command, cwd=folder, env=environment(), stdout=subprocess.PIPE, text=True
+    ) as worker:
+        try:
+            wait_for(lambda: row("unfinished")["state"] == "running")
+            run(folder, *PROGRAM, "send", "jobs.cancel", '{"id": "unwanted"}')
+            wait_for(lambda: row("unwanted")["state"] == "cancelled")
+            worker.send_signal(signal.SIGTERM)
+            said, _ = worker.communicate(timeout=30)
+        finally:
+            worker.kill()
+
+    assert worker.returncode == 0
+    assert said.splitlines() == ["doing unwanted", "doing unfinished"]
+    given_back = row("unfinished")
+    assert (given_back["state"], given_back["attempt"], given_back["recovery_attempts"]) == ("pending", 0, 0)
 
 
 def test_workers_of_the_guide_do_jobs_as_they_come_until_sigterm(

@@ -25,6 +25,7 @@ import pytest
 from bus import log
 from bus.client import Client
 from bus.nats_users import APP
+from bus.tasks import cancel
 from domain.jobs import MAXIMUM_RESCUES, RESCUE_DELAY_MS
 from migrations.connection import open_reader
 from tests.integration.at_work import enqueue_many
@@ -48,81 +49,80 @@ GIVEN_BACK = {"job.snoozed.v1", "job.interrupted.v1"}
 class Crew:
     """Worker processes: as many at any time, whatever is done to them."""
 
-    def __init__(self, url: str, lease_ms: int) -> None:
+    def __init__(self, url: str, client: Client, lease_ms: int) -> None:
         self._url = url
+        self._client = client
         self._lease_ms = lease_ms
-        self._working: dict[str, Process] = {}
-        self._frozen: list[str] = []
+        self._awake: dict[str, Process] = {}
+        self._frozen: dict[str, Process] = {}
+        self._thawing: list[asyncio.Task[None]] = []
         self._ending: list[Process] = []
         self._hired = 0
         self.blows = Counter[str]()
-        # Those that SIGTERM ended, and that had nothing else happen to them.
+        # Those that SIGTERM ended, and those that lost their jobs before, since they were frozen.
         self.stopped: set[str] = set()
-        self._were_frozen: set[str] = set()
+        self.were_frozen: set[str] = set()
 
     async def hire(self, count: int) -> None:
         for _ in range(count):
             self._hired += 1
             name = f"worker-{self._hired}"
-            program = [
-                sys.executable,
-                "-m",
-                "tests.faults.busy_program",
-                self._url,
-                name,
-                str(self._lease_ms),
-            ]
-            self._working[name] = await asyncio.create_subprocess_exec(*program, cwd=ROOT)
+            program = [sys.executable, "-m", "tests.faults.busy_program"]
+            arguments = [self._url, name, str(self._lease_ms)]
+            self._awake[name] = await asyncio.create_subprocess_exec(*program, *arguments, cwd=ROOT)
 
-    async def strike(self, chance: random.Random) -> None:
-        """Kills, stops or freezes one of them, and thaws those that were frozen before."""
-        thawed, self._frozen = self._frozen, []
-        blow = chance.choice(["kill", "kill", "stop", "stop", "freeze"])
-        name = chance.choice([one for one in self._working if one not in thawed])
+    async def strike(self, blow: str, chance: random.Random) -> None:
+        """Kills, stops or freezes one of them."""
         self.blows[blow] += 1
+        name = chance.choice(list(self._awake))
         match blow:
             case "kill":
-                self._ending.append(self._working.pop(name))
+                self._ending.append(self._awake.pop(name))
                 self._ending[-1].kill()
+                await self.hire(1)
             case "stop":
                 self._stop(name)
+                await self.hire(1)
             case "freeze":
-                self._working[name].send_signal(signal.SIGSTOP)
-                self._frozen.append(name)
-                self._were_frozen.add(name)
-        if blow != "freeze":
-            await self.hire(1)
-        self._thaw(thawed)
+                self._frozen[name] = self._awake.pop(name)
+                self._frozen[name].send_signal(signal.SIGSTOP)
+                self.were_frozen.add(name)
+                self._thawing.append(asyncio.create_task(self._thaw(name)))
 
     async def go_home(self) -> list[int]:
         """Stops all of them; the exit codes of all that there ever were."""
-        self._thaw(self._frozen)
-        for name in list(self._working):
+        await asyncio.gather(*self._thawing)
+        for name in list(self._awake):
             self._stop(name)
         return [await one.wait() for one in self._ending]
 
     async def kill_all(self) -> None:
-        for process in (*self._working.values(), *self._ending):
+        await asyncio.gather(*map(cancel, self._thawing))
+        for process in (*self._awake.values(), *self._frozen.values(), *self._ending):
             if process.returncode is None:
                 process.kill()
                 await process.wait()
 
     def _stop(self, name: str) -> None:
-        process = self._working.pop(name)
+        process = self._awake.pop(name)
         process.terminate()
         self._ending.append(process)
-        if name not in self._were_frozen:
-            self.stopped.add(name)
+        self.stopped.add(name)
 
-    def _thaw(self, names: list[str]) -> None:
-        for name in names:
-            if name in self._working:
-                self._working[name].send_signal(signal.SIGCONT)
+    async def _thaw(self, name: str) -> None:
+        """Has one go on that was frozen, once all its jobs were given to others: it knows nothing of that."""
+
+        async def has_lost_its_jobs() -> bool:
+            return await self._client.count("jobs", worker=name, state="running") == 0
+
+        await until(has_lost_its_jobs, DEADLINE_SECONDS)
+        self._awake[name] = self._frozen.pop(name)
+        self._awake[name].send_signal(signal.SIGCONT)
 
 
 @asynccontextmanager
-async def crew_of(url: str, workers: int, lease_ms: int) -> AsyncIterator[Crew]:
-    crew = Crew(url, lease_ms)
+async def crew_of(url: str, client: Client, workers: int, lease_ms: int) -> AsyncIterator[Crew]:
+    crew = Crew(url, client, lease_ms)
     try:
         await crew.hire(workers)
         yield crew
@@ -172,10 +172,12 @@ def test_whatever_happens_to_workers_every_job_ends_and_nobody_holds_one_twice(
     async def play() -> tuple[Crew, list[int]]:
         async with serving(tmp_path) as service, client_of(service) as client:
             await enqueue_many(client, jobs)
-            async with crew_of(broker_of(service).url_for(APP), workers, lease_ms) as crew:
-                for blow in range(1, blows + 1):
-                    await ended(client, jobs * blow // (blows + 1))
-                    await crew.strike(chance)
+            async with crew_of(broker_of(service).url_for(APP), client, workers, lease_ms) as crew:
+                deck = ["kill", "stop", "freeze"] * (blows // 3)
+                chance.shuffle(deck)
+                for number, blow in enumerate(deck, 1):
+                    await ended(client, jobs * number // (blows + 1))
+                    await crew.strike(blow, chance)
                 await ended(client, jobs)
                 return crew, await crew.go_home()
 
@@ -188,7 +190,8 @@ def test_whatever_happens_to_workers_every_job_ends_and_nobody_holds_one_twice(
     # One that had not yet begun is ended by SIGTERM itself, and has no claims.
     assert set(exit_codes) <= {0, -signal.SIGKILL, -signal.SIGTERM}
     assert exit_codes.count(-signal.SIGKILL) == crew.blows["kill"]
-    assert [one for one in claims if one.worker in crew.stopped and one.end == "job.rescued.v1"] == []
+    lost = {claim.worker for claim in claims if claim.end == "job.rescued.v1"}
+    assert lost & (crew.stopped - crew.were_frozen) == set()
 
 
 def by_the_log(folder: Path) -> tuple[list[Claim], dict[str, str]]:

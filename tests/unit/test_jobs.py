@@ -1,5 +1,5 @@
 import random
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -176,6 +176,10 @@ def test_in_each_state_each_verb_leads_to_its_event_or_is_refused_by_its_rule(st
 )
 def test_each_event_leads_to_the_state_of_the_picture(story: Story, state: str):
     assert story.state("jobs").state == state
+
+
+def test_filters_take_the_statuses_that_the_column_may_have_and_no_others():
+    assert {jobs.status_of(state) for state in jobs.STATES} == set(get_args(jobs.Status))
 
 
 # Enqueue
