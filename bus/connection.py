@@ -185,7 +185,12 @@ class LeanClient(Client):
         self._direct.pop(b"%d" % sid, None)
 
     async def _close(self, status: int, do_cbs: bool = True) -> None:
-        await super()._close(status, do_cbs)
+        try:
+            await super()._close(status, do_cbs)
+        except OSError:
+            # What was still to be sent met a broker that is gone; nothing else was closed yet.
+            self._status = Client.DISCONNECTED
+            await super()._close(status, do_cbs)
         if not self._subs:
             self._direct.clear()
 

@@ -15,6 +15,7 @@ from nats.aio.msg import Msg
 
 from bus import codec
 from bus.identifiers import new_id
+from bus.measures import Histogram
 from bus.subjects import BusNames
 from domain.errors import Refusal
 
@@ -32,13 +33,19 @@ class Endpoint(msgspec.Struct, eq=False):
     errors: int = 0
     last_error: str = ""
     processing_ns: int = 0
+    durations: Histogram = msgspec.field(default_factory=Histogram)
+    """In seconds, from the arrival of the request to its answer."""
+    refusals: dict[str, int] = {}
+    """How many were refused, by the code."""
 
     def count(self, took_ns: int, refusal: Refusal | None) -> None:
         """Notes one answered request."""
         self.requests += 1
         self.processing_ns += took_ns
+        self.durations.observe(took_ns / 1e9)
         if refusal is not None:
             self.errors += 1
+            self.refusals[refusal.code] = self.refusals.get(refusal.code, 0) + 1
             # The code alone: a message may name what is nobody else's business.
             self.last_error = f"{refusal.number}:{refusal.code}"
 

@@ -31,7 +31,8 @@ from bus.dead_letters import DeadLetters
 from bus.durable_consumer import DurableConsumer
 from bus.headers import COMMAND_ID, REPLY_TO
 from bus.identifiers import new_id
-from bus.intake import refused_submission, submission_of
+from bus.intake import count_turned_away, refused_submission, submission_of
+from bus.measures import UNKNOWN, Tally
 from bus.nats_users import RESPONDER, private_inbox
 from bus.streams import ensure_stream
 from bus.subjects import BATCH, BusNames
@@ -39,6 +40,7 @@ from bus.submission import Outcome, Submission
 from bus.tasks import Tasks
 from bus.waiting import is_set_within
 from bus.writer import Writer
+from domain.catalogue import VERBS
 from domain.errors import Busy, Internal, Invalid, Refusal, Unavailable
 
 RESULTS_KEPT_SECONDS = 24 * 3600.0
@@ -98,6 +100,8 @@ class DurableIntake:
         self._under_way = Tasks()
         self._stopping = asyncio.Event()
         self.dropped = 0
+        # Those that never came to the writer, which counts the others.
+        self.refused = Tally()
 
     async def prepare(self) -> None:
         """Streams and consumer are there when this returns."""
@@ -151,7 +155,9 @@ class DurableIntake:
         submission = self._submission(message)
         if submission is None:
             return
-        if submission.outcome is not None:
+        if submission.outcome is not None and submission.outcome.refusal is not None:
+            name = submission.context.name
+            self.refused.add(name if name in VERBS else UNKNOWN, submission.outcome.refusal.code)
             self._settle(submission)
             return
         if not self._arrived:
@@ -196,6 +202,7 @@ class DurableIntake:
             one.in_order = True
         turned_away = self._writer.submit(arrived)
         self._undecided = len(arrived) - len(turned_away)
+        count_turned_away(self.refused, turned_away)
         for one in turned_away:
             self._settle(one)
 

@@ -9,6 +9,7 @@ from bus import codec, log
 from bus.aggregates import ABSENT, Aggregate, Aggregates, snapshot_rows
 from bus.group_context import GroupContext, Projections
 from bus.incident import internal
+from bus.measures import UNKNOWN, Tally
 from bus.submission import Outcome, Request, Submission, refused
 from domain.catalogue import TABLE_OF, encode_event
 from domain.credentials import AllowedPaths
@@ -47,6 +48,7 @@ class Group(GroupContext):
         self._new_answers: dict[str, tuple[str, bytes, int, str]] = {}
         self.notices: list[Notice] = []
         self.commands = 0
+        self.tally = Tally()
 
     @property
     def new_answers(self) -> list[tuple[str, bytes, int, str]]:
@@ -118,6 +120,7 @@ class Group(GroupContext):
     def _all_or_nothing(self, requests: list[Request | Refusal]) -> Outcome:
         mark, entries, notices = self._aggregates.mark(), len(self._entries), len(self.notices)
         remembered, new_answers = dict(self._remembered), dict(self._new_answers)
+        tally, self.tally = self.tally, Tally()
         bodies: list[bytes] = []
         self.answer_bytes_left -= len(requests) * _ENVELOPE_IN_BATCH_BYTES
         for index, request in enumerate(requests):
@@ -129,12 +132,18 @@ class Group(GroupContext):
                 del self.notices[notices:]
                 self._remembered, self._new_answers = remembered, new_answers
                 outcome.refusal.details.setdefault("index", index)
+                # None of them was carried out, whatever became of those before it.
+                tally.add_all(self.tally.replace(outcome.refusal.code))
+                self.tally = tally
                 return refused(outcome.refusal)
             bodies.append(outcome.body)
+        tally.add_all(self.tally)
+        self.tally = tally
         return _outcomes(bodies)
 
     def _outcome(self, request: Request | Refusal) -> Outcome:
         if isinstance(request, Refusal):
+            self.tally.add(UNKNOWN, request.code)
             return refused(request)
         mark, entries = self._aggregates.mark(), len(self._entries)
         try:
@@ -147,6 +156,7 @@ class Group(GroupContext):
             error = internal(logger, "a command could not be decided", defect)
         self._aggregates.undo_to(mark)
         del self._entries[entries:]
+        self.tally.add(request.name, error.code)
         return refused(error)
 
     def _answer(self, request: Request) -> bytes:
@@ -161,6 +171,7 @@ class Group(GroupContext):
                         hint="a retry repeats verb, body and expected version; anything else needs a new id",
                     )
                 self._require_room(seen[1])
+                self.tally.add(request.name, "repeated")
                 return seen[1]
         self._allowed_secrets.require(request.name, request.findings)
         decision = self._decide(request)
@@ -170,6 +181,7 @@ class Group(GroupContext):
             self._remembered[command_id] = (request_hash, answer)
             head = self._head.position + len(self._entries)
             self._new_answers[command_id] = (command_id, request_hash, head, answer.decode())
+        self.tally.add(request.name, "accepted")
         return answer
 
     def _require_room(self, answer: bytes) -> None:

@@ -23,8 +23,9 @@ from bus.connection import UNREADABLE, LeanClient, Outgoing, stop_receiving
 from bus.discovery import QUEUE_GROUP, Endpoint
 from bus.headers import ACTOR, CAUSATION_ID, COMMAND_ID, CORRELATION_ID, EXPECTED_VERSION, TRACEPARENT
 from bus.incident import internal
+from bus.measures import UNKNOWN, Tally
 from bus.subjects import BATCH, BusNames
-from bus.submission import Outcome, Request, Submission, refused
+from bus.submission import Outcome, Request, Submission, count_refused, refused
 from bus.tasks import Tasks
 from bus.writer import Writer
 from domain.credential_shapes import kind_of_shape
@@ -66,6 +67,8 @@ class Intake:
         self._answering = Tasks()
         self._loop = asyncio.get_running_loop()
         self.dropped = 0
+        # Those that never came to the writer, which counts the others.
+        self.refused = Tally()
 
     async def start(self) -> None:
         """Serves from now on."""
@@ -90,18 +93,20 @@ class Intake:
             self.dropped += 1
             return
         name, endpoint = self._served.get(subject) or (self._names.name_in(subject), self._unknown)
-        self._take(submission_of(name, body, headers, Caller(reply, endpoint, time.perf_counter_ns())))
+        self._take(name, submission_of(name, body, headers, Caller(reply, endpoint, time.perf_counter_ns())))
 
     async def carry_out(self, name: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
         """What becomes of a command that came another way than over the broker; the same limits hold."""
         _, endpoint = self._served.get(self._names.command(name)) or (name, self._unknown)
         waiting: asyncio.Future[Outcome] = self._loop.create_future()
         caller = Caller("", endpoint, time.perf_counter_ns(), waiting)
-        self._take(submission_of(name, body, headers, caller))
+        self._take(name, submission_of(name, body, headers, caller))
         return await waiting
 
-    def _take(self, submission: Submission) -> None:
-        if submission.outcome is not None:
+    def _take(self, name: str, submission: Submission) -> None:
+        if submission.outcome is not None and submission.outcome.refusal is not None:
+            is_known = submission.context.endpoint is not self._unknown
+            self.refused.add(name if is_known else UNKNOWN, submission.outcome.refusal.code)
             self.answer([submission])
             return
         if not self._arrived:
@@ -111,6 +116,7 @@ class Intake:
     def _hand_over(self) -> None:
         arrived, self._arrived = self._arrived, []
         if arrived and (turned_away := self._writer.submit(arrived)):
+            count_turned_away(self.refused, turned_away)
             self.answer(turned_away)
 
     def answer(self, submissions: list[Submission]) -> None:
@@ -146,6 +152,13 @@ class Intake:
         except NatsError as error:
             # It is stored. Who asked with a command id asks again, and gets this very answer.
             logger.warning("an answer could not be sent: %s", error)
+
+
+def count_turned_away(tally: Tally, submissions: list[Submission]) -> None:
+    """Counts what the writer had no room for, or was not there to take."""
+    for one in submissions:
+        if one.outcome is not None and one.outcome.refusal is not None:
+            count_refused(tally, [one], one.outcome.refusal.code)
 
 
 def submission_of(

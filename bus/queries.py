@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated, Any
 
 import apsw
@@ -41,12 +41,14 @@ logger = logging.getLogger(__name__)
 class QueryVerb(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that can be asked. `answer` gets a connection that cannot write, and the decoded query.
 
-    It raises a `Refusal` where there is no answer.
+    It raises a `Refusal` where there is no answer. Without `reads`, it gets `None` instead, and is called at
+    once on the loop's thread, however many others wait.
     """
 
     name: str
     shape: type[Any]
-    answer: Callable[[apsw.Connection, Any], bytes]
+    answer: Callable[[Any, Any], bytes]
+    reads: bool = True
 
 
 class ReadEvents(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -127,14 +129,16 @@ class Queries:
                 limit_bytes=MAXIMUM_BODY_BYTES,
                 size_bytes=len(body),
             )
-        if len(self._under_way) > MAXIMUM_UNDER_WAY:
+        if verb.reads and len(self._under_way) > MAXIMUM_UNDER_WAY:
             raise Busy("too many queries are under way", hint="try again", retry_after_ms=100)
         query = codec.decode(verb.shape, body)
+        if not verb.reads:
+            return self._read(verb, query)
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, verb, query)
 
     def _read(self, verb: QueryVerb, query: Any) -> bytes:
         try:
-            with self._reader() as connection:
+            with self._reader() if verb.reads else nullcontext() as connection:
                 answer = verb.answer(connection, query)
         except Refusal:
             raise

@@ -10,6 +10,7 @@ from threading import Condition
 import apsw
 import msgspec
 
+from bus.page_cache import PageCache, read_page_cache
 from migrations.connection import open_reader
 
 
@@ -59,6 +60,8 @@ class ReaderPool:
         self._idle: deque[_Idle] = deque()
         self._in_use = 0
         self._closed = False
+        # Of connections that are closed, and of the others until they were last looked at.
+        self._cache = PageCache()
 
     @property
     def in_use(self) -> int:
@@ -70,6 +73,21 @@ class ReaderPool:
         """How many connections are open, lent or idle."""
         with self._returned:
             return self._in_use + len(self._idle)
+
+    @property
+    def maximum(self) -> int:
+        """How many may be open at once."""
+        return self._maximum
+
+    @property
+    def cache(self) -> PageCache:
+        """What the page caches have done so far; those that are lent count when they are back."""
+        with self._returned:
+            used_bytes = 0
+            for idle in self._idle:
+                self._cache = self._cache.later(read_page_cache(idle.connection, reset=True))
+                used_bytes += self._cache.used_bytes
+            return PageCache(self._cache.hits, self._cache.misses, used_bytes)
 
     @contextmanager
     def connection(self) -> Iterator[apsw.Connection]:
@@ -143,5 +161,7 @@ class ReaderPool:
         oldest_allowed = self._clock() - self._idle_seconds
         expired = []
         while self._idle and self._idle[0].since <= oldest_allowed:
-            expired.append(self._idle.popleft().connection)
+            connection = self._idle.popleft().connection
+            self._cache = self._cache.later(read_page_cache(connection))
+            expired.append(connection)
         return expired

@@ -1,10 +1,12 @@
 """What goes into the writer and comes out of it."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from bus import codec, log
+from bus.measures import UNKNOWN, Tally
 from domain.credentials import Finding
 from domain.decider import Decider, Notice, Verb
 from domain.errors import Refusal
@@ -67,6 +69,13 @@ def all_refused(submissions: list[Submission], refusal: Refusal) -> Commit:
     for one in submissions:
         one.outcome = outcome
     return Commit(submissions, [], [], [])
+
+
+def count_refused(tally: Tally, submissions: Iterable[Submission], code: str) -> None:
+    """Counts commands that were refused together, for a reason that is not theirs."""
+    for one in submissions:
+        for request in one.requests:
+            tally.add(request.name if isinstance(request, Request) else UNKNOWN, code)
 
 
 def joined(commits: list[Commit]) -> Commit:

@@ -16,7 +16,6 @@ from contextlib import suppress
 from typing import Any
 
 import apsw
-import msgspec
 
 from bus import log
 from bus.aggregates import Aggregates
@@ -24,8 +23,10 @@ from bus.expiry import expiries
 from bus.group import Group
 from bus.group_context import Projections
 from bus.incident import internal
-from bus.submission import Commit, Submission, all_refused, joined, refused
+from bus.page_cache import read_page_cache
+from bus.submission import Commit, Submission, all_refused, count_refused, joined, refused
 from bus.upkeep import Upkeep
+from bus.writer_statistics import Statistics
 from domain.credentials import AllowedPaths
 from domain.decider import Lease
 from domain.errors import Busy, Refusal, Unavailable
@@ -39,16 +40,6 @@ RETRY_AFTER_MS = 100
 UPKEEP_SECONDS = 0.5
 
 logger = logging.getLogger(__name__)
-
-
-class Statistics(msgspec.Struct):
-    """Counts since the start; `last_failure` is why the last commit failed, `None` if it did not."""
-
-    groups: int = 0
-    commands: int = 0
-    events: int = 0
-    failed_commits: int = 0
-    last_failure: str | None = None
 
 
 class Writer:
@@ -137,6 +128,20 @@ class Writer:
         """How many commands wait."""
         return self._waiting_commands
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread is there that writes."""
+        return self._thread.is_alive()
+
+    def try_again(self) -> None:
+        """After a commit that failed, finds out whether the store can be written now."""
+
+        def tried(result: Any) -> None:
+            if not isinstance(result, Exception):
+                self.statistics.last_failure = None
+
+        self.call(_write_something, tried)
+
     def submit(self, submissions: list[Submission]) -> list[Submission]:
         """Queues what there is room for, in order, and answers with what was refused.
 
@@ -181,7 +186,9 @@ class Writer:
 
     def _run(self) -> None:
         while True:
+            self.statistics.busy_since = None
             group, errands, stopping = self._take()
+            self.statistics.busy_since = time.monotonic()
             for errand, done in errands:
                 done(self._run_errand(errand))
             if not stopping:
@@ -224,8 +231,13 @@ class Writer:
             now = self._now()
             group.extend(self._upkeep.commands(now))
             group.extend(expiries(self._projections, self._connection, now))
-        except Exception:  # what it reads may be damaged; the thread that everybody waits for goes on
-            logger.exception("what is to be done of the service's own accord could not be found")
+            self.statistics.upkeep_failure = None
+            self.statistics.cache = read_page_cache(self._connection)
+        # What it reads may be damaged; the thread that everybody waits for goes on.
+        except Exception as error:
+            if self.statistics.upkeep_failure is None:
+                logger.exception("what is to be done of the service's own accord could not be found")
+            self.statistics.upkeep_failure = str(error) or type(error).__name__
 
     def _commit(self, submissions: list[Submission]) -> Commit:
         group = Group(
@@ -238,10 +250,12 @@ class Writer:
             self._allowed_secrets,
         )
         rows: list[log.Row] = []
+        began = committing = time.perf_counter()
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             group.decide(submissions)
             rows = group.write()
+            committing = time.perf_counter()
             self._connection.execute("COMMIT")
         except Exception as error:  # the thread that everybody waits for must outlive even a defect here
             if not self._is_stored(rows):
@@ -251,10 +265,7 @@ class Writer:
         if rows:
             last = rows[-1]
             self.head = log.Head(last.position, last.hash, last.recorded_at)
-        self.statistics.last_failure = None
-        self.statistics.groups += 1
-        self.statistics.commands += group.commands
-        self.statistics.events += len(rows)
+        self.statistics.count(group, len(rows), began, committing)
         return Commit(submissions, rows, group.notices, group.new_answers)
 
     def _is_stored(self, rows: list[log.Row]) -> bool:
@@ -279,10 +290,14 @@ class Writer:
             refusal: Refusal = Unavailable(
                 "the store could not be written; nothing was stored", hint="try again", retry_after_ms=1_000
             )
-            return all_refused([*submissions, *self._take_followers(submissions)], refusal)
+            every = [*submissions, *self._take_followers(submissions)]
+            count_refused(self.statistics.outcomes, every, refusal.code)
+            return all_refused(every, refusal)
         if len(submissions) > 1:
             return joined([self._commit([one]) for one in submissions])
-        return all_refused(submissions, internal(logger, "a group of commands could not be stored", error))
+        defect = internal(logger, "a group of commands could not be stored", error)
+        count_refused(self.statistics.outcomes, submissions, defect.code)
+        return all_refused(submissions, defect)
 
     def _take_followers(self, failed: list[Submission]) -> list[Submission]:
         """What waits and is to be decided only behind those that failed."""
@@ -299,8 +314,7 @@ class Writer:
         # One whose fsync failed stands in the WAL as a whole. SQLite passes over it, but the recovery after a
         # crash would not: what was said to be not stored would be there. Another commit takes its place.
         with suppress(apsw.Error), write_transaction(self._connection):
-            # An UPDATE to the same value writes nothing; this writes a page.
-            self._connection.pragma("user_version", self._connection.pragma("user_version"))
+            _write_something(self._connection)
 
     def _rollback(self) -> None:
         # Some failures have rolled back already. One that remains is met again by the next BEGIN.
@@ -310,6 +324,11 @@ class Writer:
 
     def _now(self) -> int:
         return max(self._clock(), self.head.recorded_at)
+
+
+def _write_something(connection: apsw.Connection) -> None:
+    # An UPDATE to the same value writes nothing; this writes a page.
+    connection.pragma("user_version", connection.pragma("user_version"))
 
 
 def _shutting_down() -> Unavailable:

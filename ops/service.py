@@ -39,12 +39,12 @@ from ops.backup.recovery import require_sound_store
 from ops.backup.schedule import BackupSchedule
 from ops.backup.swap import finish_swap
 from ops.data_directory import Admin, DataDirectory, Runtime
+from ops.health.monitor import Monitor
 from ops.importing.running import RunningImport
 from ops.projections_check import NoArguments, ProjectionsCheck
 from ops.query_catalogue import query_verbs
 from ops.schema import command_schema, struct_schema
 from ops.settings import Settings
-from ops.status import service_status
 from ops.store import open_store
 from ops.tables import MirroredRows, Tables
 
@@ -242,7 +242,10 @@ class Service:
         """Tells the network what will be served here, unless somebody else serves it already."""
         self.query_verbs = query_verbs(self.tables.row_json, self.now_ms) | {
             "service.status": QueryVerb(
-                name="service.status", shape=NoArguments, answer=lambda *_: encode(service_status(self))
+                name="service.status",
+                shape=NoArguments,
+                answer=lambda *_: encode(self.health.report()),
+                reads=False,
             )
         }
         self._commands = {
@@ -324,6 +327,8 @@ class Service:
         await self.durable.prepare()
         self.writer.start()
         self._stack.push_async_callback(self._drain)
+        self.health = Monitor(self)
+        await self.health.start()
         await self.queries.start()
         self._stack.push_async_callback(self.queries.stop)
         await self.administration.start()
@@ -332,6 +337,7 @@ class Service:
         self._in_background(self.durable.run(), "the intake of durable commands")
         self._in_background(self.archiver.run(), "the archive")
         self._in_background(self.backups.run(), "the schedule of backups")
+        self._in_background(self.health.run(), "the watch over the service's health")
         self.discovery.serving = True
         await responder.flush()
         if self.http is not None:
@@ -390,6 +396,20 @@ class Service:
             await self._responder_connection.flush(timeout=2)
         except (OSError, NatsError, TimeoutError) as error:
             logger.warning("some answers were not sent, since the broker is away: %s", error)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a way to the broker."""
+        return self._relay_connection.is_connected and self._responder_connection.is_connected
+
+    async def stream_messages(self, stream: str) -> int:
+        """How many messages one of the service's streams has.
+
+        Raises:
+            NatsError, TimeoutError: the broker does not say.
+        """
+        info = await self._relay_connection.jetstream(timeout=1).stream_info(stream)
+        return info.state.messages
 
     @property
     def dropped_requests(self) -> int:

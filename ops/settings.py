@@ -148,6 +148,34 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_level: LogLevel = "INFO"
     """DEBUG, INFO, WARNING or ERROR; logs go to stderr. Default INFO."""
 
+    health_interval_seconds: Annotated[float, msgspec.Meta(gt=0, le=60)] = 2.0
+    """How often the service looks at its store, its disks and its memory, in seconds. Default 2."""
+
+    integrity_check_minutes: Annotated[float, msgspec.Meta(ge=0)] = 60.0
+    """How many minutes after SQLite has checked the store, table by table, it does so again, beside the
+    commands; it takes some seconds for a gigabyte. Default 60; 0: never."""
+
+    disk_free_degraded_mib: Annotated[int, msgspec.Meta(ge=0)] = 1024
+    """With less free on the disk of store, backups or archive, in MiB, it is degraded. Default 1024."""
+
+    disk_free_unhealthy_mib: Annotated[int, msgspec.Meta(ge=0)] = 128
+    """With less free there, in MiB, it is unhealthy. Default 128."""
+
+    memory_degraded_percent: Annotated[float, msgspec.Meta(gt=0, le=100)] = 90.0
+    """With more of the container's or the machine's memory in use, in percent, it is degraded. Default 90."""
+
+    wal_degraded_mib: Annotated[int, msgspec.Meta(ge=0)] = 256
+    """With a larger WAL beside the store, in MiB, it is degraded. Default 256."""
+
+    query_latency_degraded_ms: Annotated[float, msgspec.Meta(gt=0)] = 100.0
+    """If reading one row takes longer, in milliseconds, it is degraded. Default 100."""
+
+    relay_lag_degraded_seconds: Annotated[float, msgspec.Meta(gt=0)] = 5.0
+    """If an event waits longer to be published, in seconds, it is degraded. Default 5."""
+
+    writer_stalled_seconds: Annotated[float, msgspec.Meta(gt=0)] = 10.0
+    """If the writer is at one group of commands for longer, in seconds, it is unhealthy. Default 10."""
+
     @property
     def names(self) -> BusNames:
         """What is called how on the bus.

@@ -12,7 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from domain.errors import Refusal
-from ops.http import routes_messages, routes_session
+from ops.http import routes_health, routes_messages, routes_session
 from ops.http.access import Access
 from ops.http.backend import Backend
 from ops.http.guard import GuardMiddleware
@@ -45,7 +45,7 @@ def application(
     """
     app = Starlette(
         # The first that fits answers: `/api/v1/{…}` last, which takes whatever is left below it.
-        routes=[*routes_session.ROUTES, *routes_messages.ROUTES],
+        routes=[*routes_health.ROUTES, *routes_session.ROUTES, *routes_messages.ROUTES],
         exception_handlers={
             Refusal: answer_refusal,
             HttpRefusal: answer_refusal,

@@ -35,8 +35,7 @@ def test_a_backup_beside_the_running_service_is_told_with_its_metadata(tmp_path:
         assert (listed["name"], listed["status"]) == (Path(made["path"]).name, "good")
         assert service("backup", "drill").code == 0
         assert service.ask("backup", "list")[0]["status"] == "proven"
-        status = service.ask("status")
-        assert status["backups"]["last_proven"] == listed["name"]
+        wait_for(lambda: service.ask("status")["backups"]["last_proven"] == listed["name"])
 
 
 def test_a_running_service_drains_restores_and_goes_on(tmp_path: Path):

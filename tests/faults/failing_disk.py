@@ -10,7 +10,7 @@ VFS_NAME = "failing"
 
 
 class FailingDisk(apsw.VFS):
-    """An SQLite VFS on the real one, whose writes and fsyncs fail from a given one on.
+    """An SQLite VFS on the real one, whose reads, writes and fsyncs fail from a given one on.
 
     `happened` counts them since the last `fail` or `heal`.
     """
@@ -28,7 +28,7 @@ class FailingDisk(apsw.VFS):
     def fail(
         self, *operations: str, first: int = 0, times: int = 1, error: type[Exception] = apsw.IOError
     ) -> None:
-        """From the operation number `first` on, that many `write`, `sync` or `truncate` fail."""
+        """From the operation number `first` on, that many `read`, `write`, `sync` or `truncate` fail."""
         self.heal()
         self._operations, self._first, self._last, self._error = (
             frozenset(operations),
@@ -59,6 +59,10 @@ class _File(apsw.VFSFile):
     def __init__(self, disk: FailingDisk, name: Any, flags: Any) -> None:
         super().__init__(disk.base, name, flags)
         self._disk = disk
+
+    def xRead(self, amount: int, offset: int) -> bytes:  # noqa: N802  # SQLite's name
+        self._disk.meet("read")
+        return super().xRead(amount, offset)
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802  # SQLite's name
         self._disk.meet("write")

@@ -21,7 +21,6 @@ from ops.backup.metadata import BackupError
 from ops.backup.restore import plan_restore, restore
 from ops.backup.way import Moment
 from ops.projections_check import verify
-from ops.status import service_status
 from tests.integration.backing_up import VERSION, Stored, log_of, tables_of
 from tests.integration.serving import until
 from tests.integration.talking import Talk
@@ -144,7 +143,7 @@ def test_a_service_whose_log_was_set_back_behind_its_archive_says_so(tmp_path: P
         talk.stop()
         talk.settings.store_path.write_bytes(older)
         talk.start()
-        talk.run(until(lambda: "the archive is not kept" in str(service_status(talk.service)["reasons"])))
+        talk.run(until(lambda: "the archive is not kept" in str(talk.service.health.report()["reasons"])))
 
         assert talk.status["status"] in ("degraded", "unhealthy")
 

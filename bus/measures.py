@@ -1,0 +1,76 @@
+"""What is counted while commands run, cheaply: whoever wants to show it reads it whenever they like.
+
+One thread writes each of these, so there is no lock; any thread may read, and at worst sees a sum that is one
+observation ahead of its counts.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+
+# Seconds: a lone command takes about one millisecond, one behind a full queue some seconds.
+DURATIONS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+# Commands in one group; 1,024 is the most that it takes.
+GROUP_SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_024.0)
+# How a command is counted that names none there is, or is a malformed part of a batch.
+UNKNOWN = "unknown"
+
+
+class Histogram:
+    """How often a value fell between two bounds. A value counts for the first bound that is not below it."""
+
+    __slots__ = ("_counts", "bounds", "sum")
+
+    def __init__(self, bounds: Sequence[float] = DURATIONS) -> None:
+        self.bounds = bounds
+        self.sum = 0.0
+        self._counts = [0] * (len(bounds) + 1)
+
+    def observe(self, value: float) -> None:
+        """Counts one value."""
+        self._counts[bisect_left(self.bounds, value)] += 1
+        self.sum += value
+
+    @property
+    def count(self) -> int:
+        return sum(self._counts)
+
+    def cumulated(self) -> Iterator[tuple[str, int]]:
+        """Each bound with the number of values up to it; the last bound is `+Inf`."""
+        total = 0
+        names = [*(f"{bound:g}" for bound in self.bounds), "+Inf"]
+        for name, count in zip(names, tuple(self._counts), strict=True):
+            total += count
+            yield name, total
+
+
+class Tally:
+    """How many commands of a name had an outcome: `accepted`, `repeated`, or the code of a refusal.
+
+    The names are those of verbs that exist, so there are only so many.
+    """
+
+    __slots__ = ("_counts",)
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[str, str], int] = {}
+
+    def add(self, name: str, outcome: str, count: int = 1) -> None:
+        """Counts some more."""
+        key = (name, outcome)
+        self._counts[key] = self._counts.get(key, 0) + count
+
+    def add_all(self, other: "Tally") -> None:
+        """Counts what another one has counted, too."""
+        for (name, outcome), count in other:
+            self.add(name, outcome, count)
+
+    def replace(self, outcome: str) -> "Tally":
+        """As many commands, which had this outcome instead."""
+        replaced = Tally()
+        for (name, _), count in self:
+            replaced.add(name, outcome, count)
+        return replaced
+
+    def __iter__(self) -> Iterator[tuple[tuple[str, str], int]]:
+        # A copy: another thread may count meanwhile.
+        return iter(tuple(self._counts.items()))

@@ -1,0 +1,34 @@
+"""How well the page cache of a connection does. What SQLite reads through `mmap` is neither hit nor miss."""
+
+import apsw
+import msgspec
+
+
+class PageCache(msgspec.Struct, frozen=True):
+    """Pages found in the cache and pages read from the file, since the start; the memory that it takes."""
+
+    hits: int = 0
+    misses: int = 0
+    used_bytes: int = 0
+
+    @property
+    def hit_rate(self) -> float | None:
+        """The share of hits, 0 to 1; `None` before the first look-up."""
+        looked_up = self.hits + self.misses
+        return self.hits / looked_up if looked_up else None
+
+    def later(self, found: "PageCache") -> "PageCache":
+        """With what was found since; the memory is what was found."""
+        return PageCache(self.hits + found.hits, self.misses + found.misses, found.used_bytes)
+
+
+def read_page_cache(connection: apsw.Connection, *, reset: bool = False) -> PageCache:
+    """What a connection has counted since it was opened, or since the last `reset`.
+
+    In the thread that has the connection: SQLite takes its mutex.
+    """
+    return PageCache(
+        hits=connection.status(apsw.SQLITE_DBSTATUS_CACHE_HIT, reset)[0],
+        misses=connection.status(apsw.SQLITE_DBSTATUS_CACHE_MISS, reset)[0],
+        used_bytes=connection.status(apsw.SQLITE_DBSTATUS_CACHE_USED)[0],
+    )

@@ -1,0 +1,48 @@
+"""What the writer counts, once a group. `Statistics`."""
+
+import time
+
+import msgspec
+
+from bus.group import Group
+from bus.measures import GROUP_SIZES, Histogram, Tally
+from bus.page_cache import PageCache
+
+
+class Statistics(msgspec.Struct):
+    """Counts since the start; `last_failure` is why the last commit failed, `None` if it did not.
+
+    `upkeep_failure` is the same of what the service does of its own accord. `busy_since` (by the monotonic
+    clock) is since when the thread has been at its present group or errand; `None` while it waits. Written
+    by the writer's thread, read by any.
+    """
+
+    groups: int = 0
+    commands: int = 0
+    events: int = 0
+    failed_commits: int = 0
+    last_failure: str | None = None
+    upkeep_failure: str | None = None
+    busy_since: float | None = None
+    outcomes: Tally = msgspec.field(default_factory=Tally)
+    group_sizes: Histogram = msgspec.field(default_factory=lambda: Histogram(GROUP_SIZES))
+    """In commands, of groups that were stored."""
+    group_durations: Histogram = msgspec.field(default_factory=Histogram)
+    """In seconds, from the first decision to the disk."""
+    commit_durations: Histogram = msgspec.field(default_factory=Histogram)
+    """In seconds, of the commit alone, which is the writing to disk."""
+    cache: PageCache = PageCache()
+
+    def count(self, group: Group, events: int, began: float, committing: float) -> None:
+        """Takes in a group that was stored. Times are those of `time.perf_counter`."""
+        ended = time.perf_counter()
+        self.last_failure = None
+        self.groups += 1
+        self.commands += group.commands
+        self.events += events
+        self.outcomes.add_all(group.tally)
+        self.group_sizes.observe(group.commands)
+        self.group_durations.observe(ended - began)
+        if events:
+            # Otherwise nothing was written, and it took no time.
+            self.commit_durations.observe(ended - committing)

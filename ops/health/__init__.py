@@ -1,0 +1,9 @@
+"""How the service is: healthy, degraded or unhealthy, the causes, and the figures behind them.
+
+    machine     what the operating system says: memory, room on disks
+    store       what reading the store says: latency, size, migrations, integrity
+    causes      what makes a service degraded or unhealthy
+    monitor     looks every two seconds, and answers whoever asks
+
+Everybody gets the same answer: `service.status` on the bus, `hyperpage status`, and HTTP.
+"""

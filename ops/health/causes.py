@@ -1,0 +1,221 @@
+"""What makes a service degraded or unhealthy: the whole list, which `docs/operating.md` explains.
+
+*Unhealthy* is a service that cannot do what it is there for: commands are not answered, or events do not go
+out. *Degraded* is one that does, and that somebody should look at before it no longer does.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import msgspec
+
+from bus.mirror import MirrorState
+from bus.relay import RelayState
+from bus.waiting import UNTRIED
+from bus.writer import MAXIMUM_WAITING_COMMANDS
+from bus.writer_statistics import Statistics
+from ops.archive.archiver import ArchiveState
+from ops.backup.schedule import BackupState
+from ops.health.machine import MIB, Disk, Memory
+from ops.health.store import Integrity, StoreLook
+from ops.settings import Settings
+
+Level = Literal["degraded", "unhealthy"]
+
+# A clock that was set back by less is met every day.
+CLOCK_BEHIND_MS = 10_000
+# Commands come and go within milliseconds; half of all the room is a crowd that does not get smaller.
+WAITING_DEGRADED = MAXIMUM_WAITING_COMMANDS // 2
+# A backup is proven every day by default; one that waits twice as long was missed.
+STALE_DRILLS = 2
+
+
+class Cause(msgspec.Struct, frozen=True):
+    """One reason why the service is not healthy. `cause` is a name that stays; `hint` is what to do."""
+
+    cause: str
+    level: Level
+    message: str
+    hint: str = ""
+
+    @property
+    def text(self) -> str:
+        return f"{self.message}; {self.hint}" if self.hint else self.message
+
+
+def broker_causes(
+    *, embedded_failure: str | None, is_connected: bool, relay: RelayState, now_ms: int, settings: Settings
+) -> Iterator[Cause]:
+    """What is wrong between the service and JetStream. `embedded_failure` is of the embedded nats-server."""
+    if embedded_failure is not None:
+        yield Cause("nats_server_down", "unhealthy", f"the embedded nats-server is down: {embedded_failure}")
+    elif not is_connected:
+        yield Cause("nats_disconnected", "unhealthy", "there is no connection to the nats-server")
+    if not relay.healthy:
+        yield Cause(
+            "relay_stopped", "unhealthy", f"the relay publishes nothing: {relay.problem}", relay.repair or ""
+        )
+    elif relay.oldest_unpublished_at is not None:
+        behind_seconds = (now_ms - relay.oldest_unpublished_at) / 1_000
+        if behind_seconds > settings.relay_lag_degraded_seconds:
+            yield Cause(
+                "relay_behind",
+                "degraded",
+                f"the relay is {behind_seconds:.1f} s and {relay.lag} events behind",
+                "it catches up by itself; if it does not, the nats-server is too slow",
+            )
+
+
+def mirror_causes(mirrors: Sequence[MirrorState]) -> Iterator[Cause]:
+    """What is wrong with the KV buckets."""
+    for one in mirrors:
+        if not one.healthy:
+            yield Cause("mirror_stopped", "degraded", f"the mirror {one.bucket} is not kept: {one.problem}")
+
+
+def writer_causes(
+    statistics: Statistics,
+    *,
+    is_alive: bool,
+    waiting: int,
+    busy_seconds: float,
+    clock_behind_ms: int,
+    settings: Settings,
+) -> Iterator[Cause]:
+    """What keeps commands from being stored. `busy_seconds` is how long the writer has been at one thing."""
+    if not is_alive:
+        yield Cause("writer_stopped", "unhealthy", "nothing writes to the store any more", "restart it")
+    if statistics.last_failure is not None:
+        yield Cause(
+            "store_not_writable", "unhealthy", f"the store cannot be written: {statistics.last_failure}"
+        )
+    if busy_seconds > settings.writer_stalled_seconds:
+        yield Cause(
+            "writer_stalled",
+            "unhealthy",
+            f"the writer has been at one group of commands, or one repair, for {busy_seconds:.0f} s",
+            "a disk that does not answer, another program that holds the store's lock, or a rebuild",
+        )
+    if waiting > WAITING_DEGRADED:
+        yield Cause(
+            "commands_queue_up",
+            "degraded",
+            f"{waiting} commands wait; over {MAXIMUM_WAITING_COMMANDS}, they are refused as busy",
+        )
+    if statistics.upkeep_failure is not None:
+        yield Cause(
+            "upkeep_stopped",
+            "degraded",
+            f"no job is rescued and no schedule is run: {statistics.upkeep_failure}",
+        )
+    if clock_behind_ms > CLOCK_BEHIND_MS:
+        yield Cause(
+            "clock_behind",
+            "degraded",
+            f"the clock is {clock_behind_ms / 1_000:.0f} s behind the last event, so time stands still here",
+            "set the clock; leases and schedules go on once it is past that event",
+        )
+
+
+def store_causes(
+    look: StoreLook, integrity: Integrity, *, look_age_seconds: float, look_late_seconds: float
+) -> Iterator[Cause]:
+    """What is wrong with the file."""
+    if look_age_seconds > look_late_seconds:
+        yield Cause(
+            "store_unreadable",
+            "unhealthy",
+            f"the disks have not answered for {look_age_seconds:.0f} s",
+            "what stands here may be as old",
+        )
+    if look.problem is not None:
+        yield Cause("store_unreadable", "unhealthy", f"the store cannot be read: {look.problem}")
+    if integrity.problem is not None:
+        yield Cause(
+            "store_damaged",
+            "unhealthy",
+            f"the store is damaged: {integrity.problem}",
+            "stop the service, and `hyperpage backup restore --latest --yes`",
+        )
+    if look.migrations is not None:
+        yield Cause(
+            "migrations_differ",
+            "unhealthy",
+            f"the store has not the shape that this program writes: {look.migrations}",
+            "stop the service, `hyperpage migrate status`, and start it again",
+        )
+
+
+def reading_causes(
+    look: StoreLook,
+    *,
+    readers_in_use: int,
+    readers_maximum: int,
+    are_readers_exhausted: bool,
+    settings: Settings,
+) -> Iterator[Cause]:
+    """What makes queries slow."""
+    if are_readers_exhausted:
+        yield Cause(
+            "readers_exhausted",
+            "degraded",
+            f"{readers_in_use} of {readers_maximum} reading connections are in use, and queries wait",
+            "raise HYPERPAGE_READER_CONNECTIONS, or ask for smaller pages",
+        )
+    if look.query_ms is not None and look.query_ms > settings.query_latency_degraded_ms:
+        yield Cause(
+            "queries_slow",
+            "degraded",
+            f"reading one row takes {look.query_ms:.1f} ms",
+            "look at the load of processors and disks",
+        )
+    if look.wal_bytes > settings.wal_degraded_mib * MIB:
+        yield Cause(
+            "wal_large",
+            "degraded",
+            f"the WAL has {look.wal_bytes // MIB} MiB",
+            "something reads the store for long: a backup, a check, another program; it shrinks afterwards",
+        )
+
+
+def machine_causes(disks: Sequence[Disk], memory: Memory, settings: Settings) -> Iterator[Cause]:
+    """Where room gets scarce."""
+    for disk in disks:
+        free_mib = disk.free_bytes // MIB
+        where = f"{free_mib} MiB are free on the disk of {disk.folder} ({', '.join(disk.used_for)})"
+        if free_mib < settings.disk_free_unhealthy_mib:
+            yield Cause("disk_full", "unhealthy", f"only {where}", "make room now: commands will be refused")
+        elif free_mib < settings.disk_free_degraded_mib:
+            yield Cause("disk_low", "degraded", f"only {where}", "make room, or move backups and archive")
+    percent = 100 * memory.resident_bytes / memory.limit_bytes
+    if percent > settings.memory_degraded_percent:
+        yield Cause(
+            "memory_high",
+            "degraded",
+            f"{memory.resident_bytes // MIB} MiB of memory are in use, {percent:.0f} % of what there is",
+            "lower HYPERPAGE_HOT_AGGREGATES_KIB and HYPERPAGE_WRITER_CACHE_KIB, or give it more",
+        )
+
+
+def backup_causes(
+    backups: BackupState, archive: ArchiveState, *, now_ms: int, began_ms: int, settings: Settings
+) -> Iterator[Cause]:
+    """What would make a restore lose something."""
+    if backups.failure is not None:
+        yield Cause("backup_failed", "degraded", backups.failure, "`hyperpage backup list` shows the others")
+    if backups.stale:
+        yield Cause(
+            "backup_overdue", "degraded", "the last backup is older than twice the interval between two"
+        )
+    drill_ms = settings.backup_drill_hours * 3_600_000
+    if backups.last is not None and drill_ms > 0:
+        since_ms = now_ms - max(backups.last_proven_at or 0, began_ms)
+        if since_ms > STALE_DRILLS * drill_ms:
+            yield Cause(
+                "backup_unproven",
+                "degraded",
+                f"no backup of the last {since_ms // 3_600_000} hours is proven to be restorable",
+                "`hyperpage backup drill`",
+            )
+    if archive.problem not in (None, UNTRIED):
+        yield Cause("archive_stopped", "degraded", f"the archive is not kept: {archive.problem}")

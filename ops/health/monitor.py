@@ -1,0 +1,290 @@
+"""Looks at a running service every few seconds, and says how it is to whoever asks. `Monitor`.
+
+What reads files or waits for a disk happens in a thread, in between; an answer is put together from memory,
+so it comes at once however the disks, the broker and the pool of readers are.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import apsw
+import msgspec
+from nats.errors import Error as NatsError
+
+from ops.archive.archiver import ArchiveState
+from ops.backup.schedule import BackupState
+from ops.health.causes import (
+    Cause,
+    Level,
+    backup_causes,
+    broker_causes,
+    machine_causes,
+    mirror_causes,
+    reading_causes,
+    store_causes,
+    writer_causes,
+)
+from ops.health.machine import Disk, Memory, disks, memory
+from ops.health.store import Integrity, StoreLook, StoreProbe, check_integrity
+
+if TYPE_CHECKING:
+    from ops.service import Service
+
+# A disk that does not answer for as long is as good as gone.
+LOOK_LATE_SECONDS = 10.0
+# The broker is asked how much waits there, and answers in a millisecond if at all.
+BROKER_SECONDS = 1.0
+# The first check of the store comes so soon, however long the interval is.
+FIRST_CHECK_SECONDS = 60.0
+
+logger = logging.getLogger(__name__)
+
+
+class Look(msgspec.Struct, frozen=True, kw_only=True):
+    """What one look found. `at` is by the monotonic clock."""
+
+    at: float
+    store: StoreLook
+    disks: list[Disk]
+    memory: Memory
+    backups: BackupState
+    archive: ArchiveState
+
+
+class Monitor:
+    """The health of one service. `report` may be asked by any thread, the rest belongs to the event loop."""
+
+    def __init__(self, service: "Service") -> None:
+        self._service = service
+        self._settings = service.settings
+        self._probe = StoreProbe(service.settings.store_path)
+        self._look: Look | None = None
+        self._integrity = Integrity()
+        self._next_check = time.monotonic() + min(FIRST_CHECK_SECONDS, self._check_seconds)
+        self._checking: asyncio.Task[None] | None = None
+        self._stopping = threading.Event()
+        self._began_ms = service.now_ms()
+        # At how many looks in a row all readers were in use.
+        self._exhausted_looks = 0
+        self._causes: dict[str, Cause] = {}
+        self.durable_waiting: int | None = None
+        self.dead_letters: int | None = None
+
+    async def start(self) -> None:
+        """Looks once; from then on there is something to say."""
+        self._look = await asyncio.to_thread(self._look_around)
+
+    async def run(self) -> None:
+        """Looks again and again, for ever."""
+        try:
+            while True:
+                await asyncio.sleep(self._settings.health_interval_seconds)
+                self._look = await asyncio.to_thread(self._look_around)
+                await self._ask_the_broker()
+                self._try_to_write()
+                self._start_check_if_due()
+                self._tell_changes()
+        finally:
+            self._stopping.set()
+            if self._checking is not None:
+                await self._checking
+            self._probe.close()
+
+    @property
+    def look(self) -> Look:
+        """What was found last."""
+        assert self._look is not None, "not started"
+        return self._look
+
+    @property
+    def integrity(self) -> Integrity:
+        """What the last check of the store found."""
+        return self._integrity
+
+    @property
+    def causes(self) -> list[Cause]:
+        """Why the service is not healthy; empty if it is. The unhealthy ones come first."""
+        service, look, settings = self._service, self.look, self._settings
+        writer, readers, server = service.writer, service.readers, service.nats_server
+        now_ms, monotonic = service.now_ms(), time.monotonic()
+        busy_since = writer.statistics.busy_since
+        found = [
+            *broker_causes(
+                embedded_failure=None if server is None else server.failure,
+                is_connected=service.is_connected,
+                relay=service.relay.state,
+                now_ms=now_ms,
+                settings=settings,
+            ),
+            *writer_causes(
+                writer.statistics,
+                is_alive=writer.is_alive,
+                waiting=writer.waiting,
+                busy_seconds=0.0 if busy_since is None else monotonic - busy_since,
+                clock_behind_ms=writer.head.recorded_at - now_ms,
+                settings=settings,
+            ),
+            *store_causes(
+                look.store,
+                self._integrity,
+                look_age_seconds=monotonic - look.at,
+                look_late_seconds=LOOK_LATE_SECONDS + settings.health_interval_seconds,
+            ),
+            *reading_causes(
+                look.store,
+                readers_in_use=readers.in_use,
+                readers_maximum=readers.maximum,
+                are_readers_exhausted=self._exhausted_looks > 1,
+                settings=settings,
+            ),
+            *machine_causes(look.disks, look.memory, settings),
+            *mirror_causes(service.mirrors.state),
+            *backup_causes(
+                look.backups, look.archive, now_ms=now_ms, began_ms=self._began_ms, settings=settings
+            ),
+        ]
+        return sorted(found, key=lambda one: one.level, reverse=True)
+
+    def report(self) -> dict[str, Any]:
+        """The whole answer: `status`, the reasons for it, and the figures."""
+        service, look = self._service, self.look
+        writer, readers, relay = service.writer, service.readers, service.relay.state
+        statistics = writer.statistics
+        causes = self.causes
+        return {
+            "status": status_of(causes),
+            "reasons": [one.text for one in causes],
+            "causes": causes,
+            "version": service.version,
+            "store_id": service.origin.store_id,
+            "timeline": writer.timeline,
+            "position": writer.head.position,
+            "store": {
+                "size_bytes": look.store.size_bytes,
+                "free_bytes": look.store.free_bytes,
+                "wal_bytes": look.store.wal_bytes,
+                "query_ms": look.store.query_ms,
+                "cache_hit_rate": _rounded(statistics.cache.hit_rate),
+                "integrity": self._integrity,
+                "migrations": look.store.migrations or "all applied",
+            },
+            "writer": {
+                "waiting_commands": writer.waiting,
+                "groups": statistics.groups,
+                "commands": statistics.commands,
+                "events": statistics.events,
+                "failed_commits": statistics.failed_commits,
+            },
+            "readers": {"open": readers.open, "in_use": readers.in_use, "maximum": readers.maximum},
+            # One connection writes; each reader that is in use may have a transaction open.
+            "connections": {
+                "open": 1 + readers.open,
+                "open_transactions": readers.in_use + (statistics.busy_since is not None),
+            },
+            "memory": {**msgspec.structs.asdict(look.memory), "sqlite_bytes": apsw.memory_used()},
+            "disks": look.disks,
+            "broker": {
+                "embedded": service.nats_server is not None,
+                "connected": service.is_connected,
+                "restarts": 0 if service.nats_server is None else service.nats_server.restarts,
+                "durable_commands_waiting": self.durable_waiting,
+                "dead_letters": self.dead_letters,
+            },
+            "relay": {
+                "position": relay.position,
+                "lag_events": relay.lag,
+                "lag_seconds": self.relay_lag_seconds,
+            },
+            "mirrors": [
+                {"bucket": one.bucket, "waiting": one.waiting, "problem": one.problem}
+                for one in service.mirrors.state
+            ],
+            "backups": look.backups,
+            "archive": look.archive,
+            "dropped_requests": service.dropped_requests,
+        }
+
+    @property
+    def relay_lag_seconds(self) -> float:
+        """For how long the oldest event that is not published has waited."""
+        oldest = self._service.relay.state.oldest_unpublished_at
+        return 0.0 if oldest is None else max(0.0, (self._service.now_ms() - oldest) / 1_000)
+
+    @property
+    def _check_seconds(self) -> float:
+        return self._settings.integrity_check_minutes * 60
+
+    def _look_around(self) -> Look:
+        settings, service = self._settings, self._service
+        folders = {
+            "store": settings.data,
+            "backups": settings.backup_folder,
+            "archive": settings.archive_folder,
+        }
+        store = self._probe.look()
+        try:
+            found = disks(folders)
+        except OSError as error:
+            found = []
+            store = msgspec.structs.replace(store, problem=store.problem or str(error))
+        readers = service.readers
+        self._exhausted_looks = self._exhausted_looks + 1 if readers.in_use >= readers.maximum else 0
+        return Look(
+            at=time.monotonic(),
+            store=store,
+            disks=found,
+            memory=memory(),
+            backups=service.backups.state,
+            archive=service.archiver.state,
+        )
+
+    async def _ask_the_broker(self) -> None:
+        try:
+            async with asyncio.timeout(BROKER_SECONDS):
+                self.durable_waiting = await self._service.stream_messages(self._service.names.commands)
+                self.dead_letters = await self._service.stream_messages(self._service.names.dead_letters)
+        except (NatsError, TimeoutError):
+            # The relay tells what is wrong there; these figures are not known meanwhile.
+            self.durable_waiting = self.dead_letters = None
+
+    def _try_to_write(self) -> None:
+        # Whoever watches sends no commands to a service that is unhealthy: it must find out by itself.
+        writer = self._service.writer
+        if writer.statistics.last_failure is not None and writer.waiting == 0:
+            writer.try_again()
+
+    def _start_check_if_due(self) -> None:
+        is_due = self._check_seconds > 0 and time.monotonic() >= self._next_check
+        if is_due and (self._checking is None or self._checking.done()):
+            self._checking = asyncio.create_task(self._check(), name="check of the store")
+
+    async def _check(self) -> None:
+        self._integrity = await asyncio.to_thread(
+            check_integrity,
+            self._settings.store_path,
+            now_ms=self._service.now_ms(),
+            stopping=self._stopping,
+        )
+        self._next_check = time.monotonic() + self._check_seconds
+
+    def _tell_changes(self) -> None:
+        causes = {one.cause: one for one in self.causes}
+        for name, cause in causes.items():
+            if name not in self._causes:
+                logger.warning("%s: %s", cause.level, cause.text, extra={"cause": name})
+        for name in self._causes.keys() - causes.keys():
+            logger.info("no longer: %s", self._causes[name].message, extra={"cause": name})
+        self._causes = causes
+
+
+def status_of(causes: list[Cause]) -> Level | str:
+    """The worst level among causes; `healthy` if there is none."""
+    levels = {one.level for one in causes}
+    return "unhealthy" if "unhealthy" in levels else "degraded" if "degraded" in levels else "healthy"
+
+
+def _rounded(rate: float | None) -> float | None:
+    return None if rate is None else round(rate, 4)

@@ -1,0 +1,139 @@
+"""What reading the store says: whether it can be read at all, how fast, and whether SQLite finds it sound.
+
+With connections of their own: a pool whose connections are all lent must not hide how the store is.
+"""
+
+import time
+from contextlib import closing, suppress
+from pathlib import Path
+from threading import Event
+
+import apsw
+import msgspec
+
+from bus import log
+from migrations import runner
+from migrations.connection import open_reader
+
+# One table in one go, whose read transaction keeps the WAL from being reset meanwhile. About 8 s for a
+# gigabyte; what takes longer is left to backups, whose copies are checked whole.
+MAXIMUM_TABLE_SECONDS = 60.0
+MAXIMUM_FINDINGS = 5
+# SQLite asks after so many steps of its machine whether to go on.
+_STEPS = 20_000
+# Of so many looks the quickest counts: one that was slow may have waited for a processor.
+_LOOKS = 3
+
+
+class StoreLook(msgspec.Struct, frozen=True, kw_only=True):
+    """One look at the file. `problem` is why it could not be read; `migrations` what is wrong with those."""
+
+    size_bytes: int = 0
+    free_bytes: int = 0
+    """Within the file: pages that are used again before it grows."""
+    wal_bytes: int = 0
+    query_ms: float | None = None
+    problem: str | None = None
+    migrations: str | None = None
+
+
+class Integrity(msgspec.Struct, frozen=True, kw_only=True):
+    """What the last check found; `problem` is `None` where it found nothing."""
+
+    checked_at: int | None = None
+    """When it ended, in milliseconds since the epoch; `None` before the first one."""
+    took_ms: int | None = None
+    problem: str | None = None
+    unfinished: list[str] = []
+    """Tables that are too large to be checked while serving."""
+
+
+class StoreProbe:
+    """Looks at a store, again and again; by one thread at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known = runner.known_migrations()
+        self._connection: apsw.Connection | None = None
+        self._latencies: list[float] = []
+
+    def look(self) -> StoreLook:
+        """How it is now. What goes wrong is part of the answer."""
+        wal = self._path.with_name(f"{self._path.name}-wal")
+        try:
+            wal_bytes = wal.stat().st_size if wal.exists() else 0
+            return self._read(wal_bytes)
+        except (apsw.Error, OSError, UnicodeDecodeError) as error:
+            self.close()
+            return StoreLook(problem=str(error) or type(error).__name__)
+
+    def close(self) -> None:
+        """Closes its connection; the next look opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(apsw.Error):
+                connection.close(True)
+
+    def _read(self, wal_bytes: int) -> StoreLook:
+        if self._connection is None:
+            # Without mmap: a page that cannot be read is an error there, and not the end of the process.
+            self._connection = open_reader(self._path, cache_kib=256, mmap_bytes=0)
+        connection = self._connection
+        began = time.perf_counter()
+        log.read_head(connection)
+        self._latencies = [*self._latencies, (time.perf_counter() - began) * 1_000][-_LOOKS:]
+        page_bytes = connection.pragma("page_size")
+        return StoreLook(
+            size_bytes=connection.pragma("page_count") * page_bytes,
+            free_bytes=connection.pragma("freelist_count") * page_bytes,
+            wal_bytes=wal_bytes,
+            query_ms=round(min(self._latencies), 3),
+            migrations=self._migrations_problem(connection),
+        )
+
+    def _migrations_problem(self, connection: apsw.Connection) -> str | None:
+        try:
+            pending = [one.name for one in runner.status(connection, self._known) if not one.applied]
+        except runner.MigrationError as error:
+            return error.message
+        return f"not applied: {', '.join(pending)}" if pending else None
+
+
+def check_integrity(path: Path, *, now_ms: int, stopping: Event) -> Integrity:
+    """Has SQLite check the store, table by table; some seconds for a gigabyte; it ends when `stopping`.
+
+    Whether indexes have what their tables have is left to `hyperpage doctor` and to the proofs of backups.
+    """
+    began = time.monotonic()
+    findings: list[str] = []
+    unfinished: list[str] = []
+    try:
+        # What is on disk, not what was read before.
+        with closing(open_reader(path, cache_kib=4 * 1024, mmap_bytes=0)) as connection:
+            for table in _tables(connection):
+                try:
+                    findings += _check_table(connection, table, stopping)
+                except apsw.InterruptError:
+                    unfinished.append(table)
+    except (apsw.Error, UnicodeDecodeError) as error:
+        findings.append(str(error) or type(error).__name__)
+    return Integrity(
+        checked_at=now_ms,
+        took_ms=round((time.monotonic() - began) * 1_000),
+        problem="; ".join(findings[:MAXIMUM_FINDINGS]) or None,
+        unfinished=unfinished,
+    )
+
+
+def _check_table(connection: apsw.Connection, table: str, stopping: Event) -> list[str]:
+    deadline = time.monotonic() + MAXIMUM_TABLE_SECONDS
+    connection.set_progress_handler(lambda: stopping.is_set() or time.monotonic() > deadline, _STEPS)
+    found = connection.execute(f'PRAGMA quick_check("{table}")')
+    return [str(row[0]) for row in found if row[0] != "ok"][:MAXIMUM_FINDINGS]
+
+
+def _tables(connection: apsw.Connection) -> list[str]:
+    return [
+        name
+        for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+    ]

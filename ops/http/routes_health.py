@@ -1,0 +1,53 @@
+"""Whether the service lives, whether it is ready, and how it is: for whoever watches it.
+
+    /livez             200 while it makes sense to let it run; a restart is the remedy otherwise
+    /readyz            200 while it does what it is there for, though perhaps degraded; 503 otherwise
+    /readyz?verbose    the same, and all that `hyperpage status` says, for who may read
+
+The first two need no token, as those who ask for them seldom have one, and tell no more than they must.
+"""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bus import codec
+from domain.errors import Unavailable
+from ops.http.routes import backend_of, json_response, principal_of, route
+
+# Whoever asks wants to know how it is now.
+_FRESH = {"Cache-Control": "no-store"}
+
+
+async def answer_livez(request: Request) -> Response:
+    """Whether a restart would help."""
+    try:
+        is_alive = backend_of(request).service.writer.is_alive
+    except Unavailable:
+        # It starts, or restores its store: that takes as long as it takes.
+        is_alive = True
+    return _response({"status": "alive" if is_alive else "stuck"}, is_well=is_alive)
+
+
+async def answer_readyz(request: Request) -> Response:
+    """Whether requests are in good hands here."""
+    is_verbose = "verbose" in request.query_params
+    if is_verbose:
+        principal_of(request).require("read")
+    try:
+        report = backend_of(request).service.health.report()
+    except Unavailable as refusal:
+        report = {"status": "unhealthy", "reasons": [refusal.message], "causes": []}
+    said = report if is_verbose else {"status": report["status"]}
+    return _response(said, is_well=report["status"] != "unhealthy")
+
+
+def _response(body: dict[str, Any], *, is_well: bool) -> Response:
+    return json_response(codec.encode(body), 200 if is_well else 503, _FRESH)
+
+
+ROUTES = [
+    route("/livez", answer_livez, role=None),
+    route("/readyz", answer_readyz, role=None),
+]

@@ -1,0 +1,275 @@
+"""Each cause of a degraded and of an unhealthy service: caused, and seen from all sides within 5 s."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Coroutine, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import apsw
+import nats
+import pytest
+
+from bus.nats_server import find_nats_server
+from bus.nats_users import RELAY, private_inbox
+from ops.backup.create import create_backup
+from ops.backup.schedule import FIRST_AFTER_MS
+from tests.e2e.command_line import wait_for
+from tests.faults.failing_disk import failing_disk
+from tests.integration.serving import broker_of
+from tests.integration.talking import Clock
+from tests.integration.watching import Watched, eventually
+
+QUICK: dict[str, Any] = {"health_interval_seconds": 0.1}
+HOUR_MS = 3_600_000
+
+
+async def begun(*work: Coroutine[Any, Any, Any]) -> list[asyncio.Task[Any]]:
+    """Tasks that go on whenever the service does."""
+    return [asyncio.create_task(one) for one in work]
+
+
+async def finished(task: asyncio.Task[Any]) -> Any:
+    return await task
+
+
+@contextmanager
+def stock_nats_server(folder: Path) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
+    """A nats-server as anybody would start one, and its address."""
+    ports = folder / "ports"
+    ports.mkdir(parents=True)
+    options = ("-a", "127.0.0.1", "-p", "-1", "-js", "-sd", str(folder), "--ports_file_dir", str(ports))
+    with subprocess.Popen([str(find_nats_server()), *options], stderr=subprocess.DEVNULL) as server:
+        try:
+            found = wait_for(lambda: [one for one in ports.glob("*.ports") if one.read_text().strip()])
+            yield server, json.loads(found[0].read_text())["nats"][0]
+        finally:
+            server.kill()
+
+
+@contextmanager
+def beside(service: Watched) -> Iterator[apsw.Connection]:
+    """Another program at the store of a running service."""
+    with closing(apsw.Connection(str(service.settings.store_path))) as connection:
+        connection.set_busy_timeout(5_000)
+        yield connection
+
+
+def test_a_service_is_healthy_and_says_with_figures_how_it_is(tmp_path: Path):
+    with Watched(tmp_path) as service:
+        service.command("app_state.set", {"key": "k", "value": 1})
+        eventually(service, lambda: service.service.relay.state.position == 1)
+        service.sees_none("anything")
+        report = service.status
+        assert (report["status"], report["reasons"], report["causes"]) == ("healthy", [], [])
+        assert report["store"]["size_bytes"] > 50_000
+        assert 0 < report["store"]["query_ms"] < 100
+        assert report["store"]["migrations"] == "all applied"
+        assert report["memory"]["resident_bytes"] > report["memory"]["sqlite_bytes"] > 0
+        assert report["connections"] == {"open": 1 + report["readers"]["open"], "open_transactions": 0}
+        (disk,) = report["disks"]
+        assert disk["used_for"] == ["store", "backups", "archive"]
+        assert disk["free_bytes"] == pytest.approx(shutil.disk_usage(tmp_path).free, rel=0.2)
+        eventually(service, lambda: service.service.health.dead_letters == 0)
+        assert service.status["broker"]["durable_commands_waiting"] == 0
+        assert service.get("/livez").json() == {"status": "alive"}
+        assert service.get("/readyz").json() == {"status": "healthy"}
+
+
+def test_low_limits_degrade_and_a_full_disk_is_unhealthy(tmp_path: Path):
+    limits: dict[str, Any] = {
+        "disk_free_degraded_mib": 2**40,
+        "memory_degraded_percent": 0.001,
+        "wal_degraded_mib": 0,
+        "query_latency_degraded_ms": 1e-6,
+    }
+    with Watched(tmp_path, **QUICK, **limits) as service:
+        # A WAL of more than a mebibyte.
+        for _ in range(5):
+            service.command("app_state.set", {"key": "k", "value": "x" * 60_000})
+        assert "are free on the disk of" in service.sees("disk_low", level="degraded")
+        assert "% of what there is" in service.sees("memory_high", level="degraded")
+        assert "the WAL has" in service.sees("wal_large", level="degraded")
+        assert "reading one row takes" in service.sees("queries_slow", level="degraded")
+        assert service.get("/readyz").json() == {"status": "degraded"}
+    with Watched(tmp_path, **QUICK, disk_free_unhealthy_mib=2**40) as service:
+        assert "are free on the disk of" in service.sees("disk_full", level="unhealthy")
+
+
+def test_a_store_that_cannot_be_written_is_told_and_found_out_to_be_well_without_a_command(tmp_path: Path):
+    # With the usual interval: this is what an operator gets.
+    with Watched(tmp_path) as service, beside(service) as other:
+        service.service.writer.call(lambda connection: connection.set_busy_timeout(50), lambda _: None)
+        # Answered behind that.
+        service.command("app_state.set", {"key": "k", "value": 0})
+        other.execute("BEGIN IMMEDIATE")
+        assert service.command("app_state.set", {"key": "k", "value": 1}).code == "unavailable"
+        assert "locked" in service.sees("store_not_writable", level="unhealthy")
+        assert service.get("/readyz").status_code == 503
+        assert service.get("/livez").status_code == 200
+        other.execute("ROLLBACK")
+        service.sees_none("store_not_writable")
+        assert service.get("/readyz").status_code == 200
+
+
+def test_a_store_whose_shape_is_changed_by_another_program_is_told(tmp_path: Path):
+    with Watched(tmp_path, **QUICK) as service, beside(service) as other:
+        other.execute("INSERT INTO schema_migrations (migration_name, checksum) VALUES ('999_later', 'x')")
+        assert "999_later" in service.sees("migrations_differ", level="unhealthy")
+        other.execute("DELETE FROM schema_migrations WHERE migration_name = '999_later'")
+        service.sees_none("migrations_differ")
+
+        other.execute("ALTER TABLE app_state RENAME TO hidden")
+        assert "app_state" in service.sees("upkeep_stopped", level="degraded")
+        other.execute("ALTER TABLE hidden RENAME TO app_state")
+        service.sees_none("upkeep_stopped")
+
+
+def test_damage_in_the_file_is_found_while_it_serves(tmp_path: Path):
+    with Watched(tmp_path, **QUICK, integrity_check_minutes=0.01) as service:
+        for number in range(200):
+            service.command("app_state.set", {"key": f"key-{number}", "value": "x" * 200})
+        eventually(service, lambda: service.service.health.integrity.checked_at)
+        assert service.status["store"]["integrity"]["problem"] is None
+        with beside(service) as other:
+            page = other.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'app_state'").get
+            other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with service.settings.store_path.open("r+b") as file:
+            # Within the page: what makes it a page stays.
+            file.seek((page - 1) * 4096 + 8)
+            file.write(b"\xff" * 64)
+        service.sees("store_damaged", level="unhealthy")
+
+
+def test_a_disk_that_does_not_answer_is_told(tmp_path: Path):
+    with failing_disk() as disk, Watched(tmp_path, **QUICK) as service:
+        # A change, after which what was read before no longer counts.
+        service.command("app_state.set", {"key": "k", "value": "x" * 60_000})
+        disk.fail("read", times=10**9)
+        assert "cannot be read" in service.sees("store_unreadable", level="unhealthy")
+        disk.heal()
+        service.sees_none("store_unreadable")
+
+
+def test_a_writer_that_hangs_and_what_queues_up_behind_it_are_told(tmp_path: Path):
+    go_on = threading.Event()
+    with Watched(tmp_path, **QUICK, writer_stalled_seconds=0.3) as service:
+        try:
+            service.service.writer.call(lambda _: go_on.wait(60), lambda _: None)
+            commands = [
+                {"command": "app_state.set", "body": {"key": f"key-{number}", "value": 1}}
+                for number in range(1_000)
+            ]
+            asked = [
+                service.client.command("batch", {"commands": commands, "atomic": False}) for _ in range(11)
+            ]
+            answers = service.run(begun(*asked))
+            assert "11000 commands wait" in service.sees("commands_queue_up", level="degraded")
+            assert "at one group of commands" in service.sees("writer_stalled", level="unhealthy")
+        finally:
+            go_on.set()
+        service.sees_none("commands_queue_up", "writer_stalled")
+        assert all(len(service.run(finished(one)).said["outcomes"]) == 1_000 for one in answers)
+        service.service.writer.stop()
+        service.sees("writer_stopped", level="unhealthy")
+        assert service.get("/livez").status_code == 503
+
+
+def test_readers_that_are_all_in_use_are_told_although_there_is_none_to_ask_with(tmp_path: Path):
+    limits: dict[str, Any] = {
+        "reader_connections": 1,
+        "reader_wait_seconds": 60,
+        "relay_lag_degraded_seconds": 0.2,
+    }
+    with Watched(tmp_path, **QUICK, **limits) as service:
+        with service.service.readers.connection():
+            service.command("app_state.set", {"key": "k", "value": 1})
+            assert "1 of 1 reading connections" in service.sees("readers_exhausted", level="degraded")
+            # It waits for one, too, in order to read what it is to publish.
+            assert "1 events behind" in service.sees("relay_behind", level="degraded")
+        service.sees_none("readers_exhausted", "relay_behind")
+
+
+def test_backups_that_fail_or_do_not_come_and_a_clock_that_goes_back_are_told(tmp_path: Path):
+    clock = Clock()
+    with Watched(tmp_path, clock=clock, **QUICK) as service:
+        service.command("app_state.set", {"key": "k", "value": 1})
+        clock.now -= 60_000
+        assert "60 s behind" in service.sees("clock_behind", level="degraded")
+
+        clock.now += 60_000 + FIRST_AFTER_MS
+        service.sees_none("clock_behind")
+        folder = service.settings.backup_folder
+        folder.write_text("in the way")
+        service.run(service.service.backups.do_what_is_due())
+        assert "backup create failed" in service.sees("backup_failed", level="degraded")
+
+        clock.now += 3 * HOUR_MS
+        service.sees("backup_overdue", level="degraded")
+
+        folder.unlink()
+        create_backup(service.settings.store_path, folder, version="0", now_ms=clock.now)
+        service.sees_none("backup_overdue")
+        clock.now += 49 * HOUR_MS
+        assert "52 hours" in service.sees("backup_unproven", level="degraded")
+
+
+def test_an_archive_that_cannot_be_written_is_told(tmp_path: Path):
+    with Watched(tmp_path / "data", archive=tmp_path / "archive", **QUICK) as service:
+        (tmp_path / "archive").write_text("in the way")
+        service.command("app_state.set", {"key": "k", "value": 1})
+        assert "the archive is not kept" in service.sees("archive_stopped", level="degraded")
+        (tmp_path / "archive").unlink()
+        service.command("app_state.set", {"key": "k", "value": 2})
+        eventually(service, lambda: service.service.archiver.state.problem is None)
+        service.sees_none("archive_stopped")
+
+
+def test_a_nats_server_that_does_not_come_back_is_told_on_the_ways_that_are_left(tmp_path: Path):
+    with Watched(tmp_path, **QUICK) as service:
+        server = broker_of(service.service)
+        assert server.process_id is not None
+        with socket.socket() as rival:
+            rival.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            os.kill(server.process_id, signal.SIGKILL)
+            eventually(service, lambda: not server.alive)
+            rival.bind(("127.0.0.1", server.port))
+            rival.listen()
+            message = service.sees("nats_server_down", level="unhealthy", bus=False)
+            assert message.startswith("the embedded nats-server is down: ")
+        eventually(service, lambda: service.service.is_connected)
+
+
+def test_a_broker_that_is_gone_is_told(tmp_path: Path):
+    with (
+        stock_nats_server(tmp_path / "broker") as (broker, url),
+        Watched(tmp_path / "data", nats=url, **QUICK) as service,
+    ):
+        service.sees_none("nats_disconnected")
+        broker.kill()
+        service.sees("nats_disconnected", level="unhealthy", bus=False)
+
+
+def test_a_stream_with_a_foreign_message_and_a_bucket_that_cannot_be_made_are_told(tmp_path: Path):
+    with Watched(tmp_path, **QUICK) as service:
+
+        async def intrude() -> None:
+            url = broker_of(service.service).url_for(RELAY)
+            relay = await nats.connect(url, inbox_prefix=private_inbox(RELAY).encode())
+            jetstream = relay.jetstream()
+            await jetstream.delete_stream("KV_hyperpage_app_state")
+            await jetstream.add_stream(name="THIEF", subjects=["$KV.hyperpage_app_state.>"])
+            await jetstream.publish("hyperpage.evt.v1.jobs.x.enqueued", b"not ours")
+            await relay.close()
+
+        service.run(intrude())
+        service.command("app_state.set", {"key": "k", "value": 1})
+        service.sees("relay_stopped", level="unhealthy")
+        assert "hyperpage_app_state" in service.sees("mirror_stopped", level="degraded")

@@ -1,0 +1,87 @@
+"""A service that is watched from all sides, for tests that make something go wrong."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.e2e.command_line import hyperpage
+from tests.integration.asking import HttpTalk
+from tests.integration.serving import until
+from tests.integration.talking import Clock
+from tests.patience import patiently
+
+# What an operator is promised: each surface says so after this time.
+SEEN_WITHIN_SECONDS = patiently(5.0)
+
+
+class Watched(HttpTalk):
+    """A service whose health is asked for on the bus, on the command line and over HTTP."""
+
+    def __init__(self, data: Path, *, clock: Clock | None = None, **settings: Any) -> None:
+        super().__init__(
+            data, clock=clock, **{"disk_free_degraded_mib": 0, "disk_free_unhealthy_mib": 0, **settings}
+        )
+        self.surfaces: dict[str, Callable[[], Awaitable[Any]]] = {
+            "bus": self._on_the_bus,
+            "command line": self._on_the_command_line,
+            "http": self._over_http,
+        }
+
+    def sees(self, cause: str, *, level: str, bus: bool = True) -> str:
+        """The reason that every surface gives for a cause, within 5 s from now.
+
+        `bus` is whether the bus can be asked at all.
+        """
+        reports = self.run(self._wait(lambda report: cause in _causes(report), bus))
+        for name, report in reports.items():
+            assert _causes(report)[cause]["level"] == level, (name, report)
+            assert report["status"] in (level, "unhealthy"), (name, report)
+        message: str = _causes(reports["http"])[cause]["message"]
+        return message
+
+    def sees_none(self, *causes: str) -> None:
+        """Returns when every surface has stopped to name these, within 5 s from now."""
+        self.run(self._wait(lambda report: not _causes(report).keys() & set(causes), True))
+
+    async def _wait(self, holds: Callable[[Any], bool], bus: bool) -> dict[str, Any]:
+        deadline = time.monotonic() + SEEN_WITHIN_SECONDS
+        seen: dict[str, Any] = {}
+        asked = {name: ask for name, ask in self.surfaces.items() if bus or name != "bus"}
+        while asked.keys() - seen.keys():
+            for name in asked.keys() - seen.keys():
+                report = await asked[name]()
+                if holds(report):
+                    seen[name] = report
+                elif time.monotonic() > deadline:
+                    raise TimeoutError(f"{name} does not tell: {report['reasons']}")
+            # Nobody tells of it.
+            await asyncio.sleep(0.02)
+        return seen
+
+    async def _on_the_bus(self) -> Any:
+        return (await self.client.query("service.status")).said
+
+    async def _on_the_command_line(self) -> Any:
+        result = await asyncio.to_thread(hyperpage, "status", "--json", "--data", self.data)
+        assert result.code == (0 if result.json["status"] == "healthy" else 1), result
+        return result.json
+
+    async def _over_http(self) -> Any:
+        async with httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=20) as client:
+            response = await client.get("/readyz?verbose")
+        report = response.json()
+        assert response.status_code == (503 if report["status"] == "unhealthy" else 200)
+        return report
+
+
+def _causes(report: Any) -> dict[str, Any]:
+    return {one["cause"]: one for one in report["causes"]}
+
+
+def eventually(talk: HttpTalk, condition: Callable[[], Any]) -> None:
+    """Returns when the condition holds; the service works meanwhile."""
+    talk.run(until(condition))

@@ -1,0 +1,28 @@
+"""Causes of a bad health: the guide explains each, and one that no disk can be made to have."""
+
+import re
+from pathlib import Path
+
+from ops.health import causes
+from ops.health.causes import store_causes
+from ops.health.store import Integrity, StoreLook
+
+ROOT = Path(__file__).parents[2]
+GUIDE = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
+
+
+def test_the_guide_explains_each_cause_with_its_level_and_no_other():
+    source = Path(causes.__file__).read_text(encoding="utf-8")
+    there_are = set(re.findall(r'Cause\(\s*"(\w+)",\s*"(\w+)"', source))
+    assert len(there_are) > 20
+    explained = set(re.findall(r"^\| `(\w+)` \| (degraded|unhealthy) \|", GUIDE, re.MULTILINE))
+    assert explained == there_are
+
+
+def test_a_disk_that_hangs_makes_what_is_known_old_and_the_service_unhealthy():
+    def found(age_seconds: float) -> list[str]:
+        each = store_causes(StoreLook(), Integrity(), look_age_seconds=age_seconds, look_late_seconds=12.0)
+        return [one.message for one in each]
+
+    assert found(11.9) == []
+    assert found(30.0) == ["the disks have not answered for 30 s"]
