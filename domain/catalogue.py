@@ -36,15 +36,15 @@ VERBS: Mapping[str, tuple[Decider, Verb]] = {
     decider.command_name(verb): (decider, verb) for decider in DECIDERS for verb in decider.verbs
 }
 
-_TYPES: dict[str, type[Event]] = {
+EVENT_TYPES: Mapping[str, type[Event]] = {
     name: event for decider in DECIDERS for name, event in decider.events.items()
 } | {TIMELINE_FORKED: TimelineForked}
-_NAMES: dict[type[Event], str] = {event: name for name, event in _TYPES.items()}
+_NAMES: dict[type[Event], str] = {event: name for name, event in EVENT_TYPES.items()}
 # An event belongs to one kind of aggregate: a decision may be about several.
 TABLE_OF: Mapping[type[Event], str] = {
     event: decider.table for decider in DECIDERS for event in decider.events.values()
 }
-_DECODERS = {name: msgspec.json.Decoder(event) for name, event in _TYPES.items()}
+_DECODERS = {name: msgspec.json.Decoder(event) for name, event in EVENT_TYPES.items()}
 _ENCODER = msgspec.json.Encoder()
 
 

@@ -7,6 +7,7 @@
     cli_stream       stream
     cli_store        migrate
     cli_backup       backup
+    cli_analytics    analytics
     cli_import       import
     cli_schema       schema
     cli_token        token
@@ -23,6 +24,7 @@ from typing import Any
 from cyclopts import App, Group
 
 from ops import (
+    cli_analytics,
     cli_backup,
     cli_import,
     cli_messages,
@@ -111,6 +113,7 @@ def application() -> App:
         cli_operations.dead_letters(),
         cli_stream.stream(),
         cli_token.token(),
+        cli_analytics.analytics(),
     )
     for place, commands in enumerate(several, start=1):
         commands.group, commands.sort_key = operation, place

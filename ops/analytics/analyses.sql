@@ -1,0 +1,79 @@
+-- Every attempt that there was, also of jobs that have left the tables since, with what its job was then.
+CREATE OR REPLACE VIEW attempts AS
+  WITH latest AS (
+    SELECT id, max(position) AS position FROM job_history_versions
+    WHERE NOT deleted AND position <= shown_position() GROUP BY id
+  ),
+  described AS (
+    SELECT id, arg_max(type, position) AS type, arg_max(tool, position) AS tool,
+      arg_max(endpoint, position) AS endpoint, arg_max(priority, position) AS priority
+    FROM jobs_versions WHERE NOT deleted AND position <= shown_position() GROUP BY id
+  )
+  SELECT a.id, a.job_id, a.attempt, a.status, a.queue, j.type, j.tool, j.endpoint, j.priority,
+    a.due_at, a.started_at, a.completed_at, a.started_at - a.due_at AS wait_ms, a.duration_ms, a.error_message,
+    make_timestamp_ms(a.started_at) AS started, make_timestamp_ms(a.completed_at) AS completed
+  FROM job_history_versions AS a JOIN latest USING (id, position) LEFT JOIN described AS j ON j.id = a.job_id;
+
+-- How many events there were in each stretch of time.
+CREATE OR REPLACE MACRO event_rate(bucket) AS TABLE
+  SELECT time_bucket(CAST(bucket AS INTERVAL), time) AS bucket, table_name, type, count(*) AS events
+  FROM events GROUP BY ALL ORDER BY ALL;
+
+-- How long attempts waited for a worker since they were due, and how long they ran, by when they began.
+CREATE OR REPLACE MACRO job_latency(bucket) AS TABLE
+  SELECT time_bucket(CAST(bucket AS INTERVAL), started) AS bucket, count(*) AS attempts,
+    quantile_disc(wait_ms, 0.5) AS wait_p50_ms, quantile_disc(wait_ms, 0.95) AS wait_p95_ms,
+    quantile_disc(wait_ms, 0.99) AS wait_p99_ms, max(wait_ms) AS wait_max_ms,
+    quantile_disc(duration_ms, 0.5) AS run_p50_ms, quantile_disc(duration_ms, 0.95) AS run_p95_ms,
+    quantile_disc(duration_ms, 0.99) AS run_p99_ms, max(duration_ms) AS run_max_ms
+  FROM attempts WHERE started_at IS NOT NULL GROUP BY 1 ORDER BY 1;
+
+-- How attempts ended, by type, tool, endpoint, queue, priority or status ('type', …). The rate is that of those that
+-- failed or timed out among those that have ended.
+CREATE OR REPLACE MACRO failure_rate("by") AS TABLE
+  SELECT
+    CASE "by"
+      WHEN 'type' THEN type
+      WHEN 'tool' THEN tool
+      WHEN 'endpoint' THEN endpoint
+      WHEN 'queue' THEN queue
+      WHEN 'priority' THEN CAST(priority AS VARCHAR)
+      WHEN 'status' THEN status
+      ELSE error('failure_rate(by): type, tool, endpoint, queue, priority or status, not ' || "by")
+    END AS "by",
+    count(*) AS attempts,
+    count(completed_at) AS ended,
+    count(*) FILTER (status = 'completed') AS completed,
+    count(*) FILTER (status = 'failed') AS failed,
+    count(*) FILTER (status = 'timeout') AS timed_out,
+    count(*) FILTER (status = 'rescued') AS rescued,
+    round(count(*) FILTER (status IN ('failed', 'timeout')) / nullif(count(completed_at), 0), 4) AS failure_rate
+  FROM attempts GROUP BY 1 ORDER BY failure_rate DESC NULLS LAST, attempts DESC, 1;
+
+-- What was left of a platform's budgets over time, and how fast it went: calls in an hour since the observation before,
+-- within the same window.
+CREATE OR REPLACE MACRO rate_limit_burn(wanted) AS TABLE
+  WITH observed AS (
+    SELECT v.id, v.resource, v.identifier, v.position, e.time, v.limit_remaining, v.limit_total, v.reset_time,
+      v.level, lag(v.limit_remaining) OVER w - v.limit_remaining AS went, lag(e.time) OVER w AS since,
+      -- What was given back within a window was not called.
+      CASE WHEN went < 0 THEN 0 ELSE went END AS calls
+    FROM rate_limits_versions AS v JOIN events AS e USING (position)
+    WHERE NOT v.deleted AND v.platform = wanted
+    WINDOW w AS (PARTITION BY v.id, v.reset_time ORDER BY v.position)
+  )
+  SELECT time, id, resource, identifier, limit_remaining, limit_total,
+    round(100.0 * (limit_total - limit_remaining) / nullif(limit_total, 0), 1) AS used_percent,
+    calls, round(calls * 3600000.0 / nullif(epoch_ms(time) - epoch_ms(since), 0), 1) AS calls_an_hour,
+    make_timestamp_ms(reset_time) AS resets, level, position
+  FROM observed ORDER BY id, position;
+
+-- Who changed a tool's configuration when and why, with what it was before and after; of every tool for NULL.
+CREATE OR REPLACE MACRO config_audit(tool) AS TABLE
+  SELECT e.time, e.key AS tool_name, e.version, e.type, e.actor, e.data_reason AS reason,
+    lag(v.enabled) OVER w AS enabled_before, v.enabled, lag(v.config) OVER w AS config_before, v.config,
+    v.refresh_interval, v.notifications, e.command_id, e.correlation_id, e.position
+  FROM events AS e LEFT JOIN tool_configs_versions AS v USING (position)
+  WHERE e.table_name = 'tool_configs' AND (tool IS NULL OR e.key = tool)
+  WINDOW w AS (PARTITION BY e.key ORDER BY e.position)
+  ORDER BY e.position;

@@ -1,0 +1,161 @@
+"""One query over a lake, and its answer in the form that is wanted: `ask`, `write_answer`."""
+
+import csv
+import math
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TextIO
+from uuid import UUID
+
+import msgspec
+
+from ops.analytics.event_files import COMPRESSION
+from ops.analytics.layout import AnalyticsError, replaced
+from ops.analytics.session import connect
+
+if TYPE_CHECKING:
+    import duckdb
+
+Format = Literal["table", "csv", "json", "parquet"]
+
+_FETCHED_ROWS = 10_000
+_EXPLAIN = re.compile(r"\s*explain\s+(analyze\s+)?(\([^)]*\)\s*)?", re.IGNORECASE)
+
+
+class Answer:
+    """What a query answers: the names of its columns, each once, and its rows, to be read once."""
+
+    def __init__(self, result: "duckdb.DuckDBPyConnection") -> None:
+        self._result = result
+        self.columns = _distinct([name for name, *_ in result.description or ()])
+
+    def rows(self) -> Iterator[list[Any]]:
+        """The rows, in values of JSON, read a portion at a time."""
+        with _understandable():
+            while portion := self._result.fetchmany(_FETCHED_ROWS):
+                for row in portion:
+                    yield [plain(value) for value in row]
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """The rows as objects."""
+        for row in self.rows():
+            yield dict(zip(self.columns, row, strict=True))
+
+    def write_json(self, out: TextIO) -> None:
+        """An array of objects, a line for each."""
+        encode = msgspec.json.Encoder().encode
+        separator = "["
+        for record in self.records():
+            out.write(f"{separator}{encode(record).decode()}")
+            separator = ",\n"
+        out.write("[]\n" if separator == "[" else "]\n")
+
+    def write_csv(self, out: TextIO) -> None:
+        """Lines of values, the names of the columns first; nothing stands for NULL."""
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(self.columns)
+        for row in self.rows():
+            writer.writerow([_cell(value) for value in row])
+
+    def write_parquet(self, path: Path) -> None:
+        """A Parquet file, in place of one that is there."""
+        # Not by DuckDB, which may write nothing here.
+        from pyarrow.parquet import ParquetWriter
+
+        with _understandable(), replaced(path) as temporary, warnings.catch_warnings():
+            # It copies the rows once more, and says so.
+            warnings.simplefilter("ignore", UserWarning)
+            reader: Any = self._result.to_arrow_reader(_FETCHED_ROWS)
+            schema = reader.schema
+            for place, name in enumerate(self.columns):
+                schema = schema.set(place, schema.field(place).with_name(name))
+            with ParquetWriter(temporary, schema, compression=COMPRESSION) as writer:
+                for batch in reader:
+                    writer.write_batch(batch.rename_columns(self.columns))
+
+
+def ask(lake: Path, query: str, *, snapshot: str | None = None) -> Answer:
+    """The answer to one query, which can read the lake and nothing else, and write nothing.
+
+    Raises:
+        AnalyticsError: it is no query, or there is something wrong with it: the message points at the place.
+    """
+    connection = connect(lake, snapshot=snapshot)
+    with _understandable():
+        _require_query(query)
+        # Whatever the query says: no other file is read, none is written.
+        connection.execute("SET allowed_directories = [$lake]", {"lake": f"{lake.absolute()}/"})
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
+        return Answer(connection.execute(query))
+
+
+def plain(value: Any) -> Any:
+    """A value of DuckDB's as one of JSON: times in ISO 8601, bytes in hexadecimal."""
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case datetime() | date() | time():
+            return value.isoformat()
+        case bytes():
+            return value.hex()
+        case Decimal():
+            return int(value) if value == value.to_integral_value() else float(value)
+        case timedelta() | UUID():
+            return str(value)
+        case dict():
+            return {str(name): plain(inner) for name, inner in value.items()}
+        case list() | tuple() | set():
+            return [plain(inner) for inner in value]
+        case _:
+            return str(value)
+
+
+def _require_query(query: str) -> None:
+    import duckdb
+
+    # Explained with ANALYZE, a statement is carried out.
+    statements = duckdb.extract_statements(_EXPLAIN.sub("", query, count=1))
+    kinds = [one.type for one in statements]
+    if kinds != [duckdb.StatementType.SELECT]:
+        said = ", ".join(kind.name for kind in kinds) or "nothing"
+        raise AnalyticsError(
+            "not_a_query",
+            f"one query that reads is needed (SELECT, FROM, SHOW, DESCRIBE, SUMMARIZE, EXPLAIN), not {said}",
+            "`hyperpage analytics shell` and ops.analytics.connect() take any statement",
+        )
+
+
+class _understandable:  # noqa: N801  # used as a function
+    """DuckDB's errors as ours, with the place in the query."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        import duckdb
+
+        if isinstance(error, duckdb.Error):
+            raise AnalyticsError("query_failed", str(error).strip()) from error
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """The names of columns; one that comes again gets a number."""
+    found: dict[str, None] = {}
+    for name in names:
+        candidate, number = name, 0
+        while candidate in found:
+            number += 1
+            candidate = f"{name}_{number}"
+        found[candidate] = None
+    return list(found)
+
+
+def _cell(value: Any) -> Any:
+    return msgspec.json.encode(value).decode() if isinstance(value, dict | list) else value

@@ -1,0 +1,300 @@
+"""The views and macros over a lake, as SQL: `statements`.
+
+Files are named one by one, as the manifest has them: what an export that was cut off left behind is not seen.
+"""
+
+from collections.abc import Iterable, Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import msgspec
+
+from ops.analytics.event_columns import EVENT_COLUMNS, event_types
+from ops.analytics.layout import (
+    EVENTS,
+    VERSIONS,
+    AnalyticsError,
+    Manifest,
+    Snapshot,
+    Timelines,
+    history_of,
+)
+from ops.analytics.row_versions import column_types
+from projections import jobs
+from projections.comparison import HISTORY
+from projections.table import Table
+from projections.tables import TABLES
+
+TABLE_COLUMNS: dict[str, tuple[str, ...]] = {name: table.columns for name, table in TABLES.items()} | {
+    HISTORY: jobs.HISTORY_COLUMNS
+}
+_KINDS = {"INTEGER": "BIGINT", "TEXT": "VARCHAR"}
+# Beyond any position.
+_END = 2**62
+
+
+def statements(manifest: Manifest, *, root: Path | None, snapshot: str | None = None) -> Iterator[str]:
+    """What makes the views and macros, in order, statement by statement.
+
+    Paths begin with `root`, or are relative to the lake. The newest snapshot is shown, or the one named.
+
+    Raises:
+        AnalyticsError: there is no such snapshot, or nothing at all.
+    """
+    yield from _Catalogue(manifest, root, find_snapshot(manifest, snapshot)).statements()
+
+
+def find_snapshot(manifest: Manifest, name: str | None) -> Snapshot | None:
+    """A snapshot by the name of its backup; the newest one without a name, `None` if there is none.
+
+    Raises:
+        AnalyticsError: there is none of that name.
+    """
+    if name is None:
+        return max(manifest.snapshots, key=lambda one: one.timestamp, default=None)
+    for one in manifest.snapshots:
+        if Path(name).name in (one.name, one.snapshot):
+            return one
+    raise AnalyticsError(
+        "not_found",
+        f"the lake has no snapshot {name}",
+        "`hyperpage analytics sql 'SELECT name FROM snapshots'` lists them",
+    )
+
+
+class _Catalogue:
+    """The statements for one lake, seen from one snapshot."""
+
+    def __init__(self, manifest: Manifest, root: Path | None, shown: Snapshot | None) -> None:
+        self._manifest = manifest
+        self._root = root
+        self._shown = shown
+
+    def statements(self) -> Iterator[str]:
+        yield "CREATE SCHEMA IF NOT EXISTS lake"
+        yield self._snapshots()
+        yield self._history()
+        yield f"CREATE OR REPLACE MACRO shown_position() AS {self._position}"
+        yield f"CREATE OR REPLACE VIEW lake.events AS {self._of_stretches(EVENTS, None)}"
+        yield f"CREATE OR REPLACE VIEW lake.history_events AS {self._of_stretches(EVENTS, self._timelines)}"
+        yield self._events()
+        for table in TABLE_COLUMNS:
+            versions = table + VERSIONS
+            yield f"CREATE OR REPLACE VIEW {versions} AS {self._of_stretches(versions, self._timelines)}"
+        yield from _statements_of("catalogue.sql")
+        for table in TABLE_COLUMNS:
+            yield _history_at() if table == HISTORY else _table_at(TABLES[table])
+        yield from self._tables()
+        yield _changes_between()
+        yield from _statements_of("analyses.sql")
+
+    def _events(self) -> str:
+        """The log as far as the tables that are shown."""
+        names = ", ".join(EVENT_COLUMNS)
+        end = max((one.last for one in self._manifest.stretches), default=0)
+        where = f" WHERE position <= {self._position}" if end > self._position else ""
+        return (
+            f"CREATE OR REPLACE VIEW events AS SELECT {names}, make_timestamp_ms(recorded_at) AS time,"
+            f" * EXCLUDE ({names}) FROM lake.history_events{where}"
+        )
+
+    @property
+    def _timelines(self) -> Timelines:
+        """The history that is shown: of the snapshot, or, where there is none, of the newest timeline."""
+        if self._shown is not None:
+            return self._shown.timelines
+        return tuple(self._manifest.timelines.items())
+
+    @property
+    def _position(self) -> int:
+        """The position that the tables are shown at."""
+        if self._shown is not None:
+            return self._shown.position
+        return max((self._manifest.end_of(one) for one, _ in self._timelines[-1:]), default=0)
+
+    def _snapshots(self) -> str:
+        in_history = dict(self._timelines)
+        rows = [
+            (
+                one.name,
+                one.snapshot,
+                one.timestamp,
+                one.timeline,
+                one.position,
+                one.description,
+                one.last_recorded_at,
+                one.size,
+                one.checksum,
+                one.head_hash,
+                one.version,
+                msgspec.json.encode({name: file.rows for name, file in one.tables.items()}).decode(),
+                one == self._shown,
+                _is_prefix(one, in_history),
+            )
+            for one in self._manifest.snapshots
+        ]
+        names = (
+            "name, snapshot, timestamp, timeline, position, description, last_recorded_at, size, checksum,"
+            " head_hash, version, table_rows, is_shown, in_history"
+        )
+        kinds = [
+            "VARCHAR",
+            "VARCHAR",
+            "BIGINT",
+            "INTEGER",
+            "BIGINT",
+            "VARCHAR",
+            "BIGINT",
+            "BIGINT",
+            "VARCHAR",
+            "VARCHAR",
+            "VARCHAR",
+            "VARCHAR",
+            "BOOLEAN",
+            "BOOLEAN",
+        ]
+        values = ", ".join(f"({', '.join(map(_literal, row))})" for row in rows)
+        source = f"(VALUES {values})" if rows else f"(SELECT {', '.join(['NULL'] * len(kinds))} WHERE false)"
+        cast = ", ".join(
+            f"CAST({name} AS {kind}) AS {name}" for name, kind in zip(names.split(", "), kinds, strict=True)
+        )
+        return (
+            f"CREATE OR REPLACE VIEW snapshots AS SELECT {cast}, make_timestamp_ms(timestamp) AS time"
+            f" FROM {source} AS known({names}) ORDER BY timestamp"
+        )
+
+    def _history(self) -> str:
+        rows = [
+            f"({timeline}, {first}, {min(last, self._manifest.end_of(timeline))})"
+            for timeline, first, last in history_of(self._timelines, _END)
+        ]
+        return (
+            "CREATE OR REPLACE VIEW timelines AS SELECT * FROM"
+            f" (VALUES {', '.join(rows)}) AS known(timeline, first_position, last_position)"
+        )
+
+    def _of_stretches(self, name: str, history: Timelines | None) -> str:
+        """The rows of every timeline, or of a history alone, in the order of their files."""
+        selects = []
+        ranges = (
+            [(timeline, _END) for timeline in self._manifest.timelines]
+            if history is None
+            else [(timeline, last) for timeline, _, last in history_of(history, _END)]
+        )
+        for timeline, last in ranges:
+            of_timeline = [
+                one
+                for one in self._manifest.stretches
+                if one.timeline == timeline and one.first <= last and name in one.files
+            ]
+            if of_timeline:
+                paths = [one.files[name].path for one in of_timeline]
+                goes_on = max(one.last for one in of_timeline) > last
+                where = f" WHERE position <= {last}" if goes_on else ""
+                selects.append(f"SELECT * FROM {self._read(paths, 'timeline', 'INTEGER')}{where}")
+        if not selects:
+            return _empty(name)
+        return " UNION ALL BY NAME ".join(selects)
+
+    def _tables(self) -> Iterator[str]:
+        for table, columns in TABLE_COLUMNS.items():
+            paths = [one.tables[table].path for one in self._manifest.snapshots if table in one.tables]
+            if paths:
+                of_all = self._read(paths, "snapshot", "VARCHAR")
+                yield f"CREATE OR REPLACE VIEW lake.{table} AS SELECT * FROM {of_all}"
+            if self._shown is not None and table in self._shown.tables:
+                of_shown = self._read([self._shown.tables[table].path])
+                yield f"CREATE OR REPLACE VIEW {table} AS SELECT * FROM {of_shown}"
+            else:
+                names = ", ".join(columns)
+                yield f"CREATE OR REPLACE VIEW {table} AS SELECT {names} FROM {table}_at({self._position})"
+
+    def _read(self, paths: Iterable[str], partition: str | None = None, kind: str = "") -> str:
+        names = ", ".join(_literal(path if self._root is None else str(self._root / path)) for path in paths)
+        if partition is None:
+            return f"read_parquet([{names}], hive_partitioning = false)"
+        return (
+            f"read_parquet([{names}], hive_partitioning = true,"
+            f" hive_types = {{'{partition}': {kind}}}, union_by_name = true)"
+        )
+
+
+def _is_prefix(snapshot: Snapshot, history: dict[int, int]) -> bool:
+    """Whether what a snapshot has is part of a history."""
+    timelines = tuple(history.items())
+    ends = {timeline: last for timeline, _, last in history_of(timelines, _END)}
+    return (
+        timelines[: len(snapshot.timelines)] == snapshot.timelines
+        and snapshot.position <= ends[snapshot.timeline]
+    )
+
+
+def _table_at(table: Table) -> str:
+    """The rows of a table as they were at a moment: of each key, the last one up to there."""
+    key, names = table.primary_key, ", ".join(f"v.{column}" for column in table.columns)
+    versions = table.name + VERSIONS
+    return (
+        f"CREATE OR REPLACE MACRO {table.name}_at(moment) AS TABLE"
+        f" WITH latest AS (SELECT {key}, max(position) AS position FROM {versions}"
+        f" WHERE position <= position_of(moment) GROUP BY {key})"
+        f" SELECT {names} FROM {versions} AS v SEMI JOIN latest USING (position) WHERE NOT v.deleted"
+    )
+
+
+def _history_at() -> str:
+    """The same of attempts, which leave the table together, with their job."""
+    names = ", ".join(f"v.{column}" for column in jobs.HISTORY_COLUMNS)
+    versions = HISTORY + VERSIONS
+    return (
+        f"CREATE OR REPLACE MACRO {HISTORY}_at(moment) AS TABLE"
+        f" WITH until AS (SELECT id, job_id, position, deleted FROM {versions}"
+        " WHERE position <= position_of(moment)),"
+        " gone AS (SELECT job_id, max(position) AS gone_at FROM until WHERE deleted GROUP BY job_id),"
+        " latest AS (SELECT id, max(position) AS position FROM until LEFT JOIN gone USING (job_id)"
+        " WHERE NOT deleted AND position > coalesce(gone_at, 0) GROUP BY id)"
+        f" SELECT {names} FROM {versions} AS v SEMI JOIN latest USING (id, position) WHERE NOT v.deleted"
+    )
+
+
+def _changes_between() -> str:
+    """Each row that is another one at the second moment, of all tables."""
+    selects = []
+    for table in TABLE_COLUMNS:
+        key = "id" if table == HISTORY else TABLES[table].primary_key
+        selects.append(
+            f"SELECT '{table}' AS table_name, CAST(coalesce(a.{key}, b.{key}) AS VARCHAR) AS key,"
+            f" CASE WHEN a.{key} IS NULL THEN 'added' WHEN b.{key} IS NULL THEN 'removed' ELSE 'changed' END"
+            " AS change,"
+            f" CASE WHEN a.{key} IS NOT NULL THEN to_json(a) END AS old,"
+            f" CASE WHEN b.{key} IS NOT NULL THEN to_json(b) END AS new"
+            f" FROM {table}_at(first_moment) AS a FULL JOIN {table}_at(second_moment) AS b"
+            f" ON a.{key} = b.{key} WHERE a IS DISTINCT FROM b"
+        )
+    return (
+        "CREATE OR REPLACE MACRO changes_between(first_moment, second_moment) AS TABLE"
+        f" {' UNION ALL '.join(selects)} ORDER BY table_name, key"
+    )
+
+
+def _statements_of(name: str) -> Iterator[str]:
+    text = files("ops.analytics").joinpath(name).read_text(encoding="utf-8")
+    for statement in text.split(";\n"):
+        if statement.strip():
+            yield statement
+
+
+def _empty(name: str) -> str:
+    """No rows, with the columns that there would be."""
+    kinds = event_types() if name == EVENTS else column_types()[name.removesuffix(VERSIONS)]
+    columns = ", ".join(
+        f"CAST(NULL AS {_KINDS.get(kind, kind)}) AS {column}" for column, kind in kinds.items()
+    )
+    return f"SELECT {columns}, CAST(NULL AS INTEGER) AS timeline WHERE false"
+
+
+def _literal(value: object) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool | int):
+        return str(value)
+    return "'" + str(value).replace("'", "''") + "'"

@@ -1,0 +1,78 @@
+"""The log as Parquet: `write_events`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ops.analytics.event_columns import event_expressions
+from ops.analytics.layout import EVENTS, File, finished, replaced, stretch_path
+from ops.analytics.sealed_source import IS_ROW, SealedSource
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow
+
+ROW_GROUP_ROWS = 65_536
+# How a file is packed: half the size of snappy, and as fast to read.
+COMPRESSION = "zstd"
+
+# Text, or bytes where another application keeps such in the log.
+_COLUMNS = {
+    "position": ("INTEGER", "position"),
+    "stream": ("TEXT", "stream"),
+    "version": ("INTEGER", "version"),
+    "type": ("TEXT", "type"),
+    "recorded_at": ("INTEGER", "recorded_at"),
+    "command_id": ("TEXT", "command_id"),
+    "data": ("TEXT", "iif(typeof(data) = 'text', data, NULL)"),
+    "metadata": ("TEXT", "metadata"),
+    "hash": ("BLOB", "hash"),
+    "data_bytes": ("BLOB", "iif(typeof(data) = 'blob', data, NULL)"),
+}
+
+
+def write_events(
+    lake: Path,
+    engine: "duckdb.DuckDBPyConnection",
+    source: SealedSource,
+    timeline: int,
+    first: int,
+    last: int,
+) -> File:
+    """Writes the events of some positions; the file is whole and on disk when this returns."""
+    rows = f"events WHERE position BETWEEN {first} AND {last}"
+    with source.batches(_COLUMNS, rows) as reader:
+        return write_batches(lake, engine, reader, timeline, first, last)
+
+
+def write_batches(
+    lake: Path,
+    engine: "duckdb.DuckDBPyConnection",
+    reader: "pyarrow.RecordBatchReader",
+    timeline: int,
+    first: int,
+    last: int,
+) -> File:
+    """The same of rows as the table has them, in batches."""
+    path = stretch_path(lake, EVENTS, timeline, first, last)
+    query = event_expressions(f"(SELECT * FROM rows_of_events WHERE {IS_ROW} = 1)")
+    with replaced(path) as temporary:
+        written = copy_to(engine, query, temporary, rows_of_events=reader)
+    return finished(lake, path, written)
+
+
+def copy_to(
+    engine: "duckdb.DuckDBPyConnection", query: str, path: Path, **sources: "pyarrow.RecordBatchReader"
+) -> int:
+    """Writes the answer to a query as Parquet; how many rows it has. `sources` are the names it uses."""
+    for name, reader in sources.items():
+        engine.register(name, reader)
+    try:
+        target = str(path).replace("'", "''")
+        found = engine.execute(
+            f"COPY ({query}) TO '{target}' (FORMAT parquet, COMPRESSION {COMPRESSION},"
+            f" ROW_GROUP_SIZE {ROW_GROUP_ROWS})"
+        ).fetchone()
+        return int(found[0]) if found else 0
+    finally:
+        for name in sources:
+            engine.unregister(name)

@@ -1,0 +1,259 @@
+"""Backups into a lake: `export`.
+
+backup ─┬─ events ──▶ Parquet, where the lake has not got them yet  (ADBC, DuckDB)
+        ├─ folded ──▶ row versions                                  (Python, a process of its own)
+        ├─ tables ──▶ Parquet, for each snapshot                    (ADBC, DuckDB)
+        └─ SHA-256 ─▶ is it what was made? Then the manifest names the files, and they are the lake's.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ops.analytics.event_files import write_events
+from ops.analytics.layout import (
+    AnalyticsError,
+    File,
+    Manifest,
+    Snapshot,
+    Stretch,
+    history_of,
+    locked,
+    read_manifest,
+    stamp_of,
+    sweep,
+    write_manifest,
+)
+from ops.analytics.requirements import require_installed
+from ops.analytics.row_versions import Folding, Range, Task
+from ops.analytics.sealed_source import SealedSource
+from ops.analytics.table_files import write_table
+from ops.backup.create import Progress, file_checksum, ignore_progress
+from ops.backup.metadata import Backup, BackupError
+from projections.comparison import HISTORY
+from projections.tables import TABLES
+
+if TYPE_CHECKING:
+    import duckdb
+
+EVENTS_IN_FILE = 250_000
+# What DuckDB may hold while it writes.
+ENGINE_MEMORY = "256MB"
+TABLE_NAMES = (*TABLES, HISTORY)
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A backup that was not exported, and why; `reason` is one word for programs."""
+
+    name: str
+    reason: str
+    message: str
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """What an export has done. `known` are the backups that the lake had already."""
+
+    lake: str
+    exported: list[str] = []
+    known: list[str] = []
+    refused: list[Refused] = []
+    events: int = 0
+    """How many events were written."""
+    position: int = 0
+    """The last position of the newest snapshot's timeline that the lake has."""
+
+
+def export(
+    backups: Sequence[Backup],
+    lake: Path,
+    *,
+    store_id: str | None,
+    damaged: Iterable[tuple[Path, BackupError]] = (),
+    progress: Progress = ignore_progress,
+) -> Report:
+    """Adds to a lake what it has not got yet of these backups; what was added is on disk when this returns.
+
+    A backup that is damaged or does not belong here is refused, as the `damaged` ones are, and the others go
+    on. `store_id` is whose they must be, where that is known.
+
+    Raises:
+        AnalyticsError: there is no such lake to add to, or what is needed is not installed.
+        OSError: the disk is full. What the manifest names by then is whole.
+    """
+    require_installed()
+    with locked(lake), _engine() as engine:
+        manifest = _open(lake, store_id or _newest_store(backups))
+        report = Report(
+            lake=str(lake.absolute()), refused=[_refused(path.name, error) for path, error in damaged]
+        )
+        known = {(one.name, one.checksum) for one in manifest.snapshots}
+        for number, backup in enumerate(sorted(backups, key=lambda one: one.metadata.timestamp)):
+            progress("backups", number, len(backups))
+            if (backup.name, backup.metadata.checksum) in known:
+                report.known.append(backup.name)
+                continue
+            try:
+                before = sum(one.last - one.first + 1 for one in manifest.stretches)
+                manifest = _Addition(lake, engine, manifest, backup).add()
+                write_manifest(lake, manifest)
+                report.exported.append(backup.name)
+                report.events += sum(one.last - one.first + 1 for one in manifest.stretches) - before
+            except BackupError as error:
+                report.refused.append(_refused(backup.name, error))
+                sweep(lake, manifest)
+        if manifest.snapshots:
+            report.position = manifest.end_of(manifest.snapshots[-1].timeline)
+    return report
+
+
+def _refused(name: str, error: BackupError) -> Refused:
+    return Refused(name, error.reason, error.message)
+
+
+def _engine() -> "duckdb.DuckDBPyConnection":
+    import duckdb
+
+    return duckdb.connect(config={"memory_limit": ENGINE_MEMORY, "threads": 2})
+
+
+def _newest_store(backups: Sequence[Backup]) -> str | None:
+    newest = max(backups, key=lambda one: one.metadata.timestamp, default=None)
+    return None if newest is None else newest.metadata.store_id
+
+
+def _open(lake: Path, store_id: str | None) -> Manifest:
+    """The manifest of a lake that is there, or of a new one.
+
+    Raises:
+        AnalyticsError: it is another store's, or the folder has something else.
+    """
+    manifest = read_manifest(lake)
+    if manifest is None:
+        # Only the lock, which was made just now.
+        if len(list(lake.iterdir())) > 1:
+            raise AnalyticsError(
+                "no_lake", f"{lake} is no lake, and it is not empty", "name another folder with --out"
+            )
+        manifest = Manifest(store_id=store_id or "")
+        if store_id is not None:
+            write_manifest(lake, manifest)
+        return manifest
+    if store_id not in (None, manifest.store_id):
+        raise AnalyticsError(
+            "foreign",
+            f"the lake {lake} is of store {manifest.store_id}, not of {store_id}",
+            "name another folder with --out",
+        )
+    sweep(lake, manifest)
+    return manifest
+
+
+class _Addition:
+    """One backup that is being added to a lake."""
+
+    def __init__(
+        self, lake: Path, engine: "duckdb.DuckDBPyConnection", manifest: Manifest, backup: Backup
+    ) -> None:
+        self._lake = lake
+        self._engine = engine
+        self._manifest = manifest
+        self._backup = backup
+        self._metadata = backup.metadata
+
+    def add(self) -> Manifest:
+        """The manifest with the backup; every file that it names is whole and on disk.
+
+        Raises:
+            BackupError: the backup is damaged, or has another history.
+        """
+        if self._metadata.store_id != self._manifest.store_id:
+            raise BackupError(
+                "foreign",
+                f"{self._backup.name} is of store {self._metadata.store_id},"
+                f" not of {self._manifest.store_id}",
+            )
+        size = self._backup.path.stat().st_size
+        if size != self._metadata.size:
+            raise BackupError(
+                "size_differs",
+                f"{self._backup.name} has {size} bytes, and had {self._metadata.size} when it was made",
+            )
+        ranges = list(self._new_ranges())
+        task = Task(lake=str(self._lake), backup=str(self._backup.path), ranges=ranges)
+        with (
+            ThreadPoolExecutor(1) as beside,
+            Folding(task) as folding,
+            SealedSource(self._backup.path) as source,
+        ):
+            checksum = beside.submit(file_checksum, self._backup.path)
+            events = [
+                write_events(self._lake, self._engine, source, one.timeline, one.first, one.last)
+                for one in ranges
+            ]
+            tables = dict(self._tables(source))
+            versions = folding.files()
+            hashes = [_hash_at(source, one.last) for one in ranges]
+            if checksum.result() != self._metadata.checksum:
+                raise BackupError(
+                    "checksum_differs", f"{self._backup.name} was changed: its SHA-256 is another one"
+                )
+        stretches = [
+            Stretch(
+                timeline=one.timeline,
+                first=one.first,
+                last=one.last,
+                last_hash=last_hash,
+                files={"events": file, **others},
+            )
+            for one, last_hash, file, others in zip(ranges, hashes, events, versions, strict=True)
+        ]
+        return msgspec.structs.replace(
+            self._manifest,
+            timelines=dict(sorted((self._manifest.timelines | dict(self._metadata.timelines)).items())),
+            stretches=tuple(
+                sorted((*self._manifest.stretches, *stretches), key=lambda one: (one.timeline, one.first))
+            ),
+            snapshots=(*self._manifest.snapshots, self._snapshot(tables)),
+        )
+
+    def _new_ranges(self) -> Iterator[Range]:
+        """The positions that the lake has not got, in order."""
+        for timeline, first, last in history_of(self._metadata.timelines, self._metadata.position):
+            start = max(first, self._manifest.end_of(timeline) + 1)
+            for begin in range(start, last + 1, EVENTS_IN_FILE):
+                yield Range(timeline=timeline, first=begin, last=min(last, begin + EVENTS_IN_FILE - 1))
+
+    def _tables(self, source: SealedSource) -> Iterator[tuple[str, File]]:
+        for table in TABLE_NAMES:
+            file = write_table(self._lake, self._engine, source, table, self._stamp)
+            if file is not None:
+                yield table, file
+
+    @property
+    def _stamp(self) -> str:
+        return stamp_of(self._backup.name, self._metadata.timestamp)
+
+    def _snapshot(self, tables: dict[str, File]) -> Snapshot:
+        metadata = self._metadata
+        return Snapshot(
+            snapshot=self._stamp,
+            name=self._backup.name,
+            timestamp=metadata.timestamp,
+            description=metadata.description,
+            timeline=metadata.timeline,
+            timelines=metadata.timelines,
+            position=metadata.position,
+            head_hash=metadata.head_hash,
+            last_recorded_at=metadata.last_recorded_at,
+            size=metadata.size,
+            checksum=metadata.checksum,
+            version=metadata.version,
+            tables=tables,
+        )
+
+
+def _hash_at(source: SealedSource, position: int) -> str:
+    return bytes(source.rows(f"SELECT hash FROM events WHERE position = {position}")[0][0]).hex()

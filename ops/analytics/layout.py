@@ -1,0 +1,250 @@
+"""A lake: what is where in its folder, and `lake.json`, which says what belongs to it.
+
+    LAKE/
+        lake.json                                     the manifest, replaced as a whole
+        lake.duckdb                                   the views and macros, for any DuckDB
+        snapshots/snapshots.parquet                   a row for each backup that was exported
+        events/timeline=1/events-000000000001-000000250000.parquet
+        jobs/snapshot=20261124T081500000Z/jobs.parquet
+        jobs_versions/timeline=1/jobs_versions-000000000001-000000250000.parquet
+
+and so on for each table. Every file is written under another name first, and is there when it is whole. One
+that the manifest does not name is no part of the lake: an export that was cut off left it behind, and the
+next one removes it. Nothing changes a file once the manifest names it.
+"""
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from ops.backup.metadata import PREFIX, sync_folder
+
+Timelines = tuple[tuple[int, int], ...]
+
+FORMAT = 1
+MANIFEST = "lake.json"
+DATABASE = "lake.duckdb"
+EVENTS = "events"
+SNAPSHOTS = "snapshots"
+VERSIONS = "_versions"
+_LOCK = ".lock"
+_TEMPORARY = ".tmp"
+_CHUNK_BYTES = 1024 * 1024
+
+
+class AnalyticsError(RuntimeError):
+    """Something cannot be had of a lake; `reason` is one word for programs, `hint` says what to do.
+
+    Reasons: `not_installed`, `no_lake`, `unknown_format`, `manifest_damaged`, `foreign`, `in_use`,
+    `not_found`, `unreachable_moment`, `not_a_query`, `query_failed`.
+    """
+
+    def __init__(self, reason: str, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.hint = hint
+
+
+class File(msgspec.Struct, frozen=True, kw_only=True):
+    """A Parquet file of the lake. `path` is relative to the lake's folder, the checksum is its SHA-256."""
+
+    path: str
+    rows: int
+    size: int
+    sha256: str
+
+
+class Stretch(msgspec.Struct, frozen=True, kw_only=True):
+    """Some events of one timeline, in order and without a gap, and the row versions that follow from them.
+
+    `files` has the file of `events`, and that of each table of which there is a version.
+    """
+
+    timeline: int
+    first: int
+    last: int
+    last_hash: str
+    files: dict[str, File]
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """A backup that was exported. Times are milliseconds, hashes hexadecimal.
+
+    `snapshot` is what its folders are called by. `tables` has the file of each table.
+    """
+
+    snapshot: str
+    name: str
+    timestamp: int
+    description: str
+    timeline: int
+    timelines: tuple[tuple[int, int], ...]
+    position: int
+    head_hash: str
+    last_recorded_at: int | None
+    size: int
+    checksum: str
+    version: str
+    tables: dict[str, File]
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a lake has. `stretches` are in order of timeline and position, `snapshots` in order of time."""
+
+    format: int = FORMAT
+    store_id: str
+    timelines: dict[int, int] = {}
+    """Number and first position of each timeline that is known."""
+    stretches: tuple[Stretch, ...] = ()
+    snapshots: tuple[Snapshot, ...] = ()
+
+    def end_of(self, timeline: int) -> int:
+        """The last position of a timeline that the lake has; 0 where it has none."""
+        return max((one.last for one in self.stretches if one.timeline == timeline), default=0)
+
+    def paths(self) -> Iterator[str]:
+        """Every file that belongs to the lake, but for those that each export replaces."""
+        for stretch in self.stretches:
+            yield from (file.path for file in stretch.files.values())
+        for snapshot in self.snapshots:
+            yield from (file.path for file in snapshot.tables.values())
+
+
+def read_manifest(lake: Path) -> Manifest | None:
+    """The manifest of a lake; `None` where there is none yet.
+
+    Raises:
+        AnalyticsError: it cannot be read, or another version wrote it.
+    """
+    path = lake / MANIFEST
+    try:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        found = msgspec.json.decode(content, type=dict[str, msgspec.Raw]).get("format", b"null")
+        if bytes(found) != b"%d" % FORMAT:
+            raise AnalyticsError(
+                "unknown_format",
+                f"{path} is of format {bytes(found).decode()}, and this program reads {FORMAT}",
+                "use the version of the program that wrote it, or export into another folder",
+            )
+        return msgspec.json.decode(content, type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise AnalyticsError(
+            "manifest_damaged",
+            f"{path} cannot be read: {error}",
+            "remove the folder and export again: everything in it comes from the backups",
+        ) from None
+
+
+def require_manifest(lake: Path) -> Manifest:
+    """The manifest of a lake that is there.
+
+    Raises:
+        AnalyticsError: it is not.
+    """
+    manifest = read_manifest(lake)
+    if manifest is None:
+        raise AnalyticsError(
+            "no_lake", f"there is no lake in {lake}", f"`hyperpage analytics export --out {lake}` makes one"
+        )
+    return manifest
+
+
+def write_manifest(lake: Path, manifest: Manifest) -> None:
+    """Puts the manifest in its place, whole and on disk: from here on, the lake has what it names."""
+    content = msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"
+    with replaced(lake / MANIFEST) as temporary, temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    sync_folder(lake)
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """Another path in the same folder; what is there when the block ends takes the place of `path`."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + _TEMPORARY)
+    try:
+        yield temporary
+        if temporary.exists():
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def finished(lake: Path, path: Path, rows: int) -> File:
+    """What the manifest says of a file that is whole; it is on disk when this returns."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+        os.fsync(file.fileno())
+        size = os.fstat(file.fileno()).st_size
+    return File(path=path.relative_to(lake).as_posix(), rows=rows, size=size, sha256=digest.hexdigest())
+
+
+@contextmanager
+def locked(lake: Path) -> Iterator[None]:
+    """The lake, for one export at a time.
+
+    Raises:
+        AnalyticsError: another one is under way.
+    """
+    lake.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (lake / _LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AnalyticsError(
+                "in_use", f"another export into {lake} is under way", "wait for it to end"
+            ) from None
+        yield
+
+
+def sweep(lake: Path, manifest: Manifest) -> None:
+    """Removes what exports that were cut off have left in the lake's folders."""
+    named = set(manifest.paths())
+    for folder in lake.glob("*/*=*"):
+        for path in folder.iterdir():
+            is_ours = path.name.endswith((".parquet", ".parquet" + _TEMPORARY))
+            if is_ours and path.relative_to(lake).as_posix() not in named:
+                path.unlink()
+        if not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def history_of(timelines: Timelines, position: int) -> Iterator[tuple[int, int, int]]:
+    """Number, first and last position of each timeline as far as a history goes through it."""
+    for place, (timeline, first) in enumerate(timelines):
+        end = timelines[place + 1][1] - 1 if place + 1 < len(timelines) else position
+        if first <= min(end, position):
+            yield timeline, first, min(end, position)
+
+
+def stamp_of(name: str, timestamp: int) -> str:
+    """What the folders of a backup's tables are called by: when it was begun, as its name has it."""
+    stem = name.removeprefix(PREFIX).split(".", 1)[0]
+    if name.startswith(PREFIX) and stem.isalnum():
+        return stem
+    moment = datetime.fromtimestamp(timestamp / 1000, UTC)
+    return f"{moment:%Y%m%dT%H%M%S}{timestamp % 1000:03d}Z"
+
+
+def stretch_path(lake: Path, table: str, timeline: int, first: int, last: int) -> Path:
+    """Where the events or row versions of some positions go."""
+    return lake / table / f"timeline={timeline}" / f"{table}-{first:012d}-{last:012d}.parquet"
+
+
+def table_path(lake: Path, table: str, snapshot: str) -> Path:
+    """Where a table of a snapshot goes."""
+    return lake / table / f"snapshot={snapshot}" / f"{table}.parquet"

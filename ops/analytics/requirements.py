@@ -1,0 +1,23 @@
+"""What has to be installed for analytics, beyond what the service needs."""
+
+from importlib.util import find_spec
+
+from ops.analytics.layout import AnalyticsError
+
+# Module and distribution.
+_NEEDED = {"duckdb": "duckdb", "pyarrow": "pyarrow", "adbc_driver_sqlite": "adbc-driver-sqlite"}
+
+
+def require_installed() -> None:
+    """Returns if everything is there.
+
+    Raises:
+        AnalyticsError: something is missing; the hint says how to get it.
+    """
+    missing = [name for module, name in _NEEDED.items() if find_spec(module) is None]
+    if missing:
+        raise AnalyticsError(
+            "not_installed",
+            f"analytics needs {', '.join(missing)}",
+            "pip install 'hyperpage-persistence[analytics]'",
+        )

@@ -1,0 +1,35 @@
+"""A connection that has the views and macros of a lake."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ops.analytics.layout import require_manifest
+from ops.analytics.requirements import require_installed
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+def connect(lake: Path, *, snapshot: str | None = None) -> "duckdb.DuckDBPyConnection":
+    """A connection to a database in memory, whose views show a lake; what is made there is gone with it.
+
+    Raises:
+        AnalyticsError: there is no lake, it has no such snapshot, or DuckDB is not installed.
+    """
+    require_installed()
+    import duckdb
+
+    from ops.analytics.catalogue import statements
+
+    manifest = require_manifest(lake)
+    # No extension is fetched: everything that is needed is linked in.
+    connection = duckdb.connect(config={"autoinstall_known_extensions": False})
+    try:
+        # A time without a zone is meant in UTC, as everywhere here.
+        connection.execute("SET TimeZone = 'UTC'")
+        for statement in statements(manifest, root=lake.absolute(), snapshot=snapshot):
+            connection.execute(statement)
+    except BaseException:
+        connection.close()
+        raise
+    return connection

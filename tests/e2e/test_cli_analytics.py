@@ -1,0 +1,89 @@
+"""`hyperpage analytics`, as an analyst types it."""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet
+import pytest
+
+from tests.e2e.command_line import hyperpage
+from tests.integration.backing_up import Stored
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory with two backups, and a lake made from them."""
+    folder = tmp_path_factory.mktemp("analytics") / "data"
+    stored = Stored(folder)
+    for _ in range(2):
+        stored.work(60)
+        stored.backup()
+    stored.close()
+    made = hyperpage("analytics", "export", "--data", folder, "--json")
+    assert made.code == 0, made
+    assert len(made.json["exported"]) == 2
+    return folder
+
+
+def test_a_second_export_has_nothing_left_to_write(data: Path):
+    again = hyperpage("analytics", "export", "--data", data, "--json").json
+
+    assert (again["exported"], len(again["known"]), again["events"]) == ([], 2, 0)
+
+
+def test_an_answer_comes_as_json_csv_a_table_or_parquet(data: Path, tmp_path: Path):
+    query = "SELECT stream, version, recorded_at FROM events ORDER BY position LIMIT 3"
+
+    def ask(*options: str | Path) -> str:
+        result = hyperpage("analytics", "sql", query, "--data", data, *options)
+        assert result.code == 0, result
+        return result.out
+
+    rows = json.loads(ask("--format", "json"))
+    assert [list(row) for row in rows] == [["stream", "version", "recorded_at"]] * 3
+    assert json.loads(ask("--json")) == rows
+    assert ask("--format", "csv").splitlines() == [
+        "stream,version,recorded_at",
+        *(f"{row['stream']},{row['version']},{row['recorded_at']}" for row in rows),
+    ]
+    assert all(row["stream"] in ask() for row in rows)
+    ask("--format", "parquet", "--out", tmp_path / "answer.parquet")
+    assert pyarrow.parquet.read_table(tmp_path / "answer.parquet").to_pylist() == rows
+
+
+def test_an_error_in_a_query_points_at_the_place(data: Path):
+    result = hyperpage("analytics", "sql", "SELECT id,\n  nothing FROM jobs", "--data", data)
+
+    assert result.code == 1
+    assert "LINE 2:   nothing FROM jobs\n          ^" in result.err
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "COPY jobs TO '{path}'",
+        "EXPLAIN ANALYZE COPY jobs TO '{path}'",
+        "SELECT 1; COPY jobs TO '{path}'",
+        "ATTACH '{path}'",
+        "SET enable_external_access = true",
+        "CREATE TABLE mine AS FROM jobs",
+        "FROM read_text('{path}')",
+        "",
+    ],
+)
+def test_a_query_writes_nothing_and_reads_the_lake_alone(data: Path, tmp_path: Path, statement: str):
+    path = tmp_path / "other"
+    path.write_text("a secret")
+
+    result = hyperpage("analytics", "sql", statement.format(path=path), "--data", data)
+
+    assert result.code == 1
+    assert "a secret" not in result.out
+    assert path.read_text() == "a secret"
+
+
+def test_without_a_lake_there_is_a_hint(tmp_path: Path):
+    result = hyperpage("analytics", "sql", "SELECT 1", "--data", tmp_path)
+
+    assert result.code == 3
+    assert "hyperpage analytics export" in result.err

@@ -1,0 +1,107 @@
+"""A lake has what its backups have, at every moment of their history."""
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import apsw
+import duckdb
+import pytest
+
+from bus import log
+from ops.analytics import connect
+from ops.analytics.catalogue import TABLE_COLUMNS
+from ops.analytics.export import Report, export
+from ops.backup.create import open_sealed
+from ops.backup.metadata import list_backups
+from tests.integration.backing_up import Stored
+
+Rows = dict[str, list[tuple[Any, ...]]]
+
+
+class Moments:
+    """A store with a history, and what its tables held at some positions of it."""
+
+    def __init__(self, folder: Path, *, seed: int = 0, rounds: int = 8, commands: int = 40) -> None:
+        self.stored = Stored(folder, seed)
+        self.tables: dict[int, Rows] = {}
+        self.times: dict[int, int] = {}
+        for _ in range(rounds):
+            self.stored.work(commands)
+            self.stored.clock.now += 1_000
+            self.look()
+
+    def look(self) -> int:
+        """Notes what the tables hold now; the position."""
+        position = self.stored.store.writer.head.position
+        self.tables[position] = self.stored.store.in_writer(rows_of)
+        self.times[position] = self.stored.clock.now - 1
+        return int(position)
+
+
+def rows_of(connection: apsw.Connection) -> Rows:
+    return {
+        table: sorted(connection.execute(f"SELECT {', '.join(columns)} FROM {table}"), key=repr)
+        for table, columns in TABLE_COLUMNS.items()
+    }
+
+
+def rows_at(lake: duckdb.DuckDBPyConnection, moment: str) -> Rows:
+    return {
+        table: sorted(
+            lake.execute(f"SELECT {', '.join(columns)} FROM {table}_at({moment})").fetchall(), key=repr
+        )
+        for table, columns in TABLE_COLUMNS.items()
+    }
+
+
+def rows_shown(lake: duckdb.DuckDBPyConnection) -> Rows:
+    return {
+        table: sorted(lake.execute(f"SELECT {', '.join(columns)} FROM {table}").fetchall(), key=repr)
+        for table, columns in TABLE_COLUMNS.items()
+    }
+
+
+def exported(stored: Stored, lake: Path) -> Report:
+    return export(list_backups(stored.folder), lake, store_id=stored.store.origin.store_id)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    return tmp_path / "lake"
+
+
+def test_the_views_show_what_the_newest_backup_has_column_by_column(tmp_path: Path, lake: Path):
+    moments = Moments(tmp_path / "data")
+    backup = moments.stored.backup()
+    report = exported(moments.stored, lake)
+    moments.stored.work(20)
+    moments.stored.close()
+
+    assert (report.exported, report.refused) == ([backup.name], [])
+    with closing(connect(lake)) as connection, closing(open_sealed(backup.path)) as source:
+        for table in TABLE_COLUMNS:
+            columns = [name for name, *_ in connection.execute(f"FROM {table} LIMIT 0").description]
+            assert columns == [row[1] for row in source.execute(f"PRAGMA table_info({table})")]
+        assert rows_shown(connection) == rows_of(source)
+        assert all(
+            rows_shown(connection)[table] for table in TABLE_COLUMNS if table not in ("queues", "schedules")
+        )
+        events = connection.execute("SELECT * FROM events ORDER BY position").fetchall()
+        width = len(log.Row.__struct_fields__)
+        assert [row[:width] for row in events] == list(
+            source.execute("SELECT * FROM events ORDER BY position")
+        )
+
+
+def test_the_tables_at_a_position_or_a_time_are_what_they_were(tmp_path: Path, lake: Path):
+    moments = Moments(tmp_path / "data")
+    moments.stored.backup()
+    exported(moments.stored, lake)
+    moments.stored.close()
+
+    assert len(moments.tables) == 8
+    with closing(connect(lake)) as connection:
+        for position, tables in moments.tables.items():
+            assert rows_at(connection, str(position)) == tables
+            assert rows_at(connection, f"make_timestamp_ms({moments.times[position]})") == tables
