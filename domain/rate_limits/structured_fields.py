@@ -4,7 +4,7 @@ https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers: lists of 
 its seventh version one dictionary. What is malformed is ignored, as the draft asks.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import http_sf
 from http_sf import StructuredFieldError
@@ -15,23 +15,40 @@ from domain.rate_limits.reading import Reading
 # A response with more is none that anybody has seen.
 MAXIMUM_POLICIES = 8
 MAXIMUM_NAME = 64
+# What a policy counts that does not say so.
+_CALLS = "requests"
 
 
 def readings_in(rate_limit: str | None, rate_limit_policy: str | None, at: int) -> tuple[Reading, ...]:
     """What the two fields say at `at`, a reading for each policy, at most eight.
 
-    Where only the policies are given, it is known how much there is, but not what remains of it.
+    Where only the policies are given, it is known how much there is, but not what remains of it. A policy of
+    bytes, say, and not of calls, counts only where nothing is left of it, until its end.
     """
     policies = _policies(rate_limit_policy)
     limits = _service_limits(rate_limit, at)
     readings = limits or {name: Reading(policy=name) for name in policies}
-    return tuple(_joined(reading, policies.get(name)) for name, reading in readings.items())[
-        :MAXIMUM_POLICIES
-    ]
+    joined = (_joined(reading, policies.get(name, _UNKNOWN)) for name, reading in readings.items())
+    return tuple(one for one in joined if one is not None)[:MAXIMUM_POLICIES]
 
 
-def _joined(limit: Reading, policy: tuple[int | None, int | None] | None) -> Reading:
-    quota, window_ms = policy or (None, None)
+class _Policy(NamedTuple):
+    """What a policy promises: its quota, its window in milliseconds, and what it counts."""
+
+    quota: int | None = None
+    window_ms: int | None = None
+    unit: str = _CALLS
+
+
+_UNKNOWN = _Policy()
+
+
+def _joined(limit: Reading, policy: _Policy) -> Reading | None:
+    quota, window_ms, unit = policy
+    if unit != _CALLS:
+        # Neither bytes nor slots for calls at the same time are calls. Spent, they hold calls up all the same.
+        is_spent = limit.remaining == 0 and limit.reset_time is not None
+        return Reading(policy=limit.policy, remaining=0, reset_time=limit.reset_time) if is_spent else None
     total = limit.limit if limit.limit is not None else quota
     if limit.remaining is not None and total is not None and limit.remaining > total:
         total = None
@@ -62,17 +79,16 @@ def _service_limits(field: str | None, at: int) -> dict[str, Reading]:
     return found
 
 
-def _policies(field: str | None) -> dict[str, tuple[int | None, int | None]]:
-    """The quota of each policy, and its window in milliseconds."""
-    found: dict[str, tuple[int | None, int | None]] = {}
+def _policies(field: str | None) -> dict[str, _Policy]:
+    found: dict[str, _Policy] = {}
     for name, parameters in _items(field):
         quota, window = _number(parameters.get("q")), _number(parameters.get("w"))
         window_ms = None if window is None else window * 1000
         if quota is not None:
-            found[name] = (quota, window_ms)
+            found[name] = _Policy(quota, window_ms, str(parameters.get("qu", _CALLS)))
         elif name.isdigit():
             # Before they had names, the item was the quota itself: `100;w=60`.
-            found[""] = (_number(int(name)), window_ms)
+            found[""] = _Policy(_number(int(name)), window_ms)
     return found
 
 

@@ -395,6 +395,33 @@ RESPONSES = (
         readings=({"policy": "project.create.user", "limit": 4, "window_ms": 86_400_000},),
     ),
     Sent(
+        source="monday.com: documentation, Rate limit headers; slots and complexity are no calls",
+        platform="monday",
+        at=AT,
+        headers={
+            "RateLimit-Policy": '"minuteRate";q=5000;w=60, "concurrency";q=250;qu="concurrent-requests",'
+            ' "complexityMinute";q=5000000;w=60;qu="content-bytes"',
+            "RateLimit": '"minuteRate";r=4999, "concurrency";r=249, "complexityMinute";r=4950000;t=45',
+        },
+        readings=({"policy": "minuteRate", "limit": 5_000, "remaining": 4_999, "window_ms": 60_000},),
+    ),
+    Sent(
+        source="monday.com, complexity spent: in the form of its documentation",
+        platform="monday",
+        status=429,
+        at=AT,
+        headers={
+            "RateLimit-Policy": '"minuteRate";q=5000;w=60, "concurrency";q=250;qu="concurrent-requests",'
+            ' "complexityMinute";q=5000000;w=60;qu="content-bytes"',
+            "RateLimit": '"minuteRate";r=4999, "concurrency";r=249, "complexityMinute";r=0;t=45',
+        },
+        readings=(
+            {"policy": "minuteRate", "limit": 5_000, "remaining": 4_999, "window_ms": 60_000},
+            {"policy": "complexityMinute", "remaining": 0, "reset_time": AT + 45_000},
+        ),
+        is_refusal=True,
+    ),
+    Sent(
         source="Hugging Face: a policy that is no structured field beside one that is",
         platform="huggingface",
         status=429,
