@@ -46,7 +46,7 @@ _UNKNOWN = _Policy()
 def _joined(limit: Reading, policy: _Policy) -> Reading | None:
     quota, window_ms, unit = policy
     if unit != _CALLS:
-        # Neither bytes nor slots for calls at the same time are calls. Spent, they hold calls up all the same.
+        # Neither bytes nor slots for calls at a time are calls. Spent, they hold calls up all the same.
         is_spent = limit.remaining == 0 and limit.reset_time is not None
         return Reading(policy=limit.policy, remaining=0, reset_time=limit.reset_time) if is_spent else None
     total = limit.limit if limit.limit is not None else quota
