@@ -5,17 +5,17 @@
 
 Connecting, authentication, TLS, reconnecting, draining and all other subscriptions are nats-py's. There, a
 message is built, queued and handed to a task, and each answer is a coroutine of its own; that was half of
-what a command costs, so commands come in and answers go out by the shortcuts. And three of its faults are put
+what a command costs, so commands come in and answers go out by the shortcuts. And four of its faults are put
 right: a message that cannot be read ends its reading for ever, an error of the server's ends the connection
-for ever, and a flush overtakes what it shall follow.
+for ever, a flush overtakes what it shall follow, and one that is closed while it reconnects may never end.
 
 All this leans on parts of nats-py that are not public, which is why it is pinned to one minor version;
 tests/integration/test_connection.py fails where one of them changed:
 
 - `Parser`: see `bus.wire`;
 - `Client`, for receiving: `_ps`, `_subs`, `_process_msg`, `_process_headers`, `_build_message`,
-  `_process_err`, `_process_op_err`, `_error_cb`, `_remove_sub`, `_close`, and that the next
-  subscription has the number `_sid + 1`;
+  `_process_err`, `_process_op_err`, `_error_cb`, `_remove_sub`, `_close`, `_reconnection_task`, and that
+  the next subscription has the number `_sid + 1`;
 - `Client`, for sending: `_send_ping`, `_pongs`, `_send_command`, `_flush_pending`, `_flush_queue`,
   `_pending_data_size`, `_max_pending_size`, `_max_payload`, `_skip_subject_validation`, `_validate_subject`.
 """
@@ -32,6 +32,7 @@ from nats.aio.subscription import Subscription
 
 from bus import wire
 from bus.identifiers import new_id
+from bus.tasks import cancel
 from bus.wire import DirectParser, Handler
 
 # Subject, reply subject ("" for none), body, headers (`None` for none).
@@ -185,6 +186,10 @@ class LeanClient(Client):
         self._direct.pop(b"%d" % sid, None)
 
     async def _close(self, status: int, do_cbs: bool = True) -> None:
+        # It may lose a cancellation that comes with the failure of an attempt, and would go on for ever then.
+        reconnecting = self._reconnection_task
+        if reconnecting is not None and reconnecting is not asyncio.current_task():
+            await cancel(reconnecting)
         try:
             await super()._close(status, do_cbs)
         except OSError:

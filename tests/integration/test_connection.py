@@ -590,3 +590,33 @@ def test_a_closed_connection_takes_nothing(play):
             await wire.lean.subscribe_direct(f"{COMMANDS}.>", handler=lambda *_: None)
 
     play(scenario)
+
+
+def test_a_connection_that_is_closed_while_it_comes_back_stays_closed(play, monkeypatch):
+    async def scenario(wire: Wire) -> None:
+        attempts = 0
+
+        async def fails_with_its_cancellation(*_: Any) -> None:
+            nonlocal attempts
+            attempts += 1
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                # As Python 3.11's `wait_for` has it, when the connection is refused at the same moment.
+                if attempts < 3:
+                    raise ConnectionRefusedError from None
+                raise
+
+        monkeypatch.setattr(wire.lean, "_connect_to_server", fails_with_its_cancellation)
+        await wire.server.stop()
+        await until(lambda: attempts == 1)
+        reconnecting = wire.lean._reconnection_task
+        assert reconnecting is not None
+
+        async with asyncio.timeout(30):
+            await wire.lean.close()
+
+        assert reconnecting.done()
+        assert wire.lean.is_closed
+
+    play(scenario)
