@@ -18,8 +18,9 @@ from ops.analytics.layout import (
     Snapshot,
     Timelines,
     history_of,
+    is_part,
 )
-from ops.analytics.row_versions import column_types
+from ops.analytics.row_versions import DELETED, column_types
 from projections import jobs
 from projections.comparison import HISTORY
 from projections.table import Table
@@ -113,7 +114,6 @@ class _Catalogue:
         return max((self._manifest.end_of(one) for one, _ in self._timelines[-1:]), default=0)
 
     def _snapshots(self) -> str:
-        in_history = dict(self._timelines)
         rows = [
             (
                 one.name,
@@ -129,7 +129,7 @@ class _Catalogue:
                 one.version,
                 msgspec.json.encode({name: file.rows for name, file in one.tables.items()}).decode(),
                 one == self._shown,
-                _is_prefix(one, in_history),
+                is_part(one, self._timelines, _END),
             )
             for one in self._manifest.snapshots
         ]
@@ -188,7 +188,7 @@ class _Catalogue:
                 if one.timeline == timeline and one.first <= last and name in one.files
             ]
             if of_timeline:
-                paths = [one.files[name].path for one in of_timeline]
+                paths = [file.path for one in of_timeline for file in one.files[name]]
                 goes_on = max(one.last for one in of_timeline) > last
                 where = f" WHERE position <= {last}" if goes_on else ""
                 selects.append(f"SELECT * FROM {self._read(paths, 'timeline', 'INTEGER')}{where}")
@@ -217,16 +217,6 @@ class _Catalogue:
             f"read_parquet([{names}], hive_partitioning = true,"
             f" hive_types = {{'{partition}': {kind}}}, union_by_name = true)"
         )
-
-
-def _is_prefix(snapshot: Snapshot, history: dict[int, int]) -> bool:
-    """Whether what a snapshot has is part of a history."""
-    timelines = tuple(history.items())
-    ends = {timeline: last for timeline, _, last in history_of(timelines, _END)}
-    return (
-        timelines[: len(snapshot.timelines)] == snapshot.timelines
-        and snapshot.position <= ends[snapshot.timeline]
-    )
 
 
 def _table_at(table: Table) -> str:
@@ -286,6 +276,8 @@ def _statements_of(name: str) -> Iterator[str]:
 def _empty(name: str) -> str:
     """No rows, with the columns that there would be."""
     kinds = event_types() if name == EVENTS else column_types()[name.removesuffix(VERSIONS)]
+    if name != EVENTS:
+        kinds = kinds | {DELETED: "BOOLEAN"}
     columns = ", ".join(
         f"CAST(NULL AS {_KINDS.get(kind, kind)}) AS {column}" for column, kind in kinds.items()
     )

@@ -55,7 +55,12 @@ def event_expressions(source: str) -> str:
     ours = f"type IN ({', '.join(_quoted(name) for name in sorted(EVENT_TYPES))})"
     body = f"CASE WHEN {ours} THEN json_transform(data, {_quoted(_shape(keys))}) END"
     metadata = f"json_transform(metadata, {_quoted(_shape(dict.fromkeys(METADATA, 'VARCHAR')))})"
-    promoted = [f"{_with_default(key)} AS data_{key}" for key in keys]
+    defaults: dict[str, dict[str, Any]] = {key: {} for key in keys}
+    for name, event in EVENT_TYPES.items():
+        for field in msgspec.structs.fields(event):
+            if field.encode_name in keys and field.default not in (None, msgspec.NODEFAULT):
+                defaults[field.encode_name][name] = field.default
+    promoted = [f"{_with_default(key, defaults[key])} AS data_{key}" for key in keys]
     of_metadata = [f"metadata_.{name} AS {name}" for name in METADATA]
     return (
         f"SELECT {', '.join(EVENT_COLUMNS)}, data_bytes,"
@@ -69,13 +74,11 @@ def _shape(keys: Mapping[str, str]) -> str:
     return msgspec.json.encode(keys).decode()
 
 
-def _with_default(key: str) -> str:
+def _with_default(key: str, defaults: Mapping[str, Any]) -> str:
     """The value of a key; where an event leaves it out, the default of its type."""
     types: dict[str, list[str]] = {}
-    for name, event in EVENT_TYPES.items():
-        for field in msgspec.structs.fields(event):
-            if field.encode_name == key and field.default not in (None, msgspec.NODEFAULT):
-                types.setdefault(_literal(field.default), []).append(_quoted(name))
+    for name, default in defaults.items():
+        types.setdefault(_literal(default), []).append(_quoted(name))
     cases = "".join(
         f' WHEN type IN ({", ".join(names)}) THEN coalesce(body_."{key}", {default})'
         for default, names in types.items()

@@ -61,7 +61,10 @@ def write_batches(
 
 
 def copy_to(
-    engine: "duckdb.DuckDBPyConnection", query: str, path: Path, **sources: "pyarrow.RecordBatchReader"
+    engine: "duckdb.DuckDBPyConnection",
+    query: str,
+    path: Path,
+    **sources: "pyarrow.RecordBatchReader | pyarrow.Table",
 ) -> int:
     """Writes the answer to a query as Parquet; how many rows it has. `sources` are the names it uses."""
     for name, reader in sources.items():

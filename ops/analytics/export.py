@@ -15,12 +15,14 @@ import msgspec
 
 from ops.analytics.event_files import write_events
 from ops.analytics.layout import (
+    EVENTS,
     AnalyticsError,
     File,
     Manifest,
     Snapshot,
     Stretch,
     history_of,
+    is_part,
     locked,
     read_manifest,
     stamp_of,
@@ -30,7 +32,7 @@ from ops.analytics.layout import (
 from ops.analytics.requirements import require_installed
 from ops.analytics.row_versions import Folding, Range, Task
 from ops.analytics.sealed_source import SealedSource
-from ops.analytics.table_files import write_table
+from ops.analytics.table_files import MOST_NEW_EVENTS, Earlier, changed_keys, write_table
 from ops.backup.create import Progress, file_checksum, ignore_progress
 from ops.backup.metadata import Backup, BackupError
 from projections.comparison import HISTORY
@@ -184,17 +186,18 @@ class _Addition:
         ranges = list(self._new_ranges())
         task = Task(lake=str(self._lake), backup=str(self._backup.path), ranges=ranges)
         with (
-            ThreadPoolExecutor(1) as beside,
+            ThreadPoolExecutor(2) as beside,
             Folding(task) as folding,
             SealedSource(self._backup.path) as source,
         ):
             checksum = beside.submit(file_checksum, self._backup.path)
+            writing = beside.submit(self._write_tables)
             events = [
                 write_events(self._lake, self._engine, source, one.timeline, one.first, one.last)
                 for one in ranges
             ]
-            tables = dict(self._tables(source))
             versions = folding.files()
+            tables = writing.result()
             hashes = [_hash_at(source, one.last) for one in ranges]
             if checksum.result() != self._metadata.checksum:
                 raise BackupError(
@@ -206,9 +209,9 @@ class _Addition:
                 first=one.first,
                 last=one.last,
                 last_hash=last_hash,
-                files={"events": file, **others},
+                files={EVENTS: (file,)} | _together([of_share[place] for of_share in versions]),
             )
-            for one, last_hash, file, others in zip(ranges, hashes, events, versions, strict=True)
+            for place, (one, last_hash, file) in enumerate(zip(ranges, hashes, events, strict=True))
         ]
         return msgspec.structs.replace(
             self._manifest,
@@ -226,11 +229,41 @@ class _Addition:
             for begin in range(start, last + 1, EVENTS_IN_FILE):
                 yield Range(timeline=timeline, first=begin, last=min(last, begin + EVENTS_IN_FILE - 1))
 
-    def _tables(self, source: SealedSource) -> Iterator[tuple[str, File]]:
+    def _write_tables(self) -> dict[str, File]:
+        # In a thread of its own: most of it is work of SQLite, DuckDB and the disk.
+        with SealedSource(self._backup.path) as source, self._engine.cursor() as engine:
+            return dict(self._tables(source, engine))
+
+    def _tables(
+        self, source: SealedSource, engine: "duckdb.DuckDBPyConnection"
+    ) -> Iterator[tuple[str, File]]:
+        earlier = self._earlier()
+        changed = {} if earlier is None else changed_keys(source, earlier.position)
         for table in TABLE_NAMES:
-            file = write_table(self._lake, self._engine, source, table, self._stamp)
-            if file is not None:
-                yield table, file
+            before = None
+            if earlier is not None and table in earlier.tables:
+                before = Earlier(earlier.tables[table], earlier.position, changed.get(table, []))
+            rows = self._metadata.rows.get(table, 0)
+            file = write_table(self._lake, engine, source, table, self._stamp, rows=rows, earlier=before)
+            if file is None:
+                continue
+            if file.rows != rows:
+                raise BackupError(
+                    "content_differs",
+                    f"{self._backup.name}: its metadata says {rows} rows of {table}, and it has {file.rows}",
+                )
+            yield table, file
+
+    def _earlier(self) -> Snapshot | None:
+        """The newest snapshot that is part of this one's history, and not too far from it."""
+        metadata = self._metadata
+        candidates = [
+            one
+            for one in self._manifest.snapshots
+            if is_part(one, metadata.timelines, metadata.position)
+            and one.position >= metadata.position - MOST_NEW_EVENTS
+        ]
+        return max(candidates, key=lambda one: one.position, default=None)
 
     @property
     def _stamp(self) -> str:
@@ -253,6 +286,11 @@ class _Addition:
             version=metadata.version,
             tables=tables,
         )
+
+
+def _together(shares: list[dict[str, File]]) -> dict[str, tuple[File, ...]]:
+    names = sorted({name for share in shares for name in share})
+    return {name: tuple(share[name] for share in shares if name in share) for name in names}
 
 
 def _hash_at(source: SealedSource, position: int) -> str:

@@ -64,14 +64,14 @@ class File(msgspec.Struct, frozen=True, kw_only=True):
 class Stretch(msgspec.Struct, frozen=True, kw_only=True):
     """Some events of one timeline, in order and without a gap, and the row versions that follow from them.
 
-    `files` has the file of `events`, and that of each table of which there is a version.
+    `files` has those of `events`, and of the versions of each table that has any.
     """
 
     timeline: int
     first: int
     last: int
     last_hash: str
-    files: dict[str, File]
+    files: dict[str, tuple[File, ...]]
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,7 +112,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     def paths(self) -> Iterator[str]:
         """Every file that belongs to the lake, but for those that each export replaces."""
         for stretch in self.stretches:
-            yield from (file.path for file in stretch.files.values())
+            yield from (file.path for files in stretch.files.values() for file in files)
         for snapshot in self.snapshots:
             yield from (file.path for file in snapshot.tables.values())
 
@@ -231,6 +231,14 @@ def history_of(timelines: Timelines, position: int) -> Iterator[tuple[int, int, 
             yield timeline, first, min(end, position)
 
 
+def is_part(snapshot: Snapshot, timelines: Timelines, position: int) -> bool:
+    """Whether what a snapshot has is part of a history up to a position."""
+    ends = {timeline: last for timeline, _, last in history_of(timelines, position)}
+    return timelines[: len(snapshot.timelines)] == snapshot.timelines and snapshot.position <= ends.get(
+        snapshot.timeline, 0
+    )
+
+
 def stamp_of(name: str, timestamp: int) -> str:
     """What the folders of a backup's tables are called by: when it was begun, as its name has it."""
     stem = name.removeprefix(PREFIX).split(".", 1)[0]
@@ -240,9 +248,9 @@ def stamp_of(name: str, timestamp: int) -> str:
     return f"{moment:%Y%m%dT%H%M%S}{timestamp % 1000:03d}Z"
 
 
-def stretch_path(lake: Path, table: str, timeline: int, first: int, last: int) -> Path:
-    """Where the events or row versions of some positions go."""
-    return lake / table / f"timeline={timeline}" / f"{table}-{first:012d}-{last:012d}.parquet"
+def stretch_path(lake: Path, table: str, timeline: int, first: int, last: int, suffix: str = "") -> Path:
+    """Where the events or row versions of some positions go; several files of the same have suffixes."""
+    return lake / table / f"timeline={timeline}" / f"{table}-{first:012d}-{last:012d}{suffix}.parquet"
 
 
 def table_path(lake: Path, table: str, snapshot: str) -> Path:

@@ -13,40 +13,48 @@ import gc
 import subprocess
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import apsw
 import msgspec
 
-from bus import log
-from bus.aggregates import ABSENT, Aggregate, read_aggregate, to_recorded
-from domain.catalogue import BY_TABLE
-from domain.messages import split_stream
+from bus.aggregates import Aggregate, read_aggregate
+from domain.catalogue import BY_TABLE, UnknownEventTypeError, decode_event
+from domain.messages import Recorded
 from migrations import runner
 from migrations.connection import open_memory
 from ops.analytics.event_files import COMPRESSION, ROW_GROUP_ROWS
-from ops.analytics.layout import VERSIONS, File, finished, replaced, stretch_path
+from ops.analytics.layout import VERSIONS, AnalyticsError, File, finished, replaced, stretch_path
 from ops.backup.create import open_sealed
+from ops.backup.metadata import BackupError
 from projections import jobs
 from projections.comparison import HISTORY
 from projections.table import Row
 from projections.tables import TABLES
 
 if TYPE_CHECKING:
+    import pyarrow
     from pyarrow.parquet import ParquetWriter
 
-# Of the states in memory; one that was let go of is read from the log again. Few jobs change after so many
-# others have come.
-STATES = 100_000
-# Jobs' payloads and results above all, which may be large.
+# What a process holds of states, by their number and by what their events weigh. One that was let go of is
+# read from the log again, which takes ten times as long as folding an event.
+STATES = 250_000
+STATES_BYTES = 128 * 1024 * 1024
+# What a state weighs that was read, roughly.
+_LOADED_BYTES = 1_024
+# Of a group of rows: payloads and results may be large.
 GROUP_BYTES = 64 * 1024 * 1024
-# The columns that may be; the others are short.
-_LARGE = frozenset({"payload", "result", "value", "config", "schema", "job"})
-# Shorter ones are folded at once: a process takes 0.5 s to start.
+# The writing of the events beside them takes half as much as one of them.
+PROCESSES = 2
+# Fewer events are folded at once: a process takes 0.5 s to start.
 WORTH_A_PROCESS = 20_000
+DELETED = "deleted"
+# How such a process ends that has met what cannot be folded.
+_REFUSED = 3
 
 # Reads an aggregate as it was at a position, and which attempts a job had by then.
 Load = Callable[[str, str, int], Aggregate]
@@ -60,45 +68,74 @@ class Range(msgspec.Struct, frozen=True, kw_only=True):
     last: int
 
 
+class Share(msgspec.Struct, frozen=True):
+    """Which streams one of several folds takes."""
+
+    number: int = 0
+    of: int = 1
+
+    def has(self, stream: str) -> bool:
+        """Whether the stream falls to it."""
+        return self.of == 1 or crc32(stream.encode()) % self.of == self.number
+
+    @property
+    def suffix(self) -> str:
+        """What its files have behind their names, beside those of the others."""
+        return "" if self.of == 1 else f"-{self.number}"
+
+
 class Task(msgspec.Struct, frozen=True, kw_only=True):
     """What to fold: the ranges follow each other in the log of a sealed file."""
 
     lake: str
     backup: str
     ranges: list[Range]
+    share: Share = Share()
 
 
 Files = list[dict[str, File]]
 
 
 class Folding:
-    """The files of row versions that a separate process is writing, or that are written when asked for."""
+    """The files of row versions that processes are writing, or that are written when asked for."""
 
     def __init__(self, task: Task) -> None:
         self._task = task
         events = sum(one.last - one.first + 1 for one in task.ranges)
-        self._process = _start(task) if events > WORTH_A_PROCESS else None
+        shares = [Share(number, PROCESSES) for number in range(PROCESSES)] if events > WORTH_A_PROCESS else []
+        self._processes = [_start(msgspec.structs.replace(task, share=share)) for share in shares]
 
-    def files(self) -> Files:
-        """The files of each range, by table, whole and on disk.
+    def files(self) -> list[Files]:
+        """What each process has written, whole and on disk.
 
         Raises:
-            RuntimeError: the process failed, or was ended.
+            BackupError: the log has what cannot be folded.
+            AnalyticsError: a process was ended.
         """
-        if self._process is None:
-            return fold_sealed(self._task)
-        out, _ = self._process.communicate()
-        if self._process.returncode != 0:
-            raise RuntimeError(f"folding the log ended with {self._process.returncode}")
-        return msgspec.json.decode(out, type=Files)
+        if not self._processes:
+            return [fold_sealed(self._task)]
+        found: list[Files] = []
+        for process in self._processes:
+            out, _ = process.communicate()
+            if process.returncode == _REFUSED:
+                raise BackupError("damaged", out.decode())
+            if process.returncode != 0:
+                raise AnalyticsError(
+                    "interrupted", f"the process that folds the log ended with {process.returncode}"
+                )
+            found.append(msgspec.json.decode(out, type=Files))
+        return found
 
     def __enter__(self) -> "Folding":
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
+        for process in self._processes:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
 
 
 def _start(task: Task) -> "subprocess.Popen[bytes]":
@@ -113,138 +150,144 @@ def _start(task: Task) -> "subprocess.Popen[bytes]":
 
 
 def fold_sealed(task: Task) -> Files:
-    """The files of each range, by table."""
+    """The files of each range, by table.
+
+    Raises:
+        BackupError: the log has what cannot be folded.
+    """
     with closing(open_sealed(Path(task.backup))) as connection:
 
         def load(table: str, key: str, position: int) -> Aggregate:
             return read_aggregate(connection, table, key, up_to_position=position)
 
-        fold = Fold(load)
-        return [
-            fold.write(Path(task.lake), one, _rows(connection, one.first, one.last)) for one in task.ranges
-        ]
+        def rows(of: Range) -> Iterable[tuple[Any, ...]]:
+            return connection.execute(
+                "SELECT * FROM events WHERE position BETWEEN ? AND ? ORDER BY position", (of.first, of.last)
+            )
 
-
-def _rows(connection: apsw.Connection, first: int, last: int) -> Iterator[log.Row]:
-    for row in connection.execute(
-        "SELECT * FROM events WHERE position BETWEEN ? AND ? ORDER BY position", (first, last)
-    ):
-        yield log.Row(*row)
+        fold = Fold(load, task.share)
+        try:
+            return [fold.write(Path(task.lake), one, rows(one)) for one in task.ranges]
+        except (UnknownEventTypeError, msgspec.MsgspecError, apsw.Error, UnicodeDecodeError) as error:
+            raise BackupError("damaged", f"the log cannot be folded: {error}") from error
 
 
 class Fold:
-    """Folds events in the order of their positions; `load` gives the aggregates of before."""
+    """Folds events in the order of their positions; `load` gives the aggregates of before.
 
-    def __init__(self, load: Load) -> None:
+    Of several folds that share the work, each takes the streams that fall to its `share`.
+    """
+
+    def __init__(self, load: Load, share: Share) -> None:
         self._load = load
-        self._states: OrderedDict[str, Aggregate] = OrderedDict()
+        self._share = share
         self._types = column_types()
+        # With what their events weigh.
+        self._states: OrderedDict[str, tuple[Any, int]] = OrderedDict()
+        self._bytes = 0
 
-    def write(self, lake: Path, of: Range, rows: Iterable[log.Row]) -> dict[str, File]:
-        """Folds some events, and writes what rows they lead to; the file of each table that has any."""
+    def write(self, lake: Path, of: Range, rows: Iterable[tuple[Any, ...]]) -> dict[str, File]:
+        """Folds some events, and writes what rows they lead to; the file of each table that has any.
+
+        `rows` are those of the table `events`.
+        """
         writers = {
-            name: _Writer(lake, stretch_path(lake, name + VERSIONS, of.timeline, of.first, of.last), types)
+            name: _Writer(lake, of, name + VERSIONS, self._share.suffix, types)
             for name, types in self._types.items()
         }
         history = writers[HISTORY]
-        for row in rows:
-            name, key = split_stream(row.stream)
-            table = TABLES.get(name)
-            # What other applications keep in the log has no tables here.
-            if table is None:
+        # What other applications keep in the log has no tables here.
+        parts = {name: (one, BY_TABLE[name].evolve, one.row, writers[name]) for name, one in TABLES.items()}
+        is_mine, states = self._share.has, self._states
+        for position, stream, version, type_name, recorded_at, _, data, *_ in rows:
+            name, _, key = stream.partition("/")
+            if name not in parts or not is_mine(stream):
                 continue
-            before = self._before(row, name, key)
-            recorded = to_recorded(row)
-            state = BY_TABLE[name].evolve(before.state, recorded)
-            self._keep(row, state)
-            made = None if state is None else table.row(state, row.version, row.position)
+            table, evolve, row_of, writer = parts[name]
+            kept = states.pop(stream, None)
+            before, size = self._before(name, key, version, position) if kept is None else kept
+            recorded = Recorded(position, key, version, recorded_at, decode_event(type_name, data))
+            state = evolve(before, recorded)
+            self._keep(stream, state, size + len(data), size)
+            made = None if state is None else row_of(state, version, position)
             if made is not None:
-                writers[name].add((*made, False))
-            elif before.state is not None:
-                known = {table.primary_key: table.row_key(key), "version": row.version}
-                writers[name].add(_gone(table.columns, known | {"position": row.position}))
+                writer.add(made, size)
+            elif before is not None:
+                known = {table.primary_key: table.row_key(key), "version": version, "position": position}
+                writer.add_gone(known)
             if table is jobs.TABLE:
-                for attempt in jobs.history_rows(before.state, state, recorded.event, row.recorded_at):
-                    history.add((*attempt, row.position, False))
+                for attempt in jobs.history_rows(before, state, recorded.event, recorded_at):
+                    history.add((*attempt, position), 0)
                 if state is None:
                     # All attempts that the job had until now.
-                    history.add(_gone(jobs.HISTORY_COLUMNS, {"job_id": key, "position": row.position}))
+                    history.add_gone({"job_id": key, "position": position})
         found = {name + VERSIONS: writer.finish() for name, writer in writers.items()}
         return {name: file for name, file in found.items() if file is not None}
 
-    def _before(self, row: log.Row, table: str, key: str) -> Aggregate:
-        found = self._states.pop(row.stream, None)
-        if found is not None:
-            return found
-        return ABSENT if row.version == 1 else self._load(table, key, row.position - 1)
+    def _before(self, table: str, key: str, version: int, position: int) -> tuple[Any, int]:
+        if version == 1:
+            return None, 0
+        state = self._load(table, key, position - 1).state
+        size = _LOADED_BYTES
+        self._bytes += size
+        return state, size
 
-    def _keep(self, row: log.Row, state: Any) -> None:
-        self._states[row.stream] = Aggregate(row.version, row.position, state)
-        if len(self._states) > STATES:
-            self._states.popitem(last=False)
-
-
-def _gone(columns: Iterable[str], known: dict[str, Any]) -> Row:
-    return (*(dict.fromkeys(columns) | known).values(), True)
+    def _keep(self, stream: str, state: Any, size: int, before: int) -> None:
+        self._states[stream] = (state, size)
+        self._bytes += size - before
+        while self._bytes > STATES_BYTES or len(self._states) > STATES:
+            _, (_, gone) = self._states.popitem(last=False)
+            self._bytes -= gone
 
 
 def column_types() -> dict[str, dict[str, str]]:
-    """The columns of each table's versions with their declared types, in order."""
+    """The columns of each table's versions but for `deleted`, with their declared types, in order."""
+    tables = {name: table.columns for name, table in TABLES.items()} | {HISTORY: jobs.HISTORY_COLUMNS}
     with closing(open_memory()) as connection:
         runner.up(connection)
         types = {}
-        for table, columns in (
-            {name: one.columns for name, one in TABLES.items()} | {HISTORY: jobs.HISTORY_COLUMNS}
-        ).items():
+        for table, columns in tables.items():
             declared = dict(connection.execute(f"SELECT name, type FROM pragma_table_info('{table}')"))
-            versions = {column: declared[column] for column in columns}
-            types[table] = versions | {"position": "INTEGER", "deleted": "BOOLEAN"}
+            types[table] = {column: declared[column] for column in columns} | {"position": "INTEGER"}
         return types
 
 
 class _Writer:
     """One file of row versions."""
 
-    def __init__(self, lake: Path, path: Path, types: dict[str, str]) -> None:
-        import pyarrow
-
-        kinds = {
-            "INTEGER": pyarrow.int64(),
-            "TEXT": pyarrow.string(),
-            "REAL": pyarrow.float64(),
-            "BLOB": pyarrow.binary(),
-            "BOOLEAN": pyarrow.bool_(),
-        }
-        self._schema = pyarrow.schema([(name, kinds[kind]) for name, kind in types.items()])
+    def __init__(self, lake: Path, of: Range, table: str, suffix: str, types: dict[str, str]) -> None:
         self._lake = lake
-        self._path = path
+        self._path = stretch_path(lake, table, of.timeline, of.first, of.last, suffix)
+        self._columns = list(types)
+        self._schema = _schema(types)
         self._stack = ExitStack()
-        self._temporary = self._stack.enter_context(replaced(path))
+        self._temporary = self._stack.enter_context(replaced(self._path))
         self._file: ParquetWriter | None = None
-        self._large = [place for place, name in enumerate(types) if name in _LARGE]
         self._rows: list[Row] = []
+        self._gone: set[int] = set()
         self._bytes = 0
         self._written = 0
 
-    def add(self, row: Row) -> None:
+    def add(self, row: Row, size_bytes: int) -> None:
+        """A row as an event left it; it weighs about so much."""
         self._rows.append(row)
-        for place in self._large:
-            value = row[place]
-            if value is not None:
-                self._bytes += len(value)
+        self._bytes += size_bytes
         if len(self._rows) >= ROW_GROUP_ROWS or self._bytes >= GROUP_BYTES:
             self._flush()
+
+    def add_gone(self, known: dict[str, Any]) -> None:
+        """A row that an event took out of its table: what is known of it still."""
+        self._gone.add(len(self._rows))
+        self.add(tuple(known.get(column) for column in self._columns), 0)
 
     def finish(self) -> File | None:
         """The file, whole and on disk; `None` if there is nothing in it."""
         if self._rows:
             self._flush()
-        if self._file is None:
-            self._stack.close()
-            return None
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
         self._stack.close()
-        return finished(self._lake, self._path, self._written)
+        return finished(self._lake, self._path, self._written) if self._file is not None else None
 
     def _flush(self) -> None:
         import pyarrow
@@ -252,14 +295,31 @@ class _Writer:
 
         if self._file is None:
             self._file = ParquetWriter(self._temporary, self._schema, compression=COMPRESSION)
-        arrays = [
+        columns: list[Any] = [
             pyarrow.array(values, type=field.type)
-            for values, field in zip(zip(*self._rows, strict=True), self._schema, strict=True)
+            for values, field in zip(zip(*self._rows, strict=True), self._schema, strict=False)
         ]
-        self._file.write_batch(pyarrow.record_batch(arrays, schema=self._schema))
+        deleted = [place in self._gone for place in range(len(self._rows))]
+        columns.append(pyarrow.array(deleted, type=pyarrow.bool_()))
+        self._file.write_batch(pyarrow.record_batch(columns, schema=self._schema))
         self._written += len(self._rows)
         self._rows = []
+        self._gone = set()
         self._bytes = 0
+
+
+def _schema(types: dict[str, str]) -> "pyarrow.Schema":
+    import pyarrow
+
+    kinds = {
+        "INTEGER": pyarrow.int64(),
+        "TEXT": pyarrow.string(),
+        "REAL": pyarrow.float64(),
+        "BLOB": pyarrow.binary(),
+    }
+    return pyarrow.schema(
+        [*((name, kinds[kind]) for name, kind in types.items()), (DELETED, pyarrow.bool_())]
+    )
 
 
 def main() -> int:
@@ -267,7 +327,11 @@ def main() -> int:
     # Nothing of it is part of a cycle, and there is much of it.
     gc.disable()
     task = msgspec.json.decode(sys.stdin.buffer.read(), type=Task)
-    sys.stdout.buffer.write(msgspec.json.encode(fold_sealed(task)))
+    try:
+        sys.stdout.buffer.write(msgspec.json.encode(fold_sealed(task)))
+    except BackupError as error:
+        sys.stdout.write(error.message)
+        return _REFUSED
     return 0
 
 
