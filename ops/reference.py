@@ -18,6 +18,7 @@ from domain.decider import MAXIMUM_BODY_BYTES, Verb
 from domain.errors import Refusal, RuleViolated
 from domain.messages import Event
 from ops.reference_fields import fields_of
+from ops.reference_meanings import RULES
 from ops.reference_queries import query_notes
 from ops.schema import BATCH, all_structs, command_schema, query_schema
 
@@ -59,6 +60,12 @@ A refused command changed nothing. Beside what stands with a verb, any can be re
 |---|---|---|
 """
 
+_ABOUT_RULES = """
+Of what is `refused`, `details.rule` says by which rule:
+
+| rule | meaning |
+|---|---|
+"""
 _ABOUT_EVENTS = """\
 An event is a CloudEvent, of the type `hyperpage.<event>`; these are the members of its `data`. Those with a
 question mark are left out where they have their default. `hyperpage schema EVENT` has the JSON Schema.
@@ -113,12 +120,14 @@ def _links(names: Iterable[str]) -> str:
 
 
 def _refusals() -> str:
-    return "".join(
+    codes = "".join(
         f"| `{kind.code}` | {kind.number} | {cleandoc(kind.__doc__ or '').splitlines()[0]} |\n"
         for kind in Refusal.__subclasses__()
         # What a client makes of a code that it does not know is no code of the service's.
         if kind.__module__ == Refusal.__module__
     )
+    rules = "".join(f"| `{rule}` | {meaning} |\n" for rule, meaning in RULES.items())
+    return f"{codes}{_ABOUT_RULES}{rules}"
 
 
 def _command(name: str, struct: Any, example: Example | None) -> str:

@@ -1,4 +1,4 @@
-"""What the fields of commands and queries mean, in a line each, for the reference.
+"""What the fields of commands and queries mean, and the rules of refusals, in a line each, for the reference.
 
 A field is looked up as `<table>.<verb>.<field>`, `<table>.<field>`, `<field>` with its path, and at last
 by its own name alone, in this order: most fields mean the same wherever they stand.
@@ -143,6 +143,23 @@ MEANINGS: Mapping[str, str] = {
     "events.read.after": "the position behind which to begin",
     "table": "only events of this table",
     "stream": "only events of this stream, such as `jobs/sync-1`",
+}
+
+RULES: Mapping[str, str] = {
+    "already_finished": "the job has ended, and cannot be cancelled",
+    "already_started": "the job has begun before, so its payload stays; cancel it, and enqueue another",
+    "awaited": "other jobs wait for this one; retry it, or cancel those",
+    "cancel_not_requested": "nobody asked to cancel the job; complete, fail or interrupt it",
+    "config_matches_schema": "the configuration is not as the tool's schema says; `details.errors` has each place",
+    "dependency_failed": "a job to depend on did not complete; `details.dependency` names it",
+    "not_finished": "only a job that has ended is archived; cancel it first",
+    "not_held": "only a job that is held is released",
+    "not_retryable": "only a job that failed, was cancelled or timed out is retried",
+    "not_unique": "another job has the unique key; `details.existing` names it",
+    "not_waiting": "a worker has the job, or it has ended; this is for jobs that wait",
+    "stale_lease": "the lease is not the job's present one (any more); stop, somebody else may have the job",
+    "too_many_reservations": "as many are out as there may be; `details.retry_at` says when one ends",
+    "unknown_dependency": "there is no job to depend on under the id in `details.dependency`",
 }
 
 

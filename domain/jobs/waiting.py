@@ -79,7 +79,9 @@ def retry(state: Job | None, command: Retry, context: Context, key: str) -> Deci
     job = existing(state, key)
     if job.state not in RETRYABLE:
         raise RuleViolated(
-            "not_retryable", f"job {key} is {job.state}; only a finished, unsuccessful one is retried"
+            "not_retryable",
+            f"job {key} is {job.state}; only a finished, unsuccessful one is retried",
+            state=job.state,
         )
     waiting_for: tuple[str, ...] = ()
     if job.waiting_for:

@@ -8,7 +8,7 @@ import pytest
 from domain.catalogue import VERBS
 from ops.reference import Example, reference
 from ops.reference_fields import field_paths
-from ops.reference_meanings import MEANINGS, meaning_of, places_of
+from ops.reference_meanings import MEANINGS, RULES, meaning_of, places_of
 from ops.reference_queries import query_notes
 from ops.reference_states import job_states
 from ops.schema import BATCH, all_schemas
@@ -66,3 +66,7 @@ def test_every_field_has_a_meaning_and_every_meaning_a_field():
     assert set(MEANINGS) == {
         next(place for place in places_of(name, path) if place in MEANINGS) for name, path in fields
     }
+
+
+def test_every_rule_has_a_meaning_and_every_meaning_a_rule():
+    assert {rule for _, verb in VERBS.values() for rule in verb.rules} == set(RULES)
