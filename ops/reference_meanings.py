@@ -150,7 +150,7 @@ RULES: Mapping[str, str] = {
     "already_started": "the job has begun before, so its payload stays; cancel it, and enqueue another",
     "awaited": "other jobs wait for this one; retry it, or cancel those",
     "cancel_not_requested": "nobody asked to cancel the job; complete, fail or interrupt it",
-    "config_matches_schema": "the configuration is not as the tool's schema says; `details.errors` has each place",
+    "config_matches_schema": "the configuration is not as its schema says; `details.errors` has each place",
     "dependency_failed": "a job to depend on did not complete; `details.dependency` names it",
     "not_finished": "only a job that has ended is archived; cancel it first",
     "not_held": "only a job that is held is released",
