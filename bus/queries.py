@@ -212,13 +212,14 @@ def read_events(connection: apsw.Connection, query: ReadEvents) -> bytes:
     """
     if query.table is not None and query.stream is not None:
         raise Invalid("either a table or a stream", path="$")
+    streams = pattern_of(query.table, query.stream)
     origin = read_origin(connection)
     head = log.read_head(connection).position
     items: list[bytes] = []
     size = 0
     last = query.after
     for position, item in scan_events(
-        connection, origin, query.after, streams=_asked_for(query), limit=MAXIMUM_SCANNED_ROWS
+        connection, origin, query.after, streams=streams, limit=MAXIMUM_SCANNED_ROWS
     ):
         if item is not None:
             size += len(item) + 1
@@ -230,11 +231,11 @@ def read_events(connection: apsw.Connection, query: ReadEvents) -> bytes:
     return b'{"items":[%s],"next":%s,"head":%d}' % (b",".join(items), codec.encode(following), head)
 
 
-def _asked_for(query: ReadEvents) -> str:
-    """A pattern (GLOB) of the streams whose events are asked for."""
-    if query.stream is not None:
-        return _literally(query.stream)
-    return "*" if query.table is None else f"{_literally(query.table)}/*"
+def pattern_of(table: str | None, stream: str | None) -> str:
+    """A pattern (GLOB) of one stream, or else of one table's, or else of all."""
+    if stream is not None:
+        return _literally(stream)
+    return "*" if table is None else f"{_literally(table)}/*"
 
 
 def _literally(name: str) -> str:

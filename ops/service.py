@@ -433,6 +433,8 @@ class Service:
         self.intake.answer(requested)
         self.archiver.notify(commit)
         if commit.rows:
+            if self.http is not None:
+                self.http.backend.committed(commit.rows[-1].position)
             self.relay.notify(commit.rows)
             self.mirrors.notify(commit.rows)
         for notice in commit.notices:

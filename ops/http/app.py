@@ -12,13 +12,14 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from domain.errors import Refusal
-from ops.http import routes_health, routes_messages, routes_session
+from ops.http import routes_events, routes_health, routes_messages, routes_session
 from ops.http.access import Access
 from ops.http.backend import Backend
 from ops.http.guard import GuardMiddleware
 from ops.http.limits import LimitsMiddleware
 from ops.http.problem import IncidentMiddleware, answer_http_exception, answer_refusal
 from ops.http.refusals import HttpRefusal
+from ops.http.routes_events import Slots
 from ops.http.security_headers import SecurityHeadersMiddleware
 
 # For pages of other origins, where the settings name some.
@@ -32,6 +33,7 @@ _READ_HEADERS = ("ETag", "Link", "Location", "Retry-After")
 def application(
     backend: Backend,
     access: Access,
+    event_streams: Slots,
     *,
     hosts: Collection[str] = (),
     origins: Collection[str] = (),
@@ -45,7 +47,12 @@ def application(
     """
     app = Starlette(
         # The first that fits answers: `/api/v1/{…}` last, which takes whatever is left below it.
-        routes=[*routes_health.ROUTES, *routes_session.ROUTES, *routes_messages.ROUTES],
+        routes=[
+            *routes_health.ROUTES,
+            *routes_session.ROUTES,
+            *routes_events.ROUTES,
+            *routes_messages.ROUTES,
+        ],
         exception_handlers={
             Refusal: answer_refusal,
             HttpRefusal: answer_refusal,
@@ -56,6 +63,7 @@ def application(
     app.router.redirect_slashes = False
     app.state.backend = backend
     app.state.access = access
+    app.state.event_streams = event_streams
     layers: ASGIApp = app
     if origins:
         layers = CORSMiddleware(

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from bus.audit import Act, Actor, write_to_log
 from bus.submission import Outcome
 from domain.errors import Unavailable
+from ops.http.event_feed import EventFeed
 
 if TYPE_CHECKING:
     from ops.service import Service
@@ -24,24 +25,25 @@ class Backend:
         self._under_way = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self._changed = asyncio.Condition()
-        self.leaving = asyncio.Event()
-        """Set while the service takes nothing more; whoever follows it ends then."""
+        self._attached = asyncio.Event()
+        self._feed: EventFeed | None = None
 
     def attach(self, service: "Service") -> None:
         """Serves what this service has, from now on."""
         self._service = service
-        self.leaving.clear()
+        self._feed = EventFeed(service.readers.connection, service.origin, service.writer.head.position)
+        self._attached.set()
 
     async def detach(self) -> None:
         """Takes nothing more for the service; returns when what is under way is answered."""
         self._service = None
-        self.leaving.set()
-        try:
+        self._attached.clear()
+        if self._feed is not None:
+            self._feed.close()
+            self._feed = None
+        with suppress(TimeoutError):
             async with asyncio.timeout(DETACH_SECONDS):
                 await self._idle.wait()
-        except TimeoutError:
-            pass
 
     @property
     def service(self) -> "Service":
@@ -51,8 +53,30 @@ class Backend:
             Unavailable: there is none at the moment.
         """
         if self._service is None:
-            raise Unavailable("the service is starting, restoring or shutting down", retry_after_ms=1_000)
+            raise _nobody()
         return self._service
+
+    @property
+    def feed(self) -> EventFeed:
+        """The events of the service.
+
+        Raises:
+            Unavailable: there is none at the moment.
+        """
+        if self._feed is None:
+            raise _nobody()
+        return self._feed
+
+    async def attached_within(self, seconds: float) -> None:
+        """Returns when there is a service, or it was too long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._attached.wait()
+
+    def committed(self, head: int) -> None:
+        """Says how far the log of the service goes now."""
+        if self._feed is not None:
+            self._feed.notify(head)
 
     @contextmanager
     def in_use(self) -> "Iterator[Service]":
@@ -107,3 +131,7 @@ class Backend:
         """
         with self.in_use() as service:
             return await service.administration.carry_out(name, body, actor)
+
+
+def _nobody() -> Unavailable:
+    return Unavailable("the service is starting, restoring or shutting down", retry_after_ms=1_000)

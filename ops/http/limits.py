@@ -29,13 +29,11 @@ class LimitsMiddleware:
         app: ASGIApp,
         *,
         per_second: float,
-        body_seconds: float = BODY_SECONDS,
-        send_seconds: float = SEND_SECONDS,
     ) -> None:
         self._app = app
         self._throttle = Throttle(per_second)
-        self._body_seconds = body_seconds
-        self._send_seconds = send_seconds
+        self._body_seconds = BODY_SECONDS
+        self._send_seconds = SEND_SECONDS
         self._under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

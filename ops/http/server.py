@@ -19,6 +19,7 @@ from ops.http.access import Access
 from ops.http.app import application
 from ops.http.backend import Backend
 from ops.http.protocol import MAXIMUM_HEAD_BYTES, Connection
+from ops.http.routes_events import Slots
 from ops.http.tokens import Token
 from ops.settings import Settings
 
@@ -44,6 +45,7 @@ class HttpServer:
         self._settings = settings
         self.backend = Backend()
         self.access = Access(settings.data, on_change=self._record)
+        self.event_streams = Slots(settings.http_event_streams)
         self.url = ""
         self.listens_at: tuple[Any, ...] = ()
         self._server: uvicorn.Server | None = None
@@ -68,6 +70,7 @@ class HttpServer:
             application(
                 self.backend,
                 self.access,
+                self.event_streams,
                 hosts=[_in_url(asked_host), *self._settings.http_hosts],
                 origins=self._settings.http_origins,
                 any_host=not self._settings.http_hosts,

@@ -1,0 +1,168 @@
+"""The log as a stream of server-sent events: `EventFeed`, shared by everybody who follows.
+
+SQLite makes what is sent, in a thread of its own and without Python's global lock; those who follow at the
+same place share it. https://html.spec.whatwg.org/multipage/server-sent-events.html
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+
+import apsw
+import msgspec
+
+from bus import log
+from bus.cloud_events import Origin, cloud_event_sql, event_id_sql
+from bus.reader_pool import PoolClosedError, PoolExhaustedError
+from domain.catalogue import TIMELINE_STREAM
+from domain.errors import Invalid
+
+# One piece of a stream: so many positions, or so many bytes of `data`.
+MAXIMUM_POSITIONS = 500
+MAXIMUM_BYTES = 256 * 1024
+# Pieces that were made last are kept for those who come a moment later.
+MAXIMUM_KEPT = 32
+THREADS = 2
+
+# JSON has line ends between its tokens only, where a space is as good; here, one would end the line.
+_FRAMES = """
+    SELECT CAST(group_concat(frame, '') AS BLOB), count(frame)
+    FROM (
+        SELECT iif(
+            :streams = '*' OR stream GLOB :streams OR stream = '{forks}',
+            'id: ' || {event_id} || char(10) || 'data: '
+                || replace(replace({event}, char(10), ' '), char(13), ' ') || char(10, 10),
+            NULL
+        ) AS frame
+        FROM events WHERE position > :after AND position <= :last ORDER BY position LIMIT :last - :after
+    )
+"""
+
+
+class Piece(msgspec.Struct, frozen=True):
+    """The events up to position `last` as they are sent, and how many of them there are."""
+
+    last: int
+    frames: bytes
+    count: int
+
+
+class EventFeed:
+    """What one service's log has, for those who follow it. Used from the event loop's thread."""
+
+    def __init__(
+        self, reader: Callable[[], AbstractContextManager[apsw.Connection]], origin: Origin, head: int
+    ) -> None:
+        self._reader = reader
+        self._origin = origin
+        self._frames = _FRAMES.format(
+            forks=TIMELINE_STREAM, event_id=event_id_sql(origin), event=cloud_event_sql(origin)
+        )
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="event feed")
+        self._kept: OrderedDict[tuple[int, str], asyncio.Future[Piece | None]] = OrderedDict()
+        self._news = asyncio.Event()
+        self.head = head
+        """The last position that there is."""
+        self.is_closed = False
+
+    def notify(self, head: int) -> None:
+        """Says how far the log goes now."""
+        self.head = head
+        self._wake()
+
+    def close(self) -> None:
+        """Nobody can follow any more."""
+        self.is_closed = True
+        self._wake()
+        self._threads.shutdown(wait=False)
+
+    async def beyond(self, position: int, seconds: float) -> bool:
+        """Waits until the log goes beyond a position, or nobody can follow it; false if it was too long."""
+        try:
+            async with asyncio.timeout(seconds):
+                while self.head <= position and not self.is_closed:
+                    await self._news.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def after(self, position: int, streams: str) -> Piece | None:
+        """The next piece behind a position, of streams as by GLOB, and the forks.
+
+        `None` at the end, and where it could not be read at the moment.
+        """
+        piece = self._kept.get((position, streams))
+        if piece is None:
+            loop = asyncio.get_running_loop()
+            piece = loop.run_in_executor(self._threads, self._read, position, streams)
+            self._kept[position, streams] = piece
+            if len(self._kept) > MAXIMUM_KEPT:
+                self._kept.popitem(last=False)
+        try:
+            # Not given up with the first who gives up: others wait for it.
+            read = await asyncio.shield(piece)
+        except (PoolClosedError, PoolExhaustedError):
+            self._kept.pop((position, streams), None)
+            return None
+        except Exception:
+            self._kept.pop((position, streams), None)
+            raise
+        if read is None or (read.last - position < MAXIMUM_POSITIONS and read.last < self.head):
+            # There is more by now than when it was read; who comes later takes all of it.
+            self._kept.pop((position, streams), None)
+        return read
+
+    def place_of(self, event_id: str) -> int:
+        """The position behind which to go on for who has seen an event, or a position alone.
+
+        Where the log was forked before it, that is the one before the fork: what comes then says so.
+
+        Raises:
+            Invalid: it is no such id, or one that this log does not go as far as.
+        """
+        timeline_text, separator, position_text = event_id.rpartition("-")
+        if not _is_number(position_text) or (separator and not _is_number(timeline_text)):
+            raise Invalid("it is the id of an event, as 1-41872, or a position", path="Last-Event-ID")
+        position = int(position_text)
+        if separator:
+            timelines = self._origin.timelines
+            newer = [first for timeline, first in timelines if timeline > int(timeline_text)]
+            if int(timeline_text) > timelines[-1][0]:
+                raise _ahead(event_id)
+            if newer:
+                position = min(position, min(newer) - 1)
+        if position > self.head:
+            raise _ahead(event_id)
+        return position
+
+    def event_id(self, position: int) -> str:
+        """The id of the event at a position."""
+        return self._origin.event_id(position)
+
+    def _wake(self) -> None:
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+    def _read(self, after: int, streams: str) -> Piece | None:
+        with self._reader() as connection:
+            last = log.end_of_next(connection, after, most=MAXIMUM_POSITIONS, most_bytes=MAXIMUM_BYTES)
+            if last is None:
+                return None
+            frames, count = connection.execute(
+                self._frames, {"after": after, "last": last, "streams": streams}
+            ).fetchone()  # type: ignore[misc]
+            return Piece(last, frames or b"", count)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 18
+
+
+def _ahead(event_id: str) -> Invalid:
+    return Invalid(
+        f"the log does not go as far as {event_id}",
+        hint="it is another log, or one that was restored by hand; begin anew",
+        path="Last-Event-ID",
+    )

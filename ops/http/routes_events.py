@@ -1,0 +1,155 @@
+"""The events, live or from any position, as server-sent events: `GET /api/v1/events`.
+
+Nothing is left out: who follows reads the log, at their own speed. Whose connection takes nothing any more is
+cut off, and goes on with `Last-Event-ID` when they come back.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from bus import codec
+from bus.queries import pattern_of
+from domain.errors import Busy, Invalid, Refusal
+from domain.messages import Key
+from ops.http.event_feed import MAXIMUM_POSITIONS, EventFeed
+from ops.http.refusals import HttpRefusal
+from ops.http.routes import access_of, backend_of, route
+
+PATH = "/api/v1/events"
+MEDIA_TYPE = "text/event-stream"
+# Something is sent at least so often: proxies end connections on which nothing happens.
+QUIET_SECONDS = 15.0
+# Who asks for more than there is is told so often; a browser waits as long before it comes back.
+RETRY_MS = 2_000
+# Between two pieces of a busy log: what is live is some tens of milliseconds old, and not one event a piece.
+PACE_SECONDS = 0.05
+# So long a stream waits for the service that is being restored: browsers do not come back after a refusal.
+ATTACHED_WITHIN_SECONDS = 30.0
+# How often it is looked whether who follows still may.
+LOOK_AGAIN_SECONDS = 5.0
+
+
+class Follow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where to begin, and what of: all events, those of one table, or of one stream."""
+
+    after: str | None = None
+    table: Key | None = None
+    stream: str | None = None
+
+
+async def follow(request: Request) -> Response:
+    """The events behind `Last-Event-ID` or `after`; without either, those that come from now on."""
+    wish = _wish(request)
+    backend = backend_of(request)
+    await backend.attached_within(ATTACHED_WITHIN_SECONDS)
+    feed = backend.feed
+    place = request.headers.get("last-event-id") or wish.after
+    after = feed.head if place is None else feed.place_of(place)
+    streams = pattern_of(wish.table, wish.stream)
+    return EventStream(_events(request, feed, after, streams), request.app.state.event_streams)
+
+
+class EventStream(StreamingResponse):
+    """Server-sent events, as long as the reader stays; it holds one of the slots."""
+
+    def __init__(self, events: AsyncIterator[bytes], slots: "Slots") -> None:
+        super().__init__(events, headers={"X-Accel-Buffering": "no"}, media_type=MEDIA_TYPE)
+        self._slots = slots
+        self._slots.take()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends them."""
+        # It counts here, and not among the requests that are answered in a moment.
+        scope["hyperpage.leave"]()
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._slots.give_back()
+
+
+class Slots:
+    """How many may follow at once."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.taken = 0
+
+    def take(self) -> None:
+        """Counts one more.
+
+        Raises:
+            Busy: there are too many.
+        """
+        if self.taken >= self._most:
+            raise Busy("too many follow the events already", hint="try again later", retry_after_ms=5_000)
+        self.taken += 1
+
+    def give_back(self) -> None:
+        """Counts one less."""
+        self.taken -= 1
+
+
+async def _events(request: Request, feed: EventFeed, after: int, streams: str) -> AsyncIterator[bytes]:
+    clock = asyncio.get_running_loop().time
+    looked_at, told = clock(), after
+    yield f"retry: {RETRY_MS}\n\n".encode()
+    while True:
+        if clock() - looked_at > LOOK_AGAIN_SECONDS:
+            looked_at = clock()
+            if not _may_still(request):
+                return
+        has_more = await feed.beyond(after, QUIET_SECONDS)
+        if feed.is_closed:
+            return
+        if not has_more:
+            yield b": nothing new\n\n"
+            continue
+        began = clock()
+        piece = await feed.after(after, streams)
+        if piece is None:
+            await asyncio.sleep(PACE_SECONDS)
+            continue
+        after = piece.last
+        if piece.count:
+            told = after
+            yield piece.frames
+        elif after - told >= MAXIMUM_POSITIONS:
+            # No event: what was passed over need not be searched again.
+            told = after
+            yield f"id: {feed.event_id(after)}\n\n".encode()
+        if after >= feed.head:
+            await asyncio.sleep(max(0.0, PACE_SECONDS - (clock() - began)))
+
+
+def _wish(request: Request) -> Follow:
+    try:
+        wish = msgspec.convert(_parameters(request), Follow)
+    except msgspec.ValidationError as error:
+        raise codec.refusal_of(error) from None
+    if wish.table is not None and wish.stream is not None:
+        raise Invalid("either a table or a stream", path="$")
+    return wish
+
+
+def _parameters(request: Request) -> dict[str, Any]:
+    given = request.query_params.multi_items()
+    if len(dict(given)) != len(given):
+        raise Invalid("a parameter is there twice", path="$")
+    return dict(given)
+
+
+def _may_still(request: Request) -> bool:
+    try:
+        access_of(request).principal(request)
+    except (Refusal, HttpRefusal):
+        return False
+    return True
+
+
+ROUTES = [route(PATH, follow, role="read")]
