@@ -256,7 +256,11 @@ async def _require_jetstream(url: str) -> None:
     try:
         async with asyncio.timeout(JETSTREAM_TIMEOUT_MS / 1000):
             connection = await nats.connect(
-                url, allow_reconnect=False, inbox_prefix=private_inbox(RELAY).encode(), error_cb=ignore
+                url,
+                allow_reconnect=False,
+                connect_timeout=JETSTREAM_TIMEOUT_MS // 1000,
+                inbox_prefix=private_inbox(RELAY).encode(),
+                error_cb=ignore,
             )
             try:
                 await connection.jetstream(timeout=JETSTREAM_TIMEOUT_MS / 1000).account_info()
