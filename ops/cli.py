@@ -7,7 +7,7 @@
     cli_stream       stream
     cli_store        migrate
     cli_backup       backup
-    cli_analytics    analytics
+    cli_analytics    analytics; its prompt is in cli_analytics_shell
     cli_import       import
     cli_schema       schema
     cli_token        token

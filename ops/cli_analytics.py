@@ -1,20 +1,22 @@
 """`hyperpage analytics`: SQL over backups and the whole history, offline."""
 
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 from cyclopts import App, Parameter
 
 from ops.cli_exit import Exit, failure, usage_failure
 from ops.cli_options import DataOption, JsonOption, option, settings_for
-from ops.cli_output import print_json, print_table, say
+from ops.cli_output import compact, print_json, print_table, printable, say
 from ops.cli_progress import shown_progress
 
 if TYPE_CHECKING:
+    from ops.analytics.difference import Difference
     from ops.analytics.export import Report
 
 # In a table for people; the other formats have no end.
@@ -31,6 +33,9 @@ def analytics() -> App:
     app = App(name="analytics", help="Asks SQL questions of backups and of the whole history, offline.")
     app.command(export_backups, name="export")
     app.command(sql, name="sql")
+    app.command(diff, name="diff")
+    app.command(shell, name="shell")
+    app.command(database, name="database")
     return app
 
 
@@ -51,36 +56,8 @@ def export_backups(
     A backup that is damaged or another store's is left out, with the reason;
     the exit code is then 1 (6 if nothing else was asked for).
     """
-    from ops.analytics.export import export
-    from ops.backup.content import store_id_of
-    from ops.backup.metadata import (
-        Backup,
-        BackupError,
-        damaged_backups,
-        find_backup,
-        list_backups,
-        read_metadata,
-    )
-
-    settings = settings_for(data)
-    with _understandable(), shown_progress() as progress:
-        folder = settings.backup_folder
-        if backup == "all":
-            backups, damaged = list_backups(folder), list(damaged_backups(folder))
-            if not backups and not damaged:
-                raise BackupError(
-                    "not_found", f"there is no backup in {folder}", "`hyperpage backup create` makes one"
-                )
-        else:
-            path = find_backup(folder, backup)
-            backups, damaged = [Backup(path, read_metadata(path))], []
-        report = export(
-            backups,
-            settings.data / "lake" if out is None else out,
-            store_id=store_id_of(settings.store_path),
-            damaged=damaged,
-            progress=progress,
-        )
+    with _understandable():
+        report = _export(backup, _lake(out, data), data)
     if as_json:
         print_json(report)
     else:
@@ -136,6 +113,138 @@ def sql(
             with _writing(out) as file:
                 (answer.write_csv if wanted == "csv" else answer.write_json)(file)
     return Exit.DONE
+
+
+def diff(
+    first: Annotated[str, Parameter(help="A backup's name, a position, or a time.")],
+    second: Annotated[str, Parameter(help="The same.")],
+    /,
+    *,
+    lake: LakeOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Says what became of each row between two moments: added, removed, changed, with old and new values.
+
+    For example:
+
+        hyperpage analytics diff 41000 41872
+        hyperpage analytics diff 2026-11-24T08:00:00Z 2026-11-24T09:00:00Z
+        hyperpage analytics diff hyperpage-backup-20261124T081500000Z.db 41872
+
+    Where there is no lake in DIR/lake, and none is named, one is made for the
+    length of the command.
+    """
+    from ops.analytics.difference import difference
+
+    with _understandable(), _lake_at_hand(lake, data) as at_hand:
+        found = difference(at_hand, first, second)
+    if as_json:
+        print_json(found)
+    else:
+        for table, one in found.items():
+            for line in _lines_of(table, one):
+                print(printable(line))
+        if not any(one.added or one.removed or one.changed for one in found.values()):
+            say("Nothing has changed.")
+    return Exit.DONE
+
+
+def shell(*, lake: LakeOption = None, snapshot: SnapshotOption = None, data: DataOption = None) -> int:
+    """Opens a prompt for SQL over a lake; DuckDB's own, if the program `duckdb` is installed.
+
+    For example:
+
+        hyperpage analytics shell
+
+    What is made there is in memory: the lake stays as it is.
+    """
+    from ops.cli_analytics_shell import run_shell
+
+    with _understandable():
+        return run_shell(_lake(lake, data), snapshot=snapshot)
+
+
+def database(
+    *,
+    out: Annotated[Path, option("The file to write.")],
+    lake: LakeOption = None,
+    snapshot: SnapshotOption = None,
+    data: DataOption = None,
+) -> int:
+    """Writes what a lake shows into one DuckDB file to hand around: rows, views and macros.
+
+    For example:
+
+        hyperpage analytics database --out november.duckdb
+
+    Whoever has DuckDB opens it, without the lake and without this program.
+    """
+    from ops.analytics.database import write_database
+
+    with _understandable():
+        write_database(_lake(lake, data), out, snapshot=snapshot)
+    print(out)
+    return Exit.DONE
+
+
+@contextmanager
+def _lake_at_hand(lake: Path | None, data: Path | None) -> Iterator[Path]:
+    """The lake that is named, or that of the data directory, or one for the length of the block."""
+    from ops.analytics.layout import MANIFEST
+
+    found = _lake(lake, data)
+    if lake is not None or (found / MANIFEST).exists():
+        yield found
+        return
+    with tempfile.TemporaryDirectory(prefix="hyperpage-lake-") as folder:
+        report = _export("all", Path(folder) / "lake", data)
+        for one in report.refused:
+            say(f"{one.name} is left out: {one.message}")
+        yield Path(folder) / "lake"
+
+
+def _export(backup: str, lake: Path, data: Path | None) -> "Report":
+    from ops.analytics.export import export
+    from ops.backup.content import store_id_of
+    from ops.backup.metadata import (
+        Backup,
+        BackupError,
+        damaged_backups,
+        find_backup,
+        list_backups,
+        read_metadata,
+    )
+
+    settings = settings_for(data)
+    folder = settings.backup_folder
+    if backup == "all":
+        backups, damaged = list_backups(folder), list(damaged_backups(folder))
+        if not backups and not damaged:
+            raise BackupError(
+                "not_found", f"there is no backup in {folder}", "`hyperpage backup create` makes one"
+            )
+    else:
+        path = find_backup(folder, backup)
+        backups, damaged = [Backup(path, read_metadata(path))], []
+    store_id = store_id_of(settings.store_path)
+    with shown_progress() as progress:
+        return export(backups, lake, store_id=store_id, damaged=damaged, progress=progress)
+
+
+def _lines_of(table: str, one: "Difference") -> Iterator[str]:
+    for row in one.added:
+        yield f"{table}  added    {next(iter(row.values()))}  {compact(_filled(row))}"
+    for row in one.removed:
+        yield f"{table}  removed  {next(iter(row.values()))}  {compact(_filled(row))}"
+    for each in one.changed:
+        values = (f"{name}: {compact(each.old[name])} → {compact(each.new[name])}" for name in each.columns)
+        yield f"{table}  changed  {each.key}  {', '.join(values)}"
+
+
+def _filled(row: dict[str, Any]) -> dict[str, Any]:
+    """The columns in which something stands, but for the first."""
+    return {name: value for name, value in list(row.items())[1:] if value is not None}
 
 
 def _lake(lake: Path | None, data: Path | None) -> Path:

@@ -52,14 +52,14 @@ CREATE OR REPLACE MACRO failure_rate("by") AS TABLE
 
 -- What was left of a platform's budgets over time, and how fast it went: calls in an hour since the observation before,
 -- within the same window.
-CREATE OR REPLACE MACRO rate_limit_burn(wanted) AS TABLE
+CREATE OR REPLACE MACRO rate_limit_burn(of_platform) AS TABLE
   WITH observed AS (
     SELECT v.id, v.resource, v.identifier, v.position, e.time, v.limit_remaining, v.limit_total, v.reset_time,
       v.level, lag(v.limit_remaining) OVER w - v.limit_remaining AS went, lag(e.time) OVER w AS since,
       -- What was given back within a window was not called.
       CASE WHEN went < 0 THEN 0 ELSE went END AS calls
     FROM rate_limits_versions AS v JOIN events AS e USING (position)
-    WHERE NOT v.deleted AND v.platform = wanted
+    WHERE NOT v.deleted AND v.platform = of_platform
     WINDOW w AS (PARTITION BY v.id, v.reset_time ORDER BY v.position)
   )
   SELECT time, id, resource, identifier, limit_remaining, limit_total,

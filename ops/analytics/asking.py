@@ -35,7 +35,7 @@ class Answer:
 
     def rows(self) -> Iterator[list[Any]]:
         """The rows, in values of JSON, read a portion at a time."""
-        with _understandable():
+        with explained():
             while portion := self._result.fetchmany(_FETCHED_ROWS):
                 for row in portion:
                     yield [plain(value) for value in row]
@@ -66,7 +66,7 @@ class Answer:
         # Not by DuckDB, which may write nothing here.
         from pyarrow.parquet import ParquetWriter
 
-        with _understandable(), replaced(path) as temporary, warnings.catch_warnings():
+        with explained(), replaced(path) as temporary, warnings.catch_warnings():
             # It copies the rows once more, and says so.
             warnings.simplefilter("ignore", UserWarning)
             reader: Any = self._result.to_arrow_reader(_FETCHED_ROWS)
@@ -85,7 +85,7 @@ def ask(lake: Path, query: str, *, snapshot: str | None = None) -> Answer:
         AnalyticsError: it is no query, or there is something wrong with it: the message points at the place.
     """
     connection = connect(lake, snapshot=snapshot)
-    with _understandable():
+    with explained():
         _require_query(query)
         # Whatever the query says: no other file is read, none is written.
         connection.execute("SET allowed_directories = [$lake]", {"lake": f"{lake.absolute()}/"})
@@ -132,7 +132,7 @@ def _require_query(query: str) -> None:
         )
 
 
-class _understandable:  # noqa: N801  # used as a function
+class explained:  # noqa: N801  # used as a function
     """DuckDB's errors as ours, with the place in the query."""
 
     def __enter__(self) -> None:

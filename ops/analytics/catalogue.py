@@ -1,4 +1,4 @@
-"""The views and macros over a lake, as SQL: `statements`.
+"""The views and macros over a lake, as SQL: `Catalogue`.
 
 Files are named one by one, as the manifest has them: what an export that was cut off left behind is not seen.
 """
@@ -34,58 +34,63 @@ _KINDS = {"INTEGER": "BIGINT", "TEXT": "VARCHAR"}
 _END = 2**62
 
 
-def statements(manifest: Manifest, *, root: Path | None, snapshot: str | None = None) -> Iterator[str]:
-    """What makes the views and macros, in order, statement by statement.
+class Catalogue:
+    """The views and macros over a lake, seen from one of its snapshots.
 
-    Paths begin with `root`, or are relative to the lake. The newest snapshot is shown, or the one named.
-
-    Raises:
-        AnalyticsError: there is no such snapshot, or nothing at all.
-    """
-    yield from _Catalogue(manifest, root, find_snapshot(manifest, snapshot)).statements()
-
-
-def find_snapshot(manifest: Manifest, name: str | None) -> Snapshot | None:
-    """A snapshot by the name of its backup; the newest one without a name, `None` if there is none.
+    `root` is where the lake is; if it is `movable`, the variable `lake` of a session says so, if it is set.
+    Without a `snapshot` that is named, the newest one is shown.
 
     Raises:
-        AnalyticsError: there is none of that name.
+        AnalyticsError: there is no such snapshot.
     """
-    if name is None:
-        return max(manifest.snapshots, key=lambda one: one.timestamp, default=None)
-    for one in manifest.snapshots:
-        if Path(name).name in (one.name, one.snapshot):
-            return one
-    raise AnalyticsError(
-        "not_found",
-        f"the lake has no snapshot {name}",
-        "`hyperpage analytics sql 'SELECT name FROM snapshots'` lists them",
-    )
 
-
-class _Catalogue:
-    """The statements for one lake, seen from one snapshot."""
-
-    def __init__(self, manifest: Manifest, root: Path | None, shown: Snapshot | None) -> None:
+    def __init__(
+        self, manifest: Manifest, root: Path, *, movable: bool = False, snapshot: str | None = None
+    ) -> None:
         self._manifest = manifest
-        self._root = root
-        self._shown = shown
+        self._root = _literal(f"{root.absolute()}/")
+        if movable:
+            self._root = f"coalesce(getvariable('lake') || '/', {self._root})"
+        self._shown = find_snapshot(manifest, snapshot)
+        self._is_newest = snapshot is None
 
     def statements(self) -> Iterator[str]:
-        yield "CREATE SCHEMA IF NOT EXISTS lake"
+        """What makes all of it, in order, statement by statement."""
+        for name, query in {**self.files(), **self.shown()}.items():
+            yield f"CREATE OR REPLACE VIEW {name} AS {query}"
+        yield from self.derived()
+
+    def files(self) -> dict[str, str]:
+        """What there is of every timeline and every snapshot, by name."""
+        found = {"all_events": self._of_stretches(EVENTS, None)}
+        for table in TABLE_COLUMNS:
+            paths = [one.tables[table].path for one in self._manifest.snapshots if table in one.tables]
+            if paths:
+                found[f"all_{table}"] = f"SELECT * FROM {self._read(paths, 'snapshot', 'VARCHAR')}"
+        return found
+
+    def shown(self) -> dict[str, str]:
+        """What all else is derived from: the log, the versions and the tables that are shown, by name."""
+        found = {"history_events": self._of_stretches(EVENTS, self._timelines)}
+        for table in TABLE_COLUMNS:
+            versions = table + VERSIONS
+            found[versions] = self._of_stretches(versions, self._timelines)
+            if self._shown is not None and table in self._shown.tables:
+                found[table] = f"SELECT * FROM {self._read([self._shown.tables[table].path])}"
+        return found
+
+    def derived(self) -> Iterator[str]:
+        """What makes the rest, statement by statement."""
         yield self._snapshots()
         yield self._history()
         yield f"CREATE OR REPLACE MACRO shown_position() AS {self._position}"
-        yield f"CREATE OR REPLACE VIEW lake.events AS {self._of_stretches(EVENTS, None)}"
-        yield f"CREATE OR REPLACE VIEW lake.history_events AS {self._of_stretches(EVENTS, self._timelines)}"
         yield self._events()
-        for table in TABLE_COLUMNS:
-            versions = table + VERSIONS
-            yield f"CREATE OR REPLACE VIEW {versions} AS {self._of_stretches(versions, self._timelines)}"
         yield from _statements_of("catalogue.sql")
-        for table in TABLE_COLUMNS:
+        for table, columns in TABLE_COLUMNS.items():
             yield _history_at() if table == HISTORY else _table_at(TABLES[table])
-        yield from self._tables()
+            if self._shown is None or table not in self._shown.tables:
+                names = ", ".join(columns)
+                yield f"CREATE OR REPLACE VIEW {table} AS SELECT {names} FROM {table}_at({self._position})"
         yield _changes_between()
         yield from _statements_of("analyses.sql")
 
@@ -96,15 +101,16 @@ class _Catalogue:
         where = f" WHERE position <= {self._position}" if end > self._position else ""
         return (
             f"CREATE OR REPLACE VIEW events AS SELECT {names}, make_timestamp_ms(recorded_at) AS time,"
-            f" * EXCLUDE ({names}) FROM lake.history_events{where}"
+            f" * EXCLUDE ({names}) FROM history_events{where}"
         )
 
     @property
     def _timelines(self) -> Timelines:
-        """The history that is shown: of the snapshot, or, where there is none, of the newest timeline."""
-        if self._shown is not None:
-            return self._shown.timelines
-        return tuple(self._manifest.timelines.items())
+        """The history that is shown: the newest if the snapshot is part of it, or else the snapshot's own."""
+        newest = self._manifest.history
+        if self._shown is None or (self._is_newest and is_part(self._shown, newest, _END)):
+            return newest
+        return self._shown.timelines
 
     @property
     def _position(self) -> int:
@@ -196,27 +202,32 @@ class _Catalogue:
             return _empty(name)
         return " UNION ALL BY NAME ".join(selects)
 
-    def _tables(self) -> Iterator[str]:
-        for table, columns in TABLE_COLUMNS.items():
-            paths = [one.tables[table].path for one in self._manifest.snapshots if table in one.tables]
-            if paths:
-                of_all = self._read(paths, "snapshot", "VARCHAR")
-                yield f"CREATE OR REPLACE VIEW lake.{table} AS SELECT * FROM {of_all}"
-            if self._shown is not None and table in self._shown.tables:
-                of_shown = self._read([self._shown.tables[table].path])
-                yield f"CREATE OR REPLACE VIEW {table} AS SELECT * FROM {of_shown}"
-            else:
-                names = ", ".join(columns)
-                yield f"CREATE OR REPLACE VIEW {table} AS SELECT {names} FROM {table}_at({self._position})"
-
     def _read(self, paths: Iterable[str], partition: str | None = None, kind: str = "") -> str:
-        names = ", ".join(_literal(path if self._root is None else str(self._root / path)) for path in paths)
+        names = ", ".join(f"{self._root} || {_literal(path)}" for path in paths)
         if partition is None:
             return f"read_parquet([{names}], hive_partitioning = false)"
         return (
             f"read_parquet([{names}], hive_partitioning = true,"
             f" hive_types = {{'{partition}': {kind}}}, union_by_name = true)"
         )
+
+
+def find_snapshot(manifest: Manifest, name: str | None) -> Snapshot | None:
+    """A snapshot by the name of its backup; the newest one without a name, `None` if there is none.
+
+    Raises:
+        AnalyticsError: there is none of that name.
+    """
+    if name is None:
+        return max(manifest.snapshots, key=lambda one: one.timestamp, default=None)
+    for one in manifest.snapshots:
+        if Path(name).name in (one.name, one.snapshot):
+            return one
+    raise AnalyticsError(
+        "not_found",
+        f"the lake has no snapshot {name}",
+        "`hyperpage analytics sql 'SELECT name FROM snapshots'` lists them",
+    )
 
 
 def _table_at(table: Table) -> str:

@@ -19,7 +19,7 @@ CREATE OR REPLACE MACRO position_of(moment) AS
     (SELECT max(s.position) FROM snapshots AS s
       WHERE CAST(moment AS VARCHAR) IN (s.name, s.snapshot) AND s.in_history),
     CASE WHEN milliseconds_of(moment) IS NOT NULL THEN
-      (SELECT coalesce(max(e.position), 0) FROM lake.history_events AS e
+      (SELECT coalesce(max(e.position), 0) FROM history_events AS e
         WHERE e.recorded_at <= milliseconds_of(moment))
     END,
     error('no moment of this history: ' || CAST(moment AS VARCHAR)

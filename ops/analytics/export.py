@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ops.analytics.database import write_views
 from ops.analytics.event_files import write_events
 from ops.analytics.layout import (
     EVENTS,
@@ -24,6 +25,7 @@ from ops.analytics.layout import (
     history_of,
     is_part,
     locked,
+    newer_history,
     read_manifest,
     stamp_of,
     sweep,
@@ -106,6 +108,8 @@ def export(
             except BackupError as error:
                 report.refused.append(_refused(backup.name, error))
                 sweep(lake, manifest)
+        if manifest.snapshots or manifest.stretches:
+            write_views(lake, manifest)
         if manifest.snapshots:
             report.position = manifest.end_of(manifest.snapshots[-1].timeline)
     return report
@@ -216,6 +220,7 @@ class _Addition:
         return msgspec.structs.replace(
             self._manifest,
             timelines=dict(sorted((self._manifest.timelines | dict(self._metadata.timelines)).items())),
+            history=newer_history(self._manifest.history, self._metadata.timelines),
             stretches=tuple(
                 sorted((*self._manifest.stretches, *stretches), key=lambda one: (one.timeline, one.first))
             ),

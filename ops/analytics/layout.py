@@ -102,6 +102,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     store_id: str
     timelines: dict[int, int] = {}
     """Number and first position of each timeline that is known."""
+    history: Timelines = ()
+    """The timelines of the newest history that is known, in order."""
     stretches: tuple[Stretch, ...] = ()
     snapshots: tuple[Snapshot, ...] = ()
 
@@ -237,6 +239,11 @@ def is_part(snapshot: Snapshot, timelines: Timelines, position: int) -> bool:
     return timelines[: len(snapshot.timelines)] == snapshot.timelines and snapshot.position <= ends.get(
         snapshot.timeline, 0
     )
+
+
+def newer_history(one: Timelines, other: Timelines) -> Timelines:
+    """That of the two that leads to the newer timeline."""
+    return max(one, other, key=lambda timelines: timelines[-1][0] if timelines else 0)
 
 
 def stamp_of(name: str, timestamp: int) -> str:

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     import duckdb
 
 
+# A time without a zone is meant in UTC, as everywhere here.
+PREPARATION = ("SET TimeZone = 'UTC'",)
+
+
 def connect(lake: Path, *, snapshot: str | None = None) -> "duckdb.DuckDBPyConnection":
     """A connection to a database in memory, whose views show a lake; what is made there is gone with it.
 
@@ -19,15 +23,13 @@ def connect(lake: Path, *, snapshot: str | None = None) -> "duckdb.DuckDBPyConne
     require_installed()
     import duckdb
 
-    from ops.analytics.catalogue import statements
+    from ops.analytics.catalogue import Catalogue
 
     manifest = require_manifest(lake)
     # No extension is fetched: everything that is needed is linked in.
     connection = duckdb.connect(config={"autoinstall_known_extensions": False})
     try:
-        # A time without a zone is meant in UTC, as everywhere here.
-        connection.execute("SET TimeZone = 'UTC'")
-        for statement in statements(manifest, root=lake.absolute(), snapshot=snapshot):
+        for statement in (*PREPARATION, *Catalogue(manifest, lake, snapshot=snapshot).statements()):
             connection.execute(statement)
     except BaseException:
         connection.close()

@@ -1,0 +1,56 @@
+"""Files for any DuckDB, without this program: `write_views` in a lake, `write_database` to hand around."""
+
+from pathlib import Path
+
+from ops.analytics.catalogue import Catalogue
+from ops.analytics.layout import DATABASE, Manifest, replaced, require_manifest
+from ops.analytics.requirements import require_installed
+from ops.analytics.session import connect
+
+# What DuckDB 1.0 and newer can read.
+STORAGE = "v1.0.0"
+
+
+def write_views(lake: Path, manifest: Manifest) -> None:
+    """Puts `lake.duckdb` into a lake: its views and macros. Small, since what they show stays in Parquet.
+
+    They find it where the lake is now, or, if a session sets the variable `lake`, where that says.
+    """
+    import duckdb
+
+    with replaced(lake / DATABASE) as temporary:
+        temporary.unlink(missing_ok=True)
+        with duckdb.connect(config={"autoinstall_known_extensions": False}) as engine:
+            engine.execute(f"ATTACH {_quoted(temporary)} AS target (STORAGE_VERSION '{STORAGE}')")
+            engine.execute("USE target")
+            for statement in Catalogue(manifest, lake, movable=True).statements():
+                engine.execute(statement)
+            engine.execute("USE memory")
+            engine.execute("DETACH target")
+
+
+def write_database(lake: Path, file: Path, *, snapshot: str | None = None) -> None:
+    """Writes what a lake shows into one file, rows and all, which needs the lake no more.
+
+    It has the same views and macros, but for those of other timelines and other snapshots (`all_…`).
+
+    Raises:
+        AnalyticsError: there is no lake, or it has no such snapshot.
+    """
+    require_installed()
+    manifest = require_manifest(lake)
+    catalogue = Catalogue(manifest, lake, snapshot=snapshot)
+    with replaced(file) as temporary, connect(lake, snapshot=snapshot) as engine:
+        temporary.unlink(missing_ok=True)
+        engine.execute(f"ATTACH {_quoted(temporary)} AS target (STORAGE_VERSION '{STORAGE}')")
+        for name in catalogue.shown():
+            engine.execute(f"CREATE TABLE target.{name} AS FROM memory.{name}")
+        engine.execute("USE target")
+        for statement in catalogue.derived():
+            engine.execute(statement)
+        engine.execute("USE memory")
+        engine.execute("DETACH target")
+
+
+def _quoted(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"

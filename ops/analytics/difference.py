@@ -1,0 +1,102 @@
+"""What became of each row between two moments, or between two backups: `difference`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ops.analytics.asking import explained, plain
+from ops.analytics.catalogue import TABLE_COLUMNS, find_snapshot
+from ops.analytics.layout import AnalyticsError, Manifest, require_manifest
+from ops.analytics.session import connect
+from projections.comparison import HISTORY
+from projections.tables import TABLES
+
+if TYPE_CHECKING:
+    import duckdb
+
+Record = dict[str, Any]
+
+
+class Changed(msgspec.Struct, frozen=True):
+    """A row that is another one: its key, the columns that differ, and all of it before and after."""
+
+    key: Any
+    columns: list[str]
+    old: Record
+    new: Record
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """What became of the rows of a table, in the order of their keys."""
+
+    added: list[Record]
+    removed: list[Record]
+    changed: list[Changed]
+
+
+def difference(lake: Path, first: str, second: str) -> dict[str, Difference]:
+    """What became of the rows of each table from one moment to another, which may be the earlier one.
+
+    A moment is the name of a backup, of any timeline; or a position or a time of the newest history.
+
+    Raises:
+        AnalyticsError: there is no lake, or no such moment in it.
+    """
+    manifest = require_manifest(lake)
+    with connect(lake) as engine, explained():
+        sides = [_Side(engine, manifest, moment) for moment in (first, second)]
+        return {table: _compare(engine, table, *sides) for table in TABLE_COLUMNS}
+
+
+class _Side:
+    """One of the two moments."""
+
+    def __init__(self, engine: "duckdb.DuckDBPyConnection", manifest: Manifest, moment: str) -> None:
+        self._engine = engine
+        try:
+            self._snapshot = find_snapshot(manifest, moment)
+            self._position = None
+        except AnalyticsError:
+            self._snapshot = None
+            found = engine.execute("SELECT position_of($moment)", {"moment": moment}).fetchone()
+            self._position = None if found is None else int(found[0])
+
+    def rows(self, table: str) -> str:
+        """The rows of a table then, as what stands behind FROM."""
+        if self._snapshot is None:
+            return f"{table}_at({self._position})"
+        if table not in self._snapshot.tables:
+            return f"(SELECT * FROM {table} WHERE false)"
+        return f"(SELECT * EXCLUDE (snapshot) FROM all_{table} WHERE snapshot = '{self._snapshot.snapshot}')"
+
+    def columns(self, table: str) -> list[str]:
+        """The names of their columns."""
+        described = self._engine.execute(f"FROM {self.rows(table)} LIMIT 0").description
+        return [name for name, *_ in described]
+
+
+def _compare(engine: "duckdb.DuckDBPyConnection", table: str, first: _Side, second: _Side) -> Difference:
+    key = "id" if table == HISTORY else TABLES[table].primary_key
+    # A column that only one side has came, or went, with a migration: that is no change of a row.
+    others = set(second.columns(table))
+    columns = [name for name in first.columns(table) if name in others]
+    names = ", ".join(columns)
+    result = engine.execute(
+        f"SELECT a.{key} IS NULL, b.{key} IS NULL, {', '.join(f'a.{one}, b.{one}' for one in columns)}"
+        f" FROM (SELECT {names} FROM {first.rows(table)}) AS a"
+        f" FULL JOIN (SELECT {names} FROM {second.rows(table)}) AS b ON a.{key} = b.{key}"
+        f" WHERE a IS DISTINCT FROM b ORDER BY coalesce(a.{key}, b.{key})"
+    )
+    found = Difference([], [], [])
+    for is_added, is_removed, *values in result.fetchall():
+        old = dict(zip(columns, map(plain, values[::2]), strict=True))
+        new = dict(zip(columns, map(plain, values[1::2]), strict=True))
+        if is_added:
+            found.added.append(new)
+        elif is_removed:
+            found.removed.append(old)
+        else:
+            differing = [name for name in columns if old[name] != new[name]]
+            found.changed.append(Changed(new[key], differing, old, new))
+    return found
