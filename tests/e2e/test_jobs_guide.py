@@ -88,6 +88,27 @@ def in_javascript(folder: Path, program: str) -> list[str]:
     return [node, "worker.mjs"]
 
 
+def test_typescript_takes_the_worker_in_javascript_as_it_is(tmp_path: Path) -> None:
+    node = shutil.which("node")
+    compiler = ROOT / "node_modules" / "typescript" / "bin" / "tsc"
+    if node is None or not compiler.exists() or not (ROOT / "node_modules" / NODE_PACKAGE).exists():
+        packages = f"typescript @types/node {NODE_PACKAGE}"
+        pytest.skip(f"needs node, and here `npm install --no-save --no-package-lock {packages}`")
+    (tmp_path / "node_modules").symlink_to(ROOT / "node_modules")
+    (tmp_path / "worker.mts").write_text(JAVASCRIPT_WORKER, encoding="utf-8")
+    settings = "--noEmit --strict false --target es2022 --module nodenext --skipLibCheck --types node"
+
+    done = subprocess.run(
+        [node, str(compiler), *settings.split(), "worker.mts"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout
+
+
 def changed(program: str, *changes: tuple[str, str]) -> str:
     for before, after in changes:
         assert program.count(before) == 1, before
