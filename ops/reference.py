@@ -53,8 +53,8 @@ not end with a dot, and has no two dots in a row.
 ### Refusals
 
 A refused command or query is answered with `{"error": {"code", "message", "hint", "details"}}`, and with the
-headers `Nats-Service-Error` and `Nats-Service-Error-Code`. These tell it from an answer: the row of a job has an
-`error` of its own, which is a text or null.
+headers `Nats-Service-Error` and `Nats-Service-Error-Code`. These tell it from an answer: the row of a job has
+an `error` of its own, which is a text or null.
 
 A refused command changed nothing. Beside what stands with a verb, any can be refused as `invalid`,
 `too_large`, `secret_rejected`, `command_id_reused`, `busy`, `unavailable` or `internal`, and as
