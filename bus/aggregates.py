@@ -62,6 +62,11 @@ class Aggregates:
         self.next_runs: dict[str, int] = {}
         self.leases: dict[str, Lease] = {}
 
+    @property
+    def hot_count(self) -> int:
+        """How many states are in memory."""
+        return len(self._hot)
+
     def load_jobs(self, open_jobs: Iterable[OpenJob], ended: Iterable[tuple[str, bool]]) -> None:
         """Takes in the unfinished jobs, and the ended ones that they wait for, each with whether it failed.
 

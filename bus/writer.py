@@ -26,7 +26,7 @@ from bus.incident import internal
 from bus.page_cache import read_page_cache
 from bus.submission import Commit, Submission, all_refused, count_refused, joined, refused
 from bus.upkeep import Upkeep
-from bus.writer_statistics import Statistics
+from bus.writer_statistics import Statistics, Work
 from domain.credentials import AllowedPaths
 from domain.decider import Lease
 from domain.errors import Busy, Refusal, Unavailable
@@ -127,6 +127,16 @@ class Writer:
     def waiting(self) -> int:
         """How many commands wait."""
         return self._waiting_commands
+
+    @property
+    def work(self) -> Work:
+        """How much there is; counts that may be from between two commands."""
+        jobs = self._aggregates.jobs
+        return Work(
+            waiting_jobs=len(jobs.due),
+            running_jobs=len(jobs.deadlines),
+            hot_aggregates=self._aggregates.hot_count,
+        )
 
     @property
     def is_alive(self) -> bool:

@@ -9,6 +9,14 @@ from bus.measures import GROUP_SIZES, Histogram, Tally
 from bus.page_cache import PageCache
 
 
+class Work(msgspec.Struct, frozen=True):
+    """What the writer has in its indexes and its memory at this moment."""
+
+    waiting_jobs: int
+    running_jobs: int
+    hot_aggregates: int
+
+
 class Statistics(msgspec.Struct):
     """Counts since the start; `last_failure` is why the last commit failed, `None` if it did not.
 

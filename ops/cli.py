@@ -10,6 +10,7 @@
     cli_analytics    analytics; its prompt is in cli_analytics_shell
     cli_import       import
     cli_schema       schema
+    cli_files        files
     cli_token        token
 
 Modules are imported where a command needs them, so that `hyperpage --help` answers at once.
@@ -26,6 +27,7 @@ from cyclopts import App, Group
 from ops import (
     cli_analytics,
     cli_backup,
+    cli_files,
     cli_import,
     cli_messages,
     cli_operations,
@@ -119,6 +121,7 @@ def application() -> App:
         commands.group, commands.sort_key = operation, place
         app.command(commands)
     app.command(cli_import.import_file, name="import", group=operation, sort_key=len(several) + 1)
+    app.command(cli_files.files, group=operation, sort_key=len(several) + 2)
     app.register_install_completion_command(
         help="Have the shell complete commands and options; for bash, zsh and fish.", group=others
     )

@@ -41,6 +41,7 @@ from ops.backup.swap import finish_swap
 from ops.data_directory import Admin, DataDirectory, Runtime
 from ops.health.monitor import Monitor
 from ops.importing.running import RunningImport
+from ops.metrics.collector import Metrics
 from ops.projections_check import NoArguments, ProjectionsCheck
 from ops.query_catalogue import query_verbs
 from ops.schema import command_schema, struct_schema
@@ -248,7 +249,7 @@ class Service:
                 reads=False,
             )
         }
-        self._commands = {
+        self.command_endpoints = {
             name: Endpoint(
                 name=f"cmd-{name.replace('.', '-')}",
                 subject=self.names.command(name),
@@ -256,7 +257,7 @@ class Service:
             )
             for name in (*(name for name, (_, verb) in VERBS.items() if not verb.internal), BATCH)
         }
-        self._queries = {
+        self.query_endpoints = {
             name: Endpoint(
                 name=f"qry-{name.replace('.', '-')}",
                 subject=self.names.query(name),
@@ -268,7 +269,7 @@ class Service:
             self._responder_connection,
             self.names,
             version=self.version,
-            endpoints=[*self._commands.values(), *self._queries.values()],
+            endpoints=[*self.command_endpoints.values(), *self.query_endpoints.values()],
             metadata={"prefix": self.names.prefix, "store_id": self.origin.store_id},
         )
         claim = PrefixClaim(
@@ -305,10 +306,10 @@ class Service:
     async def _start_serving(self) -> None:
         relay, responder = self._relay_connection, self._responder_connection
         self.dead_letters = DeadLetters(relay, self.names, self.settings.allowed_secrets)
-        self.intake = Intake(responder, self.writer, self.names, self._commands)
+        self.intake = Intake(responder, self.writer, self.names, self.command_endpoints)
         self.durable = DurableIntake(relay, responder, self.writer, self.names, self.dead_letters)
         self.queries = Queries(
-            responder, self.readers.connection, self.names, self.query_verbs, self._queries
+            responder, self.readers.connection, self.names, self.query_verbs, self.query_endpoints
         )
         check = ProjectionsCheck(self.settings.store_path, self.writer)
         refill = AdministrationVerb(name="stream.refill", shape=NoArguments, carry_out=self._refill_stream)
@@ -328,6 +329,7 @@ class Service:
         self.writer.start()
         self._stack.push_async_callback(self._drain)
         self.health = Monitor(self)
+        self.metrics = Metrics(self)
         await self.health.start()
         await self.queries.start()
         self._stack.push_async_callback(self.queries.stop)

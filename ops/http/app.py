@@ -15,6 +15,7 @@ from domain.errors import Refusal
 from ops.http import routes_events, routes_health, routes_messages, routes_session
 from ops.http.access import Access
 from ops.http.backend import Backend
+from ops.http.counting import CountingMiddleware, HttpCounts
 from ops.http.guard import GuardMiddleware
 from ops.http.limits import LimitsMiddleware
 from ops.http.problem import IncidentMiddleware, answer_http_exception, answer_refusal
@@ -34,6 +35,7 @@ def application(
     backend: Backend,
     access: Access,
     event_streams: Slots,
+    counts: HttpCounts,
     *,
     hosts: Collection[str] = (),
     origins: Collection[str] = (),
@@ -78,4 +80,5 @@ def application(
     )
     layers = LimitsMiddleware(layers, per_second=requests_per_second)
     layers = IncidentMiddleware(layers)
-    return SecurityHeadersMiddleware(layers)
+    layers = SecurityHeadersMiddleware(layers)
+    return CountingMiddleware(layers, counts)

@@ -3,10 +3,12 @@
     /livez             200 while it makes sense to let it run; a restart is the remedy otherwise
     /readyz            200 while it does what it is there for, though perhaps degraded; 503 otherwise
     /readyz?verbose    the same, and all that `hyperpage status` says, for who may read
+    /metrics           figures for Prometheus, for who may read
 
 The first two need no token, as those who ask for them seldom have one, and tell no more than they must.
 """
 
+import asyncio
 from typing import Any
 
 from starlette.requests import Request
@@ -43,6 +45,14 @@ async def answer_readyz(request: Request) -> Response:
     return _response(said, is_well=report["status"] != "unhealthy")
 
 
+async def answer_metrics(request: Request) -> Response:
+    """The metrics, in the format that the scraper prefers."""
+    metrics = backend_of(request).service.metrics
+    # A thousand lines or two: others are answered meanwhile.
+    body, content_type = await asyncio.to_thread(metrics.exposition, request.headers.get("accept", ""))
+    return Response(body, headers={"Content-Type": content_type, **_FRESH})
+
+
 def _response(body: dict[str, Any], *, is_well: bool) -> Response:
     return json_response(codec.encode(body), 200 if is_well else 503, _FRESH)
 
@@ -50,4 +60,5 @@ def _response(body: dict[str, Any], *, is_well: bool) -> Response:
 ROUTES = [
     route("/livez", answer_livez, role=None),
     route("/readyz", answer_readyz, role=None),
+    route("/metrics", answer_metrics, role="read"),
 ]

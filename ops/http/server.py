@@ -18,6 +18,7 @@ from bus.tasks import cancel
 from ops.http.access import Access
 from ops.http.app import application
 from ops.http.backend import Backend
+from ops.http.counting import HttpCounts
 from ops.http.protocol import MAXIMUM_HEAD_BYTES, Connection
 from ops.http.routes_events import Slots
 from ops.http.tokens import Token
@@ -46,6 +47,7 @@ class HttpServer:
         self.backend = Backend()
         self.access = Access(settings.data, on_change=self._record)
         self.event_streams = Slots(settings.http_event_streams)
+        self.counts = HttpCounts()
         self.url = ""
         self.listens_at: tuple[Any, ...] = ()
         self._server: uvicorn.Server | None = None
@@ -71,6 +73,7 @@ class HttpServer:
                 self.backend,
                 self.access,
                 self.event_streams,
+                self.counts,
                 hosts=[_in_url(asked_host), *self._settings.http_hosts],
                 origins=self._settings.http_origins,
                 any_host=not self._settings.http_hosts,

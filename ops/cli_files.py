@@ -1,0 +1,44 @@
+"""`hyperpage files`: what a deployment needs beside the program, as it came with it."""
+
+from importlib.resources import files as resources
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from ops.cli_exit import Exit, failure
+from ops.cli_options import DataOption, JsonOption
+from ops.cli_output import print_json, print_table
+
+# Name and what it is for; `docs/deployment.md` says how each is used.
+FILES = {
+    "alert-rules.yml": "alerts for Prometheus",
+    "grafana-dashboard.json": "a dashboard for Grafana",
+}
+
+
+def files(
+    name: Annotated[str | None, Parameter(name="NAME", help="The file to print. Default: list them.")] = None,
+    /,
+    *,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Prints a file that a deployment needs, or lists what there is.
+
+    For example:
+
+        hyperpage files
+        hyperpage files alert-rules.yml > /etc/prometheus/hyperpage.yml
+    """
+    if name is None:
+        listed = [{"name": each, "for": purpose} for each, purpose in FILES.items()]
+        print_json(listed) if as_json else print_table(listed)
+        return Exit.DONE
+    if name not in FILES:
+        raise failure(Exit.NOT_FOUND, "not_found", f"there is no file {name}", "`hyperpage files` lists them")
+    text = (resources("ops.deploy") / name).read_text(encoding="utf-8")
+    if as_json:
+        print_json({"name": name, "text": text})
+    else:
+        print(text, end="")
+    return Exit.DONE

@@ -1,0 +1,62 @@
+"""Counts requests over HTTP, and who follows a stream of events: `CountingMiddleware`."""
+
+import time
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bus.measures import Histogram, Tally
+
+# Anybody may send any word as a method; each would be a series of its own.
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class HttpCounts:
+    """What was counted since the server started. Written on the event loop's thread, read by any."""
+
+    def __init__(self) -> None:
+        self.requests = Tally()
+        """By method and status."""
+        self.durations = Histogram()
+        """In seconds, of responses that end by themselves."""
+        self.streams = 0
+        """Streams of events that are open now."""
+
+
+class CountingMiddleware:
+    """Hands on, and counts what comes back."""
+
+    def __init__(self, app: ASGIApp, counts: HttpCounts) -> None:
+        self._app = app
+        self._counts = counts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Counts one request, once its response has begun, and its time, once that has ended."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        is_stream = False
+
+        async def note(message: Message) -> None:
+            nonlocal is_stream
+            if message["type"] == "http.response.start":
+                method = scope["method"] if scope["method"] in _METHODS else "other"
+                self._counts.requests.add(method, str(message["status"]))
+                is_stream = _is_stream(message)
+                self._counts.streams += is_stream
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note)
+        finally:
+            if is_stream:
+                self._counts.streams -= 1
+            else:
+                self._counts.durations.observe(time.perf_counter() - began)
+
+
+def _is_stream(start: Message) -> bool:
+    return any(
+        name.lower() == b"content-type" and value.startswith(b"text/event-stream")
+        for name, value in start.get("headers", ())
+    )

@@ -1,0 +1,9 @@
+"""What `/metrics` says, by the conventions of Prometheus: `docs/operating.md` has the list.
+
+    collector   puts the families together, and is all that others need
+    flow        what comes and goes: commands, queries, groups, requests over HTTP
+    state       how it stands: store, disks, relay, backups, health
+
+Nothing is done for them while commands run: the parts count for themselves, a group at a time where they can
+(`bus/measures.py`), and what they have counted is turned into families when somebody asks.
+"""

@@ -1,0 +1,128 @@
+"""What comes and goes, as families of metrics: commands, queries, groups, requests over HTTP."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from bus.discovery import Endpoint
+from bus.measures import Histogram, Tally
+from bus.writer import Writer
+
+if TYPE_CHECKING:
+    from ops.http.counting import HttpCounts
+    from ops.service import Service
+
+
+def command_families(service: "Service") -> Iterator[Metric]:
+    """Commands by what became of them, and how long their senders waited."""
+    outcomes = Tally()
+    # Those that never came to the writer are counted where they came in.
+    for one in (service.writer.statistics.outcomes, service.intake.refused, service.durable.refused):
+        outcomes.add_all(one)
+    counted = CounterMetricFamily(
+        "hyperpage_commands",
+        "Commands by outcome: accepted, repeated (an id that was seen before), or the code of the refusal."
+        " Those in batches count one by one.",
+        labels=("command", "outcome"),
+    )
+    for (command, outcome), count in sorted(outcomes):
+        counted.add_metric((command, outcome), count)
+    yield counted
+    yield _durations(
+        "hyperpage_command_duration_seconds",
+        "From the arrival of a request to its answer, the commit included; a batch counts as one.",
+        "command",
+        service.command_endpoints,
+    )
+    yield _counter(
+        "hyperpage_dropped_requests",
+        "Requests that were not carried out, since their reply subject was nobody's inbox.",
+        service.dropped_requests,
+    )
+
+
+def query_families(service: "Service") -> Iterator[Metric]:
+    """Queries on the bus by what became of them, and how long they took."""
+    counted = CounterMetricFamily(
+        "hyperpage_queries",
+        "Queries on the bus by outcome: answered, or the code of the refusal.",
+        labels=("query", "outcome"),
+    )
+    for name, endpoint in service.query_endpoints.items():
+        if answered := endpoint.requests - endpoint.errors:
+            counted.add_metric((name, "answered"), answered)
+        for code, count in sorted(endpoint.refusals.items()):
+            counted.add_metric((name, code), count)
+    yield counted
+    yield _durations(
+        "hyperpage_query_duration_seconds",
+        "From the arrival of a query on the bus to its answer.",
+        "query",
+        service.query_endpoints,
+    )
+
+
+def writer_families(writer: Writer) -> Iterator[Metric]:
+    """Groups of commands that are stored together."""
+    statistics = writer.statistics
+    yield _counter("hyperpage_events", "Events that were stored.", statistics.events)
+    yield _histogram(
+        "hyperpage_group_commands",
+        "Commands that were stored together, in one commit.",
+        statistics.group_sizes,
+    )
+    yield _histogram(
+        "hyperpage_group_duration_seconds",
+        "From the first decision of a group to its being on disk.",
+        statistics.group_durations,
+    )
+    yield _histogram(
+        "hyperpage_commit_duration_seconds",
+        "The commit alone: how long the disk takes to say that it has it.",
+        statistics.commit_durations,
+    )
+    yield _counter(
+        "hyperpage_failed_commits", "Groups of commands that could not be stored.", statistics.failed_commits
+    )
+    yield GaugeMetricFamily(
+        "hyperpage_waiting_commands", "Commands that wait for the writer.", writer.waiting
+    )
+
+
+def http_families(counts: "HttpCounts") -> Iterator[Metric]:
+    """Requests over HTTP."""
+    counted = CounterMetricFamily(
+        "hyperpage_http_requests", "Requests over HTTP by method and status.", labels=("method", "status")
+    )
+    for (method, status), count in sorted(counts.requests):
+        counted.add_metric((method, status), count)
+    yield counted
+    yield _histogram(
+        "hyperpage_http_request_duration_seconds",
+        "From the arrival of a request over HTTP to the end of its response; without streams of events.",
+        counts.durations,
+    )
+    yield GaugeMetricFamily(
+        "hyperpage_event_stream_clients", "Who follows a stream of server-sent events now.", counts.streams
+    )
+
+
+def _counter(name: str, help_text: str, value: float) -> Metric:
+    return CounterMetricFamily(name, help_text, value)
+
+
+def _histogram(name: str, help_text: str, histogram: Histogram) -> Metric:
+    return HistogramMetricFamily(name, help_text, list(histogram.cumulated()), histogram.sum)
+
+
+def _durations(name: str, help_text: str, label: str, endpoints: Mapping[str, Endpoint]) -> Metric:
+    family = HistogramMetricFamily(name, help_text, labels=(label,))
+    # Those that nobody has used would be most of the answer.
+    for used, endpoint in _used(endpoints):
+        family.add_metric((used,), list(endpoint.durations.cumulated()), endpoint.durations.sum)
+    return family
+
+
+def _used(endpoints: Mapping[str, Endpoint]) -> Iterable[tuple[str, Endpoint]]:
+    return ((name, one) for name, one in endpoints.items() if one.requests)

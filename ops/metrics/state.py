@@ -1,0 +1,174 @@
+"""How it stands, as families of metrics: health, store, machine, relay, broker, backups."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import apsw
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+
+from bus.waiting import UNTRIED
+from bus.writer import Writer
+from ops.health.monitor import Look, status_of
+
+if TYPE_CHECKING:
+    from ops.service import Service
+
+
+def health_families(service: "Service") -> Iterator[Metric]:
+    """What `hyperpage status` says."""
+    yield InfoMetricFamily("hyperpage_build", "The program that runs.", {"version": service.version})
+    causes = service.health.causes
+    status = GaugeMetricFamily("hyperpage_health_status", "1 for how the service is.", labels=("status",))
+    for level in ("healthy", "degraded", "unhealthy"):
+        status.add_metric((level,), level == status_of(causes))
+    yield status
+    why = GaugeMetricFamily(
+        "hyperpage_health_cause", "1 for each cause why it is not healthy.", labels=("cause", "level")
+    )
+    for cause, level in {(one.cause, one.level) for one in causes}:
+        why.add_metric((cause, level), 1)
+    yield why
+
+
+def job_families(writer: Writer) -> Iterator[Metric]:
+    """Jobs that are not finished, and the states that are kept in memory."""
+    work = writer.work
+    yield _gauge("hyperpage_jobs_waiting", "Jobs that are due or will be, in all queues.", work.waiting_jobs)
+    yield _gauge("hyperpage_jobs_running", "Jobs that a worker has now.", work.running_jobs)
+    yield _gauge("hyperpage_hot_aggregates", "Aggregates whose state is kept in memory.", work.hot_aggregates)
+
+
+def store_families(service: "Service") -> Iterator[Metric]:
+    """The file and those who read it."""
+    look, readers, integrity = service.health.look, service.readers, service.health.integrity
+    statistics = service.writer.statistics
+    yield _gauge("hyperpage_log_position", "The position of the last event.", service.writer.head.position)
+    yield _gauge("hyperpage_timeline", "The timeline; a restore begins a new one.", service.writer.timeline)
+    yield _gauge("hyperpage_store_size_bytes", "The size of the store.", look.store.size_bytes)
+    yield _gauge(
+        "hyperpage_store_free_bytes", "What is free inside it, and used first.", look.store.free_bytes
+    )
+    yield _gauge("hyperpage_wal_size_bytes", "The size of the WAL beside it.", look.store.wal_bytes)
+    if look.store.query_ms is not None:
+        yield _gauge(
+            "hyperpage_probe_query_seconds",
+            "How long it takes to read one row, at the last looks.",
+            look.store.query_ms / 1_000,
+        )
+    if integrity.checked_at is not None:
+        yield _gauge(
+            "hyperpage_integrity_check_timestamp_seconds",
+            "When SQLite last checked the store.",
+            integrity.checked_at / 1_000,
+        )
+    yield _gauge("hyperpage_reader_connections_open", "Reading connections that are open.", readers.open)
+    yield _gauge("hyperpage_reader_connections_in_use", "Those that read just now.", readers.in_use)
+    yield _gauge("hyperpage_reader_connections_limit", "How many there may be.", readers.maximum)
+    lookups = CounterMetricFamily(
+        "hyperpage_page_cache_lookups",
+        "Pages that were looked for in SQLite's caches, by connections and result.",
+        labels=("connections", "result"),
+    )
+    memory = GaugeMetricFamily(
+        "hyperpage_page_cache_bytes", "The memory of SQLite's page caches.", labels=("connections",)
+    )
+    for connections, cache in (("writer", statistics.cache), ("readers", readers.cache)):
+        lookups.add_metric((connections, "hit"), cache.hits)
+        lookups.add_metric((connections, "miss"), cache.misses)
+        memory.add_metric((connections,), cache.used_bytes)
+    yield lookups
+    yield memory
+    yield _gauge("hyperpage_sqlite_memory_bytes", "All memory that SQLite has.", apsw.memory_used())
+
+
+def machine_families(look: Look) -> Iterator[Metric]:
+    """Room for what is written, and for the process."""
+    free = GaugeMetricFamily(
+        "hyperpage_disk_free_bytes", "Free on the disk, by what it is used for.", labels=("used_for",)
+    )
+    size = GaugeMetricFamily("hyperpage_disk_size_bytes", "The size of that disk.", labels=("used_for",))
+    for disk in look.disks:
+        for used_for in disk.used_for:
+            free.add_metric((used_for,), disk.free_bytes)
+            size.add_metric((used_for,), disk.total_bytes)
+    yield free
+    yield size
+    yield _gauge(
+        "hyperpage_memory_limit_bytes", "What the container or the machine has.", look.memory.limit_bytes
+    )
+
+
+def relay_families(service: "Service") -> Iterator[Metric]:
+    """How far events and mirrors are."""
+    relay = service.relay.state
+    yield _gauge("hyperpage_relay_healthy", "Whether events are published: 1 or 0.", relay.healthy)
+    yield _gauge("hyperpage_relay_lag_events", "Events that are not published yet.", relay.lag)
+    yield _gauge(
+        "hyperpage_relay_lag_seconds",
+        "For how long the oldest of them has waited.",
+        service.health.relay_lag_seconds,
+    )
+    waiting = GaugeMetricFamily(
+        "hyperpage_mirror_waiting_keys", "Keys that are not written yet, by bucket.", labels=("bucket",)
+    )
+    for mirror in service.mirrors.state:
+        waiting.add_metric((mirror.bucket,), mirror.waiting)
+    yield waiting
+
+
+def broker_families(service: "Service") -> Iterator[Metric]:
+    """The nats-server and what waits there. Where it does not say, there is no sample."""
+    health, server = service.health, service.nats_server
+    yield _gauge("hyperpage_broker_connected", "Whether it is connected: 1 or 0.", service.is_connected)
+    yield CounterMetricFamily(
+        "hyperpage_broker_restarts",
+        "How often the embedded nats-server was started again.",
+        0 if server is None else server.restarts,
+    )
+    durable = GaugeMetricFamily(
+        "hyperpage_durable_commands_waiting", "Durable commands that are not answered yet.", labels=()
+    )
+    if health.durable_waiting is not None:
+        durable.add_metric((), health.durable_waiting)
+    yield durable
+    dead = GaugeMetricFamily(
+        "hyperpage_dead_letters", "Durable commands that could not be processed.", labels=()
+    )
+    if health.dead_letters is not None:
+        dead.add_metric((), health.dead_letters)
+    yield dead
+
+
+def backup_families(look: Look) -> Iterator[Metric]:
+    """What there is to go back to. Where there is no backup, there is no time of one."""
+    backups, archive = look.backups, look.archive
+    yield _gauge("hyperpage_backups", "Backups that are there.", backups.count)
+    yield _gauge(
+        "hyperpage_backup_failed",
+        "Whether the last attempt to make, verify or prove one failed: 1 or 0.",
+        backups.failure is not None,
+    )
+    made = GaugeMetricFamily(
+        "hyperpage_backup_last_timestamp_seconds", "When the newest backup was made.", labels=()
+    )
+    if backups.last_at is not None:
+        made.add_metric((), backups.last_at / 1_000)
+    yield made
+    proven = GaugeMetricFamily(
+        "hyperpage_backup_last_proven_timestamp_seconds",
+        "When the newest one was made that is proven to be restorable.",
+        labels=(),
+    )
+    if backups.last_proven_at is not None:
+        proven.add_metric((), backups.last_proven_at / 1_000)
+    yield proven
+    yield _gauge(
+        "hyperpage_archive_healthy",
+        "Whether the archive is written: 1 or 0.",
+        archive.problem in (None, UNTRIED),
+    )
+    yield _gauge("hyperpage_archive_lag_events", "Events that it has not yet.", archive.lag_events)
+
+
+def _gauge(name: str, help_text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, help_text, value)

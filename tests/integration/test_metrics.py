@@ -1,0 +1,204 @@
+"""What `/metrics` tells of a real service, and what the guide, the dashboard and the alerts make of it."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
+from prometheus_client.parser import text_string_to_metric_families
+
+from ops import deploy
+from ops.backup.create import create_backup
+from ops.backup.drill import drill
+from tests.integration.asking import HttpTalk
+from tests.integration.serving import until
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = Path(deploy.__file__).parent
+GUIDE = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
+OURS = re.compile(r"\b(?:hyperpage|process|python)_[a-z0-9_]+\b")
+OPEN_METRICS = {"accept": "application/openmetrics-text; version=1.0.0"}
+
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+@pytest.fixture(scope="module")
+def talk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpTalk]:
+    """A service that has done some of everything."""
+    folder = tmp_path_factory.mktemp("metrics")
+    with HttpTalk(folder, health_interval_seconds=0.1, integrity_check_minutes=0.01) as talk:
+        job = {"type": "sync", "name": "x"}
+        talk.command("jobs.enqueue", job, id="once")
+        talk.command("jobs.enqueue", job, id="once")
+        talk.command("jobs.enqueue", {"type": 1})
+        talk.command("jobs.complete", {"id": "nobody", "lease": "none"})
+        talk.command("no.such.command")
+        accepted = {"command": "jobs.enqueue", "body": job}
+        refused = {"command": "jobs.cancel", "body": {"id": "nobody"}}
+        malformed = {"command": "jobs.enqueue", "body": {}}
+        talk.batch(accepted, accepted, refused, malformed)
+        talk.batch(accepted, refused, atomic=True)
+        talk.command("jobs.claim", {"worker": "w"})
+        talk.query("jobs.list")
+        talk.query("jobs.get", {"id": "nobody"})
+        talk.get("/livez")
+        talk.get("/nowhere")
+        store, backups = talk.settings.store_path, talk.settings.backup_folder
+        drill(create_backup(store, backups, version="0").path)
+        talk.run(until(lambda: talk.service.health.look.backups.last_proven_at))
+        talk.run(until(lambda: talk.service.health.dead_letters is not None))
+        talk.run(until(lambda: talk.service.health.integrity.checked_at))
+        yield talk
+
+
+def samples(talk: HttpTalk) -> Samples:
+    """Every sample by its name and labels."""
+    response = talk.get("/metrics")
+    assert response.status_code == 200
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(response.text)
+        for sample in family.samples
+    }
+
+
+def labelled(found: Samples, name: str) -> dict[tuple[str, ...], float]:
+    """The samples of one name, by the values of their labels in the labels' order."""
+    return {
+        tuple(value for _, value in labels): number
+        for (each, labels), number in found.items()
+        if each == name
+    }
+
+
+def test_commands_are_counted_one_by_one_by_what_became_of_them(talk: HttpTalk):
+    counted = labelled(samples(talk), "hyperpage_commands_total")
+    # What the service does of its own accord is among them.
+    assert {key: value for key, value in counted.items() if key[0] != "jobs.rescue"} == {
+        # One alone, two of the first batch; that of the atomic one was undone.
+        ("jobs.enqueue", "accepted"): 3,
+        ("jobs.enqueue", "repeated"): 1,
+        ("jobs.enqueue", "invalid"): 1,
+        ("jobs.enqueue", "not_found"): 1,
+        ("jobs.complete", "not_found"): 1,
+        ("jobs.cancel", "not_found"): 2,
+        ("jobs.claim", "accepted"): 1,
+        # A command that there is not, and the malformed part of a batch.
+        ("unknown", "not_found"): 1,
+        ("unknown", "invalid"): 1,
+    }
+
+
+def test_times_are_counted_once_for_each_request(talk: HttpTalk):
+    found = samples(talk)
+    durations = labelled(found, "hyperpage_command_duration_seconds_count")
+    assert durations == {("jobs.enqueue",): 3, ("jobs.complete",): 1, ("jobs.claim",): 1, ("batch",): 2}
+    buckets = labelled(found, "hyperpage_command_duration_seconds_bucket")
+    assert buckets["jobs.enqueue", "+Inf"] == 3
+    seconds = labelled(found, "hyperpage_command_duration_seconds_sum")["jobs.enqueue",]
+    assert 0 < seconds < 3
+    # Groups with events: two commands, a batch, a claim.
+    assert found["hyperpage_commit_duration_seconds_count", ()] == 3
+    assert found["hyperpage_group_commands_sum", ()] >= 9
+    queries = labelled(found, "hyperpage_queries_total")
+    assert (queries["answered", "jobs.list"], queries["not_found", "jobs.get"]) == (1, 1)
+    assert labelled(found, "hyperpage_http_requests_total").items() >= {("GET", "404"): 1.0}.items()
+
+
+def test_the_state_is_that_of_the_status(talk: HttpTalk):
+    found, status = samples(talk), talk.status
+    assert found["hyperpage_log_position", ()] == status["position"] == 4
+    assert found["hyperpage_events_total", ()] == 4
+    assert found["hyperpage_jobs_running", ()] == 1
+    assert found["hyperpage_jobs_waiting", ()] == 2
+    assert found["hyperpage_backups", ()] == 1
+    made_at = found["hyperpage_backup_last_timestamp_seconds", ()]
+    assert made_at == found["hyperpage_backup_last_proven_timestamp_seconds", ()]
+    assert made_at * 1000 == status["backups"]["last_at"]
+    assert found["hyperpage_store_size_bytes", ()] == status["store"]["size_bytes"]
+    statuses = {name: value for (name,), value in labelled(found, "hyperpage_health_status").items()}
+    assert sum(statuses.values()) == 1
+    assert statuses[status["status"]] == 1
+
+
+def test_the_newer_format_is_given_to_who_asks_for_it(talk: HttpTalk):
+    response = talk.get("/metrics", headers=OPEN_METRICS)
+    assert response.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert {family.name for family in open_metrics(response.text)} >= {
+        "hyperpage_commands",
+        "hyperpage_build",
+    }
+
+
+def test_labels_are_of_what_there_is_and_not_of_what_was_sent(talk: HttpTalk):
+    before = len(samples(talk))
+    for number in range(5):
+        talk.command(f"jobs.no-such-verb-{number}")
+        talk.query(f"jobs.no-such-verb-{number}")
+        talk.ask(f"METHOD{number}", f"/nowhere-{number}")
+    text = talk.get("/metrics").text
+    assert "no-such-verb" not in text
+    assert "METHOD" not in text
+    # That of `other` methods, for each status that they had.
+    assert len(samples(talk)) <= before + 3
+
+
+def test_the_guide_lists_the_metrics_that_there_are(talk: HttpTalk):
+    families = {
+        family.name + ("_total" if family.type == "counter" else "")
+        for family in text_string_to_metric_families(talk.get("/metrics").text)
+        if family.name.startswith("hyperpage_")
+    }
+    assert set(re.findall(r"^\| `(hyperpage_\w+)[`{]", GUIDE, re.MULTILINE)) == families
+
+
+def expressions(name: str) -> list[str]:
+    """What a file asks Prometheus for."""
+    text = (DEPLOY / name).read_text(encoding="utf-8")
+    if name.endswith(".yml"):
+        return re.findall(r"^\s+expr: (?:\|\n(?:\s{10}.*\n)+|.*)", text, re.MULTILINE)
+    dashboard = json.loads(text)
+    targets = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    return [*targets, dashboard["annotations"]["list"][0]["expr"]]
+
+
+@pytest.mark.parametrize("name", ["alert-rules.yml", "grafana-dashboard.json"])
+def test_every_metric_and_label_that_is_asked_for_exists(talk: HttpTalk, name: str):
+    found = samples(talk)
+    names = {name for name, _ in found} | {"hyperpage_health_cause"}
+    labels = {label for _, each in found for label, _ in each} | {"instance", "job", "cause", "level"}
+    asked = expressions(name)
+    assert len(asked) >= 20
+    for expression in asked:
+        used = set(OURS.findall(expression))
+        assert used or expression.strip() == 'expr: up{job="hyperpage"} == 0'
+        assert used <= names, expression
+        used_labels = {
+            label.strip()
+            for group in re.findall(r"(?:by|on) \(([^)]*)\)", expression)
+            for label in group.split(",")
+        }
+        used_labels |= set(re.findall(r'[{,](\w+)=~?"', expression))
+        assert used_labels <= labels, expression
+
+
+def test_the_alerts_fire_when_they_should_and_not_otherwise(tmp_path: Path):
+    promtool = shutil.which("promtool") or shutil.which("promtool", path=str(Path(sys.executable).parent))
+    if promtool is None:
+        pytest.skip("there is no promtool (`.ci/promtool` gets it)")
+    shutil.copy(DEPLOY / "alert-rules.yml", tmp_path)
+    shutil.copy(ROOT / "tests" / "deploy" / "alert-rules-test.yml", tmp_path)
+    done: Any = subprocess.run(
+        [promtool, "test", "rules", "alert-rules-test.yml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
