@@ -41,6 +41,8 @@ _UUID = b"aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"
 _ASSIGNED = re.compile(
     r"[:=]\s{0,3}[\"']?(?:(?:bearer|basic|token)\s{1,3})?(?P<value>[^\s\"',;&<>()]{10,256})", re.IGNORECASE
 )
+# In the query of an address, which to the expression above is all one value.
+_IN_A_QUERY = re.compile(r"[?&#](?P<name>[\w.-]{1,60})=(?P<value>[^\s\"'&#<>]{10,256})")
 _NAME_BEFORE = re.compile(r"(?P<name>[\w-]{1,60})[\"']?\s{0,3}$")
 _LONGEST_NAME_BEFORE = 64
 _SCHEME = re.compile(r"(?:bearer|basic|token|digest|apikey)\s+", re.IGNORECASE)
@@ -185,4 +187,6 @@ def _has_assignment(text: str) -> bool:
         before = _NAME_BEFORE.search(text[max(0, one.start() - _LONGEST_NAME_BEFORE) : one.start()])
         if before and _is_given_away(before["name"], one["value"]):
             return True
-    return False
+    return ("?" in text or "#" in text) and any(
+        _is_given_away(one["name"], one["value"]) for one in _IN_A_QUERY.finditer(text)
+    )

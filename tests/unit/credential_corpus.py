@@ -86,6 +86,9 @@ def shaped(seed: int = 1) -> dict[str, str]:
         "assignment in a text": "export API_TOKEN=" + make.of(HEX, 40),
         "parameter in a url": "https://api.example.com/x?page=2&access_token=" + make.of(WORD, 32),
         "json in a text": f'{{"password": "{make.of(WORD, 18)}"}}',
+        "first parameter in a url": "https://api.example.com/x?access_token=" + make.of(WORD, 32),
+        "fragment of a url": "https://example.com:8443/cb#access_token=" + make.of(WORD, 32),
+        "path in a text": "location: /callback?api_key=" + make.of(WORD, 32),
     }  # fmt: skip
 
 
@@ -144,6 +147,7 @@ def harmless(seed: int = 1) -> dict[str, Any]:
             "https://github.com/acme/site/pull/123/files#diff-0123456789abcdef0123456789abcdef",
             "http://[::1]:8080/a@b",
             "https://example.com:8443/users/@me",
+            "https://example.com/list?page_token=CAUQAA2b3c4d5e6f7g8h&auth=none#token=of-the-page",
             "postgres://app@db.example.com:5432/main",
             "ssh://git@example.com:22/acme/site.git",
         ],
