@@ -8,12 +8,14 @@ import msgspec
 
 from bus import queries
 from bus.aggregates import Aggregate
+from bus.event_search import FindChain, FindEvents, find_chain, find_events
 from bus.queries import MAXIMUM_ANSWER_BYTES, Moment, Page, QueryVerb, ReadEvents
 from domain.catalogue import BY_TABLE
 from domain.errors import NotFound
 from ops.availability_queries import availability_verbs
 from ops.tool_config_diff import diff_verb
 from projections import job_statistics
+from projections.job_board import BrowseJobs, browse_jobs
 from projections.job_statistics import JobStatistics, ListAttempts
 from projections.table import Table, count_rows, get_row, list_rows
 from projections.tables import TABLES
@@ -26,7 +28,11 @@ def query_verbs(row_json: RowJson, clock: Callable[[], int]) -> dict[str, QueryV
     verbs = [verb for table in TABLES.values() for verb in _of_table(table, row_json, clock)]
     verbs += availability_verbs(clock)
     verbs.append(diff_verb())
-    verbs.append(QueryVerb(name="events.read", shape=ReadEvents, answer=queries.read_events))
+    verbs += (
+        QueryVerb(name="events.read", shape=ReadEvents, answer=queries.read_events),
+        QueryVerb(name="events.find", shape=FindEvents, answer=find_events),
+        QueryVerb(name="events.chain", shape=FindChain, answer=find_chain),
+    )
     verbs += _of_jobs()
     return {verb.name: verb for verb in verbs}
 
@@ -36,6 +42,7 @@ def _of_jobs() -> tuple[QueryVerb, ...]:
         return job_statistics.attempts(connection, query, MAXIMUM_ANSWER_BYTES - 1024)
 
     return (
+        QueryVerb(name="jobs.browse", shape=BrowseJobs, answer=browse_jobs),
         QueryVerb(name="jobs.attempts", shape=ListAttempts, answer=attempts),
         QueryVerb(name="jobs.stats", shape=JobStatistics, answer=job_statistics.statistics),
     )

@@ -3,6 +3,7 @@
 import msgspec
 
 from ops.availability_queries import ANSWERS
+from projections.job_board import COLUMNS as BOARD_COLUMNS
 from projections.jobs import HISTORY_COLUMNS
 from projections.tables import TABLES
 
@@ -24,6 +25,19 @@ _OTHERS = {
         " attempts that ended, and percentiles of waiting and running in milliseconds"
     ),
     "tool_configs.diff": QueryNotes("`added`, `removed` and `changed`, each an array", ("not_found",)),
+    "jobs.browse": QueryNotes(
+        f"`items`, the newest first, each with {', '.join(f'`{column}`' for column in BOARD_COLUMNS)}; and"
+        " `next`, null on the last page"
+    ),
+    "events.find": QueryNotes(
+        f"`items`, the newest first, {_EVENTS}; `next`, null where the log begins; and the position of the"
+        " `head`"
+    ),
+    "events.chain": QueryNotes(
+        f"`items` in the order of the log, each with the position of its `cause`, or null, and the `event`,"
+        f" one of the {_EVENTS}; `complete`, false where there are more than an answer holds",
+        ("not_found",),
+    ),
     "events.read": QueryNotes(
         f"`items`, {_EVENTS}; `next`, null at the head of the log; and the position of the `head`"
     ),

@@ -194,6 +194,9 @@ QUERIES: dict[str, Shown] = {
     "app_state.count": Shown({}, (DARK,)),
     "app_state.history": Shown(KEY, (DARK,)),
     "app_state.as_of": Shown(KEY | AT_FIRST, (DARK,)),
+    "jobs.browse": Shown({"state": "completed", "limit": 1}, DONE),
+    "events.find": Shown({"table": "tool_configs", "limit": 1}, (CONFIG, DARK)),
+    "events.chain": Shown({"position": 1}, (DARK,)),
     "events.read": Shown({"after": 0, "table": "app_state"}, (DARK,)),
 }
 

@@ -1,0 +1,259 @@
+"""The log read from its end, by what events say of themselves, and what caused what."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import apsw
+import msgspec
+
+from bus import codec, log
+from bus.cloud_events import Origin, cloud_event_sql, read_origin
+from bus.queries import MAXIMUM_ANSWER_BYTES, MAXIMUM_SCANNED_ROWS, pattern_of
+from domain.errors import Invalid, NotFound
+from domain.messages import Key
+
+# As long as a header may be.
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
+MAXIMUM_CHAIN = 500
+_CORRELATION = "metadata ->> '$.correlation_id'"
+_CAUSATION = "metadata ->> '$.causation_id'"
+# As the indexes have it, or they would not be used.
+_CORRELATED = f"json_valid(metadata) AND {_CORRELATION} = ?"
+_CAUSED = f"json_valid(metadata) AND {_CAUSATION} = ?"
+
+
+class FindEvents(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Events before a position, the newest first: all that are given must hold."""
+
+    before: Annotated[int, msgspec.Meta(ge=1, le=2**62)] | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
+    table: Key | None = None
+    stream: Annotated[str, msgspec.Meta(max_length=300)] | None = None
+    type: Annotated[str, msgspec.Meta(max_length=200)] | None = None
+    correlation_id: Id | None = None
+
+
+class FindChain(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What led to the event at a position and what it led to, with all that has the same correlation id.
+
+    With a `correlation_id` in place of the position: everything that has it.
+    """
+
+    position: Annotated[int, msgspec.Meta(ge=1, le=2**62)] | None = None
+    correlation_id: Id | None = None
+
+
+def find_events(connection: apsw.Connection, query: FindEvents) -> bytes:
+    """Events, the newest first: `{"items": […], "next": …, "head": …}`.
+
+    `next` is what to pass as `before` for the following page, and null where the log begins. A page may hold
+    few events, or none, and still have a next one: it looks at a bounded part of the log.
+    """
+    if query.table is not None and query.stream is not None:
+        raise Invalid("either a table or a stream", path="$")
+    head = log.read_head(connection).position
+    before = head + 1 if query.before is None else query.before
+    items: list[bytes] = []
+    size = 0
+    following = None
+    last = before
+    for position, item in _backwards(connection, query, before):
+        if item is not None:
+            size += len(item) + 1
+            if len(items) == query.limit or (items and size > MAXIMUM_ANSWER_BYTES - 100):
+                following = last
+                break
+            items.append(item)
+        last = position
+    else:
+        following = _where_a_scan_ended(query, before, last)
+    return b'{"items":[%s],"next":%s,"head":%d}' % (b",".join(items), codec.encode(following), head)
+
+
+def _backwards(
+    connection: apsw.Connection, query: FindEvents, before: int
+) -> Iterator[tuple[int, bytes | None]]:
+    """Positions before one, from the end of the log, each with its event if it is meant."""
+    conditions, bindings = _conditions(query)
+    event = cloud_event_sql(read_origin(connection))
+    if query.stream is not None or query.correlation_id is not None:
+        # An index leads from one to the next.
+        where = " AND ".join(("position < ?", *conditions))
+        order = "version" if query.stream is not None else "position"
+        rows = connection.execute(
+            f"SELECT position, {event} FROM events WHERE {where} ORDER BY {order} DESC LIMIT ?",
+            (before, *bindings, query.limit + 1),
+        )
+    else:
+        meant = " AND ".join(conditions) or "true"
+        rows = connection.execute(
+            f"SELECT position, iif({meant}, {event}, NULL) FROM events"
+            " WHERE position < ? ORDER BY position DESC LIMIT ?",
+            (*bindings, before, MAXIMUM_SCANNED_ROWS),
+        )
+    for position, item in rows:
+        yield position, None if item is None else item.encode()
+
+
+def _conditions(query: FindEvents) -> tuple[list[str], list[Any]]:
+    given = (
+        ("stream = ?", query.stream),
+        ("stream GLOB ?", None if query.table is None else pattern_of(query.table, None)),
+        ("type = ?", query.type),
+        (_CORRELATED, query.correlation_id),
+    )
+    meant = [(sql, value) for sql, value in given if value is not None]
+    return [sql for sql, _ in meant], [value for _, value in meant]
+
+
+def _where_a_scan_ended(query: FindEvents, before: int, last: int) -> int | None:
+    is_scan = query.stream is None and query.correlation_id is None
+    # Positions have no gap: it looked at as many as it may, or at all.
+    return last if is_scan and before - last == MAXIMUM_SCANNED_ROWS and last > 1 else None
+
+
+def find_chain(connection: apsw.Connection, query: FindChain) -> bytes:
+    """`{"items": [{"cause": position or null, "event": …}], "complete": bool}`, in the order of the log.
+
+    The cause of an event is the one that it names, or the last one of the command that it names, where that
+    is among the items. `complete` is false where there is more than an answer holds.
+
+    Raises:
+        NotFound: there is no event at that position.
+    """
+    if (query.position is None) == (query.correlation_id is None):
+        raise Invalid("either a position or a correlation id", path="$")
+    chain = _Chain(connection)
+    if query.position is not None:
+        chain.begin_at(query.position)
+    if query.correlation_id is not None:
+        chain.take_correlated(query.correlation_id)
+    chain.follow()
+    return chain.as_json()
+
+
+class _Chain:
+    """Events that hang together, found step by step; each step is a look-up in an index."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+        self._origin: Origin = read_origin(connection)
+        self._found: dict[int, _Link] = {}
+        self._new: list[_Link] = []
+        self._correlations: set[str] = set()
+        self._commands: dict[str, list[int]] = {}
+        self._looked_for: set[str] = set()
+        self._is_complete = True
+
+    def begin_at(self, position: int) -> None:
+        self._take("position = ?", position)
+        if not self._found:
+            raise NotFound(f"there is no event at position {position}", position=position)
+
+    def take_correlated(self, correlation_id: str) -> None:
+        if correlation_id not in self._correlations:
+            self._correlations.add(correlation_id)
+            self._take(_CORRELATED, correlation_id)
+            # The first of them is often named after the command that it came from.
+            self._take_command(correlation_id)
+
+    def follow(self) -> None:
+        """Goes up to causes and down to effects, until nothing new turns up."""
+        while self._new and self._is_complete:
+            link = self._new.pop()
+            if link.correlation_id is not None:
+                self.take_correlated(link.correlation_id)
+            if link.causation_id is not None:
+                self._take_cause(link.causation_id)
+            if link.command_id is not None:
+                self._take_command(link.command_id, near=link.position)
+                self._take(_CAUSED, link.command_id)
+            self._take(_CAUSED, self._origin.event_id(link.position))
+
+    def as_json(self) -> bytes:
+        size = 0
+        items: list[bytes] = []
+        for position in sorted(self._found):
+            link = self._found[position]
+            item = b'{"cause":%s,"event":%s}' % (codec.encode(self._cause_of(link)), link.event.encode())
+            size += len(item) + 1
+            if size > MAXIMUM_ANSWER_BYTES - 100:
+                self._is_complete = False
+                break
+            items.append(item)
+        return b'{"items":[%s],"complete":%s}' % (b",".join(items), codec.encode(self._is_complete))
+
+    def _cause_of(self, link: "_Link") -> int | None:
+        if link.causation_id is None:
+            return None
+        position = self._named_position(link.causation_id)
+        if position is None:
+            before = [one for one in self._commands.get(link.causation_id, ()) if one < link.position]
+            position = max(before, default=None)
+        # Whoever names an event of the future, or itself, names no cause.
+        return position if position in self._found and position < link.position else None
+
+    def _take_cause(self, causation_id: str) -> None:
+        position = self._named_position(causation_id)
+        if position is not None:
+            self._take("position = ?", position)
+        else:
+            self._take_command(causation_id)
+
+    def _named_position(self, event_id: str) -> int | None:
+        """The position in an event's id; none of an event of a timeline that is no more."""
+        timeline, _, position = event_id.partition("-")
+        if not (timeline.isdecimal() and position.isdecimal() and event_id.isascii() and len(position) < 19):
+            return None
+        found = int(position)
+        return found if found >= 1 and self._origin.event_id(found) == event_id else None
+
+    def _take_command(self, command_id: str, near: int | None = None) -> None:
+        """Takes the events of a command: close to one of them, or to where it was answered."""
+        if near is None:
+            near = self._connection.execute(
+                "SELECT position FROM command_answers WHERE command_id = ?", (command_id,)
+            ).get
+        if near is None or command_id in self._looked_for:
+            return
+        self._looked_for.add(command_id)
+        first, last = self._neighbours(near, command_id, "DESC"), self._neighbours(near, command_id, "ASC")
+        self._take("position BETWEEN ? AND ? AND command_id = ?", first, last, command_id)
+
+    def _neighbours(self, position: int, command_id: str, order: str) -> int:
+        """How far the events of a command reach to one side: they stand together."""
+        comparison = "<" if order == "DESC" else ">"
+        for neighbour, its_command in self._connection.execute(
+            f"SELECT position, command_id FROM events WHERE position {comparison} ?"
+            f" ORDER BY position {order} LIMIT ?",
+            (position, MAXIMUM_CHAIN),
+        ):
+            if its_command != command_id:
+                break
+            position = neighbour
+        return position
+
+    def _take(self, where: str, *bindings: Any) -> None:
+        for row in self._connection.execute(
+            f"SELECT position, command_id, {_CORRELATION}, {_CAUSATION}, {cloud_event_sql(self._origin)}"
+            f" FROM events WHERE {where} ORDER BY position LIMIT ?",
+            (*bindings, MAXIMUM_CHAIN + 1),
+        ):
+            link = _Link(*row)
+            if link.position in self._found:
+                continue
+            if len(self._found) == MAXIMUM_CHAIN:
+                self._is_complete = False
+                return
+            self._found[link.position] = link
+            self._new.append(link)
+            if link.command_id is not None:
+                self._commands.setdefault(link.command_id, []).append(link.position)
+
+
+class _Link(msgspec.Struct, frozen=True):
+    position: int
+    command_id: str | None
+    correlation_id: str | None
+    causation_id: str | None
+    event: str

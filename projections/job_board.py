@@ -1,0 +1,114 @@
+"""Jobs as people look for them: the newest first, without what they carry."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import apsw
+import msgspec
+
+from domain.jobs import State
+from domain.messages import Key, Name
+from projections.jobs import HAS_TAG
+
+# So many rows a page looks at, however few of them the filters let through.
+MAXIMUM_SCANNED_ROWS = 10_000
+COLUMNS = (
+    "id",
+    "type",
+    "name",
+    "priority",
+    "state",
+    "queue",
+    "tool",
+    "attempt",
+    "max_attempts",
+    "run_at",
+    "created_at",
+    "started_at",
+    "completed_at",
+    "updated_at",
+    "worker",
+    "error",
+    "cancel_requested",
+    "progress",
+    "tags",
+)
+_FINISHED = ("completed", "failed", "cancelled", "timeout")
+_JSON = ("progress", "tags")
+_ERROR_CHARACTERS = 300
+
+
+class BrowseJobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Jobs by what they are, the newest first: of a finished state by when they ended, else by their making.
+
+    Without what can be large: payload, result, and more of an error than its beginning.
+    """
+
+    state: State | None = None
+    type: Name | None = None
+    queue: Key | None = None
+    tool: Name | None = None
+    tag: Name | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
+    after: Annotated[str, msgspec.Meta(pattern=r"^\d{1,15}-\d{1,18}$")] | None = None
+
+
+def browse_jobs(connection: apsw.Connection, query: BrowseJobs) -> bytes:
+    """`{"items": […], "next": cursor or null}`, the newest first.
+
+    A page may hold few jobs, or none, and still have a next one: it looks at a bounded number of rows.
+    """
+    items: list[bytes] = []
+    last = query.after
+    following = None
+    for scanned, (at, row, is_meant, *columns) in enumerate(_rows(connection, query)):
+        if scanned == MAXIMUM_SCANNED_ROWS or (is_meant and len(items) == query.limit):
+            following = last
+            break
+        if is_meant:
+            items.append(_as_json(columns))
+        last = f"{at}-{row}"
+    return b'{"items":[%s],"next":%s}' % (b",".join(items), msgspec.json.encode(following))
+
+
+def _rows(connection: apsw.Connection, query: BrowseJobs) -> Iterator[Any]:
+    """The newest rows, one more than a page may look at, each with whether it is meant."""
+    at, table, where, bindings = _order(query.state)
+    if query.after is not None:
+        moment, _, row = query.after.partition("-")
+        where.append(f"({at}, jobs.rowid) < (?, ?)")
+        bindings += [int(moment), int(row)]
+    given = (
+        ("type = ?", query.type),
+        ("queue = ?", query.queue),
+        ("tool = ?", query.tool),
+        (HAS_TAG, query.tag),
+    )
+    meant = " AND ".join(sql for sql, value in given if value is not None) or "true"
+    beginning = f"substr(error, 1, {_ERROR_CHARACTERS})"
+    columns = ", ".join(beginning if column == "error" else column for column in COLUMNS)
+    return connection.execute(
+        f"SELECT {at}, jobs.rowid, {meant}, {columns} FROM {table}"
+        f"{' WHERE ' + ' AND '.join(where) if where else ''} ORDER BY {at} DESC, jobs.rowid DESC LIMIT ?",
+        (*(value for _, value in given if value is not None), *bindings, MAXIMUM_SCANNED_ROWS + 1),
+    )
+
+
+def _order(state: str | None) -> tuple[str, str, list[str], list[Any]]:
+    """By which time, from which index, and which rows of it."""
+    if state in _FINISHED:
+        indexed = "jobs INDEXED BY idx_jobs_finished"
+        return "completed_at", indexed, ["state = ?", "completed_at IS NOT NULL"], [state]
+    if state is None:
+        return "created_at", "jobs INDEXED BY idx_jobs_created_at", [], []
+    # Those that have not finished are found by their status, and are few enough to be put in order.
+    statuses = "status IN ('pending', 'held', 'retrying', 'running')"
+    return "created_at", "jobs INDEXED BY idx_jobs_status", [statuses, "state = ?"], [state]
+
+
+def _as_json(columns: list[Any]) -> bytes:
+    row = dict(zip(COLUMNS, columns, strict=True))
+    for name in _JSON:
+        row[name] = None if row[name] is None else msgspec.Raw(row[name].encode())
+    row["cancel_requested"] = bool(row["cancel_requested"])
+    return msgspec.json.encode(row)

@@ -1,0 +1,166 @@
+"""The log read backwards, and what caused what, over a real store."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from bus import event_search
+from domain.errors import Invalid, NotFound
+from domain.messages import Metadata
+from migrations.connection import open_reader
+from tests.integration.reference_examples import ask
+from tests.integration.writing import Store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store(tmp_path / "hyperpage.db", next_upkeep=float("inf")) as store:
+        yield store
+
+
+def said(store: Store, name: str, **query: Any) -> Any:
+    return msgspec.json.decode(ask(store, name, query))
+
+
+def put(store: Store, key: str, *, id: str | None = None, **about: str) -> int:  # noqa: A002 - the contract's word
+    metadata = msgspec.json.encode(Metadata(**about)).decode() if about else None
+    reply = store.send("app_state.set", {"key": key, "value": 1}, id=id, metadata=metadata)
+    assert reply.code is None, reply.said
+    return int(reply["position"])
+
+
+def positions(answer: Any) -> list[int]:
+    return [int(item["sequence"]) for item in answer["items"]]
+
+
+def causes(answer: Any) -> dict[int, int | None]:
+    return {int(item["event"]["sequence"]): item["cause"] for item in answer["items"]}
+
+
+def test_pages_backwards_reach_every_event_once(store: Store):
+    for number in range(7):
+        put(store, f"k{number}")
+
+    pages, before = [], None
+    while True:
+        page = said(store, "events.find", limit=3, **({} if before is None else {"before": before}))
+        pages.append(positions(page))
+        if (before := page["next"]) is None:
+            break
+
+    assert pages == [[7, 6, 5], [4, 3, 2], [1]]
+    assert page["head"] == 7
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({"stream": "app_state/a"}, [5, 3, 1]),
+        ({"stream": "app_state/a", "before": 5}, [3, 1]),
+        ({"table": "tool_configs"}, [4]),
+        ({"type": "tool_config.set.v1"}, [4]),
+        ({"correlation_id": "order-7"}, [5, 2]),
+        ({"correlation_id": "order-7", "stream": "app_state/b"}, [2]),
+        ({"correlation_id": "nobody's"}, []),
+        ({"stream": "app_state/*"}, []),
+    ],
+)
+def test_events_are_found_by_what_they_are(store: Store, query: dict[str, Any], found: list[int]):
+    put(store, "a")
+    put(store, "b", correlation_id="order-7")
+    store.send("app_state.set", {"key": "a", "value": 2})
+    store.send("tool_configs.set", {"tool_name": "a", "config": {}})
+    store.send("app_state.delete", {"key": "a"}, metadata='{"correlation_id":"order-7"}')
+
+    assert positions(said(store, "events.find", **query)) == found
+
+
+def test_a_search_for_what_is_rare_looks_at_a_bounded_part_of_the_log_at_a_time(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(event_search, "MAXIMUM_SCANNED_ROWS", 4)
+    store.send("tool_configs.set", {"tool_name": "a", "config": {}})
+    for number in range(6):
+        put(store, f"k{number}")
+
+    first = said(store, "events.find", table="tool_configs")
+    assert (positions(first), first["next"]) == ([], 4)
+    second = said(store, "events.find", table="tool_configs", before=first["next"])
+    assert (positions(second), second["next"]) == ([1], None)
+
+
+@pytest.mark.parametrize("column", ["correlation_id", "causation_id"])
+def test_events_that_name_others_are_found_through_an_index(store: Store, column: str):
+    connection = open_reader(store.path)
+    plan = connection.execute(
+        "EXPLAIN QUERY PLAN SELECT position FROM events"
+        f" WHERE json_valid(metadata) AND metadata ->> '$.{column}' = ?"
+        " AND position < ? ORDER BY position DESC LIMIT 9",
+        ("x", 9),
+    ).fetchall()
+    connection.close()
+
+    [(*_, step)] = plan
+    assert f"idx_events_{column} (<expr>=? AND rowid<?)" in str(step)
+
+
+def test_a_chain_is_the_same_from_wherever_it_is_looked_at(store: Store):
+    # A command without a correlation id, one that names it as its cause, and one that names that one's event.
+    first = put(store, "order", id="place-order")
+    unrelated = put(store, "other", id="other")
+    second = put(store, "payment", id="pay", causation_id="place-order", correlation_id="place-order")
+    third = put(store, "parcel", causation_id=f"1-{second}")
+    # Correlated, but with a cause that nobody knows.
+    fourth = put(store, "letter", causation_id="lost", correlation_id="place-order")
+
+    expected = {first: None, second: first, third: second, fourth: None}
+    for position in (first, second, third, fourth):
+        answer = said(store, "events.chain", position=position)
+        assert causes(answer) == expected
+        assert answer["complete"]
+    assert causes(said(store, "events.chain", correlation_id="place-order")) == expected
+    assert causes(said(store, "events.chain", position=unrelated)) == {unrelated: None}
+
+
+def test_all_events_of_a_command_are_in_its_chain_and_effects_follow_from_the_last(store: Store):
+    put(store, "before")
+    items = [{"key": f"k{number}", "value": 1} for number in range(5)]
+    store.send("app_state.set_many", {"items": items}, id="many")
+    effect = put(store, "effect", causation_id="many")
+
+    assert causes(said(store, "events.chain", position=4)) == {
+        2: None, 3: None, 4: None, 5: None, 6: None, effect: 6,
+    }  # fmt: skip
+
+
+def test_who_names_itself_or_the_future_as_its_cause_has_none(store: Store):
+    itself = put(store, "a", id="a", causation_id="a")
+    early = put(store, "b", causation_id=f"1-{itself + 2}")
+    late = put(store, "c", causation_id=f"1-{early}")
+
+    assert causes(said(store, "events.chain", position=itself)) == {itself: None}
+    assert causes(said(store, "events.chain", position=late)) == {early: None, late: early}
+
+
+def test_a_chain_that_is_too_long_is_cut_and_says_so(store: Store, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(event_search, "MAXIMUM_CHAIN", 5)
+    for number in range(9):
+        put(store, f"k{number}", correlation_id="long")
+
+    answer = said(store, "events.chain", correlation_id="long")
+
+    assert len(answer["items"]) == 5
+    assert not answer["complete"]
+
+
+def test_a_chain_begins_somewhere(store: Store):
+    with pytest.raises(NotFound):
+        said(store, "events.chain", position=1)
+    for query in ({}, {"position": 1, "correlation_id": "x"}):
+        with pytest.raises(Invalid):
+            said(store, "events.chain", **query)
+    with pytest.raises(Invalid):
+        said(store, "events.find", table="jobs", stream="jobs/a")

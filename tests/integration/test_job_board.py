@@ -1,0 +1,124 @@
+"""Jobs as people look for them, over a real store."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from migrations.connection import open_reader
+from projections import job_board
+from tests.integration.reference_examples import ask
+from tests.integration.writing import Store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store(tmp_path / "hyperpage.db", next_upkeep=float("inf")) as store:
+        yield store
+
+
+def enqueue(store: Store, job_id: str, **more: Any) -> None:
+    body = {"id": job_id, "type": "sync", "name": job_id, "payload": {"large": "x" * 99}}
+    assert store.send("jobs.enqueue", body | more).code is None
+    store.clock.now += 10
+
+
+def browse(store: Store, **query: Any) -> Any:
+    return msgspec.json.decode(ask(store, "jobs.browse", query))
+
+
+def ids(page: Any) -> list[str]:
+    return [item["id"] for item in page["items"]]
+
+
+def test_pages_show_every_job_once_the_newest_first_also_those_of_one_moment(store: Store):
+    for name in "abcde":
+        enqueue(store, name)
+        store.clock.now -= 10
+    enqueue(store, "f")
+
+    pages, after = [], None
+    while True:
+        page = browse(store, limit=2, **({} if after is None else {"after": after}))
+        pages.append(ids(page))
+        if (after := page["next"]) is None:
+            break
+
+    assert pages == [["f", "e"], ["d", "c"], ["b", "a"]]
+
+
+def test_finished_jobs_come_by_when_they_ended(store: Store):
+    for name in "abc":
+        enqueue(store, name)
+    for name in "bca":
+        store.send("jobs.cancel", {"id": name})
+        store.clock.now += 10
+
+    first = browse(store, state="cancelled", limit=2)
+    assert ids(first) == ["a", "c"]
+    assert ids(browse(store, state="cancelled", limit=2, after=first["next"])) == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({"state": "pending"}, ["c", "a"]),
+        ({"state": "held"}, ["b"]),
+        ({"queue": "mail"}, ["c"]),
+        ({"type": "send", "tool": "smtp"}, ["c"]),
+        ({"tag": "night"}, ["b"]),
+        ({"state": "pending", "tag": "night"}, []),
+    ],
+)
+def test_jobs_are_found_by_what_they_are(store: Store, query: dict[str, Any], found: list[str]):
+    enqueue(store, "a")
+    enqueue(store, "b", hold=True, tags=["night"])
+    enqueue(store, "c", queue="mail", type="send", tool="smtp")
+
+    assert ids(browse(store, **query)) == found
+
+
+def test_what_can_be_large_is_not_on_the_board(store: Store):
+    enqueue(store, "a")
+    lease = store.send("jobs.claim", {"worker": "w"})["result"]["jobs"][0]["lease"]
+    store.send("jobs.fail", {"id": "a", "lease": lease, "error": "e" * 900, "retryable": False})
+
+    [item] = browse(store)["items"]
+
+    assert len(item["error"]) == 300
+    assert "payload" not in item
+    assert item["state"] == "failed"
+
+
+def test_a_search_for_what_is_rare_looks_at_a_bounded_number_of_rows(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(job_board, "MAXIMUM_SCANNED_ROWS", 3)
+    enqueue(store, "rare", queue="mail")
+    for name in "abcd":
+        enqueue(store, name)
+
+    first = browse(store, queue="mail")
+    assert ids(first) == []
+    assert ids(browse(store, queue="mail", after=first["next"])) == ["rare"]
+
+
+@pytest.mark.parametrize(
+    ("state", "index"),
+    [(None, "idx_jobs_created_at"), ("failed", "idx_jobs_finished"), ("pending", "idx_jobs_status")],
+)
+def test_no_page_reads_the_whole_table(store: Store, state: str | None, index: str):
+    connection = open_reader(store.path)
+    at, table, where, bindings = job_board._order(state)
+    plan = connection.execute(
+        f"EXPLAIN QUERY PLAN SELECT id FROM {table} WHERE {' AND '.join([*where, 'true'])}"
+        f" AND ({at}, jobs.rowid) < (9, 9) ORDER BY {at} DESC, jobs.rowid DESC LIMIT 9",
+        bindings,
+    ).fetchall()
+    connection.close()
+
+    step = str(plan[0][-1])
+    assert index in step
+    assert step.startswith("SEARCH")
