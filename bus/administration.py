@@ -24,11 +24,15 @@ logger = logging.getLogger(__name__)
 
 
 class AdministrationVerb(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing an operator can ask for. `carry_out` answers with what is encoded as JSON."""
+    """One thing an operator can ask for. `carry_out` answers with what is encoded as JSON.
+
+    One that `changes_nothing` and only lists what there is is no act for the record.
+    """
 
     name: str
     shape: type[Any]
     carry_out: Callable[[Any], Awaitable[Any]]
+    changes_nothing: bool = False
 
 
 class Administration:
@@ -63,25 +67,27 @@ class Administration:
         Raises:
             Refusal: it was not carried out.
         """
+        verb = self._verbs.get(name)
+        if verb is None:
+            raise NotFound(f"there is no {name[:100]}")
+        if verb.changes_nothing:
+            return await self._answer(verb, body)
         try:
-            answer = await self._answer(name, body)
+            answer = await self._answer(verb, body)
         except Refusal as refusal:
-            self._record(actor, name[:100], body, refusal)
+            self._record(actor, name, body, refusal)
             raise
         self._record(actor, name, body, None)
         return answer
 
-    async def _answer(self, name: str, body: bytes) -> Any:
-        verb = self._verbs.get(name)
-        if verb is None:
-            raise NotFound(f"there is no {name[:100]}")
+    async def _answer(self, verb: AdministrationVerb, body: bytes) -> Any:
         request = codec.decode(verb.shape, body)
         try:
             return await verb.carry_out(request)
         except Refusal:
             raise
         except Exception as error:
-            raise internal(logger, f"{name} failed", error) from None
+            raise internal(logger, f"{verb.name} failed", error) from None
 
     async def _receive(self, message: Msg) -> None:
         # An answer that a client had JetStream send here comes without an inbox to answer to.

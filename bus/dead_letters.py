@@ -121,7 +121,9 @@ class DeadLetters:
     def verbs(self) -> tuple[AdministrationVerb, ...]:
         """What an operator can do with them."""
         return (
-            AdministrationVerb(name="dlq.list", shape=ListDeadLetters, carry_out=self._list),
+            AdministrationVerb(
+                name="dlq.list", shape=ListDeadLetters, carry_out=self._list, changes_nothing=True
+            ),
             AdministrationVerb(name="dlq.show", shape=ShowDeadLetter, carry_out=self._show),
             AdministrationVerb(name="dlq.replay", shape=ChooseDeadLetters, carry_out=self._replay),
             AdministrationVerb(name="dlq.drop", shape=ChooseDeadLetters, carry_out=self._drop),

@@ -35,6 +35,7 @@ from bus.writer import Writer
 from domain.catalogue import VERBS
 from domain.errors import Refusal
 from ops.archive.archiver import Archiver
+from ops.backup.administration import RunningBackups
 from ops.backup.recovery import require_sound_store
 from ops.backup.schedule import BackupSchedule
 from ops.backup.swap import finish_swap
@@ -314,7 +315,9 @@ class Service:
         check = ProjectionsCheck(self.settings.store_path, self.writer)
         refill = AdministrationVerb(name="stream.refill", shape=NoArguments, carry_out=self._refill_stream)
         imports = RunningImport(self.writer, self.settings.allowed_secrets)
+        running_backups = RunningBackups(self.settings, self.origin.store_id)
         administered = (
+            *running_backups.verbs(),
             *self.dead_letters.verbs(),
             *check.verbs(),
             *imports.verbs(),

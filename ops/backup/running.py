@@ -65,7 +65,9 @@ class Restores:
         """What an operator can ask of the service that runs."""
         return (
             AdministrationVerb(name="backup.restore", shape=RestoreRequest, carry_out=self._accept),
-            AdministrationVerb(name="backup.restored", shape=NoArguments, carry_out=self._tell),
+            AdministrationVerb(
+                name="backup.restored", shape=NoArguments, carry_out=self._tell, changes_nothing=True
+            ),
         )
 
     async def asked(self) -> None:

@@ -12,14 +12,22 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from domain.errors import Refusal
-from ops.http import routes_events, routes_health, routes_messages, routes_session
+from ops.http import (
+    routes_admin,
+    routes_as_before,
+    routes_events,
+    routes_health,
+    routes_messages,
+    routes_session,
+)
 from ops.http.access import Access
 from ops.http.backend import Backend
 from ops.http.counting import CountingMiddleware, HttpCounts
 from ops.http.guard import GuardMiddleware
 from ops.http.limits import LimitsMiddleware
-from ops.http.problem import IncidentMiddleware, answer_http_exception, answer_refusal
+from ops.http.problem import IncidentMiddleware, answer_no_such_place, answer_refusal
 from ops.http.refusals import HttpRefusal
+from ops.http.routes import places
 from ops.http.routes_events import Slots
 from ops.http.security_headers import SecurityHeadersMiddleware
 
@@ -29,6 +37,17 @@ _SENT_HEADERS = (
     *("Hyperpage-Actor", "Hyperpage-Correlation-Id", "Hyperpage-Causation-Id", "traceparent"),
 )
 _READ_HEADERS = ("ETag", "Link", "Location", "Retry-After")
+
+
+# The first path that fits answers: `/api/v1/{…}` last, which takes whatever is left below it.
+ANSWERS = (
+    *routes_health.ROUTES,
+    *routes_session.ROUTES,
+    *routes_events.ROUTES,
+    *routes_as_before.ROUTES,
+    *routes_admin.ROUTES,
+    *routes_messages.ROUTES,
+)
 
 
 def application(
@@ -48,17 +67,11 @@ def application(
     good once a token is needed. Pages of `origins` may use the API.
     """
     app = Starlette(
-        # The first that fits answers: `/api/v1/{…}` last, which takes whatever is left below it.
-        routes=[
-            *routes_health.ROUTES,
-            *routes_session.ROUTES,
-            *routes_events.ROUTES,
-            *routes_messages.ROUTES,
-        ],
+        routes=places(ANSWERS),
         exception_handlers={
             Refusal: answer_refusal,
             HttpRefusal: answer_refusal,
-            HTTPException: answer_http_exception,
+            HTTPException: answer_no_such_place,
         },
     )
     # A path has one spelling: no redirects.

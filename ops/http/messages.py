@@ -20,10 +20,12 @@ from bus import codec
 from bus.queries import QueryVerb
 from domain.catalogue import VERBS
 from domain.errors import Invalid
+from domain.messages import stream_name
 from domain.rate_limits import parts_of
 from ops.http.refusals import MethodNotAllowed, no_such_place
 from projections.tables import TABLES
 
+PREFIX = "/api/v1/"
 # No key begins with it.
 NO_KEY = "-"
 BATCH = "batch"
@@ -42,13 +44,22 @@ Kind = Literal["command", "query"]
 
 
 class Meaning(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked for: the name of a command or query, and what the path says of its body."""
+    """What is asked for: the name of a command or query, and what the path says of its body.
+
+    `stream` is that of the row that the path names; with `creates`, it names none, since there is none yet.
+    `wrapped` is the field that the whole body is, where it is not the verb's own.
+    """
 
     kind: Kind
     name: str
     key: Mapping[str, str] = {}
+    stream: str | None = None
+    creates: bool = False
     wrapped: str | None = None
-    """The field that the whole body is, where it is not the verb's own."""
+
+    @property
+    def verb(self) -> str:
+        return self.name.rpartition(".")[2]
 
 
 def meaning_of(method: str, raw_path: bytes, queries: Mapping[str, QueryVerb]) -> Meaning:
@@ -70,13 +81,13 @@ def meaning_of(method: str, raw_path: bytes, queries: Mapping[str, QueryVerb]) -
         case [key]:
             return _of_row(method, table, key)
         case [key, verb]:
-            of = {} if key == NO_KEY else key_fields(table, key)
             meaning = _named(f"{table}.{verb}", queries)
-            if meaning.kind == "query":
-                _only("GET", method, meaning)
-            else:
-                _only("POST", method, meaning)
-            return msgspec.structs.replace(meaning, key=of)
+            _only("GET" if meaning.kind == "query" else "POST", method, meaning)
+            if key == NO_KEY:
+                return meaning
+            return msgspec.structs.replace(
+                meaning, key=key_fields(table, key), stream=stream_name(table, key)
+            )
         case _:
             raise no_such_place()
 
@@ -87,11 +98,16 @@ def key_fields(table: str, key: str) -> dict[str, str]:
     Raises:
         NotFound: there is no such table.
     """
-    if table == "rate_limits":
-        names = ("platform", "resource", "identifier")
-        return {name: part for name, part in zip(names, parts_of(key), strict=True) if part is not None}
     if table not in TABLES:
         raise no_such_place()
+    if table == "rate_limits":
+        names = ("platform", "resource", "identifier")
+        try:
+            # As lists have it, too.
+            parts = parts_of(TABLES[table].aggregate_key(key))
+        except ValueError:
+            raise no_such_place() from None
+        return {name: part for name, part in zip(names, parts, strict=True) if part is not None}
     return {msgspec.structs.fields(TABLES[table].get_query)[0].name: key}
 
 
@@ -99,7 +115,8 @@ def _of_table(method: str, table: str) -> Meaning:
     if table not in TABLES:
         raise no_such_place()
     verbs = {"GET": "list", "POST": _POSTED.get(table)}
-    return _chosen(method, table, verbs, {})
+    meaning = _chosen(method, table, verbs)
+    return msgspec.structs.replace(meaning, creates=meaning.kind == "command")
 
 
 def _of_row(method: str, table: str, key: str) -> Meaning:
@@ -110,10 +127,11 @@ def _of_row(method: str, table: str, key: str) -> Meaning:
         "PATCH": _PATCHED.get(table),
         "DELETE": _DELETED.get(table),
     }
-    return _chosen(method, table, verbs, fields)
+    meaning = _chosen(method, table, verbs)
+    return msgspec.structs.replace(meaning, key=fields, stream=stream_name(table, key))
 
 
-def _chosen(method: str, table: str, verbs: Mapping[str, str | None], key: Mapping[str, str]) -> Meaning:
+def _chosen(method: str, table: str, verbs: Mapping[str, str | None]) -> Meaning:
     # What answers to GET answers to HEAD.
     verb = verbs.get("GET" if method == "HEAD" else method)
     if verb is None:
@@ -121,7 +139,6 @@ def _chosen(method: str, table: str, verbs: Mapping[str, str | None], key: Mappi
     return Meaning(
         kind="query" if verb in ("list", "get") else "command",
         name=f"{table}.{verb}",
-        key=key,
         wrapped="patch" if verb == "patch" else None,
     )
 
@@ -172,18 +189,12 @@ def command_body(meaning: Meaning, body: bytes) -> bytes:
     """
     if not meaning.key and meaning.wrapped is None:
         return body
+    # Whatever is odd about it is found before it becomes a part of something.
+    fields: dict[str, Any] = codec.decode(dict[str, msgspec.Raw], body)
     if meaning.wrapped is not None:
-        fields: dict[str, Any] = {meaning.wrapped: msgspec.Raw(body)}
-    else:
-        try:
-            fields = msgspec.json.decode(body or b"{}", type=dict[str, msgspec.Raw])
-        except msgspec.ValidationError as error:
-            raise codec.refusal_of(error) from None
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            # As it is: what is wrong with it is said where bodies are read.
-            return body
+        fields = {meaning.wrapped: fields}
     for name, value in meaning.key.items():
         if name in fields:
             raise Invalid("the path says it already", path=f"$.{name}")
         fields[name] = value
-    return msgspec.json.encode(fields)
+    return codec.encode(fields)

@@ -17,9 +17,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bus import codec
 from bus.incident import internal
 from domain.errors import Refusal
-from ops.http.refusals import HttpRefusal, MethodNotAllowed, ReaderTooSlowError, no_such_place
+from ops.http.refusals import HttpRefusal, ReaderTooSlowError, no_such_place
 
 MEDIA_TYPE = "application/problem+json"
+# Where front ends of the system before ask.
+PATHS_AS_BEFORE = ("/api/tools/config", "/api/backup")
 _TYPE = "urn:hyperpage:problem:"
 # What of the details stands at the top, too.
 _PROMOTED = ("rule", "path", "incident")
@@ -27,8 +29,13 @@ _PROMOTED = ("rule", "path", "incident")
 logger = logging.getLogger(__name__)
 
 
-def problem(refusal: Refusal | HttpRefusal, *, status: int | None = None) -> Response:
-    """The response for a refusal; `status` where HTTP has a better one than the refusal's number."""
+def problem(
+    refusal: Refusal | HttpRefusal, *, status: int | None = None, as_before: bool = False
+) -> Response:
+    """The response for a refusal; `status` where HTTP has a better one than the refusal's number.
+
+    `as_before` has the message as `error`, too, as the system before had it.
+    """
     number = refusal.number if status is None else status
     body: dict[str, Any] = {
         "type": _TYPE + refusal.code,
@@ -40,6 +47,8 @@ def problem(refusal: Refusal | HttpRefusal, *, status: int | None = None) -> Res
         "details": refusal.details,
     }
     body |= {name: refusal.details[name] for name in _PROMOTED if name in refusal.details}
+    if as_before:
+        body["error"] = refusal.message
     return Response(codec.encode(body), number, _headers(refusal), MEDIA_TYPE)
 
 
@@ -51,18 +60,15 @@ def _headers(refusal: Refusal | HttpRefusal) -> dict[str, str]:
     return headers
 
 
-async def answer_refusal(_: Request, error: Exception) -> Response:
+async def answer_refusal(request: Request, error: Exception) -> Response:
     """For the application: a refusal that a route raised."""
     assert isinstance(error, Refusal | HttpRefusal)
-    return problem(error)
+    return problem(error, as_before=request.scope["path"] in PATHS_AS_BEFORE)
 
 
-async def answer_http_exception(request: Request, error: Exception) -> Response:
-    """For the application: what the router says of a path or a method that there is not."""
+async def answer_no_such_place(_: Request, error: Exception) -> Response:
+    """For the application: what the router says of a path that there is not."""
     assert isinstance(error, HTTPException)
-    if error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "")
-        return problem(MethodNotAllowed(request.method, allowed))
     return problem(no_such_place())
 
 

@@ -1,13 +1,17 @@
 """How a route is declared: a path, its methods, the role that it needs, and the function that answers."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
 
-from ops.http.access import Access
+from bus.audit import Actor
+from ops.http.access import Access, address_of
 from ops.http.backend import Backend
+from ops.http.refusals import MethodNotAllowed, UnsupportedMediaType
 from ops.http.roles import Principal, Role
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -15,15 +19,52 @@ Handler = Callable[[Request], Awaitable[Response]]
 JSON = "application/json"
 
 
-def route(path: str, handler: Handler, *, role: Role | None, methods: Sequence[str] = ("GET",)) -> Route:
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What answers to some methods on a path, for who has a role."""
+
+    path: str
+    methods: tuple[str, ...]
+    role: Role | None
+    handler: Handler
+
+
+def route(path: str, handler: Handler, *, role: Role | None, methods: Sequence[str] = ("GET",)) -> Answer:
     """A route for who has that role; for anybody where there is none to have."""
+    return Answer(path=path, methods=tuple(methods), role=role, handler=handler)
 
-    async def guarded(request: Request) -> Response:
-        if role is not None:
-            await access_of(request).admit(request, role)
-        return await handler(request)
 
-    return Route(path, guarded, methods=list(methods), name=getattr(handler, "__name__", None))
+def places(answers: Iterable[Answer | BaseRoute]) -> list[BaseRoute]:
+    """The routes as the router wants them: one for each path, in the order in which paths come first."""
+    by_path: dict[str, dict[str, Answer]] = {}
+    found: list[BaseRoute] = []
+    for one in answers:
+        if isinstance(one, BaseRoute):
+            found.append(one)
+            continue
+        if one.path not in by_path:
+            by_path[one.path] = {}
+            found.append(Route(one.path, _Place(by_path[one.path])))
+        by_path[one.path] |= dict.fromkeys(one.methods, one)
+    return found
+
+
+class _Place:
+    """A path. It takes every method, so that one that is not for it is told of those that are."""
+
+    def __init__(self, answers: Mapping[str, Answer]) -> None:
+        self._answers = answers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request."""
+        request = Request(scope, receive, send)
+        # What answers to GET answers to HEAD.
+        answer = self._answers.get("GET" if request.method == "HEAD" else request.method)
+        if answer is None:
+            raise MethodNotAllowed(request.method, ", ".join(self._answers))
+        if answer.role is not None:
+            await access_of(request).admit(request, answer.role)
+        response = await answer.handler(request)
+        await response(scope, receive, send)
 
 
 def principal_of(request: Request) -> Principal:
@@ -45,6 +86,24 @@ def access_of(request: Request) -> Access:
     """Who may come in."""
     access: Access = request.app.state.access
     return access
+
+
+def actor_of(request: Request) -> Actor:
+    """Who asks, for the record."""
+    return Actor(name=principal_of(request).name, via="http", address=address_of(request))
+
+
+async def json_body(request: Request) -> bytes:
+    """The body of a request, which says that it is JSON; what it holds is looked at elsewhere.
+
+    Raises:
+        UnsupportedMediaType: it is something else. A form of another site could not say this.
+    """
+    body = await request.body()
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if body and kind != JSON and not kind.endswith("+json"):
+        raise UnsupportedMediaType(f"the body is to be {JSON}", hint=f"send the header Content-Type: {JSON}")
+    return body
 
 
 def json_response(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -1,16 +1,21 @@
 """Commands and queries over HTTP: `/api/v1/<table>`. What a path means, `messages` says."""
 
+from typing import Any
+from urllib.parse import quote, urlencode
+
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from bus import codec
 from bus.headers import ACTOR, CAUSATION_ID, COMMAND_ID, CORRELATION_ID, EXPECTED_VERSION, TRACEPARENT
-from domain.errors import VersionConflict
-from ops.http.messages import Meaning, command_body, meaning_of, query_body
+from domain.errors import Invalid, VersionConflict
+from domain.messages import split_stream
+from ops.http.messages import PREFIX, Meaning, command_body, meaning_of, query_body
+from ops.http.preconditions import expected_version, is_known, tag_of
 from ops.http.problem import problem
-from ops.http.routes import backend_of, json_response, principal_of, route
+from ops.http.routes import backend_of, json_body, json_response, principal_of, route
 
-PREFIX = "/api/v1/"
 IDEMPOTENCY_KEY = "Idempotency-Key"
 # What a caller may say of a command beside its body, under the names of the bus.
 _PASSED_ON = (ACTOR, CORRELATION_ID, CAUSATION_ID, TRACEPARENT)
@@ -18,46 +23,97 @@ _PASSED_ON = (ACTOR, CORRELATION_ID, CAUSATION_ID, TRACEPARENT)
 
 async def answer_message(request: Request) -> Response:
     """A command's or a query's answer."""
-    raw_path: bytes = request.scope["raw_path"]
     backend = backend_of(request)
     queries = backend.service.query_verbs
-    meaning = meaning_of(request.method, raw_path.removeprefix(PREFIX.encode()), queries)
+    meaning = meaning_of(request.method, request.scope["raw_path"].removeprefix(PREFIX.encode()), queries)
     if meaning.kind == "command":
         principal_of(request).require("operate")
-        return await _command(request, meaning)
+        return await _answer_command(request, meaning)
     if request.method == "POST":
-        body = await request.body()
+        body = await json_body(request)
     else:
         body = query_body(queries[meaning.name].shape, meaning.key, request.query_params.multi_items())
-    return _as_response(request, await backend.query(meaning.name, body))
+    answer = await backend.query(meaning.name, body)
+    if meaning.verb == "get":
+        return _row(request, answer)
+    if meaning.verb == "list" and request.method != "POST":
+        return json_response(answer, headers=_link(request, answer))
+    return json_response(answer)
 
 
-async def _command(request: Request, meaning: Meaning) -> Response:
-    body = command_body(meaning, await request.body())
-    headers = _bus_headers(request)
+async def _answer_command(request: Request, meaning: Meaning) -> Response:
+    body = command_body(meaning, await json_body(request))
+    headers = bus_headers(request)
     try:
         answer = await backend_of(request).command(meaning.name, body, headers)
     except VersionConflict as refusal:
         # What the caller asked to be so was not (RFC 9110, 15.5.13).
-        return problem(refusal, status=412 if "if-match" in request.headers else None)
-    return json_response(answer)
+        return problem(refusal, status=412 if EXPECTED_VERSION in headers else None)
+    if meaning.stream is None and not meaning.creates:
+        return json_response(answer)
+    told = msgspec.json.decode(answer, type=codec.Answer)
+    if told.stream is None or told.version is None or (not meaning.creates and told.stream != meaning.stream):
+        # It is about another row than the path.
+        return json_response(answer)
+    described = {"ETag": tag_of(told.version)}
+    if meaning.creates and told.events:
+        table, key = split_stream(told.stream)
+        return json_response(answer, 201, {**described, "Location": f"{PREFIX}{table}/{quote(key, safe='')}"})
+    return json_response(answer, headers=described)
 
 
-def _bus_headers(request: Request) -> dict[str, str]:
-    headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
-    if (command_id := request.headers.get(IDEMPOTENCY_KEY)) is not None:
-        headers[COMMAND_ID] = command_id
-    if (version := request.headers.get("If-Match")) is not None:
-        headers[EXPECTED_VERSION] = version.strip('"')
+def bus_headers(request: Request) -> dict[str, str]:
+    """What a request says of a command beside its body, under the names of the bus.
+
+    Raises:
+        Invalid: its preconditions are none.
+    """
+    headers = {name: _text(request, name) for name in _PASSED_ON if name in request.headers}
+    if IDEMPOTENCY_KEY in request.headers:
+        command_id = _text(request, IDEMPOTENCY_KEY)
+        # A string of structured fields (RFC 9651), as its draft has it, or the bare id, as everybody does.
+        quoted = len(command_id) > 1 and command_id[0] == command_id[-1] == '"'
+        headers[COMMAND_ID] = command_id[1:-1] if quoted else command_id
+    if (version := expected_version(request.headers)) is not None:
+        headers[EXPECTED_VERSION] = version
+    # By whom, where the caller does not say for whom.
+    principal = principal_of(request)
+    if principal.kind == "token":
+        headers.setdefault(ACTOR, principal.name)
     return headers
 
 
-class _Versioned(msgspec.Struct):
+def _text(request: Request, name: str) -> str:
+    """A header, which is UTF-8 on the bus."""
+    try:
+        return request.headers[name].encode("latin-1").decode()
+    except UnicodeDecodeError:
+        raise Invalid("the header is not UTF-8", path=name) from None
+
+
+class _Row(msgspec.Struct):
     version: int
 
 
-def _as_response(request: Request, answer: bytes) -> Response:
-    return json_response(answer)
+class _Page(msgspec.Struct):
+    next: Any = None
+
+
+def _row(request: Request, answer: bytes) -> Response:
+    tag = tag_of(msgspec.json.decode(answer, type=_Row).version)
+    if is_known(request.headers, tag):
+        return Response(status_code=304, headers={"ETag": tag})
+    return json_response(answer, headers={"ETag": tag})
+
+
+def _link(request: Request, answer: bytes) -> dict[str, str]:
+    """Where the next page is (RFC 8288)."""
+    following = msgspec.json.decode(answer, type=_Page).next
+    if following is None:
+        return {}
+    parameters = [one for one in request.query_params.multi_items() if one[0] != "after"]
+    raw_path = request.scope["raw_path"].decode("ascii")
+    return {"Link": f'<{raw_path}?{urlencode([*parameters, ("after", following)])}>; rel="next"'}
 
 
 ROUTES = [

@@ -1,0 +1,188 @@
+"""The paths of the system that this one replaces, with the same meaning: `/api/tools/config`, `/api/backup`.
+
+Errors have `error` beside what problem details have, which is where its front ends look.
+"""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bus import codec
+from domain.errors import RuleViolated, TooLarge, Unavailable
+from ops.backup.metadata import Metadata
+from ops.backup.running import Ended, RestoreRequest
+from ops.http.problem import PATHS_AS_BEFORE
+from ops.http.routes import backend_of, json_body, json_response, route
+from ops.http.routes_admin import administer, restore_of_ours
+from ops.http.routes_messages import bus_headers
+
+CONFIG, BACKUP = PATHS_AS_BEFORE
+# All configurations go into one answer: as many bytes, and no more.
+MAXIMUM_BYTES = 16 * 1024 * 1024
+# So long whoever asked for a restore waits for the service that comes after it.
+RESTORE_SECONDS = 3600.0
+POLL_SECONDS = 0.1
+
+_PRESENT = Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class ToolConfiguration(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"
+):
+    """A tool's configuration, as the system before had it."""
+
+    enabled: bool = True
+    config: msgspec.Raw = msgspec.Raw(b"{}")
+    refresh_interval: int | None = None
+    notifications: bool = True
+
+
+class SaveConfiguration(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"
+):
+    """A tool, and what its configuration is to be."""
+
+    tool_name: _PRESENT
+    config: ToolConfiguration
+
+
+class CreateBackup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the backup is for."""
+
+    description: str | None = None
+
+
+class RestoreBackup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """A backup, by its name or by its path in the folder of the backups."""
+
+    backup_path: _PRESENT
+
+
+class _ConfigurationRow(msgspec.Struct):
+    tool_name: str
+    enabled: bool
+    config: msgspec.Raw
+    refresh_interval: int | None
+    notifications: bool
+
+    def as_before(self) -> ToolConfiguration:
+        """The same, in the shape of the system before."""
+        return ToolConfiguration(
+            enabled=self.enabled,
+            config=self.config,
+            refresh_interval=self.refresh_interval,
+            notifications=self.notifications,
+        )
+
+
+class _Rows(msgspec.Struct):
+    items: list[_ConfigurationRow]
+    next: str | None
+
+
+async def get_configuration(request: Request) -> Response:
+    """All configurations by the name of their tool, or that of one `?tool=`."""
+    backend = backend_of(request)
+    tool = request.query_params.get("tool")
+    if tool:
+        row = await backend.query("tool_configs.get", codec.encode({"tool_name": tool}))
+        return json_response(codec.encode(msgspec.json.decode(row, type=_ConfigurationRow).as_before()))
+    found: dict[str, ToolConfiguration] = {}
+    after, size = None, 0
+    while True:
+        page = await backend.query("tool_configs.list", codec.encode({"limit": 1000, "after": after}))
+        size += len(page)
+        if size > MAXIMUM_BYTES:
+            raise TooLarge(
+                "all configurations do not fit into one answer",
+                hint="ask for one with ?tool=, or for pages of /api/v1/tool_configs",
+                limit_bytes=MAXIMUM_BYTES,
+            )
+        rows = msgspec.json.decode(page, type=_Rows)
+        found |= {row.tool_name: row.as_before() for row in rows.items}
+        if (after := rows.next) is None:
+            return json_response(codec.encode(found))
+
+
+async def save_configuration(request: Request) -> Response:
+    """The configuration of a tool, stored."""
+    wish = codec.decode(SaveConfiguration, await json_body(request))
+    body = {"tool_name": wish.tool_name, **msgspec.structs.asdict(wish.config)}
+    await backend_of(request).command("tool_configs.set", codec.encode(body), bus_headers(request))
+    return json_response(codec.encode({"message": "Configuration saved successfully"}))
+
+
+async def get_backups(request: Request) -> Response:
+    """The backups by the day (UTC) on which they were made, newest first."""
+    listed = await administer(request, "backup.list", b"")
+    by_date: dict[str, list[dict[str, Any]]] = {}
+    for one in listed["items"]:
+        metadata: Metadata = one["metadata"]
+        day = f"{datetime.fromtimestamp(metadata.timestamp / 1000, UTC):%Y-%m-%d}"
+        by_date.setdefault(day, []).append(
+            {"name": one["name"], "path": one["path"], "size": metadata.size, "metadata": metadata}
+        )
+    return json_response(codec.encode(by_date))
+
+
+async def create_backup(request: Request) -> Response:
+    """A backup, made and checked."""
+    wish = codec.decode(CreateBackup, await json_body(request))
+    made = await administer(request, "backup.create", codec.encode({"description": wish.description or ""}))
+    backup = {
+        "success": True,
+        "backupPath": made["path"],
+        "metadata": made["metadata"],
+        "size": made["metadata"]["size"],
+    }
+    return json_response(codec.encode({"message": "Backup created successfully", "backup": backup}))
+
+
+async def restore_backup(request: Request) -> Response:
+    """The store as it was in a backup: answered when it is served again."""
+    wish = codec.decode(RestoreBackup, await json_body(request))
+    body = restore_of_ours(request, RestoreRequest(backup=wish.backup_path))
+    accepted = await administer(request, "backup.restore", body)
+    ended = await _end_of_restore(request, accepted["token"])
+    if ended.result is None:
+        raise RuleViolated("not_restored", ended.error or "the store was not restored", hint=ended.hint)
+    return json_response(
+        codec.encode(
+            {
+                "message": "Database restored successfully",
+                "restoredFrom": wish.backup_path,
+                "result": ended.result,
+            }
+        )
+    )
+
+
+async def _end_of_restore(request: Request, token: str) -> Ended:
+    """How a restore ended, once the next service serves."""
+    deadline = asyncio.get_running_loop().time() + RESTORE_SECONDS
+    while asyncio.get_running_loop().time() < deadline:
+        await backend_of(request).attached_within(POLL_SECONDS)
+        try:
+            ended: Ended | None = await administer(request, "backup.restored", b"")
+        except Unavailable:
+            continue
+        if ended is not None and ended.token == token:
+            return ended
+        # The old service still ends.
+        await asyncio.sleep(POLL_SECONDS)
+    raise Unavailable(
+        f"the service did not come back within {RESTORE_SECONDS:.0f} s", hint="it may still be restoring"
+    )
+
+
+ROUTES = [
+    route(CONFIG, get_configuration, role="read"),
+    route(CONFIG, save_configuration, role="operate", methods=("POST",)),
+    route(BACKUP, get_backups, role="read"),
+    route(BACKUP, create_backup, role="operate", methods=("POST",)),
+    route(BACKUP, restore_backup, role="admin", methods=("PUT",)),
+]
