@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
@@ -11,6 +12,10 @@ from bus.tether import NEEDS_PIPE, NO_PIPE, tethered
 # It takes some milliseconds; a child that is stopped or stuck is killed then.
 STOP_TIMEOUT_MS = 3_000
 LAST_WORDS_BYTES = 2_000
+# Of what was logged since the last look, that is much; the rest of it said the same.
+NEWS_BYTES = 64 * 1024
+# What nats-server logs for each message that it could not write; not for one that a limit refuses.
+_WRITE_FAILURE = re.compile(rb"\[ERR\] JetStream (failed to store a msg|stream .* critical write error)")
 
 
 class NatsChild:
@@ -24,6 +29,7 @@ class NatsChild:
         self.exited = asyncio.create_task(process.wait())
         self._log = log
         self._logged_before_bytes = logged_before_bytes
+        self._looked_at_bytes = logged_before_bytes
 
     @classmethod
     async def spawn(cls, command: Sequence[str], *, log: Path, keep_open: int) -> Self:
@@ -62,6 +68,21 @@ class NatsChild:
         if not self.exited.done():
             self.process.kill()
         await asyncio.wait({self.exited})
+
+    def has_failed_to_write(self) -> bool:
+        """Whether a stream could not be written since this was asked last."""
+        try:
+            with self._log.open("rb") as log:
+                end = log.seek(0, os.SEEK_END)
+                # A log that grew too large was put aside, and begins anew.
+                begin = self._looked_at_bytes if self._looked_at_bytes <= end else 0
+                log.seek(max(begin, end - NEWS_BYTES))
+                news = log.read(NEWS_BYTES)
+        except FileNotFoundError:
+            # Somebody has wiped the folder.
+            return False
+        self._looked_at_bytes = end
+        return _WRITE_FAILURE.search(news) is not None
 
     def last_words(self) -> str:
         """What it wrote to the log since its start, the end of it, on one line."""

@@ -169,6 +169,10 @@ class NatsHome:
             },
         }
 
+    def free_bytes(self) -> int:
+        """The room on the disk of the streams."""
+        return shutil.disk_usage(self.path).free
+
     def _streams_limit_bytes(self) -> int:
         """What the streams have, and three quarters of what is free; the rest is for SQLite.
 
@@ -176,7 +180,7 @@ class NatsHome:
         more messages after a restart.
         """
         held = sum(file.stat().st_size for file in (self.path / "jetstream").rglob("*") if file.is_file())
-        return held + shutil.disk_usage(self.path).free * 3 // 4
+        return held + self.free_bytes() * 3 // 4
 
 
 def _try_lock(descriptor: int) -> bool:

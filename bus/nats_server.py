@@ -9,6 +9,7 @@ A child that is killed costs none of that: what JetStream acknowledged is with t
 """
 
 import asyncio
+import logging
 import os
 import shutil
 import socket
@@ -46,6 +47,14 @@ FIRST_RESTART_DELAY_MS = 100
 LONGEST_RESTART_DELAY_MS = 5_000
 # A child that lived as long did not die of its start: the delay begins anew.
 STABLE_AFTER_MS = 30_000
+
+# So often it is looked whether the child could not write, which notifies nobody.
+LOOK_INTERVAL_MS = 1_000
+# It is not ended for that sooner than so long after its start, nor while there is no room to write to.
+SHORTEST_LIFE_MS = 5_000
+ROOM_BYTES = 16 * 1024 * 1024
+
+logger = logging.getLogger(__name__)
 
 
 class NatsServer:
@@ -118,12 +127,13 @@ class NatsServer:
     async def supervise(self) -> None:
         """Starts the child again whenever it dies, on the same port and files; returns after `stop`.
 
-        A start that fails is tried again for ever, ever more slowly; `failure` says why.
+        One that cannot write any more is ended for that. A start that fails is tried again for ever, ever
+        more slowly; `failure` says why.
         """
         delay_ms = FIRST_RESTART_DELAY_MS
         while self._child is not None:
             since = time.monotonic()
-            await asyncio.wait({self._child.exited})
+            await self._watch(self._child)
             if self._stopping.is_set():
                 return
             if time.monotonic() - since > STABLE_AFTER_MS / 1000:
@@ -135,6 +145,23 @@ class NatsServer:
                     return
                 delay_ms = min(delay_ms * 2, LONGEST_RESTART_DELAY_MS)
                 await self._start_again()
+
+    async def _watch(self, child: NatsChild) -> None:
+        """Returns when the child has ended, for whatever reason.
+
+        A stream of which a write failed, on a full disk say, takes nothing more until nats-server is started
+        again, however much room there is by then.
+        """
+        may_be_ended_from = time.monotonic() + SHORTEST_LIFE_MS / 1000
+        is_stuck = False
+        while not child.exited.done():
+            await asyncio.wait({child.exited}, timeout=LOOK_INTERVAL_MS / 1000)
+            is_stuck = child.has_failed_to_write() or is_stuck
+            if not is_stuck or time.monotonic() < may_be_ended_from or self._stopping.is_set():
+                continue
+            if self.home.free_bytes() > ROOM_BYTES:
+                logger.warning("nats-server could not write (see %s), and is started again", self.home.log)
+                await child.end()
 
     async def stop(self) -> None:
         """Returns when the child is gone and its files are free; also where it never started, or twice."""

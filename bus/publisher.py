@@ -21,7 +21,14 @@ from nats.aio.subscription import Subscription
 
 from bus import wire
 from bus.connection import LeanClient
-from bus.jetstream import NO_STREAM, WRONG_LAST_SEQUENCE, JetStreamError, Refusal, WrongSequenceError
+from bus.jetstream import (
+    INSUFFICIENT_RESOURCES,
+    NO_STREAM,
+    WRONG_LAST_SEQUENCE,
+    JetStreamError,
+    Refusal,
+    WrongSequenceError,
+)
 from bus.waiting import is_set_within
 
 # More would gain nothing: the broker's own pipeline is full by then.
@@ -37,6 +44,12 @@ ANSWER_TIMEOUT_MS = 2_000
 HEADERS_BYTES = 1024
 # How often a wait looks whether the connection was lost, of which nats-py tells only its owner.
 LINK_CHECK_MS = 100
+
+# After a failed write, a stream says either: that it has no resources, or that it ends where it does not.
+_AFTER_A_FULL_DISK = (
+    "if this lasts: see to it that the disk of nats-server has room, and start nats-server again, which takes"
+    " nothing more into a stream of which a write failed (the embedded one is started again by itself)"
+)
 
 # Subject, payload, headers.
 Message = tuple[str, bytes, Mapping[str, str]]
@@ -265,5 +278,10 @@ def _failure_of(stream: str, answer: _Answer, sequence: int) -> JetStreamError:
             f"{stream} put message {sequence} at {answer.seq}" + (" already" if answer.duplicate else "")
         )
     if answer.error.err_code == WRONG_LAST_SEQUENCE:
-        return WrongSequenceError(f"{stream} does not end before {sequence}: {answer.error.description}")
-    return JetStreamError(f"{stream} did not store a message: {answer.error.description}")
+        return WrongSequenceError(
+            f"{stream} does not end before {sequence}: {answer.error.description}", _AFTER_A_FULL_DISK
+        )
+    return JetStreamError(
+        f"{stream} did not store a message: {answer.error.description}",
+        _AFTER_A_FULL_DISK if answer.error.err_code == INSUFFICIENT_RESOURCES else None,
+    )

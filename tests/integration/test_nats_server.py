@@ -254,6 +254,46 @@ def test_a_restart_that_fails_is_tried_again_until_it_succeeds(
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize(
+    ("said", "is_started_again"),
+    [
+        ("[ERR] JetStream stream 'STREAMS > X' critical write error: no space left on device", True),
+        ("[ERR] JetStream failed to store a msg on stream 'STREAMS > X': no space left on device", True),
+        ("[WRN] JetStream failed to store a msg on stream 'STREAMS > X': maximum messages exceeded", False),
+    ],
+)
+def test_one_that_cannot_write_is_started_again_once_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, is_started_again: bool
+):
+    monkeypatch.setattr(bus.nats_server, "LOOK_INTERVAL_MS", 20)
+    monkeypatch.setattr(bus.nats_server, "SHORTEST_LIFE_MS", 20)
+    looks = 0
+
+    def room(home: NatsHome) -> int:
+        nonlocal looks
+        looks += 1
+        return 0 if looks <= 3 else 10**9
+
+    async def scenario() -> int:
+        async with NatsServer(data=tmp_path, port=0) as server:
+            monkeypatch.setattr(NatsHome, "free_bytes", room)
+            supervision = asyncio.create_task(server.supervise())
+            port = server.port
+            with server.home.log.open("a") as log:
+                log.write(f"[1] 2026/11/25 10:00:00.000000 {said}\n")
+            if is_started_again:
+                await until(lambda: server.restarts == 1)
+                assert (server.alive, server.port) == (True, port)
+                # Not while there was no room.
+                assert looks > 3
+            for _ in range(5):
+                await asyncio.wait({supervision}, timeout=0.05)
+        await asyncio.wait_for(supervision, 30)
+        return server.restarts
+
+    assert asyncio.run(scenario()) == is_started_again
+
+
 def test_a_folder_that_is_wiped_under_a_running_service_is_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -1,0 +1,87 @@
+"""A disk that is really full, of the store and of the broker beside it: nothing is lost, and all goes on."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ops.projections_check import verify
+from tests.integration.relaying import connect
+from tests.integration.serving import EVENTS, broker_of, published, until
+from tests.integration.talking import Talk
+
+# Room for a hundred values, with what the broker makes of them.
+SMALL_MIB, LARGE_MIB = 30, 150
+VALUE = "x" * 60_000
+
+
+class Disk:
+    """A disk of its own, which `grow` gives more room."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+        self._mount("tmpfs", "-t", "tmpfs", "-o", f"size={SMALL_MIB}m")
+
+    def grow(self) -> None:
+        self._mount("tmpfs", "-o", f"remount,size={LARGE_MIB}m")
+
+    def unmount(self) -> None:
+        subprocess.run(["umount", "--lazy", str(self.folder)], check=True)
+
+    def _mount(self, what: str, *options: str) -> None:
+        subprocess.run(["mount", *options, what, str(self.folder)], check=True, capture_output=True)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    try:
+        disk = Disk(tmp_path / "disk")
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"a small disk cannot be mounted here, which takes root: {error}")
+    yield disk
+    disk.unmount()
+
+
+def test_a_full_disk_refuses_commands_and_all_goes_on_once_there_is_room(disk: Disk, tmp_path: Path):
+    with Talk(disk.folder / "data", archive=tmp_path / "archive", backup_interval_minutes=0) as talk:
+
+        def ask(number: int) -> tuple[str | None, bytes]:
+            answer = talk.command("app_state.set", {"key": f"k{number}", "value": VALUE}, id=f"c{number}")
+            return answer.code, answer.body
+
+        answered: dict[int, bytes] = {}
+        refused: list[str] = []
+        for number in range(1_000):
+            code, body = ask(number)
+            if code is None:
+                answered[number] = body
+            else:
+                refused.append(code)
+            if len(refused) == 5:
+                break
+        assert set(refused) == {"unavailable"}
+        assert talk.position == len(answered) > 20
+        assert talk.query("app_state.count").said == {"count": len(answered)}
+        # What the broker could not write in its turn, if it could not.
+        log = (disk.folder / "data" / "nats" / "nats-server.log").read_text()
+        print(f"{len(answered)} answered; the broker's disk was full, too: {'no space left' in log}")
+
+        disk.grow()
+        assert ask(10_000)[0] is None
+        assert {number: ask(number)[1] for number in answered} == answered
+        position = talk.position
+        assert position == len(answered) + 1
+        talk.run(published(talk.service, position))
+        talk.run(until(lambda: all(one.healthy and not one.waiting for one in talk.service.mirrors.state)))
+        assert talk.run(_last_sequence(talk)) == position
+        assert verify(talk.settings.store_path)["equal"]
+
+
+async def _last_sequence(talk: Talk) -> int:
+    connection = await connect(broker_of(talk.service))
+    state = (await connection.jetstream().stream_info(EVENTS)).state
+    await connection.close()
+    assert state.messages == state.last_seq
+    return state.last_seq
