@@ -87,7 +87,7 @@ class Administration:
         except Refusal:
             raise
         except Exception as error:
-            raise internal(logger, f"{verb.name} failed", error) from None
+            raise internal(logger, f"{verb.name} failed", error, command=verb.name) from None
 
     async def _receive(self, message: Msg) -> None:
         # An answer that a client had JetStream send here comes without an inbox to answer to.

@@ -38,8 +38,8 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write_to_log(act: Act) -> None:
-    """The line of an act, as JSON."""
-    logger.info("%s", codec.encode(act).decode())
+    """The line of an act, which has all of it under the key `act`."""
+    logger.info("%s: %s", act.action, act.outcome, extra={"act": msgspec.to_builtins(act)})
 
 
 def summary(body: Any) -> str:

@@ -233,4 +233,9 @@ def _text(name: bytes) -> str:
 
 
 def _log_incident(subject: bytes) -> None:
-    logger.exception("incident %s: a message on %r could not be handled", new_id(), subject[:200])
+    incident = new_id()
+    logger.exception(
+        "a message could not be handled (incident %s)",
+        incident,
+        extra={"incident": incident, "subject": subject[:200].decode("utf-8", "replace")},
+    )

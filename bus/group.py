@@ -10,7 +10,7 @@ from bus.aggregates import ABSENT, Aggregate, Aggregates, snapshot_rows
 from bus.group_context import GroupContext, Projections
 from bus.incident import internal
 from bus.measures import UNKNOWN, Tally
-from bus.submission import Outcome, Request, Submission, refused
+from bus.submission import Outcome, Request, Submission, correlation_id_in, refused
 from domain.catalogue import TABLE_OF, encode_event
 from domain.credentials import AllowedPaths
 from domain.decider import Decision, Notice
@@ -153,7 +153,14 @@ class Group(GroupContext):
         except apsw.Error:
             raise
         except Exception as defect:
-            error = internal(logger, "a command could not be decided", defect)
+            error = internal(
+                logger,
+                "a command could not be decided",
+                defect,
+                command=request.name,
+                command_id=request.command_id,
+                correlation_id=correlation_id_in(request.metadata),
+            )
         self._aggregates.undo_to(mark)
         del self._entries[entries:]
         self.tally.add(request.name, error.code)

@@ -145,10 +145,10 @@ class Queries:
         except PoolExhaustedError:
             raise Busy("all readers are busy", hint="try again", retry_after_ms=500) from None
         except (apsw.BusyError, apsw.IOError, apsw.FullError) as error:
-            logger.exception("a query could not be read")
+            logger.exception("a query could not be read", extra={"query": verb.name})
             raise Unavailable("the store could not be read", hint="try again") from error
         except Exception as error:
-            raise internal(logger, "a query could not be answered", error) from None
+            raise internal(logger, "a query could not be answered", error, query=verb.name) from None
         if len(answer) > MAXIMUM_ANSWER_BYTES:
             raise TooLarge(
                 "the answer would not fit into a message",

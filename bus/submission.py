@@ -10,6 +10,7 @@ from bus.measures import UNKNOWN, Tally
 from domain.credentials import Finding
 from domain.decider import Decider, Notice, Verb
 from domain.errors import Refusal
+from domain.messages import Metadata
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -69,6 +70,11 @@ def all_refused(submissions: list[Submission], refusal: Refusal) -> Commit:
     for one in submissions:
         one.outcome = outcome
     return Commit(submissions, [], [], [])
+
+
+def correlation_id_in(metadata: str | None) -> str | None:
+    """What the sender of a command calls all that belongs together."""
+    return None if metadata is None else msgspec.json.decode(metadata, type=Metadata).correlation_id
 
 
 def count_refused(tally: Tally, submissions: Iterable[Submission], code: str) -> None:

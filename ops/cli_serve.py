@@ -81,11 +81,9 @@ def serve(
         prefix=prefix,
         log_level=log_level,
     )
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=settings.log_level,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    from ops.logs import configure_logging
+
+    configure_logging(settings.log_level, settings.log_format)
     return asyncio.run(_serve(settings, demo=demo, as_json=as_json))
 
 

@@ -24,6 +24,7 @@ _VARIABLE = "HYPERPAGE_"
 
 CheckAtStart = Literal["after_a_crash", "always", "never"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+LogFormat = Literal["console", "json"]
 
 
 class SettingsError(ValueError):
@@ -147,6 +148,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     log_level: LogLevel = "INFO"
     """DEBUG, INFO, WARNING or ERROR; logs go to stderr. Default INFO."""
+
+    log_format: LogFormat = "console"
+    """Lines of the log: `console`, for people, or `json`, an object on each line. Default console."""
 
     health_interval_seconds: Annotated[float, msgspec.Meta(gt=0, le=60)] = 2.0
     """How often the service looks at its store, its disks and its memory, in seconds. Default 2."""

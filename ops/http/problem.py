@@ -93,7 +93,9 @@ class IncidentMiddleware:
             # Nobody is left to answer.
             return
         except Exception as error:
-            refusal = internal(logger, f"{scope.get('method')} {scope.get('path')} failed", error)
+            refusal = internal(
+                logger, "a request failed", error, method=scope.get("method"), path=scope.get("path")
+            )
             if has_started:
                 # Cut off: its reader is not to take it for whole.
                 raise
