@@ -33,18 +33,21 @@ def query_verbs(row_json: RowJson, clock: Callable[[], int]) -> dict[str, QueryV
         QueryVerb(name="events.find", shape=FindEvents, answer=find_events),
         QueryVerb(name="events.chain", shape=FindChain, answer=find_chain),
     )
-    verbs += _of_jobs()
+    verbs += _of_jobs(clock)
     return {verb.name: verb for verb in verbs}
 
 
-def _of_jobs() -> tuple[QueryVerb, ...]:
+def _of_jobs(clock: Callable[[], int]) -> tuple[QueryVerb, ...]:
     def attempts(connection: apsw.Connection, query: Any) -> bytes:
         return job_statistics.attempts(connection, query, MAXIMUM_ANSWER_BYTES - 1024)
+
+    def statistics(connection: apsw.Connection, query: Any) -> bytes:
+        return job_statistics.statistics(connection, query, clock())
 
     return (
         QueryVerb(name="jobs.browse", shape=BrowseJobs, answer=browse_jobs),
         QueryVerb(name="jobs.attempts", shape=ListAttempts, answer=attempts),
-        QueryVerb(name="jobs.stats", shape=JobStatistics, answer=job_statistics.statistics),
+        QueryVerb(name="jobs.stats", shape=JobStatistics, answer=statistics),
     )
 
 

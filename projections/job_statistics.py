@@ -55,13 +55,13 @@ def attempts(connection: apsw.Connection, query: ListAttempts, maximum_bytes: in
     return b'{"items":[' + b",".join(items) + b'],"next":' + msgspec.json.encode(following) + b"}"
 
 
-def statistics(connection: apsw.Connection, query: JobStatistics) -> bytes:
+def statistics(connection: apsw.Connection, query: JobStatistics, now: int) -> bytes:
     """`{"since", "until", "queues": {name: {"states", "oldest_due_at", "overdue", "attempts", …}}}`.
 
     `attempts` counts those that ended in the window by how they ended; `wait_ms` and `run_ms` have their
     50th, 95th and 99th percentiles and maximum: from being due to being claimed, and from there to the end.
     """
-    until = query.until or connection.execute("SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER)").get
+    until = now if query.until is None else query.until
     since = until - query.window_ms
     queues: dict[str, dict[str, Any]] = {}
     for name, state, count in _states(connection, query.queue):

@@ -163,7 +163,7 @@ QUERIES: dict[str, Shown] = {
     "jobs.history": Shown(ID, (SYNC, CANCEL)),
     "jobs.as_of": Shown(ID | AT_FIRST, (SYNC, CANCEL)),
     "jobs.attempts": Shown(ID, DONE),
-    "jobs.stats": Shown({"queue": "default", "until": NOW + MINUTE_MS}, DONE),
+    "jobs.stats": Shown({"queue": "default"}, DONE),
     "queues.get": Shown({"name": "default"}, (PAUSED,)),
     "queues.list": Shown({"paused": True}, (PAUSED,)),
     "queues.count": Shown({}, (PAUSED,)),
