@@ -299,6 +299,7 @@ class Service:
             self.origin,
             self.readers.connection,
             store=self.settings.store_path,
+            recipients=self.settings.encrypt_to,
         )
         self.backups = BackupSchedule(
             self.settings, self.origin.store_id, notify=self._notify_of_backup, clock=self.now_ms

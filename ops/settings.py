@@ -18,6 +18,9 @@ from bus.subjects import BusNames
 from domain.credentials import AllowedPaths
 from ops.backup.places import Places
 from ops.backup.retention import Rules
+from ops.targets.bucket import SCHEME, bucket_path
+from ops.targets.sealing import Compression, Sealing, require_recipients
+from ops.targets.target import Place
 
 FILE = "hyperpage.toml"
 _VARIABLE = "HYPERPAGE_"
@@ -106,11 +109,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     prune_timeout_after_hours: Annotated[float, msgspec.Meta(gt=0)] | None = None
     """The same for jobs that timed out. Default: never."""
 
-    backups: Path | None = None
-    """Where backups are kept. Default: `backups` in the data directory; another disk is safer."""
+    backups: str | None = None
+    """Where backups are kept: a folder, or `s3://bucket/prefix`. Default: `backups` in the data directory;
+    another disk is safer."""
 
-    archive: Path | None = None
-    """Where the archive is kept. Default: `archive` in the data directory; another disk survives this one."""
+    archive: str | None = None
+    """Where the archive is kept: a folder, or `s3://bucket/prefix`. Default: `archive` in the data directory;
+    another disk survives this one."""
+
+    s3_endpoint: str | None = None
+    """Address of the S3-compatible server of those buckets, as in `https://s3.example.org`. Region and
+    credentials come from the variables that other programs read, too: `AWS_REGION`, `AWS_ACCESS_KEY_ID`,
+    `AWS_SECRET_ACCESS_KEY`. Default: `AWS_ENDPOINT_URL`, or else Amazon's."""
+
+    backup_compression: Compression = "none"
+    """How backups are compressed: `none` or `zstd`, a third of the size. Default `none`: a file that any SQLite
+    opens."""
+
+    encrypt_to: tuple[str, ...] = ()
+    """The public keys of age (`age1…`) that backups and archive are encrypted to, any of whose owners can read
+    them; the service cannot. In a variable, commas between them. Default: none, they are not encrypted."""
 
     check_at_start: CheckAtStart = "after_a_crash"
     """When the store's file is checked before serving: `after_a_crash`, `always` or `never`; it takes some
@@ -235,17 +253,54 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.data / "hyperpage.db"
 
     @property
-    def backup_folder(self) -> Path:
-        return self.data / "backups" if self.backups is None else self.backups
+    def backup_folder(self) -> Place:
+        """Where backups are kept.
+
+        Raises:
+            SettingsError: it is no such place.
+        """
+        return self._place("backups", self.backups)
 
     @property
-    def archive_folder(self) -> Path:
-        return self.data / "archive" if self.archive is None else self.archive
+    def archive_folder(self) -> Place:
+        """Where the archive is kept.
+
+        Raises:
+            SettingsError: it is no such place.
+        """
+        return self._place("archive", self.archive)
+
+    def _place(self, name: str, given: str | None) -> Place:
+        staging = self.data / name
+        if given is None or not given.startswith(SCHEME):
+            return staging if given is None else Path(given).expanduser()
+        try:
+            return bucket_path(given, endpoint=self.s3_endpoint, staging=staging)
+        except ValueError as error:
+            raise SettingsError(f"{name}: {error}") from None
+
+    @property
+    def sealing(self) -> Sealing:
+        """How backups are kept.
+
+        Raises:
+            SettingsError: a public key is not one.
+        """
+        try:
+            require_recipients(self.encrypt_to)
+        except ValueError as error:
+            raise SettingsError(f"encrypt_to: {error}") from None
+        return Sealing(self.backup_compression, self.encrypt_to)
 
     @property
     def places(self) -> Places:
         """Where a restore finds what it needs."""
-        return Places(store=self.store_path, backups=self.backup_folder, archive=self.archive_folder)
+        return Places(
+            store=self.store_path,
+            backups=self.backup_folder,
+            archive=self.archive_folder,
+            sealing=self.sealing,
+        )
 
     @property
     def backup_rules(self) -> Rules:
@@ -285,6 +340,7 @@ def load_settings(
     settings = Settings(**merged)
     settings.names  # noqa: B018 - raises where a prefix is not one
     settings.allowed_secrets  # noqa: B018 - raises where a place is not one
+    settings.places  # noqa: B018 - raises where a bucket's address or a public key is not one
     settings.http_address  # noqa: B018 - raises where it is none
     return settings
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple
 
 import apsw
 import msgspec
@@ -15,19 +16,23 @@ from bus import log
 from bus.cloud_events import Origin
 from bus.submission import Commit
 from bus.waiting import Trouble, is_set_within
-from ops.archive.merge import merge
+from ops.archive import segment as segments
+from ops.archive.merge import Logged, merge
 from ops.archive.segment import (
     Answer,
     Header,
     Segment,
     event_lines,
     list_segments,
+    read_envelope,
     read_segment,
     runs,
     segment_path,
     write_segment,
 )
 from ops.backup.metadata import BackupError
+from ops.targets.sealing import ENCRYPTED_SUFFIX
+from ops.targets.target import Place
 
 # With the writing itself, what is lost with the disk of the store is less than 2 s.
 INTERVAL_MS = 1_000
@@ -53,18 +58,33 @@ class ArchiveState(msgspec.Struct, frozen=True, kw_only=True):
     problem: str | None
 
 
+class _Next(NamedTuple):
+    """What is to be written next."""
+
+    header: Header
+    lines: bytes
+    answers: list[Answer]
+    last_hash: str
+    is_more: bool
+
+
 class Archiver:
-    """The archive of one store. All but `state` is called on the event loop's thread."""
+    """The archive of one store. All but `state` is called on the event loop's thread.
+
+    What it writes is encrypted to `recipients`, the public keys of whoever may read it.
+    """
 
     def __init__(
         self,
-        folder: Path,
+        folder: Place,
         origin: Origin,
         read: Callable[[], AbstractContextManager[apsw.Connection]],
         *,
         store: Path,
+        recipients: tuple[str, ...] = (),
     ) -> None:
         self._folder = folder
+        self._recipients = recipients
         self._origin = origin
         self._read = read
         self._store = store
@@ -125,39 +145,74 @@ class Archiver:
         while await asyncio.to_thread(self._write_next):
             if self._written >= MERGE_AFTER_SEGMENTS:
                 self._written = 0
-                await asyncio.to_thread(merge, self._folder)
+                await asyncio.to_thread(
+                    merge, self._folder, recipients=self._recipients, read_log=self._read_log
+                )
 
     def _write_next(self) -> bool:
         """Whether a segment was written, and there may be more to write."""
-        with self._writing, self._read() as connection:
-            if self._position is None:
-                self._position = self._find_place(connection)
-            after = self._position
-            last = log.end_of_next(connection, after, most=MAXIMUM_EVENTS, most_bytes=MAXIMUM_BYTES)
-            # Each segment is of one timeline.
-            timelines = tuple(one for one in self._origin.timelines if one[1] <= after + 1)
-            later = [first for _, first in self._origin.timelines if first > after + 1]
-            end = after if last is None else min([last, *(first - 1 for first in later)])
-            answers = self._take_answers(connection, after)
-            if last is None and not answers:
+        with self._writing:
+            with self._read() as connection:
+                following = self._find_next(connection)
+            # No connection is held meanwhile: a bucket may take its time.
+            if following is None:
                 return False
-            header = Header(
-                store_id=self._origin.store_id,
-                timelines=timelines,
-                first=after + 1,
-                last=end,
-                previous_hash=_hash_at(connection, after).hex(),
-            )
-            path = segment_path(self._folder, header.timelines[-1][0], header.first, header.last)
+            header = following.header
+            suffix = ENCRYPTED_SUFFIX if self._recipients else ""
             try:
-                write_segment(path, header, event_lines(connection, after, end), answers)
+                write_segment(
+                    segment_path(self._folder, header.timelines[-1][0], header.first, header.last, suffix),
+                    header,
+                    following.lines,
+                    following.answers,
+                    last_hash=following.last_hash,
+                    recipients=self._recipients,
+                )
             except BaseException:
                 self._is_table_ahead = True
                 raise
-            self._position = end
-            self._head = max(self._head, end)
+            self._position = header.last
+            self._head = max(self._head, header.last)
             self._written += 1
-            return last is not None
+            return following.is_more
+
+    def _find_next(self, connection: apsw.Connection) -> _Next | None:
+        if self._position is None:
+            self._position = self._find_place(connection)
+        after = self._position
+        last = log.end_of_next(connection, after, most=MAXIMUM_EVENTS, most_bytes=MAXIMUM_BYTES)
+        # Each segment is of one timeline.
+        timelines = tuple(one for one in self._origin.timelines if one[1] <= after + 1)
+        later = [first for _, first in self._origin.timelines if first > after + 1]
+        end = after if last is None else min([last, *(first - 1 for first in later)])
+        answers = self._take_answers(connection, after)
+        if last is None and not answers:
+            return None
+        header = Header(
+            store_id=self._origin.store_id,
+            timelines=timelines,
+            first=after + 1,
+            last=end,
+            previous_hash=_hash_at(connection, after).hex(),
+        )
+        lines = event_lines(connection, after, end)
+        return _Next(header, lines, answers, _hash_at(connection, end).hex(), last is not None)
+
+    def _read_log(self, first: int, last: int) -> Logged:
+        with self._read() as connection:
+            fitting = log.end_of_next(
+                connection, first - 1, most=last - first + 1, most_bytes=segments.MAXIMUM_BYTES // 2
+            )
+            end = first - 1 if fitting is None else min(fitting, last)
+            answers: list[Answer] = list(
+                connection.execute(
+                    "SELECT command_id, request_hash, position, answer FROM command_answers"
+                    " WHERE position >= ? AND position <= ?",
+                    (first - 1, end),
+                )
+            )
+            lines = event_lines(connection, first - 1, end)
+            return Logged(end, _hash_at(connection, end).hex(), lines, answers)
 
     def _take_answers(self, connection: apsw.Connection, after: int) -> list[Answer]:
         # The event loop goes on adding.
@@ -192,18 +247,25 @@ class Archiver:
         raise AssertionError("the last timeline has no end")
 
     def _require_same(self, connection: apsw.Connection, segment: Segment, position: int) -> None:
-        content = read_segment(segment)
-        known = {row.position: row.hash for row in content.rows}
-        known[segment.first - 1] = bytes.fromhex(content.header.previous_hash)
-        same_store = content.header.store_id == self._origin.store_id
+        if segment.is_encrypted:
+            # Without a key, it is known how it begins and ends.
+            envelope = read_envelope(segment)
+            header, known = envelope.header, {segment.last: bytes.fromhex(envelope.last_hash)}
+        else:
+            content = read_segment(segment)
+            header, known = content.header, {row.position: row.hash for row in content.rows}
+        known[segment.first - 1] = bytes.fromhex(header.previous_hash)
+        same_store = header.store_id == self._origin.store_id
         if not same_store or known.get(position, b"") not in (b"", _hash_at(connection, position)):
             raise BackupError(
                 "foreign",
-                f"the archive {self._folder} has another history: {segment.path.name} does not fit the log",
+                f"the archive {self._folder} has another history: {segment.name} does not fit the log",
                 "name another folder with HYPERPAGE_ARCHIVE, or move these files away",
             )
 
     def _is_outside(self) -> bool:
+        if not isinstance(self._folder, Path):
+            return True
         try:
             folder = next(one for one in (self._folder, *self._folder.parents) if one.exists())
             return folder.stat().st_dev != self._store.stat().st_dev

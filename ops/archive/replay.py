@@ -1,7 +1,6 @@
 """Brings a store's file forward by what segments have: `replay`."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import apsw
 import msgspec
@@ -9,19 +8,29 @@ import msgspec
 from bus import log
 from migrations.connection import write_transaction
 from migrations.rows import insert_rows
-from ops.archive.segment import Answer, Content, Segment, list_segments, read_segment, runs
+from ops.archive.segment import (
+    Answer,
+    Content,
+    Segment,
+    list_segments,
+    read_header,
+    read_segment,
+    runs,
+)
 from ops.backup.metadata import BackupError
+from ops.targets.sealing import Identities
+from ops.targets.target import Place
 
 Timelines = tuple[tuple[int, int], ...]
 
 
-def reach(folder: Path) -> tuple[str, Timelines, int] | None:
+def reach(folder: Place) -> tuple[str, Timelines, int] | None:
     """How far an archive goes: the store, the newest history and its last position; `None` if it is empty."""
     segments = list_segments(folder)
     if not segments:
         return None
     newest = max(segments, key=lambda one: (one.timeline, one.last))
-    header = read_segment(newest).header
+    header = read_header(newest)
     return header.store_id, header.timelines, newest.last
 
 
@@ -32,7 +41,7 @@ class Stretch(msgspec.Struct, frozen=True):
     until: int
 
 
-def stretches_between(folder: Path, timelines: Timelines, after: int, position: int) -> list[Stretch]:
+def stretches_between(folder: Place, timelines: Timelines, after: int, position: int) -> list[Stretch]:
     """What leads from behind `after` to `position` along a history.
 
     Raises:
@@ -58,14 +67,40 @@ def stretches_between(folder: Path, timelines: Timelines, after: int, position: 
     return chosen
 
 
-def position_at(folder: Path, timelines: Timelines, after: int, time_ms: int) -> int:
+def archived_rows(
+    folder: Place, timelines: Timelines, *, after: int = 0, identities: Identities = ()
+) -> Iterator[log.Row]:
+    """The events behind a position that an archive has of a history, in order, up to the first gap.
+
+    Each segment is checked before it is used. `reach` tells the newest history.
+
+    Raises:
+        BackupError: a segment is damaged, or encrypted and there is no key for it.
+        OSError: the folder cannot be read, or the bucket is away.
+    """
+    found = after
+    for timeline, first, end in _ways_through(timelines, 2**62):
+        if found >= end:
+            continue
+        for segment in runs(list_segments(folder, timeline), max(found, first - 1)):
+            for row in read_segment(segment, identities).rows:
+                if found < row.position <= end:
+                    yield row
+                    found = row.position
+        if found < end:
+            return
+
+
+def position_at(
+    folder: Place, timelines: Timelines, after: int, time_ms: int, identities: Identities = ()
+) -> int:
     """The last position of a history, at or behind `after`, whose event was recorded at or before a time."""
     found = after
     for timeline, first, end in _ways_through(timelines, 2**62):
         if found >= end:
             continue
         for segment in runs(list_segments(folder, timeline), max(found, first - 1)):
-            for row in read_segment(segment).rows:
+            for row in read_segment(segment, identities).rows:
                 if row.position > end:
                     break
                 if row.recorded_at > time_ms:
@@ -81,17 +116,18 @@ def _ways_through(timelines: Timelines, position: int) -> Iterator[tuple[int, in
         yield timeline, first, min(end, position)
 
 
-def replay(connection: apsw.Connection, stretch: Stretch, store_id: str) -> None:
+def replay(connection: apsw.Connection, stretch: Stretch, store_id: str, identities: Identities = ()) -> None:
     """Appends the events behind the log's head, and the answers that belong to them.
 
     Raises:
-        BackupError: it is damaged, another store's, or does not follow from the log.
+        BackupError: it is damaged, another store's, does not follow from the log, or is encrypted and there
+            is no key for it.
     """
     segment = stretch.segment
-    content = read_segment(segment)
+    content = read_segment(segment, identities)
     if content.header.store_id != store_id:
         raise BackupError(
-            "foreign", f"{segment.path.name} is of store {content.header.store_id}, not of {store_id}"
+            "foreign", f"{segment.name} is of store {content.header.store_id}, not of {store_id}"
         )
     with write_transaction(connection):
         _append(connection, segment, content, stretch.until)
@@ -107,9 +143,7 @@ def _append(connection: apsw.Connection, segment: Segment, content: Content, unt
             else content.rows[rows[0].position - segment.first - 1].hash.hex()
         )
         if rows[0].position != head.position + 1 or before != head.hash.hex():
-            raise BackupError(
-                "chain_broken", f"{segment.path.name} does not follow from position {head.position}"
-            )
+            raise BackupError("chain_broken", f"{segment.name} does not follow from position {head.position}")
         log.insert(connection, rows)
     _remember(connection, [answer for answer in content.answers if answer[2] <= until])
 

@@ -5,10 +5,12 @@
 Compressed lines of JSON: a header; an array for each event, its columns in the order of the table; an array
 for each remembered answer; at the end the SHA-256 of all that. The header names the hash of the event before
 the first, and each event's own hash follows from it, so segments vouch for each other.
+
+One that is encrypted has `.age` behind its name, and beside it, written last, `<the same>.meta.json`: what
+must be known of it without the key, and its checksum. Without that, there is no such segment.
 """
 
 import hashlib
-import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,27 +21,53 @@ import msgspec
 import zstandard
 
 from bus import log
-from ops.backup.metadata import BackupError, sync_folder
+from ops.backup.metadata import BackupError
+from ops.targets.bucket import BucketPath
+from ops.targets.sealing import (
+    ENCRYPTED_SUFFIX,
+    Identities,
+    SealedError,
+    UnsoundError,
+    open_bytes,
+    seal_bytes,
+)
+from ops.targets.target import Entry, Place, list_files, local, write_file
+from ops.targets.vouching import encode_vouched, is_whole
 
 FORMAT = 1
 # Of one file, uncompressed; a segment is read into memory as a whole.
 MAXIMUM_BYTES = 64 * 1024 * 1024
 # Fast, and a third of the size.
 LEVEL = 3
+METADATA_SUFFIX = ".meta.json"
 
-_NAME = re.compile(r"events-(\d{12})-(\d{12})(?:\.\d+)?\.jsonl\.zst")
+_NAME = re.compile(r"events-(\d{12})-(\d{12})(?:\.\d+)?\.jsonl\.zst(?:\.age)?")
 _FOLDER = re.compile(r"timeline-(\d{4,})")
 
 Answer = tuple[str, bytes, int, str]
 
 
 class Segment(msgspec.Struct, frozen=True):
-    """A segment by its name. One with only answers ends before it begins."""
+    """A segment by its name. One with only answers ends before it begins. `size` is the file's, in bytes."""
 
-    path: Path
+    place: Place
     timeline: int
     first: int
     last: int
+    size: int = 0
+
+    @property
+    def name(self) -> str:
+        return self.place.name
+
+    @property
+    def path(self) -> Path:
+        """Where it is, if that is a local file."""
+        return local(self.place)
+
+    @property
+    def is_encrypted(self) -> bool:
+        return self.name.endswith(ENCRYPTED_SUFFIX)
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +79,20 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     first: int
     last: int
     previous_hash: str
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is known of an encrypted segment without the key."""
+
+    format: int = FORMAT
+    header: Header
+    last_hash: str
+    """Of its last event; where it has only answers, of the one before."""
+    size: int
+    checksum: str
+    """SHA-256 of the file."""
+    recipients: tuple[str, ...]
+    metadata_checksum: str = ""
 
 
 class Content(msgspec.Struct, frozen=True):
@@ -65,28 +107,52 @@ class _Trailer(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
 
 
-def segment_path(folder: Path, timeline: int, first: int, last: int) -> Path:
-    """Where a segment goes; with only answers, a name that is not taken."""
-    base = folder / f"timeline-{timeline:04d}" / f"events-{first:012d}-{last:012d}.jsonl.zst"
-    path, number = base, 0
+def segment_path(folder: Place, timeline: int, first: int, last: int, suffix: str = "") -> Place:
+    """Where a segment goes; with only answers, a name that is not taken. `suffix`: `.age` if encrypted."""
+    place = folder / f"timeline-{timeline:04d}"
+    base = f"events-{first:012d}-{last:012d}"
+    path, number = place / f"{base}.jsonl.zst{suffix}", 0
     while first > last and path.exists():
         number += 1
-        path = base.with_name(base.name.replace(".jsonl", f".{number}.jsonl"))
+        path = place / f"{base}.{number}.jsonl.zst{suffix}"
     return path
 
 
-def list_segments(folder: Path, timeline: int | None = None) -> list[Segment]:
-    """The segments of an archive, or of one of its timelines, by timeline and first position."""
+def list_segments(folder: Place, timeline: int | None = None) -> list[Segment]:
+    """The segments of an archive, or of one of its timelines, by timeline and first position.
+
+    Raises:
+        OSError: the folder cannot be read, or the bucket is away.
+    """
     found = []
+    for number, entries in _timelines(folder, timeline):
+        described = {one.name for one in entries if one.name.endswith(METADATA_SUFFIX)}
+        for one in entries:
+            match = _NAME.fullmatch(one.name)
+            if match is None:
+                continue
+            segment = Segment(one.path, number, int(match[1]), int(match[2]), one.size)
+            if not segment.is_encrypted or one.name + METADATA_SUFFIX in described:
+                found.append(segment)
+    return sorted(found, key=lambda one: (one.timeline, one.first, one.last, one.name))
+
+
+def _timelines(folder: Place, timeline: int | None) -> Iterator[tuple[int, list[Entry]]]:
+    """The files of each timeline, or of one."""
+    if isinstance(folder, BucketPath):
+        # One listing for all of them, since each takes its time.
+        by_number: dict[int, list[Entry]] = {}
+        below = folder if timeline is None else folder / f"timeline-{timeline:04d}"
+        for path, size, tag in below.files():
+            match = _FOLDER.fullmatch(path.parent.name)
+            if match is not None and path.parent.parent == folder:
+                by_number.setdefault(int(match[1]), []).append(Entry(path, size, tag))
+        yield from by_number.items()
+        return
     for place in folder.glob("timeline-*"):
-        number = _FOLDER.fullmatch(place.name)
-        if number is None or timeline not in (None, int(number[1])):
-            continue
-        for path in place.iterdir():
-            match = _NAME.fullmatch(path.name)
-            if match is not None:
-                found.append(Segment(path, int(number[1]), int(match[1]), int(match[2])))
-    return sorted(found, key=lambda one: (one.timeline, one.first, one.last, one.path.name))
+        match = _FOLDER.fullmatch(place.name)
+        if match is not None and timeline in (None, int(match[1])):
+            yield int(match[1]), list_files(place)
 
 
 def event_lines(connection: apsw.Connection, after: int, last: int) -> bytes:
@@ -120,9 +186,20 @@ def row_lines(rows: Sequence[log.Row]) -> bytes:
 
 
 def write_segment(
-    path: Path, header: Header, events: bytes, answers: Sequence[Answer], *, level: int = LEVEL
+    path: Place,
+    header: Header,
+    events: bytes,
+    answers: Sequence[Answer],
+    *,
+    level: int = LEVEL,
+    last_hash: str | None = None,
+    recipients: tuple[str, ...] = (),
 ) -> None:
-    """Puts a segment in its place, whole and on disk."""
+    """Puts a segment in its place, whole and on disk. `last_hash` is that of its last event, if it has any.
+
+    Raises:
+        OSError: the disk is full, the bucket is away.
+    """
     encode = msgspec.json.Encoder().encode
     content = b"".join(
         (
@@ -137,28 +214,69 @@ def write_segment(
     )
     content += encode(_Trailer(sha256=hashlib.sha256(content).hexdigest())) + b"\n"
     compressed = zstandard.ZstdCompressor(level=level, write_checksum=True).compress(content)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(compressed)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)
+    kept = seal_bytes(compressed, recipients)
+    write_file(path, kept)
+    if recipients:
+        envelope = Envelope(
+            header=header,
+            last_hash=header.previous_hash if last_hash is None else last_hash,
+            size=len(kept),
+            checksum=hashlib.sha256(kept).hexdigest(),
+            recipients=recipients,
+        )
+        write_file(path.with_name(path.name + METADATA_SUFFIX), encode_vouched(envelope))
 
 
-def read_segment(segment: Segment) -> Content:
-    """What a segment has, which is what was written.
+def read_header(segment: Segment) -> Header:
+    """A segment's header, also without a key.
 
     Raises:
         BackupError: it is damaged, or another one than its name says.
     """
-    name = segment.path.name
-    content = _decompress(segment.path)
+    return read_envelope(segment).header if segment.is_encrypted else read_segment(segment).header
+
+
+def read_envelope(segment: Segment) -> Envelope:
+    """What is known of an encrypted segment without the key.
+
+    Raises:
+        BackupError: that is damaged, or about another one than its name says.
+    """
+    path = segment.place.with_name(segment.name + METADATA_SUFFIX)
+    try:
+        content = path.read_bytes()
+        _require_known_format(path.name, content)
+        envelope = msgspec.json.decode(content, type=Envelope)
+        whole = is_whole(content)
+    except FileNotFoundError:
+        raise BackupError("segment_damaged", f"{path.name} is missing") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BackupError("segment_damaged", f"{path.name} cannot be read: {error}") from None
+    if not whole:
+        raise BackupError("segment_damaged", f"{path.name} was changed: its own checksum does not fit")
+    _require_named(segment, envelope.header)
+    return envelope
+
+
+def verify_outside(segment: Segment) -> Envelope:
+    """What is known of an encrypted segment, which is, byte for byte, what was written.
+
+    Raises:
+        BackupError: it is not.
+    """
+    envelope = read_envelope(segment)
+    _require_sealed(segment, envelope, segment.place.read_bytes())
+    return envelope
+
+
+def read_segment(segment: Segment, identities: Identities = ()) -> Content:
+    """What a segment has, which is what was written.
+
+    Raises:
+        BackupError: it is damaged, another one than its name says, or encrypted and there is no key for it.
+    """
+    name = segment.name
+    content = _decompress(name, _opened(segment, identities))
     body, separator, trailer = content.removesuffix(b"\n").rpartition(b"\n")
     try:
         expected = msgspec.json.decode(trailer, type=_Trailer).sha256
@@ -167,16 +285,7 @@ def read_segment(segment: Segment) -> Content:
         first_line, *lines = body.split(b"\n")
         _require_known_format(name, first_line)
         header = msgspec.json.decode(first_line, type=Header)
-        if (header.first, header.last, header.timelines[-1][0]) != (
-            segment.first,
-            segment.last,
-            segment.timeline,
-        ):
-            raise BackupError(
-                "segment_damaged",
-                f"{name} is another one: it has events {header.first} to {header.last} of timeline"
-                f" {header.timelines[-1][0]}",
-            )
+        _require_named(segment, header)
         rows, answers = _parse(header, lines)
     except (msgspec.DecodeError, ValueError, IndexError) as error:
         raise BackupError("segment_damaged", f"{name} cannot be read: {error}") from None
@@ -184,16 +293,61 @@ def read_segment(segment: Segment) -> Content:
     return Content(header, rows, answers)
 
 
-def _decompress(path: Path) -> bytes:
+def _opened(segment: Segment, identities: Identities) -> bytes:
+    """What is in the file, decrypted."""
+    name = segment.name
     try:
-        with path.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as reader:
+        content = segment.place.read_bytes()
+    except FileNotFoundError:
+        # Merged meanwhile, or deleted by hand.
+        raise BackupError("segment_damaged", f"{name} is missing", "try again") from None
+    if not segment.is_encrypted:
+        return content
+    _require_sealed(segment, read_envelope(segment), content)
+    if not identities:
+        raise BackupError(
+            "encrypted",
+            f"{name} is encrypted, and can be read with a key alone",
+            "name the file of the secret key with --identity FILE",
+        )
+    try:
+        return open_bytes(content, identities)
+    except SealedError:
+        raise BackupError(
+            "encrypted", f"{name} is encrypted to other keys", "name the file of one that it is encrypted to"
+        ) from None
+    except UnsoundError as error:
+        raise BackupError("segment_damaged", f"{name} is damaged: {error}") from error
+
+
+def _require_sealed(segment: Segment, envelope: Envelope, content: bytes) -> None:
+    if (len(content), hashlib.sha256(content).hexdigest()) != (envelope.size, envelope.checksum):
+        raise BackupError("segment_damaged", f"{segment.name} is damaged: its SHA-256 does not fit")
+
+
+def _require_named(segment: Segment, header: Header) -> None:
+    if (header.first, header.last, header.timelines[-1][0]) != (
+        segment.first,
+        segment.last,
+        segment.timeline,
+    ):
+        raise BackupError(
+            "segment_damaged",
+            f"{segment.name} is another one: it has events {header.first} to {header.last} of timeline"
+            f" {header.timelines[-1][0]}",
+        )
+
+
+def _decompress(name: str, compressed: bytes) -> bytes:
+    try:
+        with zstandard.ZstdDecompressor().stream_reader(compressed) as reader:
             # Who forged it might have made it as large as the memory.
             content = reader.read(2 * MAXIMUM_BYTES)
             if reader.read(1):
-                raise BackupError("segment_damaged", f"{path.name} is larger than any segment")
+                raise BackupError("segment_damaged", f"{name} is larger than any segment")
             return content
     except zstandard.ZstdError as error:
-        raise BackupError("segment_damaged", f"{path.name} is damaged: {error}") from None
+        raise BackupError("segment_damaged", f"{name} is damaged: {error}") from None
 
 
 def _require_known_format(name: str, line: bytes) -> None:

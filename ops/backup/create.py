@@ -1,7 +1,8 @@
 """A consistent copy of a store in use: `create_backup`.
 
-    pin the source ─▶ copy by steps ─▶ seal ─▶ check ─▶ fsync, rename ─▶ metadata
-                      into a temporary file                              (from here on, it is a backup)
+    pin the source ─▶ copy by steps ─▶ check ─▶ prove ─▶ seal ─▶ fsync, rename ─▶ metadata
+                      into a temporary      (if asked) (if set)  or upload      (from here on, a backup)
+                      file
 
 The source is read inside one read transaction, so the writer goes on and the copy never starts over, as
 SQLite's backup otherwise does whenever another connection writes. https://www.sqlite.org/backup.html
@@ -17,6 +18,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import apsw
+import msgspec
 
 from bus import log
 from migrations.connection import open_reader
@@ -25,17 +27,18 @@ from ops.backup.metadata import (
     PREFIX,
     Backup,
     BackupError,
+    Check,
     Metadata,
     backup_path,
     list_backups,
-    sync_folder,
     write_metadata,
 )
+from ops.targets.sealing import Sealing, seal_file
+from ops.targets.target import CHUNK_BYTES, Place, delete_file, move_file, staging_folder
 
 # 4 MiB at a time: some milliseconds, after which whoever watches hears of it.
 STEP_PAGES = 1_024
-CHUNK_BYTES = 1024 * 1024
-# What begins so, in the folder of the backups, is a drill's.
+# What begins so, in the folder of the backups, is a drill's, or a copy that is looked at.
 SCRATCH_PREFIX = ".drill-"
 LEFT_BEHIND_SECONDS = 3_600.0
 
@@ -49,39 +52,46 @@ def ignore_progress(what: str, done: int, total: int) -> None:
 
 def create_backup(
     store: Path,
-    folder: Path,
+    folder: Place,
     *,
     description: str = "",
     version: str,
     now_ms: int | None = None,
+    sealing: Sealing = Sealing(),  # noqa: B008 - nothing changes it
+    prove: Callable[[Backup, Progress], None] | None = None,
+    plain_copy: Path | None = None,
     progress: Progress = ignore_progress,
 ) -> Backup:
-    """A new backup of a store, also while a service writes to it; on disk and checked when this returns.
+    """A new backup of a store, also while a service writes to it; in its place and checked when this returns.
 
     `folder` is made where it is missing. Everything that was committed before the call is in the backup.
+    `prove` is done with the checked copy before it is sealed, while it can be read. `plain_copy` is where
+    that copy is left, if the backup is not a plain file itself.
 
     Raises:
-        BackupError: the copy is not what the store was; the store is damaged.
-        OSError, apsw.Error: the disk is full, the store cannot be read. No backup is left behind.
+        BackupError: the copy is not what the store was; the store is damaged; it is not proven.
+        OSError, apsw.Error: the disk is full, the store cannot be read, the bucket is away. No backup is left
+            behind.
     """
     began = time.monotonic()
-    _sweep(folder)
+    outgoing = staging_folder(folder)
+    # What is encrypted was never readable on the disk of the backups, not even for a moment.
+    staging = store.parent if sealing.recipients else outgoing
+    for each in (staging, outgoing):
+        _sweep(each)
     timestamp = time.time_ns() // 1_000_000 if now_ms is None else now_ms
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = backup_path(folder, timestamp)
-    with _temporary(path) as temporary:
+    outgoing.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = backup_path(folder, timestamp, sealing.suffix)
+    with _temporary(staging / path.name.removesuffix(sealing.suffix)) as temporary:
         source = _copy(store, temporary, progress)
         verified = _verified_head(folder, source)
         checksum, content = check_copy(temporary, source, verified, progress)
-        size = _sync(temporary)
-        temporary.replace(path)
-        sync_folder(folder)
-    try:
+        checked: tuple[Check, ...] = ("checksum", "quick_check", "content", "chain_end")
         metadata = Metadata(
             timestamp=timestamp,
             description=description,
             version=version,
-            size=size,
+            size=_sync(temporary),
             checksum=checksum,
             store_id=content.store_id,
             timeline=content.timeline,
@@ -93,15 +103,29 @@ def create_backup(
             rows=content.rows,
             migrations=content.migrations,
             sqlite_version=apsw.sqlite_lib_version(),
-            duration_ms=round((time.monotonic() - began) * 1000),
+            duration_ms=0,
             chain_verified_from=verified.position,
             last_verified=timestamp,
+            checks=dict.fromkeys(checked if verified.position else (*checked, "chain"), timestamp),
         )
-        return Backup(path, write_metadata(path, metadata))
+        if prove is not None:
+            prove(Backup(temporary, metadata), progress)
+            metadata = msgspec.structs.replace(
+                metadata,
+                last_drilled=timestamp,
+                checks={**metadata.checks, **dict.fromkeys(DRILL_CHECKS, timestamp)},
+            )
+        metadata = _put(temporary, path, metadata, sealing, plain_copy, progress)
+    duration_ms = round((time.monotonic() - began) * 1000)
+    try:
+        return Backup(path, write_metadata(path, msgspec.structs.replace(metadata, duration_ms=duration_ms)))
     except BaseException:
-        for leftover in folder.glob(f"{path.name}*"):
-            leftover.unlink()
+        delete_file(path)
         raise
+
+
+# What a drill finds out, as `prove` does.
+DRILL_CHECKS: tuple[Check, ...] = ("integrity_check", "chain", "tables")
 
 
 def check_copy(copy: Path, expected: Content, verified: log.Head, progress: Progress) -> tuple[str, Content]:
@@ -215,7 +239,7 @@ def _copy(store: Path, copy: Path, progress: Progress) -> Content:
     return content
 
 
-def _verified_head(folder: Path, source: Content) -> log.Head:
+def _verified_head(folder: Place, source: Content) -> log.Head:
     """The head of the newest backup of the same history, up to which the chain has been verified already."""
     for backup in list_backups(folder, source.store_id):
         metadata = backup.metadata
@@ -227,6 +251,37 @@ def _verified_head(folder: Path, source: Content) -> log.Head:
         ):
             return log.Head(metadata.position, bytes.fromhex(metadata.head_hash), metadata.last_recorded_at)
     return log.Head()
+
+
+def _put(
+    copy: Path, path: Place, metadata: Metadata, sealing: Sealing, plain_copy: Path | None, progress: Progress
+) -> Metadata:
+    """Puts a checked copy in its place, sealed; the metadata of what is there."""
+    finished = copy
+    try:
+        if sealing != Sealing():
+            progress("seal", 0, 1)
+            finished = staging_folder(path.parent) / f".{path.name}.tmp"
+            finished.touch(0o600)
+            seal_file(copy, finished, sealing)
+            metadata = msgspec.structs.replace(
+                metadata,
+                size=finished.stat().st_size,
+                checksum=file_checksum(finished, progress),
+                compression=None if sealing.compression == "none" else sealing.compression,
+                recipients=sealing.recipients,
+                plain_size=metadata.size,
+                plain_checksum=metadata.checksum,
+            )
+        if plain_copy is not None and finished is copy and not isinstance(path, Path):
+            shutil.copyfile(copy, plain_copy)
+        move_file(finished, path, lambda done, total: progress("upload", done, total))
+        if plain_copy is not None and finished is not copy:
+            shutil.move(copy, plain_copy)
+    finally:
+        if finished is not copy:
+            finished.unlink(missing_ok=True)
+    return metadata
 
 
 def _sync(path: Path) -> int:

@@ -4,35 +4,62 @@ import tempfile
 import time
 from pathlib import Path
 
-from ops.backup.create import SCRATCH_PREFIX, Progress, ignore_progress
+from ops.backup.create import DRILL_CHECKS, SCRATCH_PREFIX, Progress, ignore_progress
 from ops.backup.materialize import materialize
-from ops.backup.metadata import Backup, BackupError, update_metadata
-from ops.backup.verify import verify_backup
+from ops.backup.metadata import Backup, BackupError, read_metadata, update_metadata
+from ops.backup.verify import require_content, verified
 from ops.backup.way import Way
 from ops.projections_check import verify
+from ops.targets.sealing import Identities
+from ops.targets.target import Place
 
 
-def drill(path: Path, *, now_ms: int | None = None, progress: Progress = ignore_progress) -> Backup:
+def drill(
+    path: Place,
+    *,
+    identities: Identities = (),
+    scratch: Path | None = None,
+    now_ms: int | None = None,
+    progress: Progress = ignore_progress,
+) -> Backup:
     """The backup, proven: its whole log was folded, and its tables are what came out. Its metadata says so.
 
     Raises:
-        BackupError: it is not sound, or its tables are not what its log says.
+        BackupError: it is not sound, its tables are not what its log says, or it is encrypted and cannot be
+            read.
+        OSError: the bucket is away, the disk is full.
     """
     now = time.time_ns() // 1_000_000 if now_ms is None else now_ms
-    backup = verify_backup(path, whole=True, progress=progress)
-    with tempfile.TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=path.parent) as scratch:
+    with verified(path, identities=identities, scratch=scratch, progress=progress) as plain:
+        _require_provable(plain, now, progress)
+    checks = read_metadata(path).checks | dict.fromkeys(("checksum", "content", *DRILL_CHECKS), now)
+    return Backup(path, update_metadata(path, last_verified=now, last_drilled=now, checks=checks))
+
+
+def prove(plain: Backup, progress: Progress = ignore_progress) -> None:
+    """Returns if a plain local backup is what a drill would prove; its checksum is not looked at.
+
+    Raises:
+        BackupError: it is not.
+    """
+    require_content(plain, whole=True, progress=progress)
+    _require_provable(plain, plain.metadata.timestamp, progress)
+
+
+def _require_provable(plain: Backup, now_ms: int, progress: Progress) -> None:
+    with tempfile.TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=plain.path.parent) as scratch:
         # As a restore to its own moment, in which nothing is rebuilt.
         made = materialize(
             Way(
-                position=backup.metadata.position,
-                store_id=backup.metadata.store_id,
-                timelines=backup.metadata.timelines,
-                backup=backup,
+                position=plain.metadata.position,
+                store_id=plain.metadata.store_id,
+                timelines=plain.metadata.timelines,
+                backup=plain,
                 stretches=[],
             ),
             Path(scratch) / "hyperpage.db",
-            timeline=backup.metadata.timeline + 1,
-            now_ms=now,
+            timeline=plain.metadata.timeline + 1,
+            now_ms=now_ms,
             progress=progress,
         )
         progress("tables", 0, 1)
@@ -45,7 +72,6 @@ def drill(path: Path, *, now_ms: int | None = None, progress: Progress = ignore_
         ]
         raise BackupError(
             "tables_differ",
-            f"{path.name}: its tables are not what its log says: {', '.join(wrong)}",
+            f"{plain.name}: its tables are not what its log says: {', '.join(wrong)}",
             "restored, they would be put right by `hyperpage projections rebuild`",
         )
-    return Backup(path, update_metadata(path, last_verified=now, last_drilled=now))

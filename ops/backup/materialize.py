@@ -14,10 +14,12 @@ from migrations import runner
 from migrations.connection import write_transaction
 from migrations.rows import insert_rows
 from ops.archive.replay import replay
-from ops.backup.create import CHUNK_BYTES, Progress, open_sealed, require_chain, require_sound
+from ops.backup.create import Progress, open_sealed, require_chain, require_sound
 from ops.backup.metadata import Backup, BackupError
 from ops.backup.way import Way
 from ops.projections_check import rebuild_file
+from ops.targets.sealing import Identities
+from ops.targets.target import CHUNK_BYTES
 
 
 class Made(msgspec.Struct, frozen=True):
@@ -28,10 +30,19 @@ class Made(msgspec.Struct, frozen=True):
     timeline: int
 
 
-def materialize(way: Way, work: Path, *, timeline: int, now_ms: int, progress: Progress) -> Made:
+def materialize(
+    way: Way,
+    work: Path,
+    *,
+    timeline: int,
+    now_ms: int,
+    identities: Identities = (),
+    progress: Progress,
+) -> Made:
     """Makes a store in the file `work`: what the way begins with, then the archive, then a fork.
 
-    The tables are what the log says. The file is closed, sealed and on disk when this returns.
+    The way's backup is a plain local file; see `opened`. `identities` are for the archive. The tables are
+    what the log says. The file is closed, sealed and on disk when this returns.
 
     Raises:
         BackupError: the copy is not the backup, a segment is not sound, or the tables cannot be made to agree
@@ -51,7 +62,7 @@ def materialize(way: Way, work: Path, *, timeline: int, now_ms: int, progress: P
             connection.execute("INSERT INTO store VALUES (?, ?)", (way.store_id, now_ms))
         for number, stretch in enumerate(way.stretches):
             progress("archive", number, len(way.stretches))
-            replay(connection, stretch, way.store_id)
+            replay(connection, stretch, way.store_id, identities)
         with write_transaction(connection):
             _cut(connection, way.position)
             insert_rows(connection, "INSERT OR IGNORE INTO timelines", way.timelines)

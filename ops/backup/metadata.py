@@ -4,21 +4,32 @@ The metadata vouches for the file (size, SHA-256), for its content (position, he
 and, by a checksum of its own, for itself.
 """
 
-import hashlib
 import os
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, overload
 
 import msgspec
+
+from ops.targets.bucket import BucketPath
+from ops.targets.sealing import Sealing
+from ops.targets.target import Entry, Place, list_files, local, read_files, write_file
+from ops.targets.vouching import encode_vouched, is_whole
 
 FORMAT = 1
 PREFIX = "hyperpage-backup-"
 SUFFIX = ".db"
 _METADATA_SUFFIX = ".meta.json"
+_NAME = re.compile(re.escape(PREFIX) + r".*\.db(\.zst)?(\.age)?")
 
 Status = Literal["good", "proven"]
+# What can be found out about a backup: that the file is the one that was made; that SQLite finds nothing
+# wrong with it; that it has what the store had; that the log follows by its hashes, from where an older
+# backup ends or from the first event on; that the tables are what the log says.
+Check = Literal["checksum", "quick_check", "integrity_check", "content", "chain_end", "chain", "tables"]
+_Where = TypeVar("_Where", Path, BucketPath, Place)
 
 
 class BackupError(RuntimeError):
@@ -26,7 +37,7 @@ class BackupError(RuntimeError):
 
     Reasons: `not_found`, `no_metadata`, `metadata_damaged`, `unknown_format`, `size_differs`,
     `checksum_differs`, `damaged`, `content_differs`, `chain_broken`, `foreign`, `tables_differ`,
-    `unreachable_moment`, `segment_damaged`.
+    `unreachable_moment`, `segment_damaged`, `encrypted`.
     """
 
     def __init__(self, reason: str, message: str, hint: str = "") -> None:
@@ -46,7 +57,14 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The version of the program that made it."""
     size: int
     checksum: str
-    """SHA-256 of the file."""
+    """SHA-256 of the file, as it lies there."""
+    compression: Literal["zstd"] | None = None
+    """How the file is compressed."""
+    recipients: tuple[str, ...] = ()
+    """The public keys that it is encrypted to with age; none: it is not."""
+    plain_size: int | None = None
+    plain_checksum: str | None = None
+    """Those of the database in it, where the file is compressed or encrypted."""
     format: int = FORMAT
     store_id: str
     timeline: int
@@ -65,7 +83,9 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     chain_verified_from: int
     """The hash chain was recomputed behind this position; up to it, an older backup had been verified."""
     last_verified: int
-    """When all of it was last found to be right."""
+    """When it was last found to be right, as far as it could be read."""
+    checks: dict[Check, int] = {}
+    """What was checked, and when last. Of what is encrypted, all but `checksum` was done before it was."""
     last_drilled: int | None = None
     """When a store was last made from it and found to be the same."""
     pinned: bool = False
@@ -78,111 +98,105 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """`proven` once a store was made from it, `good` before."""
         return "good" if self.last_drilled is None else "proven"
 
+    @property
+    def sealing(self) -> Sealing:
+        """How the file is kept."""
+        return Sealing("zstd" if self.compression else "none", self.recipients)
+
 
 class Backup(msgspec.Struct, frozen=True):
     """A backup that has its metadata."""
 
-    path: Path
+    place: Place
     metadata: Metadata
 
     @property
     def name(self) -> str:
-        return self.path.name
+        return self.place.name
+
+    @property
+    def path(self) -> Path:
+        """Where it is, if that is a local file."""
+        return local(self.place)
+
+    @property
+    def is_plain_here(self) -> bool:
+        """Whether it is a database in a local file, which can be opened as it is."""
+        return isinstance(self.place, Path) and self.metadata.sealing == Sealing()
 
 
-def backup_path(folder: Path, timestamp_ms: int) -> Path:
-    """Where a backup that is begun at that time goes; never a name that is taken."""
+@overload
+def backup_path(folder: Path, timestamp_ms: int, suffix: str = "") -> Path: ...
+@overload
+def backup_path(folder: Place, timestamp_ms: int, suffix: str = "") -> Place: ...
+def backup_path(folder: Place, timestamp_ms: int, suffix: str = "") -> Place:
+    """Where a backup that is begun at that time goes; never a name that is taken. `suffix` says its form."""
+    taken = {one.name.removesuffix(_METADATA_SUFFIX) for one in list_files(folder)}
     while True:
         moment = datetime.fromtimestamp(timestamp_ms / 1000, UTC)
-        path = folder / f"{PREFIX}{moment:%Y%m%dT%H%M%S}{timestamp_ms % 1000:03d}Z{SUFFIX}"
-        if not path.exists() and not metadata_path(path).exists():
-            return path
+        name = f"{PREFIX}{moment:%Y%m%dT%H%M%S}{timestamp_ms % 1000:03d}Z{SUFFIX}"
+        if not any(one.startswith(name) for one in taken):
+            return folder / (name + suffix)
         timestamp_ms += 1
 
 
-def metadata_path(backup: Path) -> Path:
+def metadata_path(backup: _Where) -> _Where:
     return backup.with_name(backup.name + _METADATA_SUFFIX)
 
 
-def find_backup(folder: Path, name: str) -> Path:
+def find_backup(folder: Place, name: str) -> Place:
     """The file of a backup that is named by its name, or by a path.
 
     Raises:
         BackupError: there is none.
+        BucketError: the bucket is away.
     """
-    path = Path(name) if os.sep in name else folder / name
+    of_bucket = name.removeprefix(f"{folder}/") if isinstance(folder, BucketPath) else name
+    path: Place = Path(name) if os.sep in of_bucket else folder / of_bucket
     if not path.exists():
         raise BackupError("not_found", f"there is no backup {path}", "`hyperpage backup list` lists them")
     return path
 
 
-def list_backups(folder: Path, store_id: str | None = None) -> list[Backup]:
+def list_backups(folder: Place, store_id: str | None = None) -> list[Backup]:
     """The backups of a folder, or of one store in it, newest first.
 
     What has no readable metadata is none; see `damaged_backups`.
+
+    Raises:
+        OSError: the folder cannot be read, or the bucket is away.
     """
-    found = []
-    for path in folder.glob(f"{PREFIX}*{SUFFIX}"):
-        try:
-            found.append(Backup(path, read_metadata(path)))
-        except BackupError:
-            continue
+    found = [one for one in _look(folder) if isinstance(one, Backup)]
     of_store = [one for one in found if store_id in (None, one.metadata.store_id)]
     return sorted(of_store, key=lambda one: (one.metadata.timestamp, one.name), reverse=True)
 
 
-def damaged_backups(folder: Path) -> Iterator[tuple[Path, BackupError]]:
+def damaged_backups(folder: Place) -> Iterator[tuple[Place, BackupError]]:
     """The files that look like backups and have no metadata that could be read, with the reason."""
-    for path in sorted(folder.glob(f"{PREFIX}*{SUFFIX}")):
-        try:
-            read_metadata(path)
-        except BackupError as error:
-            yield path, error
+    yield from sorted(
+        (one for one in _look(folder) if not isinstance(one, Backup)), key=lambda one: one[0].name
+    )
 
 
-def read_metadata(backup: Path) -> Metadata:
+def read_metadata(backup: Place) -> Metadata:
     """A backup's metadata.
 
     Raises:
         BackupError: there is none, it is not whole, or another version's.
+        BucketError: the bucket is away.
     """
-    path = metadata_path(backup)
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise BackupError(
-            "no_metadata",
-            f"{backup.name} has no {path.name}: it was never finished, or its metadata was lost",
-            "use another backup; a file without metadata is not one",
-        ) from None
-    except OSError as error:
-        raise BackupError("metadata_damaged", f"{path.name} cannot be read: {error.strerror}") from error
-    _require_known_format(path, content)
-    try:
-        metadata = msgspec.json.decode(content, type=Metadata)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BackupError("metadata_damaged", f"{path.name} cannot be read: {error}") from None
-    if metadata.metadata_checksum != _checksum(metadata):
-        raise BackupError("metadata_damaged", f"{path.name} was changed: its own checksum does not fit")
-    return metadata
+    entry = Entry(metadata_path(backup), 0, "")
+    return _metadata(backup, read_files([entry])[0])
 
 
-def write_metadata(backup: Path, metadata: Metadata) -> Metadata:
+def write_metadata(backup: Place, metadata: Metadata) -> Metadata:
     """Puts the metadata in its place, whole and on disk; answers with it, its checksum included."""
-    sealed = msgspec.structs.replace(metadata, metadata_checksum=_checksum(metadata))
-    path = metadata_path(backup)
-    temporary = path.with_name(path.name + ".tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(sealed)) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync_folder(path.parent)
-    return sealed
+    content = encode_vouched(metadata)
+    write_file(metadata_path(backup), content)
+    return msgspec.json.decode(content, type=Metadata)
 
 
-def update_metadata(backup: Path, **changes: Any) -> Metadata:
+def update_metadata(backup: Place, **changes: Any) -> Metadata:
     """Changes some of a backup's metadata; the rest stays as it is now, whoever wrote it meanwhile.
 
     Raises:
@@ -191,16 +205,41 @@ def update_metadata(backup: Path, **changes: Any) -> Metadata:
     return write_metadata(backup, msgspec.structs.replace(read_metadata(backup), **changes))
 
 
-def sync_folder(folder: Path) -> None:
-    """Returns when the names in a folder are on disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def _look(folder: Place) -> Iterator[Backup | tuple[Place, BackupError]]:
+    files = {one.name: one for one in list_files(folder)}
+    backups = [one for one in files.values() if _NAME.fullmatch(one.name)]
+    described = [one for one in backups if one.name + _METADATA_SUFFIX in files]
+    contents = read_files([files[one.name + _METADATA_SUFFIX] for one in described])
+    by_name = dict(zip((one.name for one in described), contents, strict=True))
+    for one in backups:
+        try:
+            yield Backup(one.path, _metadata(one.path, by_name.get(one.name, FileNotFoundError())))
+        except BackupError as error:
+            yield one.path, error
+
+
+def _metadata(backup: Place, content: bytes | OSError) -> Metadata:
+    name = metadata_path(backup).name
+    if isinstance(content, FileNotFoundError):
+        raise BackupError(
+            "no_metadata",
+            f"{backup.name} has no {name}: it was never finished, or its metadata was lost",
+            "use another backup; a file without metadata is not one",
+        )
+    if isinstance(content, OSError):
+        raise BackupError("metadata_damaged", f"{name} cannot be read: {content.strerror}") from content
+    _require_known_format(name, content)
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        metadata = msgspec.json.decode(content, type=Metadata)
+        whole = is_whole(content)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BackupError("metadata_damaged", f"{name} cannot be read: {error}") from None
+    if not whole:
+        raise BackupError("metadata_damaged", f"{name} was changed: its own checksum does not fit")
+    return metadata
 
 
-def _require_known_format(path: Path, content: bytes) -> None:
+def _require_known_format(name: str, content: bytes) -> None:
     try:
         found: Any = msgspec.json.decode(content, type=dict[str, Any]).get("format")
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -208,13 +247,6 @@ def _require_known_format(path: Path, content: bytes) -> None:
     if found != FORMAT:
         raise BackupError(
             "unknown_format",
-            f"{path.name} is of format {found!r}, and this program reads {FORMAT}",
+            f"{name} is of format {found!r}, and this program reads {FORMAT}",
             "use the version of the program that wrote it",
         )
-
-
-def _checksum(metadata: Metadata) -> str:
-    content = msgspec.json.encode(
-        msgspec.structs.replace(metadata, metadata_checksum=""), order="deterministic"
-    )
-    return hashlib.sha256(content).hexdigest()

@@ -4,10 +4,14 @@ from pathlib import Path
 
 import msgspec
 
+from ops.targets.sealing import Sealing
+from ops.targets.target import Place
+
 
 class Places(msgspec.Struct, frozen=True, kw_only=True):
-    """Where things are: the store, the folder of its backups, that of its archive."""
+    """Where things are: the store, the folders of its backups and archive; and how those are sealed."""
 
     store: Path
-    backups: Path
-    archive: Path
+    backups: Place
+    archive: Place
+    sealing: Sealing = Sealing()

@@ -4,7 +4,9 @@ validate ─▶ safety backup ─▶ make the file beside the store ─▶ verif
 """
 
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import apsw
 import msgspec
@@ -13,13 +15,15 @@ from migrations.connection import open_reader
 from migrations.runner import MigrationError
 from ops.archive.replay import reach
 from ops.backup.content import Content, read_content
-from ops.backup.create import Progress, create_backup, ignore_progress
+from ops.backup.create import SCRATCH_PREFIX, Progress, create_backup, ignore_progress
 from ops.backup.materialize import materialize
 from ops.backup.metadata import Backup, BackupError, list_backups
+from ops.backup.opening import plain_metadata
 from ops.backup.places import Places
 from ops.backup.swap import Intent, swap
-from ops.backup.verify import verify_backup
+from ops.backup.verify import verified
 from ops.backup.way import Moment, Way, find_way
+from ops.targets.sealing import Identities
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,14 +48,17 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
     set_aside: str | None
 
 
-def plan_restore(places: Places, moment: Moment, *, highest_timeline: int = 0) -> Plan:
+def plan_restore(
+    places: Places, moment: Moment, *, identities: Identities = (), highest_timeline: int = 0
+) -> Plan:
     """What `restore` would do, with the backups that there are now.
 
     Raises:
         BackupError: there is no way to that moment.
+        OSError: a bucket is away.
     """
     present = _present(places)
-    way = find_way(places, moment, present)
+    way = find_way(places, moment, present, identities)
     return Plan(
         backup=way.begins_with,
         segments=len(way.stretches),
@@ -70,64 +77,96 @@ def restore(
     is_damaged: bool = False,
     highest_timeline: int = 0,
     now_ms: int | None = None,
+    identities: Identities = (),
     progress: Progress = ignore_progress,
 ) -> Restored:
     """Replaces a store that nobody uses by what it was. Whatever goes wrong, it stays as it is.
 
     `safety` takes a backup of the present store first; without it, or where the store is too damaged for it
     (as the caller found it to be, perhaps), the store is set aside.
-    `highest_timeline` is the highest number that is known elsewhere: to the stream, say.
+    `highest_timeline` is the highest number that is known elsewhere: to the stream, say. `identities` open
+    what is encrypted.
 
     Raises:
-        BackupError: there is no way to that moment, or what there is, is not sound.
-        OSError, apsw.Error: the disk is full, say.
+        BackupError: there is no way to that moment, what there is, is not sound, or it is encrypted and there
+            is no key for it.
+        OSError, apsw.Error: the disk is full, a bucket is away.
     """
     now = time.time_ns() // 1_000_000 if now_ms is None else now_ms
     store = places.store
     present = _present(places)
-    way = find_way(places, moment, present)
+    way = find_way(places, moment, present, identities)
     timeline = 1 + _highest_timeline(places, present, highest_timeline)
-    if way.backup is not None:
-        owner = None if present is None else present.store_id
-        # Its checksum is computed while it is copied, before anything is changed.
-        verify_backup(way.backup.path, whole=False, store_id=owner, hashed=False, progress=progress)
-    taken: Backup | None = None
+    store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     is_damaged |= present is None
-    if not is_damaged and (safety or _begins_with_present(way)):
-        try:
-            taken = create_backup(
-                store,
-                places.backups,
-                description="before a restore",
-                version=version,
-                now_ms=now,
+    with ExitStack() as stack:
+        begins_with: Backup | None = None
+        if way.backup is not None:
+            # Its checksum is computed while it is copied, before anything is changed.
+            copy = verified(
+                way.backup.place,
+                whole=False,
+                store_id=None if present is None else present.store_id,
+                hashed=False,
+                identities=identities,
+                scratch=store.parent,
                 progress=progress,
             )
-        except (BackupError, apsw.Error):
-            # Too damaged: it is set aside.
-            if _begins_with_present(way):
-                raise
-    if _begins_with_present(way):
-        way = msgspec.structs.replace(way, backup=taken)
-    work = store.with_name(f"{store.name}.restoring")
-    try:
-        store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        materialize(way, work, timeline=timeline, now_ms=now, progress=progress)
-    except BaseException:
-        for leftover in store.parent.glob(f"{work.name}*"):
-            leftover.unlink()
-        raise
+            begins_with = stack.enter_context(copy)
+        taken: Backup | None = None
+        if not is_damaged and (safety or _begins_with_present(way)):
+            folder = stack.enter_context(TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=store.parent))
+            try:
+                taken, plain = _safety_backup(places, Path(folder), version, now, progress)
+            except (BackupError, apsw.Error):
+                # Too damaged: it is set aside.
+                if _begins_with_present(way):
+                    raise
+            else:
+                begins_with = plain if _begins_with_present(way) else begins_with
+        work = store.with_name(f"{store.name}.restoring")
+        try:
+            materialize(
+                msgspec.structs.replace(way, backup=begins_with),
+                work,
+                timeline=timeline,
+                now_ms=now,
+                identities=identities,
+                progress=progress,
+            )
+        except BaseException:
+            for leftover in store.parent.glob(f"{work.name}*"):
+                leftover.unlink()
+            raise
     # Where no backup has it, nobody but its owner may delete it.
     set_aside = f"{store.name}.set-aside-{now}" if store.exists() and taken is None else None
     swap(store, Intent(work=work.name, set_aside=set_aside, position=way.position, timeline=timeline))
     return Restored(
         position=way.position,
         timeline=timeline,
-        backup=way.begins_with,
+        backup=str(taken.place) if taken is not None and _begins_with_present(way) else way.begins_with,
         segments=len(way.stretches),
-        safety_backup=None if taken is None else str(taken.path),
+        safety_backup=None if taken is None else str(taken.place),
         set_aside=None if set_aside is None else str(store.with_name(set_aside)),
     )
+
+
+def _safety_backup(
+    places: Places, scratch: Path, version: str, now_ms: int, progress: Progress
+) -> tuple[Backup, Backup]:
+    """A backup of the present store, and the same as a plain local file."""
+    plain_copy = scratch / "present.db"
+    taken = create_backup(
+        places.store,
+        places.backups,
+        description="before a restore",
+        version=version,
+        now_ms=now_ms,
+        sealing=places.sealing,
+        plain_copy=plain_copy,
+        progress=progress,
+    )
+    return taken, taken if taken.is_plain_here else Backup(plain_copy, plain_metadata(taken.metadata))
 
 
 def _begins_with_present(way: Way) -> bool:

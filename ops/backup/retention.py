@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from ops.backup.metadata import Backup, metadata_path, sync_folder
+from ops.backup.metadata import Backup, metadata_path
+from ops.targets.target import delete_file
 
 _DAY_MS = 24 * 60 * 60 * 1000
 
@@ -51,10 +52,8 @@ def retain(backups: Iterable[Backup], rules: Rules, now_ms: int) -> dict[str, st
 
 def remove(backup: Backup) -> None:
     """Deletes a backup. Its metadata goes first: what is left after a crash is no backup."""
-    metadata_path(backup.path).unlink(missing_ok=True)
-    sync_folder(backup.path.parent)
-    backup.path.unlink(missing_ok=True)
-    sync_folder(backup.path.parent)
+    delete_file(metadata_path(backup.place))
+    delete_file(backup.place)
 
 
 def _newest_of_each(

@@ -78,11 +78,15 @@ class BackupSchedule:
         # What failed, and of which backup ("" for the making of one), until it has worked.
         self._failures: dict[tuple[str, str], str] = {}
         self._process: asyncio.subprocess.Process | None = None
+        # Those that there were when it was last looked.
+        self._seen: list[Backup] = []
+        self._was_stale = False
 
     @property
     def state(self) -> BackupState:
-        """How it stands now; reads the folder."""
-        backups = self._backups()
+        """How it stands now; reads a folder. In a bucket, which may be away, how it stood some seconds ago."""
+        is_local = isinstance(self._settings.backup_folder, Path)
+        backups = self._backups() if is_local else self._seen
         names = {"", *(one.name for one in backups)}
         failures = [reason for (_, name), reason in tuple(self._failures.items()) if name in names]
         last = next(iter(backups), None)
@@ -119,8 +123,9 @@ class BackupSchedule:
     async def do_what_is_due(self) -> None:
         """Makes a backup if one is due, then prunes; proves and verifies those whose turn it is."""
         backups = await asyncio.to_thread(self._backups)
+        await self._tell_if_stale()
         if self._is_backup_due(backups):
-            await self._make()
+            await self._make(prove=bool(self._settings.encrypt_to) and self._is_drill_due(backups))
             backups = await asyncio.to_thread(self._backups)
         if (unproven := self._to_prove(backups)) is not None:
             await self._prove("drill", unproven)
@@ -133,10 +138,19 @@ class BackupSchedule:
 
     def _backups(self) -> list[Backup]:
         try:
-            return list_backups(self._settings.backup_folder, self._store_id)
+            self._seen = list_backups(self._settings.backup_folder, self._store_id)
         except OSError as error:
-            self._failures["look", ""] = f"the folder of backups cannot be read: {error}"
-            return []
+            self._failures["list", ""] = f"the backups cannot be listed: {error}"
+        else:
+            self._failures.pop(("list", ""), None)
+        return self._seen
+
+    async def _tell_if_stale(self) -> None:
+        is_stale = await asyncio.to_thread(lambda: self.state.stale)
+        if is_stale and not self._was_stale:
+            reason = "the last backup is older than twice the interval between two"
+            await self._notify("failed", {"what": "create", "reason": reason})
+        self._was_stale = is_stale
 
     def _is_backup_due(self, backups: list[Backup]) -> bool:
         now = self._clock()
@@ -148,13 +162,17 @@ class BackupSchedule:
             return now - self._began >= min(FIRST_AFTER_MS, self._interval_ms)
         return now - past[0].metadata.timestamp >= self._interval_ms
 
-    def _to_prove(self, backups: list[Backup]) -> Backup | None:
+    def _is_drill_due(self, backups: list[Backup]) -> bool:
         hours = self._settings.backup_drill_hours
-        if hours == 0 or not backups or self._is_unsound(backups[0]):
-            return None
         proven_at = max((one.metadata.last_drilled or 0 for one in backups), default=0)
-        due = self._clock() - proven_at >= hours * 3_600_000
-        return backups[0] if due and backups[0].metadata.status != "proven" else None
+        return hours > 0 and self._clock() - proven_at >= hours * 3_600_000
+
+    def _to_prove(self, backups: list[Backup]) -> Backup | None:
+        if not backups or self._is_unsound(backups[0]) or not self._is_drill_due(backups):
+            return None
+        # One that is encrypted was proven when it was made, if that was due: here is no key for it.
+        newest = backups[0].metadata
+        return backups[0] if newest.status != "proven" and not newest.recipients else None
 
     def _to_verify(self, backups: list[Backup]) -> Backup | None:
         """The one that waits longest."""
@@ -172,9 +190,9 @@ class BackupSchedule:
         # It is not tried over and over: whoever reads of it decides.
         return any(name == backup.name for _, name in self._failures)
 
-    async def _make(self) -> None:
+    async def _make(self, *, prove: bool) -> None:
         await self._notify("started", {})
-        answer = await self._command("create", "", "by the clock")
+        answer = await self._command("create", "", "by the clock", *(["--prove"] if prove else []))
         if answer is None:
             self._retry_at = self._clock() + round(min(RETRY_MS, self._interval_ms))
             await self._notify("failed", {"what": "create", "reason": self._failures["create", ""]})
@@ -183,7 +201,9 @@ class BackupSchedule:
         await self._command("prune", "")
 
     async def _prove(self, command: str, backup: Backup) -> None:
-        answer = await self._command(command, backup.name, backup.name)
+        # Cheap, of what is looked at again and again; a drill looks at all of it.
+        more = ["--routine"] if command == "verify" else []
+        answer = await self._command(command, backup.name, backup.name, *more)
         if answer is None:
             reason = self._failures[command, backup.name]
             await self._notify("failed", {"what": command, "name": backup.name, "reason": reason})

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from ops.backup.metadata import sync_folder
+from ops.targets.target import sync_folder
 
 INTENT_FILE = "restore.json"
 

@@ -1,6 +1,8 @@
 """Whether a backup is what it was: `verify_backup`. Each way of not being so has a message of its own."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import apsw
@@ -8,34 +10,127 @@ import apsw
 from bus import log
 from migrations.runner import MigrationError
 from ops.backup.content import Content, read_content
-from ops.backup.create import (
-    Progress,
-    file_checksum,
-    ignore_progress,
-    open_sealed,
-    require_chain,
-    require_sound,
-)
-from ops.backup.metadata import Backup, BackupError, Metadata, read_metadata, update_metadata
+from ops.backup.create import Progress, ignore_progress, open_sealed, require_chain, require_sound
+from ops.backup.metadata import Backup, BackupError, Check, Metadata, read_metadata, update_metadata
+from ops.backup.opening import opened, require_checksum, require_key, require_size
+from ops.targets.sealing import Identities
+from ops.targets.target import Place
 
 
 def verify_backup(
-    path: Path,
+    path: Place,
     *,
     whole: bool = True,
     store_id: str | None = None,
     hashed: bool = True,
+    identities: Identities = (),
+    scratch: Path | None = None,
     progress: Progress = ignore_progress,
 ) -> Backup:
-    """The backup, which is sound; its metadata as it is on disk.
+    """The backup, which is sound; its metadata as it is in its place.
 
     `whole` recomputes the hash chain from the first event on, and compares the indexes with their tables;
     otherwise, the chain from where the check at its creation began. `store_id` is whose it must be. Without
-    `hashed`, the checksum of the file is left to the caller, who reads it as a whole anyway.
+    `hashed`, the checksum of a plain local file is left to the caller, who reads it as a whole anyway.
 
     Raises:
-        BackupError: it is not sound; `reason` says how.
+        BackupError: it is not sound, or encrypted and cannot be read; `reason` says how.
+        OSError: the bucket is away, the disk is full.
     """
+    described = verified(
+        path,
+        whole=whole,
+        store_id=store_id,
+        hashed=hashed,
+        identities=identities,
+        scratch=scratch,
+        progress=progress,
+    )
+    with described:
+        return Backup(path, read_metadata(path))
+
+
+@contextmanager
+def verified_copy(
+    path: Place,
+    *,
+    identities: Identities = (),
+    scratch: Path | None = None,
+    progress: Progress = ignore_progress,
+) -> Iterator[Path]:
+    """A plain database that was verified (not the whole chain), for the length of the block; to be read only.
+
+    It is the backup itself where that is a plain local file, and a copy in a folder in `scratch` otherwise.
+
+    Raises:
+        BackupError: it is not sound, or encrypted and cannot be read; `reason` says how.
+        OSError: the bucket is away, the disk is full.
+    """
+    with verified(path, whole=False, identities=identities, scratch=scratch, progress=progress) as plain:
+        yield plain.path
+
+
+@contextmanager
+def verified(
+    path: Place,
+    *,
+    whole: bool = True,
+    store_id: str | None = None,
+    hashed: bool = True,
+    identities: Identities = (),
+    scratch: Path | None = None,
+    progress: Progress = ignore_progress,
+) -> Iterator[Backup]:
+    """The backup as a plain local file, verified as `verify_backup` does it, for the length of the block.
+
+    Raises:
+        BackupError: it is not sound, or encrypted and cannot be read; `reason` says how.
+        OSError: the bucket is away, the disk is full.
+    """
+    backup = _described(path, store_id)
+    require_size(backup)
+    if backup.metadata.recipients and not identities:
+        # Damage is worth more than the want of a key.
+        require_checksum(backup, progress)
+        require_key(backup, identities)
+    with opened(backup, identities, scratch=scratch, progress=progress) as plain:
+        if plain is backup and hashed:
+            require_checksum(backup, progress)
+        try:
+            require_content(plain, whole, progress)
+        except (apsw.Error, UnicodeDecodeError) as error:
+            raise BackupError("damaged", f"{backup.name} cannot be read: {error}") from error
+        except MigrationError as error:
+            raise BackupError("unknown_format", f"{backup.name}: {error.message}", error.hint) from error
+        yield plain
+
+
+def verify_outside(
+    path: Place, *, store_id: str | None = None, progress: Progress = ignore_progress
+) -> Backup:
+    """The backup, which is, byte for byte, what was made; what can be told of one that is encrypted.
+
+    Raises:
+        BackupError: it is not; `reason` says how.
+        OSError: the bucket is away.
+    """
+    backup = _described(path, store_id)
+    require_size(backup)
+    require_checksum(backup, progress)
+    return backup
+
+
+def mark_verified(backup: Backup, *checks: Check) -> Backup:
+    """Notes in a backup's metadata what was found to be right just now."""
+    now = time.time_ns() // 1_000_000
+    known = read_metadata(backup.place).checks
+    metadata = update_metadata(
+        backup.place, last_verified=now, checks={**known, **dict.fromkeys(checks, now)}
+    )
+    return Backup(backup.place, metadata)
+
+
+def _described(path: Place, store_id: str | None) -> Backup:
     if not path.exists():
         raise BackupError("not_found", f"there is no backup {path}", "`hyperpage backup list` lists them")
     metadata = read_metadata(path)
@@ -45,32 +140,17 @@ def verify_backup(
             f"{path.name} is of store {metadata.store_id}, not of {store_id}",
             "choose one of its own",
         )
-    _require_size(path, metadata)
-    if hashed and file_checksum(path, progress) != metadata.checksum:
-        raise BackupError("checksum_differs", f"{path.name} was changed: its SHA-256 is another one")
-    try:
-        _require_content(path, metadata, whole, progress)
-    except (apsw.Error, UnicodeDecodeError) as error:
-        raise BackupError("damaged", f"{path.name} cannot be read: {error}") from error
-    except MigrationError as error:
-        raise BackupError("unknown_format", f"{path.name}: {error.message}", error.hint) from error
     return Backup(path, metadata)
 
 
-def mark_verified(backup: Backup) -> Backup:
-    """Notes in a backup's metadata that all of it was found to be sound just now."""
-    return Backup(backup.path, update_metadata(backup.path, last_verified=time.time_ns() // 1_000_000))
+def require_content(plain: Backup, whole: bool, progress: Progress) -> None:
+    """Returns if a plain local backup has what its metadata says.
 
-
-def _require_size(path: Path, metadata: Metadata) -> None:
-    size = path.stat().st_size
-    if size != metadata.size:
-        raise BackupError(
-            "size_differs", f"{path.name} has {size} bytes, and had {metadata.size} when it was made"
-        )
-
-
-def _require_content(path: Path, metadata: Metadata, whole: bool, progress: Progress) -> None:
+    Raises:
+        BackupError: it has not.
+        apsw.Error, UnicodeDecodeError, MigrationError: it cannot be read.
+    """
+    path, metadata = plain.path, plain.metadata
     connection = open_sealed(path)
     try:
         require_sound(connection, path.name, thorough=whole)

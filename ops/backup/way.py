@@ -13,7 +13,9 @@ from ops.archive.replay import Stretch, Timelines, position_at, reach, stretches
 from ops.backup.content import Content
 from ops.backup.create import open_sealed
 from ops.backup.metadata import Backup, BackupError, find_backup, list_backups, read_metadata
+from ops.backup.opening import opened
 from ops.backup.places import Places
+from ops.targets.sealing import Identities
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +48,7 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
     def begins_with(self) -> str:
         """For people."""
         if self.backup is not None:
-            return str(self.backup.path)
+            return str(self.backup.place)
         return "nothing" if self.from_nothing else "the present store"
 
 
@@ -68,14 +70,15 @@ class _Source(NamedTuple):
         return self.timelines[-1][0], self.position
 
 
-def find_way(places: Places, moment: Moment, present: Content | None) -> Way:
-    """The way to a moment.
+def find_way(places: Places, moment: Moment, present: Content | None, identities: Identities = ()) -> Way:
+    """The way to a moment. `identities` are for looking a time up in what is encrypted.
 
     Without a backup's name, the history is that of the present store, or, where there is none, the newest one
     that backups and archive know.
 
     Raises:
-        BackupError: there is none.
+        BackupError: there is none, or the time is in something encrypted.
+        OSError: a bucket is away.
     """
     sources = list(_sources(places, moment, present))
     newest = max(sources, key=lambda one: one.reaches)
@@ -83,7 +86,7 @@ def find_way(places: Places, moment: Moment, present: Content | None) -> Way:
         raise BackupError("foreign", f"{places.backups} has backups of several stores", "name one of them")
     # A folder may hold backups of several stores, and numbers of one say nothing of another.
     sources = [one for one in sources if one.store_id == newest.store_id]
-    position = _position(newest, sources, places, moment)
+    position = _position(newest, sources, places, moment, identities)
     history = newest.history(position)
     same = [
         one
@@ -139,9 +142,11 @@ def _of(backup: Backup) -> _Source:
     return _Source(backup, metadata.store_id, metadata.timelines, metadata.position)
 
 
-def _position(newest: _Source, sources: list[_Source], places: Places, moment: Moment) -> int:
+def _position(
+    newest: _Source, sources: list[_Source], places: Places, moment: Moment, identities: Identities
+) -> int:
     if moment.time is not None:
-        position = _position_at(newest, sources, places, moment.time)
+        position = _position_at(newest, sources, places, moment.time, identities)
         if position == 0 and newest.position > 0:
             raise BackupError(
                 "unreachable_moment", "there was nothing yet at that time", "choose a later one"
@@ -160,7 +165,9 @@ def _position(newest: _Source, sources: list[_Source], places: Places, moment: M
     return moment.position
 
 
-def _position_at(newest: _Source, sources: list[_Source], places: Places, time: int) -> int:
+def _position_at(
+    newest: _Source, sources: list[_Source], places: Places, time: int, identities: Identities
+) -> int:
     """The last position recorded at or before a time, in the newest file of that history or the archive."""
     files = [
         one
@@ -168,17 +175,32 @@ def _position_at(newest: _Source, sources: list[_Source], places: Places, time: 
         if not one.is_archive and one.history(one.position) == newest.history(one.position)
     ]
     file = max(files, key=lambda one: one.position, default=None)
+    if file is not None and file.backup is not None:
+        # One that may have to be fetched and opened: the smallest in which the time can be.
+        later = [one for one in files if one.backup is not None and _ends_behind(one.backup, time)]
+        file = min(later, key=lambda one: one.position, default=file)
     position = 0
     if file is not None:
-        try:
-            with closing(
-                open_reader(places.store) if file.backup is None else open_sealed(file.backup.path)
-            ) as connection:
-                position = log.position_at(connection, time)
-        except apsw.Error as error:
-            raise BackupError("damaged", f"the time cannot be looked up: {error}") from error
+        position = _position_in(file, places, time, identities)
         if position < file.position:
             return position
     if newest.is_archive and newest.position > position:
-        return position_at(places.archive, newest.timelines, position, time)
+        return position_at(places.archive, newest.timelines, position, time, identities)
     return position
+
+
+def _ends_behind(backup: Backup, time: int) -> bool:
+    return (backup.metadata.last_recorded_at or 0) > time
+
+
+def _position_in(file: _Source, places: Places, time: int, identities: Identities) -> int:
+    try:
+        if file.backup is None:
+            with closing(open_reader(places.store)) as connection:
+                return log.position_at(connection, time)
+        if not _ends_behind(file.backup, time):
+            return file.position
+        with opened(file.backup, identities) as plain, closing(open_sealed(plain.path)) as connection:
+            return log.position_at(connection, time)
+    except apsw.Error as error:
+        raise BackupError("damaged", f"the time cannot be looked up: {error}") from error

@@ -21,6 +21,7 @@ from ops.backup.metadata import BackupError
 from ops.backup.restore import plan_restore, restore
 from ops.backup.way import Moment
 from ops.projections_check import verify
+from ops.targets.target import local
 from tests.integration.backing_up import VERSION, Stored, log_of, tables_of
 from tests.integration.serving import until
 from tests.integration.talking import Talk
@@ -228,7 +229,7 @@ def test_the_archive_of_another_store_is_not_written_to(archived: Archived, tmp_
     archived.archive()
     other = Archived(tmp_path / "other")
     other.work(10)
-    shutil.copytree(archived.places.archive, other.places.archive)
+    shutil.copytree(local(archived.places.archive), local(other.places.archive))
     before = [one.path.read_bytes() for one in other.segments]
     with other.readers.connection() as connection, pytest.raises(BackupError) as caught:
         other.archiver._find_place(connection)
@@ -309,7 +310,7 @@ def test_the_archive_follows_a_restore_into_its_timeline(archived: Archived):
     rows = log_of(archived.path, head)
     archived.close()
     archived.path.unlink()
-    shutil.rmtree(archived.places.backups)
+    shutil.rmtree(local(archived.places.backups))
 
     done = restore(archived.places, Moment(position=head), version=VERSION)
 

@@ -1,0 +1,162 @@
+"""A backup as a plain database in a local file, however and wherever it is kept: `opened`."""
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from ops.backup.create import SCRATCH_PREFIX, Progress, ignore_progress
+from ops.backup.metadata import Backup, BackupError, Metadata
+from ops.targets.sealing import Identities, SealedError, UnsoundError, as_reader, open_file
+from ops.targets.target import Place, chunks_of, size_of, staging_folder
+
+
+@contextmanager
+def opened(
+    backup: Backup,
+    identities: Identities = (),
+    *,
+    scratch: Path | None = None,
+    progress: Progress = ignore_progress,
+) -> Iterator[Backup]:
+    """The backup in a plain local file, for the length of the block; its metadata is that file's.
+
+    One that is plain and local is handed back as it is, and its checksum is the caller's to compare. Anything
+    else is fetched and opened into a temporary folder in `scratch` (by default, beside the backups, or where
+    those of a bucket are staged), and its checksums are compared on the way. Name another disk where backups
+    are encrypted, since others may read theirs.
+
+    Raises:
+        BackupError: it is encrypted and there is no key for it, or it is not what was made.
+        OSError: the bucket is away, the disk is full.
+    """
+    if backup.is_plain_here:
+        yield backup
+        return
+    require_key(backup, identities)
+    parent = staging_folder(backup.place.parent) if scratch is None else scratch
+    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=parent) as folder:
+        yield bring(backup, Path(folder), identities, progress=progress)
+
+
+def bring(
+    backup: Backup, folder: Path, identities: Identities, *, progress: Progress = ignore_progress
+) -> Backup:
+    """The backup as a plain file in a local folder; see `opened`."""
+    metadata = plain_metadata(backup.metadata)
+    path = folder / backup.name.removesuffix(backup.metadata.sealing.suffix)
+    require_size(backup)
+    stored = hashlib.sha256()
+
+    def read() -> Iterator[bytes]:
+        for chunk in chunks_of(backup.place):
+            stored.update(chunk)
+            yield chunk
+
+    problem: Exception | None = None
+    checksum = ""
+    with path.open("xb") as target:
+        path.chmod(0o600)
+        source = as_reader(read())
+        try:
+            checksum = open_file(
+                source,
+                target,
+                sealing=backup.metadata.sealing,
+                identities=identities,
+                size=metadata.size,
+                told=lambda done, total: progress("open", done, total),
+            )
+        except (SealedError, UnsoundError) as error:
+            problem = error
+        # To its end, so that what lies there can be judged first.
+        while source.read(1024 * 1024):
+            pass
+    if stored.hexdigest() != backup.metadata.checksum:
+        raise checksum_differs(backup.place)
+    if isinstance(problem, SealedError):
+        raise BackupError(
+            "encrypted",
+            f"{backup.name} is encrypted to other keys",
+            "name the file of one that it is encrypted to",
+        )
+    if problem is not None:
+        raise BackupError("damaged", f"{backup.name}: {problem}") from problem
+    if (checksum, path.stat().st_size) != (metadata.checksum, metadata.size):
+        raise BackupError("content_differs", f"{backup.name}: what is in it is not what its metadata says")
+    return Backup(path, metadata)
+
+
+def plain_metadata(metadata: Metadata) -> Metadata:
+    """The metadata of the database that is in a backup.
+
+    Raises:
+        BackupError: it does not say what a sealed one must.
+    """
+    if metadata.compression is None and not metadata.recipients:
+        return metadata
+    if metadata.plain_size is None or metadata.plain_checksum is None:
+        raise BackupError("metadata_damaged", "the metadata does not say what is in the sealed file")
+    return msgspec.structs.replace(
+        metadata,
+        size=metadata.plain_size,
+        checksum=metadata.plain_checksum,
+        compression=None,
+        recipients=(),
+        plain_size=None,
+        plain_checksum=None,
+    )
+
+
+def require_key(backup: Backup, identities: Identities) -> None:
+    """Returns if the backup can be read with what there is.
+
+    Raises:
+        BackupError: it is encrypted, and there is no key at all.
+    """
+    if backup.metadata.recipients and not identities:
+        raise BackupError(
+            "encrypted",
+            f"{backup.name} is encrypted, and can be read with a key alone",
+            "name the file of the secret key with --identity FILE",
+        )
+
+
+def require_size(backup: Backup) -> None:
+    """Returns if the file has the size that it was made with.
+
+    Raises:
+        BackupError: it has another one, or is not there.
+    """
+    try:
+        size = size_of(backup.place)
+    except FileNotFoundError as error:
+        raise BackupError("not_found", f"there is no backup {backup.place}") from error
+    if size != backup.metadata.size:
+        raise BackupError(
+            "size_differs", f"{backup.name} has {size} bytes, and had {backup.metadata.size} when it was made"
+        )
+
+
+def require_checksum(backup: Backup, progress: Progress) -> None:
+    """Returns if the file is the one that was made, byte for byte.
+
+    Raises:
+        BackupError: it is not.
+    """
+    digest = hashlib.sha256()
+    done = 0
+    for chunk in chunks_of(backup.place):
+        digest.update(chunk)
+        done += len(chunk)
+        progress("checksum", done, backup.metadata.size)
+    if digest.hexdigest() != backup.metadata.checksum:
+        raise checksum_differs(backup.place)
+
+
+def checksum_differs(path: Place) -> BackupError:
+    return BackupError("checksum_differs", f"{path.name} was changed: its SHA-256 is another one")

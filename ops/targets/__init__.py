@@ -1,0 +1,7 @@
+"""Where backups and the archive are kept, and in what form: a folder or a bucket, plain or sealed.
+
+target      a folder, or a folder in a bucket: what is done with the files in it, in words that fit both
+bucket      an S3-compatible bucket, and the paths in it
+sealing     compressed, encrypted to public keys, or both; and the way back, for who has the key
+vouching    small files that vouch for themselves
+"""

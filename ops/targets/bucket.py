@@ -1,0 +1,257 @@
+"""An S3-compatible bucket, and the paths in it: `BucketPath` has of `pathlib.Path` what both have in common.
+
+A put is whole or not there at all, and on disk when it returns, as S3 promises: there is nothing to rename.
+What fails is tried again by the library, within limits, and raises `BucketError` then.
+"""
+
+import os
+import posixpath
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from obstore.store import S3Store
+
+SCHEME = "s3://"
+# Of one request: a connection that does not come, and one that stands still.
+CONNECT_TIMEOUT = timedelta(seconds=5)
+READ_TIMEOUT = timedelta(seconds=30)
+# A part of an upload, at 200 kB/s.
+REQUEST_TIMEOUT = timedelta(seconds=60)
+MAXIMUM_RETRIES = 3
+# From the first attempt on. Who waits for a service to end waits so long at most for what the archive lacks.
+RETRY_TIMEOUT = timedelta(seconds=10)
+# Parts of 8 MiB: 80 GB fit into the 10,000 that S3 allows; few at once, since the memory is the service's.
+PART_BYTES = 8 * 1024 * 1024
+PARTS_AT_ONCE = 4
+READS_AT_ONCE = 16
+# Of what is read as a whole: metadata and segments.
+MAXIMUM_READ_BYTES = 160 * 1024 * 1024
+
+
+class BucketError(OSError):
+    """A bucket does not answer, or refuses; the message says which, and what the server said."""
+
+
+@dataclass(frozen=True, eq=False)
+class Bucket:
+    """A bucket. Credentials come from the environment (`AWS_…`), and are kept nowhere else."""
+
+    name: str
+    endpoint: str | None
+    staging: Path
+    """A local folder for what is to go there, or comes from there."""
+    # What was read, by key and ETag: a listing tells what is still as it was.
+    _known: dict[tuple[str, str], bytes] = field(default_factory=dict)
+
+    def store(self) -> "S3Store":
+        """The library's view of it.
+
+        Raises:
+            BucketError: the library is not installed, or cannot be set up.
+        """
+        return _store(self.name, self.endpoint)
+
+
+@dataclass(frozen=True)
+class BucketPath:
+    """A file or folder in a bucket, by its key."""
+
+    bucket: Bucket
+    key: str
+
+    def __str__(self) -> str:
+        return f"{SCHEME}{self.bucket.name}/{self.key}"
+
+    def __truediv__(self, name: str) -> "BucketPath":
+        return BucketPath(self.bucket, posixpath.join(self.key, name))
+
+    @property
+    def name(self) -> str:
+        return posixpath.basename(self.key)
+
+    @property
+    def parent(self) -> "BucketPath":
+        return BucketPath(self.bucket, posixpath.dirname(self.key))
+
+    def with_name(self, name: str) -> "BucketPath":
+        return self.parent / name
+
+    def exists(self) -> bool:
+        """Whether there is a file of that name."""
+        try:
+            self.size()
+        except FileNotFoundError:
+            return False
+        return True
+
+    def size(self) -> int:
+        """In bytes.
+
+        Raises:
+            FileNotFoundError: it is not there.
+        """
+        import obstore
+
+        with understandable(self):
+            return int(obstore.head(self.bucket.store(), self.key)["size"])
+
+    def read_bytes(self) -> bytes:
+        """All of it.
+
+        Raises:
+            FileNotFoundError: it is not there.
+        """
+        import obstore
+
+        with understandable(self):
+            found = obstore.get(self.bucket.store(), self.key)
+            if found.meta["size"] > MAXIMUM_READ_BYTES:
+                raise BucketError(f"{self} is larger than anything that is read as a whole")
+            return bytes(found.bytes())
+
+    def chunks(self, size_bytes: int) -> Iterator[bytes]:
+        """All of it, piece by piece.
+
+        Raises:
+            FileNotFoundError: it is not there.
+        """
+        import obstore
+
+        with understandable(self):
+            for chunk in obstore.get(self.bucket.store(), self.key).stream(size_bytes):
+                yield bytes(chunk)
+
+    def put(self, content: bytes | Path) -> None:
+        """Puts a file there, whole; one of that name is replaced."""
+        import obstore
+
+        with understandable(self):
+            obstore.put(
+                self.bucket.store(),
+                self.key,
+                content,
+                chunk_size=PART_BYTES,
+                max_concurrency=PARTS_AT_ONCE,
+            )
+
+    def unlink(self, missing_ok: bool = False) -> None:
+        """Deletes it; S3 does not say whether it was there."""
+        import obstore
+
+        with understandable(self):
+            obstore.delete(self.bucket.store(), self.key)
+
+    def files(self) -> Iterator[tuple["BucketPath", int, str]]:
+        """What is in this folder and below, with sizes and ETags, in no order."""
+        import obstore
+
+        prefix = self.key + "/" if self.key else None
+        with understandable(self):
+            for page in obstore.list(self.bucket.store(), prefix):
+                for one in page:
+                    yield BucketPath(self.bucket, one["path"]), one["size"], one["e_tag"] or ""
+
+
+def read_all(files: Sequence[tuple[BucketPath, str]]) -> list[bytes | OSError]:
+    """The content of small files, some at once; of those that are known by their ETag, what is known."""
+
+    def read(one: tuple[BucketPath, str]) -> bytes | OSError:
+        path, tag = one
+        known = path.bucket._known.get((path.key, tag)) if tag else None
+        if known is not None:
+            return known
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError as error:
+            return error
+        if tag:
+            path.bucket._known[path.key, tag] = content
+        return content
+
+    if not files:
+        return []
+    bucket = files[0][0].bucket
+    wanted = {(path.key, tag) for path, tag in files}
+    for gone in [key for key in bucket._known if key not in wanted]:
+        bucket._known.pop(gone, None)
+    with ThreadPoolExecutor(READS_AT_ONCE) as pool:
+        return list(pool.map(read, files))
+
+
+@cache
+def bucket_path(address: str, *, endpoint: str | None, staging: Path) -> BucketPath:
+    """The folder `s3://bucket/prefix`. `endpoint` is the address of a server that is not Amazon's.
+
+    Raises:
+        ValueError: it is no such address.
+    """
+    name, _, key = address.removeprefix(SCHEME).partition("/")
+    parts = [part for part in key.split("/") if part]
+    if not address.startswith(SCHEME) or not name or ".." in parts:
+        raise ValueError(f"{address!r} is no s3://bucket/prefix")
+    return BucketPath(Bucket(name, endpoint, staging), "/".join(parts))
+
+
+@cache
+def _store(name: str, endpoint: str | None) -> "S3Store":
+    try:
+        from obstore.store import S3Store
+    except ImportError:
+        raise BucketError(
+            f"{SCHEME}{name} needs the library obstore: install hyperpage-persistence[s3]"
+        ) from None
+    address = endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    more: dict[str, Any] = {} if address is None else {"endpoint": address}
+    return S3Store(
+        name,
+        **more,
+        client_options={
+            # Only where the operator wrote it so.
+            "allow_http": address is not None and address.startswith("http://"),
+            "connect_timeout": CONNECT_TIMEOUT,
+            "read_timeout": READ_TIMEOUT,
+            "timeout": REQUEST_TIMEOUT,
+        },
+        retry_config={"max_retries": MAXIMUM_RETRIES, "retry_timeout": RETRY_TIMEOUT},
+    )
+
+
+@contextmanager
+def understandable(path: BucketPath) -> Iterator[None]:
+    """What a bucket says, in one line.
+
+    Raises:
+        BucketError: it does not answer, or refuses.
+        FileNotFoundError: it has no such file.
+    """
+    try:
+        from obstore.exceptions import BaseError
+    except ImportError:
+        path.bucket.store()  # says what is missing
+        raise
+    try:
+        yield
+    except FileNotFoundError as error:
+        if "NoSuchBucket" in str(error):
+            raise BucketError(f"there is no bucket {path.bucket.name}") from error
+        raise FileNotFoundError(f"there is no {path}") from error
+    except BaseError as error:
+        raise BucketError(f"{path}: {_said(str(error))}") from error
+
+
+def _said(text: str) -> str:
+    """What a server said, without the library's trace of it."""
+    if "NoSuchBucket" in text:
+        return "there is no such bucket"
+    for tag in ("Message", "Code"):
+        _, found, rest = text.partition(f"<{tag}>")
+        if found:
+            return f"the bucket refuses: {rest.partition('<')[0]}"
+    return text.partition("\n")[0].strip()

@@ -1,0 +1,257 @@
+"""How files are kept: compressed with zstd, encrypted with age to public keys, both, or plain.
+
+Whoever seals needs the public keys alone, so the service never holds the secret one. What was sealed is
+opened into a temporary file, which counts when all of it was found to be what went in: age tells that
+something was changed where it comes to it, after having written what stands before.
+https://age-encryption.org/v1
+"""
+
+import hashlib
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Literal, cast
+
+import msgspec
+import zstandard
+
+from ops.targets.target import CHUNK_BYTES
+
+if TYPE_CHECKING:
+    from pyrage import x25519
+
+Compression = Literal["none", "zstd"]
+
+COMPRESSED_SUFFIX = ".zst"
+ENCRYPTED_SUFFIX = ".age"
+# Fast, and a third of the size.
+LEVEL = 3
+MAXIMUM_RECIPIENTS = 20
+MAXIMUM_IDENTITY_FILE_BYTES = 64 * 1024
+
+# Secret keys, with which what was encrypted to one of theirs is opened.
+Identities = Sequence["x25519.Identity"]
+
+
+class SealedError(RuntimeError):
+    """It is encrypted, and there is no key for it."""
+
+
+class UnsoundError(RuntimeError):
+    """It is not what was sealed; the message says how."""
+
+
+class Sealing(msgspec.Struct, frozen=True):
+    """How backups are kept; segments of the archive are compressed in any case."""
+
+    compression: Compression = "none"
+    recipients: tuple[str, ...] = ()
+    """The public keys (`age1…`), any of whose owners can open it; none: it is not encrypted."""
+
+    @property
+    def suffix(self) -> str:
+        """What a file that is kept so has behind its name."""
+        compressed = COMPRESSED_SUFFIX if self.compression == "zstd" else ""
+        return compressed + (ENCRYPTED_SUFFIX if self.recipients else "")
+
+
+def require_recipients(recipients: Iterable[str]) -> None:
+    """Returns if these are public keys.
+
+    Raises:
+        ValueError: one is not; the message does not repeat it, since it may be a secret one.
+    """
+    keys = tuple(recipients)
+    if not keys:
+        return
+    if len(keys) > MAXIMUM_RECIPIENTS:
+        raise ValueError(f"{len(keys)} public keys are more than {MAXIMUM_RECIPIENTS}")
+    for number, key in enumerate(keys, 1):
+        _recipient(key, number)
+
+
+def read_identities(file: Path) -> Identities:
+    """The secret keys in a file as `age-keygen` writes it.
+
+    Raises:
+        ValueError: it has none; the message repeats nothing of it.
+        OSError: it cannot be read.
+    """
+    import pyrage
+
+    with file.open("rb") as opened:
+        content = opened.read(MAXIMUM_IDENTITY_FILE_BYTES)
+    lines = [line.strip() for line in content.decode(errors="replace").splitlines()]
+    try:
+        found = [pyrage.x25519.Identity.from_str(line) for line in lines if line and not line.startswith("#")]
+    except pyrage.IdentityError:
+        raise ValueError(f"{file} has a line that is no AGE-SECRET-KEY-1…") from None
+    if not found:
+        raise ValueError(f"{file} has no AGE-SECRET-KEY-1…")
+    return found
+
+
+def seal_file(source: Path, target: Path, sealing: Sealing) -> None:
+    """Writes the sealed form of a file into another, which exists and is empty."""
+    import pyrage
+
+    with source.open("rb") as plain, target.open("wb") as sealed:
+        reader: Any = plain
+        if sealing.compression == "zstd":
+            compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
+            reader = compressor.stream_reader(plain, size=source.stat().st_size)
+        if not sealing.recipients:
+            while chunk := reader.read(CHUNK_BYTES):
+                sealed.write(chunk)
+            return
+        try:
+            pyrage.encrypt_io(reader, sealed, _recipients(sealing.recipients))
+        except pyrage.EncryptError as error:
+            # It wraps what the disk says: that it is full, say.
+            raise OSError(f"{target.name} cannot be written: {error}") from error
+
+
+def seal_bytes(content: bytes, recipients: tuple[str, ...]) -> bytes:
+    """The same of something small that is compressed already; as it is where there are no recipients."""
+    import pyrage
+
+    return pyrage.encrypt(content, _recipients(recipients)) if recipients else content
+
+
+def open_bytes(content: bytes, identities: Identities) -> bytes:
+    """What was sealed.
+
+    Raises:
+        SealedError: none of the keys opens it.
+        UnsoundError: it was changed.
+    """
+    into = io.BytesIO()
+    _decrypt(io.BytesIO(content), into, identities)
+    return into.getvalue()
+
+
+def open_file(
+    source: IO[bytes],
+    target: IO[bytes],
+    *,
+    sealing: Sealing,
+    identities: Identities,
+    size: int,
+    told: Callable[[int, int], None],
+) -> str:
+    """Writes what was sealed into a file, `size` bytes at most; answers with its SHA-256.
+
+    Raises:
+        SealedError: none of the keys opens it.
+        UnsoundError: it was changed; the target has a part of it.
+    """
+    writer = _Bounded(target, size, told)
+    into: Any = writer
+    if sealing.compression == "zstd":
+        into = zstandard.ZstdDecompressor().stream_writer(cast(IO[bytes], writer), closefd=False)
+    try:
+        if sealing.recipients:
+            _decrypt(source, into, identities)
+        else:
+            while chunk := source.read(CHUNK_BYTES):
+                into.write(chunk)
+        into.flush()
+    except zstandard.ZstdError as error:
+        raise UnsoundError(f"it cannot be decompressed: {error}") from error
+    return writer.digest.hexdigest()
+
+
+def _decrypt(source: IO[bytes], target: Any, identities: Identities) -> None:
+    import pyrage
+
+    writer = _Remembering(target)
+    try:
+        pyrage.decrypt_io(source, writer, list(identities))
+    except pyrage.DecryptError as error:
+        if "No matching keys" in str(error):
+            raise SealedError("none of the keys opens it") from error
+        raise UnsoundError(f"it cannot be decrypted: {error}") from error
+    except OSError as error:
+        # What was thrown while it was written comes back as another error, with its text alone.
+        if writer.failure is not None:
+            raise writer.failure from None
+        raise UnsoundError(f"it cannot be decrypted: {error}") from error
+
+
+def _recipients(keys: Sequence[str]) -> list[Any]:
+    return [_recipient(key, number) for number, key in enumerate(keys, 1)]
+
+
+def _recipient(key: str, number: int) -> Any:
+    import pyrage
+
+    try:
+        return pyrage.x25519.Recipient.from_str(key)
+    except pyrage.RecipientError:
+        raise ValueError(f"number {number} is no public key of age (age1…)") from None
+
+
+class _Remembering:
+    """Passes on what is written, and remembers how that failed."""
+
+    def __init__(self, target: Any) -> None:
+        self._target = target
+        self.failure: Exception | None = None
+
+    def write(self, content: bytes) -> int:
+        try:
+            self._target.write(content)
+        except Exception as error:
+            self.failure = error
+            raise
+        return len(content)
+
+    def flush(self) -> None:
+        """There is nothing that waits here."""
+
+
+class _Bounded:
+    """Writes and hashes; whoever forged it might have made it as large as the disk."""
+
+    def __init__(self, target: IO[bytes], size: int, told: Callable[[int, int], None]) -> None:
+        self._target = target
+        self._size = size
+        self._told = told
+        self._written = 0
+        self.digest = hashlib.sha256()
+
+    def write(self, content: bytes) -> int:
+        self._written += len(content)
+        if self._written > self._size:
+            raise UnsoundError(f"there is more in it than {self._size} bytes")
+        self.digest.update(content)
+        self._told(self._written, self._size)
+        return self._target.write(content)
+
+    def flush(self) -> None:
+        self._target.flush()
+
+
+def as_reader(chunks: Iterator[bytes]) -> IO[bytes]:
+    """Something to read from, of what comes piece by piece."""
+    return io.BufferedReader(_Chunks(chunks), CHUNK_BYTES)
+
+
+class _Chunks(io.RawIOBase):
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._rest:
+            following = next(self._chunks, None)
+            if following is None:
+                return 0
+            self._rest = memoryview(following)
+        taken = min(len(buffer), len(self._rest))
+        buffer[:taken] = self._rest[:taken]
+        self._rest = self._rest[taken:]
+        return taken

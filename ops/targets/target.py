@@ -1,0 +1,162 @@
+"""A folder on a disk or in a bucket, and what is done with the files in it, in words that fit both.
+
+A file is put in its place whole, and is on disk when that returns; whoever lists sees it or does not.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from ops.targets.bucket import BucketPath, read_all
+
+# A file or a folder.
+Place = Path | BucketPath
+
+CHUNK_BYTES = 1024 * 1024
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A file that a listing found."""
+
+    path: Place
+    size: int
+    tag: str
+    """The same for as long as the file is; empty where that is not known."""
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+
+def address(place: Place) -> str:
+    """Where that is, in full."""
+    return str(place.absolute()) if isinstance(place, Path) else str(place)
+
+
+def local(place: Place) -> Path:
+    """A place on a local disk.
+
+    Raises:
+        ValueError: it is in a bucket.
+    """
+    if not isinstance(place, Path):
+        raise ValueError(f"{place} is no local file")  # noqa: TRY004 - not a mistake in the program
+    return place
+
+
+def staging_folder(folder: Place) -> Path:
+    """A local folder for what goes to a folder, or comes from it; the same disk where it is a local one."""
+    return folder if isinstance(folder, Path) else folder.bucket.staging
+
+
+def list_files(folder: Place) -> list[Entry]:
+    """The files right in a folder, in no order; none where there is no folder.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if isinstance(folder, BucketPath):
+        return [Entry(path, size, tag) for path, size, tag in folder.files() if path.parent == folder]
+    found = []
+    try:
+        with os.scandir(folder) as entries:
+            for one in entries:
+                try:
+                    found.append(Entry(folder / one.name, one.stat().st_size, ""))
+                except FileNotFoundError:
+                    continue
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return found
+
+
+def read_files(entries: list[Entry]) -> list[bytes | OSError]:
+    """What is in some small files; instead of it, why one could not be read.
+
+    Raises:
+        BucketError: the bucket is away.
+    """
+    remote = [(one.path, one.tag) for one in entries if isinstance(one.path, BucketPath)]
+    if remote:
+        return read_all(remote)
+    return [_read(one.path) for one in entries]
+
+
+def size_of(path: Place) -> int:
+    """The size of a file, in bytes."""
+    return path.stat().st_size if isinstance(path, Path) else path.size()
+
+
+def chunks_of(path: Place) -> Iterator[bytes]:
+    """What is in a file, piece by piece."""
+    if isinstance(path, BucketPath):
+        yield from path.chunks(CHUNK_BYTES)
+        return
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
+
+
+def write_file(path: Place, content: bytes) -> None:
+    """Puts a small file in its place, for its owner's eyes only."""
+    if isinstance(path, BucketPath):
+        path.put(content)
+        return
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def move_file(source: Path, path: Place, told: Callable[[int, int], None]) -> None:
+    """Puts a finished local file in its place; it is gone from where it was. `told` hears how far it is.
+
+    Raises:
+        OSError: what is there is not what was sent.
+    """
+    with source.open("rb") as file:
+        os.fsync(file.fileno())
+    size = source.stat().st_size
+    if isinstance(path, Path):
+        source.replace(path)
+        sync_folder(path.parent)
+        return
+    told(0, size)
+    path.put(source)
+    if path.size() != size:
+        raise OSError(f"{path} has {path.size()} bytes after {size} were sent")
+    told(size, size)
+    source.unlink()
+
+
+def delete_file(path: Place) -> None:
+    """Deletes a file, if it is there; it is gone from the disk when this returns."""
+    path.unlink(missing_ok=True)
+    if isinstance(path, Path):
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Returns when the names in a folder are on disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read(path: Place) -> bytes | OSError:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        return error
