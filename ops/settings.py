@@ -123,12 +123,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     `AWS_SECRET_ACCESS_KEY`. Default: `AWS_ENDPOINT_URL`, or else Amazon's."""
 
     backup_compression: Compression = "none"
-    """How backups are compressed: `none` or `zstd`, a third of the size. Default `none`: a file that any SQLite
-    opens."""
+    """How backups are compressed: `none` or `zstd`, a third of the size. Default `none`: a file that any
+    SQLite opens."""
 
     encrypt_to: tuple[str, ...] = ()
-    """The public keys of age (`age1…`) that backups and archive are encrypted to, any of whose owners can read
-    them; the service cannot. In a variable, commas between them. Default: none, they are not encrypted."""
+    """The public keys of age (`age1…`) that backups and archive are encrypted to, any of whose owners can
+    read them; the service cannot. In a variable, commas between them. Default: none, not encrypted."""
 
     check_at_start: CheckAtStart = "after_a_crash"
     """When the store's file is checked before serving: `after_a_crash`, `always` or `never`; it takes some

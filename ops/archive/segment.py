@@ -293,6 +293,20 @@ def read_segment(segment: Segment, identities: Identities = ()) -> Content:
     return Content(header, rows, answers)
 
 
+def require_segment_key(segment: Segment) -> None:
+    """Returns if a segment can be read without a key.
+
+    Raises:
+        BackupError: it is encrypted.
+    """
+    if segment.is_encrypted:
+        raise BackupError(
+            "encrypted",
+            f"{segment.name} is encrypted, and can be read with a key alone",
+            "name the file of the secret key with --identity FILE",
+        )
+
+
 def _opened(segment: Segment, identities: Identities) -> bytes:
     """What is in the file, decrypted."""
     name = segment.name
@@ -305,11 +319,7 @@ def _opened(segment: Segment, identities: Identities) -> bytes:
         return content
     _require_sealed(segment, read_envelope(segment), content)
     if not identities:
-        raise BackupError(
-            "encrypted",
-            f"{name} is encrypted, and can be read with a key alone",
-            "name the file of the secret key with --identity FILE",
-        )
+        require_segment_key(segment)
     try:
         return open_bytes(content, identities)
     except SealedError:

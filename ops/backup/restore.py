@@ -49,7 +49,12 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def plan_restore(
-    places: Places, moment: Moment, *, identities: Identities = (), highest_timeline: int = 0
+    places: Places,
+    moment: Moment,
+    *,
+    source: Places | None = None,
+    identities: Identities = (),
+    highest_timeline: int = 0,
 ) -> Plan:
     """What `restore` would do, with the backups that there are now.
 
@@ -58,7 +63,7 @@ def plan_restore(
         OSError: a bucket is away.
     """
     present = _present(places)
-    way = find_way(places, moment, present, identities)
+    way = find_way(source or places, moment, present, identities)
     return Plan(
         backup=way.begins_with,
         segments=len(way.stretches),
@@ -77,6 +82,7 @@ def restore(
     is_damaged: bool = False,
     highest_timeline: int = 0,
     now_ms: int | None = None,
+    source: Places | None = None,
     identities: Identities = (),
     progress: Progress = ignore_progress,
 ) -> Restored:
@@ -84,8 +90,8 @@ def restore(
 
     `safety` takes a backup of the present store first; without it, or where the store is too damaged for it
     (as the caller found it to be, perhaps), the store is set aside.
-    `highest_timeline` is the highest number that is known elsewhere: to the stream, say. `identities` open
-    what is encrypted.
+    `highest_timeline` is the highest number that is known elsewhere: to the stream, say. `source` is where
+    backups and archive are looked for, if it is not where they are kept. `identities` open what is encrypted.
 
     Raises:
         BackupError: there is no way to that moment, what there is, is not sound, or it is encrypted and there
@@ -95,7 +101,7 @@ def restore(
     now = time.time_ns() // 1_000_000 if now_ms is None else now_ms
     store = places.store
     present = _present(places)
-    way = find_way(places, moment, present, identities)
+    way = find_way(source or places, moment, present, identities)
     timeline = 1 + _highest_timeline(places, present, highest_timeline)
     store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     is_damaged |= present is None
@@ -149,6 +155,16 @@ def restore(
         safety_backup=None if taken is None else str(taken.place),
         set_aside=None if set_aside is None else str(store.with_name(set_aside)),
     )
+
+
+def find_restore(places: Places, moment: Moment, identities: Identities = ()) -> Way:
+    """The way that `restore` would take.
+
+    Raises:
+        BackupError: there is none.
+        OSError: a bucket is away.
+    """
+    return find_way(places, moment, _present(places), identities)
 
 
 def _safety_backup(

@@ -1,6 +1,6 @@
 """Which backups may go: those that no rule keeps. `retain` says of each which rule does."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 
 import msgspec
@@ -25,10 +25,13 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     monthly: int = 0
 
 
-def retain(backups: Iterable[Backup], rules: Rules, now_ms: int) -> dict[str, str | None]:
+def retain(
+    backups: Iterable[Backup], rules: Rules, now_ms: int, *, needed: Collection[str] = ()
+) -> dict[str, str | None]:
     """Why each backup is kept, by its name; `None` for those that may go.
 
-    Whatever the rules say, pinned ones, the newest one and the newest proven one stay.
+    Whatever the rules say, pinned ones, the newest one, the newest proven one and those that are `needed` (by
+    the archive) stay.
     """
     newest_first = sorted(backups, key=lambda one: one.metadata.timestamp, reverse=True)
     kept: dict[str, str | None] = {one.name: None for one in newest_first}
@@ -41,6 +44,7 @@ def retain(backups: Iterable[Backup], rules: Rules, now_ms: int) -> dict[str, st
     keep((one for one in newest_first if one.metadata.pinned), "pinned")
     keep(newest_first[:1], "the newest")
     keep(proven[:1], "the newest proven one")
+    keep((one for one in newest_first if one.name in needed), "the archive needs it")
     oldest_ms = now_ms - rules.days * _DAY_MS
     keep((one for one in newest_first if one.metadata.timestamp > oldest_ms), f"within {rules.days:g} days")
     keep(_newest_of_each(newest_first, rules.hourly, lambda at: at.strftime("%Y%m%d%H")), "hourly")

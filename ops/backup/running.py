@@ -6,6 +6,7 @@ and answers backup.restored
 
 import asyncio
 import logging
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,6 +15,8 @@ from bus.administration import AdministrationVerb
 from bus.identifiers import new_id
 from domain.errors import Invalid, NotFound, RuleViolated
 from ops.backup.metadata import BackupError
+from ops.backup.places import Places
+from ops.backup.preparing import prepared_places
 from ops.backup.restore import Restored, plan_restore, restore
 from ops.backup.stream_timeline import highest_timeline_in_stream
 from ops.backup.swap import finish_swap
@@ -25,13 +28,17 @@ logger = logging.getLogger(__name__)
 
 
 class RestoreRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to restore, and whether to back the present store up first."""
+    """What to restore, and whether to back the present store up first.
+
+    `prepared` is a folder in the data directory that has what is needed, where that is kept encrypted.
+    """
 
     backup: str | None = None
     position: int | None = None
     time: int | None = None
     latest: bool = False
     safety: bool = True
+    prepared: str | None = None
 
     @property
     def moment(self) -> Moment:
@@ -103,10 +110,18 @@ class Restores:
                 request.moment,
                 version=service_version(),
                 safety=request.safety,
+                source=self._source(request),
                 highest_timeline=highest_timeline_in_stream(settings),
             )
         finally:
             directory.release()
+
+    def _source(self, request: RestoreRequest) -> Places | None:
+        if request.prepared is None:
+            return None
+        # A name alone: nothing outside the data directory is taken for a backup.
+        folder = self._settings.data / Path(request.prepared).name
+        return prepared_places(self._settings.places, folder)
 
     async def _accept(self, request: RestoreRequest) -> dict[str, Any]:
         if self._asked is None:
@@ -114,11 +129,15 @@ class Restores:
         if sum((request.position is not None, request.time is not None, request.latest)) > 1:
             raise Invalid("to a position, to a time, or to the latest: only one of them", path="$")
         try:
-            plan = await asyncio.to_thread(plan_restore, self._settings.places, request.moment)
+            plan = await asyncio.to_thread(
+                plan_restore, self._settings.places, request.moment, source=self._source(request)
+            )
         except BackupError as error:
             if error.reason in ("not_found", "unreachable_moment"):
                 raise NotFound(error.message, hint=error.hint) from error
             raise RuleViolated(error.reason, error.message, hint=error.hint) from error
+        except OSError as error:
+            raise RuleViolated("unreachable", str(error)) from error
         # Somebody else may have asked while this was looked up.
         if self._asked is None:
             raise RuleViolated("restore_under_way", "a restore is under way already")

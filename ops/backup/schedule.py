@@ -84,7 +84,7 @@ class BackupSchedule:
 
     @property
     def state(self) -> BackupState:
-        """How it stands now; reads a folder. In a bucket, which may be away, how it stood some seconds ago."""
+        """How it stands now; reads a folder. Of a bucket, which may be away: how it stood seconds ago."""
         is_local = isinstance(self._settings.backup_folder, Path)
         backups = self._backups() if is_local else self._seen
         names = {"", *(one.name for one in backups)}

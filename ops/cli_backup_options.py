@@ -1,0 +1,82 @@
+"""What the commands around backups have in common: names, keys, and what goes wrong in words."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from ops.cli_exit import CommandFailure, Exit, failure, unreachable, usage_failure
+from ops.cli_options import option
+
+if TYPE_CHECKING:
+    from ops.backup.metadata import BackupError
+    from ops.settings import Settings
+    from ops.targets.sealing import Identities
+
+NameArgument = Annotated[str, Parameter(help="The backup's name, or a path to its file.")]
+IdentityOption = Annotated[
+    Path | None,
+    option("The file with the secret key of age (age-keygen writes it), where backups are encrypted."),
+]
+
+
+def identities_in(file: Path | None) -> "Identities":
+    """The secret keys in a file; none where none is named.
+
+    Raises:
+        CommandFailure: there are none in it.
+    """
+    from ops.targets.sealing import read_identities
+
+    try:
+        return () if file is None else read_identities(file)
+    except ValueError as error:
+        raise usage_failure(str(error), "age-keygen writes such a file") from error
+
+
+def scratch_folder(settings: "Settings") -> Path | None:
+    """Where copies are opened that may not lie readable beside the backups; `None` if there is no store."""
+    return settings.data if settings.data.is_dir() else None
+
+
+def failure_of(error: "BackupError") -> CommandFailure:
+    """What is wrong with a backup, with the exit code that its reason stands for."""
+    return failure(exit_code_of(error), error.reason, error.message, error.hint)
+
+
+def exit_code_of(error: "BackupError") -> Exit:
+    """3 for what is not there, 1 for what cannot be read without a key, 6 for what is not sound."""
+    known = {
+        "not_found": Exit.NOT_FOUND,
+        "unreachable_moment": Exit.NOT_FOUND,
+        "encrypted": Exit.FAILED,
+    }
+    return known.get(error.reason, Exit.VERIFICATION_FAILED)
+
+
+@contextmanager
+def understandable() -> Iterator[None]:
+    """What is wrong with a backup or the store's file, in words instead of a traceback."""
+    import apsw
+
+    from migrations.connection import UnsafeSqliteError
+    from migrations.runner import MigrationError
+    from ops.backup.metadata import BackupError
+    from ops.targets.bucket import BucketError
+
+    try:
+        yield
+    except BackupError as error:
+        raise failure_of(error) from error
+    except BucketError as error:
+        raise unreachable(
+            str(error), "see the address, HYPERPAGE_S3_ENDPOINT and the AWS_… variables"
+        ) from error
+    except MigrationError as error:
+        raise failure(Exit.FAILED, "failed", error.message, error.hint) from error
+    except UnsafeSqliteError as error:
+        raise failure(Exit.FAILED, "failed", str(error)) from error
+    except apsw.Error as error:
+        raise failure(Exit.FAILED, "failed", f"SQLite says: {error}") from error

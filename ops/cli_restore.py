@@ -1,0 +1,202 @@
+"""`hyperpage backup restore`: the store as it was, on a stopped service or a running one."""
+
+import os
+import time
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from cyclopts import Parameter
+
+from ops.cli_backup_options import IdentityOption, identities_in, understandable
+from ops.cli_bus import administer
+from ops.cli_exit import CommandFailure, Exit, failure, unreachable, usage_failure
+from ops.cli_options import DataOption, JsonOption, option, settings_for
+from ops.cli_output import print_json, print_members, say
+from ops.cli_progress import shown_progress
+from ops.data_directory import DataDirectory, DirectoryInUseError, read_runtime
+
+if TYPE_CHECKING:
+    from ops.backup.way import Moment
+    from ops.settings import Settings
+    from ops.targets.sealing import Identities
+
+ACCEPT_SECONDS = 30.0
+# A terabyte takes a while; whoever waits can end waiting, and the restore goes on.
+RESTORE_SECONDS = 24 * 3600.0
+POLL_SECONDS = 0.2
+
+
+def restore(
+    name: Annotated[
+        str | None, Parameter(help="The backup's name or path. Default: the nearest to the moment.")
+    ] = None,
+    /,
+    *,
+    to_position: Annotated[int | None, option("The last position that the store shall have.")] = None,
+    to_time: Annotated[
+        str | None,
+        option("The moment to go back to: 2026-11-24T08:15:00Z, or milliseconds since 1970."),
+    ] = None,
+    latest: Annotated[
+        bool, option("Whatever backups and archive have last; for a store that is damaged or gone.")
+    ] = False,
+    dry_run: Annotated[bool, option("Say what would be done, and do nothing.")] = False,
+    yes: Annotated[bool, option("Yes, replace the store.")] = False,
+    no_safety_backup: Annotated[bool, option("Do not make a backup of the present store first.")] = False,
+    identity: IdentityOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Puts the store back to what it was, on a new timeline.
+
+    For example:
+
+        hyperpage backup restore --to-time 2026-11-24T08:15:00Z --dry-run
+        hyperpage backup restore --to-time 2026-11-24T08:15:00Z --yes
+        hyperpage backup restore hyperpage-backup-20261124T081500000Z.db --yes
+
+    The backup is checked first, and the present store backed up. The new one
+    is made beside it and put in its place at the end: whatever goes wrong
+    before leaves the present one as it is. A running service drains, restores
+    and goes on.
+    """
+    from ops.backup.preparing import require_readable
+    from ops.backup.restore import plan_restore
+    from ops.backup.way import Moment
+
+    if sum((to_position is not None, to_time is not None, latest)) > 1:
+        raise usage_failure("to a position, to a time, or to the latest: only one of them")
+    moment = Moment(
+        # The service has a working directory of its own.
+        backup=str(Path(name).absolute()) if name is not None and os.sep in name else name,
+        position=to_position,
+        time=None if to_time is None else _moment(to_time),
+        latest=latest,
+    )
+    settings = settings_for(data)
+    identities = identities_in(identity)
+    if dry_run:
+        with understandable():
+            plan = plan_restore(settings.places, moment, identities=identities)
+        _print(plan, as_json)
+        return Exit.DONE
+    if not yes:
+        raise usage_failure("this replaces the store", "see what it would do with --dry-run, then say --yes")
+    # First of all: a name or a directory that was mistyped should cost nothing, and make nothing.
+    with understandable():
+        require_readable(settings.places, moment, identities)
+    try:
+        directory = DataDirectory(settings.data)
+    except DirectoryInUseError:
+        done = _restore_running(data, moment, not no_safety_backup, identities)
+    else:
+        try:
+            done = _restore_stopped(settings, moment, not no_safety_backup, identities)
+        finally:
+            directory.release()
+    _print(done, as_json)
+    return Exit.DONE
+
+
+def _restore_stopped(settings: "Settings", moment: "Moment", safety: bool, identities: "Identities") -> Any:
+    from ops.backup.restore import restore as carry_out
+    from ops.backup.stream_timeline import highest_timeline_in_stream
+    from ops.backup.swap import finish_swap
+    from ops.service import service_version
+
+    with understandable():
+        finish_swap(settings.store_path)
+        highest = highest_timeline_in_stream(settings)
+        with shown_progress() as progress:
+            return carry_out(
+                settings.places,
+                moment,
+                version=service_version(),
+                safety=safety,
+                highest_timeline=highest,
+                identities=identities,
+                progress=progress,
+            )
+
+
+def _restore_running(
+    data: Path | None, moment: "Moment", safety: bool, identities: "Identities"
+) -> dict[str, Any]:
+    """What the running service says that it did. It has no key: what it needs is made readable for it here.
+
+    Raises:
+        CommandFailure: it refused, could not restore, or did not come back.
+    """
+    from ops.backup.create import SCRATCH_PREFIX
+    from ops.backup.preparing import prepare
+
+    settings = settings_for(data)
+    request = {**msgspec.to_builtins(moment), "safety": safety}
+    if not identities:
+        return _ask_to_restore(data, request)
+    with TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=settings.data) as folder:
+        with understandable(), shown_progress() as progress:
+            named = prepare(settings.places, moment, Path(folder), identities, progress=progress)
+        return _ask_to_restore(data, {**request, **msgspec.to_builtins(named), "prepared": Path(folder).name})
+
+
+def _ask_to_restore(data: Path | None, request: dict[str, Any]) -> dict[str, Any]:
+    accepted = administer("backup.restore", request, data, timeout_seconds=ACCEPT_SECONDS)
+    say("accepted; the service drains, restores and goes on")
+    runtime = read_runtime(settings_for(data).data)
+    deadline = time.monotonic() + RESTORE_SECONDS
+    while time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+        if runtime is not None and not _is_alive(runtime.pid):
+            raise unreachable(
+                "the service ended while it restored", "start it: it serves the old store, or the new one"
+            )
+        try:
+            ended = administer("backup.restored", {}, data, timeout_seconds=ACCEPT_SECONDS)
+        except CommandFailure as error:
+            # It is away for as long as the restore takes.
+            if error.exit_code is not Exit.UNREACHABLE:
+                raise
+            continue
+        # `null` before the first restore, or the one before this.
+        if not ended or ended["token"] != accepted["token"]:
+            continue
+        if ended["error"] is not None:
+            raise failure(Exit.FAILED, "failed", ended["error"], ended["hint"])
+        return dict(ended["result"])
+    raise unreachable(
+        f"the service did not come back within {RESTORE_SECONDS:.0f} s",
+        "see its log; it may still be restoring",
+    )
+
+
+def _is_alive(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _print(result: Any, as_json: bool) -> None:
+    if as_json:
+        print_json(result)
+    else:
+        print_members(msgspec.to_builtins(result))
+
+
+def _moment(text: str) -> int:
+    if text.isascii() and text.isdigit():
+        return int(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise usage_failure(f"{text!r} is no moment", "write it as 2026-11-24T08:15:00Z") from None
+    if moment.tzinfo is None:
+        raise usage_failure(f"{text!r} has no time zone", "add Z for UTC, or an offset as in +02:00")
+    return round(moment.timestamp() * 1000)
