@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.integration.bucket_server import CREDENTIALS, BucketServer
+
 # No deadline for one example: on a busy machine it would fail tests that are right. A failure prints how
 # to run the very same example again.
 settings.register_profile("hyperpage", deadline=None, print_blob=True)
@@ -42,3 +44,14 @@ def nats_container_url() -> Iterator[str]:
 
     with NatsContainer(image, jetstream=True, ready_timeout_secs=30) as container:
         yield container.nats_uri()
+
+
+@pytest.fixture(scope="session")
+def bucket_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BucketServer]:
+    """A real S3-compatible server, which is gone after the session; who asks for it is let in."""
+    server = BucketServer(tmp_path_factory.mktemp("bucket-server") / "data")
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in CREDENTIALS.items():
+            patched.setenv(name, value)
+        yield server
+    server.stop()

@@ -247,11 +247,13 @@ def understandable(path: BucketPath) -> Iterator[None]:
 
 
 def _said(text: str) -> str:
-    """What a server said, without the library's trace of it."""
+    """What went wrong, without the library's trace of it; the same each time that it is the same."""
     if "NoSuchBucket" in text:
         return "there is no such bucket"
     for tag in ("Message", "Code"):
         _, found, rest = text.partition(f"<{tag}>")
         if found:
             return f"the bucket refuses: {rest.partition('<')[0]}"
-    return text.partition("\n")[0].strip()
+    first = text.partition("\n")[0]
+    _, found, rest = first.partition("HTTP error: ")
+    return f"the bucket does not answer: {rest.strip()}" if found else first.strip()

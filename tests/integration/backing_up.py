@@ -81,3 +81,12 @@ def log_of(path: Path, up_to: int) -> list[log.Row]:
         return [row for row in log.read_after(connection, 0, limit=1_000_000) if row.position <= up_to]
     finally:
         connection.close()
+
+
+def answers_of(path: Path) -> list[tuple[Any, ...]]:
+    """The remembered answers of a file that nobody writes to."""
+    connection = open_reader(path)
+    try:
+        return connection.execute("SELECT * FROM command_answers ORDER BY command_id").fetchall()
+    finally:
+        connection.close()

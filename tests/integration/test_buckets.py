@@ -1,0 +1,274 @@
+"""Backups and the archive in a bucket of a real S3-compatible server."""
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyrage
+import pytest
+
+from bus.waiting import UNTRIED
+from ops.archive.archiver import Archiver
+from ops.archive.merge import SMALL_SEGMENTS, merge
+from ops.archive.replay import archived_rows, reach
+from ops.backup.create import create_backup
+from ops.backup.drill import drill, prove
+from ops.backup.metadata import Backup, BackupError, damaged_backups, find_backup, list_backups, metadata_path
+from ops.backup.places import Places
+from ops.backup.restore import plan_restore, restore
+from ops.backup.retention import remove
+from ops.backup.routine import verify_by_routine
+from ops.backup.verify import verified_copy, verify_backup
+from ops.backup.way import Moment
+from ops.projections_check import verify
+from ops.targets.bucket import BucketError, BucketPath, bucket_path
+from ops.targets.sealing import Sealing
+from tests.e2e.command_line import environment
+from tests.integration.backing_up import VERSION, answers_of, log_of, tables_of
+from tests.integration.bucket_server import BucketServer, Gate
+from tests.integration.serving import until
+from tests.integration.test_archive import Archived
+from tests.patience import patiently
+
+KEY = pyrage.x25519.Identity.generate()
+
+
+class InBucket(Archived):
+    """A store whose backups and archive are in a bucket."""
+
+    def __init__(
+        self,
+        folder: Path,
+        server: BucketServer,
+        sealing: Sealing = Sealing(),  # noqa: B008 - nothing changes it
+        endpoint: str | None = None,
+    ) -> None:
+        self.endpoint = endpoint or server.endpoint
+        self.sealing = sealing
+        self.address = server.new_bucket()
+        super().__init__(folder)
+
+    def place(self, name: str) -> BucketPath:
+        staging = self.path.parent / name
+        return bucket_path(f"{self.address}/{name}", endpoint=self.endpoint, staging=staging)
+
+    def new_archiver(self) -> Archiver:
+        self.places = Places(
+            store=self.path,
+            backups=self.place("backups"),
+            archive=self.place("archive"),
+            sealing=self.sealing,
+        )
+        return Archiver(
+            self.places.archive,
+            self.store.origin,
+            self.readers.connection,
+            store=self.path,
+            recipients=self.sealing.recipients,
+        )
+
+    def backup(self, description: str = "") -> Backup:
+        return create_backup(
+            self.path,
+            self.places.backups,
+            description=description,
+            version=VERSION,
+            now_ms=self.clock.now,
+            sealing=self.sealing,
+        )
+
+
+@pytest.fixture
+def stored(tmp_path: Path, bucket_server: BucketServer) -> Iterator[InBucket]:
+    stored = InBucket(tmp_path, bucket_server)
+    yield stored
+    stored.close()
+
+
+def test_a_backup_in_a_bucket_is_listed_verified_drilled_and_deleted(stored: InBucket):
+    stored.work(50)
+    first = stored.backup("the first")
+    assert str(first.place).startswith(stored.address)
+    stored.clock.now += 1
+    stored.work(20)
+    second = stored.backup("the second")
+    folder = stored.places.backups
+    assert [one.metadata.description for one in list_backups(folder)] == ["the second", "the first"]
+    assert find_backup(folder, first.name) == find_backup(folder, str(first.place)) == first.place
+    with verified_copy(second.place) as plain:
+        assert tables_of(plain) == tables_of(stored.path)
+    assert not plain.exists()
+    assert drill(first.place).metadata.status == "proven"
+    # Not what was read before, but what is there now.
+    assert [one.metadata.status for one in list_backups(folder)] == ["good", "proven"]
+    remove(second)
+    assert [one.metadata.description for one in list_backups(folder)] == ["the first"]
+    assert verify_by_routine(first.place, None, lambda *_: None).name == first.name
+    # Nothing is left where it was staged.
+    assert list((stored.path.parent / "backups").iterdir()) == []
+
+
+def test_what_is_wrong_with_a_backup_in_a_bucket_has_the_same_reasons(stored: InBucket):
+    stored.work(30)
+    backup = stored.backup()
+    place = backup.place
+    assert isinstance(place, BucketPath)
+    content = place.read_bytes()
+
+    def refusal() -> str:
+        with pytest.raises(BackupError) as caught:
+            verify_backup(place)
+        return caught.value.reason
+
+    place.put(content[:-1])
+    assert refusal() == "size_differs"
+    place.put(content[:-1] + bytes([content[-1] ^ 1]))
+    assert refusal() == "checksum_differs"
+    place.put(content)
+    assert verify_backup(place).name == backup.name
+    described = metadata_path(place).read_bytes()
+    metadata_path(place).put(described.replace(b'"position": ', b'"position": 1', 1))
+    assert refusal() == "metadata_damaged"
+    metadata_path(place).unlink()
+    assert refusal() == "no_metadata"
+    assert [(path, error.reason) for path, error in damaged_backups(stored.places.backups)] == [
+        (place, "no_metadata")
+    ]
+    place.unlink()
+    assert refusal() == "not_found"
+
+
+@pytest.mark.parametrize(
+    "sealing", [Sealing(), Sealing("zstd", (str(KEY.to_public()),))], ids=["plain", "sealed"]
+)
+def test_a_store_comes_back_from_a_bucket_alone(
+    tmp_path: Path, bucket_server: BucketServer, sealing: Sealing
+):
+    stored = InBucket(tmp_path, bucket_server, sealing)
+    stored.work(40)
+    stored.archive()
+    stored.backup()
+    stored.work(40)
+    stored.archive()
+    head = stored.store.writer.head.position
+    rows, remembered = log_of(stored.path, head), answers_of(stored.path)
+    stored.close()
+    for one in tmp_path.glob("hyperpage.db*"):
+        one.unlink()
+
+    keys = [KEY] if sealing.recipients else []
+    for moment in (Moment(time=rows[-9].recorded_at), Moment(position=11), Moment(latest=True)):
+        plan = plan_restore(stored.places, moment, identities=keys)
+        done = restore(stored.places, moment, version=VERSION, identities=keys, safety=False)
+        assert done.position == plan.position
+        assert log_of(stored.path, done.position) == rows[: done.position]
+        assert verify(stored.path)["equal"]
+        stored.path.unlink()
+        for one in tmp_path.glob("hyperpage.db.set-aside*"):
+            one.unlink()
+    restore(stored.places, Moment(latest=True), version=VERSION, identities=keys)
+    assert answers_of(stored.path) == remembered
+
+
+def test_many_small_segments_in_a_bucket_become_few(stored: InBucket):
+    for _ in range(SMALL_SEGMENTS + 2):
+        stored.work(2)
+        stored.archiver = stored.new_archiver()
+        stored.archive()
+    before = stored.segments
+    assert len(before) >= SMALL_SEGMENTS
+    fewer = merge(stored.places.archive)
+    assert fewer == len(before) - len(stored.segments) > 0
+    found = reach(stored.places.archive)
+    assert found is not None
+    assert list(archived_rows(stored.places.archive, found[1])) == log_of(stored.path, 10**9)
+
+
+def test_a_safety_backup_goes_into_the_bucket_and_is_the_way_back(stored: InBucket):
+    stored.work(40)
+    done = restore(stored.places, Moment(position=20), version=VERSION)
+    assert done.safety_backup is not None
+    assert done.safety_backup.startswith(stored.address)
+    undone = restore(stored.places, Moment(backup=done.safety_backup), version=VERSION)
+    assert undone.position > 20
+    assert verify(stored.path)["equal"]
+
+
+def test_a_bucket_that_is_away_fails_soon_is_told_and_caught_up_with(
+    tmp_path: Path, bucket_server: BucketServer
+):
+    gate = Gate(bucket_server.endpoint)
+    stored = InBucket(tmp_path, bucket_server, endpoint=gate.endpoint)
+    stored.work(20)
+    stored.archive()
+    backup = stored.backup()
+    gate.shut()
+    began = time.monotonic()
+    with pytest.raises(BucketError, match=r"s3://hyperpage.* does not answer"):
+        list_backups(stored.places.backups)
+    with pytest.raises(BucketError):
+        stored.backup()
+    with pytest.raises(BucketError):
+        verify_backup(backup.place)
+    assert time.monotonic() - began < patiently(15)
+    assert list((tmp_path / "backups").iterdir()) == []
+
+    async def away() -> None:
+        stored.archiver = stored.new_archiver()
+        running = asyncio.create_task(stored.archiver.run())
+        # The store takes what comes, whether its archive can or not.
+        stored.work(20)
+        for commit in stored.store.commits:
+            stored.archiver.notify(commit)
+        await until(lambda: stored.archiver.state.problem not in (None, UNTRIED))
+        assert stored.archiver.state.lag_events > 0
+        gate.open()
+        await until(lambda: stored.archiver.state.problem is None and not stored.archiver.state.lag_events)
+        running.cancel()
+
+    asyncio.run(away())
+    found = reach(stored.places.archive)
+    assert found is not None
+    assert list(archived_rows(stored.places.archive, found[1])) == log_of(stored.path, 10**9)
+    gate.shut()
+    stored.close()
+
+
+def test_who_is_not_let_in_hears_what_the_server_says(bucket_server: BucketServer, tmp_path: Path):
+    done = subprocess.run(
+        [sys.executable, "-m", "ops.cli", "backup", "list", "--data", str(tmp_path)],
+        env=environment(
+            AWS_ACCESS_KEY_ID="somebody",
+            AWS_SECRET_ACCESS_KEY="else",
+            HYPERPAGE_BACKUPS=bucket_server.new_bucket(),
+            HYPERPAGE_S3_ENDPOINT=bucket_server.endpoint,
+        ),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 5, done.stderr
+    assert "the bucket refuses" in done.stderr
+
+
+def test_an_address_that_is_none_is_refused():
+    for wrong in ("s3://", "s3:///x", "s3://bucket/../x"):
+        with pytest.raises(ValueError, match="is no s3://bucket/prefix"):
+            bucket_path(wrong, endpoint=None, staging=Path())
+
+
+def test_a_large_backup_is_sent_in_parts_and_comes_back_as_it_was(stored: InBucket):
+    for number in range(120):
+        value = "".join(f"{number * each:08x}" for each in range(7000))
+        stored.store.send("app_state.set", {"key": f"large-{number % 100}", "value": value})
+    backup = stored.backup()
+    assert backup.metadata.size > 12 * 1024 * 1024
+    proven: list[str] = []
+    with verified_copy(backup.place) as plain:
+        prove(Backup(plain, backup.metadata), lambda what, *_: proven.append(what))
+        assert tables_of(plain) == tables_of(stored.path)
+    assert "tables" in proven

@@ -1,0 +1,369 @@
+"""Backups that are compressed, encrypted, or both: made without a key, read with one, refused without."""
+
+import asyncio
+import hashlib
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pyrage
+import pytest
+
+from ops.archive.archiver import Archiver
+from ops.archive.merge import SMALL_SEGMENTS, merge
+from ops.archive.replay import archived_rows, reach
+from ops.archive.segment import METADATA_SUFFIX, list_segments, read_segment, verify_outside
+from ops.backup.create import create_backup
+from ops.backup.drill import drill, prove
+from ops.backup.metadata import (
+    Backup,
+    BackupError,
+    list_backups,
+    metadata_path,
+    read_metadata,
+    write_metadata,
+)
+from ops.backup.restore import plan_restore, restore
+from ops.backup.routine import verify_by_routine
+from ops.backup.schedule import DAY_MS, BackupSchedule
+from ops.backup.verify import verified_copy, verify_backup
+from ops.backup.way import Moment
+from ops.projections_check import verify
+from ops.settings import load_settings
+from ops.targets.sealing import Compression, Sealing, read_identities
+from tests.integration.backing_up import VERSION, Stored, answers_of, log_of, tables_of
+from tests.integration.test_archive import Archived
+
+KEY = pyrage.x25519.Identity.generate()
+OTHER = pyrage.x25519.Identity.generate()
+FORMS = [
+    Sealing("zstd"),
+    Sealing("none", (str(KEY.to_public()),)),
+    Sealing("zstd", (str(OTHER.to_public()), str(KEY.to_public()))),
+]
+
+
+class Sealed(Archived):
+    """A store whose backups and archive are sealed."""
+
+    sealing = FORMS[-1]
+
+    def new_archiver(self) -> Archiver:
+        return Archiver(
+            self.places.archive,
+            self.store.origin,
+            self.readers.connection,
+            store=self.path,
+            recipients=self.sealing.recipients,
+        )
+
+    def backup(self, description: str = "", *, proven: bool = False) -> Backup:
+        return create_backup(
+            self.path,
+            self.folder,
+            description=description,
+            version=VERSION,
+            now_ms=self.clock.now,
+            sealing=self.sealing,
+            prove=prove if proven else None,
+        )
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Iterator[Sealed]:
+    stored = Sealed(tmp_path)
+    stored.places = type(stored.places)(
+        store=stored.path, backups=stored.folder, archive=stored.places.archive, sealing=stored.sealing
+    )
+    yield stored
+    stored.close()
+
+
+def refusal(path: Path, **options: object) -> str:
+    with pytest.raises(BackupError) as caught:
+        verify_backup(path, **options)  # type: ignore[arg-type]
+    return caught.value.reason
+
+
+@pytest.mark.parametrize("sealing", FORMS, ids=["zstd", "age", "zstd.age"])
+def test_a_sealed_backup_is_what_the_store_was(tmp_path: Path, sealing: Sealing):
+    stored = Sealed(tmp_path)
+    stored.sealing = sealing
+    stored.work(60)
+    backup = stored.backup()
+    metadata = backup.metadata
+    assert backup.name.endswith(".db" + sealing.suffix)
+    assert (metadata.compression, metadata.recipients) == (
+        None if sealing.compression == "none" else "zstd",
+        sealing.recipients,
+    )
+    assert metadata.size == backup.path.stat().st_size
+    keys = [KEY] if sealing.recipients else []
+    with verified_copy(backup.path, identities=keys) as plain:
+        assert tables_of(plain) == tables_of(stored.path)
+        assert plain.stat().st_size == metadata.plain_size
+    assert not plain.exists()
+    assert drill(backup.path, identities=keys).metadata.status == "proven"
+    assert [one.name for one in list_backups(stored.folder)] == [backup.name]
+    # Nothing readable is left beside it.
+    assert {one.name for one in stored.folder.iterdir()} == {backup.name, metadata_path(backup.path).name}
+    stored.close()
+
+
+def test_what_is_encrypted_is_never_readable_on_the_disk_of_the_backups(
+    stored: Sealed, monkeypatch: pytest.MonkeyPatch
+):
+    stored.work(30)
+    seen: list[bytes] = []
+
+    def look(what: str, done: int, total: int) -> None:
+        seen.extend(one.read_bytes()[:16] for one in stored.folder.glob("*") if one.is_file())
+        seen.extend(one.read_bytes()[:16] for one in stored.folder.glob(".*") if one.is_file())
+
+    create_backup(
+        stored.path, stored.folder, version=VERSION, sealing=stored.sealing, prove=prove, progress=look
+    )
+    assert seen
+    assert b"SQLite format 3\0" not in seen
+
+
+def test_without_a_key_an_encrypted_backup_is_refused_for_that_reason_and_still_checked_from_outside(
+    stored: Sealed,
+):
+    stored.work(40)
+    backup = stored.backup(proven=True)
+    assert backup.metadata.status == "proven"
+    assert {"chain", "integrity_check", "tables"} <= backup.metadata.checks.keys()
+    assert refusal(backup.path) == "encrypted"
+    stranger = pyrage.x25519.Identity.generate()
+    assert refusal(backup.path, identities=[stranger]) == "encrypted"
+    with pytest.raises(BackupError, match="a key alone"):
+        restore(stored.places, Moment(), version=VERSION)
+
+    checked = verify_by_routine(backup.path, None, lambda *_: None)
+    assert checked.metadata.checks["checksum"] != backup.metadata.checks["checksum"]
+    assert checked.metadata.checks["chain"] == backup.metadata.checks["chain"]
+
+    content = backup.path.read_bytes()
+    backup.path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    # Damage is told, whether there is a key or not.
+    assert refusal(backup.path) == "checksum_differs"
+    assert refusal(backup.path, identities=[KEY]) == "checksum_differs"
+    backup.path.write_bytes(content[:-1])
+    assert refusal(backup.path) == "size_differs"
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_bit_that_flips_in_a_sealed_backup_is_found_even_if_its_metadata_is_made_to_fit(
+    stored: Sealed, seed: int
+):
+    stored.work(20)
+    backup = stored.backup()
+    chance = random.Random(seed)
+    content = bytearray(backup.path.read_bytes())
+    content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+    backup.path.write_bytes(content)
+    checksum = hashlib.sha256(content).hexdigest()
+    write_metadata(backup.path, msgspec.structs.replace(backup.metadata, checksum=checksum))
+    assert refusal(backup.path, identities=[KEY]) in ("damaged", "encrypted"), f"seed {seed}"
+    assert not list(stored.folder.glob(".drill-*"))
+
+
+def test_metadata_that_lies_about_what_is_inside_is_found(stored: Sealed):
+    stored.work(20)
+    backup = stored.backup()
+    for lie, reason in (
+        ({"plain_size": 100}, "damaged"),
+        ({"plain_checksum": "0" * 64}, "content_differs"),
+        ({"plain_size": None}, "metadata_damaged"),
+        ({"recipients": ()}, "damaged"),
+        ({"compression": None}, "content_differs"),
+    ):
+        write_metadata(backup.path, msgspec.structs.replace(backup.metadata, **lie))
+        assert refusal(backup.path, identities=[KEY]) == reason, lie
+
+
+@pytest.mark.parametrize("compression", ["none", "zstd"])
+def test_a_store_comes_back_from_encrypted_backups_and_archive_alone(
+    tmp_path: Path, compression: Compression
+):
+    stored = Sealed(tmp_path)
+    stored.sealing = Sealing(compression, (str(KEY.to_public()),))
+    stored.work(40)
+    stored.archive()
+    backup = stored.backup()
+    stored.work(40)
+    stored.archive()
+    head = stored.store.writer.head.position
+    rows, at = log_of(stored.path, head), stored.clock.now
+    remembered = answers_of(stored.path)
+    stored.close()
+    stored.path.unlink()
+
+    assert plan_restore(stored.places, Moment(latest=True)).position == head
+    with pytest.raises(BackupError) as caught:
+        restore(stored.places, Moment(latest=True), version=VERSION)
+    assert caught.value.reason == "encrypted"
+    assert not stored.path.exists()
+
+    middle = rows[-20]
+    done = restore(
+        stored.places, Moment(time=middle.recorded_at), version=VERSION, identities=[KEY], now_ms=at
+    )
+    assert rows[done.position - 1].recorded_at <= middle.recorded_at < rows[done.position].recorded_at
+    stored.path.unlink()
+    done = restore(stored.places, Moment(latest=True), version=VERSION, identities=[KEY], now_ms=at)
+    assert (done.position, done.backup) == (head, str(backup.place))
+    assert log_of(stored.path, head) == rows
+    assert verify(stored.path)["equal"]
+    assert answers_of(stored.path) == remembered
+
+
+def test_a_restore_that_begins_with_the_present_store_works_without_a_key(stored: Sealed):
+    stored.work(40)
+    done = restore(stored.places, Moment(position=25), version=VERSION)
+    assert done.position == 25
+    assert done.safety_backup is not None
+    assert done.safety_backup.endswith(".db.zst.age")
+    assert verify(stored.path)["equal"]
+    assert not [one for one in stored.path.parent.iterdir() if one.name.startswith(".")]
+    # And back to what was before, which takes the key.
+    undone = restore(stored.places, Moment(backup=done.safety_backup), version=VERSION, identities=[OTHER])
+    assert undone.position > 25
+
+
+def test_an_encrypted_archive_is_gone_on_with_and_merged_by_who_has_no_key(stored: Sealed):
+    for _ in range(SMALL_SEGMENTS + 3):
+        stored.work(2)
+        # As after a start: it finds where the archive ends, and merges nothing by itself.
+        stored.archiver = stored.new_archiver()
+        stored.archive()
+    before = stored.segments
+    assert all(one.is_encrypted for one in before)
+    for one in before:
+        assert verify_outside(one).recipients == stored.sealing.recipients
+    with pytest.raises(BackupError) as caught:
+        read_segment(before[0])
+    assert caught.value.reason == "encrypted"
+    found = reach(stored.places.archive)
+    assert found is not None
+    rows = list(archived_rows(stored.places.archive, found[1], identities=[KEY]))
+    answers = {one[0]: one for segment in before for one in read_segment(segment, [KEY]).answers}
+
+    recipients = stored.sealing.recipients
+    assert merge(stored.places.archive, recipients=recipients) == 0
+    fewer = merge(stored.places.archive, recipients=recipients, read_log=stored.archiver._read_log)
+
+    after = stored.segments
+    assert fewer == len(before) - len(after) > SMALL_SEGMENTS - 5
+    assert list(archived_rows(stored.places.archive, found[1], identities=[KEY])) == rows
+    assert {one[0]: one for segment in after for one in read_segment(segment, [KEY]).answers} == answers
+    assert rows == log_of(stored.path, 10**9)
+    names = {one.name for one in (stored.path.parent / "archive" / "timeline-0001").iterdir()}
+    assert names == {name for one in after for name in (one.name, one.name + METADATA_SUFFIX)}
+
+
+def test_an_encrypted_segment_that_was_changed_is_refused_with_and_without_a_key(stored: Sealed):
+    stored.work(20)
+    stored.archive()
+    (segment,) = stored.segments
+    sound = segment.path.read_bytes()
+    beside = segment.path.with_name(segment.name + METADATA_SUFFIX)
+    described = beside.read_bytes()
+    for path, content in (
+        (segment.path, sound[:-1]),
+        (segment.path, sound[:200] + bytes([sound[200] ^ 4]) + sound[201:]),
+        (beside, described[:-9] + b"}\n"),
+        (beside, described.replace(b'"last": ', b'"last": 1', 1)),
+    ):
+        kept = path.read_bytes()
+        path.write_bytes(content)
+        for identities in ((), (KEY,)):
+            with pytest.raises(BackupError) as caught:
+                read_segment(segment, identities)
+            assert caught.value.reason == "segment_damaged"
+        path.write_bytes(kept)
+    # Without what is known of it, there is none.
+    beside.unlink()
+    assert list_segments(stored.places.archive) == []
+
+
+def test_a_plain_archive_goes_on_as_an_encrypted_one(tmp_path: Path):
+    stored = Archived(tmp_path)
+    stored.work(20)
+    stored.archive()
+    stored.archiver = Archiver(
+        stored.places.archive,
+        stored.store.origin,
+        stored.readers.connection,
+        store=stored.path,
+        recipients=(str(KEY.to_public()),),
+    )
+    stored.work(20)
+    stored.archive()
+    assert [one.is_encrypted for one in stored.segments] == [False, True]
+    found = reach(stored.places.archive)
+    assert found is not None
+    assert list(archived_rows(stored.places.archive, found[1], identities=[KEY])) == log_of(
+        stored.path, 10**9
+    )
+    stored.close()
+
+
+def test_a_file_of_keys_is_read_as_age_keygen_writes_it(tmp_path: Path):
+    file = tmp_path / "key.txt"
+    file.write_text(f"# created: today\n# public key: {KEY.to_public()}\n{KEY}\n\n{OTHER}\n")
+    assert [str(one) for one in read_identities(file)] == [str(KEY), str(OTHER)]
+    file.write_text(f"{KEY.to_public()}\n")
+    with pytest.raises(ValueError, match="no AGE-SECRET-KEY") as caught:
+        read_identities(file)
+    assert str(KEY.to_public()) not in str(caught.value)
+    file.write_text("# nothing\n")
+    with pytest.raises(ValueError, match="has no AGE-SECRET-KEY"):
+        read_identities(file)
+
+
+def test_the_metadata_says_which_checks_were_done(tmp_path: Path):
+    stored = Stored(tmp_path)
+    stored.work(10)
+    first = stored.backup()
+    assert {"checksum", "quick_check", "content", "chain_end", "chain"} == set(first.metadata.checks)
+    stored.clock.now += 1
+    second = stored.backup()
+    # Its chain was checked from where the first one ends.
+    assert "chain" not in second.metadata.checks
+    proven = drill(second.path)
+    assert {"chain", "tables", "integrity_check"} <= set(read_metadata(proven.path).checks)
+    stored.close()
+
+
+def test_a_schedule_that_has_no_key_proves_what_it_makes_before_it_is_sealed(stored: Sealed):
+    stored.work(5)
+    (stored.path.parent / "hyperpage.toml").write_text(
+        f'encrypt_to = ["{KEY.to_public()}"]\nbackup_compression = "zstd"\n'
+    )
+    now = time.time_ns() // 1_000_000
+    told: list[tuple[str, dict[str, object]]] = []
+
+    async def notify(change: str, what: dict[str, object]) -> None:
+        told.append((change, what))
+
+    async def scenario() -> None:
+        nonlocal now
+        settings = load_settings({"data": stored.path.parent}, {})
+        schedule = BackupSchedule(settings, stored.store.origin.store_id, notify=notify, clock=lambda: now)
+        now += 61_000
+        await schedule.do_what_is_due()
+        assert [change for change, _ in told] == ["started", "completed"]
+        (backup,) = list_backups(stored.folder)
+        assert backup.metadata.status == "proven"
+        assert backup.metadata.recipients == (str(KEY.to_public()),)
+        told.clear()
+        now += DAY_MS + 1
+        await schedule.do_what_is_due()
+        assert [change for change, _ in told] == ["failed", "started", "completed", "verified"]
+        assert schedule.state.failure is None
+
+    asyncio.run(scenario())
