@@ -50,8 +50,7 @@ $(VENV)/.runtime: pyproject.toml $(BIN)/python
 	@echo "Installing what running needs into $(VENV), once …"
 	@# An environment that uv made has no pip.
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
-	@# With every extra: in a clone, nothing is to be missing.
-	@$(PIP) install --editable '.[all]'
+	@$(PIP) install --editable .
 	@touch $@
 
 # pip knows dependency groups from 25.1 on; the one that comes with Python 3.11's venv is older.

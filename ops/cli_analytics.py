@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 from cyclopts import App, Parameter
 
-from ops.cli_exit import Exit, failure, usage_failure
+from ops.cli_backup_options import IdentityOption, failure_of, identities_in, scratch_folder
+from ops.cli_exit import Exit, failure, unreachable, usage_failure
 from ops.cli_options import DataOption, JsonOption, option, settings_for
 from ops.cli_output import compact, print_json, print_table, printable, say
 from ops.cli_progress import shown_progress
@@ -18,6 +19,7 @@ from ops.cli_progress import shown_progress
 if TYPE_CHECKING:
     from ops.analytics.difference import Difference
     from ops.analytics.export import Report
+    from ops.targets.sealing import Identities
 
 # In a table for people; the other formats have no end.
 SHOWN_ROWS = 1_000
@@ -43,6 +45,7 @@ def export_backups(
     *,
     backup: Annotated[str, option("A backup's name or path, or all of them.")] = "all",
     out: Annotated[Path | None, option("The lake's folder. Default: DIR/lake.")] = None,
+    identity: IdentityOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -57,7 +60,7 @@ def export_backups(
     the exit code is then 1 (6 if nothing else was asked for).
     """
     with _understandable():
-        report = _export(backup, _lake(out, data), data)
+        report = _export(backup, _lake(out, data), data, identities_in(identity))
     if as_json:
         print_json(report)
     else:
@@ -204,7 +207,7 @@ def _lake_at_hand(lake: Path | None, data: Path | None) -> Iterator[Path]:
         yield Path(folder) / "lake"
 
 
-def _export(backup: str, lake: Path, data: Path | None) -> "Report":
+def _export(backup: str, lake: Path, data: Path | None, identities: "Identities" = ()) -> "Report":
     from ops.analytics.export import export
     from ops.backup.content import store_id_of
     from ops.backup.metadata import (
@@ -229,7 +232,15 @@ def _export(backup: str, lake: Path, data: Path | None) -> "Report":
         backups, damaged = [Backup(path, read_metadata(path))], []
     store_id = store_id_of(settings.store_path)
     with shown_progress() as progress:
-        return export(backups, lake, store_id=store_id, damaged=damaged, progress=progress)
+        return export(
+            backups,
+            lake,
+            store_id=store_id,
+            damaged=damaged,
+            identities=identities,
+            scratch=scratch_folder(settings),
+            progress=progress,
+        )
 
 
 def _lines_of(table: str, one: "Difference") -> Iterator[str]:
@@ -277,6 +288,7 @@ def _understandable() -> Iterator[None]:
     """What is wrong with a lake, a query or a backup, in words instead of a traceback."""
     from ops.analytics.layout import AnalyticsError
     from ops.backup.metadata import BackupError
+    from ops.targets.bucket import BucketError
 
     try:
         yield
@@ -285,5 +297,6 @@ def _understandable() -> Iterator[None]:
         exit_code = Exit.NOT_FOUND if is_missing else Exit.FAILED
         raise failure(exit_code, error.reason, error.message, error.hint) from error
     except BackupError as error:
-        exit_code = Exit.NOT_FOUND if error.reason == "not_found" else Exit.VERIFICATION_FAILED
-        raise failure(exit_code, error.reason, error.message, error.hint) from error
+        raise failure_of(error) from error
+    except BucketError as error:
+        raise unreachable(str(error)) from error

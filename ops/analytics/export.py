@@ -37,6 +37,9 @@ from ops.analytics.sealed_source import SealedSource
 from ops.analytics.table_files import MOST_NEW_EVENTS, Earlier, changed_keys, write_table
 from ops.backup.create import Progress, file_checksum, ignore_progress
 from ops.backup.metadata import Backup, BackupError
+from ops.backup.opening import opened
+from ops.targets.sealing import Identities
+from ops.targets.target import Place
 from projections.comparison import HISTORY
 from projections.tables import TABLES
 
@@ -75,17 +78,20 @@ def export(
     lake: Path,
     *,
     store_id: str | None,
-    damaged: Iterable[tuple[Path, BackupError]] = (),
+    damaged: Iterable[tuple[Place, BackupError]] = (),
+    identities: Identities = (),
+    scratch: Path | None = None,
     progress: Progress = ignore_progress,
 ) -> Report:
     """Adds to a lake what it has not got yet of these backups; what was added is on disk when this returns.
 
     A backup that is damaged or does not belong here is refused, as the `damaged` ones are, and the others go
-    on. `store_id` is whose they must be, where that is known.
+    on. `store_id` is whose they must be, where that is known. `identities` open what is encrypted; what is not
+    a plain local file is made one in `scratch` meanwhile.
 
     Raises:
         AnalyticsError: there is no such lake to add to, or what is needed is not installed.
-        OSError: the disk is full. What the manifest names by then is whole.
+        OSError: the disk is full, a bucket is away. What the manifest names by then is whole.
     """
     require_installed()
     with locked(lake), _engine() as engine:
@@ -101,7 +107,8 @@ def export(
                 continue
             try:
                 before = sum(one.last - one.first + 1 for one in manifest.stretches)
-                manifest = _Addition(lake, engine, manifest, backup).add()
+                with opened(backup, identities, scratch=scratch, progress=progress) as plain:
+                    manifest = _Addition(lake, engine, manifest, backup, plain).add()
                 write_manifest(lake, manifest)
                 report.exported.append(backup.name)
                 report.events += sum(one.last - one.first + 1 for one in manifest.stretches) - before
@@ -158,15 +165,21 @@ def _open(lake: Path, store_id: str | None) -> Manifest:
 
 
 class _Addition:
-    """One backup that is being added to a lake."""
+    """One backup that is being added to a lake; `plain` is the same as a plain local file."""
 
     def __init__(
-        self, lake: Path, engine: "duckdb.DuckDBPyConnection", manifest: Manifest, backup: Backup
+        self,
+        lake: Path,
+        engine: "duckdb.DuckDBPyConnection",
+        manifest: Manifest,
+        backup: Backup,
+        plain: Backup,
     ) -> None:
         self._lake = lake
         self._engine = engine
         self._manifest = manifest
         self._backup = backup
+        self._plain = plain
         self._metadata = backup.metadata
 
     def add(self) -> Manifest:
@@ -181,20 +194,20 @@ class _Addition:
                 f"{self._backup.name} is of store {self._metadata.store_id},"
                 f" not of {self._manifest.store_id}",
             )
-        size = self._backup.path.stat().st_size
-        if size != self._metadata.size:
+        size = self._plain.path.stat().st_size
+        if size != self._plain.metadata.size:
             raise BackupError(
                 "size_differs",
-                f"{self._backup.name} has {size} bytes, and had {self._metadata.size} when it was made",
+                f"{self._backup.name} has {size} bytes, and had {self._plain.metadata.size} when it was made",
             )
         ranges = list(self._new_ranges())
-        task = Task(lake=str(self._lake), backup=str(self._backup.path), ranges=ranges)
+        task = Task(lake=str(self._lake), backup=str(self._plain.path), ranges=ranges)
         with (
             ThreadPoolExecutor(2) as beside,
             Folding(task) as folding,
-            SealedSource(self._backup.path) as source,
+            SealedSource(self._plain.path) as source,
         ):
-            checksum = beside.submit(file_checksum, self._backup.path)
+            checksum = beside.submit(file_checksum, self._plain.path)
             writing = beside.submit(self._write_tables)
             events = [
                 write_events(self._lake, self._engine, source, one.timeline, one.first, one.last)
@@ -203,7 +216,7 @@ class _Addition:
             versions = folding.files()
             tables = writing.result()
             hashes = [_hash_at(source, one.last) for one in ranges]
-            if checksum.result() != self._metadata.checksum:
+            if checksum.result() != self._plain.metadata.checksum:
                 raise BackupError(
                     "checksum_differs", f"{self._backup.name} was changed: its SHA-256 is another one"
                 )
@@ -236,7 +249,7 @@ class _Addition:
 
     def _write_tables(self) -> dict[str, File]:
         # In a thread of its own: most of it is work of SQLite, DuckDB and the disk.
-        with SealedSource(self._backup.path) as source, self._engine.cursor() as engine:
+        with SealedSource(self._plain.path) as source, self._engine.cursor() as engine:
             return dict(self._tables(source, engine))
 
     def _tables(

@@ -23,7 +23,8 @@ from pathlib import Path
 
 import msgspec
 
-from ops.backup.metadata import PREFIX, sync_folder
+from ops.backup.metadata import PREFIX
+from ops.targets.target import sync_folder
 
 Timelines = tuple[tuple[int, int], ...]
 

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import apsw
@@ -226,7 +227,8 @@ class Monitor:
         }
         store = self._probe.look()
         try:
-            found = disks(folders)
+            # A bucket has no disk that could be full.
+            found = disks({name: folder for name, folder in folders.items() if isinstance(folder, Path)})
         except OSError as error:
             found = []
             store = msgspec.structs.replace(store, problem=store.problem or str(error))

@@ -21,6 +21,7 @@ from bus.nats_server import find_nats_server
 from bus.nats_users import RELAY, private_inbox
 from ops.backup.create import create_backup
 from ops.backup.schedule import FIRST_AFTER_MS
+from ops.targets.target import local
 from tests.e2e.command_line import wait_for
 from tests.faults.failing_disk import failing_disk
 from tests.integration.serving import broker_of
@@ -207,7 +208,7 @@ def test_backups_that_fail_or_do_not_come_and_a_clock_that_goes_back_are_told(tm
         clock.now += 60_000 + FIRST_AFTER_MS
         service.sees_none("clock_behind")
         folder = service.settings.backup_folder
-        folder.write_text("in the way")
+        local(folder).write_text("in the way")
         service.run(service.service.backups.do_what_is_due())
         assert "backup create failed" in service.sees("backup_failed", level="degraded")
 
