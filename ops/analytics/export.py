@@ -86,8 +86,8 @@ def export(
     """Adds to a lake what it has not got yet of these backups; what was added is on disk when this returns.
 
     A backup that is damaged or does not belong here is refused, as the `damaged` ones are, and the others go
-    on. `store_id` is whose they must be, where that is known. `identities` open what is encrypted; what is not
-    a plain local file is made one in `scratch` meanwhile.
+    on. `store_id` is whose they must be, where that is known. `identities` open what is encrypted; what is
+    not a plain local file is made one in `scratch` meanwhile.
 
     Raises:
         AnalyticsError: there is no such lake to add to, or what is needed is not installed.

@@ -14,11 +14,13 @@ from typing import Annotated, Any
 import msgspec
 
 from bus.administration import AdministrationVerb
-from domain.errors import Invalid, NotFound, RuleViolated
+from domain.errors import Invalid, NotFound, RuleViolated, Unavailable
 from ops.backup.metadata import find_backup, list_backups
 from ops.backup.running import NoArguments
 from ops.backup.schedule import NICENESS
 from ops.settings import Settings
+from ops.targets.bucket import BucketError
+from ops.targets.target import Place, address, local
 
 # So many are listed, the newest.
 MAXIMUM_LISTED = 1_000
@@ -58,12 +60,15 @@ class RunningBackups:
         )
 
     async def _list(self, _: NoArguments) -> dict[str, Any]:
-        found = await asyncio.to_thread(list_backups, self._settings.backup_folder, self._store_id)
+        try:
+            found = await asyncio.to_thread(list_backups, self._settings.backup_folder, self._store_id)
+        except BucketError as error:
+            raise Unavailable(str(error)) from error
         return {
             "items": [
                 {
                     "name": one.name,
-                    "path": str(one.path.absolute()),
+                    "path": address(one.place),
                     "status": one.metadata.status,
                     "metadata": one.metadata,
                 }
@@ -119,7 +124,7 @@ class RunningBackups:
         raise RuleViolated(f"backup_{reason}", f"backup {verb} failed: {lines[0].removeprefix('error: ')}")
 
 
-def name_inside(folder: Path, given: str) -> str:
+def name_inside(folder: Place, given: str) -> str:
     """The name of a backup in the folder that is named by its name, or by a path inside the folder.
 
     Raises:
@@ -131,13 +136,18 @@ def name_inside(folder: Path, given: str) -> str:
         msgspec.convert(name, BackupName)
     except msgspec.ValidationError:
         raise _elsewhere() from None
+    if not isinstance(folder, Path):
+        # Whether it is there, is said by whoever opens it: this must not wait for a network.
+        if given not in (name, f"{folder}/{name}"):
+            raise _elsewhere()
+        return name
     here = folder.resolve()
     path = folder / name if "/" not in given else Path(given)
     try:
         # Also where a link in the folder leads.
         if path.resolve().parent != here:
             raise _elsewhere()
-        if not find_backup(here, name).is_file():
+        if not local(find_backup(here, name)).is_file():
             raise NotFound(f"there is no backup {name}")
     except (OSError, ValueError):
         raise _elsewhere() from None
