@@ -276,7 +276,7 @@ async def until_stream_has(broker: Broker, sequence: int) -> None:
             with suppress(JetStreamError, AssertionError):
                 if await broker.last_sequence() >= sequence:
                     return
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.01)
 
 
 async def until_refilled(broker: Broker, store: Store) -> None:
@@ -285,7 +285,7 @@ async def until_refilled(broker: Broker, store: Store) -> None:
             with suppress(JetStreamError, StreamError):
                 if await broker.bodies() == store.bodies():
                     return
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.01)
 
 
 def seeded() -> random.Random:
