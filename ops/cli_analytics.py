@@ -174,6 +174,7 @@ def database(
     lake: LakeOption = None,
     snapshot: SnapshotOption = None,
     data: DataOption = None,
+    as_json: JsonOption = False,
 ) -> int:
     """Writes what a lake shows into one DuckDB file to hand around: rows, views and macros.
 
@@ -187,7 +188,10 @@ def database(
 
     with _understandable():
         write_database(_lake(lake, data), out, snapshot=snapshot)
-    print(out)
+    if as_json:
+        print_json({"database": str(out), "size_bytes": out.stat().st_size})
+    else:
+        print(out)
     return Exit.DONE
 
 

@@ -53,6 +53,9 @@ def serve(
     log_level: Annotated[
         str | None, option("DEBUG, INFO, WARNING or ERROR; logs go to stderr. Default: INFO.")
     ] = None,
+    log_format: Annotated[
+        str | None, option("console: for people, or json: one object a line. Default: console.")
+    ] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -80,6 +83,7 @@ def serve(
         no_http=no_http or None,
         prefix=prefix,
         log_level=log_level,
+        log_format=log_format,
     )
     from ops.logs import configure_logging
 

@@ -45,7 +45,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 
 def test_a_full_disk_refuses_commands_and_all_goes_on_once_there_is_room(disk: Disk, tmp_path: Path):
-    with Talk(disk.folder / "data", archive=tmp_path / "archive", backup_interval_minutes=0) as talk:
+    with Talk(disk.folder / "data", archive=str(tmp_path / "archive"), backup_interval_minutes=0) as talk:
 
         def ask(number: int) -> tuple[str | None, bytes]:
             answer = talk.command("app_state.set", {"key": f"k{number}", "value": VALUE}, id=f"c{number}")

@@ -223,7 +223,7 @@ def test_backups_that_fail_or_do_not_come_and_a_clock_that_goes_back_are_told(tm
 
 
 def test_an_archive_that_cannot_be_written_is_told(tmp_path: Path):
-    with Watched(tmp_path / "data", archive=tmp_path / "archive", **QUICK) as service:
+    with Watched(tmp_path / "data", archive=str(tmp_path / "archive"), **QUICK) as service:
         (tmp_path / "archive").write_text("in the way")
         service.command("app_state.set", {"key": "k", "value": 1})
         assert "the archive is not kept" in service.sees("archive_stopped", level="degraded")

@@ -40,7 +40,7 @@ def test_a_broker_that_is_not_there_is_told_once_with_the_reason(
     assert message.startswith(f"no nats-server lets us in at {address}: ")
     assert "Connect call failed" in message
     assert "secret" not in message
-    assert not caplog.records
+    assert not [record for record in caplog.records if record.levelno > logging.INFO]
 
 
 def test_a_broker_that_does_not_answer_is_told_too(tmp_path: Path, caplog: pytest.LogCaptureFixture):
@@ -50,7 +50,7 @@ def test_a_broker_that_does_not_answer_is_told_too(tmp_path: Path, caplog: pytes
         message = refused(tmp_path, f"nats://127.0.0.1:{deaf.getsockname()[1]}")
 
     assert message.endswith("no answer within 0.5 s")
-    assert not caplog.records
+    assert not [record for record in caplog.records if record.levelno > logging.INFO]
 
 
 def test_a_password_that_is_refused_is_told_as_such(tmp_path: Path, caplog: pytest.LogCaptureFixture):
@@ -67,4 +67,4 @@ def test_a_password_that_is_refused_is_told_as_such(tmp_path: Path, caplog: pyte
 
     # The connection may be reset before the reason is read.
     assert "Authorization Violation" in message or "reset by peer" in message
-    assert not caplog.records
+    assert not [record for record in caplog.records if record.levelno > logging.INFO]
