@@ -12,6 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from domain.errors import Refusal
+from ops.console import routes as console
 from ops.http import (
     routes_admin,
     routes_as_before,
@@ -47,6 +48,7 @@ ANSWERS = (
     *routes_as_before.ROUTES,
     *routes_admin.ROUTES,
     *routes_messages.ROUTES,
+    *console.ROUTES,
 )
 
 

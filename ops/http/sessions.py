@@ -23,13 +23,17 @@ LIFETIME_SECONDS = 12 * 3600.0
 
 
 class Session(msgspec.Struct, kw_only=True):
-    """One browser. `token_hash` is that of the token it was logged in with; `None` where none is needed."""
+    """One browser. `token_hash` is that of the token it was logged in with; `None` where none is needed.
+
+    `notices` are what the next page says of what was done before it: a tone, and a text each.
+    """
 
     principal: Principal
     token_hash: str | None
     csrf_token: str
     began: float
     used: float
+    notices: list[tuple[str, str]] = []
 
 
 class Sessions:

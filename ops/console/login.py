@@ -1,0 +1,57 @@
+"""Logging in and out: `login.html`."""
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from ops.console.rendering import PREFIX
+from ops.console.visit import HTML, Visit, action, local_address, write
+from ops.http.access import form_of
+from ops.http.refusals import TooManyRequests, Unauthorized
+from ops.http.routes import access_of, route
+
+PATH = f"{PREFIX}/login"
+
+
+async def show(request: Request) -> Response:
+    """The page that asks for a token."""
+    wanted = local_address(request.query_params.get("next", ""))
+    if not access_of(request).tokens.required:
+        # There is nothing to log in with, nor any need to.
+        return RedirectResponse(wanted, 303)
+    return _ask(wanted)
+
+
+async def log_in(request: Request) -> Response:
+    """A session for who has a token."""
+    form = await form_of(request)
+    wanted = local_address(form.get("next", ""))
+    access = access_of(request)
+    access.end_session(request)
+    try:
+        secret, _ = access.log_in(request, form.get("token", "").strip())
+    except (Unauthorized, TooManyRequests) as refusal:
+        return _ask(wanted, refusal)
+    response = RedirectResponse(wanted, 303)
+    access.set_cookie(request, response, secret)
+    return response
+
+
+async def log_out(visit: Visit) -> Response:
+    """The end of a session."""
+    access = access_of(visit.request)
+    access.end_session(visit.request)
+    response = RedirectResponse(PATH, 303)
+    access.delete_cookie(response)
+    return response
+
+
+def _ask(wanted: str, refusal: Unauthorized | TooManyRequests | None = None) -> Response:
+    text = write("login.html", wanted=wanted, problem=None if refusal is None else refusal.message)
+    return Response(text, 200 if refusal is None else refusal.number, media_type=HTML)
+
+
+ROUTES = [
+    route(PATH, show, role=None),
+    route(PATH, log_in, role=None, methods=("POST",)),
+    action("/logout", log_out, role="read"),
+]

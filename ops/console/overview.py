@@ -1,0 +1,66 @@
+"""At a glance, whether all is well: `overview.html`."""
+
+import asyncio
+from collections import Counter
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from bus import codec, log
+from ops.console.rendering import PREFIX
+from ops.console.visit import Visit, page
+from ops.http.routes import backend_of, route
+
+if TYPE_CHECKING:
+    from ops.service import Service
+
+CHART_MINUTES = 30
+_MINUTE_MS = 60_000
+
+
+async def show(visit: Visit) -> Response:
+    """How the service is, what it does, and how far back a restore would go."""
+    service = backend_of(visit.request).service
+    report = msgspec.json.decode(codec.encode(service.health.report()))
+    times, rates = await asyncio.to_thread(_events_by_minute, service, visit.now_ms)
+    statistics = await visit.query("jobs.stats")
+    jobs: Counter[str] = Counter()
+    for queue in statistics["queues"].values():
+        jobs.update(queue["states"])
+    overdue = sum(queue["overdue"] for queue in statistics["queues"].values())
+    return visit.render(
+        "overview.html",
+        report=report,
+        times=times,
+        rates=rates,
+        jobs=jobs,
+        overdue=overdue,
+        ended=_ended(statistics),
+    )
+
+
+def _ended(statistics: dict[str, dict[str, dict[str, dict[str, int]]]]) -> Counter[str]:
+    """The attempts of the last hour, by how they ended."""
+    ended: Counter[str] = Counter()
+    for queue in statistics["queues"].values():
+        ended.update(queue["attempts"])
+    return ended
+
+
+def _events_by_minute(service: "Service", now_ms: int) -> tuple[list[int], list[float]]:
+    """The ends of the last minutes, in seconds since the epoch, and how many events a second each had."""
+    ends = [now_ms - minute * _MINUTE_MS for minute in range(CHART_MINUTES, -1, -1)]
+    with service.readers.connection() as connection:
+        positions = [log.position_at(connection, end) for end in ends]
+    rates = [(last - first) / 60 for first, last in pairwise(positions)]
+    return [end // 1000 for end in ends[1:]], [round(rate, 2) for rate in rates]
+
+
+async def _to_console(_: Request) -> Response:
+    return RedirectResponse(PREFIX, 303)
+
+
+ROUTES = [page("", show), route("/", _to_console, role=None)]

@@ -1,0 +1,149 @@
+"""How pages are written: the templates, and the filters that write times, sizes and JSON in them."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import jinja2
+from markupsafe import Markup
+
+from domain.messages import split_stream
+
+PREFIX = "/console"
+# More of a JSON value is not shown: a browser has other things to do.
+MAXIMUM_JSON_CHARACTERS = 256 * 1024
+
+_SECOND, _MINUTE, _HOUR, _DAY = 1_000, 60_000, 3_600_000, 86_400_000
+
+
+@cache
+def environment() -> jinja2.Environment:
+    """The templates. Whatever stands in them is escaped, and what they name must be there."""
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("ops.console"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        # They are read once, with the first page.
+        auto_reload=False,
+    )
+    made.filters |= {
+        "ago": ago,
+        "amount": amount,
+        "clock": clock,
+        "duration": duration,
+        "moment": moment,
+        "pretty": pretty,
+        "segment": segment,
+        "size": size,
+        "stream_link": stream_link,
+    }
+    made.globals |= {"with_parameters": with_parameters, "prefix": PREFIX}
+    return made
+
+
+def amount(number: float | None) -> str:
+    """A number with its thousands apart; a dash for none."""
+    if number is None:
+        return "–"
+    if isinstance(number, int) or abs(number) >= 100:
+        return f"{number:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    return f"{number:.1f}"
+
+
+def size(size_bytes: float | None) -> str:
+    """A size in bytes, in the unit that suits it."""
+    if size_bytes is None:
+        return "–"
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if size_bytes < 1024:
+            return f"{size_bytes:.0f} {unit}" if unit == "bytes" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1024
+    return f"{size_bytes:.1f} TiB"
+
+
+def duration(length_ms: float | None) -> str:
+    """A length of time in milliseconds, in one or two units."""
+    if length_ms is None:
+        return "–"
+    if length_ms < _SECOND:
+        return f"{length_ms:.0f} ms"
+    if length_ms < _MINUTE:
+        return f"{length_ms / _SECOND:.1f} s"
+    whole = round(length_ms)
+    if whole < _HOUR:
+        return f"{whole // _MINUTE} min {whole % _MINUTE // _SECOND} s"
+    if whole < _DAY:
+        return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"
+    return f"{whole // _DAY} d {whole % _DAY // _HOUR} h"
+
+
+def moment(time_ms: int | None) -> Markup:
+    """A time in milliseconds since the epoch, in UTC; a dash for none."""
+    if time_ms is None:
+        return Markup("–")
+    at = _datetime(time_ms)
+    return Markup('<time datetime="{}">{}</time>').format(
+        at.isoformat(timespec="milliseconds"), f"{at:%Y-%m-%d %H:%M:%S}"
+    )
+
+
+def clock(time_ms: int) -> Markup:
+    """The time of day alone, to the millisecond; the whole of it stands behind it."""
+    at = _datetime(time_ms)
+    text = f"{at:%H:%M:%S}.{at.microsecond // 1000:03d}"
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        at.isoformat(timespec="milliseconds"), f"{at:%Y-%m-%d %H:%M:%S} UTC", text
+    )
+
+
+def ago(time_ms: int | None, now_ms: int) -> Markup:
+    """How long ago a time was, or how far off it is; a dash for none."""
+    if time_ms is None:
+        return Markup("–")
+    at = _datetime(time_ms)
+    seconds = abs(now_ms - time_ms) // _SECOND
+    if seconds == 0:
+        text = "now"
+    else:
+        distance = f"{seconds} s" if seconds < 60 else duration(seconds * _SECOND)
+        text = f"{distance} ago" if time_ms < now_ms else f"in {distance}"
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        at.isoformat(timespec="milliseconds"), f"{at:%Y-%m-%d %H:%M:%S} UTC", text
+    )
+
+
+def pretty(value: Any) -> str:
+    """A value as indented JSON."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    if len(text) > MAXIMUM_JSON_CHARACTERS:
+        return f"{text[:MAXIMUM_JSON_CHARACTERS]}\n… {len(text) - MAXIMUM_JSON_CHARACTERS} characters more"
+    return text
+
+
+def segment(text: str) -> str:
+    """A key as one segment of a path."""
+    return quote(text, safe="")
+
+
+def stream_link(stream: str) -> str:
+    """Where a stream's row is shown, or else its events."""
+    table, key = split_stream(stream)
+    if table in ("jobs", "tool_configs", "app_state", "rate_limits"):
+        return f"{PREFIX}/{table}/{segment(key)}"
+    return f"{PREFIX}/events?{urlencode({'stream': stream})}"
+
+
+def with_parameters(path: str, given: Mapping[str, Any], **changed: Any) -> str:
+    """An address of a page: `given` with what is `changed`, without what is empty."""
+    said = {name: value for name, value in {**given, **changed}.items() if value not in (None, "")}
+    return f"{path}?{urlencode(said)}" if said else path
+
+
+def _datetime(time_ms: int) -> datetime:
+    # What lies beyond the calendar is shown as its end.
+    return datetime.fromtimestamp(min(max(time_ms, -62_135_596_800_000), 253_402_300_799_999) / 1_000, UTC)

@@ -1,0 +1,102 @@
+// What the pages do beside showing: theme, keys, dialogs, charts. They are whole without it, but for charts.
+"use strict";
+(() => {
+  const root = document.documentElement;
+  const themes = ["auto", "light", "dark"];
+  const theme = () => localStorage.getItem("theme") || "auto";
+  const paint = () => { root.dataset.theme = theme(); };
+  // At once, so that nothing flashes.
+  paint();
+
+  const label = () => {
+    for (const button of document.querySelectorAll("[data-theme-button]")) button.textContent = `Theme: ${theme()}`;
+  };
+
+  document.addEventListener("click", (event) => {
+    const opener = event.target.closest("[data-dialog]");
+    if (opener) document.getElementById(opener.dataset.dialog).showModal();
+    if (event.target.closest("[data-close]")) event.target.closest("dialog").close();
+    if (event.target.closest("[data-theme-button]")) {
+      localStorage.setItem("theme", themes[(themes.indexOf(theme()) + 1) % themes.length]);
+      paint();
+      label();
+      drawAll();
+    }
+  });
+
+  // Charts: {"x": [seconds], "series": [{"label", "values", "fill", "dash"}]}, in the colours of the style.
+  const drawn = new Map();
+  const hourAndMinute = (seconds) => new Date(seconds * 1000).toISOString().slice(11, 16);
+  function draw(figure) {
+    const said = JSON.parse(figure.dataset.chart);
+    // A canvas knows no variables: what they come to here is asked of an element that has them.
+    const probe = figure.appendChild(document.createElement("i"));
+    const colour = (name) => { probe.style.color = `var(--${name})`; return getComputedStyle(probe).color; };
+    const axis = { stroke: colour("muted"), grid: { stroke: colour("line"), width: 1 }, ticks: { show: false } };
+    const options = {
+      width: figure.clientWidth, height: 190, legend: { show: false }, cursor: { y: false },
+      tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
+      scales: { x: { time: true }, y: { range: (_, low, high) => [Math.min(0, low), Math.max(high * 1.1, said.top || 1)] } },
+      axes: [{ ...axis, values: (_, ticks) => ticks.map(hourAndMinute) }, { ...axis, size: 48 }],
+      series: [{}, ...said.series.map((one, index) => ({
+        label: one.label, width: 2, dash: one.dash, spanGaps: true, points: { show: false },
+        stroke: colour(one.colour || (index ? "warn" : "accent")),
+        fill: one.fill ? colour("accent-soft") : undefined,
+      }))],
+    };
+    probe.remove();
+    const old = drawn.get(figure);
+    if (old) old.destroy();
+    drawn.set(figure, new uPlot(options, [said.x, ...said.series.map((one) => one.values)], figure));
+  }
+  function drawAll() {
+    if (typeof uPlot === "undefined") return;
+    for (const figure of drawn.keys()) if (!figure.isConnected) drawn.delete(figure);
+    for (const figure of document.querySelectorAll("[data-chart]")) draw(figure);
+  }
+
+  // Keys. `g` and a letter leads to a page.
+  const places = { o: "", j: "jobs" };
+  let goes = false;
+  const keysAreOn = () => localStorage.getItem("keys") !== "off";
+  function rows(step) {
+    const links = [...document.querySelectorAll(".row-link")];
+    if (!links.length) return;
+    const at = links.indexOf(document.activeElement);
+    links[Math.min(links.length - 1, Math.max(0, at + step))].focus();
+  }
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || !keysAreOn()) return;
+    if (event.target.closest("input:not([type=checkbox]), textarea, select, dialog[open]")) return;
+    if (goes) {
+      goes = false;
+      if (event.key in places) location.assign(`/console${places[event.key] && "/"}${places[event.key]}`);
+      return;
+    }
+    if (event.key === "g") { goes = true; setTimeout(() => { goes = false; }, 1500); }
+    else if (event.key === "j") rows(1);
+    else if (event.key === "k") rows(-1);
+    else if (event.key === "r") location.reload();
+    else if (event.key === "?") document.getElementById("keys")?.showModal();
+    else if (event.key === "p") document.querySelector("[data-pause]")?.click();
+    else if (event.key === "/") { event.preventDefault(); document.querySelector("main input:not([type=hidden])")?.focus(); }
+  });
+
+  // What is not looked at is not asked for, nor is what somebody is reading with an open dialog.
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    const polls = event.target.hasAttribute("data-poll");
+    if (polls && (document.hidden || document.querySelector("dialog[open]"))) event.preventDefault();
+  });
+  document.addEventListener("htmx:afterSettle", drawAll);
+
+  document.addEventListener("DOMContentLoaded", () => {
+    label();
+    drawAll();
+    addEventListener("resize", drawAll);
+    const keys = document.querySelector("[data-keys-switch]");
+    if (keys) {
+      keys.checked = keysAreOn();
+      keys.addEventListener("change", () => localStorage.setItem("keys", keys.checked ? "on" : "off"));
+    }
+  });
+})();

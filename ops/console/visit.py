@@ -1,0 +1,250 @@
+"""One request of a browser to the console: `Visit`, and how pages and actions are declared.
+
+page    GET: who has no session is sent to log in, and comes back
+action  POST of a form: needs a session and its token, and ends with a page that says what came of it
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Literal
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from bus import codec
+from bus.headers import ACTOR, COMMAND_ID, EXPECTED_VERSION
+from bus.identifiers import new_id
+from domain.errors import Refusal, Unavailable
+from ops.console.files import address_of
+from ops.console.rendering import PREFIX, environment
+from ops.health.monitor import status_of
+from ops.http.access import FORM
+from ops.http.refusals import Forbidden, HttpRefusal, Unauthorized
+from ops.http.roles import Principal, Role
+from ops.http.routes import Answer, access_of, actor_of, backend_of, route
+from ops.http.sessions import CSRF_FIELD, CSRF_HEADER, Session, is_from_a_page_of
+
+HTML = "text/html; charset=utf-8"
+# More than any of our forms has, and more than any text in one.
+MAXIMUM_FIELDS = 1_100
+MAXIMUM_NOTICES = 10
+
+# What stands in the navigation: the last part of the address, and the name.
+PAGES = (("", "Overview"), ("jobs", "Jobs"))
+
+Tone = Literal["good", "bad"]
+
+
+class Form(msgspec.Struct, frozen=True):
+    """The fields of a form that was sent; each may be there several times."""
+
+    fields: Mapping[str, list[str]]
+
+    def text(self, name: str, default: str = "") -> str:
+        """A field, without space around it."""
+        return self.fields.get(name, [default])[-1].strip()
+
+    def texts(self, name: str) -> list[str]:
+        """All fields of a name, as of boxes that were ticked."""
+        return self.fields.get(name, [])
+
+    def has(self, name: str) -> bool:
+        """Whether a field says something."""
+        return bool(self.text(name))
+
+
+class Visit(msgspec.Struct, frozen=True, kw_only=True):
+    """A browser's request. `cookie` is the secret of a session that began with it."""
+
+    request: Request
+    principal: Principal
+    session: Session
+    cookie: str | None
+    form: Form = Form({})
+
+    def may(self, role: Role) -> bool:
+        """Whether who asks has a role."""
+        return self.principal.may(role)
+
+    def parameter(self, name: str) -> str | None:
+        """What the address says, where it says something."""
+        return self.request.query_params.get(name, "").strip() or None
+
+    def number(self, name: str) -> int | None:
+        """A number that the address says; none where it says something else."""
+        said = self.parameter(name)
+        return int(said) if said and said.isascii() and said.isdigit() and len(said) < 19 else None
+
+    @property
+    def now_ms(self) -> int:
+        """The time by the service's clock."""
+        return backend_of(self.request).service.now_ms()
+
+    async def query(self, name: str, **fields: Any) -> Any:
+        """The answer to a query; fields that are `None` are left out.
+
+        Raises:
+            Refusal: there is none.
+        """
+        body = codec.encode({name: value for name, value in fields.items() if value is not None})
+        return msgspec.json.decode(await backend_of(self.request).query(name, body))
+
+    async def command(
+        self, name: str, body: Mapping[str, Any], *, expected_version: int | None = None
+    ) -> Any:
+        """The answer to a command of the visitor's, under the id that the form carries.
+
+        Raises:
+            Refusal: it was not carried out.
+        """
+        headers = {ACTOR: self.principal.name}
+        if self.form.has("command_id"):
+            # Sent twice, it is done once.
+            headers[COMMAND_ID] = self.form.text("command_id")
+        if expected_version is not None:
+            headers[EXPECTED_VERSION] = str(expected_version)
+        return msgspec.json.decode(await backend_of(self.request).command(name, codec.encode(body), headers))
+
+    async def administer(self, name: str, **fields: Any) -> Any:
+        """The answer to an administrative request of the visitor's, as it would be in JSON.
+
+        Raises:
+            Refusal: it was not carried out.
+        """
+        body = codec.encode({name: value for name, value in fields.items() if value is not None})
+        answer = await backend_of(self.request).administer(name, body, actor_of(self.request))
+        return msgspec.json.decode(codec.encode(answer))
+
+    def tell(self, text: str, tone: Tone = "good") -> None:
+        """Has the next page say something."""
+        self.session.notices.append((tone, text))
+        del self.session.notices[:-MAXIMUM_NOTICES]
+
+    def render(self, template: str, status: int = 200, **context: Any) -> Response:
+        """A page."""
+        service = backend_of(self.request).service
+        notices = list(self.session.notices)
+        self.session.notices.clear()
+        context |= {
+            "visit": self,
+            "notices": notices,
+            "status": status_of(service.health.causes),
+            "position": service.writer.head.position,
+            "now_ms": service.now_ms(),
+            "command_id": new_id(),
+        }
+        return self._with_cookie(Response(write(template, **context), status, media_type=HTML))
+
+    def go(self, address: str) -> Response:
+        """Has the browser ask for a page, as after something was done."""
+        return self._with_cookie(RedirectResponse(address, 303))
+
+    def _with_cookie(self, response: Response) -> Response:
+        if self.cookie is not None:
+            access_of(self.request).set_cookie(self.request, response, self.cookie)
+        return response
+
+
+Handler = Callable[[Visit], Awaitable[Response]]
+
+
+def write(template: str, **context: Any) -> str:
+    """A template as a page."""
+    return (
+        environment()
+        .get_template(template)
+        .render(static=address_of, pages=PAGES, csrf_field=CSRF_FIELD, csrf_header=CSRF_HEADER, **context)
+    )
+
+
+def page(path: str, handler: Handler, *, role: Role = "read") -> Answer:
+    """A page of the console, for who has a role."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            visit = _visit(request, role)
+            return await handler(visit)
+        except Unauthorized:
+            return _to_log_in(request)
+        except (Refusal, HttpRefusal) as refusal:
+            return refused(request, refusal)
+
+    return route(PREFIX + path, answer, role=None)
+
+
+def action(path: str, handler: Handler, *, role: Role = "operate") -> Answer:
+    """Something that a form of a page asks for; what is refused is told on the page that it came from."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            visit = _visit(request, role)
+            visit = msgspec.structs.replace(visit, form=await _form(request))
+            said = request.headers.get(CSRF_HEADER, visit.form.text(CSRF_FIELD))
+            if not is_from_a_page_of(visit.session, said):
+                raise Forbidden("the page that sent this is not of this session", hint="load it again")
+        except Unauthorized:
+            return _to_log_in(request)
+        except (Refusal, HttpRefusal) as refusal:
+            return refused(request, refusal)
+        try:
+            return await handler(visit)
+        except Refusal as refusal:
+            visit.tell(said_of(refusal), "bad")
+            return visit.go(visit.form.text("back") if _is_ours(visit.form.text("back")) else PREFIX)
+        except HttpRefusal as refusal:
+            return refused(request, refusal)
+
+    return route(PREFIX + path, answer, role=None, methods=("POST",))
+
+
+def said_of(refusal: Refusal | HttpRefusal) -> str:
+    """A refusal in a sentence."""
+    return f"{refusal.message}; {refusal.hint}" if refusal.hint else refusal.message
+
+
+def refused(request: Request, refusal: Refusal | HttpRefusal) -> Response:
+    """A page that says what is refused, and why."""
+    is_away = isinstance(refusal, Unavailable)
+    text = write("refused.html", refusal=refusal, is_away=is_away and request.method == "GET")
+    headers = refusal.headers if isinstance(refusal, HttpRefusal) else {}
+    return Response(text, refusal.number, headers, HTML)
+
+
+def local_address(said: str) -> str:
+    """An address of the console's that somebody named; its first page where they named another."""
+    return said if _is_ours(said) else PREFIX
+
+
+def _visit(request: Request, role: Role) -> Visit:
+    access = access_of(request)
+    cookie, session = access.session_for_page(request)
+    session.principal.require(role)
+    return Visit(request=request, principal=session.principal, session=session, cookie=cookie)
+
+
+async def _form(request: Request) -> Form:
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
+        return Form({})
+    text = (await request.body()).decode("utf-8", "replace")
+    try:
+        return Form(parse_qs(text, keep_blank_values=True, max_num_fields=MAXIMUM_FIELDS))
+    except ValueError:
+        return Form({})
+
+
+def _to_log_in(request: Request) -> Response:
+    wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    where = f"{PREFIX}/login"
+    if request.method == "GET" and wanted != PREFIX:
+        where += f"?{urlencode({'next': wanted})}"
+    if "hx-request" in request.headers:
+        # A part of a page was asked for: all of it is to go there.
+        return Response(status_code=401, headers={"HX-Redirect": f"{PREFIX}/login"})
+    return RedirectResponse(where, 303)
+
+
+def _is_ours(address: str) -> bool:
+    parts = urlsplit(address)
+    is_local = not parts.scheme and not parts.netloc and "\\" not in address and address.isprintable()
+    return is_local and (parts.path == PREFIX or parts.path.startswith(f"{PREFIX}/"))

@@ -1,0 +1,106 @@
+"""A real browser without a screen, and what a test asks of every page that it opens."""
+
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import axe_playwright_python
+import pytest
+from playwright.async_api import Browser, Page, async_playwright
+
+from tests.patience import patiently
+
+PHONE, DESK = 390, 1280
+# It looks for nobody and updates nothing: there is no way out of here.
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+# For those who have a look: each page as it was.
+SHOTS = "CONSOLE_SHOTS"
+
+
+def chromium() -> str:
+    """Where Chromium is; without one, the test is skipped and says so."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if (found := shutil.which(name)) is not None:
+            return found
+    pytest.skip("no Chromium is installed (Debian's package: chromium)")
+
+
+@asynccontextmanager
+async def browser() -> AsyncIterator[Browser]:
+    """A browser for the length of the block."""
+    async with async_playwright() as playwright:
+        started = await playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
+        try:
+            yield started
+        finally:
+            await started.close()
+
+
+class Tab:
+    """One page in a browser, and whatever it asked for or complained of."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        self._url = url
+        self.complaints: list[str] = []
+        self.elsewhere: list[str] = []
+        page.set_default_timeout(patiently(5) * 1000)
+        page.on("console", lambda one: self._note(one.text) if one.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: self._note(str(error)))
+        page.on("request", lambda request: self._look_at(request.url))
+
+    def _note(self, text: str) -> None:
+        self.complaints.append(text)
+
+    def _look_at(self, address: str) -> None:
+        if urlsplit(address).netloc != urlsplit(self._url).netloc and not address.startswith("data:"):
+            self.elsewhere.append(address)
+
+    async def open(self, path: str) -> None:
+        """Shows a page of the service."""
+        response = await self.page.goto(self._url + path)
+        assert response is not None
+        assert response.status == 200, f"{path}: {response.status}"
+
+    async def says(self, text: str) -> None:
+        """Returns when the page shows a text."""
+        await self.page.get_by_text(text).first.wait_for()
+
+    async def is_in_order(self, what: str) -> None:
+        """The page fits its width, keeps nobody out, has no fault of its own, and asks nobody else."""
+        too_wide = await self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert too_wide <= 0, f"{what} is {too_wide} pixels wider than the window"
+        faults = await self.page.evaluate(
+            "async () => (await axe.run({resultTypes: ['violations']})).violations.map("
+            " one => [one.impact, one.id, one.nodes.map(node => node.html + ' ' + node.failureSummary)])"
+        )
+        grave = [fault for fault in faults if fault[0] in ("serious", "critical")]
+        assert not grave, f"{what}: {grave}"
+        assert not self.complaints, f"{what}: {self.complaints}"
+        assert not self.elsewhere, f"{what}: {self.elsewhere}"
+
+
+@asynccontextmanager
+async def tab(browser: Browser, url: str, *, width: int = DESK, scheme: str = "light") -> AsyncIterator[Tab]:
+    """A tab with a profile of its own, as wide as a phone or a desk has it."""
+    context = await browser.new_context(
+        viewport={"width": width, "height": 860},
+        color_scheme=scheme,  # type: ignore[arg-type]
+        reduced_motion="reduce",
+    )
+    # As an init script: the pages' own policy would not let it in, and is not to be weakened for a test.
+    await context.add_init_script(path=Path(axe_playwright_python.__file__).with_name("axe.min.js"))
+    try:
+        yield Tab(await context.new_page(), url)
+    finally:
+        await context.close()

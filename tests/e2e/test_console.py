@@ -1,0 +1,97 @@
+"""The console in a real browser: every page at two widths, in light and in dark, and every action once."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ops.http.tokens import TokenFile
+from tests.e2e.browsing import DESK, PHONE, Tab, browser, chromium, tab
+from tests.integration.asking import HttpTalk
+
+HOSTILE = "<img src=x onerror=alert(1)>'\"&"
+PAGES = ("/console", "/console/jobs")
+
+
+@pytest.fixture
+def talk(tmp_path: Path) -> Iterator[HttpTalk]:
+    chromium()
+    with HttpTalk(tmp_path) as talk:
+        yield talk
+
+
+def some_of_everything(talk: HttpTalk) -> None:
+    """A store in which every page has something to show, and somebody has tried to break the pages."""
+    for number in range(3):
+        talk.command(
+            "jobs.enqueue", {"id": f"j{number}", "type": "sync", "name": f"Sync {number}", "tags": ["a"]}
+        )
+    talk.command(
+        "jobs.enqueue", {"id": "hostile/1", "type": HOSTILE, "name": HOSTILE, "payload": {"a": HOSTILE}}
+    )
+    claimed = talk.command("jobs.claim", {"worker": "w1", "limit": 2}).said["result"]["jobs"]
+    talk.command("jobs.complete", {"id": claimed[0]["id"], "lease": claimed[0]["lease"], "result": {"n": 1}})
+    talk.command(
+        "jobs.fail",
+        {"id": claimed[1]["id"], "lease": claimed[1]["lease"], "error": HOSTILE, "retryable": False},
+    )
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+def test_every_page_is_in_order_on_a_phone_and_on_a_desk(talk: HttpTalk, width: int) -> None:
+    some_of_everything(talk)
+
+    async def look() -> None:
+        async with browser() as started:
+            for scheme in ("light", "dark"):
+                async with tab(started, talk.url, width=width, scheme=scheme) as here:
+                    for path in PAGES:
+                        await here.open(path)
+                        await here.is_in_order(f"{path} at {width} in {scheme}")
+
+    talk.run(look())
+
+
+def test_who_has_a_token_logs_in_and_out(talk: HttpTalk) -> None:
+    _, secret = TokenFile(talk.data).create("ops", "operate")
+
+    async def log_in_and_out() -> None:
+        async with browser() as started, tab(started, talk.url) as here:
+            await here.open("/console/jobs?state=failed")
+            await here.is_in_order("the page to log in")
+            await here.page.get_by_label("Token").fill(secret)
+            await here.page.keyboard.press("Enter")
+            await here.page.wait_for_url("**/console/jobs?state=failed")
+            await here.page.get_by_role("button", name="Log out").click()
+            await here.page.get_by_role("heading", name="Log in").wait_for()
+
+    talk.run(log_in_and_out())
+
+
+def test_the_keys_lead_everywhere(talk: HttpTalk) -> None:
+    some_of_everything(talk)
+
+    async def press(here: Tab, *keys: str) -> None:
+        for key in keys:
+            await here.page.keyboard.press(key)
+
+    async def by_keys() -> None:
+        async with browser() as started, tab(started, talk.url) as here:
+            await here.open("/console")
+            await press(here, "g", "j")
+            await here.page.wait_for_url("**/console/jobs")
+            await press(here, "/")
+            assert await focused(here, "e => e.name") == "queue"
+            await here.page.locator("main").focus()
+            await press(here, "j", "j", "k")
+            assert await focused(here, "e => e.className") == "row-link"
+            await press(here, "?")
+            await here.page.get_by_role("dialog").wait_for()
+            await press(here, "Escape")
+            await here.page.get_by_role("dialog").wait_for(state="hidden")
+
+    async def focused(here: Tab, what: str) -> Any:
+        return await here.page.evaluate(f"({what})(document.activeElement)")
+
+    talk.run(by_keys())

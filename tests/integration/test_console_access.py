@@ -1,0 +1,122 @@
+"""Who sees what of the console, and what is refused whoever asks: without a browser, by what is answered."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from ops.http.tokens import TokenFile
+from tests.integration.asking import HttpTalk
+
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+HOSTILE = "<script>alert(1)</script>'\"&{{ 7 * 7 }}"
+
+
+@pytest.fixture
+def talk(tmp_path: Path) -> Iterator[HttpTalk]:
+    with HttpTalk(tmp_path) as talk:
+        yield talk
+
+
+def logged_in(talk: HttpTalk, role: str) -> dict[str, str]:
+    """The headers of a browser that was logged in with that role."""
+    _, secret = TokenFile(talk.data).create(f"a-{role}-token", role)  # type: ignore[arg-type]
+    answer = talk.ask("POST", "/console/login", data={"token": secret, "next": "/console/jobs"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/console/jobs")
+    return {"Cookie": answer.headers["set-cookie"].partition(";")[0]}
+
+
+def csrf_of(page: httpx.Response) -> str:
+    found = re.search(r'name="csrf_token" value="([^"]+)"', page.text)
+    assert found is not None
+    return found[1]
+
+
+def test_whoever_has_no_session_is_sent_to_log_in_and_comes_back(talk: HttpTalk) -> None:
+    TokenFile(talk.data).create("ops", "admin")
+
+    sent = talk.get("/console/jobs?state=failed&tag=a%26b")
+
+    assert sent.status_code == 303
+    assert (
+        sent.headers["location"] == "/console/login?next=%2Fconsole%2Fjobs%3Fstate%3Dfailed%26tag%3Da%2526b"
+    )
+    page = talk.get(sent.headers["location"])
+    assert 'value="/console/jobs?state=failed&amp;tag=a%26b"' in page.text
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    ["//example.com/console", "https://example.com", "/\\example.com", "/console\\..", "/api", ""],
+)
+def test_nobody_is_sent_elsewhere_by_a_link_to_log_in(talk: HttpTalk, elsewhere: str) -> None:
+    TokenFile(talk.data).create("ops", "admin")
+    page = talk.get("/console/login", params={"next": elsewhere})
+    assert 'name="next" value="/console"' in page.text
+
+
+def test_without_any_token_the_console_opens_at_once(talk: HttpTalk) -> None:
+    for path in ("/", "/console/login"):
+        answer = talk.get(path)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/console")
+    assert "anybody on this machine" in talk.get("/console").text
+
+
+def test_a_wrong_token_is_told_and_opens_nothing(talk: HttpTalk) -> None:
+    TokenFile(talk.data).create("ops", "admin")
+    answer = talk.ask("POST", "/console/login", data={"token": HOSTILE, "next": "/console"})
+    assert answer.status_code == 401
+    assert "there is no such token" in answer.text
+    assert "set-cookie" not in answer.headers
+    assert HOSTILE not in answer.text
+
+
+def test_a_session_ends_with_its_token_and_by_logging_out(talk: HttpTalk) -> None:
+    reader = logged_in(talk, "read")
+    page = talk.get("/console", headers=reader)
+    assert page.status_code == 200
+
+    left = talk.ask("POST", "/console/logout", headers=reader, data={"csrf_token": csrf_of(page)})
+    assert left.status_code == 303
+    assert talk.get("/console", headers=reader).status_code == 303
+
+    operator = logged_in(talk, "operate")
+    TokenFile(talk.data).revoke("a-operate-token")
+    assert talk.get("/console", headers=operator).status_code == 303
+
+
+def test_nobody_is_logged_out_by_another_page(talk: HttpTalk) -> None:
+    reader = logged_in(talk, "read")
+    for fields in ({}, {"csrf_token": "guessed"}):
+        refused = talk.ask("POST", "/console/logout", headers=reader, data=fields)
+        assert refused.status_code == 403
+        assert refused.headers["content-type"] == "text/html; charset=utf-8"
+    assert talk.get("/console", headers=reader).status_code == 200
+
+
+def test_pages_run_nothing_that_is_written_in_them(talk: HttpTalk) -> None:
+    policy = talk.get("/console").headers["content-security-policy"]
+    assert "default-src 'none'; script-src 'self'; style-src 'self';" in policy
+    assert "unsafe" not in policy
+
+    talk.command("jobs.enqueue", {"type": HOSTILE, "name": HOSTILE, "tool": HOSTILE, "tags": [HOSTILE]})
+    for path in ("/console/jobs", "/console/jobs?tag=" + HOSTILE):
+        page = talk.get(path).text
+        assert "alert(1)" in page
+        assert "<script>alert" not in page
+        assert re.search(r"<[^>]+ (on\w+|style)=", page) is None
+
+
+def test_the_files_of_pages_are_theirs_alone_and_kept_as_long_as_they_are_the_same(talk: HttpTalk) -> None:
+    page = talk.get("/console").text
+    addresses = re.findall(r'(?:href|src)="(/console/static/[^"]+)"', page)
+    assert len(addresses) >= 4
+    for address in addresses:
+        answer = talk.get(address)
+        assert answer.status_code == 200
+        assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert "immutable" not in talk.get("/console/static/console.css?v=other").headers["cache-control"]
+    assert talk.get("/console/static/../visit.py").status_code == 404
+    assert talk.get("/console/static/nothing.js").status_code == 404
