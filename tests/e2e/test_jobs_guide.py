@@ -3,7 +3,6 @@
 import json
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import pytest
 from domain.catalogue import VERBS
 from domain.jobs import STATES
 from tests.e2e.command_line import PROGRAM, ROOT, environment, wait_for
+from tests.e2e.node import CLIENT, COMPILER, TYPES, in_javascript, node_with
 
 GUIDE = (ROOT / "docs" / "jobs.md").read_text(encoding="utf-8")
 COMMANDS = [
@@ -25,7 +25,6 @@ COMMANDS = [
 ]
 WORKER, CLIENT_WORKER = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
 [JAVASCRIPT_WORKER] = re.findall(r"```js\n(.*?)```", GUIDE, re.DOTALL)
-NODE_PACKAGE = "@nats-io/transport-node"
 
 
 @pytest.fixture
@@ -77,23 +76,9 @@ def long_lived_worker(request: pytest.FixtureRequest, folder: Path) -> list[str]
     return in_javascript(folder, JAVASCRIPT_WORKER)
 
 
-def in_javascript(folder: Path, program: str) -> list[str]:
-    """The command that runs a program in the folder."""
-    node = shutil.which("node")
-    if node is None or not (ROOT / "node_modules" / NODE_PACKAGE).exists():
-        pytest.skip(f"needs node, and here `npm install --no-save --no-package-lock {NODE_PACKAGE}`")
-    # Where node looks for packages: beside the program.
-    (folder / "node_modules").symlink_to(ROOT / "node_modules")
-    (folder / "worker.mjs").write_text(program, encoding="utf-8")
-    return [node, "worker.mjs"]
-
-
 def test_typescript_takes_the_worker_in_javascript_as_it_is(tmp_path: Path) -> None:
-    node = shutil.which("node")
-    compiler = ROOT / "node_modules" / "typescript" / "bin" / "tsc"
-    if node is None or not compiler.exists() or not (ROOT / "node_modules" / NODE_PACKAGE).exists():
-        packages = f"typescript @types/node {NODE_PACKAGE}"
-        pytest.skip(f"needs node, and here `npm install --no-save --no-package-lock {packages}`")
+    node = node_with(CLIENT, COMPILER, TYPES)
+    compiler = ROOT / "node_modules" / COMPILER / "bin" / "tsc"
     (tmp_path / "node_modules").symlink_to(ROOT / "node_modules")
     (tmp_path / "worker.mts").write_text(JAVASCRIPT_WORKER, encoding="utf-8")
     settings = "--noEmit --strict false --target es2022 --module nodenext --skipLibCheck --types node"

@@ -1,0 +1,29 @@
+"""Programs in JavaScript, run beside the packages that they need, where those are."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.command_line import ROOT
+
+CLIENT = "@nats-io/transport-node"
+COMPILER = "typescript"
+TYPES = "@types/node"
+
+
+def node_with(*packages: str) -> str:
+    """The path of Node.js; skips the test where that, or one of the packages, is not there."""
+    node = shutil.which("node")
+    if node is None or not all((ROOT / "node_modules" / package).exists() for package in packages):
+        pytest.skip(f"needs node, and here `npm install --no-save --no-package-lock {' '.join(packages)}`")
+    return node
+
+
+def in_javascript(folder: Path, program: str) -> list[str]:
+    """The command that runs a program in the folder; skips the test where it cannot be run."""
+    node = node_with(CLIENT)
+    # Where node looks for packages: beside the program.
+    (folder / "node_modules").symlink_to(ROOT / "node_modules")
+    (folder / "program.mjs").write_text(program, encoding="utf-8")
+    return [node, "program.mjs"]
