@@ -4,6 +4,7 @@
     cli_messages     send, query
     cli_tail         tail
     cli_operations   status, projections, dlq
+    cli_doctor       doctor
     cli_stream       stream
     cli_store        migrate
     cli_backup       backup
@@ -27,6 +28,7 @@ from cyclopts import App, Group
 from ops import (
     cli_analytics,
     cli_backup,
+    cli_doctor,
     cli_files,
     cli_import,
     cli_messages,
@@ -108,6 +110,7 @@ def application() -> App:
     for place, message in enumerate(each):
         app.command(message, group=messages, sort_key=place)
     app.command(cli_operations.status, group=operation, sort_key=0)
+    app.command(cli_doctor.doctor, group=operation, sort_key=1)
     several = (
         cli_backup.backup(),
         cli_operations.projections(),
@@ -117,11 +120,11 @@ def application() -> App:
         cli_token.token(),
         cli_analytics.analytics(),
     )
-    for place, commands in enumerate(several, start=1):
+    for place, commands in enumerate(several, start=2):
         commands.group, commands.sort_key = operation, place
         app.command(commands)
-    app.command(cli_import.import_file, name="import", group=operation, sort_key=len(several) + 1)
-    app.command(cli_files.files, group=operation, sort_key=len(several) + 2)
+    app.command(cli_import.import_file, name="import", group=operation, sort_key=len(several) + 2)
+    app.command(cli_files.files, group=operation, sort_key=len(several) + 3)
     app.register_install_completion_command(
         help="Have the shell complete commands and options; for bash, zsh and fish.", group=others
     )

@@ -30,10 +30,25 @@ def status(*, data: DataOption = None, as_json: JsonOption = False) -> int:
     Exits with 0 when it is healthy, with 1 when it is degraded or unhealthy,
     with 5 when none runs.
     """
+    answer = asked_status(data)
+    report = msgspec.json.decode(answer)
+    if as_json:
+        print_json(answer)
+    else:
+        _print_status(report)
+    return Exit.DONE if report["status"] == "healthy" else Exit.FAILED
+
+
+def asked_status(data: Path | None) -> bytes:
+    """What the running service says of its health, over the bus or, without its broker, over HTTP.
+
+    Raises:
+        CommandFailure: none runs, or it does not answer.
+    """
     try:
         address = application_address(data)
         question = ask(address, address.names.query("service.status"), b"", timeout_seconds=STATUS_SECONDS)
-        answer = asyncio.run(question)
+        return asyncio.run(question)
     except CommandFailure as error:
         # Without its broker, it still answers over HTTP.
         said = asyncio.run(asked_over_http(data, "/readyz?verbose", timeout_seconds=STATUS_SECONDS))
@@ -41,13 +56,7 @@ def status(*, data: DataOption = None, as_json: JsonOption = False) -> int:
             # Whoever watches the field `status` finds it here, too.
             report = {"status": "unhealthy", "reasons": [error.message], "error": error.error}
             raise CommandFailure(error.exit_code, error.error, answer=report) from error
-        answer = said
-    report = msgspec.json.decode(answer)
-    if as_json:
-        print_json(answer)
-    else:
-        _print_status(report)
-    return Exit.DONE if report["status"] == "healthy" else Exit.FAILED
+        return said
 
 
 def _print_status(report: Mapping[str, Any]) -> None:

@@ -1,0 +1,163 @@
+"""Whether what is lost can be had again: a backup is made, restored into scratch, compared and verified."""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import apsw
+
+from bus import log
+from migrations.connection import open_reader
+from migrations.runner import MigrationError
+from ops.backup.content import store_id_of
+from ops.backup.create import Progress, create_backup
+from ops.backup.drill import prove
+from ops.backup.metadata import BackupError, damaged_backups
+from ops.backup.restore import find_restore
+from ops.backup.routine import verify_by_routine, verify_whole
+from ops.backup.way import Moment
+from ops.doctor.finding import Finding
+from ops.health.machine import MIB, disks
+from ops.settings import Settings
+
+DESCRIPTION = "by hyperpage doctor"
+# The archive is a second behind; this much is what a service that is busy writes in that time.
+ARCHIVE_LAG_EVENTS = 20_000
+
+
+def look_at_backup(settings: Settings, version: str, progress: Progress) -> Iterator[Finding]:
+    """Makes a backup, and a store from it in a scratch folder, whose every row is compared with its log.
+
+    Then it is verified from where it is kept. It stays, as any other backup, for as long as the settings say.
+    """
+    missing = _missing_room(settings)
+    if missing is not None:
+        yield missing
+        return
+    began = time.monotonic()
+    try:
+        made = create_backup(
+            settings.store_path,
+            settings.backup_folder,
+            description=DESCRIPTION,
+            version=version,
+            sealing=settings.sealing,
+            prove=prove,
+            progress=progress,
+        )
+        made_seconds = time.monotonic() - began
+        store_id = store_id_of(settings.store_path)
+        if made.metadata.recipients:
+            # Here is no key for it: that it is the same, byte for byte, as what was proven.
+            verify_by_routine(made.place, store_id, progress)
+        else:
+            verify_whole(made.place, store_id, (), None, progress)
+    except (BackupError, MigrationError) as error:
+        yield Finding(
+            check="backup",
+            level="wrong",
+            message=f"no backup that could be restored: {error.message}",
+            hint=error.hint or "see the other findings; `hyperpage backup list` has the older ones",
+        )
+    except (OSError, apsw.Error, UnicodeDecodeError) as error:
+        yield Finding(
+            check="backup",
+            level="wrong",
+            message=f"no backup could be made: {error}",
+            hint="what the setting `backups` names must be there, with room",
+        )
+    else:
+        seconds = time.monotonic() - began
+        yield Finding(
+            check="backup",
+            message=f"a backup was made, restored into scratch, compared row by row and verified: {made.name}"
+            f" (position {made.metadata.position}, {seconds:.1f} s)",
+            figures={
+                "name": made.name,
+                "position": made.metadata.position,
+                "size_bytes": made.metadata.size,
+                "made_and_proven_ms": round(made_seconds * 1_000),
+                "took_ms": round(seconds * 1_000),
+            },
+        )
+
+
+def _missing_room(settings: Settings) -> Finding | None:
+    folder = settings.data if not isinstance(settings.backup_folder, Path) else settings.backup_folder
+    (disk,) = disks({"backups": folder})
+    # The backup, and the store that is made from it.
+    needed_mib = 2 * settings.store_path.stat().st_size // MIB + settings.disk_free_unhealthy_mib
+    if disk.free_bytes // MIB >= needed_mib:
+        return None
+    return Finding(
+        check="backup",
+        level="wrong",
+        message=f"no backup was made: {disk.free_bytes // MIB} MiB are free on the disk of {disk.folder}, and"
+        f" {needed_mib} are needed to prove one",
+        hint="make room, or keep backups elsewhere (the setting `backups`)",
+    )
+
+
+def look_at_old_backups(settings: Settings) -> Iterator[Finding]:
+    """Files among the backups that are none."""
+    try:
+        found = [f"{path.name} ({error.message})" for path, error in damaged_backups(settings.backup_folder)]
+    except OSError:
+        # Whoever makes a backup says what is wrong there.
+        return
+    if found:
+        yield Finding(
+            check="old_backups",
+            level="attention",
+            message=f"among the backups, but none: {'; '.join(found)}",
+            hint="they cannot be restored, and may be deleted",
+        )
+
+
+def look_at_reach(settings: Settings) -> Iterator[Finding]:
+    """How much of the log would be there again if this disk were lost now."""
+    with closing(open_reader(settings.store_path)) as connection:
+        head = log.read_head(connection).position
+    if head == 0:
+        yield Finding(check="reach", message="there is nothing yet that could be lost")
+        return
+    try:
+        way = find_restore(settings.places, Moment(latest=True))
+    except (BackupError, OSError) as error:
+        message = error.message if isinstance(error, BackupError) else str(error)
+        yield Finding(
+            check="reach",
+            level="wrong",
+            message=f"nothing could be restored: {message}",
+            hint="see the other findings",
+        )
+        return
+    lost = max(0, head - way.position)
+    figures = {"position": way.position, "head": head, "segments": len(way.stretches)}
+    if lost > ARCHIVE_LAG_EVENTS:
+        yield Finding(
+            check="reach",
+            level="attention",
+            message=f"a restore reaches position {way.position}; {lost} events behind it would be lost",
+            hint="`hyperpage status` says why the archive is not written",
+            figures=figures,
+        )
+    else:
+        yield Finding(
+            check="reach",
+            message=f"a restore reaches position {way.position} of {head}, from {Path(way.begins_with).name}"
+            f" and {len(way.stretches)} segments of the archive",
+            hint=_same_disk(settings),
+            figures=figures,
+        )
+
+
+def _same_disk(settings: Settings) -> str:
+    places = {"backups": settings.backup_folder, "archive": settings.archive_folder}
+    local = {name: place for name, place in places.items() if isinstance(place, Path)}
+    if len(local) == len(places) and len(disks({"store": settings.data, **local})) == 1:
+        return (
+            "backups and archive are on the store's own disk: on another one, or in a bucket, they outlive it"
+        )
+    return ""

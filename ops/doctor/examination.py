@@ -1,0 +1,45 @@
+"""All that is looked at, in order: `examine`."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import apsw
+
+from ops.backup.create import Progress
+from ops.doctor.backups import look_at_backup, look_at_old_backups, look_at_reach
+from ops.doctor.finding import Finding
+from ops.doctor.machine import look_at_rights, look_at_room, look_at_syncs
+from ops.doctor.store import look_at_integrity, look_at_reading, look_at_shape
+from ops.settings import Settings
+
+
+def examine(settings: Settings, *, quick: bool, version: str, progress: Progress) -> Iterator[Finding]:
+    """What is found, one after the other, of a store that is there; also beside a running service.
+
+    `quick` leaves out what reads the whole store: the check of its integrity, and the backup.
+    """
+    store_bytes = settings.store_path.stat().st_size
+    looks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
+        ("rights", partial(look_at_rights, settings)),
+        ("room", partial(look_at_room, settings, store_bytes)),
+        ("disk_sync", partial(look_at_syncs, settings)),
+        ("migrations", partial(look_at_shape, settings)),
+        ("reading", partial(look_at_reading, settings)),
+    ]
+    if not quick:
+        looks.append(("integrity", partial(look_at_integrity, settings)))
+        looks.append(("backup", partial(look_at_backup, settings, version, progress)))
+    looks.append(("old_backups", partial(look_at_old_backups, settings)))
+    looks.append(("reach", partial(look_at_reach, settings)))
+    for name, look in looks:
+        progress(name, 0, 1)
+        try:
+            yield from look()
+        except (apsw.Error, OSError, UnicodeDecodeError) as error:
+            # What cannot even be looked at is a finding, and the rest is looked at all the same.
+            yield Finding(
+                check=name,
+                level="wrong",
+                message=f"it cannot be looked at: {str(error) or type(error).__name__}",
+                hint="see the other findings, and the disk",
+            )

@@ -1,0 +1,20 @@
+"""What is said of one thing that was looked at."""
+
+from typing import Any, Literal
+
+import msgspec
+
+Level = Literal["well", "attention", "wrong"]
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that was looked at. `check` is a name that stays, `hint` what to do; `figures` are measured.
+
+    *Attention* is for what works, and should not stay so; *wrong* is what does not do what it is there for.
+    """
+
+    check: str
+    level: Level = "well"
+    message: str
+    hint: str = ""
+    figures: dict[str, Any] = {}

@@ -1,0 +1,106 @@
+"""What the machine gives the service: files that are its own, room, and disks that are quick enough."""
+
+import os
+import stat
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from ops.doctor.finding import Finding
+from ops.health.machine import MIB, disks
+from ops.settings import Settings
+
+# A commit waits for one of these. A solid-state disk takes some tenths of a millisecond up to a few, a disk
+# that turns around ten; above, it is a network or a disk that is busy with something else.
+SLOW_SYNC_MS = 20.0
+_SYNCS = 50
+# Of a disk that is slow, fewer say as much.
+_SYNC_SECONDS = 3.0
+_BLOCK_BYTES = 4096
+# Room for a restore: the new file, the safety backup's copy, and the drill's.
+COPIES_OF_THE_STORE = 3
+
+
+def look_at_rights(settings: Settings) -> Iterator[Finding]:
+    """Whether others on this machine can read what is stored."""
+    places = (settings.data, settings.backup_folder, settings.archive_folder)
+    # A bucket has rights of its own, which are not to be seen from here.
+    folders = sorted({place.absolute() for place in places if isinstance(place, Path) and place.is_dir()})
+    open_ones = [str(one) for one in folders if _is_open_to_others(one, settings.data)]
+    if open_ones:
+        yield Finding(
+            check="rights",
+            level="attention",
+            message=f"others on this machine may read {', '.join(open_ones)}",
+            hint=f"chmod go-rwx {' '.join(open_ones)}",
+        )
+    else:
+        yield Finding(check="rights", message="only the service's own user can read its files")
+
+
+def _is_open_to_others(folder: Path, data: Path) -> bool:
+    # What lies in the data directory is out of reach with it.
+    is_inside = folder != data.absolute() and data.absolute() in folder.parents
+    return not is_inside and bool(stat.S_IMODE(folder.stat().st_mode) & (stat.S_IRWXG | stat.S_IRWXO))
+
+
+def look_at_room(settings: Settings, store_bytes: int) -> Iterator[Finding]:
+    """Whether the disks have room for what is to come, a restore among it."""
+    places = {
+        "store": settings.data,
+        "backups": settings.backup_folder,
+        "archive": settings.archive_folder,
+    }
+    for disk in disks({name: place for name, place in places.items() if isinstance(place, Path)}):
+        free_mib, needed_mib = disk.free_bytes // MIB, COPIES_OF_THE_STORE * store_bytes // MIB
+        finding = Finding(
+            check="room",
+            message=f"{free_mib} MiB are free on the disk of {disk.folder} ({', '.join(disk.used_for)})",
+            figures={"folder": disk.folder, "free_bytes": disk.free_bytes, "total_bytes": disk.total_bytes},
+        )
+        if free_mib < settings.disk_free_degraded_mib:
+            yield _worse(
+                finding,
+                "make room, move backups and archive (`backups`, `archive`), or keep fewer"
+                " (`backup_retention_days`)",
+            )
+        elif free_mib < needed_mib and set(disk.used_for) & {"store", "backups"}:
+            yield _worse(
+                finding,
+                f"a restore needs about {needed_mib} MiB there for a while: make room before you need one",
+            )
+        else:
+            yield finding
+
+
+def _worse(finding: Finding, hint: str) -> Finding:
+    return Finding(
+        check=finding.check,
+        level="attention",
+        message=f"only {finding.message}",
+        hint=hint,
+        figures=finding.figures,
+    )
+
+
+def look_at_syncs(settings: Settings) -> Iterator[Finding]:
+    """How long the disk of the store takes until something is on it; each commit waits for that once."""
+    took: list[float] = []
+    with tempfile.NamedTemporaryFile(dir=settings.data, prefix=".doctor-") as file:
+        deadline = time.monotonic() + _SYNC_SECONDS
+        while len(took) < _SYNCS and time.monotonic() < deadline:
+            os.write(file.fileno(), bytes(_BLOCK_BYTES))
+            began = time.perf_counter()
+            os.fsync(file.fileno())
+            took.append((time.perf_counter() - began) * 1_000)
+    median, worst = statistics.median(took), max(took)
+    is_slow = median > SLOW_SYNC_MS
+    yield Finding(
+        check="disk_sync",
+        level="attention" if is_slow else "well",
+        message=f"the disk of the store takes {median:.2f} ms until it has something, {worst:.2f} ms at most",
+        hint="put the data directory on a local, faster disk: every commit waits for it" if is_slow else "",
+        figures={"median_ms": round(median, 3), "worst_ms": round(worst, 3), "tries": len(took)},
+    )

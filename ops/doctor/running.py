@@ -1,0 +1,68 @@
+"""What the running service says of itself, as findings."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ops.doctor.finding import Finding, Level
+
+# Below, more of what the writer needs comes from the disk than from memory.
+LOW_CACHE_HIT_RATE = 0.5
+# A service that has just begun has read everything for the first time.
+WARM_AFTER_COMMANDS = 10_000
+_LEVELS: dict[str, Level] = {"degraded": "attention", "unhealthy": "wrong"}
+
+
+def look_at_service(report: Mapping[str, Any]) -> Iterator[Finding]:
+    """The causes of a bad health, each with what to do; and how well its caches do."""
+    causes = report.get("causes", ())
+    for cause in causes:
+        yield Finding(
+            check=f"service.{cause['cause']}",
+            level=_LEVELS[cause["level"]],
+            message=cause["message"],
+            hint=cause.get("hint") or "docs/operating.md explains each cause",
+        )
+    if "writer" not in report:
+        # It starts, or restores its store, and says no more.
+        yield Finding(
+            check="service",
+            level="wrong",
+            message="; ".join(report["reasons"]) or report["status"],
+            hint="wait until it serves, and ask again",
+        )
+        return
+    if not causes:
+        writer, rate = report["writer"], report["store"]["cache_hit_rate"]
+        yield Finding(
+            check="service",
+            message=f"the service is healthy, at position {report['position']}",
+            figures={
+                "version": report["version"],
+                "position": report["position"],
+                "commands": writer["commands"],
+                "groups": writer["groups"],
+                "cache_hit_rate": rate,
+                "memory_bytes": report["memory"]["resident_bytes"],
+                "query_ms": report["store"]["query_ms"],
+            },
+        )
+    yield from _look_at_cache(report)
+    if (letters := report["broker"]["dead_letters"] or 0) > 0:
+        yield Finding(
+            check="dead_letters",
+            level="attention",
+            message=f"{letters} durable commands could not be processed",
+            hint="`hyperpage dlq list` says why; replay or drop them",
+        )
+
+
+def _look_at_cache(report: Mapping[str, Any]) -> Iterator[Finding]:
+    rate = report["store"]["cache_hit_rate"]
+    is_warm = report["writer"]["commands"] >= WARM_AFTER_COMMANDS
+    if rate is not None and rate < LOW_CACHE_HIT_RATE and is_warm:
+        yield Finding(
+            check="cache",
+            level="attention",
+            message=f"only {rate:.0%} of the pages that the writer looks for are in its cache",
+            hint="raise HYPERPAGE_WRITER_CACHE_KIB if there is memory for it",
+        )

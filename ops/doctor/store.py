@@ -1,0 +1,120 @@
+"""What the file itself says: its shape, whether every page and index is sound, how fast it is read."""
+
+import random
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import islice
+
+import apsw
+
+from bus import log
+from migrations import runner
+from migrations.connection import open_reader
+from ops.doctor.finding import Finding
+from ops.health.causes import CLOCK_BEHIND_MS
+from ops.health.machine import MIB
+from ops.settings import Settings
+
+MAXIMUM_FINDINGS = 5
+_READS = 200
+_RESTORE = "stop the service, and `hyperpage backup restore --latest --yes`"
+
+
+def look_at_shape(settings: Settings) -> Iterator[Finding]:
+    """Whether the file can be read, has the shape that this program writes, and how large it is."""
+    with closing(open_reader(settings.store_path, mmap_bytes=0)) as connection:
+        try:
+            pending = [one.name for one in runner.status(connection) if not one.applied]
+        except runner.MigrationError as error:
+            yield Finding(check="migrations", level="wrong", message=error.message, hint=error.hint)
+            return
+        if pending:
+            yield Finding(
+                check="migrations",
+                level="attention",
+                message=f"not applied: {', '.join(pending)}",
+                hint="`hyperpage migrate up`; the service does it when it starts",
+            )
+            return
+        yield Finding(check="migrations", message="the store has the shape that this program writes")
+        yield from _look_at_sizes(connection, settings)
+        behind_ms = log.read_head(connection).recorded_at - time.time_ns() // 1_000_000
+        if behind_ms > CLOCK_BEHIND_MS:
+            yield Finding(
+                check="clock",
+                level="attention",
+                message=f"the clock is {behind_ms / 1_000:.0f} s behind the last event",
+                hint="set the clock; times stand still in the log until it is past that event",
+            )
+
+
+def _look_at_sizes(connection: apsw.Connection, settings: Settings) -> Iterator[Finding]:
+    page_bytes = connection.pragma("page_size")
+    size_bytes = connection.pragma("page_count") * page_bytes
+    free_bytes = connection.pragma("freelist_count") * page_bytes
+    wal = settings.store_path.with_name(f"{settings.store_path.name}-wal")
+    wal_bytes = wal.stat().st_size if wal.exists() else 0
+    is_large = wal_bytes > settings.wal_degraded_mib * MIB
+    yield Finding(
+        check="size",
+        level="attention" if is_large else "well",
+        message=f"the store has {size_bytes / MIB:.1f} MiB, {free_bytes / MIB:.1f} of them free, and its WAL"
+        f" {wal_bytes / MIB:.1f} MiB",
+        hint="find the program that reads the store for long; the WAL shrinks afterwards" if is_large else "",
+        figures={"size_bytes": size_bytes, "free_bytes": free_bytes, "wal_bytes": wal_bytes},
+    )
+
+
+def look_at_integrity(settings: Settings) -> Iterator[Finding]:
+    """Whether SQLite finds every page, every index and every reference sound; some 9 s for a gigabyte."""
+    began = time.monotonic()
+    try:
+        # What is on disk, not what was read before.
+        with closing(open_reader(settings.store_path, mmap_bytes=0)) as connection:
+            checked = connection.execute(f"PRAGMA integrity_check({MAXIMUM_FINDINGS})")
+            found = [str(row[0]) for row in checked if row[0] != "ok"]
+            found += [
+                f"row {row} of {table} refers to one of {parent} that is not there"
+                for table, row, parent, _ in islice(
+                    connection.execute("PRAGMA foreign_key_check"), MAXIMUM_FINDINGS
+                )
+            ]
+    except (apsw.Error, UnicodeDecodeError) as error:
+        found = [str(error) or type(error).__name__]
+    seconds = time.monotonic() - began
+    if found:
+        problems = "; ".join(found[:MAXIMUM_FINDINGS])
+        yield Finding(
+            check="integrity", level="wrong", message=f"the store is damaged: {problems}", hint=_RESTORE
+        )
+    else:
+        yield Finding(
+            check="integrity",
+            message=f"every page, index and reference of the store is sound ({seconds:.1f} s)",
+            figures={"took_ms": round(seconds * 1_000)},
+        )
+
+
+def look_at_reading(settings: Settings) -> Iterator[Finding]:
+    """How long one row takes, anywhere in the log."""
+    with closing(open_reader(settings.store_path)) as connection:
+        last = log.read_head(connection).position
+        if last == 0:
+            yield Finding(check="reading", message="there is no event yet that could be read")
+            return
+        took = []
+        for _ in range(_READS):
+            began = time.perf_counter()
+            log.read_at(connection, random.randint(1, last))
+            took.append((time.perf_counter() - began) * 1_000)
+    median, worst = statistics.median(took), max(took)
+    is_slow = median > settings.query_latency_degraded_ms
+    yield Finding(
+        check="reading",
+        level="attention" if is_slow else "well",
+        message=f"reading one event takes {median:.3f} ms, {worst:.3f} ms at most",
+        hint="look at the load of processors and disks" if is_slow else "",
+        figures={"median_ms": round(median, 4), "worst_ms": round(worst, 4), "tries": _READS},
+    )

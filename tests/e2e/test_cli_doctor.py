@@ -1,0 +1,182 @@
+"""`hyperpage doctor`: what it looks at, what it finds, what it says to do, and its exit codes."""
+
+import json
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pyrage
+import pytest
+
+from ops.doctor.running import WARM_AFTER_COMMANDS, look_at_service
+from ops.settings import Settings
+from tests.e2e.command_line import Result, Served, hyperpage, wait_for
+
+LOOKED_AT = {"service", "rights", "room", "disk_sync", "migrations", "size", "reading", "integrity", "backup"}
+
+
+def findings(result: Result) -> dict[str, dict[str, Any]]:
+    """What was found, by the name of the check."""
+    return {one["check"]: one for one in result.json["findings"]}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A stopped store with some rows."""
+    with Served(tmp_path / "data", "--no-http") as service:
+        commands = [
+            {"command": "app_state.set", "body": {"key": f"key-{number}", "value": "x" * 100}}
+            for number in range(300)
+        ]
+        service.ask("send", "batch", json.dumps({"atomic": True, "commands": commands}))
+    return tmp_path / "data"
+
+
+def test_all_is_well_beside_a_running_service_and_its_backup_is_proven(tmp_path: Path):
+    with Served(tmp_path / "data") as service:
+        service.ask("send", "app_state.set", '{"key": "k", "value": 1}')
+        report = service.ask("doctor")
+        assert report["status"] == "well"
+        found = {one["check"]: one for one in report["findings"]}
+        assert found.keys() == LOOKED_AT | {"reach"}
+        (backup,) = service.ask("backup", "list")
+        assert (backup["name"], backup["status"]) == (found["backup"]["figures"]["name"], "proven")
+        assert backup["metadata"]["checks"].keys() >= {"checksum", "integrity_check", "chain", "tables"}
+        assert found["reach"]["figures"]["position"] == found["service"]["figures"]["position"] == 1
+        assert 0 < found["disk_sync"]["figures"]["median_ms"] <= found["disk_sync"]["figures"]["worst_ms"]
+
+        quick = service("doctor", "--quick")
+        assert quick.code == 0
+        assert "integrity" not in quick.out
+        assert quick.out.splitlines()[-1] == "All is well."
+        assert len(service.ask("backup", "list")) == 1
+
+
+def test_what_the_service_complains_of_is_told_with_what_to_do(tmp_path: Path):
+    with Served(tmp_path / "data", HYPERPAGE_MEMORY_DEGRADED_PERCENT="0.001") as service:
+        refused = service("send", "app_state.set", '{"kye": 1}', "--durable", "--id", "dead-1")
+        assert refused.code == 1
+
+        wait_for(lambda: service("status", "--json").json["broker"]["dead_letters"])
+
+        result = service("doctor", "--quick", "--json")
+
+        assert (result.code, result.json["status"]) == (1, "attention")
+        found = findings(result)
+        assert "HYPERPAGE_HOT_AGGREGATES_KIB" in found["service.memory_high"]["hint"]
+        assert "hyperpage dlq list" in found["dead_letters"]["hint"]
+        shown = service("doctor", "--quick").out
+        assert "!!  service.memory_high: " in shown
+        assert "      what to do: lower HYPERPAGE_HOT_AGGREGATES_KIB" in shown
+
+
+def test_damage_in_the_file_is_found_and_no_backup_is_made_of_it(data: Path):
+    with closing(apsw.Connection(str(data / "hyperpage.db"))) as connection:
+        page = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'app_state'").get
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with (data / "hyperpage.db").open("r+b") as file:
+        # Within the page: what makes it a page stays.
+        file.seek((page - 1) * 4096 + 8)
+        file.write(b"\xff" * 64)
+
+    result = hyperpage("doctor", "--data", data, "--json")
+
+    assert (result.code, result.json["status"]) == (6, "wrong")
+    found = findings(result)
+    assert "hyperpage backup restore --latest --yes" in found["integrity"]["hint"]
+    assert found["backup"]["level"] == "wrong"
+    assert hyperpage("backup", "list", "--data", data, "--json").json == []
+
+
+def test_an_index_that_lacks_a_row_is_found_which_only_the_whole_check_does(data: Path):
+    with closing(apsw.Connection(str(data / "hyperpage.db"))) as connection:
+        connection.execute("CREATE TABLE spare (a); CREATE INDEX spare_a ON spare (a)")
+        # The index is forgotten while a row is added, and remembered afterwards.
+        connection.execute("PRAGMA writable_schema = on")
+        (kept,) = connection.execute("SELECT * FROM sqlite_schema WHERE name = 'spare_a'").fetchall()
+        connection.execute("DELETE FROM sqlite_schema WHERE name = 'spare_a'")
+    with closing(apsw.Connection(str(data / "hyperpage.db"))) as connection:
+        connection.execute("INSERT INTO spare VALUES (1)")
+        connection.execute("PRAGMA writable_schema = on")
+        connection.execute("INSERT INTO sqlite_schema VALUES (?, ?, ?, ?, ?)", kept)
+
+    result = hyperpage("doctor", "--data", data, "--json")
+
+    assert result.code == 6
+    assert "missing from index spare_a" in findings(result)["integrity"]["message"]
+
+
+def test_a_row_that_no_event_explains_makes_the_backup_one_that_is_not_proven(data: Path):
+    with closing(apsw.Connection(str(data / "hyperpage.db"))) as connection:
+        connection.execute("""UPDATE app_state SET value = '"light"' WHERE key = 'key-7'""")
+
+    result = hyperpage("doctor", "--data", data, "--json")
+
+    assert result.code == 6
+    found = findings(result)
+    assert found["integrity"]["level"] == "well"
+    assert "app_state" in found["backup"]["message"]
+    assert "hyperpage projections rebuild" in found["backup"]["hint"]
+
+
+def test_folders_that_others_may_read_and_little_room_need_attention(data: Path):
+    data.chmod(0o755)
+    result = hyperpage("doctor", "--data", data, "--json", HYPERPAGE_DISK_FREE_DEGRADED_MIB=str(2**40))
+    assert (result.code, result.json["status"]) == (1, "attention")
+    found = findings(result)
+    assert found["rights"]["hint"] == f"chmod go-rwx {data}"
+    assert "make room" in found["room"]["hint"]
+    assert found["backup"]["level"] == "well"
+
+
+def test_a_backup_for_which_there_is_no_room_or_no_folder_is_told(data: Path, tmp_path: Path):
+    full = hyperpage("doctor", "--data", data, "--json", HYPERPAGE_DISK_FREE_UNHEALTHY_MIB=str(2**40))
+    assert full.code == 6
+    assert "make room" in findings(full)["backup"]["hint"]
+    (tmp_path / "in the way").write_text("")
+    nowhere = hyperpage("doctor", "--data", data, "--json", HYPERPAGE_BACKUPS=str(tmp_path / "in the way"))
+    assert nowhere.code == 6
+    assert "`backups`" in findings(nowhere)["backup"]["hint"]
+
+
+def test_a_backup_that_is_encrypted_is_proven_before_it_is(data: Path):
+    key = str(pyrage.x25519.Identity.generate().to_public())
+    result = hyperpage("doctor", "--data", data, "--json", HYPERPAGE_ENCRYPT_TO=key)
+    assert (result.code, result.json["status"]) == (0, "well")
+    (backup,) = hyperpage("backup", "list", "--data", data, "--json").json
+    assert (backup["metadata"]["recipients"], backup["status"]) == ([key], "proven")
+
+
+def test_a_store_of_an_older_shape_and_what_is_no_backup_are_told(data: Path):
+    assert hyperpage("migrate", "down", "--data", data).code == 0
+    (data / "backups").mkdir(exist_ok=True)
+    (data / "backups" / "hyperpage-backup-20200101T000000000Z.db").write_bytes(b"half a file")
+    result = hyperpage("doctor", "--quick", "--data", data, "--json")
+    assert result.code == 1
+    found = findings(result)
+    assert "hyperpage migrate up" in found["migrations"]["hint"]
+    assert "hyperpage-backup-20200101T000000000Z.db" in found["old_backups"]["message"]
+
+
+def test_where_there_is_no_store_there_is_nothing_to_look_at(tmp_path: Path):
+    assert hyperpage("doctor", "--data", tmp_path / "data").code == 3
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_cache_that_is_too_small_is_told_once_it_is_warm():
+    def found(commands: int) -> list[str]:
+        report: dict[str, Any] = {
+            "status": "healthy",
+            "position": 1,
+            "version": "0",
+            "store": {"cache_hit_rate": 0.2, "query_ms": 0.1},
+            "writer": {"commands": commands, "groups": 1},
+            "memory": {"resident_bytes": 1},
+            "broker": {"dead_letters": 0},
+        }
+        return [one.check for one in look_at_service(report)]
+
+    assert found(WARM_AFTER_COMMANDS - 1) == ["service"]
+    assert found(WARM_AFTER_COMMANDS) == ["service", "cache"]
+    assert "writer_cache_kib" in Settings.__struct_fields__
