@@ -221,7 +221,8 @@ def prune(
     with understandable():
         # Those of other stores in the folder are theirs to prune.
         found = list_backups(settings.backup_folder, store_id_of(settings.store_path))
-        needed = needed_backups(settings.archive_folder, found)
+        sound = [one for one in found if one.metadata.status != "damaged"]
+        needed = needed_backups(settings.archive_folder, sound)
         kept = retain(found, settings.backup_rules, time.time_ns() // 1_000_000, needed=needed)
         gone = [one for one in found if kept[one.name] is None]
         if not dry_run:

@@ -79,8 +79,8 @@ def restore(
     settings = settings_for(data)
     identities = identities_in(identity)
     if dry_run:
-        with understandable():
-            plan = plan_restore(settings.places, moment, identities=identities)
+        with understandable(), shown_progress() as progress:
+            plan = plan_restore(settings.places, moment, identities=identities, check=True, progress=progress)
         _print(plan, as_json)
         return Exit.DONE
     if not yes:
@@ -104,11 +104,12 @@ def restore(
 def _restore_stopped(settings: "Settings", moment: "Moment", safety: bool, identities: "Identities") -> Any:
     from ops.backup.restore import restore as carry_out
     from ops.backup.stream_timeline import highest_timeline_in_stream
-    from ops.backup.swap import finish_swap
+    from ops.backup.swap import settle
     from ops.service import service_version
 
     with understandable():
-        finish_swap(settings.store_path)
+        if (which := settle(settings.store_path)) is not None:
+            say(which)
         highest = highest_timeline_in_stream(settings)
         with shown_progress() as progress:
             return carry_out(

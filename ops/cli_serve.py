@@ -187,7 +187,8 @@ async def _start(service: "Service") -> None:
     except Exception as error:
         # The traceback is for those who ask for it; the message says why and what to do.
         logger.debug("the service cannot start", exc_info=error)
-        raise failure(Exit.FAILED, "failed", _reason(service.settings, error)) from error
+        hint = str(getattr(error, "hint", ""))
+        raise failure(Exit.FAILED, "failed", _reason(service.settings, error), hint) from error
 
 
 def _reason(settings: "Settings", error: BaseException) -> str:
@@ -197,8 +198,7 @@ def _reason(settings: "Settings", error: BaseException) -> str:
         return f"{settings.store_path} cannot be used: {error}"
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
-    hint = getattr(error, "hint", "")
-    return f"{str(error) or type(error).__name__}{f' ({hint})' if hint else ''}"
+    return str(error) or type(error).__name__
 
 
 def _announce(settings: "Settings", as_json: bool) -> None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App
 
-from ops.backup.swap import finish_swap
+from ops.backup.swap import settle
 from ops.cli_exit import Exit, failure
 from ops.cli_options import DataOption, JsonOption, option, settings_for
-from ops.cli_output import print_json, print_table
+from ops.cli_output import print_json, print_table, say
 from ops.data_directory import DataDirectory, DirectoryInUseError
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ def free_directory(settings: "Settings") -> "Iterator[DirectoryInUseError | None
         yield error
         return
     try:
-        finish_swap(settings.store_path)
+        if (which := settle(settings.store_path)) is not None:
+            say(which)
         yield None
     finally:
         directory.release()

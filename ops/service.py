@@ -38,7 +38,7 @@ from ops.archive.archiver import Archiver
 from ops.backup.administration import RunningBackups
 from ops.backup.recovery import require_sound_store
 from ops.backup.schedule import BackupSchedule
-from ops.backup.swap import finish_swap
+from ops.backup.swap import settle
 from ops.data_directory import Admin, DataDirectory, Runtime
 from ops.health.monitor import Monitor
 from ops.importing.running import RunningImport
@@ -131,8 +131,8 @@ class Service:
         # What is pushed onto the stack is undone in the opposite order: first what takes commands in.
         directory = DataDirectory(self.settings.data)
         self._stack.callback(directory.release)
-        if (restored := finish_swap(self.settings.store_path)) is not None:
-            logger.warning("a restore to position %d was cut off, and is done now", restored.position)
+        if (which := settle(self.settings.store_path)) is not None:
+            logger.warning("%s", which)
         recovered = await asyncio.to_thread(
             require_sound_store,
             self.settings,
@@ -140,6 +140,8 @@ class Service:
             version=self.version,
         )
         if recovered is not None:
+            for reason in recovered.passed_over.values():
+                logger.error("passed over: %s", reason)
             logger.error("the store is as it was at position %d", recovered.position)
         connection, self.origin = open_store(
             self.settings.store_path, cache_kib=self.settings.writer_cache_kib

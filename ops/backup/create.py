@@ -78,7 +78,7 @@ def create_backup(
     # What is encrypted was never readable on the disk of the backups, not even for a moment.
     staging = store.parent if sealing.recipients else outgoing
     for each in (staging, outgoing):
-        _sweep(each)
+        sweep(each)
     timestamp = time.time_ns() // 1_000_000 if now_ms is None else now_ms
     outgoing.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = backup_path(folder, timestamp, sealing.suffix)
@@ -202,7 +202,7 @@ def file_checksum(path: Path, progress: Progress = ignore_progress) -> str:
     return digest.hexdigest()
 
 
-def _sweep(folder: Path) -> None:
+def sweep(folder: Path) -> None:
     """Removes what backups and drills that were killed have left behind: whole copies, perhaps."""
     now = time.time()
     for leftover in (*folder.glob(f".{PREFIX}*"), *folder.glob(f"{SCRATCH_PREFIX}*")):

@@ -4,10 +4,12 @@ import tempfile
 import time
 from pathlib import Path
 
+import msgspec
+
 from ops.backup.create import DRILL_CHECKS, SCRATCH_PREFIX, Progress, ignore_progress
 from ops.backup.materialize import materialize
-from ops.backup.metadata import Backup, BackupError, read_metadata, update_metadata
-from ops.backup.verify import require_content, verified
+from ops.backup.metadata import TABLES_DIFFER, Backup, BackupError, read_metadata, update_metadata
+from ops.backup.verify import noting_damage, require_content, verified
 from ops.backup.way import Way
 from ops.projections_check import verify
 from ops.targets.sealing import Identities
@@ -30,10 +32,13 @@ def drill(
         OSError: the bucket is away, the disk is full.
     """
     now = time.time_ns() // 1_000_000 if now_ms is None else now_ms
-    with verified(path, identities=identities, scratch=scratch, progress=progress) as plain:
+    with (
+        noting_damage(path),
+        verified(path, identities=identities, scratch=scratch, progress=progress) as plain,
+    ):
         _require_provable(plain, now, progress)
     checks = read_metadata(path).checks | dict.fromkeys(("checksum", "content", *DRILL_CHECKS), now)
-    return Backup(path, update_metadata(path, last_verified=now, last_drilled=now, checks=checks))
+    return Backup(path, update_metadata(path, last_verified=now, last_drilled=now, checks=checks, unsound=""))
 
 
 def prove(plain: Backup, progress: Progress = ignore_progress) -> None:
@@ -48,13 +53,14 @@ def prove(plain: Backup, progress: Progress = ignore_progress) -> None:
 
 def _require_provable(plain: Backup, now_ms: int, progress: Progress) -> None:
     with tempfile.TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=plain.path.parent) as scratch:
-        # As a restore to its own moment, in which nothing is rebuilt.
+        # As a restore to its own moment, in which nothing is rebuilt, whatever an earlier drill has found.
+        as_it_is = Backup(plain.place, msgspec.structs.replace(plain.metadata, unsound=""))
         made = materialize(
             Way(
                 position=plain.metadata.position,
                 store_id=plain.metadata.store_id,
                 timelines=plain.metadata.timelines,
-                backup=plain,
+                backup=as_it_is,
                 stretches=[],
             ),
             Path(scratch) / "hyperpage.db",
@@ -71,7 +77,7 @@ def _require_provable(plain: Backup, now_ms: int, progress: Progress) -> None:
             if table["missing"] or table["unexpected"] or table["different"]
         ]
         raise BackupError(
-            "tables_differ",
+            TABLES_DIFFER,
             f"{plain.name}: its tables are not what its log says: {', '.join(wrong)}",
             "restored, they would be put right by `hyperpage projections rebuild`",
         )

@@ -15,7 +15,7 @@ from migrations.connection import write_transaction
 from migrations.rows import insert_rows
 from ops.archive.replay import replay
 from ops.backup.create import Progress, open_sealed, require_chain, require_sound
-from ops.backup.metadata import Backup, BackupError
+from ops.backup.metadata import TABLES_DIFFER, Backup, BackupError
 from ops.backup.way import Way
 from ops.projections_check import rebuild_file
 from ops.targets.sealing import Identities
@@ -68,11 +68,15 @@ def materialize(
             insert_rows(connection, "INSERT OR IGNORE INTO timelines", way.timelines)
             _fork(connection, way.position, timeline, now_ms)
     work.chmod(0o600)
-    is_changed = way.backup is None or way.position != way.backup.metadata.position
+    is_changed = (
+        way.backup is None
+        or way.position != way.backup.metadata.position
+        or way.backup.metadata.unsound == TABLES_DIFFER
+    )
     if migrated or is_changed:
         progress("tables", 0, 1)
         if not rebuild_file(work)["equal"] and not rebuild_file(work)["equal"]:
-            raise BackupError("tables_differ", f"the tables of {way.begins_with} cannot be made from its log")
+            raise BackupError(TABLES_DIFFER, f"the tables of {way.begins_with} cannot be made from its log")
     seal(work)
     _require_made(work, way.position)
     return Made(work, way.position, timeline)

@@ -24,24 +24,33 @@ SUFFIX = ".db"
 _METADATA_SUFFIX = ".meta.json"
 _NAME = re.compile(re.escape(PREFIX) + r".*\.db(\.zst)?(\.age)?")
 
-Status = Literal["good", "proven"]
+Status = Literal["good", "proven", "damaged"]
 # What can be found out about a backup: that the file is the one that was made; that SQLite finds nothing
 # wrong with it; that it has what the store had; that the log follows by its hashes, from where an older
 # backup ends or from the first event on; that the tables are what the log says.
 Check = Literal["checksum", "quick_check", "integrity_check", "content", "chain_end", "chain", "tables"]
 _Where = TypeVar("_Where", Path, BucketPath, Place)
 
+# Reasons that say of a backup that it is not what was made: nothing can be restored from it.
+UNUSABLE = frozenset(
+    ("size_differs", "checksum_differs", "damaged", "content_differs", "chain_broken", "unknown_format")
+)
+# The log is sound, and a restore makes the tables anew from it.
+TABLES_DIFFER = "tables_differ"
+
 
 class BackupError(RuntimeError):
     """A backup cannot be used, or not be made; `reason` is one word for programs, `hint` says what to do.
 
+    `backup` is where the one is that it is about, as far as who catches this could not know.
     Reasons: `not_found`, `no_metadata`, `metadata_damaged`, `unknown_format`, `size_differs`,
     `checksum_differs`, `damaged`, `content_differs`, `chain_broken`, `foreign`, `tables_differ`,
     `unreachable_moment`, `segment_damaged`, `encrypted`.
     """
 
-    def __init__(self, reason: str, message: str, hint: str = "") -> None:
+    def __init__(self, reason: str, message: str, hint: str = "", *, backup: str = "") -> None:
         super().__init__(message)
+        self.backup = backup
         self.reason = reason
         self.message = message
         self.hint = hint
@@ -90,12 +99,16 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """When a store was last made from it and found to be the same."""
     pinned: bool = False
     """Whether it is kept for good."""
+    unsound: str = ""
+    """What was wrong with it when it was last looked at, as the reason of a `BackupError`; empty: nothing."""
     metadata_checksum: str = ""
     """SHA-256 of all the other fields."""
 
     @property
     def status(self) -> Status:
-        """`proven` once a store was made from it, `good` before."""
+        """`proven` once a store was made from it, `good` before; `damaged` if the last look found it so."""
+        if self.unsound:
+            return "damaged"
         return "good" if self.last_drilled is None else "proven"
 
     @property

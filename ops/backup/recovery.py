@@ -2,13 +2,13 @@
 
 import logging
 from contextlib import closing
-from pathlib import Path
 
 import apsw
 
 from migrations.connection import open_reader
+from ops.archive.segment import list_segments
 from ops.backup.create import require_sound
-from ops.backup.metadata import BackupError
+from ops.backup.metadata import BackupError, list_backups
 from ops.backup.restore import Restored, restore
 from ops.backup.stream_timeline import highest_timeline_in_stream
 from ops.backup.way import Moment
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 class DamagedStoreError(RuntimeError):
-    """The store's file is damaged; `hint` is what to do."""
+    """The store's file is damaged or gone; `hint` is what to do."""
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
@@ -26,30 +26,28 @@ class DamagedStoreError(RuntimeError):
 
 
 def require_sound_store(settings: Settings, *, after_a_crash: bool, version: str) -> Restored | None:
-    """What was restored; `None` if SQLite finds the store's file sound, or if it was not to be checked.
+    """What was restored; `None` if nothing is wrong with the store's file, or if there is to be a new one.
 
-    The caller holds the data directory. The file is checked as `check_at_start` says, which takes some
-    seconds for a gigabyte. Where `restore_when_damaged` allows it, the file is set aside, and the store made
-    anew from the newest backup and the archive.
+    The caller holds the data directory. All of the file is checked as `check_at_start` says, which takes some
+    seconds for a gigabyte; that it is a database, in any case. A store that is gone while there is a backup
+    or an archive of one is as good as damaged: a new one in its place would hide that.
+    Where `restore_when_damaged` allows it, a damaged file is set aside, and the store made anew from the
+    newest backup and the archive.
 
     Raises:
-        DamagedStoreError: it is damaged, and was left as it is.
+        DamagedStoreError: it is damaged or gone, and was left as it is.
+        OSError: there is no store, and it cannot be seen whether there is a backup of one.
     """
     is_due = settings.check_at_start == "always" or (
         settings.check_at_start == "after_a_crash" and after_a_crash
     )
-    if not is_due or not settings.store_path.exists():
-        return None
-    damage = _damage_of(settings.store_path)
+    damage = _damage_of(settings, whole=is_due)
     if damage is None:
         return None
-    command = f"hyperpage backup restore --latest --yes --data {settings.data}"
+    hint = _hint(settings)
     if not settings.restore_when_damaged:
-        raise DamagedStoreError(
-            damage,
-            f"nothing was changed; to set it aside and bring back what backups and archive have: {command}",
-        )
-    logger.error("%s; it is set aside, and brought back from backups and archive", damage)
+        raise DamagedStoreError(damage, hint)
+    logger.error("%s; it is brought back from backups and archive", damage)
     try:
         return restore(
             settings.places,
@@ -58,16 +56,58 @@ def require_sound_store(settings: Settings, *, after_a_crash: bool, version: str
             is_damaged=True,
             highest_timeline=highest_timeline_in_stream(settings),
         )
-    except (BackupError, apsw.Error) as error:
-        raise DamagedStoreError(
-            f"{damage}, and it could not be brought back: {error}", f"nothing was changed; see `{command}`"
-        ) from error
+    except (BackupError, OSError, apsw.Error) as error:
+        raise DamagedStoreError(f"{damage}, and it could not be brought back: {error}", hint) from error
 
 
-def _damage_of(store: Path) -> str | None:
+def _hint(settings: Settings) -> str:
+    data = settings.data
+    try:
+        if _kept(settings) is None:
+            return "nothing was changed; there is no backup and no archive of it in the places that are set"
+    except OSError as error:
+        return f"nothing was changed; what there is to bring it back from, cannot be seen: {error}"
+    key = " --identity KEY_FILE" if settings.encrypt_to else ""
+    command = f"hyperpage backup restore --latest --yes --data {data}{key}"
+    hint = f"nothing was changed; to bring back what backups and archive have: {command}"
+    if not _has_store(settings):
+        hint += f"; for a new store instead: hyperpage migrate up --data {data}"
+    return hint
+
+
+def _has_store(settings: Settings) -> bool:
+    try:
+        return settings.store_path.stat().st_size > 0
+    except FileNotFoundError:
+        return False
+
+
+def _damage_of(settings: Settings, *, whole: bool) -> str | None:
+    store = settings.store_path
+    if not _has_store(settings):
+        kept = _kept(settings)
+        return None if kept is None else f"there is no store in {settings.data}, but {kept}"
     try:
         with closing(open_reader(store)) as connection:
-            require_sound(connection, store.name)
-    except (BackupError, apsw.Error) as error:
-        return str(error)
+            connection.execute("SELECT count(*) FROM sqlite_schema").get  # noqa: B018 - it may raise
+            if whole:
+                require_sound(connection, store.name)
+    except BackupError as error:
+        return error.message
+    except (apsw.NotADBError, apsw.CorruptError) as error:
+        # What keeps it from being read at all, missing rights say, is no damage.
+        return f"{store.name} is damaged: {error}"
+    return None
+
+
+def _kept(settings: Settings) -> str | None:
+    """What there is to bring a store back from, in words; `None` if there is nothing.
+
+    Raises:
+        OSError: a folder cannot be read, or a bucket is away: it is better to wait than to begin anew.
+    """
+    if list_backups(settings.backup_folder):
+        return f"a backup of one in {settings.backup_folder}"
+    if list_segments(settings.archive_folder):
+        return f"an archive of one in {settings.archive_folder}"
     return None

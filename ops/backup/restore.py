@@ -4,7 +4,8 @@ validate ─▶ safety backup ─▶ make the file beside the store ─▶ verif
 """
 
 import time
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,14 +16,14 @@ from migrations.connection import open_reader
 from migrations.runner import MigrationError
 from ops.archive.replay import reach
 from ops.backup.content import Content, read_content
-from ops.backup.create import SCRATCH_PREFIX, Progress, create_backup, ignore_progress
+from ops.backup.create import SCRATCH_PREFIX, Progress, create_backup, ignore_progress, sweep
 from ops.backup.materialize import materialize
-from ops.backup.metadata import Backup, BackupError, list_backups
+from ops.backup.metadata import UNUSABLE, Backup, BackupError, list_backups
 from ops.backup.opening import plain_metadata
 from ops.backup.places import Places
-from ops.backup.swap import Intent, swap
+from ops.backup.swap import WORK_SUFFIX, Intent, swap
 from ops.backup.verify import verified
-from ops.backup.way import Moment, Way, find_way
+from ops.backup.way import PRESENT, Moment, Way, find_way
 from ops.targets.sealing import Identities
 
 
@@ -35,6 +36,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     position: int
     timeline: int
     events_lost: int | None
+    passed_over: dict[str, str]
+    """What would have been nearer, and why it cannot be used."""
 
 
 class Restored(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +49,7 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
     segments: int
     safety_backup: str | None
     set_aside: str | None
+    passed_over: dict[str, str] = {}
 
 
 def plan_restore(
@@ -55,21 +59,33 @@ def plan_restore(
     source: Places | None = None,
     identities: Identities = (),
     highest_timeline: int = 0,
+    check: bool = False,
+    progress: Progress = ignore_progress,
 ) -> Plan:
-    """What `restore` would do, with the backups that there are now.
+    """What `restore` would do, with the backups that there are now; `check` looks at the one it begins with.
 
     Raises:
-        BackupError: there is no way to that moment.
+        BackupError: there is no way to that moment, or what there is, is not sound.
         OSError: a bucket is away.
     """
     present = _present(places)
-    way = find_way(source or places, moment, present, identities)
+    search = _Search(source or places, moment, present, identities)
+    while True:
+        way = search.way()
+        if not check or way.backup is None:
+            break
+        try:
+            with _checked(way, places, present, identities, progress, hashed=True):
+                break
+        except BackupError as error:
+            search.pass_over(way, error)
     return Plan(
         backup=way.begins_with,
         segments=len(way.stretches),
         position=way.position,
         timeline=1 + _highest_timeline(places, present, highest_timeline),
         events_lost=None if present is None else max(0, present.head.position - way.position),
+        passed_over=search.passed_over,
     )
 
 
@@ -92,6 +108,8 @@ def restore(
     (as the caller found it to be, perhaps), the store is set aside.
     `highest_timeline` is the highest number that is known elsewhere: to the stream, say. `source` is where
     backups and archive are looked for, if it is not where they are kept. `identities` open what is encrypted.
+    A backup that turns out to be damaged is passed over for the next one that leads to the moment, unless it
+    is the one that was asked for.
 
     Raises:
         BackupError: there is no way to that moment, what there is, is not sound, or it is encrypted and there
@@ -101,60 +119,159 @@ def restore(
     now = time.time_ns() // 1_000_000 if now_ms is None else now_ms
     store = places.store
     present = _present(places)
-    way = find_way(source or places, moment, present, identities)
+    search = _Search(source or places, moment, present, identities)
+    way = search.way()
     timeline = 1 + _highest_timeline(places, present, highest_timeline)
     store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    is_damaged |= present is None
-    with ExitStack() as stack:
-        begins_with: Backup | None = None
-        if way.backup is not None:
-            # Its checksum is computed while it is copied, before anything is changed.
-            copy = verified(
-                way.backup.place,
-                whole=False,
-                store_id=None if present is None else present.store_id,
-                hashed=False,
-                identities=identities,
-                scratch=store.parent,
-                progress=progress,
-            )
-            begins_with = stack.enter_context(copy)
-        taken: Backup | None = None
-        if not is_damaged and (safety or _begins_with_present(way)):
-            folder = stack.enter_context(TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=store.parent))
+    sweep(store.parent)
+    work = store.with_name(store.name + WORK_SUFFIX)
+    with TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=store.parent) as scratch:
+        # `None`: not tried yet, or not to be had.
+        taken: tuple[Backup, Backup] | None = None
+        can_be_backed_up = present is not None and not is_damaged
+        while True:
             try:
-                taken, plain = _safety_backup(places, Path(folder), version, now, progress)
-            except (BackupError, apsw.Error):
-                # Too damaged: it is set aside.
-                if _begins_with_present(way):
-                    raise
-            else:
-                begins_with = plain if _begins_with_present(way) else begins_with
-        work = store.with_name(f"{store.name}.restoring")
-        try:
-            materialize(
-                msgspec.structs.replace(way, backup=begins_with),
-                work,
-                timeline=timeline,
-                now_ms=now,
-                identities=identities,
-                progress=progress,
-            )
-        except BaseException:
-            for leftover in store.parent.glob(f"{work.name}*"):
-                leftover.unlink()
-            raise
+                # Its checksum is computed while it is copied, before anything is changed.
+                with _checked(way, places, present, identities, progress, hashed=False) as checked:
+                    is_present = way.begins_with == PRESENT
+                    if taken is None and can_be_backed_up and (safety or is_present):
+                        try:
+                            taken = _safety_backup(places, Path(scratch), version, now, progress)
+                            search.leave_out(taken[0])
+                        except (BackupError, apsw.Error):
+                            # Too damaged: it is set aside.
+                            can_be_backed_up = False
+                    begins_with = _present_copy(taken) if is_present else checked
+                    _make(way, begins_with, work, timeline, now, identities, progress)
+                break
+            except BackupError as error:
+                search.pass_over(way, error)
+            way = search.way()
     # Where no backup has it, nobody but its owner may delete it.
     set_aside = f"{store.name}.set-aside-{now}" if store.exists() and taken is None else None
     swap(store, Intent(work=work.name, set_aside=set_aside, position=way.position, timeline=timeline))
+    safety_backup = None if taken is None else str(taken[0].place)
     return Restored(
         position=way.position,
         timeline=timeline,
-        backup=str(taken.place) if taken is not None and _begins_with_present(way) else way.begins_with,
+        backup=safety_backup if safety_backup and way.begins_with == PRESENT else way.begins_with,
         segments=len(way.stretches),
-        safety_backup=None if taken is None else str(taken.place),
+        safety_backup=safety_backup,
         set_aside=None if set_aside is None else str(store.with_name(set_aside)),
+        passed_over=search.passed_over,
     )
+
+
+class _Search:
+    """The way to a moment that nothing damaged stands in."""
+
+    def __init__(
+        self, places: Places, moment: Moment, present: Content | None, identities: Identities
+    ) -> None:
+        self._places = places
+        self._moment = moment
+        self._present = present
+        self._identities = identities
+        self.passed_over: dict[str, str] = {}
+        self._left_out: set[str] = set()
+
+    def leave_out(self, backup: Backup) -> None:
+        """Takes no notice of a backup that was made meanwhile: what is in it is to be replaced."""
+        self._left_out.add(str(backup.place))
+
+    def way(self) -> Way:
+        """The next one to try.
+
+        Raises:
+            BackupError: there is none.
+            OSError: a bucket is away.
+        """
+        while True:
+            try:
+                return find_way(
+                    self._places,
+                    self._moment,
+                    self._present,
+                    self._identities,
+                    without=self._left_out.union(self.passed_over),
+                )
+            except BackupError as error:
+                if error.backup:
+                    self._pass_over(error.backup, error)
+                elif not self.passed_over:
+                    raise
+                else:
+                    damage = "; ".join(self.passed_over.values())
+                    raise BackupError(error.reason, f"{error.message} ({damage})", error.hint) from error
+
+    def pass_over(self, way: Way, error: BackupError) -> None:
+        """Goes on without what a way begins with.
+
+        Raises:
+            BackupError: it was asked for, or something else is wrong than that it is damaged.
+        """
+        self._pass_over(way.begins_with, error)
+
+    def _pass_over(self, which: str, error: BackupError) -> None:
+        if error.reason not in UNUSABLE or which in self.passed_over or self._moment.backup is not None:
+            raise error
+        if self._moment == Moment():
+            hint = (
+                "name another one (`hyperpage backup list`), or say --latest, which passes over damaged ones"
+            )
+            raise BackupError(error.reason, error.message, hint) from error
+        self.passed_over[which] = error.message
+
+
+@contextmanager
+def _checked(
+    way: Way,
+    places: Places,
+    present: Content | None,
+    identities: Identities,
+    progress: Progress,
+    *,
+    hashed: bool,
+) -> Iterator[Backup | None]:
+    """The backup that a way begins with, as a plain local file that was verified; `None` if with none."""
+    if way.backup is None:
+        yield None
+        return
+    with verified(
+        way.backup.place,
+        whole=False,
+        store_id=None if present is None else present.store_id,
+        hashed=hashed,
+        identities=identities,
+        scratch=places.store.parent if places.store.parent.is_dir() else None,
+        progress=progress,
+    ) as plain:
+        yield plain
+
+
+def _make(
+    way: Way,
+    begins_with: Backup | None,
+    work: Path,
+    timeline: int,
+    now_ms: int,
+    identities: Identities,
+    progress: Progress,
+) -> None:
+    """The new store in the file `work`; none where this fails."""
+    try:
+        materialize(
+            msgspec.structs.replace(way, backup=begins_with),
+            work,
+            timeline=timeline,
+            now_ms=now_ms,
+            identities=identities,
+            progress=progress,
+        )
+    except BaseException:
+        for leftover in work.parent.glob(f"{work.name}*"):
+            leftover.unlink()
+        raise
 
 
 def find_restore(places: Places, moment: Moment, identities: Identities = ()) -> Way:
@@ -185,8 +302,10 @@ def _safety_backup(
     return taken, taken if taken.is_plain_here else Backup(plain_copy, plain_metadata(taken.metadata))
 
 
-def _begins_with_present(way: Way) -> bool:
-    return way.backup is None and not way.from_nothing
+def _present_copy(taken: tuple[Backup, Backup] | None) -> Backup:
+    if taken is None:
+        raise BackupError("damaged", "the present store is damaged")
+    return taken[1]
 
 
 def _present(places: Places) -> Content | None:

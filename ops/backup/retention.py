@@ -31,7 +31,7 @@ def retain(
     """Why each backup is kept, by its name; `None` for those that may go.
 
     Whatever the rules say, pinned ones, the newest one, the newest proven one and those that are `needed` (by
-    the archive) stay.
+    the archive) stay. One that was found damaged stands for nothing: it stays while it is young or pinned.
     """
     newest_first = sorted(backups, key=lambda one: one.metadata.timestamp, reverse=True)
     kept: dict[str, str | None] = {one.name: None for one in newest_first}
@@ -40,17 +40,18 @@ def retain(
         for one in chosen:
             kept[one.name] = kept[one.name] or why
 
-    proven = [one for one in newest_first if one.metadata.status == "proven"]
+    sound = [one for one in newest_first if one.metadata.status != "damaged"]
+    proven = [one for one in sound if one.metadata.status == "proven"]
     keep((one for one in newest_first if one.metadata.pinned), "pinned")
-    keep(newest_first[:1], "the newest")
+    keep((sound or newest_first)[:1], "the newest")
     keep(proven[:1], "the newest proven one")
     keep((one for one in newest_first if one.name in needed), "the archive needs it")
     oldest_ms = now_ms - rules.days * _DAY_MS
     keep((one for one in newest_first if one.metadata.timestamp > oldest_ms), f"within {rules.days:g} days")
-    keep(_newest_of_each(newest_first, rules.hourly, lambda at: at.strftime("%Y%m%d%H")), "hourly")
-    keep(_newest_of_each(newest_first, rules.daily, lambda at: at.strftime("%Y%m%d")), "daily")
-    keep(_newest_of_each(newest_first, rules.weekly, lambda at: at.strftime("%G%V")), "weekly")
-    keep(_newest_of_each(newest_first, rules.monthly, lambda at: at.strftime("%Y%m")), "monthly")
+    keep(_newest_of_each(sound, rules.hourly, lambda at: at.strftime("%Y%m%d%H")), "hourly")
+    keep(_newest_of_each(sound, rules.daily, lambda at: at.strftime("%Y%m%d")), "daily")
+    keep(_newest_of_each(sound, rules.weekly, lambda at: at.strftime("%G%V")), "weekly")
+    keep(_newest_of_each(sound, rules.monthly, lambda at: at.strftime("%Y%m")), "monthly")
     return kept
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ops.backup.create import Progress
 from ops.backup.metadata import Backup, read_metadata
-from ops.backup.verify import mark_verified, verify_backup, verify_outside
+from ops.backup.verify import mark_verified, noting_damage, verify_backup, verify_outside
 from ops.targets.sealing import Identities
 from ops.targets.target import Place
 
@@ -18,7 +18,10 @@ def verify_whole(
         BackupError: it is not, or cannot be read without a key.
         OSError: the bucket is away, the disk is full.
     """
-    found = verify_backup(place, store_id=store_id, identities=identities, scratch=scratch, progress=progress)
+    with noting_damage(place):
+        found = verify_backup(
+            place, store_id=store_id, identities=identities, scratch=scratch, progress=progress
+        )
     return mark_verified(found, "checksum", "quick_check", "integrity_check", "content", "chain_end", "chain")
 
 
@@ -31,7 +34,8 @@ def verify_by_routine(place: Place, store_id: str | None, progress: Progress) ->
         BackupError: it is not.
         OSError: the bucket is away, the disk is full.
     """
-    if place.exists() and read_metadata(place).recipients:
-        return mark_verified(verify_outside(place, store_id=store_id, progress=progress), "checksum")
-    found = verify_backup(place, whole=False, store_id=store_id, progress=progress)
+    with noting_damage(place):
+        if place.exists() and read_metadata(place).recipients:
+            return mark_verified(verify_outside(place, store_id=store_id, progress=progress), "checksum")
+        found = verify_backup(place, whole=False, store_id=store_id, progress=progress)
     return mark_verified(found, "checksum", "quick_check", "content", "chain_end")

@@ -19,7 +19,7 @@ from ops.backup.places import Places
 from ops.backup.preparing import prepared_places
 from ops.backup.restore import Restored, plan_restore, restore
 from ops.backup.stream_timeline import highest_timeline_in_stream
-from ops.backup.swap import finish_swap
+from ops.backup.swap import settle
 from ops.backup.way import Moment
 from ops.data_directory import DataDirectory
 from ops.settings import Settings
@@ -104,7 +104,7 @@ class Restores:
         settings = self._settings
         directory = DataDirectory(settings.data)
         try:
-            finish_swap(settings.store_path)
+            settle(settings.store_path)
             return restore(
                 settings.places,
                 request.moment,

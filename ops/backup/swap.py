@@ -12,6 +12,8 @@ import msgspec
 from ops.targets.target import sync_folder
 
 INTENT_FILE = "restore.json"
+# Behind the store's name: the file that a restore makes.
+WORK_SUFFIX = ".restoring"
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +55,25 @@ def finish_swap(store: Path) -> Intent | None:
     path.unlink()
     sync_folder(store.parent)
     return intent
+
+
+def settle(store: Path) -> str | None:
+    """Leaves the old store or the new one, and says which; `None` if no restore was cut off.
+
+    The caller holds the data directory.
+    """
+    intent = finish_swap(store)
+    leftovers = list(store.parent.glob(f"{store.name}{WORK_SUFFIX}*"))
+    for leftover in leftovers:
+        leftover.unlink()
+    if intent is not None:
+        return (
+            f"a restore to position {intent.position} was cut off at its end, and is done now:"
+            f" this is the new store, on timeline {intent.timeline}"
+        )
+    if leftovers:
+        return "a restore was cut off before its end: this is the old store, as it was"
+    return None
 
 
 def _remove_old(store: Path, set_aside: str | None) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import apsw
@@ -11,7 +11,16 @@ from bus import log
 from migrations.runner import MigrationError
 from ops.backup.content import Content, read_content
 from ops.backup.create import Progress, ignore_progress, open_sealed, require_chain, require_sound
-from ops.backup.metadata import Backup, BackupError, Check, Metadata, read_metadata, update_metadata
+from ops.backup.metadata import (
+    TABLES_DIFFER,
+    UNUSABLE,
+    Backup,
+    BackupError,
+    Check,
+    Metadata,
+    read_metadata,
+    update_metadata,
+)
 from ops.backup.opening import opened, require_checksum, require_key, require_size
 from ops.targets.sealing import Identities
 from ops.targets.target import Place
@@ -123,11 +132,28 @@ def verify_outside(
 def mark_verified(backup: Backup, *checks: Check) -> Backup:
     """Notes in a backup's metadata what was found to be right just now."""
     now = time.time_ns() // 1_000_000
-    known = read_metadata(backup.place).checks
+    known = read_metadata(backup.place)
     metadata = update_metadata(
-        backup.place, last_verified=now, checks={**known, **dict.fromkeys(checks, now)}
+        backup.place,
+        last_verified=now,
+        checks={**known.checks, **dict.fromkeys(checks, now)},
+        # Only a drill looks at the tables.
+        unsound=known.unsound if known.unsound == TABLES_DIFFER else "",
     )
     return Backup(backup.place, metadata)
+
+
+@contextmanager
+def noting_damage(place: Place) -> Iterator[None]:
+    """Has damage that is found stand in the backup's metadata, for whoever chooses among several."""
+    try:
+        yield
+    except BackupError as error:
+        if error.reason in UNUSABLE | {TABLES_DIFFER} and error.reason != "unknown_format":
+            # Where it cannot be noted, it is told all the same.
+            with suppress(BackupError, OSError):
+                update_metadata(place, unsound=error.reason)
+        raise
 
 
 def _described(path: Place, store_id: str | None) -> Backup:

@@ -1,6 +1,6 @@
 """The way back to a moment: which backup to begin with, and which segments of the archive to go on with."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import closing
 from typing import NamedTuple
 
@@ -12,10 +12,12 @@ from migrations.connection import open_reader
 from ops.archive.replay import Stretch, Timelines, position_at, reach, stretches_between
 from ops.backup.content import Content
 from ops.backup.create import open_sealed
-from ops.backup.metadata import Backup, BackupError, find_backup, list_backups, read_metadata
+from ops.backup.metadata import UNUSABLE, Backup, BackupError, find_backup, list_backups, read_metadata
 from ops.backup.opening import opened
 from ops.backup.places import Places
 from ops.targets.sealing import Identities
+
+PRESENT = "the present store"
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +51,7 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
         """For people."""
         if self.backup is not None:
             return str(self.backup.place)
-        return "nothing" if self.from_nothing else "the present store"
+        return "nothing" if self.from_nothing else PRESENT
 
 
 class _Source(NamedTuple):
@@ -66,21 +68,33 @@ class _Source(NamedTuple):
         return tuple(one for one in self.timelines if one[1] <= position)
 
     @property
+    def begins_with(self) -> str:
+        return PRESENT if self.backup is None else str(self.backup.place)
+
+    @property
     def reaches(self) -> tuple[int, int]:
         return self.timelines[-1][0], self.position
 
 
-def find_way(places: Places, moment: Moment, present: Content | None, identities: Identities = ()) -> Way:
+def find_way(
+    places: Places,
+    moment: Moment,
+    present: Content | None,
+    identities: Identities = (),
+    *,
+    without: Collection[str] = (),
+) -> Way:
     """The way to a moment. `identities` are for looking a time up in what is encrypted.
 
     Without a backup's name, the history is that of the present store, or, where there is none, the newest one
-    that backups and archive know.
+    that backups and archive know. What is known to be damaged is passed over, and so is what it is to be done
+    `without`, as `begins_with` calls it.
 
     Raises:
         BackupError: there is none, or the time is in something encrypted.
         OSError: a bucket is away.
     """
-    sources = list(_sources(places, moment, present))
+    sources = list(_sources(places, moment, present, without))
     newest = max(sources, key=lambda one: one.reaches)
     if present is None and len({one.store_id for one in sources}) > 1:
         raise BackupError("foreign", f"{places.backups} has backups of several stores", "name one of them")
@@ -112,12 +126,18 @@ def find_way(places: Places, moment: Moment, present: Content | None, identities
     )
 
 
-def _sources(places: Places, moment: Moment, present: Content | None) -> Iterable[_Source]:
+def _sources(
+    places: Places, moment: Moment, present: Content | None, without: Collection[str]
+) -> Iterable[_Source]:
     if moment.backup is not None:
         path = find_backup(places.backups, moment.backup)
         yield _of(Backup(path, read_metadata(path)))
         return
-    found = [_of(one) for one in list_backups(places.backups, present.store_id if present else None)]
+    found = [
+        _of(one)
+        for one in list_backups(places.backups, present.store_id if present else None)
+        if one.metadata.unsound not in UNUSABLE and str(one.place) not in without
+    ]
     yield from found
     if moment == Moment():
         # The newest backup, as it is.
@@ -127,13 +147,13 @@ def _sources(places: Places, moment: Moment, present: Content | None) -> Iterabl
             )
         return
     # The latest of what was kept: the present store is what is to be replaced.
-    if present is not None and not moment.latest:
+    if present is not None and not moment.latest and PRESENT not in without:
         yield _Source(None, present.store_id, present.timelines, present.head.position)
     archived = reach(places.archive)
     if archived is not None and (present is None or archived[0] == present.store_id):
         store_id, timelines, position = archived
         yield _Source(None, store_id, timelines, position, is_archive=True)
-    elif not found and (present is None or moment.latest):
+    elif not found and (present is None or moment.latest or PRESENT in without):
         raise BackupError("not_found", f"there is no backup in {places.backups}, and no archive")
 
 
@@ -202,5 +222,10 @@ def _position_in(file: _Source, places: Places, time: int, identities: Identitie
             return file.position
         with opened(file.backup, identities) as plain, closing(open_sealed(plain.path)) as connection:
             return log.position_at(connection, time)
+    except BackupError as error:
+        error.backup = file.begins_with
+        raise
     except apsw.Error as error:
-        raise BackupError("damaged", f"the time cannot be looked up: {error}") from error
+        raise BackupError(
+            "damaged", f"the time cannot be looked up: {error}", backup=file.begins_with
+        ) from error

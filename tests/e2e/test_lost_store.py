@@ -1,0 +1,90 @@
+"""The worst day: the store is gone, or is no database any more, and somebody starts the service."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.command_line import Served, hyperpage, separately, wait_for
+
+
+@pytest.fixture
+def lost(tmp_path: Path) -> tuple[Path, dict[str, str]]:
+    """A data directory without a store, and where its backups and archive are."""
+    data = tmp_path / "data"
+    outside = {
+        "HYPERPAGE_BACKUPS": str(tmp_path / "outside" / "backups"),
+        "HYPERPAGE_ARCHIVE": str(tmp_path / "outside" / "archive"),
+    }
+    with Served(data, **outside) as service:
+        service.ask("send", "app_state.set", '{"key": "k", "value": 1}')
+        assert hyperpage("backup", "create", "--data", data, **outside).code == 0
+        service.ask("send", "app_state.set", '{"key": "k", "value": 2}')
+        wait_for(lambda: service.ask("status")["archive"]["position"] == 2)
+    return data, outside
+
+
+def command_in(hint: str, beginning: str) -> list[str]:
+    """The command that a message tells to type."""
+    _, found, rest = hint.partition(beginning)
+    assert found, hint
+    return shlex.split(beginning + rest.partition(";")[0])[1:]
+
+
+@pytest.mark.parametrize("what", ["directory", "file", "content", "header"])
+def test_a_store_that_is_gone_is_not_replaced_by_a_new_one(
+    lost: tuple[Path, dict[str, str]], what: str, tmp_path: Path
+):
+    data, outside = lost
+    store = data / "hyperpage.db"
+    if what == "directory":
+        data.rename(tmp_path / "gone")
+    elif what == "file":
+        store.unlink()
+    elif what == "content":
+        store.write_bytes(b"")
+    else:
+        # It ended as it should, and was spoiled afterwards: nobody looks for that.
+        store.write_bytes(b"\xa5" * 4096 + store.read_bytes()[4096:])
+
+    refused = separately("serve", "--data", data, "--nats-port", "0", **outside)
+
+    assert refused.code == 1
+    assert ("damaged" if what == "header" else "there is no store") in refused.err
+    done = hyperpage(*command_in(refused.err, "hyperpage backup restore"), **outside)
+    assert done.code == 0, done.err
+    with Served(data, **outside) as service:
+        assert service.ask("query", "app_state.get", '{"key": "k"}')["value"] == 2
+        wait_for(lambda: service.ask("status")["status"] == "healthy")
+
+
+def test_a_new_store_is_begun_by_the_command_that_is_told(lost: tuple[Path, dict[str, str]], tmp_path: Path):
+    data, outside = lost
+    data.rename(tmp_path / "gone")
+    outside["HYPERPAGE_ARCHIVE"] = str(tmp_path / "archive")
+    refused = separately("serve", "--data", data, "--nats-port", "0", **outside)
+    assert hyperpage(*command_in(refused.err, "hyperpage migrate up"), **outside).code == 0
+    with Served(data, **outside) as service:
+        assert service.runtime["position"] == 0
+
+
+def test_a_store_that_is_gone_is_brought_back_by_itself_where_that_is_allowed(
+    lost: tuple[Path, dict[str, str]], tmp_path: Path
+):
+    data, outside = lost
+    data.rename(tmp_path / "gone")
+    with Served(data, HYPERPAGE_RESTORE_WHEN_DAMAGED="true", **outside) as service:
+        assert service.ask("query", "app_state.get", '{"key": "k"}')["value"] == 2
+        assert service.runtime["timeline"] == 2
+
+
+def test_after_a_restore_that_was_cut_off_the_log_says_which_store_is_served(
+    lost: tuple[Path, dict[str, str]],
+):
+    data, outside = lost
+    # As a restore that is killed while it makes the new store.
+    (data / "hyperpage.db.restoring").write_bytes(b"half of it")
+    with Served(data, **outside) as service:
+        assert service.ask("query", "app_state.get", '{"key": "k"}')["value"] == 2
+        assert "this is the old store, as it was" in service.log.read_text()
+    assert not (data / "hyperpage.db.restoring").exists()
