@@ -1,7 +1,7 @@
 """Requests of the operator: few, rare, and answered one by one."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -52,6 +52,11 @@ class Administration:
         self._record = record
         self._under_way = Tasks()
         self.dropped = 0
+
+    @property
+    def names(self) -> Collection[str]:
+        """What can be asked for."""
+        return self._verbs.keys()
 
     async def start(self) -> None:
         """Serves from now on."""

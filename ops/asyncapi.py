@@ -4,7 +4,7 @@ Seen from the service, as AsyncAPI wants it: commands and queries are received a
 results are sent. https://www.asyncapi.com/docs/reference/specification/v3.0.0
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from bus.codec import Answer
@@ -13,11 +13,8 @@ from bus.headers import ACTOR, CAUSATION_ID, COMMAND_ID, CORRELATION_ID, EXPECTE
 from bus.subjects import BusNames
 from domain.catalogue import DECIDERS, TIMELINE_FORKED, TIMELINE_STREAM
 from domain.messages import stream_name
-from ops.availability_queries import ANSWERS
+from ops.answer_schemas import TEXT, cloud_event_schema, object_of, query_answer, refusal_schema
 from ops.schema import BATCH, Schema, all_structs, described
-from projections.jobs import HISTORY_COLUMNS
-from projections.table import Table
-from projections.tables import TABLES
 
 # What becomes of a parameter when a subject is made; neither needs an escape.
 _KEY, _COMMAND_ID = "KEY", "COMMAND_ID"
@@ -129,7 +126,7 @@ def _add_replies(document: Document, names: BusNames, queries: Iterable[str]) ->
     for message in answers:
         document["components"]["messages"][message] = {
             "name": message,
-            "payload": _query_answer(message.removesuffix(".answer")),
+            "payload": query_answer(message.removesuffix(".answer"), _to_schema("cloud_event")),
         }
     commands = ["answer", "batch_answer", "error"]
     # No address: it is the reply subject that a request brings along.
@@ -196,80 +193,18 @@ def _to_schema(name: str) -> dict[str, str]:
     return {"$ref": f"{_SCHEMAS}{name}"}
 
 
-def _query_answer(query: str) -> Schema:
-    if query in ANSWERS:
-        return described(query, ANSWERS[query], f"{_SCHEMAS}{{name}}")[0]
-    table, _, verb = query.partition(".")
-    if verb in ("history", "read"):
-        return _page(_to_schema("cloud_event"))
-    if table not in TABLES:
-        return {"type": "object"}
-    match verb:
-        case "get" | "as_of":
-            return _row(TABLES[table])
-        case "attempts":
-            return _page(_object({column: {} for column in HISTORY_COLUMNS}))
-        case "list":
-            return _page(_row(TABLES[table]))
-        case "count":
-            return _object({"count": {"type": "integer"}})
-        case "diff":
-            one = _object({"path": {"type": "string"}, "value": {}})
-            two = _object({"path": {"type": "string"}, "from": {}, "to": {}})
-            kinds = {"added": one, "removed": one, "changed": two}
-            return _object({kind: {"type": "array", "items": item} for kind, item in kinds.items()})
-        case _:
-            return {"type": "object"}
-
-
-def _row(table: Table) -> Schema:
-    columns: dict[str, Schema] = {
-        column: {"type": "boolean"} if column in table.boolean_columns else {} for column in table.columns
-    }
-    return _object(columns)
-
-
-def _page(item: Mapping[str, Any]) -> Schema:
-    return _object(
-        {"items": {"type": "array", "items": item}, "next": {"type": ["string", "integer", "null"]}}
-    )
-
-
-def _object(properties: Mapping[str, Any], required: Iterable[str] | None = None) -> Schema:
-    names = properties if required is None else required
-    return {"type": "object", "properties": dict(properties), "required": list(names)}
-
-
 def _shared_schemas() -> dict[str, Schema]:
-    text = {"type": "string"}
     headers = (COMMAND_ID, EXPECTED_VERSION, ACTOR, CORRELATION_ID, CAUSATION_ID, TRACEPARENT)
     answer, _ = described("answer", Answer, f"{_SCHEMAS}{{name}}")
-    error = _object({"code": text, "message": text, "hint": text, "details": {"type": "object"}})
-    refusal = _object({"error": error})
+    refusal = refusal_schema()
     return {
-        "command_headers": _object(dict.fromkeys(headers, text), required=()),
-        "error_headers": _object({"Nats-Service-Error": text, "Nats-Service-Error-Code": text}),
+        "command_headers": object_of(dict.fromkeys(headers, TEXT), required=()),
+        "error_headers": object_of({"Nats-Service-Error": TEXT, "Nats-Service-Error-Code": TEXT}),
         "answer": answer,
-        "batch_answer": _object(
+        "batch_answer": object_of(
             {"outcomes": {"type": "array", "items": {"anyOf": [_to_schema("answer"), refusal]}}}
         ),
         "error": refusal,
-        "cloud_event": _cloud_event(),
-        "progress": _object({"id": text, "percent": {}, "note": {}, "at": {"type": "integer"}}),
+        "cloud_event": cloud_event_schema(),
+        "progress": object_of({"id": TEXT, "percent": {}, "note": {}, "at": {"type": "integer"}}),
     }
-
-
-def _cloud_event() -> Schema:
-    text, number = {"type": "string"}, {"type": "integer"}
-    always = {
-        **dict.fromkeys(("id", "source", "type", "subject", "time", "datacontenttype"), text),
-        "specversion": {"const": "1.0"},
-        # The position, as a string: that is what the CloudEvents extension `sequence` is.
-        "sequence": text,
-        "version": number,
-        "timeline": number,
-        "hash": text,
-        "data": {},
-    }
-    extensions = ("commandid", "actor", "correlationid", "causationid", "traceparent")
-    return _object({**always, **dict.fromkeys(extensions, text)}, required=always)

@@ -9,7 +9,7 @@ from ops.cli_exit import Exit, failure, usage_failure
 from ops.cli_options import DataOption, JsonOption, option, settings_for
 from ops.cli_output import say
 
-Format = Literal["jsonschema", "asyncapi", "markdown"]
+Format = Literal["jsonschema", "asyncapi", "openapi", "markdown"]
 
 
 def schema(
@@ -24,7 +24,8 @@ def schema(
     form: Annotated[
         Format | None,
         option(
-            "jsonschema: all schemas; asyncapi: subjects and messages (3.0); markdown: the reference.",
+            "jsonschema: all schemas; asyncapi: subjects and messages (3.0); openapi: the HTTP API (3.1);"
+            " markdown: the reference.",
             name="--format",
         ),
     ] = None,
@@ -38,14 +39,17 @@ def schema(
         hyperpage schema
         hyperpage schema jobs.enqueue
         hyperpage schema --format asyncapi > asyncapi.json
+        hyperpage schema --format openapi > openapi.json
         hyperpage schema --format markdown > reference.md
 
     Without a name and a format it lists the names. Needs no running service.
     """
-    if form in ("asyncapi", "markdown"):
+    if form in ("asyncapi", "openapi", "markdown"):
         if name is not None:
             raise usage_failure("such a document describes all messages", "leave the name out")
-        return _print_reference() if form == "markdown" else _print_document(_asyncapi(data))
+        if form == "markdown":
+            return _print_reference()
+        return _print_document(_asyncapi(data) if form == "asyncapi" else _openapi())
     if name is not None:
         return _print_document(_one(name))
     if form == "jsonschema" or as_json:
@@ -74,6 +78,13 @@ def _asyncapi(data: Any) -> dict[str, Any]:
     from ops.service import service_version
 
     return asyncapi_document(settings_for(data).names, service_version())
+
+
+def _openapi() -> dict[str, Any]:
+    from ops.http.openapi import openapi_document
+    from ops.service import service_version
+
+    return openapi_document(service_version(), needs_token=True)
 
 
 def _one(name: str) -> dict[str, Any]:

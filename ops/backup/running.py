@@ -120,7 +120,10 @@ class Restores:
         if request.prepared is None:
             return None
         # A name alone: nothing outside the data directory is taken for a backup.
-        folder = self._settings.data / Path(request.prepared).name
+        name = Path(request.prepared).name
+        if name in ("", ".."):
+            raise Invalid("it is the name of a folder", path="$.prepared")
+        folder = self._settings.data / name
         return prepared_places(self._settings.places, folder)
 
     async def _accept(self, request: RestoreRequest) -> dict[str, Any]:

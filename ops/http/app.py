@@ -19,6 +19,7 @@ from ops.http import (
     routes_events,
     routes_health,
     routes_messages,
+    routes_openapi,
     routes_session,
 )
 from ops.http.access import Access
@@ -43,6 +44,7 @@ _READ_HEADERS = ("ETag", "Link", "Location", "Retry-After")
 # The first path that fits answers: `/api/v1/{…}` last, which takes whatever is left below it.
 ANSWERS = (
     *routes_health.ROUTES,
+    *routes_openapi.ROUTES,
     *routes_session.ROUTES,
     *routes_events.ROUTES,
     *routes_as_before.ROUTES,

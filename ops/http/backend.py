@@ -34,6 +34,10 @@ class Backend:
         self._feed = EventFeed(service.readers.connection, service.origin, service.writer.head.position)
         self._attached.set()
 
+    def close(self) -> None:
+        """Says that no service comes any more: nobody is to wait for one."""
+        self._attached.set()
+
     async def detach(self) -> None:
         """Takes nothing more for the service; returns when what is under way is answered."""
         self._service = None

@@ -30,10 +30,10 @@ PREFIX = "/api/v1/"
 NO_KEY = "-"
 BATCH = "batch"
 # What creates or replaces a row, and what takes it away, where that is one verb.
-_POSTED: Mapping[str, str] = {"jobs": "enqueue"}
-_PUT: Mapping[str, str] = {"app_state": "set", "tool_configs": "set", "schedules": "set"}
-_PATCHED: Mapping[str, str] = {"tool_configs": "patch"}
-_DELETED: Mapping[str, str] = {
+POSTED: Mapping[str, str] = {"jobs": "enqueue"}
+PUT: Mapping[str, str] = {"app_state": "set", "tool_configs": "set", "schedules": "set"}
+PATCHED: Mapping[str, str] = {"tool_configs": "patch"}
+DELETED: Mapping[str, str] = {
     "app_state": "delete",
     "tool_configs": "delete",
     "schedules": "delete",
@@ -114,7 +114,7 @@ def key_fields(table: str, key: str) -> dict[str, str]:
 def _of_table(method: str, table: str) -> Meaning:
     if table not in TABLES:
         raise no_such_place()
-    verbs = {"GET": "list", "POST": _POSTED.get(table)}
+    verbs = {"GET": "list", "POST": POSTED.get(table)}
     meaning = _chosen(method, table, verbs)
     return msgspec.structs.replace(meaning, creates=meaning.kind == "command")
 
@@ -123,9 +123,9 @@ def _of_row(method: str, table: str, key: str) -> Meaning:
     fields = key_fields(table, key)
     verbs = {
         "GET": "get",
-        "PUT": _PUT.get(table),
-        "PATCH": _PATCHED.get(table),
-        "DELETE": _DELETED.get(table),
+        "PUT": PUT.get(table),
+        "PATCH": PATCHED.get(table),
+        "DELETE": DELETED.get(table),
     }
     meaning = _chosen(method, table, verbs)
     return msgspec.structs.replace(meaning, key=fields, stream=stream_name(table, key))
@@ -176,9 +176,14 @@ def query_body(shape: type[Any], key: Mapping[str, str], parameters: Sequence[tu
             raise Invalid("it is there twice", path=f"$.{name[:100]}")
         given[name] = value
     try:
-        return codec.encode(msgspec.convert({**given, **key}, shape, strict=False))
+        query = msgspec.convert({**given, **key}, shape, strict=False)
     except msgspec.ValidationError as error:
         raise codec.refusal_of(error) from None
+    for name in given:
+        # The word was taken for JSON's, and a filter would be none.
+        if getattr(query, name) is None:
+            raise Invalid("leave out what is null", path=f"$.{name}")
+    return codec.encode(query)
 
 
 def command_body(meaning: Meaning, body: bytes) -> bytes:

@@ -17,6 +17,10 @@ from ops.http.roles import Principal, Role
 Handler = Callable[[Request], Awaitable[Response]]
 
 JSON = "application/json"
+# So long a request waits for the service that is being restored, before it is told to try again.
+ATTACHED_WITHIN_SECONDS = 10.0
+# For a handler that tells the methods apart itself, and says which there are.
+ANY_METHOD = "*"
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,10 +63,13 @@ class _Place:
         request = Request(scope, receive, send)
         # What answers to GET answers to HEAD.
         answer = self._answers.get("GET" if request.method == "HEAD" else request.method)
+        answer = answer or self._answers.get(ANY_METHOD)
         if answer is None:
             raise MethodNotAllowed(request.method, ", ".join(self._answers))
         if answer.role is not None:
             await access_of(request).admit(request, answer.role)
+            # A small store is restored in a moment, and nobody notices more of it than that.
+            await backend_of(request).attached_within(ATTACHED_WITHIN_SECONDS)
         response = await answer.handler(request)
         await response(scope, receive, send)
 

@@ -10,8 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bus import codec
+from domain.errors import Invalid
 from ops.backup.administration import name_inside
 from ops.backup.running import RestoreRequest
+from ops.backup.way import Moment
 from ops.http.refusals import no_such_place
 from ops.http.routes import actor_of, backend_of, json_body, json_response, route
 
@@ -76,8 +78,13 @@ def restore_of_ours(request: Request, wish: RestoreRequest) -> bytes:
     """A request for a restore from a backup of ours, and from nothing else.
 
     Raises:
-        Invalid, NotFound: it names something else.
+        Invalid, NotFound: it names something else, or nothing at all.
     """
+    if wish.prepared is not None:
+        # Only who sits at the machine, and has the key, can have prepared something.
+        raise Invalid("it is for the command line", path="$.prepared")
+    if wish.moment == Moment():
+        raise Invalid("what to restore: a backup, a position, a time or the latest", path="$")
     if wish.backup is not None:
         folder = backend_of(request).service.settings.backup_folder
         wish = msgspec.structs.replace(wish, backup=name_inside(folder, wish.backup))

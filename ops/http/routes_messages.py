@@ -14,7 +14,7 @@ from domain.messages import split_stream
 from ops.http.messages import PREFIX, Meaning, command_body, meaning_of, query_body
 from ops.http.preconditions import expected_version, is_known, tag_of
 from ops.http.problem import problem
-from ops.http.routes import backend_of, json_body, json_response, principal_of, route
+from ops.http.routes import ANY_METHOD, backend_of, json_body, json_response, principal_of, route
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 # What a caller may say of a command beside its body, under the names of the bus.
@@ -118,10 +118,5 @@ def _link(request: Request, answer: bytes) -> dict[str, str]:
 
 ROUTES = [
     # Each of them needs `read` at least; what a command needs beside that is asked for once it is known.
-    route(
-        PREFIX + "{rest:path}",
-        answer_message,
-        role="read",
-        methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
-    )
+    route(PREFIX + "{rest:path}", answer_message, role="read", methods=(ANY_METHOD,))
 ]

@@ -112,6 +112,7 @@ class HttpServer:
         if self._server is None:
             return
         self._server.should_exit = True
+        self.backend.close()
         with suppress(Exception):
             async with asyncio.timeout(2 * STOP_SECONDS):
                 await asyncio.shield(self._running)

@@ -1,0 +1,78 @@
+"""The HTTP API as an OpenAPI 3.1 document, made from the structs that decode requests.
+
+https://spec.openapis.org/oas/v3.1.1.html
+"""
+
+from typing import Any
+
+from bus.codec import Answer
+from ops.answer_schemas import cloud_event_schema, object_of, refusal_schema
+from ops.http.openapi_messages import PARAMETERS, SCHEMAS, message_operations, message_schemas
+from ops.http.openapi_parts import HEADERS, problem_responses, problem_schema
+from ops.http.openapi_places import place_operations, place_schemas
+from ops.http.sessions import CSRF_HEADER
+from ops.schema import Schema, described
+
+Document = dict[str, Any]
+
+_DESCRIPTION = f"""\
+Commands and queries of the contract, the events as they come, backups and administration.
+
+A command or a query about one row has the row's key in its path, as one segment: what a segment cannot hold
+is escaped, a `/` as `%2F`. Others have `-` in its place. What is sent to `/api/v1/<table>/-/<verb>` may be
+sent to `/api/v1/<table>/<verb>` with POST as well, a query then with its parameters as the body.
+
+A browser that was logged in sends `{CSRF_HEADER}` with whatever changes something.\
+"""
+
+
+def openapi_document(version: str, *, needs_token: bool, cookie: str = "hyperpage_session_8822") -> Document:
+    """The document for one version of the program.
+
+    `needs_token` is false where nobody made a token, and whoever is on the machine may do everything.
+    `cookie` is the name of that of a session.
+    """
+    message_structs = message_schemas()
+    schemas = {**_shared_schemas(), **message_structs, **place_schemas()}
+    paths: dict[str, dict[str, Any]] = {}
+    for path, method, operation in (*message_operations(message_structs), *place_operations()):
+        paths.setdefault(path, {})[method] = operation
+    known: list[dict[str, list[str]]] = [{"bearer": []}, {"session": []}]
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "hyperpage-persistence",
+            "version": version,
+            "summary": "An event-sourced persistence service.",
+            "description": _DESCRIPTION,
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": "/"}],
+        "security": known if needs_token else [{}, *known],
+        "paths": dict(sorted(paths.items())),
+        "components": {
+            "schemas": schemas,
+            "parameters": dict(PARAMETERS),
+            "headers": dict(HEADERS),
+            "responses": problem_responses(),
+            "securitySchemes": {
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "As `hyperpage token create` makes it.",
+                },
+                "session": {"type": "apiKey", "in": "cookie", "name": cookie},
+            },
+        },
+    }
+
+
+def _shared_schemas() -> dict[str, Schema]:
+    answer, _ = described("answer", Answer, f"{SCHEMAS}{{name}}")
+    outcome = {"anyOf": [{"$ref": f"{SCHEMAS}answer"}, refusal_schema()]}
+    return {
+        "answer": answer,
+        "batch_answer": object_of({"outcomes": {"type": "array", "items": outcome}}),
+        "cloud_event": cloud_event_schema(),
+        "problem": problem_schema(),
+    }

@@ -1,0 +1,222 @@
+"""The commands and queries of the contract as operations of the OpenAPI document, each once.
+
+A command or query about one row has the row's key in its path; others have `-` in its place. Where a method
+says the verb, it is left out of the path (`messages` has the rules).
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from bus import codec
+from bus.headers import ACTOR, CAUSATION_ID, CORRELATION_ID, TRACEPARENT
+from domain.messages import KEY_PATTERN, KEY_RULES
+from ops.answer_schemas import TEXT, query_answer
+from ops.http import messages
+from ops.http.openapi_parts import (
+    Operation,
+    Parameter,
+    answer,
+    empty,
+    json_body,
+    operation,
+    parameter,
+    query_parameters,
+)
+from ops.http.routes import JSON
+from ops.schema import BATCH, Schema, all_structs, described
+from projections.tables import TABLES
+
+SCHEMAS = "#/components/schemas/"
+EVENT = {"$ref": f"{SCHEMAS}cloud_event"}
+MERGE_PATCH = "application/merge-patch+json"
+# Beside those of any request that has a body.
+_OF_COMMANDS = (404, 409, 422)
+_OF_QUERIES = (404, 413)
+
+# The methods of a table and of a row, with the verb that each of them is.
+_BY_METHOD: Mapping[str, Mapping[str, str]] = {
+    "post": messages.POSTED,
+    "put": messages.PUT,
+    "patch": messages.PATCHED,
+    "delete": messages.DELETED,
+}
+_PART = r"[A-Za-z0-9][A-Za-z0-9._@/+=-]{0,63}"
+_RATE_LIMIT_KEY = rf"^(ratelimit:)?{_PART}(:{_PART}){{0,2}}$"
+
+
+def message_schemas() -> dict[str, Schema]:
+    """What the operations refer to: each struct, those inside it, and each row."""
+    schemas: dict[str, Schema] = {}
+    kinds = all_structs()
+    for name, struct in (*kinds["commands"].items(), *kinds["queries"].items()):
+        own, inner = described(name, struct, f"{SCHEMAS}{name}.{{name}}")
+        schemas[name] = own
+        schemas |= {f"{name}.{one}": schema for one, schema in inner.items()}
+    return schemas
+
+
+def message_operations(schemas: Mapping[str, Schema]) -> Iterator[tuple[str, str, Operation]]:
+    """Path, method and operation of every command and query."""
+    kinds = all_structs()
+    for name in kinds["queries"]:
+        path = _query_path(name, schemas[name])
+        yield path, "get", _query(name, schemas[name], path)
+    for name in kinds["commands"]:
+        for path, method in _command_places(name, schemas[name]):
+            yield path, method, _command(name, schemas[name], path, method)
+
+
+def _query_path(name: str, schema: Schema) -> str:
+    table, _, verb = name.partition(".")
+    if verb == "list":
+        return f"{messages.PREFIX}{table}"
+    if verb == "get":
+        return f"{messages.PREFIX}{table}/{{key}}"
+    key = "{key}" if _key_field(table) in schema.get("required", ()) else messages.NO_KEY
+    return f"{messages.PREFIX}{table}/{key}/{verb}"
+
+
+def _command_places(name: str, schema: Schema) -> Iterator[tuple[str, str]]:
+    if name == BATCH:
+        yield f"{messages.PREFIX}{BATCH}", "post"
+        return
+    table, _, verb = name.partition(".")
+    place = f"{messages.PREFIX}{table}"
+    by_method = [method for method, verbs in _BY_METHOD.items() if verbs.get(table) == verb]
+    for method in by_method:
+        yield place if method == "post" else f"{place}/{{key}}", method
+    # A merge patch has no room for the reason.
+    if not by_method or by_method == ["patch"]:
+        key = "{key}" if _key_field(table) in schema.get("required", ()) else messages.NO_KEY
+        yield f"{place}/{key}/{verb}", "post"
+
+
+def _query(name: str, schema: Schema, path: str) -> Operation:
+    table, _, verb = name.partition(".")
+    parameters = query_parameters(_without_key(table, schema) if "{key}" in path else schema)
+    if "{key}" in path:
+        parameters.insert(0, _key(table))
+    found: dict[int, Any] = {200: answer("The answer.", query_answer(name, EVENT))}
+    if verb == "get":
+        found[200] = answer("The row.", query_answer(name, EVENT), headers=["ETag"])
+        found[304] = empty("The row is still at a version that If-None-Match names.", headers=["ETag"])
+        parameters.append({"$ref": "#/components/parameters/If-None-Match"})
+    elif verb == "list":
+        found[200] = answer("A page.", query_answer(name, EVENT), headers=["Link"])
+    return operation(
+        name,
+        _first_line(schema),
+        tag=table,
+        role="read",
+        answers=found,
+        problems=_OF_QUERIES,
+        parameters=parameters,
+        description=_rest(schema),
+    )
+
+
+def _command(name: str, schema: Schema, path: str, method: str) -> Operation:
+    table, _, verb = name.partition(".")
+    has_key = "{key}" in path
+    parameters = [_key(table)] if has_key else []
+    parameters += COMMAND_HEADERS
+    if name != BATCH:
+        parameters.append({"$ref": "#/components/parameters/If-Match"})
+    if method == "put":
+        # Elsewhere it means the same, and is of no use.
+        parameters.append({"$ref": "#/components/parameters/If-None-Match-new"})
+    kinds = [JSON]
+    if method == "patch":
+        # A merge patch (RFC 7386): members that are null are taken away.
+        shape: Schema = {"type": "object"}
+        kinds.append(MERGE_PATCH)
+    elif has_key:
+        shape = _without_key(table, schema)
+    else:
+        shape = {"$ref": f"{SCHEMAS}{name}"}
+    body = json_body(shape, kinds=kinds) if shape.get("properties", True) else None
+    said: Schema = {"$ref": f"{SCHEMAS}{'batch_answer' if name == BATCH else 'answer'}"}
+    headers = [] if name == BATCH or not (has_key or method == "put") else ["ETag"]
+    found = {200: answer("It was accepted, and is on disk.", said, headers=headers)}
+    if verb == "enqueue":
+        found[201] = answer("There is a new job.", said, headers=["ETag", "Location"])
+    return operation(
+        name if method in ("post", "put", "delete") else f"{name}.merge",
+        _first_line(schema),
+        tag=table,
+        role="operate",
+        answers=found,
+        problems=(*_OF_COMMANDS, *(() if name == BATCH else (412,)), 408, 413, 415),
+        parameters=parameters,
+        body=body,
+        description=_rest(schema),
+    )
+
+
+def _key_field(table: str) -> str:
+    return msgspec.structs.fields(TABLES[table].get_query)[0].name if table in TABLES else ""
+
+
+def _without_key(table: str, schema: Schema) -> Schema:
+    """The schema of a body without what the path says."""
+    named = {field.name for field in msgspec.structs.fields(TABLES[table].get_query)}
+    return {
+        **schema,
+        "properties": {name: one for name, one in schema["properties"].items() if name not in named},
+        "required": [name for name in schema.get("required", ()) if name not in named],
+    }
+
+
+def _key(table: str) -> Parameter:
+    if table == "rate_limits":
+        rule = "`platform`, `platform:resource` or `platform:identifier:resource`, or the row's id"
+        schema: Schema = {"type": "string", "pattern": _RATE_LIMIT_KEY}
+        return parameter("key", "path", schema, description=rule)
+    schema = {"type": "string", "pattern": KEY_PATTERN, "maxLength": 200}
+    return parameter("key", "path", schema, description=KEY_RULES[KEY_PATTERN])
+
+
+def _first_line(schema: Schema) -> str:
+    return str(schema.get("description", "")).partition("\n")[0]
+
+
+def _rest(schema: Schema) -> str:
+    return str(schema.get("description", "")).partition("\n")[2].strip()
+
+
+_TEXT_OF_A_HEADER = {"type": "string", "maxLength": 512, "pattern": r"^([!-~]([ -~]*[!-~])?)?$"}
+COMMAND_HEADERS: list[Parameter] = [
+    {"$ref": f"#/components/parameters/{name}"}
+    for name in ("Idempotency-Key", ACTOR, CORRELATION_ID, CAUSATION_ID, TRACEPARENT)
+]
+PARAMETERS: Mapping[str, Parameter] = {
+    "Idempotency-Key": parameter(
+        "Idempotency-Key",
+        "header",
+        {**_TEXT_OF_A_HEADER, "minLength": 1, "maxLength": codec.MAXIMUM_COMMAND_ID_CHARACTERS},
+        description="The command's id: sent again, it changes nothing and gets the same answer.",
+    ),
+    "If-Match": parameter(
+        "If-Match",
+        "header",
+        {"type": "string", "pattern": '^"[0-9]{1,18}"$'},
+        description='The version that the row is at, as its ETag had it: `"3"`.',
+    ),
+    "If-None-Match-new": parameter(
+        "If-None-Match", "header", {"const": "*"}, description="`*`: there is no such row yet."
+    ),
+    "If-None-Match": parameter(
+        "If-None-Match", "header", TEXT, description="ETags of what is known already."
+    ),
+    **{
+        name: parameter(name, "header", _TEXT_OF_A_HEADER, description=meaning)
+        for name, meaning in (
+            (ACTOR, "On whose behalf; without it, the name of the token."),
+            (CORRELATION_ID, "What all that belongs together has in common."),
+            (CAUSATION_ID, "The command or event that this one follows from."),
+            (TRACEPARENT, "W3C trace context."),
+        )
+    },
+}

@@ -1,0 +1,130 @@
+"""The documents of the contract are what they say they are, and the service does what they say."""
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import jsonschema_rs
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from bus.subjects import BusNames
+from domain.catalogue import VERBS
+from ops.asyncapi import asyncapi_document
+from ops.console.routes import ROUTES as PAGES
+from ops.http.app import ANSWERS
+from ops.http.openapi import openapi_document
+from ops.http.openapi_places import ADMINISTRATION
+from ops.http.routes import ANY_METHOD
+from ops.schema import all_structs
+from tests.e2e.command_line import Served, environment, hyperpage
+from tests.e2e.test_schema import references, resolve
+from tests.integration.asking import HttpTalk
+
+# From the npm package @asyncapi/specs 6.11.1, where it is schemas/3.0.0-without-$id.json.
+ASYNCAPI_SCHEMA = Path(__file__).with_name("asyncapi-3.0.0.schema.json.gz")
+DOCUMENT = openapi_document("1.2.3", needs_token=True)
+OPERATIONS = {
+    (method.upper(), path): operation
+    for path, methods in DOCUMENT["paths"].items()
+    for method, operation in methods.items()
+}
+# Schema-valid requests may be refused: by rules of the domain, by versions, by what is "either … or …".
+NOT_OURS = "positive_data_acceptance"
+# Each of them takes a process of its own, or goes on as long as somebody listens.
+SLOW = r"/(backup|backups|projections|stream|events)(/|$)"
+EVENTS = "/api/v1/events"
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with Served(tmp_path_factory.mktemp("served") / "data", "--http", "127.0.0.1:0") as service:
+        yield service
+
+
+def test_the_document_is_openapi() -> None:
+    assert list(OpenAPIV31SpecValidator(DOCUMENT).iter_errors()) == []
+    for reference in references(DOCUMENT):
+        resolve(DOCUMENT, reference)
+    names = [operation["operationId"] for operation in OPERATIONS.values()]
+    assert len(names) == len(set(names))
+
+
+def test_the_asyncapi_document_is_asyncapi() -> None:
+    schema = json.loads(gzip.decompress(ASYNCAPI_SCHEMA.read_bytes()))
+    jsonschema_rs.validate(schema, asyncapi_document(BusNames(), "1.2.3"))
+
+
+def test_every_command_and_every_query_has_an_operation() -> None:
+    described = {operation["operationId"] for operation in OPERATIONS.values()}
+
+    assert {name for name, (_, verb) in VERBS.items() if not verb.internal} <= described
+    assert {*all_structs()["queries"], "batch", "service.status"} <= described
+
+
+def test_every_other_route_has_an_operation() -> None:
+    routes = {
+        (method, answer.path)
+        for answer in set(ANSWERS) - set(PAGES)
+        for method in answer.methods
+        if method != ANY_METHOD and "{area}" not in answer.path
+    }
+
+    assert routes - set(OPERATIONS) == set()
+
+
+def test_every_administrative_act_has_an_operation(tmp_path: Path) -> None:
+    with HttpTalk(tmp_path) as talk:
+        there = {verb for verb in talk.service.administration.names if not verb.startswith("import.")}
+
+    # Restores are of the process that serves, and not of the service alone.
+    assert there | {"backup.restore", "backup.restored"} == set(ADMINISTRATION)
+
+
+def test_the_service_and_the_command_line_have_the_document(served: Served) -> None:
+    with httpx.Client(base_url=served.runtime["http_url"], trust_env=False) as http:
+        document = http.get("/openapi.json").json()
+
+    said = hyperpage("schema", "--format", "openapi").json
+    assert document["paths"] == said["paths"]
+    # Nobody needs a token here, and everybody may come with one.
+    assert document["security"] == [{}, *said["security"]]
+
+
+def test_whatever_the_document_allows_is_answered_as_it_says(served: Served, tmp_path: Path) -> None:
+    ask_everything(served, tmp_path, "--phases", "fuzzing", "-n", "2", "--exclude-path-regex", SLOW)
+
+
+@pytest.mark.prove
+def test_much_that_the_document_allows_and_forbids_is_answered_as_it_says(
+    served: Served, tmp_path: Path
+) -> None:
+    ask_everything(served, tmp_path, "-n", "30", "--exclude-path", EVENTS)
+    # Of a stream that is open after two seconds, what came is looked at.
+    ask_everything(served, tmp_path, "-n", "10", "--include-path", EVENTS, "--request-timeout", "2")
+
+
+def ask_everything(served: Served, folder: Path, *options: str) -> None:
+    """Runs schemathesis on a service; whatever it finds fails the test, with the request that shows it."""
+    seed = os.environ.get("SCHEMATHESIS_SEED", "1")
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "schemathesis.cli", "run", f"{served.runtime['http_url']}/openapi.json"),
+            *("--seed", seed, "--no-shrink", "--continue-on-failure", "--exclude-checks", NOT_OURS),
+            *("--output-truncate", "false", "--warnings", "off"),
+            *options,
+        ],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=environment(),
+        check=False,
+    )
+    assert done.returncode == 0, f"seed {seed}\n{done.stdout}\n{done.stderr}"
+    assert served.process.poll() is None
+    assert "Traceback" not in served.log.read_text()
