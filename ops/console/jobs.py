@@ -1,17 +1,22 @@
-"""The job board: `jobs.html`."""
+"""The job board, and what is done with many jobs at once: `jobs.html`, `jobs_bulk.html`."""
 
 from collections import Counter
 from typing import get_args
 
 from starlette.responses import Response
 
+from domain.errors import Invalid
 from domain.jobs.state import State
-from ops.console.visit import Visit, page
+from ops.console.rendering import PREFIX, with_parameters
+from ops.console.visit import Visit, action, page
 
 PAGE_ROWS = 50
+# So many jobs are changed by one press of a button.
+BULK_JOBS = 500
 # In the order in which a job may meet them.
 STATES = get_args(State)
 FILTERS = ("state", "queue", "type", "tool", "tag")
+BULK = {"cancel": "jobs.cancel_many", "retry": "jobs.retry_many"}
 
 
 async def show_board(visit: Visit) -> Response:
@@ -34,4 +39,47 @@ async def show_board(visit: Visit) -> Response:
     )
 
 
-ROUTES = [page("/jobs", show_board)]
+async def show_bulk(visit: Visit) -> Response:
+    """What would come of cancelling or retrying all jobs that a filter names; nothing is changed."""
+    verb = visit.parameter("verb") or ""
+    given = {name: visit.parameter(name) for name in FILTERS}
+    answer = await visit.command(_command(verb), _body(given) | {"dry_run": True})
+    return visit.render("jobs_bulk.html", verb=verb, given=given, **answer["result"])
+
+
+async def change_many(visit: Visit) -> Response:
+    """Cancels or retries jobs that a filter names."""
+    verb = visit.form.text("verb")
+    given = {name: visit.form.text(name) or None for name in FILTERS}
+    body = _body(given)
+    if verb == "cancel" and visit.form.has("reason"):
+        body["reason"] = visit.form.text("reason")
+    result = (await visit.command(_command(verb), body))["result"]
+    done = {"cancel": "cancelled, or asked to end", "retry": "retried"}[verb]
+    said = [f"{len(result['ids'])} jobs were {done}"]
+    if result["skipped"]:
+        said.append(f"{len(result['skipped'])} could not be")
+    if result["remaining"]:
+        said.append(f"{result['remaining']} more are like them")
+    visit.tell("; ".join(said))
+    return visit.go(with_parameters(f"{PREFIX}/jobs", given | {"state": None}))
+
+
+def _command(verb: str) -> str:
+    if verb not in BULK:
+        raise Invalid("many jobs are cancelled or retried", path="verb")
+    return BULK[verb]
+
+
+def _body(given: dict[str, str | None]) -> dict[str, object]:
+    return {
+        "filter": {name: value for name, value in given.items() if value is not None},
+        "limit": BULK_JOBS,
+    }
+
+
+ROUTES = [
+    page("/jobs", show_board),
+    page("/jobs/-/bulk", show_bulk, role="operate"),
+    action("/jobs/-/bulk", change_many),
+]

@@ -17,6 +17,7 @@ PREFIX = "/console"
 MAXIMUM_JSON_CHARACTERS = 256 * 1024
 
 _SECOND, _MINUTE, _HOUR, _DAY = 1_000, 60_000, 3_600_000, 86_400_000
+_UNITS = (("d", _DAY), ("h", _HOUR), ("min", _MINUTE), ("s", _SECOND))
 
 
 @cache
@@ -106,11 +107,11 @@ def ago(time_ms: int | None, now_ms: int) -> Markup:
     if time_ms is None:
         return Markup("–")
     at = _datetime(time_ms)
-    seconds = abs(now_ms - time_ms) // _SECOND
-    if seconds == 0:
+    length_ms = abs(now_ms - time_ms)
+    if length_ms < _SECOND:
         text = "now"
     else:
-        distance = f"{seconds} s" if seconds < 60 else duration(seconds * _SECOND)
+        distance = next(f"{length_ms // unit_ms} {unit}" for unit, unit_ms in _UNITS if length_ms >= unit_ms)
         text = f"{distance} ago" if time_ms < now_ms else f"in {distance}"
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
         at.isoformat(timespec="milliseconds"), f"{at:%Y-%m-%d %H:%M:%S} UTC", text

@@ -1,5 +1,6 @@
 """Every page of the console, and what they load."""
 
-from ops.console import files, jobs, login, overview
+from ops.console import files, job, jobs, login, overview
 
-ROUTES = (*files.ROUTES, *login.ROUTES, *overview.ROUTES, *jobs.ROUTES)
+# The first path that fits answers: that of one job takes whatever stands behind `/jobs/`.
+ROUTES = (*files.ROUTES, *login.ROUTES, *overview.ROUTES, *jobs.ROUTES, *job.ROUTES)

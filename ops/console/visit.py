@@ -4,17 +4,19 @@ page    GET: who has no session is sent to log in, and comes back
 action  POST of a form: needs a session and its token, and ends with a page that says what came of it
 """
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 
 from bus import codec
 from bus.headers import ACTOR, COMMAND_ID, EXPECTED_VERSION
 from bus.identifiers import new_id
+from bus.incident import internal
 from domain.errors import Refusal, Unavailable
 from ops.console.files import address_of
 from ops.console.rendering import PREFIX, environment
@@ -32,6 +34,8 @@ MAXIMUM_NOTICES = 10
 
 # What stands in the navigation: the last part of the address, and the name.
 PAGES = (("", "Overview"), ("jobs", "Jobs"))
+
+logger = logging.getLogger(__name__)
 
 Tone = Literal["good", "bad"]
 
@@ -75,6 +79,11 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         """A number that the address says; none where it says something else."""
         said = self.parameter(name)
         return int(said) if said and said.isascii() and said.isdigit() and len(said) < 19 else None
+
+    @property
+    def here(self) -> str:
+        """The path that was asked for, as it was written: a key may have a slash in it."""
+        return _path_of(self.request)
 
     @property
     def now_ms(self) -> int:
@@ -169,6 +178,8 @@ def page(path: str, handler: Handler, *, role: Role = "read") -> Answer:
             return _to_log_in(request)
         except (Refusal, HttpRefusal) as refusal:
             return refused(request, refusal)
+        except Exception as error:
+            return _failed(request, error)
 
     return route(PREFIX + path, answer, role=None)
 
@@ -191,9 +202,11 @@ def action(path: str, handler: Handler, *, role: Role = "operate") -> Answer:
             return await handler(visit)
         except Refusal as refusal:
             visit.tell(said_of(refusal), "bad")
-            return visit.go(visit.form.text("back") if _is_ours(visit.form.text("back")) else PREFIX)
+            return visit.go(local_address(visit.form.text("back", visit.here)))
         except HttpRefusal as refusal:
             return refused(request, refusal)
+        except Exception as error:
+            return _failed(request, error)
 
     return route(PREFIX + path, answer, role=None, methods=("POST",))
 
@@ -234,7 +247,7 @@ async def _form(request: Request) -> Form:
 
 
 def _to_log_in(request: Request) -> Response:
-    wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    wanted = _path_of(request) + (f"?{request.url.query}" if request.url.query else "")
     where = f"{PREFIX}/login"
     if request.method == "GET" and wanted != PREFIX:
         where += f"?{urlencode({'next': wanted})}"
@@ -242,6 +255,17 @@ def _to_log_in(request: Request) -> Response:
         # A part of a page was asked for: all of it is to go there.
         return Response(status_code=401, headers={"HX-Redirect": f"{PREFIX}/login"})
     return RedirectResponse(where, 303)
+
+
+def _failed(request: Request, error: Exception) -> Response:
+    if isinstance(error, ClientDisconnect):
+        raise error
+    return refused(request, internal(logger, "a page failed", error, path=_path_of(request)))
+
+
+def _path_of(request: Request) -> str:
+    raw: bytes = request.scope["raw_path"]
+    return raw.decode("ascii")
 
 
 def _is_ours(address: str) -> bool:

@@ -23,8 +23,6 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-# For those who have a look: each page as it was.
-SHOTS = "CONSOLE_SHOTS"
 
 
 def chromium() -> str:
@@ -75,6 +73,11 @@ class Tab:
     async def says(self, text: str) -> None:
         """Returns when the page shows a text."""
         await self.page.get_by_text(text).first.wait_for()
+
+    async def press(self, *names: str) -> None:
+        """Presses buttons, one after the other."""
+        for name in names:
+            await self.page.get_by_role("button", name=name, exact=True).click()
 
     async def is_in_order(self, what: str) -> None:
         """The page fits its width, keeps nobody out, has no fault of its own, and asks nobody else."""

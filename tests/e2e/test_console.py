@@ -11,7 +11,13 @@ from tests.e2e.browsing import DESK, PHONE, Tab, browser, chromium, tab
 from tests.integration.asking import HttpTalk
 
 HOSTILE = "<img src=x onerror=alert(1)>'\"&"
-PAGES = ("/console", "/console/jobs")
+PAGES = (
+    "/console",
+    "/console/jobs",
+    "/console/jobs/hostile%2F1?show=payload",
+    "/console/jobs/j1",
+    "/console/jobs/-/bulk?verb=retry&state=failed",
+)
 
 
 @pytest.fixture

@@ -4,34 +4,17 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from ops.http.tokens import TokenFile
 from tests.integration.asking import HttpTalk
-
-FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-HOSTILE = "<script>alert(1)</script>'\"&{{ 7 * 7 }}"
+from tests.integration.visiting import HOSTILE, Visitor, logged_in
 
 
 @pytest.fixture
 def talk(tmp_path: Path) -> Iterator[HttpTalk]:
     with HttpTalk(tmp_path) as talk:
         yield talk
-
-
-def logged_in(talk: HttpTalk, role: str) -> dict[str, str]:
-    """The headers of a browser that was logged in with that role."""
-    _, secret = TokenFile(talk.data).create(f"a-{role}-token", role)  # type: ignore[arg-type]
-    answer = talk.ask("POST", "/console/login", data={"token": secret, "next": "/console/jobs"})
-    assert (answer.status_code, answer.headers["location"]) == (303, "/console/jobs")
-    return {"Cookie": answer.headers["set-cookie"].partition(";")[0]}
-
-
-def csrf_of(page: httpx.Response) -> str:
-    found = re.search(r'name="csrf_token" value="([^"]+)"', page.text)
-    assert found is not None
-    return found[1]
 
 
 def test_whoever_has_no_session_is_sent_to_log_in_and_comes_back(talk: HttpTalk) -> None:
@@ -74,17 +57,14 @@ def test_a_wrong_token_is_told_and_opens_nothing(talk: HttpTalk) -> None:
 
 
 def test_a_session_ends_with_its_token_and_by_logging_out(talk: HttpTalk) -> None:
-    reader = logged_in(talk, "read")
-    page = talk.get("/console", headers=reader)
-    assert page.status_code == 200
+    reader = Visitor(talk, "read")
+    assert reader.get("/console").status_code == 200
+    assert reader.post("/console/logout").status_code == 303
+    assert reader.get("/console").status_code == 303
 
-    left = talk.ask("POST", "/console/logout", headers=reader, data={"csrf_token": csrf_of(page)})
-    assert left.status_code == 303
-    assert talk.get("/console", headers=reader).status_code == 303
-
-    operator = logged_in(talk, "operate")
+    operator = Visitor(talk, "operate")
     TokenFile(talk.data).revoke("a-operate-token")
-    assert talk.get("/console", headers=operator).status_code == 303
+    assert operator.get("/console").status_code == 303
 
 
 def test_nobody_is_logged_out_by_another_page(talk: HttpTalk) -> None:

@@ -13,9 +13,12 @@
   };
 
   document.addEventListener("click", (event) => {
-    const opener = event.target.closest("[data-dialog]");
-    if (opener) document.getElementById(opener.dataset.dialog).showModal();
-    if (event.target.closest("[data-close]")) event.target.closest("dialog").close();
+    // What newer browsers do by themselves.
+    const button = event.target.closest("[commandfor]");
+    if (button && !("command" in HTMLButtonElement.prototype)) {
+      const dialog = document.getElementById(button.getAttribute("commandfor"));
+      if (button.getAttribute("command") === "close") dialog.close(); else dialog.showModal();
+    }
     if (event.target.closest("[data-theme-button]")) {
       localStorage.setItem("theme", themes[(themes.indexOf(theme()) + 1) % themes.length]);
       paint();

@@ -1,0 +1,80 @@
+"""Events as pages show them: `Shown`, made of the CloudEvents that queries answer with."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+_PREFIX = "hyperpage."
+# What can be large, or is shown where it is asked for.
+_KEPT_BACK = frozenset({"payload", "result", "row"})
+MAXIMUM_TEXT = 200
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """One event. `at` is in milliseconds since the epoch."""
+
+    position: int
+    at: int
+    stream: str
+    version: int
+    type: str
+    command_id: str | None
+    actor: str | None
+    correlation_id: str | None
+    causation_id: str | None
+    traceparent: str | None
+    timeline: int
+    hash: str
+    data: Any
+
+    @property
+    def change(self) -> str:
+        """What happened, in a word or two: `cancel requested` of `job.cancel_requested.v1`."""
+        return self.type.split(".")[-2].replace("_", " ") if self.type.count(".") > 1 else self.type
+
+    @property
+    def facts(self) -> list[tuple[str, Any]]:
+        """What its data says in few words, by name."""
+        if not isinstance(self.data, dict):
+            return []
+        return [
+            (name.replace("_", " "), _short(name, value))
+            for name, value in self.data.items()
+            if name not in _KEPT_BACK and isinstance(value, str | int | float) and value != ""
+        ]
+
+
+def shown(events: Iterable[dict[str, Any]]) -> list[Shown]:
+    """CloudEvents as they are shown."""
+    return [_shown(event) for event in events]
+
+
+def _shown(event: dict[str, Any]) -> Shown:
+    return Shown(
+        position=int(event["sequence"]),
+        at=round(datetime.fromisoformat(event["time"]).timestamp() * 1_000),
+        stream=event["subject"],
+        version=event["version"],
+        type=event["type"].removeprefix(_PREFIX),
+        command_id=event.get("commandid"),
+        actor=event.get("actor"),
+        correlation_id=event.get("correlationid"),
+        causation_id=event.get("causationid"),
+        traceparent=event.get("traceparent"),
+        timeline=event["timeline"],
+        hash=event["hash"],
+        data=event.get("data"),
+    )
+
+
+def _short(name: str, value: Any) -> Any:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int) and (name.endswith("_at") or name == "reset_time"):
+        # Told from other numbers by what writes it.
+        return {"at": value}
+    if isinstance(value, str) and len(value) > MAXIMUM_TEXT:
+        return value[:MAXIMUM_TEXT] + "…"
+    return value

@@ -1,0 +1,79 @@
+"""One job, what happened to it, and what can be done with it: `job.html`."""
+
+from contextlib import suppress
+from typing import Any
+
+from starlette.responses import Response
+
+from domain.errors import Invalid, NotFound
+from domain.jobs.state import FINISHED, IDLE, RETRYABLE
+from domain.messages import stream_name
+from ops.console.events import shown
+from ops.console.visit import Visit, action, page
+
+# Of its time line, the latest; the stream browser has them all.
+TIMELINE_EVENTS = 100
+ATTEMPTS = 100
+# What stays behind a button until somebody asks.
+HIDDEN = ("payload", "result")
+
+# By verb: what is said of a job to which it was done.
+DONE = {
+    "cancel": "The job is cancelled, or was asked to end",
+    "retry": "The job will be tried again",
+    "hold": "The job is held, and no worker gets it",
+    "release": "The job may be claimed again",
+}
+
+
+async def show_job(visit: Visit) -> Response:
+    """A job with its time line and attempts; of one that was archived, what the log has."""
+    key = visit.request.path_params["key"]
+    job: dict[str, Any] | None = None
+    with suppress(NotFound):
+        job = await visit.query("jobs.get", id=key)
+    found = await visit.query("events.find", stream=stream_name("jobs", key), limit=TIMELINE_EVENTS)
+    if job is None and not found["items"]:
+        raise NotFound(f"there is no job {key[:200]}")
+    asked = visit.parameter("show")
+    return visit.render(
+        "job.html",
+        key=key,
+        job=job,
+        events=shown(found["items"]),
+        has_more=found["next"] is not None,
+        attempts=(await visit.query("jobs.attempts", id=key, limit=ATTEMPTS))["items"],
+        verbs=_verbs(job),
+        asked=asked if asked in HIDDEN else None,
+        is_finished=job is None or job["state"] in FINISHED,
+    )
+
+
+async def change_job(visit: Visit) -> Response:
+    """Does one of the verbs."""
+    verb = visit.form.text("verb")
+    if verb not in DONE:
+        raise Invalid("a job is cancelled, retried, held or released here", path="verb")
+    body = {"id": visit.request.path_params["key"]}
+    if verb == "cancel" and visit.form.has("reason"):
+        body["reason"] = visit.form.text("reason")
+    await visit.command(f"jobs.{verb}", body)
+    visit.tell(DONE[verb])
+    return visit.go(visit.here)
+
+
+def _verbs(job: dict[str, Any] | None) -> list[str]:
+    """What its state allows."""
+    if job is None:
+        return []
+    state = job["state"]
+    allowed = {
+        "retry": state in RETRYABLE,
+        "hold": state in IDLE and state != "held",
+        "release": state == "held",
+        "cancel": state not in FINISHED and not job["cancel_requested"],
+    }
+    return [verb for verb, is_allowed in allowed.items() if is_allowed]
+
+
+ROUTES = [page("/jobs/{key:path}", show_job), action("/jobs/{key:path}", change_job)]

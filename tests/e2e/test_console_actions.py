@@ -1,0 +1,56 @@
+"""Every action of the console once, as somebody in front of a browser carries it out."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.browsing import PHONE, browser, chromium, tab
+from tests.integration.asking import HttpTalk
+
+
+@pytest.fixture
+def talk(tmp_path: Path) -> Iterator[HttpTalk]:
+    chromium()
+    with HttpTalk(tmp_path) as talk:
+        yield talk
+
+
+def test_jobs_are_held_cancelled_and_retried_one_by_one_and_together(talk: HttpTalk) -> None:
+    for number in range(3):
+        talk.command(
+            "jobs.enqueue", {"id": f"j{number}", "type": "t", "name": f"Job {number}", "payload": {"n": 42}}
+        )
+
+    async def operate() -> None:
+        async with browser() as started, tab(started, talk.url, width=PHONE) as here:
+            press = here.press
+            await here.open("/console/jobs")
+            await here.page.get_by_role("link", name="Job 1").click()
+            await here.page.get_by_role("link", name="Show the payload").click()
+            await here.says('"n": 42')
+            await here.is_in_order("a job with its payload")
+
+            await press("Cancel…")
+            await here.is_in_order("a question")
+            await press("Leave it")
+            await press("Hold…", "Hold")
+            await here.says("The job is held")
+            await press("Release…", "Release")
+            await here.says("may be claimed again")
+            await press("Cancel…")
+            await here.page.get_by_label("Reason").fill("no longer needed")
+            await press("Cancel")
+            await here.says("no longer needed")
+            await press("Retry…", "Retry")
+            await here.says("The job will be tried again")
+
+            await here.open("/console/jobs?state=pending")
+            await here.page.get_by_role("link", name="Cancel these…").click()
+            await here.says("Cancel 3 jobs?")
+            await here.is_in_order("what would be cancelled")
+            await press("Cancel 3 jobs")
+            await here.says("3 jobs were cancelled")
+
+    talk.run(operate())
+    assert talk.query("jobs.count", {"state": "cancelled"}).said["count"] == 3

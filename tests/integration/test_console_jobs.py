@@ -1,0 +1,150 @@
+"""The job board, the page of a job, and what is done there."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.asking import HttpTalk
+from tests.integration.visiting import HOSTILE, Visitor, buttons
+
+KEY = "sync/acme:1"
+PAGE = "/console/jobs/sync%2Facme:1"
+
+
+@pytest.fixture
+def talk(tmp_path: Path) -> Iterator[HttpTalk]:
+    with HttpTalk(tmp_path) as talk:
+        yield talk
+
+
+@pytest.fixture
+def operator(talk: HttpTalk) -> Visitor:
+    return Visitor(talk, "operate")
+
+
+def enqueue(talk: HttpTalk, key: str = KEY, **fields: Any) -> None:
+    body = {"id": key, "type": "sync", "name": "Sync acme", "payload": {"secret_plan": HOSTILE}, **fields}
+    assert talk.command("jobs.enqueue", body).code is None
+
+
+def state(talk: HttpTalk, key: str = KEY) -> str:
+    found: str = talk.query("jobs.get", {"id": key}).said["state"]
+    return found
+
+
+def test_the_board_counts_filters_and_turns_pages(talk: HttpTalk, operator: Visitor) -> None:
+    for number in range(55):
+        enqueue(talk, f"j{number}", name=f"Job {number:02}", tags=["odd" if number % 2 else "even"])
+    enqueue(talk, "held", name="A held one", hold=True)
+
+    first = operator.page("/console/jobs")
+    assert '>all <b class="figure">56<' in first
+    assert "A held one" in first
+    assert "Job 05" not in first
+    older = first.partition('rel="next" href="')[2].partition('"')[0].replace("&amp;", "&")
+    assert "Job 05" in operator.page(older)
+
+    odd = operator.page("/console/jobs?tag=odd")
+    assert "Job 01" in odd
+    assert "Job 02" not in odd
+    assert "A held one" in operator.page("/console/jobs?state=held")
+    assert "No job is like this." in operator.page("/console/jobs?state=failed")
+    assert operator.get("/console/jobs?state=nonsense").status_code == 400
+
+
+def test_a_page_tells_a_job_and_keeps_its_payload_back(talk: HttpTalk, operator: Visitor) -> None:
+    enqueue(talk, type=HOSTILE)
+    job = talk.command("jobs.claim", {"worker": HOSTILE}).said["result"]["jobs"][0]
+    talk.command("jobs.fail", {"id": KEY, "lease": job["lease"], "error": HOSTILE, "retryable": False})
+
+    page = operator.page(PAGE)
+    for text in ("Sync acme", "enqueued", "claimed", "failed", "1 of 5"):
+        assert text in page
+    assert "secret_plan" not in page
+    shown = operator.page(PAGE + "?show=payload")
+    assert "secret_plan" in shown
+    for text in (page, shown):
+        assert "&lt;script&gt;alert(1)" in text
+        assert "<script>alert" not in text
+
+
+def test_what_can_be_done_depends_on_the_state_and_is_done_once(talk: HttpTalk, operator: Visitor) -> None:
+    enqueue(talk)
+    assert "Retry…" not in buttons(operator.page(PAGE))
+
+    assert operator.does(PAGE, verb="hold", command_id="h1") == "The job is held, and no worker gets it"
+    assert state(talk) == "held"
+    operator.does(PAGE, verb="release", command_id="r1")
+    # The same form again: pressed twice, or sent again by a browser.
+    operator.does(PAGE, verb="hold", command_id="h1")
+    assert state(talk) == "pending"
+    operator.does(PAGE, verb="cancel", reason="no longer needed", command_id="c1")
+    assert state(talk) == "cancelled"
+    assert "no longer needed" in operator.page(PAGE)
+    assert {"Retry…", "Retry"} <= set(buttons(operator.page(PAGE)))
+    assert operator.does(PAGE, verb="retry") == "The job will be tried again"
+    assert state(talk) == "pending"
+
+    events = talk.query("jobs.history", {"id": KEY}).said["items"]
+    assert {one["actor"] for one in events[1:]} == {"a-operate-token"}
+
+
+def test_a_refusal_is_told_on_the_page_that_asked(talk: HttpTalk, operator: Visitor) -> None:
+    enqueue(talk)
+    assert "pending" in operator.does(PAGE, verb="retry")
+    assert "cancelled, retried, held or released here" in operator.does(PAGE, verb="claim")
+
+
+def test_an_archived_job_is_told_by_the_log(talk: HttpTalk, operator: Visitor) -> None:
+    enqueue(talk)
+    talk.command("jobs.cancel", {"id": KEY})
+    talk.command("jobs.archive", {"id": KEY})
+    page = operator.page(PAGE)
+    assert "This job was archived" in page
+    assert operator.get("/console/jobs/nobody").status_code == 404
+
+
+def test_who_may_only_read_sees_no_buttons_and_is_refused(talk: HttpTalk) -> None:
+    enqueue(talk)
+    reader = Visitor(talk, "read")
+
+    assert buttons(reader.page(PAGE)) == ["Show the payload"]
+    assert buttons(reader.page("/console/jobs?state=pending")) == ["Filter"]
+    for refused in (
+        reader.post(PAGE, verb="cancel"),
+        reader.post("/console/jobs/-/bulk", verb="cancel", state="pending"),
+        reader.get("/console/jobs/-/bulk?verb=cancel&state=pending"),
+    ):
+        assert refused.status_code == 403
+        assert "needs the role operate" in refused.text
+    assert state(talk) == "pending"
+
+
+def test_a_form_of_no_page_of_the_session_changes_nothing(talk: HttpTalk, operator: Visitor) -> None:
+    enqueue(talk)
+    for csrf_token in ("", "guessed", Visitor(talk, "admin").csrf_token):
+        refused = operator.post(PAGE, verb="cancel", csrf_token=csrf_token)
+        assert refused.status_code == 403
+    assert state(talk) == "pending"
+
+
+def test_many_are_changed_after_a_look_at_which(talk: HttpTalk, operator: Visitor) -> None:
+    for number in range(3):
+        enqueue(talk, f"a{number}", queue="a")
+    enqueue(talk, "b", queue="b")
+
+    look = operator.page("/console/jobs/-/bulk?verb=cancel&queue=a")
+    assert "Cancel 3 jobs?" in look
+    assert state(talk, "a0") == "pending"
+
+    told = operator.does("/console/jobs/-/bulk", verb="cancel", queue="a", reason="a wrong list")
+    assert told == "3 jobs were cancelled, or asked to end"
+    assert [state(talk, key) for key in ("a0", "a1", "a2", "b")] == ["cancelled"] * 3 + ["pending"]
+
+    assert "Retry 3 jobs?" in operator.page("/console/jobs/-/bulk?verb=retry&state=cancelled&queue=a")
+    assert operator.does("/console/jobs/-/bulk", verb="retry", queue="a") == "3 jobs were retried"
+    told = operator.does("/console/jobs/-/bulk", verb="cancel", back="/console/jobs?queue=b")
+    assert "says which jobs are meant" in told
+    assert operator.get("/console/jobs/-/bulk?verb=cancel").status_code == 400

@@ -1,0 +1,60 @@
+"""Somebody in front of the console, without a browser: what a test reads and sends on their behalf."""
+
+import re
+from typing import Any
+
+import httpx
+
+from ops.http.tokens import TokenFile
+from tests.integration.asking import HttpTalk
+
+HOSTILE = "<script>alert(1)</script>'\"&{{ 7 * 7 }}"
+
+
+def logged_in(talk: HttpTalk, role: str) -> dict[str, str]:
+    """The headers of a browser that was logged in with that role."""
+    _, secret = TokenFile(talk.data).create(f"a-{role}-token", role)  # type: ignore[arg-type]
+    answer = talk.ask("POST", "/console/login", data={"token": secret, "next": "/console/jobs"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/console/jobs")
+    return {"Cookie": answer.headers["set-cookie"].partition(";")[0]}
+
+
+class Visitor:
+    """Who was logged in with a role. Their forms carry the token of their session."""
+
+    def __init__(self, talk: HttpTalk, role: str) -> None:
+        self._talk = talk
+        self._cookie = logged_in(talk, role)
+        # For the role `read`, too: what is sent without any button is refused for the role, not for the form.
+        self.csrf_token = talk.get("/session", headers=self._cookie).json()["csrf_token"]
+
+    def get(self, path: str) -> httpx.Response:
+        return self._talk.get(path, headers=self._cookie)
+
+    def page(self, path: str) -> str:
+        """A page that is there."""
+        answer = self.get(path)
+        assert answer.status_code == 200, answer.text
+        return answer.text
+
+    def post(self, path: str, **fields: Any) -> httpx.Response:
+        """The answer to a form."""
+        form = {"csrf_token": self.csrf_token, **fields}
+        return self._talk.ask("POST", path, headers=self._cookie, data=form)
+
+    def does(self, path: str, **fields: Any) -> str:
+        """What the page says to which a form leads."""
+        answer = self.post(path, **fields)
+        assert answer.status_code == 303, answer.text
+        return self.told(answer.headers["location"])
+
+    def told(self, path: str) -> str:
+        """The notices of a page."""
+        notices = re.findall(r'<p class="notice \w+" role="\w+">(.*?)</p>', self.page(path), re.DOTALL)
+        return "\n".join(notices)
+
+
+def buttons(page: str) -> list[str]:
+    """What can be pressed on a page, beside what every page has."""
+    main = page[page.index("<main") : page.index("</main>")]
+    return re.findall(r"<(?:button|a class=\"button\")[^>]*>(.*?)<", main)
