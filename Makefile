@@ -5,6 +5,7 @@
 #   make prove     the long counts: minutes, not seconds              ARGS= likewise
 #   make bench     throughput of this machine                         ARGS= likewise
 #   make reference write docs/reference.md anew: from the program, with examples that are really sent
+#   make sample    write the sample backups of docs/notebook anew
 #   make install   only set up what `make run` needs
 #   make clean     remove the environment and all caches, never ./data
 
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := run
-.PHONY: run test prove bench reference install clean
+.PHONY: run test prove bench reference sample install clean
 
 # `exec` leaves no shell between make and the service: a signal to make reaches the service, which drains.
 run: $(VENV)/.runtime
@@ -38,6 +39,9 @@ bench: $(VENV)/.development
 reference: $(VENV)/.development
 	$(BIN)/python -m tests.integration.reference_examples > $(VENV)/reference.md
 	mv $(VENV)/reference.md docs/reference.md
+
+sample: $(VENV)/.development
+	$(BIN)/python -m tests.integration.sample_history docs/notebook/sample
 
 install: $(VENV)/.runtime
 

@@ -36,6 +36,7 @@ def analytics() -> App:
     app.command(export_backups, name="export")
     app.command(sql, name="sql")
     app.command(diff, name="diff")
+    app.command(report, name="report")
     app.command(shell, name="shell")
     app.command(database, name="database")
     return app
@@ -150,6 +151,43 @@ def diff(
                 print(printable(line))
         if not any(one.added or one.removed or one.changed for one in found.values()):
             say("Nothing has changed.")
+    return Exit.DONE
+
+
+def report(
+    *,
+    out: Annotated[Path, option("The HTML file to write.")],
+    since: Annotated[
+        str | None,
+        option("The first moment: a time, or an age before the end: 24h, 7d, 4w. Default: the first event."),
+    ] = None,
+    until: Annotated[str | None, option("The moment of its end. Default: the last event.")] = None,
+    title: Annotated[str, option("What stands above it.")] = "hyperpage-persistence",
+    lake: LakeOption = None,
+    snapshot: SnapshotOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Writes a page of charts: throughput and failures, waiting, retries, budgets, changes, growth.
+
+    For example:
+
+        hyperpage analytics report --out report.html
+        hyperpage analytics report --out week.html --since 7d --title "Our week"
+        hyperpage analytics report --out outage.html --since 2026-11-24T08:00:00Z --until 2026-11-24T10:00:00Z
+
+    One file that needs nothing else: to mail, to print, to keep.
+    """
+    from ops.analytics.report import write_report
+
+    with _understandable():
+        written = write_report(
+            _lake(lake, data), out, since=since, until=until, snapshot=snapshot, title=title
+        )
+    if as_json:
+        print_json(written)
+    else:
+        print(out)
     return Exit.DONE
 
 

@@ -12,6 +12,7 @@ catalogue       the views and macros over a lake
 session         a connection that has them: `connect`
 asking          one query, its answer as a table, CSV, JSON or Parquet
 difference      what became of each row between two moments
+report          a page of charts that answers what people ask
 database        the same views for any DuckDB, and one file to hand around
 requirements    what has to be installed for all of this
 """

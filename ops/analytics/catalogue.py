@@ -130,6 +130,7 @@ class Catalogue:
                 one.description,
                 one.last_recorded_at,
                 one.size,
+                one.file_size or one.size,
                 one.checksum,
                 one.head_hash,
                 one.version,
@@ -140,8 +141,8 @@ class Catalogue:
             for one in self._manifest.snapshots
         ]
         names = (
-            "name, snapshot, timestamp, timeline, position, description, last_recorded_at, size, checksum,"
-            " head_hash, version, table_rows, is_shown, in_history"
+            "name, snapshot, timestamp, timeline, position, description, last_recorded_at, size, file_size,"
+            " checksum, head_hash, version, table_rows, is_shown, in_history"
         )
         kinds = [
             "VARCHAR",
@@ -150,6 +151,7 @@ class Catalogue:
             "INTEGER",
             "BIGINT",
             "VARCHAR",
+            "BIGINT",
             "BIGINT",
             "BIGINT",
             "VARCHAR",

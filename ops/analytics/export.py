@@ -303,6 +303,7 @@ class _Addition:
             checksum=metadata.checksum,
             version=metadata.version,
             tables=tables,
+            file_size=metadata.plain_size,
         )
 
 

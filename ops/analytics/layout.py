@@ -94,6 +94,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     checksum: str
     version: str
     tables: dict[str, File]
+    file_size: int | None = None
+    """Of the SQLite file in it, where it is compressed or encrypted."""
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

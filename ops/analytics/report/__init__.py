@@ -1,0 +1,74 @@
+"""A report: one HTML file with charts that answers what people ask of a lake: `write_report`.
+
+source ─▶ sections: throughput, latency, retries, budgets, configurations, growth ─▶ page
+          (SQL of DuckDB's)   └──▶ charts (SVG), tables
+
+It needs no network and has no script; what others named is escaped by `markup`.
+"""
+
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+
+from ops.analytics.layout import replaced
+from ops.analytics.report.budgets import budgets
+from ops.analytics.report.configurations import configurations
+from ops.analytics.report.growth import growth
+from ops.analytics.report.headline import headline
+from ops.analytics.report.latency import latency
+from ops.analytics.report.page import page
+from ops.analytics.report.retries import retries
+from ops.analytics.report.source import Source, find_period
+from ops.analytics.report.throughput import throughput
+from ops.analytics.session import connect
+
+TITLE = "hyperpage-persistence"
+_SECTIONS = (throughput, latency, retries, budgets, configurations, growth)
+
+
+class Written(msgspec.Struct, frozen=True):
+    """A report that was written. `since` and `until` in milliseconds, the latter no longer in it."""
+
+    path: str
+    since: int
+    until: int
+    snapshot: str | None
+    size: int
+
+
+def write_report(
+    lake: Path,
+    file: Path,
+    *,
+    since: str | None = None,
+    until: str | None = None,
+    snapshot: str | None = None,
+    title: str = TITLE,
+) -> Written:
+    """Writes a report on what a lake shows, in place of one that is there.
+
+    `since` and `until` are times, or ages before the end (`7d`); all of the history without them.
+
+    Raises:
+        AnalyticsError: there is no lake, it has no such snapshot, no event, or the period cannot be read.
+    """
+    with closing(connect(lake, snapshot=snapshot)) as connection:
+        source = Source(connection, find_period(connection, since, until))
+        shown = source.snapshot()
+        content = page(
+            title=title,
+            period=source.period,
+            snapshot=shown,
+            tiles=headline(source),
+            sections=[section(source) for section in _SECTIONS],
+        )
+    with replaced(file) as temporary:
+        temporary.write_text(content, encoding="utf-8", errors="replace")
+    return Written(
+        str(file.absolute()),
+        source.period.since,
+        source.period.until,
+        None if shown is None else shown.name,
+        file.stat().st_size,
+    )

@@ -1,0 +1,128 @@
+"""What was left of the platforms' rate limits, over time and over the hours of a day."""
+
+from collections import defaultdict
+from typing import Any
+
+from markupsafe import Markup
+
+from ops.analytics.report import charts, units
+from ops.analytics.report.charts import Axis, Shade
+from ops.analytics.report.markup import joined, named
+from ops.analytics.report.section import (
+    MOST_NAMES,
+    Column,
+    Section,
+    figure,
+    left_out,
+    nothing,
+    table,
+    when,
+    wide_figure,
+)
+from ops.analytics.report.source import Source
+
+# What a chart of half a page shows; of more observations, the lowest in each stretch of time.
+_MOST_OBSERVATIONS = 400
+_MOST_CHARTS = 6
+_PREFIX = "ratelimit:"
+
+
+def budgets(source: Source) -> Section:
+    """The share that was left of each budget: when it was lowest, by hour of the day, and over time."""
+    title = "Rate-limit budgets"
+    period = source.period
+    source.execute(
+        "CREATE TEMP TABLE observed AS SELECT v.id, e.recorded_at, v.limit_remaining, v.limit_total,"
+        " v.limit_remaining / v.limit_total AS share"
+        " FROM rate_limits_versions AS v JOIN period_events AS e USING (position)"
+        " WHERE NOT v.deleted AND v.limit_total > 0 AND v.limit_remaining IS NOT NULL"
+    )
+    rows = source.records(
+        "SELECT id, count(*) AS observations, min(limit_remaining) AS lowest,"
+        " arg_max(limit_total, recorded_at) AS total, min(share) AS share, arg_min(recorded_at, share) AS at"
+        " FROM observed GROUP BY id ORDER BY share, id"
+    )
+    if not rows:
+        empty = nothing("Nothing was heard of a rate limit in this period.")
+        return Section("budgets", title, Markup(), [empty])
+    lowest = rows[0]
+    lead = joined(
+        "Closest to its end was ",
+        named(_name(lowest["id"])),
+        f", with {units.count(lowest['lowest'])} of {units.count(lowest['total'])} left"
+        f" at {units.minute(lowest['at'])}.",
+    )
+    shown = rows[:MOST_NAMES]
+    step = max(1, (period.until - period.since) // _MOST_OBSERVATIONS)
+    figures = [_hours(source, shown, left_out(len(rows), "budgets")), _table(source, shown)]
+    figures += [_over_time(source, row, step) for row in shown[:_MOST_CHARTS]]
+    return Section("budgets", title, lead, figures)
+
+
+def _hours(source: Source, shown: list[Any], note: str) -> Markup:
+    label = "Least that was left, by hour of the day (UTC)"
+    shades: defaultdict[str, dict[int, Shade]] = defaultdict(dict)
+    for budget, hour, share, left, observations in source.rows(
+        "SELECT id, CAST(recorded_at // 3600000 % 24 AS INTEGER) AS hour, min(share), min(limit_remaining),"
+        " count(*) FROM observed GROUP BY ALL ORDER BY ALL"
+    ):
+        said = (
+            f"{_name(budget)}, {hour:02d}:00 to {hour:02d}:59\nleast left: {units.count(left)}"
+            f" ({units.percent(share)})\nobservations: {units.count(observations)}"
+        )
+        shades[_name(budget)][hour] = Shade(1 - share, f"{100 * share:.0f} %", said)
+    rows = {_name(row["id"]): shades[_name(row["id"])] for row in shown}
+    return wide_figure(label, charts.hours(label, rows), note=note)
+
+
+def _table(source: Source, shown: list[Any]) -> Markup:
+    throttled = dict(
+        source.rows(
+            "SELECT key, count(*) FROM period_events WHERE type = 'rate_limit.throttled.v1' GROUP BY key"
+        )
+    )
+    title = "Budgets, the closest to its end first"
+    columns = (
+        Column("Budget"),
+        Column("Limit", units.count),
+        Column("Least left", units.count),
+        Column("Share", units.percent),
+        when("When"),
+        Column("Refused calls", units.count),
+        Column("Observations", units.count),
+    )
+    figures = [
+        (
+            _name(row["id"]),
+            row["total"],
+            row["lowest"],
+            row["share"],
+            row["at"],
+            throttled.get(_name(row["id"]), 0),
+            row["observations"],
+        )
+        for row in shown
+    ]
+    return wide_figure(title, table(columns, figures, caption=title))
+
+
+def _over_time(source: Source, budget: Any, step: int) -> Markup:
+    found = source.rows(
+        "SELECT arg_min(recorded_at, share), min(share) FROM observed"
+        f" WHERE id = ? GROUP BY recorded_at // {step} ORDER BY 1",
+        budget["id"],
+    )
+    name = _name(budget["id"])
+    chart = charts.steps(
+        f"Share left of the budget {name} over time",
+        source.period,
+        found,
+        "c1",
+        Axis((0, 0.25, 0.5, 0.75, 1), units.percent),
+        said=lambda at, share: f"{units.moment(at)} UTC\nleft: {units.percent(share)}",
+    )
+    return figure(f"{name}: left of {units.count(budget['total'])}", chart)
+
+
+def _name(budget: str) -> str:
+    return budget.removeprefix(_PREFIX)

@@ -1,0 +1,154 @@
+"""How the log and the file grew, and what the log consists of."""
+
+from markupsafe import Markup
+
+from ops.analytics.report import charts, units
+from ops.analytics.report.charts import Axis, Bar, Series
+from ops.analytics.report.markup import joined
+from ops.analytics.report.section import (
+    FROM,
+    MOST_NAMES,
+    Column,
+    Section,
+    figure,
+    folded,
+    left_out,
+    nothing,
+    when,
+    wide_figure,
+)
+from ops.analytics.report.source import Source
+
+# What an event's row consists of, but for its numbers.
+_BYTES = (
+    "strlen(stream) + strlen(type) + coalesce(strlen(data), octet_length(data_bytes), 0)"
+    " + coalesce(strlen(metadata), 0)"
+)
+_COLOURS = ("c1", "c2", "c3", "c4", "c5", "c6")
+
+
+def growth(source: Source) -> Section:
+    """Events over time, by table and type; how many there are in all, and how large the file is."""
+    rows = source.rows(
+        f"SELECT bucket, count(*), max(position), sum({_BYTES}) FROM period_events"
+        " GROUP BY bucket ORDER BY bucket"
+    )
+    title = "Growth"
+    if not rows:
+        empty = nothing("No event was recorded in this period.")
+        return Section("growth", title, Markup(), [empty, _file(source)])
+    events, size_bytes = sum(row[1] for row in rows), sum(row[3] for row in rows)
+    days = (source.period.until - source.period.since) / units.DAY
+    lead = joined(
+        f"{units.count(events)} events were recorded, {units.size(size_bytes)} of text:"
+        f" {units.count(events / days)} a day, {units.size(size_bytes / events)} each."
+    )
+    return Section(
+        "growth", title, lead, [_by_table(source), _log(source, rows), _file(source), _by_type(source)]
+    )
+
+
+def _by_table(source: Source) -> Markup:
+    rows = source.rows("SELECT bucket, table_name, count(*) FROM period_events GROUP BY ALL ORDER BY ALL")
+    totals: dict[str, int] = {}
+    for _, table_name, times in rows:
+        totals[table_name] = totals.get(table_name, 0) + times
+    ordered = sorted(totals, key=lambda name: (-totals[name], name))
+    named_ones = ordered[: len(_COLOURS)]
+    series = [
+        Series(name, colour, {bucket: times for bucket, other, times in rows if other == name})
+        for name, colour in zip(named_ones, _COLOURS, strict=False)
+    ]
+    rest: dict[int, float] = {}
+    for bucket, name, times in rows:
+        if name not in named_ones:
+            rest[bucket] = rest.get(bucket, 0) + times
+    if rest:
+        series.append(Series("other", "other", rest))
+    begins = sorted({bucket for bucket, *_ in rows})
+    highest = max(sum(one.values.get(begin, 0) for one in series) for begin in begins)
+    label = f"Events recorded in each {source.period.bucket}, by table"
+    columns = (FROM, *(Column(one.name, units.count) for one in series))
+    figures = [(begin, *(one.values.get(begin, 0) for one in series)) for begin in begins]
+    return wide_figure(
+        label,
+        charts.columns(label, source.period, series, Axis(units.whole_ticks(highest), units.count)),
+        folded(columns, figures, caption=label),
+        legend=charts.legend_of(series),
+    )
+
+
+def _log(source: Source, rows: list[tuple[int, int, int, int]]) -> Markup:
+    period = source.period
+    reached = {bucket: position for bucket, _, position, _ in rows}
+    known = 0
+    for begin in period.begins():
+        known = reached.setdefault(begin, known)
+    [(before,)] = source.rows(
+        f"SELECT coalesce(max(position), 0) FROM events WHERE recorded_at < {period.since}"
+    )
+    values = {begin: max(position, before) for begin, position in reached.items()}
+    label = "Events in the log, in all"
+    columns = (
+        FROM,
+        Column("Events", units.count),
+        Column("New", units.count),
+        Column("Text", units.size),
+    )
+    figures = [(bucket, position, new, size) for bucket, new, position, size in rows]
+    axis = Axis(units.round_ticks(max(values.values())), units.count)
+    return figure(
+        label,
+        charts.lines(label, period, [Series("events", "c1", values)], axis),
+        folded(columns, figures, caption=label),
+    )
+
+
+def _file(source: Source) -> Markup:
+    period = source.period
+    rows = source.rows(
+        "SELECT timestamp, name, position, file_size, size FROM snapshots WHERE in_history"
+        f" AND timestamp >= {period.since} AND timestamp <= {period.until} ORDER BY timestamp"
+    )
+    label = "Size of the file at each backup"
+    if not rows:
+        return figure(label, nothing("The lake has no backup that was made in this period."))
+    columns = (
+        when("Made"),
+        Column("Backup"),
+        Column("Position", units.count),
+        Column("File", units.size),
+        Column("Backup's size", units.size),
+    )
+    figures = [(at, name, position, file, kept) for at, name, position, file, kept in rows]
+    axis = Axis(units.round_ticks(max(row[3] for row in rows)), units.size)
+    chart = charts.steps(
+        label,
+        period,
+        [(at, file) for at, _, _, file, _ in rows],
+        "c2",
+        axis,
+        height=250,
+        said=lambda at, file: f"{units.moment(at)} UTC\n{units.size(file)}",
+    )
+    return figure(label, chart, folded(columns, figures, caption=label))
+
+
+def _by_type(source: Source) -> Markup:
+    rows = source.rows(
+        f"SELECT type, count(*) AS events, sum({_BYTES}) FROM period_events"
+        " GROUP BY type ORDER BY events DESC, type"
+    )
+    shown = rows[:MOST_NAMES]
+    label = "Events by type"
+    bars = [
+        Bar(name, [("events", "c1", events)], f"{units.count(events)} · {units.size(size_bytes)}")
+        for name, events, size_bytes in shown
+    ]
+    columns = (Column("Type"), Column("Events", units.count), Column("Text", units.size))
+    return wide_figure(
+        label,
+        charts.bars(label, bars, width=charts.WIDE),
+        folded(columns, shown, caption=label),
+        note=left_out(len(rows), "types"),
+    )

@@ -1,0 +1,45 @@
+"""HTML and SVG as values: what is put into an element is escaped, unless it is markup itself."""
+
+from collections.abc import Sequence
+
+# Brought by Jinja, which the console's pages are made with.
+from markupsafe import Markup, escape
+
+_VOID = frozenset({"meta", "link"})
+
+
+def element(name: str, /, *content: object, **attributes: object) -> Markup:
+    """An element. `class_` is the attribute `class`, `stroke_width` is `stroke-width`; None is left out."""
+    written = "".join(
+        f' {key.strip("_").replace("_", "-")}="{_text(value)}"'
+        for key, value in attributes.items()
+        if value is not None
+    )
+    end = "" if name in _VOID else f"{joined(*content)}</{name}>"
+    return Markup(f"<{name}{written}>{end}")
+
+
+def joined(*content: object) -> Markup:
+    """Texts, numbers and markup, one after the other; None is nothing."""
+    return Markup("".join(_text(one) for one in content if one is not None))
+
+
+def named(text: str) -> Markup:
+    """A name that others gave, kept from turning around the direction of what stands beside it."""
+    return element("bdi", text)
+
+
+def listed(names: Sequence[str], most: int) -> Markup:
+    """Names with commas between them, so many of them at most."""
+    shown = [joined(", " if place else None, named(name)) for place, name in enumerate(names[:most])]
+    return joined(*shown, f" and {len(names) - most} more" if len(names) > most else None)
+
+
+def shortened(text: str, most: int) -> str:
+    """A text of so many characters at most."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _text(value: object) -> str:
+    # A tenth of a pixel is finer than anybody sees.
+    return escape(f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else value)

@@ -1,0 +1,85 @@
+"""What had to be done again, what was rescued from workers that were gone, and what was given up."""
+
+from markupsafe import Markup
+
+from ops.analytics.report import charts, units
+from ops.analytics.report.charts import Axis, Series
+from ops.analytics.report.markup import joined, shortened
+from ops.analytics.report.section import (
+    FROM,
+    MOST_NAMES,
+    Column,
+    Section,
+    folded,
+    nothing,
+    table,
+    wide_figure,
+)
+from ops.analytics.report.source import Source
+
+KINDS = {
+    "job.attempt_failed.v1": ("tried again after a failure", "c1"),
+    "job.attempt_timed_out.v1": ("tried again after its deadline", "c6"),
+    "job.rescued.v1": ("rescued: the worker was gone", "rescued"),
+    "job.retried.v1": ("retried by hand", "other"),
+    "job.failed.v1": ("given up: failed", "failed"),
+    "job.timed_out.v1": ("given up: deadline", "timeout"),
+}
+# After these, the job is tried again.
+AGAIN = ("job.attempt_failed.v1", "job.attempt_timed_out.v1", "job.retried.v1")
+
+
+def retries(source: Source) -> Section:
+    """Retries, rescues and jobs that were given up, over time, and the jobs that took most attempts."""
+    title = "Retries and rescues"
+    names = ", ".join(f"'{name}'" for name in KINDS)
+    rows = source.rows(
+        f"SELECT bucket, type, count(*) FROM period_events WHERE type IN ({names}) GROUP BY ALL ORDER BY ALL"
+    )
+    if not rows:
+        empty = nothing("Nothing was tried again, rescued or given up in this period.")
+        return Section("retries", title, Markup(), [empty])
+    series = [
+        Series(word, colour, {bucket: times for bucket, type_, times in rows if type_ == name})
+        for name, (word, colour) in KINDS.items()
+    ]
+    shown = [one for one in series if one.values]
+    totals = {one.name: sum(one.values.values()) for one in shown}
+    begins = sorted({bucket for bucket, *_ in rows})
+    highest = max(sum(one.values.get(begin, 0) for one in shown) for begin in begins)
+    label = f"Tried again, rescued or given up in each {source.period.bucket}"
+    figures = [(begin, *(one.values.get(begin, 0) for one in shown)) for begin in begins]
+    columns = (FROM, *(Column(one.name.capitalize(), units.count) for one in shown))
+    chart = wide_figure(
+        label,
+        charts.columns(label, source.period, shown, Axis(units.whole_ticks(highest), units.count)),
+        folded(columns, figures, caption=label),
+        legend=charts.legend_of(shown),
+    )
+    said = "; ".join(f"{units.count(times)} {word}" for word, times in totals.items())
+    return Section("retries", title, joined(said, "."), [chart, _most_attempts(source)])
+
+
+def _most_attempts(source: Source) -> Markup:
+    rows = source.rows(
+        "SELECT a.job_id, any_value(a.type), any_value(a.tool), count(*) AS attempts,"
+        " arg_max(a.status, a.started_at) AS last, arg_max(a.error_message, a.started_at)"
+        " FROM period_attempts AS a GROUP BY a.job_id HAVING attempts > 1"
+        f" ORDER BY attempts DESC, a.job_id LIMIT {MOST_NAMES}"
+    )
+    title = "Jobs with the most attempts"
+    if not rows:
+        return wide_figure(title, nothing("No job was tried more than once in this period."))
+    columns = (
+        Column("Job"),
+        Column("Type"),
+        Column("Tool"),
+        Column("Attempts", units.count),
+        Column("Last one"),
+        Column("Last error"),
+    )
+    figures = [
+        (job, kind, tool, attempts, last, error and shortened(error, 300))
+        for job, kind, tool, attempts, last, error in rows
+    ]
+    return wide_figure(title, table(columns, figures, caption=title))

@@ -1,0 +1,112 @@
+"""What a report consists of: sections with charts, each with a table of the same figures beneath it."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import msgspec
+from markupsafe import Markup
+
+from ops.analytics.report import units
+from ops.analytics.report.markup import element, joined, named
+
+# Of names, what a page has room for; a remark says how many are left out.
+MOST_NAMES = 12
+
+
+class Column(msgspec.Struct, frozen=True):
+    """A column of a table, and how its numbers are written; without `written`, it holds text."""
+
+    name: str
+    written: Callable[[Any], str] | None = None
+    is_time: bool = False
+
+
+# When a stretch of time begins.
+FROM = Column("From (UTC)", units.minute, is_time=True)
+
+
+def when(name: str) -> Column:
+    """A column of moments."""
+    return Column(f"{name} (UTC)", units.moment, is_time=True)
+
+
+class Section(msgspec.Struct, frozen=True):
+    """A question, the answer in a sentence, and what shows it. `anchor` is its place in the page."""
+
+    anchor: str
+    title: str
+    lead: Markup
+    figures: Sequence[Markup]
+
+
+def figure(
+    title: str, chart: Markup, *beneath: Markup, legend: Markup | None = None, note: str = ""
+) -> Markup:
+    """A chart over half of the page, with a title above and a table beneath."""
+    return _figure("figure", title, chart, beneath, legend, note)
+
+
+def wide_figure(
+    title: str, chart: Markup, *beneath: Markup, legend: Markup | None = None, note: str = ""
+) -> Markup:
+    """The same over the whole width."""
+    return _figure("figure wide", title, chart, beneath, legend, note)
+
+
+def nothing(text: str) -> Markup:
+    """What stands where there is nothing to show."""
+    return element("p", text, class_="nothing")
+
+
+def table(columns: Sequence[Column], rows: Iterable[Sequence[Any]], *, caption: str) -> Markup:
+    """The figures themselves; `<data value>` has each number as it is, unrounded and without a unit."""
+    head = element("tr", *(_head(column) for column in columns))
+    body = [
+        element("tr", *(_cell(column, value) for column, value in zip(columns, row, strict=True)))
+        for row in rows
+    ]
+    found = element("table", element("caption", caption), element("thead", head), element("tbody", *body))
+    # It may scroll: then it can be reached without a mouse, too.
+    return element("div", found, class_="table", role="region", aria_label=caption, tabindex=0)
+
+
+def folded(columns: Sequence[Column], rows: Iterable[Sequence[Any]], *, caption: str) -> Markup:
+    """A table that is shown when it is asked for."""
+    return element("details", element("summary", "Figures"), table(columns, rows, caption=caption))
+
+
+def left_out(found: int, what: str) -> str:
+    """A remark on what there is no room for."""
+    more = found - MOST_NAMES
+    return (
+        f"The {MOST_NAMES} with the most are shown; {units.count(more)} more {what} are not."
+        if more > 0
+        else ""
+    )
+
+
+def _figure(
+    kind: str, title: str, chart: Markup, beneath: Sequence[Markup], legend: Markup | None, note: str
+) -> Markup:
+    remark = element("p", note, class_="note") if note else None
+    return element(
+        "figure", element("figcaption", title), legend, chart, remark, joined(*beneath), class_=kind
+    )
+
+
+def _head(column: Column) -> Markup:
+    return element("th", column.name, scope="col", class_=_class_of(column))
+
+
+def _cell(column: Column, value: Any) -> Markup:
+    if value is None:
+        return element("td", "–", class_=_class_of(column))
+    if column.written is None:
+        return element("td", value if isinstance(value, Markup) else named(str(value)))
+    if column.is_time:
+        return element("td", element("time", column.written(value), datetime=units.iso(value)))
+    return element("td", element("data", column.written(value), value=repr(value)), class_=_class_of(column))
+
+
+def _class_of(column: Column) -> str | None:
+    return "number" if column.written and not column.is_time else None

@@ -1,0 +1,95 @@
+"""Where a report's figures come from: a lake, seen in one period."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ops.analytics.asking import explained
+from ops.analytics.layout import AnalyticsError
+from ops.analytics.report import units
+from ops.analytics.report.period import Period, read_moment
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """The backup that is shown; `made_at` in milliseconds since the epoch."""
+
+    name: str
+    made_at: int
+    timeline: int
+    position: int
+
+
+class Source:
+    """The views of a lake, and of them what is in the period.
+
+    `period_events` are its events, `period_attempts` the attempts that began in it, `ended_attempts` those
+    that ended in it; of each, `bucket` says when the stretch of time begins that it is in.
+    """
+
+    def __init__(self, connection: "duckdb.DuckDBPyConnection", period: Period) -> None:
+        self.period = period
+        self._connection = connection
+        since, until = period.since, period.until
+        self.execute("CREATE TEMP TABLE known_attempts AS FROM attempts")
+        for view, source, column in (
+            ("period_events", "events", "recorded_at"),
+            ("period_attempts", "known_attempts", "started_at"),
+            ("ended_attempts", "known_attempts", "completed_at"),
+        ):
+            self.execute(
+                f"CREATE TEMP VIEW {view} AS SELECT *, {period.begin_of(column)} AS bucket FROM {source}"
+                f" WHERE {column} >= {since} AND {column} < {until}"
+            )
+
+    def execute(self, statement: str) -> None:
+        with explained():
+            self._connection.execute(statement)
+
+    def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        with explained():
+            return self._connection.execute(query, values).fetchall()
+
+    def row(self, query: str) -> tuple[Any, ...]:
+        """The first row, of which there has to be one."""
+        return self.rows(query)[0]
+
+    def records(self, query: str) -> list[Mapping[str, Any]]:
+        """Rows by the names of their columns."""
+        with explained():
+            result = self._connection.execute(query)
+            names = [name for name, *_ in result.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+    def snapshot(self) -> Snapshot | None:
+        """The backup that is shown; `None` where the lake has none."""
+        found = self.rows("SELECT name, timestamp, timeline, position FROM snapshots WHERE is_shown")
+        return Snapshot(*found[0]) if found else None
+
+
+def find_period(connection: "duckdb.DuckDBPyConnection", since: str | None, until: str | None) -> Period:
+    """The period that is meant; all that the lake shows, to the minute, where nothing is said.
+
+    Raises:
+        AnalyticsError: there is no event, a moment cannot be read, or nothing is between them.
+    """
+    [(first, last)] = connection.execute("SELECT min(recorded_at), max(recorded_at) FROM events").fetchall()
+    [(made,)] = connection.execute("SELECT max(timestamp) FROM snapshots WHERE is_shown").fetchall()
+    if first is None and (since is None or until is None):
+        raise AnalyticsError(
+            "not_found", "the lake has no events", "say what period is meant: --since, --until"
+        )
+    end = (
+        read_moment(until) if until is not None else (max(last, made or 0) // units.MINUTE + 1) * units.MINUTE
+    )
+    begin = read_moment(since, end=end) if since is not None else first // units.MINUTE * units.MINUTE
+    if begin >= end:
+        raise AnalyticsError(
+            "empty_period",
+            f"nothing is between {units.moment(begin)} and {units.moment(end)} UTC",
+            "--since has to be before --until, and before the last event",
+        )
+    return Period(begin, end)

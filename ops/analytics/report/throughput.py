@@ -1,0 +1,160 @@
+"""How much was done, what of it failed, and of which type and tool."""
+
+from typing import Any
+
+from markupsafe import Markup
+
+from ops.analytics.report import charts, units
+from ops.analytics.report.charts import Axis, Bar, Series
+from ops.analytics.report.markup import joined, listed, shortened
+from ops.analytics.report.section import (
+    FROM,
+    MOST_NAMES,
+    Column,
+    Section,
+    figure,
+    folded,
+    left_out,
+    nothing,
+    table,
+    when,
+    wide_figure,
+)
+from ops.analytics.report.source import Source
+
+# How an attempt may end, as its row says, with the word and the colour for it.
+OUTCOMES = {
+    "completed": ("completed", "done"),
+    "failed": ("failed", "failed"),
+    "timeout": ("timed out", "timeout"),
+    "rescued": ("rescued", "rescued"),
+}
+OTHER = ("other", "other")
+_COUNTS = ", ".join(
+    [f"count(*) FILTER (status = '{status}') AS {status}" for status in OUTCOMES]
+    + [f"count(*) FILTER (status NOT IN ({', '.join(map(repr, OUTCOMES))})) AS other"]
+)
+_WORDS = (*OUTCOMES.values(), OTHER)
+_COLUMNS = (
+    Column("Ended", units.count),
+    *(Column(word.capitalize(), units.count) for word, _ in _WORDS),
+    Column("Failure rate", units.percent),
+)
+
+
+def throughput(source: Source) -> Section:
+    """Attempts by how they ended: over time, by type and by tool."""
+    rows = source.records(
+        f"SELECT bucket, count(*) AS ended, {_COUNTS}, {failure_rate()} AS rate FROM ended_attempts"
+        " GROUP BY bucket ORDER BY bucket"
+    )
+    if not rows:
+        empty = nothing("No attempt at a job ended in this period.")
+        return Section("throughput", "Throughput and failures", Markup(), [empty])
+    return Section(
+        "throughput",
+        "Throughput and failures",
+        _lead(source, rows),
+        [_over_time(source, rows), _by(source, "type"), _by(source, "tool"), _errors(source)],
+    )
+
+
+def failure_rate() -> str:
+    """In SQL, the share of those that failed or timed out among the attempts that ended."""
+    return "count(*) FILTER (status IN ('failed', 'timeout')) / nullif(count(*), 0)"
+
+
+def _lead(source: Source, rows: list[Any]) -> Markup:
+    bucket = source.period.bucket
+    busiest = max(rows, key=lambda row: row["ended"])
+    worst = max(rows, key=lambda row: (row["failed"] + row["timeout"], row["rate"]))
+    said = [
+        f"Most attempts, {units.count(busiest['ended'])}, ended in the {bucket} from"
+        f" {units.minute(busiest['bucket'])}."
+    ]
+    if worst["failed"] + worst["timeout"]:
+        said.append(
+            f" Most failures, {units.count(worst['failed'] + worst['timeout'])} of"
+            f" {units.count(worst['ended'])}, were in the {bucket} from {units.minute(worst['bucket'])}."
+        )
+    return joined(*said)
+
+
+def _over_time(source: Source, rows: list[Any]) -> Markup:
+    series = [
+        Series(word, colour, {row["bucket"]: row[key] for row in rows if row[key]})
+        for key, (word, colour) in {**OUTCOMES, "other": OTHER}.items()
+    ]
+    shown = [one for one in series if one.values]
+    axis = Axis(units.whole_ticks(max(row["ended"] for row in rows)), units.count)
+    label = f"Attempts that ended in each {source.period.bucket}, by how"
+    figures = [
+        (row["bucket"], row["ended"], *(row[key] for key in (*OUTCOMES, "other")), row["rate"])
+        for row in rows
+    ]
+    return wide_figure(
+        label,
+        charts.columns(label, source.period, shown, axis),
+        folded((FROM, *_COLUMNS), figures, caption=label),
+        legend=charts.legend_of(shown),
+    )
+
+
+def _by(source: Source, column: str) -> Markup:
+    rows = source.records(
+        f"SELECT {column} AS name, count(*) AS ended, {_COUNTS}, {failure_rate()} AS rate,"
+        " quantile_disc(duration_ms, 0.5) AS p50, quantile_disc(duration_ms, 0.95) AS p95"
+        f" FROM ended_attempts GROUP BY {column} ORDER BY ended DESC, name"
+    )
+    keys = (*OUTCOMES, "other")
+    shown = rows[:MOST_NAMES]
+    found = [
+        Bar(
+            _name(row["name"], column),
+            [(word, colour, row[key]) for key, (word, colour) in zip(keys, _WORDS, strict=True)],
+            f"{units.count(row['ended'])} · {units.percent(row['rate'])} failed",
+        )
+        for row in shown
+    ]
+    label = f"Attempts that ended, by {column}"
+    columns = (
+        Column(column.capitalize()),
+        *_COLUMNS,
+        Column("Run p50", units.duration),
+        Column("Run p95", units.duration),
+    )
+    figures = [
+        (
+            _name(row["name"], column),
+            row["ended"],
+            *(row[key] for key in keys),
+            row["rate"],
+            row["p50"],
+            row["p95"],
+        )
+        for row in shown
+    ]
+    return figure(
+        label,
+        charts.bars(label, found),
+        folded(columns, figures, caption=label),
+        note=left_out(len(rows), f"{column}s"),
+    )
+
+
+def _errors(source: Source) -> Markup:
+    rows = source.rows(
+        "SELECT error_message, count(*) AS times, max(completed_at), list(DISTINCT type ORDER BY type)"
+        " FROM ended_attempts WHERE error_message IS NOT NULL GROUP BY error_message"
+        f" ORDER BY times DESC, error_message LIMIT {MOST_NAMES}"
+    )
+    title = "Errors that came most often"
+    if not rows:
+        return wide_figure(title, nothing("No attempt ended with an error."))
+    columns = (Column("Error"), Column("Times", units.count), Column("Types"), when("Last"))
+    figures = [(shortened(error, 300), times, listed(types, 3), last) for error, times, last, types in rows]
+    return wide_figure(title, table(columns, figures, caption=title))
+
+
+def _name(value: str | None, column: str) -> str:
+    return f"no {column}" if value is None else value

@@ -1,0 +1,160 @@
+"""Figures as people read them, and the places of an axis that are round in their unit."""
+
+import math
+from collections.abc import Callable
+from datetime import UTC, datetime
+from itertools import pairwise
+
+SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
+# Round stretches of time, from a second to four weeks.
+STRETCHES_MS = (
+    *(n * SECOND for n in (1, 2, 5, 10, 15, 30)),
+    *(n * MINUTE for n in (1, 2, 5, 10, 15, 30)),
+    *(n * HOUR for n in (1, 2, 3, 6, 12)),
+    *(n * DAY for n in (1, 2, 7, 14, 28)),
+)
+_UNITS = (("d", DAY), ("h", HOUR), ("min", MINUTE), ("s", SECOND))
+# Weeks begin on Mondays: the first one of the epoch was its fifth day.
+_FIRST_MONDAY_MS = 4 * DAY
+
+Format = Callable[[float], str]
+
+
+def count(value: float) -> str:
+    """A number, its thousands parted."""
+    return f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 100 else f"{value:,.1f}"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things."""
+    return f"{count(number)} {noun}" + ("" if number == 1 else "s")
+
+
+def percent(share: float) -> str:
+    """A share of 1."""
+    value = 100 * share
+    return f"{value:.0f} %" if float(value).is_integer() else f"{value:.1f} %"
+
+
+def duration(milliseconds: float) -> str:
+    """Milliseconds in the unit that they are easiest to read in; from a minute on, in two."""
+    if milliseconds == 0:
+        return "0"
+    if milliseconds < SECOND:
+        return f"{_significant(milliseconds)} ms"
+    if milliseconds < MINUTE:
+        return f"{_significant(milliseconds / SECOND)} s"
+    for (unit, large), (smaller, small) in pairwise(_UNITS):
+        # Rounded first: 59.9 s beside a minute would be 60 s.
+        rounded = round(milliseconds / small) * small
+        if rounded >= large:
+            rest = round(rounded % large / small)
+            return f"{rounded // large:.0f} {unit}" + (f" {rest} {smaller}" if rest else "")
+    return "1 min"
+
+
+def stretch(milliseconds: int) -> str:
+    """The same as a noun: `hour`, `15 min`."""
+    words = {SECOND: "second", MINUTE: "minute", HOUR: "hour", DAY: "day", 7 * DAY: "week"}
+    return words.get(milliseconds) or duration(milliseconds)
+
+
+def size(size_bytes: float) -> str:
+    """Bytes, in units of 1,000."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size_bytes >= factor:
+            return f"{_significant(size_bytes / factor)} {unit}"
+    return f"{size_bytes:.0f} B"
+
+
+def moment(milliseconds: float) -> str:
+    """A time in UTC, to the second."""
+    return _utc(milliseconds).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def minute(milliseconds: float) -> str:
+    """A time in UTC, to the minute."""
+    return _utc(milliseconds).strftime("%Y-%m-%d %H:%M")
+
+
+def iso(milliseconds: int) -> str:
+    """A time in UTC as programs read it."""
+    return _utc(milliseconds).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def bucket_of(span_ms: int, most: int) -> int:
+    """The shortest round stretch of time of which there are so many at most in a span."""
+    return next((one for one in STRETCHES_MS if span_ms <= one * most), _long_stretch(span_ms, most))
+
+
+def begin_of(milliseconds: int, stretch_ms: int) -> int:
+    """When the stretch of time begins that a moment is in."""
+    return (milliseconds - _FIRST_MONDAY_MS) // stretch_ms * stretch_ms + _FIRST_MONDAY_MS
+
+
+def time_ticks(since: int, until: int, most: int = 9) -> list[tuple[int, str, str]]:
+    """Round moments of a period, each with its time of day and, where it is another one, its date."""
+    step = bucket_of(until - since, most)
+    ticks, shown = [], ""
+    at = begin_of(since, step)
+    while at < until:
+        if at >= since:
+            time, date = _utc(at).strftime("%H:%M:%S" if step < MINUTE else "%H:%M"), _date(at)
+            ticks.append((at, time if step < DAY else "", date if date != shown else ""))
+            shown = date
+        at += step
+    return ticks
+
+
+def round_ticks(highest: float, most: int = 5) -> list[float]:
+    """From 0 to the first round number that is not below the highest value."""
+    return _up_to(highest, _round_step(highest / most))
+
+
+def whole_ticks(highest: float) -> list[float]:
+    """The same in whole numbers, for what is counted."""
+    return _up_to(highest, max(1.0, _round_step(highest / 5)))
+
+
+def duration_ticks(longest: float, most: int = 5) -> list[float]:
+    """The same for milliseconds, round in the unit that they are shown in."""
+    if longest < 5 * SECOND:
+        return round_ticks(longest, most)
+    return _up_to(longest, float(bucket_of(math.ceil(longest), most)))
+
+
+def logarithmic_ticks(lowest: float, highest: float) -> list[float]:
+    """Durations that are round, each several times the one before, around all values."""
+    places = [1, 10, 100, SECOND, 10 * SECOND, MINUTE, 10 * MINUTE, HOUR, 6 * HOUR, DAY, 7 * DAY, 28 * DAY]
+    below = max((one for one in places if one <= lowest), default=1)
+    while places[-1] < highest:
+        places.append(10 * places[-1])
+    above = min(one for one in places if one >= highest)
+    return [float(one) for one in places if below <= one <= above]
+
+
+def _up_to(highest: float, step: float) -> list[float]:
+    return [step * place for place in range(max(1, math.ceil(highest / step - 1e-9)) + 1)]
+
+
+def _round_step(least: float) -> float:
+    if least <= 0:
+        return 1.0
+    power = 10 ** math.floor(math.log10(least))
+    return float(next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-9)))
+
+
+def _long_stretch(span_ms: int, most: int) -> int:
+    return math.ceil(span_ms / most / STRETCHES_MS[-1]) * STRETCHES_MS[-1]
+
+
+def _significant(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 or float(value).is_integer() else f"{value:.3g}"
+
+
+def _date(milliseconds: int) -> str:
+    return f"{_utc(milliseconds):%a} {_utc(milliseconds).day} {_utc(milliseconds):%b}"
+
+
+def _utc(milliseconds: float) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
