@@ -2,8 +2,9 @@
 
 A setting `reader_connections` is `--reader-connections` where a command takes it, the variable
 `HYPERPAGE_READER_CONNECTIONS`, and `reader_connections = 20` in `hyperpage.toml`: the one in the data
-directory, or the one that `HYPERPAGE_CONFIG` names (`ops/deploy/hyperpage.toml` has them all). A variable that is empty counts as not set. One that
-names no setting is passed over, since others may begin with `HYPERPAGE_` too; in the file, it is an error.
+directory, or the one that `HYPERPAGE_CONFIG` names (`ops/deploy/hyperpage.toml` has them all). A variable
+that is empty counts as not set. One that names no setting is passed over, since others may begin with
+`HYPERPAGE_` too; in the file, it is an error.
 """
 
 import os
