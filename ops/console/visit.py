@@ -33,7 +33,11 @@ MAXIMUM_FIELDS = 1_100
 MAXIMUM_NOTICES = 10
 
 # What stands in the navigation: the last part of the address, and the name.
-PAGES = (("", "Overview"), ("jobs", "Jobs"))
+PAGES = (
+    ("", "Overview"),
+    ("jobs", "Jobs"),
+    ("events", "Events"),
+)
 
 logger = logging.getLogger(__name__)
 

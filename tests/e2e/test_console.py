@@ -17,6 +17,10 @@ PAGES = (
     "/console/jobs/hostile%2F1?show=payload",
     "/console/jobs/j1",
     "/console/jobs/-/bulk?verb=retry&state=failed",
+    "/console/events",
+    "/console/events?stream=jobs%2Fhostile%2F1",
+    "/console/events/4",
+    "/console/events/-/chain?correlation_id=import-7",
 )
 
 
@@ -36,6 +40,8 @@ def some_of_everything(talk: HttpTalk) -> None:
     talk.command(
         "jobs.enqueue", {"id": "hostile/1", "type": HOSTILE, "name": HOSTILE, "payload": {"a": HOSTILE}}
     )
+    headers = {"Hyperpage-Correlation-Id": "import-7", "Hyperpage-Causation-Id": "1-4"}
+    talk.command("app_state.set", {"key": "seen", "value": HOSTILE}, headers=headers)
     claimed = talk.command("jobs.claim", {"worker": "w1", "limit": 2}).said["result"]["jobs"]
     talk.command("jobs.complete", {"id": claimed[0]["id"], "lease": claimed[0]["lease"], "result": {"n": 1}})
     talk.command(

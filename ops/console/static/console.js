@@ -59,7 +59,7 @@
   }
 
   // Keys. `g` and a letter leads to a page.
-  const places = { o: "", j: "jobs" };
+  const places = { o: "", j: "jobs", e: "events" };
   let goes = false;
   const keysAreOn = () => localStorage.getItem("keys") !== "off";
   function rows(step) {

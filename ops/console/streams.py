@@ -1,0 +1,69 @@
+"""The stream browser: `events.html`, and what hangs together, as a tree: `chain.html`."""
+
+from typing import Any
+
+from starlette.responses import Response
+
+from ops.console.events import Shown, shown
+from ops.console.rendering import PREFIX, stream_link
+from ops.console.visit import Visit, page
+from projections.tables import TABLES
+
+PAGE_EVENTS = 50
+FILTERS = ("stream", "table", "type", "correlation_id")
+# Deeper ones stand as deep as this.
+DEEPEST = 12
+
+
+async def show_events(visit: Visit) -> Response:
+    """The log from its end, or from before a position; by stream, table, type or correlation id."""
+    if (position := visit.number("position")) is not None:
+        return visit.go(f"{PREFIX}/events/{position}")
+    given = {name: visit.parameter(name) for name in FILTERS}
+    if given["stream"]:
+        # A stream is of one table already.
+        given["table"] = None
+    found = await visit.query("events.find", **given, before=visit.number("before"), limit=PAGE_EVENTS)
+    stream = given["stream"]
+    row = stream_link(stream) if stream and "/" in stream else None
+    return visit.render(
+        "events.html",
+        events=shown(found["items"]),
+        next=found["next"],
+        given=given,
+        tables=[*TABLES, "system"],
+        is_first=visit.number("before") is None,
+        row=row if row and "/events?" not in row else None,
+    )
+
+
+async def show_chain(visit: Visit) -> Response:
+    """Everything with a correlation id, and what it came from and led to."""
+    correlation_id = visit.parameter("correlation_id")
+    found = await visit.query("events.chain", correlation_id=correlation_id)
+    return visit.render(
+        "chain.html",
+        correlation_id=correlation_id,
+        nodes=as_tree(found["items"]),
+        is_complete=found["complete"],
+    )
+
+
+def as_tree(items: list[dict[str, Any]]) -> list[tuple[int, int | None, Shown]]:
+    """Causes before their effects: how deep each event stands, the position of its cause, and the event."""
+    children: dict[int | None, list[tuple[int | None, Shown]]] = {}
+    for item in items:
+        (event,) = shown([item["event"]])
+        children.setdefault(item["cause"], []).append((item["cause"], event))
+    tree: list[tuple[int, int | None, Shown]] = []
+    # Of the last one first, since the list is taken from its end.
+    waiting = [(0, *one) for one in reversed(children.get(None, []))]
+    while waiting:
+        depth, cause, event = waiting.pop()
+        tree.append((depth, cause, event))
+        below = min(depth + 1, DEEPEST)
+        waiting += [(below, *one) for one in reversed(children.get(event.position, []))]
+    return tree
+
+
+ROUTES = [page("/events", show_events), page("/events/-/chain", show_chain)]
