@@ -15,6 +15,7 @@ from domain.messages import split_stream
 PREFIX = "/console"
 # More of a JSON value is not shown: a browser has other things to do.
 MAXIMUM_JSON_CHARACTERS = 256 * 1024
+MAXIMUM_LINE_CHARACTERS = 160
 
 _SECOND, _MINUTE, _HOUR, _DAY = 1_000, 60_000, 3_600_000, 86_400_000
 _UNITS = (("d", _DAY), ("h", _HOUR), ("min", _MINUTE), ("s", _SECOND))
@@ -36,6 +37,7 @@ def environment() -> jinja2.Environment:
         "ago": ago,
         "amount": amount,
         "clock": clock,
+        "compact": compact,
         "duration": duration,
         "moment": moment,
         "pretty": pretty,
@@ -124,6 +126,12 @@ def pretty(value: Any) -> str:
     if len(text) > MAXIMUM_JSON_CHARACTERS:
         return f"{text[:MAXIMUM_JSON_CHARACTERS]}\n… {len(text) - MAXIMUM_JSON_CHARACTERS} characters more"
     return text
+
+
+def compact(value: Any) -> str:
+    """A value as JSON in one line; of a long one, the beginning."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= MAXIMUM_LINE_CHARACTERS else f"{text[: MAXIMUM_LINE_CHARACTERS - 1]}…"
 
 
 def segment(text: str) -> str:

@@ -1,6 +1,17 @@
 """Every page of the console, and what they load."""
 
-from ops.console import event, files, job, jobs, login, overview, streams
+from ops.console import (
+    dead_letters,
+    event,
+    files,
+    job,
+    jobs,
+    login,
+    overview,
+    rate_limits,
+    state,
+    streams,
+)
 
 # The first path that fits answers: that of one job takes whatever stands behind `/jobs/`.
 ROUTES = (
@@ -11,4 +22,7 @@ ROUTES = (
     *job.ROUTES,
     *streams.ROUTES,
     *event.ROUTES,
+    *rate_limits.ROUTES,
+    *state.ROUTES,
+    *dead_letters.ROUTES,
 )

@@ -32,11 +32,14 @@ HTML = "text/html; charset=utf-8"
 MAXIMUM_FIELDS = 1_100
 MAXIMUM_NOTICES = 10
 
-# What stands in the navigation: the last part of the address, and the name.
+# What stands in the navigation: the last part of the address, the name, and the key behind `g`.
 PAGES = (
-    ("", "Overview"),
-    ("jobs", "Jobs"),
-    ("events", "Events"),
+    ("", "Overview", "o"),
+    ("jobs", "Jobs", "j"),
+    ("events", "Events", "e"),
+    ("rate_limits", "Rate limits", "l"),
+    ("app_state", "State", "s"),
+    ("dead_letters", "Dead letters", "d"),
 )
 
 logger = logging.getLogger(__name__)

@@ -9,6 +9,7 @@ import pytest
 from ops.http.tokens import TokenFile
 from tests.e2e.browsing import DESK, PHONE, Tab, browser, chromium, tab
 from tests.integration.asking import HttpTalk
+from tests.integration.watching import eventually, number_of_letters
 
 HOSTILE = "<img src=x onerror=alert(1)>'\"&"
 PAGES = (
@@ -21,6 +22,12 @@ PAGES = (
     "/console/events?stream=jobs%2Fhostile%2F1",
     "/console/events/4",
     "/console/events/-/chain?correlation_id=import-7",
+    "/console/rate_limits",
+    "/console/rate_limits/github%3Acore",
+    "/console/app_state",
+    "/console/app_state/hostile?position=1",
+    "/console/dead_letters",
+    "/console/dead_letters/1",
 )
 
 
@@ -48,6 +55,14 @@ def some_of_everything(talk: HttpTalk) -> None:
         "jobs.fail",
         {"id": claimed[1]["id"], "lease": claimed[1]["lease"], "error": HOSTILE, "retryable": False},
     )
+    now = talk.service.now_ms()
+    for number in range(3):
+        observed = {"remaining": 900 - number, "limit": 1_000, "observed_at": now + (number - 3) * 60_000}
+        limit = {"platform": "github", "resource": "core", "reset_time": now + 3_600_000}
+        assert talk.command("rate_limits.observe", limit | observed).code is None
+    talk.command("app_state.set", {"key": "hostile", "value": {HOSTILE: [HOSTILE] * 9}})
+    talk.run(talk.client.request("hyperpage.dcmd.v1.jobs.enqueue", b'{"id": "' + HOSTILE.encode() + b'"}'))
+    eventually(talk, number_of_letters(talk, 1))
 
 
 @pytest.mark.parametrize("width", [PHONE, DESK])

@@ -85,3 +85,12 @@ def _causes(report: Any) -> dict[str, Any]:
 def eventually(talk: HttpTalk, condition: Callable[[], Any]) -> None:
     """Returns when the condition holds; the service works meanwhile."""
     talk.run(until(condition))
+
+
+def number_of_letters(talk: HttpTalk, number: int) -> Callable[[], Any]:
+    """Whether there are as many dead letters, to be waited for."""
+
+    async def is_so() -> bool:
+        return len((await talk.admin.request("hyperpage.adm.v1.dlq.list")).said["items"]) == number
+
+    return is_so

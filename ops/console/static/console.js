@@ -59,7 +59,6 @@
   }
 
   // Keys. `g` and a letter leads to a page.
-  const places = { o: "", j: "jobs", e: "events" };
   let goes = false;
   const keysAreOn = () => localStorage.getItem("keys") !== "off";
   function rows(step) {
@@ -73,7 +72,7 @@
     if (event.target.closest("input:not([type=checkbox]), textarea, select, dialog[open]")) return;
     if (goes) {
       goes = false;
-      if (event.key in places) location.assign(`/console${places[event.key] && "/"}${places[event.key]}`);
+      document.querySelector(`[data-key="${CSS.escape(event.key)}"]`)?.click();
       return;
     }
     if (event.key === "g") { goes = true; setTimeout(() => { goes = false; }, 1500); }

@@ -1,0 +1,65 @@
+"""Durable commands that could not be processed: `dead_letters.html`, and one of them: `dead_letter.html`."""
+
+from datetime import datetime
+from typing import Any
+
+from starlette.responses import Response
+
+from domain.errors import Invalid
+from ops.console.rendering import PREFIX
+from ops.console.visit import Visit, action, page
+
+PAGE_ROWS = 100
+PATH = f"{PREFIX}/dead_letters"
+DONE = {"replay": "replayed", "drop": "dropped"}
+
+
+async def show_dead_letters(visit: Visit) -> Response:
+    """What waits for somebody to look, the oldest first; what was in it is on a page of its own."""
+    listed = await visit.administer("dlq.list", after=visit.number("after"), limit=PAGE_ROWS)
+    return visit.render(
+        "dead_letters.html",
+        letters=[_with_time(letter) for letter in listed["items"]],
+        next=listed["next"],
+        is_first=visit.parameter("after") is None,
+    )
+
+
+async def show_dead_letter(visit: Visit) -> Response:
+    """One of them, whole."""
+    letter = await visit.administer("dlq.show", sequence=_sequence(visit.request.path_params["sequence"]))
+    return visit.render("dead_letter.html", letter=_with_time(letter))
+
+
+async def settle(visit: Visit) -> Response:
+    """Has one of them, or all, decided again, or dropped for good."""
+    verb = visit.form.text("verb")
+    if verb not in DONE:
+        raise Invalid("a dead letter is replayed or dropped", path="verb")
+    if visit.form.has("sequence"):
+        answer = await visit.administer(f"dlq.{verb}", sequence=_sequence(visit.form.text("sequence")))
+    else:
+        answer = await visit.administer(f"dlq.{verb}", all=visit.form.text("all") == "yes")
+    number = answer[DONE[verb]]
+    visit.tell(f"{number} dead {'letter was' if number == 1 else 'letters were'} {DONE[verb]}")
+    return visit.go(PATH)
+
+
+def _with_time(letter: dict[str, Any]) -> dict[str, Any]:
+    """With the time in milliseconds since the epoch, as pages have times."""
+    said = letter["time"]
+    return letter | {"at": said and round(datetime.fromisoformat(said).timestamp() * 1_000)}
+
+
+def _sequence(said: str) -> int:
+    if not (said.isascii() and said.isdigit() and len(said) < 19):
+        raise Invalid("a dead letter has a number", path="sequence")
+    return int(said)
+
+
+ROUTES = [
+    page("/dead_letters", show_dead_letters),
+    # What somebody sent stands there, which may be anything.
+    page("/dead_letters/{sequence}", show_dead_letter, role="admin"),
+    action("/dead_letters", settle, role="admin"),
+]

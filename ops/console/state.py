@@ -1,0 +1,78 @@
+"""Application state: what its keys hold, and held: `state.html`, `state_key.html`."""
+
+from contextlib import suppress
+from typing import Any
+
+from starlette.responses import Response
+
+from bus import codec
+from domain.errors import Invalid, NotFound
+from domain.messages import stream_name
+from ops.console.events import shown
+from ops.console.rendering import PREFIX
+from ops.console.visit import Visit, action, page
+
+PAGE_ROWS = 100
+HISTORY_EVENTS = 50
+PATH = f"{PREFIX}/app_state"
+
+
+async def show_state(visit: Visit) -> Response:
+    """Keys with what they hold, in order."""
+    prefix, after = visit.parameter("prefix"), visit.parameter("after")
+    listed = await visit.query("app_state.list", prefix=prefix, after=after, limit=PAGE_ROWS)
+    counted = await visit.query("app_state.count", prefix=prefix)
+    return visit.render(
+        "state.html",
+        rows=listed["items"],
+        next=listed["next"],
+        wanted_prefix=prefix,
+        count=counted["count"],
+        is_first=after is None,
+    )
+
+
+async def show_key(visit: Visit) -> Response:
+    """What a key holds, or held at a position, and how it came to it."""
+    key, position = visit.request.path_params["key"], visit.number("position")
+    now: dict[str, Any] | None = None
+    then: dict[str, Any] | None = None
+    with suppress(NotFound):
+        now = await visit.query("app_state.get", key=key)
+    if position is not None:
+        with suppress(NotFound):
+            then = await visit.query("app_state.as_of", key=key, position=position)
+    found = await visit.query("events.find", stream=stream_name("app_state", key), limit=HISTORY_EVENTS)
+    if now is None and not found["items"]:
+        raise NotFound(f"the key {key[:200]} never held anything")
+    return visit.render(
+        "state_key.html",
+        key=key,
+        row=now,
+        at=position,
+        then=then,
+        events=shown(found["items"]),
+        has_more=found["next"] is not None,
+    )
+
+
+async def change_key(visit: Visit) -> Response:
+    """Has a key hold another value, or nothing, if it is still as it was on the page."""
+    key, version = visit.request.path_params["key"], visit.form.text("version")
+    if not (version.isascii() and version.isdigit() and len(version) < 19):
+        raise Invalid("the page says which version it shows", path="version")
+    if visit.form.text("verb") == "delete":
+        await visit.command("app_state.delete", {"key": key}, expected_version=int(version))
+        visit.tell("The key holds nothing any more")
+    else:
+        value = codec.decode(Any, visit.form.text("value").encode())
+        await visit.command("app_state.set", {"key": key, "value": value}, expected_version=int(version))
+        visit.tell("The key holds the new value")
+    return visit.go(visit.here)
+
+
+ROUTES = [
+    page("/app_state", show_state),
+    page("/app_state/{key:path}", show_key),
+    action("/app_state/{key:path}", change_key),
+]

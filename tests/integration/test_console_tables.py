@@ -1,0 +1,176 @@
+"""The console's pages of rate limits, state and dead letters, and what is done there."""
+
+import json
+import re
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.asking import HttpTalk
+from tests.integration.talking import Clock
+from tests.integration.visiting import HOSTILE, Visitor, buttons
+from tests.integration.watching import eventually, number_of_letters
+
+LIMIT = {"platform": "github", "resource": "core"}
+LIMIT_PAGE = "/console/rate_limits/github%3Acore"
+KEY = "sync/acme"
+KEY_PAGE = "/console/app_state/sync%2Facme"
+LETTERS = "/console/dead_letters"
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def talk(tmp_path: Path, clock: Clock) -> Iterator[HttpTalk]:
+    with HttpTalk(tmp_path, clock=clock) as talk:
+        yield talk
+
+
+@pytest.fixture
+def operator(talk: HttpTalk) -> Visitor:
+    return Visitor(talk, "operate")
+
+
+def observe(talk: HttpTalk, clock: Clock, *remaining: int) -> None:
+    """Observations a minute apart, of a window that ends an hour after the first."""
+    reset_time = clock.now + 3_600_000
+    for left in remaining:
+        body = {
+            **LIMIT,
+            "remaining": left,
+            "limit": 5_000,
+            "reset_time": reset_time,
+            "observed_at": clock.now,
+        }
+        assert talk.command("rate_limits.observe", body).code is None
+        clock.now += 60_000
+
+
+def chart_of(page: str) -> Any:
+    found = re.search(r'data-chart="([^"]+)"', page)
+    assert found is not None
+    return json.loads(unescape(found[1]))
+
+
+def test_a_limit_shows_what_was_left_and_where_that_leads(
+    talk: HttpTalk, clock: Clock, operator: Visitor
+) -> None:
+    observe(talk, clock, 5_000)
+    assert "A chart needs two observations." in operator.page(LIMIT_PAGE)
+    observe(talk, clock, 4_000, 3_000)
+
+    page = operator.page(LIMIT_PAGE)
+    chart = chart_of(page)
+    left, forecast = (one["values"] for one in chart["series"])
+
+    assert [value for value in left if value is not None] == [5_000, 4_000, 3_000]
+    # 1,000 a minute: nothing is left three minutes after the last observation.
+    assert [value for value in forecast if value is not None] == [3_000, 0]
+    assert chart["x"] == sorted(chart["x"])
+    assert chart["x"][-1] - chart["x"][-2] == 180
+    assert "before the reset" in page
+    assert "github core" in operator.page("/console/rate_limits?level=normal")
+    assert "No limit is like this." in operator.page("/console/rate_limits?level=critical")
+    for unknown in ("nobody", "a:b:c:d"):
+        assert operator.get(f"/console/rate_limits/{unknown}").status_code == 404
+
+
+def test_a_limit_is_throttled_given_thresholds_and_forgotten(
+    talk: HttpTalk, clock: Clock, operator: Visitor
+) -> None:
+    observe(talk, clock, 4_000, 3_900)
+
+    told = operator.does(LIMIT_PAGE, verb="throttle", minutes="15", reason=HOSTILE)
+    assert told == "No calls for 15 min, for all who ask"
+    assert talk.query("rate_limits.may_call", LIMIT).said["retry_at"] == clock.now + 15 * 60_000
+    assert "<script>alert" not in operator.page(LIMIT_PAGE)
+    assert "a number from 1 to" in operator.does(LIMIT_PAGE, verb="throttle", minutes="1e9")
+
+    operator.does(LIMIT_PAGE, verb="thresholds", warning_percent="10", critical_percent="50")
+    assert talk.query("rate_limits.get", LIMIT).said["level"] == "warning"
+
+    operator.does(LIMIT_PAGE, verb="clear")
+    assert talk.query("rate_limits.get", LIMIT).code == "not_found"
+    assert "was forgotten" in operator.page(LIMIT_PAGE)
+
+
+def test_a_key_shows_what_it_holds_and_held(talk: HttpTalk, operator: Visitor) -> None:
+    talk.command("app_state.set", {"key": KEY, "value": {"n": "first"}})
+    talk.command("app_state.set", {"key": KEY, "value": {"n": HOSTILE}})
+    talk.command("app_state.set", {"key": "other", "value": 1})
+
+    listed = operator.page("/console/app_state")
+    assert "2 keys" in listed
+    assert "other" not in operator.page("/console/app_state?prefix=sync/")
+    for page in (listed, operator.page(KEY_PAGE)):
+        assert "&lt;script&gt;alert(1)" in page
+        assert "<script>alert" not in page
+    then = operator.page(f"{KEY_PAGE}?position=1")
+    assert "At position 1" in then
+    assert "first" in then
+    assert "It held nothing then." in operator.page("/console/app_state/other?position=2")
+    assert operator.get("/console/app_state/nothing").status_code == 404
+
+
+def test_a_key_is_changed_as_it_was_seen_or_not_at_all(talk: HttpTalk, operator: Visitor) -> None:
+    talk.command("app_state.set", {"key": KEY, "value": 1})
+
+    assert (
+        operator.does(KEY_PAGE, verb="set", version="1", value='{"a": [1]}') == "The key holds the new value"
+    )
+    assert talk.query("app_state.get", {"key": KEY}).said["value"] == {"a": [1]}
+    # Somebody who still has the page of before.
+    assert "version" in operator.does(KEY_PAGE, verb="set", version="1", value="2")
+    assert "JSON" in operator.does(KEY_PAGE, verb="set", version="2", value="nonsense")
+    assert talk.query("app_state.get", {"key": KEY}).said["value"] == {"a": [1]}
+
+    operator.does(KEY_PAGE, verb="delete", version="2")
+    assert "It holds nothing." in operator.page(KEY_PAGE)
+    operator.does(KEY_PAGE, verb="set", version="3", value="3")
+    assert talk.query("app_state.get", {"key": KEY}).said["value"] == 3
+
+
+def test_dead_letters_are_listed_for_all_and_settled_by_administrators(talk: HttpTalk) -> None:
+    for number in range(3):
+        body = json.dumps({"key": f"k{number}", "valeu": HOSTILE}).encode()
+        headers = {"Hyperpage-Command-Id": f"c{number}"}
+        talk.run(talk.client.request("hyperpage.dcmd.v1.app_state.set", body, headers))
+    eventually(talk, number_of_letters(talk, 3))
+    operator, administrator = Visitor(talk, "operate"), Visitor(talk, "admin")
+
+    page = operator.page(LETTERS)
+    assert page.count("app_state.set") == 3
+    assert "valeu" not in page.replace("valeu`", "")
+    assert buttons(page) == []
+    assert operator.get(f"{LETTERS}/1").status_code == 403
+    assert operator.post(LETTERS, verb="drop", all="yes").status_code == 403
+
+    letter = administrator.page(f"{LETTERS}/1")
+    assert "&lt;script&gt;alert(1)" in letter
+    assert "<script>alert" not in letter
+    assert administrator.does(LETTERS, verb="drop", sequence="1") == "1 dead letter was dropped"
+    assert "there is no dead letter 1" in administrator.does(LETTERS, verb="drop", sequence="1")
+    assert "either a sequence or all" in administrator.does(LETTERS, verb="drop")
+    assert administrator.does(LETTERS, verb="replay", all="yes") == "2 dead letters were replayed"
+    # They are as wrong as they were.
+    eventually(talk, number_of_letters(talk, 2))
+    assert administrator.does(LETTERS, verb="drop", all="yes") == "2 dead letters were dropped"
+    assert "There is no dead letter" in administrator.page(LETTERS)
+
+
+def test_who_may_only_read_sees_no_buttons_and_is_refused(talk: HttpTalk, clock: Clock) -> None:
+    observe(talk, clock, 4_000)
+    talk.command("app_state.set", {"key": KEY, "value": 1})
+    reader = Visitor(talk, "read")
+
+    assert buttons(reader.page(LIMIT_PAGE)) == []
+    assert buttons(reader.page(KEY_PAGE)) == ["Look"]
+    for path, verb in ((LIMIT_PAGE, "clear"), (KEY_PAGE, "delete"), (LETTERS, "drop")):
+        assert reader.post(path, verb=verb, version="1", all="yes").status_code == 403
+    assert talk.position == 2
