@@ -12,6 +12,7 @@ from ops.cli_output import print_json, print_table
 # Name and what it is for; `docs/deployment.md` says how each is used.
 FILES = {
     "hyperpage.toml": "every setting, with its meaning and its default",
+    "hyperpage.service": "a unit for systemd",
     "alert-rules.yml": "alerts for Prometheus",
     "grafana-dashboard.json": "a dashboard for Grafana",
 }

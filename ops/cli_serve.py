@@ -15,6 +15,7 @@ from ops.cli_exit import Exit, failure
 from ops.cli_options import DataOption, JsonOption, option, settings_for
 from ops.cli_output import print_json
 from ops.data_directory import read_runtime
+from ops.supervision import Supervisor
 
 if TYPE_CHECKING:
     from ops.backup.running import Restores
@@ -94,12 +95,17 @@ def serve(
 async def _serve(settings: "Settings", *, demo: bool, as_json: bool) -> int:
     from ops.backup.running import Restores
 
+    supervisor = Supervisor()
+    telling = asyncio.create_task(supervisor.run(), name="what the supervisor is told")
     stop = _stop_on_signals()
     restores = Restores(settings)
-    async with _listening(settings) as http:
-        while await _serve_once(settings, stop, restores, http, demo=demo, as_json=as_json):
-            await restores.carry_out()
-            demo = False
+    try:
+        async with _listening(settings) as http:
+            while await _serve_once(settings, stop, restores, http, supervisor, demo=demo, as_json=as_json):
+                await restores.carry_out()
+                demo = False
+    finally:
+        await cancel(telling)
     return Exit.DONE
 
 
@@ -124,6 +130,7 @@ async def _serve_once(
     stop: "asyncio.Future[float]",
     restores: "Restores",
     http: "HttpServer | None",
+    supervisor: Supervisor,
     *,
     demo: bool,
     as_json: bool,
@@ -141,9 +148,15 @@ async def _serve_once(
     try:
         if not stop.done():
             _announce(settings, as_json)
+            supervisor.enter(
+                "serving",
+                is_alive=lambda: service.writer.is_alive,
+                says=lambda: _health_in_short(service),
+            )
         either: set[asyncio.Future[Any]] = {failed, stop, restoring}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     finally:
+        supervisor.enter("restoring" if restoring.done() and not stop.done() else "stopping")
         # The demo first: it would only see its commands refused.
         if working is not None:
             await cancel(working)
@@ -154,6 +167,14 @@ async def _serve_once(
     await cancel(failed)
     await cancel(restoring)
     return is_to_be_restored
+
+
+def _health_in_short(service: "Service") -> str:
+    from ops.health.monitor import status_of
+
+    causes = service.health.causes
+    names = ", ".join(dict.fromkeys(one.cause for one in causes))
+    return f"{status_of(causes)}{': ' if names else ''}{names}"
 
 
 def _stop_on_signals() -> "asyncio.Future[float]":

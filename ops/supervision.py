@@ -1,0 +1,83 @@
+"""What a supervisor such as systemd is told: ready, alive, stopping, and how it is. `Supervisor`.
+
+The protocol is datagrams to the socket that `NOTIFY_SOCKET` names, lines of NAME=VALUE; without that
+variable, nobody is told anything. https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+# How often it is told how it is, where the watchdog does not ask for more.
+INTERVAL_SECONDS = 10.0
+# So long a start or a stop may go on each time that it is told to be under way: more than an interval, and a
+# disk that hangs for a while. A start that checks a large store after a crash takes minutes.
+EXTENSION_SECONDS = 60
+
+Phase = Literal["starting", "serving", "restoring", "stopping"]
+
+
+class Supervisor:
+    """Whoever started this process and watches over it; may be nobody. Belongs to the event loop."""
+
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        environment = os.environ if environment is None else environment
+        self._address = environment.get("NOTIFY_SOCKET", "")
+        self._interval_seconds = INTERVAL_SECONDS
+        watched = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        if watched and (watchdog_us := environment.get("WATCHDOG_USEC", "")).isdigit():
+            # Twice within the time in which it wants to hear something, as its manual advises.
+            self._interval_seconds = min(INTERVAL_SECONDS, int(watchdog_us) / 2_000_000)
+        self._phase: Phase = "starting"
+        self._is_alive = _always
+        self._says: Callable[[], str] | None = None
+
+    def enter(
+        self,
+        phase: Phase,
+        *,
+        is_alive: Callable[[], bool] | None = None,
+        says: Callable[[], str] | None = None,
+    ) -> None:
+        """Tells at once what is done from now on.
+
+        `is_alive` answers meanwhile whether it makes sense to go on, as `/livez` does: once it does not, the
+        supervisor hears nothing more, and starts the process again. `says` answers how it is, in a few words.
+        """
+        self._phase, self._is_alive, self._says = phase, is_alive or _always, says
+        self._tell({"serving": "READY=1", "stopping": "STOPPING=1"}.get(phase, ""))
+
+    async def run(self) -> None:
+        """Tells again and again that it is alive, for as long as it is. Ends at once where nobody listens."""
+        while self._address:
+            self._tell()
+            await asyncio.sleep(self._interval_seconds)
+
+    def _tell(self, change: str = "") -> None:
+        if not self._address:
+            return
+        takes_its_time = self._phase in ("starting", "stopping")
+        self._send(
+            change,
+            f"STATUS={self._phase if self._says is None else self._says()}",
+            "WATCHDOG=1" if self._is_alive() else "",
+            f"EXTEND_TIMEOUT_USEC={EXTENSION_SECONDS * 1_000_000}" if takes_its_time else "",
+        )
+
+    def _send(self, *lines: str) -> None:
+        # The leading @ stands for the byte with which the names of abstract sockets begin.
+        address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+                # A supervisor that does not read must not hold the service up.
+                sender.setblocking(False)
+                sender.sendto("\n".join(filter(None, lines)).encode(), address)
+        except OSError:
+            # It is told again soon; whoever is not there cannot be told.
+            return
+
+
+def _always() -> bool:
+    return True

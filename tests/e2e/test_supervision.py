@@ -1,0 +1,171 @@
+"""What systemd is told while a service starts, serves, restores and stops; its unit, as systemd reads it."""
+
+import asyncio
+import re
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from ops import deploy
+from ops.supervision import Supervisor
+from tests.e2e.command_line import Served
+from tests.integration.watching import Watched
+from tests.patience import patiently
+
+UNIT = Path(deploy.__file__).with_name("hyperpage.service")
+
+
+class Listener:
+    """The socket of a supervisor, and what was said to it."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(address.replace("@", "\0", 1))
+
+    def hears(self, line: str) -> list[str]:
+        """All lines that were said up to one, which comes."""
+        self._socket.settimeout(patiently(5))
+        said: list[str] = []
+        while line not in said:
+            said += self._socket.recv(4096).decode().splitlines()
+        return said
+
+    def hears_nothing_of(self, line: str, seconds: float) -> bool:
+        """Whether a line, once what was said before is taken away, does not come within so many seconds."""
+        self._socket.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                self._socket.recv(4096)
+        deadline = time.monotonic() + seconds
+        with suppress(TimeoutError):
+            while (left := deadline - time.monotonic()) > 0:
+                self._socket.settimeout(left)
+                if line in self._socket.recv(4096).decode().splitlines():
+                    return False
+        return True
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@contextmanager
+def listening(address: str) -> Iterator[Listener]:
+    with closing(Listener(address)) as listener:
+        yield listener
+
+
+def test_it_says_that_it_starts_serves_is_alive_restores_and_stops(tmp_path: Path):
+    address = str(tmp_path / "notify")
+    with (
+        listening(address) as systemd,
+        Served(tmp_path / "data", NOTIFY_SOCKET=address, WATCHDOG_USEC="400000") as service,
+    ):
+        before = systemd.hears("READY=1")
+        assert "STATUS=starting" in before
+        assert "EXTEND_TIMEOUT_USEC=60000000" in before
+        for _ in range(3):
+            systemd.hears("WATCHDOG=1")
+        assert any(line.startswith("STATUS=healthy") for line in systemd.hears("STATUS=healthy"))
+
+        service.ask("send", "app_state.set", '{"key": "k", "value": 1}')
+        service.ask("backup", "create")
+        service.ask("backup", "restore", "--yes")
+        systemd.hears("STATUS=restoring")
+        systemd.hears("READY=1")
+
+        assert service.stop() == 0
+        assert "EXTEND_TIMEOUT_USEC=60000000" in [
+            *systemd.hears("STOPPING=1"),
+            *systemd.hears("STATUS=stopping"),
+        ]
+
+
+def test_an_abstract_socket_will_do_and_a_watchdog_of_another_process_is_not_ours(tmp_path: Path):
+    address = f"@hyperpage-{tmp_path.name}"
+
+    async def told() -> None:
+        supervisor = Supervisor({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "1", "WATCHDOG_PID": "1"})
+        telling = asyncio.create_task(supervisor.run())
+        assert "WATCHDOG=1" in await asyncio.to_thread(systemd.hears, "STATUS=starting")
+        supervisor.enter("serving", says=lambda: "degraded: disk_low")
+        assert "STATUS=degraded: disk_low" in await asyncio.to_thread(
+            systemd.hears, "STATUS=degraded: disk_low"
+        )
+        # With half a microsecond between two, there would be a flood.
+        assert await asyncio.to_thread(systemd.hears_nothing_of, "WATCHDOG=1", 0.2)
+        telling.cancel()
+
+    with listening(address) as systemd:
+        asyncio.run(told())
+
+
+def test_without_a_supervisor_nobody_is_told_anything():
+    # It ends at once, where it would go on for ever.
+    asyncio.run(asyncio.wait_for(Supervisor({}).run(), patiently(1)))
+
+
+def test_a_service_that_cannot_write_any_more_falls_silent_so_that_it_is_started_again(tmp_path: Path):
+    address = str(tmp_path / "notify")
+    with listening(address) as systemd, Watched(tmp_path / "data") as service:
+        supervisor = Supervisor({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "100000"})
+
+        writer = service.service.writer
+
+        async def scenario() -> None:
+            supervisor.enter("serving", is_alive=lambda: writer.is_alive)
+            telling = asyncio.create_task(supervisor.run())
+            await asyncio.to_thread(systemd.hears, "WATCHDOG=1")
+            await asyncio.to_thread(writer.stop)
+            assert await asyncio.to_thread(systemd.hears_nothing_of, "WATCHDOG=1", 0.5)
+            # Of the rest, it goes on to tell.
+            await asyncio.to_thread(systemd.hears, "STATUS=serving")
+            telling.cancel()
+
+        service.run(scenario())
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> Path:
+    """The unit, with a program that is there."""
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("there is no systemd-analyze (Debian: apt-get install systemd)")
+    copy = tmp_path / "hyperpage.service"
+    program = shutil.which("true")
+    copy.write_text(
+        re.sub(r"ExecStart=\S+", f"ExecStart={program}", UNIT.read_text(encoding="utf-8")), "utf-8"
+    )
+    return copy
+
+
+def test_systemd_finds_nothing_wrong_with_the_unit(unit: Path):
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(unit)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    # What it says of this machine's other units does not matter.
+    assert [line for line in done.stderr.splitlines() if unit.name in line] == []
+
+
+def test_systemd_finds_the_unit_shut_well(unit: Path):
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=yes", "--no-pager", str(unit)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    found = re.search(r"Overall exposure level for \S+: ([\d.]+)", done.stdout)
+    assert found is not None, done.stderr
+    # 10 is a service that may do anything; below 2, systemd calls it OK, and nothing of its list is left but
+    # the network.
+    assert float(found[1]) < 1.5
