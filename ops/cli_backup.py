@@ -1,14 +1,16 @@
 """`hyperpage backup`: proven copies of the store, and the way back from them."""
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
+from ops.cli_backup_keep import delete, pin, prune, unpin
+from ops.cli_backup_key import new_key
 from ops.cli_backup_options import (
     IdentityOption,
     NameArgument,
+    entry_of,
     exit_code_of,
     identities_in,
     scratch_folder,
@@ -35,7 +37,9 @@ def backup() -> App:
     app.command(prune, name="prune")
     app.command(pin, name="pin")
     app.command(unpin, name="unpin")
+    app.command(delete, name="delete")
     app.command(restore, name="restore")
+    app.command(new_key, name="new-key")
     return app
 
 
@@ -95,7 +99,7 @@ def list_all(*, data: DataOption = None, as_json: JsonOption = False) -> int:
     with understandable():
         found, damaged = list_backups(folder), list(damaged_backups(folder))
     if as_json:
-        print_json([_entry(one) for one in found])
+        print_json([entry_of(one) for one in found])
     elif found:
         print_table([_line(one) for one in found])
     else:
@@ -147,7 +151,7 @@ def verify(
         except BackupError as error:
             raise _unsound(error, name) from error
     if as_json:
-        print_json({"valid": True, "message": "it is as it was", **_entry(found)})
+        print_json({"valid": True, "message": "it is as it was", **entry_of(found)})
     else:
         print(f"{found.name}: it is as it was (position {found.metadata.position})")
     return Exit.DONE
@@ -171,13 +175,14 @@ def drill(
     The exit code is 6 if the store cannot be had from it, and 1 if it is
     encrypted and there is no key for it.
     """
+    from ops.backup.content import store_id_of
     from ops.backup.drill import drill as carry_out
     from ops.backup.metadata import BackupError, find_backup, list_backups
 
     settings = settings_for(data)
     folder, identities = settings.backup_folder, identities_in(identity)
     with understandable(), shown_progress() as progress:
-        newest = next(iter(list_backups(folder)), None)
+        newest = next(iter(list_backups(folder, store_id_of(settings.store_path))), None)
         if name is None and newest is None:
             raise failure(Exit.NOT_FOUND, "not_found", f"there is no backup in {folder}")
         try:
@@ -187,105 +192,10 @@ def drill(
         except BackupError as error:
             raise _unsound(error, name or "") from error
     if as_json:
-        print_json({"valid": True, "message": "a store made from it is the same", **_entry(proven)})
+        print_json({"valid": True, "message": "a store made from it is the same", **entry_of(proven)})
     else:
         print(f"{proven.name}: proven; a store made from it is the same")
     return Exit.DONE
-
-
-def prune(
-    *,
-    dry_run: Annotated[bool, option("Say what would go, and delete nothing.")] = False,
-    data: DataOption = None,
-    as_json: JsonOption = False,
-) -> int:
-    """Deletes the backups that no rule keeps. The service does so after each backup that it makes.
-
-    For example:
-
-        hyperpage backup prune --dry-run
-        hyperpage backup prune
-
-    Kept are those of the last HYPERPAGE_BACKUP_RETENTION_DAYS days (30), the
-    last one of as many hours, days, weeks and months as
-    HYPERPAGE_BACKUP_KEEP_HOURLY, _DAILY, _WEEKLY and _MONTHLY say, pinned
-    ones, the newest one and the newest proven one, and those without which
-    moments that the archive has could not be reached.
-    """
-    from ops.archive.needs import needed_backups
-    from ops.backup.content import store_id_of
-    from ops.backup.metadata import list_backups
-    from ops.backup.retention import remove, retain
-
-    settings = settings_for(data)
-    with understandable():
-        # Those of other stores in the folder are theirs to prune.
-        found = list_backups(settings.backup_folder, store_id_of(settings.store_path))
-        sound = [one for one in found if one.metadata.status != "damaged"]
-        needed = needed_backups(settings.archive_folder, sound)
-        kept = retain(found, settings.backup_rules, time.time_ns() // 1_000_000, needed=needed)
-        gone = [one for one in found if kept[one.name] is None]
-        if not dry_run:
-            for one in gone:
-                remove(one)
-    if as_json:
-        print_json(
-            {
-                "removed": [one.name for one in gone],
-                "kept": {name: why for name, why in kept.items() if why},
-                "dry_run": dry_run,
-            }
-        )
-    elif not kept:
-        say(f"There is no backup in {settings.backup_folder}.")
-    else:
-        done = "would go" if dry_run else "deleted"
-        print_table([{"name": name, "kept": why or done} for name, why in kept.items()])
-    return Exit.DONE
-
-
-def pin(name: NameArgument, /, *, data: DataOption = None, as_json: JsonOption = False) -> int:
-    """Keeps a backup for good, whatever the rules of retention say.
-
-    For example:
-
-        hyperpage backup pin hyperpage-backup-20261124T081500000Z.db
-    """
-    return _set_pinned(name, True, data, as_json)
-
-
-def unpin(name: NameArgument, /, *, data: DataOption = None, as_json: JsonOption = False) -> int:
-    """Leaves a backup to the rules of retention again.
-
-    For example:
-
-        hyperpage backup unpin hyperpage-backup-20261124T081500000Z.db
-    """
-    return _set_pinned(name, False, data, as_json)
-
-
-def _set_pinned(name: str, pinned: bool, data: Path | None, as_json: bool) -> int:
-    from ops.backup.metadata import Backup, find_backup, update_metadata
-
-    with understandable():
-        place = find_backup(settings_for(data).backup_folder, name)
-        metadata = update_metadata(place, pinned=pinned)
-    if as_json:
-        print_json(_entry(Backup(place, metadata)))
-    else:
-        print(f"{place.name}: {'kept for good' if pinned else 'left to the rules of retention'}")
-    return Exit.DONE
-
-
-def _entry(backup: "Backup") -> dict[str, Any]:
-    from ops.targets.target import address
-
-    return {
-        "name": backup.name,
-        "path": address(backup.place),
-        "status": backup.metadata.status,
-        "metadata": backup.metadata,
-    }
 
 
 def _line(backup: "Backup") -> dict[str, Any]:

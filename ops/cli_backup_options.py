@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -11,14 +11,14 @@ from ops.cli_exit import CommandFailure, Exit, failure, unreachable, usage_failu
 from ops.cli_options import option
 
 if TYPE_CHECKING:
-    from ops.backup.metadata import BackupError
+    from ops.backup.metadata import Backup, BackupError
     from ops.settings import Settings
     from ops.targets.sealing import Identities
 
 NameArgument = Annotated[str, Parameter(help="The backup's name, or a path to its file.")]
 IdentityOption = Annotated[
     Path | None,
-    option("The file with the secret key of age (age-keygen writes it), where backups are encrypted."),
+    option("The file with the secret key (of `backup new-key` or age-keygen), where backups are encrypted."),
 ]
 
 
@@ -33,7 +33,7 @@ def identities_in(file: Path | None) -> "Identities":
     try:
         return () if file is None else read_identities(file)
     except ValueError as error:
-        raise usage_failure(str(error), "age-keygen writes such a file") from error
+        raise usage_failure(str(error), "`hyperpage backup new-key` writes such a file") from error
 
 
 def scratch_folder(settings: "Settings") -> Path | None:
@@ -80,3 +80,15 @@ def understandable() -> Iterator[None]:
         raise failure(Exit.FAILED, "failed", str(error)) from error
     except apsw.Error as error:
         raise failure(Exit.FAILED, "failed", f"SQLite says: {error}") from error
+
+
+def entry_of(backup: "Backup") -> dict[str, Any]:
+    """What programs are told of a backup."""
+    from ops.targets.target import address
+
+    return {
+        "name": backup.name,
+        "path": address(backup.place),
+        "status": backup.metadata.status,
+        "metadata": backup.metadata,
+    }

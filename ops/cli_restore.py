@@ -140,8 +140,12 @@ def _restore_running(
         return _ask_to_restore(data, request)
     with TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=settings.data) as folder:
         with understandable(), shown_progress() as progress:
-            named = prepare(settings.places, moment, Path(folder), identities, progress=progress)
-        return _ask_to_restore(data, {**request, **msgspec.to_builtins(named), "prepared": Path(folder).name})
+            ready = prepare(settings.places, moment, Path(folder), identities, progress=progress)
+        moved = {**msgspec.to_builtins(ready.moment), "prepared": Path(folder).name}
+        done = _ask_to_restore(data, {**request, **moved})
+        # It knows the copy alone.
+        begins_with = ready.begins_with if Path(folder).name in done["backup"] else done["backup"]
+        return {**done, "backup": begins_with, "passed_over": {**ready.passed_over, **done["passed_over"]}}
 
 
 def _ask_to_restore(data: Path | None, request: dict[str, Any]) -> dict[str, Any]:

@@ -318,7 +318,7 @@ class Service:
         check = ProjectionsCheck(self.settings.store_path, self.writer)
         refill = AdministrationVerb(name="stream.refill", shape=NoArguments, carry_out=self._refill_stream)
         imports = RunningImport(self.writer, self.settings.allowed_secrets)
-        running_backups = RunningBackups(self.settings, self.origin.store_id)
+        running_backups = RunningBackups(self.settings, self.origin.store_id, self.backups)
         administered = (
             *running_backups.verbs(),
             *self.dead_letters.verbs(),

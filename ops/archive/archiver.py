@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -45,16 +46,26 @@ MERGE_AFTER_SEGMENTS = 64
 FIRST_RETRY_MS = 1_000
 LONGEST_RETRY_MS = 30_000
 
+NOT_OUTSIDE = (
+    "there is no archive outside the disk of the store, with which it would be lost:"
+    " set `archive` to a folder on another disk, or to a bucket"
+)
+
 logger = logging.getLogger(__name__)
 
 
 class ArchiveState(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the archive is. `outside` is whether it survives the disk of the store."""
+    """How far the archive is. `outside` is whether it survives the disk of the store; if not, `note` says so.
+
+    `lag_seconds` is for how long the oldest event has waited that it has not yet.
+    """
 
     folder: str
     position: int | None
     lag_events: int
+    lag_seconds: float
     outside: bool
+    note: str | None
     problem: str | None
 
 
@@ -90,6 +101,8 @@ class Archiver:
         self._store = store
         self._head = 0
         self._position: int | None = None
+        # By the monotonic clock: since when there is something that it has not.
+        self._waiting_since: float | None = None
         self._answers: deque[Answer] = deque()
         # A thread goes on when whoever waits for it is cancelled: the next one must not write the same.
         self._writing = Lock()
@@ -104,11 +117,14 @@ class Archiver:
     @property
     def state(self) -> ArchiveState:
         """How far it is, now. Any thread may ask."""
+        since, outside = self._waiting_since, self._is_outside()
         return ArchiveState(
             folder=str(self._folder),
             position=self._position,
             lag_events=max(0, self._head - (self._position or 0)),
-            outside=self._is_outside(),
+            lag_seconds=0.0 if since is None else time.monotonic() - since,
+            outside=outside,
+            note=None if outside else NOT_OUTSIDE,
             problem=self._trouble.problem,
         )
 
@@ -116,6 +132,8 @@ class Archiver:
         """Says what was committed."""
         if commit.rows:
             self._head = commit.rows[-1].position
+            if self._waiting_since is None:
+                self._waiting_since = time.monotonic()
         self._answers.extend(commit.answers)
         if len(self._answers) > MAXIMUM_WAITING_ANSWERS:
             self._is_table_ahead = True
@@ -152,6 +170,7 @@ class Archiver:
     def _write_next(self) -> bool:
         """Whether a segment was written, and there may be more to write."""
         with self._writing:
+            read_at = time.monotonic()
             with self._read() as connection:
                 following = self._find_next(connection)
             # No connection is held meanwhile: a bucket may take its time.
@@ -173,6 +192,8 @@ class Archiver:
                 raise
             self._position = header.last
             self._head = max(self._head, header.last)
+            # What was committed since it was read has waited for no longer than that.
+            self._waiting_since = None if self._head == header.last else read_at
             self._written += 1
             return following.is_more
 

@@ -303,7 +303,7 @@ def require_segment_key(segment: Segment) -> None:
         raise BackupError(
             "encrypted",
             f"{segment.name} is encrypted, and can be read with a key alone",
-            "name the file of the secret key with --identity FILE",
+            "on the command line, name the file of the secret key with --identity FILE",
         )
 
 

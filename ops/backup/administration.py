@@ -5,19 +5,17 @@ lock of Python's with the commands that are waiting.
 """
 
 import asyncio
-import os
-import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 
 from bus.administration import AdministrationVerb
-from domain.errors import Invalid, NotFound, RuleViolated, Unavailable
+from domain.errors import Invalid, NotFound, Refusal, RuleViolated, Unavailable
 from ops.backup.metadata import find_backup, list_backups
+from ops.backup.own_command import run_backup_command
 from ops.backup.running import NoArguments
-from ops.backup.schedule import NICENESS
+from ops.backup.schedule import BackupSchedule
 from ops.settings import Settings
 from ops.targets.bucket import BucketError
 from ops.targets.target import Place, address, local
@@ -32,6 +30,8 @@ class CreateBackup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """What it is for, in the operator's words."""
 
     description: Annotated[str, msgspec.Meta(max_length=1000, pattern=r"^[^\x00-\x1f\x7f]*\Z")] = ""
+    prove: bool = False
+    """Whether it is drilled, too, before it is sealed."""
 
 
 class NameBackup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,12 +40,22 @@ class NameBackup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     name: BackupName
 
 
-class RunningBackups:
-    """Makes, lists and proves backups while the service runs; one at a time."""
+class PruneBackups(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whether to say only what would go."""
 
-    def __init__(self, settings: Settings, store_id: str) -> None:
+    dry_run: bool = False
+
+
+class RunningBackups:
+    """Makes, lists, proves and prunes backups while the service runs; one at a time.
+
+    `schedule` tells whoever listens what came of it.
+    """
+
+    def __init__(self, settings: Settings, store_id: str, schedule: BackupSchedule) -> None:
         self._settings = settings
         self._store_id = store_id
+        self._schedule = schedule
         self._busy = asyncio.Lock()
 
     def verbs(self) -> tuple[AdministrationVerb, ...]:
@@ -57,6 +67,9 @@ class RunningBackups:
             AdministrationVerb(name="backup.create", shape=CreateBackup, carry_out=self._create),
             AdministrationVerb(name="backup.verify", shape=NameBackup, carry_out=self._verify),
             AdministrationVerb(name="backup.drill", shape=NameBackup, carry_out=self._drill),
+            AdministrationVerb(name="backup.prune", shape=PruneBackups, carry_out=self._prune),
+            AdministrationVerb(name="backup.pin", shape=NameBackup, carry_out=self._pin),
+            AdministrationVerb(name="backup.unpin", shape=NameBackup, carry_out=self._unpin),
         )
 
     async def _list(self, _: NoArguments) -> dict[str, Any]:
@@ -77,51 +90,54 @@ class RunningBackups:
         }
 
     async def _create(self, wish: CreateBackup) -> dict[str, Any]:
-        return await self._command("create", wish.description)
+        await self._schedule.tell("started", {})
+        try:
+            answer = await self._command("create", wish.description, *(["--prove"] if wish.prove else []))
+        except Refusal as refusal:
+            await self._schedule.tell("failed", {"what": "create", "reason": refusal.message})
+            raise
+        await self._schedule.look()
+        return answer
 
     async def _verify(self, wish: NameBackup) -> dict[str, Any]:
-        return await self._command("verify", self._known(wish.name))
+        return await self._prove("verify", wish.name)
 
     async def _drill(self, wish: NameBackup) -> dict[str, Any]:
-        return await self._command("drill", self._known(wish.name))
+        return await self._prove("drill", wish.name)
+
+    async def _prove(self, command: str, name: str) -> dict[str, Any]:
+        try:
+            return await self._command(command, self._known(name))
+        finally:
+            # Whatever was found stands in its metadata.
+            await self._schedule.look()
+
+    async def _prune(self, wish: PruneBackups) -> dict[str, Any]:
+        return await self._command("prune", None, *(["--dry-run"] if wish.dry_run else []))
+
+    async def _pin(self, wish: NameBackup) -> dict[str, Any]:
+        return await self._command("pin", self._known(wish.name))
+
+    async def _unpin(self, wish: NameBackup) -> dict[str, Any]:
+        return await self._command("unpin", self._known(wish.name))
 
     def _known(self, name: str) -> str:
         return name_inside(self._settings.backup_folder, name)
 
-    async def _command(self, verb: str, argument: str) -> dict[str, Any]:
+    async def _command(self, verb: str, argument: str | None, *options: str) -> dict[str, Any]:
         """The answer of `hyperpage backup <verb>`.
 
         Raises:
             Refusal: it failed, and said why.
         """
         async with self._busy:
-            process = await asyncio.create_subprocess_exec(
-                # Not what lies in the working directory under the name of a package of ours.
-                *(sys.executable, "-P", "-m", "ops.cli", "backup", verb),
-                *("--data", str(self._settings.data), "--json", "--", argument),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                env={**os.environ, "PYTHONPATH": _with_ours(os.environ.get("PYTHONPATH"))},
-            )
-            try:
-                with suppress(ProcessLookupError, PermissionError):
-                    os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
-                out, err = await process.communicate()
-            finally:
-                # What it had begun is no backup, and leaves nothing behind that counts as one.
-                if process.returncode is None:
-                    with suppress(ProcessLookupError):
-                        process.terminate()
-                    await process.wait()
-        answer = _decoded(out)
-        if process.returncode == 0:
-            return answer
-        lines = err.decode(errors="replace").strip().splitlines() or [f"exit code {process.returncode}"]
-        reason = answer.get("reason") or answer.get("error", {}).get("code") or "failed"
+            ran = await run_backup_command(self._settings.data, verb, *options, name=argument)
+        if ran.succeeded:
+            return ran.answer
+        reason = ran.answer.get("reason") or ran.answer.get("error", {}).get("code") or "failed"
         if reason == "not_found":
-            raise NotFound(lines[0].removeprefix("error: "))
-        raise RuleViolated(f"backup_{reason}", f"backup {verb} failed: {lines[0].removeprefix('error: ')}")
+            raise NotFound(ran.message, hint=ran.hint)
+        raise RuleViolated(f"backup_{reason}", f"backup {verb} failed: {ran.message}", hint=ran.hint)
 
 
 def name_inside(folder: Place, given: str) -> str:
@@ -158,16 +174,3 @@ def name_inside(folder: Place, given: str) -> str:
 
 def _elsewhere() -> Invalid:
     return Invalid("it is a backup's name, or a path inside the folder of the backups", path="$.backup")
-
-
-def _decoded(out: bytes) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode(out, type=dict[str, Any])
-    except msgspec.MsgspecError:
-        return {}
-
-
-def _with_ours(path: str | None) -> str:
-    """Where the packages of this very program are, before everything else."""
-    ours = str(Path(__file__).parents[2])
-    return ours if not path else f"{ours}{os.pathsep}{path}"

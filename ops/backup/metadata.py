@@ -179,16 +179,31 @@ def list_backups(folder: Place, store_id: str | None = None) -> list[Backup]:
     Raises:
         OSError: the folder cannot be read, or the bucket is away.
     """
-    found = [one for one in _look(folder) if isinstance(one, Backup)]
-    of_store = [one for one in found if store_id in (None, one.metadata.store_id)]
-    return sorted(of_store, key=lambda one: (one.metadata.timestamp, one.name), reverse=True)
+    return look_for_backups(folder, store_id)[0]
 
 
-def damaged_backups(folder: Place) -> Iterator[tuple[Place, BackupError]]:
+def damaged_backups(folder: Place) -> list[tuple[Place, BackupError]]:
     """The files that look like backups and have no metadata that could be read, with the reason."""
-    yield from sorted(
-        (one for one in _look(folder) if not isinstance(one, Backup)), key=lambda one: one[0].name
-    )
+    return look_for_backups(folder)[1]
+
+
+def look_for_backups(
+    folder: Place, store_id: str | None = None
+) -> tuple[list[Backup], list[tuple[Place, BackupError]]]:
+    """What `list_backups` and `damaged_backups` answer, with one look.
+
+    Raises:
+        OSError: the folder cannot be read, or the bucket is away.
+    """
+    backups: list[Backup] = []
+    others: list[tuple[Place, BackupError]] = []
+    for one in _look(folder):
+        if not isinstance(one, Backup):
+            others.append(one)
+        elif store_id in (None, one.metadata.store_id):
+            backups.append(one)
+    backups.sort(key=lambda one: (one.metadata.timestamp, one.name), reverse=True)
+    return backups, sorted(others, key=lambda one: one[0].name)
 
 
 def read_metadata(backup: Place) -> Metadata:
@@ -237,7 +252,7 @@ def _metadata(backup: Place, content: bytes | OSError) -> Metadata:
         raise BackupError(
             "no_metadata",
             f"{backup.name} has no {name}: it was never finished, or its metadata was lost",
-            "use another backup; a file without metadata is not one",
+            "use another backup; a file without metadata is not one, and may be deleted",
         )
     if isinstance(content, OSError):
         raise BackupError("metadata_damaged", f"{name} cannot be read: {content.strerror}") from content

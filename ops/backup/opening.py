@@ -122,7 +122,7 @@ def require_key(backup: Backup, identities: Identities) -> None:
         raise BackupError(
             "encrypted",
             f"{backup.name} is encrypted, and can be read with a key alone",
-            "name the file of the secret key with --identity FILE",
+            "on the command line, name the file of the secret key with --identity FILE",
         )
 
 

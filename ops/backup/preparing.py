@@ -6,12 +6,20 @@ import msgspec
 
 from ops.archive.segment import read_segment, require_segment_key, row_lines, segment_path, write_segment
 from ops.backup.create import Progress, ignore_progress
-from ops.backup.metadata import write_metadata
+from ops.backup.metadata import Backup, BackupError, write_metadata
 from ops.backup.opening import bring, require_key
 from ops.backup.places import Places
-from ops.backup.restore import find_restore
+from ops.backup.restore import search_for
 from ops.backup.way import Moment
 from ops.targets.sealing import Identities
+
+
+class Prepared(msgspec.Struct, frozen=True, kw_only=True):
+    """What was put into a folder: `moment` as it is called there, and where it came from."""
+
+    moment: Moment
+    begins_with: str
+    passed_over: dict[str, str]
 
 
 def require_readable(places: Places, moment: Moment, identities: Identities) -> None:
@@ -21,7 +29,7 @@ def require_readable(places: Places, moment: Moment, identities: Identities) -> 
         BackupError: there is not.
         OSError: a bucket is away.
     """
-    way = find_restore(places, moment, identities)
+    way = search_for(places, moment, identities).way()
     if way.backup is not None:
         require_key(way.backup, identities)
     if not identities:
@@ -41,26 +49,35 @@ def prepare(
     identities: Identities,
     *,
     progress: Progress = ignore_progress,
-) -> Moment:
+) -> Prepared:
     """Puts plain copies of the backup and the segments that a restore needs into a local folder.
-
-    The moment that comes back is the same one, as it is called there; see `prepared_places`.
 
     Raises:
         BackupError: there is no way to that moment, something is not sound, or no key opens it.
         OSError: a bucket is away, the disk is full.
     """
-    way = find_restore(places, moment, identities)
     there = prepared_places(places, folder)
+    assert isinstance(there.backups, Path)
+    there.backups.mkdir(mode=0o700)
+    search = search_for(places, moment, identities)
+    plain: Backup | None = None
+    while True:
+        way = search.way()
+        if way.backup is None:
+            break
+        require_key(way.backup, identities)
+        try:
+            plain = bring(way.backup, there.backups, identities, progress=progress)
+            break
+        except BackupError as error:
+            search.pass_over(way, error)
+            for leftover in there.backups.iterdir():
+                leftover.unlink()
     # A time was looked up; the position is the same for who has no key.
     named = (
         moment if moment.time is None else msgspec.structs.replace(moment, time=None, position=way.position)
     )
-    assert isinstance(there.backups, Path)
-    there.backups.mkdir(mode=0o700)
-    if way.backup is not None:
-        require_key(way.backup, identities)
-        plain = bring(way.backup, there.backups, identities, progress=progress)
+    if plain is not None:
         write_metadata(plain.path, plain.metadata)
         if moment.backup is not None:
             named = msgspec.structs.replace(named, backup=str(plain.path.absolute()))
@@ -70,4 +87,4 @@ def prepare(
         header = content.header
         path = segment_path(there.archive, header.timelines[-1][0], header.first, header.last)
         write_segment(path, header, row_lines(content.rows), content.answers)
-    return named
+    return Prepared(moment=named, begins_with=way.begins_with, passed_over=search.passed_over)

@@ -69,7 +69,7 @@ def plan_restore(
         OSError: a bucket is away.
     """
     present = _present(places)
-    search = _Search(source or places, moment, present, identities)
+    search = Search(source or places, moment, present, identities)
     while True:
         way = search.way()
         if not check or way.backup is None:
@@ -119,7 +119,7 @@ def restore(
     now = time.time_ns() // 1_000_000 if now_ms is None else now_ms
     store = places.store
     present = _present(places)
-    search = _Search(source or places, moment, present, identities)
+    search = Search(source or places, moment, present, identities)
     way = search.way()
     timeline = 1 + _highest_timeline(places, present, highest_timeline)
     store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -162,7 +162,7 @@ def restore(
     )
 
 
-class _Search:
+class Search:
     """The way to a moment that nothing damaged stands in."""
 
     def __init__(
@@ -274,14 +274,9 @@ def _make(
         raise
 
 
-def find_restore(places: Places, moment: Moment, identities: Identities = ()) -> Way:
-    """The way that `restore` would take.
-
-    Raises:
-        BackupError: there is none.
-        OSError: a bucket is away.
-    """
-    return find_way(places, moment, _present(places), identities)
+def search_for(places: Places, moment: Moment, identities: Identities = ()) -> Search:
+    """The search that `restore` would go on."""
+    return Search(places, moment, _present(places), identities)
 
 
 def _safety_backup(

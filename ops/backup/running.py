@@ -16,8 +16,8 @@ from bus.identifiers import new_id
 from domain.errors import Invalid, NotFound, RuleViolated
 from ops.backup.metadata import BackupError
 from ops.backup.places import Places
-from ops.backup.preparing import prepared_places
-from ops.backup.restore import Restored, plan_restore, restore
+from ops.backup.preparing import prepared_places, require_readable
+from ops.backup.restore import Plan, Restored, plan_restore, restore
 from ops.backup.stream_timeline import highest_timeline_in_stream
 from ops.backup.swap import settle
 from ops.backup.way import Moment
@@ -31,6 +31,7 @@ class RestoreRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """What to restore, and whether to back the present store up first.
 
     `prepared` is a folder in the data directory that has what is needed, where that is kept encrypted.
+    `dry_run` says what would be done, and does nothing.
     """
 
     backup: str | None = None
@@ -39,6 +40,7 @@ class RestoreRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     latest: bool = False
     safety: bool = True
     prepared: str | None = None
+    dry_run: bool = False
 
     @property
     def moment(self) -> Moment:
@@ -94,6 +96,8 @@ class Restores:
             self.last = Ended(token=token, error=str(error) or type(error).__name__)
         else:
             self.last = Ended(token=token, result=result)
+            for reason in result.passed_over.values():
+                logger.error("passed over: %s", reason)
             logger.warning("restored to position %d, on timeline %d", result.position, result.timeline)
         if self.last.error is not None:
             logger.error("the store was not restored, and is as it was: %s", self.last.error)
@@ -127,20 +131,20 @@ class Restores:
         return prepared_places(self._settings.places, folder)
 
     async def _accept(self, request: RestoreRequest) -> dict[str, Any]:
-        if self._asked is None:
+        if self._asked is None and not request.dry_run:
             raise RuleViolated("restore_under_way", "a restore is under way already")
         if sum((request.position is not None, request.time is not None, request.latest)) > 1:
             raise Invalid("to a position, to a time, or to the latest: only one of them", path="$")
         try:
-            plan = await asyncio.to_thread(
-                plan_restore, self._settings.places, request.moment, source=self._source(request)
-            )
+            plan = await asyncio.to_thread(self._plan, request)
         except BackupError as error:
             if error.reason in ("not_found", "unreachable_moment"):
                 raise NotFound(error.message, hint=error.hint) from error
             raise RuleViolated(error.reason, error.message, hint=error.hint) from error
         except OSError as error:
             raise RuleViolated("unreachable", str(error)) from error
+        if request.dry_run:
+            return {"plan": plan}
         # Somebody else may have asked while this was looked up.
         if self._asked is None:
             raise RuleViolated("restore_under_way", "a restore is under way already")
@@ -150,6 +154,12 @@ class Restores:
         self._accepted = (token, request)
         asyncio.get_running_loop().call_soon(asked.set_result, None)
         return {"token": token, "plan": plan}
+
+    def _plan(self, request: RestoreRequest) -> Plan:
+        source = self._source(request)
+        # Before it drains for something that it has no key for.
+        require_readable(source or self._settings.places, request.moment, ())
+        return plan_restore(self._settings.places, request.moment, source=source)
 
     async def _tell(self, _: NoArguments) -> Ended | None:
         return self.last

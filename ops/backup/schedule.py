@@ -1,23 +1,21 @@
 """Backups by the clock: made, pruned, verified and proven while the service runs. `BackupSchedule`.
 
-Each step is a process of its own at low priority, the very command that an operator would run: it shares no
-lock of Python's with the commands that are waiting, and may take as long as it needs.
+Each step is a command in a process of its own; see `own_command`.
 """
 
 import asyncio
 import logging
-import os
-import sys
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
-from ops.backup.metadata import Backup, list_backups
+from ops.backup.metadata import Backup, Metadata, list_backups, look_for_backups
+from ops.backup.own_command import run_backup_command
 from ops.settings import Settings
+from ops.targets.target import address
 
 # A backup that failed is tried again so soon, or after a whole interval if that is shorter.
 RETRY_MS = 5 * 60 * 1000
@@ -33,8 +31,9 @@ VERIFY_AFTER_MS = 28 * DAY_MS
 FIRST_AFTER_MS = 60_000
 # How often it is looked whether something is due.
 LOOK_SECONDS = 15.0
-# Behind commands, whose answers somebody waits for.
-NICENESS = 10
+
+# Of one whose damage has been told in full.
+TOLD = "told"
 
 Change = Literal["started", "completed", "failed", "verified"]
 
@@ -77,9 +76,13 @@ class BackupSchedule:
         self._retry_at = 0
         # What failed, and of which backup ("" for the making of one), until it has worked.
         self._failures: dict[tuple[str, str], str] = {}
-        self._process: asyncio.subprocess.Process | None = None
         # Those that there were when it was last looked.
         self._seen: list[Backup] = []
+        # What was told of each; `None` before the first look, which tells nothing.
+        self._told: dict[str, Metadata] | None = None
+        # Files without metadata at the last look: they may be about to get it.
+        self._unfinished: frozenset[str] = frozenset()
+        self._looking = asyncio.Lock()
         self._was_stale = False
 
     @property
@@ -88,7 +91,12 @@ class BackupSchedule:
         is_local = isinstance(self._settings.backup_folder, Path)
         backups = self._backups() if is_local else self._seen
         names = {"", *(one.name for one in backups)}
-        failures = [reason for (_, name), reason in tuple(self._failures.items()) if name in names]
+        failures = [
+            reason
+            for (command, name), reason in tuple(self._failures.items())
+            if command == "look" or name in names
+        ]
+        failures += [_damage(one) for one in backups if one.metadata.status == "damaged"]
         last = next(iter(backups), None)
         proven = next((one for one in backups if one.metadata.status == "proven"), None)
         now = self._clock()
@@ -107,30 +115,57 @@ class BackupSchedule:
 
     async def run(self) -> None:
         """Does what is due, one thing after the other, for ever."""
-        try:
-            while True:
-                try:
-                    await self.do_what_is_due()
-                except Exception as error:  # whatever is wrong with backups, commands are to be served
-                    logger.exception("the schedule of backups failed")
-                    self._failures["look", ""] = f"the schedule of backups failed: {error}"
-                else:
-                    self._failures.pop(("look", ""), None)
-                await asyncio.sleep(self._look_seconds)
-        finally:
-            await self._end_process()
+        while True:
+            try:
+                await self.do_what_is_due()
+            except Exception as error:  # whatever is wrong with backups, commands are to be served
+                logger.exception("the schedule of backups failed")
+                self._failures["look", ""] = f"the schedule of backups failed: {error}"
+            else:
+                self._failures.pop(("look", ""), None)
+            await asyncio.sleep(self._look_seconds)
 
     async def do_what_is_due(self) -> None:
         """Makes a backup if one is due, then prunes; proves and verifies those whose turn it is."""
-        backups = await asyncio.to_thread(self._backups)
+        backups = await self.look()
         await self._tell_if_stale()
         if self._is_backup_due(backups):
             await self._make(prove=bool(self._settings.encrypt_to) and self._is_drill_due(backups))
-            backups = await asyncio.to_thread(self._backups)
+            backups = await self.look()
         if (unproven := self._to_prove(backups)) is not None:
             await self._prove("drill", unproven)
         elif (unverified := self._to_verify(backups)) is not None:
             await self._prove("verify", unverified)
+
+    async def tell(self, change: Change, what: dict[str, Any]) -> None:
+        """Says to whoever listens what happened."""
+        await self._notify(change, what)
+
+    async def look(self) -> list[Backup]:
+        """The backups; says which are new, verified or damaged since, whoever made or checked them."""
+        async with self._looking:
+            backups = await asyncio.to_thread(self._look)
+            before, self._told = self._told, {one.name: one.metadata for one in backups}
+            if before is not None:
+                for one in backups:
+                    await self._tell_what_changed(one, before.get(one.name))
+            return backups
+
+    async def _tell_what_changed(self, backup: Backup, before: Metadata | None) -> None:
+        name, now = backup.name, backup.metadata
+        if before is None:
+            await self.tell(
+                "completed", {"path": address(backup.place), "metadata": msgspec.to_builtins(now)}
+            )
+        if now.unsound:
+            if before is None or not before.unsound:
+                await self.tell("failed", {"what": "verify", "name": name, "reason": _damage(backup)})
+        elif (before is not None and now.last_verified > before.last_verified) or (
+            before is None and now.status == "proven"
+        ):
+            for command in ("verify", "drill"):
+                self._failures.pop((command, name), None)
+            await self.tell("verified", {"name": name, "status": now.status})
 
     @property
     def _interval_ms(self) -> float:
@@ -145,11 +180,32 @@ class BackupSchedule:
             self._failures.pop(("list", ""), None)
         return self._seen
 
+    def _look(self) -> list[Backup]:
+        try:
+            self._seen, others = look_for_backups(self._settings.backup_folder, self._store_id)
+        except OSError as error:
+            self._failures["list", ""] = f"the backups cannot be listed: {error}"
+            return self._seen
+        self._failures.pop(("list", ""), None)
+        lost = {place.name: f"{error.message}; {error.hint}" for place, error in others}
+        unfinished = frozenset(place.name for place, error in others if error.reason == "no_metadata")
+        for name in unfinished - self._unfinished:
+            del lost[name]
+        self._unfinished = unfinished
+        for command, name in tuple(self._failures):
+            if command == "look" and name and name not in lost:
+                del self._failures[command, name]
+        for name, reason in lost.items():
+            if ("look", name) not in self._failures:
+                logger.error("%s", reason)
+            self._failures["look", name] = reason
+        return self._seen
+
     async def _tell_if_stale(self) -> None:
         is_stale = await asyncio.to_thread(lambda: self.state.stale)
         if is_stale and not self._was_stale:
             reason = "the last backup is older than twice the interval between two"
-            await self._notify("failed", {"what": "create", "reason": reason})
+            await self.tell("failed", {"what": "create", "reason": reason})
         self._was_stale = is_stale
 
     def _is_backup_due(self, backups: list[Backup]) -> bool:
@@ -168,11 +224,12 @@ class BackupSchedule:
         return hours > 0 and self._clock() - proven_at >= hours * 3_600_000
 
     def _to_prove(self, backups: list[Backup]) -> Backup | None:
-        if not backups or self._is_unsound(backups[0]) or not self._is_drill_due(backups):
+        sound = [one for one in backups if not self._is_unsound(one)]
+        if not sound or not self._is_drill_due(backups):
             return None
         # One that is encrypted was proven when it was made, if that was due: here is no key for it.
-        newest = backups[0].metadata
-        return backups[0] if newest.status != "proven" and not newest.recipients else None
+        newest = sound[0].metadata
+        return sound[0] if newest.status != "proven" and not newest.recipients else None
 
     def _to_verify(self, backups: list[Backup]) -> Backup | None:
         """The one that waits longest."""
@@ -188,61 +245,48 @@ class BackupSchedule:
 
     def _is_unsound(self, backup: Backup) -> bool:
         # It is not tried over and over: whoever reads of it decides.
-        return any(name == backup.name for _, name in self._failures)
+        failed = any(name == backup.name for _, name in self._failures)
+        return failed or backup.metadata.status == "damaged"
 
     async def _make(self, *, prove: bool) -> None:
-        await self._notify("started", {})
-        answer = await self._command("create", "", "by the clock", *(["--prove"] if prove else []))
+        await self.tell("started", {})
+        answer = await self._command("create", "", *(["--prove"] if prove else []), argument="by the clock")
         if answer is None:
             self._retry_at = self._clock() + round(min(RETRY_MS, self._interval_ms))
-            await self._notify("failed", {"what": "create", "reason": self._failures["create", ""]})
+            await self.tell("failed", {"what": "create", "reason": self._failures["create", ""]})
             return
-        await self._notify("completed", answer)
-        await self._command("prune", "")
+        await self.look()
+        if await self._command("prune", "") is None:
+            await self.tell("failed", {"what": "prune", "reason": self._failures["prune", ""]})
 
     async def _prove(self, command: str, backup: Backup) -> None:
         # Cheap, of what is looked at again and again; a drill looks at all of it.
         more = ["--routine"] if command == "verify" else []
-        answer = await self._command(command, backup.name, backup.name, *more)
+        answer = await self._command(command, backup.name, *more, argument=backup.name)
         if answer is None:
             reason = self._failures[command, backup.name]
-            await self._notify("failed", {"what": command, "name": backup.name, "reason": reason})
-        else:
-            await self._notify("verified", {"name": backup.name, "status": answer["status"]})
+            await self.tell("failed", {"what": command, "name": backup.name, "reason": reason})
+            if self._told is not None and backup.name in self._told:
+                # That it is damaged has been told now.
+                self._told[backup.name] = msgspec.structs.replace(backup.metadata, unsound=TOLD)
+        await self.look()
 
-    async def _command(self, command: str, name: str, *arguments: str) -> dict[str, Any] | None:
+    async def _command(
+        self, command: str, name: str, *options: str, argument: str | None = None
+    ) -> dict[str, Any] | None:
         """The answer of `hyperpage backup <command>`; `None` where it failed, and `_failures` says why."""
-        self._process = await asyncio.create_subprocess_exec(
-            # Not what lies in the working directory under the name of a package of ours.
-            *(sys.executable, "-P", "-m", "ops.cli", "backup", command, *arguments),
-            *("--data", str(self._settings.data), "--json"),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": _with_ours(os.environ.get("PYTHONPATH"))},
-        )
-        with suppress(ProcessLookupError, PermissionError):
-            os.setpriority(os.PRIO_PROCESS, self._process.pid, NICENESS)
-        out, err = await self._process.communicate()
-        if self._process.returncode == 0:
+        ran = await run_backup_command(self._settings.data, command, *options, name=argument)
+        if ran.succeeded:
             self._failures.pop((command, name), None)
-            answer: dict[str, Any] = msgspec.json.decode(out)
-            return answer
-        lines = err.decode(errors="replace").strip().splitlines() or [f"exit code {self._process.returncode}"]
-        reason = f"backup {command} failed: {lines[0].removeprefix('error: ')}"
+            return ran.answer
+        reason = f"backup {command} failed: {ran.message}{f' ({ran.hint})' if ran.hint else ''}"
         self._failures[command, name] = reason
         logger.error("%s", reason)
         return None
 
-    async def _end_process(self) -> None:
-        # What it had begun is no backup, and leaves nothing behind that counts as one.
-        if self._process is not None and self._process.returncode is None:
-            with suppress(ProcessLookupError):
-                self._process.terminate()
-            await self._process.wait()
 
-
-def _with_ours(path: str | None) -> str:
-    """Where the packages of this very program are, before everything else."""
-    ours = str(Path(__file__).parents[2])
-    return ours if not path else f"{ours}{os.pathsep}{path}"
+def _damage(backup: Backup) -> str:
+    return (
+        f"{backup.name} was found to be damaged ({backup.metadata.unsound});"
+        " `hyperpage backup verify` says how, `hyperpage backup delete` removes it"
+    )

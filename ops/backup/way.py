@@ -72,6 +72,10 @@ class _Source(NamedTuple):
         return PRESENT if self.backup is None else str(self.backup.place)
 
     @property
+    def needs_key(self) -> bool:
+        return self.backup is not None and bool(self.backup.metadata.recipients)
+
+    @property
     def reaches(self) -> tuple[int, int]:
         return self.timelines[-1][0], self.position
 
@@ -110,8 +114,8 @@ def find_way(
     ]
     beyond = [one for one in same if one.position >= position]
     if beyond:
-        # Cutting off what came later is the shortest way.
-        start = min(beyond, key=lambda one: one.position)
+        # Cutting off what came later is the shortest way. Without a key, one that needs none comes first.
+        start = min(beyond, key=lambda one: (one.needs_key and not identities, one.position))
         stretches: list[Stretch] = []
     else:
         start = max(same, key=lambda one: one.position, default=_Source(None, newest.store_id, (), 0, True))
@@ -194,7 +198,7 @@ def _position_at(
         for one in sources
         if not one.is_archive and one.history(one.position) == newest.history(one.position)
     ]
-    file = max(files, key=lambda one: one.position, default=None)
+    file = max(files, key=lambda one: (one.position, one.backup is None), default=None)
     if file is not None and file.backup is not None:
         # One that may have to be fetched and opened: the smallest in which the time can be.
         later = [one for one in files if one.backup is not None and _ends_behind(one.backup, time)]

@@ -14,7 +14,7 @@ from ops.backup.content import store_id_of
 from ops.backup.create import Progress, create_backup
 from ops.backup.drill import prove
 from ops.backup.metadata import BackupError, damaged_backups
-from ops.backup.restore import find_restore
+from ops.backup.restore import search_for
 from ops.backup.routine import verify_by_routine, verify_whole
 from ops.backup.way import Moment
 from ops.doctor.finding import Finding
@@ -123,7 +123,7 @@ def look_at_reach(settings: Settings) -> Iterator[Finding]:
         yield Finding(check="reach", message="there is nothing yet that could be lost")
         return
     try:
-        way = find_restore(settings.places, Moment(latest=True))
+        way = search_for(settings.places, Moment(latest=True)).way()
     except (BackupError, OSError) as error:
         message = error.message if isinstance(error, BackupError) else str(error)
         yield Finding(

@@ -28,6 +28,8 @@ CLOCK_BEHIND_MS = 10_000
 WAITING_DEGRADED = MAXIMUM_WAITING_COMMANDS // 2
 # A backup is proven every day by default; one that waits twice as long was missed.
 STALE_DRILLS = 2
+# It is to be 2 s behind at most; a bucket that is slow once is no news.
+ARCHIVE_BEHIND_SECONDS = 10.0
 
 
 class Cause(msgspec.Struct, frozen=True):
@@ -219,3 +221,10 @@ def backup_causes(
             )
     if archive.problem not in (None, UNTRIED):
         yield Cause("archive_stopped", "degraded", f"the archive is not kept: {archive.problem}")
+    elif archive.lag_seconds > ARCHIVE_BEHIND_SECONDS:
+        yield Cause(
+            "archive_behind",
+            "degraded",
+            f"the archive is {archive.lag_seconds:.0f} s and {archive.lag_events} events behind",
+            "its disk, or the way to its bucket, is too slow",
+        )

@@ -168,6 +168,12 @@ def backup_families(look: Look) -> Iterator[Metric]:
         archive.problem in (None, UNTRIED),
     )
     yield _gauge("hyperpage_archive_lag_events", "Events that it has not yet.", archive.lag_events)
+    yield _gauge(
+        "hyperpage_archive_lag_seconds", "For how long the oldest of them has waited.", archive.lag_seconds
+    )
+    yield _gauge(
+        "hyperpage_archive_outside", "Whether it is on another disk than the store: 1 or 0.", archive.outside
+    )
 
 
 def _gauge(name: str, help_text: str, value: float) -> Metric:

@@ -8,6 +8,7 @@ https://age-encryption.org/v1
 
 import hashlib
 import io
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, cast
@@ -89,6 +90,27 @@ def read_identities(file: Path) -> Identities:
     if not found:
         raise ValueError(f"{file} has no AGE-SECRET-KEY-1…")
     return found
+
+
+def write_new_identity(file: Path) -> str:
+    """Makes a secret key, in a new file as `age-keygen` writes it, which its owner alone can read.
+
+    Answers with the public key.
+
+    Raises:
+        FileExistsError: there is such a file; it may be the only copy of another key.
+        OSError: it cannot be written.
+    """
+    from pyrage import x25519
+
+    identity = x25519.Identity.generate()
+    public = str(identity.to_public())
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as opened:
+        opened.write(f"# public key: {public}\n{identity}\n")
+        opened.flush()
+        os.fsync(opened.fileno())
+    return public
 
 
 def seal_file(source: Path, target: Path, sealing: Sealing) -> None:

@@ -74,7 +74,10 @@ def test_verify_says_whether_a_backup_is_sound(data: Path):
     damaged = hyperpage("backup", "verify", newest["name"], "--data", data, "--json")
     assert (damaged.code, damaged.json["valid"], damaged.json["reason"]) == (6, False, "checksum_differs")
     assert "SHA-256" in hyperpage("backup", "verify", newest["name"], "--data", data).err
+    assert hyperpage("backup", "list", "--data", data, "--json").json[0]["status"] == "damaged"
     path.write_bytes(content)
+    assert hyperpage("backup", "verify", newest["name"], "--data", data).code == 0
+    assert hyperpage("backup", "list", "--data", data, "--json").json[0]["status"] == "good"
 
     assert hyperpage("backup", "verify", "no-such.db", "--data", data).code == 3
 

@@ -117,6 +117,18 @@ def test_an_answer_that_made_no_event_is_archived_too(archived: Archived):
     assert (only.rows, [answer[0] for answer in only.answers]) == ([], ["the same again"])
 
 
+def test_how_long_an_event_has_waited_for_the_archive_is_known(archived: Archived):
+    assert archived.archiver.state.lag_seconds == 0
+    archived.work(3)
+    for commit in archived.store.commits:
+        archived.archiver.notify(commit)
+    first = archived.archiver.state.lag_seconds
+    assert archived.archiver.state.lag_seconds > first > 0
+    archived.archive()
+    state = archived.archiver.state
+    assert (state.lag_events, state.lag_seconds) == (0, 0)
+
+
 def test_while_it_runs_the_archive_is_a_second_behind_at_most(archived: Archived):
     async def play() -> None:
         running = asyncio.create_task(archived.archiver.run())

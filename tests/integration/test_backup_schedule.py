@@ -5,8 +5,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ops.backup.metadata import list_backups, metadata_path
+import pytest
+
+from ops.backup.drill import drill
+from ops.backup.metadata import Backup, BackupError, list_backups, metadata_path, update_metadata
 from ops.backup.retention import remove
+from ops.backup.routine import verify_by_routine
 from ops.backup.schedule import DAY_MS, FIRST_AFTER_MS, BackupSchedule
 from ops.settings import Settings
 from tests.integration.backing_up import Stored
@@ -32,6 +36,11 @@ class Scheduled:
         self.told.clear()
         await self.schedule.do_what_is_due()
         return [change for change, _ in self.told]
+
+    async def failure(self) -> str:
+        """What is wrong when it is looked."""
+        await self.look()
+        return self.schedule.state.failure or ""
 
 
 def play(tmp_path: Path, scenario: Any, **settings: Any) -> None:
@@ -153,5 +162,75 @@ def test_a_folder_that_cannot_be_read_is_told_and_ends_nothing(tmp_path: Path):
         metadata_path(backup.path).mkdir()
         assert await scheduled.look() == []
         assert scheduled.schedule.state.count == 0
+
+    play(tmp_path, scenario)
+
+
+def spoil(backup: Backup) -> None:
+    content = backup.path.read_bytes()
+    backup.path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+
+def test_what_others_make_and_find_is_told_too(tmp_path: Path):
+    async def scenario(scheduled: Scheduled, stored: Stored) -> None:
+        stored.backup()
+        # What there was before says nothing new.
+        assert await scheduled.look() == []
+        other = stored.backup()
+        assert await scheduled.look() == ["completed"]
+        stored.clock.now += 1
+        drill(other.path, now_ms=stored.clock.now + 1)
+        assert await scheduled.look() == ["verified"]
+        spoil(other)
+        with pytest.raises(BackupError):
+            verify_by_routine(other.path, None, lambda *_: None)
+        assert await scheduled.look() == ["failed"]
+        assert "checksum_differs" in (scheduled.schedule.state.failure or "")
+        assert await scheduled.look() == []
+        remove(other)
+        assert await scheduled.look() == []
+        assert scheduled.schedule.state.failure is None
+
+    play(tmp_path, scenario, backup_interval_minutes=3 * 24 * 60, backup_drill_hours=0)
+
+
+def test_the_newest_that_is_sound_is_proven(tmp_path: Path):
+    async def scenario(scheduled: Scheduled, stored: Stored) -> None:
+        sound, damaged = stored.backup(), stored.backup()
+        update_metadata(damaged.path, unsound="checksum_differs")
+        assert await scheduled.look() == ["verified"]
+        assert scheduled.schedule.state.last_proven == sound.name
+
+    play(tmp_path, scenario)
+
+
+def test_metadata_that_is_lost_or_damaged_is_told_until_the_file_is_gone(tmp_path: Path):
+    async def scenario(scheduled: Scheduled, stored: Stored) -> None:
+        stored.backup()
+        lost, damaged = stored.backup(), stored.backup()
+        metadata_path(lost.path).unlink()
+        # It may be about to be written.
+        assert await scheduled.failure() == ""
+        assert "has no" in await scheduled.failure()
+        lost.path.unlink()
+        assert await scheduled.failure() == ""
+        metadata_path(damaged.path).write_text("{}")
+        assert damaged.name in await scheduled.failure()
+        assert scheduled.schedule.state.count == 1
+
+    play(tmp_path, scenario, backup_interval_minutes=3 * 24 * 60, backup_drill_hours=0)
+
+
+def test_pruning_that_fails_is_told(tmp_path: Path):
+    async def scenario(scheduled: Scheduled, stored: Stored) -> None:
+        # With a segment that cannot be read, it is not known which backups the archive needs.
+        segment = stored.places.archive / "timeline-0001" / "events-000000000005-000000000009.jsonl.zst"
+        assert isinstance(segment, Path)
+        segment.parent.mkdir(parents=True)
+        segment.write_bytes(b"nothing")
+        assert (await scheduled.look(FIRST_AFTER_MS))[:3] == ["started", "completed", "failed"]
+        assert scheduled.told[2][1]["what"] == "prune"
+        assert "backup prune failed" in (scheduled.schedule.state.failure or "")
+        assert len(list_backups(stored.folder)) == 1
 
     play(tmp_path, scenario)

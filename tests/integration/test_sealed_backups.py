@@ -356,14 +356,14 @@ def test_a_schedule_that_has_no_key_proves_what_it_makes_before_it_is_sealed(sto
         schedule = BackupSchedule(settings, stored.store.origin.store_id, notify=notify, clock=lambda: now)
         now += 61_000
         await schedule.do_what_is_due()
-        assert [change for change, _ in told] == ["started", "completed"]
+        assert [change for change, _ in told] == ["started", "completed", "verified"]
         (backup,) = list_backups(stored.folder)
         assert backup.metadata.status == "proven"
         assert backup.metadata.recipients == (str(KEY.to_public()),)
         told.clear()
         now += DAY_MS + 1
         await schedule.do_what_is_due()
-        assert [change for change, _ in told] == ["failed", "started", "completed", "verified"]
+        assert [change for change, _ in told] == ["failed", "started", "completed", "verified", "verified"]
         assert schedule.state.failure is None
 
     asyncio.run(scenario())

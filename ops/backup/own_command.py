@@ -1,0 +1,73 @@
+"""`hyperpage backup …` as a process of its own, at low priority: `run_backup_command`.
+
+It is the very command that an operator would run. It shares no lock of Python's with the commands that are
+waiting, and may take as long as it needs.
+"""
+
+import asyncio
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+# Behind commands, whose answers somebody waits for.
+NICENESS = 10
+
+
+class Ran(msgspec.Struct, frozen=True, kw_only=True):
+    """How it ended. `message` and `hint` are what it said when it failed."""
+
+    succeeded: bool
+    answer: dict[str, Any]
+    message: str
+    hint: str
+
+
+async def run_backup_command(data: Path, command: str, *options: str, name: str | None = None) -> Ran:
+    """Runs it to its end; whoever is cancelled meanwhile takes it along. `name` may begin with dashes.
+
+    What it had begun then is no backup, and leaves nothing behind that counts as one.
+    """
+    process = await asyncio.create_subprocess_exec(
+        # Not what lies in the working directory under the name of a package of ours.
+        *(sys.executable, "-P", "-m", "ops.cli", "backup", command),
+        *("--data", str(data), "--json", *options),
+        *(() if name is None else ("--", name)),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": _with_ours(os.environ.get("PYTHONPATH"))},
+    )
+    try:
+        with suppress(ProcessLookupError, PermissionError):
+            os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
+        out, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.terminate()
+            await process.wait()
+    lines = err.decode(errors="replace").strip().splitlines() or [f"exit code {process.returncode}"]
+    hints = [line.removeprefix("hint: ") for line in lines[1:] if line.startswith("hint: ")]
+    return Ran(
+        succeeded=process.returncode == 0,
+        answer=_decoded(out),
+        message=lines[0].removeprefix("error: "),
+        hint=" ".join(hints),
+    )
+
+
+def _decoded(out: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(out, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        return {}
+
+
+def _with_ours(path: str | None) -> str:
+    """Where the packages of this very program are, before everything else."""
+    ours = str(Path(__file__).parents[2])
+    return ours if not path else f"{ours}{os.pathsep}{path}"

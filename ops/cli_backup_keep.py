@@ -1,0 +1,167 @@
+"""`hyperpage backup prune`, `pin`, `unpin`, `delete`: which backups stay."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from ops.cli_backup_options import NameArgument, entry_of, understandable
+from ops.cli_exit import Exit, failure, usage_failure
+from ops.cli_options import DataOption, JsonOption, option, settings_for
+from ops.cli_output import print_json, print_table, say
+
+if TYPE_CHECKING:
+    from ops.backup.metadata import Backup
+    from ops.backup.retention import Rules
+    from ops.settings import Settings
+
+_HOW_TO_LET_GO = {
+    "pinned": "`hyperpage backup unpin` lets it go",
+    "the newest": "make another one first",
+    "the newest proven one": "prove another one first: `hyperpage backup drill`",
+}
+
+
+def prune(
+    *,
+    dry_run: Annotated[bool, option("Say what would go, and delete nothing.")] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Deletes the backups that no rule keeps. The service does so after each backup that it makes.
+
+    For example:
+
+        hyperpage backup prune --dry-run
+        hyperpage backup prune
+
+    Kept are those of the last HYPERPAGE_BACKUP_RETENTION_DAYS days (30), the
+    last one of as many hours, days, weeks and months as
+    HYPERPAGE_BACKUP_KEEP_HOURLY, _DAILY, _WEEKLY and _MONTHLY say, pinned
+    ones, the newest one and the newest proven one, and those without which
+    moments that the archive has could not be reached.
+    """
+    from ops.backup.retention import remove
+
+    settings = settings_for(data)
+    with understandable():
+        found, kept = _retained(settings, settings.backup_rules)
+        gone = [one for one in found if kept[one.name] is None]
+        if not dry_run:
+            for one in gone:
+                remove(one)
+    if as_json:
+        print_json(
+            {
+                "removed": [one.name for one in gone],
+                "kept": {name: why for name, why in kept.items() if why},
+                "dry_run": dry_run,
+            }
+        )
+    elif not kept:
+        say(f"There is no backup in {settings.backup_folder}.")
+    else:
+        done = "would go" if dry_run else "deleted"
+        print_table([{"name": name, "kept": why or done} for name, why in kept.items()])
+    return Exit.DONE
+
+
+def pin(name: NameArgument, /, *, data: DataOption = None, as_json: JsonOption = False) -> int:
+    """Keeps a backup for good, whatever the rules of retention say.
+
+    For example:
+
+        hyperpage backup pin hyperpage-backup-20261124T081500000Z.db
+    """
+    return _set_pinned(name, True, data, as_json)
+
+
+def unpin(name: NameArgument, /, *, data: DataOption = None, as_json: JsonOption = False) -> int:
+    """Leaves a backup to the rules of retention again.
+
+    For example:
+
+        hyperpage backup unpin hyperpage-backup-20261124T081500000Z.db
+    """
+    return _set_pinned(name, False, data, as_json)
+
+
+def delete(
+    name: NameArgument,
+    /,
+    *,
+    yes: Annotated[bool, option("Yes, delete it. Nothing brings it back.")] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Deletes one backup: one that was found damaged, or that was never finished, say.
+
+    For example:
+
+        hyperpage backup delete hyperpage-backup-20261124T081500000Z.db --yes
+
+    Refused for those that are kept whatever the rules say: pinned ones, the
+    newest one that is sound, the newest proven one, and those without which
+    moments that the archive has could not be reached.
+    """
+    from ops.backup.metadata import PREFIX, BackupError, find_backup, list_backups, metadata_path
+    from ops.backup.retention import Rules
+    from ops.targets.target import delete_file
+
+    settings = settings_for(data)
+    with understandable():
+        place = find_backup(settings.backup_folder, name)
+        if not place.name.startswith(PREFIX):
+            raise usage_failure(f"{place.name} is no backup")
+        _, kept = _retained(settings, Rules(days=0))
+        others = {one.name for one in list_backups(settings.backup_folder)} - kept.keys()
+        if place.name in others:
+            raise BackupError(
+                "foreign", f"{place.name} is of another store", "it is not this one's to delete"
+            )
+        if (why := kept.get(place.name)) is not None:
+            raise failure(Exit.FAILED, "kept", f"{place.name} is kept: {why}", _HOW_TO_LET_GO.get(why, ""))
+        if not yes:
+            raise usage_failure(f"this deletes {place}", "say --yes")
+        # What is left after a crash is no backup.
+        delete_file(metadata_path(place))
+        delete_file(place)
+    if as_json:
+        print_json({"deleted": place.name})
+    else:
+        print(f"{place.name}: deleted")
+    return Exit.DONE
+
+
+def _retained(settings: "Settings", rules: "Rules") -> "tuple[list[Backup], dict[str, str | None]]":
+    """The backups of the store, and why each is kept."""
+    from ops.archive.needs import needed_backups
+    from ops.backup.content import store_id_of
+    from ops.backup.metadata import list_backups
+    from ops.backup.retention import retain
+
+    store_id = store_id_of(settings.store_path)
+    if store_id is None:
+        # Those of other stores in the folder are theirs to delete, and on a day when it is gone, none is.
+        raise failure(
+            Exit.NOT_FOUND,
+            "not_found",
+            f"there is no store in {settings.data} that could be read",
+            "nothing was deleted: it is not known which backups are its own",
+        )
+    found = list_backups(settings.backup_folder, store_id)
+    sound = [one for one in found if one.metadata.status != "damaged"]
+    needed = needed_backups(settings.archive_folder, sound)
+    return found, retain(found, rules, time.time_ns() // 1_000_000, needed=needed)
+
+
+def _set_pinned(name: str, pinned: bool, data: Path | None, as_json: bool) -> int:
+    from ops.backup.metadata import Backup, find_backup, update_metadata
+
+    with understandable():
+        place = find_backup(settings_for(data).backup_folder, name)
+        metadata = update_metadata(place, pinned=pinned)
+    if as_json:
+        print_json(entry_of(Backup(place, metadata)))
+    else:
+        print(f"{place.name}: {'kept for good' if pinned else 'left to the rules of retention'}")
+    return Exit.DONE

@@ -1,0 +1,166 @@
+"""Backups of a running service, administered on the bus and over HTTP; what is told while that happens."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pyrage
+import pytest
+
+from ops.cli_bus import administer
+from ops.cli_exit import CommandFailure
+from tests.e2e.command_line import Served, hyperpage, wait_for
+from tests.integration.asking import problem
+from tests.integration.raw_nats import RawNats
+
+KEY = pyrage.x25519.Identity.generate()
+LISTEN_SECONDS = 30
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with Served(tmp_path_factory.mktemp("administered") / "data", "--http", "127.0.0.1:0") as service:
+        for number in range(4):
+            service.ask("send", "app_state.set", f'{{"key": "k", "value": {number}}}')
+        yield service
+
+
+@pytest.fixture
+def http(served: Served) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=served.runtime["http_url"], trust_env=False, timeout=60) as client:
+        yield client
+
+
+def told(served: Served, count: int, act: Callable[[], object]) -> list[tuple[str, dict[str, Any]]]:
+    """The notices of backups that an act leads to."""
+
+    async def listen() -> list[tuple[str, dict[str, Any]]]:
+        async with await RawNats.connect(served.runtime["nats_url"]) as listener:
+            notices = listener.subscribe("hyperpage.sys.v1.backup.*")
+            await listener.flush()
+            await asyncio.to_thread(act)
+            async with asyncio.timeout(LISTEN_SECONDS):
+                heard = [await notices.get() for _ in range(count)]
+        return [(one.subject.rpartition(".")[2], one.said) for one in heard]
+
+    return asyncio.run(listen())
+
+
+def test_whoever_listens_hears_of_backups_whoever_makes_them(served: Served, http: httpx.Client):
+    changes = told(served, 2, lambda: http.post("/api/v1/backups", json={"description": "by http"}))
+    assert [change for change, _ in changes] == ["started", "completed"]
+    name = Path(changes[1][1]["path"]).name
+    assert changes[1][1]["metadata"]["description"] == "by http"
+
+    assert told(served, 1, lambda: http.post(f"/api/v1/backups/{name}/drill")) == [
+        ("verified", {"name": name, "status": "proven"})
+    ]
+    # From the command line, in a process that is not the service's: seen at its next look.
+    [(change, what)] = told(served, 1, lambda: served.ask("backup", "create", "by hand"))
+    assert (change, what["metadata"]["description"]) == ("completed", "by hand")
+
+
+def test_a_backup_that_cannot_be_made_is_told_with_the_reason(served: Served, http: httpx.Client):
+    folder = served.data / "backups"
+    away = folder.rename(folder.with_name("away"))
+    folder.write_text("in the way")
+    try:
+        changes = told(served, 2, lambda: problem(http.post("/api/v1/backups", json={}), 422, "refused"))
+    finally:
+        folder.unlink()
+        away.rename(folder)
+    assert [change for change, _ in changes] == ["started", "failed"]
+    assert (changes[1][1]["what"], "backup create failed" in changes[1][1]["reason"]) == ("create", True)
+
+
+def test_what_a_restore_would_do_can_be_asked_without_doing_it(served: Served, http: httpx.Client):
+    asked = {"position": 2, "dry_run": True}
+    plan = administer("backup.restore", asked, served.data)["plan"]
+    assert (plan["position"], plan["timeline"], plan["events_lost"]) == (2, 2, 2)
+    assert http.post("/api/v1/admin/backup/restore", json=asked).json() == {"plan": plan}
+    beyond = http.post("/api/v1/admin/backup/restore", json={"position": 99, "dry_run": True})
+    assert "ends at position 4" in problem(beyond, 404, "not_found")["detail"]
+    assert served.runtime["timeline"] == 1
+
+
+def test_backups_are_pinned_proven_at_once_and_pruned_from_afar(served: Served, http: httpx.Client):
+    made = administer("backup.create", {"prove": True}, served.data)
+    assert made["metadata"]["last_drilled"] is not None
+    name = Path(made["path"]).name
+    assert administer("backup.pin", {"name": name}, served.data)["metadata"]["pinned"] is True
+    kept = http.post("/api/v1/admin/backup/prune", json={"dry_run": True}).json()
+    assert (kept["removed"], kept["kept"][name]) == ([], "pinned")
+    assert administer("backup.unpin", {"name": name}, served.data)["metadata"]["pinned"] is False
+    with pytest.raises(CommandFailure, match="there is no backup"):
+        administer("backup.pin", {"name": "hyperpage-backup-none.db"}, served.data)
+
+
+def test_one_backup_is_deleted_only_if_nothing_hangs_on_it(served: Served):
+    older = Path(served.ask("backup", "create", "older")["path"])
+    newest = Path(served.ask("backup", "create", "newest")["path"])
+    kept = served("backup", "delete", newest.name, "--yes")
+    assert (kept.code, "is kept: the newest" in kept.err) == (1, True)
+    served.ask("backup", "pin", older.name)
+    pinned = served("backup", "delete", older.name, "--yes")
+    assert (pinned.code, "unpin" in pinned.err) == (1, True)
+    served.ask("backup", "unpin", older.name)
+    assert served("backup", "delete", older.name).code == 2
+    assert older.exists()
+    assert served("backup", "delete", older.name, "--yes").code == 0
+    assert not list(older.parent.glob(f"{older.name}*"))
+    assert served("backup", "delete", older.name, "--yes").code == 3
+    assert served("backup", "delete", str(served.data / "hyperpage.db"), "--yes").code == 2
+
+    # What is damaged holds nothing, and may go even if it is the newest.
+    newest.write_bytes(newest.read_bytes()[:-1] + b"!")
+    assert served("backup", "verify", newest.name).code == 6
+    assert served("backup", "delete", newest.name, "--yes").code == 0
+    wait_for(lambda: served("status").code == 0)
+
+
+def test_status_says_that_the_archive_would_be_lost_with_the_disk(served: Served):
+    archive = served.ask("status")["archive"]
+    assert (archive["outside"], "another disk, or to a bucket" in archive["note"]) == (False, True)
+    assert "another disk, or to a bucket" in served("status").out
+
+
+def test_a_restore_that_needs_a_key_is_refused_before_the_service_drains(tmp_path: Path):
+    public, file = str(KEY.to_public()), tmp_path / "key.txt"
+    file.write_text(f"{KEY}\n")
+    data = tmp_path / "data"
+    with Served(data, "--http", "127.0.0.1:0", HYPERPAGE_ENCRYPT_TO=public) as served:
+        served.ask("send", "app_state.set", '{"key": "k", "value": 1}')
+        made = hyperpage("backup", "create", "--data", data, "--json", HYPERPAGE_ENCRYPT_TO=public).json
+        name = Path(made["path"]).name
+        served.ask("send", "app_state.set", '{"key": "k", "value": 2}')
+        with httpx.Client(base_url=served.runtime["http_url"], trust_env=False, timeout=60) as http:
+            refused = problem(http.put("/api/backup", json={"backupPath": name}), 422, "refused")
+        assert "encrypted" in refused["detail"]
+        assert "--identity" in refused["hint"]
+        # What the store itself has, needs none.
+        assert administer("backup.restore", {"position": 1, "dry_run": True}, data)["plan"]["backup"] == (
+            "the present store"
+        )
+        assert served.runtime["timeline"] == 1
+
+        done = served.ask("backup", "restore", name, "--yes", "--identity", file)
+
+        assert (done["position"], done["timeline"], Path(done["backup"]).name) == (1, 2, name)
+        assert served.ask("query", "app_state.get", '{"key": "k"}')["value"] == 1
+        assert not list(data.glob(".drill-*"))
+
+
+def test_a_key_is_made_once_and_never_overwritten(tmp_path: Path):
+    file = tmp_path / "backup-key.txt"
+    made = hyperpage("backup", "new-key", file)
+    assert made.code == 0
+    public = made.out.strip()
+    assert str(pyrage.x25519.Identity.from_str(file.read_text().splitlines()[1]).to_public()) == public
+    assert file.stat().st_mode & 0o077 == 0
+    before = file.read_text()
+    again = hyperpage("backup", "new-key", file)
+    assert (again.code, "only copy" in again.err) == (1, True)
+    assert file.read_text() == before
+    assert hyperpage("backup", "new-key", tmp_path / "none" / "key.txt").code == 1
