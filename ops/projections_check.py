@@ -3,11 +3,11 @@
 import asyncio
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import apsw
 import msgspec
@@ -16,7 +16,7 @@ from bus.administration import AdministrationVerb
 from bus.writer import Writer
 from migrations.connection import open_reader, open_writer, write_transaction
 from projections import comparison, rebuild
-from projections.rebuild import Report
+from projections.rebuild import Progress, Report
 
 # Commands wait for one such portion at most: some tens of milliseconds.
 STREAMS_AT_ONCE = 500
@@ -26,14 +26,30 @@ class NoArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Nothing to say."""
 
 
-class ProjectionsCheck:
-    """Verifies and rebuilds while the service runs."""
+class Check(msgspec.Struct, kw_only=True):
+    """A verification or a rebuild, under way or ended; times in milliseconds since the epoch.
 
-    def __init__(self, path: Path, writer: Writer) -> None:
+    `answer` is what it found, or `problem` why it failed.
+    """
+
+    verb: Literal["verify", "rebuild"]
+    began_at: int
+    progress: Progress = msgspec.field(default_factory=Progress)
+    ended_at: int | None = None
+    answer: dict[str, Any] | None = None
+    problem: str | None = None
+
+
+class ProjectionsCheck:
+    """Verifies and rebuilds while the service runs. `last` is the one under way, or else the one before."""
+
+    def __init__(self, path: Path, writer: Writer, now_ms: Callable[[], int]) -> None:
         self._path = path
         self._writer = writer
+        self._now_ms = now_ms
         # One at a time: each holds the WAL back while it reads.
         self._busy = asyncio.Lock()
+        self.last: Check | None = None
 
     def verbs(self) -> tuple[AdministrationVerb, ...]:
         """What an operator can ask for."""
@@ -43,17 +59,37 @@ class ProjectionsCheck:
         )
 
     async def _verify(self, _: NoArguments) -> dict[str, Any]:
-        async with self._busy:
-            return as_answer(await asyncio.to_thread(_report, self._path))
+        async def work(progress: Progress) -> dict[str, Any]:
+            return as_answer(await asyncio.to_thread(_report, self._path, progress))
+
+        return await self._noted("verify", work)
 
     async def _rebuild(self, _: NoArguments) -> dict[str, Any]:
-        async with self._busy:
-            report = await asyncio.to_thread(_report, self._path)
+        async def work(progress: Progress) -> dict[str, Any]:
+            report = await asyncio.to_thread(_report, self._path, progress)
             for portion in _portions(report.streams):
                 await self._in_writer(lambda connection, portion=portion: rebuild.repair(connection, portion))
             await self._in_writer(lambda connection: comparison.remove(connection, report.strays))
             await self._in_writer(lambda _: self._writer.reload())
             return _as_answer_of_rebuild(report)
+
+        return await self._noted("rebuild", work)
+
+    async def _noted(
+        self,
+        verb: Literal["verify", "rebuild"],
+        work: Callable[[Progress], Awaitable[dict[str, Any]]],
+    ) -> dict[str, Any]:
+        async with self._busy:
+            self.last = check = Check(verb=verb, began_at=self._now_ms())
+            try:
+                check.answer = await work(check.progress)
+                return check.answer
+            except BaseException as error:
+                check.problem = str(error) or type(error).__name__
+                raise
+            finally:
+                check.ended_at = self._now_ms()
 
     async def _in_writer(self, errand: Any) -> Any:
         loop = asyncio.get_running_loop()
@@ -105,9 +141,9 @@ def _as_answer_of_rebuild(report: Report) -> dict[str, Any]:
     }
 
 
-def _report(path: Path) -> Report:
+def _report(path: Path, progress: Progress | None = None) -> Report:
     with _scratch(path.parent) as scratch, _reading(path) as connection:
-        return rebuild.verify(connection, scratch)
+        return rebuild.verify(connection, scratch, progress)
 
 
 @contextmanager

@@ -315,14 +315,14 @@ class Service:
         self.queries = Queries(
             responder, self.readers.connection, self.names, self.query_verbs, self.query_endpoints
         )
-        check = ProjectionsCheck(self.settings.store_path, self.writer)
+        self.projections = ProjectionsCheck(self.settings.store_path, self.writer, self.now_ms)
         refill = AdministrationVerb(name="stream.refill", shape=NoArguments, carry_out=self._refill_stream)
         imports = RunningImport(self.writer, self.settings.allowed_secrets)
         running_backups = RunningBackups(self.settings, self.origin.store_id, self.backups)
         administered = (
             *running_backups.verbs(),
             *self.dead_letters.verbs(),
-            *check.verbs(),
+            *self.projections.verbs(),
             *imports.verbs(),
             refill,
             *self._more_administration,

@@ -39,6 +39,13 @@ class Report(msgspec.Struct, kw_only=True):
         return not self.streams and not self.strays
 
 
+class Progress(msgspec.Struct, kw_only=True):
+    """How far a verification is: events folded, of all that there are. Written by one thread, read by any."""
+
+    events: int = 0
+    all_events: int = 0
+
+
 class _Folded(msgspec.Struct, frozen=True):
     """A stream's rows as its events make them."""
 
@@ -48,11 +55,13 @@ class _Folded(msgspec.Struct, frozen=True):
     history: list[Row]
 
 
-def verify(connection: apsw.Connection, scratch: Path) -> Report:
+def verify(connection: apsw.Connection, scratch: Path, progress: Progress | None = None) -> Report:
     """Compares every row of the tables with the log, as of the moment of the call.
 
-    `connection` only reads; `scratch` is a file that is made and left to the caller to remove.
+    `connection` only reads; `scratch` is a file that is made and left to the caller to remove. `progress` is
+    kept up to date meanwhile.
     """
+    progress = progress or Progress()
     shadow = apsw.Connection(str(scratch))
     # It is thrown away: nothing of it needs to survive.
     shadow.pragma("journal_mode", "off")
@@ -65,8 +74,10 @@ def verify(connection: apsw.Connection, scratch: Path) -> Report:
             streams=[],
             strays=[],
         )
+        # Positions have no gaps.
+        progress.all_events = report.position
         _make_tables(connection, shadow)
-        _fill(connection, shadow)
+        _fill(connection, shadow, progress)
         wrong: dict[str, None] = {}
         for name, columns in _all_columns().items():
             report.tables[name], strays = compare(connection, shadow, name, columns, wrong)
@@ -103,10 +114,10 @@ def _make_tables(connection: apsw.Connection, shadow: apsw.Connection) -> None:
         shadow.execute(connection.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (name,)).get)
 
 
-def _fill(connection: apsw.Connection, shadow: apsw.Connection) -> None:
+def _fill(connection: apsw.Connection, shadow: apsw.Connection, progress: Progress) -> None:
     shadow.execute("BEGIN")
     batch: list[_Folded] = []
-    for folded in _fold_all(connection):
+    for folded in _fold_all(connection, progress):
         batch.append(folded)
         if len(batch) == _BATCH_STREAMS:
             _insert(shadow, batch)
@@ -126,7 +137,7 @@ def _insert(shadow: apsw.Connection, batch: list[_Folded]) -> None:
         upsert_rows(shadow, name, columns, rows)
 
 
-def _fold_all(connection: apsw.Connection) -> Iterator[_Folded]:
+def _fold_all(connection: apsw.Connection, progress: Progress) -> Iterator[_Folded]:
     rows = connection.execute(
         "SELECT stream, position, version, type, recorded_at, data FROM events ORDER BY stream, version"
     )
@@ -134,7 +145,13 @@ def _fold_all(connection: apsw.Connection) -> Iterator[_Folded]:
         table, key = split_stream(stream)
         # What other applications keep in the log has no tables here.
         if table in TABLES and stream != TIMELINE_STREAM:
-            yield _fold(TABLES[table], key, (_recorded(key, row) for row in events))
+            yield _fold(TABLES[table], key, (_recorded(key, row) for row in _counted(events, progress)))
+
+
+def _counted(events: Iterable[tuple[Any, ...]], progress: Progress) -> Iterator[tuple[Any, ...]]:
+    for event in events:
+        progress.events += 1
+        yield event
 
 
 def _events(connection: apsw.Connection, stream: str) -> Iterator[Recorded]:

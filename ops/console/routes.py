@@ -8,6 +8,7 @@ from ops.console import (
     jobs,
     login,
     overview,
+    projections,
     rate_limits,
     state,
     streams,
@@ -24,5 +25,6 @@ ROUTES = (
     *event.ROUTES,
     *rate_limits.ROUTES,
     *state.ROUTES,
+    *projections.ROUTES,
     *dead_letters.ROUTES,
 )

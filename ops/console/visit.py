@@ -10,6 +10,7 @@ from typing import Any, Literal
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import msgspec
+from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 
@@ -39,6 +40,7 @@ PAGES = (
     ("events", "Events", "e"),
     ("rate_limits", "Rate limits", "l"),
     ("app_state", "State", "s"),
+    ("projections", "Projections", "p"),
     ("dead_letters", "Dead letters", "d"),
 )
 
@@ -131,6 +133,24 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         body = codec.encode({name: value for name, value in fields.items() if value is not None})
         answer = await backend_of(self.request).administer(name, body, actor_of(self.request))
         return msgspec.json.decode(codec.encode(answer))
+
+    def begin(self, address: str, name: str, say: Callable[[Any], str], **fields: Any) -> Response:
+        """Has an administrative request carried out after the browser went to a page.
+
+        `say` makes a sentence of the answer; one of the next pages tells it, or why there is none.
+        """
+
+        async def carry_out() -> None:
+            try:
+                self.tell(say(await self.administer(name, **fields)))
+            except Refusal as refusal:
+                self.tell(said_of(refusal), "bad")
+            except Exception as error:
+                self.tell(said_of(internal(logger, f"{name} failed", error, path=self.here)), "bad")
+
+        response = self.go(address)
+        response.background = BackgroundTask(carry_out)
+        return response
 
     def tell(self, text: str, tone: Tone = "good") -> None:
         """Has the next page say something."""

@@ -36,15 +36,19 @@ class CountingMiddleware:
             return
         began = time.perf_counter()
         is_stream = False
+        ended: float | None = None
 
         async def note(message: Message) -> None:
-            nonlocal is_stream
+            nonlocal is_stream, ended
             if message["type"] == "http.response.start":
                 method = scope["method"] if scope["method"] in _METHODS else "other"
                 self._counts.requests.add(method, str(message["status"]))
                 is_stream = _is_stream(message)
                 self._counts.streams += is_stream
             await send(message)
+            # What is done after the response is nobody's waiting.
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                ended = time.perf_counter()
 
         try:
             await self._app(scope, receive, note)
@@ -52,7 +56,7 @@ class CountingMiddleware:
             if is_stream:
                 self._counts.streams -= 1
             else:
-                self._counts.durations.observe(time.perf_counter() - began)
+                self._counts.durations.observe((ended or time.perf_counter()) - began)
 
 
 def _is_stream(start: Message) -> bool:

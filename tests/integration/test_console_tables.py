@@ -3,12 +3,14 @@
 import json
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from html import unescape
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from migrations.connection import open_writer
 from tests.integration.asking import HttpTalk
 from tests.integration.talking import Clock
 from tests.integration.visiting import HOSTILE, Visitor, buttons
@@ -18,6 +20,7 @@ LIMIT = {"platform": "github", "resource": "core"}
 LIMIT_PAGE = "/console/rate_limits/github%3Acore"
 KEY = "sync/acme"
 KEY_PAGE = "/console/app_state/sync%2Facme"
+PROJECTIONS = "/console/projections"
 LETTERS = "/console/dead_letters"
 
 
@@ -162,6 +165,39 @@ def test_dead_letters_are_listed_for_all_and_settled_by_administrators(talk: Htt
     eventually(talk, number_of_letters(talk, 2))
     assert administrator.does(LETTERS, verb="drop", all="yes") == "2 dead letters were dropped"
     assert "There is no dead letter" in administrator.page(LETTERS)
+
+
+def test_projections_are_verified_and_rebuilt_while_somebody_looks_on(talk: HttpTalk) -> None:
+    for number in range(20):
+        talk.command("app_state.set", {"key": f"k{number}", "value": number})
+    operator, administrator = Visitor(talk, "operate"), Visitor(talk, "admin")
+    assert "Nothing was checked" in operator.page(PROJECTIONS)
+    assert "Rebuild" not in buttons(operator.page(PROJECTIONS))
+    assert operator.post(f"{PROJECTIONS}/rebuild").status_code == 403
+
+    checked(talk, operator, "verify")
+    assert "Every row is what the log makes it, up to position 20" in operator.told(PROJECTIONS)
+    assert "20 compared, all equal" in operator.page(PROJECTIONS)
+
+    with closing(open_writer(talk.settings.store_path)) as store:
+        store.execute("UPDATE app_state SET value = 7 WHERE key = 'k1'")
+    checked(talk, operator, "verify")
+    assert "0 missing, 0 unexpected, 1 different" in operator.page(PROJECTIONS)
+    checked(talk, administrator, "rebuild")
+    assert "the rows of 1 streams" in administrator.told(PROJECTIONS)
+    assert talk.query("app_state.get", {"key": "k1"}).said["value"] == 1
+
+
+def checked(talk: HttpTalk, visitor: Visitor, verb: str) -> None:
+    """Has the projections checked, and waits until they are."""
+    before = talk.service.projections.last
+    assert visitor.post(f"{PROJECTIONS}/{verb}").status_code == 303
+
+    def is_over() -> bool:
+        last = talk.service.projections.last
+        return last is not before and last is not None and last.ended_at is not None
+
+    eventually(talk, is_over)
 
 
 def test_who_may_only_read_sees_no_buttons_and_is_refused(talk: HttpTalk, clock: Clock) -> None:

@@ -1,0 +1,72 @@
+"""The tables beside the log: whether they are what it makes them, and again if not: `projections.html`."""
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import Response
+
+from domain.errors import Busy
+from ops.console.rendering import PREFIX
+from ops.console.visit import Visit, action, page
+from ops.http.routes import backend_of
+from projections.comparison import HISTORY
+from projections.tables import TABLES
+
+if TYPE_CHECKING:
+    from ops.service import Service
+
+PATH = f"{PREFIX}/projections"
+
+
+async def show_projections(visit: Visit) -> Response:
+    """How many rows each table has, how far a check is, and what the last one found."""
+    service = backend_of(visit.request).service
+    return visit.render(
+        "projections.html",
+        rows=await asyncio.to_thread(_rows, service),
+        check=service.projections.last,
+    )
+
+
+async def verify(visit: Visit) -> Response:
+    """Begins to compare every row with the log."""
+    return _begin(visit, "verify", _verified)
+
+
+async def rebuild(visit: Visit) -> Response:
+    """Begins to compare, and then puts right what differs."""
+    return _begin(visit, "rebuild", _rebuilt)
+
+
+def _begin(visit: Visit, verb: str, say: Any) -> Response:
+    last = backend_of(visit.request).service.projections.last
+    if last is not None and last.ended_at is None:
+        raise Busy("a check is under way", retry_after_ms=1_000)
+    return visit.begin(PATH, f"projections.{verb}", say)
+
+
+def _verified(answer: dict[str, Any]) -> str:
+    if answer["equal"]:
+        return f"Every row is what the log makes it, up to position {answer['position']}"
+    return "There are rows that are not what the log makes them; a rebuild puts them right"
+
+
+def _rebuilt(answer: dict[str, Any]) -> str:
+    if not answer["rebuilt_streams"] and not answer["removed_rows"]:
+        return "Every row was what the log makes it: nothing had to be put right"
+    return (
+        f"Put right: the rows of {answer['rebuilt_streams']} streams;"
+        f" {answer['removed_rows']} rows were no stream's, and are gone"
+    )
+
+
+def _rows(service: "Service") -> dict[str, int]:
+    with service.readers.connection() as connection:
+        return {name: connection.execute(f"SELECT count(*) FROM {name}").get for name in (*TABLES, HISTORY)}
+
+
+ROUTES = [
+    page("/projections", show_projections),
+    action("/projections/verify", verify),
+    action("/projections/rebuild", rebuild, role="admin"),
+]
