@@ -1,11 +1,7 @@
 """A consistent copy of a store in use: `create_backup`.
 
-    pin the source ─▶ copy by steps ─▶ check ─▶ prove ─▶ seal ─▶ fsync, rename ─▶ metadata
-                      into a temporary      (if asked) (if set)  or upload      (from here on, a backup)
-                      file
-
-The source is read inside one read transaction, so the writer goes on and the copy never starts over, as
-SQLite's backup otherwise does whenever another connection writes. https://www.sqlite.org/backup.html
+copy into a ─▶ check ─▶ prove ─▶ seal ─▶ fsync, rename ─▶ metadata
+temporary file      (if asked) (if set)  or upload      (from here on, a backup)
 """
 
 import hashlib
@@ -21,8 +17,8 @@ import apsw
 import msgspec
 
 from bus import log
-from migrations.connection import open_reader
 from ops.backup.content import Content, read_content
+from ops.backup.copying import copy_store
 from ops.backup.metadata import (
     PREFIX,
     Backup,
@@ -36,8 +32,6 @@ from ops.backup.metadata import (
 from ops.targets.sealing import Sealing, seal_file
 from ops.targets.target import CHUNK_BYTES, Place, delete_file, move_file, staging_folder
 
-# 4 MiB at a time: some milliseconds, after which whoever watches hears of it.
-STEP_PAGES = 1_024
 # What begins so, in the folder of the backups, is a drill's, or a copy that is looked at.
 SCRATCH_PREFIX = ".drill-"
 LEFT_BEHIND_SECONDS = 3_600.0
@@ -83,7 +77,7 @@ def create_backup(
     outgoing.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = backup_path(folder, timestamp, sealing.suffix)
     with _temporary(staging / path.name.removesuffix(sealing.suffix)) as temporary:
-        source = _copy(store, temporary, progress)
+        source = copy_store(store, temporary, progress)
         verified = _verified_head(folder, source)
         checksum, content = check_copy(temporary, source, verified, progress)
         checked: tuple[Check, ...] = ("checksum", "quick_check", "content", "chain_end")
@@ -214,29 +208,6 @@ def sweep(folder: Path) -> None:
             shutil.rmtree(leftover, ignore_errors=True)
         else:
             leftover.unlink(missing_ok=True)
-
-
-def _copy(store: Path, copy: Path, progress: Progress) -> Content:
-    """Copies and seals; what the store had at that moment."""
-    if not store.exists():
-        raise BackupError("not_found", f"there is no store {store}")
-    source = open_reader(store)
-    target = apsw.Connection(str(copy))
-    try:
-        # It is checked and synced as a whole before it counts.
-        target.pragma("synchronous", "off")
-        source.execute("BEGIN")
-        content = read_content(source)
-        with target.backup("main", source, "main") as backup:
-            while not backup.done:
-                backup.step(STEP_PAGES)
-                progress("copy", backup.page_count - backup.remaining, backup.page_count)
-        # A copy is in WAL mode as its source was, and could not be opened in a folder that is read-only.
-        target.pragma("journal_mode", "delete")
-    finally:
-        target.close()
-        source.close()
-    return content
 
 
 def _verified_head(folder: Place, source: Content) -> log.Head:

@@ -75,7 +75,7 @@ def plan_restore(
         if not check or way.backup is None:
             break
         try:
-            with _checked(way, places, present, identities, progress, hashed=True):
+            with _checked(way, places, present, identities, progress, inside=True):
                 break
         except BackupError as error:
             search.pass_over(way, error)
@@ -131,8 +131,8 @@ def restore(
         can_be_backed_up = present is not None and not is_damaged
         while True:
             try:
-                # Its checksum is computed while it is copied, before anything is changed.
-                with _checked(way, places, present, identities, progress, hashed=False) as checked:
+                # What is in it, is checked once it is copied, before anything is changed.
+                with _checked(way, places, present, identities, progress, inside=False) as checked:
                     is_present = way.begins_with == PRESENT
                     if taken is None and can_be_backed_up and (safety or is_present):
                         try:
@@ -231,7 +231,7 @@ def _checked(
     identities: Identities,
     progress: Progress,
     *,
-    hashed: bool,
+    inside: bool,
 ) -> Iterator[Backup | None]:
     """The backup that a way begins with, as a plain local file that was verified; `None` if with none."""
     if way.backup is None:
@@ -241,7 +241,7 @@ def _checked(
         way.backup.place,
         whole=False,
         store_id=None if present is None else present.store_id,
-        hashed=hashed,
+        inside=inside,
         identities=identities,
         scratch=places.store.parent if places.store.parent.is_dir() else None,
         progress=progress,

@@ -31,7 +31,6 @@ def verify_backup(
     *,
     whole: bool = True,
     store_id: str | None = None,
-    hashed: bool = True,
     identities: Identities = (),
     scratch: Path | None = None,
     progress: Progress = ignore_progress,
@@ -39,8 +38,7 @@ def verify_backup(
     """The backup, which is sound; its metadata as it is in its place.
 
     `whole` recomputes the hash chain from the first event on, and compares the indexes with their tables;
-    otherwise, the chain from where the check at its creation began. `store_id` is whose it must be. Without
-    `hashed`, the checksum of a plain local file is left to the caller, who reads it as a whole anyway.
+    otherwise, the chain from where the check at its creation began. `store_id` is whose it must be.
 
     Raises:
         BackupError: it is not sound, or encrypted and cannot be read; `reason` says how.
@@ -50,7 +48,6 @@ def verify_backup(
         path,
         whole=whole,
         store_id=store_id,
-        hashed=hashed,
         identities=identities,
         scratch=scratch,
         progress=progress,
@@ -85,12 +82,14 @@ def verified(
     *,
     whole: bool = True,
     store_id: str | None = None,
-    hashed: bool = True,
+    inside: bool = True,
     identities: Identities = (),
     scratch: Path | None = None,
     progress: Progress = ignore_progress,
 ) -> Iterator[Backup]:
     """The backup as a plain local file, verified as `verify_backup` does it, for the length of the block.
+
+    Without `inside`, what it has is left to the caller, who copies it and checks the copy.
 
     Raises:
         BackupError: it is not sound, or encrypted and cannot be read; `reason` says how.
@@ -103,14 +102,10 @@ def verified(
         require_checksum(backup, progress)
         require_key(backup, identities)
     with opened(backup, identities, scratch=scratch, progress=progress) as plain:
-        if plain is backup and hashed:
-            require_checksum(backup, progress)
-        try:
-            require_content(plain, whole, progress)
-        except (apsw.Error, UnicodeDecodeError) as error:
-            raise BackupError("damaged", f"{backup.name} cannot be read: {error}") from error
-        except MigrationError as error:
-            raise BackupError("unknown_format", f"{backup.name}: {error.message}", error.hint) from error
+        if inside:
+            if plain is backup:
+                require_checksum(backup, progress)
+            require_content(plain, whole=whole, progress=progress)
         yield plain
 
 
@@ -169,27 +164,32 @@ def _described(path: Place, store_id: str | None) -> Backup:
     return Backup(path, metadata)
 
 
-def require_content(plain: Backup, whole: bool, progress: Progress) -> None:
-    """Returns if a plain local backup has what its metadata says.
+def require_content(
+    plain: Backup, *, whole: bool, copy: Path | None = None, progress: Progress = ignore_progress
+) -> None:
+    """Returns if a plain local backup, or a `copy` of it, has what its metadata says.
 
     Raises:
-        BackupError: it has not.
-        apsw.Error, UnicodeDecodeError, MigrationError: it cannot be read.
+        BackupError: it has not, or cannot be read.
     """
-    path, metadata = plain.path, plain.metadata
-    connection = open_sealed(path)
+    name, metadata = plain.name, plain.metadata
+    connection = open_sealed(plain.path if copy is None else copy)
     try:
-        require_sound(connection, path.name, thorough=whole)
+        require_sound(connection, name, thorough=whole)
         content = read_content(connection)
-        _require_same(path, metadata, content)
+        _require_same(name, metadata, content)
         start = log.Head() if whole else _head_at(connection, metadata.chain_verified_from)
         progress("hash chain", start.position, content.head.position)
-        require_chain(connection, path.name, content.head, start)
+        require_chain(connection, name, content.head, start)
+    except (apsw.Error, UnicodeDecodeError) as error:
+        raise BackupError("damaged", f"{name} cannot be read: {error}") from error
+    except MigrationError as error:
+        raise BackupError("unknown_format", f"{name}: {error.message}", error.hint) from error
     finally:
         connection.close()
 
 
-def _require_same(path: Path, metadata: Metadata, content: Content) -> None:
+def _require_same(name: str, metadata: Metadata, content: Content) -> None:
     expected = {
         "store": (metadata.store_id, content.store_id),
         "timelines": (metadata.timelines, content.timelines),
@@ -201,7 +201,7 @@ def _require_same(path: Path, metadata: Metadata, content: Content) -> None:
     for what, (said, found) in expected.items():
         if said != found:
             raise BackupError(
-                "content_differs", f"{path.name}: its metadata says {what} {said}, and it has {found}"
+                "content_differs", f"{name}: its metadata says {what} {said}, and it has {found}"
             )
 
 

@@ -115,7 +115,7 @@ def full_disk(*_: object, **__: object) -> None:
 
 
 STEPS_OF_CREATION: list[tuple[object, str]] = [
-    (create, "_copy"),
+    (create, "copy_store"),
     (create, "check_copy"),
     (create, "_sync"),
     (create, "move_file"),

@@ -1,0 +1,137 @@
+"""A store is copied while another process writes and checkpoints all the time: a copy is one moment of it."""
+
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import apsw
+import pytest
+
+from migrations.connection import open_reader, open_writer
+from ops.backup import copying
+from ops.backup.content import read_content
+from ops.backup.copying import copy_store
+from tests.faults import transfers
+from tests.integration.backing_up import Stored
+
+ROOT = Path(__file__).parents[2]
+# `SEED=… make prove` plays the same again.
+SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(2**32))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    stored = Stored(tmp_path / "data")
+    stored.work(50)
+    stored.close()
+    transfers.prepare(stored.path)
+    return stored.path
+
+
+@contextmanager
+def transferring(store: Path) -> Iterator[None]:
+    print(f"seed {SEED}")
+    program = [sys.executable, "-m", "tests.faults.transfers", str(store), str(SEED)]
+    process = subprocess.Popen(program, cwd=ROOT)
+    try:
+        moved = _amounts(store)
+        while _amounts(store) == moved:
+            assert process.poll() is None
+        yield
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _amounts(path: Path) -> list[int]:
+    with closing(open_reader(path)) as connection:
+        return [amount for (amount,) in connection.execute("SELECT amount FROM accounts ORDER BY id")]
+
+
+def _copy_many(store: Path, copy: Path, count: int) -> set[str]:
+    """Makes and checks copies; in which units their progress was told."""
+    ways = set()
+    for number in range(count):
+        copy.touch()
+        told: list[tuple[str, int, int]] = []
+        content = copy_store(store, copy, lambda *progress, told=told: told.append(progress))
+        with closing(apsw.Connection(str(copy))) as connection:
+            assert connection.pragma("integrity_check") == "ok", f"copy {number}"
+            assert connection.pragma("journal_mode") == "delete"
+            assert read_content(connection) == content
+            assert connection.execute("SELECT sum(amount), count(*) FROM accounts").fetchone() == (
+                0,
+                transfers.ACCOUNTS,
+            ), f"copy {number}"
+        what, done, total = told[-1]
+        assert (what, done) == ("copy", total)
+        ways.add("bytes" if total == copy.stat().st_size else "pages")
+        copy.unlink()
+    return ways
+
+
+@pytest.mark.parametrize("count", [15, pytest.param(1_000, marks=pytest.mark.prove)])
+def test_the_bytes_of_a_store_in_use_are_copied_as_they_were_at_one_moment(
+    store: Path, tmp_path: Path, count: int
+):
+    with transferring(store):
+        assert "bytes" in _copy_many(store, tmp_path / "copy.db", count)
+
+
+@pytest.mark.parametrize("count", [3, pytest.param(300, marks=pytest.mark.prove)])
+def test_it_goes_page_by_page_where_somebody_reads_for_long(store: Path, tmp_path: Path, count: int):
+    with transferring(store), closing(open_reader(store)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM accounts").fetchall()
+        before = _amounts(store)
+        while _amounts(store) == before:
+            # What was written since cannot leave the WAL.
+            continue
+        assert _copy_many(store, tmp_path / "copy.db", count) == {"pages"}
+
+
+def test_it_goes_page_by_page_while_somebody_has_begun_to_write(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(copying, "HOLD_WITHIN_MS", 1)
+    with closing(open_writer(store)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("UPDATE accounts SET amount = 1")
+        assert _copy_many(store, tmp_path / "copy.db", 1) == {"pages"}
+        writer.execute("ROLLBACK")
+
+
+def test_a_store_that_was_never_opened_since_it_was_restored_is_copied(store: Path, tmp_path: Path):
+    with closing(apsw.Connection(str(store))) as connection:
+        connection.pragma("journal_mode", "delete")
+    assert _copy_many(store, tmp_path / "copy.db", 1) == {"pages"}
+
+
+# Where SQLite's locks on a file are, and what a reader holds of them. https://www.sqlite.org/src/file/src/os.h
+SHARED_FIRST, SHARED_SIZE = 0x40000002, 510
+
+
+def test_copying_leaves_the_locks_of_its_own_process_as_they_were(store: Path, tmp_path: Path):
+    """Else another process may take itself for the only one, and take the file out of WAL mode, say."""
+    program = (
+        "import fcntl, sys; file = open(sys.argv[1], 'r+b');"
+        f"fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, {SHARED_SIZE}, {SHARED_FIRST})"
+    )
+
+    def is_locked() -> bool:
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(store)], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0 or "BlockingIOError" in done.stderr, done.stderr
+        return done.returncode != 0
+
+    assert not is_locked()
+    with closing(open_writer(store)) as writer:
+        writer.execute("UPDATE accounts SET pad = 'y'")
+        assert _copy_many(store, tmp_path / "copy.db", 1) == {"bytes"}
+        assert is_locked()
