@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ops.analytics.difference import Difference
     from ops.analytics.export import Report
     from ops.targets.sealing import Identities
+    from ops.targets.target import Place
 
 # In a table for people; the other formats have no end.
 SHOWN_ROWS = 1_000
@@ -50,7 +51,9 @@ def export_backups(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Turns backups into Parquet: the log once, the tables of each backup. Adds what is new to a lake.
+    """Turns backups and the archive into Parquet: the log once, the tables of each backup.
+
+    Adds what is new to a lake. With --backup NAME, it takes that backup alone.
 
     For example:
 
@@ -251,6 +254,7 @@ def _lake_at_hand(lake: Path | None, data: Path | None) -> Iterator[Path]:
 
 def _export(backup: str, lake: Path, data: Path | None, identities: "Identities" = ()) -> "Report":
     from ops.analytics.export import export
+    from ops.archive.segment import list_segments
     from ops.backup.content import store_id_of
     from ops.backup.metadata import (
         Backup,
@@ -265,13 +269,16 @@ def _export(backup: str, lake: Path, data: Path | None, identities: "Identities"
     folder = settings.backup_folder
     if backup == "all":
         backups, damaged = list_backups(folder), list(damaged_backups(folder))
-        if not backups and not damaged:
+        archive: Place | None = settings.archive_folder
+        if not backups and not damaged and not list_segments(settings.archive_folder):
             raise BackupError(
-                "not_found", f"there is no backup in {folder}", "`hyperpage backup create` makes one"
+                "not_found",
+                f"there is no backup in {folder}, and no archive",
+                "`hyperpage backup create` makes one",
             )
     else:
         path = find_backup(folder, backup)
-        backups, damaged = [Backup(path, read_metadata(path))], []
+        backups, damaged, archive = [Backup(path, read_metadata(path))], [], None
     store_id = store_id_of(settings.store_path)
     with shown_progress() as progress:
         return export(
@@ -279,6 +286,7 @@ def _export(backup: str, lake: Path, data: Path | None, identities: "Identities"
             lake,
             store_id=store_id,
             damaged=damaged,
+            archive=archive,
             identities=identities,
             scratch=scratch_folder(settings),
             progress=progress,
@@ -310,7 +318,8 @@ def _print_report(report: "Report") -> None:
     for row in rows:
         print(f"{row['backup']}: {row['outcome']}")
     kept = f", {len(report.known)} were there already" if report.known else ""
-    print(f"{report.lake}: {report.events} events written, up to position {report.position}{kept}")
+    archived = f" ({report.archived} of them from the archive)" if report.archived else ""
+    print(f"{report.lake}: {report.events} events written{archived}, up to position {report.position}{kept}")
 
 
 @contextmanager

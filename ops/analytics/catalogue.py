@@ -3,7 +3,7 @@
 Files are named one by one, as the manifest has them: what an export that was cut off left behind is not seen.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -14,11 +14,13 @@ from ops.analytics.layout import (
     EVENTS,
     VERSIONS,
     AnalyticsError,
+    File,
     Manifest,
     Snapshot,
     Timelines,
     history_of,
     is_part,
+    literal,
 )
 from ops.analytics.row_versions import DELETED, column_types
 from projections import jobs
@@ -48,7 +50,7 @@ class Catalogue:
         self, manifest: Manifest, root: Path, *, movable: bool = False, snapshot: str | None = None
     ) -> None:
         self._manifest = manifest
-        self._root = _literal(f"{root.absolute()}/")
+        self._root = literal(f"{root.absolute()}/")
         if movable:
             self._root = f"coalesce(getvariable('lake') || '/', {self._root})"
         self._shown = find_snapshot(manifest, snapshot)
@@ -64,9 +66,9 @@ class Catalogue:
         """What there is of every timeline and every snapshot, by name."""
         found = {"all_events": self._of_stretches(EVENTS, None)}
         for table in TABLE_COLUMNS:
-            paths = [one.tables[table].path for one in self._manifest.snapshots if table in one.tables]
-            if paths:
-                found[f"all_{table}"] = f"SELECT * FROM {self._read(paths, 'snapshot', 'VARCHAR')}"
+            of_table = [one.tables[table] for one in self._manifest.snapshots if table in one.tables]
+            if of_table:
+                found[f"all_{table}"] = f"SELECT * FROM {self._read(of_table, 'snapshot', 'VARCHAR')}"
         return found
 
     def shown(self) -> dict[str, str]:
@@ -76,7 +78,7 @@ class Catalogue:
             versions = table + VERSIONS
             found[versions] = self._of_stretches(versions, self._timelines)
             if self._shown is not None and table in self._shown.tables:
-                found[table] = f"SELECT * FROM {self._read([self._shown.tables[table].path])}"
+                found[table] = f"SELECT * FROM {self._read([self._shown.tables[table]])}"
         return found
 
     def derived(self) -> Iterator[str]:
@@ -161,7 +163,7 @@ class Catalogue:
             "BOOLEAN",
             "BOOLEAN",
         ]
-        values = ", ".join(f"({', '.join(map(_literal, row))})" for row in rows)
+        values = ", ".join(f"({', '.join(map(literal, row))})" for row in rows)
         source = f"(VALUES {values})" if rows else f"(SELECT {', '.join(['NULL'] * len(kinds))} WHERE false)"
         cast = ", ".join(
             f"CAST({name} AS {kind}) AS {name}" for name, kind in zip(names.split(", "), kinds, strict=True)
@@ -196,22 +198,23 @@ class Catalogue:
                 if one.timeline == timeline and one.first <= last and name in one.files
             ]
             if of_timeline:
-                paths = [file.path for one in of_timeline for file in one.files[name]]
+                of_name = [file for one in of_timeline for file in one.files[name]]
                 goes_on = max(one.last for one in of_timeline) > last
                 where = f" WHERE position <= {last}" if goes_on else ""
-                selects.append(f"SELECT * FROM {self._read(paths, 'timeline', 'INTEGER')}{where}")
+                selects.append(f"SELECT * FROM {self._read(of_name, 'timeline', 'INTEGER')}{where}")
         if not selects:
             return _empty(name)
         return " UNION ALL BY NAME ".join(selects)
 
-    def _read(self, paths: Iterable[str], partition: str | None = None, kind: str = "") -> str:
-        names = ", ".join(f"{self._root} || {_literal(path)}" for path in paths)
+    def _read(self, of: Sequence[File], partition: str | None = None, kind: str = "") -> str:
+        names = ", ".join(f"{self._root} || {literal(one.path)}" for one in of)
         if partition is None:
             return f"read_parquet([{names}], hive_partitioning = false)"
-        return (
-            f"read_parquet([{names}], hive_partitioning = true,"
-            f" hive_types = {{'{partition}': {kind}}}, union_by_name = true)"
-        )
+        # To unite columns, every file is opened before anything is asked, so only where they differ.
+        kinds = {one.columns for one in of}
+        united = ", union_by_name = true" if len(kinds) > 1 or "" in kinds else ""
+        types = f"hive_types = {{'{partition}': {kind}}}"
+        return f"read_parquet([{names}], hive_partitioning = true, {types}{united})"
 
 
 def find_snapshot(manifest: Manifest, name: str | None) -> Snapshot | None:
@@ -295,11 +298,3 @@ def _empty(name: str) -> str:
         f"CAST(NULL AS {_KINDS.get(kind, kind)}) AS {column}" for column, kind in kinds.items()
     )
     return f"SELECT {columns}, CAST(NULL AS INTEGER) AS timeline WHERE false"
-
-
-def _literal(value: object) -> str:
-    if value is None:
-        return "NULL"
-    if isinstance(value, bool | int):
-        return str(value)
-    return "'" + str(value).replace("'", "''") + "'"

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from ops.analytics.catalogue import Catalogue
-from ops.analytics.layout import DATABASE, Manifest, replaced, require_manifest
+from ops.analytics.layout import DATABASE, Manifest, literal, replaced, require_manifest
 from ops.analytics.requirements import require_installed
-from ops.analytics.session import connect
+from ops.analytics.session import CONFIGURATION, connect
 
 # What DuckDB 1.0 and newer can read.
 STORAGE = "v1.0.0"
@@ -20,8 +20,8 @@ def write_views(lake: Path, manifest: Manifest) -> None:
 
     with replaced(lake / DATABASE) as temporary:
         temporary.unlink(missing_ok=True)
-        with duckdb.connect(config={"autoinstall_known_extensions": False}) as engine:
-            engine.execute(f"ATTACH {_quoted(temporary)} AS target (STORAGE_VERSION '{STORAGE}')")
+        with duckdb.connect(config=CONFIGURATION) as engine:
+            engine.execute(f"ATTACH {literal(temporary)} AS target (STORAGE_VERSION '{STORAGE}')")
             engine.execute("USE target")
             for statement in Catalogue(manifest, lake, movable=True).statements():
                 engine.execute(statement)
@@ -42,7 +42,7 @@ def write_database(lake: Path, file: Path, *, snapshot: str | None = None) -> No
     catalogue = Catalogue(manifest, lake, snapshot=snapshot)
     with replaced(file) as temporary, connect(lake, snapshot=snapshot) as engine:
         temporary.unlink(missing_ok=True)
-        engine.execute(f"ATTACH {_quoted(temporary)} AS target (STORAGE_VERSION '{STORAGE}')")
+        engine.execute(f"ATTACH {literal(temporary)} AS target (STORAGE_VERSION '{STORAGE}')")
         for name in catalogue.shown():
             engine.execute(f"CREATE TABLE target.{name} AS FROM memory.{name}")
         engine.execute("USE target")
@@ -50,7 +50,3 @@ def write_database(lake: Path, file: Path, *, snapshot: str | None = None) -> No
             engine.execute(statement)
         engine.execute("USE memory")
         engine.execute("DETACH target")
-
-
-def _quoted(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"

@@ -1,8 +1,10 @@
-"""The log as Parquet: `write_events`."""
+"""The log as Parquet: `write_events`, `write_rows`."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from bus import log
 from ops.analytics.event_columns import event_expressions
 from ops.analytics.layout import EVENTS, File, finished, replaced, stretch_path
 from ops.analytics.sealed_source import IS_ROW, SealedSource
@@ -41,22 +43,43 @@ def write_events(
     """Writes the events of some positions; the file is whole and on disk when this returns."""
     rows = f"events WHERE position BETWEEN {first} AND {last}"
     with source.batches(_COLUMNS, rows) as reader:
-        return write_batches(lake, engine, reader, timeline, first, last)
+        return _write(lake, engine, reader, timeline, first, last)
 
 
-def write_batches(
+def write_rows(
+    lake: Path, engine: "duckdb.DuckDBPyConnection", rows: Sequence[log.Row], timeline: int
+) -> File:
+    """The same of events that are in memory."""
+    import pyarrow
+
+    kinds = {"INTEGER": pyarrow.int64(), "TEXT": pyarrow.string(), "BLOB": pyarrow.binary()}
+    columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
+    for row in rows:
+        for name in log.Row.__struct_fields__:
+            value = getattr(row, name)
+            is_bytes = name == "data" and isinstance(value, bytes)
+            columns[name].append(None if is_bytes else value)
+            if name == "data":
+                columns["data_bytes"].append(value if is_bytes else None)
+    table = pyarrow.table(
+        {name: pyarrow.array(values, kinds[_COLUMNS[name][0]]) for name, values in columns.items()}
+        | {IS_ROW: pyarrow.array([1] * len(rows), pyarrow.int64())}
+    )
+    return _write(lake, engine, table, timeline, rows[0].position, rows[-1].position)
+
+
+def _write(
     lake: Path,
     engine: "duckdb.DuckDBPyConnection",
-    reader: "pyarrow.RecordBatchReader",
+    rows: "pyarrow.RecordBatchReader | pyarrow.Table",
     timeline: int,
     first: int,
     last: int,
 ) -> File:
-    """The same of rows as the table has them, in batches."""
     path = stretch_path(lake, EVENTS, timeline, first, last)
     query = event_expressions(f"(SELECT * FROM rows_of_events WHERE {IS_ROW} = 1)")
     with replaced(path) as temporary:
-        written = copy_to(engine, query, temporary, rows_of_events=reader)
+        written = copy_to(engine, query, temporary, rows_of_events=rows)
     return finished(lake, path, written)
 
 

@@ -4,6 +4,8 @@ backup ─┬─ events ──▶ Parquet, where the lake has not got them yet  
         ├─ folded ──▶ row versions                                  (Python, a process of its own)
         ├─ tables ──▶ Parquet, for each snapshot                    (ADBC, DuckDB)
         └─ SHA-256 ─▶ is it what was made? Then the manifest names the files, and they are the lake's.
+
+archive ──── events and row versions of what came after the backups (ops/analytics/archive_source.py)
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ops.analytics.archive_source import add_archive
 from ops.analytics.database import write_views
 from ops.analytics.event_files import write_events
 from ops.analytics.layout import (
@@ -25,7 +28,6 @@ from ops.analytics.layout import (
     history_of,
     is_part,
     locked,
-    newer_history,
     read_manifest,
     stamp_of,
     sweep,
@@ -35,6 +37,7 @@ from ops.analytics.requirements import require_installed
 from ops.analytics.row_versions import Folding, Range, Task
 from ops.analytics.sealed_source import SealedSource
 from ops.analytics.table_files import MOST_NEW_EVENTS, Earlier, changed_keys, write_table
+from ops.analytics.written_log import WrittenLog
 from ops.backup.create import Progress, file_checksum, ignore_progress
 from ops.backup.metadata import Backup, BackupError
 from ops.backup.opening import opened
@@ -69,8 +72,10 @@ class Report(msgspec.Struct, kw_only=True):
     refused: list[Refused] = []
     events: int = 0
     """How many events were written."""
+    archived: int = 0
+    """How many of them only the archive had."""
     position: int = 0
-    """The last position of the newest snapshot's timeline that the lake has."""
+    """The last position of the newest history that the lake has."""
 
 
 def export(
@@ -79,6 +84,7 @@ def export(
     *,
     store_id: str | None,
     damaged: Iterable[tuple[Place, BackupError]] = (),
+    archive: Place | None = None,
     identities: Identities = (),
     scratch: Path | None = None,
     progress: Progress = ignore_progress,
@@ -86,8 +92,9 @@ def export(
     """Adds to a lake what it has not got yet of these backups; what was added is on disk when this returns.
 
     A backup that is damaged or does not belong here is refused, as the `damaged` ones are, and the others go
-    on. `store_id` is whose they must be, where that is known. `identities` open what is encrypted; what is
-    not a plain local file is made one in `scratch` meanwhile.
+    on. What an `archive` has beyond the backups is added, too. `store_id` is whose they must be, where that
+    is known. `identities` open what is encrypted; what is not a plain local file is made one in `scratch`
+    meanwhile.
 
     Raises:
         AnalyticsError: there is no such lake to add to, or what is needed is not installed.
@@ -100,25 +107,35 @@ def export(
             lake=str(lake.absolute()), refused=[_refused(path.name, error) for path, error in damaged]
         )
         known = {(one.name, one.checksum) for one in manifest.snapshots}
+        had = manifest.events
         for number, backup in enumerate(sorted(backups, key=lambda one: one.metadata.timestamp)):
             progress("backups", number, len(backups))
             if (backup.name, backup.metadata.checksum) in known:
                 report.known.append(backup.name)
                 continue
             try:
-                before = sum(one.last - one.first + 1 for one in manifest.stretches)
                 with opened(backup, identities, scratch=scratch, progress=progress) as plain:
                     manifest = _Addition(lake, engine, manifest, backup, plain).add()
                 write_manifest(lake, manifest)
                 report.exported.append(backup.name)
-                report.events += sum(one.last - one.first + 1 for one in manifest.stretches) - before
             except BackupError as error:
                 report.refused.append(_refused(backup.name, error))
                 sweep(lake, manifest)
+        if archive is not None:
+            of_backups = manifest.events
+            try:
+                for extended in add_archive(lake, engine, manifest, archive, identities):
+                    write_manifest(lake, extended)
+                    manifest = extended
+            except BackupError as error:
+                report.refused.append(_refused(f"the archive {archive}", error))
+                sweep(lake, manifest)
+            report.archived = manifest.events - of_backups
+        report.events = manifest.events - had
         if manifest.snapshots or manifest.stretches:
             write_views(lake, manifest)
-        if manifest.snapshots:
-            report.position = manifest.end_of(manifest.snapshots[-1].timeline)
+        if manifest.history:
+            report.position = manifest.end_of(manifest.history[-1][0])
     return report
 
 
@@ -207,6 +224,7 @@ class _Addition:
             Folding(task) as folding,
             SealedSource(self._plain.path) as source,
         ):
+            self._require_same_history(source, ranges)
             checksum = beside.submit(file_checksum, self._plain.path)
             writing = beside.submit(self._write_tables)
             events = [
@@ -230,15 +248,23 @@ class _Addition:
             )
             for place, (one, last_hash, file) in enumerate(zip(ranges, hashes, events, strict=True))
         ]
+        snapshots = sorted((*self._manifest.snapshots, self._snapshot(tables)), key=lambda one: one.timestamp)
         return msgspec.structs.replace(
-            self._manifest,
-            timelines=dict(sorted((self._manifest.timelines | dict(self._metadata.timelines)).items())),
-            history=newer_history(self._manifest.history, self._metadata.timelines),
-            stretches=tuple(
-                sorted((*self._manifest.stretches, *stretches), key=lambda one: (one.timeline, one.first))
-            ),
-            snapshots=(*self._manifest.snapshots, self._snapshot(tables)),
+            self._manifest.extended(self._metadata.timelines, stretches), snapshots=tuple(snapshots)
         )
+
+    def _require_same_history(self, source: SealedSource, ranges: list[Range]) -> None:
+        """Returns if the backup follows from what the lake has of its history.
+
+        A copy of a store that went on elsewhere has the same store id, and other events.
+        """
+        position = ranges[0].first - 1 if ranges else self._metadata.position
+        known = WrittenLog(self._lake, self._engine, self._manifest, self._metadata.timelines)
+        if position and known.hash_at(position) not in (None, bytes.fromhex(_hash_at(source, position))):
+            raise BackupError(
+                "foreign",
+                f"{self._backup.name} has another history than the lake: event {position} is another one",
+            )
 
     def _new_ranges(self) -> Iterator[Range]:
         """The positions that the lake has not got, in order."""

@@ -16,7 +16,7 @@ next one removes it. Nothing changes a file once the manifest names it.
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,12 +54,16 @@ class AnalyticsError(RuntimeError):
 
 
 class File(msgspec.Struct, frozen=True, kw_only=True):
-    """A Parquet file of the lake. `path` is relative to the lake's folder, the checksum is its SHA-256."""
+    """A Parquet file of the lake. `path` is relative to the lake's folder, the checksum is its SHA-256.
+
+    Files that have the same `columns` have columns of the same names and types, in the same order.
+    """
 
     path: str
     rows: int
     size: int
     sha256: str
+    columns: str = ""
 
 
 class Stretch(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,9 +114,23 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     stretches: tuple[Stretch, ...] = ()
     snapshots: tuple[Snapshot, ...] = ()
 
+    @property
+    def events(self) -> int:
+        """How many events the lake has, of all timelines."""
+        return sum(one.last - one.first + 1 for one in self.stretches)
+
     def end_of(self, timeline: int) -> int:
         """The last position of a timeline that the lake has; 0 where it has none."""
         return max((one.last for one in self.stretches if one.timeline == timeline), default=0)
+
+    def extended(self, timelines: Timelines, stretches: Sequence[Stretch]) -> "Manifest":
+        """The manifest with more stretches, of a history."""
+        return msgspec.structs.replace(
+            self,
+            timelines=dict(sorted((self.timelines | dict(timelines)).items())),
+            history=newer_history(self.history, timelines),
+            stretches=tuple(sorted((*self.stretches, *stretches), key=lambda one: (one.timeline, one.first))),
+        )
 
     def paths(self) -> Iterator[str]:
         """Every file that belongs to the lake, but for those that each export replaces."""
@@ -189,13 +207,22 @@ def replaced(path: Path) -> Iterator[Path]:
 
 def finished(lake: Path, path: Path, rows: int) -> File:
     """What the manifest says of a file that is whole; it is on disk when this returns."""
+    from pyarrow.parquet import read_schema
+
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
         os.fsync(file.fileno())
         size = os.fstat(file.fileno()).st_size
-    return File(path=path.relative_to(lake).as_posix(), rows=rows, size=size, sha256=digest.hexdigest())
+    columns = "\n".join(f"{one.name} {one.type}" for one in read_schema(path))
+    return File(
+        path=path.relative_to(lake).as_posix(),
+        rows=rows,
+        size=size,
+        sha256=digest.hexdigest(),
+        columns=hashlib.sha256(columns.encode()).hexdigest()[:16],
+    )
 
 
 @contextmanager
@@ -266,3 +293,12 @@ def stretch_path(lake: Path, table: str, timeline: int, first: int, last: int, s
 def table_path(lake: Path, table: str, snapshot: str) -> Path:
     """Where a table of a snapshot goes."""
     return lake / table / f"snapshot={snapshot}" / f"{table}.parquet"
+
+
+def literal(value: object) -> str:
+    """A value as SQL has it."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool | int):
+        return str(value)
+    return "'" + str(value).replace("'", "''") + "'"

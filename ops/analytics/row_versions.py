@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zlib import crc32
 
 import apsw
 import msgspec
@@ -42,12 +41,14 @@ if TYPE_CHECKING:
 
 # What a process holds of states, by their number and by what their events weigh. One that was let go of is
 # read from the log again, which takes ten times as long as folding an event.
-STATES = 250_000
+STATES = 120_000
 STATES_BYTES = 128 * 1024 * 1024
 # What a state weighs that was read, roughly.
 _LOADED_BYTES = 1_024
 # Of a group of rows: payloads and results may be large.
 GROUP_BYTES = 64 * 1024 * 1024
+# As Python's objects, rows weigh several times as much as in Arrow.
+BATCH_ROWS = 4_096
 # The writing of the events beside them takes half as much as one of them.
 PROCESSES = 2
 # Fewer events are folded at once: a process takes 0.5 s to start.
@@ -74,9 +75,14 @@ class Share(msgspec.Struct, frozen=True):
     number: int = 0
     of: int = 1
 
-    def has(self, stream: str) -> bool:
-        """Whether the stream falls to it."""
-        return self.of == 1 or crc32(stream.encode()) % self.of == self.number
+    @property
+    def condition(self) -> str:
+        """What is true of its streams, in SQL: so those of the others never become Python's objects.
+
+        By how a stream's name ends; the names of all tables here are longer than that.
+        """
+        letters = " + ".join(f"unicode(substr(stream, -{place}))" for place in (1, 2, 3))
+        return "true" if self.of == 1 else f"(length(stream) + {letters}) % {self.of} = {self.number}"
 
     @property
     def suffix(self) -> str:
@@ -156,16 +162,20 @@ def fold_sealed(task: Task) -> Files:
         BackupError: the log has what cannot be folded.
     """
     with closing(open_sealed(Path(task.backup))) as connection:
+        # Each page is read once, in order: as part of the memory of each process it would only weigh.
+        connection.pragma("mmap_size", 0)
 
         def load(table: str, key: str, position: int) -> Aggregate:
             return read_aggregate(connection, table, key, up_to_position=position)
 
         def rows(of: Range) -> Iterable[tuple[Any, ...]]:
             return connection.execute(
-                "SELECT * FROM events WHERE position BETWEEN ? AND ? ORDER BY position", (of.first, of.last)
+                "SELECT position, stream, version, type, recorded_at, data FROM events"
+                f" WHERE position BETWEEN ? AND ? AND {task.share.condition} ORDER BY position",
+                (of.first, of.last),
             )
 
-        fold = Fold(load, task.share)
+        fold = Fold(load, suffix=task.share.suffix)
         try:
             return [fold.write(Path(task.lake), one, rows(one)) for one in task.ranges]
         except (UnknownEventTypeError, msgspec.MsgspecError, apsw.Error, UnicodeDecodeError) as error:
@@ -175,12 +185,12 @@ def fold_sealed(task: Task) -> Files:
 class Fold:
     """Folds events in the order of their positions; `load` gives the aggregates of before.
 
-    Of several folds that share the work, each takes the streams that fall to its `share`.
+    Of several folds that share the work, each has files with a `suffix` of its own.
     """
 
-    def __init__(self, load: Load, share: Share) -> None:
+    def __init__(self, load: Load, *, suffix: str = "") -> None:
         self._load = load
-        self._share = share
+        self._suffix = suffix
         self._types = column_types()
         # With what their events weigh.
         self._states: OrderedDict[str, tuple[Any, int]] = OrderedDict()
@@ -189,19 +199,19 @@ class Fold:
     def write(self, lake: Path, of: Range, rows: Iterable[tuple[Any, ...]]) -> dict[str, File]:
         """Folds some events, and writes what rows they lead to; the file of each table that has any.
 
-        `rows` are those of the table `events`.
+        `rows` have position, stream, version, type, time and data of each event.
         """
         writers = {
-            name: _Writer(lake, of, name + VERSIONS, self._share.suffix, types)
+            name: _Writer(lake, of, name + VERSIONS, self._suffix, types)
             for name, types in self._types.items()
         }
         history = writers[HISTORY]
         # What other applications keep in the log has no tables here.
         parts = {name: (one, BY_TABLE[name].evolve, one.row, writers[name]) for name, one in TABLES.items()}
-        is_mine, states = self._share.has, self._states
-        for position, stream, version, type_name, recorded_at, _, data, *_ in rows:
+        states = self._states
+        for position, stream, version, type_name, recorded_at, data in rows:
             name, _, key = stream.partition("/")
-            if name not in parts or not is_mine(stream):
+            if name not in parts:
                 continue
             table, evolve, row_of, writer = parts[name]
             kept = states.pop(stream, None)
@@ -265,6 +275,8 @@ class _Writer:
         self._file: ParquetWriter | None = None
         self._rows: list[Row] = []
         self._gone: set[int] = set()
+        self._batches: list[pyarrow.RecordBatch] = []
+        self._waiting = 0
         self._bytes = 0
         self._written = 0
 
@@ -272,8 +284,8 @@ class _Writer:
         """A row as an event left it; it weighs about so much."""
         self._rows.append(row)
         self._bytes += size_bytes
-        if len(self._rows) >= ROW_GROUP_ROWS or self._bytes >= GROUP_BYTES:
-            self._flush()
+        if len(self._rows) >= BATCH_ROWS or self._bytes >= GROUP_BYTES:
+            self._gather()
 
     def add_gone(self, known: dict[str, Any]) -> None:
         """A row that an event took out of its table: what is known of it still."""
@@ -282,29 +294,44 @@ class _Writer:
 
     def finish(self) -> File | None:
         """The file, whole and on disk; `None` if there is nothing in it."""
-        if self._rows:
-            self._flush()
+        self._gather()
+        if self._batches:
+            self._write()
         if self._file is not None:
             self._file.close()
         self._stack.close()
         return finished(self._lake, self._path, self._written) if self._file is not None else None
 
-    def _flush(self) -> None:
+    def _gather(self) -> None:
+        """The rows so far as a batch; enough of them are a group."""
         import pyarrow
-        from pyarrow.parquet import ParquetWriter
 
-        if self._file is None:
-            self._file = ParquetWriter(self._temporary, self._schema, compression=COMPRESSION)
+        if not self._rows:
+            return
         columns: list[Any] = [
             pyarrow.array(values, type=field.type)
             for values, field in zip(zip(*self._rows, strict=True), self._schema, strict=False)
         ]
         deleted = [place in self._gone for place in range(len(self._rows))]
         columns.append(pyarrow.array(deleted, type=pyarrow.bool_()))
-        self._file.write_batch(pyarrow.record_batch(columns, schema=self._schema))
-        self._written += len(self._rows)
+        self._batches.append(pyarrow.record_batch(columns, schema=self._schema))
+        self._waiting += len(self._rows)
         self._rows = []
         self._gone = set()
+        if self._waiting >= ROW_GROUP_ROWS or self._bytes >= GROUP_BYTES:
+            self._write()
+
+    def _write(self) -> None:
+        import pyarrow
+        from pyarrow.parquet import ParquetWriter
+
+        if self._file is None:
+            self._file = ParquetWriter(self._temporary, self._schema, compression=COMPRESSION)
+        group = pyarrow.Table.from_batches(self._batches)
+        self._file.write_table(group, row_group_size=group.num_rows)
+        self._written += group.num_rows
+        self._batches = []
+        self._waiting = 0
         self._bytes = 0
 
 

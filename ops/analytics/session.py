@@ -12,6 +12,12 @@ if TYPE_CHECKING:
 
 # A time without a zone is meant in UTC, as everywhere here.
 PREPARATION = ("SET TimeZone = 'UTC'",)
+CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
+    # No extension is fetched: everything that is needed is linked in.
+    "autoinstall_known_extensions": False,
+    # Nothing changes a file of a lake, so what its end says of it is read once.
+    "parquet_metadata_cache": True,
+}
 
 
 def connect(lake: Path, *, snapshot: str | None = None) -> "duckdb.DuckDBPyConnection":
@@ -26,8 +32,7 @@ def connect(lake: Path, *, snapshot: str | None = None) -> "duckdb.DuckDBPyConne
     from ops.analytics.catalogue import Catalogue
 
     manifest = require_manifest(lake)
-    # No extension is fetched: everything that is needed is linked in.
-    connection = duckdb.connect(config={"autoinstall_known_extensions": False})
+    connection = duckdb.connect(config=CONFIGURATION)
     try:
         for statement in (*PREPARATION, *Catalogue(manifest, lake, snapshot=snapshot).statements()):
             connection.execute(statement)

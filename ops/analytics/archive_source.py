@@ -1,0 +1,156 @@
+"""What the archive has beyond the backups: `add_archive`.
+
+Of each timeline, the events behind those that the lake has already are taken, segment by segment, as far as
+they follow without a gap. The states that they build on come from the lake's own events.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from bus import log
+from bus.aggregates import to_recorded
+from bus.hot_states import ABSENT, Aggregate
+from domain.catalogue import BY_TABLE, UnknownEventTypeError
+from domain.decider import replay
+from domain.messages import split_stream, stream_name
+from ops.analytics.event_files import write_rows
+from ops.analytics.layout import EVENTS, File, Manifest, Stretch, Timelines, history_of
+from ops.analytics.row_versions import Fold, Range
+from ops.analytics.written_log import WrittenLog
+from ops.archive.segment import Segment, list_segments, read_header, read_segment, runs
+from ops.backup.metadata import BackupError
+from ops.targets.sealing import Identities
+from ops.targets.target import Place
+from projections.tables import TABLES
+
+if TYPE_CHECKING:
+    import duckdb
+
+# Of one file. They are in memory meanwhile, with the states that they build on.
+EVENTS_IN_FILE = 50_000
+
+
+def add_archive(
+    lake: Path,
+    engine: "duckdb.DuckDBPyConnection",
+    manifest: Manifest,
+    archive: Place,
+    identities: Identities = (),
+) -> Iterator[Manifest]:
+    """The manifest with more and more of the archive; every file that each names is whole and on disk.
+
+    Raises:
+        BackupError: a segment is damaged, another store's, of another history, encrypted and there is no key
+            for it, or does not follow from what the lake has. What came before is whole.
+        OSError: the archive cannot be read, or the bucket is away.
+    """
+    for timeline, found in groupby(list_segments(archive), key=lambda one: one.timeline):
+        newest = max(found, key=lambda one: one.last)
+        if newest.last <= manifest.end_of(timeline):
+            continue
+        header = read_header(newest)
+        if header.store_id != manifest.store_id:
+            raise BackupError(
+                "foreign", f"{newest.name} is of store {header.store_id}, not of {manifest.store_id}"
+            )
+        for one, first, last in history_of(header.timelines, newest.last):
+            start = max(first, manifest.end_of(one) + 1)
+            segments = runs(list_segments(archive, one), start - 1)
+            for rows in _portions(segments, header.timelines, start, last, identities):
+                manifest = _add(lake, engine, manifest, header.timelines, one, rows)
+                yield manifest
+            if manifest.end_of(one) < last:
+                raise BackupError(
+                    "unreachable_moment",
+                    f"the archive {archive} lacks event {manifest.end_of(one) + 1} of timeline {one}",
+                )
+
+
+def _portions(
+    segments: Iterator[Segment], timelines: Timelines, start: int, last: int, identities: Identities
+) -> Iterator[list[log.Row]]:
+    """The events from `start` to `last`, up to the first gap, as many at a time as a file takes."""
+    portion: list[log.Row] = []
+    following = start
+    while following <= last and (segment := next(segments, None)) is not None:
+        content = read_segment(segment, identities)
+        if content.header.timelines != timelines[: len(content.header.timelines)]:
+            raise BackupError("foreign", f"{segment.name} is of another history than what follows it")
+        for row in content.rows:
+            if row.position == following <= last:
+                portion.append(row)
+                following += 1
+        if len(portion) >= EVENTS_IN_FILE:
+            yield portion
+            portion = []
+    if portion:
+        yield portion
+
+
+def _add(
+    lake: Path,
+    engine: "duckdb.DuckDBPyConnection",
+    manifest: Manifest,
+    timelines: Timelines,
+    timeline: int,
+    rows: Sequence[log.Row],
+) -> Manifest:
+    first, last = rows[0], rows[-1]
+    known = WrittenLog(lake, engine, manifest, timelines)
+    before = known.hash_at(first.position - 1)
+    if before is None or log.chain_hash(before, *msgspec.structs.astuple(first)[:-1]) != first.hash:
+        raise BackupError("foreign", f"the archive has another history from position {first.position} on")
+    fold = Fold(_States(known, rows).load)
+    of = Range(timeline=timeline, first=first.position, last=last.position)
+    try:
+        versions = fold.write(
+            lake,
+            of,
+            ((one.position, one.stream, one.version, one.type, one.recorded_at, one.data) for one in rows),
+        )
+    except (UnknownEventTypeError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BackupError("damaged", f"the archive cannot be folded: {error}") from error
+    files: dict[str, tuple[File, ...]] = {name: (file,) for name, file in versions.items()}
+    files[EVENTS] = (write_rows(lake, engine, rows, timeline),)
+    stretch = Stretch(
+        timeline=timeline,
+        first=first.position,
+        last=last.position,
+        last_hash=last.hash.hex(),
+        files=files,
+    )
+    return manifest.extended(timelines, [stretch])
+
+
+class _States:
+    """The aggregates that some events build on, as the lake's own events make them."""
+
+    def __init__(self, known: WrittenLog, rows: Sequence[log.Row]) -> None:
+        self._known = known
+        self._rows = rows
+        self._first = rows[0].position
+        tables = tuple(f"{name}/" for name in TABLES)
+        first_seen: dict[str, int] = {}
+        for row in rows:
+            if row.stream.startswith(tables):
+                first_seen.setdefault(row.stream, row.version)
+        begun = [stream for stream, version in first_seen.items() if version > 1]
+        self._before = dict(self._fold(known.events_of(begun)))
+
+    def load(self, table: str, key: str, position: int) -> Aggregate:
+        """An aggregate as it was at a position."""
+        stream = stream_name(table, key)
+        own = [row for row in self._rows if row.stream == stream and row.position <= position]
+        before = self._before.get(stream, ABSENT)
+        return dict(self._fold(own, before)).get(stream, before)
+
+    def _fold(self, rows: Iterable[log.Row], before: Aggregate = ABSENT) -> Iterator[tuple[str, Aggregate]]:
+        for stream, of_stream in groupby(rows, key=lambda row: row.stream):
+            recorded = [to_recorded(row) for row in of_stream]
+            table, _ = split_stream(stream)
+            state = replay(BY_TABLE[table], recorded, before.state)
+            yield stream, Aggregate(recorded[-1].version, recorded[-1].position, state)

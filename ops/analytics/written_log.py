@@ -1,0 +1,66 @@
+"""The events that a lake has of one history, for those who add to it: `WrittenLog`."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bus import log
+from ops.analytics.layout import EVENTS, Manifest, Stretch, Timelines, history_of, literal
+
+if TYPE_CHECKING:
+    import duckdb
+
+_FETCHED_ROWS = 10_000
+
+
+class WrittenLog:
+    """A history, as far as the lake has it."""
+
+    def __init__(
+        self, lake: Path, engine: "duckdb.DuckDBPyConnection", manifest: Manifest, timelines: Timelines
+    ) -> None:
+        self._lake = lake
+        self._engine = engine
+        self._stretches = [
+            (one, min(last, one.last))
+            for timeline, first, last in history_of(timelines, 2**62)
+            for one in manifest.stretches
+            if one.timeline == timeline and first <= one.last and one.first <= last
+        ]
+
+    def hash_at(self, position: int) -> bytes | None:
+        """The hash of an event, or that before the first one; `None` where the lake has not got it."""
+        if position == 0:
+            return log.GENESIS_HASH
+        for stretch, last in self._stretches:
+            if position == stretch.last:
+                return bytes.fromhex(stretch.last_hash)
+            if stretch.first <= position <= last:
+                found = self._engine.execute(
+                    f"SELECT hash FROM read_parquet([{self._paths(stretch)}], hive_partitioning = false)"
+                    f" WHERE position = {position}"
+                ).fetchone()
+                return None if found is None else bytes(found[0])
+        return None
+
+    def events_of(self, streams: Sequence[str]) -> Iterator[log.Row]:
+        """The events of some streams, in order of their streams and positions."""
+        import pyarrow
+
+        if not streams or not self._stretches:
+            return
+        selects = [
+            f"SELECT {', '.join(log.Row.__struct_fields__)} FROM read_parquet([{self._paths(stretch)}],"
+            f" hive_partitioning = false) WHERE position <= {last} AND stream IN (SELECT stream FROM wanted)"
+            for stretch, last in self._stretches
+        ]
+        self._engine.register("wanted", pyarrow.table({"stream": pyarrow.array(streams, pyarrow.string())}))
+        try:
+            found = self._engine.execute(f"{' UNION ALL '.join(selects)} ORDER BY stream, position")
+            while rows := found.fetchmany(_FETCHED_ROWS):
+                yield from (log.Row(*row) for row in rows)
+        finally:
+            self._engine.unregister("wanted")
+
+    def _paths(self, stretch: Stretch) -> str:
+        return ", ".join(literal(self._lake / file.path) for file in stretch.files[EVENTS])

@@ -1,0 +1,268 @@
+"""What an export takes, and how fast a lake answers beside the `sqlite3` module on the same backup.
+
+    python -m tests.benchmarks.analytics [--events 1000000] [--jobs 200000] [--rounds 5] [--keep FOLDER]
+
+A store of that size is made by sending commands (tests/benchmarks/large_store.py), which takes longer than
+all else; in a folder that is kept, it is there the next time. The export and the incremental one, of a
+thousand events more, are those of the command line, from its start to its end, with the memory of all its
+processes together. Every question is asked of both in turn, and both must give the same answer; the figure is
+the best of the rounds. Questions marked * are answered by SQLite from an index alone. Exits with 1 if an
+answer differs.
+"""
+
+import argparse
+import json
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import duckdb
+
+from ops.analytics import connect
+from ops.backup.create import create_backup
+from ops.backup.metadata import Backup, list_backups
+from tests.benchmarks.large_store import add_events, make_large_store
+
+SAMPLE_SECONDS = 0.02
+
+
+class Question(NamedTuple):
+    """The same question for both: `lake` where DuckDB is asked in other words."""
+
+    kind: str
+    what: str
+    sqlite: str
+    lake: str | None = None
+
+
+def _percentile(table: str, column: str, by: str, fraction: float) -> str:
+    """The discrete percentile, which SQLite has no function for."""
+    return (
+        f"SELECT {by}, {column} FROM (SELECT {by}, {column},"
+        f" row_number() OVER (PARTITION BY {by} ORDER BY {column}) AS place,"
+        f" count(*) OVER (PARTITION BY {by}) AS number FROM {table} WHERE {column} IS NOT NULL)"
+        f" WHERE place = CAST(ceil(number * {fraction}) AS INTEGER) ORDER BY 1"
+    )
+
+
+QUESTIONS = [
+    Question("count", "events of a type", "SELECT count(*) FROM events WHERE type = 'job.completed.v1'"),
+    Question(
+        "count",
+        "events of a day",
+        "SELECT count(*) FROM events WHERE recorded_at BETWEEN 1800864000000 AND 1800950399999",
+    ),
+    Question("count", "jobs that were tried again", "SELECT count(*) FROM jobs WHERE retry_count > 0"),
+    Question("count", "all events *", "SELECT count(*) FROM events"),
+    Question("count", "jobs that are completed *", "SELECT count(*) FROM jobs WHERE status = 'completed'"),
+    Question("count", "streams *", "SELECT count(DISTINCT stream) FROM events"),
+    Question("group-by", "events by type", "SELECT type, count(*) FROM events GROUP BY type ORDER BY 1"),
+    Question(
+        "group-by",
+        "events by day and type",
+        "SELECT recorded_at / 86400000, type, count(*) FROM events GROUP BY 1, 2 ORDER BY 1, 2",
+        "SELECT recorded_at // 86400000, type, count(*) FROM events GROUP BY 1, 2 ORDER BY 1, 2",
+    ),
+    Question(
+        "group-by",
+        "jobs by type and status",
+        "SELECT type, status, count(*), avg(retry_count), max(completed_at - created_at) FROM jobs"
+        " GROUP BY 1, 2 ORDER BY 1, 2",
+    ),
+    Question(
+        "join",
+        "attempts by type of job and how they ended",
+        "SELECT j.type, h.status, count(*), sum(h.duration_ms) FROM jobs AS j JOIN job_history AS h"
+        " ON h.job_id = j.id GROUP BY 1, 2 ORDER BY 1, 2",
+    ),
+    Question(
+        "join",
+        "events of jobs by the tool of their job",
+        "SELECT j.tool, e.type, count(*) FROM events AS e JOIN jobs AS j ON e.stream = 'jobs/' || j.id"
+        " GROUP BY 1, 2 ORDER BY 1, 2",
+    ),
+    Question(
+        "percentile",
+        "run time of attempts, p95 by how they ended",
+        _percentile("job_history", "duration_ms", "status", 0.95),
+        "SELECT status, quantile_disc(duration_ms, 0.95) FROM job_history WHERE duration_ms IS NOT NULL"
+        " GROUP BY 1 ORDER BY 1",
+    ),
+    Question(
+        "percentile",
+        "time to completion of jobs, p99 by type",
+        _percentile("(SELECT type, completed_at - created_at AS took FROM jobs)", "took", "type", 0.99),
+        "SELECT type, quantile_disc(completed_at - created_at, 0.99) FROM jobs WHERE completed_at IS NOT NULL"
+        " GROUP BY 1 ORDER BY 1",
+    ),
+    Question(
+        "JSON key",
+        "jobs enqueued by type and priority",
+        "SELECT data ->> '$.type', coalesce(data ->> '$.priority', 2), count(*) FROM events"
+        " WHERE type = 'job.enqueued.v1' GROUP BY 1, 2 ORDER BY 1, 2",
+        "SELECT data_type, data_priority, count(*) FROM events WHERE type = 'job.enqueued.v1'"
+        " GROUP BY 1, 2 ORDER BY 1, 2",
+    ),
+    Question(
+        "JSON key",
+        "attempts that failed by their error",
+        "SELECT data ->> '$.error', count(*) FROM events WHERE type = 'job.attempt_failed.v1'"
+        " GROUP BY 1 ORDER BY 1",
+        "SELECT data_error, count(*) FROM events WHERE type = 'job.attempt_failed.v1' GROUP BY 1 ORDER BY 1",
+    ),
+    Question(
+        "JSON key",
+        "the least that was left of each budget",
+        "SELECT stream, min(data ->> '$.remaining'), avg(data ->> '$.remaining') FROM events"
+        " WHERE type = 'rate_limit.observed.v1' GROUP BY 1 ORDER BY 1",
+        "SELECT stream, min(data_remaining), avg(data_remaining) FROM events"
+        " WHERE type = 'rate_limit.observed.v1' GROUP BY 1 ORDER BY 1",
+    ),
+]
+
+
+class Taken(NamedTuple):
+    """Seconds and bytes of a command."""
+
+    seconds: float
+    memory_bytes: int
+    out: dict[str, Any]
+
+
+def measured(*command: str | Path) -> Taken:
+    """Runs a command of ours; its memory is that of all its processes together, what they share once."""
+    began = time.perf_counter()
+    process = subprocess.Popen([sys.executable, "-m", "ops.cli", *map(str, command)], stdout=subprocess.PIPE)
+    ended = threading.Event()
+    most = 0
+
+    def watch() -> None:
+        nonlocal most
+        while not ended.wait(SAMPLE_SECONDS):
+            most = max(most, _memory_of(process.pid))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    out, _ = process.communicate()
+    seconds = time.perf_counter() - began
+    ended.set()
+    watcher.join()
+    if process.returncode != 0:
+        raise SystemExit(f"{command} ended with {process.returncode}")
+    return Taken(seconds, most, json.loads(out))
+
+
+def _memory_of(pid: int) -> int:
+    """The proportional set size of a process and those that it started."""
+    try:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        children = [
+            child
+            for thread in Path(f"/proc/{pid}/task").iterdir()
+            for child in (thread / "children").read_text().split()
+        ]
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return 0
+    own = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
+    return own * 1024 + sum(_memory_of(int(child)) for child in children)
+
+
+def compare(backup: Backup, lake: Path, rounds: int) -> bool:
+    """Asks every question of both; whether all answers were the same."""
+    same = True
+    sqlite = sqlite3.connect(f"file:{backup.path}?immutable=1", uri=True)
+    engine = connect(lake, snapshot=backup.name)
+    print(f"{'':<11} {'':<46} {'sqlite3':>10} {'lake':>9} {'times':>6}")
+    for one in QUESTIONS:
+        taken: list[tuple[float, float]] = []
+        for _ in range(rounds):
+            expected, found = timed(sqlite, one.sqlite), timed(engine, one.lake or one.sqlite)
+            taken.append((expected[0], found[0]))
+            if not is_same(expected[1], found[1]):
+                same = False
+                print(f"differs: {one.what}\n  {expected[1][:3]}\n  {found[1][:3]}")
+                break
+        else:
+            slow, fast = (min(each) * 1000 for each in zip(*taken, strict=True))
+            print(f"{one.kind:<11} {one.what:<46} {slow:7.1f} ms {fast:6.1f} ms {slow / fast:6.1f}")
+    engine.close()
+    sqlite.close()
+    return same
+
+
+def timed(connection: Any, query: str) -> tuple[float, list[Any]]:
+    """Seconds, and the answer."""
+    began = time.perf_counter()
+    answer = connection.execute(query).fetchall()
+    return time.perf_counter() - began, answer
+
+
+def is_same(one: list[Any], other: list[Any]) -> bool:
+    """Whether answers are the same; averages as far as the order of adding lets them."""
+    return len(one) == len(other) and all(
+        len(row) == len(found)
+        and all(
+            abs(a - b) <= 1e-9 * abs(a) if isinstance(a, float) and isinstance(b, float) else a == b
+            for a, b in zip(row, found, strict=True)
+        )
+        for row, found in zip(one, other, strict=True)
+    )
+
+
+def measure(folder: Path, *, events: int, jobs: int, rounds: int) -> bool:
+    """Makes what is needed and prints what is measured; whether all answers were the same."""
+    store, backups, lake = folder / "hyperpage.db", folder / "backups", folder / "lake"
+    if not store.exists():
+        began = time.perf_counter()
+        make_large_store(store, events=events, jobs=jobs)
+        print(f"made by commands in {time.perf_counter() - began:.0f} s")
+    if not list_backups(backups):
+        create_backup(store, backups, version="benchmark")
+    shutil.rmtree(lake, ignore_errors=True)
+    known = list_backups(backups)
+    backup = known[-1]
+    print(
+        f"{backup.metadata.position:,} events, {backup.metadata.rows['jobs']:,} jobs,"
+        f" {backup.metadata.size / 1e6:.0f} MB"
+    )
+    show("export", measured("analytics", "export", "--data", folder, "--backup", backup.name, "--json"))
+    show("nothing new", measured("analytics", "export", "--data", folder, "--backup", backup.name, "--json"))
+    if len(known) == 1:
+        add_events(store, 1_000)
+        create_backup(store, backups, version="benchmark")
+    show("a thousand events more", measured("analytics", "export", "--data", folder, "--json"))
+    size = sum(one.stat().st_size for one in lake.rglob("*.parquet"))
+    print(f"{'the lake':<24} {size / 1e6:6.0f} MB")
+    return compare(backup, lake, rounds)
+
+
+def show(what: str, taken: Taken) -> None:
+    memory = taken.memory_bytes / 1e6
+    print(f"{what:<24} {taken.seconds:6.2f} s {memory:6.0f} MB {taken.out['events']:>10,} events")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--jobs", type=int, default=200_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--keep", type=Path)
+    arguments = parser.parse_args()
+    print(f"DuckDB {duckdb.__version__}, sqlite3 with SQLite {sqlite3.sqlite_version}")
+    with tempfile.TemporaryDirectory(prefix="hyperpage-benchmark-") as temporary:
+        folder = arguments.keep or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        same = measure(folder, events=arguments.events, jobs=arguments.jobs, rounds=arguments.rounds)
+    return 0 if same else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
