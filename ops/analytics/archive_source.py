@@ -49,15 +49,15 @@ def add_archive(
         OSError: the archive cannot be read, or the bucket is away.
     """
     for timeline, found in groupby(list_segments(archive), key=lambda one: one.timeline):
-        newest = max(found, key=lambda one: one.last)
-        if newest.last <= manifest.end_of(timeline):
+        new = [one for one in found if one.last > manifest.end_of(timeline)]
+        if not new:
             continue
-        header = read_header(newest)
+        header = read_header(new[0])
         if header.store_id != manifest.store_id:
             raise BackupError(
-                "foreign", f"{newest.name} is of store {header.store_id}, not of {manifest.store_id}"
+                "foreign", f"{new[0].name} is of store {header.store_id}, not of {manifest.store_id}"
             )
-        for one, first, last in history_of(header.timelines, newest.last):
+        for one, first, last in history_of(header.timelines, max(one.last for one in new)):
             start = max(first, manifest.end_of(one) + 1)
             segments = runs(list_segments(archive, one), start - 1)
             for rows in _portions(segments, header.timelines, start, last, identities):
@@ -77,7 +77,12 @@ def _portions(
     portion: list[log.Row] = []
     following = start
     while following <= last and (segment := next(segments, None)) is not None:
-        content = read_segment(segment, identities)
+        try:
+            content = read_segment(segment, identities)
+        except BackupError:
+            if portion:
+                yield portion
+            raise
         if content.header.timelines != timelines[: len(content.header.timelines)]:
             raise BackupError("foreign", f"{segment.name} is of another history than what follows it")
         for row in content.rows:

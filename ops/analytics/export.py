@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import apsw
 import msgspec
 
 from ops.analytics.archive_source import add_archive
@@ -40,7 +41,7 @@ from ops.analytics.table_files import MOST_NEW_EVENTS, Earlier, changed_keys, wr
 from ops.analytics.written_log import WrittenLog
 from ops.backup.create import Progress, file_checksum, ignore_progress
 from ops.backup.metadata import Backup, BackupError
-from ops.backup.opening import opened
+from ops.backup.opening import opened, require_checksum, require_size
 from ops.targets.sealing import Identities
 from ops.targets.target import Place
 from projections.comparison import HISTORY
@@ -204,19 +205,29 @@ class _Addition:
 
         Raises:
             BackupError: the backup is damaged, or has another history.
+            AnalyticsError: the lake cannot be written.
         """
+        import adbc_driver_manager
+        import duckdb
+        import pyarrow
+
+        try:
+            return self._add()
+        except (adbc_driver_manager.Error, apsw.Error, duckdb.Error, pyarrow.ArrowException) as error:
+            # Damage shows itself here or there; what was not read well is not what was made.
+            require_checksum(self._plain, ignore_progress)
+            if isinstance(error, duckdb.IOException):
+                raise AnalyticsError("not_written", f"the lake cannot be written: {error}") from error
+            raise BackupError("damaged", f"{self._backup.name} cannot be read: {error}") from error
+
+    def _add(self) -> Manifest:
         if self._metadata.store_id != self._manifest.store_id:
             raise BackupError(
                 "foreign",
                 f"{self._backup.name} is of store {self._metadata.store_id},"
                 f" not of {self._manifest.store_id}",
             )
-        size = self._plain.path.stat().st_size
-        if size != self._plain.metadata.size:
-            raise BackupError(
-                "size_differs",
-                f"{self._backup.name} has {size} bytes, and had {self._plain.metadata.size} when it was made",
-            )
+        require_size(self._plain)
         ranges = list(self._new_ranges())
         task = Task(lake=str(self._lake), backup=str(self._plain.path), ranges=ranges)
         with (

@@ -1,11 +1,9 @@
 """What a lake says of the tables at any position is what folding the log up to there gives."""
 
 import random
-import tempfile
 from contextlib import closing
 from pathlib import Path
 
-import apsw
 import pytest
 
 from bus import log
@@ -35,6 +33,7 @@ def test_the_tables_at_fifty_random_positions_are_what_the_log_folds_to(tmp_path
 
 def compare(folder: Path, seed: int, *, steps: int, positions: int) -> None:
     chance = Chance(seed)
+    end = 0
     with frequently_kept_states():
         life = Life(folder)
         try:
@@ -45,9 +44,9 @@ def compare(folder: Path, seed: int, *, steps: int, positions: int) -> None:
                 backup = create_backup(life.path, folder / "backups", version="0")
                 report = export([backup], folder / "lake", store_id=None)
                 assert (report.exported, report.refused) == ([backup.name], [])
+                end = backup.metadata.position
         finally:
             life.store.close()
-    end = backup.metadata.position
     with closing(connect(folder / "lake")) as lake:
         for position in [*chance.sample(range(1, end), min(positions, end - 1)), end]:
             assert rows_at(lake, str(position)) == folded(life.path, position), f"position {position}"

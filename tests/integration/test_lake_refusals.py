@@ -1,0 +1,229 @@
+"""What no lake is made of: a backup that cannot be used is refused with its reason, and the others go on."""
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import apsw
+import msgspec
+import pytest
+
+from ops.analytics import connect
+from ops.analytics.asking import ask
+from ops.analytics.export import Report, export
+from ops.analytics.layout import AnalyticsError, locked
+from ops.backup.create import create_backup, file_checksum
+from ops.backup.metadata import Backup, damaged_backups, list_backups, metadata_path, write_metadata
+from ops.targets.sealing import Sealing
+from tests.integration.backing_up import Stored
+from tests.integration.test_sealed_backups import KEY
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Iterator[Stored]:
+    stored = Stored(tmp_path / "data")
+    yield stored
+    stored.close()
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    return tmp_path / "lake"
+
+
+def three(stored: Stored) -> list[Backup]:
+    """Backups of three moments, the oldest first."""
+    found = []
+    for _ in range(3):
+        stored.work(30)
+        stored.clock.now += 1_000
+        found.append(stored.backup())
+    return found
+
+
+def exported(stored: Stored, lake: Path) -> Report:
+    """All of them, as the command does it."""
+    return export(
+        list_backups(stored.folder),
+        lake,
+        store_id=stored.store.origin.store_id,
+        damaged=damaged_backups(stored.folder),
+    )
+
+
+def flip_a_byte(backup: Backup) -> None:
+    content = bytearray(backup.path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    backup.path.write_bytes(content)
+
+
+def cut_off(backup: Backup) -> None:
+    backup.path.write_bytes(backup.path.read_bytes()[:-4096])
+
+
+def not_finish(backup: Backup) -> None:
+    metadata_path(backup.path).unlink()
+
+
+def damage_its_metadata(backup: Backup) -> None:
+    path = metadata_path(backup.path)
+    path.write_bytes(path.read_bytes().replace(b'"position"', b'"posilion"'))
+
+
+def forge_an_event(backup: Backup) -> None:
+    """Another event in its place, and metadata that vouch for it."""
+    with closing(apsw.Connection(str(backup.path))) as connection:
+        connection.execute("UPDATE events SET type = 'job.unheard_of.v9' WHERE position = 40")
+    checksum, size = file_checksum(backup.path), backup.path.stat().st_size
+    write_metadata(backup.path, msgspec.structs.replace(backup.metadata, checksum=checksum, size=size))
+
+
+def say_other_rows(backup: Backup) -> None:
+    rows = backup.metadata.rows | {"jobs": backup.metadata.rows["jobs"] + 1}
+    write_metadata(backup.path, msgspec.structs.replace(backup.metadata, rows=rows))
+
+
+def belong_to_another_store(backup: Backup) -> None:
+    write_metadata(backup.path, msgspec.structs.replace(backup.metadata, store_id="another"))
+
+
+def be_no_database(backup: Backup) -> None:
+    backup.path.write_bytes(b"x" * backup.metadata.size)
+
+
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [
+        (flip_a_byte, {"checksum_differs", "damaged"}),
+        (cut_off, {"size_differs"}),
+        (not_finish, {"no_metadata"}),
+        (damage_its_metadata, {"metadata_damaged"}),
+        (forge_an_event, {"damaged"}),
+        (say_other_rows, {"content_differs"}),
+        (belong_to_another_store, {"foreign"}),
+        (be_no_database, {"damaged", "checksum_differs"}),
+    ],
+)
+def test_a_backup_that_is_not_sound_is_refused_and_the_others_go_on(
+    stored: Stored, lake: Path, harm: Callable[[Backup], None], reason: set[str]
+):
+    first, second, third = three(stored)
+    harm(second)
+
+    report = exported(stored, lake)
+
+    assert [one.name for one in report.refused] == [second.name]
+    assert report.refused[0].reason in reason
+    assert report.refused[0].message
+    assert report.exported == [first.name, third.name]
+    assert report.events == third.metadata.position
+    with closing(connect(lake)) as connection:
+        assert connection.execute("SELECT count(*), max(position) FROM events").fetchone() == (
+            third.metadata.position,
+            third.metadata.position,
+        )
+        assert connection.execute("SELECT count(*) FROM snapshots").fetchone() == (2,)
+    assert not [path for path in lake.rglob("*") if path.name.endswith(".tmp")]
+
+
+def test_one_that_is_gone_meanwhile_is_refused(stored: Stored, lake: Path):
+    first, second, third = three(stored)
+    second.path.unlink()
+
+    report = export([first, second, third], lake, store_id=None)
+
+    assert [(one.name, one.reason) for one in report.refused] == [(second.name, "not_found")]
+    assert report.exported == [first.name, third.name]
+
+
+def test_an_encrypted_one_needs_its_key(stored: Stored, lake: Path, tmp_path: Path):
+    first, *_ = three(stored)
+    stored.clock.now += 1_000
+    encrypted = create_backup(
+        stored.path,
+        stored.folder,
+        version="0",
+        now_ms=stored.clock.now,
+        sealing=Sealing("zstd", (str(KEY.to_public()),)),
+    )
+
+    report = exported(stored, lake)
+    assert [(one.name, one.reason) for one in report.refused] == [(encrypted.name, "encrypted")]
+    assert len(report.exported) == 3
+    scratch = tmp_path / "scratch"
+    with_key = export([encrypted], lake, store_id=None, identities=(KEY,), scratch=scratch)
+    assert (with_key.exported, with_key.refused) == ([encrypted.name], [])
+    assert not list(scratch.iterdir())
+    assert first.metadata.position < encrypted.metadata.position
+
+
+def test_a_copy_of_the_store_that_went_on_elsewhere_is_refused(stored: Stored, lake: Path, tmp_path: Path):
+    first, *_ = three(stored)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copy(first.path, elsewhere / "hyperpage.db")
+    copy = Stored(elsewhere, seed=7)
+    copy.work(100)
+    theirs = copy.backup()
+    copy.close()
+    assert theirs.metadata.store_id == first.metadata.store_id
+    exported(stored, lake)
+
+    report = export([theirs], lake, store_id=None)
+
+    assert [one.reason for one in report.refused] == ["foreign"]
+    assert "another history" in report.refused[0].message
+
+
+def test_nothing_that_is_asked_or_exported_changes_a_backup(stored: Stored, lake: Path):
+    three(stored)
+
+    def looks() -> dict[str, tuple[str, int]]:
+        return {
+            path.name: (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns)
+            for path in stored.folder.iterdir()
+        }
+
+    before = looks()
+    exported(stored, lake)
+    assert list(ask(lake, "SELECT count(*) FROM jobs").rows())
+    with closing(connect(lake)) as connection:
+        connection.execute("CREATE TABLE mine AS FROM jobs")
+        connection.execute("DROP TABLE mine")
+    assert looks() == before
+
+
+def test_two_exports_at_a_time_are_one_too_many(stored: Stored, lake: Path):
+    three(stored)
+    with locked(lake), pytest.raises(AnalyticsError) as caught:
+        exported(stored, lake)
+    assert caught.value.reason == "in_use"
+
+
+def test_a_folder_with_something_else_is_left_alone(stored: Stored, tmp_path: Path):
+    three(stored)
+    folder = tmp_path / "letters"
+    folder.mkdir()
+    (folder / "letter.txt").write_text("Dear analyst")
+
+    with pytest.raises(AnalyticsError) as caught:
+        exported(stored, folder)
+
+    assert caught.value.reason == "no_lake"
+    assert (folder / "letter.txt").read_text() == "Dear analyst"
+
+
+def test_the_lake_of_another_store_is_not_added_to(stored: Stored, lake: Path, tmp_path: Path):
+    three(stored)
+    exported(stored, lake)
+    other = Stored(tmp_path / "other")
+    other.work(10)
+    other.backup()
+
+    with pytest.raises(AnalyticsError) as caught:
+        exported(other, lake)
+    other.close()
+
+    assert caught.value.reason == "foreign"

@@ -1,0 +1,238 @@
+"""What a lake is made of: backups of several timelines, and what the archive has beyond them."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pyrage
+import pytest
+
+from ops.analytics import connect
+from ops.analytics.export import Report, export
+from ops.analytics.layout import read_manifest
+from ops.archive.segment import list_segments
+from ops.backup.create import open_sealed
+from ops.backup.metadata import list_backups
+from ops.backup.restore import restore
+from ops.backup.way import Moment
+from ops.targets.sealing import Identities
+from tests.integration.backing_up import VERSION
+from tests.integration.test_analytics import Rows, rows_at, rows_of, rows_shown
+from tests.integration.test_archive import Archived
+from tests.integration.test_sealed_backups import KEY, Sealed
+
+
+@pytest.fixture
+def archived(tmp_path: Path) -> Iterator[Archived]:
+    archived = Archived(tmp_path / "data")
+    yield archived
+    archived.close()
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    return tmp_path / "lake"
+
+
+def worked(archived: Archived, commands: int = 40) -> tuple[int, Rows]:
+    """Sends commands; where the log is then, and what the tables have."""
+    archived.work(commands)
+    archived.archive()
+    return archived.store.writer.head.position, archived.store.in_writer(rows_of)
+
+
+def exported(archived: Archived, lake: Path, *, identities: Identities = ()) -> Report:
+    return export(
+        list_backups(archived.folder),
+        lake,
+        store_id=archived.store.origin.store_id,
+        archive=archived.places.archive,
+        identities=identities,
+    )
+
+
+def restored(archived: Archived, moment: Moment) -> None:
+    """Puts the store back, and goes on with it on its new timeline."""
+    archived.close()
+    restore(archived.places, moment, version=VERSION, now_ms=archived.clock.now)
+    archived.reopen()
+    archived.__dict__.update(readers=type(archived.readers)(archived.path), _told=0)
+    archived.archiver = archived.new_archiver()
+
+
+def positions_of(lake: Path, view: str, snapshot: str | None = None) -> list[tuple[int, int]]:
+    with closing(connect(lake, snapshot=snapshot)) as connection:
+        return connection.execute(f"SELECT timeline, position FROM {view} ORDER BY ALL").fetchall()
+
+
+def test_what_the_archive_has_beyond_the_backups_is_in_the_lake(archived: Archived, lake: Path):
+    worked(archived)
+    backup = archived.backup()
+    at_backup = archived.store.writer.head.position
+    moments = [worked(archived) for _ in range(3)]
+    end = moments[-1][0]
+
+    report = exported(archived, lake)
+
+    assert (report.exported, report.refused) == ([backup.name], [])
+    assert (report.events, report.archived, report.position) == (end, end - at_backup, end)
+    with closing(connect(lake)) as connection:
+        for position, tables in moments:
+            assert rows_at(connection, str(position)) == tables
+        # The views are of one moment, that of the backup.
+        with closing(open_sealed(backup.path)) as source:
+            assert rows_shown(connection) == rows_of(source)
+    assert positions_of(lake, "events") == [(1, position) for position in range(1, at_backup + 1)]
+    assert positions_of(lake, "history_events") == [(1, position) for position in range(1, end + 1)]
+
+
+def test_the_next_export_takes_only_what_has_come_since(archived: Archived, lake: Path):
+    first, _ = worked(archived)
+    assert exported(archived, lake).archived == first
+    second, tables = worked(archived)
+    files = {path: path.read_bytes() for path in lake.rglob("*.parquet")}
+
+    report = exported(archived, lake)
+    archived.backup()
+    of_backup = exported(archived, lake)
+
+    assert (report.events, report.archived) == (second - first, second - first)
+    # The backup has what the archive had: only its tables are new.
+    assert (len(of_backup.exported), of_backup.events) == (1, 0)
+    assert {path: path.read_bytes() for path in files} == files
+    assert positions_of(lake, "events") == [(1, position) for position in range(1, second + 1)]
+    with closing(connect(lake)) as connection:
+        assert rows_shown(connection) == rows_at(connection, str(second)) == tables
+
+
+def test_an_archive_alone_makes_a_lake(archived: Archived, lake: Path):
+    position, tables = worked(archived)
+
+    assert exported(archived, lake).archived == position
+
+    with closing(connect(lake)) as connection:
+        assert rows_shown(connection) == tables
+        assert connection.execute("SELECT count(*) FROM snapshots").fetchone() == (0,)
+
+
+def test_after_a_restore_each_snapshot_shows_the_history_that_it_has(archived: Archived, lake: Path):
+    worked(archived)
+    kept = archived.backup()
+    fork = archived.store.writer.head.position + 1
+    given_up_at, given_up_tables = worked(archived)
+    given_up = archived.backup()
+    beyond, _ = worked(archived)
+    restored(archived, Moment(backup=kept.name))
+    # Fewer events than were given up, then more of them.
+    between_at, between = worked(archived, 10)
+    first_of_two = exported(archived, lake)
+    now_at, now_tables = worked(archived, 200)
+    archived.backup()
+    second_of_two = exported(archived, lake)
+
+    assert first_of_two.refused == second_of_two.refused == []
+    assert between_at < given_up_at < beyond < now_at
+    forked = [(1, position) for position in range(1, fork)]
+    assert positions_of(lake, "events") == forked + [(2, position) for position in range(fork, now_at + 1)]
+    assert positions_of(lake, "events", given_up.name) == [(1, n) for n in range(1, given_up_at + 1)]
+    assert positions_of(lake, "events", kept.name) == forked
+    # The backup that the restore makes first has all of it.
+    assert positions_of(lake, "all_events") == [(1, n) for n in range(1, beyond + 1)] + [
+        (2, position) for position in range(fork, now_at + 1)
+    ]
+    with closing(connect(lake)) as connection:
+        assert rows_shown(connection) == now_tables
+        assert rows_at(connection, str(between_at)) == between
+        assert rows_at(connection, f"'{kept.name}'") != given_up_tables
+        assert connection.execute("SELECT * FROM timelines ORDER BY ALL").fetchall() == [
+            (1, 1, fork - 1),
+            (2, fork, now_at),
+        ]
+    with closing(connect(lake, snapshot=given_up.name)) as connection:
+        assert rows_shown(connection) == rows_at(connection, str(given_up_at)) == given_up_tables
+
+
+def test_what_was_given_up_is_taken_from_the_archive_too(archived: Archived, lake: Path):
+    worked(archived)
+    kept = archived.backup()
+    beyond, _ = worked(archived)
+    restored(archived, Moment(backup=kept.name))
+    now_at, now_tables = worked(archived, 10)
+    # Without the backup that the restore made, only the archive has it.
+    for backup in list_backups(archived.folder):
+        if backup.name != kept.name:
+            backup.path.unlink()
+            backup.path.with_name(f"{backup.name}.meta.json").unlink()
+
+    report = exported(archived, lake)
+
+    assert report.refused == []
+    assert now_at < beyond
+    assert {one.timeline: one.last for one in read_manifest(lake).stretches} == {1: beyond, 2: now_at}  # type: ignore[union-attr]
+    with closing(connect(lake)) as connection:
+        assert rows_at(connection, str(now_at)) == now_tables
+
+
+def test_a_sealed_archive_needs_its_key(tmp_path: Path, lake: Path):
+    sealed = Sealed(tmp_path / "data")
+    worked(sealed)
+    backup = sealed.backup()
+    at_backup = sealed.store.writer.head.position
+    end, tables = worked(sealed)
+
+    without = exported(sealed, lake)
+    wrong = exported(sealed, lake, identities=(pyrage.x25519.Identity.generate(),))
+    right = exported(sealed, lake, identities=(KEY,))
+    sealed.close()
+
+    for report in (without, wrong):
+        assert [one.reason for one in report.refused] == ["encrypted", "encrypted"]
+        assert report.events == 0
+    assert (right.exported, right.refused) == ([backup.name], [])
+    assert (right.events, right.archived) == (end, end - at_backup)
+    with closing(connect(lake)) as connection:
+        assert rows_at(connection, str(end)) == tables
+
+
+def test_a_damaged_segment_is_refused_and_what_comes_before_it_is_taken(archived: Archived, lake: Path):
+    before, tables = worked(archived)
+    worked(archived)
+    worked(archived)
+    segment = list_segments(archived.places.archive)[1].path
+    content = bytearray(segment.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    segment.write_bytes(content)
+
+    report = exported(archived, lake)
+
+    assert [one.reason for one in report.refused] == ["segment_damaged"]
+    assert report.archived == before
+    with closing(connect(lake)) as connection:
+        assert rows_shown(connection) == tables
+    assert not list(lake.rglob("*.tmp"))
+
+
+def test_a_gap_in_the_archive_is_named(archived: Archived, lake: Path):
+    before, _ = worked(archived)
+    worked(archived)
+    worked(archived)
+    list_segments(archived.places.archive)[1].path.unlink()
+
+    report = exported(archived, lake)
+
+    assert [one.reason for one in report.refused] == ["unreachable_moment"]
+    assert f"lacks event {before + 1}" in report.refused[0].message
+    assert report.archived == before
+
+
+def test_the_archive_of_another_store_is_refused(archived: Archived, tmp_path: Path, lake: Path):
+    worked(archived)
+    backup = archived.backup()
+    foreign = Archived(tmp_path / "other", seed=1)
+    worked(foreign, 90)
+    foreign.close()
+
+    report = export([backup], lake, store_id=None, archive=foreign.places.archive)
+
+    assert (report.exported, [one.reason for one in report.refused]) == ([backup.name], ["foreign"])
+    assert report.archived == 0
