@@ -12,6 +12,7 @@ from ops.console import (
     rate_limits,
     state,
     streams,
+    tail,
 )
 
 # The first path that fits answers: that of one job takes whatever stands behind `/jobs/`.
@@ -23,6 +24,7 @@ ROUTES = (
     *job.ROUTES,
     *streams.ROUTES,
     *event.ROUTES,
+    *tail.ROUTES,
     *rate_limits.ROUTES,
     *state.ROUTES,
     *projections.ROUTES,

@@ -38,6 +38,7 @@ PAGES = (
     ("", "Overview", "o"),
     ("jobs", "Jobs", "j"),
     ("events", "Events", "e"),
+    ("tail", "Live", "t"),
     ("rate_limits", "Rate limits", "l"),
     ("app_state", "State", "s"),
     ("projections", "Projections", "p"),

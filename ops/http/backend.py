@@ -9,6 +9,7 @@ from bus.audit import Act, Actor, write_to_log
 from bus.submission import Outcome
 from domain.errors import Unavailable
 from ops.http.event_feed import EventFeed
+from ops.http.tail_feed import Tails
 
 if TYPE_CHECKING:
     from ops.service import Service
@@ -27,11 +28,13 @@ class Backend:
         self._idle.set()
         self._attached = asyncio.Event()
         self._feed: EventFeed | None = None
+        self._tails: Tails | None = None
 
     def attach(self, service: "Service") -> None:
         """Serves what this service has, from now on."""
         self._service = service
         self._feed = EventFeed(service.readers.connection, service.origin, service.writer.head.position)
+        self._tails = Tails(self._feed, service.readers.connection)
         self._attached.set()
 
     def close(self) -> None:
@@ -44,7 +47,7 @@ class Backend:
         self._attached.clear()
         if self._feed is not None:
             self._feed.close()
-            self._feed = None
+            self._feed = self._tails = None
         with suppress(TimeoutError):
             async with asyncio.timeout(DETACH_SECONDS):
                 await self._idle.wait()
@@ -70,6 +73,17 @@ class Backend:
         if self._feed is None:
             raise _nobody()
         return self._feed
+
+    @property
+    def tails(self) -> Tails:
+        """What is watched of the service's log.
+
+        Raises:
+            Unavailable: there is none at the moment.
+        """
+        if self._tails is None:
+            raise _nobody()
+        return self._tails
 
     async def attached_within(self, seconds: float) -> None:
         """Returns when there is a service, or it was too long."""

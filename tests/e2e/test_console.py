@@ -22,6 +22,7 @@ PAGES = (
     "/console/events?stream=jobs%2Fhostile%2F1",
     "/console/events/4",
     "/console/events/-/chain?correlation_id=import-7",
+    "/console/tail",
     "/console/rate_limits",
     "/console/rate_limits/github%3Acore",
     "/console/app_state",

@@ -7,6 +7,7 @@ import pytest
 
 from tests.e2e.browsing import PHONE, browser, chromium, tab
 from tests.integration.asking import HttpTalk
+from tests.integration.visiting import HOSTILE
 
 
 @pytest.fixture
@@ -54,3 +55,31 @@ def test_jobs_are_held_cancelled_and_retried_one_by_one_and_together(talk: HttpT
 
     talk.run(operate())
     assert talk.query("jobs.count", {"state": "cancelled"}).said["count"] == 3
+
+
+def test_the_tail_is_live_until_it_is_paused_and_counts_meanwhile(talk: HttpTalk) -> None:
+    async def put(*keys: str) -> None:
+        for key in keys:
+            await talk.client.command("app_state.set", {"key": key, "value": HOSTILE})
+
+    async def watch() -> None:
+        async with browser() as started, tab(started, talk.url) as here:
+            await here.open("/console/tail")
+            await here.says("live")
+            await put("first")
+            await here.says("app_state/first")
+            await here.page.locator("main").focus()
+            await here.page.keyboard.press("p")
+            await put("second", "third")
+            await here.says("Go on (2 new)")
+            assert await here.page.get_by_text("app_state/second").count() == 0
+            await here.is_in_order("the tail, paused")
+            await here.press("Go on (2 new)")
+            await put("fourth")
+            await here.says("app_state/fourth")
+            assert await here.page.locator("#tail-seen").inner_text() == "4"
+            assert await here.page.locator("#tail-skipped").inner_text() == "2"
+            await here.page.locator("#tail .row-link").first.click()
+            await here.says("What it changed")
+
+    talk.run(watch())

@@ -1,0 +1,70 @@
+"""What happens now: `tail.html`, and the stream that its script follows."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bus.queries import pattern_of
+from domain.errors import Refusal
+from ops.console.events import shown
+from ops.console.rendering import PREFIX
+from ops.console.visit import Visit, page
+from ops.http.refusals import HttpRefusal
+from ops.http.routes import access_of, backend_of, route
+from ops.http.routes_events import QUIET_SECONDS, RETRY_MS, EventStream
+from ops.http.tail_feed import Tails
+from projections.tables import TABLES
+
+# What stands on the page when it opens; its script keeps no more than so many.
+LINES = 40
+LOOK_AGAIN_SECONDS = 5.0
+
+
+async def show_tail(visit: Visit) -> Response:
+    """The newest events, of all tables or of one."""
+    table = visit.parameter("table")
+    found = await visit.query("events.find", table=table, limit=LINES)
+    return visit.render("tail.html", table=table, tables=TABLES, events=shown(found["items"]))
+
+
+async def follow(request: Request) -> Response:
+    """Pieces of what happens, as server-sent events."""
+    backend = backend_of(request)
+    streams = pattern_of(request.query_params.get("table") or None, None)
+    return EventStream(_pieces(request, backend.tails, streams), request.app.state.event_streams)
+
+
+async def _pieces(request: Request, tails: Tails, streams: str) -> AsyncIterator[bytes]:
+    tail = tails.join(streams)
+    try:
+        clock = asyncio.get_running_loop().time
+        looked_at, number = clock(), tail.number
+        yield b'retry: %d\nevent: begin\ndata: {"seen":%d}\n\n' % (RETRY_MS, tail.seen)
+        while True:
+            if clock() - looked_at > LOOK_AGAIN_SECONDS:
+                looked_at = clock()
+                if not _may_still(request):
+                    return
+            has_more = await tail.beyond(number, QUIET_SECONDS)
+            if tail.is_over:
+                return
+            if not has_more:
+                yield b": nothing new\n\n"
+                continue
+            number = tail.number
+            yield tail.frame
+    finally:
+        tails.leave(tail)
+
+
+def _may_still(request: Request) -> bool:
+    try:
+        access_of(request).principal(request)
+    except (Refusal, HttpRefusal):
+        return False
+    return True
+
+
+ROUTES = [page("/tail", show_tail), route(f"{PREFIX}/tail/stream", follow, role="read")]

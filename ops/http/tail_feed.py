@@ -1,0 +1,144 @@
+"""The end of the log as it moves, for who watches: `Tails`. What is too much for eyes is counted, not sent.
+
+One task reads for all who watch the same streams, a few times a second, and what it makes goes to each of
+them; who is slow gets the newest when they are ready. `seen` in each piece counts all events so far, what was
+left out included, so that who watches can tell how many they missed.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import apsw
+import msgspec
+
+from bus.reader_pool import PoolClosedError, PoolExhaustedError
+from ops.http.event_feed import EventFeed
+
+# Five pieces a second: as live as eyes can tell, and half of what is allowed.
+PERIOD_SECONDS = 0.2
+# The newest of a piece; the others are counted.
+MAXIMUM_SHOWN = 20
+QUIET_SECONDS = 60.0
+
+_NEWEST = """
+    SELECT position, stream, version, type, recorded_at,
+        iif(json_valid(metadata), metadata ->> '$.actor', NULL)
+    FROM events WHERE position > :after AND position <= :last AND (:streams = '*' OR stream GLOB :streams)
+    ORDER BY position DESC LIMIT :most
+"""
+_COUNT = "SELECT count(*) FROM events WHERE position > :after AND position <= :last AND stream GLOB :streams"
+
+Reader = Callable[[], AbstractContextManager[apsw.Connection]]
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One event, as a line of a page has it."""
+
+    position: int
+    stream: str
+    version: int
+    type: str
+    at: int
+    actor: str | None
+
+
+class Tails:
+    """What is watched of one service's log. Used from the event loop's thread."""
+
+    def __init__(self, feed: EventFeed, reader: Reader) -> None:
+        self._feed = feed
+        self._reader = reader
+        self._tails: dict[str, Tail] = {}
+
+    def join(self, streams: str) -> "Tail":
+        """What moves of streams as by GLOB; `leave` when nobody looks any more."""
+        tail = self._tails.get(streams)
+        if tail is None or tail.is_over:
+            tail = self._tails[streams] = Tail(self._feed, self._reader, streams)
+            tail.task = asyncio.create_task(tail.run(), name=f"the tail of {streams}")
+        tail.watchers += 1
+        return tail
+
+    def leave(self, tail: "Tail") -> None:
+        """One looks less; with the last one it ends."""
+        tail.watchers -= 1
+        if tail.watchers == 0:
+            tail.task.cancel()
+            if self._tails.get(tail.streams) is tail:
+                del self._tails[tail.streams]
+
+
+class Tail:
+    """One choice of streams, and the newest of it."""
+
+    task: asyncio.Task[None]
+
+    def __init__(self, feed: EventFeed, reader: Reader, streams: str) -> None:
+        self._feed = feed
+        self._reader = reader
+        self.streams = streams
+        self.watchers = 0
+        self.number = 0
+        """How many pieces there were."""
+        self.frame = b""
+        """The newest one, as a server-sent event."""
+        self.seen = 0
+        """How many events there were since somebody began to look."""
+        self.is_over = False
+        self._news = asyncio.Event()
+
+    async def beyond(self, number: int, seconds: float) -> bool:
+        """Waits for a piece after that one, or the end; false if it was too long."""
+        try:
+            async with asyncio.timeout(seconds):
+                while self.number <= number and not self.is_over:
+                    await self._news.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def run(self) -> None:
+        """Makes pieces, until it is cancelled or the log is closed."""
+        clock = asyncio.get_running_loop().time
+        after = self._feed.head
+        try:
+            while not self._feed.is_closed:
+                if not await self._feed.beyond(after, QUIET_SECONDS):
+                    continue
+                began, last = clock(), self._feed.head
+                try:
+                    lines, count = await asyncio.to_thread(self._read, after, last)
+                except PoolExhaustedError:
+                    lines, count, last = [], 0, after
+                after = last
+                if count:
+                    self._tell(lines, count)
+                await asyncio.sleep(max(0.0, PERIOD_SECONDS - (clock() - began)))
+        except PoolClosedError:
+            return
+        finally:
+            self.is_over = True
+            self._wake()
+
+    def _tell(self, lines: list[Line], count: int) -> None:
+        self.seen += count
+        self.number += 1
+        piece = msgspec.json.encode({"seen": self.seen, "lines": lines})
+        self.frame = b"event: piece\ndata: " + piece + b"\n\n"
+        self._wake()
+
+    def _wake(self) -> None:
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+    def _read(self, after: int, last: int) -> tuple[list[Line], int]:
+        place = {"after": after, "last": last, "streams": self.streams}
+        with self._reader() as connection:
+            lines = [Line(*row) for row in connection.execute(_NEWEST, {**place, "most": MAXIMUM_SHOWN})]
+            if self.streams == "*":
+                # Positions have no gap.
+                return lines, last - after
+            if len(lines) < MAXIMUM_SHOWN:
+                return lines, len(lines)
+            return lines, connection.execute(_COUNT, place).get

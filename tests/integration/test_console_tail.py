@@ -1,0 +1,150 @@
+"""The live tail as its script gets it: what is sent, what is only counted, and how often."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from ops.http.tail_feed import MAXIMUM_SHOWN
+from ops.http.tokens import TokenFile
+from tests.integration.asking import HttpTalk
+from tests.integration.serving import until
+from tests.integration.visiting import HOSTILE, Visitor
+from tests.patience import patiently
+
+STREAM = "/console/tail/stream"
+
+
+@pytest.fixture
+def talk(tmp_path: Path) -> Iterator[HttpTalk]:
+    with HttpTalk(tmp_path) as talk:
+        yield talk
+
+
+@asynccontextmanager
+async def watching(talk: HttpTalk, path: str = STREAM, **headers: str) -> AsyncIterator[AsyncIterator[Any]]:
+    """The pieces that come, and before them where they begin."""
+    async with (
+        httpx.AsyncClient(base_url=talk.url, trust_env=False, timeout=patiently(10)) as client,
+        client.stream("GET", path, headers=headers) as response,
+    ):
+        assert response.status_code == 200
+
+        async def pieces() -> AsyncIterator[Any]:
+            async for line in response.aiter_lines():
+                if line.startswith("data: "):
+                    yield msgspec.json.decode(line.removeprefix("data: "))
+
+        yield pieces()
+
+
+async def set_keys(talk: HttpTalk, count: int) -> None:
+    """So many events at once: the values are new ones."""
+    items = [
+        {"command": "app_state.set", "body": {"key": f"k{number}", "value": os.urandom(4).hex()}}
+        for number in range(count)
+    ]
+    await talk.client.command("batch", {"atomic": True, "commands": items})
+
+
+def test_what_is_too_much_for_eyes_is_counted(talk: HttpTalk) -> None:
+    async def watch() -> None:
+        async with watching(talk) as pieces:
+            assert await anext(pieces) == {"seen": 0}
+            await set_keys(talk, 500)
+            seen, lines = 0, []
+            while seen < 500:
+                piece = await anext(pieces)
+                assert len(piece["lines"]) <= MAXIMUM_SHOWN
+                # The newest of them, the very last one first.
+                assert [one["position"] for one in piece["lines"]] == sorted(
+                    (one["position"] for one in piece["lines"]), reverse=True
+                )
+                seen = piece["seen"]
+                lines += piece["lines"]
+            assert seen == 500
+            assert lines[0]["stream"].startswith("app_state/k")
+            assert max(one["position"] for one in lines) == 500
+
+    talk.run(watch())
+
+
+def test_one_table_is_watched_alone_and_counted_alone(talk: HttpTalk) -> None:
+    async def watch() -> None:
+        async with watching(talk, STREAM + "?table=jobs") as pieces:
+            assert await anext(pieces) == {"seen": 0}
+            await set_keys(talk, 30)
+            await talk.client.command("jobs.enqueue", {"id": "j", "type": "t", "name": "n"})
+            piece = await anext(pieces)
+            assert piece["seen"] == 1
+            assert piece["lines"][0]["stream"] == "jobs/j"
+
+    talk.run(watch())
+
+
+def test_at_most_ten_pieces_come_in_a_second_whatever_happens(talk: HttpTalk) -> None:
+    async def watch() -> None:
+        clock = asyncio.get_running_loop().time
+        came: list[float] = []
+        async with watching(talk) as pieces:
+            await anext(pieces)
+            busy = asyncio.create_task(keep_busy())
+            while len(came) < 12:
+                await anext(pieces)
+                came.append(clock())
+            busy.cancel()
+        # They may bunch up on their way, over some of them less so.
+        assert came[-1] - came[0] >= (len(came) - 1) * 0.1
+
+    async def keep_busy() -> None:
+        while True:
+            await set_keys(talk, 50)
+
+    talk.run(watch())
+
+
+def test_nothing_is_read_for_nobody(talk: HttpTalk) -> None:
+    async def watch() -> None:
+        assert talk.service.http is not None
+        tails = talk.service.http.backend.tails
+        async with watching(talk) as pieces, watching(talk) as more:
+            await anext(pieces)
+            await anext(more)
+            assert [tail.watchers for tail in tails._tails.values()] == [2]
+        await until(lambda: not tails._tails, patiently(5))
+
+    talk.run(watch())
+
+
+def test_who_watches_ends_with_the_token(talk: HttpTalk) -> None:
+    _, secret = TokenFile(talk.data).create("ops", "read")
+
+    async def watch() -> None:
+        async with watching(talk, Authorization=f"Bearer {secret}") as pieces:
+            await anext(pieces)
+            TokenFile(talk.data).revoke("ops")
+            async with asyncio.timeout(patiently(15)):
+                while True:
+                    await set_keys(talk, 1)
+                    try:
+                        await anext(pieces)
+                    except StopAsyncIteration:
+                        return
+
+    talk.run(watch())
+    assert talk.get(STREAM).status_code == 401
+
+
+def test_the_page_begins_with_the_newest(talk: HttpTalk) -> None:
+    talk.command("jobs.enqueue", {"id": "j", "type": "t", "name": "n"}, headers={"Hyperpage-Actor": HOSTILE})
+    talk.command("app_state.set", {"key": "k", "value": 1})
+    page = Visitor(talk, "read").page("/console/tail?table=jobs")
+    assert "jobs/j" in page
+    assert "app_state/k" not in page
+    assert "<script>alert" not in page
