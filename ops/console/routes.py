@@ -1,6 +1,7 @@
 """Every page of the console, and what they load."""
 
 from ops.console import (
+    backups,
     dead_letters,
     event,
     files,
@@ -27,6 +28,7 @@ ROUTES = (
     *tail.ROUTES,
     *rate_limits.ROUTES,
     *state.ROUTES,
+    *backups.ROUTES,
     *projections.ROUTES,
     *dead_letters.ROUTES,
 )

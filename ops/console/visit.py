@@ -41,6 +41,7 @@ PAGES = (
     ("tail", "Live", "t"),
     ("rate_limits", "Rate limits", "l"),
     ("app_state", "State", "s"),
+    ("backups", "Backups", "b"),
     ("projections", "Projections", "p"),
     ("dead_letters", "Dead letters", "d"),
 )
@@ -125,7 +126,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
             headers[EXPECTED_VERSION] = str(expected_version)
         return msgspec.json.decode(await backend_of(self.request).command(name, codec.encode(body), headers))
 
-    async def administer(self, name: str, **fields: Any) -> Any:
+    async def administer(self, name: str, /, **fields: Any) -> Any:
         """The answer to an administrative request of the visitor's, as it would be in JSON.
 
         Raises:
@@ -135,7 +136,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         answer = await backend_of(self.request).administer(name, body, actor_of(self.request))
         return msgspec.json.decode(codec.encode(answer))
 
-    def begin(self, address: str, name: str, say: Callable[[Any], str], **fields: Any) -> Response:
+    def begin(self, address: str, name: str, say: Callable[[Any], str], /, **fields: Any) -> Response:
         """Has an administrative request carried out after the browser went to a page.
 
         `say` makes a sentence of the answer; one of the next pages tells it, or why there is none.

@@ -27,6 +27,7 @@ PAGES = (
     "/console/rate_limits/github%3Acore",
     "/console/app_state",
     "/console/app_state/hostile?position=1",
+    "/console/backups",
     "/console/projections",
     "/console/dead_letters",
     "/console/dead_letters/1",

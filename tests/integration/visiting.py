@@ -31,6 +31,11 @@ class Visitor:
     def get(self, path: str) -> httpx.Response:
         return self._talk.get(path, headers=self._cookie)
 
+    async def look(self, path: str) -> httpx.Response:
+        """What is there, for who waits for something."""
+        async with httpx.AsyncClient(base_url=self._talk.url, trust_env=False, timeout=20) as client:
+            return await client.get(path, headers=self._cookie)
+
     def page(self, path: str) -> str:
         """A page that is there."""
         answer = self.get(path)

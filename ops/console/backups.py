@@ -1,0 +1,129 @@
+"""Backups: made, checked, proven, kept, and gone back to: `backups.html`, `backup.html`, `restore.html`."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.responses import Response
+
+from domain.errors import Invalid, NotFound
+from ops.backup.administration import name_inside
+from ops.console.rendering import PREFIX
+from ops.console.visit import Visit, action, page
+from ops.http.routes import backend_of
+
+PATH = f"{PREFIX}/backups"
+RESTORE = f"{PATH}/-/restore"
+
+
+async def show_backups(visit: Visit) -> Response:
+    """The backups, the newest first, and how far the archive is."""
+    listed = await visit.administer("backup.list")
+    service = backend_of(visit.request).service
+    return visit.render("backups.html", backups=listed["items"], archive=service.health.report()["archive"])
+
+
+async def show_backup(visit: Visit) -> Response:
+    """One backup, with everything that is known of it."""
+    name = visit.request.path_params["name"]
+    listed = await visit.administer("backup.list")
+    for one in listed["items"]:
+        if one["name"] == name:
+            return visit.render("backup.html", backup=one, metadata=one["metadata"])
+    raise NotFound(f"there is no backup {name[:200]}")
+
+
+async def create_backup(visit: Visit) -> Response:
+    """Begins to make one."""
+    visit.tell("The backup is being made")
+    return visit.begin(
+        PATH,
+        "backup.create",
+        lambda made: f"There is a new backup, {made['path'].rpartition('/')[2]}",
+        description=visit.form.text("description"),
+        prove=visit.form.text("prove") == "yes",
+    )
+
+
+async def prove_backup(visit: Visit) -> Response:
+    """Begins to check one, or to make a store from it and compare; or keeps it for good, or no longer."""
+    name, verb = visit.request.path_params["name"], visit.form.text("verb")
+    match verb:
+        case "verify":
+            visit.tell("The backup is being checked")
+            return visit.begin(visit.here, "backup.verify", lambda _: f"{name} is in order", name=name)
+        case "drill":
+            visit.tell("A store is being made from the backup")
+            return visit.begin(visit.here, "backup.drill", lambda _: f"{name} is proven", name=name)
+    raise Invalid("a backup is verified or drilled", path="verb")
+
+
+async def pin_backup(visit: Visit) -> Response:
+    """Keeps a backup for good, or leaves it to the rules again."""
+    name, verb = visit.request.path_params["name"], visit.form.text("verb")
+    if verb not in ("pin", "unpin"):
+        raise Invalid("a backup is pinned or unpinned", path="verb")
+    await visit.administer(f"backup.{verb}", name=name)
+    visit.tell("It is kept for good" if verb == "pin" else "It is kept as long as the rules say")
+    return visit.go(f"{PATH}/{name}")
+
+
+async def show_restore(visit: Visit) -> Response:
+    """What a restore to a moment would do, once one is named; nothing is done."""
+    given = {name: visit.parameter(name) for name in ("backup", "position", "time")}
+    plan: Any = None
+    if any(given.values()):
+        answer = await visit.administer("backup.restore", **_moment(visit, given), dry_run=True)
+        plan = answer["plan"]
+    return visit.render("restore.html", given=given, plan=plan)
+
+
+async def restore(visit: Visit) -> Response:
+    """Has the service end, its store put back, and the next one serve."""
+    given = {name: visit.form.text(name) or None for name in ("backup", "position", "time")}
+    moment = _moment(visit, given)
+    if not moment:
+        raise Invalid("a restore goes to a backup, a position or a time", path="position")
+    await visit.administer("backup.restore", **moment, safety=visit.form.text("safety") == "yes")
+    visit.tell("The store is being restored; the log of the service says how it goes")
+    return visit.go(f"{RESTORE}/end")
+
+
+async def show_end(visit: Visit) -> Response:
+    """How the last restore ended. Until the next service serves, the page asks again by itself."""
+    return visit.render("restored.html", ended=await visit.administer("backup.restored"))
+
+
+def _moment(visit: Visit, given: dict[str, str | None]) -> dict[str, Any]:
+    """What a form says of the moment, as the request has it."""
+    moment: dict[str, Any] = {}
+    if given["backup"] is not None:
+        folder = backend_of(visit.request).service.settings.backup_folder
+        moment["backup"] = name_inside(folder, given["backup"])
+    if given["position"] is not None:
+        said = given["position"]
+        if not (said.isascii() and said.isdigit() and len(said) < 19):
+            raise Invalid("a position is a number", path="position")
+        moment["position"] = int(said)
+    if given["time"] is not None:
+        moment["time"] = _milliseconds(given["time"])
+    return moment
+
+
+def _milliseconds(said: str) -> int:
+    try:
+        time = datetime.fromisoformat(said)
+    except ValueError:
+        raise Invalid("a time is written like 2026-11-26T08:00:00, in UTC", path="time") from None
+    return round(time.replace(tzinfo=time.tzinfo or UTC).timestamp() * 1_000)
+
+
+ROUTES = [
+    page("/backups", show_backups),
+    action("/backups", create_backup),
+    page("/backups/-/restore", show_restore, role="admin"),
+    action("/backups/-/restore", restore, role="admin"),
+    page("/backups/-/restore/end", show_end, role="admin"),
+    page("/backups/{name}", show_backup),
+    action("/backups/{name}", prove_backup),
+    action("/backups/{name}/pin", pin_backup, role="admin"),
+]

@@ -1,0 +1,62 @@
+"""Going back to a backup, by somebody in front of a browser, of a service that runs."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e.browsing import browser, chromium, tab
+from tests.e2e.command_line import Served
+
+RESTORE = "/console/backups/-/restore"
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    chromium()
+    with Served(tmp_path / "data", "--http", "127.0.0.1:0") as served:
+        yield served
+
+
+def test_a_restore_is_looked_at_carried_out_and_told(served: Served) -> None:
+    served.ask("send", "app_state.set", '{"key": "k", "value": "before"}')
+    name = served.ask("backup", "create")["path"].rpartition("/")[2]
+    served.ask("send", "app_state.set", '{"key": "k", "value": "after"}')
+
+    async def go_back() -> None:
+        url = served.runtime["http_url"]
+        async with browser() as started, tab(started, url) as here:
+            await here.open("/console/backups")
+            await here.page.locator(".row-link").click()
+            await here.page.get_by_role("link", name="Restore…").click()
+            await here.says("What would be done")
+            await here.is_in_order("what a restore would do")
+            await here.press("Restore…")
+            await here.is_in_order("the question before a restore")
+            await here.press("Restore")
+            await here.says("The store is as it was at position 1")
+            # Between two services there was none, and the page asked until there was.
+            assert all("503" in one for one in here.complaints)
+            here.complaints.clear()
+            await here.is_in_order("how the restore ended")
+
+    asyncio.run(go_back())
+
+    assert served.ask("query", "app_state.get", '{"key": "k"}')["value"] == "before"
+    # The one that was gone back to, and that of the store as it was before.
+    assert {name} < {one["name"] for one in served.ask("backup", "list")}
+
+
+def test_a_moment_that_is_none_is_refused_and_nothing_is_done(served: Served) -> None:
+    served.ask("send", "app_state.set", '{"key": "k", "value": 1}')
+    with httpx.Client(base_url=served.runtime["http_url"], trust_env=False) as http:
+        for wrong in ("position=x", "position=99", "time=yesterday", "backup=../../etc/passwd"):
+            assert http.get(f"{RESTORE}?{wrong}").status_code in (400, 404), wrong
+        http.get("/console")
+        csrf_token = http.get("/session").json()["csrf_token"]
+        refused = http.post(RESTORE, data={"csrf_token": csrf_token, "back": RESTORE})
+        assert refused.status_code == 303
+        assert "a restore goes to" in http.get(refused.headers["location"]).text
+    assert served.ask("query", "service.status")["timeline"] == 1

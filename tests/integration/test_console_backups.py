@@ -1,0 +1,82 @@
+"""The console's pages of backups, and what is done there; `test_console_restore.py` goes back to one."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.asking import HttpTalk
+from tests.integration.visiting import HOSTILE, Visitor, buttons
+from tests.integration.watching import eventually
+
+BACKUPS = "/console/backups"
+RESTORE = f"{BACKUPS}/-/restore"
+
+
+@pytest.fixture
+def talk(tmp_path: Path) -> Iterator[HttpTalk]:
+    with HttpTalk(tmp_path, backup_interval_minutes=0) as talk:
+        talk.command("app_state.set", {"key": "k", "value": 1})
+        yield talk
+
+
+def listed(talk: HttpTalk) -> list[Any]:
+    items: list[Any] = talk.administer("backup.list").said["items"]
+    return items
+
+
+def waits_for(talk: HttpTalk, visitor: Visitor, text: str, page: str = BACKUPS) -> None:
+    """Returns when a page says something."""
+
+    async def is_so() -> bool:
+        return text in (await visitor.look(page)).text
+
+    eventually(talk, is_so)
+
+
+def test_a_backup_is_made_checked_proven_and_kept(talk: HttpTalk) -> None:
+    operator, administrator = Visitor(talk, "operate"), Visitor(talk, "admin")
+    assert "There is no backup yet." in operator.page(BACKUPS)
+
+    assert operator.does(BACKUPS, description=HOSTILE) == "The backup is being made"
+    waits_for(talk, operator, "There is a new backup")
+    [made] = listed(talk)
+    page = f"{BACKUPS}/{made['name']}"
+    for text in (operator.page(BACKUPS), operator.page(page)):
+        assert "&lt;script&gt;alert(1)" in text
+        assert "<script>alert" not in text
+
+    operator.does(page, verb="verify")
+    waits_for(talk, operator, f"{made['name']} is in order", page)
+    operator.does(page, verb="drill")
+    waits_for(talk, operator, f"{made['name']} is proven", page)
+    assert listed(talk)[0]["status"] == "proven"
+
+    assert administrator.does(f"{page}/pin", verb="pin") == "It is kept for good"
+    assert listed(talk)[0]["metadata"]["pinned"]
+    administrator.does(f"{page}/pin", verb="unpin")
+    assert not listed(talk)[0]["metadata"]["pinned"]
+
+
+def test_what_cannot_be_proven_is_told(talk: HttpTalk) -> None:
+    operator = Visitor(talk, "operate")
+    name = "hyperpage-backup-20200101T000000000Z.db"
+    assert operator.get(f"{BACKUPS}/{name}").status_code == 404
+    operator.post(f"{BACKUPS}/{name}", verb="drill")
+    waits_for(talk, operator, f"there is no backup {name}")
+
+
+def test_who_may_not_is_shown_no_button_and_refused(talk: HttpTalk) -> None:
+    talk.administer("backup.create", {"description": ""})
+    page = f"{BACKUPS}/{listed(talk)[0]['name']}"
+    reader, operator = Visitor(talk, "read"), Visitor(talk, "operate")
+
+    assert buttons(reader.page(BACKUPS)) == buttons(reader.page(page)) == []
+    assert "Restore…" not in buttons(operator.page(page))
+    assert reader.post(BACKUPS).status_code == 403
+    assert reader.post(page, verb="drill").status_code == 403
+    assert operator.post(f"{page}/pin", verb="pin").status_code == 403
+    assert operator.post(RESTORE, position="1").status_code == 403
+    assert operator.get(RESTORE).status_code == 403
+    assert len(listed(talk)) == 1
