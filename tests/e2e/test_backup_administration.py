@@ -21,7 +21,9 @@ LISTEN_SECONDS = 30
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with Served(tmp_path_factory.mktemp("administered") / "data", "--http", "127.0.0.1:0") as service:
+    by_hand = {"HYPERPAGE_BACKUP_INTERVAL_MINUTES": "0", "HYPERPAGE_BACKUP_DRILL_HOURS": "0"}
+    data = tmp_path_factory.mktemp("administered") / "data"
+    with Served(data, "--http", "127.0.0.1:0", **by_hand) as service:
         for number in range(4):
             service.ask("send", "app_state.set", f'{{"key": "k", "value": {number}}}')
         yield service
@@ -57,9 +59,15 @@ def test_whoever_listens_hears_of_backups_whoever_makes_them(served: Served, htt
     assert told(served, 1, lambda: http.post(f"/api/v1/backups/{name}/drill")) == [
         ("verified", {"name": name, "status": "proven"})
     ]
-    # From the command line, in a process that is not the service's: seen at its next look.
-    [(change, what)] = told(served, 1, lambda: served.ask("backup", "create", "by hand"))
-    assert (change, what["metadata"]["description"]) == ("completed", "by hand")
+
+    # In a process that is not the service's: seen when it looks next.
+    def by_hand() -> None:
+        served.ask("backup", "create", "by hand")
+        http.post(f"/api/v1/backups/{name}/verify")
+
+    changes = told(served, 2, by_hand)
+    assert [change for change, _ in changes] == ["completed", "verified"]
+    assert changes[0][1]["metadata"]["description"] == "by hand"
 
 
 def test_a_backup_that_cannot_be_made_is_told_with_the_reason(served: Served, http: httpx.Client):

@@ -1,40 +1,273 @@
-"""Every command of the guide to backups, typed in as it stands there."""
+"""docs/backups.md, typed in word for word, from the worst day on."""
 
 import re
 import shlex
-from datetime import UTC, datetime, timedelta
+import shutil
+import tomllib
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.e2e.command_line import ROOT, Served, hyperpage
+import httpx
+import pytest
+
+from ops.settings import Settings
+from tests.e2e.command_line import ROOT, Result, Served, hyperpage, wait_for
+from tests.integration.bucket_server import CREDENTIALS, BucketServer
 
 GUIDE = (ROOT / "docs" / "backups.md").read_text(encoding="utf-8")
-COMMANDS = [
-    line.removeprefix("$ hyperpage ")
-    for block in re.findall(r"```console\n(.*?)```", GUIDE, re.DOTALL)
-    for line in block.splitlines()
-]
-NAME = re.compile(r"hyperpage-backup-\S+\.db")
-TIME = re.compile(r"2026-11-24T08:15:00Z")
+HEADING = re.compile(r"#+ (.+)")
 
 
-def test_the_guide_s_commands_do_what_it_says(tmp_path: Path):
-    data = tmp_path / "data"
-    with Served(data) as service:
-        service.ask("send", "app_state.set", '{"key": "k", "value": 1}')
-        assert len(COMMANDS) == 8
-        run = [command for command in COMMANDS if "restore" not in command]
-        for command in run:
-            names = [one["name"] for one in service.ask("backup", "list")]
-            result = service(*shlex.split(NAME.sub(names[0] if names else "", command)))
-            assert result.code == 0, (command, result.err)
-    # The examples' own names and moments are of another store.
-    now = (datetime.now(UTC) + timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    for command in COMMANDS:
-        if "restore" in command:
-            newest = hyperpage("backup", "list", "--data", data, "--json").json[0]["name"]
-            spelled = TIME.sub(now, NAME.sub(newest, command))
-            result = hyperpage(*shlex.split(spelled), "--data", data)
-            assert result.code == 0, (command, result.err)
-    with Served(data) as service:
-        assert service.runtime["timeline"] == 4
+def sections() -> dict[str, str]:
+    """What stands under each heading, up to the next one; a comment in a file is none."""
+    found: dict[str, str] = {}
+    heading, is_code = "", False
+    for line in GUIDE.splitlines(keepends=True):
+        is_code ^= line.lstrip().startswith("```")
+        match = None if is_code else HEADING.match(line)
+        heading = heading if match is None else match[1]
+        found[heading] = found.get(heading, "") + line
+    return found
+
+
+SECTIONS = sections()
+NAME = re.compile(r"hyperpage-backup-2026\w+\.db(\.zst\.age)?")
+TIME = "2026-11-24T08:15:00Z"
+
+
+def commands(heading: str) -> list[str]:
+    return re.findall(r"^ *\$ (.+)$", SECTIONS[heading], re.MULTILINE)
+
+
+def settings_in(heading: str) -> str:
+    (block,) = re.findall(r"```toml\n(.*?)```", SECTIONS[heading], re.DOTALL)
+    return re.sub(r"^ +", "", block, flags=re.MULTILINE)
+
+
+class Typed:
+    """An operator with a data directory, who replaces the guide's names and places by real ones."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self.replaced = {"/mnt/other-disk": str(folder / "other-disk"), "backup-key.txt": str(folder / "key")}
+        self.variables: dict[str, str] = {}
+        self.name = ""
+
+    def settings(self, heading: str) -> None:
+        self.data.mkdir(exist_ok=True)
+        text = self.spelled(settings_in(heading))
+        assert set(tomllib.loads(text)) <= set(Settings.__struct_fields__)
+        (self.data / "hyperpage.toml").write_text(text)
+
+    def spelled(self, text: str) -> str:
+        for guide_s, real in self.replaced.items():
+            text = text.replace(guide_s, real)
+        return NAME.sub(self.name, text)
+
+    def type(self, command: str) -> Result:
+        program, *arguments = shlex.split(self.spelled(command))
+        assert program == "hyperpage"
+        where = () if arguments[:2] == ["backup", "new-key"] else ("--data", self.data)
+        result = hyperpage(*arguments, *where, **self.variables)
+        assert result.code == 0, (command, result)
+        return result
+
+    def serving(self) -> Served:
+        return Served(self.data, "--http", "127.0.0.1:0", HYPERPAGE_BACKUP_DRILL_HOURS="0", **self.variables)
+
+    def backups(self) -> list[str]:
+        listed = hyperpage("backup", "list", "--data", self.data, "--json", **self.variables).json
+        return [one["name"] for one in listed]
+
+
+@pytest.fixture
+def typed(tmp_path: Path) -> Typed:
+    return Typed(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BucketServer]:
+    server = BucketServer(tmp_path_factory.mktemp("server") / "weed")
+    yield server
+    server.stop()
+
+
+def set_value(service: Served, value: int) -> None:
+    service.ask("send", "app_state.set", f'{{"key": "k", "value": {value}}}')
+
+
+def archived(service: Served, position: int) -> None:
+    wait_for(lambda: service.ask("status")["archive"]["position"] == position)
+
+
+def test_the_worst_day(typed: Typed):
+    typed.settings("The archive")
+    with typed.serving() as service:
+        set_value(service, 1)
+        for command in commands("Make one"):
+            typed.type(command)
+        set_value(service, 2)
+        archived(service, 2)
+    shutil.rmtree(typed.data)
+
+    typed.settings("The disk or the file is gone")
+    *restoring, serve = commands("The disk or the file is gone")
+    for command in restoring:
+        typed.type(command)
+    assert serve == "hyperpage serve"
+    with typed.serving() as service:
+        assert service.runtime["timeline"] == 2
+        assert service.ask("query", "app_state.get", '{"key": "k"}')["value"] == 2
+
+
+def test_a_moment_and_back_again(typed: Typed):
+    with typed.serving() as service:
+        set_value(service, 1)
+        set_value(service, 2)
+        at = service.ask("query", "events.read", '{"after": 0}')["items"][0]["time"]
+        # A moment between the two, to the millisecond, as the log has it.
+        typed.replaced[TIME] = datetime.fromisoformat(at).astimezone(UTC).isoformat()
+        for command in commands("Go back to a moment"):
+            typed.type(command)
         assert service.ask("query", "app_state.get", '{"key": "k"}')["value"] == 1
+        typed.name = typed.backups()[0]
+        for command in commands("Take a restore back"):
+            typed.type(command)
+        assert service.ask("query", "app_state.get", '{"key": "k"}')["value"] == 2
+        assert service.runtime["timeline"] == 3
+
+
+def test_an_ordinary_day(typed: Typed):
+    with typed.serving() as service:
+        set_value(service, 1)
+        for command in commands("Make one"):
+            typed.type(command)
+        typed.name = typed.backups()[0]
+        for heading in ("Trust one", "Which ones are kept"):
+            for command in commands(heading):
+                typed.type(command)
+        typed.type("hyperpage backup create")
+        path = service.data / "backups" / typed.name
+        path.write_bytes(path.read_bytes()[:-1] + b"!")
+        assert service("backup", "verify", typed.name).code == 6
+        # The newest proven one would be kept, were it sound.
+        for command in commands("What `verify` says"):
+            typed.type(command)
+        assert typed.name not in typed.backups()
+
+
+def test_with_a_key(typed: Typed):
+    (new_key,) = (one for one in commands("Keys") if "new-key" in one)
+    public = typed.type(new_key).out.strip()
+    typed.replaced["age1…"] = public
+    typed.settings("Keys")
+    with typed.serving() as service:
+        set_value(service, 1)
+        typed.type("hyperpage backup create")
+        set_value(service, 2)
+        archived(service, 2)
+        typed.name = typed.backups()[0]
+        assert typed.name.endswith(".db.zst.age")
+        for command in commands("Keys"):
+            if command != new_key:
+                typed.type(command)
+        assert service.ask("query", "app_state.get", '{"key": "k"}')["value"] == 2
+        assert service.runtime["timeline"] == 2
+
+
+def test_in_a_bucket(typed: Typed, server: BucketServer):
+    typed.replaced |= {
+        "s3://my-bucket/hyperpage": server.new_bucket(),
+        "https://s3.example.org": server.endpoint,
+    }
+    typed.variables = CREDENTIALS
+    typed.settings("Buckets")
+    with typed.serving() as service:
+        set_value(service, 1)
+        for command in commands("Buckets"):
+            typed.type(command)
+        archived(service, 1)
+    store = typed.data / "hyperpage.db"
+    store.unlink()
+    for command in commands("The disk or the file is gone")[:-1]:
+        typed.type(command)
+    assert store.exists()
+    assert not list((typed.data / "backups").glob("hyperpage*"))
+
+
+def test_from_afar(typed: Typed):
+    with typed.serving() as service, httpx.Client(trust_env=False, timeout=60) as http:
+        set_value(service, 1)
+        set_value(service, 2)
+        service_url = service.runtime["http_url"]
+        typed.replaced["http://127.0.0.1:8822"] = service_url
+        answers = []
+        for command in commands("From afar"):
+            if typed.backups():
+                typed.name = typed.backups()[0]
+            if "/restored" in command:
+                wait_for(lambda: has_ended(http, f"{service_url}/api/v1/admin/backup/restored"))
+            answers.append(curl(http, typed.spelled(command)))
+        assert answers[5].json()["plan"]["events_lost"] == 1
+        assert answers[-1].json()["token"] == answers[-2].json()["token"]
+        assert answers[-1].json()["result"]["position"] == 1
+
+
+def has_ended(http: httpx.Client, url: str) -> bool:
+    """Whether a restore was done; until then the answer is `null`, or there is none."""
+    answer = http.post(url)
+    return answer.is_success and answer.json() is not None
+
+
+def curl(http: httpx.Client, command: str) -> httpx.Response:
+    """What the program of that name would do, as far as the guide uses it."""
+    program, *arguments = shlex.split(command)
+    assert program == "curl"
+    method, headers, content, url = "GET", {}, None, ""
+    words = iter(arguments)
+    for word in words:
+        if word == "-X":
+            method = next(words)
+        elif word == "-H":
+            name, _, value = next(words).partition(": ")
+            headers[name] = value
+        elif word == "-d":
+            content = next(words)
+        else:
+            url = word
+    answer = http.request(method, url, headers=headers, content=content)
+    assert answer.is_success, (command, answer.text)
+    return answer
+
+
+def test_the_guide_leaves_no_command_untried():
+    tried = (
+        "The disk or the file is gone",
+        "Go back to a moment",
+        "Take a restore back",
+        "Make one",
+        "Trust one",
+        "What `verify` says",
+        "Which ones are kept",
+        "Keys",
+        "Buckets",
+        "From afar",
+    )
+    everything = re.findall(r"^ *\$ (.+)$", GUIDE, re.MULTILINE)
+    assert sorted(everything) == sorted(one for heading in tried for one in commands(heading))
+
+
+def test_the_guide_has_every_setting_and_every_link_leads_somewhere():
+    prefixes = ("backup", "archive", "s3_", "encrypt", "check_at", "restore_")
+    for setting in Settings.__struct_fields__:
+        if setting.startswith(prefixes):
+            spelled = setting.upper().removeprefix("BACKUP_KEEP_")
+            assert re.search(rf"`HYPERPAGE_(BACKUP_KEEP_)?{spelled}`|`_{spelled}`", SECTIONS["Settings"]), (
+                setting
+            )
+    headings = {re.sub(r"[^a-z0-9 -]", "", one.lower()).replace(" ", "-") for one in SECTIONS}
+    assert set(re.findall(r"\(#([^)]+)\)", GUIDE)) <= headings
+    for file in re.findall(r"\(([\w-]+\.md)\)", GUIDE):
+        assert (ROOT / "docs" / file).exists()
