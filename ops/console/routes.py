@@ -2,6 +2,8 @@
 
 from ops.console import (
     backups,
+    configuration,
+    configurations,
     dead_letters,
     event,
     files,
@@ -16,7 +18,7 @@ from ops.console import (
     tail,
 )
 
-# The first path that fits answers: that of one job takes whatever stands behind `/jobs/`.
+# The first path that fits answers: that of one row takes whatever stands behind its table's.
 ROUTES = (
     *files.ROUTES,
     *login.ROUTES,
@@ -26,6 +28,8 @@ ROUTES = (
     *streams.ROUTES,
     *event.ROUTES,
     *tail.ROUTES,
+    *configurations.ROUTES,
+    *configuration.ROUTES,
     *rate_limits.ROUTES,
     *state.ROUTES,
     *backups.ROUTES,

@@ -39,6 +39,7 @@ PAGES = (
     ("jobs", "Jobs", "j"),
     ("events", "Events", "e"),
     ("tail", "Live", "t"),
+    ("tool_configs", "Configurations", "c"),
     ("rate_limits", "Rate limits", "l"),
     ("app_state", "State", "s"),
     ("backups", "Backups", "b"),

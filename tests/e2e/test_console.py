@@ -23,6 +23,9 @@ PAGES = (
     "/console/events/4",
     "/console/events/-/chain?correlation_id=import-7",
     "/console/tail",
+    "/console/tool_configs",
+    "/console/tool_configs/hostile?rollback=1",
+    "/console/tool_configs/-/edit?tool=hostile",
     "/console/rate_limits",
     "/console/rate_limits/github%3Acore",
     "/console/app_state",
@@ -52,6 +55,8 @@ def some_of_everything(talk: HttpTalk) -> None:
     )
     headers = {"Hyperpage-Correlation-Id": "import-7", "Hyperpage-Causation-Id": "1-4"}
     talk.command("app_state.set", {"key": "seen", "value": HOSTILE}, headers=headers)
+    for config in ({"a": HOSTILE}, {"b": [HOSTILE]}):
+        talk.command("tool_configs.set", {"tool_name": "hostile", "config": config, "reason": HOSTILE})
     claimed = talk.command("jobs.claim", {"worker": "w1", "limit": 2}).said["result"]["jobs"]
     talk.command("jobs.complete", {"id": claimed[0]["id"], "lease": claimed[0]["lease"], "result": {"n": 1}})
     talk.command(
@@ -68,17 +73,16 @@ def some_of_everything(talk: HttpTalk) -> None:
     eventually(talk, number_of_letters(talk, 1))
 
 
-@pytest.mark.parametrize("width", [PHONE, DESK])
-def test_every_page_is_in_order_on_a_phone_and_on_a_desk(talk: HttpTalk, width: int) -> None:
+# Each page in both colours and at both widths; four times would find no more.
+@pytest.mark.parametrize(("width", "scheme"), [(PHONE, "dark"), (DESK, "light")])
+def test_every_page_is_in_order_on_a_phone_and_on_a_desk(talk: HttpTalk, width: int, scheme: str) -> None:
     some_of_everything(talk)
 
     async def look() -> None:
-        async with browser() as started:
-            for scheme in ("light", "dark"):
-                async with tab(started, talk.url, width=width, scheme=scheme) as here:
-                    for path in PAGES:
-                        await here.open(path)
-                        await here.is_in_order(f"{path} at {width} in {scheme}")
+        async with browser() as started, tab(started, talk.url, width=width, scheme=scheme) as here:
+            for path in PAGES:
+                await here.open(path)
+                await here.is_in_order(f"{path} at {width} in {scheme}")
 
     talk.run(look())
 

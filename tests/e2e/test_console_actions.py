@@ -83,3 +83,51 @@ def test_the_tail_is_live_until_it_is_paused_and_counts_meanwhile(talk: HttpTalk
             await here.says("What it changed")
 
     talk.run(watch())
+
+
+def test_a_configuration_is_made_changed_switched_off_rolled_back_and_deleted(talk: HttpTalk) -> None:
+    schema = {"properties": {"pages": {"type": "integer"}}}
+
+    async def operate() -> None:
+        async with browser() as started, tab(started, talk.url, width=PHONE) as here:
+            press, page = here.press, here.page
+            await here.open("/console/tool_configs")
+            await page.get_by_role("link", name="Configure another tool").click()
+            await page.get_by_label("Tool", exact=True).fill("github")
+            await page.get_by_label("Configuration, a JSON object").fill('{"pages": 10}')
+            await page.get_by_label("Reason").fill("first setup")
+            await press("Store")
+            await here.says("The configuration of github is stored")
+
+            await talk.client.command(
+                "tool_configs.register_schema", {"tool_name": "github", "schema": schema}
+            )
+            await page.get_by_role("link", name="Change…").click()
+            await page.get_by_label("Configuration, a JSON object").fill('{"pages": "many"}')
+            await press("Store")
+            await here.says("$.config.pages")
+            assert here.complaints.pop().endswith("status of 422 (Unprocessable Entity)")
+            await here.is_in_order("a configuration that does not match")
+            await page.get_by_label("Configuration, a JSON object").fill('{"pages": 20}')
+            await press("Store")
+            await here.says("is stored")
+
+            await press("Switch off…", "Switch off")
+            await here.says("The tool is off")
+            await press("Switch on…", "Switch on")
+            await here.says("The tool is on")
+            await page.get_by_role("link", name="roll back to it").last.click()
+            await here.says("Back to version 1?")
+            await press("Roll back")
+            await here.says("The old content is back")
+            await press("Delete…")
+            await here.is_in_order("the question")
+            await press("Delete")
+            await here.says("The tool has no configuration")
+
+    talk.run(operate())
+    said = [
+        event["type"].split(".")[2]
+        for event in talk.query("tool_configs.history", {"tool_name": "github"}).said["items"]
+    ]
+    assert said == ["set", "schema_registered", "set", "disabled", "enabled", "rolled_back", "deleted"]

@@ -1,0 +1,85 @@
+"""One tool's configuration: what it is and was, what changed, and the way back. `configuration.html`."""
+
+from contextlib import suppress
+from typing import Any
+
+from starlette.responses import Response
+
+from domain.errors import Invalid, NotFound
+from domain.messages import stream_name
+from ops.console.events import shown
+from ops.console.visit import Visit, action, page
+
+HISTORY_EVENTS = 50
+# By verb: what is said of a configuration to which it was done.
+DONE = {
+    "enable": "The tool is on",
+    "disable": "The tool is off",
+    "delete": "The tool has no configuration any more",
+    "rollback": "The old content is back, as a new version",
+}
+
+
+async def show_configuration(visit: Visit) -> Response:
+    """A configuration with its history; how two versions differ, and what a rollback would change."""
+    tool = visit.request.path_params["key"]
+    row: dict[str, Any] | None = None
+    with suppress(NotFound):
+        row = await visit.query("tool_configs.get", tool_name=tool)
+    found = await visit.query("events.find", stream=stream_name("tool_configs", tool), limit=HISTORY_EVENTS)
+    events = shown(found["items"])
+    if not events:
+        raise NotFound(f"there is no tool {tool[:200]}")
+    newest = events[0].version
+    back_to = visit.number("rollback")
+    before, after = visit.number("from"), visit.number("to")
+    if back_to is not None:
+        before, after = newest, back_to
+    if before is None or after is None:
+        before, after = newest - 1, newest
+    return visit.render(
+        "configuration.html",
+        key=tool,
+        row=row,
+        events=events,
+        has_more=found["next"] is not None,
+        newest=newest,
+        before=before,
+        after=after,
+        back_to=back_to,
+        changes=await _changes(visit, tool, before, after),
+    )
+
+
+async def change_configuration(visit: Visit) -> Response:
+    """Does one of the verbs, if the configuration is still as it was on the page."""
+    verb, version = visit.form.text("verb"), visit.form.text("version")
+    if verb not in DONE:
+        raise Invalid("a configuration is switched on or off, rolled back or deleted here", path="verb")
+    if not (version.isascii() and version.isdigit() and len(version) < 19):
+        raise Invalid("the page says which version it shows", path="version")
+    body: dict[str, Any] = {"tool_name": visit.request.path_params["key"]}
+    if verb == "rollback":
+        body["to_version"] = int(visit.form.text("to_version") or 0)
+    if visit.form.has("reason"):
+        body["reason"] = visit.form.text("reason")
+    await visit.command(f"tool_configs.{verb}", body, expected_version=int(version))
+    visit.tell(DONE[verb])
+    return visit.go(visit.here)
+
+
+async def _changes(visit: Visit, tool: str, before: int, after: int) -> list[tuple[str, str, Any, Any]]:
+    """What differs between two versions, by path: how, from what, to what."""
+    diff = await visit.query("tool_configs.diff", tool_name=tool, from_version=before, to_version=after)
+    changes = [
+        *(("added", one["path"], None, one["value"]) for one in diff["added"]),
+        *(("removed", one["path"], one["value"], None) for one in diff["removed"]),
+        *(("changed", one["path"], one["from"], one["to"]) for one in diff["changed"]),
+    ]
+    return sorted(changes, key=lambda change: change[1])
+
+
+ROUTES = [
+    page("/tool_configs/{key:path}", show_configuration),
+    action("/tool_configs/{key:path}", change_configuration),
+]

@@ -1,0 +1,108 @@
+"""Tools' configurations, and changing one: `configurations.html`, `configuration_edit.html`."""
+
+from typing import Any
+
+from starlette.responses import Response
+
+from bus import codec
+from domain.errors import Invalid, NotFound, Refusal
+from ops.console.rendering import PREFIX, pretty, segment
+from ops.console.visit import Visit, action, page, said_of
+
+PAGE_ROWS = 100
+PATH = f"{PREFIX}/tool_configs"
+
+
+async def show_configurations(visit: Visit) -> Response:
+    """Every tool with what matters of its configuration."""
+    after = visit.parameter("after")
+    listed = await visit.query("tool_configs.list", after=after, limit=PAGE_ROWS)
+    counted = await visit.query("tool_configs.count")
+    return visit.render(
+        "configurations.html",
+        rows=listed["items"],
+        next=listed["next"],
+        count=counted["count"],
+        is_first=after is None,
+    )
+
+
+async def show_edit(visit: Visit) -> Response:
+    """A form with a tool's configuration as it is, or an empty one."""
+    tool = visit.parameter("tool")
+    row = {"version": 0, "enabled": True, "config": {}, "refresh_interval": None, "notifications": True}
+    if tool is not None:
+        try:
+            row = await visit.query("tool_configs.get", tool_name=tool)
+        except NotFound:
+            # It was deleted, or has a schema alone: its next version follows on those.
+            newest = await visit.query("events.find", stream=f"tool_configs/{tool}", limit=1)
+            row["version"] = newest["items"][0]["version"] if newest["items"] else 0
+    return _form(visit, tool, {**row, "config": pretty(row["config"]), "reason": ""})
+
+
+async def save(visit: Visit) -> Response:
+    """Stores a tool's configuration, if nobody has changed it since; else the form, as it was filled in."""
+    form = visit.form
+    tool = form.text("tool")
+    filled_in = {
+        "version": form.text("version"),
+        "enabled": form.has("enabled"),
+        "config": form.text("config"),
+        "refresh_interval": form.text("refresh_interval"),
+        "notifications": form.has("notifications"),
+        "reason": form.text("reason"),
+    }
+    try:
+        await visit.command("tool_configs.set", _body(tool, filled_in), expected_version=_version(filled_in))
+    except Refusal as refusal:
+        return _form(visit, tool, filled_in, refusal)
+    visit.tell(f"The configuration of {tool} is stored")
+    return visit.go(f"{PATH}/{segment(tool)}")
+
+
+def _form(
+    visit: Visit, tool: str | None, filled_in: dict[str, Any], refusal: Refusal | None = None
+) -> Response:
+    return visit.render(
+        "configuration_edit.html",
+        200 if refusal is None else refusal.number,
+        tool=tool,
+        said=filled_in,
+        is_new=visit.form.has("is_new") if refusal else tool is None,
+        problem=None if refusal is None else said_of(refusal),
+        findings=() if refusal is None else refusal.details.get("errors", ()),
+    )
+
+
+def _body(tool: str, filled_in: dict[str, Any]) -> dict[str, Any]:
+    """The form as the command has it.
+
+    Raises:
+        Invalid: a field is not what it is to be.
+    """
+    interval = filled_in["refresh_interval"]
+    if interval and not (interval.isascii() and interval.isdigit() and len(interval) < 19):
+        raise Invalid("the refresh interval is a number of milliseconds", path="refresh_interval")
+    body = {
+        "tool_name": tool,
+        "enabled": filled_in["enabled"],
+        "config": codec.decode(dict[str, Any], filled_in["config"].encode()),
+        "refresh_interval": int(interval) if interval else None,
+        "notifications": filled_in["notifications"],
+    }
+    return body | ({"reason": filled_in["reason"]} if filled_in["reason"] else {})
+
+
+def _version(filled_in: dict[str, Any]) -> int:
+    version = filled_in["version"]
+    if not (version.isascii() and version.isdigit() and len(version) < 19):
+        raise Invalid("the page says which version it shows", path="version")
+    return int(version)
+
+
+ROUTES = [
+    page("/tool_configs", show_configurations),
+    page("/tool_configs/-/edit", show_edit, role="operate"),
+    action("/tool_configs/-/edit", save),
+]
