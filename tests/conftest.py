@@ -1,6 +1,7 @@
 """What every test may ask for."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +13,9 @@ from tests.integration.bucket_server import CREDENTIALS, BucketServer
 # to run the very same example again.
 settings.register_profile("hyperpage", deadline=None, print_blob=True)
 settings.load_profile("hyperpage")
+
+# What a shell starts in the background ignores Ctrl-C, and so would every program that tests send it to.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
