@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from random import random
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,7 +15,7 @@ from ops.console.visit import Visit, page
 from ops.http.refusals import HttpRefusal
 from ops.http.routes import access_of, backend_of, route
 from ops.http.routes_events import QUIET_SECONDS, RETRY_MS, EventStream
-from ops.http.tail_feed import Tails
+from ops.http.tail_feed import PERIOD_SECONDS, Tails
 from projections.tables import TABLES
 
 # What stands on the page when it opens; its script keeps no more than so many.
@@ -41,6 +42,8 @@ async def _pieces(request: Request, tails: Tails, streams: str) -> AsyncIterator
     try:
         clock = asyncio.get_running_loop().time
         looked_at, number = clock(), tail.number
+        # Fifty writes at once would be a pause for commands; so they are spread over the time between two.
+        phase = random() * PERIOD_SECONDS
         yield b'retry: %d\nevent: begin\ndata: {"seen":%d}\n\n' % (RETRY_MS, tail.seen)
         while True:
             if clock() - looked_at > LOOK_AGAIN_SECONDS:
@@ -53,6 +56,7 @@ async def _pieces(request: Request, tails: Tails, streams: str) -> AsyncIterator
             if not has_more:
                 yield b": nothing new\n\n"
                 continue
+            await asyncio.sleep(phase)
             number = tail.number
             yield tail.frame
     finally:

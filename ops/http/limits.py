@@ -7,11 +7,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.errors import Busy
 from ops.http.problem import problem
-from ops.http.refusals import BodyTooLarge, ReaderTooSlowError, RequestTimeout, TooManyRequests
+from ops.http.refusals import (
+    BodyTooLarge,
+    HeadTooLarge,
+    HttpRefusal,
+    ReaderTooSlowError,
+    RequestTimeout,
+    TooManyRequests,
+)
 from ops.http.throttle import Throttle
 
 # A batch of 960 KiB with room to spare.
 MAXIMUM_BODY_BYTES = 1024 * 1024
+# Line and headers together.
+MAXIMUM_HEAD_BYTES = 32 * 1024
 # All of a body arrives in this time, or the request is over.
 BODY_SECONDS = 20.0
 # So long a piece of an answer may wait for its reader, who is cut off then.
@@ -59,7 +68,7 @@ class LimitsMiddleware:
         finally:
             leave()
 
-    def _refusal(self, scope: Scope) -> Busy | BodyTooLarge | TooManyRequests | None:
+    def _refusal(self, scope: Scope) -> Busy | HttpRefusal | None:
         client = scope["client"]
         if (wait := self._throttle.wait_seconds(client[0] if client else "unknown")) > 0:
             return TooManyRequests(
@@ -67,10 +76,18 @@ class LimitsMiddleware:
             )
         if self._under_way >= MAXIMUM_UNDER_WAY:
             return Busy("too many requests are under way", hint="try again", retry_after_ms=RETRY_AFTER_MS)
+        if _head_bytes(scope) > MAXIMUM_HEAD_BYTES:
+            # The protocol refuses those that do not come at once.
+            return HeadTooLarge(MAXIMUM_HEAD_BYTES)
         said = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
         if said.isdigit() and int(said) > MAXIMUM_BODY_BYTES:
             return BodyTooLarge(int(said), MAXIMUM_BODY_BYTES)
         return None
+
+
+def _head_bytes(scope: Scope) -> int:
+    size = len(scope["raw_path"]) + len(scope["query_string"])
+    return size + sum(len(name) + len(value) + 4 for name, value in scope["headers"])
 
 
 class _Body:

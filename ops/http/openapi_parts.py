@@ -34,13 +34,12 @@ _PROBLEMS: Mapping[int, tuple[type[errors.Refusal] | type[refusals.HttpRefusal],
     421: (refusals.Misdirected,),
     422: (errors.RuleViolated, errors.SecretRejected),
     429: (errors.Busy, refusals.TooManyRequests),
-    431: (errors.TooLarge,),
+    431: (refusals.HeadTooLarge,),
     500: (errors.Internal,),
     503: (errors.Unavailable,),
 }
 _MORE = {
     412: "The row is at another version than If-Match or If-None-Match said.",
-    431: "The request's line and headers are too long.",
 }
 
 

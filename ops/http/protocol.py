@@ -15,8 +15,6 @@ from ops.http.security_headers import SECURITY_HEADERS
 
 # A request's line and headers arrive in this time, from the first byte on (or the connection's beginning).
 HEAD_SECONDS = 10.0
-# Line and headers together.
-MAXIMUM_HEAD_BYTES = 32 * 1024
 MAXIMUM_CONNECTIONS = 512
 
 

@@ -94,6 +94,16 @@ class BodyTooLarge(HttpRefusal):
         )
 
 
+class HeadTooLarge(HttpRefusal):
+    """The request's line and headers are longer than any that mean something."""
+
+    code: ClassVar[str] = "too_large"
+    number: ClassVar[int] = 431
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__("the head is too long", headers={"Connection": "close"}, limit_bytes=limit_bytes)
+
+
 class RequestTimeout(HttpRefusal):
     """The request did not arrive in time."""
 

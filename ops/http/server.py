@@ -19,7 +19,8 @@ from ops.http.access import Access
 from ops.http.app import application
 from ops.http.backend import Backend
 from ops.http.counting import HttpCounts
-from ops.http.protocol import MAXIMUM_HEAD_BYTES, Connection
+from ops.http.limits import MAXIMUM_HEAD_BYTES
+from ops.http.protocol import Connection
 from ops.http.routes_events import Slots
 from ops.http.tokens import Token
 from ops.settings import Settings
