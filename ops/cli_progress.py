@@ -11,7 +11,7 @@ PATIENCE_SECONDS = 1.0
 
 @contextmanager
 def shown_progress() -> Iterator[Callable[[str, int, int], None]]:
-    """What to tell how far it is: what is being done, how much is done, and how much there is to do."""
+    """What to tell: what is being done, how much of it is done, how much there is to do (0: unknown)."""
     if not sys.stderr.isatty():
         yield lambda what, done, total: None
         return
@@ -28,6 +28,6 @@ def shown_progress() -> Iterator[Callable[[str, int, int], None]]:
                 if time.monotonic() - began < PATIENCE_SECONDS:
                     return
                 bars[what] = shown.add_task(what)
-            shown.update(bars[what], completed=done, total=total)
+            shown.update(bars[what], completed=done, total=total or None)
 
         yield tell

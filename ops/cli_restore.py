@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +17,7 @@ from ops.cli_exit import CommandFailure, Exit, failure, unreachable, usage_failu
 from ops.cli_options import DataOption, JsonOption, option, settings_for
 from ops.cli_output import print_json, print_members, say
 from ops.cli_progress import shown_progress
-from ops.data_directory import DataDirectory, DirectoryInUseError, read_runtime
+from ops.data_directory import DataDirectory, DirectoryInUseError, Runtime, read_runtime
 
 if TYPE_CHECKING:
     from ops.backup.way import Moment
@@ -152,12 +153,21 @@ def _ask_to_restore(data: Path | None, request: dict[str, Any]) -> dict[str, Any
     accepted = administer("backup.restore", request, data, timeout_seconds=ACCEPT_SECONDS)
     say("accepted; the service drains, restores and goes on")
     runtime = read_runtime(settings_for(data).data)
+    with shown_progress() as progress:
+        return _end_of_restore(data, accepted["token"], runtime, progress)
+
+
+def _end_of_restore(
+    data: Path | None, token: str, runtime: Runtime | None, progress: Callable[[str, int, int], None]
+) -> dict[str, Any]:
     deadline = time.monotonic() + RESTORE_SECONDS
     while time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
+        progress("restore", 0, 0)
         if runtime is not None and not _is_alive(runtime.pid):
             raise unreachable(
-                "the service ended while it restored", "start it: it serves the old store, or the new one"
+                "the service ended while it restored",
+                "start it: the first lines of its log say whether it has the old store or the new one",
             )
         try:
             ended = administer("backup.restored", {}, data, timeout_seconds=ACCEPT_SECONDS)
@@ -167,7 +177,7 @@ def _ask_to_restore(data: Path | None, request: dict[str, Any]) -> dict[str, Any
                 raise
             continue
         # `null` before the first restore, or the one before this.
-        if not ended or ended["token"] != accepted["token"]:
+        if not ended or ended["token"] != token:
             continue
         if ended["error"] is not None:
             raise failure(Exit.FAILED, "failed", ended["error"], ended["hint"])
@@ -192,7 +202,8 @@ def _print(result: Any, as_json: bool) -> None:
     if as_json:
         print_json(result)
     else:
-        print_members(msgspec.to_builtins(result))
+        members = msgspec.to_builtins(result)
+        print_members({**members, "passed_over": members["passed_over"] or None})
 
 
 def _moment(text: str) -> int:

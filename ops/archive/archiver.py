@@ -16,7 +16,8 @@ import msgspec
 from bus import log
 from bus.cloud_events import Origin
 from bus.submission import Commit
-from bus.waiting import Trouble, is_set_within
+from bus.tasks import cancel
+from bus.waiting import UNTRIED, Trouble, is_set_within
 from ops.archive import segment as segments
 from ops.archive.merge import Logged, merge
 from ops.archive.segment import (
@@ -108,10 +109,11 @@ class Archiver:
         self._writing = Lock()
         # Whether there are answers that only the table has: those of before the start, or too many.
         self._is_table_ahead = True
+        # Since it was last merged.
         self._written = 0
-        self._trouble = Trouble(
-            f"archiving to {folder}", logger, first_pause_ms=FIRST_RETRY_MS, longest_pause_ms=LONGEST_RETRY_MS
-        )
+        self._merging: asyncio.Task[None] | None = None
+        self._trouble = self._new_trouble(f"archiving to {folder}")
+        self._merge_trouble = self._new_trouble(f"merging segments in {folder}")
         self._stopped = asyncio.Event()
 
     @property
@@ -125,7 +127,7 @@ class Archiver:
             lag_seconds=0.0 if since is None else time.monotonic() - since,
             outside=outside,
             note=None if outside else NOT_OUTSIDE,
-            problem=self._trouble.problem,
+            problem=self._trouble.problem or self._problem_of_merging,
         )
 
     def notify(self, commit: Commit) -> None:
@@ -141,15 +143,20 @@ class Archiver:
 
     async def run(self) -> None:
         """Writes every second until `stop`. What goes wrong stands in `state`, and is tried again."""
-        while not self._stopped.is_set():
-            pause_ms = float(INTERVAL_MS)
-            try:
-                await self._catch_up()
-                self._trouble.end()
-            except (BackupError, OSError, apsw.Error, TimeoutError) as error:
-                self._trouble.meet(error)
-                pause_ms = self._trouble.next_pause_ms()
-            await is_set_within(self._stopped, pause_ms)
+        try:
+            while not self._stopped.is_set():
+                pause_ms = float(INTERVAL_MS)
+                try:
+                    await self._catch_up()
+                    self._trouble.end()
+                except (BackupError, OSError, apsw.Error, TimeoutError) as error:
+                    self._trouble.meet(error)
+                    pause_ms = self._trouble.next_pause_ms()
+                self._merge_if_due()
+                await is_set_within(self._stopped, pause_ms)
+        finally:
+            if self._merging is not None:
+                await cancel(self._merging)
 
     async def stop(self) -> None:
         """Writes what is left, if that goes at once; `run` ends."""
@@ -161,11 +168,35 @@ class Archiver:
 
     async def _catch_up(self) -> None:
         while await asyncio.to_thread(self._write_next):
-            if self._written >= MERGE_AFTER_SEGMENTS:
-                self._written = 0
+            pass
+
+    def _merge_if_due(self) -> None:
+        is_merging = self._merging is not None and not self._merging.done()
+        if self._written >= MERGE_AFTER_SEGMENTS and not is_merging:
+            self._written = 0
+            # Beside the writing, which is not to wait for hundreds of requests to a bucket.
+            self._merging = asyncio.create_task(self._merge(), name="merging of segments")
+
+    async def _merge(self) -> None:
+        while True:
+            try:
                 await asyncio.to_thread(
                     merge, self._folder, recipients=self._recipients, read_log=self._read_log
                 )
+            except (BackupError, OSError, apsw.Error, TimeoutError) as error:
+                self._merge_trouble.meet(error)
+                await asyncio.sleep(self._merge_trouble.next_pause_ms() / 1000)
+            else:
+                self._merge_trouble.end()
+                return
+
+    @property
+    def _problem_of_merging(self) -> str | None:
+        problem = self._merge_trouble.problem
+        return None if problem in (None, UNTRIED) else f"its segments cannot be merged: {problem}"
+
+    def _new_trouble(self, what: str) -> Trouble:
+        return Trouble(what, logger, first_pause_ms=FIRST_RETRY_MS, longest_pause_ms=LONGEST_RETRY_MS)
 
     def _write_next(self) -> bool:
         """Whether a segment was written, and there may be more to write."""

@@ -6,11 +6,15 @@ timeline does not reach back to the first event, it hangs on a backup, and is wo
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from ops.archive.replay import Timelines
 from ops.archive.segment import Segment, list_segments, read_header, runs
-from ops.backup.metadata import Backup
+from ops.backup.metadata import Backup, BackupError
 from ops.targets.target import Place
+
+# So many in a row are met by nobody.
+MERGES_MET = 3
 
 
 def needed_backups(folder: Place, backups: Sequence[Backup]) -> set[str]:
@@ -20,6 +24,14 @@ def needed_backups(folder: Place, backups: Sequence[Backup]) -> set[str]:
         BackupError: a segment is damaged.
         OSError: the folder cannot be read, or the bucket is away.
     """
+    for _ in range(MERGES_MET - 1):
+        # The service may be merging: what was listed is gone then, and stands in a larger one.
+        with suppress(FileNotFoundError, BackupError):
+            return _needed(folder, backups)
+    return _needed(folder, backups)
+
+
+def _needed(folder: Place, backups: Sequence[Backup]) -> set[str]:
     segments = list_segments(folder)
     needed = set()
     for timeline in {one.timeline for one in segments}:

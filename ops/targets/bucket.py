@@ -254,6 +254,9 @@ def _said(text: str) -> str:
         _, found, rest = text.partition(f"<{tag}>")
         if found:
             return f"the bucket refuses: {rest.partition('<')[0]}"
+    if "169.254.169.254" in text:
+        # Where machines of a cloud ask for credentials, when nobody gave them any.
+        return "there are no credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set"
     first = text.partition("\n")[0]
     _, found, rest = first.partition("HTTP error: ")
     return f"the bucket does not answer: {rest.strip()}" if found else first.strip()

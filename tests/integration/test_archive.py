@@ -3,6 +3,7 @@
 import asyncio
 import random
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,38 @@ def test_while_it_runs_the_archive_is_a_second_behind_at_most(archived: Archived
         await running
 
     asyncio.run(play())
+
+
+def test_events_go_to_the_archive_while_its_segments_are_merged(
+    archived: Archived, monkeypatch: pytest.MonkeyPatch
+):
+    is_merging, may_end = threading.Event(), threading.Event()
+
+    def slow_merge(*arguments: Any, **options: Any) -> int:
+        is_merging.set()
+        may_end.wait(60)
+        return merge(*arguments, **options)
+
+    monkeypatch.setattr("ops.archive.archiver.merge", slow_merge)
+    monkeypatch.setattr("ops.archive.archiver.MERGE_AFTER_SEGMENTS", 1)
+
+    def is_archived() -> bool:
+        return archived.archiver.state.position == archived.store.writer.head.position
+
+    async def play() -> None:
+        running = asyncio.create_task(archived.archiver.run())
+        for _ in range(3):
+            archived.work(5)
+            archived.archiver.notify(archived.store.commits[-1])
+            await until(is_archived)
+            assert await asyncio.to_thread(is_merging.wait, 30)
+        assert archived.archiver.state.problem is None
+        may_end.set()
+        await archived.archiver.stop()
+        await running
+
+    asyncio.run(play())
+    assert rows_of(archived.segments) == log_of(archived.path, 10**9)
 
 
 def test_a_service_whose_log_was_set_back_behind_its_archive_says_so(tmp_path: Path):
