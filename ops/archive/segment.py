@@ -4,7 +4,8 @@
 
 Compressed lines of JSON: a header; an array for each event, its columns in the order of the table; an array
 for each remembered answer; at the end the SHA-256 of all that. The header names the hash of the event before
-the first, and each event's own hash follows from it, so segments vouch for each other.
+the first, and each event's own hash follows from it, so segments vouch for each other. Behind the compressed
+lines is their SHA-256 as they lie there, in a frame that programs for zstd skip.
 
 One that is encrypted has `.age` behind its name, and beside it, written last, `<the same>.meta.json`: what
 must be known of it without the key, and its checksum. Without that, there is no such segment.
@@ -40,6 +41,11 @@ MAXIMUM_BYTES = 64 * 1024 * 1024
 # Fast, and a third of the size.
 LEVEL = 3
 METADATA_SUFFIX = ".meta.json"
+
+# https://github.com/facebook/zstd/blob/dev/doc/zstd_compression_format.md#skippable-frames
+# Without it, a bit that means nothing to zstd could flip, and its own checksum be cut off.
+_END_FRAME = bytes.fromhex("502a4d18") + hashlib.sha256().digest_size.to_bytes(4, "little")
+_END_BYTES = len(_END_FRAME) + hashlib.sha256().digest_size
 
 _NAME = re.compile(r"events-(\d{12})-(\d{12})(?:\.\d+)?\.jsonl\.zst(?:\.age)?")
 _FOLDER = re.compile(r"timeline-(\d{4,})")
@@ -214,7 +220,7 @@ def write_segment(
     )
     content += encode(_Trailer(sha256=hashlib.sha256(content).hexdigest())) + b"\n"
     compressed = zstandard.ZstdCompressor(level=level, write_checksum=True).compress(content)
-    kept = seal_bytes(compressed, recipients)
+    kept = seal_bytes(compressed + _END_FRAME + hashlib.sha256(compressed).digest(), recipients)
     write_file(path, kept)
     if recipients:
         envelope = Envelope(
@@ -348,7 +354,10 @@ def _require_named(segment: Segment, header: Header) -> None:
         )
 
 
-def _decompress(name: str, compressed: bytes) -> bytes:
+def _decompress(name: str, kept: bytes) -> bytes:
+    compressed, end = kept[:-_END_BYTES], kept[-_END_BYTES:]
+    if end != _END_FRAME + hashlib.sha256(compressed).digest():
+        raise BackupError("segment_damaged", f"{name} is damaged: its SHA-256 does not fit")
     try:
         with zstandard.ZstdDecompressor().stream_reader(compressed) as reader:
             # Who forged it might have made it as large as the memory.

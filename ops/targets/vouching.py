@@ -23,7 +23,8 @@ def is_whole(content: bytes) -> bool:
         msgspec.DecodeError, UnicodeDecodeError: it is no JSON.
     """
     members = msgspec.json.decode(content, type=dict[str, Any])
-    return members.get(MEMBER) == checksum_of(members)
+    # JSON alone would not miss the last byte.
+    return members.get(MEMBER) == checksum_of(members) and content.endswith(b"}\n")
 
 
 def checksum_of(members: dict[str, Any]) -> str:
