@@ -23,7 +23,7 @@ async def show_board(visit: Visit) -> Response:
     """Jobs by what they are, the newest first, and how many of each state there are."""
     given = {name: visit.parameter(name) for name in FILTERS}
     browsed = await visit.query("jobs.browse", **given, after=visit.parameter("after"), limit=PAGE_ROWS)
-    statistics = await visit.query("jobs.stats", queue=given["queue"])
+    statistics = await visit.shared_query("jobs.stats", queue=given["queue"])
     counts: Counter[str] = Counter()
     for queue in statistics["queues"].values():
         counts.update(queue["states"])

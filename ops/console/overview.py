@@ -26,7 +26,7 @@ async def show(visit: Visit) -> Response:
     service = backend_of(visit.request).service
     report = msgspec.json.decode(codec.encode(service.health.report()))
     times, rates = await asyncio.to_thread(_events_by_minute, service, visit.now_ms)
-    statistics = await visit.query("jobs.stats")
+    statistics = await visit.shared_query("jobs.stats")
     jobs: Counter[str] = Counter()
     for queue in statistics["queues"].values():
         jobs.update(queue["states"])

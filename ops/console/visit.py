@@ -21,6 +21,7 @@ from bus.incident import internal
 from domain.errors import Refusal, Unavailable
 from ops.console.files import address_of
 from ops.console.rendering import PREFIX, environment
+from ops.console.shared import SharedAnswers
 from ops.health.monitor import status_of
 from ops.http.access import FORM
 from ops.http.refusals import Forbidden, HttpRefusal, Unauthorized
@@ -32,6 +33,8 @@ HTML = "text/html; charset=utf-8"
 # More than any of our forms has, and more than any text in one.
 MAXIMUM_FIELDS = 1_100
 MAXIMUM_NOTICES = 10
+# Pages ask again every few seconds, each for itself.
+SHARED_SECONDS = 2.0
 
 # What stands in the navigation: the last part of the address, the name, and the key behind `g`.
 PAGES = (
@@ -111,6 +114,12 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         body = codec.encode({name: value for name, value in fields.items() if value is not None})
         return msgspec.json.decode(await backend_of(self.request).query(name, body))
 
+    async def shared_query(self, name: str, **fields: Any) -> Any:
+        """The same, which may be of a second or two ago: for what costs more than a look at a row or some."""
+        answers: SharedAnswers = self.request.app.state.shared_answers
+        key = (name, *sorted(fields.items()))
+        return await answers.get(key, SHARED_SECONDS, lambda: self.query(name, **fields))
+
     async def command(
         self, name: str, body: Mapping[str, Any], *, expected_version: int | None = None
     ) -> Any:
@@ -125,6 +134,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
             headers[COMMAND_ID] = self.form.text("command_id")
         if expected_version is not None:
             headers[EXPECTED_VERSION] = str(expected_version)
+        self.request.app.state.shared_answers.forget()
         return msgspec.json.decode(await backend_of(self.request).command(name, codec.encode(body), headers))
 
     async def administer(self, name: str, /, **fields: Any) -> Any:

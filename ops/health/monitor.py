@@ -8,6 +8,7 @@ import asyncio
 import logging
 import threading
 import time
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,8 @@ LOOK_LATE_SECONDS = 10.0
 BROKER_SECONDS = 1.0
 # The first check of the store comes so soon, however long the interval is.
 FIRST_CHECK_SECONDS = 60.0
+# Rates are those of so long, and of a look more.
+RATE_SECONDS = 10.0
 
 logger = logging.getLogger(__name__)
 
@@ -71,12 +74,15 @@ class Monitor:
         # At how many looks in a row all readers were in use.
         self._exhausted_looks = 0
         self._causes: dict[str, Cause] = {}
+        # When the last looks were, and how many commands there had been by then.
+        self._counted: deque[tuple[float, int]] = deque()
         self.durable_waiting: int | None = None
         self.dead_letters: int | None = None
 
     async def start(self) -> None:
         """Looks once; from then on there is something to say."""
         self._look = await asyncio.to_thread(self._look_around)
+        self._count()
 
     async def run(self) -> None:
         """Looks again and again, for ever."""
@@ -84,6 +90,7 @@ class Monitor:
             while True:
                 await asyncio.sleep(self._settings.health_interval_seconds)
                 self._look = await asyncio.to_thread(self._look_around)
+                self._count()
                 await self._ask_the_broker()
                 self._try_to_write()
                 self._start_check_if_due()
@@ -176,6 +183,7 @@ class Monitor:
                 "waiting_commands": writer.waiting,
                 "groups": statistics.groups,
                 "commands": statistics.commands,
+                "commands_per_second": round(self.commands_per_second, 2),
                 "events": statistics.events,
                 "failed_commits": statistics.failed_commits,
             },
@@ -213,6 +221,19 @@ class Monitor:
         """For how long the oldest event that is not published has waited."""
         oldest = self._service.relay.state.oldest_unpublished_at
         return 0.0 if oldest is None else max(0.0, (self._service.now_ms() - oldest) / 1_000)
+
+    @property
+    def commands_per_second(self) -> float:
+        """How many commands came to the writer in each of the last seconds, on average."""
+        since, commands = self._counted[0]
+        seconds = time.monotonic() - since
+        return (self._service.writer.statistics.commands - commands) / seconds if seconds > 0 else 0.0
+
+    def _count(self) -> None:
+        now = time.monotonic()
+        self._counted.append((now, self._service.writer.statistics.commands))
+        while len(self._counted) > 1 and now - self._counted[0][0] > RATE_SECONDS:
+            self._counted.popleft()
 
     @property
     def _check_seconds(self) -> float:

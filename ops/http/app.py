@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from domain.errors import Refusal
 from ops.console import routes as console
+from ops.console.shared import SharedAnswers
 from ops.http import (
     routes_admin,
     routes_as_before,
@@ -83,6 +84,7 @@ def application(
     app.state.backend = backend
     app.state.access = access
     app.state.event_streams = event_streams
+    app.state.shared_answers = SharedAnswers()
     layers: ASGIApp = app
     if origins:
         layers = CORSMiddleware(

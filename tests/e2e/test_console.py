@@ -9,7 +9,9 @@ import pytest
 from ops.http.tokens import TokenFile
 from tests.e2e.browsing import DESK, PHONE, Tab, browser, chromium, tab
 from tests.integration.asking import HttpTalk
+from tests.integration.serving import until
 from tests.integration.watching import eventually, number_of_letters
+from tests.patience import patiently
 
 HOSTILE = "<img src=x onerror=alert(1)>'\"&"
 PAGES = (
@@ -71,6 +73,8 @@ def some_of_everything(talk: HttpTalk) -> None:
     talk.command("app_state.set", {"key": "hostile", "value": {HOSTILE: [HOSTILE] * 9}})
     talk.run(talk.client.request("hyperpage.dcmd.v1.jobs.enqueue", b'{"id": "' + HOSTILE.encode() + b'"}'))
     eventually(talk, number_of_letters(talk, 1))
+    name = talk.administer("backup.create", {"description": HOSTILE}).said["path"].rpartition("/")[2]
+    talk.run(until(lambda: talk.service.health.look.backups.last == name, patiently(15)))
 
 
 # Each page in both colours and at both widths; four times would find no more.
@@ -101,6 +105,26 @@ def test_who_has_a_token_logs_in_and_out(talk: HttpTalk) -> None:
             await here.page.get_by_role("heading", name="Log in").wait_for()
 
     talk.run(log_in_and_out())
+
+
+def test_the_menu_of_a_phone_and_the_theme(talk: HttpTalk) -> None:
+    async def background(here: Tab) -> str:
+        return str(await here.page.evaluate("getComputedStyle(document.body).backgroundColor"))
+
+    async def look() -> None:
+        async with browser() as started, tab(started, talk.url, width=PHONE) as here:
+            await here.open("/console")
+            assert not await here.page.locator("#menu").is_visible()
+            await here.press("Menu")
+            await here.is_in_order("the menu")
+            await here.press("Theme: auto", "Theme: light")
+            assert await background(here) == "rgb(17, 21, 24)"
+            await here.page.locator("#menu").get_by_role("link", name="Jobs").click()
+            await here.page.wait_for_url("**/console/jobs")
+            # It is kept.
+            assert await background(here) == "rgb(17, 21, 24)"
+
+    talk.run(look())
 
 
 def test_the_keys_lead_everywhere(talk: HttpTalk) -> None:

@@ -37,7 +37,7 @@
     const colour = (name) => { probe.style.color = `var(--${name})`; return getComputedStyle(probe).color; };
     const axis = { stroke: colour("muted"), grid: { stroke: colour("line"), width: 1 }, ticks: { show: false } };
     const options = {
-      width: figure.clientWidth, height: 190, legend: { show: false }, cursor: { y: false },
+      width: figure.clientWidth, height: 190, padding: [12, 18, 0, 0], legend: { show: false }, cursor: { y: false },
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
       scales: { x: { time: true }, y: { range: (_, low, high) => [Math.min(0, low), Math.max(high * 1.1, said.top || 1)] } },
       axes: [{ ...axis, values: (_, ticks) => ticks.map(hourAndMinute) }, { ...axis, size: 48 }],

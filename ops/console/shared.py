@@ -1,0 +1,36 @@
+"""Answers that many pages want at the same moment: `SharedAnswers` asks once for all of them."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+MAXIMUM_KEPT = 64
+
+
+class SharedAnswers:
+    """What was asked a moment ago. Used from the event loop's thread only; `clock` counts seconds."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._kept: dict[Any, tuple[float, asyncio.Task[Any]]] = {}
+
+    async def get(self, key: Any, seconds: float, ask: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        """What `ask` answers, or answered within the last `seconds` for the same key."""
+        began, task = self._kept.get(key, (0.0, None))
+        if task is None or self._clock() - began > seconds or (task.done() and _failed(task)):
+            self._kept.pop(key, None)
+            task = asyncio.create_task(ask())
+            self._kept[key] = (self._clock(), task)
+            if len(self._kept) > MAXIMUM_KEPT:
+                del self._kept[next(iter(self._kept))]
+        # Not given up with the first who gives up: others wait for it.
+        return await asyncio.shield(task)
+
+    def forget(self) -> None:
+        """Asks anew from now on, as after something was changed."""
+        self._kept.clear()
+
+
+def _failed(task: asyncio.Task[Any]) -> bool:
+    return task.cancelled() or task.exception() is not None

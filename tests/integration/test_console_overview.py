@@ -1,0 +1,88 @@
+"""The overview: how the service is, and pages when there is no service or a page has a defect."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.asking import HttpTalk
+from tests.integration.serving import until
+
+
+@pytest.fixture
+def talk(tmp_path: Path) -> Iterator[HttpTalk]:
+    with HttpTalk(tmp_path) as talk:
+        yield talk
+
+
+def tile(page: str, label: str) -> str:
+    """What stands under a label, without its marks."""
+    found = re.search(rf"<dt>{label}</dt><dd>(.*?)</dd>", page, re.DOTALL)
+    assert found is not None, label
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", found[1])).strip()
+
+
+def test_it_says_that_all_is_well_and_what_goes_on(talk: HttpTalk) -> None:
+    for number in range(40):
+        talk.command("jobs.enqueue", {"id": f"j{number}", "type": "t", "name": "n"})
+    page = talk.get("/console").text
+
+    assert "All is well" in page
+    assert tile(page, "pending") == "40"
+    assert tile(page, "Overdue") == "40 due, and not claimed"
+    assert tile(page, "Position") == "40 timeline 1"
+    assert float(tile(page, "Commands a second").split()[0]) > 0
+    assert tile(page, "Last backup") == "– of 0"
+
+
+def test_it_says_why_all_is_not_well(tmp_path: Path) -> None:
+    with HttpTalk(tmp_path, disk_free_degraded_mib=2**40, disk_free_unhealthy_mib=0) as talk:
+        page = talk.get("/console").text
+    assert "It works, and wants a look" in page
+    assert "<code>disk_low</code>" in page
+    assert 'class="mark degraded"' in page
+
+
+def test_the_last_backup_and_the_last_proven_one_stand_there(talk: HttpTalk) -> None:
+    talk.command("app_state.set", {"key": "k", "value": 1})
+    name = talk.administer("backup.create", {"description": "by hand"}).said["path"].rpartition("/")[2]
+    talk.administer("backup.drill", {"name": name})
+
+    def is_known() -> bool:
+        return talk.service.health.look.backups.last_proven == name
+
+    talk.run(until(is_known, 60))
+    page = talk.get("/console").text
+    assert tile(page, "Last backup").endswith("ago of 1")
+    assert tile(page, "Last proven").endswith("a store was made from it, and compared")
+    assert page.count(f'href="/console/backups/{name}"') == 2
+
+
+def test_while_there_is_no_service_pages_say_so_and_come_back_by_themselves(talk: HttpTalk) -> None:
+    http = talk.service.http
+    assert http is not None
+    talk.run(http.backend.detach())
+    try:
+        for path in ("/console", "/console/jobs", "/console/tail"):
+            answer = talk.get(path)
+            assert answer.status_code == 503
+            assert '<meta http-equiv="refresh" content="2">' in answer.text
+    finally:
+        http.backend.attach(talk.service)
+    assert talk.get("/console").status_code == 200
+
+
+def test_a_page_with_a_defect_tells_the_incident_and_nothing_else(
+    talk: HttpTalk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # What is there is not what the page was written for.
+    monkeypatch.setattr(talk.service.health, "report", lambda: {"status": "secret"})
+    answer = talk.get("/console")
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    incident = re.search(r"incident <code>([0-9a-f-]{36})</code>", answer.text)
+    assert incident is not None
+    assert incident[1] in caplog.text
+    assert "secret" not in answer.text
+    assert "Undefined" not in answer.text
