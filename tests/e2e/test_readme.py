@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -70,6 +71,19 @@ def test_every_command_of_the_first_screen_does_what_it_says(folder: Path) -> No
     assert "Sync acme/site" in said
     assert "job.claimed.v1" in said
     assert "healthy" in said
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the examples need curl")
+def test_the_curl_examples_store_a_row_and_show_it(folder: Path) -> None:
+    url = json.loads((folder / "data" / "runtime.json").read_text())["http_url"]
+    commands = [one.replace("http://127.0.0.1:8822", url) for one in CONSOLE if one.startswith("curl ")]
+    stored, row = (
+        json.loads(subprocess.run(shlex.split(one), capture_output=True, check=True, timeout=30).stdout)
+        for one in commands
+    )
+
+    assert stored["stream"] == "app_state/theme"
+    assert row["value"] == "dark"
 
 
 def test_the_python_example_gets_the_same_answer_twice(folder: Path) -> None:

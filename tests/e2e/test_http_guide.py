@@ -1,0 +1,81 @@
+"""The guide to the HTTP API: its commands run word for word, and print what it says."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ops.http import limits, protocol, routes, sessions, throttle
+from ops.settings import Settings
+from tests.e2e.command_line import ROOT, Served, environment
+
+GUIDE = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
+# What the guide takes for granted; the test has a port of its own.
+ADDRESS = "127.0.0.1:8822"
+MARK = "@@ {} @@"
+Step = tuple[str, str]
+
+
+def steps() -> list[Step]:
+    """Each command of the guide, and what it prints."""
+    found: list[Step] = []
+    for block in re.findall(r"```console\n(.*?)```", GUIDE, re.DOTALL):
+        for part in block.split("$ ")[1:] if block.startswith("$ ") else []:
+            found.append(part.partition("\n")[::2])  # noqa: PERF401  # a comprehension would hide the shape
+    return found
+
+
+def as_pattern(shown: str) -> str:
+    """What the guide shows, with anything where it has an ellipsis."""
+    return ".*".join(re.escape(part) for part in shown.rstrip("\n").split("…"))
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the examples need curl")
+def test_every_command_of_the_guide_prints_what_it_shows(tmp_path: Path) -> None:
+    with Served(tmp_path / "data", "--http", "127.0.0.1:0") as served:
+        address = served.runtime["http_url"].removeprefix("http://")
+        lines = [f"{command}\necho '{MARK.format(number)}'" for number, (command, _) in enumerate(steps())]
+        # The command line that this Python has, under the name by which everybody knows it.
+        program = tmp_path / "hyperpage"
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ops.cli "$@"\n')
+        program.chmod(0o755)
+        path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+        done = subprocess.run(
+            ["bash"],
+            input="\n".join(lines).replace(ADDRESS, address),
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=environment(PATH=path, HYPERPAGE_DATA=str(served.data)),
+            timeout=100,
+            check=False,
+        )
+
+    printed = done.stdout
+    for number, (command, shown) in enumerate(steps()):
+        said, _, printed = printed.partition(MARK.format(number) + "\n")
+        assert re.fullmatch(as_pattern(shown), said.rstrip("\n"), re.DOTALL), (command, said, done.stderr)
+
+
+def test_the_numbers_of_the_guide_are_those_of_the_program() -> None:
+    settings = Settings()
+    seconds = settings.http_requests_per_second
+    for shown in (
+        f"{seconds:.0f} per second in the long run, {2 * seconds:,.0f} at once",
+        f"| requests under way | {limits.MAXIMUM_UNDER_WAY} |",
+        f"| connections | {protocol.MAXIMUM_CONNECTIONS};",
+        f"{limits.MAXIMUM_BODY_BYTES >> 20} MiB, within {limits.BODY_SECONDS:.0f} s",
+        f"{limits.MAXIMUM_HEAD_BYTES >> 10} KiB, within {protocol.HEAD_SECONDS:.0f} s",
+        f"{throttle.ALLOWED_GUESSES}, then one each {throttle.SECONDS_FOR_A_GUESS:.0f} s",
+        f"| readers of events | {settings.http_event_streams} (`http_event_streams`) |",
+        f"`http_event_streams` ({settings.http_event_streams})",
+        f"takes nothing for {limits.SEND_SECONDS:.0f} s",
+        f"wait up to {routes.ATTACHED_WITHIN_SECONDS:.0f} s first",
+        f"after {sessions.IDLE_SECONDS / 3600:.0f} h without a request,",
+        f"after {sessions.LIFETIME_SECONDS / 3600:.0f} h, and",
+    ):
+        assert shown in GUIDE, shown
