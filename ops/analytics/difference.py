@@ -56,11 +56,11 @@ class _Side:
         self._engine = engine
         try:
             self._snapshot = find_snapshot(manifest, moment)
-            self._position = None
+            self._position = 0
         except AnalyticsError:
             self._snapshot = None
-            found = engine.execute("SELECT position_of($moment)", {"moment": moment}).fetchone()
-            self._position = None if found is None else int(found[0])
+            [(position,)] = engine.execute("SELECT position_of($moment)", {"moment": moment}).fetchall()
+            self._position = int(position)
 
     def rows(self, table: str) -> str:
         """The rows of a table then, as what stands behind FROM."""

@@ -39,8 +39,8 @@ class WrittenLog:
                 found = self._engine.execute(
                     f"SELECT hash FROM read_parquet([{self._paths(stretch)}], hive_partitioning = false)"
                     f" WHERE position = {position}"
-                ).fetchone()
-                return None if found is None else bytes(found[0])
+                ).fetchall()
+                return bytes(found[0][0]) if found else None
         return None
 
     def events_of(self, streams: Sequence[str]) -> Iterator[log.Row]:
@@ -54,13 +54,12 @@ class WrittenLog:
             f" hive_partitioning = false) WHERE position <= {last} AND stream IN (SELECT stream FROM wanted)"
             for stretch, last in self._stretches
         ]
-        self._engine.register("wanted", pyarrow.table({"stream": pyarrow.array(streams, pyarrow.string())}))
-        try:
-            found = self._engine.execute(f"{' UNION ALL '.join(selects)} ORDER BY stream, position")
+        # A cursor of its own: whoever takes the events may ask other things meanwhile.
+        with self._engine.cursor() as cursor:
+            cursor.register("wanted", pyarrow.table({"stream": pyarrow.array(streams, pyarrow.string())}))
+            found = cursor.execute(f"{' UNION ALL '.join(selects)} ORDER BY stream, position")
             while rows := found.fetchmany(_FETCHED_ROWS):
                 yield from (log.Row(*row) for row in rows)
-        finally:
-            self._engine.unregister("wanted")
 
     def _paths(self, stretch: Stretch) -> str:
         return ", ".join(literal(self._lake / file.path) for file in stretch.files[EVENTS])

@@ -152,6 +152,32 @@ def test_after_a_restore_each_snapshot_shows_the_history_that_it_has(archived: A
         assert rows_shown(connection) == rows_at(connection, str(given_up_at)) == given_up_tables
 
 
+@pytest.mark.parametrize("is_archived", [False, True])
+def test_a_history_may_fork_anywhere(archived: Archived, lake: Path, is_archived: bool):
+    worked(archived)
+    archived.backup()
+    fork, tables = worked(archived, 20)
+    end, _ = worked(archived, 20)
+    if is_archived:
+        exported(archived, lake)
+    restored(archived, Moment(position=fork))
+    # Of keys that were there before.
+    first_at, _ = worked(archived, 60)
+
+    from_archive = exported(archived, lake)
+    archived.clock.now += 1_000
+    archived.backup()
+    now_at, now_tables = worked(archived, 60)
+    report = exported(archived, lake)
+
+    assert from_archive.refused == report.refused == []
+    assert (from_archive.archived, report.archived) == (first_at - fork, now_at - first_at)
+    assert fork < end
+    with closing(connect(lake)) as connection:
+        assert rows_at(connection, str(fork)) == tables
+        assert rows_at(connection, str(now_at)) == now_tables
+
+
 def test_what_was_given_up_is_taken_from_the_archive_too(archived: Archived, lake: Path):
     worked(archived)
     kept = archived.backup()
