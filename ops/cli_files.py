@@ -13,6 +13,7 @@ from ops.cli_output import print_json, print_table
 FILES = {
     "hyperpage.toml": "every setting, with its meaning and its default",
     "hyperpage.service": "a unit for systemd",
+    "nats-server.conf": "a stock nats-server beside the service, as in compose.yaml",
     "alert-rules.yml": "alerts for Prometheus",
     "grafana-dashboard.json": "a dashboard for Grafana",
 }

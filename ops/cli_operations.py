@@ -19,7 +19,14 @@ STATUS_SECONDS = 10.0
 CHECK_SECONDS = 3_600.0
 
 
-def status(*, data: DataOption = None, as_json: JsonOption = False) -> int:
+def status(
+    *,
+    ready: Annotated[
+        bool, option("Exit with 0 also when it is degraded: for whoever decides by it about a restart.")
+    ] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> int:
     """Tells whether the running service is healthy, and if not, why.
 
     For example:
@@ -36,7 +43,8 @@ def status(*, data: DataOption = None, as_json: JsonOption = False) -> int:
         print_json(answer)
     else:
         _print_status(report)
-    return Exit.DONE if report["status"] == "healthy" else Exit.FAILED
+    good = ("healthy", "degraded") if ready else ("healthy",)
+    return Exit.DONE if report["status"] in good else Exit.FAILED
 
 
 def asked_status(data: Path | None) -> bytes:

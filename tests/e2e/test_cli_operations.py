@@ -160,3 +160,10 @@ def test_a_dead_letter_is_listed_shown_replayed_and_dropped(served):
     assert served("dlq", "show", str(letter["sequence"])).code == 3
     assert served.ask("dlq", "drop", "--all", "--yes") == {"dropped": 1}
     assert served.ask("dlq", "list")["items"] == []
+
+
+def test_a_degraded_service_is_ready_all_the_same(tmp_path):
+    with Served(tmp_path / "data", "--no-http", HYPERPAGE_DISK_FREE_DEGRADED_MIB=str(2**40)) as service:
+        assert service("status").code == 1
+        assert service("status", "--ready").code == 0
+    assert hyperpage("status", "--ready", "--data", tmp_path / "data").code == 5

@@ -1,0 +1,124 @@
+"""The image, built and run: small, not root, healthy, with its data in a volume; also on a stock broker."""
+
+import json
+import os
+import re
+import shutil
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bus.nats_server import find_nats_server
+from ops.settings import Settings
+from tests.containers import Podman, podman_in, write_python_image
+from tests.e2e.command_line import ROOT, hyperpage, wait_for
+
+IMAGE, BASE, NATS = "hyperpage-persistence", "localhost/python:local", "localhost/nats-server:from-wheel"
+# As compose.yaml has it: nothing can be written but the volume, nothing be gained.
+SHUT = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
+
+
+def test_each_setting_in_the_files_for_containers_is_one():
+    texts = {name: (ROOT / name).read_text(encoding="utf-8") for name in ("Dockerfile", "compose.yaml")}
+    # Those that compose.yaml asks for are its own.
+    asked = set(re.findall(r"\$\{(HYPERPAGE_\w+)", texts["compose.yaml"]))
+    named = {one for text in texts.values() for one in re.findall(r"HYPERPAGE_[A-Z_]+", text)} - asked
+    assert named >= {"HYPERPAGE_DATA", "HYPERPAGE_NATS", "HYPERPAGE_HTTP"}
+    assert {one.removeprefix("HYPERPAGE_").lower() for one in named} <= set(Settings.__struct_fields__)
+
+
+def test_everything_that_the_image_is_built_from_is_let_through():
+    kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    packages = re.search(r"^packages = (\[.*\])$", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert packages is not None
+    assert kept == {*json.loads(packages[1]), "pyproject.toml", "README.md", "LICENSE"}
+
+
+@pytest.fixture(scope="module")
+def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
+    """A podman that has the image, built from this tree and this machine's parts."""
+    if os.getuid() != 0 or not (shutil.which("podman") and shutil.which("runc")):
+        pytest.skip("no podman and runc as root, to build and run images with")
+    folder = tmp_path_factory.mktemp("podman")
+    with podman_in(folder) as podman:
+        write_python_image(folder / "base.tar")
+        podman("import", "--quiet", folder / "base.tar", BASE)
+        # Where packages come from is this machine's affair.
+        configured = [
+            one
+            for name in ("/etc/pip.conf", "/etc/xdg/pip", "/opt/wheels", "/etc/ssl/certs")
+            if Path(one := name).exists()
+        ]
+        mounts = [f"--volume={one}:{one}:ro" for one in configured]
+        variables = [f"--env={name}={value}" for name, value in os.environ.items() if name.startswith("PIP_")]
+        podman(
+            *("build", "--quiet", "--isolation=chroot", "--format=docker", f"--build-arg=PYTHON={BASE}"),
+            *("--ulimit=nofile=20000:20000", "--ulimit=nproc=50000:50000", *mounts, *variables),
+            *("--tag", IMAGE, ROOT),
+            seconds=900,
+        )
+        yield podman
+
+
+def healthy(podman: Podman, container: str) -> bool:
+    podman("healthcheck", "run", container, check=False)
+    return podman("inspect", container, "--format", "{{.State.Health.Status}}") == "healthy"
+
+
+@pytest.mark.prove
+@pytest.mark.container
+def test_the_image_serves_as_nobody_special_is_healthy_and_keeps_its_data(podman: Podman):
+    size = {one: int(podman("inspect", one, "--format", "{{.Size}}")) for one in (IMAGE, BASE)}
+    # What is ours on top of Python.
+    assert (size[IMAGE] - size[BASE]) / 2**20 < 150
+
+    podman("run", "--detach", "--name", "one", *SHUT, "--volume", "data:/var/lib/hyperpage", IMAGE)
+    wait_for(lambda: healthy(podman, "one"))
+    assert set(podman("top", "one", "user").split()[1:]) == {"10001"}
+    podman("exec", "one", "hyperpage", "send", "app_state.set", '{"key": "k", "value": 1}')
+    assert json.loads(podman("exec", "one", "hyperpage", "doctor", "--json"))["status"] == "well"
+    podman("stop", "--time", "30", "one")
+    assert podman("inspect", "one", "--format", "{{.State.ExitCode}}") == "0"
+
+    podman("run", "--detach", "--name", "two", *SHUT, "--volume", "data:/var/lib/hyperpage", IMAGE)
+    wait_for(lambda: healthy(podman, "two"))
+    row = podman("exec", "two", "hyperpage", "query", "app_state.get", '{"key": "k"}', "--json")
+    assert json.loads(row)["value"] == 1
+
+
+@pytest.mark.prove
+@pytest.mark.container
+def test_beside_a_stock_nats_server_it_is_ready_with_it_and_not_without(podman: Podman, tmp_path: Path):
+    with tarfile.open(tmp_path / "nats.tar", "w") as image:
+        image.add(find_nats_server().resolve(), "nats-server")
+    podman("import", "--quiet", "--change", 'ENTRYPOINT ["/nats-server"]', tmp_path / "nats.tar", NATS)
+    configuration = tmp_path / "nats-server.conf"
+    configuration.write_text(hyperpage("files", "nats-server.conf").out)
+    podman("network", "create", "bus")
+    podman(
+        *(
+            "run",
+            "--detach",
+            "--network",
+            "bus",
+            "--name",
+            "nats",
+            "--env",
+            "HYPERPAGE_NATS_PASSWORD=s3-cr3t",
+        ),
+        *("--volume", f"{configuration}:/etc/nats.conf:ro", "--volume", "nats:/data", NATS),
+        *("--config", "/etc/nats.conf"),
+    )
+    address = "HYPERPAGE_NATS=nats://hyperpage:s3-cr3t@nats:4222"
+    podman("run", "--detach", "--network", "bus", "--name", "three", *SHUT, "--env", address, IMAGE)
+    wait_for(lambda: healthy(podman, "three"))
+    podman("exec", "three", "hyperpage", "send", "app_state.set", '{"key": "k", "value": 1}')
+
+    podman("kill", "nats")
+    wait_for(lambda: not healthy(podman, "three"))
+    podman("start", "nats")
+    wait_for(lambda: healthy(podman, "three"))
+    report = json.loads(podman("exec", "three", "hyperpage", "status", "--json"))
+    assert report["relay"]["position"] == 1
