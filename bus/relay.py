@@ -70,7 +70,7 @@ class Relay:
     """Publishes one store's events. All but `state` is called on the event loop's thread.
 
     `connection` is the relay user's, and comes back for ever; `read` lends connections to the store, and is
-    called in other threads.
+    called in other threads. `on_published` hears up to which position the stream has them.
     """
 
     def __init__(
@@ -79,8 +79,11 @@ class Relay:
         names: BusNames,
         origin: Origin,
         read: Callable[[], AbstractContextManager[apsw.Connection]],
+        *,
+        on_published: Callable[[int], None] | None = None,
     ) -> None:
         self._read = read
+        self._on_published = on_published
         self._stream = EventStream(JetStreamApi(connection), names, origin, read)
         self._publisher = Publisher(connection, names.events, on_stored=self._on_stored)
         self._encoder = EventEncoder(names, origin)
@@ -215,6 +218,8 @@ class Relay:
 
     def _on_stored(self, sequence: int) -> None:
         self._position = sequence - self._offset
+        if self._on_published is not None:
+            self._on_published(self._position)
         self._forget()
         self._well()
 

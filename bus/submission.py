@@ -54,6 +54,14 @@ class Submission(msgspec.Struct, kw_only=True, eq=False, gc=False):
     outcome: Outcome | None = None
 
 
+class GroupTimes(msgspec.Struct, frozen=True):
+    """When a group was begun, decided with its rows written, and on disk; by `time.perf_counter`."""
+
+    began: float
+    decided: float
+    committed: float
+
+
 class Commit(msgspec.Struct, frozen=True):
     """What a group did, told after it is on disk (or, with `rows` empty, was found to need no disk)."""
 
@@ -62,6 +70,8 @@ class Commit(msgspec.Struct, frozen=True):
     notices: list[Notice]
     answers: list[tuple[str, bytes, int, str]]
     """Those to remember: command id, hash of the request, position, answer."""
+    times: GroupTimes | None = None
+    """`None` where nothing was committed, or several groups are told as one."""
 
 
 def all_refused(submissions: list[Submission], refusal: Refusal) -> Commit:

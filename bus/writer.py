@@ -24,7 +24,7 @@ from bus.group import Group
 from bus.group_context import Projections
 from bus.incident import internal
 from bus.page_cache import read_page_cache
-from bus.submission import Commit, Submission, all_refused, count_refused, joined, refused
+from bus.submission import Commit, GroupTimes, Submission, all_refused, count_refused, joined, refused
 from bus.upkeep import Upkeep
 from bus.writer_statistics import Statistics, Work
 from domain.credentials import AllowedPaths
@@ -275,8 +275,9 @@ class Writer:
         if rows:
             last = rows[-1]
             self.head = log.Head(last.position, last.hash, last.recorded_at)
-        self.statistics.count(group, len(rows), began, committing)
-        return Commit(submissions, rows, group.notices, group.new_answers)
+        times = GroupTimes(began, committing, time.perf_counter())
+        self.statistics.count(group, len(rows), times)
+        return Commit(submissions, rows, group.notices, group.new_answers, times)
 
     def _is_stored(self, rows: list[log.Row]) -> bool:
         # A commit may report what failed behind it, in a WAL checkpoint. To take its rows for not stored

@@ -1,12 +1,11 @@
 """What the writer counts, once a group. `Statistics`."""
 
-import time
-
 import msgspec
 
 from bus.group import Group
 from bus.measures import GROUP_SIZES, Histogram, Tally
 from bus.page_cache import PageCache
+from bus.submission import GroupTimes
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -41,16 +40,15 @@ class Statistics(msgspec.Struct):
     """In seconds, of the commit alone, which is the writing to disk."""
     cache: PageCache = PageCache()
 
-    def count(self, group: Group, events: int, began: float, committing: float) -> None:
-        """Takes in a group that was stored. Times are those of `time.perf_counter`."""
-        ended = time.perf_counter()
+    def count(self, group: Group, events: int, times: GroupTimes) -> None:
+        """Takes in a group that was stored."""
         self.last_failure = None
         self.groups += 1
         self.commands += group.commands
         self.events += events
         self.outcomes.add_all(group.tally)
         self.group_sizes.observe(group.commands)
-        self.group_durations.observe(ended - began)
+        self.group_durations.observe(times.committed - times.began)
         if events:
             # Otherwise nothing was written, and it took no time.
-            self.commit_durations.observe(ended - committing)
+            self.commit_durations.observe(times.committed - times.decided)

@@ -89,7 +89,11 @@ def serve(
     from ops.logs import configure_logging
 
     configure_logging(settings.log_level, settings.log_format)
-    return asyncio.run(_serve(settings, demo=demo, as_json=as_json))
+    from ops.service import service_version
+    from ops.traces import sending_traces
+
+    with sending_traces(service_version()):
+        return asyncio.run(_serve(settings, demo=demo, as_json=as_json))
 
 
 async def _serve(settings: "Settings", *, demo: bool, as_json: bool) -> int:

@@ -49,6 +49,7 @@ from ops.schema import command_schema, struct_schema
 from ops.settings import Settings
 from ops.store import open_store
 from ops.tables import MirroredRows, Tables
+from ops.traces import traces_if_wanted
 
 if TYPE_CHECKING:
     from ops.http.server import HttpServer
@@ -287,7 +288,14 @@ class Service:
         await self.discovery.start()
 
     async def _start_publishing(self) -> None:
-        self.relay = Relay(self._relay_connection, self.names, self.origin, self.readers.connection)
+        self.traces = traces_if_wanted(self.names, self.version)
+        self.relay = Relay(
+            self._relay_connection,
+            self.names,
+            self.origin,
+            self.readers.connection,
+            on_published=None if self.traces is None else self.traces.published,
+        )
         rows = MirroredRows(self.readers)
         self.mirrors = Mirrors(self._relay_connection, self.names, rows.row_json, rows.all_rows)
         # A stream of another store is refused here, before anything is served.
@@ -439,6 +447,9 @@ class Service:
                 requested.append(one)
         # Before the events go out: who has an answer sends the next command meanwhile.
         self.intake.answer(requested)
+        if self.traces is not None:
+            # Before the stream can say that it has the events.
+            self.traces.committed(commit)
         self.archiver.notify(commit)
         if commit.rows:
             if self.http is not None:

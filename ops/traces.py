@@ -1,0 +1,246 @@
+"""OpenTelemetry traces of commands: `Traces`, which is there only where somebody has set an SDK up.
+
+    the sender's span (traceparent)
+    └── command jobs.enqueue       from its arrival to its answer
+        ├── decide                 of the group it was stored with
+        ├── commit                 until the disk has it
+        └── publish job.enqueued   until the stream has the event
+
+Spans are made after the fact, when a group is committed, out of what the writer notes once for each group: so
+without an SDK a command costs nothing more, and with one it is answered before its spans are made. Nothing of
+what a command brought is in them.
+"""
+
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import msgspec
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import ProxyTracerProvider, Span, SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from bus.durable import Delivery
+from bus.headers import TRACEPARENT
+from bus.intake import Caller
+from bus.log import Row
+from bus.subjects import BATCH, BusNames
+from bus.submission import Commit, Request, Submission
+from domain.messages import Metadata
+
+# What waits for the stream; while the broker is away, the oldest spans are given up.
+MAXIMUM_UNPUBLISHED = 10_000
+_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+_PROPAGATOR = TraceContextTextMapPropagator()
+
+logger = logging.getLogger(__name__)
+
+
+class _Unpublished(NamedTuple):
+    position: int
+    span: Span
+
+
+class _Answer(msgspec.Struct):
+    """What an answer says of the command's events."""
+
+    position: int | None = None
+    events: list[str] = []
+
+
+class _Answers(msgspec.Struct):
+    outcomes: list[_Answer]
+
+
+class Traces:
+    """Makes the spans of a service. Used from the event loop's thread only."""
+
+    def __init__(self, names: BusNames, version: str) -> None:
+        self._names = names
+        self._tracer = trace.get_tracer("hyperpage", version)
+        self._unpublished: deque[_Unpublished] = deque()
+        self._published = 0
+        # From the clock that measures to the one that tells the time.
+        self._offset_ns = time.time_ns() - time.perf_counter_ns()
+
+    def committed(self, commit: Commit) -> None:
+        """Makes the spans of commands that were just stored, or refused, with each other."""
+        self._offset_ns = time.time_ns() - time.perf_counter_ns()
+        now_ns = time.time_ns()
+        for one in commit.submissions:
+            if isinstance(one.context, Caller | Delivery):
+                self._trace(one, commit, now_ns)
+        # The relay reads the store itself, and may have been quicker.
+        self.published(self._published)
+
+    def published(self, position: int) -> None:
+        """Ends the spans of events up to a position: the stream has them."""
+        self._published = position
+        now_ns = time.time_ns()
+        while self._unpublished and self._unpublished[0].position <= position:
+            self._unpublished.popleft().span.end(now_ns)
+
+    def _trace(self, submission: Submission, commit: Commit, now_ns: int) -> None:
+        request = next((one for one in submission.requests if isinstance(one, Request)), None)
+        name = BATCH if submission.batch or request is None else request.name
+        caller, times = submission.context, commit.times
+        if isinstance(caller, Caller):
+            kind, subject, began_ns = (
+                SpanKind.SERVER,
+                self._names.command(name),
+                caller.arrived_ns + self._offset_ns,
+            )
+        else:
+            kind, subject = SpanKind.CONSUMER, self._names.durable_command(name)
+            began_ns = now_ns if times is None else self._at(times.began)
+        span = self._tracer.start_span(
+            f"command {name}",
+            _parent(None if request is None else request.metadata),
+            kind,
+            {
+                "messaging.system": "nats",
+                "messaging.operation.type": "process",
+                "messaging.destination.name": subject,
+                "messaging.batch.message_count": len(submission.requests),
+            },
+            start_time=began_ns,
+        )
+        if span.is_recording():
+            self._describe(span, submission, request)
+            if times is not None:
+                self._spans_of_group(span, commit)
+                self._events(span, submission, commit)
+        span.end(now_ns)
+
+    def _describe(self, span: Span, submission: Submission, request: Request | None) -> None:
+        refusal = None if submission.outcome is None else submission.outcome.refusal
+        span.set_attribute("hyperpage.outcome", "accepted" if refusal is None else refusal.code)
+        if refusal is not None and refusal.number >= 500:
+            # A refusal is an answer; that there could be none is an error.
+            span.set_status(Status(StatusCode.ERROR, refusal.code))
+        if request is not None and request.command_id is not None and not submission.batch:
+            span.set_attribute("messaging.message.id", request.command_id)
+
+    def _spans_of_group(self, parent: Span, commit: Commit) -> None:
+        times = commit.times
+        assert times is not None
+        context = trace.set_span_in_context(parent, Context())
+        group = {"hyperpage.group.commands": sum(len(one.requests) for one in commit.submissions)}
+        for name, began, ended in (
+            ("decide", times.began, times.decided),
+            ("commit", times.decided, times.committed),
+        ):
+            span = self._tracer.start_span(
+                name, context, SpanKind.INTERNAL, group, start_time=self._at(began)
+            )
+            span.end(self._at(ended))
+
+    def _events(self, parent: Span, submission: Submission, commit: Commit) -> None:
+        context = trace.set_span_in_context(parent, Context())
+        assert commit.times is not None
+        for row in _rows_of(submission, commit):
+            span = self._tracer.start_span(
+                f"publish {row.type}",
+                context,
+                SpanKind.PRODUCER,
+                {
+                    "messaging.system": "nats",
+                    "messaging.operation.type": "send",
+                    "messaging.destination.name": self._names.events,
+                    "hyperpage.stream": row.stream,
+                    "hyperpage.position": row.position,
+                },
+                start_time=self._at(commit.times.committed),
+            )
+            if len(self._unpublished) == MAXIMUM_UNPUBLISHED:
+                self._unpublished.popleft()
+            self._unpublished.append(_Unpublished(row.position, span))
+
+    def _at(self, perf_counter: float) -> int:
+        return round(perf_counter * 1e9) + self._offset_ns
+
+
+def _parent(metadata: str | None) -> Context:
+    """The span that a command's sender was in; none where it said nothing of one."""
+    if metadata is None:
+        return Context()
+    traceparent = msgspec.json.decode(metadata, type=Metadata).traceparent
+    return Context() if traceparent is None else _PROPAGATOR.extract({TRACEPARENT: traceparent}, Context())
+
+
+def _rows_of(submission: Submission, commit: Commit) -> list[Row]:
+    """The events of a command among those that were stored now; none where its answer is an old one."""
+    if not commit.rows or submission.outcome is None or submission.outcome.refusal is not None:
+        return []
+    body, first = submission.outcome.body, commit.rows[0].position
+    try:
+        answers = (
+            msgspec.json.decode(body, type=_Answers).outcomes
+            if submission.batch
+            else [msgspec.json.decode(body, type=_Answer)]
+        )
+    except msgspec.DecodeError:
+        return []
+    found = []
+    for answer in answers:
+        if answer.position is not None and answer.position >= first:
+            end = answer.position - first + 1
+            found += commit.rows[end - len(answer.events) : end]
+    return found
+
+
+def traces_if_wanted(names: BusNames, version: str) -> Traces | None:
+    """The traces of a service, if an SDK was set up in this process; `None` if nobody would hear of them."""
+    provider = trace.get_tracer_provider()
+    # The stand-in of the API, behind which there is nothing.
+    if isinstance(provider, ProxyTracerProvider | trace.NoOpTracerProvider):
+        return None
+    return Traces(names, version)
+
+
+@contextmanager
+def sending_traces(version: str, environment: Mapping[str, str] | None = None) -> Iterator[bool]:
+    """Whether spans are sent for the length of the block: where OpenTelemetry's variables name a collector.
+
+    Those variables set all else, too: sampling, headers, limits, the name of the service.
+    https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
+    """
+    environment = os.environ if environment is None else environment
+    if not _is_wanted(environment):
+        yield False
+        return
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ModuleNotFoundError as error:
+        logger.warning(
+            "no traces are sent, since %s is not installed: pip install 'hyperpage-persistence[traces]'",
+            error.name,
+        )
+        yield False
+        return
+    # What OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say goes before.
+    named = {"service.name": "hyperpage-persistence", "service.version": version}
+    provider = TracerProvider(resource=Resource(named).merge(OTELResourceDetector().detect()))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(provider)
+    try:
+        yield True
+    finally:
+        # Sends what is left.
+        provider.shutdown()
+
+
+def _is_wanted(environment: Mapping[str, str]) -> bool:
+    return (
+        any(environment.get(name) for name in _ENDPOINTS)
+        and environment.get("OTEL_SDK_DISABLED", "").lower() != "true"
+        and environment.get("OTEL_TRACES_EXPORTER", "otlp") == "otlp"
+    )
