@@ -154,6 +154,7 @@ def test_tail_shows_what_happens_from_now_on(served):
 
 
 def test_tail_ends_with_0_on_control_c_and_when_its_reader_has_seen_enough(served):
+    served.ask("send", "app_state.set", '{"key": "tailed", "value": 1}')
     tail = running("tail", "--from", "1", "--data", served.data)
     with tail:
         assert tail.stdout is not None
