@@ -1,5 +1,6 @@
 """What is counted while commands run adds up."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +16,8 @@ def test_a_histogram_counts_each_value_once_up_to_every_bound_that_is_not_below_
     for bound in (0.5, 1.0, 10.0):
         assert cumulated[f"{bound:g}"] == sum(value <= bound for value in values)
     assert cumulated["+Inf"] == histogram.count == len(values)
-    assert histogram.sum == sum(values)
+    # Python 3.12 and newer round their sums less.
+    assert histogram.sum == pytest.approx(sum(values))
 
 
 def test_a_tally_takes_in_another_and_may_call_its_outcomes_by_another_name():
