@@ -138,6 +138,9 @@ def restore(
                         try:
                             taken = _safety_backup(places, Path(scratch), version, now, progress)
                             search.leave_out(taken[0])
+                        except apsw.FullError:
+                            # That is no damage of what was to be backed up.
+                            raise
                         except (BackupError, apsw.Error):
                             # Too damaged: it is set aside.
                             can_be_backed_up = False

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import apsw
 import pytest
 
 from bus import log
@@ -167,6 +168,25 @@ def test_a_full_disk_at_any_step_of_a_restore_is_told_and_leaves_one_store_or_th
         assert log_of(stored.path, 10**9)[-1].position == 6
     assert verify(stored.path)["equal"]
     assert restore(stored.places, Moment(position=4), version=VERSION).position == 4
+
+
+def test_without_room_for_a_safety_backup_nothing_is_restored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    stored = filled(tmp_path, 30)
+    before = tables_of(stored.path)
+
+    def no_room(*_: object) -> None:
+        raise apsw.FullError("database or disk is full")
+
+    with monkeypatch.context() as patched:
+        # There is room for the store itself: backups are on another disk.
+        patched.setattr(create, "copy_store", no_room)
+        with pytest.raises(apsw.FullError):
+            restore(stored.places, Moment(position=5), version=VERSION)
+    assert tables_of(stored.path) == before
+    assert not list(tmp_path.glob("*restor*"))
+    assert not list(tmp_path.glob("*set-aside*"))
 
 
 def test_a_backup_does_not_wait_for_the_writer_nor_the_writer_for_it(tmp_path: Path):
