@@ -1,0 +1,120 @@
+"""Any position and any time can be restored, from whatever there is: the tables are a fold of the log."""
+
+import os
+import random
+import shutil
+from bisect import bisect_right
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import apsw
+import msgspec
+import pytest
+
+from bus import log
+from bus.aggregates import Aggregate, Transition, to_recorded
+from domain.catalogue import BY_TABLE
+from domain.messages import split_stream
+from migrations import runner
+from ops.backup.places import Places
+from ops.backup.restore import restore
+from ops.backup.way import Moment
+from ops.tables import Tables
+from tests.integration.backing_up import VERSION, answers_of, log_of, tables_of
+from tests.integration.test_archive import Archived
+from tests.integration.writing import dump_tables
+
+# `SEED=… make prove` restores the same moments again.
+SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(2**32))
+SOURCES = ("the store itself", "backups", "backups and the archive", "the archive")
+
+
+class Fold:
+    """The tables as the log alone gives them, each event a transaction of its own."""
+
+    def __init__(self, rows: list[log.Row]) -> None:
+        self._rows = iter(rows)
+        self._connection = apsw.Connection(":memory:")
+        runner.up(self._connection)
+        self._states: dict[str, Aggregate] = {}
+        self._position = 0
+
+    def tables_at(self, position: int) -> dict[str, Any]:
+        """What they are at a position, which must not be before the last one that was asked for."""
+        while self._position < position:
+            self._apply(next(self._rows))
+        return dump_tables(self._connection)
+
+    def _apply(self, row: log.Row) -> None:
+        table, key = split_stream(row.stream)
+        before = self._states.get(row.stream, Aggregate())
+        recorded = to_recorded(row)
+        after = Aggregate(row.version, row.position, BY_TABLE[table].evolve(before.state, recorded))
+        self._states[row.stream] = after
+        Tables().write(self._connection, [Transition(table, key, before, after, recorded)])
+        self._position = row.position
+
+
+class Kept:
+    """A history, with backups here and there and an archive of it all."""
+
+    def __init__(self, folder: Path, commands: int, chance: random.Random) -> None:
+        stored = Archived(folder / "kept", chance.randrange(2**32))
+        done = 0
+        while done < commands:
+            done += len(stored.work(chance.randint(10, commands // 4)))
+            if chance.random() < 0.6:
+                stored.backup()
+            stored.archive()
+        stored.backup()
+        stored.close()
+        self.places = stored.places
+        self.rows = log_of(stored.path, 10**9)
+        self.answers = answers_of(stored.path)
+        self._folder = folder
+
+    def restore(self, moment: Moment, source: str) -> tuple[Path, int]:
+        """The restored store, and its position, made of one or some of what there is."""
+        place = self._folder / "restored"
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir()
+        store, nothing = place / "hyperpage.db", place / "nothing"
+        if source == "the store itself":
+            shutil.copy(self.places.store, store)
+        places = Places(
+            store=store,
+            backups=self.places.backups if "backups" in source else nothing,
+            archive=self.places.archive if "archive" in source else nothing,
+        )
+        return store, restore(places, moment, version=VERSION, safety=False).position
+
+
+@pytest.mark.timeout(1_200)
+@pytest.mark.parametrize(("commands", "count"), [(150, 8), pytest.param(1_500, 100, marks=pytest.mark.prove)])
+def test_the_tables_of_any_restored_moment_are_a_fold_of_the_log_up_to_it(
+    tmp_path: Path, commands: int, count: int
+):
+    print(f"seed {SEED}")
+    chance = random.Random(SEED)
+    kept = Kept(tmp_path, commands, chance)
+    times = [row.recorded_at for row in kept.rows]
+    moments: list[tuple[int, Moment]] = []
+    for _ in range(count):
+        position = chance.randint(1, len(kept.rows))
+        moments.append((position, Moment(position=position)))
+        time = chance.randint(times[0], times[-1] + 1_000)
+        moments.append((bisect_right(times, time), Moment(time=time)))
+    fold = Fold(kept.rows)
+    used: Counter[str] = Counter()
+    for position, moment in sorted(moments, key=lambda one: one[0]):
+        source = chance.choice(SOURCES)
+        used[source] += 1
+        store, restored = kept.restore(moment, source)
+        assert restored == position, (moment, source)
+        assert tables_of(store) == fold.tables_at(position), (moment, source)
+        after = log_of(store, 10**9)
+        assert after[:-1] == kept.rows[:position], (moment, source)
+        assert msgspec.json.decode(str(after[-1].data)) == {"timeline": 2, "restored_position": position}
+        assert answers_of(store) == [one for one in kept.answers if one[2] <= position], (moment, source)
+    print(f"{count} positions and {count} times of {len(kept.rows)} events, from {dict(used)}")
