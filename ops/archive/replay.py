@@ -11,6 +11,7 @@ from migrations.rows import insert_rows
 from ops.archive.segment import (
     Answer,
     Content,
+    Header,
     Segment,
     list_segments,
     read_header,
@@ -25,13 +26,31 @@ Timelines = tuple[tuple[int, int], ...]
 
 
 def reach(folder: Place) -> tuple[str, Timelines, int] | None:
-    """How far an archive goes: the store, the newest history and its last position; `None` if it is empty."""
+    """How far an archive goes: the store, the newest history and its last position; `None` if it is empty.
+
+    Raises:
+        BackupError: all segments of the newest timeline are damaged.
+        OSError: the folder cannot be read, or the bucket is away.
+    """
     segments = list_segments(folder)
     if not segments:
         return None
     newest = max(segments, key=lambda one: (one.timeline, one.last))
-    header = read_header(newest)
+    header = _history_header([one for one in segments if one.timeline == newest.timeline])
     return header.store_id, header.timelines, newest.last
+
+
+def _history_header(segments: Sequence[Segment]) -> Header:
+    """A header that says how history led to a timeline, from one of its segments that can be read."""
+    damage: BackupError | None = None
+    for one in sorted(segments, key=lambda one: one.last, reverse=True):
+        try:
+            return read_header(one)
+        except BackupError as error:
+            damage = damage or error
+    assert damage is not None, "a timeline has segments"
+    hint = "a backup can still be restored by its name (`hyperpage backup list`)"
+    raise BackupError(damage.reason, damage.message, hint)
 
 
 class Stretch(msgspec.Struct, frozen=True):

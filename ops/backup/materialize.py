@@ -65,7 +65,10 @@ def materialize(
             connection.execute("INSERT INTO store VALUES (?, ?)", (way.store_id, now_ms))
         for number, stretch in enumerate(way.stretches):
             progress("archive", number, len(way.stretches))
-            replay(connection, stretch, way.store_id, identities)
+            try:
+                replay(connection, stretch, way.store_id, identities)
+            except BackupError as error:
+                raise without_segment(error, log.read_head(connection).position) from error
         with write_transaction(connection):
             _cut(connection, way.position)
             insert_rows(connection, "INSERT OR IGNORE INTO timelines", way.timelines)
@@ -83,6 +86,14 @@ def materialize(
     seal(work)
     _require_made(work, way.position, is_checked=not (migrated or is_changed))
     return Made(work, way.position, timeline)
+
+
+def without_segment(error: BackupError, reached: int) -> BackupError:
+    """What is wrong with a segment, with the last position that can be had without it."""
+    if error.reason == "encrypted":
+        return error
+    hint = f"without it, the last moment that can be had is --to-position {reached}"
+    return BackupError(error.reason, error.message, hint)
 
 
 def _require_made(work: Path, position: int, *, is_checked: bool) -> None:

@@ -57,7 +57,8 @@ def require_sound_store(settings: Settings, *, after_a_crash: bool, version: str
             highest_timeline=highest_timeline_in_stream(settings),
         )
     except (BackupError, OSError, apsw.Error) as error:
-        raise DamagedStoreError(f"{damage}, and it could not be brought back: {error}", hint) from error
+        more = f" ({error.hint})" if isinstance(error, BackupError) and error.hint else ""
+        raise DamagedStoreError(f"{damage}, and it could not be brought back: {error}{more}", hint) from error
 
 
 def _hint(settings: Settings) -> str:

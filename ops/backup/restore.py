@@ -14,10 +14,10 @@ import msgspec
 
 from migrations.connection import open_reader
 from migrations.runner import MigrationError
-from ops.archive.replay import reach
+from ops.archive.segment import list_segments, read_segment
 from ops.backup.content import Content, read_content
 from ops.backup.create import SCRATCH_PREFIX, Progress, create_backup, ignore_progress, sweep
-from ops.backup.materialize import materialize
+from ops.backup.materialize import materialize, without_segment
 from ops.backup.metadata import UNUSABLE, Backup, BackupError, list_backups
 from ops.backup.opening import plain_metadata
 from ops.backup.places import Places
@@ -62,7 +62,7 @@ def plan_restore(
     check: bool = False,
     progress: Progress = ignore_progress,
 ) -> Plan:
-    """What `restore` would do, with the backups that there are now; `check` looks at the one it begins with.
+    """What `restore` would do, with what there is now; `check` looks at the backup and segments for it.
 
     Raises:
         BackupError: there is no way to that moment, or what there is, is not sound.
@@ -79,6 +79,12 @@ def plan_restore(
                 break
         except BackupError as error:
             search.pass_over(way, error)
+    for number, stretch in enumerate(way.stretches if check else ()):
+        progress("archive", number, len(way.stretches))
+        try:
+            read_segment(stretch.segment, identities)
+        except BackupError as error:
+            raise without_segment(error, stretch.segment.first - 1) from error
     return Plan(
         backup=way.begins_with,
         segments=len(way.stretches),
@@ -320,6 +326,5 @@ def _present(places: Places) -> Content | None:
 def _highest_timeline(places: Places, present: Content | None, elsewhere: int) -> int:
     store_id = None if present is None else present.store_id
     known = [one.metadata.timeline for one in list_backups(places.backups, store_id)]
-    archived = reach(places.archive)
-    known.append(0 if archived is None else archived[1][-1][0])
+    known += [one.timeline for one in list_segments(places.archive)]
     return max([*known, elsewhere, 0 if present is None else present.timeline])

@@ -153,7 +153,13 @@ def _sources(
     # The latest of what was kept: the present store is what is to be replaced.
     if present is not None and not moment.latest and PRESENT not in without:
         yield _Source(None, present.store_id, present.timelines, present.head.position)
-    archived = reach(places.archive)
+    try:
+        archived = reach(places.archive)
+    except BackupError:
+        # The present store has all that the archive may have.
+        if present is None or moment.latest or PRESENT in without:
+            raise
+        archived = None
     if archived is not None and (present is None or archived[0] == present.store_id):
         store_id, timelines, position = archived
         yield _Source(None, store_id, timelines, position, is_archive=True)

@@ -384,6 +384,47 @@ def test_a_gap_in_the_archive_is_told(archived: Archived):
     archived.reopen()
 
 
+def test_a_damaged_segment_is_told_with_the_last_position_that_can_be_had_without_it(archived: Archived):
+    archived.work(20)
+    archived.backup()
+    for _ in range(3):
+        archived.work(5)
+        archived.archive()
+    reached, last = (one.last for one in archived.segments[-2:])
+    place = local(archived.segments[-1].place)
+    place.write_bytes(place.read_bytes()[:-1] + b"!")
+    archived.close()
+    archived.path.unlink()
+    for tried in (
+        lambda: plan_restore(archived.places, Moment(latest=True), check=True),
+        lambda: restore(archived.places, Moment(latest=True), version=VERSION),
+    ):
+        with pytest.raises(BackupError) as caught:
+            tried()
+        assert caught.value.reason == "segment_damaged"
+        assert caught.value.hint.endswith(f"--to-position {reached}")
+    done = restore(archived.places, Moment(position=reached), version=VERSION)
+    assert (done.position, reached < last) == (reached, True)
+    archived.reopen()
+
+
+def test_a_backup_can_be_restored_by_its_name_whatever_the_archive_is_like(archived: Archived):
+    archived.work(20)
+    archived.archive()
+    backup = archived.backup()
+    for one in archived.segments:
+        local(one.place).write_bytes(b"nothing")
+    archived.close()
+    with pytest.raises(BackupError) as caught:
+        restore(archived.places, Moment(latest=True), version=VERSION)
+    assert (caught.value.reason, "by its name" in caught.value.hint) == ("segment_damaged", True)
+    # What the store itself has, needs no archive.
+    assert plan_restore(archived.places, Moment(position=5), check=True).position == 5
+    done = restore(archived.places, Moment(backup=backup.name), version=VERSION)
+    assert (done.position, done.timeline) == (backup.metadata.position, 2)
+    archived.reopen()
+
+
 def test_a_forged_event_in_a_segment_is_found_by_the_chain(archived: Archived, monkeypatch: Any):
     archived.work(10)
     archived.archive()
