@@ -6,8 +6,9 @@ from typing import Any
 from markupsafe import Markup
 
 from ops.analytics.report import charts, units
-from ops.analytics.report.charts import Axis, Shade
+from ops.analytics.report.grids import Shade, hours
 from ops.analytics.report.markup import joined, named
+from ops.analytics.report.plot import Axis
 from ops.analytics.report.section import (
     MOST_NAMES,
     Column,
@@ -72,7 +73,7 @@ def _hours(source: Source, shown: list[Any], note: str) -> Markup:
         )
         shades[_name(budget)][hour] = Shade(1 - share, f"{100 * share:.0f} %", said)
     rows = {_name(row["id"]): shades[_name(row["id"])] for row in shown}
-    return wide_figure(label, charts.hours(label, rows), note=note)
+    return wide_figure(label, hours(label, rows), note=note)
 
 
 def _table(source: Source, shown: list[Any]) -> Markup:

@@ -8,6 +8,7 @@ from markupsafe import Markup
 from ops.analytics.report import charts, units
 from ops.analytics.report.charts import Point
 from ops.analytics.report.markup import joined, listed, named
+from ops.analytics.report.plot import legend
 from ops.analytics.report.section import (
     MOST_NAMES,
     Column,
@@ -49,11 +50,11 @@ def configurations(source: Source) -> Section:
         times[row["tool_name"]] = times.get(row["tool_name"], 0) + 1
     ordered = sorted(times, key=lambda name: (-times[name], name))
     shown = ordered[:MOST_NAMES]
-    people = len({row["actor"] for row in rows if row["actor"]})
+    actors = len({row["actor"] for row in rows if row["actor"]})
     most = units.count(times[ordered[0]])
     lead = joined(
         f"{units.counted(len(rows), 'change')} of {units.counted(len(times), 'configuration')} by",
-        f" {units.counted(people, 'actor')}; the most, {most}, of ",
+        f" {units.counted(actors, 'named actor')}; the most, {most}, of ",
         named(ordered[0]),
         ".",
     )
@@ -76,7 +77,7 @@ def _time_line(source: Source, rows: list[Any], shown: list[str], note: str) -> 
     return wide_figure(
         label,
         charts.points(label, source.period, shown, found),
-        legend=charts.legend(*((word, colour, None) for word, colour in kinds)),
+        legend=legend(*((word, colour, None) for word, colour in kinds)),
         note=note,
     )
 

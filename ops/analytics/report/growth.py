@@ -2,9 +2,10 @@
 
 from markupsafe import Markup
 
-from ops.analytics.report import charts, units
-from ops.analytics.report.charts import Axis, Bar, Series
+from ops.analytics.report import charts, stacks, units
+from ops.analytics.report.grids import Bar, bars
 from ops.analytics.report.markup import joined
+from ops.analytics.report.plot import WIDE, Axis, Series
 from ops.analytics.report.section import (
     FROM,
     MOST_NAMES,
@@ -24,7 +25,6 @@ _BYTES = (
     "strlen(stream) + strlen(type) + coalesce(strlen(data), octet_length(data_bytes), 0)"
     " + coalesce(strlen(metadata), 0)"
 )
-_COLOURS = ("c1", "c2", "c3", "c4", "c5", "c6")
 
 
 def growth(source: Source) -> Section:
@@ -50,32 +50,7 @@ def growth(source: Source) -> Section:
 
 def _by_table(source: Source) -> Markup:
     rows = source.rows("SELECT bucket, table_name, count(*) FROM period_events GROUP BY ALL ORDER BY ALL")
-    totals: dict[str, int] = {}
-    for _, table_name, times in rows:
-        totals[table_name] = totals.get(table_name, 0) + times
-    ordered = sorted(totals, key=lambda name: (-totals[name], name))
-    named_ones = ordered[: len(_COLOURS)]
-    series = [
-        Series(name, colour, {bucket: times for bucket, other, times in rows if other == name})
-        for name, colour in zip(named_ones, _COLOURS, strict=False)
-    ]
-    rest: dict[int, float] = {}
-    for bucket, name, times in rows:
-        if name not in named_ones:
-            rest[bucket] = rest.get(bucket, 0) + times
-    if rest:
-        series.append(Series("other", "other", rest))
-    begins = sorted({bucket for bucket, *_ in rows})
-    highest = max(sum(one.values.get(begin, 0) for one in series) for begin in begins)
-    label = f"Events recorded in each {source.period.bucket}, by table"
-    columns = (FROM, *(Column(one.name, units.count) for one in series))
-    figures = [(begin, *(one.values.get(begin, 0) for one in series)) for begin in begins]
-    return wide_figure(
-        label,
-        charts.columns(label, source.period, series, Axis(units.whole_ticks(highest), units.count)),
-        folded(columns, figures, caption=label),
-        legend=charts.legend_of(series),
-    )
+    return stacks.by_name(source, f"Events recorded in each {source.period.bucket}, by table", rows)
 
 
 def _log(source: Source, rows: list[tuple[int, int, int, int]]) -> Markup:
@@ -141,14 +116,14 @@ def _by_type(source: Source) -> Markup:
     )
     shown = rows[:MOST_NAMES]
     label = "Events by type"
-    bars = [
+    found = [
         Bar(name, [("events", "c1", events)], f"{units.count(events)} · {units.size(size_bytes)}")
         for name, events, size_bytes in shown
     ]
     columns = (Column("Type"), Column("Events", units.count), Column("Text", units.size))
     return wide_figure(
         label,
-        charts.bars(label, bars, width=charts.WIDE),
+        bars(label, found, width=WIDE),
         folded(columns, shown, caption=label),
         note=left_out(len(rows), "types"),
     )

@@ -41,7 +41,12 @@ def headline(source: Source) -> Markup:
         _duration("Wait, median", whole["wait_ms_p50"], whole["wait_ms_p95"]),
         _duration("Run time, median", whole["duration_ms_p50"], whole["duration_ms_p95"]),
         _tile("Retries", retried, units.count(retried), units.counted(rescued, "rescue")),
-        _tile("Configuration changes", changed, units.count(changed), f"by {units.counted(actors, 'actor')}"),
+        _tile(
+            "Configuration changes",
+            changed,
+            units.count(changed),
+            f"by {units.counted(actors, 'named actor')}",
+        ),
         _tile("Events recorded", events, units.count(events), _position(source)),
         class_="tiles",
     )

@@ -5,8 +5,8 @@ from typing import Any
 from markupsafe import Markup
 
 from ops.analytics.report import charts, units
-from ops.analytics.report.charts import Axis, Series
 from ops.analytics.report.markup import joined
+from ops.analytics.report.plot import Axis, Series, legend_of
 from ops.analytics.report.section import FROM, Column, Section, figure, folded, nothing
 from ops.analytics.report.source import Source
 
@@ -90,7 +90,7 @@ def _percentiles(source: Source, rows: list[Any], column: str, title: str) -> Ma
         label,
         charts.lines(label, source.period, series, axis),
         folded(columns, figures, caption=label),
-        legend=charts.legend_of(series, of_lines=True),
+        legend=legend_of(series, of_lines=True),
         note="Each step of the axis is several times the one below." if axis.is_logarithmic else "",
     )
 

@@ -2,20 +2,19 @@
 
 from markupsafe import Markup
 
-from ops.analytics.report import charts, units
-from ops.analytics.report.charts import Axis, Series
+from ops.analytics.report import units
 from ops.analytics.report.markup import joined, shortened
+from ops.analytics.report.plot import Series
 from ops.analytics.report.section import (
-    FROM,
     MOST_NAMES,
     Column,
     Section,
-    folded,
     nothing,
     table,
     wide_figure,
 )
 from ops.analytics.report.source import Source
+from ops.analytics.report.stacks import stacked
 
 KINDS = {
     "job.attempt_failed.v1": ("tried again after a failure", "c1"),
@@ -43,19 +42,9 @@ def retries(source: Source) -> Section:
         Series(word, colour, {bucket: times for bucket, type_, times in rows if type_ == name})
         for name, (word, colour) in KINDS.items()
     ]
-    shown = [one for one in series if one.values]
-    totals = {one.name: sum(one.values.values()) for one in shown}
-    begins = sorted({bucket for bucket, *_ in rows})
-    highest = max(sum(one.values.get(begin, 0) for one in shown) for begin in begins)
+    totals = {one.name: sum(one.values.values()) for one in series if one.values}
     label = f"Tried again, rescued or given up in each {source.period.bucket}"
-    figures = [(begin, *(one.values.get(begin, 0) for one in shown)) for begin in begins]
-    columns = (FROM, *(Column(one.name.capitalize(), units.count) for one in shown))
-    chart = wide_figure(
-        label,
-        charts.columns(label, source.period, shown, Axis(units.whole_ticks(highest), units.count)),
-        folded(columns, figures, caption=label),
-        legend=charts.legend_of(shown),
-    )
+    chart = stacked(source, label, series)
     said = "; ".join(f"{units.count(times)} {word}" for word, times in totals.items())
     return Section("retries", title, joined(said, "."), [chart, _most_attempts(source)])
 

@@ -78,11 +78,7 @@ def folded(columns: Sequence[Column], rows: Iterable[Sequence[Any]], *, caption:
 def left_out(found: int, what: str) -> str:
     """A remark on what there is no room for."""
     more = found - MOST_NAMES
-    return (
-        f"The {MOST_NAMES} with the most are shown; {units.count(more)} more {what} are not."
-        if more > 0
-        else ""
-    )
+    return f"{MOST_NAMES} are shown, {units.count(more)} more {what} are not." if more > 0 else ""
 
 
 def _figure(

@@ -4,9 +4,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from ops.analytics.report import charts, units
-from ops.analytics.report.charts import Axis, Bar, Series
+from ops.analytics.report import charts, stacks, units
+from ops.analytics.report.grids import Bar, bars
 from ops.analytics.report.markup import joined, listed, shortened
+from ops.analytics.report.plot import Axis, Series, legend_of
 from ops.analytics.report.section import (
     FROM,
     MOST_NAMES,
@@ -21,6 +22,7 @@ from ops.analytics.report.section import (
     wide_figure,
 )
 from ops.analytics.report.source import Source
+from ops.analytics.report.stacks import OTHER
 
 # How an attempt may end, as its row says, with the word and the colour for it.
 OUTCOMES = {
@@ -29,7 +31,6 @@ OUTCOMES = {
     "timeout": ("timed out", "timeout"),
     "rescued": ("rescued", "rescued"),
 }
-OTHER = ("other", "other")
 _COUNTS = ", ".join(
     [f"count(*) FILTER (status = '{status}') AS {status}" for status in OUTCOMES]
     + [f"count(*) FILTER (status NOT IN ({', '.join(map(repr, OUTCOMES))})) AS other"]
@@ -55,7 +56,13 @@ def throughput(source: Source) -> Section:
         "throughput",
         "Throughput and failures",
         _lead(source, rows),
-        [_over_time(source, rows), _by(source, "type"), _by(source, "tool"), _errors(source)],
+        [
+            _over_time(source, rows),
+            _by(source, "type"),
+            _by(source, "tool"),
+            _types_over_time(source),
+            _errors(source),
+        ],
     )
 
 
@@ -96,7 +103,7 @@ def _over_time(source: Source, rows: list[Any]) -> Markup:
         label,
         charts.columns(label, source.period, shown, axis),
         folded((FROM, *_COLUMNS), figures, caption=label),
-        legend=charts.legend_of(shown),
+        legend=legend_of(shown),
     )
 
 
@@ -136,10 +143,18 @@ def _by(source: Source, column: str) -> Markup:
     ]
     return figure(
         label,
-        charts.bars(label, found),
+        bars(label, found),
         folded(columns, figures, caption=label),
         note=left_out(len(rows), f"{column}s"),
     )
+
+
+def _types_over_time(source: Source) -> Markup:
+    rows = source.rows(
+        f"SELECT bucket, coalesce(type, '{_name(None, 'type')}'), count(*) FROM ended_attempts"
+        " GROUP BY ALL ORDER BY ALL"
+    )
+    return stacks.by_name(source, f"Attempts that ended in each {source.period.bucket}, by type", rows)
 
 
 def _errors(source: Source) -> Markup:

@@ -1,0 +1,50 @@
+"""What there was in each stretch of time, parted by name: columns, and the table beneath."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+
+from markupsafe import Markup
+
+from ops.analytics.report import charts, units
+from ops.analytics.report.plot import Axis, Series, legend_of
+from ops.analytics.report.section import FROM, Column, folded, wide_figure
+from ops.analytics.report.source import Source
+
+# Beyond, colours cannot be told apart.
+_COLOURS = ("c1", "c2", "c3", "c4", "c5", "c6")
+OTHER = ("other", "other")
+
+
+def by_name(source: Source, label: str, counted: Iterable[tuple[int, str, int]]) -> Markup:
+    """Columns for the names that have the most, and for the others together.
+
+    `counted` are numbers by when their stretch of time begins and a name.
+    """
+    totals: Counter[str] = Counter()
+    values: defaultdict[str, dict[int, float]] = defaultdict(dict)
+    for bucket, name, number in counted:
+        totals[name] += number
+        values[name][bucket] = number
+    most = sorted(totals, key=lambda name: (-totals[name], name))[: len(_COLOURS)]
+    series = [Series(name, colour, values[name]) for name, colour in zip(most, _COLOURS, strict=False)]
+    rest: Counter[int] = Counter()
+    for name in totals.keys() - set(most):
+        rest.update({bucket: int(number) for bucket, number in values[name].items()})
+    if rest:
+        series.append(Series(*OTHER, rest))
+    return stacked(source, label, series)
+
+
+def stacked(source: Source, label: str, series: list[Series]) -> Markup:
+    """Columns of what is counted, as far as there is any, with their legend and table."""
+    shown = [one for one in series if one.values]
+    begins = sorted({bucket for one in shown for bucket in one.values})
+    highest = max(sum(one.values.get(begin, 0) for one in shown) for begin in begins)
+    columns = (FROM, *(Column(one.name, units.count) for one in shown))
+    rows = [(begin, *(one.values.get(begin, 0) for one in shown)) for begin in begins]
+    return wide_figure(
+        label,
+        charts.columns(label, source.period, shown, Axis(units.whole_ticks(highest), units.count)),
+        folded(columns, rows, caption=label),
+        legend=legend_of(shown),
+    )
