@@ -21,8 +21,9 @@ MAXIMUM_TABLE_SECONDS = 60.0
 MAXIMUM_FINDINGS = 5
 # SQLite asks after so many steps of its machine whether to go on.
 _STEPS = 20_000
-# Of so many looks the quickest counts: one that was slow may have waited for a processor.
-_LOOKS = 3
+# Of so many looks the quickest counts: one that was slow may have waited for a processor. With more of them,
+# a disk that is slow would be told later than 5 s after it has become so.
+_LOOKS = 2
 
 
 class StoreLook(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,6 +21,7 @@ from bus.nats_server import find_nats_server
 from bus.nats_users import RELAY, private_inbox
 from ops.backup.create import create_backup
 from ops.backup.schedule import FIRST_AFTER_MS
+from ops.health import causes
 from ops.targets.target import local
 from tests.e2e.command_line import wait_for
 from tests.faults.failing_disk import failing_disk
@@ -28,8 +29,16 @@ from tests.integration.serving import broker_of
 from tests.integration.talking import Clock
 from tests.integration.watching import Watched, eventually
 
-QUICK: dict[str, Any] = {"health_interval_seconds": 0.1}
 HOUR_MS = 3_600_000
+
+# Some settings of a service.
+Pace = dict[str, Any]
+
+
+@pytest.fixture(params=["quick", pytest.param("as shipped", marks=pytest.mark.prove)])
+def pace(request: pytest.FixtureRequest) -> Pace:
+    """How often the service looks around: often, to save time, or as an operator has it."""
+    return {"health_interval_seconds": 0.1} if request.param == "quick" else {}
 
 
 async def begun(*work: Coroutine[Any, Any, Any]) -> list[asyncio.Task[Any]]:
@@ -84,14 +93,14 @@ def test_a_service_is_healthy_and_says_with_figures_how_it_is(tmp_path: Path):
         assert service.get("/readyz").json() == {"status": "healthy"}
 
 
-def test_low_limits_degrade_and_a_full_disk_is_unhealthy(tmp_path: Path):
+def test_low_limits_degrade_and_a_full_disk_is_unhealthy(tmp_path: Path, pace: Pace):
     limits: dict[str, Any] = {
         "disk_free_degraded_mib": 2**40,
         "memory_degraded_percent": 0.001,
         "wal_degraded_mib": 0,
         "query_latency_degraded_ms": 1e-6,
     }
-    with Watched(tmp_path, **QUICK, **limits) as service:
+    with Watched(tmp_path, **pace, **limits) as service:
         # A WAL of more than a mebibyte.
         for _ in range(5):
             service.command("app_state.set", {"key": "k", "value": "x" * 60_000})
@@ -100,7 +109,7 @@ def test_low_limits_degrade_and_a_full_disk_is_unhealthy(tmp_path: Path):
         assert "the WAL has" in service.sees("wal_large", level="degraded")
         assert "reading one row takes" in service.sees("queries_slow", level="degraded")
         assert service.get("/readyz").json() == {"status": "degraded"}
-    with Watched(tmp_path, **QUICK, disk_free_unhealthy_mib=2**40) as service:
+    with Watched(tmp_path, **pace, disk_free_unhealthy_mib=2**40) as service:
         assert "are free on the disk of" in service.sees("disk_full", level="unhealthy")
 
 
@@ -120,8 +129,8 @@ def test_a_store_that_cannot_be_written_is_told_and_found_out_to_be_well_without
         assert service.get("/readyz").status_code == 200
 
 
-def test_a_store_whose_shape_is_changed_by_another_program_is_told(tmp_path: Path):
-    with Watched(tmp_path, **QUICK) as service, beside(service) as other:
+def test_a_store_whose_shape_is_changed_by_another_program_is_told(tmp_path: Path, pace: Pace):
+    with Watched(tmp_path, **pace) as service, beside(service) as other:
         other.execute("INSERT INTO schema_migrations (migration_name, checksum) VALUES ('999_later', 'x')")
         assert "999_later" in service.sees("migrations_differ", level="unhealthy")
         other.execute("DELETE FROM schema_migrations WHERE migration_name = '999_later'")
@@ -133,8 +142,8 @@ def test_a_store_whose_shape_is_changed_by_another_program_is_told(tmp_path: Pat
         service.sees_none("upkeep_stopped")
 
 
-def test_damage_in_the_file_is_found_while_it_serves(tmp_path: Path):
-    with Watched(tmp_path, **QUICK, integrity_check_minutes=0.01) as service:
+def test_damage_in_the_file_is_found_while_it_serves(tmp_path: Path, pace: Pace):
+    with Watched(tmp_path, **pace, integrity_check_minutes=0.01) as service:
         for number in range(200):
             service.command("app_state.set", {"key": f"key-{number}", "value": "x" * 200})
         eventually(service, lambda: service.service.health.integrity.checked_at)
@@ -149,8 +158,8 @@ def test_damage_in_the_file_is_found_while_it_serves(tmp_path: Path):
         service.sees("store_damaged", level="unhealthy")
 
 
-def test_a_disk_that_does_not_answer_is_told(tmp_path: Path):
-    with failing_disk() as disk, Watched(tmp_path, **QUICK) as service:
+def test_a_disk_that_does_not_answer_is_told(tmp_path: Path, pace: Pace):
+    with failing_disk() as disk, Watched(tmp_path, **pace) as service:
         # A change, after which what was read before no longer counts.
         service.command("app_state.set", {"key": "k", "value": "x" * 60_000})
         disk.fail("read", times=10**9)
@@ -159,9 +168,9 @@ def test_a_disk_that_does_not_answer_is_told(tmp_path: Path):
         service.sees_none("store_unreadable")
 
 
-def test_a_writer_that_hangs_and_what_queues_up_behind_it_are_told(tmp_path: Path):
+def test_a_writer_that_hangs_and_what_queues_up_behind_it_are_told(tmp_path: Path, pace: Pace):
     go_on = threading.Event()
-    with Watched(tmp_path, **QUICK, writer_stalled_seconds=0.3) as service:
+    with Watched(tmp_path, **pace, writer_stalled_seconds=0.3) as service:
         try:
             service.service.writer.call(lambda _: go_on.wait(60), lambda _: None)
             commands = [
@@ -183,24 +192,29 @@ def test_a_writer_that_hangs_and_what_queues_up_behind_it_are_told(tmp_path: Pat
         assert service.get("/livez").status_code == 503
 
 
-def test_readers_that_are_all_in_use_are_told_although_there_is_none_to_ask_with(tmp_path: Path):
+def test_readers_that_are_all_in_use_are_told_although_there_is_none_to_ask_with(
+    tmp_path: Path, pace: Pace, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(causes, "ARCHIVE_BEHIND_SECONDS", 0.2)
     limits: dict[str, Any] = {
         "reader_connections": 1,
         "reader_wait_seconds": 60,
         "relay_lag_degraded_seconds": 0.2,
     }
-    with Watched(tmp_path, **QUICK, **limits) as service:
+    with Watched(tmp_path, **pace, **limits) as service:
         with service.service.readers.connection():
             service.command("app_state.set", {"key": "k", "value": 1})
             assert "1 of 1 reading connections" in service.sees("readers_exhausted", level="degraded")
             # It waits for one, too, in order to read what it is to publish.
             assert "1 events behind" in service.sees("relay_behind", level="degraded")
-        service.sees_none("readers_exhausted", "relay_behind")
+            # As does the archive.
+            assert "1 events behind" in service.sees("archive_behind", level="degraded")
+        service.sees_none("readers_exhausted", "relay_behind", "archive_behind")
 
 
-def test_backups_that_fail_or_do_not_come_and_a_clock_that_goes_back_are_told(tmp_path: Path):
+def test_backups_that_fail_or_do_not_come_and_a_clock_that_goes_back_are_told(tmp_path: Path, pace: Pace):
     clock = Clock()
-    with Watched(tmp_path, clock=clock, **QUICK) as service:
+    with Watched(tmp_path, clock=clock, **pace) as service:
         service.command("app_state.set", {"key": "k", "value": 1})
         clock.now -= 60_000
         assert "60 s behind" in service.sees("clock_behind", level="degraded")
@@ -222,8 +236,8 @@ def test_backups_that_fail_or_do_not_come_and_a_clock_that_goes_back_are_told(tm
         assert "52 hours" in service.sees("backup_unproven", level="degraded")
 
 
-def test_an_archive_that_cannot_be_written_is_told(tmp_path: Path):
-    with Watched(tmp_path / "data", archive=str(tmp_path / "archive"), **QUICK) as service:
+def test_an_archive_that_cannot_be_written_is_told(tmp_path: Path, pace: Pace):
+    with Watched(tmp_path / "data", archive=str(tmp_path / "archive"), **pace) as service:
         (tmp_path / "archive").write_text("in the way")
         service.command("app_state.set", {"key": "k", "value": 1})
         assert "the archive is not kept" in service.sees("archive_stopped", level="degraded")
@@ -233,8 +247,8 @@ def test_an_archive_that_cannot_be_written_is_told(tmp_path: Path):
         service.sees_none("archive_stopped")
 
 
-def test_a_nats_server_that_does_not_come_back_is_told_on_the_ways_that_are_left(tmp_path: Path):
-    with Watched(tmp_path, **QUICK) as service:
+def test_a_nats_server_that_does_not_come_back_is_told_on_the_ways_that_are_left(tmp_path: Path, pace: Pace):
+    with Watched(tmp_path, **pace) as service:
         server = broker_of(service.service)
         assert server.process_id is not None
         with socket.socket() as rival:
@@ -248,18 +262,20 @@ def test_a_nats_server_that_does_not_come_back_is_told_on_the_ways_that_are_left
         eventually(service, lambda: service.service.is_connected)
 
 
-def test_a_broker_that_is_gone_is_told(tmp_path: Path):
+def test_a_broker_that_is_gone_is_told(tmp_path: Path, pace: Pace):
     with (
         stock_nats_server(tmp_path / "broker") as (broker, url),
-        Watched(tmp_path / "data", nats=url, **QUICK) as service,
+        Watched(tmp_path / "data", nats=url, **pace) as service,
     ):
         service.sees_none("nats_disconnected")
         broker.kill()
         service.sees("nats_disconnected", level="unhealthy", bus=False)
 
 
-def test_a_stream_with_a_foreign_message_and_a_bucket_that_cannot_be_made_are_told(tmp_path: Path):
-    with Watched(tmp_path, **QUICK) as service:
+def test_a_stream_with_a_foreign_message_and_a_bucket_that_cannot_be_made_are_told(
+    tmp_path: Path, pace: Pace
+):
+    with Watched(tmp_path, **pace) as service:
 
         async def intrude() -> None:
             url = broker_of(service.service).url_for(RELAY)

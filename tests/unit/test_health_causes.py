@@ -14,12 +14,21 @@ ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
 
 
+SOURCE = Path(causes.__file__).read_text(encoding="utf-8")
+# Each with its level.
+THERE_ARE = set(re.findall(r'Cause\(\s*"(\w+)",\s*"(\w+)"', SOURCE))
+
+
 def test_the_guide_explains_each_cause_with_its_level_and_no_other():
-    source = Path(causes.__file__).read_text(encoding="utf-8")
-    there_are = set(re.findall(r'Cause\(\s*"(\w+)",\s*"(\w+)"', source))
-    assert len(there_are) > 20
+    assert len(THERE_ARE) > 20
     explained = set(re.findall(r"^\| `(\w+)` \| (degraded|unhealthy) \|", GUIDE, re.MULTILINE))
-    assert explained == there_are
+    assert explained == THERE_ARE
+
+
+def test_each_cause_is_caused_in_a_test_and_seen_on_all_surfaces():
+    tests = (ROOT / "tests" / "integration" / "test_health.py").read_text(encoding="utf-8")
+    seen = set(re.findall(r'\.sees\(\s*"(\w+)",\s*level="(\w+)"', tests))
+    assert seen == THERE_ARE
 
 
 def test_a_disk_that_hangs_makes_what_is_known_old_and_the_service_unhealthy():
