@@ -60,7 +60,7 @@ class Catalogue:
         """What makes all of it, in order, statement by statement."""
         for name, query in {**self.files(), **self.shown()}.items():
             yield f"CREATE OR REPLACE VIEW {name} AS {query}"
-        yield from self.derived()
+        yield from self.derived(events=f"({self._of_stretches(EVENTS, self._timelines, self._position)})")
 
     def files(self) -> dict[str, str]:
         """What there is of every timeline and every snapshot, by name."""
@@ -81,12 +81,15 @@ class Catalogue:
                 found[table] = f"SELECT * FROM {self._read([self._shown.tables[table]])}"
         return found
 
-    def derived(self) -> Iterator[str]:
-        """What makes the rest, statement by statement."""
+    def derived(self, *, events: str) -> Iterator[str]:
+        """What makes the rest, statement by statement.
+
+        `events` are those up to the position that is shown: `shown_events`, or the same out of fewer files.
+        """
         yield self._snapshots()
         yield self._history()
         yield f"CREATE OR REPLACE MACRO shown_position() AS {self._position}"
-        yield self._events()
+        yield self._events(events)
         yield from _statements_of("catalogue.sql")
         for table, columns in TABLE_COLUMNS.items():
             yield _history_at() if table == HISTORY else _table_at(TABLES[table])
@@ -96,14 +99,16 @@ class Catalogue:
         yield _changes_between()
         yield from _statements_of("analyses.sql")
 
-    def _events(self) -> str:
-        """The log as far as the tables that are shown."""
+    @property
+    def shown_events(self) -> str:
+        """The log as far as the tables that are shown, of all that there is of the history."""
+        return f"(SELECT * FROM history_events WHERE position <= {self._position})"
+
+    def _events(self, source: str) -> str:
         names = ", ".join(EVENT_COLUMNS)
-        end = max((one.last for one in self._manifest.stretches), default=0)
-        where = f" WHERE position <= {self._position}" if end > self._position else ""
         return (
             f"CREATE OR REPLACE VIEW events AS SELECT {names}, make_timestamp_ms(recorded_at) AS time,"
-            f" * EXCLUDE ({names}) FROM history_events{where}"
+            f" * EXCLUDE ({names}) FROM {source}"
         )
 
     @property
@@ -183,13 +188,13 @@ class Catalogue:
             f" (VALUES {', '.join(rows)}) AS known(timeline, first_position, last_position)"
         )
 
-    def _of_stretches(self, name: str, history: Timelines | None) -> str:
-        """The rows of every timeline, or of a history alone, in the order of their files."""
+    def _of_stretches(self, name: str, history: Timelines | None, until: int = _END) -> str:
+        """The rows of every timeline, or of a history alone up to a position, in the order of their files."""
         selects = []
         ranges = (
             [(timeline, _END) for timeline in self._manifest.timelines]
             if history is None
-            else [(timeline, last) for timeline, _, last in history_of(history, _END)]
+            else [(timeline, last) for timeline, _, last in history_of(history, until)]
         )
         for timeline, last in ranges:
             of_timeline = [
@@ -197,11 +202,12 @@ class Catalogue:
                 for one in self._manifest.stretches
                 if one.timeline == timeline and one.first <= last and name in one.files
             ]
-            if of_timeline:
-                of_name = [file for one in of_timeline for file in one.files[name]]
-                goes_on = max(one.last for one in of_timeline) > last
-                where = f" WHERE position <= {last}" if goes_on else ""
-                selects.append(f"SELECT * FROM {self._read(of_name, 'timeline', 'INTEGER')}{where}")
+            # Only where history leaves a file before its end, its rows are looked at one by one.
+            whole = [file for one in of_timeline if one.last <= last for file in one.files[name]]
+            cut = [file for one in of_timeline if one.last > last for file in one.files[name]]
+            for some, where in ((whole, ""), (cut, f" WHERE position <= {last}")):
+                if some:
+                    selects.append(f"SELECT * FROM {self._read(some, 'timeline', 'INTEGER')}{where}")
         if not selects:
             return _empty(name)
         return " UNION ALL BY NAME ".join(selects)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 ROW_GROUP_ROWS = 65_536
-# How a file is packed: half the size of snappy, and as fast to read.
+# How the log is packed: half the size of snappy, and as fast to read for what is asked of it.
 COMPRESSION = "zstd"
 
 # Text, or bytes where another application keeps such in the log.
@@ -87,6 +87,7 @@ def copy_to(
     engine: "duckdb.DuckDBPyConnection",
     query: str,
     path: Path,
+    compression: str = COMPRESSION,
     **sources: "pyarrow.RecordBatchReader | pyarrow.Table",
 ) -> int:
     """Writes the answer to a query as Parquet; how many rows it has. `sources` are the names it uses."""
@@ -95,7 +96,7 @@ def copy_to(
     try:
         target = str(path).replace("'", "''")
         found = engine.execute(
-            f"COPY ({query}) TO '{target}' (FORMAT parquet, COMPRESSION {COMPRESSION},"
+            f"COPY ({query}) TO '{target}' (FORMAT parquet, COMPRESSION {compression},"
             f" ROW_GROUP_SIZE {ROW_GROUP_ROWS})"
         ).fetchone()
         return int(found[0]) if found else 0

@@ -1,0 +1,254 @@
+"""What the macros of a lake answer, of a history that is known to the millisecond."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import msgspec
+import pytest
+
+from ops.analytics import connect
+from ops.analytics.export import export
+from ops.backup.create import create_backup
+from tests.integration.writing import Clock, Store
+
+HOUR_MS = 3_600_000
+# 2027-01-15, 08:00 UTC.
+START = 1_800_000_000_000
+
+
+class History:
+    """An hour of a store, and what an analyst sees of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store = Store(folder / "hyperpage.db", Clock(START))
+        self.folder = folder
+        self.positions: dict[str, int] = {}
+
+    def at(self, offset_ms: int) -> "History":
+        self.store.clock.now = START + offset_ms
+        return self
+
+    def send(self, command: str, /, *, actor: str | None = None, **body: Any) -> Any:
+        metadata = None if actor is None else msgspec.json.encode({"actor": actor}).decode()
+        reply = self.store.send(command, body, metadata=metadata)
+        assert reply.code is None, reply.said
+        return reply.said
+
+    def enqueue(self, job: str, kind: str, tool: str, **more: Any) -> None:
+        self.send("jobs.enqueue", id=job, type=kind, name=job, tool=tool, **more)
+
+    def claim(self) -> dict[str, Any]:
+        [job] = self.send("jobs.claim", worker="w", lease_ms=HOUR_MS)["result"]["jobs"]
+        return {"id": job["id"], "lease": job["lease"]}
+
+    def mark(self, name: str) -> None:
+        self.positions[name] = self.store.writer.head.position
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
+    one = History(tmp_path_factory.mktemp("macros"))
+    with one.store:
+        happen(one)
+        yield one
+
+
+def happen(one: History) -> None:
+    window: dict[str, Any] = {"platform": "github", "limit": 100, "reset_time": START + HOUR_MS}
+    one.at(0).enqueue("a", "mail", "smtp")
+    one.send("tool_configs.set", actor="ops", tool_name="smtp", config={"port": 25}, reason="new")
+    one.send("rate_limits.observe", **window, remaining=100)
+    a = one.at(1_000).claim()
+    one.at(3_000).send("jobs.complete", **a)
+    one.mark("first job")
+    one.at(600_000).enqueue("b", "mail", "smtp", max_attempts=1)
+    one.send("rate_limits.observe", **window, remaining=40)
+    b = one.at(605_000).claim()
+    one.at(606_000).send("jobs.fail", **b, error="no route")
+    one.at(900_000).send("tool_configs.patch", actor="dev", tool_name="smtp", patch={"port": 587})
+    one.send("tool_configs.set", actor="ops", tool_name="other", config={})
+    one.at(1_200_000)
+    one.send("rate_limits.observe", **window | {"remaining": 100, "reset_time": START + 2 * HOUR_MS})
+    one.send("app_state.set", key="cursor", value=1)
+    one.mark("before archiving")
+    one.at(1_300_000).send("jobs.archive", id="a")
+    one.send("app_state.delete", key="cursor")
+    one.at(HOUR_MS).enqueue("c", "scan", "crawler")
+    one.mark("end")
+
+
+@pytest.fixture(scope="module")
+def lake(history: History, tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
+    folder = tmp_path_factory.mktemp("lake")
+    backup = create_backup(history.folder / "hyperpage.db", folder / "backups", version="0")
+    export([backup], folder / "lake", store_id=None)
+    with closing(connect(folder / "lake")) as connection:
+        yield connection
+
+
+def answer(lake: duckdb.DuckDBPyConnection, query: str) -> list[tuple[Any, ...]]:
+    return lake.execute(query).fetchall()
+
+
+def at(offset_ms: int) -> datetime:
+    return datetime(2027, 1, 15, 8, offset_ms // 60_000, offset_ms // 1_000 % 60)  # noqa: DTZ001 - as DuckDB has it
+
+
+def test_position_of_takes_positions_times_and_backups(lake: duckdb.DuckDBPyConnection, history: History):
+    first = history.positions["first job"]
+    end = history.positions["end"]
+    [(backup,)] = answer(lake, "SELECT name FROM snapshots")
+
+    def position_of(moment: str) -> Any:
+        return answer(lake, f"SELECT position_of({moment})")[0][0]
+
+    assert position_of("3") == position_of("'3'") == 3
+    assert position_of("'2027-01-15T08:00:03Z'") == first
+    assert position_of("'2027-01-15T09:00:03+01:00'") == first
+    assert position_of("'2027-01-15 08:00:03'") == first
+    assert position_of("TIMESTAMP '2027-01-15 08:00:03.5'") == first
+    assert position_of("TIMESTAMPTZ '2027-01-15 09:00:03+01:00'") == first
+    assert position_of("'2027-01-15T07:59:59Z'") == 0
+    assert position_of("'2028-01-01'") == end
+    assert position_of(f"'{backup}'") == end
+    with pytest.raises(duckdb.Error, match="no moment of this history: soon"):
+        position_of("'soon'")
+
+
+def test_each_table_at_a_moment(lake: duckdb.DuckDBPyConnection, history: History):
+    first, before = history.positions["first job"], history.positions["before archiving"]
+
+    assert answer(lake, f"SELECT id, status FROM jobs_at({first})") == [("a", "completed")]
+    assert answer(lake, f"SELECT id, state FROM jobs_at({before}) ORDER BY id") == [
+        ("a", "completed"),
+        ("b", "failed"),
+    ]
+    assert answer(lake, "SELECT id FROM jobs ORDER BY id") == [("b",), ("c",)]
+    attempts = f"SELECT job_id, status, duration_ms FROM job_history_at({before}) ORDER BY id"
+    assert answer(lake, attempts) == [("a", "completed", 2_000), ("b", "failed", 1_000)]
+    assert answer(lake, "SELECT job_id FROM job_history") == [("b",)]
+    assert answer(lake, f"SELECT key, value FROM app_state_at({before})") == [("cursor", "1")]
+    assert answer(lake, "FROM app_state") == []
+    port = "SELECT config ->> 'port' FROM tool_configs_at({}) WHERE tool_name = 'smtp'"
+    assert answer(lake, port.format(first)) == [("25",)]
+    assert answer(lake, port.format(before)) == [("587",)]
+    assert answer(lake, f"SELECT limit_remaining FROM rate_limits_at({first})") == [(100,)]
+    assert answer(lake, "FROM queues_at('2027-01-15')") == answer(lake, "FROM schedules_at(1)") == []
+
+
+def test_changes_between(lake: duckdb.DuckDBPyConnection, history: History):
+    first, before = history.positions["first job"], history.positions["before archiving"]
+
+    changed = answer(
+        lake,
+        "SELECT table_name, key, change, old ->> 'config', new ->> 'config'"
+        f" FROM changes_between({first}, {before})",
+    )
+
+    assert changed == [
+        ("app_state", "cursor", "added", None, None),
+        ("job_history", str(answer(lake, "SELECT id FROM job_history")[0][0]), "added", None, None),
+        ("jobs", "b", "added", None, None),
+        ("rate_limits", "ratelimit:github", "changed", None, None),
+        ("tool_configs", "other", "added", None, "{}"),
+        ("tool_configs", "smtp", "changed", '{"port":25}', '{"port":587}'),
+    ]
+    assert answer(lake, f"FROM changes_between({before}, {before})") == []
+    later = f"changes_between({before}, {history.positions['end']})"
+    gone = f"SELECT key, change FROM {later} WHERE table_name = 'jobs' ORDER BY key"
+    assert answer(lake, gone) == [("a", "removed"), ("c", "added")]
+
+
+def test_event_rate(lake: duckdb.DuckDBPyConnection):
+    rate = "SELECT bucket, events FROM event_rate('10 minutes') WHERE type = 'job.enqueued.v1'"
+    assert answer(lake, rate) == [(at(0), 1), (at(600_000), 1), (datetime(2027, 1, 15, 9), 1)]  # noqa: DTZ001
+    everything = "SELECT sum(events) FROM event_rate(INTERVAL 1 DAY)"
+    assert answer(lake, everything) == answer(lake, "SELECT count(*) FROM events")
+
+
+def test_job_latency(lake: duckdb.DuckDBPyConnection):
+    columns = "bucket, attempts, wait_p50_ms, wait_max_ms, run_p50_ms, run_p99_ms"
+    assert answer(lake, f"SELECT {columns} FROM job_latency('10 minutes')") == [
+        (at(0), 1, 1_000, 1_000, 2_000, 2_000),
+        (at(600_000), 1, 5_000, 5_000, 1_000, 1_000),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("by", "rows"),
+    [
+        ("type", [("mail", 2, 2, 1, 1, 0.5)]),
+        ("tool", [("smtp", 2, 2, 1, 1, 0.5)]),
+        ("endpoint", [(None, 2, 2, 1, 1, 0.5)]),
+        ("queue", [("default", 2, 2, 1, 1, 0.5)]),
+        ("priority", [("2", 2, 2, 1, 1, 0.5)]),
+        ("status", [("failed", 1, 1, 0, 1, 1.0), ("completed", 1, 1, 1, 0, 0.0)]),
+    ],
+)
+def test_failure_rate(lake: duckdb.DuckDBPyConnection, by: str, rows: list[tuple[Any, ...]]):
+    columns = '"by", attempts, ended, completed, failed, failure_rate'
+    assert answer(lake, f"SELECT {columns} FROM failure_rate('{by}')") == rows
+
+
+def test_failure_rate_says_what_it_can_be_asked_by(lake: duckdb.DuckDBPyConnection):
+    with pytest.raises(duckdb.Error, match="type, tool, endpoint, queue, priority or status, not colour"):
+        answer(lake, "FROM failure_rate('colour')")
+
+
+def test_rate_limit_burn(lake: duckdb.DuckDBPyConnection):
+    columns = "time, limit_remaining, used_percent, calls, calls_an_hour"
+    assert answer(lake, f"SELECT {columns} FROM rate_limit_burn('github')") == [
+        (at(0), 100, 0.0, None, None),
+        (at(600_000), 40, 60.0, 60, 360.0),
+        # Another window begins.
+        (at(1_200_000), 100, 0.0, None, None),
+    ]
+    assert answer(lake, "FROM rate_limit_burn('nobody')") == []
+
+
+def test_config_audit(lake: duckdb.DuckDBPyConnection):
+    columns = "time, tool_name, actor, reason, config_before, config"
+    assert answer(lake, f"SELECT {columns} FROM config_audit('smtp')") == [
+        (at(0), "smtp", "ops", "new", None, '{"port":25}'),
+        (at(900_000), "smtp", "dev", None, '{"port":25}', '{"port":587}'),
+    ]
+    assert answer(lake, "SELECT tool_name FROM config_audit(NULL) GROUP BY ALL ORDER BY ALL") == [
+        ("other",),
+        ("smtp",),
+    ]
+
+
+def test_hot_keys_are_typed_columns_with_what_an_event_leaves_out(lake: duckdb.DuckDBPyConnection):
+    columns = dict(answer(lake, "SELECT column_name, column_type FROM (DESCRIBE events)"))
+    assert columns["data_priority"] == columns["data_remaining"] == "BIGINT"
+    assert columns["data_type"] == columns["data_error"] == columns["actor"] == "VARCHAR"
+    assert columns["data_enabled"] == "BOOLEAN"
+    assert columns["time"] == "TIMESTAMP"
+    enqueued = (
+        "SELECT key, data_type, data_priority, data ->> 'priority' FROM events WHERE type = 'job.enqueued.v1'"
+    )
+    # The default is not written, and it is meant.
+    assert answer(lake, f"{enqueued} ORDER BY position") == [
+        ("a", "mail", 2, None),
+        ("b", "mail", 2, None),
+        ("c", "scan", 2, None),
+    ]
+
+
+def test_every_macro_of_the_catalogue_is_asked_for_something_here(lake: duckdb.DuckDBPyConnection):
+    macros = answer(
+        lake,
+        "SELECT DISTINCT function_name FROM duckdb_functions()"
+        " WHERE NOT internal AND function_type LIKE '%macro'",
+    )
+    source = Path(__file__).read_text(encoding="utf-8")
+    helpers = {"is_position", "milliseconds_of", "shown_position"}
+    missing = {name for (name,) in macros if f"{name}(" not in source} - helpers
+    assert not missing
+    assert answer(
+        lake, "SELECT shown_position(), is_position('x'), milliseconds_of('1970-01-01 00:00:01')"
+    ) == [(answer(lake, "SELECT max(position) FROM events")[0][0], False, 1_000)]
