@@ -5,7 +5,7 @@ locks: here it opens nothing but sealed files, which nobody writes to and no loc
 of an export, which never writes to the live file.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,22 +26,27 @@ class SealedSource:
     """A connection to a sealed file. Closed by `with`."""
 
     def __init__(self, path: Path) -> None:
-        from adbc_driver_sqlite import dbapi
+        # Not by its DB-API, which imports all that pyarrow has: half of what a small export takes.
+        import adbc_driver_sqlite
+        from adbc_driver_manager import AdbcConnection
 
         # No locks, and no files beside it.
-        self._connection = dbapi.connect(f"file:{quote(str(path.absolute()))}?immutable=1")
+        uri = f"file:{quote(str(path.absolute()))}?immutable=1"
+        self._database = adbc_driver_sqlite.connect(uri)
+        self._connection = AdbcConnection(self._database)
 
     def __enter__(self) -> "SealedSource":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._connection.close()
+        self._database.close()
 
-    def rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    def rows(self, statement: str) -> list[tuple[Any, ...]]:
         """What a query answers, if it is little."""
-        with self._connection.cursor() as cursor:
-            cursor.execute(statement, parameters)
-            return cursor.fetchall()
+        with self._answer(statement) as reader:
+            found = reader.read_all()
+            return list(zip(*(column.to_pylist() for column in found.columns), strict=True))
 
     def columns(self, table: str) -> dict[str, str]:
         """The columns of a table with their declared types; empty where there is no such table."""
@@ -60,7 +65,17 @@ class SealedSource:
         first = ", ".join(f"{_SENTINELS.get(kind, '0')} AS {name}" for name, (kind, _) in columns.items())
         others = ", ".join(expression for _, expression in columns.values())
         statement = f"SELECT {first}, 0 AS {IS_ROW} UNION ALL SELECT {others}, 1 FROM {source}"
-        with self._connection.cursor() as cursor:
-            cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": str(BATCH_ROWS)})
-            cursor.execute(statement)
-            yield cursor.fetch_record_batch()
+        with self._answer(statement) as reader:
+            yield reader
+
+    @contextmanager
+    def _answer(self, statement: str) -> "Iterator[pyarrow.RecordBatchReader]":
+        import pyarrow
+        from adbc_driver_manager import AdbcStatement
+
+        with AdbcStatement(self._connection) as asked:
+            asked.set_options(**{"adbc.sqlite.query.batch_rows": str(BATCH_ROWS)})
+            asked.set_sql_query(statement)
+            stream, _ = asked.execute_query()
+            with pyarrow.RecordBatchReader.from_stream(stream) as reader:
+                yield reader
