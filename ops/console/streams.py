@@ -4,9 +4,12 @@ from typing import Any
 
 from starlette.responses import Response
 
+from domain.errors import NotFound
+from domain.messages import split_stream
 from ops.console.events import Shown, shown
 from ops.console.rendering import PREFIX, stream_link
 from ops.console.visit import Visit, page
+from ops.http.messages import key_fields
 from projections.tables import TABLES
 
 PAGE_EVENTS = 50
@@ -20,6 +23,8 @@ async def show_events(visit: Visit) -> Response:
     if (position := visit.number("position")) is not None:
         return visit.go(f"{PREFIX}/events/{position}")
     given = {name: visit.parameter(name) for name in FILTERS}
+    if given["stream"] and (version := visit.number("version")) is not None:
+        return visit.go(f"{PREFIX}/events/{await _position_of(visit, given['stream'], version)}")
     if given["stream"]:
         # A stream is of one table already.
         given["table"] = None
@@ -35,6 +40,23 @@ async def show_events(visit: Visit) -> Response:
         is_first=visit.number("before") is None,
         row=row if row and "/events?" not in row else None,
     )
+
+
+async def _position_of(visit: Visit, stream: str, version: int) -> int:
+    """Where the event is with which a stream came to a version.
+
+    Raises:
+        NotFound: there is none.
+    """
+    table, key = split_stream(stream)
+    nothing = NotFound(f"{stream[:200]} has no version {version}")
+    if table not in TABLES or version < 1:
+        raise nothing
+    fields = key_fields(table, key)
+    events = await visit.query(f"{table}.history", **fields, after=version - 1, limit=1)
+    if not events["items"]:
+        raise nothing
+    return int(events["items"][0]["sequence"])
 
 
 async def show_chain(visit: Visit) -> Response:

@@ -153,3 +153,33 @@ def test_the_keys_lead_everywhere(talk: HttpTalk) -> None:
         return await here.page.evaluate(f"({what})(document.activeElement)")
 
     talk.run(by_keys())
+
+
+def test_what_changes_by_itself_keeps_the_place_and_says_when_it_is_not_fresh(talk: HttpTalk) -> None:
+    for number in range(3):
+        talk.command("jobs.enqueue", {"id": f"j{number}", "type": "t", "name": f"Sync {number}"})
+
+    async def look() -> None:
+        async with browser() as started, tab(started, talk.url) as here:
+            # It goes on as it does, and jumps ahead where nobody wants to wait for the next look.
+            await here.page.clock.install()
+            await here.open("/console/jobs")
+            await here.page.get_by_role("link", name="Sync 2").focus()
+            await talk.client.command("jobs.enqueue", {"id": "new", "type": "t", "name": "A new one"})
+            await here.page.clock.fast_forward(5_000)
+            await here.says("A new one")
+            assert await here.page.evaluate("document.activeElement.textContent") == "Sync 2"
+            position = await here.page.locator("#vital .figure").inner_text()
+            assert position == str(talk.service.writer.head.position)
+            await here.is_in_order("the board, asked for again")
+
+            http = talk.service.http
+            assert http is not None
+            await http.backend.detach()
+            await here.page.clock.fast_forward(5_000)
+            await here.says("no answer")
+            http.backend.attach(talk.service)
+            await here.page.clock.fast_forward(5_000)
+            await here.page.get_by_text("no answer").wait_for(state="hidden")
+
+    talk.run(look())

@@ -30,6 +30,23 @@ def test_whoever_has_no_session_is_sent_to_log_in_and_comes_back(talk: HttpTalk)
     assert 'value="/console/jobs?state=failed&amp;tag=a%26b"' in page.text
 
 
+def test_a_part_of_a_page_that_needs_a_session_leads_all_of_it_to_log_in(
+    talk: HttpTalk,
+) -> None:
+    TokenFile(talk.data).create("ops", "admin")
+    answer = talk.get("/console/jobs", headers={"HX-Request": "true"})
+    assert (answer.status_code, answer.headers["hx-redirect"]) == (401, "/console/login")
+
+
+def test_without_a_token_a_form_of_another_page_is_refused_all_the_same(talk: HttpTalk) -> None:
+    talk.command("jobs.enqueue", {"id": "j", "type": "t", "name": "n"})
+    form = {"verb": "cancel", "csrf_token": "guessed"}
+    assert talk.ask("POST", "/console/jobs/j", data=form).status_code == 403
+    cookie = {"Cookie": talk.get("/console").headers["set-cookie"].partition(";")[0]}
+    assert talk.ask("POST", "/console/jobs/j", data=form, headers=cookie).status_code == 403
+    assert talk.query("jobs.get", {"id": "j"}).said["state"] == "pending"
+
+
 @pytest.mark.parametrize(
     "elsewhere",
     ["//example.com/console", "https://example.com", "/\\example.com", "/console\\..", "/api", ""],

@@ -45,6 +45,15 @@ def test_the_log_is_read_from_its_end_and_by_what_events_say(talk: HttpTalk, rea
     assert positions(reader.page("/console/events?stream=app_state/k1&table=jobs"))[:2] == [59, 57]
     assert "No event is like this" in reader.page("/console/events?type=nothing.v1")
     assert reader.get("/console/events?position=7").headers["location"] == "/console/events/7"
+    third = reader.get("/console/events?stream=app_state/k1&version=3")
+    assert third.headers["location"] == "/console/events/5"
+    for nothing in (
+        "app_state/k1&version=99",
+        "app_state/k1&version=0",
+        "nothing/k&version=1",
+        "k&version=1",
+    ):
+        assert reader.get(f"/console/events?stream={nothing}").status_code == 404
 
 
 def test_an_event_says_what_it_changed_and_how_its_row_was(talk: HttpTalk, reader: Visitor) -> None:

@@ -84,12 +84,41 @@
     else if (event.key === "/") { event.preventDefault(); document.querySelector("main input:not([type=hidden])")?.focus(); }
   });
 
-  // What is not looked at is not asked for, nor is what somebody is reading with an open dialog.
+  // What is not looked at is not asked for, nor is it changed while somebody reads, in a dialog or by marking it.
+  const polls = (event) => event.target.hasAttribute("data-poll");
   document.addEventListener("htmx:beforeRequest", (event) => {
-    const polls = event.target.hasAttribute("data-poll");
-    if (polls && (document.hidden || document.querySelector("dialog[open]"))) event.preventDefault();
+    const reads = document.querySelector("dialog[open]") || !getSelection().isCollapsed;
+    if (polls(event) && (document.hidden || reads)) event.preventDefault();
   });
-  document.addEventListener("htmx:afterSettle", drawAll);
+  for (const name of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) {
+    document.addEventListener(name, (event) => {
+      // It goes with the next answer, which brings the whole line anew.
+      if (!polls(event) || document.querySelector(".stale")) return;
+      const mark = document.createElement("span");
+      mark.className = "mark unhealthy stale";
+      mark.textContent = "no answer";
+      document.getElementById("vital").prepend(mark);
+    });
+  }
+  // Where somebody was in what is replaced, they are afterwards.
+  let held = null;
+  const whereabouts = (element) => `${element.getAttribute("href")} ${element.getAttribute("aria-label")}`;
+  document.addEventListener("htmx:beforeSwap", () => {
+    const at = document.activeElement;
+    held = {
+      at: at.closest("#live") ? whereabouts(at) : null,
+      lefts: [...document.querySelectorAll("#live .scroll")].map((region) => region.scrollLeft),
+    };
+  });
+  document.addEventListener("htmx:afterSettle", () => {
+    drawAll();
+    if (!held) return;
+    document.querySelectorAll("#live .scroll").forEach((region, index) => { region.scrollLeft = held.lefts[index] || 0; });
+    if (held.at && document.activeElement === document.body) {
+      [...document.querySelectorAll("#live a, #live [tabindex]")].find((one) => whereabouts(one) === held.at)?.focus({ preventScroll: true });
+    }
+    held = null;
+  });
 
   document.addEventListener("DOMContentLoaded", () => {
     label();
