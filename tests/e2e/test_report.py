@@ -173,6 +173,20 @@ def test_an_empty_period_says_so_in_each_section(sample: Path, tmp_path: Path):
     assert Tables(page).tables == {}
 
 
+def test_a_store_in_which_little_has_happened_has_a_report_too(tmp_path: Path):
+    stored = Stored(tmp_path / "data")
+    stored.store.send("app_state.set", {"key": "theme", "value": "dark"})
+    stored.backup()
+    stored.close()
+    assert hyperpage("analytics", "export", "--data", tmp_path / "data").code == 0
+
+    page = report(tmp_path / "data", tmp_path / "report.html")
+
+    # All but growth.
+    assert page.count('class="nothing"') == len(SECTIONS) - 1
+    assert Tables(page).rows("Events by type")[0][:2] == ["app_state.set.v1", "1"]
+
+
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [

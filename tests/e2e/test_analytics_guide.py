@@ -1,0 +1,122 @@
+"""The guide to analytics, typed in word for word."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from ops.analytics import connect
+from tests.e2e.command_line import ROOT, Result, environment, hyperpage
+from tests.integration.backing_up import Stored
+
+GUIDE = (ROOT / "docs" / "analytics.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line.removeprefix("$ hyperpage ")
+    for block in re.findall(r"```console\n(.*?)```", GUIDE, re.DOTALL)
+    for line in block.splitlines()
+    if line.startswith("$ hyperpage ")
+]
+PYTHON = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
+*QUESTIONS, MOVED = re.findall(r"```sql\n(.*?)```", GUIDE, re.DOTALL)
+# What the guide's times are of, in milliseconds.
+MORNING = 1_795_507_200_000  # 24 November 2026, 08:00 UTC
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `./data`, in which a service has worked that morning and made backups."""
+    folder = tmp_path_factory.mktemp("guide")
+    stored = Stored(folder / "data")
+    stored.clock.now = MORNING
+    for _ in range(2):
+        stored.work(60)
+        stored.backup()
+    stored.close()
+    return folder
+
+
+def typed(command: str, stdin: str = "") -> Result:
+    done = hyperpage(*shlex.split(command), stdin=stdin)
+    assert done.code == 0, (command, done)
+    return done
+
+
+def test_every_command_does_what_it_says_in_the_order_of_the_guide(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(folder)
+    said = {command: typed(command, "SELECT 6 * 7 AS answer;\n") for command in COMMANDS}
+
+    def of(beginning: str) -> list[Result]:
+        return [result for command, result in said.items() if command.startswith(f"analytics {beginning}")]
+
+    assert len(said) == len(COMMANDS) >= 13
+    assert (folder / "data" / "lake" / "lake.json").exists()
+    assert (folder / "lake" / "lake.json").exists()
+    table, csv, json, parquet, described = of("sql")
+    assert "duration_ms" in described.out
+    assert "STATUS" in table.out
+    assert csv.out.startswith("bucket,attempts,wait_p50_ms")
+    assert {row["type"] for row in json.json} >= {"job.enqueued.v1", "job.claimed.v1"}
+    assert parquet.out == ""
+    assert (folder / "jobs.parquet").exists()
+    assert [path.name for path in sorted(folder.glob("*.html"))] == [
+        "morning.html",
+        "report.html",
+        "week.html",
+    ]
+    assert "Our week" in (folder / "week.html").read_text(encoding="utf-8")
+    changes, between = of("diff")
+    assert changes.out.count("\n") == 1
+    assert set(between.json) >= {"jobs", "tool_configs", "app_state"}
+    assert any(table["added"] for table in between.json.values())
+    assert "42" in of("shell")[0].out
+    with duckdb.connect(folder / "november.duckdb", read_only=True) as handed_around:
+        assert handed_around.sql("SELECT count(*) FROM jobs").fetchall()[0][0] > 0
+
+
+def test_the_python_example_prints_the_types_of_events(folder: Path):
+    typed(f"analytics export --data {folder / 'data'}")
+    done = subprocess.run(
+        [sys.executable, "-c", PYTHON[0]], cwd=folder, env=environment(), capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert "job.enqueued.v1" in done.stdout
+
+
+def test_a_lake_that_was_moved_is_asked_without_this_program(folder: Path, tmp_path: Path):
+    typed(f"analytics export --data {folder / 'data'} --out {tmp_path / 'lake'}")
+    moved = (tmp_path / "lake").rename(tmp_path / "moved")
+
+    with duckdb.connect(moved / "lake.duckdb", read_only=True) as engine:
+        setting, query = MOVED.replace("/where/the/folder/is/now", str(moved)).split(";", 1)
+        engine.execute(setting)
+        # What follows the setting is a remark.
+        rows = engine.execute(query).fetchall()
+    assert sum(jobs for _, jobs in rows) > 0
+
+
+def test_each_question_that_comes_up_has_an_answer(tmp_path: Path):
+    shutil.copytree(ROOT / "docs" / "notebook" / "sample", tmp_path / "backups")
+    typed(f"analytics export --data {tmp_path}")
+
+    with closing(connect(tmp_path / "lake")) as lake:
+        answers = [lake.execute(one.replace("sync-1", "job-00001")).fetchall() for one in QUESTIONS]
+        slow, job, waiting, configured, heavy = answers
+        at_moments = dict(waiting)
+        for moment in list(at_moments)[::200]:
+            then = f"SELECT count(*) FROM jobs_at('{moment.isoformat()}Z') WHERE status = 'pending'"
+            assert lake.execute(then).fetchall() == [(at_moments[moment],)]
+    assert {kind for kind, *_ in slow} == {"sync_repository", "sync_merge_requests", "sync_issues"}
+    assert [kind for _, kind, *_ in job][:2] == ["job.enqueued.v1", "job.claimed.v1"]
+    assert {number for _, number in waiting} >= {0, 1, 2}
+    assert len(configured) == len(heavy) == 10
+    assert all(config is not None for *_, config in configured)
