@@ -27,6 +27,10 @@ DAY_MS = 24 * 60 * 60 * 1000
 # Each of the newest is verified again after a day, each of the others within a month.
 VERIFY_NEWEST_AFTER_MS = DAY_MS
 VERIFY_AFTER_MS = 28 * DAY_MS
+# All of the archive is read once a week, and an hour after a start: what is damaged can be written anew from
+# the log for as long as that is there.
+VERIFY_ARCHIVE_AFTER_MS = 7 * DAY_MS
+VERIFY_ARCHIVE_FIRST_AFTER_MS = 60 * 60 * 1000
 # The first backup of a store comes so soon; a service that dies at its start makes none.
 FIRST_AFTER_MS = 60_000
 # How often it is looked whether something is due.
@@ -74,6 +78,7 @@ class BackupSchedule:
         self._look_seconds = look_seconds
         self._began = clock()
         self._retry_at = 0
+        self._verify_archive_at = self._began + VERIFY_ARCHIVE_FIRST_AFTER_MS
         # What failed, and of which backup ("" for the making of one), until it has worked.
         self._failures: dict[tuple[str, str], str] = {}
         # Those that there were when it was last looked.
@@ -136,6 +141,8 @@ class BackupSchedule:
             await self._prove("drill", unproven)
         elif (unverified := self._to_verify(backups)) is not None:
             await self._prove("verify", unverified)
+        elif self._clock() >= self._verify_archive_at:
+            await self._verify_archive()
 
     async def tell(self, change: Change, what: dict[str, Any]) -> None:
         """Says to whoever listens what happened."""
@@ -220,7 +227,8 @@ class BackupSchedule:
 
     def _is_drill_due(self, backups: list[Backup]) -> bool:
         hours = self._settings.backup_drill_hours
-        proven_at = max((one.metadata.last_drilled or 0 for one in backups), default=0)
+        sound = [one.metadata for one in backups if one.metadata.status != "damaged"]
+        proven_at = max((one.last_drilled or 0 for one in sound), default=0)
         return hours > 0 and self._clock() - proven_at >= hours * 3_600_000
 
     def _to_prove(self, backups: list[Backup]) -> Backup | None:
@@ -270,6 +278,12 @@ class BackupSchedule:
                 # That it is damaged has been told now.
                 self._told[backup.name] = msgspec.structs.replace(backup.metadata, unsound=TOLD)
         await self.look()
+
+    async def _verify_archive(self) -> None:
+        self._verify_archive_at = self._clock() + VERIFY_ARCHIVE_AFTER_MS
+        if await self._command("verify-archive", "") is None:
+            reason = self._failures["verify-archive", ""]
+            await self.tell("failed", {"what": "verify-archive", "reason": reason})
 
     async def _command(
         self, command: str, name: str, *options: str, argument: str | None = None

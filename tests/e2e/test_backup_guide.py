@@ -145,12 +145,13 @@ def test_an_ordinary_day(typed: Typed):
         for command in commands("Make one"):
             typed.type(command)
         typed.name = typed.backups()[0]
-        for heading in ("Trust one", "Which ones are kept"):
+        for heading in ("Trust one", "Which ones are kept", "The archive"):
             for command in commands(heading):
                 typed.type(command)
         typed.type("hyperpage backup create")
         path = service.data / "backups" / typed.name
-        path.write_bytes(path.read_bytes()[:-1] + b"!")
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
         assert service("backup", "verify", typed.name).code == 6
         # The newest proven one would be kept, were it sound.
         for command in commands("What `verify` says"):
@@ -251,6 +252,7 @@ def test_the_guide_leaves_no_command_untried():
         "Trust one",
         "What `verify` says",
         "Which ones are kept",
+        "The archive",
         "Keys",
         "Buckets",
         "From afar",

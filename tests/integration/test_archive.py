@@ -18,7 +18,9 @@ from bus.waiting import is_set_within
 from ops.archive import merge as merging
 from ops.archive.archiver import Archiver
 from ops.archive.merge import merge
-from ops.archive.segment import Segment, list_segments, read_segment
+from ops.archive.replay import archived_rows, reach
+from ops.archive.segment import Segment, list_segments, read_segment, write_segment
+from ops.archive.verify import verify_archive
 from ops.backup.metadata import BackupError
 from ops.backup.restore import plan_restore, restore
 from ops.backup.way import Moment
@@ -392,7 +394,8 @@ def test_a_damaged_segment_is_told_with_the_last_position_that_can_be_had_withou
         archived.archive()
     reached, last = (one.last for one in archived.segments[-2:])
     place = local(archived.segments[-1].place)
-    place.write_bytes(place.read_bytes()[:-1] + b"!")
+    content = place.read_bytes()
+    place.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     archived.close()
     archived.path.unlink()
     for tried in (
@@ -423,6 +426,38 @@ def test_a_backup_can_be_restored_by_its_name_whatever_the_archive_is_like(archi
     done = restore(archived.places, Moment(backup=backup.name), version=VERSION)
     assert (done.position, done.timeline) == (backup.metadata.position, 2)
     archived.reopen()
+
+
+def test_what_is_damaged_or_missing_is_found_and_written_anew_from_the_log(archived: Archived):
+    for _ in range(4):
+        archived.work(8)
+        archived.archive()
+    assert verify_archive(archived.places.archive).is_sound
+    first, second, third, *_ = archived.segments
+
+    place = local(second.place)
+    content = place.read_bytes()
+    place.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert list(verify_archive(archived.places.archive).damage) == [second.name]
+    place.unlink()
+    (missing,) = verify_archive(archived.places.archive).damage.values()
+    assert f"event {second.first} of timeline 1 is missing" == missing
+    # Two that are sound, and do not follow from each other.
+    place.write_bytes(content)
+    header = read_segment(third).header
+    forged = msgspec.structs.replace(header, previous_hash=read_segment(first).header.previous_hash)
+    monkey = local(third.place).read_bytes()
+    write_segment(third.place, forged, b"", [])
+    assert third.name in verify_archive(archived.places.archive).damage
+    local(third.place).write_bytes(monkey)
+
+    place.unlink()
+    archived.archiver = archived.new_archiver()
+    archived.archive()
+    assert verify_archive(archived.places.archive).is_sound
+    found = reach(archived.places.archive)
+    assert found is not None
+    assert list(archived_rows(archived.places.archive, found[1])) == log_of(archived.path, 10**9)
 
 
 def test_a_forged_event_in_a_segment_is_found_by_the_chain(archived: Archived, monkeypatch: Any):

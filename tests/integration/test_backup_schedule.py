@@ -11,7 +11,13 @@ from ops.backup.drill import drill
 from ops.backup.metadata import Backup, BackupError, list_backups, metadata_path, update_metadata
 from ops.backup.retention import remove
 from ops.backup.routine import verify_by_routine
-from ops.backup.schedule import DAY_MS, FIRST_AFTER_MS, BackupSchedule
+from ops.backup.schedule import (
+    DAY_MS,
+    FIRST_AFTER_MS,
+    VERIFY_ARCHIVE_AFTER_MS,
+    VERIFY_ARCHIVE_FIRST_AFTER_MS,
+    BackupSchedule,
+)
 from ops.settings import Settings
 from tests.integration.backing_up import Stored
 
@@ -234,3 +240,21 @@ def test_pruning_that_fails_is_told(tmp_path: Path):
         assert len(list_backups(stored.folder)) == 1
 
     play(tmp_path, scenario)
+
+
+def test_damage_in_the_archive_is_found_once_a_week(tmp_path: Path):
+    async def scenario(scheduled: Scheduled, stored: Stored) -> None:
+        assert await scheduled.look(VERIFY_ARCHIVE_FIRST_AFTER_MS) == []
+        assert await scheduled.failure() == ""
+        segment = stored.places.archive / "timeline-0001" / "events-000000000001-000000000009.jsonl.zst"
+        assert isinstance(segment, Path)
+        segment.parent.mkdir(parents=True)
+        segment.write_bytes(b"nothing")
+        assert await scheduled.look(VERIFY_ARCHIVE_AFTER_MS - 1) == []
+        assert await scheduled.look(1) == ["failed"]
+        assert segment.name in (scheduled.schedule.state.failure or "")
+        segment.unlink()
+        assert await scheduled.look(VERIFY_ARCHIVE_AFTER_MS) == []
+        assert scheduled.schedule.state.failure is None
+
+    play(tmp_path, scenario, backup_interval_minutes=0, backup_drill_hours=0)
