@@ -10,7 +10,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from bus import codec
-from bus.audit import Actor
+from bus.audit import Actor, Outcome, acting
 from bus.discovery import QUEUE_GROUP
 from bus.headers import ACTOR, COMMAND_LINE
 from bus.incident import internal
@@ -26,17 +26,19 @@ logger = logging.getLogger(__name__)
 class AdministrationVerb(msgspec.Struct, frozen=True, kw_only=True):
     """One thing an operator can ask for. `carry_out` answers with what is encoded as JSON.
 
-    One that `changes_nothing` and only lists what there is is no act for the record.
+    One that `changes_nothing` and only lists what there is is no act for the record. Where `ends_later` says
+    so of a request, what is answered is that it begins.
     """
 
     name: str
     shape: type[Any]
     carry_out: Callable[[Any], Awaitable[Any]]
     changes_nothing: bool = False
+    ends_later: Callable[[Any], bool] = lambda request: False
 
 
 class Administration:
-    """The administrative subjects of a service. `record` hears of each act: who, what, and the refusal."""
+    """The administrative subjects of a service. `record` hears of each act: who, what, what became of it."""
 
     def __init__(
         self,
@@ -44,7 +46,7 @@ class Administration:
         names: BusNames,
         verbs: Mapping[str, AdministrationVerb],
         *,
-        record: Callable[[Actor, str, Any, Refusal | None], None],
+        record: Callable[[Actor, str, Any, Outcome, Refusal | None], None],
     ) -> None:
         self._connection = connection
         self._names = names
@@ -76,17 +78,18 @@ class Administration:
         if verb is None:
             raise NotFound(f"there is no {name[:100]}")
         if verb.changes_nothing:
-            return await self._answer(verb, body)
+            return await self._answer(verb, codec.decode(verb.shape, body))
+        acting.set(actor)
         try:
-            answer = await self._answer(verb, body)
+            request = codec.decode(verb.shape, body)
+            answer = await self._answer(verb, request)
         except Refusal as refusal:
-            self._record(actor, name, body, refusal)
+            self._record(actor, name, body, "failed" if refusal.number == 500 else "refused", refusal)
             raise
-        self._record(actor, name, body, None)
+        self._record(actor, name, body, "begun" if verb.ends_later(request) else "done", None)
         return answer
 
-    async def _answer(self, verb: AdministrationVerb, body: bytes) -> Any:
-        request = codec.decode(verb.shape, body)
+    async def _answer(self, verb: AdministrationVerb, request: Any) -> Any:
         try:
             return await verb.carry_out(request)
         except Refusal:

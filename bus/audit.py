@@ -1,13 +1,15 @@
 """The record of every administrative act: a line in the log, and a notice on `hyperpage.sys.v1.audit`."""
 
 import logging
+from contextvars import ContextVar
 from typing import Any, Literal
 
 import msgspec
 
 from bus import codec
 
-Outcome = Literal["done", "refused", "failed"]
+# `begun` is followed by how it ended, under the same action.
+Outcome = Literal["done", "begun", "refused", "failed"]
 # What was asked for is repeated as far as this; nothing of an act is longer.
 MAXIMUM_REQUEST_CHARACTERS = 500
 
@@ -35,6 +37,10 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
     request: str
     outcome: Outcome
     code: str | None = None
+
+
+# Who the act is of that is carried out in this context.
+acting: ContextVar[Actor] = ContextVar("acting")
 
 
 def write_to_log(act: Act) -> None:

@@ -147,6 +147,8 @@ async def _serve_once(
     # A start is not cut off in the middle, whatever is asked for meanwhile: it takes a moment, and everything
     # that it opened is closed in order.
     await _start(service)
+    if (act := restores.take_act()) is not None:
+        service.record(act)
     failed = asyncio.create_task(service.failure(), name="failure of the service")
     working = asyncio.create_task(_demo(settings), name="demo") if demo else None
     try:

@@ -368,8 +368,9 @@ class Service:
         write_to_log(act)
         self._notices.start(self._tell(self.names.notice("audit"), act))
 
-    def _record(self, actor: Actor, action: str, body: Any, refusal: Refusal | None) -> None:
-        outcome: Outcome = "done" if refusal is None else "failed" if refusal.number == 500 else "refused"
+    def _record(
+        self, actor: Actor, action: str, body: Any, outcome: Outcome, refusal: Refusal | None
+    ) -> None:
         self.record(
             Act(
                 at=self.now_ms(),

@@ -6,12 +6,14 @@ and answers backup.restored
 
 import asyncio
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from bus.administration import AdministrationVerb
+from bus.audit import Act, Actor, acting, summary
 from bus.identifiers import new_id
 from domain.errors import Invalid, NotFound, RuleViolated
 from ops.backup.metadata import BackupError
@@ -67,13 +69,19 @@ class Restores:
         self._settings = settings
         # While a service runs that nobody asked to restore.
         self._asked: asyncio.Future[None] | None = None
-        self._accepted: tuple[str, RestoreRequest] | None = None
+        self._accepted: tuple[str, RestoreRequest, Actor] | None = None
+        self._act: Act | None = None
         self.last: Ended | None = None
 
     def verbs(self) -> tuple[AdministrationVerb, ...]:
         """What an operator can ask of the service that runs."""
         return (
-            AdministrationVerb(name="backup.restore", shape=RestoreRequest, carry_out=self._accept),
+            AdministrationVerb(
+                name="backup.restore",
+                shape=RestoreRequest,
+                carry_out=self._accept,
+                ends_later=lambda request: not request.dry_run,
+            ),
             AdministrationVerb(
                 name="backup.restored", shape=NoArguments, carry_out=self._tell, changes_nothing=True
             ),
@@ -87,7 +95,7 @@ class Restores:
     async def carry_out(self) -> None:
         """Does what was asked for, while no service runs; `last` says how it ended."""
         assert self._accepted is not None, "nothing was asked for"
-        (token, request), self._accepted = self._accepted, None
+        (token, request, actor), self._accepted = self._accepted, None
         try:
             result = await asyncio.to_thread(self._restore, request)
         except BackupError as error:
@@ -101,6 +109,19 @@ class Restores:
             logger.warning("restored to position %d, on timeline %d", result.position, result.timeline)
         if self.last.error is not None:
             logger.error("the store was not restored, and is as it was: %s", self.last.error)
+        self._act = Act(
+            at=time.time_ns() // 1_000_000,
+            actor=actor,
+            action="backup.restore",
+            request=summary(request),
+            outcome="done" if self.last.error is None else "failed",
+            code=None if self.last.error is None else "not_restored",
+        )
+
+    def take_act(self) -> Act | None:
+        """What the next service is to record of the restore before it, once."""
+        act, self._act = self._act, None
+        return act
 
     def _restore(self, request: RestoreRequest) -> Restored:
         from ops.service import service_version
@@ -151,7 +172,7 @@ class Restores:
         token = new_id()
         # After the answer to this has been handed over. Until then, nobody else is accepted.
         asked, self._asked = self._asked, None
-        self._accepted = (token, request)
+        self._accepted = (token, request, acting.get())
         asyncio.get_running_loop().call_soon(asked.set_result, None)
         return {"token": token, "plan": plan}
 

@@ -141,7 +141,10 @@ class HttpServer:
         """The host to listen at: without a token, none but this machine's own."""
         if _is_loopback(host):
             if not self.access.tokens.required:
-                logger.info("HTTP: there is no token, so whoever is on this machine may do everything")
+                logger.info(
+                    "HTTP listens on the loopback only, since there is no token: whoever is on this"
+                    " machine may do everything"
+                )
             return host
         if self.access.tokens.required:
             return host

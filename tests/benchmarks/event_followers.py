@@ -45,18 +45,23 @@ _SEEN = re.compile(rb'"seen":(\d+)[,}]')
 
 
 class Measured(NamedTuple):
-    """One stretch: answered commands per second, and latencies in milliseconds."""
+    """One stretch: answered commands per second, latencies in milliseconds, and what the service took.
+
+    `processor_percent` is of one processor. Unlike the times, it says the same on a machine that others use.
+    """
 
     rate: float
     p50: float
     p99: float
+    processor_percent: float
 
 
 class Sender:
     """Sends commands by the clock, and not by the answers."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, process_id: int) -> None:
         self._client = client
+        self._process_id = process_id
         self._inbox = client.new_inbox()
         self._number = 0
         self._sent: dict[str, float] = {}
@@ -72,6 +77,7 @@ class Sender:
     async def measure(self, rate: int, seconds: float) -> Measured:
         """One stretch; a command that could not be sent in time counts from when it was due."""
         self._latencies = []
+        processor_seconds = _processor_seconds(self._process_id)
         began = time.perf_counter()
         sent = 0
         while (elapsed := time.perf_counter() - began) < seconds:
@@ -87,6 +93,7 @@ class Sender:
             len(ordered) / took,
             ordered[len(ordered) // 2] * 1000,
             ordered[len(ordered) * 99 // 100] * 1000,
+            100 * (_processor_seconds(self._process_id) - processor_seconds) / took,
         )
 
     async def _all_answered(self) -> None:
@@ -103,6 +110,12 @@ class Sender:
     async def _answered(self, message: Msg) -> None:
         self._latencies.append(time.perf_counter() - self._sent.pop(message.subject.rpartition(".")[2]))
         self.errors += bool(message.headers)
+
+
+def _processor_seconds(process_id: int) -> float:
+    """What a process has taken so far (Linux)."""
+    fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Reader(asyncio.Protocol):
@@ -194,7 +207,7 @@ def _service(folder: Path) -> Iterator[Runtime]:
 
 async def _measure(runtime: Runtime, options: argparse.Namespace) -> dict[str, Any]:
     client = await nats.connect(runtime.nats_url)
-    sender = Sender(client)
+    sender = Sender(client, runtime.pid)
     await sender.start()
     await sender.measure(options.rate, 2.0)
     alone: list[Measured] = []

@@ -154,6 +154,11 @@ def test_a_restore_is_answered_when_the_store_is_served_again(http: httpx.Client
     assert http.get("/api/v1/app_state/lost").status_code == 404
     assert (served.runtime["http_url"], served.process.pid) == (url, process)
     assert served.runtime["timeline"] == 2
+    acts = [act for act in acts_logged(served) if act["action"] == "backup.restore"]
+    # Those of the test before were refused.
+    assert [act["outcome"] for act in acts if act["outcome"] != "refused"] == ["begun", "done"]
+    assert acts[-1]["actor"] == acts[-2]["actor"]
+    assert Path(made).name in acts[-1]["request"]
 
 
 def test_administration_goes_the_same_way_as_on_the_bus(http: httpx.Client) -> None:
@@ -191,7 +196,7 @@ def test_every_administrative_act_is_recorded_and_told(http: httpx.Client, serve
 
 def test_tokens_are_made_used_and_revoked(tmp_path: Path) -> None:
     with Served(tmp_path / "data", "--http", "127.0.0.1:0", "--log-format", "json") as served:
-        assert "whoever is on this machine may do everything" in served.log.read_text()
+        assert "HTTP listens on the loopback only, since there is no token" in served.log.read_text()
         http = httpx.Client(base_url=served.runtime["http_url"], trust_env=False)
 
         made = served.ask("token", "create", "deploy", "--role", "operate", "--days", "30")

@@ -8,6 +8,7 @@ import pytest
 
 from domain.catalogue import VERBS
 from ops.data_directory import read_runtime
+from ops.http.backend import Backend
 from ops.http.messages import meaning_of
 from tests.integration.asking import HttpTalk, problem
 
@@ -176,6 +177,22 @@ def test_a_refusal_says_its_rule_its_path_and_what_to_do(talk: HttpTalk) -> None
     assert github not in str(secret)
     large = talk.ask("PUT", "/api/v1/app_state/s", json={"value": "x" * 70_000})
     assert problem(large, 413, "too_large")["details"]["limit_bytes"] < 70_000
+
+
+def test_a_defect_is_told_by_its_incident_alone(
+    talk: HttpTalk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fails(*_: object) -> bytes:
+        raise RuntimeError("what nobody is to read")
+
+    monkeypatch.setattr(Backend, "query", fails)
+    answer = talk.get("/api/v1/jobs")
+
+    refused = problem(answer, 500, "internal")
+    assert refused["details"] == {"incident": refused["incident"]}
+    assert "nobody" not in answer.text
+    assert refused["incident"] in caplog.text
+    assert "what nobody is to read" in caplog.text
 
 
 def test_what_is_not_there_is_a_problem(talk: HttpTalk) -> None:
