@@ -1,18 +1,23 @@
 """How a route is declared: a path, its methods, the role that it needs, and the function that answers."""
 
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from bus.audit import Actor
+from bus.incident import internal
+from domain.errors import Refusal
 from ops.http.access import Access, address_of
 from ops.http.backend import Backend
-from ops.http.refusals import MethodNotAllowed, UnsupportedMediaType
+from ops.http.refusals import HttpRefusal, MethodNotAllowed, UnsupportedMediaType
 from ops.http.roles import Principal, Role
+
+logger = logging.getLogger(__name__)
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -70,7 +75,15 @@ class _Place:
             await access_of(request).admit(request, answer.role)
             # A small store is restored in a moment, and nobody notices more of it than that.
             await backend_of(request).attached_within(ATTACHED_WITHIN_SECONDS)
-        response = await answer.handler(request)
+        try:
+            response = await answer.handler(request)
+        except (Refusal, HttpRefusal, ClientDisconnect):
+            raise
+        except Exception as error:
+            # Here, since Starlette has an answer of its own for what comes further: without the incident.
+            raise internal(
+                logger, "a request failed", error, method=request.method, path=scope["path"]
+            ) from None
         await response(scope, receive, send)
 
 
