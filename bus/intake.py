@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 from bus import codec
@@ -63,6 +64,7 @@ class Intake:
         self._names = names
         self._served = {endpoint.subject: (name, endpoint) for name, endpoint in endpoints.items()}
         self._unknown = Endpoint(name="unknown", subject="")
+        self._subscription: Subscription | None = None
         self._arrived: list[Submission] = []
         self._answering = Tasks()
         self._loop = asyncio.get_running_loop()
@@ -80,7 +82,9 @@ class Intake:
 
     async def stop(self) -> None:
         """Takes nothing more; what was taken is still answered (see `drain`)."""
-        await stop_receiving(self._subscription)
+        # A service that could not start ends before it has begun.
+        if self._subscription is not None:
+            await stop_receiving(self._subscription)
         self._hand_over()
 
     async def drain(self) -> None:

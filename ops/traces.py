@@ -102,15 +102,19 @@ class Traces:
             f"command {name}",
             _parent(None if request is None else request.metadata),
             kind,
-            {
-                "messaging.system": "nats",
-                "messaging.operation.type": "process",
-                "messaging.destination.name": subject,
-                "messaging.batch.message_count": len(submission.requests),
-            },
+            {"hyperpage.commands": len(submission.requests)},
             start_time=began_ns,
         )
         if span.is_recording():
+            if not (isinstance(caller, Caller) and caller.waiting is not None):
+                # Otherwise it came over HTTP.
+                span.set_attributes(
+                    {
+                        "messaging.system": "nats",
+                        "messaging.operation.type": "process",
+                        "messaging.destination.name": subject,
+                    }
+                )
             self._describe(span, submission, request)
             if times is not None:
                 self._spans_of_group(span, commit)
@@ -124,7 +128,7 @@ class Traces:
             # A refusal is an answer; that there could be none is an error.
             span.set_status(Status(StatusCode.ERROR, refusal.code))
         if request is not None and request.command_id is not None and not submission.batch:
-            span.set_attribute("messaging.message.id", request.command_id)
+            span.set_attribute("hyperpage.command_id", request.command_id)
 
     def _spans_of_group(self, parent: Span, commit: Commit) -> None:
         times = commit.times

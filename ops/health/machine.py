@@ -9,9 +9,8 @@ from pathlib import Path
 import msgspec
 
 MIB = 1024 * 1024
-# Of a container; the older one is that of the first version of control groups, whose "no limit" is a number
-# near 2^63.
-_LIMIT_FILES = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+_CONTROL_GROUPS = Path("/sys/fs/cgroup")
+_OWN_GROUPS = Path("/proc/self/cgroup")
 
 
 class Disk(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,7 +25,7 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True):
-    """The memory of this process. `limit_bytes` is the container's, or else the machine's."""
+    """The memory of this process. `limit_bytes` is the container's or the unit's, or else the machine's."""
 
     resident_bytes: int
     limit_bytes: int
@@ -58,7 +57,11 @@ def disks(folders: Mapping[str, Path]) -> list[Disk]:
 
 def memory() -> Memory:
     """What this process has in memory now (elsewhere than on Linux, the most that it ever had)."""
-    return Memory(resident_bytes=_resident_bytes(), limit_bytes=_limit_bytes())
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return Memory(
+        resident_bytes=_resident_bytes(),
+        limit_bytes=min([machine, *limits_in(_CONTROL_GROUPS, _OWN_GROUPS)]),
+    )
 
 
 def _resident_bytes() -> int:
@@ -70,13 +73,30 @@ def _resident_bytes() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def _limit_bytes() -> int:
-    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    for file in _LIMIT_FILES:
-        try:
-            text = file.read_text(encoding="ascii").strip()
-        except OSError:
+def limits_in(groups: Path, own: Path) -> list[int]:
+    """What the control groups that a process is in, and those around them, allow of memory, in bytes.
+
+    A container sees its own group as the outermost one; a unit of systemd's is somewhere below.
+    https://docs.kernel.org/admin-guide/cgroup-v2.html, memory.max
+    """
+    try:
+        lines = own.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers not in ("", "memory"):
             continue
-        if text.isdigit():
-            return min(int(text), machine)
-    return machine
+        # The first version of control groups has a tree for each kind; its "no limit" is a number near 2^63.
+        tree = groups / controllers
+        name = "memory.limit_in_bytes" if controllers else "memory.max"
+        folder = tree / path.lstrip("/")
+        for one in (folder, *folder.parents[: len(folder.relative_to(tree).parts)]):
+            try:
+                text = (one / name).read_text(encoding="ascii").strip()
+            except OSError:
+                continue
+            if text.isdigit():
+                found.append(int(text))
+    return found

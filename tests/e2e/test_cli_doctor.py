@@ -12,6 +12,7 @@ import pytest
 from ops.doctor.running import WARM_AFTER_COMMANDS, look_at_service
 from ops.settings import Settings
 from tests.e2e.command_line import Result, Served, hyperpage, wait_for
+from tests.integration.bucket_server import CREDENTIALS, BucketServer
 
 LOOKED_AT = {"service", "rights", "room", "disk_sync", "migrations", "size", "reading", "integrity", "backup"}
 
@@ -180,3 +181,21 @@ def test_a_cache_that_is_too_small_is_told_once_it_is_warm():
     assert found(WARM_AFTER_COMMANDS - 1) == ["service"]
     assert found(WARM_AFTER_COMMANDS) == ["service", "cache"]
     assert "writer_cache_kib" in Settings.__struct_fields__
+
+
+def test_backups_in_a_bucket_are_made_and_proven_and_a_bucket_that_is_away_is_told(
+    data: Path, bucket_server: BucketServer
+):
+    variables = {"HYPERPAGE_BACKUPS": f"{bucket_server.new_bucket()}/backups", **CREDENTIALS}
+    there = hyperpage(
+        "doctor", "--data", data, "--json", HYPERPAGE_S3_ENDPOINT=bucket_server.endpoint, **variables
+    )
+    assert (there.code, there.json["status"]) == (0, "well"), there.json
+    assert findings(there)["reach"]["figures"]["position"] == 300
+    assert findings(there)["reach"]["hint"] == ""
+
+    away = hyperpage(
+        "doctor", "--data", data, "--json", HYPERPAGE_S3_ENDPOINT="http://127.0.0.1:9", **variables
+    )
+    assert away.code == 6
+    assert findings(away)["backup"]["level"] == findings(away)["reach"]["level"] == "wrong"

@@ -63,8 +63,8 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
 
 
 def healthy(podman: Podman, container: str) -> bool:
-    podman("healthcheck", "run", container, check=False)
-    return podman("inspect", container, "--format", "{{.State.Health.Status}}") == "healthy"
+    """What the check of the image says now; podman itself waits for several in a row that fail."""
+    return podman("healthcheck", "run", container, check=False) != "unhealthy"
 
 
 @pytest.mark.prove

@@ -9,6 +9,7 @@ import pytest
 
 from bus.nats_server import NatsServer
 from bus.nats_users import RESPONDER
+from ops.health.monitor import Monitor
 from ops.service import Service, ServiceError
 from ops.settings import Settings
 
@@ -68,3 +69,22 @@ def test_a_password_that_is_refused_is_told_as_such(tmp_path: Path, caplog: pyte
     # The connection may be reset before the reason is read.
     assert "Authorization Violation" in message or "reset by peer" in message
     assert not [record for record in caplog.records if record.levelno > logging.INFO]
+
+
+def test_what_a_start_fails_of_behind_the_writers_is_told_and_everything_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async def failing(_: Monitor) -> None:
+        raise OSError("the disk is gone")
+
+    async def scenario() -> None:
+        service = Service(Settings(data=tmp_path, nats_port=0, no_http=True))
+        with monkeypatch.context() as patched:
+            patched.setattr(Monitor, "start", failing)
+            with pytest.raises(OSError, match="the disk is gone"):
+                await service.start()
+        # Nothing is held that another one needs.
+        async with Service(Settings(data=tmp_path, nats_port=0, no_http=True)):
+            pass
+
+    asyncio.run(scenario())

@@ -124,7 +124,7 @@ def test_a_command_is_traced_from_its_senders_span_to_its_published_event(
     assert commit.end_time_unix_nano <= publish.start_time_unix_nano < publish.end_time_unix_nano
 
     assert attributes(command)["messaging.destination.name"] == "hyperpage.cmd.v1.jobs.enqueue"
-    assert attributes(command)["messaging.message.id"] == "traced-command"
+    assert attributes(command)["hyperpage.command_id"] == "traced-command"
     assert attributes(command)["hyperpage.outcome"] == "accepted"
     assert attributes(publish)["hyperpage.position"] == answer["position"]
     assert "a name of my own" not in str(collector.spans)
@@ -139,7 +139,7 @@ def test_batches_retries_and_refusals_have_spans_that_say_so(traced: Served, col
     batch = {"atomic": True, "commands": [*commands, {"command": "app_state.delete", "body": {"key": "a"}}]}
     ask(traced, "hyperpage.cmd.v1.batch", batch, traceparent=SAMPLED)
     (span,) = collector.named("command batch")
-    assert attributes(span)["messaging.batch.message_count"] == 3
+    assert attributes(span)["hyperpage.commands"] == 3
     published = [
         *collector.named("publish app_state.set.v1", 2),
         *collector.named("publish app_state.deleted.v1"),

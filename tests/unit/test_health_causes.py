@@ -1,12 +1,16 @@
 """Causes of a bad health: the guide explains each, and one that no disk can be made to have."""
 
+import os
 import re
 from pathlib import Path
 
+import pytest
+
 from ops.archive.archiver import ArchiveState
 from ops.backup.schedule import BackupState
-from ops.health import causes
+from ops.health import causes, machine
 from ops.health.causes import backup_causes, store_causes
+from ops.health.machine import limits_in
 from ops.health.store import Integrity, StoreLook
 from ops.settings import Settings
 
@@ -29,6 +33,33 @@ def test_each_cause_is_caused_in_a_test_and_seen_on_all_surfaces():
     tests = (ROOT / "tests" / "integration" / "test_health.py").read_text(encoding="utf-8")
     seen = set(re.findall(r'\.sees\(\s*"(\w+)",\s*level="(\w+)"', tests))
     assert seen == THERE_ARE
+
+
+def test_memory_is_that_of_the_strictest_group_around_the_process(tmp_path: Path):
+    own = tmp_path / "own"
+    files = {
+        "system.slice/hyperpage.service/memory.max": "max",
+        "system.slice/memory.max": "2000",
+        "memory/inner/memory.limit_in_bytes": "3000",
+        "memory/memory.limit_in_bytes": "9223372036854771712",
+    }
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"{content}\n")
+    own.write_text("12:cpu,cpuacct:/x\n4:memory:/inner\n0::/system.slice/hyperpage.service\n")
+    assert min(limits_in(tmp_path, own)) == 2000
+    # In a container, the way to the group outside of it leads nowhere here.
+    own.write_text("4:memory:/docker/0123\n")
+    assert limits_in(tmp_path, own) == [9223372036854771712]
+    assert limits_in(tmp_path, tmp_path / "elsewhere than on Linux") == []
+
+
+def test_without_a_limit_the_memory_is_the_machines(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(machine, "limits_in", lambda *_: [])
+    whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert machine.memory().limit_bytes == whole
+    monkeypatch.setattr(machine, "limits_in", lambda *_: [2**63, 1_000_000])
+    assert machine.memory().limit_bytes == 1_000_000
 
 
 def test_a_disk_that_hangs_makes_what_is_known_old_and_the_service_unhealthy():
