@@ -7,7 +7,7 @@ action  POST of a form: needs a session and its token, and ends with a page that
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import msgspec
 from starlette.background import BackgroundTask
@@ -20,18 +20,16 @@ from bus.identifiers import new_id
 from bus.incident import internal
 from domain.errors import Refusal, Unavailable
 from ops.console.files import address_of
+from ops.console.forms import Form, read_form
 from ops.console.rendering import PREFIX, environment
 from ops.console.shared import SharedAnswers
 from ops.health.monitor import status_of
-from ops.http.access import FORM
 from ops.http.refusals import Forbidden, HttpRefusal, Unauthorized
 from ops.http.roles import Principal, Role
 from ops.http.routes import Answer, access_of, actor_of, backend_of, route
 from ops.http.sessions import CSRF_FIELD, CSRF_HEADER, Session, is_from_a_page_of
 
 HTML = "text/html; charset=utf-8"
-# More than any of our forms has, and more than any text in one.
-MAXIMUM_FIELDS = 1_100
 MAXIMUM_NOTICES = 10
 # Pages ask again every few seconds, each for itself.
 SHARED_SECONDS = 2.0
@@ -53,24 +51,6 @@ PAGES = (
 logger = logging.getLogger(__name__)
 
 Tone = Literal["good", "bad"]
-
-
-class Form(msgspec.Struct, frozen=True):
-    """The fields of a form that was sent; each may be there several times."""
-
-    fields: Mapping[str, list[str]]
-
-    def text(self, name: str, default: str = "") -> str:
-        """A field, without space around it."""
-        return self.fields.get(name, [default])[-1].strip()
-
-    def texts(self, name: str) -> list[str]:
-        """All fields of a name, as of boxes that were ticked."""
-        return self.fields.get(name, [])
-
-    def has(self, name: str) -> bool:
-        """Whether a field says something."""
-        return bool(self.text(name))
 
 
 class Visit(msgspec.Struct, frozen=True, kw_only=True):
@@ -230,7 +210,7 @@ def action(path: str, handler: Handler, *, role: Role = "operate") -> Answer:
     async def answer(request: Request) -> Response:
         try:
             visit = _visit(request, role)
-            visit = msgspec.structs.replace(visit, form=await _form(request))
+            visit = msgspec.structs.replace(visit, form=await read_form(request))
             said = request.headers.get(CSRF_HEADER, visit.form.text(CSRF_FIELD))
             if not is_from_a_page_of(visit.session, said):
                 raise Forbidden("the page that sent this is not of this session", hint="load it again")
@@ -276,24 +256,19 @@ def _visit(request: Request, role: Role) -> Visit:
     return Visit(request=request, principal=session.principal, session=session, cookie=cookie)
 
 
-async def _form(request: Request) -> Form:
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
-        return Form({})
-    text = (await request.body()).decode("utf-8", "replace")
-    try:
-        return Form(parse_qs(text, keep_blank_values=True, max_num_fields=MAXIMUM_FIELDS))
-    except ValueError:
-        return Form({})
-
-
 def _to_log_in(request: Request) -> Response:
-    wanted = _path_of(request) + (f"?{request.url.query}" if request.url.query else "")
+    is_part = "hx-request" in request.headers
+    if is_part:
+        # Of a page, all of which is to go there; the log-in looks at what it is told.
+        page_of_it = urlsplit(request.headers.get("hx-current-url", ""))
+        wanted = urlunsplit(("", "", page_of_it.path, page_of_it.query, ""))
+    else:
+        wanted = _path_of(request) + (f"?{request.url.query}" if request.url.query else "")
     where = f"{PREFIX}/login"
-    if request.method == "GET" and wanted != PREFIX:
+    if request.method == "GET" and wanted not in ("", PREFIX):
         where += f"?{urlencode({'next': wanted})}"
-    if "hx-request" in request.headers:
-        # A part of a page was asked for: all of it is to go there.
-        return Response(status_code=401, headers={"HX-Redirect": f"{PREFIX}/login"})
+    if is_part:
+        return Response(status_code=401, headers={"HX-Redirect": where})
     return RedirectResponse(where, 303)
 
 

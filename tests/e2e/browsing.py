@@ -1,5 +1,6 @@
 """A real browser without a screen, and what a test asks of every page that it opens."""
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -73,6 +74,13 @@ class Tab:
     async def says(self, text: str) -> None:
         """Returns when the page shows a text."""
         await self.page.get_by_text(text).first.wait_for()
+
+    async def comes(self, text: str) -> None:
+        """Returns when the page shows a text by itself; its clock, which the test has set up, hurries."""
+        deadline = asyncio.get_running_loop().time() + patiently(10)
+        while await self.page.get_by_text(text).count() == 0:
+            assert asyncio.get_running_loop().time() < deadline, f"it never said: {text}"
+            await self.page.clock.fast_forward(1_000)
 
     async def press(self, *names: str) -> None:
         """Presses buttons, one after the other."""

@@ -34,8 +34,10 @@ def test_a_part_of_a_page_that_needs_a_session_leads_all_of_it_to_log_in(
     talk: HttpTalk,
 ) -> None:
     TokenFile(talk.data).create("ops", "admin")
-    answer = talk.get("/console/jobs", headers={"HX-Request": "true"})
-    assert (answer.status_code, answer.headers["hx-redirect"]) == (401, "/console/login")
+    htmx = {"HX-Request": "true", "HX-Current-URL": f"{talk.url}/console/jobs?state=failed"}
+    answer = talk.get("/console/jobs", headers=htmx)
+    assert answer.status_code == 401
+    assert answer.headers["hx-redirect"] == "/console/login?next=%2Fconsole%2Fjobs%3Fstate%3Dfailed"
 
 
 def test_without_a_token_a_form_of_another_page_is_refused_all_the_same(talk: HttpTalk) -> None:

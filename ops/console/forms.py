@@ -1,0 +1,41 @@
+"""What a form of a page sends: `Form`."""
+
+from collections.abc import Mapping
+from urllib.parse import parse_qs
+
+import msgspec
+from starlette.requests import Request
+
+from ops.http.access import FORM
+
+# More than any of our forms has.
+MAXIMUM_FIELDS = 1_100
+
+
+class Form(msgspec.Struct, frozen=True):
+    """The fields of a form that was sent; each may be there several times."""
+
+    fields: Mapping[str, list[str]]
+
+    def text(self, name: str, default: str = "") -> str:
+        """A field, without space around it."""
+        return self.fields.get(name, [default])[-1].strip()
+
+    def texts(self, name: str) -> list[str]:
+        """All fields of a name, as of boxes that were ticked."""
+        return self.fields.get(name, [])
+
+    def has(self, name: str) -> bool:
+        """Whether a field says something."""
+        return bool(self.text(name))
+
+
+async def read_form(request: Request) -> Form:
+    """The form that a request carries; an empty one where it carries none."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
+        return Form({})
+    text = (await request.body()).decode("utf-8", "replace")
+    try:
+        return Form(parse_qs(text, keep_blank_values=True, max_num_fields=MAXIMUM_FIELDS))
+    except ValueError:
+        return Form({})
