@@ -14,6 +14,7 @@ import duckdb
 import pyarrow
 import pytest
 from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.utils.config import Config
 
 from ops.analytics import connect
 from ops.analytics.export import export
@@ -99,11 +100,6 @@ class Published:
         exec(block.replace(ADDRESS, self.address), names)
         return names
 
-    def catalogue(self) -> Catalog:
-        """The catalogue of the guide's file, which PyIceberg reads only as it is imported."""
-        settings = {"s3.endpoint": self.endpoint, "s3.region": "us-east-1"}
-        return load_catalog("lake", type="sql", uri=f"sqlite:///{self.folder / 'catalogue.db'}", **settings)
-
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory, bucket_server: BucketServer) -> Iterator[Published]:
@@ -115,7 +111,9 @@ def published(tmp_path_factory: pytest.TempPathFactory, bucket_server: BucketSer
         # Else it warns that there is a faster one to install.
         patch.setenv("POLARS_ICEBERG_PLANNER", "pyiceberg")
         published = Published(tmp_path_factory.mktemp("published"), bucket_server)
-        patch.setattr("pyiceberg.catalog.load_catalog", lambda name: published.catalogue())
+        # It reads the file of the folder that it is in once, as it is imported.
+        patch.chdir(published.folder)
+        patch.setattr("pyiceberg.catalog._ENV_CONFIG", Config())
         yield published
 
 
@@ -143,7 +141,7 @@ def test_each_run_adds_what_is_new(published: Published):
 
 
 def test_the_tables_of_the_catalogue_have_every_row_of_the_lake(published: Published):
-    found = published.catalogue()
+    found = load_catalog("lake")
     with closing(connect(published.lake)) as lake:
         assert_equal(lake, "all_events", rows_of(found, "events"))
         for table in ("jobs", "job_history", "rate_limits", "tool_configs", "app_state"):
@@ -171,7 +169,7 @@ def test_the_examples_of_the_guide_answer_as_the_lake_does(published: Published)
             "SELECT timeline, count(*) FROM all_events GROUP BY ALL ORDER BY ALL"
         )
 
-        found = published.catalogue()
+        found = load_catalog("lake")
         with duckdb.connect() as engine:
             for table in ("jobs_versions", "timelines"):
                 engine.register(table, rows_of(found, table))
@@ -200,7 +198,7 @@ def test_duckdb_with_its_extensions_takes_the_lake_as_it_is(published: Published
     ]
     subprocess.run(pip, check=True, timeout=600)
     loads = [f"LOAD '{next(tmp_path.rglob(f'{name}.duckdb_extension'))}'" for name in EXTENSIONS]
-    metadata = published.catalogue().load_table("hyperpage.events").metadata_location
+    metadata = load_catalog("lake").load_table("hyperpage.events").metadata_location
     text = "\n".join(SQL[1:]).replace("METADATA_LOCATION", metadata).replace(ADDRESS, published.address)
     text = text.replace("s3://lake/ducklake/", f"{published.address}/ducklake/")
     text = text.replace("catalogue.ducklake", str(tmp_path / "catalogue.ducklake"))
