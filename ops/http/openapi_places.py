@@ -41,6 +41,7 @@ _STRUCTS: Mapping[str, type[msgspec.Struct]] = {
     "show_dead_letter": ShowDeadLetter,
     "choose_dead_letters": ChooseDeadLetters,
     "name_backup": administration.NameBackup,
+    "prune_backups": administration.PruneBackups,
     "nothing": NoArguments,
 }
 # What an operator can ask for, with what is sent and whether it may meet a rule.
@@ -49,6 +50,9 @@ ADMINISTRATION: Mapping[str, tuple[str, str]] = {
     "backup.create": ("A new backup.", "create_backup"),
     "backup.verify": ("What a check of a whole backup finds.", "name_backup"),
     "backup.drill": ("What making a store from a backup finds.", "name_backup"),
+    "backup.prune": ("Deletes the backups that no rule keeps.", "prune_backups"),
+    "backup.pin": ("Keeps a backup for good.", "name_backup"),
+    "backup.unpin": ("Leaves a backup to the rules of retention again.", "name_backup"),
     "backup.restore": ("Accepts a restore, which begins when it is answered.", "restore"),
     "backup.restored": ("How the last restore ended; null where there was none.", "nothing"),
     "dlq.list": ("Dead letters.", "list_dead_letters"),
