@@ -107,7 +107,7 @@ def test_they_are_installed_without_one_too_from_a_folder_of_wheels(
     if fetched.returncode != 0:
         pytest.skip(f"the wheels cannot be fetched here: {fetched.stderr.strip()[-300:]}")
     run(namespace, home, sys.executable, "-m", "venv", installed)
-    pip = [installed / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-index"]
-    run(namespace, home, *pip, "--find-links", wheels, "hyperpage-persistence[analytics]")
+    pip = (str(installed / "bin" / "pip"), "install", "--quiet", "--no-index", "--find-links", str(wheels))
+    run(namespace, home, *pip, "hyperpage-persistence[analytics]")
 
     ask_everything(namespace, home, [str(installed / "bin" / "hyperpage")], data)
