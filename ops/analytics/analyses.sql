@@ -11,7 +11,7 @@ CREATE OR REPLACE VIEW attempts AS
   )
   SELECT a.id, a.job_id, a.attempt, a.status, a.queue, j.type, j.tool, j.endpoint, j.priority,
     a.due_at, a.started_at, a.completed_at, a.started_at - a.due_at AS wait_ms, a.duration_ms, a.error_message,
-    make_timestamp_ms(a.started_at) AS started, make_timestamp_ms(a.completed_at) AS completed
+    make_timestamp(a.started_at * 1000) AS started, make_timestamp(a.completed_at * 1000) AS completed
   FROM job_history_versions AS a JOIN latest USING (id, position) LEFT JOIN described AS j ON j.id = a.job_id;
 
 -- How many events there were in each stretch of time.
@@ -65,7 +65,7 @@ CREATE OR REPLACE MACRO rate_limit_burn(of_platform) AS TABLE
   SELECT time, id, resource, identifier, limit_remaining, limit_total,
     round(100.0 * (limit_total - limit_remaining) / nullif(limit_total, 0), 1) AS used_percent,
     calls, round(calls * 3600000.0 / nullif(epoch_ms(time) - epoch_ms(since), 0), 1) AS calls_an_hour,
-    make_timestamp_ms(reset_time) AS resets, level, position
+    make_timestamp(reset_time * 1000) AS resets, level, position
   FROM observed ORDER BY id, position;
 
 -- Who changed a tool's configuration when and why, with what it was before and after; of every tool for NULL.

@@ -107,7 +107,7 @@ class Catalogue:
     def _events(self, source: str) -> str:
         names = ", ".join(EVENT_COLUMNS)
         return (
-            f"CREATE OR REPLACE VIEW events AS SELECT {names}, make_timestamp_ms(recorded_at) AS time,"
+            f"CREATE OR REPLACE VIEW events AS SELECT {names}, make_timestamp(recorded_at * 1000) AS time,"
             f" * EXCLUDE ({names}) FROM {source}"
         )
 
@@ -174,7 +174,7 @@ class Catalogue:
             f"CAST({name} AS {kind}) AS {name}" for name, kind in zip(names.split(", "), kinds, strict=True)
         )
         return (
-            f"CREATE OR REPLACE VIEW snapshots AS SELECT {cast}, make_timestamp_ms(timestamp) AS time"
+            f"CREATE OR REPLACE VIEW snapshots AS SELECT {cast}, make_timestamp(timestamp * 1000) AS time"
             f" FROM {source} AS known({names}) ORDER BY timestamp"
         )
 
