@@ -11,6 +11,7 @@ from ops.cli_backup_key import new_key
 from ops.cli_backup_options import (
     IdentityOption,
     NameArgument,
+    backup_settings,
     entry_of,
     exit_code_of,
     identities_in,
@@ -18,7 +19,7 @@ from ops.cli_backup_options import (
     understandable,
 )
 from ops.cli_exit import CommandFailure, Exit, failure
-from ops.cli_options import DataOption, JsonOption, option, settings_for
+from ops.cli_options import DataOption, JsonOption, option
 from ops.cli_output import print_json, print_table, say
 from ops.cli_progress import shown_progress
 from ops.cli_restore import restore
@@ -68,7 +69,7 @@ def create(
     from ops.service import service_version
     from ops.targets.target import address
 
-    settings = settings_for(data)
+    settings = backup_settings(data)
     require_store(settings.store_path)
     with understandable(), shown_progress() as progress:
         made = create_backup(
@@ -97,7 +98,7 @@ def list_all(*, data: DataOption = None, as_json: JsonOption = False) -> int:
     """
     from ops.backup.metadata import damaged_backups, list_backups
 
-    folder = settings_for(data).backup_folder
+    folder = backup_settings(data).backup_folder
     with understandable():
         found, damaged = list_backups(folder), list(damaged_backups(folder))
     if as_json:
@@ -140,7 +141,7 @@ def verify(
     from ops.backup.metadata import BackupError, find_backup
     from ops.backup.routine import verify_by_routine, verify_whole
 
-    settings = settings_for(data)
+    settings = backup_settings(data)
     identities = identities_in(identity)
     with understandable(), shown_progress() as progress:
         try:
@@ -181,7 +182,7 @@ def drill(
     from ops.backup.drill import drill as carry_out
     from ops.backup.metadata import BackupError, find_backup, list_backups
 
-    settings = settings_for(data)
+    settings = backup_settings(data)
     folder, identities = settings.backup_folder, identities_in(identity)
     with understandable(), shown_progress() as progress:
         newest = next(iter(list_backups(folder, store_id_of(settings.store_path))), None)
@@ -216,7 +217,7 @@ def verify_archive(
     """
     from ops.archive.verify import verify_archive as carry_out
 
-    settings = settings_for(data)
+    settings = backup_settings(data)
     identities = identities_in(identity)
     with understandable(), shown_progress() as progress:
         report = carry_out(settings.archive_folder, identities, progress=progress)

@@ -4,9 +4,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from ops.cli_backup_options import NameArgument, entry_of, understandable
+from ops.cli_backup_options import NameArgument, backup_settings, entry_of, understandable
 from ops.cli_exit import Exit, failure, usage_failure
-from ops.cli_options import DataOption, JsonOption, option, settings_for
+from ops.cli_options import DataOption, JsonOption, option
 from ops.cli_output import print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def prune(
     """
     from ops.backup.retention import remove
 
-    settings = settings_for(data)
+    settings = backup_settings(data)
     with understandable():
         found, kept = _retained(settings, settings.backup_rules)
         gone = [one for one in found if kept[one.name] is None]
@@ -107,7 +107,7 @@ def delete(
     from ops.backup.retention import Rules
     from ops.targets.target import delete_file
 
-    settings = settings_for(data)
+    settings = backup_settings(data)
     with understandable():
         place = find_backup(settings.backup_folder, name)
         if not place.name.startswith(PREFIX):
@@ -158,7 +158,7 @@ def _set_pinned(name: str, pinned: bool, data: Path | None, as_json: bool) -> in
     from ops.backup.metadata import Backup, find_backup, update_metadata
 
     with understandable():
-        place = find_backup(settings_for(data).backup_folder, name)
+        place = find_backup(backup_settings(data).backup_folder, name)
         metadata = update_metadata(place, pinned=pinned)
     if as_json:
         print_json(entry_of(Backup(place, metadata)))

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from ops.cli_exit import CommandFailure, Exit, failure, unreachable, usage_failure
-from ops.cli_options import option
+from ops.cli_options import option, settings_for
+from ops.cli_output import say
+from ops.data_directory import read_runtime
+from ops.settings import FILE
+from ops.targets.bucket import SCHEME
 
 if TYPE_CHECKING:
     from ops.backup.metadata import Backup, BackupError
@@ -20,6 +24,32 @@ IdentityOption = Annotated[
     Path | None,
     option("The file with the secret key (of `backup new-key` or age-keygen), where backups are encrypted."),
 ]
+
+
+def backup_settings(data: Path | None) -> "Settings":
+    """The settings; where the running service keeps backups or archive elsewhere, that is said.
+
+    Raises:
+        SettingsError: one of them is wrong.
+    """
+    from ops.targets.target import address
+
+    settings = settings_for(data)
+    runtime = read_runtime(settings.data)
+    for name, theirs, ours in (
+        ("backups", "" if runtime is None else runtime.backups, address(settings.backup_folder)),
+        ("archive", "" if runtime is None else runtime.archive, address(settings.archive_folder)),
+    ):
+        if theirs and not _is_same(theirs, ours):
+            say(
+                f"warning: the service has its {name} in {theirs}, and this command looks in {ours};"
+                f" put `{name}` into {settings.data / FILE}, where both find it"
+            )
+    return settings
+
+
+def _is_same(one: str, other: str) -> bool:
+    return one == other or (not one.startswith(SCHEME) and Path(one).resolve() == Path(other).resolve())
 
 
 def identities_in(file: Path | None) -> "Identities":

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from cyclopts import Parameter
 
-from ops.cli_backup_options import IdentityOption, identities_in, understandable
+from ops.cli_backup_options import IdentityOption, backup_settings, identities_in, understandable
 from ops.cli_bus import administer
 from ops.cli_exit import CommandFailure, Exit, failure, unreachable, usage_failure
 from ops.cli_options import DataOption, JsonOption, option, settings_for
@@ -77,7 +77,7 @@ def restore(
         time=None if to_time is None else _moment(to_time),
         latest=latest,
     )
-    settings = settings_for(data)
+    settings = backup_settings(data)
     identities = identities_in(identity)
     if dry_run:
         with understandable(), shown_progress() as progress:

@@ -28,6 +28,9 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     position: int
     version: str
     prefix: str = "hyperpage"
+    backups: str = ""
+    archive: str = ""
+    """Where it keeps these: commands that look elsewhere say so."""
 
 
 class Admin(msgspec.Struct, frozen=True, kw_only=True):

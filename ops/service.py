@@ -49,6 +49,7 @@ from ops.schema import command_schema, struct_schema
 from ops.settings import Settings
 from ops.store import open_store
 from ops.tables import MirroredRows, Tables
+from ops.targets.target import address
 from ops.traces import traces_if_wanted
 
 if TYPE_CHECKING:
@@ -184,6 +185,8 @@ class Service:
                 position=self.writer.head.position,
                 version=self.version,
                 prefix=self.names.prefix,
+                backups=address(self.settings.backup_folder),
+                archive=address(self.settings.archive_folder),
             ),
             Admin(nats_url=urls[ADMIN], inbox_prefix=ADMIN_INBOX.removesuffix(".")),
         )

@@ -51,11 +51,12 @@ async def run_backup_command(data: Path, command: str, *options: str, name: str 
                 process.terminate()
             await process.wait()
     lines = err.decode(errors="replace").strip().splitlines() or [f"exit code {process.returncode}"]
-    hints = [line.removeprefix("hint: ") for line in lines[1:] if line.startswith("hint: ")]
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    hints = [line.removeprefix("hint: ") for line in lines if line.startswith("hint: ")]
     return Ran(
         succeeded=process.returncode == 0,
         answer=_decoded(out),
-        message=lines[0].removeprefix("error: "),
+        message=errors[0] if errors else lines[-1],
         hint=" ".join(hints),
     )
 

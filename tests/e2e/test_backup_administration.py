@@ -129,6 +129,20 @@ def test_one_backup_is_deleted_only_if_nothing_hangs_on_it(served: Served):
     wait_for(lambda: served("status").code == 0)
 
 
+def test_a_command_that_looks_elsewhere_than_the_service_says_so(served: Served, tmp_path: Path):
+    elsewhere = {"HYPERPAGE_BACKUPS": str(tmp_path / "elsewhere")}
+    said = hyperpage("backup", "list", "--data", served.data, **elsewhere).err
+    assert f"the service has its backups in {served.data / 'backups'}" in said
+    assert "hyperpage.toml" in said
+    assert served("backup", "list").err == ""
+
+
+def test_without_a_store_nothing_is_pruned(served: Served, tmp_path: Path):
+    there = {"HYPERPAGE_BACKUPS": str(served.data / "backups"), "HYPERPAGE_BACKUP_RETENTION_DAYS": "0"}
+    refused = hyperpage("backup", "prune", "--data", tmp_path / "none", **there)
+    assert (refused.code, "nothing was deleted" in refused.err) == (3, True)
+
+
 def test_status_says_that_the_archive_would_be_lost_with_the_disk(served: Served):
     archive = served.ask("status")["archive"]
     assert (archive["outside"], "another disk, or to a bucket" in archive["note"]) == (False, True)

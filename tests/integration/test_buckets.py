@@ -1,6 +1,7 @@
 """Backups and the archive in a bucket of a real S3-compatible server."""
 
 import asyncio
+import re
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pyrage
 import pytest
+from obstore.exceptions import BaseError
 
 from bus.waiting import UNTRIED
 from ops.archive.archiver import Archiver
@@ -24,7 +26,7 @@ from ops.backup.routine import verify_by_routine
 from ops.backup.verify import verified_copy, verify_backup
 from ops.backup.way import Moment
 from ops.projections_check import verify
-from ops.targets.bucket import BucketError, BucketPath, bucket_path
+from ops.targets.bucket import BucketError, BucketPath, bucket_path, understandable
 from ops.targets.sealing import Sealing
 from tests.e2e.command_line import environment
 from tests.integration.backing_up import VERSION, answers_of, log_of, tables_of
@@ -272,3 +274,22 @@ def test_a_large_backup_is_sent_in_parts_and_comes_back_as_it_was(stored: InBuck
         prove(Backup(plain, backup.metadata), lambda what, *_: proven.append(what))
         assert tables_of(plain) == tables_of(stored.path)
     assert "tables" in proven
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("Error performing PUT http://169.254.169.254/latest/api/token in 4 ms", "no credentials"),
+        (
+            "<Error><Code>AccessDenied</Code><Message>Access Denied.</Message></Error>",
+            "refuses: Access Denied.",
+        ),
+        ("Generic S3 error: HTTP error: error sending request", "does not answer: error sending request"),
+        ("<Error><Code>NoSuchBucket</Code><Message>…</Message></Error>", "no such bucket"),
+    ],
+)
+def test_what_a_bucket_says_is_told_in_one_line(said: str, told: str, tmp_path: Path):
+    place = bucket_path("s3://bucket/x", endpoint=None, staging=tmp_path)
+    with pytest.raises(BucketError, match=re.escape(told)) as caught, understandable(place):
+        raise BaseError(f"{said}\n\nDebug source: …")
+    assert "\n" not in str(caught.value)
