@@ -1,7 +1,8 @@
 """The log as a stream of server-sent events: `EventFeed`, shared by everybody who follows.
 
-SQLite makes what is sent, in a thread of its own and without Python's global lock; those who follow at the
-same place share it. https://html.spec.whatwg.org/multipage/server-sent-events.html
+SQLite makes what is sent, in a thread of its own and without Python's global lock. How far the log goes is
+told some times a second, and not with each commit: who follow stop at the same places, and each piece
+between two of them is made once for all. https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
 import asyncio
@@ -23,7 +24,10 @@ from domain.errors import Invalid
 MAXIMUM_POSITIONS = 500
 MAXIMUM_BYTES = 256 * 1024
 # Pieces that were made last are kept for those who come a moment later.
-MAXIMUM_KEPT = 32
+MAXIMUM_KEPT = 64
+# So often it is told how far the log goes: what is live is some tens of milliseconds old, and no piece has
+# one event alone while there are many.
+PACE_SECONDS = 0.05
 THREADS = 2
 
 # JSON has line ends between its tokens only, where a space is as good; here, one would end the line.
@@ -63,26 +67,36 @@ class EventFeed:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="event feed")
         self._kept: OrderedDict[tuple[int, str], asyncio.Future[Piece | None]] = OrderedDict()
         self._news = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._told_at = -PACE_SECONDS
+        self._telling: asyncio.TimerHandle | None = None
         self.head = head
         """The last position that there is."""
+        self.told = head
+        """The last position that is sent by now."""
         self.is_closed = False
 
     def notify(self, head: int) -> None:
         """Says how far the log goes now."""
         self.head = head
-        self._wake()
+        if self._telling is None:
+            # At once, where it was quiet before.
+            wait = self._told_at + PACE_SECONDS - self._loop.time()
+            self._telling = self._loop.call_later(max(0.0, wait), self._tell)
 
     def close(self) -> None:
         """Nobody can follow any more."""
         self.is_closed = True
+        if self._telling is not None:
+            self._telling.cancel()
         self._wake()
         self._threads.shutdown(wait=False)
 
     async def beyond(self, position: int, seconds: float) -> bool:
-        """Waits until the log goes beyond a position, or nobody can follow it; false if it was too long."""
+        """Waits until more than a position is sent, or nobody can follow; false if it was too long."""
         try:
             async with asyncio.timeout(seconds):
-                while self.head <= position and not self.is_closed:
+                while self.told <= position and not self.is_closed:
                     await self._news.wait()
         except TimeoutError:
             return False
@@ -95,8 +109,7 @@ class EventFeed:
         """
         piece = self._kept.get((position, streams))
         if piece is None:
-            loop = asyncio.get_running_loop()
-            piece = loop.run_in_executor(self._threads, self._read, position, streams)
+            piece = self._loop.run_in_executor(self._threads, self._read, position, self.told, streams)
             self._kept[position, streams] = piece
             if len(self._kept) > MAXIMUM_KEPT:
                 self._kept.popitem(last=False)
@@ -109,8 +122,7 @@ class EventFeed:
         except Exception:
             self._kept.pop((position, streams), None)
             raise
-        if read is None or (read.last - position < MAXIMUM_POSITIONS and read.last < self.head):
-            # There is more by now than when it was read; who comes later takes all of it.
+        if read is None:
             self._kept.pop((position, streams), None)
         return read
 
@@ -141,13 +153,22 @@ class EventFeed:
         """The id of the event at a position."""
         return self._origin.event_id(position)
 
+    def _tell(self) -> None:
+        self._telling = None
+        self._told_at = self._loop.time()
+        self.told = self.head
+        self._wake()
+
     def _wake(self) -> None:
         news, self._news = self._news, asyncio.Event()
         news.set()
 
-    def _read(self, after: int, streams: str) -> Piece | None:
+    def _read(self, after: int, told: int, streams: str) -> Piece | None:
+        most = min(MAXIMUM_POSITIONS, told - after)
+        if most <= 0:
+            return None
         with self._reader() as connection:
-            last = log.end_of_next(connection, after, most=MAXIMUM_POSITIONS, most_bytes=MAXIMUM_BYTES)
+            last = log.end_of_next(connection, after, most=most, most_bytes=MAXIMUM_BYTES)
             if last is None:
                 return None
             frames, count = connection.execute(

@@ -6,6 +6,7 @@ cut off, and goes on with `Last-Event-ID` when they come back.
 
 import asyncio
 from collections.abc import AsyncIterator
+from random import random
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from bus import codec
 from bus.queries import pattern_of
 from domain.errors import Busy, Invalid, Refusal
 from domain.messages import Key
-from ops.http.event_feed import MAXIMUM_POSITIONS, EventFeed
+from ops.http.event_feed import MAXIMUM_POSITIONS, PACE_SECONDS, EventFeed
 from ops.http.refusals import HttpRefusal
 from ops.http.routes import access_of, backend_of, route
 
@@ -27,8 +28,8 @@ MEDIA_TYPE = "text/event-stream"
 QUIET_SECONDS = 15.0
 # Who asks for more than there is is told so often; a browser waits as long before it comes back.
 RETRY_MS = 2_000
-# Between two pieces of a busy log: what is live is some tens of milliseconds old, and not one event a piece.
-PACE_SECONDS = 0.05
+# What many follow is sent to each of them at a moment of their own: this much for each, up to the pace.
+SECONDS_FOR_EACH = 0.001
 # So long a stream waits for the service that is being restored: browsers do not come back after a refusal.
 ATTACHED_WITHIN_SECONDS = 30.0
 # How often it is looked whether who follows still may.
@@ -52,7 +53,9 @@ async def follow(request: Request) -> Response:
     place = request.headers.get("last-event-id") or wish.after
     after = feed.head if place is None else feed.place_of(place)
     streams = pattern_of(wish.table, wish.stream)
-    return EventStream(_events(request, feed, after, streams), request.app.state.event_streams)
+    slots: Slots = request.app.state.event_streams
+    phase = random() * min(PACE_SECONDS, slots.taken * SECONDS_FOR_EACH)
+    return EventStream(_events(request, feed, after, streams, phase), slots)
 
 
 class EventStream(StreamingResponse):
@@ -95,9 +98,12 @@ class Slots:
         self.taken -= 1
 
 
-async def _events(request: Request, feed: EventFeed, after: int, streams: str) -> AsyncIterator[bytes]:
+async def _events(
+    request: Request, feed: EventFeed, after: int, streams: str, phase: float
+) -> AsyncIterator[bytes]:
     clock = asyncio.get_running_loop().time
-    looked_at, told = clock(), after
+    looked_at, said = clock(), after
+    is_live = after >= feed.told
     yield f"retry: {RETRY_MS}\n\n".encode()
     while True:
         if clock() - looked_at > LOOK_AGAIN_SECONDS:
@@ -110,21 +116,21 @@ async def _events(request: Request, feed: EventFeed, after: int, streams: str) -
         if not has_more:
             yield b": nothing new\n\n"
             continue
-        began = clock()
+        if is_live:
+            await asyncio.sleep(phase)
         piece = await feed.after(after, streams)
         if piece is None:
             await asyncio.sleep(PACE_SECONDS)
             continue
         after = piece.last
         if piece.count:
-            told = after
+            said = after
             yield piece.frames
-        elif after - told >= MAXIMUM_POSITIONS:
+        elif after - said >= MAXIMUM_POSITIONS:
             # No event: what was passed over need not be searched again.
-            told = after
+            said = after
             yield f"id: {feed.event_id(after)}\n\n".encode()
-        if after >= feed.head:
-            await asyncio.sleep(max(0.0, PACE_SECONDS - (clock() - began)))
+        is_live = after >= feed.told
 
 
 def _wish(request: Request) -> Follow:

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from ops.http import limits, routes_events
+from ops.http.event_feed import PACE_SECONDS, Piece
 from ops.http.tokens import TokenFile
 from tests.integration.asking import HttpTalk, problem
 from tests.integration.serving import COMES_WITHIN_SECONDS, copy_of, restore_by_hand, until
@@ -178,6 +179,43 @@ def test_many_readers_and_many_commands_leave_nothing_out(talk: HttpTalk) -> Non
 
     assert following == [list(range(1, commands + 1))] * readers
     assert late == list(range(commands // 3 + 1, commands + 1))
+
+
+def test_what_many_follow_is_made_once_for_all_of_them(
+    talk: HttpTalk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readers, commands = 12, 400
+    feed = talk.service.http.backend.feed  # type: ignore[union-attr]
+    made: list[int] = []
+    read = feed._read
+
+    def noted(after: int, told: int, streams: str) -> Piece | None:
+        made.append(after)
+        return read(after, told, streams)
+
+    monkeypatch.setattr(feed, "_read", noted)
+
+    async def scene() -> float:
+        async def one(ready: asyncio.Semaphore) -> None:
+            async with reading(talk) as reader:
+                ready.release()
+                assert len(await reader.take(commands)) == commands
+
+        ready = asyncio.Semaphore(0)
+        following = [asyncio.create_task(one(ready)) for _ in range(readers)]
+        for _ in range(readers):
+            await ready.acquire()
+        began = asyncio.get_running_loop().time()
+        for number in range(commands):
+            await talk.client.command("app_state.set", {"key": "k", "value": number})
+        await asyncio.gather(*following)
+        return asyncio.get_running_loop().time() - began
+
+    seconds = talk.run(scene())
+
+    # As for one reader: not by each of them, and not with each commit.
+    assert len(made) == len(set(made))
+    assert len(made) <= seconds / PACE_SECONDS + 2
 
 
 def test_more_readers_than_are_allowed_are_refused_and_commands_go_on(tmp_path: Path) -> None:
