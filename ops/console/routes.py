@@ -1,5 +1,8 @@
 """Every page of the console, and what they load."""
 
+from starlette.responses import Response
+
+from domain.errors import NotFound
 from ops.console import (
     backups,
     configuration,
@@ -17,6 +20,12 @@ from ops.console import (
     streams,
     tail,
 )
+from ops.console.visit import Visit, page
+
+
+async def _nothing(_: Visit) -> Response:
+    raise NotFound("there is no such page")
+
 
 # The first path that fits answers: that of one row takes whatever stands behind its table's.
 ROUTES = (
@@ -35,4 +44,5 @@ ROUTES = (
     *backups.ROUTES,
     *projections.ROUTES,
     *dead_letters.ROUTES,
+    page("/{rest:path}", _nothing),
 )

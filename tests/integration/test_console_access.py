@@ -95,6 +95,14 @@ def test_nobody_is_logged_out_by_another_page(talk: HttpTalk) -> None:
     assert talk.get("/console", headers=reader).status_code == 200
 
 
+def test_what_is_no_page_is_told_by_one(talk: HttpTalk) -> None:
+    reader = Visitor(talk, "read")
+    for path in ("/console/nothing", "/console/jobs/nobody", "/console/events/77"):
+        answer = reader.get(path)
+        assert answer.status_code == 404
+        assert "To the overview" in answer.text
+
+
 def test_pages_run_nothing_that_is_written_in_them(talk: HttpTalk) -> None:
     policy = talk.get("/console").headers["content-security-policy"]
     assert "default-src 'none'; script-src 'self'; style-src 'self';" in policy

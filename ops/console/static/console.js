@@ -40,7 +40,7 @@
       width: figure.clientWidth, height: 190, padding: [12, 18, 0, 0], legend: { show: false }, cursor: { y: false },
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
       scales: { x: { time: true }, y: { range: (_, low, high) => [Math.min(0, low), Math.max(high * 1.1, said.top || 1)] } },
-      axes: [{ ...axis, values: (_, ticks) => ticks.map(hourAndMinute) }, { ...axis, size: 48 }],
+      axes: [{ ...axis, size: 28, values: (_, ticks) => ticks.map(hourAndMinute) }, { ...axis, size: 48 }],
       series: [{}, ...said.series.map((one, index) => ({
         label: one.label, width: 2, dash: one.dash, spanGaps: true, points: { show: false },
         stroke: colour(one.colour || (index ? "warn" : "accent")),
