@@ -32,6 +32,7 @@ class Podman:
         self._command = [
             *("podman", "--storage-driver", "vfs"),
             *("--root", str(folder / "storage"), "--runroot", str(folder / "run")),
+            *("--network-config-dir", str(folder / "networks")),
         ]
 
     def __call__(self, *arguments: str | Path, seconds: float = 60, check: bool = True) -> str:
