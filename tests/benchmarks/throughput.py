@@ -171,7 +171,7 @@ def _idle_responder(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def _service(folder: Path) -> Iterator[str]:
+def service_on(folder: Path) -> Iterator[str]:
     command = [sys.executable, "-m", "ops.cli", "serve", "--data", str(folder), "--nats-port", "0"]
     with _process(command, env=os.environ | {"HYPERPAGE_LOG_LEVEL": "ERROR"}):
         _wait_for(lambda: read_runtime(folder) is not None, "the service")
@@ -248,7 +248,7 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hyperpage-benchmark-")))
         (folder / "idle").mkdir()
         idle_url = stack.enter_context(_idle_responder(folder / "idle"))
-        service_url = stack.enter_context(_service(folder / "service"))
+        service_url = stack.enter_context(service_on(folder / "service"))
         results = asyncio.run(
             _measure(
                 idle_url,

@@ -4,8 +4,6 @@ import errno
 import os
 import random
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import apsw
@@ -202,55 +200,3 @@ def test_a_backup_does_not_wait_for_the_writer_nor_the_writer_for_it(tmp_path: P
         writer.close()
     assert backup.metadata.position == stored.store.writer.head.position
     stored.close()
-
-
-@pytest.mark.prove
-@pytest.mark.timeout(1_800)
-def test_two_hundred_backups_under_load_are_each_a_moment_of_the_store(tmp_path: Path):
-    _under_load(tmp_path, 200)
-
-
-def test_backups_under_load_miss_nothing_that_was_answered(tmp_path: Path):
-    _under_load(tmp_path, 3)
-
-
-def _under_load(folder: Path, backups: int) -> None:
-    from threading import Event, Thread
-
-    stored = Stored(folder)
-    done = Event()
-    latencies: dict[bool, list[float]] = {False: [], True: []}
-    is_copying = False
-
-    def load() -> None:
-        while not done.is_set():
-            began = time.perf_counter()
-            stored.work(1)
-            latencies[is_copying].append(time.perf_counter() - began)
-
-    stored.work(500)
-    writing = Thread(target=load)
-    writing.start()
-    try:
-        for number in range(backups):
-            answered = stored.store.writer.head.position
-            is_copying = True
-            backup = create_backup(stored.path, stored.folder, version=VERSION)
-            is_copying = False
-            assert backup.metadata.position >= answered, f"backup {number}"
-            _require_same_as_log(stored.path, backup.path, backup.metadata.position)
-            backup.path.unlink()
-    finally:
-        done.set()
-        writing.join()
-        stored.close()
-    for copying, what in ((False, "without"), (True, "during")):
-        ordered = sorted(latencies[copying])
-        if ordered:
-            print(f"p99 of a command {what} a backup: {ordered[len(ordered) * 99 // 100] * 1000:.2f} ms")
-
-
-def _require_same_as_log(store: Path, backup: Path, position: int) -> None:
-    same: Callable[[Path], list[log.Row]] = lambda path: log_of(path, position)  # noqa: E731
-    assert same(backup) == same(store)
-    assert verify(backup)["equal"]

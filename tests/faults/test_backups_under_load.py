@@ -1,0 +1,100 @@
+"""Backups of a service that answers 2,000 commands a second: each is one moment, and has all from before."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from ops.backup.places import Places
+from ops.backup.restore import restore
+from ops.backup.way import Moment
+from ops.data_directory import read_admin
+from ops.projections_check import verify
+from tests.e2e.command_line import Served
+from tests.integration.backing_up import VERSION, answers_of, log_of
+from tests.integration.pacing import Answered, PacedLoad
+from tests.integration.raw_nats import RawNats
+
+RATE = 2_000
+# Of one store, so that the last ones need not be compared with a million events.
+BACKUPS_OF_A_STORE = 25
+
+
+class Made(NamedTuple):
+    """A backup's name and position, and how many commands had been answered when it was asked for."""
+
+    name: str
+    position: int
+    answered: int
+
+
+async def make_backups(data: Path, url: str, count: int) -> tuple[list[Made], list[Answered], float]:
+    """Backups under load, what was answered in all, and how many commands a second were."""
+    admin = read_admin(data)
+    assert admin is not None
+    async with (
+        await RawNats.connect(url) as client,
+        await RawNats.connect(admin.nats_url, inbox_prefix=f"{admin.inbox_prefix}.") as operator,
+    ):
+        load = PacedLoad(client, RATE)
+        working = asyncio.create_task(load.run())
+        made = []
+        began = time.monotonic()
+        while not load.answered:
+            await asyncio.wait([working], timeout=0.01)
+        for _ in range(count):
+            answered = len(load.answered)
+            # It may take longer than a request is waited for, on a machine that does other things as well.
+            done = (await operator.ask("hyperpage.adm.v1.backup.create", {})).said
+            made.append(Made(Path(done["path"]).name, done["metadata"]["position"], answered))
+        seconds = time.monotonic() - began
+        load.stop()
+        await working
+        assert load.refused == []
+        return made, load.answered, len(load.answered) / seconds
+
+
+def require_moment(folder: Path, data: Path, made: Made, answered: list[Answered]) -> None:
+    """Restores a backup elsewhere, and compares it with the store and with what the clients were told."""
+    store = folder / "restored" / "hyperpage.db"
+    places = Places(store=store, backups=data / "backups", archive=folder / "nothing")
+    restore(places, Moment(backup=made.name), version=VERSION, safety=False)
+    live = data / "hyperpage.db"
+    assert log_of(store, made.position) == log_of(live, made.position), made
+    assert verify(store)["equal"], made
+    remembered = {one[0]: one[3].encode() for one in answers_of(store)}
+    assert remembered == {one[0]: one[3].encode() for one in answers_of(live) if one[2] <= made.position}, (
+        made
+    )
+    missing = [
+        one.command_id for one in answered[: made.answered] if remembered.get(one.command_id) != one.answer
+    ]
+    assert missing == [], made
+    store.unlink()
+    for leftover in store.parent.glob("hyperpage.db*"):
+        leftover.unlink()
+
+
+def back_up_under_load(folder: Path, count: int) -> float:
+    folder.mkdir(exist_ok=True)
+    data = folder / "data"
+    with Served(data, HYPERPAGE_BACKUP_INTERVAL_MINUTES="0") as service:
+        made, answered, rate = asyncio.run(make_backups(data, service.runtime["nats_url"], count))
+        assert service.stop() == 0
+    for one in made:
+        require_moment(folder, data, one, answered)
+    return rate
+
+
+def test_backups_under_load_are_each_a_moment_of_the_store(tmp_path: Path):
+    print(f"{back_up_under_load(tmp_path, 2):,.0f} commands a second")
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(3_600)
+def test_two_hundred_backups_under_load_are_each_a_moment_of_the_store(tmp_path: Path):
+    for number in range(200 // BACKUPS_OF_A_STORE):
+        rate = back_up_under_load(tmp_path / str(number), BACKUPS_OF_A_STORE)
+        print(f"{BACKUPS_OF_A_STORE} backups of store {number}, at {rate:,.0f} commands a second")

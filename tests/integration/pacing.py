@@ -1,0 +1,74 @@
+"""Commands at a steady rate, whether their answers come or not: `PacedLoad`."""
+
+import asyncio
+import time
+from typing import Any, NamedTuple
+
+from tests.integration.raw_nats import Message, RawNats
+
+# Finer than the event loop wakes up is no use.
+TICK_SECONDS = 0.001
+KEYS = 500
+
+
+class Answered(NamedTuple):
+    """An accepted command. `seconds` begin when it was to be sent, so a client that is late hides nothing."""
+
+    command_id: str
+    answer: bytes
+    sent_at: float
+    """As `time.perf_counter` has it."""
+    seconds: float
+
+
+class PacedLoad:
+    """Sends `rate` commands a second of two kinds, each with an id of its own, until it is stopped."""
+
+    def __init__(self, client: RawNats, rate: int) -> None:
+        self._client = client
+        self._rate = rate
+        self._stopped = False
+        self._waiting: set[asyncio.Future[Message]] = set()
+        self.answered: list[Answered] = []
+        """In the order in which the answers came."""
+        self.refused: list[bytes] = []
+
+    async def run(self) -> None:
+        """Returns when the last answer has come."""
+        began, sent = time.perf_counter(), 0
+        while not self._stopped:
+            due = int((time.perf_counter() - began) * self._rate)
+            for number in range(sent, due):
+                self._send(number, began + number / self._rate)
+            sent = max(sent, due)
+            await asyncio.sleep(TICK_SECONDS)
+        while self._waiting:
+            await asyncio.wait(set(self._waiting))
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    def _send(self, number: int, due_at: float) -> None:
+        command_id = f"command-{number:09d}"
+        name, body = _command(number)
+        future = self._client.ask(f"hyperpage.cmd.v1.{name}", body, {"Hyperpage-Command-Id": command_id})
+        self._waiting.add(future)
+
+        def take(answer: asyncio.Future[Message]) -> None:
+            self._waiting.discard(answer)
+            if answer.cancelled() or answer.exception() is not None:
+                return
+            message = answer.result()
+            if message.code is not None:
+                self.refused.append(message.body)
+                return
+            took = time.perf_counter() - due_at
+            self.answered.append(Answered(command_id, message.body, due_at, took))
+
+        future.add_done_callback(take)
+
+
+def _command(number: int) -> tuple[str, dict[str, Any]]:
+    if number % 2:
+        return "app_state.set", {"key": f"key-{number % KEYS}", "value": {"number": number}}
+    return "jobs.enqueue", {"type": "sync", "name": f"Number {number}", "payload": {"number": number}}
