@@ -135,6 +135,13 @@ def test_the_figures_are_those_that_the_lake_answers_with(sample: Path, tmp_path
         )
         rows = sorted(shown.rows("Budgets, the closest to its end first"))
         assert [[row[0], row[2], row[6]] for row in rows] == budgets
+        # Of observations that came at nearly the same time, the one that shows least.
+        observed = ask(
+            "SELECT strftime(time, '%Y-%m-%dT%H:%M:%S.%gZ'), limit_remaining FROM rate_limit_burn('jira')"
+        )
+        shown_ones = [[time, left] for time, _, left in shown.rows("jira:search: left of 600")]
+        assert all(one in observed for one in shown_ones)
+        assert len(observed) > len(shown_ones) > len(observed) / 2
         files = ask("SELECT name, position, file_size, size FROM snapshots")
         assert [row[1:] for row in shown.rows("Size of the file at each backup")] == files
         assert all(int(file) > 2 * int(kept) for *_, file, kept in files)

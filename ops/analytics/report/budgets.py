@@ -14,6 +14,7 @@ from ops.analytics.report.section import (
     Column,
     Section,
     figure,
+    folded,
     left_out,
     nothing,
     table,
@@ -109,20 +110,21 @@ def _table(source: Source, shown: list[Any]) -> Markup:
 
 def _over_time(source: Source, budget: Any, step: int) -> Markup:
     found = source.rows(
-        "SELECT arg_min(recorded_at, share), min(share) FROM observed"
+        "SELECT arg_min(recorded_at, share), min(share), arg_min(limit_remaining, share) FROM observed"
         f" WHERE id = ? GROUP BY recorded_at // {step} ORDER BY 1",
         budget["id"],
     )
-    name = _name(budget["id"])
+    label = f"{_name(budget['id'])}: left of {units.count(budget['total'])}"
     chart = charts.steps(
-        f"Share left of the budget {name} over time",
+        label,
         source.period,
-        found,
+        [(at, share) for at, share, _ in found],
         "c1",
         Axis((0, 0.25, 0.5, 0.75, 1), units.percent),
         said=lambda at, share: f"{units.moment(at)} UTC\nleft: {units.percent(share)}",
     )
-    return figure(f"{name}: left of {units.count(budget['total'])}", chart)
+    columns = (when("Observed"), Column("Share", units.percent), Column("Left", units.count))
+    return figure(label, chart, folded(columns, found, caption=label))
 
 
 def _name(budget: str) -> str:
