@@ -70,6 +70,7 @@ class RunningBackups:
             AdministrationVerb(name="backup.prune", shape=PruneBackups, carry_out=self._prune),
             AdministrationVerb(name="backup.pin", shape=NameBackup, carry_out=self._pin),
             AdministrationVerb(name="backup.unpin", shape=NameBackup, carry_out=self._unpin),
+            AdministrationVerb(name="backup.delete", shape=NameBackup, carry_out=self._delete),
         )
 
     async def _list(self, _: NoArguments) -> dict[str, Any]:
@@ -120,6 +121,12 @@ class RunningBackups:
 
     async def _unpin(self, wish: NameBackup) -> dict[str, Any]:
         return await self._command("unpin", self._known(wish.name))
+
+    async def _delete(self, wish: NameBackup) -> dict[str, Any]:
+        try:
+            return await self._command("delete", self._known(wish.name), "--yes")
+        finally:
+            await self._schedule.look()
 
     def _known(self, name: str) -> str:
         return name_inside(self._settings.backup_folder, name)

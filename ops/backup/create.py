@@ -200,7 +200,7 @@ def sweep(folder: Path) -> None:
     """Removes what backups and drills that were killed have left behind: whole copies, perhaps."""
     now = time.time()
     for leftover in (*folder.glob(f".{PREFIX}*"), *folder.glob(f"{SCRATCH_PREFIX}*")):
-        newest = max((one.stat().st_mtime for one in (leftover, *leftover.glob("*"))), default=now)
+        newest = max((one.stat().st_mtime for one in (leftover, *leftover.rglob("*"))), default=now)
         # One that is under way writes all the time.
         if now - newest < LEFT_BEHIND_SECONDS:
             continue

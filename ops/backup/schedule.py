@@ -15,7 +15,7 @@ import msgspec
 from ops.backup.metadata import Backup, Metadata, list_backups, look_for_backups
 from ops.backup.own_command import run_backup_command
 from ops.settings import Settings
-from ops.targets.target import address
+from ops.targets.target import address, local
 
 # A backup that failed is tried again so soon, or after a whole interval if that is shorter.
 RETRY_MS = 5 * 60 * 1000
@@ -36,6 +36,8 @@ FIRST_AFTER_MS = 60_000
 # How often it is looked whether something is due.
 LOOK_SECONDS = 15.0
 
+# Longer than a tick of the clock that files are dated by.
+SETTLED_NS = 1_000_000_000
 # Of one whose damage has been told in full.
 TOLD = "told"
 
@@ -83,6 +85,8 @@ class BackupSchedule:
         self._failures: dict[tuple[str, str], str] = {}
         # Those that there were when it was last looked.
         self._seen: list[Backup] = []
+        # The time of the folder then.
+        self._changed_at: int | None = None
         # What was told of each; `None` before the first look, which tells nothing.
         self._told: dict[str, Metadata] | None = None
         # Files without metadata at the last look: they may be about to get it.
@@ -179,8 +183,17 @@ class BackupSchedule:
         return self._settings.backup_interval_minutes * 60_000
 
     def _backups(self) -> list[Backup]:
+        folder = local(self._settings.backup_folder)
+        # Whoever asks for the health asks this every other second: hundreds of files are read when one is new
+        # or gone, which the folder's time tells.
+        changed_at = folder.stat().st_mtime_ns if folder.is_dir() else None
+        if changed_at is not None and changed_at == self._changed_at:
+            return self._seen
+        # Two changes within one tick of the system's clock look like one.
+        is_settled = changed_at is not None and time.time_ns() - changed_at > SETTLED_NS
+        self._changed_at = changed_at if is_settled else None
         try:
-            self._seen = list_backups(self._settings.backup_folder, self._store_id)
+            self._seen = list_backups(folder, self._store_id)
         except OSError as error:
             self._failures["list", ""] = f"the backups cannot be listed: {error}"
         else:

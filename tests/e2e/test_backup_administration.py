@@ -125,7 +125,7 @@ def test_one_backup_is_deleted_only_if_nothing_hangs_on_it(served: Served):
     content = newest.read_bytes()
     newest.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     assert served("backup", "verify", newest.name).code == 6
-    assert served("backup", "delete", newest.name, "--yes").code == 0
+    assert administer("backup.delete", {"name": newest.name}, served.data) == {"deleted": newest.name}
     wait_for(lambda: served("status").code == 0)
 
 

@@ -1,6 +1,7 @@
 """Backups by the clock: they are made, proven and pruned, and what fails is told."""
 
 import asyncio
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -258,3 +259,28 @@ def test_damage_in_the_archive_is_found_once_a_week(tmp_path: Path):
         assert scheduled.schedule.state.failure is None
 
     play(tmp_path, scenario, backup_interval_minutes=0, backup_drill_hours=0)
+
+
+def test_the_health_reads_the_backups_again_only_when_one_is_new_or_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    listings = 0
+
+    def counted(*arguments: Any) -> list[Backup]:
+        nonlocal listings
+        listings += 1
+        return list_backups(*arguments)
+
+    monkeypatch.setattr("ops.backup.schedule.list_backups", counted)
+
+    async def scenario(scheduled: Scheduled, stored: Stored) -> None:
+        first = stored.backup()
+        os.utime(stored.folder, (1, 1))
+        assert [scheduled.schedule.state.count for _ in range(5)] == [1] * 5
+        assert listings == 1
+        stored.backup()
+        assert scheduled.schedule.state.count == 2
+        remove(first)
+        assert scheduled.schedule.state.count == 1
+
+    play(tmp_path, scenario)

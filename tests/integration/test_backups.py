@@ -502,12 +502,17 @@ def test_what_killed_backups_and_drills_left_behind_is_swept_away(stored: Stored
     long_ago = time.time() - 2 * LEFT_BEHIND_SECONDS
     scratch = stored.folder / ".drill-abc"
     scratch.mkdir()
+    # A copy that is being fetched, deeper down, for longer than that.
+    busy = stored.folder / ".drill-def"
+    (busy / "backups").mkdir(parents=True)
+    (busy / "backups" / "hyperpage.db").write_bytes(b"x")
     old = [stored.folder / ".hyperpage-backup-1.db.tmp", scratch / "hyperpage.db"]
     fresh = stored.folder / ".hyperpage-backup-2.db.tmp"
     for path in (*old, fresh):
         path.write_bytes(b"x")
-    for path in (*old, scratch):
+    for path in (*old, scratch, busy, busy / "backups"):
         os.utime(path, (long_ago, long_ago))
     stored.backup()
     assert not any(path.exists() for path in (*old, scratch))
     assert fresh.exists()
+    assert busy.exists()
