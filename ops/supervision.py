@@ -33,6 +33,8 @@ class Supervisor:
         self._phase: Phase = "starting"
         self._is_alive = _always
         self._says: Callable[[], str] | None = None
+        # What changed and could not be told yet.
+        self._change = ""
 
     def enter(
         self,
@@ -47,7 +49,8 @@ class Supervisor:
         supervisor hears nothing more, and starts the process again. `says` answers how it is, in a few words.
         """
         self._phase, self._is_alive, self._says = phase, is_alive or _always, says
-        self._tell({"serving": "READY=1", "stopping": "STOPPING=1"}.get(phase, ""))
+        self._change = {"serving": "READY=1", "stopping": "STOPPING=1"}.get(phase, "")
+        self._tell()
 
     async def run(self) -> None:
         """Tells again and again that it is alive, for as long as it is. Ends at once where nobody listens."""
@@ -55,18 +58,20 @@ class Supervisor:
             self._tell()
             await asyncio.sleep(self._interval_seconds)
 
-    def _tell(self, change: str = "") -> None:
+    def _tell(self) -> None:
         if not self._address:
             return
         takes_its_time = self._phase in ("starting", "stopping")
-        self._send(
-            change,
+        is_told = self._send(
+            self._change,
             f"STATUS={self._phase if self._says is None else self._says()}",
             "WATCHDOG=1" if self._is_alive() else "",
             f"EXTEND_TIMEOUT_USEC={EXTENSION_SECONDS * 1_000_000}" if takes_its_time else "",
         )
+        if is_told:
+            self._change = ""
 
-    def _send(self, *lines: str) -> None:
+    def _send(self, *lines: str) -> bool:
         # The leading @ stands for the byte with which the names of abstract sockets begin.
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
         try:
@@ -75,8 +80,9 @@ class Supervisor:
                 sender.setblocking(False)
                 sender.sendto("\n".join(filter(None, lines)).encode(), address)
         except OSError:
-            # It is told again soon; whoever is not there cannot be told.
-            return
+            # Its queue is full, or it is not there; it is told soon, if it ever is again.
+            return False
+        return True
 
 
 def _always() -> bool:

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -76,9 +77,12 @@ def test_it_says_that_it_starts_serves_is_alive_restores_and_stops(tmp_path: Pat
 
         service.ask("send", "app_state.set", '{"key": "k", "value": 1}')
         service.ask("backup", "create")
-        service.ask("backup", "restore", "--yes")
-        systemd.hears("STATUS=restoring")
-        systemd.hears("READY=1")
+        with ThreadPoolExecutor(1) as meanwhile:
+            # Where few messages fit into a queue, it is to be listened to all the time.
+            restored = meanwhile.submit(service.ask, "backup", "restore", "--yes")
+            systemd.hears("STATUS=restoring")
+            systemd.hears("READY=1")
+            assert restored.result()["position"] == 1
 
         assert service.stop() == 0
         assert "EXTEND_TIMEOUT_USEC=60000000" in [
@@ -100,6 +104,26 @@ def test_an_abstract_socket_will_do_and_a_watchdog_of_another_process_is_not_our
         )
         # With half a microsecond between two, there would be a flood.
         assert await asyncio.to_thread(systemd.hears_nothing_of, "WATCHDOG=1", 0.2)
+        telling.cancel()
+
+    with listening(address) as systemd:
+        asyncio.run(told())
+
+
+def test_a_supervisor_that_did_not_listen_for_a_while_is_told_what_it_missed(tmp_path: Path):
+    address = str(tmp_path / "notify")
+
+    async def told() -> None:
+        supervisor = Supervisor({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "200000"})
+        with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as other, suppress(BlockingIOError):
+            other.setblocking(False)
+            while True:
+                other.sendto(b"STATUS=in the way", address)
+        supervisor.enter("serving")
+        telling = asyncio.create_task(supervisor.run())
+        assert "READY=1" in await asyncio.to_thread(systemd.hears, "READY=1")
+        # Once.
+        assert await asyncio.to_thread(systemd.hears_nothing_of, "READY=1", 0.3)
         telling.cancel()
 
     with listening(address) as systemd:

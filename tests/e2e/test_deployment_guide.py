@@ -1,0 +1,50 @@
+"""The commands in the guides to setting up and operating, carried out as they stand there."""
+
+import re
+import shlex
+
+import pytest
+
+from tests.e2e.command_line import ROOT, Served, wait_for
+
+DOCS = [(ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("deployment.md", "operating.md")]
+LINES = [
+    line.removeprefix("$ ")
+    for text in DOCS
+    for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL)
+    for line in block.splitlines()
+]
+# Behind what runs it elsewhere, as another user or in a container.
+COMMANDS = sorted(
+    {found[1] for line in LINES if (found := re.search(r"(?:^|-- |exec hyperpage )hyperpage (.*)", line))}
+)
+
+
+def test_there_are_commands_to_carry_out_and_the_files_that_are_named_are_there():
+    assert {"doctor", "status", "files"} <= set(COMMANDS)
+    for text in DOCS:
+        for name in re.findall(r"\]\(([a-z-]+\.md)\)", text):
+            assert (ROOT / "docs" / name).is_file(), name
+
+
+@pytest.fixture(scope="module")
+def healthy(served: Served) -> Served:
+    """A service that says so, and not only that it has begun."""
+    wait_for(lambda: served("status").code == 0)
+    return served
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_of_the_guides_does_what_it_says(command: str, healthy: Served):
+    if command.startswith("serve"):
+        # It runs already.
+        return
+    said, _, file = command.partition(" > ")
+    arguments = shlex.split(said)
+    if "--data" in arguments:
+        # Elsewhere there, here where the service is.
+        place = arguments.index("--data")
+        del arguments[place : place + 2]
+    result = healthy(*arguments)
+    assert result.code == 0, result.err
+    assert not file or result.out.strip()
