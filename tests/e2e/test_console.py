@@ -107,6 +107,25 @@ def test_who_has_a_token_logs_in_and_out(talk: HttpTalk) -> None:
     talk.run(log_in_and_out())
 
 
+def test_pages_are_read_and_jobs_changed_without_a_script(talk: HttpTalk) -> None:
+    talk.command("jobs.enqueue", {"id": "j", "type": "t", "name": "A job", "payload": {"n": 42}})
+
+    async def look() -> None:
+        async with browser() as started, tab(started, talk.url, scripts=False) as here:
+            await here.open("/console")
+            await here.page.locator("#menu").get_by_role("link", name="Jobs").click()
+            await here.page.get_by_role("link", name="A job").click()
+            await here.page.get_by_role("link", name="Show the payload").click()
+            await here.says('"n": 42')
+            # A button that opens a question works by what newer browsers do themselves.
+            await here.press("Hold…", "Hold")
+            await here.says("The job is held")
+            await here.open("/console/tail")
+            await here.says("held")
+
+    talk.run(look())
+
+
 def test_the_menu_of_a_phone_and_the_theme(talk: HttpTalk) -> None:
     async def background(here: Tab) -> str:
         return str(await here.page.evaluate("getComputedStyle(document.body).backgroundColor"))
