@@ -38,7 +38,8 @@ LEASED: dict[str, Any] = {"id": "nobody", "lease": "no-lease"}
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Talk]:
-    with Talk(tmp_path_factory.mktemp("commands")) as talk:
+    # Its clock stands still: however slow the tests are, no lease runs out, which would store an event.
+    with Talk(tmp_path_factory.mktemp("commands"), clock=Clock()) as talk:
         yield talk
 
 
