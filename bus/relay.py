@@ -182,7 +182,7 @@ class Relay:
         place, head, next_row = await self._stream.stand()
         position = place.next_position - 1
         self._offset = place.last_sequence - position
-        self._position = position
+        self._found(position)
         self._reach(head.position, head.recorded_at if next_row is None else next_row.recorded_at)
         self._forget()
         self._publisher.begin(place.last_sequence)
@@ -217,11 +217,14 @@ class Relay:
             )
 
     def _on_stored(self, sequence: int) -> None:
-        self._position = sequence - self._offset
-        if self._on_published is not None:
-            self._on_published(self._position)
+        self._found(sequence - self._offset)
         self._forget()
         self._well()
+
+    def _found(self, position: int) -> None:
+        self._position = position
+        if self._on_published is not None:
+            self._on_published(position)
 
     def _well(self) -> None:
         self._trouble.end()
