@@ -23,8 +23,11 @@ def write_views(lake: Path, manifest: Manifest) -> None:
         with duckdb.connect(config=CONFIGURATION) as engine:
             engine.execute(f"ATTACH {literal(temporary)} AS target (STORAGE_VERSION '{STORAGE}')")
             engine.execute("USE target")
+            # At once: each statement alone would wait for the disk.
+            engine.execute("BEGIN")
             for statement in Catalogue(manifest, lake, movable=True).statements():
                 engine.execute(statement)
+            engine.execute("COMMIT")
             engine.execute("USE memory")
             engine.execute("DETACH target")
 

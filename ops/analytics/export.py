@@ -216,7 +216,7 @@ class _Addition:
         except (adbc_driver_manager.Error, apsw.Error, duckdb.Error, pyarrow.ArrowException) as error:
             # Damage shows itself here or there; what was not read well is not what was made.
             require_checksum(self._plain, ignore_progress)
-            if isinstance(error, duckdb.IOException):
+            if isinstance(error, duckdb.IOException | duckdb.OutOfMemoryException):
                 raise AnalyticsError("not_written", f"the lake cannot be written: {error}") from error
             raise BackupError("damaged", f"{self._backup.name} cannot be read: {error}") from error
 

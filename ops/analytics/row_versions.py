@@ -15,6 +15,7 @@ import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -250,8 +251,12 @@ class Fold:
             self._bytes -= gone
 
 
+@cache
 def column_types() -> dict[str, dict[str, str]]:
-    """The columns of each table's versions but for `deleted`, with their declared types, in order."""
+    """The columns of each table's versions but for `deleted`, with their declared types, in order.
+
+    Nobody changes what is handed out.
+    """
     tables = {name: table.columns for name, table in TABLES.items()} | {HISTORY: jobs.HISTORY_COLUMNS}
     with closing(open_memory()) as connection:
         runner.up(connection)

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import duckdb
 
 _FETCHED_ROWS = 10_000
+# Beyond any position.
+_END = 2**62
 
 
 class WrittenLog:
@@ -23,7 +25,7 @@ class WrittenLog:
         self._engine = engine
         self._stretches = [
             (one, min(last, one.last))
-            for timeline, first, last in history_of(timelines, 2**62)
+            for timeline, first, last in history_of(timelines, _END)
             for one in manifest.stretches
             if one.timeline == timeline and first <= one.last and one.first <= last
         ]
@@ -49,10 +51,14 @@ class WrittenLog:
 
         if not streams or not self._stretches:
             return
+        # All whole files at once: each scan that is united with others takes memory of its own.
+        whole = [stretch for stretch, last in self._stretches if stretch.last == last]
+        cut = [(stretch, last) for stretch, last in self._stretches if stretch.last > last]
         selects = [
-            f"SELECT {', '.join(log.Row.__struct_fields__)} FROM read_parquet([{self._paths(stretch)}],"
+            f"SELECT {', '.join(log.Row.__struct_fields__)} FROM read_parquet([{self._paths(*some)}],"
             f" hive_partitioning = false) WHERE position <= {last} AND stream IN (SELECT stream FROM wanted)"
-            for stretch, last in self._stretches
+            for some, last in [(whole, _END), *(([stretch], last) for stretch, last in cut)]
+            if some
         ]
         # A cursor of its own: whoever takes the events may ask other things meanwhile.
         with self._engine.cursor() as cursor:
@@ -61,5 +67,5 @@ class WrittenLog:
             while rows := found.fetchmany(_FETCHED_ROWS):
                 yield from (log.Row(*row) for row in rows)
 
-    def _paths(self, stretch: Stretch) -> str:
-        return ", ".join(literal(self._lake / file.path) for file in stretch.files[EVENTS])
+    def _paths(self, *stretches: Stretch) -> str:
+        return ", ".join(literal(self._lake / file.path) for one in stretches for file in one.files[EVENTS])

@@ -7,7 +7,8 @@ from pathlib import Path
 import pyrage
 import pytest
 
-from ops.analytics import connect
+from ops.analytics import archive_source, connect
+from ops.analytics import export as exporting
 from ops.analytics.export import Report, export
 from ops.analytics.layout import read_manifest
 from ops.archive.segment import list_segments
@@ -103,6 +104,24 @@ def test_the_next_export_takes_only_what_has_come_since(archived: Archived, lake
     assert positions_of(lake, "events") == [(1, position) for position in range(1, second + 1)]
     with closing(connect(lake)) as connection:
         assert rows_shown(connection) == rows_at(connection, str(second)) == tables
+
+
+def test_an_export_every_hour_for_long_needs_no_more_memory(
+    archived: Archived, lake: Path, monkeypatch: pytest.MonkeyPatch
+):
+    # As many files as it has portions, and less memory than one scan of each would take.
+    monkeypatch.setattr(archive_source, "EVENTS_IN_FILE", 2)
+    monkeypatch.setattr(exporting, "ENGINE_MEMORY", "64MB")
+    position, tables = worked(archived, 3)
+    for _ in range(40):
+        position, tables = worked(archived, 3)
+
+    report = exported(archived, lake)
+
+    assert (report.refused, report.archived) == ([], position)
+    assert len(list(lake.glob("events/*/*.parquet"))) > 30
+    with closing(connect(lake)) as connection:
+        assert rows_at(connection, str(position)) == tables
 
 
 def test_an_archive_alone_makes_a_lake(archived: Archived, lake: Path):
