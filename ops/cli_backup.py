@@ -233,7 +233,8 @@ def verify_archive(
     if as_json:
         print_json(answer)
     else:
-        print(f"{settings.archive_folder}: {report.segments} segments, as they were written")
+        how = f" ({report.unread} encrypted, by their checksums)" if report.unread else ""
+        print(f"{settings.archive_folder}: {report.segments} segments, as they were written{how}")
     return Exit.DONE
 
 

@@ -47,7 +47,7 @@ def require_sound_store(settings: Settings, *, after_a_crash: bool, version: str
     hint = _hint(settings)
     if not settings.restore_when_damaged:
         raise DamagedStoreError(damage, hint)
-    logger.error("%s; it is brought back from backups and archive", damage)
+    logger.error("%s; it is being brought back from backups and archive", damage)
     try:
         return restore(
             settings.places,

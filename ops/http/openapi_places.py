@@ -53,6 +53,7 @@ ADMINISTRATION: Mapping[str, tuple[str, str]] = {
     "backup.prune": ("Deletes the backups that no rule keeps.", "prune_backups"),
     "backup.pin": ("Keeps a backup for good.", "name_backup"),
     "backup.unpin": ("Leaves a backup to the rules of retention again.", "name_backup"),
+    "backup.delete": ("Deletes one backup, unless something hangs on it.", "name_backup"),
     "backup.restore": ("Accepts a restore, which begins when it is answered.", "restore"),
     "backup.restored": ("How the last restore ended; null where there was none.", "nothing"),
     "dlq.list": ("Dead letters.", "list_dead_letters"),
