@@ -38,7 +38,7 @@ async def follow(request: Request) -> Response:
 
 
 async def _pieces(request: Request, tails: Tails, streams: str) -> AsyncIterator[bytes]:
-    tail = tails.join(streams)
+    tail, delay_seconds = tails.join(streams), tails.delay_seconds()
     try:
         clock = asyncio.get_running_loop().time
         looked_at, number = clock(), tail.number
@@ -57,6 +57,7 @@ async def _pieces(request: Request, tails: Tails, streams: str) -> AsyncIterator
                 yield b": nothing new\n\n"
                 continue
             await asyncio.sleep(phase)
+            await asyncio.sleep(delay_seconds)
             number = tail.number
             yield tail.frame
     finally:

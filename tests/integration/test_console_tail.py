@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import httpx
 import msgspec
 import pytest
 
-from ops.http.tail_feed import MAXIMUM_SHOWN
+from ops.http.tail_feed import MAXIMUM_SHOWN, PERIOD_SECONDS
 from ops.http.tokens import TokenFile
 from tests.integration.asking import HttpTalk
 from tests.integration.serving import until
@@ -107,6 +108,18 @@ def test_at_most_ten_pieces_come_in_a_second_whatever_happens(talk: HttpTalk) ->
             await set_keys(talk, 50)
 
     talk.run(watch())
+
+
+def test_those_who_watch_get_their_pieces_one_after_the_other(talk: HttpTalk) -> None:
+    assert talk.service.http is not None
+    tails = talk.service.http.backend.tails
+    delays = sorted(tails.delay_seconds() for _ in range(50))
+    apart = [later - earlier for earlier, later in pairwise(delays)]
+    assert delays[0] >= 0
+    assert delays[-1] < PERIOD_SECONDS
+    # Evenly, they would be a fiftieth of the period apart.
+    assert min(apart) > PERIOD_SECONDS / 200
+    assert max(apart) < PERIOD_SECONDS / 25
 
 
 def test_nothing_is_read_for_nobody(talk: HttpTalk) -> None:
