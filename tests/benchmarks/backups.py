@@ -117,9 +117,10 @@ class Rounds:
         self._pairs: dict[str, list[tuple[Taken, Taken]]] = {}
 
     def measure(self, what: str, work: Callable[[], object]) -> None:
-        # Into a new file each time, as everything else here writes one.
-        self._copy.unlink(missing_ok=True)
         beside = taken(partial(copy_with_fsync, self._store, self._copy))
+        # Both write a new file, and to memory that has just become free: on a virtual machine, what has not
+        # been in use for long may cost several times as much.
+        self._copy.unlink()
         self._pairs.setdefault(what, []).append((taken(work), beside))
 
     def lines(self) -> Iterator[str]:

@@ -1,0 +1,38 @@
+"""A disk of its own that is as full as it is told to be: `SmallDisk`. Mounting one takes root."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PAGE_BYTES = 4096
+
+
+class SmallDisk:
+    """A disk in memory, mounted at a folder that is made."""
+
+    def __init__(self, folder: Path, size_bytes: int) -> None:
+        self.folder = folder
+        folder.mkdir()
+        self._filler = folder / "filler"
+        options = ["-t", "tmpfs", "-o", f"size={size_bytes}"]
+        subprocess.run(["mount", *options, "tmpfs", str(folder)], check=True, capture_output=True)
+
+    def unmount(self) -> None:
+        subprocess.run(["umount", "--lazy", str(self.folder)], check=True)
+
+    @property
+    def free_bytes(self) -> int:
+        return shutil.disk_usage(self.folder).free
+
+    @contextmanager
+    def leaving(self, room_bytes: int) -> Iterator[None]:
+        """No more than so much is free, for the length of the block."""
+        with self._filler.open("wb") as filler:
+            os.posix_fallocate(filler.fileno(), 0, max(PAGE_BYTES, self.free_bytes - room_bytes))
+        try:
+            yield
+        finally:
+            self._filler.unlink()

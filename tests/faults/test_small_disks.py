@@ -1,0 +1,131 @@
+"""Backups, archive and restores on disks that are really full, sooner or later: done, or told why not."""
+
+import errno
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import apsw
+import pytest
+
+from ops.archive.replay import archived_rows, reach
+from ops.backup.create import create_backup
+from ops.backup.metadata import list_backups
+from ops.backup.places import Places
+from ops.backup.restore import restore
+from ops.backup.swap import finish_swap
+from ops.backup.verify import verify_backup
+from ops.backup.way import Moment
+from ops.projections_check import verify
+from ops.targets.sealing import Sealing
+from tests.faults.small_disk import PAGE_BYTES, SmallDisk
+from tests.faults.test_every_step import Scene
+from tests.integration.backing_up import VERSION, log_of, tables_of
+
+DISK_BYTES = 16 * 1024 * 1024
+RESTORED = 60
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    try:
+        disk = SmallDisk(tmp_path / "disk", DISK_BYTES)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"a small disk cannot be mounted here, which takes root: {error}")
+    yield disk
+    disk.unmount()
+
+
+def rooms(most_bytes: int, count: int | None) -> list[int]:
+    """How much room there is each time, in bytes: more and more, up to enough. `None`: page by page."""
+    step = PAGE_BYTES if count is None else most_bytes // count // PAGE_BYTES * PAGE_BYTES
+    return [*range(0, most_bytes, step), most_bytes]
+
+
+def is_done(work: Callable[[], object]) -> bool:
+    """Whether it was done; if not, it was told that the disk is full."""
+    try:
+        work()
+    except apsw.FullError:
+        return False
+    except OSError as error:
+        if error.errno != errno.ENOSPC and "No space left" not in str(error):
+            raise
+        return False
+    return True
+
+
+COUNTS = pytest.mark.parametrize("count", [10, pytest.param(None, marks=pytest.mark.prove)])
+
+
+@COUNTS
+@pytest.mark.parametrize("sealing", [Sealing(), Sealing("zstd")], ids=["plain", "compressed"])
+def test_a_backup_is_made_or_it_is_told_that_there_is_no_room(
+    tmp_path: Path, disk: SmallDisk, sealing: Sealing, count: int | None
+):
+    scene = Scene.make(tmp_path / "scene")
+    store, folder = scene.places.store, disk.folder / "backups"
+    before = tables_of(store)
+    create_backup(store, folder, version=VERSION)
+    free = disk.free_bytes
+    done = []
+    for room in rooms(4 * store.stat().st_size, count):
+        with disk.leaving(room):
+            done.append(is_done(lambda: create_backup(store, folder, version=VERSION, sealing=sealing)))
+            backups = list_backups(folder)
+            for one in backups:
+                verify_backup(one.place)
+            assert len(backups) == 1 + done[-1], room
+            for one in backups[:-1]:
+                one.path.unlink()
+                one.path.with_name(f"{one.name}.meta.json").unlink()
+        # Of what had no room, nothing is left that takes some.
+        assert disk.free_bytes == free, room
+    assert done == sorted(done)
+    assert {True, False} == set(done)
+    assert tables_of(store) == before
+
+
+@COUNTS
+def test_the_archive_goes_on_where_there_was_no_room(tmp_path: Path, disk: SmallDisk, count: int | None):
+    before = Scene.make(disk.folder / "before")
+    rows = before.rows
+    done = []
+    for room in rooms(64 * 1024, None if count is None else 8):
+        after = before.copy(disk.folder / "after")
+        with disk.leaving(room):
+            done.append(is_done(after.archive))
+            found = reach(after.places.archive)
+            assert found is not None
+            archived = list(archived_rows(after.places.archive, found[1]))
+            assert archived == rows[: len(archived)]
+        after.archive()
+        assert list(archived_rows(after.places.archive, found[1])) == rows
+    assert {True, False} == set(done)
+
+
+@COUNTS
+def test_a_store_is_restored_or_as_it_was_where_there_is_no_room(
+    tmp_path: Path, disk: SmallDisk, count: int | None
+):
+    before = Scene.make(tmp_path / "before")
+    rows = before.rows
+    done = []
+    for room in rooms(6 * before.places.store.stat().st_size, count):
+        after = before.copy(disk.folder / "after")
+        # The backups are elsewhere, and have room.
+        places = Places(
+            store=after.places.store, backups=tmp_path / "before" / "backups", archive=after.places.archive
+        )
+        with disk.leaving(room):
+            done.append(
+                is_done(lambda: restore(places, Moment(position=RESTORED), version=VERSION))  # noqa: B023
+            )
+            finish_swap(places.store)
+            if done[-1]:
+                assert log_of(places.store, 10**9)[:-1] == rows[:RESTORED]
+            else:
+                assert log_of(places.store, 10**9) == rows
+                assert not list(after.folder.glob("*restor*"))
+        assert verify(places.store)["equal"], room
+    assert {True, False} == set(done)
