@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from ops.http.tokens import TokenFile
@@ -127,3 +128,18 @@ def test_the_files_of_pages_are_theirs_alone_and_kept_as_long_as_they_are_the_sa
     assert "immutable" not in talk.get("/console/static/console.css?v=other").headers["cache-control"]
     assert talk.get("/console/static/../visit.py").status_code == 404
     assert talk.get("/console/static/nothing.js").status_code == 404
+
+
+def test_behind_a_proxy_with_tls_forms_are_taken_from_its_pages_alone(tmp_path: Path) -> None:
+    proxied = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1", "Host": "console.example.com"}
+    with HttpTalk(tmp_path, http_hosts=("console.example.com",), http_proxies=("127.0.0.1",)) as talk:
+        _, secret = TokenFile(talk.data).create("ops", "operate")
+
+        def log_in(origin: str) -> httpx.Response:
+            headers = {**proxied, "Origin": origin}
+            return talk.ask("POST", "/console/login", headers=headers, data={"token": secret})
+
+        assert log_in("https://example.com").status_code == 403
+        ours = log_in("https://console.example.com")
+    assert ours.status_code == 303
+    assert "; Secure" in ours.headers["set-cookie"]
