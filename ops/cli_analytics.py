@@ -344,6 +344,8 @@ def _understandable() -> Iterator[None]:
     try:
         yield
     except AnalyticsError as error:
+        if error.reason in ("not_a_moment", "empty_period"):
+            raise usage_failure(error.message, error.hint) from error
         is_missing = error.reason in ("no_lake", "not_found", "unreachable_moment")
         exit_code = Exit.NOT_FOUND if is_missing else Exit.FAILED
         raise failure(exit_code, error.reason, error.message, error.hint) from error

@@ -197,9 +197,9 @@ def test_a_store_in_which_little_has_happened_has_a_report_too(tmp_path: Path):
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [
-        (("--since", "yesterday"), 1, "'yesterday' is no moment"),
-        (("--until", "7d"), 1, "'7d' is no moment"),
-        (("--since", "2026-10-06", "--until", "2026-10-06"), 1, "nothing is between"),
+        (("--since", "yesterday"), 2, "'yesterday' is no moment"),
+        (("--until", "7d"), 2, "'7d' is no moment"),
+        (("--since", "2026-10-06", "--until", "2026-10-06"), 2, "nothing is between"),
         (("--snapshot", "another"), 3, "no snapshot another"),
     ],
 )
