@@ -114,4 +114,4 @@ def row_name(text: str, x: float, y: float, most: float) -> Markup:
 def sized(label: str, width: int, height: int, *content: Markup) -> Markup:
     """A chart that is as wide as its place, and scrolls where that is narrow."""
     drawn = element("svg", joined(*content), viewBox=f"0 0 {width} {height}", role="img", aria_label=label)
-    return element("div", drawn, class_="chart", role="region", aria_label=label, tabindex=0)
+    return element("div", drawn, class_="chart", role="group", aria_label=label, tabindex=0)

@@ -67,7 +67,7 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[Any]], *, caption: 
     ]
     found = element("table", element("caption", caption), element("thead", head), element("tbody", *body))
     # It may scroll: then it can be reached without a mouse, too.
-    return element("div", found, class_="table", role="region", aria_label=caption, tabindex=0)
+    return element("div", found, class_="table", role="group", aria_label=caption, tabindex=0)
 
 
 def folded(columns: Sequence[Column], rows: Iterable[Sequence[Any]], *, caption: str) -> Markup:
