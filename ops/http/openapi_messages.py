@@ -11,6 +11,7 @@ import msgspec
 
 from bus import codec
 from bus.headers import ACTOR, CAUSATION_ID, CORRELATION_ID, TRACEPARENT
+from bus.intake import MAXIMUM_HEADER_CHARACTERS
 from domain.messages import KEY_PATTERN, KEY_RULES
 from ops.answer_schemas import TEXT, query_answer
 from ops.http import messages
@@ -186,7 +187,7 @@ def _rest(schema: Schema) -> str:
     return str(schema.get("description", "")).partition("\n")[2].strip()
 
 
-_TEXT_OF_A_HEADER = {"type": "string", "maxLength": 512, "pattern": r"^([!-~]([ -~]*[!-~])?)?$"}
+_TEXT_OF_A_HEADER = {"type": "string", "maxLength": MAXIMUM_HEADER_CHARACTERS}
 COMMAND_HEADERS: list[Parameter] = [
     {"$ref": f"#/components/parameters/{name}"}
     for name in ("Idempotency-Key", ACTOR, CORRELATION_ID, CAUSATION_ID, TRACEPARENT)
