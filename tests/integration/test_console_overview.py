@@ -62,14 +62,19 @@ def test_the_last_backup_and_the_last_proven_one_stand_there(talk: HttpTalk) -> 
 def test_while_there_is_no_service_pages_say_so_and_come_back_by_themselves(talk: HttpTalk) -> None:
     http = talk.service.http
     assert http is not None
-    talk.run(http.backend.detach())
+    backend = http.backend
+
+    async def come_back() -> None:
+        backend.attach(talk.service)
+
+    talk.run(backend.detach())
     try:
         for path in ("/console", "/console/jobs", "/console/tail"):
             answer = talk.get(path)
             assert answer.status_code == 503
             assert '<meta http-equiv="refresh" content="2">' in answer.text
     finally:
-        http.backend.attach(talk.service)
+        talk.run(come_back())
     assert talk.get("/console").status_code == 200
 
 
