@@ -222,7 +222,7 @@ class Fold:
             self._keep(stream, state, size + len(data), size)
             made = None if state is None else row_of(state, version, position)
             if made is not None:
-                writer.add(made, size)
+                writer.add(made, size + len(data))
             elif before is not None:
                 known = {table.primary_key: table.row_key(key), "version": version, "position": position}
                 writer.add_gone(known)

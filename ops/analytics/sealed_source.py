@@ -14,8 +14,11 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     import pyarrow
 
-# Of one batch; with rows of 1 KiB some 16 MiB.
+# Of one batch: fewer rows, where they are large.
 BATCH_ROWS = 16_384
+BATCH_BYTES = 4 * 1024 * 1024
+# Rows of this weight on are written a few at a time.
+HEAVY_ROW_BYTES = 8 * 1024
 # In the one row that stands before all others.
 _SENTINELS = {"INTEGER": "0", "TEXT": "''", "BLOB": "x''", "REAL": "0.0"}
 # By this column, whoever reads leaves that row out.
@@ -31,6 +34,7 @@ class SealedSource:
         from adbc_driver_manager import AdbcConnection
 
         # No locks, and no files beside it.
+        self._size_bytes = path.stat().st_size
         uri = f"file:{quote(str(path.absolute()))}?immutable=1"
         self._database = adbc_driver_sqlite.connect(uri)
         self._connection = AdbcConnection(self._database)
@@ -52,11 +56,22 @@ class SealedSource:
         """The columns of a table with their declared types; empty where there is no such table."""
         return dict(self.rows(f"SELECT name, type FROM pragma_table_info('{table}')"))
 
+    def bytes_in_row(self, table: str, rows: int, where: str = "true") -> int:
+        """What a row weighs, of so many; at most, unless that would be heavy, and is looked at."""
+        at_most = self._size_bytes // max(1, rows)
+        texts = [name for name, kind in self.columns(table).items() if kind != "INTEGER"]
+        if at_most <= HEAVY_ROW_BYTES or not texts:
+            return at_most
+        weight = " + ".join(f'coalesce(octet_length("{name}"), 0)' for name in texts)
+        return int(
+            self.rows(f"SELECT CAST(coalesce(avg({weight}), 0) AS INTEGER) FROM {table} WHERE {where}")[0][0]
+        )
+
     @contextmanager
     def batches(
-        self, columns: dict[str, tuple[str, str]], source: str
+        self, columns: dict[str, tuple[str, str]], source: str, row_bytes: int
     ) -> "Iterator[pyarrow.RecordBatchReader]":
-        """The rows of `SELECT … FROM {source}` in batches, after one that is none.
+        """The rows of `SELECT … FROM {source}` in batches, after one that is none; a row weighs `row_bytes`.
 
         `columns` names each with its declared type and its expression. The driver takes a column's type from
         the first batch, and one that is empty there for integers: so a row of the right types comes first,
@@ -65,17 +80,22 @@ class SealedSource:
         first = ", ".join(f"{_SENTINELS.get(kind, '0')} AS {name}" for name, (kind, _) in columns.items())
         others = ", ".join(expression for _, expression in columns.values())
         statement = f"SELECT {first}, 0 AS {IS_ROW} UNION ALL SELECT {others}, 1 FROM {source}"
-        with self._answer(statement) as reader:
+        with self._answer(statement, rows_at_once(row_bytes, BATCH_BYTES, BATCH_ROWS)) as reader:
             yield reader
 
     @contextmanager
-    def _answer(self, statement: str) -> "Iterator[pyarrow.RecordBatchReader]":
+    def _answer(self, statement: str, batch_rows: int = BATCH_ROWS) -> "Iterator[pyarrow.RecordBatchReader]":
         import pyarrow
         from adbc_driver_manager import AdbcStatement
 
         with AdbcStatement(self._connection) as asked:
-            asked.set_options(**{"adbc.sqlite.query.batch_rows": str(BATCH_ROWS)})
+            asked.set_options(**{"adbc.sqlite.query.batch_rows": str(batch_rows)})
             asked.set_sql_query(statement)
             stream, _ = asked.execute_query()
             with pyarrow.RecordBatchReader.from_stream(stream) as reader:
                 yield reader
+
+
+def rows_at_once(row_bytes: int, most_bytes: int, most_rows: int) -> int:
+    """How many rows of that weight are taken together."""
+    return max(1, min(most_rows, most_bytes // max(1, row_bytes)))

@@ -13,7 +13,7 @@ import msgspec
 from domain.messages import split_stream
 from ops.analytics.event_files import copy_to
 from ops.analytics.layout import File, finished, replaced, table_path
-from ops.analytics.sealed_source import IS_ROW, SealedSource
+from ops.analytics.sealed_source import HEAVY_ROW_BYTES, IS_ROW, SealedSource
 from projections import jobs
 from projections.comparison import HISTORY
 from projections.tables import TABLES
@@ -67,16 +67,19 @@ def write_table(
     if not declared:
         return None
     path = table_path(lake, table, snapshot)
+    row_bytes = source.bytes_in_row(table, rows)
+    if row_bytes > HEAVY_ROW_BYTES:
+        earlier = None
     if earlier is not None and _columns_of(lake, engine, earlier.file) == list(declared):
         with replaced(path) as temporary:
-            written = _write_changed(lake, engine, source, table, declared, earlier, temporary)
+            written = _write_changed(lake, engine, source, table, declared, earlier, temporary, row_bytes)
             if written != rows:
                 temporary.unlink()
         if written == rows:
             return finished(lake, path, written)
-    with replaced(path) as temporary, source.batches(_selected(declared), table) as reader:
+    with replaced(path) as temporary, source.batches(_selected(declared), table, row_bytes) as reader:
         query = f"SELECT * EXCLUDE ({IS_ROW}) FROM rows_of_table WHERE {IS_ROW} = 1"
-        written = copy_to(engine, query, temporary, COMPRESSION, rows_of_table=reader)
+        written = copy_to(engine, query, temporary, row_bytes, COMPRESSION, rows_of_table=reader)
     return finished(lake, path, written)
 
 
@@ -88,6 +91,7 @@ def _write_changed(
     declared: dict[str, str],
     earlier: Earlier,
     path: Path,
+    row_bytes: int,
 ) -> int:
     import pyarrow
 
@@ -104,8 +108,8 @@ def _write_changed(
         f" WHERE {key} NOT IN (SELECT changed_key FROM changed_keys)"
         f" UNION ALL SELECT * EXCLUDE ({IS_ROW}) FROM rows_of_table WHERE {IS_ROW} = 1"
     )
-    with source.batches(_selected(declared), changed) as reader:
-        return copy_to(engine, query, path, COMPRESSION, rows_of_table=reader, changed_keys=keys)
+    with source.batches(_selected(declared), changed, row_bytes) as reader:
+        return copy_to(engine, query, path, row_bytes, COMPRESSION, rows_of_table=reader, changed_keys=keys)
 
 
 def _selected(declared: dict[str, str]) -> dict[str, tuple[str, str]]:

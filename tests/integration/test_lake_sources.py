@@ -21,6 +21,7 @@ from tests.integration.backing_up import VERSION
 from tests.integration.test_analytics import Rows, rows_at, rows_of, rows_shown
 from tests.integration.test_archive import Archived
 from tests.integration.test_sealed_backups import KEY, Sealed
+from tests.integration.writing import Sent
 
 
 @pytest.fixture
@@ -122,6 +123,25 @@ def test_an_export_every_hour_for_long_needs_no_more_memory(
     assert len(list(lake.glob("events/*/*.parquet"))) > 30
     with closing(connect(lake)) as connection:
         assert rows_at(connection, str(position)) == tables
+
+
+def test_large_payloads_are_exported_a_few_at_a_time(archived: Archived, lake: Path):
+    large = {"type": "sync", "name": "large", "payload": {"pad": "x" * 200_000}}
+    for _ in range(40):
+        archived.store.send_together(*[Sent("jobs.enqueue", large)] * 10)
+    archived.backup()
+
+    report = exported(archived, lake)
+
+    assert (report.refused, report.events) == ([], 400)
+    with closing(connect(lake)) as connection:
+        assert rows_shown(connection) == rows_at(connection, "400") == archived.store.in_writer(rows_of)
+        files = [str(path) for path in lake.glob("[ej]*/*/*.parquet")]
+        [(heaviest,)] = connection.execute(
+            "SELECT max(row_group_bytes) FROM parquet_metadata($files)", {"files": files}
+        ).fetchall()
+    # All of them are 80 MB.
+    assert heaviest < 72_000_000
 
 
 def test_an_archive_alone_makes_a_lake(archived: Archived, lake: Path):
