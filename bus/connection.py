@@ -17,18 +17,21 @@ tests/integration/test_connection.py fails where one of them changed:
   `_process_err`, `_process_op_err`, `_error_cb`, `_remove_sub`, `_close`, `_reconnection_task`, and that
   the next subscription has the number `_sid + 1`;
 - `Client`, for sending: `_send_ping`, `_pongs`, `_send_command`, `_flush_pending`, `_flush_queue`,
-  `_pending_data_size`, `_max_pending_size`, `_max_payload`, `_skip_subject_validation`, `_validate_subject`.
+  `_pending_data_size`, `_max_pending_size`, `_max_payload`, `_skip_subject_validation`, `_validate_subject`,
+  `_connect_to_server`, and the `write` and `writelines` of `_transport`.
 """
 
 import asyncio
 import logging
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from nats import errors
-from nats.aio.client import PING_PROTO, Client, _validate_subject
+from nats.aio.client import PING_PROTO, Client, Srv, _validate_subject
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
+from nats.aio.transport import TcpTransport
 
 from bus import wire
 from bus.identifiers import new_id
@@ -161,6 +164,14 @@ class LeanClient(Client):
         )
         return message
 
+    async def _connect_to_server(self, s: Srv) -> None:
+        await super()._connect_to_server(s)
+        transport = self._transport
+        if isinstance(transport, TcpTransport):
+            # From Python 3.12 on, until the newest releases, asyncio's own raises a TypeError once the
+            # connection is lost, and nats-py never connects again. https://github.com/python/cpython/issues/136234
+            transport.writelines = partial(_write_joined, transport)  # type: ignore[method-assign]
+
     async def _send_ping(self, future: asyncio.Future[Any] | None = None) -> None:
         # nats-py's own writes past its buffer, so the ping overtakes what was sent before it: a flush returns
         # before the server has read that, and a drained subscription loses what is still sent to it.
@@ -198,6 +209,10 @@ class LeanClient(Client):
             await super()._close(status, do_cbs)
         if not self._subs:
             self._direct.clear()
+
+
+def _write_joined(transport: TcpTransport, payload: Iterable[bytes]) -> None:
+    transport.write(b"".join(payload))  # type: ignore[no-untyped-call]  # nats-py
 
 
 async def stop_receiving(subscription: Subscription) -> None:

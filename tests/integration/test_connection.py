@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.transport import TcpTransport
 
 from bus.connection import UNREADABLE, LeanClient
 from bus.nats_server import NatsServer
@@ -588,6 +589,19 @@ def test_a_closed_connection_takes_nothing(play):
             await wire.lean.publish_many([(f"{INBOX}.1", "", b"", None)])
         with pytest.raises(nats.errors.ConnectionClosedError):
             await wire.lean.subscribe_direct(f"{COMMANDS}.>", handler=lambda *_: None)
+
+    play(scenario)
+
+
+def test_what_is_written_to_a_lost_connection_is_dropped(play):
+    async def scenario(wire: Wire) -> None:
+        transport = wire.lean._transport
+        assert isinstance(transport, TcpTransport)
+        assert transport._io_writer is not None
+        transport._io_writer.transport.abort()
+        await asyncio.sleep(0)
+        # asyncio's own, of Python 3.12 and newer, would raise a TypeError, and nobody would connect again.
+        transport.writelines([b"PING\r\n"])
 
     play(scenario)
 
