@@ -14,6 +14,7 @@ from migrations import runner
 from migrations.connection import write_transaction
 from migrations.rows import insert_rows
 from ops.archive.replay import replay
+from ops.backup.copying import COPY_BYTES, TOLD_BYTES
 from ops.backup.create import Progress, file_checksum, open_sealed, require_chain, require_sound
 from ops.backup.metadata import TABLES_DIFFER, Backup, BackupError
 from ops.backup.opening import checksum_differs
@@ -21,7 +22,6 @@ from ops.backup.verify import require_content
 from ops.backup.way import Way
 from ops.projections_check import rebuild_file
 from ops.targets.sealing import Identities
-from ops.targets.target import CHUNK_BYTES
 
 
 class Made(msgspec.Struct, frozen=True):
@@ -116,9 +116,10 @@ def _copy(backup: Backup, work: Path, progress: Progress) -> None:
     """Copies a backup, and checks what has arrived."""
     done = 0
     with backup.path.open("rb", buffering=0) as source, work.open("wb", buffering=0) as target:
-        while chunk := source.read(CHUNK_BYTES):
+        while chunk := source.read(COPY_BYTES):
             done += target.write(chunk)
-            progress("copy", done, backup.metadata.size)
+            if done % TOLD_BYTES < COPY_BYTES:
+                progress("copy", done, backup.metadata.size)
     # Each takes as long as the copying: together, they take half of the time on two cores.
     with ThreadPoolExecutor(2) as threads:
         checksum = threads.submit(file_checksum, work)
