@@ -60,6 +60,8 @@ def copy_store(store: Path, copy: Path, progress: Progress) -> Content:
         else:
             _copy_bytes(store, copy, progress)
     with closing(apsw.Connection(str(copy))) as connection:
+        # No shared memory beside it, for which a full disk has no room and gives another reason.
+        connection.pragma("locking_mode", "exclusive")
         # It is checked and synced as a whole before it counts.
         connection.pragma("synchronous", "off")
         # A copy is in WAL mode as its source was, and could not be opened in a folder that is read-only.

@@ -109,14 +109,13 @@ def test_a_store_is_restored_or_as_it_was_where_there_is_no_room(
     tmp_path: Path, disk: SmallDisk, count: int | None
 ):
     before = Scene.make(tmp_path / "before")
+    elsewhere = before.copy(tmp_path / "elsewhere").folder / "backups"
     rows = before.rows
     done = []
     for room in rooms(6 * before.places.store.stat().st_size, count):
         after = before.copy(disk.folder / "after")
         # The backups are elsewhere, and have room.
-        places = Places(
-            store=after.places.store, backups=tmp_path / "before" / "backups", archive=after.places.archive
-        )
+        places = Places(store=after.places.store, backups=elsewhere, archive=after.places.archive)
         with disk.leaving(room):
             done.append(
                 is_done(lambda: restore(places, Moment(position=RESTORED), version=VERSION))  # noqa: B023
