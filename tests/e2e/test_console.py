@@ -187,7 +187,8 @@ def test_what_changes_by_itself_keeps_the_place_and_says_when_it_is_not_fresh(ta
             await talk.client.command("jobs.enqueue", {"id": "new", "type": "t", "name": "A new one"})
             await here.page.clock.fast_forward(5_000)
             await here.says("A new one")
-            assert await here.page.evaluate("document.activeElement.textContent") == "Sync 2"
+            # A moment after the new part is there.
+            await here.page.wait_for_function("document.activeElement.textContent === 'Sync 2'")
             position = await here.page.locator("#vital .figure").inner_text()
             assert position == str(talk.service.writer.head.position)
             await here.is_in_order("the board, asked for again")
