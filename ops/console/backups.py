@@ -8,7 +8,7 @@ from starlette.responses import Response
 from domain.errors import Invalid, NotFound
 from ops.backup.administration import name_inside
 from ops.console.rendering import PREFIX
-from ops.console.visit import Visit, action, page
+from ops.console.visit import Visit, action, page, whole_number
 from ops.http.routes import backend_of
 
 PATH = f"{PREFIX}/backups"
@@ -100,10 +100,7 @@ def _moment(visit: Visit, given: dict[str, str | None]) -> dict[str, Any]:
         folder = backend_of(visit.request).service.settings.backup_folder
         moment["backup"] = name_inside(folder, given["backup"])
     if given["position"] is not None:
-        said = given["position"]
-        if not (said.isascii() and said.isdigit() and len(said) < 19):
-            raise Invalid("a position is a number", path="position")
-        moment["position"] = int(said)
+        moment["position"] = whole_number(given["position"], "a position is a number", path="position")
     if given["time"] is not None:
         moment["time"] = _milliseconds(given["time"])
     return moment

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from domain.errors import Invalid, NotFound
 from domain.messages import stream_name
 from ops.console.events import shown
-from ops.console.visit import Visit, action, page
+from ops.console.visit import Visit, action, page, whole_number
 
 HISTORY_EVENTS = 50
 # By verb: what is said of a configuration to which it was done.
@@ -53,17 +53,18 @@ async def show_configuration(visit: Visit) -> Response:
 
 async def change_configuration(visit: Visit) -> Response:
     """Does one of the verbs, if the configuration is still as it was on the page."""
-    verb, version = visit.form.text("verb"), visit.form.text("version")
+    verb = visit.form.text("verb")
     if verb not in DONE:
         raise Invalid("a configuration is switched on or off, rolled back or deleted here", path="verb")
-    if not (version.isascii() and version.isdigit() and len(version) < 19):
-        raise Invalid("the page says which version it shows", path="version")
+    version = whole_number(visit.form.text("version"), "the page says which version it shows", path="version")
     body: dict[str, Any] = {"tool_name": visit.request.path_params["key"]}
     if verb == "rollback":
-        body["to_version"] = int(visit.form.text("to_version") or 0)
+        body["to_version"] = whole_number(
+            visit.form.text("to_version") or "0", "a rollback leads to a version", path="to_version"
+        )
     if visit.form.has("reason"):
         body["reason"] = visit.form.text("reason")
-    await visit.command(f"tool_configs.{verb}", body, expected_version=int(version))
+    await visit.command(f"tool_configs.{verb}", body, expected_version=version)
     visit.tell(DONE[verb])
     return visit.go(visit.here)
 

@@ -5,9 +5,9 @@ from typing import Any
 from starlette.responses import Response
 
 from bus import codec
-from domain.errors import Invalid, NotFound, Refusal
+from domain.errors import NotFound, Refusal
 from ops.console.rendering import PREFIX, pretty, segment
-from ops.console.visit import Visit, action, page, said_of
+from ops.console.visit import Visit, action, page, said_of, whole_number
 
 PAGE_ROWS = 100
 PATH = f"{PREFIX}/tool_configs"
@@ -82,23 +82,19 @@ def _body(tool: str, filled_in: dict[str, Any]) -> dict[str, Any]:
         Invalid: a field is not what it is to be.
     """
     interval = filled_in["refresh_interval"]
-    if interval and not (interval.isascii() and interval.isdigit() and len(interval) < 19):
-        raise Invalid("the refresh interval is a number of milliseconds", path="refresh_interval")
+    problem = "the refresh interval is a number of milliseconds"
     body = {
         "tool_name": tool,
         "enabled": filled_in["enabled"],
         "config": codec.decode(dict[str, Any], filled_in["config"].encode()),
-        "refresh_interval": int(interval) if interval else None,
+        "refresh_interval": whole_number(interval, problem, path="refresh_interval") if interval else None,
         "notifications": filled_in["notifications"],
     }
     return body | ({"reason": filled_in["reason"]} if filled_in["reason"] else {})
 
 
 def _version(filled_in: dict[str, Any]) -> int:
-    version = filled_in["version"]
-    if not (version.isascii() and version.isdigit() and len(version) < 19):
-        raise Invalid("the page says which version it shows", path="version")
-    return int(version)
+    return whole_number(filled_in["version"], "the page says which version it shows", path="version")
 
 
 ROUTES = [

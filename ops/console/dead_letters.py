@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from domain.errors import Invalid
 from ops.console.rendering import PREFIX
-from ops.console.visit import Visit, action, page
+from ops.console.visit import Visit, action, page, whole_number
 
 PAGE_ROWS = 100
 PATH = f"{PREFIX}/dead_letters"
@@ -52,9 +52,7 @@ def _with_time(letter: dict[str, Any]) -> dict[str, Any]:
 
 
 def _sequence(said: str) -> int:
-    if not (said.isascii() and said.isdigit() and len(said) < 19):
-        raise Invalid("a dead letter has a number", path="sequence")
-    return int(said)
+    return whole_number(said, "a dead letter has a number", path="sequence")
 
 
 ROUTES = [

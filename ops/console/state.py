@@ -6,11 +6,11 @@ from typing import Any
 from starlette.responses import Response
 
 from bus import codec
-from domain.errors import Invalid, NotFound
+from domain.errors import NotFound
 from domain.messages import stream_name
 from ops.console.events import shown
 from ops.console.rendering import PREFIX
-from ops.console.visit import Visit, action, page
+from ops.console.visit import Visit, action, page, whole_number
 
 PAGE_ROWS = 100
 HISTORY_EVENTS = 50
@@ -58,15 +58,14 @@ async def show_key(visit: Visit) -> Response:
 
 async def change_key(visit: Visit) -> Response:
     """Has a key hold another value, or nothing, if it is still as it was on the page."""
-    key, version = visit.request.path_params["key"], visit.form.text("version")
-    if not (version.isascii() and version.isdigit() and len(version) < 19):
-        raise Invalid("the page says which version it shows", path="version")
+    key = visit.request.path_params["key"]
+    version = whole_number(visit.form.text("version"), "the page says which version it shows", path="version")
     if visit.form.text("verb") == "delete":
-        await visit.command("app_state.delete", {"key": key}, expected_version=int(version))
+        await visit.command("app_state.delete", {"key": key}, expected_version=version)
         visit.tell("The key holds nothing any more")
     else:
         value = codec.decode(Any, visit.form.text("value").encode())
-        await visit.command("app_state.set", {"key": key, "value": value}, expected_version=int(version))
+        await visit.command("app_state.set", {"key": key, "value": value}, expected_version=version)
         visit.tell("The key holds the new value")
     return visit.go(visit.here)
 

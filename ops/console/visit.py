@@ -18,7 +18,7 @@ from bus import codec
 from bus.headers import ACTOR, COMMAND_ID, EXPECTED_VERSION
 from bus.identifiers import new_id
 from bus.incident import internal
-from domain.errors import Refusal, Unavailable
+from domain.errors import Invalid, Refusal, Unavailable
 from ops.console.files import address_of
 from ops.console.forms import Form, read_form
 from ops.console.rendering import PREFIX, environment
@@ -73,7 +73,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     def number(self, name: str) -> int | None:
         """A number that the address says; none where it says something else."""
         said = self.parameter(name)
-        return int(said) if said and said.isascii() and said.isdigit() and len(said) < 19 else None
+        return int(said) if said and _is_whole(said) else None
 
     @property
     def here(self) -> str:
@@ -231,6 +231,17 @@ def action(path: str, handler: Handler, *, role: Role = "operate") -> Answer:
     return route(PREFIX + path, answer, role=None, methods=("POST",))
 
 
+def whole_number(said: str, problem: str, *, path: str) -> int:
+    """The number that a field says.
+
+    Raises:
+        Invalid: it says something else, which is the `problem`.
+    """
+    if not _is_whole(said):
+        raise Invalid(problem, path=path)
+    return int(said)
+
+
 def said_of(refusal: Refusal | HttpRefusal) -> str:
     """A refusal in a sentence."""
     return f"{refusal.message}; {refusal.hint}" if refusal.hint else refusal.message
@@ -247,6 +258,11 @@ def refused(request: Request, refusal: Refusal | HttpRefusal) -> Response:
 def local_address(said: str) -> str:
     """An address of the console's that somebody named; its first page where they named another."""
     return said if _is_ours(said) else PREFIX
+
+
+def _is_whole(said: str) -> bool:
+    # Not longer than any number of ours: `int` takes its time with thousands of digits.
+    return said.isascii() and said.isdigit() and len(said) < 19
 
 
 def _visit(request: Request, role: Role) -> Visit:
