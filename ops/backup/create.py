@@ -30,11 +30,13 @@ from ops.backup.metadata import (
     write_metadata,
 )
 from ops.targets.sealing import Sealing, seal_file
-from ops.targets.target import CHUNK_BYTES, Place, delete_file, move_file, staging_folder
+from ops.targets.target import Place, delete_file, move_file, staging_folder
 
 # What begins so, in the folder of the backups, is a drill's, or a copy that is looked at.
 SCRATCH_PREFIX = ".drill-"
 LEFT_BEHIND_SECONDS = 3_600.0
+# At a time, while other threads go on: after each, it waits until they let it.
+HASHED_BYTES = 8 * 1024 * 1024
 
 # Hears what is being done, how far it is and how far it goes (pages, bytes or events).
 Progress = Callable[[str, int, int], None]
@@ -188,10 +190,11 @@ def file_checksum(path: Path, progress: Progress = ignore_progress) -> str:
     """SHA-256 of a file."""
     digest = hashlib.sha256()
     total, done = path.stat().st_size, 0
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
-            done += len(chunk)
+    chunk = memoryview(bytearray(HASHED_BYTES))
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(chunk):
+            digest.update(chunk[:count])
+            done += count
             progress("checksum", done, total)
     return digest.hexdigest()
 
