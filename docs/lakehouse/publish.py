@@ -68,7 +68,7 @@ def files_of(manifest: Mapping[str, Any]) -> Iterable[str]:
     for stretch in manifest["stretches"]:
         yield from (file["path"] for files in stretch["files"].values() for file in files)
     for snapshot in manifest["snapshots"]:
-        yield from (file["path"] for file in snapshot["tables"].values())
+        yield from (file["path"] for files in snapshot["tables"].values() for file in files)
 
 
 def history_of(manifest: Mapping[str, Any]) -> list[dict[str, int]]:

@@ -7,6 +7,7 @@ event_columns   the keys of events that become typed columns
 event_files     the log as Parquet
 row_versions    every row after every event, as Parquet
 table_files     the tables as a backup has them
+table_parts     one of them as files
 export          all of this, into a lake
 catalogue       the views and macros over a lake
 session         a connection that has them: `connect`

@@ -4,7 +4,7 @@ Of each timeline, the events behind those that the lake has already are taken, s
 they follow without a gap. The states that they build on come from the lake's own events.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,12 +36,14 @@ EVENTS_IN_FILE = 50_000
 
 def add_archive(
     lake: Path,
-    engine: "duckdb.DuckDBPyConnection",
+    engine: "Callable[[], duckdb.DuckDBPyConnection]",
     manifest: Manifest,
     archive: Place,
     identities: Identities = (),
 ) -> Iterator[Manifest]:
     """The manifest with more and more of the archive; every file that each names is whole and on disk.
+
+    `engine` opens DuckDB, or gives what is open.
 
     Raises:
         BackupError: a segment is damaged, another store's, of another history, encrypted and there is no key
@@ -61,7 +63,7 @@ def add_archive(
             start = max(first, manifest.end_of(one) + 1)
             segments = runs(list_segments(archive, one), start - 1)
             for rows in _portions(segments, header.timelines, start, last, identities):
-                manifest = _add(lake, engine, manifest, header.timelines, one, rows)
+                manifest = _add(lake, engine(), manifest, header.timelines, one, rows)
                 yield manifest
             if manifest.end_of(one) < last:
                 raise BackupError(

@@ -25,13 +25,17 @@ from ops.analytics.layout import (
 from ops.analytics.row_versions import DELETED, column_types
 from projections import jobs
 from projections.comparison import HISTORY
-from projections.table import Table
 from projections.tables import TABLES
 
 TABLE_COLUMNS: dict[str, tuple[str, ...]] = {name: table.columns for name, table in TABLES.items()} | {
     HISTORY: jobs.HISTORY_COLUMNS
 }
 _KINDS = {"INTEGER": "BIGINT", "TEXT": "VARCHAR"}
+# What `events` shows of the log's columns, those of the table first.
+_OF_EVENTS = (
+    f"{', '.join(EVENT_COLUMNS)}, make_timestamp(recorded_at * 1000) AS time,"
+    f" * EXCLUDE ({', '.join(EVENT_COLUMNS)})"
+)
 # Beyond any position.
 _END = 2**62
 
@@ -60,15 +64,18 @@ class Catalogue:
         """What makes all of it, in order, statement by statement."""
         for name, query in {**self.files(), **self.shown()}.items():
             yield f"CREATE OR REPLACE VIEW {name} AS {query}"
-        yield from self.derived(events=f"({self._of_stretches(EVENTS, self._timelines, self._position)})")
+        # Not out of `history_events`: each view that is read through takes a query half a millisecond.
+        yield from self.derived(
+            events=self._of_stretches(EVENTS, self._timelines, self._position, columns=_OF_EVENTS)
+        )
 
     def files(self) -> dict[str, str]:
         """What there is of every timeline and every snapshot, by name."""
         found = {"all_events": self._of_stretches(EVENTS, None)}
         for table in TABLE_COLUMNS:
-            of_table = [one.tables[table] for one in self._manifest.snapshots if table in one.tables]
+            of_table = [file for one in self._manifest.snapshots for file in one.tables.get(table, ())]
             if of_table:
-                found[f"all_{table}"] = f"SELECT * FROM {self._read(of_table, 'snapshot', 'VARCHAR')}"
+                found[f"all_{table}"] = f"SELECT * FROM {self._read(of_table, 'snapshot')}"
         return found
 
     def shown(self) -> dict[str, str]:
@@ -78,21 +85,22 @@ class Catalogue:
             versions = table + VERSIONS
             found[versions] = self._of_stretches(versions, self._timelines)
             if self._shown is not None and table in self._shown.tables:
-                found[table] = f"SELECT * FROM {self._read([self._shown.tables[table]])}"
+                found[table] = f"SELECT * FROM {self._read(self._shown.tables[table])}"
         return found
 
     def derived(self, *, events: str) -> Iterator[str]:
         """What makes the rest, statement by statement.
 
-        `events` are those up to the position that is shown: `shown_events`, or the same out of fewer files.
+        `events` selects those up to the position that is shown: `shown_events`, or the same out of the files.
         """
         yield self._snapshots()
         yield self._history()
         yield f"CREATE OR REPLACE MACRO shown_position() AS {self._position}"
-        yield self._events(events)
+        yield f"CREATE OR REPLACE VIEW events AS {events}"
         yield from _statements_of("catalogue.sql")
         for table, columns in TABLE_COLUMNS.items():
-            yield _history_at() if table == HISTORY else _table_at(TABLES[table])
+            at_moment = _rows_at(table, "position_of(moment)")
+            yield f"CREATE OR REPLACE MACRO {table}_at(moment) AS TABLE {at_moment}"
             if self._shown is None or table not in self._shown.tables:
                 names = ", ".join(columns)
                 yield f"CREATE OR REPLACE VIEW {table} AS SELECT {names} FROM {table}_at({self._position})"
@@ -102,14 +110,7 @@ class Catalogue:
     @property
     def shown_events(self) -> str:
         """The log as far as the tables that are shown, of all that there is of the history."""
-        return f"(SELECT * FROM history_events WHERE position <= {self._position})"
-
-    def _events(self, source: str) -> str:
-        names = ", ".join(EVENT_COLUMNS)
-        return (
-            f"CREATE OR REPLACE VIEW events AS SELECT {names}, make_timestamp(recorded_at * 1000) AS time,"
-            f" * EXCLUDE ({names}) FROM {source}"
-        )
+        return f"SELECT {_OF_EVENTS} FROM history_events WHERE position <= {self._position}"
 
     @property
     def _timelines(self) -> Timelines:
@@ -141,7 +142,9 @@ class Catalogue:
                 one.checksum,
                 one.head_hash,
                 one.version,
-                msgspec.json.encode({name: file.rows for name, file in one.tables.items()}).decode(),
+                msgspec.json.encode(
+                    {name: sum(file.rows for file in of) for name, of in one.tables.items()}
+                ).decode(),
                 one == self._shown,
                 is_part(one, self._timelines, _END),
             )
@@ -188,7 +191,9 @@ class Catalogue:
             f" (VALUES {', '.join(rows)}) AS known(timeline, first_position, last_position)"
         )
 
-    def _of_stretches(self, name: str, history: Timelines | None, until: int = _END) -> str:
+    def _of_stretches(
+        self, name: str, history: Timelines | None, until: int = _END, *, columns: str = "*"
+    ) -> str:
         """The rows of every timeline, or of a history alone up to a position, in the order of their files."""
         selects = []
         ranges = (
@@ -207,20 +212,20 @@ class Catalogue:
             cut = [file for one in of_timeline if one.last > last for file in one.files[name]]
             for some, where in ((whole, ""), (cut, f" WHERE position <= {last}")):
                 if some:
-                    selects.append(f"SELECT * FROM {self._read(some, 'timeline', 'INTEGER')}{where}")
+                    selected = f"{columns}, CAST({timeline} AS INTEGER) AS timeline"
+                    selects.append(f"SELECT {selected} FROM {self._read(some)}{where}")
         if not selects:
-            return _empty(name)
+            return f"SELECT {columns} FROM ({_empty(name)})"
         return " UNION ALL BY NAME ".join(selects)
 
-    def _read(self, of: Sequence[File], partition: str | None = None, kind: str = "") -> str:
+    def _read(self, of: Sequence[File], partition: str | None = None) -> str:
+        """The rows of some files, with what the names of their folders say, if that is wanted."""
         names = ", ".join(f"{self._root} || {literal(one.path)}" for one in of)
-        if partition is None:
-            return f"read_parquet([{names}], hive_partitioning = false)"
         # To unite columns, every file is opened before anything is asked, so only where they differ.
         kinds = {one.columns for one in of}
         united = ", union_by_name = true" if len(kinds) > 1 or "" in kinds else ""
-        types = f"hive_types = {{'{partition}': {kind}}}"
-        return f"read_parquet([{names}], hive_partitioning = true, {types}{united})"
+        hive = f"true, hive_types = {{'{partition}': VARCHAR}}" if partition else "false"
+        return f"read_parquet([{names}], hive_partitioning = {hive}{united})"
 
 
 def find_snapshot(manifest: Manifest, name: str | None) -> Snapshot | None:
@@ -241,30 +246,25 @@ def find_snapshot(manifest: Manifest, name: str | None) -> Snapshot | None:
     )
 
 
-def _table_at(table: Table) -> str:
-    """The rows of a table as they were at a moment: of each key, the last one up to there."""
-    key, names = table.primary_key, ", ".join(f"v.{column}" for column in table.columns)
-    versions = table.name + VERSIONS
+def _rows_at(table: str, position: str) -> str:
+    """A query for the rows of a table as they were at a position: of each key, the last one up to there."""
+    versions = table + VERSIONS
+    names = ", ".join(f"v.{column}" for column in TABLE_COLUMNS[table])
+    if table == HISTORY:
+        # Attempts leave the table together, with their job.
+        return (
+            "WITH until AS"
+            f" (SELECT id, job_id, position, deleted FROM {versions} WHERE position <= {position}),"
+            " gone AS (SELECT job_id, max(position) AS gone_at FROM until WHERE deleted GROUP BY job_id),"
+            " latest AS (SELECT id, max(position) AS position FROM until LEFT JOIN gone USING (job_id)"
+            " WHERE NOT deleted AND position > coalesce(gone_at, 0) GROUP BY id)"
+            f" SELECT {names} FROM {versions} AS v SEMI JOIN latest USING (id, position) WHERE NOT v.deleted"
+        )
+    key = TABLES[table].primary_key
     return (
-        f"CREATE OR REPLACE MACRO {table.name}_at(moment) AS TABLE"
-        f" WITH latest AS (SELECT {key}, max(position) AS position FROM {versions}"
-        f" WHERE position <= position_of(moment) GROUP BY {key})"
+        f"WITH latest AS (SELECT {key}, max(position) AS position FROM {versions}"
+        f" WHERE position <= {position} GROUP BY {key})"
         f" SELECT {names} FROM {versions} AS v SEMI JOIN latest USING (position) WHERE NOT v.deleted"
-    )
-
-
-def _history_at() -> str:
-    """The same of attempts, which leave the table together, with their job."""
-    names = ", ".join(f"v.{column}" for column in jobs.HISTORY_COLUMNS)
-    versions = HISTORY + VERSIONS
-    return (
-        f"CREATE OR REPLACE MACRO {HISTORY}_at(moment) AS TABLE"
-        f" WITH until AS (SELECT id, job_id, position, deleted FROM {versions}"
-        " WHERE position <= position_of(moment)),"
-        " gone AS (SELECT job_id, max(position) AS gone_at FROM until WHERE deleted GROUP BY job_id),"
-        " latest AS (SELECT id, max(position) AS position FROM until LEFT JOIN gone USING (job_id)"
-        " WHERE NOT deleted AND position > coalesce(gone_at, 0) GROUP BY id)"
-        f" SELECT {names} FROM {versions} AS v SEMI JOIN latest USING (id, position) WHERE NOT v.deleted"
     )
 
 
@@ -273,17 +273,20 @@ def _changes_between() -> str:
     selects = []
     for table in TABLE_COLUMNS:
         key = "id" if table == HISTORY else TABLES[table].primary_key
+        first, second = (_rows_at(table, f"(SELECT {one} FROM moments)") for one in ("earlier", "later"))
         selects.append(
             f"SELECT '{table}' AS table_name, CAST(coalesce(a.{key}, b.{key}) AS VARCHAR) AS key,"
             f" CASE WHEN a.{key} IS NULL THEN 'added' WHEN b.{key} IS NULL THEN 'removed' ELSE 'changed' END"
             " AS change,"
             f" CASE WHEN a.{key} IS NOT NULL THEN to_json(a) END AS old,"
             f" CASE WHEN b.{key} IS NOT NULL THEN to_json(b) END AS new"
-            f" FROM {table}_at(first_moment) AS a FULL JOIN {table}_at(second_moment) AS b"
+            f" FROM ({first}) AS a FULL JOIN ({second}) AS b"
             f" ON a.{key} = b.{key} WHERE a IS DISTINCT FROM b"
         )
     return (
         "CREATE OR REPLACE MACRO changes_between(first_moment, second_moment) AS TABLE"
+        " WITH moments AS MATERIALIZED"
+        " (SELECT position_of(first_moment) AS earlier, position_of(second_moment) AS later)"
         f" {' UNION ALL '.join(selects)} ORDER BY table_name, key"
     )
 

@@ -1,35 +1,37 @@
 """Files for any DuckDB, without this program: `write_views` in a lake, `write_database` to hand around."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ops.analytics.catalogue import Catalogue
 from ops.analytics.layout import DATABASE, Manifest, literal, replaced, require_manifest
 from ops.analytics.requirements import require_installed
-from ops.analytics.session import CONFIGURATION, connect
+from ops.analytics.session import connect
+
+if TYPE_CHECKING:
+    import duckdb
 
 # What DuckDB 1.0 and newer can read.
 STORAGE = "v1.0.0"
 
 
-def write_views(lake: Path, manifest: Manifest) -> None:
+def write_views(lake: Path, manifest: Manifest, engine: "duckdb.DuckDBPyConnection") -> None:
     """Puts `lake.duckdb` into a lake: its views and macros. Small, since what they show stays in Parquet.
 
     They find it where the lake is now, or, if a session sets the variable `lake`, where that says.
     """
-    import duckdb
-
     with replaced(lake / DATABASE) as temporary:
         temporary.unlink(missing_ok=True)
-        with duckdb.connect(config=CONFIGURATION) as engine:
-            engine.execute(f"ATTACH {literal(temporary)} AS target (STORAGE_VERSION '{STORAGE}')")
-            engine.execute("USE target")
+        with engine.cursor() as session:
+            session.execute(f"ATTACH {literal(temporary)} AS target (STORAGE_VERSION '{STORAGE}')")
+            session.execute("USE target")
             # At once: each statement alone would wait for the disk.
-            engine.execute("BEGIN")
+            session.execute("BEGIN")
             for statement in Catalogue(manifest, lake, movable=True).statements():
-                engine.execute(statement)
-            engine.execute("COMMIT")
-            engine.execute("USE memory")
-            engine.execute("DETACH target")
+                session.execute(statement)
+            session.execute("COMMIT")
+            session.execute("USE memory")
+            session.execute("DETACH target")
 
 
 def write_database(lake: Path, file: Path, *, snapshot: str | None = None) -> None:

@@ -8,8 +8,10 @@ backup ─┬─ events ──▶ Parquet, where the lake has not got them yet  
 archive ──── events and row versions of what came after the backups (ops/analytics/archive_source.py)
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,11 +39,12 @@ from ops.analytics.layout import (
 from ops.analytics.requirements import require_installed
 from ops.analytics.row_versions import Folding, Range, Task
 from ops.analytics.sealed_source import SealedSource
+from ops.analytics.session import CONFIGURATION
 from ops.analytics.table_files import MOST_NEW_EVENTS, Earlier, changed_keys, write_table
 from ops.analytics.written_log import WrittenLog
 from ops.backup.create import Progress, file_checksum, ignore_progress
 from ops.backup.metadata import Backup, BackupError
-from ops.backup.opening import opened, require_checksum, require_size
+from ops.backup.opening import checksum_differs, opened, require_size
 from ops.targets.sealing import Identities
 from ops.targets.target import Place
 from projections.comparison import HISTORY
@@ -49,6 +52,9 @@ from projections.tables import TABLES
 
 if TYPE_CHECKING:
     import duckdb
+
+# Opens DuckDB's engine, or gives the one that is open.
+Engine = Callable[[], "duckdb.DuckDBPyConnection"]
 
 EVENTS_IN_FILE = 250_000
 # What DuckDB may hold while it writes.
@@ -102,7 +108,9 @@ def export(
         OSError: the disk is full, a bucket is away. What the manifest names by then is whole.
     """
     require_installed()
-    with locked(lake), _engine() as engine:
+    with locked(lake), ExitStack() as stack:
+        # Not before it is needed: the first checksum is on its way by then.
+        engine = cache(lambda: stack.enter_context(_engine()))
         manifest = _open(lake, store_id or _newest_store(backups))
         report = Report(
             lake=str(lake.absolute()), refused=[_refused(path.name, error) for path, error in damaged]
@@ -134,7 +142,7 @@ def export(
             report.archived = manifest.events - of_backups
         report.events = manifest.events - had
         if manifest.snapshots or manifest.stretches:
-            write_views(lake, manifest)
+            write_views(lake, manifest, engine())
         if manifest.history:
             report.position = manifest.end_of(manifest.history[-1][0])
     return report
@@ -147,7 +155,7 @@ def _refused(name: str, error: BackupError) -> Refused:
 def _engine() -> "duckdb.DuckDBPyConnection":
     import duckdb
 
-    return duckdb.connect(config={"memory_limit": ENGINE_MEMORY, "threads": 2})
+    return duckdb.connect(config=CONFIGURATION | {"memory_limit": ENGINE_MEMORY, "threads": 2})
 
 
 def _newest_store(backups: Sequence[Backup]) -> str | None:
@@ -188,7 +196,7 @@ class _Addition:
     def __init__(
         self,
         lake: Path,
-        engine: "duckdb.DuckDBPyConnection",
+        engine: Engine,
         manifest: Manifest,
         backup: Backup,
         plain: Backup,
@@ -207,20 +215,6 @@ class _Addition:
             BackupError: the backup is damaged, or has another history.
             AnalyticsError: the lake cannot be written.
         """
-        import adbc_driver_manager
-        import duckdb
-        import pyarrow
-
-        try:
-            return self._add()
-        except (adbc_driver_manager.Error, apsw.Error, duckdb.Error, pyarrow.ArrowException) as error:
-            # Damage shows itself here or there; what was not read well is not what was made.
-            require_checksum(self._plain, ignore_progress)
-            if isinstance(error, duckdb.IOException | duckdb.OutOfMemoryException):
-                raise AnalyticsError("not_written", f"the lake cannot be written: {error}") from error
-            raise BackupError("damaged", f"{self._backup.name} cannot be read: {error}") from error
-
-    def _add(self) -> Manifest:
         if self._metadata.store_id != self._manifest.store_id:
             raise BackupError(
                 "foreign",
@@ -228,27 +222,41 @@ class _Addition:
                 f" not of {self._manifest.store_id}",
             )
         require_size(self._plain)
+        with ThreadPoolExecutor(2) as beside:
+            # Before all else, even imports: where little is new, this takes longest.
+            checksum = beside.submit(file_checksum, self._plain.path)
+            return self._proven(beside, checksum)
+
+    def _proven(self, beside: ThreadPoolExecutor, checksum: Future[str]) -> Manifest:
+        import adbc_driver_manager
+        import duckdb
+        import pyarrow
+
+        try:
+            return self._add(beside, checksum)
+        except (adbc_driver_manager.Error, apsw.Error, duckdb.Error, pyarrow.ArrowException) as error:
+            # Damage shows itself here or there; what was not read well is not what was made.
+            if checksum.result() != self._plain.metadata.checksum:
+                raise checksum_differs(self._plain.path) from error
+            if isinstance(error, duckdb.IOException | duckdb.OutOfMemoryException):
+                raise AnalyticsError("not_written", f"the lake cannot be written: {error}") from error
+            raise BackupError("damaged", f"{self._backup.name} cannot be read: {error}") from error
+
+    def _add(self, beside: ThreadPoolExecutor, checksum: Future[str]) -> Manifest:
         ranges = list(self._new_ranges())
         task = Task(lake=str(self._lake), backup=str(self._plain.path), ranges=ranges)
-        with (
-            ThreadPoolExecutor(2) as beside,
-            Folding(task) as folding,
-            SealedSource(self._plain.path) as source,
-        ):
+        with Folding(task) as folding, SealedSource(self._plain.path) as source:
             self._require_same_history(source, ranges)
-            checksum = beside.submit(file_checksum, self._plain.path)
             writing = beside.submit(self._write_tables)
             events = [
-                write_events(self._lake, self._engine, source, one.timeline, one.first, one.last)
+                write_events(self._lake, self._engine(), source, one.timeline, one.first, one.last)
                 for one in ranges
             ]
             versions = folding.files()
             tables = writing.result()
             hashes = [_hash_at(source, one.last) for one in ranges]
             if checksum.result() != self._plain.metadata.checksum:
-                raise BackupError(
-                    "checksum_differs", f"{self._backup.name} was changed: its SHA-256 is another one"
-                )
+                raise checksum_differs(self._backup.place)
         stretches = [
             Stretch(
                 timeline=one.timeline,
@@ -270,7 +278,7 @@ class _Addition:
         A copy of a store that went on elsewhere has the same store id, and other events.
         """
         position = ranges[0].first - 1 if ranges else self._metadata.position
-        known = WrittenLog(self._lake, self._engine, self._manifest, self._metadata.timelines)
+        known = WrittenLog(self._lake, self._engine(), self._manifest, self._metadata.timelines)
         if position and known.hash_at(position) not in (None, bytes.fromhex(_hash_at(source, position))):
             raise BackupError(
                 "foreign",
@@ -284,14 +292,14 @@ class _Addition:
             for begin in range(start, last + 1, EVENTS_IN_FILE):
                 yield Range(timeline=timeline, first=begin, last=min(last, begin + EVENTS_IN_FILE - 1))
 
-    def _write_tables(self) -> dict[str, File]:
+    def _write_tables(self) -> dict[str, tuple[File, ...]]:
         # In a thread of its own: most of it is work of SQLite, DuckDB and the disk.
-        with SealedSource(self._plain.path) as source, self._engine.cursor() as engine:
+        with SealedSource(self._plain.path) as source, self._engine().cursor() as engine:
             return dict(self._tables(source, engine))
 
     def _tables(
         self, source: SealedSource, engine: "duckdb.DuckDBPyConnection"
-    ) -> Iterator[tuple[str, File]]:
+    ) -> Iterator[tuple[str, tuple[File, ...]]]:
         earlier = self._earlier()
         changed = {} if earlier is None else changed_keys(source, earlier.position)
         for table in TABLE_NAMES:
@@ -299,15 +307,16 @@ class _Addition:
             if earlier is not None and table in earlier.tables:
                 before = Earlier(earlier.tables[table], earlier.position, changed.get(table, []))
             rows = self._metadata.rows.get(table, 0)
-            file = write_table(self._lake, engine, source, table, self._stamp, rows=rows, earlier=before)
-            if file is None:
+            files = write_table(self._lake, engine, source, table, self._stamp, rows=rows, earlier=before)
+            if files is None:
                 continue
-            if file.rows != rows:
+            written = sum(file.rows for file in files)
+            if written != rows:
                 raise BackupError(
                     "content_differs",
-                    f"{self._backup.name}: its metadata says {rows} rows of {table}, and it has {file.rows}",
+                    f"{self._backup.name}: its metadata says {rows} rows of {table}, and it has {written}",
                 )
-            yield table, file
+            yield table, files
 
     def _earlier(self) -> Snapshot | None:
         """The newest snapshot that is part of this one's history, and not too far from it."""
@@ -324,7 +333,7 @@ class _Addition:
     def _stamp(self) -> str:
         return stamp_of(self._backup.name, self._metadata.timestamp)
 
-    def _snapshot(self, tables: dict[str, File]) -> Snapshot:
+    def _snapshot(self, tables: dict[str, tuple[File, ...]]) -> Snapshot:
         metadata = self._metadata
         return Snapshot(
             snapshot=self._stamp,

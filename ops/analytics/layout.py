@@ -5,30 +5,35 @@
         lake.duckdb                                   the views and macros, for any DuckDB
         snapshots/snapshots.parquet                   a row for each backup that was exported
         events/timeline=1/events-000000000001-000000250000.parquet
-        jobs/snapshot=20261124T081500000Z/jobs.parquet
+        jobs/snapshot=20261124T081500000Z/jobs-1.parquet
         jobs_versions/timeline=1/jobs_versions-000000000001-000000250000.parquet
 
 and so on for each table. Every file is written under another name first, and is there when it is whole. One
 that the manifest does not name is no part of the lake: an export that was cut off left it behind, and the
-next one removes it. Nothing changes a file once the manifest names it.
+next one removes it. Nothing changes a file once the manifest names it. What a table still has as an earlier
+snapshot had it, is the same file under a second name.
 """
 
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from ops.backup.metadata import PREFIX
 from ops.targets.target import sync_folder
 
+if TYPE_CHECKING:
+    import pyarrow
+
 Timelines = tuple[tuple[int, int], ...]
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "lake.json"
 DATABASE = "lake.duckdb"
 EVENTS = "events"
@@ -83,7 +88,7 @@ class Stretch(msgspec.Struct, frozen=True, kw_only=True):
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """A backup that was exported. Times are milliseconds, hashes hexadecimal.
 
-    `snapshot` is what its folders are called by. `tables` has the file of each table.
+    `snapshot` is what its folders are called by. `tables` has the files of each table.
     """
 
     snapshot: str
@@ -98,7 +103,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     checksum: str
     version: str
-    tables: dict[str, File]
+    tables: dict[str, tuple[File, ...]]
     file_size: int | None = None
     """Of the SQLite file in it, where it is compressed or encrypted."""
 
@@ -138,7 +143,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         for stretch in self.stretches:
             yield from (file.path for files in stretch.files.values() for file in files)
         for snapshot in self.snapshots:
-            yield from (file.path for file in snapshot.tables.values())
+            yield from (file.path for files in snapshot.tables.values() for file in files)
 
 
 def read_manifest(lake: Path) -> Manifest | None:
@@ -216,14 +221,32 @@ def finished(lake: Path, path: Path, rows: int) -> File:
             digest.update(chunk)
         os.fsync(file.fileno())
         size = os.fstat(file.fileno()).st_size
-    columns = "\n".join(f"{one.name} {one.type}" for one in read_schema(path))
     return File(
         path=path.relative_to(lake).as_posix(),
         rows=rows,
         size=size,
         sha256=digest.hexdigest(),
-        columns=hashlib.sha256(columns.encode()).hexdigest()[:16],
+        columns=columns_digest(read_schema(path)),
     )
+
+
+def arrow_schema(declared: Mapping[str, str]) -> "pyarrow.Schema":
+    """Columns with the types that SQLite's table declares for them."""
+    import pyarrow
+
+    kinds = {
+        "INTEGER": pyarrow.int64(),
+        "TEXT": pyarrow.string(),
+        "REAL": pyarrow.float64(),
+        "BLOB": pyarrow.binary(),
+    }
+    return pyarrow.schema([(name, kinds[kind]) for name, kind in declared.items()])
+
+
+def columns_digest(schema: "pyarrow.Schema") -> str:
+    """The same for all files that have columns of the same names and types, in the same order."""
+    columns = "\n".join(f"{one.name} {one.type}" for one in schema)
+    return hashlib.sha256(columns.encode()).hexdigest()[:16]
 
 
 @contextmanager
@@ -291,9 +314,9 @@ def stretch_path(lake: Path, table: str, timeline: int, first: int, last: int, s
     return lake / table / f"timeline={timeline}" / f"{table}-{first:012d}-{last:012d}{suffix}.parquet"
 
 
-def table_path(lake: Path, table: str, snapshot: str) -> Path:
-    """Where a table of a snapshot goes."""
-    return lake / table / f"snapshot={snapshot}" / f"{table}.parquet"
+def table_path(lake: Path, table: str, snapshot: str, number: int) -> Path:
+    """Where a part of a table of a snapshot goes; they are counted from 1."""
+    return lake / table / f"snapshot={snapshot}" / f"{table}-{number}.parquet"
 
 
 def literal(value: object) -> str:

@@ -28,7 +28,15 @@ from domain.messages import Recorded
 from migrations import runner
 from migrations.connection import open_memory
 from ops.analytics.event_files import COMPRESSION, ROW_GROUP_ROWS
-from ops.analytics.layout import VERSIONS, AnalyticsError, File, finished, replaced, stretch_path
+from ops.analytics.layout import (
+    VERSIONS,
+    AnalyticsError,
+    File,
+    arrow_schema,
+    finished,
+    replaced,
+    stretch_path,
+)
 from ops.backup.create import open_sealed
 from ops.backup.metadata import BackupError
 from projections import jobs
@@ -37,7 +45,6 @@ from projections.table import Row
 from projections.tables import TABLES
 
 if TYPE_CHECKING:
-    import pyarrow
     from pyarrow.parquet import ParquetWriter
 
 # What a process holds of states, by their number and by what their events weigh. One that was let go of is
@@ -271,10 +278,12 @@ class _Writer:
     """One file of row versions."""
 
     def __init__(self, lake: Path, of: Range, table: str, suffix: str, types: dict[str, str]) -> None:
+        import pyarrow
+
         self._lake = lake
         self._path = stretch_path(lake, table, of.timeline, of.first, of.last, suffix)
         self._columns = list(types)
-        self._schema = _schema(types)
+        self._schema = arrow_schema(types).append(pyarrow.field(DELETED, pyarrow.bool_()))
         self._stack = ExitStack()
         self._temporary = self._stack.enter_context(replaced(self._path))
         self._file: ParquetWriter | None = None
@@ -338,20 +347,6 @@ class _Writer:
         self._batches = []
         self._waiting = 0
         self._bytes = 0
-
-
-def _schema(types: dict[str, str]) -> "pyarrow.Schema":
-    import pyarrow
-
-    kinds = {
-        "INTEGER": pyarrow.int64(),
-        "TEXT": pyarrow.string(),
-        "REAL": pyarrow.float64(),
-        "BLOB": pyarrow.binary(),
-    }
-    return pyarrow.schema(
-        [*((name, kinds[kind]) for name, kind in types.items()), (DELETED, pyarrow.bool_())]
-    )
 
 
 def main() -> int:

@@ -1,28 +1,29 @@
 """The tables as a backup has them, as Parquet: `write_table`.
 
-Between two backups of an hour, few rows change: those of the streams that have new events. So a table is
-written from the newest snapshot before it, without these rows, and from the backup, these rows alone; that
-takes a third of what reading every row from SQLite would.
+A table is in parts. Between two backups of an hour, few rows change: those of the streams that have new
+events. So what the newest snapshot before has of a table, and no change has touched, becomes part of this one
+under a second name; the other parts are written anew, from their rows and those of the backup that changed.
+What an export takes grows with what has changed, not with the table, and what has not takes room once.
 """
 
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from domain.messages import split_stream
-from ops.analytics.event_files import copy_to
-from ops.analytics.layout import File, finished, replaced, table_path
+from ops.analytics.layout import File, arrow_schema, literal
 from ops.analytics.sealed_source import HEAVY_ROW_BYTES, IS_ROW, SealedSource
+from ops.analytics.table_parts import GROUP_ROWS, PART_ROWS, Parts, key_of
 from projections import jobs
 from projections.comparison import HISTORY
 from projections.tables import TABLES
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow
 
-# A third larger than zstd, and a fifth faster in joins by ids, which take as long to unpack as to compare.
-COMPRESSION = "snappy"
 # More new events than that: the whole table is read anew.
 MOST_NEW_EVENTS = 50_000
 
@@ -30,7 +31,7 @@ MOST_NEW_EVENTS = 50_000
 class Earlier(msgspec.Struct, frozen=True):
     """A table as an earlier moment of the same history had it, and the keys of rows that changed since."""
 
-    file: File
+    files: tuple[File, ...]
     position: int
     changed_keys: list[str]
 
@@ -41,7 +42,7 @@ def changed_keys(source: SealedSource, after: int) -> dict[str, list[str]]:
     For `job_history`, they are those of the jobs.
     """
     keys: dict[str, list[str]] = {}
-    for (stream,) in source.rows(f"SELECT DISTINCT stream FROM events WHERE position > {after}"):
+    for (stream,) in source.rows(f"SELECT DISTINCT stream FROM {_events_behind(after)}"):
         table, key = split_stream(stream)
         if table in TABLES:
             keys.setdefault(table, []).append(TABLES[table].row_key(key))
@@ -58,65 +59,98 @@ def write_table(
     *,
     rows: int,
     earlier: Earlier | None,
-) -> File | None:
-    """Writes every row of a table; `None` where the backup has no such table.
+) -> tuple[File, ...] | None:
+    """Every row of a table, whole and on disk; `None` where the backup has no such table.
 
     `rows` is how many there are. What is made from an `earlier` table and has another number is made anew.
     """
     declared = source.columns(table)
     if not declared:
         return None
-    path = table_path(lake, table, snapshot)
+    parts = Parts(lake, table, snapshot, arrow_schema(declared))
     row_bytes = source.bytes_in_row(table, rows)
-    if row_bytes > HEAVY_ROW_BYTES:
-        earlier = None
-    if earlier is not None and _columns_of(lake, engine, earlier.file) == list(declared):
-        with replaced(path) as temporary:
-            written = _write_changed(lake, engine, source, table, declared, earlier, temporary, row_bytes)
-            if written != rows:
-                temporary.unlink()
-        if written == rows:
-            return finished(lake, path, written)
-    with replaced(path) as temporary, source.batches(_selected(declared), table, row_bytes) as reader:
-        query = f"SELECT * EXCLUDE ({IS_ROW}) FROM rows_of_table WHERE {IS_ROW} = 1"
-        written = copy_to(engine, query, temporary, row_bytes, COMPRESSION, rows_of_table=reader)
-    return finished(lake, path, written)
+    if earlier is not None and parts.have_the_columns_of(earlier.files):
+        # Of heavy rows, DuckDB would hold some thousand at a time, or all of them.
+        if not earlier.changed_keys or row_bytes <= HEAVY_ROW_BYTES:
+            _write_changed(parts, engine, source, declared, earlier, row_bytes)
+        if parts.rows == rows:
+            return parts.finish()
+        parts.remove()
+    with source.batches(_selected(declared), table, row_bytes) as reader:
+        parts.write(_rows_of(reader))
+    return parts.finish()
 
 
 def _write_changed(
-    lake: Path,
+    parts: Parts,
     engine: "duckdb.DuckDBPyConnection",
     source: SealedSource,
-    table: str,
     declared: dict[str, str],
     earlier: Earlier,
-    path: Path,
     row_bytes: int,
-) -> int:
+) -> None:
     import pyarrow
 
-    if table == HISTORY:
-        key = "job_id"
-        changed = f"{table} WHERE job_id IN (SELECT id FROM jobs WHERE position > {earlier.position})"
-    else:
-        key = TABLES[table].primary_key
-        changed = f"{table} WHERE position > {earlier.position}"
-    before = str(lake / earlier.file.path).replace("'", "''")
-    keys = pyarrow.table({"changed_key": pyarrow.array(earlier.changed_keys, type=pyarrow.string())})
-    query = (
-        f"SELECT * FROM read_parquet('{before}', hive_partitioning = false)"
-        f" WHERE {key} NOT IN (SELECT changed_key FROM changed_keys)"
-        f" UNION ALL SELECT * EXCLUDE ({IS_ROW}) FROM rows_of_table WHERE {IS_ROW} = 1"
+    if not earlier.changed_keys:
+        parts.keep(earlier.files)
+        return
+    table, key = parts.table, key_of(parts.table)
+    is_changed = f"{key} IN (SELECT changed_key FROM changed_keys)"
+    keys = pyarrow.array(earlier.changed_keys, type=pyarrow.string())
+    engine.register("changed_keys", pyarrow.table({"changed_key": keys}))
+    try:
+        small = {parts.path_of(one) for one in earlier.files if one.rows < PART_ROWS // 2}
+        others = {parts.path_of(one) for one in earlier.files} - small
+        anew = small | _paths_where(engine, is_changed, others)
+        parts.keep(one for one in earlier.files if parts.path_of(one) not in anew)
+        if anew:
+            unchanged = f"SELECT {', '.join(declared)} FROM {_rows_in(anew)} WHERE NOT {is_changed}"
+            parts.write(engine.sql(unchanged).to_arrow_reader(GROUP_ROWS))
+    finally:
+        engine.unregister("changed_keys")
+    with source.batches(_selected(declared), _changed_rows(table, earlier.position), row_bytes) as reader:
+        parts.write(_rows_of(reader))
+
+
+def _changed_rows(table: str, after: int) -> str:
+    """The rows of a table that events behind a position have changed or made, as what stands behind FROM."""
+    of = jobs.TABLE if table == HISTORY else TABLES[table]
+    if of.row_key is not str:
+        return f"{table} WHERE position > {after}"
+    # By their keys, which have an index; positions have none.
+    stream = f"{of.name}/"
+    keys = (
+        f"SELECT substr(stream, {len(stream) + 1}) FROM {_events_behind(after)} AND stream GLOB '{stream}*'"
     )
-    with source.batches(_selected(declared), changed, row_bytes) as reader:
-        return copy_to(engine, query, path, row_bytes, COMPRESSION, rows_of_table=reader, changed_keys=keys)
+    return f"{table} WHERE {key_of(table)} IN ({keys})"
+
+
+def _events_behind(position: int) -> str:
+    # Without that word, SQLite would look for their streams in the index, from its first entry to its last.
+    return f"events NOT INDEXED WHERE position > {position}"
+
+
+def _paths_where(engine: "duckdb.DuckDBPyConnection", condition: str, paths: Collection[str]) -> set[str]:
+    """Those of some files that have a row of which something is true."""
+    if not paths:
+        return set()
+    found = engine.execute(f"SELECT DISTINCT filename FROM {_rows_in(paths)} WHERE {condition}")
+    return {path for (path,) in found.fetchall()}
+
+
+def _rows_in(paths: Collection[str]) -> str:
+    names = ", ".join(map(literal, sorted(paths)))
+    return f"read_parquet([{names}], filename = true, hive_partitioning = false)"
 
 
 def _selected(declared: dict[str, str]) -> dict[str, tuple[str, str]]:
     return {name: (kind, f'"{name}"') for name, kind in declared.items()}
 
 
-def _columns_of(lake: Path, engine: "duckdb.DuckDBPyConnection", file: File) -> list[str]:
-    path = str(lake / file.path)
-    found = engine.execute("FROM read_parquet($path, hive_partitioning = false) LIMIT 0", {"path": path})
-    return [name for name, *_ in found.description]
+def _rows_of(batches: "Iterable[pyarrow.RecordBatch]") -> "Iterator[pyarrow.RecordBatch]":
+    """Without the row that stands before all others, and the column that says so."""
+    skipped = 1
+    for batch in batches:
+        place = batch.schema.get_field_index(IS_ROW)
+        yield batch.slice(skipped).remove_column(place)
+        skipped = 0

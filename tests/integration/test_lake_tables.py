@@ -1,0 +1,144 @@
+"""The tables of a snapshot: what has not changed since the one before is not written again."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from ops.analytics import connect, sealed_source, table_files, table_parts
+from ops.analytics.layout import read_manifest
+from ops.backup.create import open_sealed
+from ops.backup.metadata import Backup, list_backups
+from ops.backup.restore import restore
+from ops.backup.way import Moment
+from tests.integration.backing_up import VERSION, Stored
+from tests.integration.test_analytics import exported, rows_of, rows_shown
+from tests.integration.writing import Sent
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Iterator[Stored]:
+    stored = Stored(tmp_path / "data")
+    yield stored
+    stored.close()
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    return tmp_path / "lake"
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (table_files, table_parts):
+        monkeypatch.setattr(module, "PART_ROWS", 20)
+        monkeypatch.setattr(module, "GROUP_ROWS", 5)
+    monkeypatch.setattr(sealed_source, "BATCH_ROWS", 5)
+
+
+def backed_up(stored: Stored, commands: int) -> Backup:
+    stored.work(commands)
+    stored.clock.now += 1_000
+    return stored.backup()
+
+
+def inodes(lake: Path, table: str, snapshot: int) -> list[int]:
+    """The files of a table, by what they are on the disk."""
+    manifest = read_manifest(lake)
+    assert manifest is not None
+    return [(lake / file.path).stat().st_ino for file in manifest.snapshots[snapshot].tables[table]]
+
+
+def assert_shown_as_in(lake: Path, *backups: Backup) -> None:
+    for backup in backups:
+        with closing(connect(lake, snapshot=backup.name)) as connection:
+            with closing(open_sealed(backup.path)) as source:
+                assert rows_shown(connection) == rows_of(source)
+            # For those who read the folders, too.
+            for table in ("jobs", "job_history", "app_state"):
+                [(shown,)] = connection.execute(f"SELECT count(*) FROM {table}").fetchall()
+                [(read,)] = connection.execute(
+                    f"SELECT count(*) FROM read_parquet('{lake}/{table}/*/*.parquet', hive_types ="
+                    " {'snapshot': VARCHAR}) JOIN snapshots USING (snapshot) WHERE is_shown"
+                ).fetchall()
+                assert read == shown
+
+
+def test_each_snapshot_has_its_rows_whatever_of_them_was_there_before(stored: Stored, lake: Path):
+    backups = []
+    for commands in (200, 30, 0, 5, 90, 1):
+        backups.append(backed_up(stored, commands))
+        assert exported(stored, lake).refused == []
+
+    assert_shown_as_in(lake, *backups)
+
+
+def test_a_part_that_nothing_has_changed_in_is_there_once(stored: Stored, lake: Path):
+    stored.store.send_together(*[Sent("jobs.enqueue", {"type": "a", "name": "a"})] * 70)
+    first = backed_up(stored, 0)
+    exported(stored, lake)
+    stored.store.send_together(*[Sent("jobs.enqueue", {"type": "b", "name": "b"})] * 3)
+    second = backed_up(stored, 0)
+    exported(stored, lake)
+
+    before, after = inodes(lake, "jobs", 0), inodes(lake, "jobs", 1)
+    # The last one is not full: new rows come to it.
+    assert len(before) == 4
+    assert after[:3] == before[:3]
+    assert after[3] != before[3]
+    # Nothing at all has changed in it.
+    assert inodes(lake, "queues", 0) == inodes(lake, "queues", 1)
+    assert_shown_as_in(lake, first, second)
+
+
+def test_jobs_that_left_their_table_leave_the_part_that_they_were_in(stored: Stored, lake: Path):
+    stored.store.send_together(
+        *[Sent("jobs.enqueue", {"type": "a", "name": "a", "id": f"a-{n}"}) for n in range(70)]
+    )
+    stored.store.send("jobs.claim", {"worker": "w", "limit": 30})
+    first = backed_up(stored, 0)
+    exported(stored, lake)
+    for number in range(40, 45):
+        stored.store.send("jobs.cancel", {"id": f"a-{number}"})
+        stored.store.send("jobs.archive", {"id": f"a-{number}"})
+    second = backed_up(stored, 0)
+    exported(stored, lake)
+
+    assert second.metadata.rows["jobs"] == first.metadata.rows["jobs"] - 5
+    assert set(inodes(lake, "jobs", 0)) & set(inodes(lake, "jobs", 1))
+    assert_shown_as_in(lake, first, second)
+
+
+def test_after_a_restore_the_rows_that_were_given_up_are_taken_from_no_earlier_snapshot(
+    stored: Stored, lake: Path
+):
+    kept = backed_up(stored, 100)
+    given_up = backed_up(stored, 60)
+    exported(stored, lake)
+    stored.close()
+    restore(stored.places, Moment(backup=kept.name), version=VERSION, now_ms=stored.clock.now)
+    stored.reopen()
+    now = backed_up(stored, 40)
+    assert exported(stored, lake).refused == []
+
+    assert_shown_as_in(lake, kept, given_up, now)
+    assert len(list_backups(stored.folder)) == 4
+
+
+def test_where_files_have_one_name_alone_they_are_copied(
+    stored: Stored, lake: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    first = backed_up(stored, 100)
+    exported(stored, lake)
+    monkeypatch.setattr(os, "link", refuse)
+    second = backed_up(stored, 5)
+    exported(stored, lake)
+
+    assert not set(inodes(lake, "app_state", 0)) & set(inodes(lake, "app_state", 1))
+    assert_shown_as_in(lake, first, second)
