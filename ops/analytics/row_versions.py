@@ -340,7 +340,9 @@ class _Writer:
         from pyarrow.parquet import ParquetWriter
 
         if self._file is None:
-            self._file = ParquetWriter(self._temporary, self._schema, compression=COMPRESSION)
+            self._file = ParquetWriter(
+                self._temporary, self._schema, compression=COMPRESSION, max_rows_per_page=2 * ROW_GROUP_ROWS
+            )
         group = pyarrow.Table.from_batches(self._batches)
         self._file.write_table(group, row_group_size=group.num_rows)
         self._written += group.num_rows

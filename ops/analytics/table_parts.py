@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pyarrow.parquet import ParquetWriter
 
 # Of a part that is not written further. One below half of it is written anew with the next one that is.
-PART_ROWS = 80_000
+PART_ROWS = 160_000
 # A core takes a group at a time: with few and large ones, the last of them keeps one core busy and no other.
 GROUP_ROWS = 20_000
 GROUP_BYTES = 64 * 1024 * 1024
@@ -113,6 +113,7 @@ class Parts:
                 compression={name: ID_COMPRESSION if name in ids else COMPRESSION for name in names},
                 use_dictionary=[name for name in names if name not in ids],
                 column_encoding=dict.fromkeys(ids, ID_ENCODING),
+                max_rows_per_page=2 * GROUP_ROWS,
             )
         group = pyarrow.Table.from_batches(self._group, self._schema)
         self._writer.write_table(group, row_group_size=max(1, group.num_rows))
