@@ -1,0 +1,148 @@
+"""A lake of what a bucket has, of a real S3-compatible server: backups, and the archive beyond them."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pyrage
+import pytest
+
+from ops.analytics import connect
+from ops.analytics.export import Report, export
+from ops.archive.merge import SMALL_SEGMENTS, merge
+from ops.archive.segment import list_segments
+from ops.backup.metadata import list_backups
+from ops.targets.bucket import BucketError
+from ops.targets.sealing import Identities, Sealing
+from tests.e2e.command_line import environment
+from tests.integration.bucket_server import CREDENTIALS, BucketServer, Gate
+from tests.integration.test_analytics import Rows, rows_at, rows_of, rows_shown
+from tests.integration.test_buckets import InBucket
+
+KEY = pyrage.x25519.Identity.generate()
+SEALINGS = [Sealing(), Sealing(compression="zstd"), Sealing("zstd", (str(KEY.to_public()),))]
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    return tmp_path / "lake"
+
+
+@pytest.fixture
+def stored(tmp_path: Path, bucket_server: BucketServer) -> Iterator[InBucket]:
+    stored = InBucket(tmp_path / "data", bucket_server)
+    yield stored
+    stored.close()
+
+
+def worked(stored: InBucket) -> tuple[int, Rows]:
+    stored.work(40)
+    stored.archive()
+    return stored.store.writer.head.position, stored.store.in_writer(rows_of)
+
+
+def exported(stored: InBucket, lake: Path, identities: Identities = ()) -> Report:
+    return export(
+        list_backups(stored.places.backups),
+        lake,
+        store_id=stored.store.origin.store_id,
+        archive=stored.places.archive,
+        identities=identities,
+    )
+
+
+@pytest.mark.parametrize("sealing", SEALINGS, ids=["plain", "compressed", "encrypted"])
+def test_backups_and_archive_in_a_bucket_make_the_lake_that_they_make_on_a_disk(
+    tmp_path: Path, bucket_server: BucketServer, lake: Path, sealing: Sealing
+):
+    stored = InBucket(tmp_path / "data", bucket_server, sealing)
+    worked(stored)
+    backup = stored.backup()
+    at_backup, of_backup = stored.store.writer.head.position, stored.store.in_writer(rows_of)
+    between, tables_between = worked(stored)
+    first = exported(stored, lake, (KEY,))
+    end, tables = worked(stored)
+    second = exported(stored, lake, (KEY,))
+    stored.close()
+
+    assert first.refused == second.refused == []
+    assert (first.exported, first.archived) == ([backup.name], between - at_backup)
+    assert (second.exported, second.archived, second.position) == ([], end - between, end)
+    with closing(connect(lake)) as connection:
+        assert rows_shown(connection) == of_backup
+        assert rows_at(connection, str(between)) == tables_between
+        assert rows_at(connection, str(end)) == tables
+    # Of what was fetched, nothing is left.
+    assert not [path for path in (tmp_path / "data" / "backups").rglob("*") if path.is_file()]
+
+
+def test_segments_that_were_merged_in_the_bucket_meanwhile_are_taken_from_where_the_lake_is(
+    stored: InBucket, lake: Path
+):
+    worked(stored)
+    taken = exported(stored, lake).position
+    for _ in range(SMALL_SEGMENTS):
+        worked(stored)
+    end, tables = worked(stored)
+    before = len(list_segments(stored.places.archive))
+    merge(stored.places.archive)
+    assert len(list_segments(stored.places.archive)) < before
+
+    report = exported(stored, lake)
+
+    assert (report.refused, report.archived) == ([], end - taken)
+    with closing(connect(lake)) as connection:
+        assert rows_shown(connection) == tables
+        assert connection.execute("SELECT count(*), max(position) FROM events").fetchone() == (end, end)
+
+
+def test_a_bucket_that_is_away_leaves_the_lake_as_it_was(
+    tmp_path: Path, bucket_server: BucketServer, lake: Path
+):
+    gate = Gate(bucket_server.endpoint)
+    stored = InBucket(tmp_path / "data", bucket_server, endpoint=gate.endpoint)
+    before, tables_before = worked(stored)
+    exported(stored, lake)
+    end, tables = worked(stored)
+    gate.shut()
+    with pytest.raises(BucketError, match="does not answer"):
+        export([], lake, store_id=None, archive=stored.places.archive)
+    with closing(connect(lake)) as connection:
+        assert rows_shown(connection) == rows_at(connection, str(before)) == tables_before
+    gate.open()
+
+    assert exported(stored, lake).position == end
+    with closing(connect(lake)) as connection:
+        assert rows_shown(connection) == tables
+    gate.shut()
+    stored.close()
+
+
+def test_the_command_takes_both_from_the_bucket_that_the_settings_name(
+    stored: InBucket, bucket_server: BucketServer, lake: Path
+):
+    worked(stored)
+    backup = stored.backup()
+    end, _ = worked(stored)
+    done = subprocess.run(
+        [sys.executable, "-m", "ops.cli", "analytics", "export", "--out", str(lake), "--json"],
+        env=environment(
+            **CREDENTIALS,
+            HYPERPAGE_DATA=str(stored.path.parent),
+            HYPERPAGE_BACKUPS=f"{stored.address}/backups",
+            HYPERPAGE_ARCHIVE=f"{stored.address}/archive",
+            HYPERPAGE_S3_ENDPOINT=bucket_server.endpoint,
+        ),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["exported"], report["position"]) == ([backup.name], end)
+    assert report["archived"] == end - backup.metadata.position
