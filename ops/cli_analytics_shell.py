@@ -4,11 +4,12 @@ import os
 import shutil
 import sys
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ops.analytics.catalogue import Catalogue
-from ops.analytics.layout import require_manifest
+from ops.analytics.layout import held, require_manifest
 from ops.analytics.session import PREPARATION, connect
 
 if TYPE_CHECKING:
@@ -46,12 +47,13 @@ def run_shell(lake: Path, *, snapshot: str | None = None) -> int:
 
 
 def _run_program(program: str, lake: Path, snapshot: str | None) -> int:
-    statements = (*PREPARATION, *Catalogue(require_manifest(lake), lake, snapshot=snapshot).statements())
-    with tempfile.NamedTemporaryFile("w", suffix=".sql", encoding="utf-8") as file:
-        file.write("".join(f"{statement};\n" for statement in statements))
-        file.flush()
-        # Not in its place: the file goes when it ends.
-        return os.spawnv(os.P_WAIT, program, [program, "-init", file.name])
+    with held(lake) or nullcontext():
+        statements = (*PREPARATION, *Catalogue(require_manifest(lake), lake, snapshot=snapshot).statements())
+        with tempfile.NamedTemporaryFile("w", suffix=".sql", encoding="utf-8") as file:
+            file.write("".join(f"{statement};\n" for statement in statements))
+            file.flush()
+            # Not in its place: the file goes when it ends.
+            return os.spawnv(os.P_WAIT, program, [program, "-init", file.name])
 
 
 class _Prompt:

@@ -5,9 +5,11 @@ sealed_source   a sealed backup, read into Arrow
 archive_source  what the archive has beyond the backups
 event_columns   the keys of events that become typed columns
 event_files     the log as Parquet
+log_files       how these are written
 row_versions    every row after every event, as Parquet
 table_files     the tables as a backup has them
 table_parts     one of them as files
+merging         small files of the log become one
 export          all of this, into a lake
 catalogue       the views and macros over a lake
 session         a connection that has them: `connect`

@@ -13,8 +13,8 @@ from uuid import UUID
 
 import msgspec
 
-from ops.analytics.event_files import COMPRESSION
 from ops.analytics.layout import AnalyticsError, replaced
+from ops.analytics.log_files import COMPRESSION
 from ops.analytics.session import connect
 
 if TYPE_CHECKING:

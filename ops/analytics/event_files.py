@@ -1,28 +1,18 @@
 """The log as Parquet: `write_events`, `write_rows`."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bus import log
 from ops.analytics.event_columns import event_expressions
-from ops.analytics.layout import EVENTS, File, finished, replaced, stretch_path
+from ops.analytics.layout import EVENTS, File, stretch_path
+from ops.analytics.log_files import ROW_GROUP_ROWS, in_groups, write_groups
 from ops.analytics.sealed_source import HEAVY_ROW_BYTES, IS_ROW, SealedSource
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow
-
-ROW_GROUP_ROWS = 65_536
-ROW_GROUP_BYTES = 64 * 1024 * 1024
-# How the log is packed: half the size of snappy, and as fast to read for what is asked of it.
-COMPRESSION = "zstd"
-# What differs in each row; all else has a dictionary. So have streams, though there are many in a group: they
-# come again, and joins and counts of them take a quarter less time.
-DIFFERING = ("position", "command_id", "data", "metadata", "hash", "data_bytes")
-DICTIONARY_BYTES = 4 * 1024 * 1024
 
 # Text, or bytes where another application keeps such in the log.
 _COLUMNS = {
@@ -86,28 +76,9 @@ def _write(
     last: int,
     row_bytes: int,
 ) -> File:
-    from pyarrow.parquet import ParquetWriter
-
-    path = stretch_path(lake, EVENTS, timeline, first, last)
     query = event_expressions(f"(SELECT * FROM rows_of_events WHERE {IS_ROW} = 1)")
-    written = 0
-    with replaced(path) as temporary, ExitStack() as stack:
-        writer: ParquetWriter | None = None
-        for group in _groups(_batches(engine, query, rows, row_bytes)):
-            writer = writer or stack.enter_context(
-                ParquetWriter(
-                    temporary,
-                    group.schema,
-                    compression=COMPRESSION,
-                    use_dictionary=[name for name in group.schema.names if name not in DIFFERING],
-                    dictionary_pagesize_limit=DICTIONARY_BYTES,
-                    # Each page takes time to begin with.
-                    max_rows_per_page=ROW_GROUP_ROWS,
-                )
-            )
-            writer.write_table(group, row_group_size=max(1, group.num_rows))
-            written += group.num_rows
-    return finished(lake, path, written)
+    groups = in_groups(_batches(engine, query, rows, row_bytes))
+    return write_groups(lake, stretch_path(lake, EVENTS, timeline, first, last), groups)
 
 
 def _batches(
@@ -130,20 +101,3 @@ def _batches(
             yield from engine.sql(query).to_arrow_reader(ROW_GROUP_ROWS)
         finally:
             engine.unregister("rows_of_events")
-
-
-def _groups(batches: "Iterable[pyarrow.RecordBatch]") -> "Iterator[pyarrow.Table]":
-    """Batches together, as many rows as are a group."""
-    import pyarrow
-
-    gathered: list[pyarrow.RecordBatch] = []
-    for batch in chain(batches, (None,)):
-        if batch is not None:
-            gathered.append(batch)
-        if gathered and (
-            batch is None
-            or sum(one.num_rows for one in gathered) >= ROW_GROUP_ROWS
-            or sum(one.nbytes for one in gathered) >= ROW_GROUP_BYTES
-        ):
-            yield pyarrow.Table.from_batches(gathered)
-            gathered = []

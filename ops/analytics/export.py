@@ -6,6 +6,8 @@ backup ─┬─ events ──▶ Parquet, where the lake has not got them yet  
         └─ SHA-256 ─▶ is it what was made? Then the manifest names the files, and they are the lake's.
 
 archive ──── events and row versions of what came after the backups (ops/analytics/archive_source.py)
+
+Small stretches become one at its end (ops/analytics/merging.py).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,6 +25,8 @@ from ops.analytics.database import write_views
 from ops.analytics.event_files import write_events
 from ops.analytics.layout import (
     EVENTS,
+    LOCK,
+    READERS,
     AnalyticsError,
     File,
     Manifest,
@@ -36,6 +40,7 @@ from ops.analytics.layout import (
     sweep,
     write_manifest,
 )
+from ops.analytics.merging import merge_small, remove_replaced
 from ops.analytics.requirements import require_installed
 from ops.analytics.row_versions import Folding, Range, Task
 from ops.analytics.sealed_source import SealedSource
@@ -141,8 +146,13 @@ def export(
                 sweep(lake, manifest)
             report.archived = manifest.events - of_backups
         report.events = manifest.events - had
-        if manifest.snapshots or manifest.stretches:
-            write_views(lake, manifest, engine())
+        merged = merge_small(lake, manifest)
+        if merged is not manifest:
+            write_manifest(lake, merged)
+        if merged.snapshots or merged.stretches:
+            write_views(lake, merged, engine())
+        # When nothing names them any more, the views' file neither.
+        manifest = remove_replaced(lake, merged)
         if manifest.history:
             report.position = manifest.end_of(manifest.history[-1][0])
     return report
@@ -171,11 +181,11 @@ def _open(lake: Path, store_id: str | None) -> Manifest:
     """
     manifest = read_manifest(lake)
     if manifest is None:
-        # Only the lock, which was made just now.
-        if len(list(lake.iterdir())) > 1:
+        if {one.name for one in lake.iterdir()} - {LOCK, READERS}:
             raise AnalyticsError(
                 "no_lake", f"{lake} is no lake, and it is not empty", "name another folder with --out"
             )
+        (lake / READERS).touch()
         manifest = Manifest(store_id=store_id or "")
         if store_id is not None:
             write_manifest(lake, manifest)

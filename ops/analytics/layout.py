@@ -11,7 +11,8 @@
 and so on for each table. Every file is written under another name first, and is there when it is whole. One
 that the manifest does not name is no part of the lake: an export that was cut off left it behind, and the
 next one removes it. Nothing changes a file once the manifest names it. What a table still has as an earlier
-snapshot had it, is the same file under a second name.
+snapshot had it, is the same file under a second name. Small files of the log become one in time
+(ops/analytics/merging.py).
 """
 
 import fcntl
@@ -21,7 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
@@ -39,7 +40,9 @@ DATABASE = "lake.duckdb"
 EVENTS = "events"
 SNAPSHOTS = "snapshots"
 VERSIONS = "_versions"
-_LOCK = ".lock"
+# Whoever reads holds it, so that files that it was told of stay.
+READERS = ".readers"
+LOCK = ".lock"
 _TEMPORARY = ".tmp"
 _CHUNK_BYTES = 1024 * 1024
 
@@ -119,6 +122,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """The timelines of the newest history that is known, in order."""
     stretches: tuple[Stretch, ...] = ()
     snapshots: tuple[Snapshot, ...] = ()
+    replaced: tuple[str, ...] = ()
+    """Files that others have taken the place of: no part of the lake, but a session may still read them."""
 
     @property
     def events(self) -> int:
@@ -257,7 +262,7 @@ def locked(lake: Path) -> Iterator[None]:
         AnalyticsError: another one is under way.
     """
     lake.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (lake / _LOCK).open("w") as lock:
+    with (lake / LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -267,9 +272,22 @@ def locked(lake: Path) -> Iterator[None]:
         yield
 
 
+def held(lake: Path) -> BinaryIO | None:
+    """Keeps the files of a lake where they are, until what it gives is closed.
+
+    Call it before the manifest is read. `None` where there is no lake.
+    """
+    try:
+        readers = (lake / READERS).open("rb")
+    except OSError:
+        return None
+    fcntl.flock(readers, fcntl.LOCK_SH)
+    return readers
+
+
 def sweep(lake: Path, manifest: Manifest) -> None:
     """Removes what exports that were cut off have left in the lake's folders."""
-    named = set(manifest.paths())
+    named = {*manifest.paths(), *manifest.replaced}
     for folder in lake.glob("*/*=*"):
         for path in folder.iterdir():
             is_ours = path.name.endswith((".parquet", ".parquet" + _TEMPORARY))

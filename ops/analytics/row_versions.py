@@ -27,7 +27,6 @@ from domain.catalogue import BY_TABLE, UnknownEventTypeError, decode_event
 from domain.messages import Recorded
 from migrations import runner
 from migrations.connection import open_memory
-from ops.analytics.event_files import COMPRESSION, ROW_GROUP_ROWS
 from ops.analytics.layout import (
     VERSIONS,
     AnalyticsError,
@@ -37,6 +36,7 @@ from ops.analytics.layout import (
     replaced,
     stretch_path,
 )
+from ops.analytics.log_files import ROW_GROUP_ROWS, log_writer
 from ops.backup.create import open_sealed
 from ops.backup.metadata import BackupError
 from projections import jobs
@@ -337,12 +337,9 @@ class _Writer:
 
     def _write(self) -> None:
         import pyarrow
-        from pyarrow.parquet import ParquetWriter
 
         if self._file is None:
-            self._file = ParquetWriter(
-                self._temporary, self._schema, compression=COMPRESSION, max_rows_per_page=2 * ROW_GROUP_ROWS
-            )
+            self._file = log_writer(self._temporary, self._schema)
         group = pyarrow.Table.from_batches(self._batches)
         self._file.write_table(group, row_group_size=group.num_rows)
         self._written += group.num_rows

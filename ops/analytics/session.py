@@ -1,9 +1,10 @@
 """A connection that has the views and macros of a lake."""
 
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ops.analytics.layout import require_manifest
+from ops.analytics.layout import held, require_manifest
 from ops.analytics.requirements import require_installed
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
 def connect(lake: Path, *, snapshot: str | None = None) -> "duckdb.DuckDBPyConnection":
     """A connection to a database in memory, whose views show a lake; what is made there is gone with it.
 
+    As long as it is there, the files that it was told of are, too.
+
     Raises:
         AnalyticsError: there is no lake, it has no such snapshot, or DuckDB is not installed.
     """
@@ -31,8 +34,11 @@ def connect(lake: Path, *, snapshot: str | None = None) -> "duckdb.DuckDBPyConne
 
     from ops.analytics.catalogue import Catalogue
 
+    files = held(lake)
     manifest = require_manifest(lake)
     connection = duckdb.connect(config=CONFIGURATION)
+    if files is not None:
+        weakref.finalize(connection, files.close)
     try:
         for statement in (*PREPARATION, *Catalogue(manifest, lake, snapshot=snapshot).statements()):
             connection.execute(statement)

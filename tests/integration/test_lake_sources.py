@@ -7,7 +7,7 @@ from pathlib import Path
 import pyrage
 import pytest
 
-from ops.analytics import archive_source, connect
+from ops.analytics import archive_source, connect, merging
 from ops.analytics import export as exporting
 from ops.analytics.export import Report, export
 from ops.analytics.layout import read_manifest
@@ -112,6 +112,7 @@ def test_an_export_every_hour_for_long_needs_no_more_memory(
 ):
     # As many files as it has portions, and less memory than one scan of each would take.
     monkeypatch.setattr(archive_source, "EVENTS_IN_FILE", 2)
+    monkeypatch.setattr(merging, "SMALL_STRETCHES", 1_000)
     monkeypatch.setattr(exporting, "ENGINE_MEMORY", "64MB")
     position, tables = worked(archived, 3)
     for _ in range(40):

@@ -1,0 +1,119 @@
+"""Small stretches that become one: `merge_small`, `remove_replaced`.
+
+Each export that finds something new writes a stretch of its own, of five files or so. After a thousand of
+them, a question would open thousands of files, and so would each export, to make the views. So small ones
+become one, a few at a time, and what an export takes stays the same, however many there were before it.
+
+The files that they were are removed when no session reads them. Until then, the manifest keeps their names.
+"""
+
+import fcntl
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ops.analytics.layout import READERS, File, Manifest, Stretch, stretch_path, write_manifest
+from ops.analytics.log_files import in_groups, write_groups
+
+if TYPE_CHECKING:
+    import pyarrow
+
+# A stretch with fewer events and bytes is small.
+SMALL_EVENTS = 25_000
+SMALL_BYTES = 64 * 1024 * 1024
+# So many in a row become one.
+SMALL_STRETCHES = 16
+
+
+def merge_small(lake: Path, manifest: Manifest) -> Manifest:
+    """The manifest with one stretch in place of many small ones; all that it names is whole and on disk."""
+    stretches: list[Stretch] = []
+    replaced: list[str] = []
+    for run in _runs(manifest.stretches):
+        if len(run) < SMALL_STRETCHES:
+            stretches += run
+            continue
+        stretches.append(_merged(lake, run))
+        replaced += [file.path for stretch in run for files in stretch.files.values() for file in files]
+    if not replaced:
+        return manifest
+    return msgspec.structs.replace(
+        manifest, stretches=tuple(stretches), replaced=(*manifest.replaced, *replaced)
+    )
+
+
+def remove_replaced(lake: Path, manifest: Manifest) -> Manifest:
+    """The manifest without the names of files that others have taken the place of, which are gone then.
+
+    While a session reads the lake, they stay: it may have been told of them when it began.
+    """
+    if not manifest.replaced:
+        return manifest
+    with (lake / READERS).open("a") as readers:
+        try:
+            fcntl.flock(readers, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return manifest
+        for path in manifest.replaced:
+            (lake / path).unlink(missing_ok=True)
+        manifest = msgspec.structs.replace(manifest, replaced=())
+        write_manifest(lake, manifest)
+    return manifest
+
+
+def _runs(stretches: Sequence[Stretch]) -> Iterator[list[Stretch]]:
+    """The stretches in their order; small neighbours of a timeline with the same columns together."""
+    run: list[Stretch] = []
+    for one in stretches:
+        if run and not (_is_small(one) and _is_small(run[-1]) and _follows(one, run)):
+            yield run
+            run = []
+        run.append(one)
+    if run:
+        yield run
+
+
+def _is_small(stretch: Stretch) -> bool:
+    size = sum(file.size for files in stretch.files.values() for file in files)
+    return stretch.last - stretch.first + 1 < SMALL_EVENTS and size < SMALL_BYTES
+
+
+def _follows(stretch: Stretch, run: Sequence[Stretch]) -> bool:
+    return (stretch.timeline, stretch.first) == (run[-1].timeline, run[-1].last + 1) and all(
+        # Another version of the program may have written other columns.
+        len({file.columns for one in (*run, stretch) for file in one.files.get(name, ())}) == 1
+        for name in stretch.files
+    )
+
+
+def _merged(lake: Path, run: Sequence[Stretch]) -> Stretch:
+    first, last = run[0], run[-1]
+    names = sorted({name for one in run for name in one.files})
+    return Stretch(
+        timeline=first.timeline,
+        first=first.first,
+        last=last.last,
+        last_hash=last.last_hash,
+        files={
+            name: (
+                write_groups(
+                    lake,
+                    stretch_path(lake, name, first.timeline, first.first, last.last),
+                    in_groups(_rows_of(lake, [file for one in run for file in one.files.get(name, ())])),
+                ),
+            )
+            for name in names
+        },
+    )
+
+
+def _rows_of(lake: Path, files: Sequence[File]) -> "Iterator[pyarrow.RecordBatch]":
+    """The rows of some files, in their order; no more than a group of them is in memory."""
+    from pyarrow.parquet import ParquetFile
+
+    for file in files:
+        with ParquetFile(lake / file.path) as source:
+            for number in range(source.num_row_groups):
+                yield from source.read_row_group(number).combine_chunks().to_batches()

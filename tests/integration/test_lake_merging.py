@@ -1,0 +1,181 @@
+"""Many small exports: their files become few, and nobody who reads notices."""
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from ops.analytics import connect, merging
+from ops.analytics import export as exporting
+from ops.analytics.layout import Manifest, read_manifest, write_manifest
+from ops.backup.way import Moment
+from tests.integration.test_analytics import rows_at
+from tests.integration.test_archive import Archived
+from tests.integration.test_lake_sources import exported, restored, worked
+
+FEW = 4
+
+
+@pytest.fixture
+def archived(tmp_path: Path) -> Iterator[Archived]:
+    archived = Archived(tmp_path / "data")
+    yield archived
+    archived.close()
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    return tmp_path / "lake"
+
+
+@pytest.fixture(autouse=True)
+def merged_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merging, "SMALL_STRETCHES", FEW)
+
+
+def manifest_of(lake: Path) -> Manifest:
+    manifest = read_manifest(lake)
+    assert manifest is not None
+    return manifest
+
+
+def assert_each_once(lake: Path, end: int) -> None:
+    """Every event is there once, for the views, for their file, and for those who read the folder."""
+    right = (end, end, end)
+    query = "SELECT count(*), count(DISTINCT position), max(position) FROM"
+    with closing(connect(lake)) as connection:
+        assert connection.execute(f"{query} history_events").fetchone() == right
+        files = f"read_parquet('{lake}/events/timeline=1/*.parquet')"
+        assert connection.execute(f"{query} {files}").fetchone() == right
+    with duckdb.connect(str(lake / "lake.duckdb"), read_only=True) as connection:
+        assert connection.execute(f"{query} history_events").fetchone() == right
+
+
+def test_what_many_exports_have_written_are_few_files_with_the_same_in_them(archived: Archived, lake: Path):
+    moments = []
+    for _ in range(3 * FEW):
+        moments.append(worked(archived, 10))
+        assert exported(archived, lake).refused == []
+
+    assert len(manifest_of(lake).stretches) < FEW
+    assert len(list(lake.glob("events/*/*.parquet"))) == len(manifest_of(lake).stretches)
+    assert manifest_of(lake).replaced == ()
+    assert_each_once(lake, moments[-1][0])
+    with closing(connect(lake)) as connection:
+        for position, tables in moments:
+            assert rows_at(connection, str(position)) == tables
+
+
+def test_who_reads_meanwhile_goes_on_reading(archived: Archived, lake: Path):
+    first, tables = worked(archived, 10)
+    exported(archived, lake)
+    session = connect(lake)
+    for _ in range(2 * FEW):
+        worked(archived, 10)
+        exported(archived, lake)
+    end = archived.store.writer.head.position
+
+    assert rows_at(session, str(first)) == tables
+    [(seen,)] = session.execute("SELECT count(*) FROM events").fetchall()
+    assert seen == first
+    assert manifest_of(lake).replaced
+    with closing(connect(lake)) as connection:
+        assert connection.execute("SELECT count(*) FROM history_events").fetchone() == (end,)
+
+    session.close()
+    del session, connection
+    gc.collect()
+    exported(archived, lake)
+    assert manifest_of(lake).replaced == ()
+    assert_each_once(lake, end)
+
+
+def test_a_history_may_fork_within_what_has_become_one(archived: Archived, lake: Path):
+    worked(archived, 10)
+    archived.backup()
+    fork, tables = worked(archived, 10)
+    for _ in range(2 * FEW):
+        exported(archived, lake)
+        worked(archived, 10)
+    exported(archived, lake)
+    assert any(one.first < fork < one.last for one in manifest_of(lake).stretches)
+    restored(archived, Moment(position=fork))
+    end, now_tables = worked(archived, 10)
+    archived.clock.now += 1_000
+    archived.backup()
+
+    assert exported(archived, lake).refused == []
+
+    with closing(connect(lake)) as connection:
+        assert rows_at(connection, str(fork)) == tables
+        assert rows_at(connection, str(end)) == now_tables
+        positions = connection.execute("SELECT position FROM history_events ORDER BY 1").fetchall()
+    assert positions == [(position,) for position in range(1, end + 1)]
+
+
+class CutOff(BaseException):
+    """The process ends here."""
+
+
+def before_the_manifest(patch: pytest.MonkeyPatch) -> None:
+    def cut(lake: Path, manifest: Manifest) -> None:
+        if manifest.replaced:
+            raise CutOff
+        write_manifest(lake, manifest)
+
+    patch.setattr(exporting, "write_manifest", cut)
+
+
+def before_the_views(patch: pytest.MonkeyPatch) -> None:
+    def cut(*_: Any) -> None:
+        raise CutOff
+
+    patch.setattr(exporting, "write_views", cut)
+
+
+def before_anything_is_removed(patch: pytest.MonkeyPatch) -> None:
+    def cut(*_: Any) -> None:
+        raise CutOff
+
+    patch.setattr(exporting, "remove_replaced", cut)
+
+
+def amid_what_is_removed(patch: pytest.MonkeyPatch) -> None:
+    def cut(*_: Any) -> None:
+        raise CutOff
+
+    patch.setattr(merging, "write_manifest", cut)
+
+
+@pytest.mark.parametrize(
+    "moment", [before_the_manifest, before_the_views, before_anything_is_removed, amid_what_is_removed]
+)
+def test_an_export_that_is_cut_off_leaves_every_event_once(
+    archived: Archived, lake: Path, moment: Callable[[pytest.MonkeyPatch], None]
+):
+    for _ in range(FEW - 1):
+        worked(archived, 10)
+        exported(archived, lake)
+    end, tables = worked(archived, 10)
+    with pytest.MonkeyPatch.context() as patch:
+        moment(patch)
+        with pytest.raises(CutOff):
+            exported(archived, lake)
+
+    for view in ("events", "history_events"):
+        with closing(connect(lake)) as connection:
+            query = f"SELECT count(*), count(DISTINCT position) FROM {view}"
+            assert connection.execute(query).fetchone() == (end, end)
+            assert rows_at(connection, str(end)) == tables
+        with duckdb.connect(str(lake / "lake.duckdb"), read_only=True) as connection:
+            [(events, positions)] = connection.execute(query).fetchall()
+        # As far as it was before, at least.
+        assert 0 < events == positions <= end
+    exported(archived, lake)
+    assert manifest_of(lake).replaced == ()
+    assert_each_once(lake, end)
+    assert len(list(lake.glob("events/*/*.parquet"))) == len(manifest_of(lake).stretches) == 1
