@@ -9,7 +9,8 @@
 
 The catalogue is the one that is called `lake` in PyIceberg's configuration, which says where the bucket is,
 too (see README.md beside this). The files of the lake become those of the tables as they are: none is written
-anew. What is new in a table is one commit. It needs nothing of hyperpage-persistence.
+anew. What is new in a table is one commit, and files that it has taken the place of leave with it. It needs
+nothing of hyperpage-persistence.
 """
 
 import argparse
@@ -92,16 +93,27 @@ def register(catalogue: Catalog, name: str, lake: Path, address: str, paths: lis
     table = prepared(catalogue, name, schema, partition_of(paths[0])[0])
     known = set(table.inspect.files()["file_path"].to_pylist())
     new = [path for path in paths if f"{address}/{path}" not in known]
-    if new:
-        for path in new:
-            upload(table.io, lake / path, f"{address}/{path}")
-        with table.transaction() as transaction, transaction.update_snapshot().fast_append() as append:
-            for path in new:
-                file = parquet_file_to_data_file(table.io, transaction.table_metadata, f"{address}/{path}")
-                # The file has no such column: readers take its value from here, as Iceberg's specification
-                # has it for tables that come from Hive's layout.
-                file.partition[0] = partition_of(path)[1]
-                append.append_data_file(file)
+    # Small files that an export has made one: the one takes their place in the same commit.
+    stale = known - {f"{address}/{path}" for path in paths}
+    gone = [one.file for one in table.scan().plan_files() if one.file.file_path in stale] if stale else []
+    for path in new:
+        upload(table.io, lake / path, f"{address}/{path}")
+    if new or gone:
+        with table.transaction() as transaction:
+            update = transaction.update_snapshot()
+            with update.overwrite() if gone else update.fast_append() as change:
+                for path in new:
+                    file = parquet_file_to_data_file(
+                        table.io, transaction.table_metadata, f"{address}/{path}"
+                    )
+                    # The file has no such column: readers take its value from here, as Iceberg's
+                    # specification has it for tables that come from Hive's layout.
+                    file.partition[0] = partition_of(path)[1]
+                    change.append_data_file(file)
+                for file in gone:
+                    change.delete_data_file(file)
+        for file in gone:
+            table.io.delete(file.file_path)
     return len(new)
 
 

@@ -16,7 +16,7 @@ import pytest
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.utils.config import Config
 
-from ops.analytics import connect
+from ops.analytics import connect, merging
 from ops.analytics.export import export
 from ops.analytics.layout import read_manifest
 from ops.backup.metadata import list_backups
@@ -81,6 +81,14 @@ class Published:
             list_backups(self._stored.folder), self.lake, store_id=self._stored.store.origin.store_id
         )
         assert not done.refused
+
+    def go_on_later(self) -> None:
+        """The same, when the store was closed."""
+        self._stored.reopen()
+        try:
+            self.go_on()
+        finally:
+            self._stored.close()
 
     def publish(self) -> dict[str, int]:
         """Runs the script as the guide has it; how many files of each table were new."""
@@ -180,6 +188,31 @@ def test_the_examples_of_the_guide_answer_as_the_lake_does(published: Published)
                     engine.sql(f"SELECT id, status, version FROM ({query}) ORDER BY id").fetchall()
                     == expected
                 )
+
+
+def test_small_files_that_have_become_one_leave_the_tables_and_the_bucket(
+    published: Published, monkeypatch: pytest.MonkeyPatch
+):
+    before = read_manifest(published.lake)
+    monkeypatch.setattr(merging, "SMALL_STRETCHES", 2)
+    published.go_on_later()
+    after = read_manifest(published.lake)
+    assert before is not None
+    assert after is not None
+    assert len(after.stretches) < len(before.stretches)
+
+    assert published.publish()["events"] >= 1
+
+    found = load_catalog("lake")
+    with closing(connect(published.lake)) as lake:
+        assert_equal(lake, "all_events", rows_of(found, "events"))
+        files = found.load_table("hyperpage.jobs_versions").inspect.files()["file_path"].to_pylist()
+        assert len(files) == len([one for one in after.stretches if "jobs_versions" in one.files])
+        # For those who read the folder in the bucket.
+        by_timeline = published.run(PYTHON[2])["by_timeline"].rows()
+        query = "SELECT timeline, count(*) FROM all_events GROUP BY ALL ORDER BY ALL"
+        assert by_timeline == lake.execute(query).fetchall()
+    assert set(published.publish().values()) == {0}
 
 
 @pytest.mark.prove
