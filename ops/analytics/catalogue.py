@@ -171,14 +171,16 @@ class Catalogue:
             "BOOLEAN",
             "BOOLEAN",
         ]
-        values = ", ".join(f"({', '.join(map(literal, row))})" for row in rows)
-        source = f"(VALUES {values})" if rows else f"(SELECT {', '.join(['NULL'] * len(kinds))} WHERE false)"
-        cast = ", ".join(
-            f"CAST({name} AS {kind}) AS {name}" for name, kind in zip(names.split(", "), kinds, strict=True)
+        # As one text, since a thousand rows of values take a query 50 ms, whatever it asks of them.
+        lines = "\n".join(msgspec.json.encode(row).decode() for row in rows)
+        selected = ", ".join(
+            f"CAST(line ->> '$[{place}]' AS {kind}) AS {name}"
+            for place, (name, kind) in enumerate(zip(names.split(", "), kinds, strict=True))
         )
         return (
-            f"CREATE OR REPLACE VIEW snapshots AS SELECT {cast}, make_timestamp(timestamp * 1000) AS time"
-            f" FROM {source} AS known({names}) ORDER BY timestamp"
+            f"CREATE OR REPLACE VIEW snapshots AS SELECT {selected}, make_timestamp(timestamp * 1000) AS time"
+            f" FROM (SELECT unnest(string_split({literal(lines)}, chr(10))) AS line WHERE {bool(rows)})"
+            " ORDER BY timestamp"
         )
 
     def _history(self) -> str:
@@ -220,12 +222,14 @@ class Catalogue:
 
     def _read(self, of: Sequence[File], partition: str | None = None) -> str:
         """The rows of some files, with what the names of their folders say, if that is wanted."""
-        names = ", ".join(f"{self._root} || {literal(one.path)}" for one in of)
+        # As one text, since each name that is put together takes a query 60 µs. No path has such a character.
+        paths = literal("\n".join(f"%{one.path}" for one in of))
+        names = f"string_split(replace({paths}, '%', {self._root}), chr(10))"
         # To unite columns, every file is opened before anything is asked, so only where they differ.
         kinds = {one.columns for one in of}
         united = ", union_by_name = true" if len(kinds) > 1 or "" in kinds else ""
         hive = f"true, hive_types = {{'{partition}': VARCHAR}}" if partition else "false"
-        return f"read_parquet([{names}], hive_partitioning = {hive}{united})"
+        return f"read_parquet({names}, hive_partitioning = {hive}{united})"
 
 
 def find_snapshot(manifest: Manifest, name: str | None) -> Snapshot | None:

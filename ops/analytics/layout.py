@@ -287,14 +287,30 @@ def held(lake: Path) -> BinaryIO | None:
 
 def sweep(lake: Path, manifest: Manifest) -> None:
     """Removes what exports that were cut off have left in the lake's folders."""
-    named = {*manifest.paths(), *manifest.replaced}
-    for folder in lake.glob("*/*=*"):
-        for path in folder.iterdir():
-            is_ours = path.name.endswith((".parquet", ".parquet" + _TEMPORARY))
-            if is_ours and path.relative_to(lake).as_posix() not in named:
-                path.unlink()
-        if not any(folder.iterdir()):
-            folder.rmdir()
+    named: dict[str, set[str]] = {}
+    for path in (*manifest.paths(), *manifest.replaced):
+        folder, _, name = path.rpartition("/")
+        named.setdefault(folder, set()).add(name)
+    for table in lake.iterdir():
+        for folder in _names_in(table) if table.is_dir() else ():
+            if "=" in folder:
+                _sweep_folder(table / folder, named.get(f"{table.name}/{folder}", set()))
+
+
+def _sweep_folder(folder: Path, named: set[str]) -> None:
+    # There is one for each table of each backup: where all is right, only the names are looked at.
+    found = _names_in(folder)
+    for name in found - named:
+        if name.endswith((".parquet", ".parquet" + _TEMPORARY)):
+            (folder / name).unlink()
+            found.discard(name)
+    if not found:
+        folder.rmdir()
+
+
+def _names_in(folder: Path) -> set[str]:
+    with os.scandir(folder) as entries:
+        return {one.name for one in entries}
 
 
 def history_of(timelines: Timelines, position: int) -> Iterator[tuple[int, int, int]]:
