@@ -1,18 +1,31 @@
--- Every attempt that there was, also of jobs that have left the tables since, with what its job was then.
+-- Every attempt that there was, also of jobs that have left the tables since, with what its job was then. Those that
+-- are in the tables come from there: to find the last version of each takes three times as long.
 CREATE OR REPLACE VIEW attempts AS
-  WITH latest AS (
-    SELECT id, max(position) AS position FROM job_history_versions
-    WHERE NOT deleted AND position <= shown_position() GROUP BY id
+  WITH gone AS (
+    SELECT job_id, max(position) AS gone_at FROM job_history_versions
+    WHERE deleted AND position <= shown_position() GROUP BY job_id
   ),
+  of_gone AS (
+    SELECT v.* FROM job_history_versions AS v JOIN gone USING (job_id)
+    WHERE NOT v.deleted AND v.position < gone.gone_at
+  ),
+  latest AS (SELECT id, max(position) AS position FROM of_gone GROUP BY id),
   described AS (
     SELECT id, arg_max(type, position) AS type, arg_max(tool, position) AS tool,
       arg_max(endpoint, position) AS endpoint, arg_max(priority, position) AS priority
-    FROM jobs_versions WHERE NOT deleted AND position <= shown_position() GROUP BY id
+    FROM jobs_versions AS v SEMI JOIN gone ON gone.job_id = v.id
+    WHERE NOT v.deleted AND v.position <= shown_position() GROUP BY id
+  ),
+  known AS (
+    SELECT a.*, j.type, j.tool, j.endpoint, j.priority FROM job_history AS a LEFT JOIN jobs AS j ON j.id = a.job_id
+    UNION ALL BY NAME
+    SELECT a.* EXCLUDE (position, deleted, timeline), j.type, j.tool, j.endpoint, j.priority
+    FROM of_gone AS a SEMI JOIN latest USING (id, position) LEFT JOIN described AS j ON j.id = a.job_id
   )
-  SELECT a.id, a.job_id, a.attempt, a.status, a.queue, j.type, j.tool, j.endpoint, j.priority,
-    a.due_at, a.started_at, a.completed_at, a.started_at - a.due_at AS wait_ms, a.duration_ms, a.error_message,
-    make_timestamp(a.started_at * 1000) AS started, make_timestamp(a.completed_at * 1000) AS completed
-  FROM job_history_versions AS a JOIN latest USING (id, position) LEFT JOIN described AS j ON j.id = a.job_id;
+  SELECT id, job_id, attempt, status, queue, type, tool, endpoint, priority,
+    due_at, started_at, completed_at, started_at - due_at AS wait_ms, duration_ms, error_message,
+    make_timestamp(started_at * 1000) AS started, make_timestamp(completed_at * 1000) AS completed
+  FROM known;
 
 -- How many events there were in each stretch of time.
 CREATE OR REPLACE MACRO event_rate(bucket) AS TABLE

@@ -6,13 +6,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import apsw
 import duckdb
 import msgspec
 import pytest
 
 from ops.analytics import connect
 from ops.analytics.export import export
-from ops.backup.create import create_backup
+from ops.backup.create import create_backup, file_checksum
+from ops.backup.metadata import list_backups, write_metadata
 from tests.integration.writing import Clock, Store
 
 HOUR_MS = 3_600_000
@@ -163,6 +165,39 @@ def test_changes_between(lake: duckdb.DuckDBPyConnection, history: History):
     assert answer(lake, gone) == [("a", "removed"), ("c", "added")]
 
 
+def test_attempts_are_all_that_there_were(lake: duckdb.DuckDBPyConnection):
+    attempts = "SELECT job_id, type, tool, priority, status, wait_ms, duration_ms FROM attempts ORDER BY id"
+    assert answer(lake, attempts) == [
+        # Of a job that has left the tables.
+        ("a", "mail", "smtp", 2, "completed", 1_000, 2_000),
+        ("b", "mail", "smtp", 2, "failed", 5_000, 1_000),
+    ]
+
+
+def test_attempts_are_those_that_the_versions_tell_of(tmp_path: Path):
+    one = History(tmp_path)
+    with one.store:
+        for number in range(30):
+            one.enqueue(f"job-{number % 11}-{number // 11}", "scan", "crawler")
+            job = one.at(number * 1_000).claim()
+            if number % 2:
+                one.send("jobs.complete", **job)
+            if number % 4 == 1:
+                one.send("jobs.archive", id=job["id"])
+        backup = create_backup(tmp_path / "hyperpage.db", tmp_path / "backups", version="0")
+    export([backup], tmp_path / "lake", store_id=None)
+
+    with closing(connect(tmp_path / "lake")) as lake:
+        found = answer(lake, "SELECT id, job_id, status, started_at, type FROM attempts ORDER BY id")
+        versions = answer(
+            lake,
+            "SELECT id, job_id, arg_max(status, position), arg_max(started_at, position), 'scan'"
+            " FROM job_history_versions WHERE NOT deleted GROUP BY id, job_id ORDER BY id",
+        )
+    assert len(found) == 30
+    assert found == versions
+
+
 def test_event_rate(lake: duckdb.DuckDBPyConnection):
     rate = "SELECT bucket, events FROM event_rate('10 minutes') WHERE type = 'job.enqueued.v1'"
     assert answer(lake, rate) == [(at(0), 1), (at(600_000), 1), (datetime(2027, 1, 15, 9), 1)]  # noqa: DTZ001
@@ -252,3 +287,24 @@ def test_every_macro_of_the_catalogue_is_asked_for_something_here(lake: duckdb.D
     assert answer(
         lake, "SELECT shown_position(), is_position('x'), milliseconds_of('1970-01-01 00:00:01')"
     ) == [(answer(lake, "SELECT max(position) FROM events")[0][0], False, 1_000)]
+
+
+def test_attempts_of_a_backup_of_before_a_migration_lack_what_it_brought(tmp_path: Path):
+    one = History(tmp_path)
+    with one.store:
+        for job in ("a", "b"):
+            one.enqueue(job, "scan", "crawler")
+            one.send("jobs.complete", **one.claim())
+        one.send("jobs.archive", id="a")
+        backup = create_backup(tmp_path / "hyperpage.db", tmp_path / "backups", version="0")
+    with closing(apsw.Connection(str(backup.path))) as connection:
+        connection.execute("DROP INDEX idx_job_history_completed")
+        connection.execute("ALTER TABLE job_history DROP COLUMN due_at")
+    checksum, size = file_checksum(backup.path), backup.path.stat().st_size
+    write_metadata(backup.path, msgspec.structs.replace(backup.metadata, checksum=checksum, size=size))
+
+    assert export(list_backups(tmp_path / "backups"), tmp_path / "lake", store_id=None).refused == []
+
+    with closing(connect(tmp_path / "lake")) as lake:
+        found = answer(lake, "SELECT job_id, status, due_at FROM attempts ORDER BY id")
+    assert found == [("a", "completed", START), ("b", "completed", None)]
