@@ -19,7 +19,7 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -281,7 +281,9 @@ def held(lake: Path) -> BinaryIO | None:
         readers = (lake / READERS).open("rb")
     except OSError:
         return None
-    fcntl.flock(readers, fcntl.LOCK_SH)
+    # Where a disk knows no locks, exports refuse to write.
+    with suppress(OSError):
+        fcntl.flock(readers, fcntl.LOCK_SH)
     return readers
 
 
