@@ -154,6 +154,9 @@ class NatsHome:
             "server_name": "hyperpage",
             "max_payload": MAXIMUM_PAYLOAD_BYTES,
             "ports_file_dir": str(self.path),
+            # Inboxes and events have a subject each, which is looked up once: remembering where the last
+            # thousand went costs more than it spares.
+            "no_sublist_cache": True,
             # Every refused message is a line, so a misbehaving client must not fill the disk.
             "log_file": str(self.log),
             "logfile_size_limit": 8 * 1024 * 1024,

@@ -187,7 +187,7 @@ class Relay:
         self._forget()
         self._publisher.begin(place.last_sequence)
         while not self._stopped.is_set():
-            if position < self._head:
+            if self._is_worth_sending(position):
                 position = await self._send_after(position)
             elif self._publisher.in_flight:
                 await self._publisher.pause(LOOK_INTERVAL_MS)
@@ -195,6 +195,12 @@ class Relay:
                 self._well()
                 if not await self._publisher.pause(LOOK_INTERVAL_MS):
                     return
+
+    def _is_worth_sending(self, position: int) -> bool:
+        # While an answer is still to come, only what fills a block: the rest goes out together behind it, as
+        # commands wait for a commit. A block costs as much as tens of events do.
+        waiting = self._head - position
+        return waiting >= MAXIMUM_EVENTS or (waiting > 0 and not self._publisher.in_flight)
 
     async def _send_after(self, position: int) -> int:
         """Sends the next events; the position of the last one."""
