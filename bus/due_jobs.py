@@ -1,7 +1,7 @@
 """Which job is next: the waiting jobs of every queue, in memory, in the order of handing out."""
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import count
 
 import msgspec
@@ -21,13 +21,15 @@ class WaitingJob(msgspec.Struct, frozen=True, gc=False):
 class _Lane:
     """The waiting jobs of one type in one queue: those that are due, best first, and those that are not yet.
 
-    A job that left stays in its heap until it comes up; `current` tells whether an entry still holds.
+    `count` is how many they are. A job that left stays in its heap until it comes up: what an entry holds is
+    so only as long as `by_id`, the waiting jobs of all lanes, has that very object.
     """
 
-    __slots__ = ("current", "due", "later", "ticket")
+    __slots__ = ("by_id", "count", "due", "later", "ticket")
 
-    def __init__(self) -> None:
-        self.current: dict[str, WaitingJob] = {}
+    def __init__(self, by_id: Mapping[str, WaitingJob]) -> None:
+        self.by_id = by_id
+        self.count = 0
         self.due: list[tuple[int, int, int, int, WaitingJob]] = []
         self.later: list[tuple[int, int, int, WaitingJob]] = []
         # An enqueueing that is taken back leaves its position to the next one: two entries may have the same
@@ -35,15 +37,17 @@ class _Lane:
         self.ticket = count()
 
     def add(self, job: WaitingJob) -> None:
-        self.current[job.id] = job
-        heapq.heappush(self.later, self._later(job))
+        self.count += 1
+        heapq.heappush(self.later, (job.run_at, job.created_position, next(self.ticket), job))
 
-    def remove(self, job_id: str) -> None:
-        del self.current[job_id]
+    def remove(self) -> None:
+        """One of them has left `by_id`."""
+        self.count -= 1
         # Entries of jobs that left are bounded by those that wait, however many are cancelled.
-        if len(self.due) + len(self.later) > 2 * len(self.current) + 64:
-            self.due = []
-            self.later = [self._later(job) for job in self.current.values()]
+        if len(self.due) + len(self.later) > 2 * self.count + 64:
+            self.due = [entry for entry in self.due if self._holds(entry[-1])]
+            self.later = [entry for entry in self.later if self._holds(entry[-1])]
+            heapq.heapify(self.due)
             heapq.heapify(self.later)
 
     def best(self, now: int) -> tuple[int, int, int, int, WaitingJob] | None:
@@ -51,12 +55,12 @@ class _Lane:
         while self.later and self.later[0][0] <= now:
             run_at, position, ticket, job = heapq.heappop(self.later)
             heapq.heappush(self.due, (-job.priority, run_at, position, ticket, job))
-        while self.due and self.current.get(self.due[0][-1].id) is not self.due[0][-1]:
+        while self.due and not self._holds(self.due[0][-1]):
             heapq.heappop(self.due)
         return self.due[0] if self.due else None
 
-    def _later(self, job: WaitingJob) -> tuple[int, int, int, WaitingJob]:
-        return job.run_at, job.created_position, next(self.ticket), job
+    def _holds(self, job: WaitingJob) -> bool:
+        return self.by_id.get(job.id) is job
 
 
 class DueJobs:
@@ -72,10 +76,12 @@ class DueJobs:
     def add(self, job: WaitingJob) -> None:
         """From now on the job waits."""
         self._by_id[job.id] = job
-        lanes = self._queues.setdefault(job.queue, {})
+        lanes = self._queues.get(job.queue)
+        if lanes is None:
+            lanes = self._queues[job.queue] = {}
         lane = lanes.get(job.type)
         if lane is None:
-            lane = lanes[job.type] = _Lane()
+            lane = lanes[job.type] = _Lane(self._by_id)
         lane.add(job)
 
     def remove(self, job_id: str) -> None:
@@ -84,9 +90,9 @@ class DueJobs:
         if job is None:
             return
         lanes = self._queues[job.queue]
-        lanes[job.type].remove(job_id)
+        lanes[job.type].remove()
         # Types and queues are named by those who enqueue: what is empty must not stay.
-        if not lanes[job.type].current:
+        if not lanes[job.type].count:
             del lanes[job.type]
         if not lanes:
             del self._queues[job.queue]

@@ -25,53 +25,65 @@ class Aggregate(msgspec.Struct, frozen=True, gc=False):
 ABSENT = Aggregate()
 
 
+class _Place(msgspec.Struct, gc=False):
+    """Where an aggregate is kept. `weight` is what it weighed when it was weighed last."""
+
+    aggregate: Aggregate
+    weight: int = 0
+
+
 class HotStates:
     """Aggregates by stream, the one used last at the end, with what they weigh.
 
     While a transaction is open it takes whatever comes; `shrink` brings it back to its bounds. Only then is
-    weighed what came, once, however often it changed meanwhile.
+    weighed what came, as it is by then.
     """
 
     def __init__(self, capacity: int, maximum_bytes: int) -> None:
         self._capacity = capacity
         self._maximum_bytes = maximum_bytes
-        self._states: OrderedDict[str, Aggregate] = OrderedDict()
-        self._weights: dict[str, int] = {}
-        self._not_weighed: dict[str, None] = {}
+        # Each look-up in tens of thousands of names is a cache miss or two: there is one for each call.
+        self._places: OrderedDict[str, _Place] = OrderedDict()
+        self._not_weighed: list[_Place] = []
         self.size_bytes = 0
 
     def __len__(self) -> int:
-        return len(self._states)
+        return len(self._places)
 
     def __contains__(self, stream: str) -> bool:
-        return stream in self._states
+        return stream in self._places
 
     def items(self) -> Iterable[tuple[str, Aggregate]]:
         """Everything that is here, the one used longest ago first."""
-        return self._states.items()
+        return ((stream, place.aggregate) for stream, place in self._places.items())
 
     def get(self, stream: str) -> Aggregate | None:
         """The aggregate, from now on the one used last; `None` where it is not here."""
-        found = self._states.get(stream)
-        if found is not None:
-            self._states.move_to_end(stream)
-        return found
+        place = self._places.get(stream)
+        if place is None:
+            return None
+        self._places.move_to_end(stream)
+        return place.aggregate
 
     def put(self, stream: str, aggregate: Aggregate) -> None:
         """From now on the stream is this."""
-        self._states[stream] = aggregate
-        self._not_weighed[stream] = None
+        place = self._places.get(stream)
+        if place is None:
+            place = self._places[stream] = _Place(aggregate)
+        else:
+            place.aggregate = aggregate
+        self._not_weighed.append(place)
 
     def shrink(self) -> None:
         """Lets go of those used longest ago, until there are few enough and they weigh little enough."""
-        for stream in self._not_weighed:
-            weight = _weight(self._states[stream].state)
-            self.size_bytes += weight - self._weights.get(stream, 0)
-            self._weights[stream] = weight
+        for place in self._not_weighed:
+            weight = _weight(place.aggregate.state)
+            self.size_bytes += weight - place.weight
+            place.weight = weight
         self._not_weighed.clear()
-        while len(self._states) > self._capacity or (self.size_bytes > self._maximum_bytes and self._states):
-            stream, _ = self._states.popitem(last=False)
-            self.size_bytes -= self._weights.pop(stream)
+        while len(self._places) > self._capacity or (self.size_bytes > self._maximum_bytes and self._places):
+            _, place = self._places.popitem(last=False)
+            self.size_bytes -= place.weight
 
 
 def _weight(state: Any) -> int:

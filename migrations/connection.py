@@ -32,6 +32,17 @@ def require_safe_sqlite(version: str | None = None) -> None:
         )
 
 
+def without_memory_statistics() -> None:
+    """Has SQLite count no memory any more: for each allocation, its threads take turns to do so.
+
+    That was a twentieth of what the service computes. It holds for the whole process, which must have no
+    connection yet.
+    """
+    apsw.shutdown()
+    apsw.config(apsw.SQLITE_CONFIG_MEMSTATUS, False)
+    apsw.initialize()
+
+
 def open_writer(path: Path, *, cache_kib: int = 64 * 1024, checkpoint_pages: int = 4_000) -> apsw.Connection:
     """The one connection that writes. The file is created where there is none, and put into WAL mode.
 

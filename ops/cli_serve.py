@@ -86,9 +86,11 @@ def serve(
         log_level=log_level,
         log_format=log_format,
     )
+    from migrations.connection import without_memory_statistics
     from ops.logs import configure_logging
 
     configure_logging(settings.log_level, settings.log_format)
+    without_memory_statistics()
     from ops.service import service_version
     from ops.traces import sending_traces
 

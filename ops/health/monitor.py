@@ -12,7 +12,6 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import apsw
 import msgspec
 from nats.errors import Error as NatsError
 
@@ -193,7 +192,10 @@ class Monitor:
                 "open": 1 + readers.open,
                 "open_transactions": readers.in_use + (statistics.busy_since is not None),
             },
-            "memory": {**msgspec.structs.asdict(look.memory), "sqlite_bytes": apsw.memory_used()},
+            "memory": {
+                **msgspec.structs.asdict(look.memory),
+                "page_caches_bytes": statistics.cache.used_bytes + readers.cache.used_bytes,
+            },
             "disks": look.disks,
             "broker": {
                 "embedded": service.nats_server is not None,

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import apsw
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
 from bus.waiting import UNTRIED
@@ -78,7 +77,6 @@ def store_families(service: "Service") -> Iterator[Metric]:
         memory.add_metric((connections,), cache.used_bytes)
     yield lookups
     yield memory
-    yield _gauge("hyperpage_sqlite_memory_bytes", "All memory that SQLite has.", apsw.memory_used())
 
 
 def machine_families(look: Look) -> Iterator[Metric]:
