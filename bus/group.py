@@ -181,8 +181,8 @@ class Group(GroupContext):
                 self.tally.add(request.name, "repeated")
                 return seen[1]
         self._allowed_secrets.require(request.name, request.findings)
-        decision = self._decide(request)
-        answer = codec.encode(self._record(request, decision))
+        decision, new_key = self._decide(request)
+        answer = codec.encode(self._record(request, decision, new_key))
         remembered = request.verb.remembered and (decision.events or request.verb.empty_is_remembered)
         if command_id is not None and remembered:
             self._remembered[command_id] = (request_hash, answer)
@@ -201,33 +201,37 @@ class Group(GroupContext):
                 size_bytes=len(answer),
             )
 
-    def _decide(self, request: Request) -> Decision:
+    def _decide(self, request: Request) -> tuple[Decision, str | None]:
+        """What is decided, and the key that was made for it, if one was."""
         if request.verb.key is None:
             if request.expected_version is not None:
                 raise Invalid(
                     f"{request.name} spans several streams: there is no one version to expect",
                     path="Hyperpage-Expected-Version",
                 )
-            return request.verb.decide(None, request.command, self, None)
+            return request.verb.decide(None, request.command, self, None), None
         key = request.verb.key(request.command)
         if key is None:
-            key = self.new_id()
-            # Nobody else has made it: there is no stream to look for.
-            self._aggregates.expect_absent((stream_name(request.decider.table, key),))
+            new_key = key = self.new_id()
             aggregate = ABSENT
         else:
+            new_key = None
             aggregate = self._aggregates.get(request.decider.table, key)
         _expect(request, aggregate, key, self.now)
-        return request.verb.decide(aggregate.state, request.command, self, key)
+        return request.verb.decide(aggregate.state, request.command, self, key), new_key
 
-    def _record(self, request: Request, decision: Decision) -> codec.Answer:
+    def _record(self, request: Request, decision: Decision, new_key: str | None) -> codec.Answer:
         command_id = request.command_id or self.new_id()
         types = []
         stream: str | None = None
         last = ABSENT
         for event_key, event in decision.events:
             table = TABLE_OF[type(event)]
-            before = self._aggregates.get(table, event_key)
+            if event_key == new_key:
+                # Nobody else has made it: there is no stream to look for.
+                before, new_key = ABSENT, None
+            else:
+                before = self._aggregates.get(table, event_key)
             type_name, data = encode_event(event)
             stream = stream_name(table, event_key)
             version, position = before.version + 1, self._head.position + len(self._entries) + 1
