@@ -34,6 +34,10 @@ from migrations.connection import write_transaction
 
 MAXIMUM_WAITING_COMMANDS = 20_000
 MAXIMUM_WAITING_BYTES = 256 * 1024 * 1024
+# What a group takes at first. Fewer would not make a commit cheaper for each; of more, those who sent the
+# first would wait for the last, and nobody would send the next ones meanwhile.
+GROUP_COMMANDS = 128
+# What a group takes at most, where commits are slow.
 MAXIMUM_GROUP_COMMANDS = 1_024
 RETRY_AFTER_MS = 100
 # What is to be done of the service's own accord, above all the rescue of an expired lease, is found so soon.
@@ -74,6 +78,7 @@ class Writer:
         self._errands: deque[tuple[Callable[[apsw.Connection], Any], Callable[[Any], None]]] = deque()
         self._wake = threading.Condition()
         self._stopping = False
+        self._group_limit = GROUP_COMMANDS
         self._thread = threading.Thread(target=self._run, name="writer")
         self.statistics = Statistics()
         self.head = log.read_head(connection)
@@ -215,7 +220,7 @@ class Writer:
                 self._wake.wait(UPKEEP_SECONDS)
             group: list[Submission] = []
             count = 0
-            while self._waiting and count < MAXIMUM_GROUP_COMMANDS:
+            while self._waiting and count < self._group_limit:
                 one = self._waiting.popleft()
                 group.append(one)
                 count += len(one.requests)
@@ -277,6 +282,7 @@ class Writer:
             self.head = log.Head(last.position, last.hash, last.recorded_at)
         times = GroupTimes(began, committing, time.perf_counter())
         self.statistics.count(group, len(rows), times)
+        self._group_limit = limit_after(group.commands, times)
         return Commit(submissions, rows, group.notices, group.new_answers, times)
 
     def _is_stored(self, rows: list[log.Row]) -> bool:
@@ -335,6 +341,13 @@ class Writer:
 
     def _now(self) -> int:
         return max(self._clock(), self.head.recorded_at)
+
+
+def limit_after(commands: int, times: GroupTimes) -> int:
+    """How many commands the next group takes: deciding them is to take twice as long as the last commit."""
+    deciding, committing = times.decided - times.began, times.committed - times.decided
+    fitting = int(2 * committing * commands / deciding) if deciding > 0 else 0
+    return min(max(fitting, GROUP_COMMANDS), MAXIMUM_GROUP_COMMANDS)
 
 
 def _write_something(connection: apsw.Connection) -> None:

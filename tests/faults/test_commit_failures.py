@@ -9,7 +9,7 @@ import apsw
 import pytest
 
 from bus import log
-from bus.writer import MAXIMUM_GROUP_COMMANDS
+from bus.writer import GROUP_COMMANDS
 from tests.faults.failing_disk import FailingDisk, failing_disk
 from tests.integration.writing import Clock, Reply, Sent, Store, dump_tables, single, until
 
@@ -119,8 +119,8 @@ def test_what_is_in_order_shares_nothing_with_a_failed_group_of_others(disk: Fai
         disk.fail("sync")
     replies = [answer() for answer in answers]
 
-    assert all_unavailable(replies[:MAXIMUM_GROUP_COMMANDS])
-    assert {reply.code for reply in replies[MAXIMUM_GROUP_COMMANDS:]} == {None}
+    assert all_unavailable(replies[:GROUP_COMMANDS])
+    assert {reply.code for reply in replies[GROUP_COMMANDS:]} == {None}
 
 
 @pytest.mark.parametrize("checkpoint_pages", [1, 4_000])
