@@ -26,17 +26,21 @@ ABSENT = Aggregate()
 
 
 class _Place(msgspec.Struct, gc=False):
-    """Where an aggregate is kept. `weight` is what it weighed when it was weighed last."""
+    """Where an aggregate is kept. `weight` is what it weighed when it was weighed last.
+
+    `is_weighed` is whether it has not changed since.
+    """
 
     aggregate: Aggregate
     weight: int = 0
+    is_weighed: bool = True
 
 
 class HotStates:
     """Aggregates by stream, the one used last at the end, with what they weigh.
 
     While a transaction is open it takes whatever comes; `shrink` brings it back to its bounds. Only then is
-    weighed what came, as it is by then.
+    weighed what came, once, however often it changed meanwhile.
     """
 
     def __init__(self, capacity: int, maximum_bytes: int) -> None:
@@ -72,7 +76,9 @@ class HotStates:
             place = self._places[stream] = _Place(aggregate)
         else:
             place.aggregate = aggregate
-        self._not_weighed.append(place)
+        if place.is_weighed:
+            place.is_weighed = False
+            self._not_weighed.append(place)
 
     def shrink(self) -> None:
         """Lets go of those used longest ago, until there are few enough and they weigh little enough."""
@@ -80,6 +86,7 @@ class HotStates:
             weight = _weight(place.aggregate.state)
             self.size_bytes += weight - place.weight
             place.weight = weight
+            place.is_weighed = True
         self._not_weighed.clear()
         while len(self._places) > self._capacity or (self.size_bytes > self._maximum_bytes and self._places):
             _, place = self._places.popitem(last=False)
