@@ -75,7 +75,10 @@ class DueJobs:
 
     def add(self, job: WaitingJob) -> None:
         """From now on the job waits."""
-        self._by_id[job.id] = job
+        if self._by_id.setdefault(job.id, job) is not job:
+            # It waits already, perhaps in another lane: a row that nobody's events made.
+            self.remove(job.id)
+            self._by_id[job.id] = job
         lanes = self._queues.get(job.queue)
         if lanes is None:
             lanes = self._queues[job.queue] = {}

@@ -222,16 +222,14 @@ class Group(GroupContext):
 
     def _record(self, request: Request, decision: Decision, new_key: str | None) -> codec.Answer:
         command_id = request.command_id or self.new_id()
-        types = []
+        types: list[str] = []
         stream: str | None = None
         last = ABSENT
         for event_key, event in decision.events:
             table = TABLE_OF[type(event)]
-            if event_key == new_key:
-                # Nobody else has made it: there is no stream to look for.
-                before, new_key = ABSENT, None
-            else:
-                before = self._aggregates.get(table, event_key)
+            # Of a new one's first event, there is no stream to look for: nobody else has made it.
+            is_first = event_key == new_key and not types
+            before = ABSENT if is_first else self._aggregates.get(table, event_key)
             type_name, data = encode_event(event)
             stream = stream_name(table, event_key)
             version, position = before.version + 1, self._head.position + len(self._entries) + 1

@@ -28,12 +28,12 @@ ABSENT = Aggregate()
 class _Place(msgspec.Struct, gc=False):
     """Where an aggregate is kept. `weight` is what it weighed when it was weighed last.
 
-    `is_weighed` is whether it has not changed since.
+    `is_listed` is whether it stands among those that are to be weighed.
     """
 
     aggregate: Aggregate
     weight: int = 0
-    is_weighed: bool = True
+    is_listed: bool = False
 
 
 class HotStates:
@@ -76,8 +76,8 @@ class HotStates:
             place = self._places[stream] = _Place(aggregate)
         else:
             place.aggregate = aggregate
-        if place.is_weighed:
-            place.is_weighed = False
+        if not place.is_listed:
+            place.is_listed = True
             self._not_weighed.append(place)
 
     def shrink(self) -> None:
@@ -86,7 +86,7 @@ class HotStates:
             weight = _weight(place.aggregate.state)
             self.size_bytes += weight - place.weight
             place.weight = weight
-            place.is_weighed = True
+            place.is_listed = False
         self._not_weighed.clear()
         while len(self._places) > self._capacity or (self.size_bytes > self._maximum_bytes and self._places):
             _, place = self._places.popitem(last=False)

@@ -91,6 +91,8 @@ class Relay:
         self._position: int | None = None
         # What the stream's sequences are ahead of the log's positions, since it was looked at.
         self._offset = 0
+        # Whether the last block had no room for all that waited by then.
+        self._is_more_left = False
         # The commits that are to be published, oldest first: last position, time.
         self._commits: deque[tuple[int, int]] = deque()
         self._trouble = Trouble(
@@ -197,13 +199,15 @@ class Relay:
                     return
 
     def _is_worth_sending(self, position: int) -> bool:
-        # While an answer is still to come, only what fills a block: the rest goes out together behind it, as
-        # commands wait for a commit. A block costs as much as tens of events do.
+        # While an answer is still to come, only what fills a block, and what a full one left over: the rest
+        # goes out together behind it, as commands wait for a commit. A block costs as much as tens of events.
         waiting = self._head - position
-        return waiting >= MAXIMUM_EVENTS or (waiting > 0 and not self._publisher.in_flight)
+        is_free = self._is_more_left or not self._publisher.in_flight
+        return waiting >= MAXIMUM_EVENTS or (waiting > 0 and is_free)
 
     async def _send_after(self, position: int) -> int:
         """Sends the next events; the position of the last one."""
+        head = self._head
         messages = await asyncio.to_thread(self._read_after, position)
         # Nothing would be published under another position; this says it clearly.
         if messages is None or messages.last != position + messages.count:
@@ -213,6 +217,7 @@ class Relay:
             )
         self._publisher.require_size(f"an event behind position {position}", messages.largest_bytes)
         await self._publisher.send_block(Block(messages.encoded, messages.count))
+        self._is_more_left = messages.last < head
         return messages.last
 
     def _read_after(self, position: int) -> EventMessages | None:

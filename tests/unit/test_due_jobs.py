@@ -105,6 +105,15 @@ def test_two_jobs_that_stood_at_one_position_one_after_the_other_are_told_apart(
     assert due.next("default", None, 10, NOW) == ["kept", "also kept", "stays"]
 
 
+def test_a_job_that_is_there_already_is_there_once():
+    due = filled(waiting("a", 1, type="call"), waiting("a", 1))
+
+    assert due.next("default", ["call"], 10, NOW) == []
+    assert due.next("default", None, 10, NOW) == ["a"]
+    due.remove("a")
+    assert (len(due), due._queues) == (0, {})
+
+
 def test_jobs_that_left_do_not_pile_up():
     due = filled(waiting("stays", 0, run_at=NOW))
     for position in range(1, 5_000):
