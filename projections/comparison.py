@@ -58,6 +58,9 @@ def compare(
 
 def remove(connection: apsw.Connection, strays: Iterable[Stray]) -> None:
     """Removes rows that are no stream's; the caller's transaction holds."""
+    strays = list(strays)
+    if strays:
+        count_repair(connection)
     for stray in strays:
         key = _key_column(stray.table)
         row = connection.execute(
@@ -66,6 +69,14 @@ def remove(connection: apsw.Connection, strays: Iterable[Stray]) -> None:
         # Another row may have come in its place since it was seen.
         if row is not None and _is_stray(stray.table, _text_or_bytes(*row)):
             connection.execute(f"DELETE FROM {stray.table} WHERE rowid = ?", (stray.rowid,))
+
+
+def count_repair(connection: apsw.Connection) -> None:
+    """Notes in the file's header that rows change without an event; the caller's transaction holds.
+
+    Who keeps rows of an earlier copy of the file sees by it that they may be others now: no position says so.
+    """
+    connection.pragma("user_version", connection.pragma("user_version") + 1)
 
 
 def _compare_rows(

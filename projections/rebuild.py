@@ -17,7 +17,7 @@ import msgspec
 from domain.catalogue import BY_TABLE, TIMELINE_STREAM, decode_event
 from domain.messages import Recorded, split_stream
 from projections import jobs
-from projections.comparison import HISTORY, Stray, TableReport, compare
+from projections.comparison import HISTORY, Stray, TableReport, compare, count_repair
 from projections.table import Row, Table, upsert_rows
 from projections.tables import TABLES
 
@@ -100,6 +100,8 @@ def repair(connection: apsw.Connection, streams: Iterable[str]) -> int:
         table, key = split_stream(stream)
         _put_right(connection, _fold(TABLES[table], key, _events(connection, stream)))
         count += 1
+    if count:
+        count_repair(connection)
     return count
 
 

@@ -13,8 +13,9 @@ CREATE OR REPLACE VIEW attempts AS
   described AS (
     SELECT id, arg_max(type, position) AS type, arg_max(tool, position) AS tool,
       arg_max(endpoint, position) AS endpoint, arg_max(priority, position) AS priority
-    FROM jobs_versions AS v SEMI JOIN gone ON gone.job_id = v.id
-    WHERE NOT v.deleted AND v.position <= shown_position() GROUP BY id
+    FROM jobs_versions AS v JOIN gone ON gone.job_id = v.id
+    -- Behind that, the id may be another job's.
+    WHERE NOT v.deleted AND v.position < gone.gone_at GROUP BY id
   ),
   known AS (
     SELECT a.*, j.type, j.tool, j.endpoint, j.priority FROM job_history AS a LEFT JOIN jobs AS j ON j.id = a.job_id

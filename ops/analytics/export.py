@@ -263,7 +263,7 @@ class _Addition:
                 for one in ranges
             ]
             versions = folding.files()
-            tables = writing.result()
+            tables, repairs = writing.result()
             hashes = [_hash_at(source, one.last) for one in ranges]
             if checksum.result() != self._plain.metadata.checksum:
                 raise checksum_differs(self._backup.place)
@@ -277,7 +277,9 @@ class _Addition:
             )
             for place, (one, last_hash, file) in enumerate(zip(ranges, hashes, events, strict=True))
         ]
-        snapshots = sorted((*self._manifest.snapshots, self._snapshot(tables)), key=lambda one: one.timestamp)
+        snapshots = sorted(
+            (*self._manifest.snapshots, self._snapshot(tables, repairs)), key=lambda one: one.timestamp
+        )
         return msgspec.structs.replace(
             self._manifest.extended(self._metadata.timelines, stretches), snapshots=tuple(snapshots)
         )
@@ -302,15 +304,16 @@ class _Addition:
             for begin in range(start, last + 1, EVENTS_IN_FILE):
                 yield Range(timeline=timeline, first=begin, last=min(last, begin + EVENTS_IN_FILE - 1))
 
-    def _write_tables(self) -> dict[str, tuple[File, ...]]:
+    def _write_tables(self) -> tuple[dict[str, tuple[File, ...]], int]:
         # In a thread of its own: most of it is work of SQLite, DuckDB and the disk.
         with SealedSource(self._plain.path) as source, self._engine().cursor() as engine:
-            return dict(self._tables(source, engine))
+            [(repairs,)] = source.rows("SELECT user_version FROM pragma_user_version")
+            return dict(self._tables(source, engine, repairs)), repairs
 
     def _tables(
-        self, source: SealedSource, engine: "duckdb.DuckDBPyConnection"
+        self, source: SealedSource, engine: "duckdb.DuckDBPyConnection", repairs: int
     ) -> Iterator[tuple[str, tuple[File, ...]]]:
-        earlier = self._earlier()
+        earlier = self._earlier(repairs)
         changed = {} if earlier is None else changed_keys(source, earlier.position)
         for table in TABLE_NAMES:
             before = None
@@ -328,13 +331,18 @@ class _Addition:
                 )
             yield table, files
 
-    def _earlier(self) -> Snapshot | None:
-        """The newest snapshot that is part of this one's history, and not too far from it."""
+    def _earlier(self, repairs: int) -> Snapshot | None:
+        """The newest snapshot from which this one differs by events alone, and not by too many.
+
+        Another version of the service may make other rows of the same events; a repair, and a restore, which
+        begins a timeline, make rows anew.
+        """
         metadata = self._metadata
         candidates = [
             one
             for one in self._manifest.snapshots
-            if is_part(one, metadata.timelines, metadata.position)
+            if (one.timeline, one.version, one.repairs) == (metadata.timeline, metadata.version, repairs)
+            and is_part(one, metadata.timelines, metadata.position)
             and one.position >= metadata.position - MOST_NEW_EVENTS
         ]
         return max(candidates, key=lambda one: one.position, default=None)
@@ -343,7 +351,7 @@ class _Addition:
     def _stamp(self) -> str:
         return stamp_of(self._backup.name, self._metadata.timestamp)
 
-    def _snapshot(self, tables: dict[str, tuple[File, ...]]) -> Snapshot:
+    def _snapshot(self, tables: dict[str, tuple[File, ...]], repairs: int) -> Snapshot:
         metadata = self._metadata
         return Snapshot(
             snapshot=self._stamp,
@@ -360,6 +368,7 @@ class _Addition:
             version=metadata.version,
             tables=tables,
             file_size=metadata.plain_size,
+            repairs=repairs,
         )
 
 

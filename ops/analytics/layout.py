@@ -109,6 +109,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     tables: dict[str, tuple[File, ...]]
     file_size: int | None = None
     """Of the SQLite file in it, where it is compressed or encrypted."""
+    repairs: int = 0
+    """How often rows had been put right without an event, as the file's header counts it."""
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

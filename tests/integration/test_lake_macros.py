@@ -198,6 +198,22 @@ def test_attempts_are_those_that_the_versions_tell_of(tmp_path: Path):
     assert found == versions
 
 
+def test_attempts_are_described_by_the_job_that_had_their_id_then(tmp_path: Path):
+    one = History(tmp_path)
+    with one.store:
+        one.enqueue("a", "mail", "smtp")
+        one.send("jobs.complete", **one.claim())
+        one.send("jobs.archive", id="a")
+        one.enqueue("a", "scan", "crawler")
+        one.send("jobs.complete", **one.claim())
+        backup = create_backup(tmp_path / "hyperpage.db", tmp_path / "backups", version="0")
+    export([backup], tmp_path / "lake", store_id=None)
+
+    with closing(connect(tmp_path / "lake")) as lake:
+        found = answer(lake, "SELECT type, tool FROM attempts ORDER BY id")
+    assert found == [("mail", "smtp"), ("scan", "crawler")]
+
+
 def test_event_rate(lake: duckdb.DuckDBPyConnection):
     rate = "SELECT bucket, events FROM event_rate('10 minutes') WHERE type = 'job.enqueued.v1'"
     assert answer(lake, rate) == [(at(0), 1), (at(600_000), 1), (datetime(2027, 1, 15, 9), 1)]  # noqa: DTZ001

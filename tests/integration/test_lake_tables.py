@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from migrations.connection import open_writer
 from ops.analytics import connect, sealed_source, table_files, table_parts
+from ops.analytics.catalogue import TABLE_COLUMNS
 from ops.analytics.layout import read_manifest
-from ops.backup.create import open_sealed
+from ops.backup.create import create_backup, open_sealed
 from ops.backup.metadata import Backup, list_backups
 from ops.backup.restore import restore
 from ops.backup.way import Moment
+from ops.projections_check import rebuild_file
 from tests.integration.backing_up import VERSION, Stored
 from tests.integration.test_analytics import exported, rows_of, rows_shown
 from tests.integration.writing import Sent
@@ -128,17 +131,76 @@ def test_after_a_restore_the_rows_that_were_given_up_are_taken_from_no_earlier_s
     assert len(list_backups(stored.folder)) == 4
 
 
+def test_rows_that_a_rebuild_has_put_right_are_right_in_the_next_snapshot(stored: Stored, lake: Path):
+    stored.work(100)
+    connection = open_writer(stored.path)
+    connection.execute("UPDATE app_state SET value = '\"another\"' WHERE key = 'key-1'")
+    connection.execute("INSERT INTO rate_limits (id, platform, last_updated) VALUES ('x', 'stray', 1)")
+    assert connection.total_changes() == 2
+    connection.close()
+    damaged = backed_up(stored, 0)
+    exported(stored, lake)
+    report = rebuild_file(stored.path)
+    assert report["rebuilt_streams"] + report["removed_rows"] == 2
+    repaired = backed_up(stored, 0)
+    assert exported(stored, lake).refused == []
+
+    assert damaged.metadata.position == repaired.metadata.position
+    assert_shown_as_in(lake, damaged, repaired)
+    later = backed_up(stored, 0)
+    exported(stored, lake)
+    assert inodes(lake, "app_state", 1) == inodes(lake, "app_state", 2)
+    assert_shown_as_in(lake, repaired, later)
+
+
+def test_another_version_of_the_service_may_make_other_rows_of_the_same_events(stored: Stored, lake: Path):
+    backed_up(stored, 100)
+    exported(stored, lake)
+    connection = open_writer(stored.path)
+    connection.execute("UPDATE app_state SET value = '\"as that version has it\"' WHERE key = 'key-1'")
+    connection.close()
+    stored.clock.now += 1_000
+    upgraded = create_backup(stored.path, stored.folder, version="0.0.1", now_ms=stored.clock.now)
+    assert exported(stored, lake).refused == []
+
+    assert_shown_as_in(lake, upgraded)
+
+
 def test_where_files_have_one_name_alone_they_are_copied(
     stored: Stored, lake: Path, monkeypatch: pytest.MonkeyPatch
 ):
     def refuse(*_: object) -> None:
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
+    synced = set()
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.add(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
     first = backed_up(stored, 100)
     exported(stored, lake)
     monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(os, "fsync", noted)
     second = backed_up(stored, 5)
     exported(stored, lake)
 
-    assert not set(inodes(lake, "app_state", 0)) & set(inodes(lake, "app_state", 1))
+    copies = {inode for table in TABLE_COLUMNS for inode in inodes(lake, table, 1)}
+    assert not set(inodes(lake, "app_state", 0)) & copies
+    assert copies <= synced
     assert_shown_as_in(lake, first, second)
+
+
+def test_a_disk_that_is_full_is_not_taken_for_one_without_links(
+    stored: Stored, lake: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    backed_up(stored, 100)
+    exported(stored, lake)
+    monkeypatch.setattr(os, "link", refuse)
+    backed_up(stored, 5)
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+        exported(stored, lake)
