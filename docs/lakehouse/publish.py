@@ -9,27 +9,36 @@
 
 The catalogue is the one that is called `lake` in PyIceberg's configuration, which says where the bucket is,
 too (see README.md beside this). The files of the lake become those of the tables as they are: none is written
-anew. What is new in a table is one commit, and files that it has taken the place of leave with it. It needs
-nothing of hyperpage-persistence.
+anew. What is new in a table is one commit, and files that it has taken the place of leave with it. What the
+lake has nothing in place of stays: the rows of a backup that a lake made anew has not got, another lake's
+files. It needs nothing of hyperpage-persistence.
 """
 
 import argparse
+import fcntl
 import json
+import re
 import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow
+from pyarrow.fs import FileSelector
 from pyarrow.parquet import read_schema
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.io import FileIO
-from pyiceberg.io.pyarrow import parquet_file_to_data_file
+from pyiceberg.io.pyarrow import PyArrowFileIO, parquet_file_to_data_file
 from pyiceberg.table import Table, TableProperties
 
 CATALOGUE = "lake"
 NAMESPACE = "hyperpage"
+# An export removes no file that its manifest names while somebody holds it.
+READERS = ".readers"
+# The positions in the name of a file of the log: the events, or row versions, from which to which it has.
+POSITIONS = re.compile(r"-(\d{12,})-(\d{12,})[^/]*\.parquet$")
 # What the names of the folders say of the files in them, as columns.
 PARTITIONS = {"timeline": pyarrow.int32(), "snapshot": pyarrow.string()}
 SNAPSHOTS = pyarrow.schema(
@@ -48,28 +57,71 @@ TIMELINES = pyarrow.schema(
 
 def publish(lake: Path, address: str) -> dict[str, int]:
     """How many files each table got that it had not got yet."""
-    manifest = json.loads((lake / "lake.json").read_bytes())
-    by_table: dict[str, list[str]] = defaultdict(list)
-    for path in files_of(manifest):
-        by_table[path.split("/")[0]].append(path)
+    with held(lake):
+        manifest = json.loads((lake / "lake.json").read_bytes())
+        by_table: dict[str, dict[str, int]] = defaultdict(dict)
+        for file in files_of(manifest):
+            by_table[file["path"].split("/")[0]][file["path"]] = file["size"]
 
-    catalogue = load_catalog(CATALOGUE, warehouse=f"{address}/iceberg")
-    catalogue.create_namespace_if_not_exists(NAMESPACE)
-    added = {
-        name: register(catalogue, name, lake, address, paths) for name, paths in sorted(by_table.items())
-    }
+        catalogue = load_catalog(CATALOGUE, warehouse=f"{address}/iceberg")
+        catalogue.create_namespace_if_not_exists(NAMESPACE)
+        added = {
+            name: register(catalogue, name, lake, address, Files(sizes, manifest["stretches"]))
+            for name, sizes in sorted(by_table.items())
+        }
     # Last: who reads what snapshots there are finds all that they have.
     replace(catalogue, "timelines", TIMELINES, history_of(manifest))
-    replace(catalogue, "snapshots", SNAPSHOTS, manifest["snapshots"])
+    replace(catalogue, "snapshots", SNAPSHOTS, manifest["snapshots"], keep_others_by="snapshot")
     return added
 
 
-def files_of(manifest: Mapping[str, Any]) -> Iterable[str]:
-    """The files that belong to a lake, by their paths in it."""
+@contextmanager
+def held(lake: Path) -> Iterator[None]:
+    """Keeps the files that the manifest names where they are, as whoever asks the lake does."""
+    with ExitStack() as stack:
+        # In a copy of a lake there may be none, and a disk that knows no locks lets no export write.
+        with suppress(OSError):
+            readers = stack.enter_context((lake / READERS).open("rb"))
+            fcntl.flock(readers, fcntl.LOCK_SH)
+        yield
+
+
+class Files:
+    """The files of one table, by their paths in the lake, and which others they have taken the place of."""
+
+    def __init__(self, sizes: Mapping[str, int], stretches: Iterable[Mapping[str, Any]]) -> None:
+        self.sizes = sizes
+        self.paths = list(sizes)
+        self._folders = {str(PurePosixPath(path).parent) for path in sizes}
+        self._stretches = sorted((one["timeline"], one["first"], one["last"]) for one in stretches)
+
+    def replace(self, path: str) -> bool:
+        """Whether all that another file of the table has is in these, so that it would be there twice.
+
+        A backup's folder is of one export, as a whole. Of the log, a folder has all of a timeline.
+        """
+        folder = str(PurePosixPath(path).parent)
+        if path in self.sizes or folder not in self._folders:
+            return False
+        column, value = partition_of(path)
+        if column != "timeline":
+            return True
+        found = POSITIONS.search(path)
+        return found is not None and self._have(value, int(found[1]), int(found[2]))
+
+    def _have(self, timeline: int | str, first: int, last: int) -> bool:
+        for number, start, end in self._stretches:
+            if number == timeline and start <= first <= end:
+                first = end + 1
+        return first > last
+
+
+def files_of(manifest: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    """The files that belong to a lake."""
     for stretch in manifest["stretches"]:
-        yield from (file["path"] for files in stretch["files"].values() for file in files)
+        yield from (file for files in stretch["files"].values() for file in files)
     for snapshot in manifest["snapshots"]:
-        yield from (file["path"] for files in snapshot["tables"].values() for file in files)
+        yield from (file for files in snapshot["tables"].values() for file in files)
 
 
 def history_of(manifest: Mapping[str, Any]) -> list[dict[str, int]]:
@@ -87,14 +139,21 @@ def history_of(manifest: Mapping[str, Any]) -> list[dict[str, int]]:
     ]
 
 
-def register(catalogue: Catalog, name: str, lake: Path, address: str, paths: list[str]) -> int:
+def register(catalogue: Catalog, name: str, lake: Path, address: str, files: Files) -> int:
     """Makes files of the lake files of a table, which is made where it is missing; how many are new."""
-    schema = pyarrow.unify_schemas([read_schema(lake / path) for path in paths])
-    table = prepared(catalogue, name, schema, partition_of(paths[0])[0])
-    known = set(table.inspect.files()["file_path"].to_pylist())
-    new = [path for path in paths if f"{address}/{path}" not in known]
+    schema = pyarrow.unify_schemas([read_schema(lake / path) for path in files.paths])
+    table = prepared(catalogue, name, schema, partition_of(files.paths[0])[0])
+    found = table.inspect.files().select(["file_path", "file_size_in_bytes"]).to_pylist()
+    known = {
+        one["file_path"].removeprefix(f"{address}/"): one["file_size_in_bytes"]
+        for one in found
+        if one["file_path"].startswith(f"{address}/")
+    }
+    # A lake made anew may have a file of the same name with other rows.
+    new = [path for path in files.paths if known.get(path) != files.sizes[path]]
     # Small files that an export has made one: the one takes their place in the same commit.
-    stale = known - {f"{address}/{path}" for path in paths}
+    replaced = {path for path in known if files.replace(path)} | known.keys() & set(new)
+    stale = {f"{address}/{path}" for path in replaced}
     gone = [one.file for one in table.scan().plan_files() if one.file.file_path in stale] if stale else []
     for path in new:
         upload(table.io, lake / path, f"{address}/{path}")
@@ -112,13 +171,26 @@ def register(catalogue: Catalog, name: str, lake: Path, address: str, paths: lis
                     change.append_data_file(file)
                 for file in gone:
                     change.delete_data_file(file)
-        for file in gone:
-            table.io.delete(file.file_path)
+    # Not only those of this commit: a run that was cut off may have left others, before or after its own.
+    for path in uploaded(table.io, address, name):
+        if files.replace(path):
+            table.io.delete(f"{address}/{path}")
     return len(new)
 
 
+def uploaded(files: FileIO, address: str, name: str) -> list[str]:
+    """What the bucket has of a table, by the paths in the lake."""
+    scheme, bucket, folder = PyArrowFileIO.parse_location(address)
+    found = (
+        PyArrowFileIO(files.properties)
+        .fs_by_scheme(scheme, bucket)
+        .get_file_info(FileSelector(f"{folder}/{name}", recursive=True, allow_not_found=True))
+    )
+    return [one.path.removeprefix(f"{folder}/") for one in found if one.is_file]
+
+
 def upload(files: FileIO, path: Path, address: str) -> None:
-    """Puts a file into the bucket. If it is there, a run that was cut off has put it there: the same one."""
+    """Puts a file into the bucket, in place of one of the same name that may be there."""
     with path.open("rb") as source, files.new_output(address).create(overwrite=True) as target:
         shutil.copyfileobj(source, target)
 
@@ -148,16 +220,25 @@ def partition_of(path: str) -> tuple[str, int | str]:
     return column, int(value) if column == "timeline" else value
 
 
-def replace(catalogue: Catalog, name: str, schema: pyarrow.Schema, rows: list[dict[str, Any]]) -> None:
-    """Makes these the rows of a small table, unless they are already."""
+def replace(
+    catalogue: Catalog,
+    name: str,
+    schema: pyarrow.Schema,
+    rows: list[dict[str, Any]],
+    *,
+    keep_others_by: str | None = None,
+) -> None:
+    """Makes these the rows of a small table, unless they are already; those with another key may stay."""
     table = catalogue.create_table_if_not_exists(f"{NAMESPACE}.{name}", schema=schema)
-    found = pyarrow.Table.from_pylist(
-        [{key: row[key] for key in schema.names} for row in rows], schema=schema
-    )
     before = table.scan().to_arrow().to_pylist()
+    after = [{key: row[key] for key in schema.names} for row in rows]
+    if keep_others_by is not None:
+        keys = {row[keep_others_by] for row in after}
+        after += [row for row in before if row[keep_others_by] not in keys]
+    found = pyarrow.Table.from_pylist(after, schema=schema)
     if not before:
         table.append(found)
-    elif before != found.to_pylist():
+    elif before != after:
         table.overwrite(found)
 
 

@@ -1,8 +1,10 @@
 """The lake goes on in a bucket, with engines that are not ours: what its guide says, done word for word."""
 
+import fcntl
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,12 +15,13 @@ from typing import Any
 import duckdb
 import pyarrow
 import pytest
+from pyarrow.parquet import read_table, write_table
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.utils.config import Config
 
 from ops.analytics import connect, merging
 from ops.analytics.export import export
-from ops.analytics.layout import read_manifest
+from ops.analytics.layout import READERS, read_manifest
 from ops.backup.metadata import list_backups
 from ops.backup.restore import restore
 from ops.backup.way import Moment
@@ -53,9 +56,7 @@ class Published:
         self.lake = folder / "data" / "lake"
         self.address = server.new_bucket()
         self.endpoint = server.endpoint
-        (folder / ".pyiceberg.yaml").write_text(
-            CONFIGURATION.replace("http://127.0.0.1:8333", server.endpoint)
-        )
+        self.configure(folder)
         self._stored = Stored(folder / "data")
         try:
             self._stored.work(80)
@@ -90,17 +91,31 @@ class Published:
         finally:
             self._stored.close()
 
-    def publish(self) -> dict[str, int]:
+    def configure(self, folder: Path) -> None:
+        """Makes a folder one where a catalogue is."""
+        (folder / ".pyiceberg.yaml").write_text(CONFIGURATION.replace("http://127.0.0.1:8333", self.endpoint))
+
+    def publish(
+        self, lake: Path | None = None, address: str | None = None, folder: Path | None = None
+    ) -> dict[str, int]:
         """Runs the script as the guide has it; how many files of each table were new."""
-        command = [sys.executable, str(PUBLISH), str(self.lake), self.address]
+        command = [sys.executable, str(PUBLISH), str(lake or self.lake), address or self.address]
         done = subprocess.run(
-            command, cwd=self.folder, capture_output=True, text=True, timeout=60, check=False,
+            command, cwd=folder or self.folder, capture_output=True, text=True, timeout=60, check=False,
             env={**os.environ, **CREDENTIALS},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return {
             name: int(count) for name, count in re.findall(r"hyperpage\.(\w+): (\d+) new files", done.stdout)
         }
+
+    def make_anew(self, lake: Path, *, without: int) -> list[str]:
+        """A second lake, when the oldest backups are gone; the snapshots that it has."""
+        backups = list_backups(self._stored.folder)
+        export(backups[:-without], lake, store_id=self._stored.store.origin.store_id)
+        manifest = read_manifest(lake)
+        assert manifest is not None
+        return [one.snapshot for one in manifest.snapshots]
 
     def run(self, block: str) -> dict[str, Any]:
         """What an example of the guide leaves behind."""
@@ -127,6 +142,10 @@ def published(tmp_path_factory: pytest.TempPathFactory, bucket_server: BucketSer
 
 def rows_of(found: Catalog, table: str) -> pyarrow.Table:
     return found.load_table(f"hyperpage.{table}").scan().to_arrow()
+
+
+def files_of(found: Catalog, table: str) -> list[str]:
+    return found.load_table(f"hyperpage.{table}").inspect.files()["file_path"].to_pylist()
 
 
 def assert_equal(lake: duckdb.DuckDBPyConnection, view: str, theirs: pyarrow.Table) -> None:
@@ -161,7 +180,7 @@ def test_the_tables_of_the_catalogue_have_every_row_of_the_lake(published: Publi
 
 
 def test_the_examples_of_the_guide_answer_as_the_lake_does(published: Published):
-    polars_, duckdb_, without = (published.run(block) for block in PYTHON)
+    polars_, duckdb_, without, named = (published.run(block) for block in PYTHON)
 
     with closing(connect(published.lake)) as lake:
 
@@ -173,9 +192,9 @@ def test_the_examples_of_the_guide_answer_as_the_lake_does(published: Published)
         assert duckdb_["by_status"].fetchall() == ask(
             "SELECT status, count(*) FROM jobs GROUP BY ALL ORDER BY ALL"
         )
-        assert without["by_timeline"].rows() == ask(
-            "SELECT timeline, count(*) FROM all_events GROUP BY ALL ORDER BY ALL"
-        )
+        by_timeline = ask("SELECT timeline, count(*) FROM all_events GROUP BY ALL ORDER BY ALL")
+        assert without["by_timeline"].rows() == by_timeline
+        assert named["named_by_timeline"].rows() == by_timeline
 
         found = load_catalog("lake")
         with duckdb.connect() as engine:
@@ -200,23 +219,114 @@ def test_small_files_that_have_become_one_leave_the_tables_and_the_bucket(
     assert before is not None
     assert after is not None
     assert len(after.stretches) < len(before.stretches)
+    held = load_catalog("lake").load_table("hyperpage.events").io
+    small = {path: held.new_input(path).open().read() for path in files_of(load_catalog("lake"), "events")}
 
     assert published.publish()["events"] >= 1
 
     found = load_catalog("lake")
     with closing(connect(published.lake)) as lake:
         assert_equal(lake, "all_events", rows_of(found, "events"))
-        files = found.load_table("hyperpage.jobs_versions").inspect.files()["file_path"].to_pylist()
+        files = files_of(found, "jobs_versions")
         assert len(files) == len([one for one in after.stretches if "jobs_versions" in one.files])
         # For those who read the folder in the bucket.
         by_timeline = published.run(PYTHON[2])["by_timeline"].rows()
         query = "SELECT timeline, count(*) FROM all_events GROUP BY ALL ORDER BY ALL"
         assert by_timeline == lake.execute(query).fetchall()
-    assert set(published.publish().values()) == {0}
+
+        # As a run leaves it that was cut off before it removed them.
+        for path in small.keys() - set(files_of(found, "events")):
+            with held.new_output(path).create(overwrite=True) as file:
+                file.write(small[path])
+        assert published.run(PYTHON[2])["by_timeline"].rows() != by_timeline
+        assert set(published.publish().values()) == {0}
+        assert published.run(PYTHON[2])["by_timeline"].rows() == by_timeline
+
+
+def test_what_a_lake_made_anew_has_nothing_in_place_of_stays(
+    published: Published, bucket_server: BucketServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    published.configure(tmp_path)
+    address, other = bucket_server.new_bucket(), bucket_server.new_bucket()
+    anew = tmp_path / "anew"
+    snapshots = published.make_anew(anew, without=1)
+    published.publish(address=address, folder=tmp_path)
+    published.publish(anew, address, tmp_path)
+
+    found = load_catalog("lake")
+    with closing(connect(published.lake)) as before, closing(connect(anew)) as lake:
+        assert before.execute("SELECT count(*) FROM snapshots").fetchall() == [(len(snapshots) + 1,)]
+        assert_equal(before, "all_jobs", rows_of(found, "jobs"))
+        assert_equal(before, "snapshots", rows_of(found, "snapshots"))
+        assert_equal(lake, "all_events", rows_of(found, "events"))
+        files = read_manifest(anew)
+        assert files is not None
+        assert sorted(files_of(found, "events")) == sorted(
+            f"{address}/{file.path}" for one in files.stretches for file in one.files["events"]
+        )
+
+    # Which rows the files of a backup share among them depends on the backups that the lake had before it.
+    path = f"jobs/snapshot={snapshots[-1]}/jobs-1.parquet"
+    row = read_table(anew / path, partitioning=None)[:1]
+    (anew / path).unlink()
+    write_table(row, anew / path)
+    content = json.loads((anew / "lake.json").read_bytes())
+    content["snapshots"][-1]["tables"]["jobs"][0]["size"] = (anew / path).stat().st_size
+    (anew / "lake.json").write_text(json.dumps(content))
+    assert published.publish(anew, address, tmp_path)["jobs"] == 1
+    assert set(published.publish(anew, address, tmp_path).values()) == {0}
+    newest = found.load_table("hyperpage.jobs").scan(row_filter=f"snapshot = '{snapshots[-1]}'").to_arrow()
+    assert newest.column("id").to_pylist() == row.column("id").to_pylist()
+
+    # Another lake of the same catalogue.
+    published.publish(address=other, folder=tmp_path)
+    others = {path for path in files_of(found, "events") if path.startswith(other)}
+    assert others
+    published.publish(anew, address, tmp_path)
+    assert others <= set(files_of(found, "events"))
+    assert all(found.load_table("hyperpage.events").io.new_input(path).exists() for path in others)
+
+
+def test_no_export_removes_files_while_a_lake_is_published(tmp_path: Path):
+    held = runpy.run_path(str(PUBLISH))["held"]
+    (tmp_path / READERS).touch()
+    with (tmp_path / READERS).open("a") as file:
+        with held(tmp_path), pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with held(tmp_path / "a copy"):
+        pass
+
+
+def test_a_file_of_the_log_goes_when_all_its_events_are_in_others_and_a_backups_when_it_has_others():
+    module: Any = runpy.run_path(str(PUBLISH))
+    stretches = [{"timeline": 1, "first": 1, "last": 100}, {"timeline": 1, "first": 101, "last": 150}]
+
+    def name(first: int, last: int, timeline: int = 1, suffix: str = "") -> str:
+        return f"events/timeline={timeline}/events-{first:012d}-{last:012d}{suffix}.parquet"
+
+    log = module["Files"]({name(1, 100): 1, name(101, 150): 1}, stretches)
+    replaced = [name(1, 50), name(50, 120), name(1, 150), name(1, 100, suffix="-1")]
+    stay = [
+        name(1, 100),
+        name(100, 151),
+        name(151, 160),
+        name(1, 50, timeline=2),
+        "events/timeline=1/x.parquet",
+    ]
+    assert [one for one in (*replaced, *stay) if log.replace(one)] == replaced
+
+    jobs = module["Files"]({"jobs/snapshot=A/jobs-1.parquet": 1}, stretches)
+    assert jobs.replace("jobs/snapshot=A/jobs-2.parquet")
+    assert not jobs.replace("jobs/snapshot=A/jobs-1.parquet")
+    assert not jobs.replace("jobs/snapshot=B/jobs-1.parquet")
 
 
 @pytest.mark.prove
-def test_duckdb_with_its_extensions_takes_the_lake_as_it_is(published: Published, tmp_path: Path):
+def test_duckdb_with_its_extensions_takes_the_lake_as_it_is(
+    published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     packages = [f"duckdb=={DUCKDB}", *(f"duckdb-extension-{name}=={DUCKDB}" for name in EXTENSIONS)]
     pip = [
         sys.executable,
@@ -230,16 +340,29 @@ def test_duckdb_with_its_extensions_takes_the_lake_as_it_is(published: Published
         *packages,
     ]
     subprocess.run(pip, check=True, timeout=600)
-    loads = [f"LOAD '{next(tmp_path.rglob(f'{name}.duckdb_extension'))}'" for name in EXTENSIONS]
+    asked_of_both(published, tmp_path)
+
+    # The files that DuckLake was told of make way for others.
+    before = set(files_of(load_catalog("lake"), "events"))
+    monkeypatch.setattr(merging, "SMALL_STRETCHES", 2)
+    published.go_on_later()
+    published.publish()
+    assert not before <= set(files_of(load_catalog("lake"), "events"))
+    asked_of_both(published, tmp_path)
+
+
+def asked_of_both(published: Published, folder: Path) -> None:
+    """Does what the guide says of DuckDB and DuckLake, with the extensions in a folder, in a new process."""
+    loads = [f"LOAD '{next(folder.rglob(f'{name}.duckdb_extension'))}'" for name in EXTENSIONS]
     metadata = load_catalog("lake").load_table("hyperpage.events").metadata_location
     text = "\n".join(SQL[1:]).replace("METADATA_LOCATION", metadata).replace(ADDRESS, published.address)
     text = text.replace("s3://lake/ducklake/", f"{published.address}/ducklake/")
-    text = text.replace("catalogue.ducklake", str(tmp_path / "catalogue.ducklake"))
+    text = text.replace("catalogue.ducklake", str(folder / "catalogue.ducklake"))
     text = text.replace("127.0.0.1:8333", published.endpoint.removeprefix("http://"))
     text = text.replace("'analyst'", f"'{CREDENTIALS['AWS_ACCESS_KEY_ID']}'")
     text = text.replace("'only-for-trying-it'", f"'{CREDENTIALS['AWS_SECRET_ACCESS_KEY']}'")
     statements = [*loads, *(one for one in text.split(";\n") if one.strip())]
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
     done = subprocess.run(
         [sys.executable, "-c", ASK], input=json.dumps(statements), env=environment,
         capture_output=True, text=True, timeout=120, check=False,
