@@ -317,6 +317,8 @@ def _print_report(report: "Report") -> None:
     rows += [{"backup": one.name, "outcome": f"refused: {one.message}"} for one in report.refused]
     for row in rows:
         print(f"{row['backup']}: {row['outcome']}")
+    for problem in report.unmerged:
+        say(problem)
     kept = f", {len(report.known)} were there already" if report.known else ""
     archived = f" ({report.archived} of them from the archive)" if report.archived else ""
     print(f"{report.lake}: {report.events} events written{archived}, up to position {report.position}{kept}")

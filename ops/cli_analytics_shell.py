@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ops.analytics.catalogue import Catalogue
-from ops.analytics.layout import held, require_manifest
+from ops.analytics.layout import require_manifest
+from ops.analytics.locks import held
 from ops.analytics.session import PREPARATION, connect
 
 if TYPE_CHECKING:

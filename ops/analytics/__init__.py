@@ -1,6 +1,7 @@
 """Analytics: SQL over backups and the whole history, offline, with DuckDB and Parquet.
 
 layout          what is where in a lake, and the manifest that says so
+locks           who may do what with it at the same time
 sealed_source   a sealed backup, read into Arrow
 archive_source  what the archive has beyond the backups
 event_columns   the keys of events that become typed columns

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ops.analytics.catalogue import Catalogue
-from ops.analytics.layout import DATABASE, Manifest, literal, replaced, require_manifest
+from ops.analytics.layout import DATABASE, AnalyticsError, Manifest, literal, replaced, require_manifest
 from ops.analytics.requirements import require_installed
 from ops.analytics.session import connect
 
@@ -19,19 +19,31 @@ def write_views(lake: Path, manifest: Manifest, engine: "duckdb.DuckDBPyConnecti
     """Puts `lake.duckdb` into a lake: its views and macros. Small, since what they show stays in Parquet.
 
     They find it where the lake is now, or, if a session sets the variable `lake`, where that says.
+
+    Raises:
+        AnalyticsError: a file by which the columns are known is damaged or gone, or the disk is full.
     """
-    with replaced(lake / DATABASE) as temporary:
-        temporary.unlink(missing_ok=True)
-        with engine.cursor() as session:
-            session.execute(f"ATTACH {literal(temporary)} AS target (STORAGE_VERSION '{STORAGE}')")
-            session.execute("USE target")
-            # At once: each statement alone would wait for the disk.
-            session.execute("BEGIN")
-            for statement in Catalogue(manifest, lake, movable=True).statements():
-                session.execute(statement)
-            session.execute("COMMIT")
-            session.execute("USE memory")
-            session.execute("DETACH target")
+    import duckdb
+
+    try:
+        with replaced(lake / DATABASE) as temporary:
+            temporary.unlink(missing_ok=True)
+            with engine.cursor() as session:
+                session.execute(f"ATTACH {literal(temporary)} AS target (STORAGE_VERSION '{STORAGE}')")
+                session.execute("USE target")
+                # At once: each statement alone would wait for the disk.
+                session.execute("BEGIN")
+                for statement in Catalogue(manifest, lake, movable=True).statements():
+                    session.execute(statement)
+                session.execute("COMMIT")
+                session.execute("USE memory")
+                session.execute("DETACH target")
+    except duckdb.Error as error:
+        raise AnalyticsError(
+            "not_written",
+            f"the views of the lake {lake} cannot be written: {error}",
+            "if a file of it is damaged, remove the folder and export again: it comes from the backups",
+        ) from error
 
 
 def write_database(lake: Path, file: Path, *, snapshot: str | None = None) -> None:

@@ -25,8 +25,6 @@ from ops.analytics.database import write_views
 from ops.analytics.event_files import write_events
 from ops.analytics.layout import (
     EVENTS,
-    LOCK,
-    READERS,
     AnalyticsError,
     File,
     Manifest,
@@ -34,12 +32,12 @@ from ops.analytics.layout import (
     Stretch,
     history_of,
     is_part,
-    locked,
     read_manifest,
     stamp_of,
     sweep,
     write_manifest,
 )
+from ops.analytics.locks import LOCK, READERS, locked, unread
 from ops.analytics.merging import merge_small, remove_replaced
 from ops.analytics.requirements import require_installed
 from ops.analytics.row_versions import Folding, Range, Task
@@ -88,6 +86,8 @@ class Report(msgspec.Struct, kw_only=True):
     """How many of them only the archive had."""
     position: int = 0
     """The last position of the newest history that the lake has."""
+    unmerged: list[str] = []
+    """Why small files of the log stay as they are, though it was time to make few of them."""
 
 
 def export(
@@ -136,6 +136,8 @@ def export(
                 report.refused.append(_refused(backup.name, error))
                 sweep(lake, manifest)
         if archive is not None:
+            import duckdb
+
             of_backups = manifest.events
             try:
                 for extended in add_archive(lake, engine, manifest, archive, identities):
@@ -144,18 +146,31 @@ def export(
             except BackupError as error:
                 report.refused.append(_refused(f"the archive {archive}", error))
                 sweep(lake, manifest)
+            except duckdb.Error as error:
+                # What it has follows from what the lake has.
+                report.refused.append(
+                    Refused(f"the archive {archive}", "lake_unreadable", f"the lake cannot be read: {error}")
+                )
+                sweep(lake, manifest)
             report.archived = manifest.events - of_backups
         report.events = manifest.events - had
-        merged = merge_small(lake, manifest)
-        if merged is not manifest:
-            write_manifest(lake, merged)
-        if merged.snapshots or merged.stretches:
-            write_views(lake, merged, engine())
-        # When nothing names them any more, the views' file neither.
-        manifest = remove_replaced(lake, merged)
+        if manifest.snapshots or manifest.stretches:
+            write_views(lake, manifest, engine())
+        with unread(lake) as is_unread:
+            if is_unread:
+                manifest = _with_few_files(lake, engine, manifest, report)
         if manifest.history:
             report.position = manifest.end_of(manifest.history[-1][0])
     return report
+
+
+def _with_few_files(lake: Path, engine: Engine, manifest: Manifest, report: Report) -> Manifest:
+    merged, report.unmerged = merge_small(lake, manifest)
+    if merged is not manifest:
+        write_manifest(lake, merged)
+        write_views(lake, merged, engine())
+    # When nothing names them any more, the views' file neither.
+    return remove_replaced(lake, merged)
 
 
 def _refused(name: str, error: BackupError) -> Refused:
@@ -196,6 +211,8 @@ def _open(lake: Path, store_id: str | None) -> Manifest:
             f"the lake {lake} is of store {manifest.store_id}, not of {store_id}",
             "name another folder with --out",
         )
+    # Who copies a lake may leave behind what begins with a dot.
+    (lake / READERS).touch()
     sweep(lake, manifest)
     return manifest
 

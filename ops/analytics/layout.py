@@ -3,7 +3,6 @@
     LAKE/
         lake.json                                     the manifest, replaced as a whole
         lake.duckdb                                   the views and macros, for any DuckDB
-        snapshots/snapshots.parquet                   a row for each backup that was exported
         events/timeline=1/events-000000000001-000000250000.parquet
         jobs/snapshot=20261124T081500000Z/jobs-1.parquet
         jobs_versions/timeline=1/jobs_versions-000000000001-000000250000.parquet
@@ -15,14 +14,13 @@ snapshot had it, is the same file under a second name. Small files of the log be
 (ops/analytics/merging.py).
 """
 
-import fcntl
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -38,11 +36,7 @@ FORMAT = 2
 MANIFEST = "lake.json"
 DATABASE = "lake.duckdb"
 EVENTS = "events"
-SNAPSHOTS = "snapshots"
 VERSIONS = "_versions"
-# Whoever reads holds it, so that files that it was told of stay.
-READERS = ".readers"
-LOCK = ".lock"
 _TEMPORARY = ".tmp"
 _CHUNK_BYTES = 1024 * 1024
 
@@ -254,39 +248,6 @@ def columns_digest(schema: "pyarrow.Schema") -> str:
     """The same for all files that have columns of the same names and types, in the same order."""
     columns = "\n".join(f"{one.name} {one.type}" for one in schema)
     return hashlib.sha256(columns.encode()).hexdigest()[:16]
-
-
-@contextmanager
-def locked(lake: Path) -> Iterator[None]:
-    """The lake, for one export at a time.
-
-    Raises:
-        AnalyticsError: another one is under way.
-    """
-    lake.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (lake / LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AnalyticsError(
-                "in_use", f"another export into {lake} is under way", "wait for it to end"
-            ) from None
-        yield
-
-
-def held(lake: Path) -> BinaryIO | None:
-    """Keeps the files of a lake where they are, until what it gives is closed.
-
-    Call it before the manifest is read. `None` where there is no lake.
-    """
-    try:
-        readers = (lake / READERS).open("rb")
-    except OSError:
-        return None
-    # Where a disk knows no locks, exports refuse to write.
-    with suppress(OSError):
-        fcntl.flock(readers, fcntl.LOCK_SH)
-    return readers
 
 
 def sweep(lake: Path, manifest: Manifest) -> None:

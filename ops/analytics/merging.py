@@ -4,17 +4,18 @@ Each export that finds something new writes a stretch of its own, of five files 
 them, a question would open thousands of files, and so would each export, to make the views. So small ones
 become one, a few at a time, and what an export takes stays the same, however many there were before it.
 
-The files that they were are removed when no session reads them. Until then, the manifest keeps their names.
+This is done while no session reads the lake, and the files that they were are removed at once: who reads the
+folder itself, file by file, sees events twice for that moment alone.
 """
 
-import fcntl
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from ops.analytics.layout import READERS, File, Manifest, Stretch, stretch_path, write_manifest
+from ops.analytics.layout import File, Manifest, Stretch, stretch_path, write_manifest
 from ops.analytics.log_files import in_groups, write_groups
 
 if TYPE_CHECKING:
@@ -27,39 +28,47 @@ SMALL_BYTES = 64 * 1024 * 1024
 SMALL_STRETCHES = 16
 
 
-def merge_small(lake: Path, manifest: Manifest) -> Manifest:
-    """The manifest with one stretch in place of many small ones; all that it names is whole and on disk."""
+class _NotMergedError(Exception):
+    """Some small stretches stay as they are."""
+
+
+def merge_small(lake: Path, manifest: Manifest) -> tuple[Manifest, list[str]]:
+    """The manifest with one stretch in place of many small ones; all that it names is whole and on disk.
+
+    And what was wrong with those that stay as they are, of which a file is damaged, or which the disk has no
+    room for. Call it while nobody reads the lake.
+    """
     stretches: list[Stretch] = []
     replaced: list[str] = []
+    problems: list[str] = []
     for run in _runs(manifest.stretches):
         if len(run) < SMALL_STRETCHES:
             stretches += run
             continue
-        stretches.append(_merged(lake, run))
-        replaced += [file.path for stretch in run for files in stretch.files.values() for file in files]
-    if not replaced:
-        return manifest
-    return msgspec.structs.replace(
-        manifest, stretches=tuple(stretches), replaced=(*manifest.replaced, *replaced)
-    )
+        try:
+            stretches.append(_merged(lake, run))
+            replaced += [file.path for file in _files_of(run)]
+        except _NotMergedError as error:
+            stretches += run
+            problems.append(f"{len(run)} exports' files of the log do not become one: {error}")
+    if replaced:
+        manifest = msgspec.structs.replace(
+            manifest, stretches=tuple(stretches), replaced=(*manifest.replaced, *replaced)
+        )
+    return manifest, problems
 
 
 def remove_replaced(lake: Path, manifest: Manifest) -> Manifest:
     """The manifest without the names of files that others have taken the place of, which are gone then.
 
-    While a session reads the lake, they stay: it may have been told of them when it began.
+    Call it while nobody reads the lake: a session may have been told of them when it began.
     """
     if not manifest.replaced:
         return manifest
-    with (lake / READERS).open("a") as readers:
-        try:
-            fcntl.flock(readers, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return manifest
-        for path in manifest.replaced:
-            (lake / path).unlink(missing_ok=True)
-        manifest = msgspec.structs.replace(manifest, replaced=())
-        write_manifest(lake, manifest)
+    for path in manifest.replaced:
+        (lake / path).unlink(missing_ok=True)
+    manifest = msgspec.structs.replace(manifest, replaced=())
+    write_manifest(lake, manifest)
     return manifest
 
 
@@ -88,24 +97,46 @@ def _follows(stretch: Stretch, run: Sequence[Stretch]) -> bool:
     )
 
 
+def _files_of(run: Iterable[Stretch]) -> Iterator[File]:
+    return (file for stretch in run for files in stretch.files.values() for file in files)
+
+
+def _require_whole(lake: Path, file: File) -> None:
+    # Or else, what is damaged would get a checksum by which it is right.
+    with (lake / file.path).open("rb") as content:
+        if hashlib.file_digest(content, "sha256").hexdigest() != file.sha256:
+            raise _NotMergedError(f"{file.path} is not what was written")
+
+
 def _merged(lake: Path, run: Sequence[Stretch]) -> Stretch:
+    import pyarrow
+
     first, last = run[0], run[-1]
-    names = sorted({name for one in run for name in one.files})
+    paths = {
+        name: stretch_path(lake, name, first.timeline, first.first, last.last)
+        for name in sorted({name for one in run for name in one.files})
+    }
+    try:
+        for file in _files_of(run):
+            _require_whole(lake, file)
+        files = {
+            name: write_groups(
+                lake,
+                path,
+                in_groups(_rows_of(lake, [file for one in run for file in one.files.get(name, ())])),
+            )
+            for name, path in paths.items()
+        }
+    except (OSError, pyarrow.ArrowException) as error:
+        for path in paths.values():
+            path.unlink(missing_ok=True)
+        raise _NotMergedError(str(error)) from error
     return Stretch(
         timeline=first.timeline,
         first=first.first,
         last=last.last,
         last_hash=last.last_hash,
-        files={
-            name: (
-                write_groups(
-                    lake,
-                    stretch_path(lake, name, first.timeline, first.first, last.last),
-                    in_groups(_rows_of(lake, [file for one in run for file in one.files.get(name, ())])),
-                ),
-            )
-            for name in names
-        },
+        files={name: (file,) for name, file in files.items()},
     )
 
 

@@ -4,7 +4,8 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ops.analytics.layout import held, require_manifest
+from ops.analytics.layout import require_manifest
+from ops.analytics.locks import held
 from ops.analytics.requirements import require_installed
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
 def connect(lake: Path, *, snapshot: str | None = None) -> "duckdb.DuckDBPyConnection":
     """A connection to a database in memory, whose views show a lake; what is made there is gone with it.
 
-    As long as it is there, the files that it was told of are, too.
+    As long as it is there, the files that it was told of are, too: until the object itself is dropped, since
+    `close()` does not tell of it. A cursor of it keeps nothing.
 
     Raises:
         AnalyticsError: there is no lake, it has no such snapshot, or DuckDB is not installed.

@@ -1,8 +1,11 @@
 """Many small exports: their files become few, and nobody who reads notices."""
 
+import errno
 import gc
+import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,10 @@ import pytest
 
 from ops.analytics import connect, merging
 from ops.analytics import export as exporting
-from ops.analytics.layout import Manifest, read_manifest, write_manifest
+from ops.analytics.database import write_views
+from ops.analytics.layout import AnalyticsError, Manifest, read_manifest, write_manifest
+from ops.analytics.locks import READERS
+from ops.analytics.log_files import write_groups
 from ops.backup.way import Moment
 from tests.integration.test_analytics import rows_at
 from tests.integration.test_archive import Archived
@@ -78,11 +84,13 @@ def test_who_reads_meanwhile_goes_on_reading(archived: Archived, lake: Path):
         worked(archived, 10)
         exported(archived, lake)
     end = archived.store.writer.head.position
+    # For who reads the folder, too.
+    assert_each_once(lake, end)
 
     assert rows_at(session, str(first)) == tables
     [(seen,)] = session.execute("SELECT count(*) FROM events").fetchall()
     assert seen == first
-    assert manifest_of(lake).replaced
+    assert len(manifest_of(lake).stretches) == 1 + 2 * FEW
     with closing(connect(lake)) as connection:
         assert connection.execute("SELECT count(*) FROM history_events").fetchone() == (end,)
 
@@ -90,8 +98,118 @@ def test_who_reads_meanwhile_goes_on_reading(archived: Archived, lake: Path):
     del session, connection
     gc.collect()
     exported(archived, lake)
+    assert len(manifest_of(lake).stretches) == 1
     assert manifest_of(lake).replaced == ()
     assert_each_once(lake, end)
+
+
+def test_who_reads_a_lake_that_was_copied_without_its_dotfiles_is_heeded(archived: Archived, lake: Path):
+    worked(archived, 10)
+    exported(archived, lake)
+    (lake / READERS).unlink()
+    worked(archived, 10)
+    exported(archived, lake)
+    with closing(connect(lake)):
+        for _ in range(FEW):
+            worked(archived, 10)
+            exported(archived, lake)
+
+        assert len(manifest_of(lake).stretches) == 2 + FEW
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+def one_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[10] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(("damage", "stretch"), [(cut_short, 1), (one_bit, 0), (one_bit, 1)])
+def test_a_damaged_file_keeps_its_neighbours_from_becoming_one_and_no_export_from_what_is_new(
+    archived: Archived, lake: Path, damage: Callable[[Path], None], stretch: int
+):
+    for _ in range(2):
+        worked(archived, 10)
+        exported(archived, lake)
+    [damaged] = manifest_of(lake).stretches[stretch].files["jobs_versions"]
+    damage(lake / damaged.path)
+    for number in range(3, 2 + FEW):
+        end, _ = worked(archived, 10)
+        report = exported(archived, lake)
+
+        assert report.position == end
+        assert bool(report.unmerged) == (number >= FEW)
+        assert all(damaged.path in one for one in report.unmerged)
+        with duckdb.connect(str(lake / "lake.duckdb"), read_only=True) as connection:
+            assert connection.execute("SELECT max(last_position) FROM timelines").fetchone() == (end,)
+    assert (damaged,) == manifest_of(lake).stretches[stretch].files["jobs_versions"]
+
+
+@pytest.mark.parametrize(("damage", "stretch"), [(cut_short, 0), (Path.unlink, 1)])
+def test_where_the_views_cannot_be_made_the_export_says_of_which_file(
+    archived: Archived, lake: Path, damage: Callable[[Path], None], stretch: int
+):
+    for _ in range(2):
+        worked(archived, 10)
+        exported(archived, lake)
+    [damaged] = manifest_of(lake).stretches[stretch].files["jobs_versions"]
+    damage(lake / damaged.path)
+    end, _ = worked(archived, 10)
+
+    with pytest.raises(AnalyticsError, match=damaged.path):
+        exported(archived, lake)
+
+    assert manifest_of(lake).end_of(1) == end
+
+
+def test_an_archive_that_goes_on_from_a_damaged_log_is_left_out(archived: Archived, lake: Path):
+    for _ in range(2):
+        worked(archived, 20)
+        exported(archived, lake)
+    [damaged] = manifest_of(lake).stretches[1].files["events"]
+    cut_short(lake / damaged.path)
+    worked(archived, 20)
+
+    [refused] = exported(archived, lake).refused
+
+    assert damaged.path in refused.message
+
+
+def test_where_the_disk_has_no_room_for_one_file_the_many_stay(
+    archived: Archived, lake: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for _ in range(FEW - 1):
+        worked(archived, 10)
+        exported(archived, lake)
+    end, _ = worked(archived, 10)
+    with monkeypatch.context() as patch:
+        # The events are written by then, and taken back.
+        patch.setattr(merging, "write_groups", after(1, write_groups, refuse))
+        report = exported(archived, lake)
+
+    assert len(report.unmerged) == 1
+    assert os.strerror(errno.ENOSPC) in report.unmerged[0]
+    assert_each_once(lake, end)
+    assert exported(archived, lake).unmerged == []
+    assert len(manifest_of(lake).stretches) == 1
+    assert_each_once(lake, end)
+
+
+def after(calls: int, first: Callable[..., Any], then: Callable[..., Any]) -> Callable[..., Any]:
+    """Does one thing that many times, and then another."""
+    things = chain(repeat(first, calls), repeat(then))
+
+    def do(*arguments: Any) -> Any:
+        thing = next(things)
+        return thing(*arguments)
+
+    return do
 
 
 def test_a_history_may_fork_within_what_has_become_one(archived: Archived, lake: Path):
@@ -131,8 +249,10 @@ def before_the_manifest(patch: pytest.MonkeyPatch) -> None:
 
 
 def before_the_views(patch: pytest.MonkeyPatch) -> None:
-    def cut(*_: Any) -> None:
-        raise CutOff
+    def cut(lake: Path, manifest: Manifest, *_: Any) -> None:
+        if manifest.replaced:
+            raise CutOff
+        write_views(lake, manifest, *_)
 
     patch.setattr(exporting, "write_views", cut)
 

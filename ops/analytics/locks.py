@@ -1,0 +1,62 @@
+"""Who may do what with a lake at the same time: `locked`, `held`, `unread`.
+
+.lock       held by the one export that is under way
+.readers    held by all who read, together; alone by an export that takes files away
+"""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from ops.analytics.layout import AnalyticsError
+
+LOCK = ".lock"
+READERS = ".readers"
+
+
+@contextmanager
+def locked(lake: Path) -> Iterator[None]:
+    """The lake, for one export at a time.
+
+    Raises:
+        AnalyticsError: another one is under way.
+    """
+    lake.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (lake / LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AnalyticsError(
+                "in_use", f"another export into {lake} is under way", "wait for it to end"
+            ) from None
+        yield
+
+
+def held(lake: Path) -> BinaryIO | None:
+    """Keeps the files of a lake where they are, until what it gives is closed.
+
+    Call it before the manifest is read; while an export takes files away, it waits. `None` where `.readers`
+    cannot be opened: there is no lake, or it was copied without it and no export has made it since.
+    """
+    try:
+        readers = (lake / READERS).open("rb")
+    except OSError:
+        return None
+    # Where a disk knows no locks, exports refuse to write.
+    with suppress(OSError):
+        fcntl.flock(readers, fcntl.LOCK_SH)
+    return readers
+
+
+@contextmanager
+def unread(lake: Path) -> Iterator[bool]:
+    """Whether nobody reads a lake. Then, whoever wants to waits until the block ends."""
+    with (lake / READERS).open("a") as readers:
+        try:
+            fcntl.flock(readers, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_unread = True
+        except BlockingIOError:
+            is_unread = False
+        yield is_unread
