@@ -7,6 +7,7 @@ archive_source  what the archive has beyond the backups
 event_columns   the keys of events that become typed columns
 event_files     the log as Parquet
 log_files       how these are written
+row_groups      rows that are gathered until they are a group of such a file
 row_versions    every row after every event, as Parquet
 table_files     the tables as a backup has them
 table_parts     one of them as files

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from bus import log
 from ops.analytics.event_columns import event_expressions
 from ops.analytics.layout import EVENTS, File, stretch_path
-from ops.analytics.log_files import ROW_GROUP_ROWS, in_groups, write_groups
+from ops.analytics.log_files import ROW_GROUP_ROWS, write_groups
+from ops.analytics.row_groups import in_groups
 from ops.analytics.sealed_source import HEAVY_ROW_BYTES, IS_ROW, SealedSource
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def _write(
     row_bytes: int,
 ) -> File:
     query = event_expressions(f"(SELECT * FROM rows_of_events WHERE {IS_ROW} = 1)")
-    groups = in_groups(_batches(engine, query, rows, row_bytes))
+    groups = in_groups(_batches(engine, query, rows, row_bytes), ROW_GROUP_ROWS)
     return write_groups(lake, stretch_path(lake, EVENTS, timeline, first, last), groups)
 
 

@@ -1,8 +1,7 @@
 """Files of the log and of what follows from it, group of rows by group: `write_groups`."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import ExitStack
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,6 @@ if TYPE_CHECKING:
     from pyarrow.parquet import ParquetWriter
 
 ROW_GROUP_ROWS = 65_536
-ROW_GROUP_BYTES = 64 * 1024 * 1024
 # How the log is packed: half the size of snappy, and as fast to read for what is asked of it.
 COMPRESSION = "zstd"
 # What differs in each row; all else has a dictionary. So have streams, though there are many in a group: they
@@ -50,20 +48,3 @@ def log_writer(path: Path, schema: "pyarrow.Schema") -> "ParquetWriter":
         # Each page takes time to begin with.
         max_rows_per_page=2 * ROW_GROUP_ROWS,
     )
-
-
-def in_groups(batches: "Iterable[pyarrow.RecordBatch]") -> "Iterator[pyarrow.Table]":
-    """Batches together, as many rows as are a group."""
-    import pyarrow
-
-    gathered: list[pyarrow.RecordBatch] = []
-    for batch in chain(batches, (None,)):
-        if batch is not None:
-            gathered.append(batch)
-        if gathered and (
-            batch is None
-            or sum(one.num_rows for one in gathered) >= ROW_GROUP_ROWS
-            or sum(one.nbytes for one in gathered) >= ROW_GROUP_BYTES
-        ):
-            yield pyarrow.Table.from_batches(gathered)
-            gathered = []

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ops.analytics.layout import File, Manifest, Stretch, stretch_path, write_manifest
-from ops.analytics.log_files import in_groups, write_groups
+from ops.analytics.log_files import ROW_GROUP_ROWS, write_groups
+from ops.analytics.row_groups import GROUP_BYTES, in_groups
 
 if TYPE_CHECKING:
     import pyarrow
 
-# A stretch with fewer events and bytes is small.
+# A stretch with fewer events, and fewer bytes than fill a group, is small.
 SMALL_EVENTS = 25_000
-SMALL_BYTES = 64 * 1024 * 1024
 # So many in a row become one.
 SMALL_STRETCHES = 16
 
@@ -86,7 +86,7 @@ def _runs(stretches: Sequence[Stretch]) -> Iterator[list[Stretch]]:
 
 def _is_small(stretch: Stretch) -> bool:
     size = sum(file.size for files in stretch.files.values() for file in files)
-    return stretch.last - stretch.first + 1 < SMALL_EVENTS and size < SMALL_BYTES
+    return stretch.last - stretch.first + 1 < SMALL_EVENTS and size < GROUP_BYTES
 
 
 def _follows(stretch: Stretch, run: Sequence[Stretch]) -> bool:
@@ -119,14 +119,10 @@ def _merged(lake: Path, run: Sequence[Stretch]) -> Stretch:
     try:
         for file in _files_of(run):
             _require_whole(lake, file)
-        files = {
-            name: write_groups(
-                lake,
-                path,
-                in_groups(_rows_of(lake, [file for one in run for file in one.files.get(name, ())])),
-            )
-            for name, path in paths.items()
-        }
+        files = {}
+        for name, path in paths.items():
+            rows = _rows_of(lake, [file for one in run for file in one.files.get(name, ())])
+            files[name] = write_groups(lake, path, in_groups(rows, ROW_GROUP_ROWS))
     except (OSError, pyarrow.ArrowException) as error:
         for path in paths.values():
             path.unlink(missing_ok=True)

@@ -37,6 +37,7 @@ from ops.analytics.layout import (
     stretch_path,
 )
 from ops.analytics.log_files import ROW_GROUP_ROWS, log_writer
+from ops.analytics.row_groups import GROUP_BYTES
 from ops.backup.create import open_sealed
 from ops.backup.metadata import BackupError
 from projections import jobs
@@ -53,8 +54,6 @@ STATES = 120_000
 STATES_BYTES = 128 * 1024 * 1024
 # What a state weighs that was read, roughly.
 _LOADED_BYTES = 1_024
-# Of a group of rows: payloads and results may be large.
-GROUP_BYTES = 64 * 1024 * 1024
 # As Python's objects, rows weigh several times as much as in Arrow.
 BATCH_ROWS = 4_096
 # The writing of the events beside them takes half as much as one of them.

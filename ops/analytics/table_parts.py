@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ops.analytics.layout import File, columns_digest, finished, replaced, table_path
+from ops.analytics.row_groups import in_groups
 from ops.targets.target import sync_folder
 from projections.comparison import HISTORY
 from projections.tables import TABLES
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 PART_ROWS = 160_000
 # A core takes a group at a time: with few and large ones, the last of them keeps one core busy and no other.
 GROUP_ROWS = 20_000
-GROUP_BYTES = 64 * 1024 * 1024
 COMPRESSION = "zstd"
 # The ids that tables are joined by differ in each row: read as they are, a join takes a seventh less time.
 ID_ENCODING = "DELTA_LENGTH_BYTE_ARRAY"
@@ -50,7 +50,6 @@ class Parts:
         self._writer: ParquetWriter | None = None
         self._part = ExitStack()
         self._part_rows = 0
-        self._group: list[pyarrow.RecordBatch] = []
 
     def have_the_columns_of(self, files: Iterable[File]) -> bool:
         """Whether they are files of a table with the same columns."""
@@ -78,34 +77,28 @@ class Parts:
 
     def write(self, batches: "Iterable[pyarrow.RecordBatch]") -> None:
         """Adds rows behind those that are there."""
-        for batch in batches:
-            self._group.append(batch)
-            self.rows += batch.num_rows
-            if (
-                sum(one.num_rows for one in self._group) >= GROUP_ROWS
-                or sum(one.nbytes for one in self._group) >= GROUP_BYTES
-            ):
-                self._write_group()
+        for group in in_groups(batches, GROUP_ROWS):
+            if group.num_rows:
+                self._write_group(group)
+                self.rows += group.num_rows
 
     def finish(self) -> tuple[File, ...]:
         """The files, whole and on disk. A table without rows has one, too."""
-        if self._group or not self._files:
-            self._write_group()
+        if not self._files and self._writer is None:
+            self._write_group(self._schema.empty_table())
         self._end_part()
         sync_folder(self._next_path().parent)
         return tuple(self._files)
 
     def remove(self) -> None:
         """Takes back what was written."""
-        self._group = []
         self._end_part()
         for file in self._files:
             (self._lake / file.path).unlink()
         self._files = []
         self.rows = 0
 
-    def _write_group(self) -> None:
-        import pyarrow
+    def _write_group(self, group: "pyarrow.Table") -> None:
         from pyarrow.parquet import ParquetWriter
 
         if self._writer is None:
@@ -121,10 +114,8 @@ class Parts:
                 column_encoding=dict.fromkeys(ids, ID_ENCODING),
                 max_rows_per_page=2 * GROUP_ROWS,
             )
-        group = pyarrow.Table.from_batches(self._group, self._schema)
         self._writer.write_table(group, row_group_size=max(1, group.num_rows))
         self._part_rows += group.num_rows
-        self._group = []
         if self._part_rows >= PART_ROWS:
             self._end_part()
 
