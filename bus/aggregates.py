@@ -84,24 +84,15 @@ class Aggregates:
             self._hot.put(stream, found)
         return found
 
-    def expect_absent(self, streams: Iterable[str]) -> None:
-        """Notes that these streams are empty, so that nobody has to look."""
-        for stream in streams:
-            if stream not in self._hot:
-                self._hot.put(stream, ABSENT)
-
     def look_ahead(self, streams: Iterable[str]) -> None:
         """Finds, in one go, which of these streams are empty; that is what most new keys turn out to be."""
         unknown = tuple({stream for stream in streams if stream not in self._hot})
         if unknown:
-            self.expect_absent(
-                stream
-                for (stream,) in self._connection.execute(
-                    "SELECT value FROM carray(?)"
-                    " WHERE NOT EXISTS (SELECT 1 FROM events WHERE stream = value)",
-                    (apsw.carray(unknown),),
-                )
-            )
+            for (stream,) in self._connection.execute(
+                "SELECT value FROM carray(?) WHERE NOT EXISTS (SELECT 1 FROM events WHERE stream = value)",
+                (apsw.carray(unknown),),
+            ):
+                self._hot.put(stream, ABSENT)
 
     def apply(self, table: str, before: Aggregate, recorded: Recorded) -> Aggregate:
         """Evolves an aggregate, as it is now, by an event of the open transaction."""
