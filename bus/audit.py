@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from bus import codec
+from bus.contract import codec
 
 # `begun` is followed by how it ended, under the same action.
 Outcome = Literal["done", "begun", "refused", "failed"]

@@ -18,12 +18,12 @@ import msgspec
 
 from bus.change_events import ChangeEvent, EventPage, decode_event_page, decode_history_page, parse_event_id
 from bus.client_connection import ClientConnection, ClosedError, Unreachable
-from bus.codec import Answer
+from bus.contract.codec import Answer
+from bus.contract.subjects import BATCH, BusNames
 from bus.durable_client import DurableSender
 from bus.outgoing import About, BatchCommand, Outgoing, batch_item, headers_about
 from bus.queries import ReadEvents
 from bus.refusals import UnknownRefusal, refusal_in
-from bus.subjects import BATCH, BusNames
 from bus.subscription import PlaceLostError, Subscription
 from domain.errors import Refusal
 from domain.messages import Command

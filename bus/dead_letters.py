@@ -9,11 +9,11 @@ from nats.aio.client import Client
 from nats.js.api import RawStreamMsg, StorageType, StreamConfig
 from nats.js.errors import NotFoundError as NoMessageError
 
-from bus import codec
 from bus.administration import AdministrationVerb
-from bus.headers import COMMAND_ID
+from bus.contract import codec
+from bus.contract.headers import COMMAND_ID
+from bus.contract.subjects import BusNames
 from bus.streams import ensure_stream
-from bus.subjects import BusNames
 from domain.credential_shapes import kind_of_shape
 from domain.credentials import AllowedPaths
 from domain.errors import Invalid, NotFound, Refusal, SecretRejected

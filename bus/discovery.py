@@ -13,10 +13,10 @@ import msgspec
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from bus import codec
+from bus.contract import codec
+from bus.contract.subjects import BusNames
 from bus.identifiers import new_id
 from bus.measures import Histogram
-from bus.subjects import BusNames
 from domain.errors import Refusal
 
 SERVICE_NAME = "hyperpage-persistence"

@@ -26,16 +26,16 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js.api import StorageType, StreamConfig
 
-from bus import codec
+from bus.contract import codec
+from bus.contract.headers import COMMAND_ID, REPLY_TO
+from bus.contract.subjects import BATCH, BusNames
 from bus.dead_letters import DeadLetters
 from bus.durable_consumer import DurableConsumer
-from bus.headers import COMMAND_ID, REPLY_TO
 from bus.identifiers import new_id
 from bus.intake import count_turned_away, refused_submission, submission_of
 from bus.measures import UNKNOWN, Tally
 from bus.nats_users import RESPONDER, private_inbox
 from bus.streams import ensure_stream
-from bus.subjects import BATCH, BusNames
 from bus.submission import Outcome, Submission
 from bus.tasks import Tasks
 from bus.waiting import is_set_within

@@ -18,11 +18,11 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StorageType, StreamConfig
 
-from bus import codec
+from bus.contract import codec
+from bus.contract.subjects import BusNames
 from bus.identifiers import new_id
 from bus.nats_users import RELAY, private_inbox
 from bus.streams import ensure_stream
-from bus.subjects import BusNames
 from bus.tasks import Tasks
 
 # Two pulls are outstanding, so that the broker never waits for the next one.

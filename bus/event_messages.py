@@ -9,7 +9,7 @@ import msgspec
 
 from bus import log
 from bus.cloud_events import Origin, cloud_event_sql, event_id_sql
-from bus.subjects import BusNames
+from bus.contract.subjects import BusNames
 
 # One answer of JetStream's for so many messages.
 MAXIMUM_EVENTS = 256

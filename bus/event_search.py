@@ -6,8 +6,9 @@ from typing import Annotated, Any
 import apsw
 import msgspec
 
-from bus import codec, log
+from bus import log
 from bus.cloud_events import Origin, cloud_event_sql, read_origin
+from bus.contract import codec
 from bus.queries import MAXIMUM_ANSWER_BYTES, MAXIMUM_SCANNED_ROWS, pattern_of
 from domain.errors import Invalid, NotFound
 from domain.messages import Key

@@ -5,8 +5,9 @@ import logging
 import apsw
 import msgspec
 
-from bus import codec, log
+from bus import log
 from bus.aggregates import ABSENT, Aggregate, Aggregates, snapshot_rows
+from bus.contract import codec
 from bus.group_context import GroupContext, Projections
 from bus.incident import internal
 from bus.measures import UNKNOWN, Tally

@@ -19,13 +19,20 @@ import msgspec
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
-from bus import codec
 from bus.connection import UNREADABLE, LeanClient, Outgoing, stop_receiving
+from bus.contract import codec
+from bus.contract.headers import (
+    ACTOR,
+    CAUSATION_ID,
+    COMMAND_ID,
+    CORRELATION_ID,
+    EXPECTED_VERSION,
+    TRACEPARENT,
+)
+from bus.contract.subjects import BATCH, BusNames
 from bus.discovery import QUEUE_GROUP, Endpoint
-from bus.headers import ACTOR, CAUSATION_ID, COMMAND_ID, CORRELATION_ID, EXPECTED_VERSION, TRACEPARENT
 from bus.incident import internal
 from bus.measures import UNKNOWN, Tally
-from bus.subjects import BATCH, BusNames
 from bus.submission import Outcome, Request, Submission, count_refused, refused
 from bus.tasks import Tasks
 from bus.writer import Writer

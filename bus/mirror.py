@@ -18,9 +18,9 @@ import apsw
 import msgspec
 
 from bus.connection import LeanClient
+from bus.contract.subjects import BusNames
 from bus.jetstream import JetStreamApi, JetStreamError, StreamCounts, StreamReport, WrongSequenceError
 from bus.publisher import Publisher
-from bus.subjects import BusNames
 from bus.waiting import Trouble, is_set_within
 
 RowJson = Callable[[str, str], bytes | None]

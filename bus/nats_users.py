@@ -33,7 +33,7 @@ from typing import Any
 
 import msgspec
 
-from bus.subjects import BusNames
+from bus.contract.subjects import BusNames
 
 # Manages the streams, publishes events, mirrors, notices and dead letters, consumes durable commands.
 RELAY = "relay"

@@ -4,8 +4,15 @@ from typing import Any, Self, TypedDict
 
 import msgspec
 
-from bus.codec import BatchItem
-from bus.headers import ACTOR, CAUSATION_ID, COMMAND_ID, CORRELATION_ID, EXPECTED_VERSION, TRACEPARENT
+from bus.contract.codec import BatchItem
+from bus.contract.headers import (
+    ACTOR,
+    CAUSATION_ID,
+    COMMAND_ID,
+    CORRELATION_ID,
+    EXPECTED_VERSION,
+    TRACEPARENT,
+)
 from bus.identifiers import new_id
 from domain.catalogue import VERBS
 from domain.messages import Command

@@ -15,8 +15,8 @@ import msgspec
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from bus import codec
-from bus.subjects import BusNames
+from bus.contract import codec
+from bus.contract.subjects import BusNames
 
 # How long the others have to answer that they are there.
 ANSWERS_SECONDS = 0.5

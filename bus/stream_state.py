@@ -21,8 +21,8 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from bus.cloud_events import Origin
+from bus.contract.subjects import BusNames
 from bus.jetstream import StoredMessage
-from bus.subjects import BusNames
 
 # Keys in the stream's metadata.
 STORE_ID = "hyperpage_store_id"

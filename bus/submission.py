@@ -5,7 +5,8 @@ from typing import Any
 
 import msgspec
 
-from bus import codec, log
+from bus import log
+from bus.contract import codec
 from bus.measures import UNKNOWN, Tally
 from domain.credentials import Finding
 from domain.decider import Decider, Notice, Verb

@@ -19,10 +19,10 @@ from typing import Self
 
 from bus.change_events import ChangeEvent
 from bus.client_connection import ClientConnection
+from bus.contract.subjects import BusNames
 from bus.event_feed import EventFeed
 from bus.remote_log import RemoteLog
 from bus.stream_report import FeedLostError
-from bus.subjects import BusNames
 from bus.tasks import cancel
 from domain.catalogue import TIMELINE_FORKED, TIMELINE_STREAM
 

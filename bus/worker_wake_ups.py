@@ -18,7 +18,7 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 from bus.client_connection import ClientConnection
-from bus.subjects import BusNames
+from bus.contract.subjects import BusNames
 from domain.messages import split_stream
 
 # What makes a job due, now or at a time that the event has.

@@ -7,10 +7,17 @@ results are sent. https://www.asyncapi.com/docs/reference/specification/v3.0.0
 from collections.abc import Iterable
 from typing import Any
 
-from bus.codec import Answer
+from bus.contract.codec import Answer
+from bus.contract.headers import (
+    ACTOR,
+    CAUSATION_ID,
+    COMMAND_ID,
+    CORRELATION_ID,
+    EXPECTED_VERSION,
+    TRACEPARENT,
+)
+from bus.contract.subjects import BusNames
 from bus.discovery import QUEUE_GROUP
-from bus.headers import ACTOR, CAUSATION_ID, COMMAND_ID, CORRELATION_ID, EXPECTED_VERSION, TRACEPARENT
-from bus.subjects import BusNames
 from domain.catalogue import DECIDERS, TIMELINE_FORKED, TIMELINE_STREAM
 from domain.messages import stream_name
 from ops.answer_schemas import TEXT, cloud_event_schema, object_of, query_answer, refusal_schema

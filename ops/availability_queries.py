@@ -10,8 +10,8 @@ from typing import Any
 import apsw
 import msgspec
 
-from bus import codec
 from bus.aggregates import read_aggregate
+from bus.contract import codec
 from bus.queries import QueryVerb
 from domain.rate_limits import TABLE, Availability, Forecast, availability, forecast, key_of
 from projections.rate_limits import ForecastRateLimit, MayCallRateLimit

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bus.headers import ACTOR, COMMAND_LINE
-from bus.subjects import BusNames
+from bus.contract.headers import ACTOR, COMMAND_LINE
+from bus.contract.subjects import BusNames
 from ops.cli_exit import CommandFailure, Exit, failure, refused, unreachable
 from ops.cli_options import settings_for
 from ops.data_directory import read_admin, read_runtime
@@ -192,7 +192,7 @@ async def ask_durably(
     from nats.errors import NoRespondersError
     from nats.errors import TimeoutError as NatsTimeoutError
 
-    from bus.headers import COMMAND_ID
+    from bus.contract.headers import COMMAND_ID
     from bus.identifiers import new_id
 
     headers = {COMMAND_ID: new_id(), **headers}

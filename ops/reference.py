@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from bus.codec import MAXIMUM_BATCH_BYTES, MAXIMUM_BATCH_COMMANDS
+from bus.contract.codec import MAXIMUM_BATCH_BYTES, MAXIMUM_BATCH_COMMANDS
 from domain.catalogue import DECIDERS, TIMELINE_FORKED, VERBS
 from domain.decider import MAXIMUM_BODY_BYTES, Verb
 from domain.errors import Refusal, RuleViolated

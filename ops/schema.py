@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
-from bus.codec import Batch
+from bus.contract.codec import Batch
 from domain.catalogue import DECIDERS, TIMELINE_FORKED, VERBS, TimelineForked
 from ops.query_catalogue import query_verbs
 

@@ -15,8 +15,9 @@ from nats.errors import Error as NatsError
 
 from bus.administration import Administration, AdministrationVerb
 from bus.audit import Act, Actor, Outcome, summary, write_to_log
-from bus.codec import encode
 from bus.connection import LeanClient
+from bus.contract.codec import encode
+from bus.contract.subjects import ADMIN_INBOX, BATCH
 from bus.dead_letters import DeadLetters
 from bus.discovery import SERVICE_NAME, Discovery, Endpoint
 from bus.durable import Delivery, DurableIntake
@@ -28,7 +29,6 @@ from bus.prefix_claim import PrefixClaim
 from bus.queries import Queries, QueryVerb
 from bus.reader_pool import ReaderPool
 from bus.relay import Relay
-from bus.subjects import ADMIN_INBOX, BATCH
 from bus.submission import Commit
 from bus.tasks import Tasks, cancel, finished_within
 from bus.writer import Writer
@@ -235,7 +235,7 @@ class Service:
                     max_reconnect_attempts=-1,
                     reconnect_time_wait=0.1,  # type: ignore[arg-type]  # seconds; nats-py says int, and sleeps
                     error_cb=note,
-                    # Subjects are made by `bus.subjects`, or were checked by the broker.
+                    # Subjects are made by `bus.contract.subjects`, or were checked by the broker.
                     skip_subject_validation=True,
                 ),
             )

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
-from bus.subjects import BusNames
+from bus.contract.subjects import BusNames
 from domain.credentials import AllowedPaths
 from ops.backup.places import Places
 from ops.backup.retention import Rules

@@ -6,7 +6,7 @@ import apsw
 import msgspec
 
 from bus.aggregates import read_aggregate
-from bus.codec import encode
+from bus.contract.codec import encode
 from bus.queries import QueryVerb
 from domain import tool_configs
 from domain.errors import NotFound

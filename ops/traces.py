@@ -25,11 +25,11 @@ from opentelemetry.context import Context
 from opentelemetry.trace import ProxyTracerProvider, Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from bus.contract.headers import TRACEPARENT
+from bus.contract.subjects import BATCH, BusNames
 from bus.durable import Delivery
-from bus.headers import TRACEPARENT
 from bus.intake import Caller
 from bus.log import Row
-from bus.subjects import BATCH, BusNames
 from bus.submission import Commit, Request, Submission
 from domain.messages import Metadata
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from bus import codec
+from bus.contract import codec
 from domain.errors import NotFound, Refusal
 from ops.console.rendering import PREFIX, pretty, segment
 from ops.console.visit import Visit, action, page, said_of, whole_number

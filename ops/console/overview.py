@@ -9,7 +9,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from bus import codec, log
+from bus import log
+from bus.contract import codec
 from ops.console.rendering import PREFIX
 from ops.console.visit import Visit, page
 from ops.http.routes import backend_of, route

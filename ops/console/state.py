@@ -5,7 +5,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from bus import codec
+from bus.contract import codec
 from domain.errors import NotFound
 from domain.messages import stream_name
 from ops.console.events import shown

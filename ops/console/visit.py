@@ -14,8 +14,8 @@ from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 
-from bus import codec
-from bus.headers import ACTOR, COMMAND_ID, EXPECTED_VERSION
+from bus.contract import codec
+from bus.contract.headers import ACTOR, COMMAND_ID, EXPECTED_VERSION
 from bus.identifiers import new_id
 from bus.incident import internal
 from domain.errors import Invalid, Refusal, Unavailable

@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from bus import codec
+from bus.contract import codec
 from bus.queries import QueryVerb
 from domain.catalogue import VERBS
 from domain.errors import Invalid

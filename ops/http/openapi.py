@@ -5,7 +5,7 @@ https://spec.openapis.org/oas/v3.1.1.html
 
 from typing import Any
 
-from bus.codec import Answer
+from bus.contract.codec import Answer
 from ops.answer_schemas import cloud_event_schema, object_of, refusal_schema
 from ops.http.openapi_messages import PARAMETERS, SCHEMAS, message_operations, message_schemas
 from ops.http.openapi_parts import HEADERS, problem_responses, problem_schema

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from bus import codec
-from bus.headers import ACTOR, CAUSATION_ID, CORRELATION_ID, TRACEPARENT
+from bus.contract import codec
+from bus.contract.headers import ACTOR, CAUSATION_ID, CORRELATION_ID, TRACEPARENT
 from bus.intake import MAXIMUM_HEADER_CHARACTERS
 from domain.messages import KEY_PATTERN, KEY_RULES
 from ops.answer_schemas import TEXT, query_answer

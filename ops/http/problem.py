@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bus import codec
+from bus.contract import codec
 from bus.incident import internal
 from domain.errors import Refusal
 from ops.http.refusals import HttpRefusal, ReaderTooSlowError, no_such_place

@@ -9,7 +9,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bus import codec
+from bus.contract import codec
 from domain.errors import Invalid
 from ops.backup.administration import name_inside
 from ops.backup.running import RestoreRequest

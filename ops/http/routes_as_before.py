@@ -11,7 +11,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bus import codec
+from bus.contract import codec
 from domain.errors import RuleViolated, TooLarge, Unavailable
 from ops.backup.metadata import Metadata
 from ops.backup.running import Ended, RestoreRequest

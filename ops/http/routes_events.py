@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from bus import codec
+from bus.contract import codec
 from bus.queries import pattern_of
 from domain.errors import Busy, Invalid, Refusal
 from domain.messages import Key

@@ -14,7 +14,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bus import codec
+from bus.contract import codec
 from domain.errors import Unavailable
 from ops.http.routes import backend_of, json_response, principal_of, route
 

@@ -7,8 +7,15 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bus import codec
-from bus.headers import ACTOR, CAUSATION_ID, COMMAND_ID, CORRELATION_ID, EXPECTED_VERSION, TRACEPARENT
+from bus.contract import codec
+from bus.contract.headers import (
+    ACTOR,
+    CAUSATION_ID,
+    COMMAND_ID,
+    CORRELATION_ID,
+    EXPECTED_VERSION,
+    TRACEPARENT,
+)
 from domain.errors import Invalid, VersionConflict
 from domain.messages import split_stream
 from ops.http.messages import PREFIX, Meaning, command_body, meaning_of, query_body

@@ -5,7 +5,7 @@ from functools import cache
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bus import codec
+from bus.contract import codec
 from ops.http.openapi_places import OPENAPI
 from ops.http.routes import access_of, json_response, route
 

@@ -11,7 +11,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bus import codec
+from bus.contract import codec
 from ops.http.access import FORM, form_of
 from ops.http.roles import Principal
 from ops.http.routes import access_of, json_response, route

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from bus import codec
+from bus.contract import codec
 from bus.submission import Request
 from domain.catalogue import VERBS
 from domain.credentials import AllowedPaths, Finding

@@ -17,8 +17,8 @@ from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
 from bus import log
+from bus.contract.subjects import escape
 from bus.stream_state import AnotherStoreError
-from bus.subjects import escape
 from migrations.connection import open_reader
 from ops.data_directory import read_admin, read_runtime
 from ops.service import Service, ServiceError

@@ -13,7 +13,7 @@ import jsonschema_rs
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from bus.subjects import BusNames
+from bus.contract.subjects import BusNames
 from domain.catalogue import VERBS
 from ops.asyncapi import asyncapi_document
 from ops.console.routes import ROUTES as PAGES

@@ -7,8 +7,8 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from bus import codec
-from bus.subjects import BusNames
+from bus.contract import codec
+from bus.contract.subjects import BusNames
 from domain.catalogue import DECIDERS, TIMELINE_FORKED, VERBS
 from domain.errors import Refusal
 from ops.asyncapi import asyncapi_document

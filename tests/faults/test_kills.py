@@ -17,8 +17,8 @@ import nats
 import pytest
 
 from bus import log
+from bus.contract.subjects import escape
 from bus.identifiers import new_id
-from bus.subjects import escape
 from migrations.connection import open_reader
 from ops.data_directory import read_runtime
 from ops.projections_check import verify

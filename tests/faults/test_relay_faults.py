@@ -40,7 +40,7 @@ from bus.connection import LeanClient
 from bus.nats_users import RELAY, private_inbox
 from bus.reader_pool import ReaderPool
 from bus.relay import Relay
-from bus.subjects import BusNames
+from bus.contract.subjects import BusNames
 
 async def main(path, store_id, url):
     connection = LeanClient()

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from bus import codec
+from bus.contract import codec
 from bus.group_context import GroupContext
 from bus.queries import QueryVerb
 from domain.errors import Refusal

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from bus.contract.subjects import BusNames
 from bus.nats_server import NatsServer
 from bus.prefix_claim import PrefixClaim
-from bus.subjects import BusNames
 from ops.service import ServiceError
 from tests.integration.serving import relay_user, service_on, serving
 

@@ -10,7 +10,7 @@ import pytest
 
 from bus import aggregates, log
 from bus.aggregates import Aggregate, Transition, read_aggregate
-from bus.headers import COMMAND_ID
+from bus.contract.headers import COMMAND_ID
 from bus.intake import submission_of
 from bus.submission import Submission
 from bus.writer import MAXIMUM_WAITING_BYTES, MAXIMUM_WAITING_COMMANDS

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import apsw
 import msgspec
 
-from bus import codec, log
+from bus import log
+from bus.contract import codec
 from bus.group_context import Projections
 from bus.submission import Commit, Outcome, Request, Submission
 from bus.writer import Writer

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from bus import log, wire
 from bus.cloud_events import Origin, scan_events, stream_events
+from bus.contract.subjects import BusNames
 from bus.event_messages import MAXIMUM_BYTES, EventEncoder
-from bus.subjects import BusNames
 from domain.messages import KEY_PATTERN, Metadata
 from migrations import runner
 from migrations.connection import open_memory

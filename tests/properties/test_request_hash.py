@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bus.codec import decode_command, request_hash
+from bus.contract.codec import decode_command, request_hash
 from domain.catalogue import VERBS
 from domain.messages import KEY_PATTERN
 

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bus import codec
+from bus.contract import codec
 from domain.catalogue import VERBS
 from domain.errors import Refusal
 from migrations.connection import open_reader

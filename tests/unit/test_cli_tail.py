@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bus.client import ClosedError, Unreachable
-from bus.subjects import BusNames
+from bus.contract.subjects import BusNames
 from ops import cli_tail
 from ops.cli import run
 from ops.cli_bus import Address

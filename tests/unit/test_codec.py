@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bus import codec
-from bus.codec import (
+from bus.contract import codec
+from bus.contract.codec import (
     MAXIMUM_BATCH_BYTES,
     MAXIMUM_DEPTH,
     Answer,

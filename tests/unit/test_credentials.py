@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.codec import findings_in
+from bus.contract.codec import findings_in
 from domain.credentials import AllowedPaths, Finding, credentials_in, may_hold_credential
 from domain.errors import SecretRejected
 from tests.unit.credential_corpus import harmless, named, shaped

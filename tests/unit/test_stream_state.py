@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from bus.cloud_events import Origin
+from bus.contract.subjects import BusNames
 from bus.jetstream import StoredMessage
 from bus.log import Entry, Head, Row, extend
 from bus.stream_state import (
@@ -18,7 +19,6 @@ from bus.stream_state import (
     published_event,
     recorded_segments,
 )
-from bus.subjects import BusNames
 from tests.cloud_events import cloud_event
 
 STREAM = "HYPERPAGE_EVENTS"

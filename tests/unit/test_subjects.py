@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.subjects import ADMIN_INBOX, BusNames, change_of, escape
+from bus.contract.subjects import ADMIN_INBOX, BusNames, change_of, escape
 from domain.catalogue import DECIDERS
 from domain.messages import KEY_PATTERN, split_stream, stream_name
 

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from bus.client_connection import ClientConnection
-from bus.subjects import BusNames
+from bus.contract.subjects import BusNames
 from bus.worker_wake_ups import MAXIMUM_TIMES, WakeUps
 
 TIME = "2026-01-01T00:00:00.000Z"
