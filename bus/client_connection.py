@@ -6,7 +6,7 @@
 
 All attempts at one question share one reply subject, so that a late answer to the first is as good as one
 to the second. nats-py's `request` forgets a question with its timeout, and waits it out when the broker dies;
-what else of nats-py's would end a client that is to live long, `bus.connection` puts right.
+what else of nats-py's would end a client that is to live long, `bus.transport.connection` puts right.
 """
 
 import asyncio
@@ -21,9 +21,9 @@ import msgspec
 from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError
 
-from bus.connection import LeanClient
 from bus.refusals import read_refusal
 from bus.tasks import finished_within
+from bus.transport.connection import LeanClient
 from domain.errors import Busy, Refusal, TooLarge, Unavailable
 
 # An answer takes milliseconds, and a few hundred of them on a crowded service: who waited this long asks

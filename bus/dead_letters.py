@@ -13,7 +13,7 @@ from bus.administration import AdministrationVerb
 from bus.contract import codec
 from bus.contract.headers import COMMAND_ID
 from bus.contract.subjects import BusNames
-from bus.streams import ensure_stream
+from bus.transport.ensured_streams import ensure_stream
 from domain.credential_shapes import kind_of_shape
 from domain.credentials import AllowedPaths
 from domain.errors import Invalid, NotFound, Refusal, SecretRejected

@@ -22,8 +22,8 @@ from bus.contract import codec
 from bus.contract.subjects import BusNames
 from bus.identifiers import new_id
 from bus.nats_users import RELAY, private_inbox
-from bus.streams import ensure_stream
 from bus.tasks import Tasks
+from bus.transport.ensured_streams import ensure_stream
 
 # Two pulls are outstanding, so that the broker never waits for the next one.
 PULLS = 2

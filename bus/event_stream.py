@@ -10,7 +10,6 @@ import apsw
 from bus import log
 from bus.cloud_events import Origin
 from bus.contract.subjects import BusNames
-from bus.jetstream import JetStreamApi, StreamReport
 from bus.stream_state import (
     FOREIGN_SEQUENCE,
     DivergedError,
@@ -23,6 +22,7 @@ from bus.stream_state import (
     published_event,
     recorded_segments,
 )
+from bus.transport.jetstream import JetStreamApi, StreamReport
 
 # The broker remembers every message id for so long: two minutes, its default, are hundreds of megabytes of
 # its memory at full speed. That each event is stored once rests on sequences, not on this.

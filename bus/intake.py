@@ -19,7 +19,6 @@ import msgspec
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
-from bus.connection import UNREADABLE, LeanClient, Outgoing, stop_receiving
 from bus.contract import codec
 from bus.contract.headers import (
     ACTOR,
@@ -35,6 +34,7 @@ from bus.incident import internal
 from bus.measures import UNKNOWN, Tally
 from bus.submission import Outcome, Request, Submission, count_refused, refused
 from bus.tasks import Tasks
+from bus.transport.connection import UNREADABLE, LeanClient, Outgoing, stop_receiving
 from bus.writer import Writer
 from domain.credential_shapes import kind_of_shape
 from domain.credentials import Finding, rejected

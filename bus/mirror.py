@@ -17,10 +17,16 @@ from hashlib import blake2b
 import apsw
 import msgspec
 
-from bus.connection import LeanClient
 from bus.contract.subjects import BusNames
-from bus.jetstream import JetStreamApi, JetStreamError, StreamCounts, StreamReport, WrongSequenceError
 from bus.publisher import Publisher
+from bus.transport.connection import LeanClient
+from bus.transport.jetstream import (
+    JetStreamApi,
+    JetStreamError,
+    StreamCounts,
+    StreamReport,
+    WrongSequenceError,
+)
 from bus.waiting import Trouble, is_set_within
 
 RowJson = Callable[[str, str], bytes | None]

@@ -7,9 +7,9 @@ import asyncio
 from collections.abc import Iterable
 
 from bus import log
-from bus.connection import LeanClient
 from bus.contract.subjects import BusNames
 from bus.mirror import AllRows, Mirror, MirrorState, RowJson
+from bus.transport.connection import LeanClient
 from domain.messages import split_stream
 
 __all__ = ["MirrorState", "Mirrors"]

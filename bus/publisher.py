@@ -19,9 +19,9 @@ import nats.errors
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from bus import wire
-from bus.connection import LeanClient
-from bus.jetstream import (
+from bus.transport import protocol
+from bus.transport.connection import LeanClient
+from bus.transport.jetstream import (
     INSUFFICIENT_RESOURCES,
     NO_STREAM,
     WRONG_LAST_SEQUENCE,
@@ -188,7 +188,7 @@ class Publisher:
             self.require_size(subject, len(payload) + HEADERS_BYTES)
             expected = {**headers, "Nats-Expected-Last-Sequence": str(self._sent + number - 1)}
             reply = self.reply if number == len(messages) else ""
-            parts += (wire.head(subject, reply, len(payload), expected), payload, wire.CRLF)
+            parts += (protocol.head(subject, reply, len(payload), expected), payload, protocol.CRLF)
         return Block(b"".join(parts), len(messages))
 
     def _is_full(self) -> bool:

@@ -18,13 +18,13 @@ from nats.errors import Error as NatsError
 from bus import log
 from bus.aggregates import Aggregate, read_aggregate
 from bus.cloud_events import read_origin, scan_events, stream_events
-from bus.connection import stop_receiving
 from bus.contract import codec
 from bus.contract.subjects import BusNames
 from bus.discovery import QUEUE_GROUP, Endpoint
 from bus.incident import internal
 from bus.reader_pool import PoolExhaustedError
 from bus.tasks import Tasks
+from bus.transport.connection import stop_receiving
 from domain.errors import Busy, Invalid, NotFound, Refusal, TooLarge, Unavailable
 from domain.messages import Key, Time, stream_name
 

@@ -21,13 +21,13 @@ import msgspec
 
 from bus import log
 from bus.cloud_events import Origin
-from bus.connection import LeanClient
 from bus.contract.subjects import BusNames
 from bus.event_messages import MAXIMUM_EVENTS, EventEncoder, EventMessages
 from bus.event_stream import EventStream
-from bus.jetstream import JetStreamApi, JetStreamError, WrongSequenceError
 from bus.publisher import Block, Publisher
 from bus.stream_state import DivergedError, StreamError
+from bus.transport.connection import LeanClient
+from bus.transport.jetstream import JetStreamApi, JetStreamError, WrongSequenceError
 from bus.waiting import Trouble, is_set_within
 
 # Of so many commits that are to be published it is known when they were; more count as one with the last.

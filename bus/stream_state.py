@@ -22,7 +22,7 @@ import msgspec
 
 from bus.cloud_events import Origin
 from bus.contract.subjects import BusNames
-from bus.jetstream import StoredMessage
+from bus.transport.jetstream import StoredMessage
 
 # Keys in the stream's metadata.
 STORE_ID = "hyperpage_store_id"

@@ -15,7 +15,6 @@ from nats.errors import Error as NatsError
 
 from bus.administration import Administration, AdministrationVerb
 from bus.audit import Act, Actor, Outcome, summary, write_to_log
-from bus.connection import LeanClient
 from bus.contract.codec import encode
 from bus.contract.subjects import ADMIN_INBOX, BATCH
 from bus.dead_letters import DeadLetters
@@ -31,6 +30,7 @@ from bus.reader_pool import ReaderPool
 from bus.relay import Relay
 from bus.submission import Commit
 from bus.tasks import Tasks, cancel, finished_within
+from bus.transport.connection import LeanClient
 from bus.writer import Writer
 from domain.catalogue import VERBS
 from domain.errors import Refusal

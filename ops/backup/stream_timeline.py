@@ -5,11 +5,11 @@ from contextlib import AsyncExitStack
 
 from nats.errors import Error as NatsError
 
-from bus.connection import LeanClient
-from bus.jetstream import JetStreamApi, JetStreamError
 from bus.nats_server import NatsServer
 from bus.nats_users import RELAY, private_inbox
 from bus.stream_state import highest_timeline
+from bus.transport.connection import LeanClient
+from bus.transport.jetstream import JetStreamApi, JetStreamError
 from ops.settings import Settings
 
 CONNECT_SECONDS = 5.0

@@ -13,10 +13,10 @@ from pathlib import Path
 import apsw
 import pytest
 
-from bus.jetstream import JetStreamError
 from bus.nats_users import RELAY
 from bus.relay import Relay
 from bus.stream_state import StreamError
+from bus.transport.jetstream import JetStreamError
 from tests.integration.relaying import (
     NAMES,
     THROUGH_WITHIN_SECONDS,
@@ -36,7 +36,7 @@ import asyncio, sys
 from pathlib import Path
 import nats
 from bus.cloud_events import Origin
-from bus.connection import LeanClient
+from bus.transport.connection import LeanClient
 from bus.nats_users import RELAY, private_inbox
 from bus.reader_pool import ReaderPool
 from bus.relay import Relay

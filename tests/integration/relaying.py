@@ -12,13 +12,13 @@ import msgspec
 
 from bus import log
 from bus.cloud_events import Origin
-from bus.connection import LeanClient
 from bus.contract.subjects import BusNames
-from bus.jetstream import JetStreamApi, StoredMessage
 from bus.nats_server import NatsServer
 from bus.nats_users import RELAY, private_inbox
 from bus.reader_pool import ReaderPool
 from bus.relay import Relay, RelayState
+from bus.transport.connection import LeanClient
+from bus.transport.jetstream import JetStreamApi, StoredMessage
 from migrations import runner
 from migrations.connection import open_writer
 from tests.cloud_events import cloud_event

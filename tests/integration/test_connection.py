@@ -18,9 +18,9 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.transport import TcpTransport
 
-from bus.connection import UNREADABLE, LeanClient
 from bus.nats_server import NatsServer
 from bus.nats_users import APP, RESPONDER, private_inbox
+from bus.transport.connection import UNREADABLE, LeanClient
 from tests.integration.raw_nats import RawNats
 from tests.integration.serving import until
 
@@ -458,7 +458,7 @@ def test_a_handler_s_exception_is_logged_and_the_next_message_is_handled(play, c
             wire.other.publish(f"{COMMANDS}.jobs.x", body)
         await until(lambda: len(wire.heard) == 2)
 
-    with caplog.at_level(logging.ERROR, "bus.connection"):
+    with caplog.at_level(logging.ERROR, "bus.transport.connection"):
         play(scenario)
     (record,) = caplog.records
     assert "incident" in record.getMessage()

@@ -14,12 +14,12 @@ import pytest
 from nats.js.errors import KeyNotFoundError
 from nats.js.kv import KeyValue
 
-from bus.jetstream import JetStreamError
 from bus.mirror import Mirror
 from bus.mirrors import Mirrors
 from bus.nats_users import APP
 from bus.relay import Relay
 from bus.tasks import cancel
+from bus.transport.jetstream import JetStreamError
 from ops.tables import MirroredRows
 from tests.integration.relaying import NAMES, Broker, Store, play, until
 from tests.patience import patiently

@@ -16,10 +16,10 @@ from nats.js.api import RePublish, RetentionPolicy
 from nats.js.client import JetStreamContext
 from nats.micro.request import Request
 
-from bus.connection import LeanClient
 from bus.contract.subjects import BusNames
 from bus.nats_server import NatsServer
 from bus.nats_users import ADMIN, APP, RELAY, RESPONDER, USERS, private_inbox
+from bus.transport.connection import LeanClient
 
 EVENT = "hyperpage.evt.v1.jobs.1.enqueued"
 READABLE = ("HYPERPAGE_EVENTS", "HYPERPAGE_RESULTS", "KV_hyperpage_tool_configs", "KV_hyperpage_app_state")

@@ -6,10 +6,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bus.connection import LeanClient
-from bus.jetstream import JetStreamError
 from bus.nats_users import APP
 from bus.relay import Relay
+from bus.transport.connection import LeanClient
+from bus.transport.jetstream import JetStreamError
 from tests.integration.relaying import (
     NAMES,
     THROUGH_WITHIN_SECONDS,

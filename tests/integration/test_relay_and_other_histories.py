@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from bus.jetstream import JetStreamError
 from bus.relay import Relay
 from bus.stream_state import AnotherStoreError
+from bus.transport.jetstream import JetStreamError
 from tests.cloud_events import cloud_event
 from tests.integration.relaying import NAMES, Broker, Store, play, relay_of, through, until
 

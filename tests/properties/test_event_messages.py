@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus import log, wire
+from bus import log
 from bus.cloud_events import Origin, scan_events, stream_events
 from bus.contract.subjects import BusNames
 from bus.event_messages import MAXIMUM_BYTES, EventEncoder
+from bus.transport import protocol
 from domain.messages import KEY_PATTERN, Metadata
 from migrations import runner
 from migrations.connection import open_memory
@@ -107,9 +108,9 @@ def message(origin: Origin, row: log.Row, offset: int, reply: str) -> bytes:
         "Nats-Msg-Id": origin.event_id(row.position),
         "Nats-Expected-Last-Sequence": str(row.position - 1 + offset),
     }
-    head = wire.head(NAMES.event(row.stream, row.type), reply, len(body), headers)
+    head = protocol.head(NAMES.event(row.stream, row.type), reply, len(body), headers)
     # Where there is no reply subject, its place is left out or left empty.
-    return head.replace(b"  ", b" ", 1) + body + wire.CRLF
+    return head.replace(b"  ", b" ", 1) + body + protocol.CRLF
 
 
 def test_large_events_go_out_few_at_a_time(connection: apsw.Connection):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from bus import log
-from bus.jetstream import JetStreamApi
+from bus.transport.jetstream import JetStreamApi
 from domain.catalogue import VERBS
 from migrations.connection import open_reader
 from ops.projections_check import verify

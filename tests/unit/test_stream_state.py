@@ -5,7 +5,6 @@ import pytest
 
 from bus.cloud_events import Origin
 from bus.contract.subjects import BusNames
-from bus.jetstream import StoredMessage
 from bus.log import Entry, Head, Row, extend
 from bus.stream_state import (
     AnotherStoreError,
@@ -19,6 +18,7 @@ from bus.stream_state import (
     published_event,
     recorded_segments,
 )
+from bus.transport.jetstream import StoredMessage
 from tests.cloud_events import cloud_event
 
 STREAM = "HYPERPAGE_EVENTS"

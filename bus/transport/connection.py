@@ -12,7 +12,7 @@ for ever, a flush overtakes what it shall follow, and one that is closed while i
 All this leans on parts of nats-py that are not public, which is why it is pinned to one minor version;
 tests/integration/test_connection.py fails where one of them changed:
 
-- `Parser`: see `bus.wire`;
+- `Parser`: see `bus.transport.protocol`;
 - `Client`, for receiving: `_ps`, `_subs`, `_process_msg`, `_process_headers`, `_build_message`,
   `_process_err`, `_process_op_err`, `_error_cb`, `_remove_sub`, `_close`, `_reconnection_task`, and that
   the next subscription has the number `_sid + 1`;
@@ -33,10 +33,10 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
 
-from bus import wire
 from bus.identifiers import new_id
 from bus.tasks import cancel
-from bus.wire import DirectParser, Handler
+from bus.transport import protocol
+from bus.transport.protocol import DirectParser, Handler
 
 # Subject, reply subject ("" for none), body, headers (`None` for none).
 Outgoing = tuple[str, str, bytes, Mapping[str, str] | None]
@@ -96,7 +96,7 @@ class LeanClient(Client):
                 _require_subjects(subject, reply)
             if len(body) > self._max_payload:
                 raise errors.MaxPayloadError
-            parts += (wire.head(subject, reply, len(body), headers), body, wire.CRLF)
+            parts += (protocol.head(subject, reply, len(body), headers), body, protocol.CRLF)
             count += 1
             body_bytes += len(body)
         size = sum(map(len, parts))

@@ -1,0 +1,7 @@
+"""nats-py, made quick and lasting: the only room that touches what is private in it.
+
+connection       a client that takes whole messages without a task for each, and stays connected for ever
+protocol         NATS's protocol as it is read and written
+jetstream        what is asked of JetStream, and what it answers
+ensured_streams  a stream is there, as it should be
+"""
