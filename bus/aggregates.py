@@ -11,9 +11,9 @@ from typing import Any, cast
 import apsw
 import msgspec
 
-from bus import log
 from bus.hot_states import ABSENT, Aggregate, HotStates
 from bus.job_indexes import JobIndexes, OpenJob
+from bus.log import chain
 from domain import jobs, schedules
 from domain.catalogue import BY_TABLE, decode_event, state_shape
 from domain.decider import Decider, Lease, replay
@@ -168,9 +168,9 @@ def read_aggregate(
     decider = BY_TABLE[table]
     stream = stream_name(table, key)
     start = _kept(connection, decider, stream, up_to_position, up_to_version)
-    last: log.Row | None = None
+    last: chain.Row | None = None
     recorded = []
-    for row in log.read_stream(
+    for row in chain.read_stream(
         connection,
         stream,
         after_version=start.version,
@@ -184,7 +184,7 @@ def read_aggregate(
     return Aggregate(last.version, last.position, replay(decider, recorded, start.state))
 
 
-def to_recorded(row: log.Row) -> Recorded:
+def to_recorded(row: chain.Row) -> Recorded:
     """The event of a row of the log, in today's form."""
     _, key = split_stream(row.stream)
     # `data` is text for every event of the domain.

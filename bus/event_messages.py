@@ -7,9 +7,9 @@ messages took more of the event loop's time than commands and answers did.
 import apsw
 import msgspec
 
-from bus import log
-from bus.cloud_events import Origin, cloud_event_sql, event_id_sql
 from bus.contract.subjects import BusNames
+from bus.log import chain
+from bus.log.cloud_events import Origin, cloud_event_sql, event_id_sql
 
 # One answer of JetStream's for so many messages.
 MAXIMUM_EVENTS = 256
@@ -71,7 +71,7 @@ class EventEncoder:
         Each expects the stream's last sequence to be its own position, less one, plus `offset`; the last
         names `reply` as where the answer goes.
         """
-        last = log.end_of_next(connection, after, most=most, most_bytes=MAXIMUM_BYTES)
+        last = chain.end_of_next(connection, after, most=most, most_bytes=MAXIMUM_BYTES)
         if last is None:
             return None
         encoded, count, largest = connection.execute(

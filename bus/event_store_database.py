@@ -20,7 +20,7 @@ from eventsourcing.persistence import (
 )
 
 from bus.event_store_subscription import CommitSignal
-from bus.reader_pool import PoolClosedError, PoolExhaustedError, ReaderPool
+from bus.log.reader_pool import PoolClosedError, PoolExhaustedError, ReaderPool
 from migrations import runner
 from migrations.connection import open_memory, open_writer, write_transaction
 

@@ -31,9 +31,9 @@ from eventsourcing.persistence import (
     TrackingRecorder,
 )
 
-from bus import log
 from bus.event_store_database import Database
 from bus.event_store_subscription import LogSubscription
+from bus.log import chain
 
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 _UNLIMITED = -1
@@ -199,9 +199,9 @@ class LogApplicationRecorder(StreamRecorder, ApplicationRecorder):
         """Every event behind the position `gt`, then each new one, whichever process commits it."""
         return LogSubscription(self, self.database.commits, gt, topics)
 
-    def _append(self, connection: apsw.Connection, entries: Sequence[log.Entry]) -> Sequence[int]:
-        rows, _ = log.extend(log.read_head(connection), entries, self._clock())
-        log.insert(connection, rows)
+    def _append(self, connection: apsw.Connection, entries: Sequence[chain.Entry]) -> Sequence[int]:
+        rows, _ = chain.extend(chain.read_head(connection), entries, self._clock())
+        chain.insert(connection, rows)
         return [row.position for row in rows]
 
 
@@ -265,9 +265,9 @@ class LogProcessRecorder(TableTrackingRecorder, LogApplicationRecorder, ProcessR
             return self._append(connection, entries)
 
 
-def _entries(stored_events: Sequence[StoredEvent]) -> list[log.Entry]:
+def _entries(stored_events: Sequence[StoredEvent]) -> list[chain.Entry]:
     return [
-        log.Entry(
+        chain.Entry(
             stream=str(event.originator_id),
             version=event.originator_version,
             type=event.topic,

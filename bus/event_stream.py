@@ -7,9 +7,9 @@ from typing import Any
 
 import apsw
 
-from bus import log
-from bus.cloud_events import Origin
 from bus.contract.subjects import BusNames
+from bus.log import chain
+from bus.log.cloud_events import Origin
 from bus.stream_state import (
     FOREIGN_SEQUENCE,
     DivergedError,
@@ -58,7 +58,7 @@ class EventStream:
                 self._names.events, self._origin.store_id, report.metadata, report.state.last_seq
             )
 
-    async def stand(self) -> tuple[Place, log.Head, log.Row | None]:
+    async def stand(self) -> tuple[Place, chain.Head, chain.Row | None]:
         """Where the stream stands, the head of the log, and the row to be published next.
 
         The stream is made where there is none, and its metadata names every segment that publishing the log
@@ -95,7 +95,7 @@ class EventStream:
             }
         )
 
-    async def _compare(self, report: StreamReport) -> tuple[Place, log.Head, log.Row | None]:
+    async def _compare(self, report: StreamReport) -> tuple[Place, chain.Head, chain.Row | None]:
         stream, counts = self._names.events, report.state
         recorded = recorded_segments(stream, self._origin.store_id, report.metadata, counts.last_seq)
         last = await self._last_event(report)
@@ -141,13 +141,13 @@ class EventStream:
             return last if is_shared else None
         return None
 
-    def _read_head(self) -> log.Head:
+    def _read_head(self) -> chain.Head:
         with self._read() as connection:
-            return log.read_head(connection)
+            return chain.read_head(connection)
 
-    def _read_rows(self, *positions: int) -> list[log.Row | None]:
+    def _read_rows(self, *positions: int) -> list[chain.Row | None]:
         with self._read() as connection:
-            return [log.read_at(connection, position) for position in positions]
+            return [chain.read_at(connection, position) for position in positions]
 
     def _needed(self) -> dict[str, Any]:
         """What the stream must be; the rest is the operator's: limits, replicas, compression."""
@@ -165,7 +165,7 @@ class EventStream:
             await self._api.update(wanted)
 
 
-def _require_same(stream: str, common: PublishedEvent | None, row: log.Row | None) -> None:
+def _require_same(stream: str, common: PublishedEvent | None, row: chain.Row | None) -> None:
     if common is None or (row is not None and row.hash.hex() == common.hash):
         return
     raise DivergedError(

@@ -5,11 +5,11 @@ import logging
 import apsw
 import msgspec
 
-from bus import log
 from bus.aggregates import ABSENT, Aggregate, Aggregates, snapshot_rows
 from bus.contract import codec
 from bus.group_context import GroupContext, Projections
 from bus.incident import internal
+from bus.log import chain
 from bus.measures import UNKNOWN, Tally
 from bus.submission import Outcome, Request, Submission, correlation_id_in, refused
 from domain.catalogue import TABLE_OF, encode_event
@@ -35,7 +35,7 @@ class Group(GroupContext):
         aggregates: Aggregates,
         projections: Projections,
         connection: apsw.Connection,
-        head: log.Head,
+        head: chain.Head,
         now: int,
         timeline: int,
         allowed_secrets: AllowedPaths,
@@ -44,7 +44,7 @@ class Group(GroupContext):
         self._head = head
         self._timeline = timeline
         self._allowed_secrets = allowed_secrets
-        self._entries: list[log.Entry] = []
+        self._entries: list[chain.Entry] = []
         self._remembered: dict[str, tuple[bytes, bytes]] = {}
         self._new_answers: dict[str, tuple[str, bytes, int, str]] = {}
         self.notices: list[Notice] = []
@@ -73,13 +73,13 @@ class Group(GroupContext):
             else:
                 one.outcome = self._one_by_one(one.requests)
 
-    def write(self) -> list[log.Row]:
+    def write(self) -> list[chain.Row]:
         """Writes what the group decided, and answers with the rows of its events."""
         connection = self._connection
-        rows, _ = log.extend(self._head, self._entries, self.now)
+        rows, _ = chain.extend(self._head, self._entries, self.now)
         transitions = self._aggregates.journal
         if rows:
-            log.insert(connection, rows)
+            chain.insert(connection, rows)
             self._projections.write(connection, transitions)
             insert_rows(connection, "INSERT INTO snapshots", snapshot_rows(transitions))
         insert_rows(connection, "INSERT INTO command_answers", self._new_answers.values())
@@ -235,7 +235,7 @@ class Group(GroupContext):
             stream = stream_name(table, event_key)
             version, position = before.version + 1, self._head.position + len(self._entries) + 1
             self._entries.append(
-                log.Entry(stream, version, type_name, command_id, data.decode(), request.metadata)
+                chain.Entry(stream, version, type_name, command_id, data.decode(), request.metadata)
             )
             last = self._aggregates.apply(
                 table, before, Recorded(position, event_key, version, self.now, event)

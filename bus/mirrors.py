@@ -6,8 +6,8 @@ Each follows its table by itself, so that a bucket that is broken holds up nothi
 import asyncio
 from collections.abc import Iterable
 
-from bus import log
 from bus.contract.subjects import BusNames
+from bus.log import chain
 from bus.mirror import AllRows, Mirror, MirrorState, RowJson
 from bus.transport.connection import LeanClient
 from domain.messages import split_stream
@@ -36,7 +36,7 @@ class Mirrors:
         """Tries once to make the buckets that are missing; where one cannot be, `state` says why."""
         await asyncio.gather(*(mirror.prepare() for mirror in self._mirrors.values()))
 
-    def notify(self, rows: Iterable[log.Row]) -> None:
+    def notify(self, rows: Iterable[chain.Row]) -> None:
         """Says that these rows of the log were committed."""
         for row in rows:
             table, key = split_stream(row.stream)

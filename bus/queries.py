@@ -15,14 +15,14 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from bus import log
 from bus.aggregates import Aggregate, read_aggregate
-from bus.cloud_events import read_origin, scan_events, stream_events
 from bus.contract import codec
 from bus.contract.subjects import BusNames
 from bus.discovery import QUEUE_GROUP, Endpoint
 from bus.incident import internal
-from bus.reader_pool import PoolExhaustedError
+from bus.log import chain
+from bus.log.cloud_events import read_origin, scan_events, stream_events
+from bus.log.reader_pool import PoolExhaustedError
 from bus.tasks import Tasks
 from bus.transport.connection import stop_receiving
 from domain.errors import Busy, Invalid, NotFound, Refusal, TooLarge, Unavailable
@@ -176,7 +176,7 @@ def history(connection: apsw.Connection, table: str, key: str, after: int, limit
             break
         items.append(item)
         last = version
-    if not items and not log.has_stream(connection, stream_name(table, key)):
+    if not items and not chain.has_stream(connection, stream_name(table, key)):
         raise NotFound(f"there is no stream {stream_name(table, key)}")
     return b'{"items":[' + b",".join(items) + b'],"next":' + codec.encode(following) + b"}"
 
@@ -198,7 +198,7 @@ def as_of(
     if (position is None) == (time_ms is None):
         raise Invalid("either a position or a time", path="$")
     if position is None:
-        position = log.position_at(connection, time_ms or 0)
+        position = chain.position_at(connection, time_ms or 0)
     row = row_json(table, read_aggregate(connection, table, key, up_to_position=position))
     if row is None:
         raise NotFound(f"there was no {stream_name(table, key)} at position {position}", position=position)
@@ -215,7 +215,7 @@ def read_events(connection: apsw.Connection, query: ReadEvents) -> bytes:
         raise Invalid("either a table or a stream", path="$")
     streams = pattern_of(query.table, query.stream)
     origin = read_origin(connection)
-    head = log.read_head(connection).position
+    head = chain.read_head(connection).position
     items: list[bytes] = []
     size = 0
     last = query.after

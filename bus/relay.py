@@ -19,11 +19,11 @@ from contextlib import AbstractContextManager
 import apsw
 import msgspec
 
-from bus import log
-from bus.cloud_events import Origin
 from bus.contract.subjects import BusNames
 from bus.event_messages import MAXIMUM_EVENTS, EventEncoder, EventMessages
 from bus.event_stream import EventStream
+from bus.log import chain
+from bus.log.cloud_events import Origin
 from bus.publisher import Block, Publisher
 from bus.stream_state import DivergedError, StreamError
 from bus.transport.connection import LeanClient
@@ -133,7 +133,7 @@ class Relay:
                     raise
             await is_set_within(self._stopped, LONGEST_RETRY_MS)
 
-    def notify(self, rows: Sequence[log.Row]) -> None:
+    def notify(self, rows: Sequence[chain.Row]) -> None:
         """Says that these rows, which follow those said before, are committed."""
         if rows:
             self._reach(rows[-1].position, rows[-1].recorded_at)

@@ -20,8 +20,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from bus.cloud_events import Origin
 from bus.contract.subjects import BusNames
+from bus.log.cloud_events import Origin
 from bus.transport.jetstream import StoredMessage
 
 # Keys in the stream's metadata.

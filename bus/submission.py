@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from bus import log
 from bus.contract import codec
+from bus.log import chain
 from bus.measures import UNKNOWN, Tally
 from domain.credentials import Finding
 from domain.decider import Decider, Notice, Verb
@@ -67,7 +67,7 @@ class Commit(msgspec.Struct, frozen=True):
     """What a group did, told after it is on disk (or, with `rows` empty, was found to need no disk)."""
 
     submissions: list[Submission]
-    rows: list[log.Row]
+    rows: list[chain.Row]
     notices: list[Notice]
     answers: list[tuple[str, bytes, int, str]]
     """Those to remember: command id, hash of the request, position, answer."""

@@ -17,13 +17,13 @@ from typing import Any
 
 import apsw
 
-from bus import log
 from bus.aggregates import Aggregates
 from bus.expiry import expiries
 from bus.group import Group
 from bus.group_context import Projections
 from bus.incident import internal
-from bus.page_cache import read_page_cache
+from bus.log import chain
+from bus.log.page_cache import read_page_cache
 from bus.submission import Commit, GroupTimes, Submission, all_refused, count_refused, joined, refused
 from bus.upkeep import Upkeep
 from bus.writer_statistics import Statistics, Work
@@ -81,7 +81,7 @@ class Writer:
         self._group_limit = GROUP_COMMANDS
         self._thread = threading.Thread(target=self._run, name="writer")
         self.statistics = Statistics()
-        self.head = log.read_head(connection)
+        self.head = chain.read_head(connection)
         self.timeline = _timeline(connection)
         self._upkeep = Upkeep(
             self._aggregates,
@@ -264,7 +264,7 @@ class Writer:
             self.timeline,
             self._allowed_secrets,
         )
-        rows: list[log.Row] = []
+        rows: list[chain.Row] = []
         began = committing = time.perf_counter()
         try:
             self._connection.execute("BEGIN IMMEDIATE")
@@ -279,19 +279,19 @@ class Writer:
         self._aggregates.settle()
         if rows:
             last = rows[-1]
-            self.head = log.Head(last.position, last.hash, last.recorded_at)
+            self.head = chain.Head(last.position, last.hash, last.recorded_at)
         times = GroupTimes(began, committing, time.perf_counter())
         self.statistics.count(group, len(rows), times)
         self._group_limit = limit_after(group.commands, times)
         return Commit(submissions, rows, group.notices, group.new_answers, times)
 
-    def _is_stored(self, rows: list[log.Row]) -> bool:
+    def _is_stored(self, rows: list[chain.Row]) -> bool:
         # A commit may report what failed behind it, in a WAL checkpoint. To take its rows for not stored
         # would have every later group collide with them.
         if not rows or self._connection.in_transaction:
             return False
         try:
-            return log.read_head(self._connection).hash == rows[-1].hash
+            return chain.read_head(self._connection).hash == rows[-1].hash
         except apsw.Error:
             return False
 

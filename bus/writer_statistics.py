@@ -3,8 +3,8 @@
 import msgspec
 
 from bus.group import Group
+from bus.log.page_cache import PageCache
 from bus.measures import GROUP_SIZES, Histogram, Tally
-from bus.page_cache import PageCache
 from bus.submission import GroupTimes
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from bus import queries
 from bus.aggregates import Aggregate
-from bus.event_search import FindChain, FindEvents, find_chain, find_events
+from bus.log.search import FindChain, FindEvents, find_chain, find_events
 from bus.queries import MAXIMUM_ANSWER_BYTES, Moment, Page, QueryVerb, ReadEvents
 from domain.catalogue import BY_TABLE
 from domain.errors import NotFound

@@ -21,12 +21,12 @@ from bus.dead_letters import DeadLetters
 from bus.discovery import SERVICE_NAME, Discovery, Endpoint
 from bus.durable import Delivery, DurableIntake
 from bus.intake import Intake
+from bus.log.reader_pool import ReaderPool
 from bus.mirrors import Mirrors
 from bus.nats_server import NatsServer
 from bus.nats_users import ADMIN, APP, RELAY, RESPONDER, private_inbox
 from bus.prefix_claim import PrefixClaim
 from bus.queries import Queries, QueryVerb
-from bus.reader_pool import ReaderPool
 from bus.relay import Relay
 from bus.submission import Commit
 from bus.tasks import Tasks, cancel, finished_within

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import apsw
 
-from bus.cloud_events import Origin, read_origin
 from bus.identifiers import new_id
+from bus.log.cloud_events import Origin, read_origin
 from migrations import runner
 from migrations.connection import open_writer, write_transaction
 from ops.projections_check import rebuild_file

@@ -7,7 +7,7 @@ import msgspec
 
 from bus.aggregates import Aggregate, Transition
 from bus.job_indexes import OpenJob
-from bus.reader_pool import ReaderPool
+from bus.log.reader_pool import ReaderPool
 from domain.jobs import Search
 from projections import app_state, jobs, schedules, tables
 from projections.table import all_rows, as_json, get_row

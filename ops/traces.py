@@ -29,7 +29,7 @@ from bus.contract.headers import TRACEPARENT
 from bus.contract.subjects import BATCH, BusNames
 from bus.durable import Delivery
 from bus.intake import Caller
-from bus.log import Row
+from bus.log.chain import Row
 from bus.submission import Commit, Request, Submission
 from domain.messages import Metadata
 

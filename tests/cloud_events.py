@@ -4,15 +4,15 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from bus import log
-from bus.cloud_events import Origin
+from bus.log import chain
+from bus.log.cloud_events import Origin
 from domain.messages import Metadata
 
 _METADATA = msgspec.json.Decoder(Metadata)
 _quote = msgspec.json.Encoder().encode
 
 
-def cloud_event(origin: Origin, row: log.Row) -> bytes:
+def cloud_event(origin: Origin, row: chain.Row) -> bytes:
     """The event of a row. `data` is as it is stored."""
     timeline = origin.timeline_at(row.position)
     data = row.data if isinstance(row.data, str) else "null"

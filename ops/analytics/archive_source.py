@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bus import log
 from bus.aggregates import to_recorded
 from bus.hot_states import ABSENT, Aggregate
+from bus.log import chain
 from domain.catalogue import BY_TABLE, UnknownEventTypeError
 from domain.decider import replay
 from domain.messages import split_stream, stream_name
@@ -74,9 +74,9 @@ def add_archive(
 
 def _portions(
     segments: Iterator[Segment], timelines: Timelines, start: int, last: int, identities: Identities
-) -> Iterator[list[log.Row]]:
+) -> Iterator[list[chain.Row]]:
     """The events from `start` to `last`, up to the first gap, as many at a time as a file takes."""
-    portion: list[log.Row] = []
+    portion: list[chain.Row] = []
     following = start
     while following <= last and (segment := next(segments, None)) is not None:
         try:
@@ -104,12 +104,12 @@ def _add(
     manifest: Manifest,
     timelines: Timelines,
     timeline: int,
-    rows: Sequence[log.Row],
+    rows: Sequence[chain.Row],
 ) -> Manifest:
     first, last = rows[0], rows[-1]
     known = WrittenLog(lake, engine, manifest, timelines)
     before = known.hash_at(first.position - 1)
-    if before is None or log.chain_hash(before, *msgspec.structs.astuple(first)[:-1]) != first.hash:
+    if before is None or chain.chain_hash(before, *msgspec.structs.astuple(first)[:-1]) != first.hash:
         raise BackupError("foreign", f"the archive has another history from position {first.position} on")
     fold = Fold(_States(known, rows).load)
     of = Range(timeline=timeline, first=first.position, last=last.position)
@@ -136,7 +136,7 @@ def _add(
 class _States:
     """The aggregates that some events build on, as the lake's own events make them."""
 
-    def __init__(self, known: WrittenLog, rows: Sequence[log.Row]) -> None:
+    def __init__(self, known: WrittenLog, rows: Sequence[chain.Row]) -> None:
         self._known = known
         self._rows = rows
         self._first = rows[0].position
@@ -155,7 +155,7 @@ class _States:
         before = self._before.get(stream, ABSENT)
         return dict(self._fold(own, before)).get(stream, before)
 
-    def _fold(self, rows: Iterable[log.Row], before: Aggregate = ABSENT) -> Iterator[tuple[str, Aggregate]]:
+    def _fold(self, rows: Iterable[chain.Row], before: Aggregate = ABSENT) -> Iterator[tuple[str, Aggregate]]:
         for stream, of_stream in groupby(rows, key=lambda row: row.stream):
             recorded = [to_recorded(row) for row in of_stream]
             table, _ = split_stream(stream)

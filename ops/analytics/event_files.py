@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bus import log
+from bus.log import chain
 from ops.analytics.event_columns import event_expressions
 from ops.analytics.layout import EVENTS, File, stretch_path
 from ops.analytics.log_files import ROW_GROUP_ROWS, write_groups
@@ -46,7 +46,7 @@ def write_events(
 
 
 def write_rows(
-    lake: Path, engine: "duckdb.DuckDBPyConnection", rows: Sequence[log.Row], timeline: int
+    lake: Path, engine: "duckdb.DuckDBPyConnection", rows: Sequence[chain.Row], timeline: int
 ) -> File:
     """The same of events that are in memory."""
     import pyarrow
@@ -54,7 +54,7 @@ def write_rows(
     kinds = {"INTEGER": pyarrow.int64(), "TEXT": pyarrow.string(), "BLOB": pyarrow.binary()}
     columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
     for row in rows:
-        for name in log.Row.__struct_fields__:
+        for name in chain.Row.__struct_fields__:
             value = getattr(row, name)
             is_bytes = name == "data" and isinstance(value, bytes)
             columns[name].append(None if is_bytes else value)

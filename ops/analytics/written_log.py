@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bus import log
+from bus.log import chain
 from ops.analytics.layout import EVENTS, Manifest, Stretch, Timelines, history_of, literal
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class WrittenLog:
     def hash_at(self, position: int) -> bytes | None:
         """The hash of an event, or that before the first one; `None` where the lake has not got it."""
         if position == 0:
-            return log.GENESIS_HASH
+            return chain.GENESIS_HASH
         for stretch, last in self._stretches:
             if position == stretch.last:
                 return bytes.fromhex(stretch.last_hash)
@@ -45,7 +45,7 @@ class WrittenLog:
                 return bytes(found[0][0]) if found else None
         return None
 
-    def events_of(self, streams: Sequence[str]) -> Iterator[log.Row]:
+    def events_of(self, streams: Sequence[str]) -> Iterator[chain.Row]:
         """The events of some streams, in order of their streams and positions."""
         import pyarrow
 
@@ -55,7 +55,7 @@ class WrittenLog:
         whole = [stretch for stretch, last in self._stretches if stretch.last == last]
         cut = [(stretch, last) for stretch, last in self._stretches if stretch.last > last]
         selects = [
-            f"SELECT {', '.join(log.Row.__struct_fields__)} FROM read_parquet([{self._paths(*some)}],"
+            f"SELECT {', '.join(chain.Row.__struct_fields__)} FROM read_parquet([{self._paths(*some)}],"
             f" hive_partitioning = false) WHERE position <= {last} AND stream IN (SELECT stream FROM wanted)"
             for some, last in [(whole, _END), *(([stretch], last) for stretch, last in cut)]
             if some
@@ -65,7 +65,7 @@ class WrittenLog:
             cursor.register("wanted", pyarrow.table({"stream": pyarrow.array(streams, pyarrow.string())}))
             found = cursor.execute(f"{' UNION ALL '.join(selects)} ORDER BY stream, position")
             while rows := found.fetchmany(_FETCHED_ROWS):
-                yield from (log.Row(*row) for row in rows)
+                yield from (chain.Row(*row) for row in rows)
 
     def _paths(self, *stretches: Stretch) -> str:
         return ", ".join(literal(self._lake / file.path) for one in stretches for file in one.files[EVENTS])

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import apsw
 import msgspec
 
-from bus import log
-from bus.cloud_events import Origin
+from bus.log import chain
+from bus.log.cloud_events import Origin
 from bus.submission import Commit
 from bus.tasks import cancel
 from bus.waiting import UNTRIED, Trouble, is_set_within
@@ -232,7 +232,7 @@ class Archiver:
         if self._position is None:
             self._position = self._find_place(connection)
         after = self._position
-        last = log.end_of_next(connection, after, most=MAXIMUM_EVENTS, most_bytes=MAXIMUM_BYTES)
+        last = chain.end_of_next(connection, after, most=MAXIMUM_EVENTS, most_bytes=MAXIMUM_BYTES)
         # Each segment is of one timeline.
         timelines = tuple(one for one in self._origin.timelines if one[1] <= after + 1)
         later = [first for _, first in self._origin.timelines if first > after + 1]
@@ -252,7 +252,7 @@ class Archiver:
 
     def _read_log(self, first: int, last: int) -> Logged:
         with self._read() as connection:
-            fitting = log.end_of_next(
+            fitting = chain.end_of_next(
                 connection, first - 1, most=last - first + 1, most_bytes=segments.MAXIMUM_BYTES // 2
             )
             end = first - 1 if fitting is None else min(fitting, last)
@@ -326,7 +326,7 @@ class Archiver:
 
 
 def _hash_at(connection: apsw.Connection, position: int) -> bytes:
-    row = log.read_at(connection, position) if position else None
+    row = chain.read_at(connection, position) if position else None
     if position and row is None:
         raise BackupError("foreign", f"the log has no position {position}, which the archive has")
-    return log.GENESIS_HASH if row is None else row.hash
+    return chain.GENESIS_HASH if row is None else row.hash

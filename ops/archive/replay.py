@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import apsw
 import msgspec
 
-from bus import log
+from bus.log import chain
 from migrations.connection import write_transaction
 from migrations.rows import insert_rows
 from ops.archive.segment import (
@@ -88,7 +88,7 @@ def stretches_between(folder: Place, timelines: Timelines, after: int, position:
 
 def archived_rows(
     folder: Place, timelines: Timelines, *, after: int = 0, identities: Identities = ()
-) -> Iterator[log.Row]:
+) -> Iterator[chain.Row]:
     """The events behind a position that an archive has of a history, in order, up to the first gap.
 
     Each segment is checked before it is used. `reach` tells the newest history.
@@ -153,7 +153,7 @@ def replay(connection: apsw.Connection, stretch: Stretch, store_id: str, identit
 
 
 def _append(connection: apsw.Connection, segment: Segment, content: Content, until: int) -> None:
-    head = log.read_head(connection)
+    head = chain.read_head(connection)
     rows = [row for row in content.rows if head.position < row.position <= until]
     if rows:
         before = (
@@ -163,7 +163,7 @@ def _append(connection: apsw.Connection, segment: Segment, content: Content, unt
         )
         if rows[0].position != head.position + 1 or before != head.hash.hex():
             raise BackupError("chain_broken", f"{segment.name} does not follow from position {head.position}")
-        log.insert(connection, rows)
+        chain.insert(connection, rows)
     _remember(connection, [answer for answer in content.answers if answer[2] <= until])
 
 

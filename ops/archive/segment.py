@@ -21,7 +21,7 @@ import apsw
 import msgspec
 import zstandard
 
-from bus import log
+from bus.log import chain
 from ops.backup.metadata import BackupError
 from ops.targets.bucket import BucketPath
 from ops.targets.sealing import (
@@ -105,7 +105,7 @@ class Content(msgspec.Struct, frozen=True):
     """What a segment has."""
 
     header: Header
-    rows: list[log.Row]
+    rows: list[chain.Row]
     answers: list[Answer]
 
 
@@ -174,7 +174,7 @@ def event_lines(connection: apsw.Connection, after: int, last: int) -> bytes:
     return lines or b""
 
 
-def row_lines(rows: Sequence[log.Row]) -> bytes:
+def row_lines(rows: Sequence[chain.Row]) -> bytes:
     """The same of rows that are in memory."""
     encode = msgspec.json.Encoder().encode
     return b"".join(
@@ -375,7 +375,7 @@ def _require_known_format(name: str, line: bytes) -> None:
         raise BackupError("unknown_format", f"{name} is of format {found!r}, and this program reads {FORMAT}")
 
 
-def _parse(header: Header, lines: list[bytes]) -> tuple[list[log.Row], list[Answer]]:
+def _parse(header: Header, lines: list[bytes]) -> tuple[list[chain.Row], list[Answer]]:
     count = max(0, header.last - header.first + 1)
     rows = [_row(msgspec.json.decode(line)) for line in lines[:count]]
     answers = [
@@ -387,9 +387,9 @@ def _parse(header: Header, lines: list[bytes]) -> tuple[list[log.Row], list[Answ
     return rows, answers
 
 
-def _row(values: list[Any]) -> log.Row:
+def _row(values: list[Any]) -> chain.Row:
     position, stream, version, type_name, recorded_at, command_id, data, metadata, digest, blob = values
-    return log.Row(
+    return chain.Row(
         position,
         stream,
         version,
@@ -402,16 +402,16 @@ def _row(values: list[Any]) -> log.Row:
     )
 
 
-def _require_chain(name: str, header: Header, rows: list[log.Row]) -> None:
+def _require_chain(name: str, header: Header, rows: list[chain.Row]) -> None:
     previous = bytes.fromhex(header.previous_hash)
     for position, row in enumerate(rows, header.first):
-        expected = log.chain_hash(previous, *_columns(row))
+        expected = chain.chain_hash(previous, *_columns(row))
         if row.position != position or row.hash != expected:
             raise BackupError("chain_broken", f"{name}: the hash chain is broken at position {position}")
         previous = expected
 
 
-def _columns(row: log.Row) -> Any:
+def _columns(row: chain.Row) -> Any:
     return msgspec.structs.astuple(row)[:-1]
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import apsw
 import msgspec
 
-from bus import log
-from bus.cloud_events import read_origin
+from bus.log import chain
+from bus.log.cloud_events import read_origin
 from migrations import runner
 from migrations.connection import open_reader
 
@@ -18,7 +18,7 @@ class Content(msgspec.Struct, frozen=True):
     store_id: str
     timelines: tuple[tuple[int, int], ...]
     """Number and first position of each, in order."""
-    head: log.Head
+    head: chain.Head
     first_recorded_at: int | None
     rows: dict[str, int]
     migrations: list[str]
@@ -38,7 +38,7 @@ def read_content(connection: apsw.Connection) -> Content:
     return Content(
         store_id=origin.store_id,
         timelines=origin.timelines,
-        head=log.read_head(connection),
+        head=chain.read_head(connection),
         first_recorded_at=connection.execute("SELECT recorded_at FROM events ORDER BY position LIMIT 1").get,
         rows={name: connection.execute(f'SELECT count(*) FROM "{name}"').get for name in _tables(connection)},
         migrations=[one.name for one in runner.status(connection) if one.applied],

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import apsw
 import msgspec
 
-from bus import log
+from bus.log import chain
 from ops.backup.content import Content, read_content
 from ops.backup.copying import copy_store
 from ops.backup.metadata import (
@@ -124,7 +124,9 @@ def create_backup(
 DRILL_CHECKS: tuple[Check, ...] = ("integrity_check", "chain", "tables")
 
 
-def check_copy(copy: Path, expected: Content, verified: log.Head, progress: Progress) -> tuple[str, Content]:
+def check_copy(
+    copy: Path, expected: Content, verified: chain.Head, progress: Progress
+) -> tuple[str, Content]:
     """The checksum and the content of a copy that is sound, its chain recomputed behind `verified`.
 
     Raises:
@@ -170,15 +172,15 @@ def require_sound(connection: apsw.Connection, name: str, *, thorough: bool = Fa
         raise BackupError("damaged", f"{name} is damaged: {'; '.join(map(str, found))}")
 
 
-def require_chain(connection: apsw.Connection, name: str, head: log.Head, start: log.Head) -> None:
+def require_chain(connection: apsw.Connection, name: str, head: chain.Head, start: chain.Head) -> None:
     """Returns if the log follows from `start` (the first event by default) to `head` by its hashes.
 
     Raises:
         BackupError: an event was changed.
     """
     try:
-        found = log.verify_chain(connection, start)
-    except log.BrokenChainError as error:
+        found = chain.verify_chain(connection, start)
+    except chain.BrokenChainError as error:
         raise BackupError(
             "chain_broken", f"{name}: {error}", "restore another backup, to a moment before"
         ) from error
@@ -213,7 +215,7 @@ def sweep(folder: Path) -> None:
             leftover.unlink(missing_ok=True)
 
 
-def _verified_head(folder: Place, source: Content) -> log.Head:
+def _verified_head(folder: Place, source: Content) -> chain.Head:
     """The head of the newest backup of the same history, up to which the chain has been verified already."""
     for backup in list_backups(folder, source.store_id):
         metadata = backup.metadata
@@ -223,8 +225,8 @@ def _verified_head(folder: Place, source: Content) -> log.Head:
             and 0 < metadata.position <= source.head.position
             and metadata.last_recorded_at is not None
         ):
-            return log.Head(metadata.position, bytes.fromhex(metadata.head_hash), metadata.last_recorded_at)
-    return log.Head()
+            return chain.Head(metadata.position, bytes.fromhex(metadata.head_hash), metadata.last_recorded_at)
+    return chain.Head()
 
 
 def _put(

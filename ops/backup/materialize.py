@@ -8,7 +8,7 @@ from pathlib import Path
 import apsw
 import msgspec
 
-from bus import log
+from bus.log import chain
 from domain.catalogue import TIMELINE_FORKED, TIMELINE_STREAM
 from migrations import runner
 from migrations.connection import write_transaction
@@ -68,7 +68,7 @@ def materialize(
             try:
                 replay(connection, stretch, way.store_id, identities)
             except BackupError as error:
-                raise without_segment(error, log.read_head(connection).position) from error
+                raise without_segment(error, chain.read_head(connection).position) from error
         with write_transaction(connection):
             _cut(connection, way.position)
             insert_rows(connection, "INSERT OR IGNORE INTO timelines", way.timelines)
@@ -104,9 +104,9 @@ def _require_made(work: Path, position: int, *, is_checked: bool) -> None:
     with closing(open_sealed(work)) as connection:
         if not is_checked:
             require_sound(connection, work.name)
-        row = log.read_at(connection, position) if position else None
-        start = log.Head() if row is None else log.Head(row.position, row.hash, row.recorded_at)
-        head = log.read_head(connection)
+        row = chain.read_at(connection, position) if position else None
+        start = chain.Head() if row is None else chain.Head(row.position, row.hash, row.recorded_at)
+        head = chain.read_head(connection)
         require_chain(connection, work.name, head, start)
     if head.position != position + 1:
         raise BackupError("content_differs", f"{work.name} ends at {head.position}, not at {position + 1}")
@@ -153,17 +153,17 @@ def _cut(connection: apsw.Connection, position: int) -> None:
 
 
 def _fork(connection: apsw.Connection, position: int, timeline: int, now_ms: int) -> None:
-    head = log.read_head(connection)
+    head = chain.read_head(connection)
     if head.position != position:
         raise BackupError("content_differs", f"the log ends at {head.position}, not at {position}")
     version = connection.execute(
         "SELECT coalesce(max(version), 0) + 1 FROM events WHERE stream = ?", (TIMELINE_STREAM,)
     ).get
     data = msgspec.json.encode({"timeline": timeline, "restored_position": position}).decode()
-    rows, _ = log.extend(
-        head, [log.Entry(TIMELINE_STREAM, version, TIMELINE_FORKED, None, data, None)], now_ms
+    rows, _ = chain.extend(
+        head, [chain.Entry(TIMELINE_STREAM, version, TIMELINE_FORKED, None, data, None)], now_ms
     )
-    log.insert(connection, rows)
+    chain.insert(connection, rows)
     connection.execute("INSERT INTO timelines VALUES (?, ?)", (timeline, position + 1))
 
 

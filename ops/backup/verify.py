@@ -7,7 +7,7 @@ from pathlib import Path
 
 import apsw
 
-from bus import log
+from bus.log import chain
 from migrations.runner import MigrationError
 from ops.backup.content import Content, read_content
 from ops.backup.create import Progress, ignore_progress, open_sealed, require_chain, require_sound
@@ -178,7 +178,7 @@ def require_content(
         require_sound(connection, name, thorough=whole)
         content = read_content(connection)
         _require_same(name, metadata, content)
-        start = log.Head() if whole else _head_at(connection, metadata.chain_verified_from)
+        start = chain.Head() if whole else _head_at(connection, metadata.chain_verified_from)
         progress("hash chain", start.position, content.head.position)
         require_chain(connection, name, content.head, start)
     except (apsw.Error, UnicodeDecodeError) as error:
@@ -205,6 +205,6 @@ def _require_same(name: str, metadata: Metadata, content: Content) -> None:
             )
 
 
-def _head_at(connection: apsw.Connection, position: int) -> log.Head:
-    row = log.read_at(connection, position) if position else None
-    return log.Head() if row is None else log.Head(row.position, row.hash, row.recorded_at)
+def _head_at(connection: apsw.Connection, position: int) -> chain.Head:
+    row = chain.read_at(connection, position) if position else None
+    return chain.Head() if row is None else chain.Head(row.position, row.hash, row.recorded_at)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import apsw
 import msgspec
 
-from bus import log
+from bus.log import chain
 from migrations.connection import open_reader
 from ops.archive.replay import Stretch, Timelines, position_at, reach, stretches_between
 from ops.backup.content import Content
@@ -227,11 +227,11 @@ def _position_in(file: _Source, places: Places, time: int, identities: Identitie
     try:
         if file.backup is None:
             with closing(open_reader(places.store)) as connection:
-                return log.position_at(connection, time)
+                return chain.position_at(connection, time)
         if not _ends_behind(file.backup, time):
             return file.position
         with opened(file.backup, identities) as plain, closing(open_sealed(plain.path)) as connection:
-            return log.position_at(connection, time)
+            return chain.position_at(connection, time)
     except BackupError as error:
         error.backup = file.begins_with
         raise

@@ -9,8 +9,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from bus import log
 from bus.contract import codec
+from bus.log import chain
 from ops.console.rendering import PREFIX
 from ops.console.visit import Visit, page
 from ops.http.routes import backend_of, route
@@ -55,7 +55,7 @@ def _events_by_minute(service: "Service", now_ms: int) -> tuple[list[int], list[
     """The ends of the last minutes, in seconds since the epoch, and how many events a second each had."""
     ends = [now_ms - minute * _MINUTE_MS for minute in range(CHART_MINUTES, -1, -1)]
     with service.readers.connection() as connection:
-        positions = [log.position_at(connection, end) for end in ends]
+        positions = [chain.position_at(connection, end) for end in ends]
     rates = [(last - first) / 60 for first, last in pairwise(positions)]
     return [end // 1000 for end in ends[1:]], [round(rate, 2) for rate in rates]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import apsw
 
-from bus import log
+from bus.log import chain
 from migrations.connection import open_reader
 from migrations.runner import MigrationError
 from ops.backup.content import store_id_of
@@ -118,7 +118,7 @@ def look_at_old_backups(settings: Settings) -> Iterator[Finding]:
 def look_at_reach(settings: Settings) -> Iterator[Finding]:
     """How much of the log would be there again if this disk were lost now."""
     with closing(open_reader(settings.store_path)) as connection:
-        head = log.read_head(connection).position
+        head = chain.read_head(connection).position
     if head == 0:
         yield Finding(check="reach", message="there is nothing yet that could be lost")
         return

@@ -9,7 +9,7 @@ from itertools import islice
 
 import apsw
 
-from bus import log
+from bus.log import chain
 from migrations import runner
 from migrations.connection import open_reader
 from ops.doctor.finding import Finding
@@ -40,7 +40,7 @@ def look_at_shape(settings: Settings) -> Iterator[Finding]:
             return
         yield Finding(check="migrations", message="the store has the shape that this program writes")
         yield from _look_at_sizes(connection, settings)
-        behind_ms = log.read_head(connection).recorded_at - time.time_ns() // 1_000_000
+        behind_ms = chain.read_head(connection).recorded_at - time.time_ns() // 1_000_000
         if behind_ms > CLOCK_BEHIND_MS:
             yield Finding(
                 check="clock",
@@ -100,14 +100,14 @@ def look_at_integrity(settings: Settings) -> Iterator[Finding]:
 def look_at_reading(settings: Settings) -> Iterator[Finding]:
     """How long one row takes, anywhere in the log."""
     with closing(open_reader(settings.store_path)) as connection:
-        last = log.read_head(connection).position
+        last = chain.read_head(connection).position
         if last == 0:
             yield Finding(check="reading", message="there is no event yet that could be read")
             return
         took = []
         for _ in range(_READS):
             began = time.perf_counter()
-            log.read_at(connection, random.randint(1, last))
+            chain.read_at(connection, random.randint(1, last))
             took.append((time.perf_counter() - began) * 1_000)
     median, worst = statistics.median(took), max(took)
     is_slow = median > settings.query_latency_degraded_ms

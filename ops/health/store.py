@@ -11,7 +11,7 @@ from threading import Event
 import apsw
 import msgspec
 
-from bus import log
+from bus.log import chain
 from migrations import runner
 from migrations.connection import open_reader
 
@@ -81,7 +81,7 @@ class StoreProbe:
             self._connection = open_reader(self._path, cache_kib=256, mmap_bytes=0)
         connection = self._connection
         began = time.perf_counter()
-        log.read_head(connection)
+        chain.read_head(connection)
         self._latencies = [*self._latencies, (time.perf_counter() - began) * 1_000][-_LOOKS:]
         page_bytes = connection.pragma("page_size")
         return StoreLook(

@@ -14,9 +14,9 @@ from contextlib import AbstractContextManager
 import apsw
 import msgspec
 
-from bus import log
-from bus.cloud_events import Origin, cloud_event_sql, event_id_sql
-from bus.reader_pool import PoolClosedError, PoolExhaustedError
+from bus.log import chain
+from bus.log.cloud_events import Origin, cloud_event_sql, event_id_sql
+from bus.log.reader_pool import PoolClosedError, PoolExhaustedError
 from domain.catalogue import TIMELINE_STREAM
 from domain.errors import Invalid
 
@@ -168,7 +168,7 @@ class EventFeed:
         if most <= 0:
             return None
         with self._reader() as connection:
-            last = log.end_of_next(connection, after, most=most, most_bytes=MAXIMUM_BYTES)
+            last = chain.end_of_next(connection, after, most=most, most_bytes=MAXIMUM_BYTES)
             if last is None:
                 return None
             frames, count = connection.execute(

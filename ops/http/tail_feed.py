@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 import apsw
 import msgspec
 
-from bus.reader_pool import PoolClosedError, PoolExhaustedError
+from bus.log.reader_pool import PoolClosedError, PoolExhaustedError
 from ops.http.event_feed import EventFeed
 
 # Five pieces a second: as live as eyes can tell, and half of what is allowed.

@@ -7,9 +7,9 @@ from typing import Any
 
 import apsw
 
-from bus import log
 from bus.aggregates import Aggregates
 from bus.group import Group
+from bus.log import chain
 from bus.submission import Request, Submission
 from domain.credentials import AllowedPaths
 from domain.errors import Unavailable
@@ -29,7 +29,7 @@ class StoppedStore:
         self._connection = connection
         self._allowed = allowed
         self._clock = clock
-        self._head = log.read_head(connection)
+        self._head = chain.read_head(connection)
         self._timeline = int(connection.execute("SELECT max(timeline) FROM timelines").get or 1)
         self.position = self._head.position
 
@@ -47,7 +47,7 @@ class StoppedStore:
         except apsw.Error as error:
             raise Unavailable(f"the store could not be written: {error}") from error
         if rows:
-            self._head = log.Head(rows[-1].position, rows[-1].hash, rows[-1].recorded_at)
+            self._head = chain.Head(rows[-1].position, rows[-1].hash, rows[-1].recorded_at)
         return answer(submission)
 
     def _decided(self, submission: Submission) -> Group:

@@ -24,8 +24,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from bus import log
 from bus.identifiers import new_id
+from bus.log import chain
 from migrations.connection import open_reader, write_transaction
 from ops.backup.content import read_content
 from ops.backup.copying import copy_store
@@ -47,13 +47,13 @@ def make_store(path: Path, megabytes: int) -> int:
     """A store of that size with events of jobs and their rows; how many events it has."""
     connection, _ = open_store(path, cache_kib=64 * 1024)
     chance = random.Random(0)
-    head = log.read_head(connection)
+    head = chain.read_head(connection)
     now = 1_800_000_000_000
     connection.pragma("synchronous", "off")
     while path.stat().st_size < megabytes * 1_000_000:
         keys = [new_id() for _ in range(EVENTS_IN_GROUP)]
         entries = [
-            log.Entry(
+            chain.Entry(
                 f"jobs/{key}",
                 1,
                 "job.enqueued.v1",
@@ -71,9 +71,9 @@ def make_store(path: Path, megabytes: int) -> int:
             for key in keys
         ]
         now += 100
-        rows, head = log.extend(head, entries, now)
+        rows, head = chain.extend(head, entries, now)
         with write_transaction(connection):
-            log.insert(connection, rows)
+            chain.insert(connection, rows)
             rebuild.repair(connection, [row.stream for row in rows])
         connection.pragma("wal_checkpoint", "truncate")
     connection.close()

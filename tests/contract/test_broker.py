@@ -16,8 +16,8 @@ import pytest
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
-from bus import log
 from bus.contract.subjects import escape
+from bus.log import chain
 from bus.stream_state import AnotherStoreError
 from migrations.connection import open_reader
 from ops.data_directory import read_admin, read_runtime
@@ -83,10 +83,10 @@ async def _events(client: Client, count: int) -> list[Any]:
     return [json.loads((await subscription.next_msg(timeout=10)).data) for _ in range(count)]
 
 
-def _rows(folder: Path) -> list[log.Row]:
+def _rows(folder: Path) -> list[chain.Row]:
     connection = open_reader(folder / "hyperpage.db")
     try:
-        return log.read_after(connection, 0, limit=10_000)
+        return chain.read_after(connection, 0, limit=10_000)
     finally:
         connection.close()
 

@@ -26,10 +26,11 @@ from eventsourcing.utils import get_topic
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus import event_store_subscription, log
+from bus import event_store_subscription
 from bus.event_store import Factory
 from bus.event_store_database import Location
 from bus.event_store_recorders import LogApplicationRecorder, TableTrackingRecorder
+from bus.log import chain
 
 DEADLINE_SECONDS = 30
 
@@ -100,7 +101,7 @@ class TestTheLog:
         positions = sorted(position for positions in written for position in positions)
         assert positions == list(range(1, 4 * 10 * 3 + 1))
         with factories[0].database.reading() as connection:
-            assert log.verify_chain(connection) == log.read_head(connection)
+            assert chain.verify_chain(connection) == chain.read_head(connection)
         for one in factories:
             one.close()
 
@@ -113,7 +114,7 @@ class TestTheLog:
             recorder.insert_events([stored()])
 
         with factory.database.reading() as connection:
-            rows = log.read_after(connection, 0, limit=10)
+            rows = chain.read_after(connection, 0, limit=10)
         assert [row.recorded_at for row in rows] == [1_000, 1_000, 2_000]
         assert [(row.command_id, row.metadata) for row in rows] == [(None, None)] * 3
 

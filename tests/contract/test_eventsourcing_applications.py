@@ -31,9 +31,9 @@ from eventsourcing.system import MultiThreadedRunner, ProcessApplication, Runner
 from eventsourcing.tests import application as library
 from eventsourcing.tests import projection as library_projections
 
-from bus import log
 from bus.event_store import Factory
 from bus.event_store_recorders import TableTrackingRecorder
+from bus.log import chain
 from migrations.connection import open_reader
 
 MODULE = "bus.event_store"
@@ -384,7 +384,7 @@ def test_what_is_compressed_or_encrypted_comes_back(
 
     connection = open_reader(path)
     assert connection.execute("SELECT DISTINCT typeof(data) FROM events").fetchall() == [(kind,)]
-    assert log.verify_chain(connection).position == 2
+    assert chain.verify_chain(connection).position == 2
     connection.close()
 
 

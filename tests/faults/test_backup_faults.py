@@ -9,7 +9,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from bus import log
+from bus.log import chain
 from migrations.connection import open_reader, open_writer
 from ops.backup import create, materialize, metadata, swap
 from ops.backup.create import create_backup
@@ -84,7 +84,7 @@ def kill_restores(folder: Path, rounds: int) -> None:
             assert after[-1].type == "timeline.forked.v1"
             assert verify(stored.path)["equal"], f"round {number}"
         connection = open_reader(stored.path)
-        log.verify_chain(connection)
+        chain.verify_chain(connection)
         connection.close()
     print(f"of {rounds} restores that were killed: {ends}")
 

@@ -8,7 +8,7 @@ from typing import Any
 import apsw
 import pytest
 
-from bus import log
+from bus.log import chain
 from bus.writer import GROUP_COMMANDS
 from tests.faults.failing_disk import FailingDisk, failing_disk
 from tests.integration.writing import Clock, Reply, Sent, Store, dump_tables, single, until
@@ -150,7 +150,7 @@ def test_wherever_a_commit_fails_all_of_its_group_is_unavailable_and_nothing_rem
 
     assert [reply.code for reply in replies] == [None, None, "not_found"] + [None] * 8
     assert [row.position for row in store.rows()] == list(range(1, 22))
-    assert store.in_writer(log.verify_chain) == store.writer.head
+    assert store.in_writer(chain.verify_chain) == store.writer.head
     assert store.send("app_state.set", {"key": "next", "value": 1})["position"] == 22
     assert store.send_together(commands[0])[0].body == replies[0].body
 
@@ -202,7 +202,7 @@ def test_a_full_disk_refuses_what_does_not_fit_and_takes_what_does_once_there_is
     store.connection.pragma("max_page_count", 10**6)
     assert [reply.code for reply in store.send_together(*commands)] == [None, None, "not_found"] + [None] * 8
     assert store.writer.statistics.last_failure is None
-    assert store.in_writer(log.verify_chain) == store.writer.head
+    assert store.in_writer(chain.verify_chain) == store.writer.head
 
 
 def test_after_reopening_everything_that_was_answered_is_there(disk: FailingDisk, tmp_path: Path):
@@ -220,7 +220,7 @@ def test_after_reopening_everything_that_was_answered_is_there(disk: FailingDisk
     assert 0 < len(answered) < 60
     with Store(path, clock) as store:
         assert (store.tables(), store.writer.head) == (tables, head)
-        assert store.in_writer(log.verify_chain) == head
+        assert store.in_writer(chain.verify_chain) == head
         assert [row.stream for row in store.rows()] == [
             f"app_state/{sent.body['key']}" for sent, _ in answered
         ]

@@ -10,9 +10,9 @@ from pathlib import Path
 import pyrage
 import pytest
 
-from bus import log
-from bus.cloud_events import read_origin
-from bus.reader_pool import ReaderPool
+from bus.log import chain
+from bus.log.cloud_events import read_origin
+from bus.log.reader_pool import ReaderPool
 from migrations.connection import open_reader
 from ops.archive import merge as merging
 from ops.archive.archiver import Archiver
@@ -65,7 +65,7 @@ class Scene:
         return Scene(folder)
 
     @property
-    def rows(self) -> list[log.Row]:
+    def rows(self) -> list[chain.Row]:
         return log_of(self.places.store, 10**9)
 
     def back_up(self) -> None:
@@ -141,7 +141,7 @@ def check_restore(before: Scene, after: Scene) -> None:
         # What was given up can be had again.
         assert any(log_of(path, 10**9) == rows for path in after.require_backups_sound())
     with closing(open_reader(after.places.store)) as connection:
-        log.verify_chain(connection)
+        chain.verify_chain(connection)
     assert {one.name for one in list_backups(before.folder / "backups")} <= {
         path.name for path in after.require_backups_sound()
     }

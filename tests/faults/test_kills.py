@@ -16,9 +16,9 @@ from typing import Any
 import nats
 import pytest
 
-from bus import log
 from bus.contract.subjects import escape
 from bus.identifiers import new_id
+from bus.log import chain
 from migrations.connection import open_reader
 from ops.data_directory import read_runtime
 from ops.projections_check import verify
@@ -170,11 +170,11 @@ async def _until(condition: Callable[[], Awaitable[bool]], seconds: float) -> No
         await asyncio.sleep(0.02)
 
 
-def _rows(folder: Path) -> list[log.Row]:
+def _rows(folder: Path) -> list[chain.Row]:
     connection = open_reader(folder / "hyperpage.db")
     try:
-        log.verify_chain(connection)
-        return log.read_after(connection, 0, limit=10**9)
+        chain.verify_chain(connection)
+        return chain.read_after(connection, 0, limit=10**9)
     finally:
         connection.close()
 
@@ -201,7 +201,7 @@ async def _require_caught_up(client: RawNats, folder: Path) -> None:
 
     async def is_caught_up() -> bool:
         connection = open_reader(folder / "hyperpage.db")
-        head = log.read_head(connection).position
+        head = chain.read_head(connection).position
         connection.close()
         info = await client.request(f"$JS.API.STREAM.INFO.{STREAM}")
         return bool(info.said["state"]["last_seq"] == head)

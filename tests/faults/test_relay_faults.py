@@ -35,10 +35,10 @@ RELAY_PROCESS = """
 import asyncio, sys
 from pathlib import Path
 import nats
-from bus.cloud_events import Origin
+from bus.log.cloud_events import Origin
 from bus.transport.connection import LeanClient
 from bus.nats_users import RELAY, private_inbox
-from bus.reader_pool import ReaderPool
+from bus.log.reader_pool import ReaderPool
 from bus.relay import Relay
 from bus.contract.subjects import BusNames
 

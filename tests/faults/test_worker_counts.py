@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from bus import log
 from bus.client import Client
+from bus.log import chain
 from bus.nats_users import APP
 from bus.tasks import cancel
 from domain.jobs import MAXIMUM_RESCUES, RESCUE_DELAY_MS
@@ -229,7 +229,7 @@ def by_the_log(folder: Path) -> tuple[list[Claim], dict[str, str]]:
 def events_in(folder: Path) -> list[tuple[str, str, dict[str, Any]]]:
     reader = open_reader(folder / "hyperpage.db")
     try:
-        rows = list(log.read_after(reader, 0, limit=1_000_000))
+        rows = list(chain.read_after(reader, 0, limit=1_000_000))
     finally:
         reader.close()
     return [(row.stream, row.type, msgspec.json.decode(str(row.data))) for row in rows]

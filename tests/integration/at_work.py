@@ -8,8 +8,8 @@ from typing import Any
 
 import nats
 
-from bus import log
 from bus.client import BatchCommand, Client
+from bus.log import chain
 from bus.nats_users import RESPONDER, private_inbox
 from bus.worker import Handler, Worker
 from migrations.connection import open_reader
@@ -111,6 +111,6 @@ def changes(folder: Path) -> list[tuple[str, str]]:
     """What has happened to jobs, by the log: the stream and the type of each event."""
     connection = open_reader(folder / "hyperpage.db")
     try:
-        return [(row.stream, row.type) for row in log.read_after(connection, 0, limit=1_000_000)]
+        return [(row.stream, row.type) for row in chain.read_after(connection, 0, limit=1_000_000)]
     finally:
         connection.close()

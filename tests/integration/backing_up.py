@@ -4,7 +4,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from bus import log
+from bus.log import chain
 from migrations.connection import open_reader
 from ops.backup.create import create_backup
 from ops.backup.metadata import Backup
@@ -74,11 +74,11 @@ def tables_of(path: Path) -> dict[str, list[tuple[Any, ...]]]:
         connection.close()
 
 
-def log_of(path: Path, up_to: int) -> list[log.Row]:
+def log_of(path: Path, up_to: int) -> list[chain.Row]:
     """The events of a file up to a position."""
     connection = open_reader(path)
     try:
-        return [row for row in log.read_after(connection, 0, limit=1_000_000) if row.position <= up_to]
+        return [row for row in chain.read_after(connection, 0, limit=1_000_000) if row.position <= up_to]
     finally:
         connection.close()
 

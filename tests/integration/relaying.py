@@ -10,12 +10,12 @@ from typing import Any
 
 import msgspec
 
-from bus import log
-from bus.cloud_events import Origin
 from bus.contract.subjects import BusNames
+from bus.log import chain
+from bus.log.cloud_events import Origin
+from bus.log.reader_pool import ReaderPool
 from bus.nats_server import NatsServer
 from bus.nats_users import RELAY, private_inbox
-from bus.reader_pool import ReaderPool
 from bus.relay import Relay, RelayState
 from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamApi, StoredMessage
@@ -37,29 +37,29 @@ class Store:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self.origin = Origin(store_id)
-        self.head = log.Head()
+        self.head = chain.Head()
         self.readers = ReaderPool(path)
         self._writer = open_writer(path)
         runner.up(self._writer)
         self._written = 0
 
-    def append(self, count: int, *, size: int = 20) -> list[log.Row]:
+    def append(self, count: int, *, size: int = 20) -> list[chain.Row]:
         """Commits events, each different from every other, with data of that size."""
         entries = []
         for _ in range(count):
             number = self._next()
             data = f'{{"n":{number},"pad":"{"x" * size}"}}'
-            entries.append(log.Entry(f"jobs/k.{number}", 1, "job.enqueued.v1", None, data, None))
+            entries.append(chain.Entry(f"jobs/k.{number}", 1, "job.enqueued.v1", None, data, None))
         return self._commit(entries)
 
-    def set_state(self, **values: str | None) -> list[log.Row]:
+    def set_state(self, **values: str | None) -> list[chain.Row]:
         """Commits changes of `app_state`, with their rows in the table; None deletes a key."""
         changes = [
-            log.Entry(f"app_state/{key}", self._next(), "app_state.changed.v1", None, "{}", None)
+            chain.Entry(f"app_state/{key}", self._next(), "app_state.changed.v1", None, "{}", None)
             for key in values
         ]
 
-        def write(rows: list[log.Row]) -> None:
+        def write(rows: list[chain.Row]) -> None:
             for row, (key, value) in zip(rows, values.items(), strict=True):
                 self._writer.execute("DELETE FROM app_state WHERE key = ?", (key,))
                 if value is not None:
@@ -71,29 +71,29 @@ class Store:
 
         return self._commit(changes, write)
 
-    def set_back(self, position: int) -> list[log.Row]:
+    def set_back(self, position: int) -> list[chain.Row]:
         """Takes the events behind a position away, as a copied file would, and answers with them."""
-        taken = log.read_after(self._writer, position, limit=1_000_000)
+        taken = chain.read_after(self._writer, position, limit=1_000_000)
         with self._writer:
             self._writer.execute("DELETE FROM events WHERE position > ?", (position,))
-        self.head = log.read_head(self._writer)
+        self.head = chain.read_head(self._writer)
         return taken
 
-    def put_back(self, rows: list[log.Row]) -> None:
+    def put_back(self, rows: list[chain.Row]) -> None:
         """Puts back what `set_back` took."""
         with self._writer:
-            log.insert(self._writer, rows)
-        self.head = log.read_head(self._writer)
+            chain.insert(self._writer, rows)
+        self.head = chain.read_head(self._writer)
 
     def restore(self, position: int, *, timeline: int) -> None:
         """Sets the log back and begins a timeline, as a restore does."""
         self.set_back(position)
         kept = [(number, first) for number, first in self.origin.timelines if first <= position]
         self.origin = Origin(self.origin.store_id, (*kept, (timeline, position + 1)))
-        self._commit([log.Entry("system/timeline", timeline, "timeline.forked.v1", None, "{}", None)])
+        self._commit([chain.Entry("system/timeline", timeline, "timeline.forked.v1", None, "{}", None)])
 
-    def rows(self, after: int = 0) -> list[log.Row]:
-        return log.read_after(self._writer, after, limit=1_000_000)
+    def rows(self, after: int = 0) -> list[chain.Row]:
+        return chain.read_after(self._writer, after, limit=1_000_000)
 
     def bodies(self, after: int = 0) -> list[bytes]:
         """What the stream must hold of the log, in order."""
@@ -104,11 +104,11 @@ class Store:
         self._writer.close()
 
     def _commit(
-        self, entries: list[log.Entry], write: Callable[[list[log.Row]], None] = lambda rows: None
-    ) -> list[log.Row]:
-        rows, head = log.extend(self.head, entries, NOW + self.head.position)
+        self, entries: list[chain.Entry], write: Callable[[list[chain.Row]], None] = lambda rows: None
+    ) -> list[chain.Row]:
+        rows, head = chain.extend(self.head, entries, NOW + self.head.position)
         with self._writer:
-            log.insert(self._writer, rows)
+            chain.insert(self._writer, rows)
             write(rows)
         self.head = head
         return rows

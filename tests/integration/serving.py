@@ -14,8 +14,8 @@ import msgspec
 import nats
 from nats.aio.client import Client as NatsClient
 
-from bus import log
 from bus.client import ChangeEvent, Client, Subscription, connect
+from bus.log import chain
 from bus.nats_server import NatsServer
 from bus.nats_users import APP, RELAY, RESPONDER, private_inbox
 from domain.catalogue import TIMELINE_FORKED, TIMELINE_STREAM
@@ -129,19 +129,19 @@ def restore_by_hand(store: Path, older: bytes) -> int:
     connection = open_writer(store)
     try:
         connection.execute("BEGIN IMMEDIATE")
-        head = log.read_head(connection)
+        head = chain.read_head(connection)
         timeline = newest + 1
         fork = {"timeline": timeline, "restored_position": head.position}
-        entry = log.Entry(
+        entry = chain.Entry(
             stream=TIMELINE_STREAM,
-            version=len(list(log.read_stream(connection, TIMELINE_STREAM))) + 1,
+            version=len(list(chain.read_stream(connection, TIMELINE_STREAM))) + 1,
             type=TIMELINE_FORKED,
             command_id=None,
             data=msgspec.json.encode(fork).decode(),
             metadata=None,
         )
-        rows, head = log.extend(head, [entry], head.recorded_at)
-        log.insert(connection, rows)
+        rows, head = chain.extend(head, [entry], head.recorded_at)
+        chain.insert(connection, rows)
         connection.execute("INSERT INTO timelines VALUES (?, ?)", (timeline, head.position))
         connection.execute("COMMIT")
     finally:

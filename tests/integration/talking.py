@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from bus import log
+from bus.log import chain
 from migrations.connection import open_reader
 from ops.data_directory import read_admin, read_runtime
 from ops.service import Service
@@ -106,11 +106,11 @@ class Talk:
         return position
 
     @property
-    def rows(self) -> list[log.Row]:
+    def rows(self) -> list[chain.Row]:
         """The whole log, read from the file."""
         connection = open_reader(self.settings.store_path)
         try:
-            return log.read_after(connection, 0, limit=1_000_000)
+            return chain.read_after(connection, 0, limit=1_000_000)
         finally:
             connection.close()
 

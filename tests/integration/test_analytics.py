@@ -8,7 +8,7 @@ import apsw
 import duckdb
 import pytest
 
-from bus import log
+from bus.log import chain
 from ops.analytics import connect
 from ops.analytics.catalogue import TABLE_COLUMNS
 from ops.analytics.export import Report, export
@@ -88,7 +88,7 @@ def test_the_views_show_what_the_newest_backup_has_column_by_column(tmp_path: Pa
             rows_shown(connection)[table] for table in TABLE_COLUMNS if table not in ("queues", "schedules")
         )
         events = connection.execute("SELECT * FROM events ORDER BY position").fetchall()
-        width = len(log.Row.__struct_fields__)
+        width = len(chain.Row.__struct_fields__)
         assert [row[:width] for row in events] == list(
             source.execute("SELECT * FROM events ORDER BY position")
         )

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 import zstandard
 
-from bus import log
-from bus.reader_pool import ReaderPool
+from bus.log import chain
+from bus.log.reader_pool import ReaderPool
 from bus.waiting import is_set_within
 from ops.archive import merge as merging
 from ops.archive.archiver import Archiver
@@ -67,7 +67,7 @@ def archived(tmp_path: Path) -> Iterator[Archived]:
     archived.close()
 
 
-def rows_of(segments: list[Segment]) -> list[log.Row]:
+def rows_of(segments: list[Segment]) -> list[chain.Row]:
     return [row for one in segments for row in read_segment(one).rows]
 
 

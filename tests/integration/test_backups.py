@@ -12,7 +12,7 @@ import apsw
 import msgspec
 import pytest
 
-from bus import log
+from bus.log import chain
 from migrations.connection import open_reader, open_writer
 from ops.backup.create import LEFT_BEHIND_SECONDS, create_backup, file_checksum
 from ops.backup.drill import drill
@@ -411,7 +411,7 @@ def test_a_swap_that_is_cut_off_anywhere_ends_in_the_old_store_or_the_new_one(
         assert tables_of(stored.path) == old
     assert not (stored.path.parent / INTENT_FILE).exists()
     connection = open_reader(stored.path)
-    log.verify_chain(connection)
+    chain.verify_chain(connection)
     connection.close()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bus import event_search
+from bus.log import search
 from domain.errors import Invalid, NotFound
 from domain.messages import Metadata
 from migrations.connection import open_reader
@@ -81,7 +81,7 @@ def test_events_are_found_by_what_they_are(store: Store, query: dict[str, Any], 
 def test_a_search_for_what_is_rare_looks_at_a_bounded_part_of_the_log_at_a_time(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(event_search, "MAXIMUM_SCANNED_ROWS", 4)
+    monkeypatch.setattr(search, "MAXIMUM_SCANNED_ROWS", 4)
     store.send("tool_configs.set", {"tool_name": "a", "config": {}})
     for number in range(6):
         put(store, f"k{number}")
@@ -146,7 +146,7 @@ def test_who_names_itself_or_the_future_as_its_cause_has_none(store: Store):
 
 
 def test_a_chain_that_is_too_long_is_cut_and_says_so(store: Store, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(event_search, "MAXIMUM_CHAIN", 5)
+    monkeypatch.setattr(search, "MAXIMUM_CHAIN", 5)
     for number in range(9):
         put(store, f"k{number}", correlation_id="long")
 

@@ -8,10 +8,11 @@ import apsw
 import msgspec
 import pytest
 
-from bus import aggregates, log
+from bus import aggregates
 from bus.aggregates import Aggregate, Transition, read_aggregate
 from bus.contract.headers import COMMAND_ID
 from bus.intake import submission_of
+from bus.log import chain
 from bus.submission import Submission
 from bus.writer import MAXIMUM_WAITING_BYTES, MAXIMUM_WAITING_COMMANDS
 from domain.decider import Lease
@@ -167,20 +168,20 @@ def test_the_log_has_no_gap_and_its_chain_verifies(store: Store):
         )
 
     assert [row.position for row in store.rows()] == list(range(1, 21))
-    assert store.in_writer(log.verify_chain) == store.writer.head
+    assert store.in_writer(chain.verify_chain) == store.writer.head
 
 
 def test_another_process_may_read_the_file_meanwhile(store: Store, path: Path):
     store.send("app_state.set", {"key": "k", "value": 1})
     reader = open_reader(path)
 
-    assert log.read_head(reader) == store.writer.head
+    assert chain.read_head(reader) == store.writer.head
     reader.execute("BEGIN")
-    assert len(log.read_after(reader, 0, limit=9)) == 1
+    assert len(chain.read_after(reader, 0, limit=9)) == 1
     store.send("app_state.set", {"key": "k", "value": 2})
-    assert len(log.read_after(reader, 0, limit=9)) == 1
+    assert len(chain.read_after(reader, 0, limit=9)) == 1
     reader.execute("COMMIT")
-    assert len(log.read_after(reader, 0, limit=9)) == 2
+    assert len(chain.read_after(reader, 0, limit=9)) == 2
     reader.close()
 
 
@@ -303,7 +304,7 @@ def test_a_defect_that_one_command_meets_fails_that_command_alone(path: Path):
         assert "ZeroDivision" not in replies[1].body.decode()
 
         assert [row.stream for row in store.rows()] == ["app_state/a", "jobs/unreadable", "app_state/b"]
-        assert store.in_writer(log.verify_chain) == store.writer.head
+        assert store.in_writer(chain.verify_chain) == store.writer.head
         # It can still be claimed by whoever is able to say so: nothing of the claim remained.
         assert store.writer._aggregates.leases == {}
         assert store.send("app_state.set", {"key": "c", "value": 1}, id="x").code is None
@@ -808,7 +809,7 @@ def test_after_a_restart_everything_goes_on_where_it_stood(path: Path):
         assert claimed_ids(store.send("jobs.claim", {"worker": "w", "limit": 9})) == ["high", "low"]
         clock.now += 60_000
         assert claimed_ids(store.send("jobs.claim", {"worker": "w", "limit": 9})) == ["later"]
-        assert store.in_writer(log.verify_chain) == store.writer.head
+        assert store.in_writer(chain.verify_chain) == store.writer.head
 
 
 def test_the_tables_are_the_same_when_they_are_read_by_another_connection(store: Store, path: Path):

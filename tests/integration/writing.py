@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import apsw
 import msgspec
 
-from bus import log
 from bus.contract import codec
 from bus.group_context import Projections
+from bus.log import chain
 from bus.submission import Commit, Outcome, Request, Submission
 from bus.writer import Writer
 from domain.catalogue import VERBS
@@ -169,10 +169,10 @@ class Store:
 
         return result
 
-    def rows(self) -> list[log.Row]:
+    def rows(self) -> list[chain.Row]:
         """The whole log."""
-        rows: list[log.Row] = self.in_writer(
-            lambda connection: log.read_after(connection, 0, limit=1_000_000)
+        rows: list[chain.Row] = self.in_writer(
+            lambda connection: chain.read_after(connection, 0, limit=1_000_000)
         )
         return rows
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus import log
-from bus.cloud_events import Origin, scan_events, stream_events
 from bus.contract.subjects import BusNames
 from bus.event_messages import MAXIMUM_BYTES, EventEncoder
+from bus.log import chain
+from bus.log.cloud_events import Origin, scan_events, stream_events
 from bus.transport import protocol
 from domain.messages import KEY_PATTERN, Metadata
 from migrations import runner
@@ -25,7 +25,7 @@ REPLY = "_INBOX_relay.1.2"
 _texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 _entries = st.lists(
     st.builds(
-        log.Entry,
+        chain.Entry,
         stream=st.tuples(st.sampled_from(["jobs", "app_state"]), st.from_regex(KEY_PATTERN)).map("/".join),
         version=st.just(0),
         type=st.sampled_from(["job.enqueued.v1", "app_state.changed.v12", "rate_limit.observed.v2"]),
@@ -58,17 +58,17 @@ def connection() -> Iterator[apsw.Connection]:
     connection.close()
 
 
-def stored(connection: apsw.Connection, entries: list[log.Entry], now: int) -> list[log.Row]:
+def stored(connection: apsw.Connection, entries: list[chain.Entry], now: int) -> list[chain.Row]:
     connection.execute("DELETE FROM events")
     numbered = [msgspec.structs.replace(entry, version=number) for number, entry in enumerate(entries, 1)]
-    rows, _ = log.extend(log.Head(), numbered, now)
-    log.insert(connection, rows)
+    rows, _ = chain.extend(chain.Head(), numbered, now)
+    chain.insert(connection, rows)
     return rows
 
 
 @given(entries=_entries, now=_times, origin=_stores)
 def test_an_event_is_the_same_wherever_it_is_read(
-    connection: apsw.Connection, entries: list[log.Entry], now: int, origin: Origin
+    connection: apsw.Connection, entries: list[chain.Entry], now: int, origin: Origin
 ):
     rows = stored(connection, entries, now)
     expected = [(row.position, cloud_event(origin, row)) for row in rows]
@@ -82,7 +82,7 @@ def test_an_event_is_the_same_wherever_it_is_read(
 @given(entries=_entries, now=_times, origin=_stores, offset=st.integers(0, 1_000), most=st.integers(1, 20))
 def test_messages_are_the_ones_that_python_would_send(
     connection: apsw.Connection,
-    entries: list[log.Entry],
+    entries: list[chain.Entry],
     now: int,
     origin: Origin,
     offset: int,
@@ -102,7 +102,7 @@ def test_messages_are_the_ones_that_python_would_send(
     assert position == len(rows)
 
 
-def message(origin: Origin, row: log.Row, offset: int, reply: str) -> bytes:
+def message(origin: Origin, row: chain.Row, offset: int, reply: str) -> bytes:
     body = cloud_event(origin, row)
     headers = {
         "Nats-Msg-Id": origin.event_id(row.position),
@@ -116,7 +116,7 @@ def message(origin: Origin, row: log.Row, offset: int, reply: str) -> bytes:
 def test_large_events_go_out_few_at_a_time(connection: apsw.Connection):
     sizes = [10, MAXIMUM_BYTES // 3, MAXIMUM_BYTES // 3, MAXIMUM_BYTES, 10, 2 * MAXIMUM_BYTES, *[10] * 5]
     entries = [
-        log.Entry(f"jobs/{number}", 0, "job.enqueued.v1", None, f'"{"x" * size}"', None)
+        chain.Entry(f"jobs/{number}", 0, "job.enqueued.v1", None, f'"{"x" * size}"', None)
         for number, size in enumerate(sizes)
     ]
     stored(connection, entries, 0)
@@ -131,7 +131,7 @@ def test_large_events_go_out_few_at_a_time(connection: apsw.Connection):
 
 
 def test_a_missing_position_shows_in_the_count(connection: apsw.Connection):
-    entries = [log.Entry(f"jobs/{n}", 0, "job.enqueued.v1", None, "{}", None) for n in range(5)]
+    entries = [chain.Entry(f"jobs/{n}", 0, "job.enqueued.v1", None, "{}", None) for n in range(5)]
     stored(connection, entries, 0)
     connection.execute("DELETE FROM events WHERE position = 3")
 

@@ -16,11 +16,12 @@ import apsw
 import msgspec
 import pytest
 
-from bus import aggregates, log
+from bus import aggregates
 from bus.aggregates import Aggregate, Transition, read_aggregate, to_recorded
 from bus.due_jobs import DueJobs
 from bus.group import Group as GroupCommit
 from bus.job_indexes import JobIndexes
+from bus.log import chain
 from domain.catalogue import BY_TABLE, VERBS
 from domain.decider import Lease
 from domain.errors import Refusal
@@ -240,17 +241,17 @@ class Life:
         self._check_answers(rows)
         self._check_delivering_again(tables)
 
-    def _check_the_log(self, rows: list[log.Row]) -> None:
+    def _check_the_log(self, rows: list[chain.Row]) -> None:
         assert [row.position for row in rows] == list(range(1, len(rows) + 1))
         times = [row.recorded_at for row in rows]
         assert times == sorted(times)
-        assert self.store.in_writer(log.verify_chain) == self.store.writer.head
+        assert self.store.in_writer(chain.verify_chain) == self.store.writer.head
 
     def _check_verify(self, reader: apsw.Connection, folder: Path) -> None:
         assert rebuild.verify(reader, folder / "scratch").equal
         (folder / "scratch").unlink(missing_ok=True)
 
-    def _check_states(self, rows: list[log.Row]) -> None:
+    def _check_states(self, rows: list[chain.Row]) -> None:
         """The events alone give the states that the writer, its cache and its kept states give."""
         folded: dict[str, list[Aggregate]] = {}
         for row in rows:
@@ -307,9 +308,9 @@ class Life:
         order: list[list[str]] = self.store.in_writer(read)
         return order
 
-    def _check_answers(self, rows: list[log.Row]) -> None:
+    def _check_answers(self, rows: list[chain.Row]) -> None:
         """Each answer names the events that its command led to, and the place of the last."""
-        by_command: dict[str | None, list[log.Row]] = {}
+        by_command: dict[str | None, list[chain.Row]] = {}
         for row in rows:
             by_command.setdefault(row.command_id, []).append(row)
         for sent, body in self.remembered:
@@ -336,7 +337,7 @@ def as_numbers(lease: Lease) -> tuple[str, int, int]:
     return lease.worker, lease.lease_ms, lease.expires_at
 
 
-def rebuilt(rows: list[log.Row]) -> dict[str, Any]:
+def rebuilt(rows: list[chain.Row]) -> dict[str, Any]:
     """The tables as the log alone gives them, each event a transaction of its own."""
     connection = apsw.Connection(":memory:")
     runner.up(connection)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from bus import log
+from bus.log import chain
 from bus.transport.jetstream import JetStreamApi
 from domain.catalogue import VERBS
 from migrations.connection import open_reader
@@ -186,7 +186,7 @@ def test_the_laws_hold_from_end_to_end(tmp_path: Path, count: int):
 def _check_the_log(folder: Path) -> None:
     connection = open_reader(folder / "hyperpage.db")
     try:
-        head = log.verify_chain(connection)
+        head = chain.verify_chain(connection)
         positions = [row[0] for row in connection.execute("SELECT position FROM events ORDER BY position")]
     finally:
         connection.close()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bus import log
+from bus.log import chain
 from migrations import runner
 from migrations.connection import open_memory, open_reader, write_transaction
 from ops.analytics import connect
@@ -55,9 +55,9 @@ def compare(folder: Path, seed: int, *, steps: int, positions: int) -> None:
 def folded(store: Path, position: int) -> Rows:
     """The tables that the events up to a position make, in a store that has no others."""
     with closing(open_reader(store)) as source, closing(open_memory()) as connection:
-        rows = [row for row in log.read_after(source, 0, limit=1_000_000) if row.position <= position]
+        rows = [row for row in chain.read_after(source, 0, limit=1_000_000) if row.position <= position]
         runner.up(connection)
         with write_transaction(connection):
-            log.insert(connection, rows)
+            chain.insert(connection, rows)
             rebuild.repair(connection, {row.stream for row in rows})
         return rows_of(connection)

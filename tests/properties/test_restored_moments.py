@@ -12,8 +12,8 @@ import apsw
 import msgspec
 import pytest
 
-from bus import log
 from bus.aggregates import Aggregate, Transition, to_recorded
+from bus.log import chain
 from domain.catalogue import BY_TABLE
 from domain.messages import split_stream
 from migrations import runner
@@ -33,7 +33,7 @@ SOURCES = ("the store itself", "backups", "backups and the archive", "the archiv
 class Fold:
     """The tables as the log alone gives them, each event a transaction of its own."""
 
-    def __init__(self, rows: list[log.Row]) -> None:
+    def __init__(self, rows: list[chain.Row]) -> None:
         self._rows = iter(rows)
         self._connection = apsw.Connection(":memory:")
         runner.up(self._connection)
@@ -46,7 +46,7 @@ class Fold:
             self._apply(next(self._rows))
         return dump_tables(self._connection)
 
-    def _apply(self, row: log.Row) -> None:
+    def _apply(self, row: chain.Row) -> None:
         table, key = split_stream(row.stream)
         before = self._states.get(row.stream, Aggregate())
         recorded = to_recorded(row)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from bus import log
+from bus.log import chain
 from migrations.connection import open_memory
 from migrations.runner import up
 
@@ -35,13 +35,15 @@ OTHER_VALUES: dict[str, st.SearchStrategy[Any]] = {
 
 
 @st.composite
-def batches(draw: st.DrawFn, minimum: int = 0) -> list[tuple[int, list[log.Entry]]]:
+def batches(draw: st.DrawFn, minimum: int = 0) -> list[tuple[int, list[chain.Entry]]]:
     """What a history of appends was: the time of each, and its entries; at least `minimum` of them in all."""
     versions: dict[str, int] = {}
 
-    def entry(stream: str) -> log.Entry:
+    def entry(stream: str) -> chain.Entry:
         versions[stream] = versions.get(stream, 0) + 1
-        return log.Entry(stream, versions[stream], draw(st.text()), draw(TEXTS), draw(CONTENTS), draw(TEXTS))
+        return chain.Entry(
+            stream, versions[stream], draw(st.text()), draw(TEXTS), draw(CONTENTS), draw(TEXTS)
+        )
 
     streams = st.lists(st.sampled_from(["jobs/a", "jobs/b", "app_state/ü"]), max_size=4)
     appended = [(draw(TIMES), draw(streams)) for _ in range(draw(st.integers(0, 4)))]
@@ -51,28 +53,28 @@ def batches(draw: st.DrawFn, minimum: int = 0) -> list[tuple[int, list[log.Entry
 
 
 @contextmanager
-def written(appended: list[tuple[int, list[log.Entry]]]) -> Iterator[tuple[apsw.Connection, log.Head]]:
+def written(appended: list[tuple[int, list[chain.Entry]]]) -> Iterator[tuple[apsw.Connection, chain.Head]]:
     """A database with that history, and the head that the appends led to."""
     connection = open_memory()
     up(connection)
-    head = log.Head()
+    head = chain.Head()
     for now, entries in appended:
-        rows, head = log.extend(head, entries, now)
-        log.insert(connection, rows)
+        rows, head = chain.extend(head, entries, now)
+        chain.insert(connection, rows)
     yield connection, head
     connection.close()
 
 
 @given(batches())
-def test_what_was_appended_verifies_up_to_the_head(appended: list[tuple[int, list[log.Entry]]]):
+def test_what_was_appended_verifies_up_to_the_head(appended: list[tuple[int, list[chain.Entry]]]):
     with written(appended) as (connection, head):
-        assert log.verify_chain(connection) == head == log.read_head(connection)
+        assert chain.verify_chain(connection) == head == chain.read_head(connection)
 
 
 @given(batches())
-def test_positions_have_no_gap_and_the_time_never_goes_back(appended: list[tuple[int, list[log.Entry]]]):
+def test_positions_have_no_gap_and_the_time_never_goes_back(appended: list[tuple[int, list[chain.Entry]]]):
     with written(appended) as (connection, head):
-        rows = log.read_after(connection, 0, limit=1_000)
+        rows = chain.read_after(connection, 0, limit=1_000)
 
     assert [row.position for row in rows] == list(range(1, head.position + 1))
     times = [row.recorded_at for row in rows]
@@ -87,21 +89,21 @@ def test_positions_have_no_gap_and_the_time_never_goes_back(appended: list[tuple
 
 @given(batches(), st.data())
 def test_appending_at_once_or_in_pieces_gives_the_same_chain(
-    appended: list[tuple[int, list[log.Entry]]], data: st.DataObject
+    appended: list[tuple[int, list[chain.Entry]]], data: st.DataObject
 ):
     entries = [entry for _, several in appended for entry in several]
     cut = data.draw(st.integers(0, len(entries)))
 
-    whole, head = log.extend(log.Head(), entries, now=7)
-    first, middle = log.extend(log.Head(), entries[:cut], now=7)
-    second, end = log.extend(middle, entries[cut:], now=7)
+    whole, head = chain.extend(chain.Head(), entries, now=7)
+    first, middle = chain.extend(chain.Head(), entries[:cut], now=7)
+    second, end = chain.extend(middle, entries[cut:], now=7)
 
     assert (first + second, end) == (whole, head)
 
 
 @given(batches(minimum=1), st.sampled_from(list(OTHER_VALUES)), st.data())
 def test_a_changed_column_is_found(
-    appended: list[tuple[int, list[log.Entry]]], column: str, data: st.DataObject
+    appended: list[tuple[int, list[chain.Entry]]], column: str, data: st.DataObject
 ):
     with written(appended) as (connection, head):
         position = data.draw(st.integers(1, head.position))
@@ -121,7 +123,7 @@ def test_a_changed_column_is_found(
 
 
 @given(batches(minimum=1), st.data())
-def test_a_dropped_row_is_found(appended: list[tuple[int, list[log.Entry]]], data: st.DataObject):
+def test_a_dropped_row_is_found(appended: list[tuple[int, list[chain.Entry]]], data: st.DataObject):
     with written(appended) as (connection, head):
         position = data.draw(st.integers(1, head.position))
         connection.execute("DELETE FROM events WHERE position = ?", (position,))
@@ -130,18 +132,18 @@ def test_a_dropped_row_is_found(appended: list[tuple[int, list[log.Entry]]], dat
             assert broken_at(connection) == position
         else:
             # What is left is whole, but it is not what the head vouched for.
-            assert log.verify_chain(connection) != head
+            assert chain.verify_chain(connection) != head
 
 
 @given(batches(minimum=2), st.data())
-def test_swapped_rows_are_found(appended: list[tuple[int, list[log.Entry]]], data: st.DataObject):
+def test_swapped_rows_are_found(appended: list[tuple[int, list[chain.Entry]]], data: st.DataObject):
     with written(appended) as (connection, head):
         first, second = sorted(
             data.draw(st.lists(st.integers(1, head.position), min_size=2, max_size=2, unique=True))
         )
         rows = rows_of(appended)
         connection.execute("DELETE FROM events WHERE position IN (?, ?)", (first, second))
-        log.insert(
+        chain.insert(
             connection,
             [
                 msgspec.structs.replace(rows[first - 1], position=second),
@@ -154,30 +156,30 @@ def test_swapped_rows_are_found(appended: list[tuple[int, list[log.Entry]]], dat
 
 @given(batches(minimum=2), st.data())
 def test_a_chain_that_was_computed_anew_has_another_head(
-    appended: list[tuple[int, list[log.Entry]]], data: st.DataObject
+    appended: list[tuple[int, list[chain.Entry]]], data: st.DataObject
 ):
     entries = [entry for _, several in appended for entry in several]
     index = data.draw(st.integers(0, len(entries) - 1))
     forged = [*entries]
     forged[index] = msgspec.structs.replace(forged[index], type=forged[index].type + "!")
 
-    assert log.extend(log.Head(), entries, 1)[1].hash != log.extend(log.Head(), forged, 1)[1].hash
+    assert chain.extend(chain.Head(), entries, 1)[1].hash != chain.extend(chain.Head(), forged, 1)[1].hash
 
 
 @given(batches(), st.data())
 def test_verifying_may_go_on_from_a_head_that_was_verified_before(
-    appended: list[tuple[int, list[log.Entry]]], data: st.DataObject
+    appended: list[tuple[int, list[chain.Entry]]], data: st.DataObject
 ):
     with written(appended) as (connection, head):
-        row = log.read_at(connection, data.draw(st.integers(0, head.position)))
-        start = log.Head() if row is None else log.Head(row.position, row.hash, row.recorded_at)
+        row = chain.read_at(connection, data.draw(st.integers(0, head.position)))
+        start = chain.Head() if row is None else chain.Head(row.position, row.hash, row.recorded_at)
 
-        assert log.verify_chain(connection, start) == head
+        assert chain.verify_chain(connection, start) == head
 
 
 @pytest.mark.parametrize("column", ["stream", "type", "command_id", "data", "metadata"])
 def test_a_text_that_is_no_longer_utf_8_is_found(column: str):
-    entry = log.Entry("jobs/a", 1, "job.enqueued.v1", "id", "{}", "{}")
+    entry = chain.Entry("jobs/a", 1, "job.enqueued.v1", "id", "{}", "{}")
     with written([(1, [entry, msgspec.structs.replace(entry, version=2)])]) as (connection, _):
         connection.execute(f"UPDATE events SET {column} = CAST(x'7bff7d' AS TEXT) WHERE position = 2")
 
@@ -185,7 +187,7 @@ def test_a_text_that_is_no_longer_utf_8_is_found(column: str):
 
 
 @given(batches())
-def test_the_hashes_follow_the_documented_layout(appended: list[tuple[int, list[log.Entry]]]):
+def test_the_hashes_follow_the_documented_layout(appended: list[tuple[int, list[chain.Entry]]]):
     previous = bytes(32)
     for row in rows_of(appended):
         previous = hash_as_documented(previous, msgspec.structs.astuple(row)[:-1])
@@ -195,11 +197,11 @@ def test_the_hashes_follow_the_documented_layout(appended: list[tuple[int, list[
 
 def test_the_layout_stays_what_it_was():
     entries = [
-        log.Entry("jobs/9f1c", 1, "job.enqueued.v1", "018f-1", '{"name":"Übung"}', '{"actor":"cron"}'),
-        log.Entry("tool_configs/git", 12, "tool_config.set.v1", None, b"\x00\xff", None),
+        chain.Entry("jobs/9f1c", 1, "job.enqueued.v1", "018f-1", '{"name":"Übung"}', '{"actor":"cron"}'),
+        chain.Entry("tool_configs/git", 12, "tool_config.set.v1", None, b"\x00\xff", None),
     ]
 
-    _, head = log.extend(log.Head(), entries, 1_700_000_000_000)
+    _, head = chain.extend(chain.Head(), entries, 1_700_000_000_000)
 
     # Backups, archives and followers keep hashes: a layout that changed would find all of them broken.
     assert head.hash.hex() == "1df14833a90120d6aa92361e251ee2f00b1c8b0cfe54b0d6b1a89fe1887d17f9"
@@ -222,17 +224,17 @@ def hash_as_documented(previous: bytes, columns: tuple[Any, ...]) -> bytes:
     return sha256(hashed).digest()
 
 
-def rows_of(appended: list[tuple[int, list[log.Entry]]]) -> list[log.Row]:
+def rows_of(appended: list[tuple[int, list[chain.Entry]]]) -> list[chain.Row]:
     """The rows that a history of appends led to."""
-    head = log.Head()
-    rows: list[log.Row] = []
+    head = chain.Head()
+    rows: list[chain.Row] = []
     for now, entries in appended:
-        added, head = log.extend(head, entries, now)
+        added, head = chain.extend(head, entries, now)
         rows += added
     return rows
 
 
 def broken_at(connection: apsw.Connection) -> int:
-    with pytest.raises(log.BrokenChainError) as broken:
-        log.verify_chain(connection)
+    with pytest.raises(chain.BrokenChainError) as broken:
+        chain.verify_chain(connection)
     return broken.value.position

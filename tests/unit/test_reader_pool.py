@@ -9,7 +9,7 @@ from threading import Barrier
 import apsw
 import pytest
 
-from bus.reader_pool import PoolClosedError, PoolExhaustedError, ReaderPool
+from bus.log.reader_pool import PoolClosedError, PoolExhaustedError, ReaderPool
 from migrations.connection import open_writer
 
 DEADLINE_SECONDS = 30

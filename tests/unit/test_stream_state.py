@@ -3,9 +3,9 @@
 import msgspec
 import pytest
 
-from bus.cloud_events import Origin
 from bus.contract.subjects import BusNames
-from bus.log import Entry, Head, Row, extend
+from bus.log.chain import Entry, Head, Row, extend
+from bus.log.cloud_events import Origin
 from bus.stream_state import (
     AnotherStoreError,
     DivergedError,

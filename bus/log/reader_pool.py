@@ -10,7 +10,7 @@ from threading import Condition
 import apsw
 import msgspec
 
-from bus.page_cache import PageCache, read_page_cache
+from bus.log.page_cache import PageCache, read_page_cache
 from migrations.connection import open_reader
 
 

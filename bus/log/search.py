@@ -6,9 +6,9 @@ from typing import Annotated, Any
 import apsw
 import msgspec
 
-from bus import log
-from bus.cloud_events import Origin, cloud_event_sql, read_origin
 from bus.contract import codec
+from bus.log import chain
+from bus.log.cloud_events import Origin, cloud_event_sql, read_origin
 from bus.queries import MAXIMUM_ANSWER_BYTES, MAXIMUM_SCANNED_ROWS, pattern_of
 from domain.errors import Invalid, NotFound
 from domain.messages import Key
@@ -52,7 +52,7 @@ def find_events(connection: apsw.Connection, query: FindEvents) -> bytes:
     """
     if query.table is not None and query.stream is not None:
         raise Invalid("either a table or a stream", path="$")
-    head = log.read_head(connection).position
+    head = chain.read_head(connection).position
     before = head + 1 if query.before is None else query.before
     items: list[bytes] = []
     size = 0
