@@ -35,11 +35,11 @@ from bus.identifiers import new_id
 from bus.intake import count_turned_away, refused_submission, submission_of
 from bus.measures import UNKNOWN, Tally
 from bus.nats_users import RESPONDER, private_inbox
-from bus.submission import Outcome, Submission
 from bus.tasks import Tasks
 from bus.transport.ensured_streams import ensure_stream
 from bus.waiting import is_set_within
-from bus.writer import Writer
+from bus.writing.submission import Outcome, Submission
+from bus.writing.writer import Writer
 from domain.catalogue import VERBS
 from domain.errors import Busy, Internal, Invalid, Refusal, Unavailable
 

@@ -5,8 +5,8 @@ Nothing is kept in memory, so a restart loses none; what could not be written is
 
 import apsw
 
-from bus.group_context import Projections
-from bus.submission import Request, Submission
+from bus.writing.group_context import Projections
+from bus.writing.submission import Request, Submission
 from domain.catalogue import VERBS
 
 # What is behind them is found the next time; until then, it is not shown any more either.

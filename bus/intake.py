@@ -32,10 +32,10 @@ from bus.contract.subjects import BATCH, BusNames
 from bus.discovery import QUEUE_GROUP, Endpoint
 from bus.incident import internal
 from bus.measures import UNKNOWN, Tally
-from bus.submission import Outcome, Request, Submission, count_refused, refused
 from bus.tasks import Tasks
 from bus.transport.connection import UNREADABLE, LeanClient, Outgoing, stop_receiving
-from bus.writer import Writer
+from bus.writing.submission import Outcome, Request, Submission, count_refused, refused
+from bus.writing.writer import Writer
 from domain.credential_shapes import kind_of_shape
 from domain.credentials import Finding, rejected
 from domain.errors import Invalid, Refusal

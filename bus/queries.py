@@ -15,7 +15,6 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from bus.aggregates import Aggregate, read_aggregate
 from bus.contract import codec
 from bus.contract.subjects import BusNames
 from bus.discovery import QUEUE_GROUP, Endpoint
@@ -25,6 +24,7 @@ from bus.log.cloud_events import read_origin, scan_events, stream_events
 from bus.log.reader_pool import PoolExhaustedError
 from bus.tasks import Tasks
 from bus.transport.connection import stop_receiving
+from bus.writing.aggregates import Aggregate, read_aggregate
 from domain.errors import Busy, Invalid, NotFound, Refusal, TooLarge, Unavailable
 from domain.messages import Key, Time, stream_name
 

@@ -13,7 +13,7 @@ import apsw
 import msgspec
 
 from bus.administration import AdministrationVerb
-from bus.writer import Writer
+from bus.writing.writer import Writer
 from migrations.connection import open_reader, open_writer, write_transaction
 from projections import comparison, rebuild
 from projections.rebuild import Progress, Report

@@ -7,9 +7,9 @@ import apsw
 import msgspec
 
 from bus import queries
-from bus.aggregates import Aggregate
 from bus.log.search import FindChain, FindEvents, find_chain, find_events
 from bus.queries import MAXIMUM_ANSWER_BYTES, Moment, Page, QueryVerb, ReadEvents
+from bus.writing.aggregates import Aggregate
 from domain.catalogue import BY_TABLE
 from domain.errors import NotFound
 from ops.availability_queries import availability_verbs

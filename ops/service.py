@@ -28,10 +28,10 @@ from bus.nats_users import ADMIN, APP, RELAY, RESPONDER, private_inbox
 from bus.prefix_claim import PrefixClaim
 from bus.queries import Queries, QueryVerb
 from bus.relay import Relay
-from bus.submission import Commit
 from bus.tasks import Tasks, cancel, finished_within
 from bus.transport.connection import LeanClient
-from bus.writer import Writer
+from bus.writing.submission import Commit
+from bus.writing.writer import Writer
 from domain.catalogue import VERBS
 from domain.errors import Refusal
 from ops.archive.archiver import Archiver

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Set
 import apsw
 import msgspec
 
-from bus.aggregates import Aggregate, Transition
-from bus.job_indexes import OpenJob
 from bus.log.reader_pool import ReaderPool
+from bus.writing.aggregates import Aggregate, Transition
+from bus.writing.job_indexes import OpenJob
 from domain.jobs import Search
 from projections import app_state, jobs, schedules, tables
 from projections.table import all_rows, as_json, get_row

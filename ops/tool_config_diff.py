@@ -5,9 +5,9 @@ from typing import Annotated, Any
 import apsw
 import msgspec
 
-from bus.aggregates import read_aggregate
 from bus.contract.codec import encode
 from bus.queries import QueryVerb
+from bus.writing.aggregates import read_aggregate
 from domain import tool_configs
 from domain.errors import NotFound
 from domain.json_values import differences

@@ -30,7 +30,7 @@ from bus.contract.subjects import BATCH, BusNames
 from bus.durable import Delivery
 from bus.intake import Caller
 from bus.log.chain import Row
-from bus.submission import Commit, Request, Submission
+from bus.writing.submission import Commit, Request, Submission
 from domain.messages import Metadata
 
 # What waits for the stream; while the broker is away, the oldest spans are given up.

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bus.aggregates import to_recorded
-from bus.hot_states import ABSENT, Aggregate
 from bus.log import chain
+from bus.writing.aggregates import to_recorded
+from bus.writing.hot_states import ABSENT, Aggregate
 from domain.catalogue import BY_TABLE, UnknownEventTypeError
 from domain.decider import replay
 from domain.messages import split_stream, stream_name

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import apsw
 import msgspec
 
-from bus.aggregates import Aggregate, read_aggregate
+from bus.writing.aggregates import Aggregate, read_aggregate
 from domain.catalogue import BY_TABLE, UnknownEventTypeError, decode_event
 from domain.messages import Recorded
 from migrations import runner

@@ -15,9 +15,9 @@ import msgspec
 
 from bus.log import chain
 from bus.log.cloud_events import Origin
-from bus.submission import Commit
 from bus.tasks import cancel
 from bus.waiting import UNTRIED, Trouble, is_set_within
+from bus.writing.submission import Commit
 from ops.archive import segment as segments
 from ops.archive.merge import Logged, merge
 from ops.archive.segment import (

@@ -12,8 +12,8 @@ import msgspec
 from bus.mirror import MirrorState
 from bus.relay import RelayState
 from bus.waiting import UNTRIED
-from bus.writer import MAXIMUM_WAITING_COMMANDS
-from bus.writer_statistics import Statistics
+from bus.writing.statistics import Statistics
+from bus.writing.writer import MAXIMUM_WAITING_COMMANDS
 from ops.archive.archiver import ArchiveState
 from ops.backup.schedule import BackupState
 from ops.health.machine import MIB, Disk, Memory

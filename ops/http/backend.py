@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from bus.audit import Act, Actor, write_to_log
-from bus.submission import Outcome
+from bus.writing.submission import Outcome
 from domain.errors import Unavailable
 from ops.http.event_feed import EventFeed
 from ops.http.tail_feed import Tails

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from bus.contract import codec
-from bus.submission import Request
+from bus.writing.submission import Request
 from domain.catalogue import VERBS
 from domain.credentials import AllowedPaths, Finding
 from domain.errors import Invalid, Refusal

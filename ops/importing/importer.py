@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from bus.submission import Request
+from bus.writing.submission import Request
 from domain.credentials import AllowedPaths
 from domain.errors import Invalid, Refusal
 from domain.jobs import OldAttempt

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from bus.administration import AdministrationVerb
-from bus.submission import Request
-from bus.writer import RETRY_AFTER_MS, Writer
+from bus.writing.submission import Request
+from bus.writing.writer import RETRY_AFTER_MS, Writer
 from domain.credentials import AllowedPaths
 from domain.errors import Busy, NotFound, RuleViolated, Unavailable
 from ops.importing.importer import Report, import_all

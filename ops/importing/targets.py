@@ -7,10 +7,10 @@ from typing import Any
 
 import apsw
 
-from bus.aggregates import Aggregates
-from bus.group import Group
 from bus.log import chain
-from bus.submission import Request, Submission
+from bus.writing.aggregates import Aggregates
+from bus.writing.group import Group
+from bus.writing.submission import Request, Submission
 from domain.credentials import AllowedPaths
 from domain.errors import Unavailable
 from migrations import runner

@@ -7,7 +7,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 from bus.discovery import Endpoint
 from bus.measures import Histogram, Tally
-from bus.writer import Writer
+from bus.writing.writer import Writer
 
 if TYPE_CHECKING:
     from ops.http.counting import HttpCounts

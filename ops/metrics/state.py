@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
 from bus.waiting import UNTRIED
-from bus.writer import Writer
+from bus.writing.writer import Writer
 from ops.health.monitor import Look, status_of
 
 if TYPE_CHECKING:

@@ -71,7 +71,9 @@ def test_a_client_needs_nothing_of_the_writing_side():
     loaded = set(printed.stdout.split())
 
     assert "bus.client" in loaded
-    assert loaded.isdisjoint({"bus.intake", "bus.writer", "bus.group", "bus.relay", "bus.nats_server"})
+    assert loaded.isdisjoint(
+        {"bus.intake", "bus.writing.writer", "bus.writing.group", "bus.relay", "bus.nats_server"}
+    )
 
 
 def make_house(folder: Path, sources: dict[str, str]) -> None:

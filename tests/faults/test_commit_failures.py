@@ -9,7 +9,7 @@ import apsw
 import pytest
 
 from bus.log import chain
-from bus.writer import GROUP_COMMANDS
+from bus.writing.writer import GROUP_COMMANDS
 from tests.faults.failing_disk import FailingDisk, failing_disk
 from tests.integration.writing import Clock, Reply, Sent, Store, dump_tables, single, until
 

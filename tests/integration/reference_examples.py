@@ -19,8 +19,8 @@ import msgspec
 import pytest
 
 from bus.contract import codec
-from bus.group_context import GroupContext
 from bus.queries import QueryVerb
+from bus.writing.group_context import GroupContext
 from domain.errors import Refusal
 from migrations.connection import open_reader
 from ops.query_catalogue import query_verbs

@@ -11,7 +11,7 @@ import msgspec
 import nats
 import pytest
 
-import bus.writer
+import bus.writing.writer
 from bus.client import Answer, BatchCommand, Client, ClosedError, Unreachable, connect
 from bus.nats_server import NatsServer
 from bus.nats_users import APP
@@ -336,7 +336,7 @@ def test_unanswered_commands_may_have_been_carried_out(tmp_path: Path):
 
 
 def test_a_busy_service_is_asked_again_until_the_time_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(bus.writer, "MAXIMUM_WAITING_COMMANDS", 1)
+    monkeypatch.setattr(bus.writing.writer, "MAXIMUM_WAITING_COMMANDS", 1)
 
     async def scenario():
         async with service_and_client(tmp_path) as (service, client):

@@ -8,13 +8,13 @@ import apsw
 import msgspec
 import pytest
 
-from bus import aggregates
-from bus.aggregates import Aggregate, Transition, read_aggregate
 from bus.contract.headers import COMMAND_ID
 from bus.intake import submission_of
 from bus.log import chain
-from bus.submission import Submission
-from bus.writer import MAXIMUM_WAITING_BYTES, MAXIMUM_WAITING_COMMANDS
+from bus.writing import aggregates
+from bus.writing.aggregates import Aggregate, Transition, read_aggregate
+from bus.writing.submission import Submission
+from bus.writing.writer import MAXIMUM_WAITING_BYTES, MAXIMUM_WAITING_COMMANDS
 from domain.decider import Lease
 from domain.errors import Invalid, Unavailable
 from migrations.connection import open_reader

@@ -13,10 +13,10 @@ import apsw
 import msgspec
 
 from bus.contract import codec
-from bus.group_context import Projections
 from bus.log import chain
-from bus.submission import Commit, Outcome, Request, Submission
-from bus.writer import Writer
+from bus.writing.group_context import Projections
+from bus.writing.submission import Commit, Outcome, Request, Submission
+from bus.writing.writer import Writer
 from domain.catalogue import VERBS
 from domain.errors import Refusal
 from ops.store import open_store

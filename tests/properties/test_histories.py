@@ -16,12 +16,12 @@ import apsw
 import msgspec
 import pytest
 
-from bus import aggregates
-from bus.aggregates import Aggregate, Transition, read_aggregate, to_recorded
-from bus.due_jobs import DueJobs
-from bus.group import Group as GroupCommit
-from bus.job_indexes import JobIndexes
 from bus.log import chain
+from bus.writing import aggregates
+from bus.writing.aggregates import Aggregate, Transition, read_aggregate, to_recorded
+from bus.writing.due_jobs import DueJobs
+from bus.writing.group import Group as GroupCommit
+from bus.writing.job_indexes import JobIndexes
 from domain.catalogue import BY_TABLE, VERBS
 from domain.decider import Lease
 from domain.errors import Refusal

@@ -12,8 +12,8 @@ import apsw
 import msgspec
 import pytest
 
-from bus.aggregates import Aggregate, Transition, to_recorded
 from bus.log import chain
+from bus.writing.aggregates import Aggregate, Transition, to_recorded
 from domain.catalogue import BY_TABLE
 from domain.messages import split_stream
 from migrations import runner

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from bus.cron import cron_time
+from bus.writing.cron import cron_time
 from domain.catalogue import BY_TABLE, DECIDERS, VERBS
 from domain.decider import Decision, Lease, Verb
 from domain.errors import Refusal

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bus.dependents import Dependents
+from bus.writing.dependents import Dependents
 from domain.jobs import (
     DEPENDENTS_AT_ONCE,
     AttemptFailed,

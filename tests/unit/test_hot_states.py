@@ -1,6 +1,6 @@
 import msgspec
 
-from bus.hot_states import ABSENT, Aggregate, HotStates
+from bus.writing.hot_states import ABSENT, Aggregate, HotStates
 from domain.app_state import Entry
 from tests.unit.given_when_then import given
 from tests.unit.job_states import enqueued

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from bus.cron import cron_time
+from bus.writing.cron import cron_time
 from domain.jobs import Enqueued
 from domain.schedules import (
     DECIDER,

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bus.unique_jobs import UniqueJobs
+from bus.writing.unique_jobs import UniqueJobs
 from domain.jobs import (
     Archived,
     AttemptFailed,

@@ -1,7 +1,7 @@
 import pytest
 
-from bus.submission import GroupTimes
-from bus.writer import GROUP_COMMANDS, MAXIMUM_GROUP_COMMANDS, limit_after
+from bus.writing.submission import GroupTimes
+from bus.writing.writer import GROUP_COMMANDS, MAXIMUM_GROUP_COMMANDS, limit_after
 
 
 @pytest.mark.parametrize(

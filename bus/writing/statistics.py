@@ -2,10 +2,10 @@
 
 import msgspec
 
-from bus.group import Group
 from bus.log.page_cache import PageCache
 from bus.measures import GROUP_SIZES, Histogram, Tally
-from bus.submission import GroupTimes
+from bus.writing.group import Group
+from bus.writing.submission import GroupTimes
 
 
 class Work(msgspec.Struct, frozen=True):

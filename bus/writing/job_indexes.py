@@ -9,9 +9,9 @@ from collections.abc import Iterable
 
 import msgspec
 
-from bus.dependents import Dependents
-from bus.due_jobs import DueJobs, WaitingJob
-from bus.unique_jobs import UniqueJobs
+from bus.writing.dependents import Dependents
+from bus.writing.due_jobs import DueJobs, WaitingJob
+from bus.writing.unique_jobs import UniqueJobs
 from domain.jobs import FINISHED, WAITING, Job
 
 # The deadline of a running job whose row has none: what a hand has changed is not to end an attempt.

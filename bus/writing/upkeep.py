@@ -7,8 +7,8 @@ it is decided, stored and undone as everything else.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from bus.aggregates import Aggregates
-from bus.submission import Request, Submission
+from bus.writing.aggregates import Aggregates
+from bus.writing.submission import Request, Submission
 from domain.catalogue import VERBS
 from domain.jobs import DEFAULT_LEASE_MS, DEPENDENTS_AT_ONCE
 

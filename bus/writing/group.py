@@ -5,13 +5,13 @@ import logging
 import apsw
 import msgspec
 
-from bus.aggregates import ABSENT, Aggregate, Aggregates, snapshot_rows
 from bus.contract import codec
-from bus.group_context import GroupContext, Projections
 from bus.incident import internal
 from bus.log import chain
 from bus.measures import UNKNOWN, Tally
-from bus.submission import Outcome, Request, Submission, correlation_id_in, refused
+from bus.writing.aggregates import ABSENT, Aggregate, Aggregates, snapshot_rows
+from bus.writing.group_context import GroupContext, Projections
+from bus.writing.submission import Outcome, Request, Submission, correlation_id_in, refused
 from domain.catalogue import TABLE_OF, encode_event
 from domain.credentials import AllowedPaths
 from domain.decider import Decision, Notice

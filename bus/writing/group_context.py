@@ -6,10 +6,10 @@ from typing import Any, Protocol
 
 import apsw
 
-from bus.aggregates import Aggregate, Aggregates, Transition, read_aggregate
-from bus.cron import cron_time
 from bus.identifiers import new_ids
-from bus.job_indexes import OpenJob
+from bus.writing.aggregates import Aggregate, Aggregates, Transition, read_aggregate
+from bus.writing.cron import cron_time
+from bus.writing.job_indexes import OpenJob
 from domain.decider import Lease
 from domain.jobs import FINISHED, STATES, Job, Search
 from domain.jobs import TABLE as JOBS

@@ -17,16 +17,16 @@ from typing import Any
 
 import apsw
 
-from bus.aggregates import Aggregates
 from bus.expiry import expiries
-from bus.group import Group
-from bus.group_context import Projections
 from bus.incident import internal
 from bus.log import chain
 from bus.log.page_cache import read_page_cache
-from bus.submission import Commit, GroupTimes, Submission, all_refused, count_refused, joined, refused
-from bus.upkeep import Upkeep
-from bus.writer_statistics import Statistics, Work
+from bus.writing.aggregates import Aggregates
+from bus.writing.group import Group
+from bus.writing.group_context import Projections
+from bus.writing.statistics import Statistics, Work
+from bus.writing.submission import Commit, GroupTimes, Submission, all_refused, count_refused, joined, refused
+from bus.writing.upkeep import Upkeep
 from domain.credentials import AllowedPaths
 from domain.decider import Lease
 from domain.errors import Busy, Refusal, Unavailable

@@ -11,9 +11,9 @@ from typing import Any, cast
 import apsw
 import msgspec
 
-from bus.hot_states import ABSENT, Aggregate, HotStates
-from bus.job_indexes import JobIndexes, OpenJob
 from bus.log import chain
+from bus.writing.hot_states import ABSENT, Aggregate, HotStates
+from bus.writing.job_indexes import JobIndexes, OpenJob
 from domain import jobs, schedules
 from domain.catalogue import BY_TABLE, decode_event, state_shape
 from domain.decider import Decider, Lease, replay
