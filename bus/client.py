@@ -22,8 +22,8 @@ from bus.contract.codec import Answer
 from bus.contract.subjects import BATCH, BusNames
 from bus.durable_client import DurableSender
 from bus.outgoing import About, BatchCommand, Outgoing, batch_item, headers_about
-from bus.queries import ReadEvents
 from bus.refusals import UnknownRefusal, refusal_in
+from bus.serving.queries import ReadEvents
 from bus.subscription import PlaceLostError, Subscription
 from domain.errors import Refusal
 from domain.messages import Command

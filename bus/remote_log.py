@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from bus.change_events import ChangeEvent, EventPage, decode_event_page
-from bus.queries import ReadEvents
+from bus.serving.queries import ReadEvents
 
 PAGE_EVENTS = 1_000
 # Beyond every position, so that a page from there on holds nothing and tells the head.

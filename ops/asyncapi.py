@@ -17,7 +17,7 @@ from bus.contract.headers import (
     TRACEPARENT,
 )
 from bus.contract.subjects import BusNames
-from bus.discovery import QUEUE_GROUP
+from bus.serving.discovery import QUEUE_GROUP
 from domain.catalogue import DECIDERS, TIMELINE_FORKED, TIMELINE_STREAM
 from domain.messages import stream_name
 from ops.answer_schemas import TEXT, cloud_event_schema, object_of, query_answer, refusal_schema

@@ -11,7 +11,7 @@ import apsw
 import msgspec
 
 from bus.contract import codec
-from bus.queries import QueryVerb
+from bus.serving.queries import QueryVerb
 from bus.writing.aggregates import read_aggregate
 from domain.rate_limits import TABLE, Availability, Forecast, availability, forecast, key_of
 from projections.rate_limits import ForecastRateLimit, MayCallRateLimit

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import apsw
 import msgspec
 
-from bus.administration import AdministrationVerb
+from bus.serving.administration import AdministrationVerb
 from bus.writing.writer import Writer
 from migrations.connection import open_reader, open_writer, write_transaction
 from projections import comparison, rebuild

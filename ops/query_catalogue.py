@@ -6,9 +6,9 @@ from typing import Any
 import apsw
 import msgspec
 
-from bus import queries
 from bus.log.search import FindChain, FindEvents, find_chain, find_events
-from bus.queries import MAXIMUM_ANSWER_BYTES, Moment, Page, QueryVerb, ReadEvents
+from bus.serving import queries
+from bus.serving.queries import MAXIMUM_ANSWER_BYTES, Moment, Page, QueryVerb, ReadEvents
 from bus.writing.aggregates import Aggregate
 from domain.catalogue import BY_TABLE
 from domain.errors import NotFound

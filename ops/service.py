@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING, Any, Self
 
 from nats.errors import Error as NatsError
 
-from bus.administration import Administration, AdministrationVerb
-from bus.audit import Act, Actor, Outcome, summary, write_to_log
 from bus.contract.codec import encode
 from bus.contract.subjects import ADMIN_INBOX, BATCH
-from bus.dead_letters import DeadLetters
-from bus.discovery import SERVICE_NAME, Discovery, Endpoint
-from bus.durable import Delivery, DurableIntake
-from bus.intake import Intake
 from bus.log.reader_pool import ReaderPool
 from bus.mirrors import Mirrors
 from bus.nats_server import NatsServer
 from bus.nats_users import ADMIN, APP, RELAY, RESPONDER, private_inbox
-from bus.prefix_claim import PrefixClaim
-from bus.queries import Queries, QueryVerb
 from bus.relay import Relay
+from bus.serving.administration import Administration, AdministrationVerb
+from bus.serving.audit import Act, Actor, Outcome, summary, write_to_log
+from bus.serving.dead_letters import DeadLetters
+from bus.serving.discovery import SERVICE_NAME, Discovery, Endpoint
+from bus.serving.durable import Delivery, DurableIntake
+from bus.serving.intake import Intake
+from bus.serving.prefix_claim import PrefixClaim
+from bus.serving.queries import Queries, QueryVerb
 from bus.tasks import Tasks, cancel, finished_within
 from bus.transport.connection import LeanClient
 from bus.writing.submission import Commit

@@ -6,7 +6,7 @@ import apsw
 import msgspec
 
 from bus.contract.codec import encode
-from bus.queries import QueryVerb
+from bus.serving.queries import QueryVerb
 from bus.writing.aggregates import read_aggregate
 from domain import tool_configs
 from domain.errors import NotFound

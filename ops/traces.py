@@ -27,9 +27,9 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from bus.contract.headers import TRACEPARENT
 from bus.contract.subjects import BATCH, BusNames
-from bus.durable import Delivery
-from bus.intake import Caller
 from bus.log.chain import Row
+from bus.serving.durable import Delivery
+from bus.serving.intake import Caller
 from bus.writing.submission import Commit, Request, Submission
 from domain.messages import Metadata
 

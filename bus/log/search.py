@@ -9,7 +9,7 @@ import msgspec
 from bus.contract import codec
 from bus.log import chain
 from bus.log.cloud_events import Origin, cloud_event_sql, read_origin
-from bus.queries import MAXIMUM_ANSWER_BYTES, MAXIMUM_SCANNED_ROWS, pattern_of
+from bus.serving.queries import MAXIMUM_ANSWER_BYTES, MAXIMUM_SCANNED_ROWS, pattern_of
 from domain.errors import Invalid, NotFound
 from domain.messages import Key
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from bus.administration import AdministrationVerb
+from bus.serving.administration import AdministrationVerb
 from domain.errors import Invalid, NotFound, Refusal, RuleViolated, Unavailable
 from ops.backup.metadata import find_backup, list_backups
 from ops.backup.own_command import run_backup_command

@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
-from bus.administration import AdministrationVerb
-from bus.audit import Act, Actor, acting, summary
 from bus.identifiers import new_id
+from bus.serving.administration import AdministrationVerb
+from bus.serving.audit import Act, Actor, acting, summary
 from domain.errors import Invalid, NotFound, RuleViolated
 from ops.backup.metadata import BackupError
 from ops.backup.places import Places

@@ -7,7 +7,7 @@ from random import random
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bus.queries import pattern_of
+from bus.serving.queries import pattern_of
 from domain.errors import Refusal
 from ops.console.events import shown
 from ops.console.rendering import PREFIX

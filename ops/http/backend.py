@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from bus.audit import Act, Actor, write_to_log
+from bus.serving.audit import Act, Actor, write_to_log
 from bus.writing.submission import Outcome
 from domain.errors import Unavailable
 from ops.http.event_feed import EventFeed

@@ -17,7 +17,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from bus.contract import codec
-from bus.queries import QueryVerb
+from bus.serving.queries import QueryVerb
 from domain.catalogue import VERBS
 from domain.errors import Invalid
 from domain.messages import stream_name

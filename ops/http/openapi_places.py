@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from bus.dead_letters import ChooseDeadLetters, ListDeadLetters, ShowDeadLetter
+from bus.serving.dead_letters import ChooseDeadLetters, ListDeadLetters, ShowDeadLetter
 from ops.answer_schemas import INTEGER, TEXT, array_of, nullable, object_of
 from ops.backup import administration
 from ops.backup.metadata import Metadata

@@ -9,8 +9,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from bus.audit import Actor
 from bus.incident import internal
+from bus.serving.audit import Actor
 from domain.errors import Refusal
 from ops.http.access import Access, address_of
 from ops.http.backend import Backend

@@ -13,7 +13,7 @@ from typing import Any
 
 import uvicorn
 
-from bus.audit import Act, Actor, summary
+from bus.serving.audit import Act, Actor, summary
 from bus.tasks import cancel
 from ops.http.access import Access
 from ops.http.app import application

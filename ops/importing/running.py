@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from bus.administration import AdministrationVerb
+from bus.serving.administration import AdministrationVerb
 from bus.writing.submission import Request
 from bus.writing.writer import RETRY_AFTER_MS, Writer
 from domain.credentials import AllowedPaths

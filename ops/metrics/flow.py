@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from bus.discovery import Endpoint
 from bus.measures import Histogram, Tally
+from bus.serving.discovery import Endpoint
 from bus.writing.writer import Writer
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ import msgspec
 import pytest
 
 from bus.contract import codec
-from bus.queries import QueryVerb
+from bus.serving.queries import QueryVerb
 from bus.writing.group_context import GroupContext
 from domain.errors import Refusal
 from migrations.connection import open_reader

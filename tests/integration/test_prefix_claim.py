@@ -8,7 +8,7 @@ import pytest
 
 from bus.contract.subjects import BusNames
 from bus.nats_server import NatsServer
-from bus.prefix_claim import PrefixClaim
+from bus.serving.prefix_claim import PrefixClaim
 from ops.service import ServiceError
 from tests.integration.serving import relay_user, service_on, serving
 

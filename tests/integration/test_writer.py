@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from bus.contract.headers import COMMAND_ID
-from bus.intake import submission_of
 from bus.log import chain
+from bus.serving.intake import submission_of
 from bus.writing import aggregates
 from bus.writing.aggregates import Aggregate, Transition, read_aggregate
 from bus.writing.submission import Submission

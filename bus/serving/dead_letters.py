@@ -9,10 +9,10 @@ from nats.aio.client import Client
 from nats.js.api import RawStreamMsg, StorageType, StreamConfig
 from nats.js.errors import NotFoundError as NoMessageError
 
-from bus.administration import AdministrationVerb
 from bus.contract import codec
 from bus.contract.headers import COMMAND_ID
 from bus.contract.subjects import BusNames
+from bus.serving.administration import AdministrationVerb
 from bus.transport.ensured_streams import ensure_stream
 from domain.credential_shapes import kind_of_shape
 from domain.credentials import AllowedPaths

@@ -17,11 +17,11 @@ from nats.errors import Error as NatsError
 
 from bus.contract import codec
 from bus.contract.subjects import BusNames
-from bus.discovery import QUEUE_GROUP, Endpoint
 from bus.incident import internal
 from bus.log import chain
 from bus.log.cloud_events import read_origin, scan_events, stream_events
 from bus.log.reader_pool import PoolExhaustedError
+from bus.serving.discovery import QUEUE_GROUP, Endpoint
 from bus.tasks import Tasks
 from bus.transport.connection import stop_receiving
 from bus.writing.aggregates import Aggregate, read_aggregate

@@ -9,12 +9,12 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from bus.audit import Actor, Outcome, acting
 from bus.contract import codec
 from bus.contract.headers import ACTOR, COMMAND_LINE
 from bus.contract.subjects import BusNames
-from bus.discovery import QUEUE_GROUP
 from bus.incident import internal
+from bus.serving.audit import Actor, Outcome, acting
+from bus.serving.discovery import QUEUE_GROUP
 from bus.tasks import Tasks
 from domain.errors import NotFound, Refusal
 

@@ -29,12 +29,12 @@ from nats.js.api import StorageType, StreamConfig
 from bus.contract import codec
 from bus.contract.headers import COMMAND_ID, REPLY_TO
 from bus.contract.subjects import BATCH, BusNames
-from bus.dead_letters import DeadLetters
-from bus.durable_consumer import DurableConsumer
 from bus.identifiers import new_id
-from bus.intake import count_turned_away, refused_submission, submission_of
 from bus.measures import UNKNOWN, Tally
 from bus.nats_users import RESPONDER, private_inbox
+from bus.serving.dead_letters import DeadLetters
+from bus.serving.durable_consumer import DurableConsumer
+from bus.serving.intake import count_turned_away, refused_submission, submission_of
 from bus.tasks import Tasks
 from bus.transport.ensured_streams import ensure_stream
 from bus.waiting import is_set_within

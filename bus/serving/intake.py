@@ -29,9 +29,9 @@ from bus.contract.headers import (
     TRACEPARENT,
 )
 from bus.contract.subjects import BATCH, BusNames
-from bus.discovery import QUEUE_GROUP, Endpoint
 from bus.incident import internal
 from bus.measures import UNKNOWN, Tally
+from bus.serving.discovery import QUEUE_GROUP, Endpoint
 from bus.tasks import Tasks
 from bus.transport.connection import UNREADABLE, LeanClient, Outgoing, stop_receiving
 from bus.writing.submission import Outcome, Request, Submission, count_refused, refused
