@@ -16,10 +16,10 @@ from nats.errors import Error as NatsError
 from bus.contract.codec import encode
 from bus.contract.subjects import ADMIN_INBOX, BATCH
 from bus.log.reader_pool import ReaderPool
-from bus.mirrors import Mirrors
 from bus.nats_server import NatsServer
 from bus.nats_users import ADMIN, APP, RELAY, RESPONDER, private_inbox
-from bus.relay import Relay
+from bus.publishing.mirrors import Mirrors
+from bus.publishing.relay import Relay
 from bus.serving.administration import Administration, AdministrationVerb
 from bus.serving.audit import Act, Actor, Outcome, summary, write_to_log
 from bus.serving.dead_letters import DeadLetters

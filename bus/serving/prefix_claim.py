@@ -4,8 +4,8 @@
                       ◀── services.present ────  the others
 
 These are notices, over the relay's connection: the user that answers clients, with no more rights than it
-needs, could neither ask nor hear an answer. A stream of another store is refused besides (`bus.relay`), but a
-copy of a store is not another one.
+needs, could neither ask nor hear an answer. A stream of another store is refused besides
+(`bus.publishing.relay`), but a copy of a store is not another one.
 """
 
 import asyncio

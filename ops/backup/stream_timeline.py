@@ -7,7 +7,7 @@ from nats.errors import Error as NatsError
 
 from bus.nats_server import NatsServer
 from bus.nats_users import RELAY, private_inbox
-from bus.stream_state import highest_timeline
+from bus.publishing.stream_state import highest_timeline
 from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamApi, JetStreamError
 from ops.settings import Settings

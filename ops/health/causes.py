@@ -9,8 +9,8 @@ from typing import Literal
 
 import msgspec
 
-from bus.mirror import MirrorState
-from bus.relay import RelayState
+from bus.publishing.mirror import MirrorState
+from bus.publishing.relay import RelayState
 from bus.waiting import UNTRIED
 from bus.writing.statistics import Statistics
 from bus.writing.writer import MAXIMUM_WAITING_COMMANDS

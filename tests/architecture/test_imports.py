@@ -72,7 +72,13 @@ def test_a_client_needs_nothing_of_the_writing_side():
 
     assert "bus.client" in loaded
     assert loaded.isdisjoint(
-        {"bus.serving.intake", "bus.writing.writer", "bus.writing.group", "bus.relay", "bus.nats_server"}
+        {
+            "bus.serving.intake",
+            "bus.writing.writer",
+            "bus.writing.group",
+            "bus.publishing.relay",
+            "bus.nats_server",
+        }
     )
 
 

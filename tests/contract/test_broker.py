@@ -18,7 +18,7 @@ from nats.js.errors import NotFoundError
 
 from bus.contract.subjects import escape
 from bus.log import chain
-from bus.stream_state import AnotherStoreError
+from bus.publishing.stream_state import AnotherStoreError
 from migrations.connection import open_reader
 from ops.data_directory import read_admin, read_runtime
 from ops.service import Service, ServiceError

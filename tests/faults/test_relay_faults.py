@@ -14,8 +14,8 @@ import apsw
 import pytest
 
 from bus.nats_users import RELAY
-from bus.relay import Relay
-from bus.stream_state import StreamError
+from bus.publishing.relay import Relay
+from bus.publishing.stream_state import StreamError
 from bus.transport.jetstream import JetStreamError
 from tests.integration.relaying import (
     NAMES,
@@ -39,7 +39,7 @@ from bus.log.cloud_events import Origin
 from bus.transport.connection import LeanClient
 from bus.nats_users import RELAY, private_inbox
 from bus.log.reader_pool import ReaderPool
-from bus.relay import Relay
+from bus.publishing.relay import Relay
 from bus.contract.subjects import BusNames
 
 async def main(path, store_id, url):

@@ -16,7 +16,7 @@ from bus.log.cloud_events import Origin
 from bus.log.reader_pool import ReaderPool
 from bus.nats_server import NatsServer
 from bus.nats_users import RELAY, private_inbox
-from bus.relay import Relay, RelayState
+from bus.publishing.relay import Relay, RelayState
 from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamApi, StoredMessage
 from migrations import runner

@@ -14,10 +14,10 @@ import pytest
 from nats.js.errors import KeyNotFoundError
 from nats.js.kv import KeyValue
 
-from bus.mirror import Mirror
-from bus.mirrors import Mirrors
 from bus.nats_users import APP
-from bus.relay import Relay
+from bus.publishing.mirror import Mirror
+from bus.publishing.mirrors import Mirrors
+from bus.publishing.relay import Relay
 from bus.tasks import cancel
 from bus.transport.jetstream import JetStreamError
 from ops.tables import MirroredRows
@@ -136,7 +136,7 @@ def test_what_changed_while_nobody_was_there_is_made_up_for(tmp_path: Path):
 
 
 def test_more_changes_than_may_wait_become_a_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("bus.mirror.MAXIMUM_WAITING_KEYS", 20)
+    monkeypatch.setattr("bus.publishing.mirror.MAXIMUM_WAITING_KEYS", 20)
 
     async def scenario(broker: Broker, store: Store):
         async with mirrors_of(broker, store) as mirrors:

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from bus.nats_users import APP
-from bus.relay import Relay
+from bus.publishing.relay import Relay
 from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamError
 from tests.integration.relaying import (

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bus.relay import Relay
-from bus.stream_state import AnotherStoreError
+from bus.publishing.relay import Relay
+from bus.publishing.stream_state import AnotherStoreError
 from bus.transport.jetstream import JetStreamError
 from tests.cloud_events import cloud_event
 from tests.integration.relaying import NAMES, Broker, Store, play, relay_of, through, until
@@ -200,8 +200,8 @@ def test_a_stream_with_messages_that_nobody_owns_is_left_alone(tmp_path: Path):
 def test_a_nats_server_without_an_answer_is_an_error_after_a_while(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("bus.relay.PREPARE_TIMEOUT_MS", 100)
-    monkeypatch.setattr("bus.relay.LONGEST_RETRY_MS", 50)
+    monkeypatch.setattr("bus.publishing.relay.PREPARE_TIMEOUT_MS", 100)
+    monkeypatch.setattr("bus.publishing.relay.LONGEST_RETRY_MS", 50)
 
     async def scenario(broker: Broker, store: Store):
         await broker.server.stop()

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.contract.subjects import BusNames
-from bus.event_messages import MAXIMUM_BYTES, EventEncoder
 from bus.log import chain
 from bus.log.cloud_events import Origin, scan_events, stream_events
+from bus.publishing.event_messages import MAXIMUM_BYTES, EventEncoder
 from bus.transport import protocol
 from domain.messages import KEY_PATTERN, Metadata
 from migrations import runner

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from bus.log.cloud_events import Origin
-from bus.stream_state import Place, PublishedEvent, Segment, locate
+from bus.publishing.stream_state import Place, PublishedEvent, Segment, locate
 
 Event = tuple[int, int]
 

@@ -6,7 +6,7 @@ import pytest
 from bus.contract.subjects import BusNames
 from bus.log.chain import Entry, Head, Row, extend
 from bus.log.cloud_events import Origin
-from bus.stream_state import (
+from bus.publishing.stream_state import (
     AnotherStoreError,
     DivergedError,
     ForeignMessageError,

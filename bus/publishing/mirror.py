@@ -18,7 +18,7 @@ import apsw
 import msgspec
 
 from bus.contract.subjects import BusNames
-from bus.publisher import Publisher
+from bus.publishing.publisher import Publisher
 from bus.transport.connection import LeanClient
 from bus.transport.jetstream import (
     JetStreamApi,

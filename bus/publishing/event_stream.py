@@ -10,7 +10,7 @@ import apsw
 from bus.contract.subjects import BusNames
 from bus.log import chain
 from bus.log.cloud_events import Origin
-from bus.stream_state import (
+from bus.publishing.stream_state import (
     FOREIGN_SEQUENCE,
     DivergedError,
     ForeignMessageError,

@@ -4,9 +4,9 @@
      ▲               │ anything odd          │ nothing for a second
      └───────────────┴───────────────────────┘
 
-It keeps no cursor: the stream says where it stands (`bus.stream_state`), and takes each message only right
-behind the one before it (`bus.publisher`). So whatever went wrong, looking again is the way on: a message
-that was stored without our knowing is found there, and one that arrives late is refused.
+It keeps no cursor: the stream says where it stands (`bus.publishing.stream_state`), and takes each message
+only right behind the one before it (`bus.publishing.publisher`). So whatever went wrong, looking again is the
+way on: a message that was stored without our knowing is found there, and one that arrives late is refused.
 """
 
 import asyncio
@@ -20,12 +20,12 @@ import apsw
 import msgspec
 
 from bus.contract.subjects import BusNames
-from bus.event_messages import MAXIMUM_EVENTS, EventEncoder, EventMessages
-from bus.event_stream import EventStream
 from bus.log import chain
 from bus.log.cloud_events import Origin
-from bus.publisher import Block, Publisher
-from bus.stream_state import DivergedError, StreamError
+from bus.publishing.event_messages import MAXIMUM_EVENTS, EventEncoder, EventMessages
+from bus.publishing.event_stream import EventStream
+from bus.publishing.publisher import Block, Publisher
+from bus.publishing.stream_state import DivergedError, StreamError
 from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamApi, JetStreamError, WrongSequenceError
 from bus.waiting import Trouble, is_set_within

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from bus.contract.subjects import BusNames
 from bus.log import chain
-from bus.mirror import AllRows, Mirror, MirrorState, RowJson
+from bus.publishing.mirror import AllRows, Mirror, MirrorState, RowJson
 from bus.transport.connection import LeanClient
 from domain.messages import split_stream
 
