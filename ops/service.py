@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from nats.errors import Error as NatsError
 
+from bus.broker.server import NatsServer
+from bus.broker.users import ADMIN, APP, RELAY, RESPONDER, private_inbox
 from bus.contract.codec import encode
 from bus.contract.subjects import ADMIN_INBOX, BATCH
 from bus.log.reader_pool import ReaderPool
-from bus.nats_server import NatsServer
-from bus.nats_users import ADMIN, APP, RELAY, RESPONDER, private_inbox
 from bus.publishing.mirrors import Mirrors
 from bus.publishing.relay import Relay
 from bus.serving.administration import Administration, AdministrationVerb

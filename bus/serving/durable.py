@@ -26,12 +26,12 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js.api import StorageType, StreamConfig
 
+from bus.broker.users import RESPONDER, private_inbox
 from bus.contract import codec
 from bus.contract.headers import COMMAND_ID, REPLY_TO
 from bus.contract.subjects import BATCH, BusNames
 from bus.identifiers import new_id
 from bus.measures import UNKNOWN, Tally
-from bus.nats_users import RESPONDER, private_inbox
 from bus.serving.dead_letters import DeadLetters
 from bus.serving.durable_consumer import DurableConsumer
 from bus.serving.intake import count_turned_away, refused_submission, submission_of

@@ -18,10 +18,10 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StorageType, StreamConfig
 
+from bus.broker.users import RELAY, private_inbox
 from bus.contract import codec
 from bus.contract.subjects import BusNames
 from bus.identifiers import new_id
-from bus.nats_users import RELAY, private_inbox
 from bus.tasks import Tasks
 from bus.transport.ensured_streams import ensure_stream
 

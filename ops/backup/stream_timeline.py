@@ -5,8 +5,8 @@ from contextlib import AsyncExitStack
 
 from nats.errors import Error as NatsError
 
-from bus.nats_server import NatsServer
-from bus.nats_users import RELAY, private_inbox
+from bus.broker.server import NatsServer
+from bus.broker.users import RELAY, private_inbox
 from bus.publishing.stream_state import highest_timeline
 from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamApi, JetStreamError

@@ -77,7 +77,7 @@ def test_a_client_needs_nothing_of_the_writing_side():
             "bus.writing.writer",
             "bus.writing.group",
             "bus.publishing.relay",
-            "bus.nats_server",
+            "bus.broker.server",
         }
     )
 

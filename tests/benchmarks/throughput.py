@@ -31,8 +31,8 @@ import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from bus.broker.server import find_nats_server
 from bus.identifiers import new_id
-from bus.nats_server import find_nats_server
 from ops.data_directory import read_runtime
 
 ROOT = Path(__file__).parents[2]

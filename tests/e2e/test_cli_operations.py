@@ -5,7 +5,7 @@ import json
 
 import apsw
 
-from bus.nats_users import RELAY, private_inbox
+from bus.broker.users import RELAY, private_inbox
 from tests.e2e.command_line import Served, hyperpage, wait_for
 from tests.integration.raw_nats import RawNats
 

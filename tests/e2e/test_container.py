@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bus.nats_server import find_nats_server
+from bus.broker.server import find_nats_server
 from ops.settings import Settings
 from tests.containers import Podman, podman_in, write_python_image
 from tests.e2e.command_line import ROOT, hyperpage, wait_for

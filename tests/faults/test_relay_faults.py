@@ -13,7 +13,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from bus.nats_users import RELAY
+from bus.broker.users import RELAY
 from bus.publishing.relay import Relay
 from bus.publishing.stream_state import StreamError
 from bus.transport.jetstream import JetStreamError
@@ -37,7 +37,7 @@ from pathlib import Path
 import nats
 from bus.log.cloud_events import Origin
 from bus.transport.connection import LeanClient
-from bus.nats_users import RELAY, private_inbox
+from bus.broker.users import RELAY, private_inbox
 from bus.log.reader_pool import ReaderPool
 from bus.publishing.relay import Relay
 from bus.contract.subjects import BusNames
@@ -56,7 +56,7 @@ asyncio.run(main(*sys.argv[1:]))
 @pytest.fixture(autouse=True)
 def quick_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
     """A nats-server that dies again and again comes back ever more slowly, which is not what is tested."""
-    monkeypatch.setattr("bus.nats_server.LONGEST_RESTART_DELAY_MS", 200)
+    monkeypatch.setattr("bus.broker.server.LONGEST_RESTART_DELAY_MS", 200)
 
 
 @pytest.mark.parametrize("kills", [10, pytest.param(150, marks=pytest.mark.prove)])

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from bus.nats_home import StoreInUseError
-from bus.nats_server import NatsServer
+from bus.broker.home import StoreInUseError
+from bus.broker.server import NatsServer
 from ops.data_directory import DirectoryInUseError, read_admin, read_runtime
 from ops.service import Service
 from ops.settings import Settings
@@ -216,7 +216,7 @@ def test_a_service_waits_for_the_nats_server_of_a_killed_one(tmp_path: Path):
 def test_a_service_whose_streams_are_in_use_says_so_and_leaves_the_way_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("bus.nats_server.LOCK_TIMEOUT_MS", 300)
+    monkeypatch.setattr("bus.broker.server.LOCK_TIMEOUT_MS", 300)
 
     async def scenario() -> None:
         settings = Settings(data=tmp_path, nats_port=0)

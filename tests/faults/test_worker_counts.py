@@ -22,9 +22,9 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
+from bus.broker.users import APP
 from bus.client import Client
 from bus.log import chain
-from bus.nats_users import APP
 from bus.tasks import cancel
 from domain.jobs import MAXIMUM_RESCUES, RESCUE_DELAY_MS
 from migrations.connection import open_reader

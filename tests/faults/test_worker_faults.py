@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from bus.broker.server import NatsServer
+from bus.broker.users import APP
 from bus.client import Answer, Client, ClosedError, Unreachable
-from bus.nats_server import NatsServer
-from bus.nats_users import APP
 from bus.worker import JobContext, Worker
 from domain.jobs.commands import Claim
 from domain.messages import Command

@@ -8,9 +8,9 @@ from typing import Any
 
 import nats
 
+from bus.broker.users import RESPONDER, private_inbox
 from bus.client import BatchCommand, Client
 from bus.log import chain
-from bus.nats_users import RESPONDER, private_inbox
 from bus.worker import Handler, Worker
 from migrations.connection import open_reader
 from ops.service import Service

@@ -10,12 +10,12 @@ from typing import Any
 
 import msgspec
 
+from bus.broker.server import NatsServer
+from bus.broker.users import RELAY, private_inbox
 from bus.contract.subjects import BusNames
 from bus.log import chain
 from bus.log.cloud_events import Origin
 from bus.log.reader_pool import ReaderPool
-from bus.nats_server import NatsServer
-from bus.nats_users import RELAY, private_inbox
 from bus.publishing.relay import Relay, RelayState
 from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamApi, StoredMessage

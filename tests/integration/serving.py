@@ -14,10 +14,10 @@ import msgspec
 import nats
 from nats.aio.client import Client as NatsClient
 
+from bus.broker.server import NatsServer
+from bus.broker.users import APP, RELAY, RESPONDER, private_inbox
 from bus.client import ChangeEvent, Client, Subscription, connect
 from bus.log import chain
-from bus.nats_server import NatsServer
-from bus.nats_users import APP, RELAY, RESPONDER, private_inbox
 from domain.catalogue import TIMELINE_FORKED, TIMELINE_STREAM
 from migrations.connection import open_writer
 from ops.service import Service

@@ -12,9 +12,9 @@ import nats
 import pytest
 
 import bus.writing.writer
+from bus.broker.server import NatsServer
+from bus.broker.users import APP
 from bus.client import Answer, BatchCommand, Client, ClosedError, Unreachable, connect
-from bus.nats_server import NatsServer
-from bus.nats_users import APP
 from domain import app_state, jobs
 from domain.errors import (
     Busy,

@@ -18,8 +18,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.transport import TcpTransport
 
-from bus.nats_server import NatsServer
-from bus.nats_users import APP, RESPONDER, private_inbox
+from bus.broker.server import NatsServer
+from bus.broker.users import APP, RESPONDER, private_inbox
 from bus.transport.connection import UNREADABLE, LeanClient
 from tests.integration.raw_nats import RawNats
 from tests.integration.serving import until

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import apsw
 import pytest
 
-from bus.nats_users import RELAY, private_inbox
+from bus.broker.users import RELAY, private_inbox
 from tests.integration.raw_nats import HEADER_LINE, Message, RawNats
 from tests.integration.serving import until
 from tests.integration.talking import Talk

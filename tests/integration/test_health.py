@@ -17,8 +17,8 @@ import apsw
 import nats
 import pytest
 
-from bus.nats_server import find_nats_server
-from bus.nats_users import RELAY, private_inbox
+from bus.broker.server import find_nats_server
+from bus.broker.users import RELAY, private_inbox
 from ops.backup.create import create_backup
 from ops.backup.schedule import FIRST_AFTER_MS
 from ops.health import causes

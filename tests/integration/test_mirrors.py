@@ -14,7 +14,7 @@ import pytest
 from nats.js.errors import KeyNotFoundError
 from nats.js.kv import KeyValue
 
-from bus.nats_users import APP
+from bus.broker.users import APP
 from bus.publishing.mirror import Mirror
 from bus.publishing.mirrors import Mirrors
 from bus.publishing.relay import Relay

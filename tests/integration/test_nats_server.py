@@ -16,12 +16,12 @@ import nats
 import pytest
 from nats.aio.client import Client
 
-import bus.nats_server
-from bus.nats_child import NatsChild
-from bus.nats_home import NatsHome
-from bus.nats_server import NatsServer, NatsServerError, PortTakenError, StoreInUseError, find_nats_server
-from bus.nats_users import APP, RELAY, USERS, private_inbox
-from bus.tether import tethered
+import bus.broker.server
+from bus.broker.child import NatsChild
+from bus.broker.home import NatsHome
+from bus.broker.server import NatsServer, NatsServerError, PortTakenError, StoreInUseError, find_nats_server
+from bus.broker.tether import tethered
+from bus.broker.users import APP, RELAY, USERS, private_inbox
 from tests.patience import patiently
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 SERVICE = """
 import asyncio, sys
 from pathlib import Path
-from bus.nats_server import NatsServer
+from bus.broker.server import NatsServer
 
 async def serve():
     server = NatsServer(data=Path(sys.argv[1]), port=0)
@@ -106,7 +106,7 @@ def test_a_restart_keeps_port_credentials_and_messages(tmp_path: Path):
 
 
 def test_a_second_start_on_the_same_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(bus.nats_server, "LOCK_TIMEOUT_MS", 200)
+    monkeypatch.setattr(bus.broker.server, "LOCK_TIMEOUT_MS", 200)
 
     async def scenario():
         async with NatsServer(data=tmp_path, port=0) as first:
@@ -156,7 +156,7 @@ def test_stopping_leaves_no_child_and_frees_the_files(tmp_path: Path):
 
 
 def test_a_child_that_does_not_listen_to_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("bus.nats_child.STOP_TIMEOUT_MS", 100)
+    monkeypatch.setattr("bus.broker.child.STOP_TIMEOUT_MS", 100)
 
     async def scenario():
         server = NatsServer(data=tmp_path, port=0)
@@ -236,8 +236,8 @@ def test_a_restart_that_fails_is_tried_again_until_it_succeeds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     # Time for somebody else to take the port.
-    monkeypatch.setattr(bus.nats_server, "FIRST_RESTART_DELAY_MS", 500)
-    monkeypatch.setattr(bus.nats_server, "LONGEST_RESTART_DELAY_MS", 50)
+    monkeypatch.setattr(bus.broker.server, "FIRST_RESTART_DELAY_MS", 500)
+    monkeypatch.setattr(bus.broker.server, "LONGEST_RESTART_DELAY_MS", 50)
 
     async def scenario():
         async with NatsServer(data=tmp_path, port=0) as server:
@@ -265,8 +265,8 @@ def test_a_restart_that_fails_is_tried_again_until_it_succeeds(
 def test_one_that_cannot_write_is_started_again_once_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, is_started_again: bool
 ):
-    monkeypatch.setattr(bus.nats_server, "LOOK_INTERVAL_MS", 20)
-    monkeypatch.setattr(bus.nats_server, "SHORTEST_LIFE_MS", 20)
+    monkeypatch.setattr(bus.broker.server, "LOOK_INTERVAL_MS", 20)
+    monkeypatch.setattr(bus.broker.server, "SHORTEST_LIFE_MS", 20)
     looks = 0
 
     def room(home: NatsHome) -> int:
@@ -298,7 +298,7 @@ def test_a_folder_that_is_wiped_under_a_running_service_is_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     # Time to wipe it while nobody writes to it.
-    monkeypatch.setattr(bus.nats_server, "FIRST_RESTART_DELAY_MS", 500)
+    monkeypatch.setattr(bus.broker.server, "FIRST_RESTART_DELAY_MS", 500)
 
     async def scenario():
         async with NatsServer(data=tmp_path, port=0) as server:
@@ -317,7 +317,7 @@ def test_a_folder_that_is_wiped_under_a_running_service_is_made_anew(
 
 
 def test_stopping_ends_the_attempts_to_start_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(bus.nats_server, "FIRST_RESTART_DELAY_MS", 60_000)
+    monkeypatch.setattr(bus.broker.server, "FIRST_RESTART_DELAY_MS", 60_000)
 
     async def scenario():
         server = NatsServer(data=tmp_path, port=0)
@@ -338,7 +338,7 @@ def test_the_usual_port_is_taken_if_it_is_free_else_another(tmp_path: Path, monk
     # A stand-in for 4222, which something else on this machine may use.
     with taken(0) as listener:
         usual: int = listener.getsockname()[1]
-        monkeypatch.setattr(bus.nats_server, "USUAL_PORT", usual)
+        monkeypatch.setattr(bus.broker.server, "USUAL_PORT", usual)
         other = asyncio.run(port_of(NatsServer(data=tmp_path / "a")))
     free = asyncio.run(port_of(NatsServer(data=tmp_path / "b")))
 

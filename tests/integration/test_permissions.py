@@ -16,9 +16,9 @@ from nats.js.api import RePublish, RetentionPolicy
 from nats.js.client import JetStreamContext
 from nats.micro.request import Request
 
+from bus.broker.server import NatsServer
+from bus.broker.users import ADMIN, APP, RELAY, RESPONDER, USERS, private_inbox
 from bus.contract.subjects import BusNames
-from bus.nats_server import NatsServer
-from bus.nats_users import ADMIN, APP, RELAY, RESPONDER, USERS, private_inbox
 from bus.transport.connection import LeanClient
 
 EVENT = "hyperpage.evt.v1.jobs.1.enqueued"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from bus.broker.server import NatsServer
 from bus.contract.subjects import BusNames
-from bus.nats_server import NatsServer
 from bus.serving.prefix_claim import PrefixClaim
 from ops.service import ServiceError
 from tests.integration.serving import relay_user, service_on, serving

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bus.nats_users import APP
+from bus.broker.users import APP
 from bus.publishing.relay import Relay
 from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamError

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bus.nats_server import NatsServer
-from bus.nats_users import RESPONDER
+from bus.broker.server import NatsServer
+from bus.broker.users import RESPONDER
 from ops.health.monitor import Monitor
 from ops.service import Service, ServiceError
 from ops.settings import Settings

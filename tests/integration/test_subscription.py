@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 import bus.event_feed
+from bus.broker.server import NatsServer
 from bus.client import ChangeEvent, Client, PlaceLostError, Subscription
-from bus.nats_server import NatsServer
 from domain import jobs
 from domain.catalogue import TIMELINE_FORKED
 from domain.errors import Invalid

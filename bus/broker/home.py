@@ -23,8 +23,8 @@ from typing import Any
 
 import msgspec
 
+from bus.broker.users import USERS, server_configuration
 from bus.contract.subjects import BusNames
-from bus.nats_users import USERS, server_configuration
 
 LOOPBACK = "127.0.0.1"
 # nats-server's own word for "any that is free".

@@ -24,10 +24,10 @@ import nats
 import nats.errors
 import nats.js.errors
 
+from bus.broker.child import NatsChild
+from bus.broker.home import ANY_PORT, LOOPBACK, NatsHome, NatsServerError, PortTakenError, StoreInUseError
+from bus.broker.users import RELAY, private_inbox
 from bus.contract.subjects import BusNames
-from bus.nats_child import NatsChild
-from bus.nats_home import ANY_PORT, LOOPBACK, NatsHome, NatsServerError, PortTakenError, StoreInUseError
-from bus.nats_users import RELAY, private_inbox
 from bus.waiting import is_set_within
 
 __all__ = ["NatsServer", "NatsServerError", "PortTakenError", "StoreInUseError", "find_nats_server"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from bus.tether import NEEDS_PIPE, NO_PIPE, tethered
+from bus.broker.tether import NEEDS_PIPE, NO_PIPE, tethered
 
 # It takes some milliseconds; a child that is stopped or stuck is killed then.
 STOP_TIMEOUT_MS = 3_000
@@ -21,7 +21,7 @@ _WRITE_FAILURE = re.compile(rb"\[ERR\] JetStream (failed to store a msg|stream .
 class NatsChild:
     """A running child; `exited` is done when it has ended, for whatever reason.
 
-    Nothing outlives this process: see `bus.tether`.
+    Nothing outlives this process: see `bus.broker.tether`.
     """
 
     def __init__(self, process: asyncio.subprocess.Process, log: Path, logged_before_bytes: int) -> None:
