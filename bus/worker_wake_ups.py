@@ -17,7 +17,7 @@ import msgspec
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
-from bus.client_connection import ClientConnection
+from bus.client.connection import ClientConnection
 from bus.contract.subjects import BusNames
 from domain.messages import split_stream
 

@@ -12,7 +12,7 @@ from ops.cli_options import DataOption, JsonOption, option
 from ops.cli_output import compact, event_line
 
 if TYPE_CHECKING:
-    from bus.change_events import ChangeEvent
+    from bus.client.change_events import ChangeEvent
 
 HEAD_SECONDS = 10.0
 # Behind every position: a page from there on holds nothing, and tells the head of the log.

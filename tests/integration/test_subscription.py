@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-import bus.event_feed
+import bus.client.live_feed
 from bus.broker.server import NatsServer
 from bus.client import ChangeEvent, Client, PlaceLostError, Subscription
 from domain import jobs
@@ -224,7 +224,7 @@ def test_one_that_takes_its_time_holds_little_and_misses_nothing(tmp_path: Path)
     events, waiting = asyncio.run(scenario())
 
     assert positions(events) == list(range(1, 4_002))
-    assert waiting <= bus.event_feed.PULL_MESSAGES
+    assert waiting <= bus.client.live_feed.PULL_MESSAGES
 
 
 def test_one_whose_consumer_the_broker_has_dropped_goes_on(tmp_path: Path):
@@ -245,7 +245,7 @@ def test_one_whose_consumer_the_broker_has_dropped_goes_on(tmp_path: Path):
 
 
 def test_events_that_are_not_published_come_from_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(bus.event_feed, "PULL_SECONDS", 0.2)
+    monkeypatch.setattr(bus.client.live_feed, "PULL_SECONDS", 0.2)
 
     async def scenario():
         async with serving(tmp_path) as service, client_of(service) as client:

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bus.client_connection import ClientConnection
+from bus.client.connection import ClientConnection
 from bus.contract.subjects import BusNames
 from bus.worker_wake_ups import MAXIMUM_TIMES, WakeUps
 

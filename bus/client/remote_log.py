@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from bus.change_events import ChangeEvent, EventPage, decode_event_page
+from bus.client.change_events import ChangeEvent, EventPage, decode_event_page
 from bus.serving.queries import ReadEvents
 
 PAGE_EVENTS = 1_000

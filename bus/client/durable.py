@@ -8,9 +8,9 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeoutError
 
-from bus.client_connection import ClientConnection, ClosedError, Unreachable
+from bus.client.connection import ClientConnection, ClosedError, Unreachable
+from bus.client.outgoing import Outgoing
 from bus.contract.subjects import BusNames
-from bus.outgoing import Outgoing
 from domain.errors import Unavailable
 
 # A result that was published while the connection was lost is found among those that are kept.

@@ -21,7 +21,7 @@ import msgspec
 from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError
 
-from bus.refusals import read_refusal
+from bus.client.refusals import read_refusal
 from bus.tasks import finished_within
 from bus.transport.connection import LeanClient
 from domain.errors import Busy, Refusal, TooLarge, Unavailable

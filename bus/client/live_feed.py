@@ -17,10 +17,10 @@ import msgspec
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
-from bus.change_events import ChangeEvent, decode_event
-from bus.client_connection import ClientConnection
+from bus.client.change_events import ChangeEvent, decode_event
+from bus.client.connection import ClientConnection
+from bus.client.stream_report import FeedLostError, ask_jetstream, report_on
 from bus.identifiers import new_id
-from bus.stream_report import FeedLostError, ask_jetstream, report_on
 
 # One pull. No more than one and a half are out at once, and as much again is being handed out.
 PULL_MESSAGES = 500

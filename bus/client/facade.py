@@ -1,14 +1,4 @@
-"""The client for services written in Python: commands, queries, and events to follow.
-
-    async with connect("nats://…") as client:
-        answer = await client.send(jobs.Enqueue(type="sync", name="nightly"))
-        row = await client.get("jobs", id=answer.stream.removeprefix("jobs/"))
-        async for event in client.subscribe(table="jobs"):
-            …
-
-A command goes out under an id, and goes out again under that id until it is answered: it is carried out once.
-`bus.worker` is a worker for jobs on top of it.
-"""
+"""`connect`, and the client with all that it can do."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -16,31 +6,23 @@ from typing import Any, Literal, Unpack, overload
 
 import msgspec
 
-from bus.change_events import ChangeEvent, EventPage, decode_event_page, decode_history_page, parse_event_id
-from bus.client_connection import ClientConnection, ClosedError, Unreachable
+from bus.client.change_events import (
+    ChangeEvent,
+    EventPage,
+    decode_event_page,
+    decode_history_page,
+    parse_event_id,
+)
+from bus.client.connection import ClientConnection, Unreachable
+from bus.client.durable import DurableSender
+from bus.client.outgoing import About, BatchCommand, Outgoing, batch_item, headers_about
+from bus.client.refusals import refusal_in
+from bus.client.subscription import Subscription
 from bus.contract.codec import Answer
 from bus.contract.subjects import BATCH, BusNames
-from bus.durable_client import DurableSender
-from bus.outgoing import About, BatchCommand, Outgoing, batch_item, headers_about
-from bus.refusals import UnknownRefusal, refusal_in
 from bus.serving.queries import ReadEvents
-from bus.subscription import PlaceLostError, Subscription
 from domain.errors import Refusal
 from domain.messages import Command
-
-__all__ = [
-    "Answer",
-    "BatchCommand",
-    "ChangeEvent",
-    "Client",
-    "ClosedError",
-    "EventPage",
-    "PlaceLostError",
-    "Subscription",
-    "UnknownRefusal",
-    "Unreachable",
-    "connect",
-]
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 5.0

@@ -17,12 +17,12 @@ from collections import deque
 from types import TracebackType
 from typing import Self
 
-from bus.change_events import ChangeEvent
-from bus.client_connection import ClientConnection
+from bus.client.change_events import ChangeEvent
+from bus.client.connection import ClientConnection
+from bus.client.live_feed import EventFeed
+from bus.client.remote_log import RemoteLog
+from bus.client.stream_report import FeedLostError
 from bus.contract.subjects import BusNames
-from bus.event_feed import EventFeed
-from bus.remote_log import RemoteLog
-from bus.stream_report import FeedLostError
 from bus.tasks import cancel
 from domain.catalogue import TIMELINE_FORKED, TIMELINE_STREAM
 

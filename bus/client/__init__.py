@@ -1,0 +1,42 @@
+"""The client for services written in Python: commands, queries, and events to follow.
+
+    async with connect("nats://…") as client:
+        answer = await client.send(jobs.Enqueue(type="sync", name="nightly"))
+        row = await client.get("jobs", id=answer.stream.removeprefix("jobs/"))
+        async for event in client.subscribe(table="jobs"):
+            …
+
+A command goes out under an id, and goes out again under that id until it is answered: it is carried out once.
+`bus.worker` is a worker for jobs on top of it.
+
+facade         `connect`, and the client with all that it can do
+connection     one connection that is kept, and requests that are asked again until they are answered
+durable        commands that a stream keeps
+outgoing       commands on their way out
+refusals       a refused request as the exception that it is
+change_events  events as they are received
+subscription   every event, each once: remote_log reads the log, live_feed the stream, stream_report where it
+stands
+"""
+
+from bus.client.change_events import ChangeEvent, EventPage
+from bus.client.connection import ClosedError, Unreachable
+from bus.client.facade import Client, connect
+from bus.client.outgoing import BatchCommand
+from bus.client.refusals import UnknownRefusal
+from bus.client.subscription import PlaceLostError, Subscription
+from bus.contract.codec import Answer
+
+__all__ = [
+    "Answer",
+    "BatchCommand",
+    "ChangeEvent",
+    "Client",
+    "ClosedError",
+    "EventPage",
+    "PlaceLostError",
+    "Subscription",
+    "UnknownRefusal",
+    "Unreachable",
+    "connect",
+]
