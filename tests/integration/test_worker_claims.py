@@ -134,7 +134,7 @@ def test_many_events_that_concern_others_make_few_claims(tmp_path: Path):
 
 
 def test_jobs_that_nothing_was_heard_of_are_found_by_polling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("bus.worker_wake_ups.WakeUps._hear", lambda *_: None)
+    monkeypatch.setattr("bus.worker.wake_ups.WakeUps._hear", lambda *_: None)
 
     async def play() -> None:
         async with at_work(tmp_path, {"sync": does_nothing}, poll_seconds=0.1) as (client, _):

@@ -29,7 +29,7 @@ def test_a_coroutine_is_cancelled_when_its_job_is_to_be(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_heard: bool
 ):
     if not is_heard:
-        monkeypatch.setattr("bus.worker_wake_ups.WakeUps._hear", lambda *_: None)
+        monkeypatch.setattr("bus.worker.wake_ups.WakeUps._hear", lambda *_: None)
     reasons: list[str | None] = []
 
     async def sync(job: JobContext) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from bus.client.connection import ClientConnection
 from bus.contract.subjects import BusNames
-from bus.worker_wake_ups import MAXIMUM_TIMES, WakeUps
+from bus.worker.wake_ups import MAXIMUM_TIMES, WakeUps
 
 TIME = "2026-01-01T00:00:00.000Z"
 TIME_MS = 1_767_225_600_000

@@ -16,8 +16,8 @@ from bus.client import Answer, Client, ClosedError, Unreachable
 from bus.identifiers import new_id
 from bus.tasks import cancel
 from bus.waiting import is_set_within
-from bus.worker_handler import Ending, Handler, Raised, failed, is_coroutine_function, perform, report_of
-from bus.worker_job import JobContext, JobStopped, StopReason
+from bus.worker.handler import Ending, Handler, Raised, failed, is_coroutine_function, perform, report_of
+from bus.worker.job import JobContext, JobStopped, StopReason
 from domain.errors import (
     Busy,
     Internal,

@@ -1,20 +1,4 @@
-"""A worker for jobs: claims what is due, runs a handler for each, and tells the service how it went.
-
-    async def sync(job: JobContext) -> object:
-        job.progress(50, "half of the pages")
-        return {"changed": 7}
-
-    async with connect("nats://…") as client:
-        await run_workers(Worker(client, {"sync": sync}, queue="default", concurrency=10))
-
-`async def` handlers run in the loop, which they must not block; plain functions run in threads. What a
-handler raises ends its attempt, never the worker; `bus.worker_job` says how to fail for good, or to snooze.
-
-    run ─▶ claim ─▶ attempts, `concurrency` of them at once ─▶ claim …     woken by events, and by a slow poll
-    stop ─▶ no more claims ─▶ a grace period ─▶ handlers are told to stop ─▶ what is left is given back
-
-A job may run twice: a worker that was away for longer than a lease has lost its jobs to others.
-"""
+"""Claims what is due, runs it, and gives back what is left at the end: `Worker`."""
 
 import asyncio
 import logging
@@ -31,24 +15,12 @@ from bus.client import Client, Unreachable
 from bus.identifiers import new_id
 from bus.tasks import cancel
 from bus.waiting import Trouble, is_set_within
-from bus.worker_attempt import HEARTBEATS_IN_A_LEASE, Attempt
-from bus.worker_handler import Handler
-from bus.worker_job import JobContext, JobFailed, JobSnoozed, JobStopped, StopReason
-from bus.worker_wake_ups import WakeUps
+from bus.worker.attempt import HEARTBEATS_IN_A_LEASE, Attempt
+from bus.worker.handler import Handler
+from bus.worker.wake_ups import WakeUps
 from domain.errors import Refusal
 from domain.jobs import DEFAULT_LEASE_MS
 from domain.jobs.commands import Claim
-
-__all__ = [
-    "Handler",
-    "JobContext",
-    "JobFailed",
-    "JobSnoozed",
-    "JobStopped",
-    "StopReason",
-    "Worker",
-    "run_workers",
-]
 
 MAXIMUM_CONCURRENCY = 1_000
 # The service answers a claim with as many at most.

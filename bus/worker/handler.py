@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from bus.worker_job import JobContext, JobFailed, JobSnoozed
+from bus.worker.job import JobContext, JobFailed, JobSnoozed
 from domain.jobs.commands import AckCancel, Complete, Fail, Interrupt, Snooze
 from domain.jobs.events import NO_RESULT
 from domain.messages import Command
