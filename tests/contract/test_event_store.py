@@ -11,7 +11,7 @@ from eventsourcing.tests import persistence as library
 from eventsourcing.utils import Environment
 
 from bus.event_store import Factory
-from bus.event_store_recorders import (
+from bus.event_store.recorders import (
     LogApplicationRecorder,
     LogProcessRecorder,
     TableAggregateRecorder,

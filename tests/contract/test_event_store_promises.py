@@ -26,10 +26,10 @@ from eventsourcing.utils import get_topic
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus import event_store_subscription
 from bus.event_store import Factory
-from bus.event_store_database import Location
-from bus.event_store_recorders import LogApplicationRecorder, TableTrackingRecorder
+from bus.event_store import subscription as subscription_module
+from bus.event_store.database import Location
+from bus.event_store.recorders import LogApplicationRecorder, TableTrackingRecorder
 from bus.log import chain
 
 DEADLINE_SECONDS = 30
@@ -217,7 +217,7 @@ class TestSubscriptions:
         self, recorder: LogApplicationRecorder, monkeypatch: pytest.MonkeyPatch
     ):
         # Without looking again and again, it must be told.
-        monkeypatch.setattr(event_store_subscription, "POLL_SECONDS", 2 * DEADLINE_SECONDS)
+        monkeypatch.setattr(subscription_module, "POLL_SECONDS", 2 * DEADLINE_SECONDS)
         with recorder.subscribe() as subscription, ThreadPoolExecutor(1) as thread:
             for position in range(1, 21):
                 waiting = thread.submit(next, subscription)

@@ -32,7 +32,7 @@ from eventsourcing.tests import application as library
 from eventsourcing.tests import projection as library_projections
 
 from bus.event_store import Factory
-from bus.event_store_recorders import TableTrackingRecorder
+from bus.event_store.recorders import TableTrackingRecorder
 from bus.log import chain
 from migrations.connection import open_reader
 

@@ -11,7 +11,7 @@ from eventsourcing.persistence import EventStore, MapperDeserialisationError, St
 from eventsourcing.utils import Environment
 
 from bus.event_store import Factory
-from bus.mapper import StreamEvent, StructMapper
+from bus.event_store.mapper import StreamEvent, StructMapper
 
 
 class Planted(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ from eventsourcing.persistence import (
     ProgrammingError,
 )
 
-from bus.event_store_subscription import CommitSignal
+from bus.event_store.subscription import CommitSignal
 from bus.log.reader_pool import PoolClosedError, PoolExhaustedError, ReaderPool
 from migrations import runner
 from migrations.connection import open_memory, open_writer, write_transaction

@@ -31,8 +31,8 @@ from eventsourcing.persistence import (
     TrackingRecorder,
 )
 
-from bus.event_store_database import Database
-from bus.event_store_subscription import LogSubscription
+from bus.event_store.database import Database
+from bus.event_store.subscription import LogSubscription
 from bus.log import chain
 
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
