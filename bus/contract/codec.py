@@ -9,8 +9,8 @@ from typing import Any, get_args
 import msgspec
 
 from domain.catalogue import VERBS
-from domain.credential_shapes import kind_of_shape
 from domain.credentials import UNREADABLE, Finding, credentials_in, may_hold_credential, rejected
+from domain.credentials.shapes import kind_of_shape
 from domain.decider import Decider, Verb
 from domain.errors import Invalid, NotFound, Refusal, TooLarge
 from domain.messages import KEY_RULES

@@ -36,8 +36,8 @@ from bus.tasks import Tasks
 from bus.transport.connection import UNREADABLE, LeanClient, Outgoing, stop_receiving
 from bus.writing.submission import Outcome, Request, Submission, count_refused, refused
 from bus.writing.writer import Writer
-from domain.credential_shapes import kind_of_shape
 from domain.credentials import Finding, rejected
+from domain.credentials.shapes import kind_of_shape
 from domain.errors import Invalid, Refusal
 from domain.messages import Metadata
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
-from domain.credential_names import is_about_credential, is_of_credential, is_of_password
-from domain.credential_shapes import REFERENCE, is_password, is_random, kind_of_shape
+from domain.credentials.names import is_about_credential, is_of_credential, is_of_password
+from domain.credentials.shapes import REFERENCE, is_password, is_random, kind_of_shape
 from domain.errors import SecretRejected
 from domain.json_values import step
 
