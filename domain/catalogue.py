@@ -5,9 +5,10 @@ from typing import Any
 
 import msgspec
 
-from domain import app_state, jobs, queues, rate_limits, schedules, tool_configs
+from domain import app_state, jobs, queues, rate_limits, schedules
 from domain.decider import Decider, Verb
 from domain.messages import Event
+from domain.tool_configs import decider
 from domain.upcasters import UPCASTERS, upcast
 
 DECIDERS: tuple[Decider, ...] = (
@@ -15,7 +16,7 @@ DECIDERS: tuple[Decider, ...] = (
     queues.DECIDER,
     schedules.DECIDER,
     rate_limits.DECIDER,
-    tool_configs.DECIDER,
+    decider.DECIDER,
     app_state.DECIDER,
 )
 

@@ -8,11 +8,10 @@ import msgspec
 from bus.contract.codec import encode
 from bus.serving.queries import QueryVerb
 from bus.writing.aggregates import read_aggregate
-from domain import tool_configs
 from domain.errors import NotFound
 from domain.json_values import differences
 from domain.messages import Key
-from domain.tool_configs import ToolConfig
+from domain.tool_configs import ToolConfig, decider
 
 Version = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 
@@ -30,8 +29,8 @@ class DiffToolConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 def diff_verb() -> QueryVerb:
-    """The query `tool_configs.diff`."""
-    return QueryVerb(name="tool_configs.diff", shape=DiffToolConfig, answer=_diff)
+    """The query `decider.diff`."""
+    return QueryVerb(name="decider.diff", shape=DiffToolConfig, answer=_diff)
 
 
 def _diff(connection: apsw.Connection, query: DiffToolConfig) -> bytes:
@@ -57,7 +56,7 @@ def _content(connection: apsw.Connection, tool_name: str, version: int) -> dict[
     Raises:
         NotFound: there is no such version.
     """
-    found = read_aggregate(connection, tool_configs.TABLE, tool_name, up_to_version=version)
+    found = read_aggregate(connection, decider.TABLE, tool_name, up_to_version=version)
     if found.version != version:
         raise NotFound(f"{tool_name} has no version {version}", version=version)
     return {} if found.state is None else _said(found.state)

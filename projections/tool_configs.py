@@ -4,9 +4,8 @@ from typing import Annotated
 
 import msgspec
 
-from domain import tool_configs
 from domain.messages import Key
-from domain.tool_configs import ToolConfig
+from domain.tool_configs import ToolConfig, decider
 from projections.table import Row, Table
 
 
@@ -47,7 +46,7 @@ def _row(config: ToolConfig, version: int, position: int) -> Row | None:
 
 
 TABLE = Table(
-    name=tool_configs.TABLE,
+    name=decider.TABLE,
     columns=(
         "tool_name",
         "enabled",

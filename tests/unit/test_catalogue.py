@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain import app_state, jobs, queues, rate_limits, schedules, tool_config_messages
+from domain import app_state, jobs, queues, rate_limits, schedules
 from domain.catalogue import (
     BY_TABLE,
     DECIDERS,
@@ -24,6 +24,7 @@ from domain.catalogue import (
     state_shape,
 )
 from domain.messages import Event
+from domain.tool_configs import messages
 from domain.upcasters import UPCASTERS, upcast
 
 
@@ -226,51 +227,51 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
     ],
     "rate_limit.cleared.v1": [("{}", rate_limits.Cleared())],
     "tool_config.set.v1": [
-        (CONTENT + "}", tool_config_messages.ConfigSet(**SAME)),
-        ("{}", tool_config_messages.ConfigSet()),
+        (CONTENT + "}", messages.ConfigSet(**SAME)),
+        ("{}", messages.ConfigSet()),
     ],
     "tool_config.imported.v1": [
-        (CONTENT + ',"updated_at":7}', tool_config_messages.Imported(**SAME, updated_at=7)),
-        ('{"updated_at":7}', tool_config_messages.Imported(updated_at=7)),
+        (CONTENT + ',"updated_at":7}', messages.Imported(**SAME, updated_at=7)),
+        ('{"updated_at":7}', messages.Imported(updated_at=7)),
     ],
     "tool_config.patched.v1": [
-        (CONTENT + "}", tool_config_messages.ConfigPatched(**SAME)),
-        ("{}", tool_config_messages.ConfigPatched()),
+        (CONTENT + "}", messages.ConfigPatched(**SAME)),
+        ("{}", messages.ConfigPatched()),
     ],
     "tool_config.enabled.v1": [
-        (CONTENT + "}", tool_config_messages.Enabled(**SAME)),
-        ("{}", tool_config_messages.Enabled()),
+        (CONTENT + "}", messages.Enabled(**SAME)),
+        ("{}", messages.Enabled()),
     ],
     "tool_config.disabled.v1": [
-        (CONTENT + "}", tool_config_messages.Disabled(**SAME)),
-        ("{}", tool_config_messages.Disabled()),
+        (CONTENT + "}", messages.Disabled(**SAME)),
+        ("{}", messages.Disabled()),
     ],
     "tool_config.refresh_interval_set.v1": [
-        (CONTENT + "}", tool_config_messages.RefreshIntervalSet(**SAME)),
-        ("{}", tool_config_messages.RefreshIntervalSet()),
+        (CONTENT + "}", messages.RefreshIntervalSet(**SAME)),
+        ("{}", messages.RefreshIntervalSet()),
     ],
     "tool_config.notifications_set.v1": [
-        (CONTENT + "}", tool_config_messages.NotificationsSet(**SAME)),
-        ("{}", tool_config_messages.NotificationsSet()),
+        (CONTENT + "}", messages.NotificationsSet(**SAME)),
+        ("{}", messages.NotificationsSet()),
     ],
     "tool_config.rolled_back.v1": [
-        (CONTENT + ',"to_version":3}', tool_config_messages.RolledBack(**SAME, to_version=3)),
-        ('{"to_version":3}', tool_config_messages.RolledBack(to_version=3)),
+        (CONTENT + ',"to_version":3}', messages.RolledBack(**SAME, to_version=3)),
+        ('{"to_version":3}', messages.RolledBack(to_version=3)),
     ],
     "tool_config.deleted.v1": [
-        ('{"reason":"why"}', tool_config_messages.Deleted(reason="why")),
-        ("{}", tool_config_messages.Deleted()),
+        ('{"reason":"why"}', messages.Deleted(reason="why")),
+        ("{}", messages.Deleted()),
     ],
     "tool_config.schema_registered.v1": [
         (
             '{"schema":{"type":"object"},"reason":"why"}',
-            tool_config_messages.SchemaRegistered(schema={"type": "object"}, reason="why"),
+            messages.SchemaRegistered(schema={"type": "object"}, reason="why"),
         ),
-        ('{"schema":{}}', tool_config_messages.SchemaRegistered(schema={})),
+        ('{"schema":{}}', messages.SchemaRegistered(schema={})),
     ],
     "tool_config.schema_removed.v1": [
-        ('{"reason":"why"}', tool_config_messages.SchemaRemoved(reason="why")),
-        ("{}", tool_config_messages.SchemaRemoved()),
+        ('{"reason":"why"}', messages.SchemaRemoved(reason="why")),
+        ("{}", messages.SchemaRemoved()),
     ],
     "app_state.set.v1": [
         ('{"value":{"b":1,"a":[1.50]}}', app_state.ValueSet(value=raw('{"b":1,"a":[1.50]}'))),

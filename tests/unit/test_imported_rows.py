@@ -7,7 +7,7 @@ import pytest
 
 from domain.app_state import Deleted, Expired, ValueSet
 from domain.jobs import Cancelled, Claimed, Enqueued, Failed
-from domain.tool_config_messages import SchemaRegistered
+from domain.tool_configs.messages import SchemaRegistered
 from tests.old_databases import CREATED
 from tests.unit.given_when_then import KEY, NOW, Story, given
 

@@ -17,7 +17,7 @@ from domain.errors import AlreadyExists, NotFound, RuleViolated, TooLarge
 from domain.json_schema import MAXIMUM_ERRORS, Violation, require_schema, violations
 from domain.json_values import merge_patch
 from domain.messages import Recorded
-from domain.tool_config_messages import (
+from domain.tool_configs.messages import (
     ConfigPatched,
     ConfigSet,
     Content,
