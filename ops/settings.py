@@ -17,9 +17,9 @@ import msgspec
 
 from bus.contract.subjects import BusNames
 from domain.credentials import AllowedPaths
-from ops.backup.places import Places
 from ops.backup.retention import Rules
 from ops.targets.bucket import SCHEME, bucket_path
+from ops.targets.places import Places
 from ops.targets.sealing import Compression, Sealing, require_recipients
 from ops.targets.target import Place
 

@@ -17,7 +17,6 @@ from bus.serving.administration import AdministrationVerb
 from bus.serving.audit import Act, Actor, acting, summary
 from domain.errors import Invalid, NotFound, RuleViolated
 from ops.backup.metadata import BackupError
-from ops.backup.places import Places
 from ops.backup.preparing import prepared_places, require_readable
 from ops.backup.restore import Plan, Restored, plan_restore, restore
 from ops.backup.stream_timeline import highest_timeline_in_stream
@@ -25,6 +24,7 @@ from ops.backup.swap import settle
 from ops.backup.way import Moment
 from ops.data_directory import DataDirectory
 from ops.settings import Settings
+from ops.targets.places import Places
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from ops.backup.content import Content
 from ops.backup.create import open_sealed
 from ops.backup.metadata import UNUSABLE, Backup, BackupError, find_backup, list_backups, read_metadata
 from ops.backup.opening import opened
-from ops.backup.places import Places
+from ops.targets.places import Places
 from ops.targets.sealing import Identities
 
 PRESENT = "the present store"

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from ops.backup.places import Places
 from ops.backup.restore import restore
 from ops.backup.way import Moment
 from ops.data_directory import read_admin
 from ops.projections_check import verify
+from ops.targets.places import Places
 from tests.e2e.command_line import Served
 from tests.integration.backing_up import VERSION, answers_of, log_of
 from tests.integration.pacing import Answered, PacedLoad

@@ -28,11 +28,11 @@ from ops.archive.segment import (
 )
 from ops.backup.create import create_backup
 from ops.backup.metadata import Backup, BackupError, metadata_path, write_metadata
-from ops.backup.places import Places
 from ops.backup.restore import restore
 from ops.backup.verify import verify_backup
 from ops.backup.way import Moment
 from ops.projections_check import verify
+from ops.targets.places import Places
 from ops.targets.sealing import Sealing
 from tests.integration.backing_up import VERSION, log_of
 from tests.integration.test_archive import Archived

@@ -21,12 +21,12 @@ from ops.archive.replay import archived_rows, reach
 from ops.archive.segment import list_segments, read_segment
 from ops.backup.create import create_backup
 from ops.backup.metadata import list_backups, metadata_path
-from ops.backup.places import Places
 from ops.backup.restore import restore
 from ops.backup.swap import finish_swap
 from ops.backup.verify import verify_backup
 from ops.backup.way import Moment
 from ops.projections_check import verify
+from ops.targets.places import Places
 from ops.targets.sealing import Sealing
 from tests.faults.every_step import DONE, TOLD, Fault, count_steps, fail_at
 from tests.integration.backing_up import VERSION, answers_of, log_of, tables_of

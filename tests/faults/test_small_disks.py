@@ -11,12 +11,12 @@ import pytest
 from ops.archive.replay import archived_rows, reach
 from ops.backup.create import create_backup
 from ops.backup.metadata import list_backups
-from ops.backup.places import Places
 from ops.backup.restore import restore
 from ops.backup.swap import finish_swap
 from ops.backup.verify import verify_backup
 from ops.backup.way import Moment
 from ops.projections_check import verify
+from ops.targets.places import Places
 from ops.targets.sealing import Sealing
 from tests.faults.small_disk import PAGE_BYTES, SmallDisk
 from tests.faults.test_every_step import Scene

@@ -8,7 +8,7 @@ from bus.log import chain
 from migrations.connection import open_reader
 from ops.backup.create import create_backup
 from ops.backup.metadata import Backup
-from ops.backup.places import Places
+from ops.targets.places import Places
 from tests.integration.writing import Clock, Store, dump_tables
 
 VERSION = "0.0.0"

@@ -19,7 +19,6 @@ from ops.archive.replay import archived_rows, reach
 from ops.backup.create import create_backup
 from ops.backup.drill import drill, prove
 from ops.backup.metadata import Backup, BackupError, damaged_backups, find_backup, list_backups, metadata_path
-from ops.backup.places import Places
 from ops.backup.restore import plan_restore, restore
 from ops.backup.retention import remove
 from ops.backup.routine import verify_by_routine
@@ -27,6 +26,7 @@ from ops.backup.verify import verified_copy, verify_backup
 from ops.backup.way import Moment
 from ops.projections_check import verify
 from ops.targets.bucket import BucketError, BucketPath, bucket_path, understandable
+from ops.targets.places import Places
 from ops.targets.sealing import Sealing
 from tests.e2e.command_line import environment
 from tests.integration.backing_up import VERSION, answers_of, log_of, tables_of

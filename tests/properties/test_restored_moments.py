@@ -17,10 +17,10 @@ from bus.writing.aggregates import Aggregate, Transition, to_recorded
 from domain.catalogue import BY_TABLE
 from domain.messages import split_stream
 from migrations import runner
-from ops.backup.places import Places
 from ops.backup.restore import restore
 from ops.backup.way import Moment
 from ops.tables import Tables
+from ops.targets.places import Places
 from tests.integration.backing_up import VERSION, answers_of, log_of, tables_of
 from tests.integration.test_archive import Archived
 from tests.integration.writing import dump_tables
