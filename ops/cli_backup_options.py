@@ -10,8 +10,8 @@ from cyclopts import Parameter
 from ops.cli_exit import CommandFailure, Exit, failure, unreachable, usage_failure
 from ops.cli_options import option, settings_for
 from ops.cli_output import say
-from ops.data_directory import read_runtime
 from ops.settings import FILE
+from ops.store.data_directory import read_runtime
 from ops.targets.bucket import SCHEME
 
 if TYPE_CHECKING:

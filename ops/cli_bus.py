@@ -14,7 +14,7 @@ from bus.contract.headers import ACTOR, COMMAND_LINE
 from bus.contract.subjects import BusNames
 from ops.cli_exit import CommandFailure, Exit, failure, refused, unreachable
 from ops.cli_options import settings_for
-from ops.data_directory import read_admin, read_runtime
+from ops.store.data_directory import read_admin, read_runtime
 
 if TYPE_CHECKING:
     from nats.aio.client import Client

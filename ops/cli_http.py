@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ops.cli_options import settings_for
-from ops.data_directory import read_runtime
+from ops.store.data_directory import read_runtime
 
 # More than the longest report.
 MAXIMUM_BYTES = 4 * 1024 * 1024

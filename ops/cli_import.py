@@ -74,7 +74,7 @@ def _imported(file: Path, settings: "Settings") -> "Report":
     from ops.importing.importer import Report, import_all
     from ops.importing.source import Source
     from ops.importing.targets import StoppedStore
-    from ops.store import open_store
+    from ops.store.opening import open_store
 
     # First of all: for a file that cannot be read, no store is made.
     with closing(Source(file)) as source, free_directory(settings) as in_use:

@@ -115,8 +115,8 @@ def rebuild(*, data: DataOption = None, as_json: JsonOption = False) -> int:
 
 
 def _check(verb: str, data: Path | None) -> dict[str, Any]:
-    from ops import projections_check
     from ops.cli_store import stopped_store
+    from ops.store import projections_check
 
     with stopped_store(data) as path:
         if path is None:

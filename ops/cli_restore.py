@@ -17,7 +17,7 @@ from ops.cli_exit import CommandFailure, Exit, failure, unreachable, usage_failu
 from ops.cli_options import DataOption, JsonOption, option, settings_for
 from ops.cli_output import print_json, print_members, say
 from ops.cli_progress import shown_progress
-from ops.data_directory import DataDirectory, DirectoryInUseError, Runtime, read_runtime
+from ops.store.data_directory import DataDirectory, DirectoryInUseError, Runtime, read_runtime
 
 if TYPE_CHECKING:
     from ops.backup.way import Moment

@@ -14,7 +14,7 @@ from ops.cli_bus import without_credentials
 from ops.cli_exit import Exit, failure
 from ops.cli_options import DataOption, JsonOption, option, settings_for
 from ops.cli_output import print_json
-from ops.data_directory import read_runtime
+from ops.store.data_directory import read_runtime
 from ops.supervision import Supervisor
 
 if TYPE_CHECKING:

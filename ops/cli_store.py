@@ -11,7 +11,7 @@ from ops.backup.swap import settle
 from ops.cli_exit import Exit, failure
 from ops.cli_options import DataOption, JsonOption, option, settings_for
 from ops.cli_output import print_json, print_table, say
-from ops.data_directory import DataDirectory, DirectoryInUseError
+from ops.store.data_directory import DataDirectory, DirectoryInUseError
 
 if TYPE_CHECKING:
     import apsw
@@ -179,7 +179,7 @@ def _is_served_up_to_date(settings: "Settings") -> bool:
 
 def _fill_again(data: Path | None) -> None:
     """Brings the rows up to date: a migration that was reverted and applied again left its columns empty."""
-    from ops.projections_check import rebuild_file
+    from ops.store.projections_check import rebuild_file
 
     with stopped_store(data) as path:
         if path is not None:

@@ -39,16 +39,16 @@ from ops.backup.administration import RunningBackups
 from ops.backup.recovery import require_sound_store
 from ops.backup.schedule import BackupSchedule
 from ops.backup.swap import settle
-from ops.data_directory import Admin, DataDirectory, Runtime
 from ops.health.monitor import Monitor
 from ops.importing.running import RunningImport
 from ops.metrics.collector import Metrics
-from ops.projections_check import NoArguments, ProjectionsCheck
 from ops.query_catalogue import query_verbs
 from ops.schema import command_schema, struct_schema
 from ops.settings import Settings
-from ops.store import open_store
-from ops.tables import MirroredRows, Tables
+from ops.store.data_directory import Admin, DataDirectory, Runtime
+from ops.store.opening import open_store
+from ops.store.projections_check import NoArguments, ProjectionsCheck
+from ops.store.tables import MirroredRows, Tables
 from ops.targets.target import address
 from ops.traces import traces_if_wanted
 

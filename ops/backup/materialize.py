@@ -20,7 +20,7 @@ from ops.backup.metadata import TABLES_DIFFER, Backup, BackupError
 from ops.backup.opening import checksum_differs
 from ops.backup.verify import require_content
 from ops.backup.way import Way
-from ops.projections_check import rebuild_file
+from ops.store.projections_check import rebuild_file
 from ops.targets.sealing import Identities
 
 

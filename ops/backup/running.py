@@ -22,8 +22,8 @@ from ops.backup.restore import Plan, Restored, plan_restore, restore
 from ops.backup.stream_timeline import highest_timeline_in_stream
 from ops.backup.swap import settle
 from ops.backup.way import Moment
-from ops.data_directory import DataDirectory
 from ops.settings import Settings
+from ops.store.data_directory import DataDirectory
 from ops.targets.places import Places
 
 logger = logging.getLogger(__name__)

@@ -17,8 +17,8 @@ from typing import Annotated
 import msgspec
 
 from bus.identifiers import new_id
-from ops.data_directory import write_private
 from ops.http.roles import Role
+from ops.store.data_directory import write_private
 
 FILE = "tokens.json"
 # What a token begins with, so that whoever finds one knows what it is.

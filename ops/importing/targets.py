@@ -15,7 +15,7 @@ from domain.credentials import AllowedPaths
 from domain.errors import Unavailable
 from migrations import runner
 from migrations.connection import open_memory, open_reader, write_transaction
-from ops.tables import Tables
+from ops.store.tables import Tables
 
 
 class StoppedStore:

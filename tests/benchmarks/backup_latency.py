@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from ops.data_directory import read_admin
+from ops.store.data_directory import read_admin
 from tests.benchmarks.backups import make_store
 from tests.benchmarks.throughput import service_on
 from tests.integration.pacing import PacedLoad

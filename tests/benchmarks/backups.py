@@ -35,7 +35,7 @@ from ops.backup.restore import restore
 from ops.backup.retention import remove
 from ops.backup.verify import verify_backup
 from ops.backup.way import Moment
-from ops.store import open_store
+from ops.store.opening import open_store
 from ops.targets.places import Places
 from projections import rebuild
 

@@ -34,7 +34,7 @@ import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from ops.data_directory import Runtime, read_runtime
+from ops.store.data_directory import Runtime, read_runtime
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 30.0

@@ -33,7 +33,7 @@ from nats.aio.msg import Msg
 
 from bus.broker.server import find_nats_server
 from bus.identifiers import new_id
-from ops.data_directory import read_runtime
+from ops.store.data_directory import read_runtime
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 20.0

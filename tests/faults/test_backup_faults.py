@@ -18,7 +18,7 @@ from ops.backup.restore import restore
 from ops.backup.swap import finish_swap
 from ops.backup.verify import verify_backup
 from ops.backup.way import Moment
-from ops.projections_check import verify
+from ops.store.projections_check import verify
 from ops.targets import target
 from tests.e2e.command_line import PROGRAM, environment
 from tests.integration.backing_up import VERSION, Stored, log_of, tables_of

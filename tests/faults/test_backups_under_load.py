@@ -9,8 +9,8 @@ import pytest
 
 from ops.backup.restore import restore
 from ops.backup.way import Moment
-from ops.data_directory import read_admin
-from ops.projections_check import verify
+from ops.store.data_directory import read_admin
+from ops.store.projections_check import verify
 from ops.targets.places import Places
 from tests.e2e.command_line import Served
 from tests.integration.backing_up import VERSION, answers_of, log_of

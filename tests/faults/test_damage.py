@@ -31,7 +31,7 @@ from ops.backup.metadata import Backup, BackupError, metadata_path, write_metada
 from ops.backup.restore import restore
 from ops.backup.verify import verify_backup
 from ops.backup.way import Moment
-from ops.projections_check import verify
+from ops.store.projections_check import verify
 from ops.targets.places import Places
 from ops.targets.sealing import Sealing
 from tests.integration.backing_up import VERSION, log_of

@@ -25,7 +25,7 @@ from ops.backup.restore import restore
 from ops.backup.swap import finish_swap
 from ops.backup.verify import verify_backup
 from ops.backup.way import Moment
-from ops.projections_check import verify
+from ops.store.projections_check import verify
 from ops.targets.places import Places
 from ops.targets.sealing import Sealing
 from tests.faults.every_step import DONE, TOLD, Fault, count_steps, fail_at

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.projections_check import verify
+from ops.store.projections_check import verify
 from tests.integration.raw_nats import Message
 from tests.integration.relaying import connect
 from tests.integration.serving import COMES_WITHIN_SECONDS, EVENTS, broker_of, published, until

@@ -20,8 +20,8 @@ from bus.contract.subjects import escape
 from bus.identifiers import new_id
 from bus.log import chain
 from migrations.connection import open_reader
-from ops.data_directory import read_runtime
-from ops.projections_check import verify
+from ops.store.data_directory import read_runtime
+from ops.store.projections_check import verify
 from tests.integration.raw_nats import Message, RawNats
 from tests.patience import patiently
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ops.data_directory import read_admin
+from ops.store.data_directory import read_admin
 from tests.e2e.command_line import Served, hyperpage
 from tests.integration.pacing import Answered, PacedLoad, command
 from tests.integration.raw_nats import RawNats

@@ -17,9 +17,9 @@ import pytest
 
 from bus.broker.home import StoreInUseError
 from bus.broker.server import NatsServer
-from ops.data_directory import DirectoryInUseError, read_admin, read_runtime
 from ops.service import Service
 from ops.settings import Settings
+from ops.store.data_directory import DirectoryInUseError, read_admin, read_runtime
 from tests.integration.raw_nats import RawNats
 from tests.patience import patiently
 

@@ -27,7 +27,7 @@ from ops.query_catalogue import query_verbs
 from ops.reference import Example, reference
 from ops.reference_states import job_states
 from ops.schema import BATCH
-from ops.tables import Tables
+from ops.store.tables import Tables
 from tests.integration.writing import NOW, Clock, Sent, Store
 from tests.unit.job_states import everything_tried
 

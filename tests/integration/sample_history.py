@@ -18,7 +18,7 @@ import msgspec
 
 from migrations.connection import write_transaction
 from ops.backup.create import create_backup
-from ops.store import open_store
+from ops.store.opening import open_store
 from ops.targets.sealing import Sealing
 from tests.integration.writing import Clock, Sent, Store
 

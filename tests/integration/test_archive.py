@@ -24,7 +24,7 @@ from ops.archive.verify import verify_archive
 from ops.backup.metadata import BackupError
 from ops.backup.restore import plan_restore, restore
 from ops.backup.way import Moment
-from ops.projections_check import verify
+from ops.store.projections_check import verify
 from ops.targets.target import local
 from tests.integration.backing_up import VERSION, Stored, log_of, tables_of
 from tests.integration.serving import until

@@ -30,7 +30,7 @@ from ops.backup.restore import plan_restore, restore
 from ops.backup.swap import INTENT_FILE, Intent, finish_swap
 from ops.backup.verify import verify_backup
 from ops.backup.way import Moment
-from ops.projections_check import verify
+from ops.store.projections_check import verify
 from tests.integration.backing_up import VERSION, Stored, log_of, tables_of
 
 

@@ -24,7 +24,7 @@ from ops.backup.retention import remove
 from ops.backup.routine import verify_by_routine
 from ops.backup.verify import verified_copy, verify_backup
 from ops.backup.way import Moment
-from ops.projections_check import verify
+from ops.store.projections_check import verify
 from ops.targets.bucket import BucketError, BucketPath, bucket_path, understandable
 from ops.targets.places import Places
 from ops.targets.sealing import Sealing

@@ -14,7 +14,7 @@ from ops.backup.retention import Rules, retain
 from ops.backup.routine import verify_by_routine, verify_whole
 from ops.backup.swap import INTENT_FILE, WORK_SUFFIX, settle
 from ops.backup.way import Moment
-from ops.projections_check import verify
+from ops.store.projections_check import verify
 from ops.targets.sealing import Sealing
 from tests.integration.backing_up import VERSION, Stored, log_of, tables_of
 

@@ -12,7 +12,7 @@ import pytest
 
 from bus import expiry
 from migrations.connection import open_reader
-from ops.tables import Tables
+from ops.store.tables import Tables
 from tests.integration import writing
 from tests.integration.talking import NOW, Clock, Talk
 from tests.integration.writing import Sent, Store, until

@@ -7,9 +7,9 @@ from urllib.parse import quote
 import pytest
 
 from domain.catalogue import VERBS
-from ops.data_directory import read_runtime
 from ops.http.backend import Backend
 from ops.http.messages import meaning_of
+from ops.store.data_directory import read_runtime
 from tests.integration.asking import HttpTalk, problem
 
 

@@ -9,12 +9,12 @@ import apsw
 import pytest
 
 from domain.credentials import AllowedPaths
-from ops import projections_check
 from ops.importing import importer
 from ops.importing.importer import Report, import_all
 from ops.importing.source import Source, SourceError, SourceMissingError
 from ops.importing.targets import StoppedStore, Trial, trial_connection
-from ops.store import open_store
+from ops.store import projections_check
+from ops.store.opening import open_store
 from tests.old_databases import (
     APP_STATE,
     CREATED,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import apsw
 
-from ops.tables import Tables
+from ops.store.tables import Tables
 from tests.integration.writing import NOW, Clock, Sent, Store, until
 
 JOB = {"type": "mail", "name": "A mail"}

@@ -20,7 +20,7 @@ from bus.publishing.mirrors import Mirrors
 from bus.publishing.relay import Relay
 from bus.tasks import cancel
 from bus.transport.jetstream import JetStreamError
-from ops.tables import MirroredRows
+from ops.store.tables import MirroredRows
 from tests.integration.relaying import NAMES, Broker, Store, play, until
 from tests.patience import patiently
 

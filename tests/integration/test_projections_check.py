@@ -14,9 +14,9 @@ from nats.aio.client import Client as NatsClient
 
 from bus.client import Client
 from migrations.connection import open_reader, open_writer
-from ops.data_directory import read_admin
-from ops.projections_check import rebuild_file, verify
 from ops.service import Service
+from ops.store.data_directory import read_admin
+from ops.store.projections_check import rebuild_file, verify
 from tests.integration.serving import client_of, serving
 
 TABLES = ("jobs", "job_history", "rate_limits", "tool_configs", "app_state")

@@ -30,8 +30,8 @@ from ops.backup.routine import verify_by_routine
 from ops.backup.schedule import DAY_MS, BackupSchedule
 from ops.backup.verify import verified_copy, verify_backup
 from ops.backup.way import Moment
-from ops.projections_check import verify
 from ops.settings import load_settings
+from ops.store.projections_check import verify
 from ops.targets.sealing import Compression, Sealing, read_identities
 from tests.integration.backing_up import VERSION, Stored, answers_of, log_of, tables_of
 from tests.integration.test_archive import Archived

@@ -18,7 +18,7 @@ from bus.writing.writer import MAXIMUM_WAITING_BYTES, MAXIMUM_WAITING_COMMANDS
 from domain.decider import Lease
 from domain.errors import Invalid, Unavailable
 from migrations.connection import open_reader
-from ops.tables import Tables
+from ops.store.tables import Tables
 from tests.integration.writing import NOW, Clock, Reply, Sent, Store, batch, dump_tables, single, until
 
 

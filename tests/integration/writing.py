@@ -19,8 +19,8 @@ from bus.writing.submission import Commit, Outcome, Request, Submission
 from bus.writing.writer import Writer
 from domain.catalogue import VERBS
 from domain.errors import Refusal
-from ops.store import open_store
-from ops.tables import Tables
+from ops.store.opening import open_store
+from ops.store.tables import Tables
 
 NOW = 1_800_000_000_000
 ANSWER_WITHIN_SECONDS = 30

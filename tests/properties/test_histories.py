@@ -28,7 +28,7 @@ from domain.errors import Refusal
 from domain.messages import Recorded, split_stream
 from migrations import runner
 from migrations.connection import open_reader
-from ops.tables import Tables
+from ops.store.tables import Tables
 from projections import rebuild
 from tests.integration.writing import NOW, TABLES, Clock, Reply, Sent, Store, batch, dump_tables, single
 from tests.properties.generated_histories import HOUR_MS, Again, Chance, Group, Later, Restart, Wish

@@ -15,7 +15,7 @@ from bus.log import chain
 from bus.transport.jetstream import JetStreamApi
 from domain.catalogue import VERBS
 from migrations.connection import open_reader
-from ops.projections_check import verify
+from ops.store.projections_check import verify
 from tests.cloud_events import cloud_event
 from tests.integration.raw_nats import Message
 from tests.integration.relaying import connect

@@ -19,7 +19,7 @@ from domain.messages import split_stream
 from migrations import runner
 from ops.backup.restore import restore
 from ops.backup.way import Moment
-from ops.tables import Tables
+from ops.store.tables import Tables
 from ops.targets.places import Places
 from tests.integration.backing_up import VERSION, answers_of, log_of, tables_of
 from tests.integration.test_archive import Archived

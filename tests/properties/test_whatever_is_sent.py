@@ -20,7 +20,7 @@ from domain.errors import Refusal
 from migrations.connection import open_reader
 from ops.query_catalogue import query_verbs
 from ops.schema import BATCH, all_schemas
-from ops.tables import Tables
+from ops.store.tables import Tables
 from projections import rebuild
 from tests.integration.writing import NOW, Clock, Sent, Store
 

@@ -8,8 +8,8 @@ import pytest
 
 from ops import cli_serve
 from ops.cli import run
-from ops.data_directory import Runtime
 from ops.service import ServiceError
+from ops.store.data_directory import Runtime
 
 
 class FailingService:

@@ -9,7 +9,7 @@ from bus.identifiers import new_id
 from bus.log.cloud_events import Origin, read_origin
 from migrations import runner
 from migrations.connection import open_writer, write_transaction
-from ops.projections_check import rebuild_file
+from ops.store.projections_check import rebuild_file
 
 
 def open_store(path: Path, *, cache_kib: int) -> tuple[apsw.Connection, Origin]:

@@ -1,0 +1,7 @@
+"""The file as a service opens it.
+
+data_directory     the folder of a service: its lock, and what others find it by
+opening            the store, made and migrated where it must be
+tables             the projections, as the writer and the mirrors need them
+projections_check  tables compared with the log, and rebuilt
+"""
