@@ -53,7 +53,7 @@ def schema(
     if name is not None:
         return _print_document(_one(name))
     if form == "jsonschema" or as_json:
-        from ops.schema import all_schemas
+        from ops.contract.schema import all_schemas
 
         return _print_document(all_schemas())
     return _print_names()
@@ -74,7 +74,7 @@ def _print_reference() -> int:
 
 
 def _asyncapi(data: Any) -> dict[str, Any]:
-    from ops.asyncapi import asyncapi_document
+    from ops.contract.asyncapi import asyncapi_document
     from ops.service import service_version
 
     return asyncapi_document(settings_for(data).names, service_version())
@@ -90,7 +90,7 @@ def _openapi() -> dict[str, Any]:
 def _one(name: str) -> dict[str, Any]:
     from difflib import get_close_matches
 
-    from ops.schema import all_structs, schema_of
+    from ops.contract.schema import all_structs, schema_of
 
     try:
         return schema_of(name)
@@ -106,7 +106,7 @@ def _one(name: str) -> dict[str, Any]:
 
 
 def _print_names() -> int:
-    from ops.schema import all_structs
+    from ops.contract.schema import all_structs
 
     structs = all_structs()
     for kind, named in structs.items():

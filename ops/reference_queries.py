@@ -2,7 +2,7 @@
 
 import msgspec
 
-from ops.availability_queries import ANSWERS
+from ops.contract.availability import ANSWERS
 from projections.job_board import COLUMNS as BOARD_COLUMNS
 from projections.jobs import HISTORY_COLUMNS
 from projections.tables import TABLES

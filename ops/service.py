@@ -39,11 +39,11 @@ from ops.backup.administration import RunningBackups
 from ops.backup.recovery import require_sound_store
 from ops.backup.schedule import BackupSchedule
 from ops.backup.swap import settle
+from ops.contract.queries import query_verbs
+from ops.contract.schema import command_schema, struct_schema
 from ops.health.monitor import Monitor
 from ops.importing.running import RunningImport
 from ops.metrics.collector import Metrics
-from ops.query_catalogue import query_verbs
-from ops.schema import command_schema, struct_schema
 from ops.settings import Settings
 from ops.store.data_directory import Admin, DataDirectory, Runtime
 from ops.store.opening import open_store

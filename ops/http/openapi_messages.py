@@ -13,7 +13,8 @@ from bus.contract import codec
 from bus.contract.headers import ACTOR, CAUSATION_ID, CORRELATION_ID, TRACEPARENT
 from bus.serving.intake import MAXIMUM_HEADER_CHARACTERS
 from domain.messages import KEY_PATTERN, KEY_RULES
-from ops.answer_schemas import TEXT, query_answer
+from ops.contract.answers import TEXT, query_answer
+from ops.contract.schema import BATCH, Schema, all_structs, described
 from ops.http import messages
 from ops.http.openapi_parts import (
     Operation,
@@ -26,7 +27,6 @@ from ops.http.openapi_parts import (
     query_parameters,
 )
 from ops.http.routes import JSON
-from ops.schema import BATCH, Schema, all_structs, described
 from projections.tables import TABLES
 
 SCHEMAS = "#/components/schemas/"

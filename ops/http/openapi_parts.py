@@ -4,12 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from domain import errors
-from ops.answer_schemas import INTEGER, TEXT, object_of
+from ops.contract.answers import INTEGER, TEXT, object_of
+from ops.contract.schema import Schema
 from ops.http import refusals
 from ops.http.problem import MEDIA_TYPE
 from ops.http.roles import Role
 from ops.http.routes import JSON
-from ops.schema import Schema
 
 Operation = dict[str, Any]
 Parameter = dict[str, Any]

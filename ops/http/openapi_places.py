@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from bus.serving.dead_letters import ChooseDeadLetters, ListDeadLetters, ShowDeadLetter
-from ops.answer_schemas import INTEGER, TEXT, array_of, nullable, object_of
 from ops.backup import administration
 from ops.backup.metadata import Metadata
 from ops.backup.running import NoArguments, RestoreRequest
+from ops.contract.answers import INTEGER, TEXT, array_of, nullable, object_of
+from ops.contract.schema import Schema, described
 from ops.http import routes_admin, routes_as_before, routes_events, routes_session
 from ops.http.access import FORM
 from ops.http.openapi_parts import (
@@ -23,7 +24,6 @@ from ops.http.openapi_parts import (
 )
 from ops.http.routes import JSON
 from ops.http.sessions import CSRF_HEADER
-from ops.schema import Schema, described
 
 OPENAPI = "/openapi.json"
 _EVENT_STREAM = routes_events.MEDIA_TYPE

@@ -15,13 +15,13 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from bus.contract.subjects import BusNames
 from domain.catalogue import VERBS
-from ops.asyncapi import asyncapi_document
 from ops.console.routes import ROUTES as PAGES
+from ops.contract.asyncapi import asyncapi_document
+from ops.contract.schema import all_structs
 from ops.http.app import ANSWERS
 from ops.http.openapi import openapi_document
 from ops.http.openapi_places import ADMINISTRATION
 from ops.http.routes import ANY_METHOD
-from ops.schema import all_structs
 from tests.e2e.command_line import Served, environment, hyperpage
 from tests.e2e.test_schema import references, resolve
 from tests.integration.asking import HttpTalk

@@ -11,8 +11,8 @@ from bus.contract import codec
 from bus.contract.subjects import BusNames
 from domain.catalogue import DECIDERS, TIMELINE_FORKED, VERBS
 from domain.errors import Refusal
-from ops.asyncapi import asyncapi_document
-from ops.schema import DIALECT, all_schemas, command_schema, event_schema, query_schema, schema_of
+from ops.contract.asyncapi import asyncapi_document
+from ops.contract.schema import DIALECT, all_schemas, command_schema, event_schema, query_schema, schema_of
 from tests.e2e.command_line import hyperpage
 
 SCHEMAS = {name: schema for kind in all_schemas().values() for name, schema in kind.items()}

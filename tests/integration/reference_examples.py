@@ -23,10 +23,10 @@ from bus.serving.queries import QueryVerb
 from bus.writing.group_context import GroupContext
 from domain.errors import Refusal
 from migrations.connection import open_reader
-from ops.query_catalogue import query_verbs
+from ops.contract.queries import query_verbs
+from ops.contract.schema import BATCH
 from ops.reference import Example, reference
 from ops.reference_states import job_states
-from ops.schema import BATCH
 from ops.store.tables import Tables
 from tests.integration.writing import NOW, Clock, Sent, Store
 from tests.unit.job_states import everything_tried

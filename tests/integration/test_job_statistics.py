@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ops.query_catalogue import query_verbs
+from ops.contract.queries import query_verbs
 from tests.integration.writing import NOW, Clock, Store
 
 

@@ -18,8 +18,8 @@ from bus.contract import codec
 from domain.catalogue import VERBS
 from domain.errors import Refusal
 from migrations.connection import open_reader
-from ops.query_catalogue import query_verbs
-from ops.schema import BATCH, all_schemas
+from ops.contract.queries import query_verbs
+from ops.contract.schema import BATCH, all_schemas
 from ops.store.tables import Tables
 from projections import rebuild
 from tests.integration.writing import NOW, Clock, Sent, Store

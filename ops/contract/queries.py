@@ -12,8 +12,8 @@ from bus.serving.queries import MAXIMUM_ANSWER_BYTES, Moment, Page, QueryVerb, R
 from bus.writing.aggregates import Aggregate
 from domain.catalogue import BY_TABLE
 from domain.errors import NotFound
-from ops.availability_queries import availability_verbs
-from ops.tool_config_diff import diff_verb
+from ops.contract.availability import availability_verbs
+from ops.contract.tool_config_diff import diff_verb
 from projections import job_statistics
 from projections.job_board import BrowseJobs, browse_jobs
 from projections.job_statistics import JobStatistics, ListAttempts

@@ -20,8 +20,8 @@ from bus.contract.subjects import BusNames
 from bus.serving.discovery import QUEUE_GROUP
 from domain.catalogue import DECIDERS, TIMELINE_FORKED, TIMELINE_STREAM
 from domain.messages import stream_name
-from ops.answer_schemas import TEXT, cloud_event_schema, object_of, query_answer, refusal_schema
-from ops.schema import BATCH, Schema, all_structs, described
+from ops.contract.answers import TEXT, cloud_event_schema, object_of, query_answer, refusal_schema
+from ops.contract.schema import BATCH, Schema, all_structs, described
 
 # What becomes of a parameter when a subject is made; neither needs an escape.
 _KEY, _COMMAND_ID = "KEY", "COMMAND_ID"

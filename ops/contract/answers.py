@@ -7,8 +7,8 @@ from typing import Any
 import apsw
 
 from migrations import runner
-from ops.availability_queries import ANSWERS
-from ops.schema import Schema, described
+from ops.contract.availability import ANSWERS
+from ops.contract.schema import Schema, described
 from projections.job_board import COLUMNS as BOARD_COLUMNS
 from projections.jobs import HISTORY_COLUMNS
 from projections.table import Table

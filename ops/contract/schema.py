@@ -10,7 +10,7 @@ import msgspec
 
 from bus.contract.codec import Batch
 from domain.catalogue import DECIDERS, TIMELINE_FORKED, VERBS, TimelineForked
-from ops.query_catalogue import query_verbs
+from ops.contract.queries import query_verbs
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 BATCH = "batch"
