@@ -66,7 +66,7 @@ def _print_document(document: dict[str, Any]) -> int:
 
 
 def _print_reference() -> int:
-    from ops.reference import reference
+    from ops.contract.reference.page import reference
 
     # The examples come from tests, and are part of the page in the repository alone.
     print(reference({}), end="")

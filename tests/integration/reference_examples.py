@@ -24,9 +24,9 @@ from bus.writing.group_context import GroupContext
 from domain.errors import Refusal
 from migrations.connection import open_reader
 from ops.contract.queries import query_verbs
+from ops.contract.reference.job_states import job_states
+from ops.contract.reference.page import Example, reference
 from ops.contract.schema import BATCH
-from ops.reference import Example, reference
-from ops.reference_states import job_states
 from ops.store.tables import Tables
 from tests.integration.writing import NOW, Clock, Sent, Store
 from tests.unit.job_states import everything_tried

@@ -6,12 +6,12 @@ import msgspec
 import pytest
 
 from domain.catalogue import VERBS
+from ops.contract.reference.answers import query_notes
+from ops.contract.reference.fields import field_paths
+from ops.contract.reference.job_states import job_states
+from ops.contract.reference.meanings import MEANINGS, RULES, meaning_of, places_of
+from ops.contract.reference.page import Example, reference
 from ops.contract.schema import BATCH, all_schemas
-from ops.reference import Example, reference
-from ops.reference_fields import field_paths
-from ops.reference_meanings import MEANINGS, RULES, meaning_of, places_of
-from ops.reference_queries import query_notes
-from ops.reference_states import job_states
 from tests.integration.reference_examples import COMMANDS, QUERIES, examples, refusal_of
 from tests.integration.writing import Store
 from tests.unit.job_states import everything_tried

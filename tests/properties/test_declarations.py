@@ -15,7 +15,7 @@ from domain import app_state, jobs
 from domain.catalogue import DECIDERS, VERBS
 from domain.messages import Event
 from domain.rate_limits.reserving import MAXIMUM_RESERVATIONS
-from ops.reference_states import Move, Outcome
+from ops.contract.reference.job_states import Move, Outcome
 from tests.properties.generated_histories import Chance, Group, Later, Wish
 from tests.properties.test_histories import Telling
 from tests.unit.given_when_then import KEY, NOW, TOKEN, Story, declared, given

@@ -26,7 +26,7 @@ from domain.jobs import (
     Snoozed,
     TimedOut,
 )
-from ops.reference_states import Move, Outcome
+from ops.contract.reference.job_states import Move, Outcome
 from tests.unit.given_when_then import KEY, NOW, TOKEN, Story, given
 
 LATER = NOW + 60_000

@@ -6,8 +6,8 @@ from typing import Any, get_args
 import msgspec
 
 from domain.messages import KEY_PATTERN, KeyPart
+from ops.contract.reference.meanings import meaning_of
 from ops.contract.schema import Schema
-from ops.reference_meanings import meaning_of
 
 _HEADING = "| field | type | limits | default | meaning |\n|---|---|---|---|---|\n"
 _KEY_PART_PATTERN = get_args(KeyPart)[1].pattern

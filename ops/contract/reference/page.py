@@ -17,10 +17,10 @@ from domain.catalogue import DECIDERS, TIMELINE_FORKED, VERBS
 from domain.decider import MAXIMUM_BODY_BYTES, Verb
 from domain.errors import Refusal, RuleViolated
 from domain.messages import Event
+from ops.contract.reference.answers import query_notes
+from ops.contract.reference.fields import fields_of
+from ops.contract.reference.meanings import RULES
 from ops.contract.schema import BATCH, all_structs, command_schema, query_schema
-from ops.reference_fields import fields_of
-from ops.reference_meanings import RULES
-from ops.reference_queries import query_notes
 
 _WIDTH = 110
 _INTRODUCTION = """\
