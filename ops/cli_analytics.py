@@ -225,7 +225,7 @@ def database(
 
     Whoever has DuckDB opens it, without the lake and without this program.
     """
-    from ops.analytics.database import write_database
+    from ops.analytics.lake.database import write_database
 
     with _understandable():
         write_database(_lake(lake, data), out, snapshot=snapshot)
@@ -239,7 +239,7 @@ def database(
 @contextmanager
 def _lake_at_hand(lake: Path | None, data: Path | None) -> Iterator[Path]:
     """The lake that is named, or that of the data directory, or one for the length of the block."""
-    from ops.analytics.layout import MANIFEST
+    from ops.analytics.lake.layout import MANIFEST
 
     found = _lake(lake, data)
     if lake is not None or (found / MANIFEST).exists():
@@ -327,7 +327,7 @@ def _print_report(report: "Report") -> None:
 @contextmanager
 def _writing(out: Path | None) -> Iterator[TextIO]:
     """Standard output, or a file that is put in its place when it is whole."""
-    from ops.analytics.layout import replaced
+    from ops.analytics.lake.layout import replaced
 
     if out is None:
         yield sys.stdout
@@ -339,7 +339,7 @@ def _writing(out: Path | None) -> Iterator[TextIO]:
 @contextmanager
 def _understandable() -> Iterator[None]:
     """What is wrong with a lake, a query or a backup, in words instead of a traceback."""
-    from ops.analytics.layout import AnalyticsError
+    from ops.analytics.lake.layout import AnalyticsError
     from ops.backup.metadata import BackupError
     from ops.targets.bucket import BucketError
 

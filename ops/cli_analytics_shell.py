@@ -8,10 +8,10 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ops.analytics.catalogue import Catalogue
-from ops.analytics.layout import require_manifest
-from ops.analytics.locks import held
-from ops.analytics.session import PREPARATION, connect
+from ops.analytics.lake.catalogue import Catalogue
+from ops.analytics.lake.layout import require_manifest
+from ops.analytics.lake.locks import held
+from ops.analytics.lake.session import PREPARATION, connect
 
 if TYPE_CHECKING:
     import duckdb

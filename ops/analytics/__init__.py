@@ -37,6 +37,6 @@ def connect(lake: Path | str, *, snapshot: str | None = None) -> "duckdb.DuckDBP
     Raises:
         AnalyticsError: there is no lake, it has no such snapshot, or DuckDB is not installed.
     """
-    from ops.analytics.session import connect
+    from ops.analytics.lake.session import connect
 
     return connect(Path(lake), snapshot=snapshot)

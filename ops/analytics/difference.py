@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ops.analytics.asking import explained, plain
-from ops.analytics.catalogue import TABLE_COLUMNS, find_snapshot
-from ops.analytics.layout import AnalyticsError, Manifest, require_manifest
-from ops.analytics.session import connect
+from ops.analytics.lake.catalogue import TABLE_COLUMNS, find_snapshot
+from ops.analytics.lake.layout import AnalyticsError, Manifest, require_manifest
+from ops.analytics.lake.session import connect
 from projections.comparison import HISTORY
 from projections.tables import TABLES
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from bus.log import chain
 from ops.analytics.event_columns import event_expressions
-from ops.analytics.layout import EVENTS, File, stretch_path
+from ops.analytics.lake.layout import EVENTS, File, stretch_path
 from ops.analytics.log_files import ROW_GROUP_ROWS, write_groups
 from ops.analytics.row_groups import in_groups
 from ops.analytics.sealed_source import HEAVY_ROW_BYTES, IS_ROW, SealedSource

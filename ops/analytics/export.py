@@ -21,9 +21,9 @@ import apsw
 import msgspec
 
 from ops.analytics.archive_source import add_archive
-from ops.analytics.database import write_views
 from ops.analytics.event_files import write_events
-from ops.analytics.layout import (
+from ops.analytics.lake.database import write_views
+from ops.analytics.lake.layout import (
     EVENTS,
     AnalyticsError,
     File,
@@ -37,12 +37,12 @@ from ops.analytics.layout import (
     sweep,
     write_manifest,
 )
-from ops.analytics.locks import LOCK, READERS, locked, unread
+from ops.analytics.lake.locks import LOCK, READERS, locked, unread
+from ops.analytics.lake.requirements import require_installed
+from ops.analytics.lake.session import CONFIGURATION
 from ops.analytics.merging import merge_small, remove_replaced
-from ops.analytics.requirements import require_installed
 from ops.analytics.row_versions import Folding, Range, Task
 from ops.analytics.sealed_source import SealedSource
-from ops.analytics.session import CONFIGURATION
 from ops.analytics.table_files import MOST_NEW_EVENTS, Earlier, changed_keys, write_table
 from ops.analytics.written_log import WrittenLog
 from ops.backup.create import Progress, file_checksum, ignore_progress

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ops.analytics.layout import File, finished, replaced
+from ops.analytics.lake.layout import File, finished, replaced
 
 if TYPE_CHECKING:
     import pyarrow

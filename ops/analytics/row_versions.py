@@ -27,7 +27,7 @@ from domain.catalogue import BY_TABLE, UnknownEventTypeError, decode_event
 from domain.messages import Recorded
 from migrations import runner
 from migrations.connection import open_memory
-from ops.analytics.layout import (
+from ops.analytics.lake.layout import (
     VERSIONS,
     AnalyticsError,
     File,

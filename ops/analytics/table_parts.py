@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ops.analytics.layout import File, columns_digest, finished, replaced, table_path
+from ops.analytics.lake.layout import File, columns_digest, finished, replaced, table_path
 from ops.analytics.row_groups import in_groups
 from ops.targets.target import sync_folder
 from projections.comparison import HISTORY

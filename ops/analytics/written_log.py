@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bus.log import chain
-from ops.analytics.layout import EVENTS, Manifest, Stretch, Timelines, history_of, literal
+from ops.analytics.lake.layout import EVENTS, Manifest, Stretch, Timelines, history_of, literal
 
 if TYPE_CHECKING:
     import duckdb

@@ -10,8 +10,8 @@ import pytest
 
 from bus.log import chain
 from ops.analytics import connect
-from ops.analytics.catalogue import TABLE_COLUMNS
 from ops.analytics.export import Report, export
+from ops.analytics.lake.catalogue import TABLE_COLUMNS
 from ops.backup.create import open_sealed
 from ops.backup.metadata import list_backups
 from tests.integration.backing_up import Stored

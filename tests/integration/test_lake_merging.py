@@ -14,9 +14,9 @@ import pytest
 
 from ops.analytics import connect, merging
 from ops.analytics import export as exporting
-from ops.analytics.database import write_views
-from ops.analytics.layout import AnalyticsError, Manifest, read_manifest, write_manifest
-from ops.analytics.locks import READERS
+from ops.analytics.lake.database import write_views
+from ops.analytics.lake.layout import AnalyticsError, Manifest, read_manifest, write_manifest
+from ops.analytics.lake.locks import READERS
 from ops.analytics.log_files import write_groups
 from ops.backup.way import Moment
 from tests.integration.test_analytics import rows_at

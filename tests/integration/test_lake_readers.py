@@ -12,8 +12,8 @@ import pytest
 
 from ops.analytics import connect
 from ops.analytics.asking import plain
-from ops.analytics.database import write_database
 from ops.analytics.export import export
+from ops.analytics.lake.database import write_database
 from ops.backup.metadata import list_backups
 from ops.backup.restore import restore
 from ops.backup.way import Moment

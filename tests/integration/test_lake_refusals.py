@@ -13,8 +13,8 @@ import pytest
 from ops.analytics import connect
 from ops.analytics.asking import ask
 from ops.analytics.export import Report, export
-from ops.analytics.layout import AnalyticsError
-from ops.analytics.locks import locked
+from ops.analytics.lake.layout import AnalyticsError
+from ops.analytics.lake.locks import locked
 from ops.backup.create import create_backup, file_checksum
 from ops.backup.metadata import Backup, damaged_backups, list_backups, metadata_path, write_metadata
 from ops.targets.sealing import Sealing

@@ -10,7 +10,7 @@ import pytest
 from ops.analytics import archive_source, connect, merging
 from ops.analytics import export as exporting
 from ops.analytics.export import Report, export
-from ops.analytics.layout import read_manifest
+from ops.analytics.lake.layout import read_manifest
 from ops.archive.segment import list_segments
 from ops.backup.create import open_sealed
 from ops.backup.metadata import list_backups

@@ -10,8 +10,8 @@ import pytest
 
 from migrations.connection import open_writer
 from ops.analytics import connect, sealed_source, table_files, table_parts
-from ops.analytics.catalogue import TABLE_COLUMNS
-from ops.analytics.layout import read_manifest
+from ops.analytics.lake.catalogue import TABLE_COLUMNS
+from ops.analytics.lake.layout import read_manifest
 from ops.backup.create import create_backup, open_sealed
 from ops.backup.metadata import Backup, list_backups
 from ops.backup.restore import restore

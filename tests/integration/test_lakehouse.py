@@ -21,8 +21,8 @@ from pyiceberg.utils.config import Config
 
 from ops.analytics import connect, merging
 from ops.analytics.export import export
-from ops.analytics.layout import read_manifest
-from ops.analytics.locks import READERS
+from ops.analytics.lake.layout import read_manifest
+from ops.analytics.lake.locks import READERS
 from ops.backup.metadata import list_backups
 from ops.backup.restore import restore
 from ops.backup.way import Moment

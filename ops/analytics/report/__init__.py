@@ -11,7 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from ops.analytics.layout import replaced
+from ops.analytics.lake.layout import replaced
+from ops.analytics.lake.session import connect
 from ops.analytics.report.budgets import budgets
 from ops.analytics.report.configurations import configurations
 from ops.analytics.report.growth import growth
@@ -21,7 +22,6 @@ from ops.analytics.report.page import page
 from ops.analytics.report.retries import retries
 from ops.analytics.report.source import Source, find_period
 from ops.analytics.report.throughput import throughput
-from ops.analytics.session import connect
 
 TITLE = "hyperpage-persistence"
 _SECTIONS = (throughput, latency, retries, budgets, configurations, growth)

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ops.analytics.catalogue import Catalogue
-from ops.analytics.layout import DATABASE, AnalyticsError, Manifest, literal, replaced, require_manifest
-from ops.analytics.requirements import require_installed
-from ops.analytics.session import connect
+from ops.analytics.lake.catalogue import Catalogue
+from ops.analytics.lake.layout import DATABASE, AnalyticsError, Manifest, literal, replaced, require_manifest
+from ops.analytics.lake.requirements import require_installed
+from ops.analytics.lake.session import connect
 
 if TYPE_CHECKING:
     import duckdb

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from ops.analytics.event_columns import EVENT_COLUMNS, event_types
-from ops.analytics.layout import (
+from ops.analytics.lake.layout import (
     EVENTS,
     VERSIONS,
     AnalyticsError,
@@ -296,7 +296,7 @@ def _changes_between() -> str:
 
 
 def _statements_of(name: str) -> Iterator[str]:
-    text = files("ops.analytics").joinpath(name).read_text(encoding="utf-8")
+    text = files("ops.analytics.lake").joinpath(name).read_text(encoding="utf-8")
     for statement in text.split(";\n"):
         if statement.strip():
             yield statement

@@ -4,9 +4,9 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ops.analytics.layout import require_manifest
-from ops.analytics.locks import held
-from ops.analytics.requirements import require_installed
+from ops.analytics.lake.layout import require_manifest
+from ops.analytics.lake.locks import held
+from ops.analytics.lake.requirements import require_installed
 
 if TYPE_CHECKING:
     import duckdb
@@ -34,7 +34,7 @@ def connect(lake: Path, *, snapshot: str | None = None) -> "duckdb.DuckDBPyConne
     require_installed()
     import duckdb
 
-    from ops.analytics.catalogue import Catalogue
+    from ops.analytics.lake.catalogue import Catalogue
 
     files = held(lake)
     manifest = require_manifest(lake)
