@@ -18,7 +18,7 @@ from ops.cli_progress import shown_progress
 
 if TYPE_CHECKING:
     from ops.analytics.difference import Difference
-    from ops.analytics.export import Report
+    from ops.analytics.export.exporting import Report
     from ops.targets.sealing import Identities
     from ops.targets.target import Place
 
@@ -253,7 +253,7 @@ def _lake_at_hand(lake: Path | None, data: Path | None) -> Iterator[Path]:
 
 
 def _export(backup: str, lake: Path, data: Path | None, identities: "Identities" = ()) -> "Report":
-    from ops.analytics.export import export
+    from ops.analytics.export.exporting import export
     from ops.archive.segment import list_segments
     from ops.backup.content import store_id_of
     from ops.backup.metadata import (

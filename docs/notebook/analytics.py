@@ -32,7 +32,7 @@ def _():
     import marimo as mo
 
     from ops.analytics import connect
-    from ops.analytics.export import export
+    from ops.analytics.export.exporting import export
     from ops.backup.metadata import list_backups
 
     return Path, alt, connect, export, list_backups, mo, tempfile

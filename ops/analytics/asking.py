@@ -13,9 +13,9 @@ from uuid import UUID
 
 import msgspec
 
+from ops.analytics.export.log_files import COMPRESSION
 from ops.analytics.lake.layout import AnalyticsError, replaced
 from ops.analytics.lake.session import connect
-from ops.analytics.log_files import COMPRESSION
 
 if TYPE_CHECKING:
     import duckdb

@@ -10,7 +10,7 @@ import pytest
 
 from bus.log import chain
 from ops.analytics import connect
-from ops.analytics.export import Report, export
+from ops.analytics.export.exporting import Report, export
 from ops.analytics.lake.catalogue import TABLE_COLUMNS
 from ops.backup.create import open_sealed
 from ops.backup.metadata import list_backups

@@ -11,7 +11,7 @@ import pyrage
 import pytest
 
 from ops.analytics import connect
-from ops.analytics.export import Report, export
+from ops.analytics.export.exporting import Report, export
 from ops.archive.merge import SMALL_SEGMENTS, merge
 from ops.archive.segment import list_segments
 from ops.backup.metadata import list_backups

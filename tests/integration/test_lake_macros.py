@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from ops.analytics import connect
-from ops.analytics.export import export
+from ops.analytics.export.exporting import export
 from ops.backup.create import create_backup, file_checksum
 from ops.backup.metadata import list_backups, write_metadata
 from tests.integration.writing import Clock, Store

@@ -12,12 +12,12 @@ from typing import Any
 import duckdb
 import pytest
 
-from ops.analytics import connect, merging
-from ops.analytics import export as exporting
+from ops.analytics import connect
+from ops.analytics.export import exporting, merging
+from ops.analytics.export.log_files import write_groups
 from ops.analytics.lake.database import write_views
 from ops.analytics.lake.layout import AnalyticsError, Manifest, read_manifest, write_manifest
 from ops.analytics.lake.locks import READERS
-from ops.analytics.log_files import write_groups
 from ops.backup.way import Moment
 from tests.integration.test_analytics import rows_at
 from tests.integration.test_archive import Archived

@@ -12,7 +12,7 @@ import pytest
 
 from ops.analytics import connect
 from ops.analytics.asking import plain
-from ops.analytics.export import export
+from ops.analytics.export.exporting import export
 from ops.analytics.lake.database import write_database
 from ops.backup.metadata import list_backups
 from ops.backup.restore import restore

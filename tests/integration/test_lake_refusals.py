@@ -12,7 +12,7 @@ import pytest
 
 from ops.analytics import connect
 from ops.analytics.asking import ask
-from ops.analytics.export import Report, export
+from ops.analytics.export.exporting import Report, export
 from ops.analytics.lake.layout import AnalyticsError
 from ops.analytics.lake.locks import locked
 from ops.backup.create import create_backup, file_checksum

@@ -7,9 +7,9 @@ from pathlib import Path
 import pyrage
 import pytest
 
-from ops.analytics import archive_source, connect, merging
-from ops.analytics import export as exporting
-from ops.analytics.export import Report, export
+from ops.analytics import connect
+from ops.analytics.export import archive_source, exporting, merging
+from ops.analytics.export.exporting import Report, export
 from ops.analytics.lake.layout import read_manifest
 from ops.archive.segment import list_segments
 from ops.backup.create import open_sealed

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from migrations.connection import open_writer
-from ops.analytics import connect, sealed_source, table_files, table_parts
+from ops.analytics import connect
+from ops.analytics.export import sealed_source, table_files, table_parts
 from ops.analytics.lake.catalogue import TABLE_COLUMNS
 from ops.analytics.lake.layout import read_manifest
 from ops.backup.create import create_backup, open_sealed

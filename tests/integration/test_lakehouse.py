@@ -19,8 +19,9 @@ from pyarrow.parquet import read_table, write_table
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.utils.config import Config
 
-from ops.analytics import connect, merging
-from ops.analytics.export import export
+from ops.analytics import connect
+from ops.analytics.export import merging
+from ops.analytics.export.exporting import export
 from ops.analytics.lake.layout import read_manifest
 from ops.analytics.lake.locks import READERS
 from ops.backup.metadata import list_backups

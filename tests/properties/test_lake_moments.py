@@ -10,7 +10,7 @@ from bus.log import chain
 from migrations import runner
 from migrations.connection import open_memory, open_reader, write_transaction
 from ops.analytics import connect
-from ops.analytics.export import export
+from ops.analytics.export.exporting import export
 from ops.backup.create import create_backup
 from projections import rebuild
 from tests.integration.test_analytics import Rows, rows_at, rows_of

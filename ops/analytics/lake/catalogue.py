@@ -9,7 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from ops.analytics.event_columns import EVENT_COLUMNS, event_types
+from ops.analytics.export.event_columns import EVENT_COLUMNS, event_types
+from ops.analytics.export.row_versions import DELETED, column_types
 from ops.analytics.lake.layout import (
     EVENTS,
     VERSIONS,
@@ -22,7 +23,6 @@ from ops.analytics.lake.layout import (
     is_part,
     literal,
 )
-from ops.analytics.row_versions import DELETED, column_types
 from projections import jobs
 from projections.comparison import HISTORY
 from projections.tables import TABLES

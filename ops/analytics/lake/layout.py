@@ -11,7 +11,7 @@ and so on for each table. Every file is written under another name first, and is
 that the manifest does not name is no part of the lake: an export that was cut off left it behind, and the
 next one removes it. Nothing changes a file once the manifest names it. What a table still has as an earlier
 snapshot had it, is the same file under a second name. Small files of the log become one in time
-(ops/analytics/merging.py).
+(ops/analytics/export/merging.py).
 """
 
 import hashlib

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ops.analytics.export.log_files import ROW_GROUP_ROWS, write_groups
+from ops.analytics.export.row_groups import GROUP_BYTES, in_groups
 from ops.analytics.lake.layout import File, Manifest, Stretch, stretch_path, write_manifest
-from ops.analytics.log_files import ROW_GROUP_ROWS, write_groups
-from ops.analytics.row_groups import GROUP_BYTES, in_groups
 
 if TYPE_CHECKING:
     import pyarrow

@@ -17,10 +17,10 @@ from bus.writing.hot_states import ABSENT, Aggregate
 from domain.catalogue import BY_TABLE, UnknownEventTypeError
 from domain.decider import replay
 from domain.messages import split_stream, stream_name
-from ops.analytics.event_files import write_rows
+from ops.analytics.export.event_files import write_rows
+from ops.analytics.export.row_versions import Fold, Range
+from ops.analytics.export.written_log import WrittenLog
 from ops.analytics.lake.layout import EVENTS, File, Manifest, Stretch, Timelines, history_of
-from ops.analytics.row_versions import Fold, Range
-from ops.analytics.written_log import WrittenLog
 from ops.archive.segment import Segment, list_segments, read_header, read_segment, runs
 from ops.backup.metadata import BackupError
 from ops.targets.sealing import Identities

@@ -5,9 +5,9 @@ backup ─┬─ events ──▶ Parquet, where the lake has not got them yet  
         ├─ tables ──▶ Parquet, for each snapshot                    (ADBC, DuckDB)
         └─ SHA-256 ─▶ is it what was made? Then the manifest names the files, and they are the lake's.
 
-archive ──── events and row versions of what came after the backups (ops/analytics/archive_source.py)
+archive ──── events and row versions of what came after the backups (ops/analytics/export/archive_source.py)
 
-Small stretches become one at its end (ops/analytics/merging.py).
+Small stretches become one at its end (ops/analytics/export/merging.py).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,8 +20,13 @@ from typing import TYPE_CHECKING
 import apsw
 import msgspec
 
-from ops.analytics.archive_source import add_archive
-from ops.analytics.event_files import write_events
+from ops.analytics.export.archive_source import add_archive
+from ops.analytics.export.event_files import write_events
+from ops.analytics.export.merging import merge_small, remove_replaced
+from ops.analytics.export.row_versions import Folding, Range, Task
+from ops.analytics.export.sealed_source import SealedSource
+from ops.analytics.export.table_files import MOST_NEW_EVENTS, Earlier, changed_keys, write_table
+from ops.analytics.export.written_log import WrittenLog
 from ops.analytics.lake.database import write_views
 from ops.analytics.lake.layout import (
     EVENTS,
@@ -40,11 +45,6 @@ from ops.analytics.lake.layout import (
 from ops.analytics.lake.locks import LOCK, READERS, locked, unread
 from ops.analytics.lake.requirements import require_installed
 from ops.analytics.lake.session import CONFIGURATION
-from ops.analytics.merging import merge_small, remove_replaced
-from ops.analytics.row_versions import Folding, Range, Task
-from ops.analytics.sealed_source import SealedSource
-from ops.analytics.table_files import MOST_NEW_EVENTS, Earlier, changed_keys, write_table
-from ops.analytics.written_log import WrittenLog
 from ops.backup.create import Progress, file_checksum, ignore_progress
 from ops.backup.metadata import Backup, BackupError
 from ops.backup.opening import checksum_differs, opened, require_size

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bus.log import chain
-from ops.analytics.event_columns import event_expressions
+from ops.analytics.export.event_columns import event_expressions
+from ops.analytics.export.log_files import ROW_GROUP_ROWS, write_groups
+from ops.analytics.export.row_groups import in_groups
+from ops.analytics.export.sealed_source import HEAVY_ROW_BYTES, IS_ROW, SealedSource
 from ops.analytics.lake.layout import EVENTS, File, stretch_path
-from ops.analytics.log_files import ROW_GROUP_ROWS, write_groups
-from ops.analytics.row_groups import in_groups
-from ops.analytics.sealed_source import HEAVY_ROW_BYTES, IS_ROW, SealedSource
 
 if TYPE_CHECKING:
     import duckdb

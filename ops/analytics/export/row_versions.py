@@ -5,8 +5,8 @@ functions. A row that is gone is a version, too: its key, the position, and `del
 with their job: one such version without an id, but with the `job_id`, stands for all of them.
 
 Folding is Python's work, 10 µs an event, so a long stretch is folded in a process of its own beside the one
-that writes the events: `python -m ops.analytics.row_versions`, with a `Task` as JSON on stdin, and the answer
-on stdout.
+that writes the events: `python -m ops.analytics.export.row_versions`, with a `Task` as JSON on stdin, and the
+answer on stdout.
 """
 
 import gc
@@ -27,6 +27,8 @@ from domain.catalogue import BY_TABLE, UnknownEventTypeError, decode_event
 from domain.messages import Recorded
 from migrations import runner
 from migrations.connection import open_memory
+from ops.analytics.export.log_files import ROW_GROUP_ROWS, log_writer
+from ops.analytics.export.row_groups import GROUP_BYTES
 from ops.analytics.lake.layout import (
     VERSIONS,
     AnalyticsError,
@@ -36,8 +38,6 @@ from ops.analytics.lake.layout import (
     replaced,
     stretch_path,
 )
-from ops.analytics.log_files import ROW_GROUP_ROWS, log_writer
-from ops.analytics.row_groups import GROUP_BYTES
 from ops.backup.create import open_sealed
 from ops.backup.metadata import BackupError
 from projections import jobs
@@ -153,7 +153,9 @@ class Folding:
 
 def _start(task: Task) -> "subprocess.Popen[bytes]":
     process = subprocess.Popen(
-        [sys.executable, "-m", "ops.analytics.row_versions"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-m", "ops.analytics.export.row_versions"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
     assert process.stdin is not None
     process.stdin.write(msgspec.json.encode(task))

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ops.analytics.export.row_groups import in_groups
 from ops.analytics.lake.layout import File, columns_digest, finished, replaced, table_path
-from ops.analytics.row_groups import in_groups
 from ops.targets.target import sync_folder
 from projections.comparison import HISTORY
 from projections.tables import TABLES
