@@ -17,7 +17,7 @@ from ops.cli_output import compact, print_json, print_table, printable, say
 from ops.cli_progress import shown_progress
 
 if TYPE_CHECKING:
-    from ops.analytics.difference import Difference
+    from ops.analytics.asking.difference import Difference
     from ops.analytics.export.exporting import Report
     from ops.targets.sealing import Identities
     from ops.targets.target import Place
@@ -98,7 +98,7 @@ def sql(
     Views: events, jobs, job_history, queues, schedules, rate_limits,
     tool_configs, app_state, snapshots, attempts, and the <table>_versions.
     """
-    from ops.analytics.asking import ask
+    from ops.analytics.asking.query import ask
 
     wanted = "json" if as_json else format
     if wanted == "parquet" and out is None:
@@ -142,7 +142,7 @@ def diff(
     Where there is no lake in DIR/lake, and none is named, one is made for the
     length of the command.
     """
-    from ops.analytics.difference import difference
+    from ops.analytics.asking.difference import difference
 
     with _understandable(), _lake_at_hand(lake, data) as at_hand:
         found = difference(at_hand, first, second)

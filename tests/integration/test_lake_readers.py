@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ops.analytics import connect
-from ops.analytics.asking import plain
+from ops.analytics.asking.query import plain
 from ops.analytics.export.exporting import export
 from ops.analytics.lake.database import write_database
 from ops.backup.metadata import list_backups

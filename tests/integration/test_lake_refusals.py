@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from ops.analytics import connect
-from ops.analytics.asking import ask
+from ops.analytics.asking.query import ask
 from ops.analytics.export.exporting import Report, export
 from ops.analytics.lake.layout import AnalyticsError
 from ops.analytics.lake.locks import locked

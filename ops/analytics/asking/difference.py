@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ops.analytics.asking import explained, plain
+from ops.analytics.asking.query import explained, plain
 from ops.analytics.lake.catalogue import TABLE_COLUMNS, find_snapshot
 from ops.analytics.lake.layout import AnalyticsError, Manifest, require_manifest
 from ops.analytics.lake.session import connect
