@@ -134,9 +134,9 @@ def delete(
 
 def _retained(settings: "Settings", rules: "Rules") -> "tuple[list[Backup], dict[str, str | None]]":
     """The backups of the store, and why each is kept."""
-    from ops.archive.needs import needed_backups
     from ops.backup.content import store_id_of
     from ops.backup.metadata import list_backups
+    from ops.backup.needed import needed_backups
     from ops.backup.retention import retain
 
     store_id = store_id_of(settings.store_path)

@@ -20,7 +20,7 @@ from ops.cli_progress import shown_progress
 from ops.store.data_directory import DataDirectory, DirectoryInUseError, Runtime, read_runtime
 
 if TYPE_CHECKING:
-    from ops.backup.way import Moment
+    from ops.backup.restore_path import Moment
     from ops.settings import Settings
     from ops.targets.sealing import Identities
 
@@ -66,7 +66,7 @@ def restore(
     """
     from ops.backup.preparing import require_readable
     from ops.backup.restore import plan_restore
-    from ops.backup.way import Moment
+    from ops.backup.restore_path import Moment
 
     if sum((to_position is not None, to_time is not None, latest)) > 1:
         raise usage_failure("to a position, to a time, or to the latest: only one of them")

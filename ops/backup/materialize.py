@@ -18,8 +18,8 @@ from ops.backup.copying import COPY_BYTES, TOLD_BYTES
 from ops.backup.create import Progress, file_checksum, open_sealed, require_chain, require_sound
 from ops.backup.metadata import TABLES_DIFFER, Backup, BackupError
 from ops.backup.opening import checksum_differs
+from ops.backup.restore_path import Way
 from ops.backup.verify import require_content
-from ops.backup.way import Way
 from ops.store.projections_check import rebuild_file
 from ops.targets.sealing import Identities
 

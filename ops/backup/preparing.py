@@ -9,7 +9,7 @@ from ops.backup.create import Progress, ignore_progress
 from ops.backup.metadata import Backup, BackupError, write_metadata
 from ops.backup.opening import bring, require_key
 from ops.backup.restore import search_for
-from ops.backup.way import Moment
+from ops.backup.restore_path import Moment
 from ops.targets.places import Places
 from ops.targets.sealing import Identities
 

@@ -20,9 +20,9 @@ from ops.backup.create import SCRATCH_PREFIX, Progress, create_backup, ignore_pr
 from ops.backup.materialize import materialize, without_segment
 from ops.backup.metadata import UNUSABLE, Backup, BackupError, list_backups
 from ops.backup.opening import plain_metadata
+from ops.backup.restore_path import PRESENT, Moment, Way, find_way
 from ops.backup.swap import WORK_SUFFIX, Intent, swap
 from ops.backup.verify import verified
-from ops.backup.way import PRESENT, Moment, Way, find_way
 from ops.targets.places import Places
 from ops.targets.sealing import Identities
 

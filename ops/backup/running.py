@@ -19,9 +19,9 @@ from domain.errors import Invalid, NotFound, RuleViolated
 from ops.backup.metadata import BackupError
 from ops.backup.preparing import prepared_places, require_readable
 from ops.backup.restore import Plan, Restored, plan_restore, restore
+from ops.backup.restore_path import Moment
 from ops.backup.stream_timeline import highest_timeline_in_stream
 from ops.backup.swap import settle
-from ops.backup.way import Moment
 from ops.settings import Settings
 from ops.store.data_directory import DataDirectory
 from ops.targets.places import Places

@@ -15,8 +15,8 @@ from ops.backup.create import Progress, create_backup
 from ops.backup.drill import prove
 from ops.backup.metadata import BackupError, damaged_backups
 from ops.backup.restore import search_for
+from ops.backup.restore_path import Moment
 from ops.backup.routine import verify_by_routine, verify_whole
-from ops.backup.way import Moment
 from ops.doctor.finding import Finding
 from ops.health.machine import MIB, disks
 from ops.settings import Settings

@@ -12,8 +12,8 @@ from starlette.responses import Response
 from bus.contract import codec
 from domain.errors import Invalid
 from ops.backup.administration import name_inside
+from ops.backup.restore_path import Moment
 from ops.backup.running import RestoreRequest
-from ops.backup.way import Moment
 from ops.http.refusals import no_such_place
 from ops.http.routes import actor_of, backend_of, json_body, json_response, route
 

@@ -29,8 +29,8 @@ from ops.archive.segment import (
 from ops.backup.create import create_backup
 from ops.backup.metadata import Backup, BackupError, metadata_path, write_metadata
 from ops.backup.restore import restore
+from ops.backup.restore_path import Moment
 from ops.backup.verify import verify_backup
-from ops.backup.way import Moment
 from ops.store.projections_check import verify
 from ops.targets.places import Places
 from ops.targets.sealing import Sealing

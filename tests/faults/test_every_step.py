@@ -22,9 +22,9 @@ from ops.archive.segment import list_segments, read_segment
 from ops.backup.create import create_backup
 from ops.backup.metadata import list_backups, metadata_path
 from ops.backup.restore import restore
+from ops.backup.restore_path import Moment
 from ops.backup.swap import finish_swap
 from ops.backup.verify import verify_backup
-from ops.backup.way import Moment
 from ops.store.projections_check import verify
 from ops.targets.places import Places
 from ops.targets.sealing import Sealing

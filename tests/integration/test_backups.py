@@ -27,9 +27,9 @@ from ops.backup.metadata import (
     write_metadata,
 )
 from ops.backup.restore import plan_restore, restore
+from ops.backup.restore_path import Moment
 from ops.backup.swap import INTENT_FILE, Intent, finish_swap
 from ops.backup.verify import verify_backup
-from ops.backup.way import Moment
 from ops.store.projections_check import verify
 from tests.integration.backing_up import VERSION, Stored, log_of, tables_of
 

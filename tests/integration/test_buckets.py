@@ -20,10 +20,10 @@ from ops.backup.create import create_backup
 from ops.backup.drill import drill, prove
 from ops.backup.metadata import Backup, BackupError, damaged_backups, find_backup, list_backups, metadata_path
 from ops.backup.restore import plan_restore, restore
+from ops.backup.restore_path import Moment
 from ops.backup.retention import remove
 from ops.backup.routine import verify_by_routine
 from ops.backup.verify import verified_copy, verify_backup
-from ops.backup.way import Moment
 from ops.store.projections_check import verify
 from ops.targets.bucket import BucketError, BucketPath, bucket_path, understandable
 from ops.targets.places import Places

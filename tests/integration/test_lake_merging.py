@@ -18,7 +18,7 @@ from ops.analytics.export.log_files import write_groups
 from ops.analytics.lake.database import write_views
 from ops.analytics.lake.layout import AnalyticsError, Manifest, read_manifest, write_manifest
 from ops.analytics.lake.locks import READERS
-from ops.backup.way import Moment
+from ops.backup.restore_path import Moment
 from tests.integration.test_analytics import rows_at
 from tests.integration.test_archive import Archived
 from tests.integration.test_lake_sources import exported, restored, worked

@@ -16,7 +16,7 @@ from ops.analytics.export.exporting import export
 from ops.analytics.lake.database import write_database
 from ops.backup.metadata import list_backups
 from ops.backup.restore import restore
-from ops.backup.way import Moment
+from ops.backup.restore_path import Moment
 from tests.integration.backing_up import VERSION, Stored
 
 QUESTIONS = [

@@ -15,7 +15,7 @@ from ops.archive.segment import list_segments
 from ops.backup.create import open_sealed
 from ops.backup.metadata import list_backups
 from ops.backup.restore import restore
-from ops.backup.way import Moment
+from ops.backup.restore_path import Moment
 from ops.targets.sealing import Identities
 from tests.integration.backing_up import VERSION
 from tests.integration.test_analytics import Rows, rows_at, rows_of, rows_shown

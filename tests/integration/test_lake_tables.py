@@ -16,7 +16,7 @@ from ops.analytics.lake.layout import read_manifest
 from ops.backup.create import create_backup, open_sealed
 from ops.backup.metadata import Backup, list_backups
 from ops.backup.restore import restore
-from ops.backup.way import Moment
+from ops.backup.restore_path import Moment
 from ops.store.projections_check import rebuild_file
 from tests.integration.backing_up import VERSION, Stored
 from tests.integration.test_analytics import exported, rows_of, rows_shown

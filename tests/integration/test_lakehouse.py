@@ -26,7 +26,7 @@ from ops.analytics.lake.layout import read_manifest
 from ops.analytics.lake.locks import READERS
 from ops.backup.metadata import list_backups
 from ops.backup.restore import restore
-from ops.backup.way import Moment
+from ops.backup.restore_path import Moment
 from tests.integration.backing_up import VERSION, Stored
 from tests.integration.bucket_server import CREDENTIALS, BucketServer
 

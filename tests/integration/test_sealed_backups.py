@@ -26,10 +26,10 @@ from ops.backup.metadata import (
     write_metadata,
 )
 from ops.backup.restore import plan_restore, restore
+from ops.backup.restore_path import Moment
 from ops.backup.routine import verify_by_routine
 from ops.backup.schedule import DAY_MS, BackupSchedule
 from ops.backup.verify import verified_copy, verify_backup
-from ops.backup.way import Moment
 from ops.settings import load_settings
 from ops.store.projections_check import verify
 from ops.targets.sealing import Compression, Sealing, read_identities

@@ -18,7 +18,7 @@ from domain.catalogue import BY_TABLE
 from domain.messages import split_stream
 from migrations import runner
 from ops.backup.restore import restore
-from ops.backup.way import Moment
+from ops.backup.restore_path import Moment
 from ops.store.tables import Tables
 from ops.targets.places import Places
 from tests.integration.backing_up import VERSION, answers_of, log_of, tables_of
