@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from domain.errors import Invalid, NotFound
 from domain.messages import stream_name
-from ops.console.events import shown
+from ops.console.shown_events import shown
 from ops.console.visit import Visit, action, page, whole_number
 
 HISTORY_EVENTS = 50

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from domain.errors import NotFound
 from domain.messages import split_stream
-from ops.console.events import Shown, shown
+from ops.console.shown_events import Shown, shown
 from ops.console.streams import as_tree
 from ops.console.visit import Visit, page
 from ops.http.messages import key_fields

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from domain.errors import Invalid, NotFound
 from domain.jobs.state import FINISHED, IDLE, RETRYABLE
 from domain.messages import stream_name
-from ops.console.events import shown
+from ops.console.shown_events import shown
 from ops.console.visit import Visit, action, page
 
 # Of its time line, the latest; the stream browser has them all.

@@ -9,8 +9,8 @@ from domain.errors import Invalid, NotFound
 from domain.messages import stream_name
 from domain.rate_limits import parts_of
 from domain.rate_limits.levels import Level
-from ops.console.events import Shown, shown
 from ops.console.rendering import PREFIX
+from ops.console.shown_events import Shown, shown
 from ops.console.visit import Visit, action, page
 
 PAGE_ROWS = 100

@@ -8,8 +8,8 @@ from starlette.responses import Response
 from bus.contract import codec
 from domain.errors import NotFound
 from domain.messages import stream_name
-from ops.console.events import shown
 from ops.console.rendering import PREFIX
+from ops.console.shown_events import shown
 from ops.console.visit import Visit, action, page, whole_number
 
 PAGE_ROWS = 100

@@ -9,8 +9,8 @@ from starlette.responses import Response
 
 from bus.serving.queries import pattern_of
 from domain.errors import Refusal
-from ops.console.events import shown
 from ops.console.rendering import PREFIX
+from ops.console.shown_events import shown
 from ops.console.visit import Visit, page
 from ops.http.refusals import HttpRefusal
 from ops.http.routes import access_of, backend_of, route
