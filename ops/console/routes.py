@@ -3,13 +3,13 @@
 from starlette.responses import Response
 
 from domain.errors import NotFound
-from ops.console import (
+from ops.console import files
+from ops.console.pages import (
     backups,
     configuration,
     configurations,
     dead_letters,
     event,
-    files,
     job,
     jobs,
     login,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ops.console.streams import DEEPEST, as_tree
+from ops.console.pages.streams import DEEPEST, as_tree
 from tests.integration.asking import HttpTalk
 from tests.integration.visiting import HOSTILE, Visitor
 

@@ -7,8 +7,8 @@ from starlette.responses import Response
 
 from domain.errors import NotFound
 from domain.messages import split_stream
+from ops.console.pages.streams import as_tree
 from ops.console.shown_events import Shown, shown
-from ops.console.streams import as_tree
 from ops.console.visit import Visit, page
 from ops.http.messages import key_fields
 from projections.tables import TABLES
