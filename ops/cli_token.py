@@ -10,7 +10,7 @@ from ops.cli_options import DataOption, JsonOption, option, settings_for
 from ops.cli_output import print_json, print_table, say
 
 if TYPE_CHECKING:
-    from ops.http.tokens import Token
+    from ops.http.access.tokens import Token
 
 DAY_MS = 24 * 60 * 60 * 1000
 
@@ -49,7 +49,7 @@ def create(
     service knows it at once; one that listens on the loopback only, since
     there was none, listens where it should after a new start.
     """
-    from ops.http.tokens import TokenError, TokenFile
+    from ops.http.access.tokens import TokenError, TokenFile
 
     if days is not None and days < 1:
         raise failure(Exit.USAGE, "usage", "a token lives for a day at least")
@@ -74,7 +74,7 @@ def list_all(*, data: DataOption = None, as_json: JsonOption = False) -> int:
 
         hyperpage token list
     """
-    from ops.http.tokens import TokenError, TokenFile
+    from ops.http.access.tokens import TokenError, TokenFile
 
     file = TokenFile(settings_for(data).data)
     try:
@@ -103,7 +103,7 @@ def revoke(
 
         hyperpage token revoke dashboard
     """
-    from ops.http.tokens import TokenError, TokenFile
+    from ops.http.access.tokens import TokenError, TokenFile
 
     try:
         gone = TokenFile(settings_for(data).data).revoke(name, by=user())

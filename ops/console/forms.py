@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 import msgspec
 from starlette.requests import Request
 
-from ops.http.access import FORM
+from ops.http.access.authentication import FORM
 
 # More than any of our forms has.
 MAXIMUM_FIELDS = 1_100

@@ -24,10 +24,10 @@ from ops.console.forms import Form, read_form
 from ops.console.rendering import PREFIX, environment
 from ops.console.shared import SharedAnswers
 from ops.health.monitor import status_of
+from ops.http.access.roles import Principal, Role
+from ops.http.access.sessions import CSRF_FIELD, CSRF_HEADER, Session, is_from_a_page_of
 from ops.http.refusals import Forbidden, HttpRefusal, Unauthorized
-from ops.http.roles import Principal, Role
 from ops.http.routes import Answer, access_of, actor_of, backend_of, route
-from ops.http.sessions import CSRF_FIELD, CSRF_HEADER, Session, is_from_a_page_of
 
 HTML = "text/html; charset=utf-8"
 MAXIMUM_NOTICES = 10

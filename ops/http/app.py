@@ -23,7 +23,7 @@ from ops.http import (
     routes_openapi,
     routes_session,
 )
-from ops.http.access import Access
+from ops.http.access.authentication import Access
 from ops.http.backend import Backend
 from ops.http.counting import CountingMiddleware, HttpCounts
 from ops.http.guard import GuardMiddleware

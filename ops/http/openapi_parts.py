@@ -7,8 +7,8 @@ from domain import errors
 from ops.contract.answers import INTEGER, TEXT, object_of
 from ops.contract.schema import Schema
 from ops.http import refusals
+from ops.http.access.roles import Role
 from ops.http.problem import MEDIA_TYPE
-from ops.http.roles import Role
 from ops.http.routes import JSON
 
 Operation = dict[str, Any]

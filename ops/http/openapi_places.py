@@ -11,7 +11,8 @@ from ops.backup.running import NoArguments, RestoreRequest
 from ops.contract.answers import INTEGER, TEXT, array_of, nullable, object_of
 from ops.contract.schema import Schema, described
 from ops.http import routes_admin, routes_as_before, routes_events, routes_session
-from ops.http.access import FORM
+from ops.http.access.authentication import FORM
+from ops.http.access.sessions import CSRF_HEADER
 from ops.http.openapi_parts import (
     Operation,
     Parameter,
@@ -23,7 +24,6 @@ from ops.http.openapi_parts import (
     query_parameters,
 )
 from ops.http.routes import JSON
-from ops.http.sessions import CSRF_HEADER
 
 OPENAPI = "/openapi.json"
 _EVENT_STREAM = routes_events.MEDIA_TYPE

@@ -12,10 +12,10 @@ from starlette.types import Receive, Scope, Send
 from bus.incident import internal
 from bus.serving.audit import Actor
 from domain.errors import Refusal
-from ops.http.access import Access, address_of
+from ops.http.access.authentication import Access, address_of
+from ops.http.access.roles import Principal, Role
 from ops.http.backend import Backend
 from ops.http.refusals import HttpRefusal, MethodNotAllowed, UnsupportedMediaType
-from ops.http.roles import Principal, Role
 
 logger = logging.getLogger(__name__)
 

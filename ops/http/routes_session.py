@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bus.contract import codec
-from ops.http.access import FORM, form_of
-from ops.http.roles import Principal
+from ops.http.access.authentication import FORM, form_of
+from ops.http.access.roles import Principal
 from ops.http.routes import access_of, json_response, route
 
 PATH = "/session"

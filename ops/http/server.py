@@ -15,14 +15,14 @@ import uvicorn
 
 from bus.serving.audit import Act, Actor, summary
 from bus.tasks import cancel
-from ops.http.access import Access
+from ops.http.access.authentication import Access
+from ops.http.access.tokens import Token
 from ops.http.app import application
 from ops.http.backend import Backend
 from ops.http.counting import HttpCounts
 from ops.http.limits import MAXIMUM_HEAD_BYTES
 from ops.http.protocol import Connection
 from ops.http.routes_events import Slots
-from ops.http.tokens import Token
 from ops.settings import Settings
 
 USUAL_PORT = 8822

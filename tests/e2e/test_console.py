@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ops.http.tokens import TokenFile
+from ops.http.access.tokens import TokenFile
 from tests.e2e.browsing import DESK, PHONE, Tab, browser, chromium, tab
 from tests.integration.asking import HttpTalk
 from tests.integration.serving import until

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ops.http import limits, protocol, routes, sessions, throttle
+from ops.http import limits, protocol, routes, throttle
+from ops.http.access import sessions
 from ops.settings import Settings
 from tests.e2e.command_line import ROOT, Served, environment
 

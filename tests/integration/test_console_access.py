@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from ops.http.tokens import TokenFile
+from ops.http.access.tokens import TokenFile
 from tests.integration.asking import HttpTalk
 from tests.integration.visiting import HOSTILE, Visitor, logged_in
 

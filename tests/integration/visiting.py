@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from ops.http.tokens import TokenFile
+from ops.http.access.tokens import TokenFile
 from tests.integration.asking import HttpTalk
 
 HOSTILE = "<script>alert(1)</script>'\"&{{ 7 * 7 }}"

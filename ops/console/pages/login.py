@@ -5,7 +5,7 @@ from starlette.responses import RedirectResponse, Response
 
 from ops.console.rendering import PREFIX
 from ops.console.visit import HTML, Visit, action, local_address, write
-from ops.http.access import form_of
+from ops.http.access.authentication import form_of
 from ops.http.refusals import TooManyRequests, Unauthorized
 from ops.http.routes import access_of, route
 

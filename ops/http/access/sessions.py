@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from ops.http.roles import Principal
+from ops.http.access.roles import Principal
 
 CSRF_HEADER = "X-CSRF-Token"
 CSRF_FIELD = "csrf_token"

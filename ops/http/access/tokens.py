@@ -17,7 +17,7 @@ from typing import Annotated
 import msgspec
 
 from bus.identifiers import new_id
-from ops.http.roles import Role
+from ops.http.access.roles import Role
 from ops.store.data_directory import write_private
 
 FILE = "tokens.json"

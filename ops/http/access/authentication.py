@@ -12,11 +12,11 @@ from urllib.parse import parse_qs
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ops.http.access.roles import Principal, Role
+from ops.http.access.sessions import CSRF_FIELD, CSRF_HEADER, Session, Sessions, is_from_a_page_of
+from ops.http.access.tokens import PREFIX, Token, Tokens, hash_of
 from ops.http.refusals import Forbidden, TooManyRequests, Unauthorized
-from ops.http.roles import Principal, Role
-from ops.http.sessions import CSRF_FIELD, CSRF_HEADER, Session, Sessions, is_from_a_page_of
 from ops.http.throttle import Guesses
-from ops.http.tokens import PREFIX, Token, Tokens, hash_of
 
 # Without any token, whoever reaches the loopback may do everything, as whoever sits at the machine.
 ANYBODY = Principal(name="anybody on this machine", role="admin", kind="anybody")
