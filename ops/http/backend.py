@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from bus.serving.audit import Act, Actor, write_to_log
 from bus.writing.submission import Outcome
 from domain.errors import Unavailable
-from ops.http.event_feed import EventFeed
-from ops.http.tail_feed import Tails
+from ops.http.following.event_feed import EventFeed
+from ops.http.following.tails import Tails
 
 if TYPE_CHECKING:
     from ops.service import Service

@@ -18,7 +18,7 @@ from bus.contract import codec
 from bus.serving.queries import pattern_of
 from domain.errors import Busy, Invalid, Refusal
 from domain.messages import Key
-from ops.http.event_feed import MAXIMUM_POSITIONS, PACE_SECONDS, EventFeed
+from ops.http.following.event_feed import MAXIMUM_POSITIONS, PACE_SECONDS, EventFeed
 from ops.http.refusals import HttpRefusal
 from ops.http.routes import access_of, backend_of, route
 

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from ops.http.access.tokens import TokenFile
-from ops.http.tail_feed import MAXIMUM_SHOWN, PERIOD_SECONDS
+from ops.http.following.tails import MAXIMUM_SHOWN, PERIOD_SECONDS
 from tests.integration.asking import HttpTalk
 from tests.integration.serving import until
 from tests.integration.visiting import HOSTILE, Visitor

@@ -13,7 +13,7 @@ import pytest
 
 from ops.http import limits, routes_events
 from ops.http.access.tokens import TokenFile
-from ops.http.event_feed import PACE_SECONDS, Piece
+from ops.http.following.event_feed import PACE_SECONDS, Piece
 from tests.integration.asking import HttpTalk, problem
 from tests.integration.serving import COMES_WITHIN_SECONDS, copy_of, restore_by_hand, until
 

@@ -12,10 +12,10 @@ from domain.errors import Refusal
 from ops.console.rendering import PREFIX
 from ops.console.shown_events import shown
 from ops.console.visit import Visit, page
+from ops.http.following.tails import PERIOD_SECONDS, Tails
 from ops.http.refusals import HttpRefusal
 from ops.http.routes import access_of, backend_of, route
 from ops.http.routes_events import QUIET_SECONDS, RETRY_MS, EventStream
-from ops.http.tail_feed import PERIOD_SECONDS, Tails
 from projections.tables import TABLES
 
 # What stands on the page when it opens; its script keeps no more than so many.

@@ -13,7 +13,7 @@ import apsw
 import msgspec
 
 from bus.log.reader_pool import PoolClosedError, PoolExhaustedError
-from ops.http.event_feed import EventFeed
+from ops.http.following.event_feed import EventFeed
 
 # Five pieces a second: as live as eyes can tell, and half of what is allowed.
 PERIOD_SECONDS = 0.2

@@ -1,0 +1,5 @@
+"""Events as they are committed, for those who follow over HTTP.
+
+event_feed  one reading of the log for all who follow
+tails       what each of them gets of it
+"""
