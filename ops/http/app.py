@@ -25,14 +25,14 @@ from ops.http import (
 )
 from ops.http.access.authentication import Access
 from ops.http.backend import Backend
-from ops.http.counting import CountingMiddleware, HttpCounts
-from ops.http.guard import GuardMiddleware
-from ops.http.limits import LimitsMiddleware
+from ops.http.layers.counting import CountingMiddleware, HttpCounts
+from ops.http.layers.guard import GuardMiddleware
+from ops.http.layers.limits import LimitsMiddleware
+from ops.http.layers.security_headers import SecurityHeadersMiddleware
 from ops.http.problem import IncidentMiddleware, answer_no_such_place, answer_refusal
 from ops.http.refusals import HttpRefusal
 from ops.http.routes import places
 from ops.http.routes_events import Slots
-from ops.http.security_headers import SecurityHeadersMiddleware
 
 # For pages of other origins, where the settings name some.
 _SENT_HEADERS = (

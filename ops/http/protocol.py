@@ -11,7 +11,7 @@ import h11
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
-from ops.http.security_headers import SECURITY_HEADERS
+from ops.http.layers.security_headers import SECURITY_HEADERS
 
 # A request's line and headers arrive in this time, from the first byte on (or the connection's beginning).
 HEAD_SECONDS = 10.0

@@ -19,8 +19,8 @@ from ops.http.access.authentication import Access
 from ops.http.access.tokens import Token
 from ops.http.app import application
 from ops.http.backend import Backend
-from ops.http.counting import HttpCounts
-from ops.http.limits import MAXIMUM_HEAD_BYTES
+from ops.http.layers.counting import HttpCounts
+from ops.http.layers.limits import MAXIMUM_HEAD_BYTES
 from ops.http.protocol import Connection
 from ops.http.routes_events import Slots
 from ops.settings import Settings

@@ -10,7 +10,7 @@ from bus.serving.discovery import Endpoint
 from bus.writing.writer import Writer
 
 if TYPE_CHECKING:
-    from ops.http.counting import HttpCounts
+    from ops.http.layers.counting import HttpCounts
     from ops.service import Service
 
 

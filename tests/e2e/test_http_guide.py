@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ops.http import limits, protocol, routes, throttle
+from ops.http import protocol, routes
 from ops.http.access import sessions
+from ops.http.layers import limits, throttle
 from ops.settings import Settings
 from tests.e2e.command_line import ROOT, Served, environment
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ops.http.access.tokens import TokenFile
-from ops.http.throttle import ALLOWED_GUESSES
+from ops.http.layers.throttle import ALLOWED_GUESSES
 from tests.integration.asking import HttpTalk, problem
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}

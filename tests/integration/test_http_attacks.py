@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from ops.http import limits, protocol
+from ops.http import protocol
 from ops.http.access.tokens import TokenFile
-from ops.http.limits import MAXIMUM_BODY_BYTES
-from ops.http.throttle import ALLOWED_GUESSES, SECONDS_FOR_A_GUESS
+from ops.http.layers import limits
+from ops.http.layers.limits import MAXIMUM_BODY_BYTES
+from ops.http.layers.throttle import ALLOWED_GUESSES, SECONDS_FOR_A_GUESS
 from tests.integration.asking import HttpTalk
 from tests.integration.serving import COMES_WITHIN_SECONDS, until
 from tests.patience import patiently

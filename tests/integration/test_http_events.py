@@ -11,9 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
-from ops.http import limits, routes_events
+from ops.http import routes_events
 from ops.http.access.tokens import TokenFile
 from ops.http.following.event_feed import PACE_SECONDS, Piece
+from ops.http.layers import limits
 from tests.integration.asking import HttpTalk, problem
 from tests.integration.serving import COMES_WITHIN_SECONDS, copy_of, restore_by_hand, until
 

@@ -15,8 +15,8 @@ from starlette.responses import Response
 from ops.http.access.roles import Principal, Role
 from ops.http.access.sessions import CSRF_FIELD, CSRF_HEADER, Session, Sessions, is_from_a_page_of
 from ops.http.access.tokens import PREFIX, Token, Tokens, hash_of
+from ops.http.layers.throttle import Guesses
 from ops.http.refusals import Forbidden, TooManyRequests, Unauthorized
-from ops.http.throttle import Guesses
 
 # Without any token, whoever reaches the loopback may do everything, as whoever sits at the machine.
 ANYBODY = Principal(name="anybody on this machine", role="admin", kind="anybody")

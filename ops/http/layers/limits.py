@@ -6,6 +6,7 @@ from collections.abc import Callable
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.errors import Busy
+from ops.http.layers.throttle import Throttle
 from ops.http.problem import problem
 from ops.http.refusals import (
     BodyTooLarge,
@@ -15,7 +16,6 @@ from ops.http.refusals import (
     RequestTimeout,
     TooManyRequests,
 )
-from ops.http.throttle import Throttle
 
 # A batch of 960 KiB with room to spare.
 MAXIMUM_BODY_BYTES = 1024 * 1024
