@@ -81,7 +81,7 @@ def _asyncapi(data: Any) -> dict[str, Any]:
 
 
 def _openapi() -> dict[str, Any]:
-    from ops.http.openapi import openapi_document
+    from ops.http.openapi.document import openapi_document
     from ops.service import service_version
 
     return openapi_document(service_version(), needs_token=True)

@@ -20,7 +20,6 @@ from ops.http import (
     routes_events,
     routes_health,
     routes_messages,
-    routes_openapi,
     routes_session,
 )
 from ops.http.access.authentication import Access
@@ -29,6 +28,7 @@ from ops.http.layers.counting import CountingMiddleware, HttpCounts
 from ops.http.layers.guard import GuardMiddleware
 from ops.http.layers.limits import LimitsMiddleware
 from ops.http.layers.security_headers import SecurityHeadersMiddleware
+from ops.http.openapi import route
 from ops.http.problem import IncidentMiddleware, answer_no_such_place, answer_refusal
 from ops.http.refusals import HttpRefusal
 from ops.http.routes import places
@@ -45,7 +45,7 @@ _READ_HEADERS = ("ETag", "Link", "Location", "Retry-After")
 # The first path that fits answers: `/api/v1/{…}` last, which takes whatever is left below it.
 ANSWERS = (
     *routes_health.ROUTES,
-    *routes_openapi.ROUTES,
+    *route.ROUTES,
     *routes_session.ROUTES,
     *routes_events.ROUTES,
     *routes_as_before.ROUTES,

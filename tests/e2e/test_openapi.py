@@ -19,8 +19,8 @@ from ops.console.routes import ROUTES as PAGES
 from ops.contract.asyncapi import asyncapi_document
 from ops.contract.schema import all_structs
 from ops.http.app import ANSWERS
-from ops.http.openapi import openapi_document
-from ops.http.openapi_places import ADMINISTRATION
+from ops.http.openapi.document import openapi_document
+from ops.http.openapi.places import ADMINISTRATION
 from ops.http.routes import ANY_METHOD
 from tests.e2e.command_line import Served, environment, hyperpage
 from tests.e2e.test_schema import references, resolve

@@ -9,9 +9,9 @@ from bus.contract.codec import Answer
 from ops.contract.answers import cloud_event_schema, object_of, refusal_schema
 from ops.contract.schema import Schema, described
 from ops.http.access.sessions import CSRF_HEADER
-from ops.http.openapi_messages import PARAMETERS, SCHEMAS, message_operations, message_schemas
-from ops.http.openapi_parts import HEADERS, problem_responses, problem_schema
-from ops.http.openapi_places import place_operations, place_schemas
+from ops.http.openapi.messages import PARAMETERS, SCHEMAS, message_operations, message_schemas
+from ops.http.openapi.parts import HEADERS, problem_responses, problem_schema
+from ops.http.openapi.places import place_operations, place_schemas
 
 Document = dict[str, Any]
 

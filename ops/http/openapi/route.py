@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bus.contract import codec
-from ops.http.openapi_places import OPENAPI
+from ops.http.openapi.places import OPENAPI
 from ops.http.routes import access_of, json_response, route
 
 
@@ -18,7 +18,7 @@ async def answer_openapi(request: Request) -> Response:
 
 @cache
 def _document(cookie: str, needs_token: bool) -> bytes:
-    from ops.http.openapi import openapi_document
+    from ops.http.openapi.document import openapi_document
     from ops.service import service_version
 
     return codec.encode(openapi_document(service_version(), needs_token=needs_token, cookie=cookie))

@@ -16,7 +16,7 @@ from domain.messages import KEY_PATTERN, KEY_RULES
 from ops.contract.answers import TEXT, query_answer
 from ops.contract.schema import BATCH, Schema, all_structs, described
 from ops.http import messages
-from ops.http.openapi_parts import (
+from ops.http.openapi.parts import (
     Operation,
     Parameter,
     answer,

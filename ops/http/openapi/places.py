@@ -13,7 +13,7 @@ from ops.contract.schema import Schema, described
 from ops.http import routes_admin, routes_as_before, routes_events, routes_session
 from ops.http.access.authentication import FORM
 from ops.http.access.sessions import CSRF_HEADER
-from ops.http.openapi_parts import (
+from ops.http.openapi.parts import (
     Operation,
     Parameter,
     answer,
