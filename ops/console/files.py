@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from ops.console.rendering import PREFIX
 from ops.http.refusals import no_such_place
-from ops.http.routes import route
+from ops.http.routing import route
 
 _TYPES = {
     "console.css": "text/css; charset=utf-8",

@@ -20,14 +20,14 @@ from bus.identifiers import new_id
 from bus.incident import internal
 from domain.errors import Invalid, Refusal, Unavailable
 from ops.console.files import address_of
-from ops.console.forms import Form, read_form
 from ops.console.rendering import PREFIX, environment
-from ops.console.shared import SharedAnswers
 from ops.health.monitor import status_of
 from ops.http.access.roles import Principal, Role
 from ops.http.access.sessions import CSRF_FIELD, CSRF_HEADER, Session, is_from_a_page_of
+from ops.http.forms import Form, read_form
 from ops.http.refusals import Forbidden, HttpRefusal, Unauthorized
-from ops.http.routes import Answer, access_of, actor_of, backend_of, route
+from ops.http.routing import Answer, access_of, actor_of, backend_of, route
+from ops.http.shared_answers import SharedAnswers
 
 HTML = "text/html; charset=utf-8"
 MAXIMUM_NOTICES = 10

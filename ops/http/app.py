@@ -13,7 +13,6 @@ from starlette.types import ASGIApp
 
 from domain.errors import Refusal
 from ops.console import routes as console
-from ops.console.shared import SharedAnswers
 from ops.http import (
     routes_admin,
     routes_as_before,
@@ -31,8 +30,9 @@ from ops.http.layers.security_headers import SecurityHeadersMiddleware
 from ops.http.openapi import route
 from ops.http.problem import IncidentMiddleware, answer_no_such_place, answer_refusal
 from ops.http.refusals import HttpRefusal
-from ops.http.routes import places
 from ops.http.routes_events import Slots
+from ops.http.routing import places
+from ops.http.shared_answers import SharedAnswers
 
 # For pages of other origins, where the settings name some.
 _SENT_HEADERS = (

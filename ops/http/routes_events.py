@@ -20,7 +20,7 @@ from domain.errors import Busy, Invalid, Refusal
 from domain.messages import Key
 from ops.http.following.event_feed import MAXIMUM_POSITIONS, PACE_SECONDS, EventFeed
 from ops.http.refusals import HttpRefusal
-from ops.http.routes import access_of, backend_of, route
+from ops.http.routing import access_of, backend_of, route
 
 PATH = "/api/v1/events"
 MEDIA_TYPE = "text/event-stream"

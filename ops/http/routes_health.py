@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from bus.contract import codec
 from domain.errors import Unavailable
-from ops.http.routes import backend_of, json_response, principal_of, route
+from ops.http.routing import backend_of, json_response, principal_of, route
 
 # Whoever asks wants to know how it is now.
 _FRESH = {"Cache-Control": "no-store"}

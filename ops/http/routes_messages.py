@@ -18,10 +18,10 @@ from bus.contract.headers import (
 )
 from domain.errors import Invalid, VersionConflict
 from domain.messages import split_stream
-from ops.http.messages import PREFIX, Meaning, command_body, meaning_of, query_body
+from ops.http.meaning import PREFIX, Meaning, command_body, meaning_of, query_body
 from ops.http.preconditions import expected_version, is_known, tag_of
 from ops.http.problem import problem
-from ops.http.routes import ANY_METHOD, backend_of, json_body, json_response, principal_of, route
+from ops.http.routing import ANY_METHOD, backend_of, json_body, json_response, principal_of, route
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 # What a caller may say of a command beside its body, under the names of the bus.

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from bus.contract import codec
 from ops.http.access.authentication import FORM, form_of
 from ops.http.access.roles import Principal
-from ops.http.routes import access_of, json_response, route
+from ops.http.routing import access_of, json_response, route
 
 PATH = "/session"
 

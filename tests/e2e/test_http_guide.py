@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.http import protocol, routes
+from ops.http import protocol, routing
 from ops.http.access import sessions
 from ops.http.layers import limits, throttle
 from ops.settings import Settings
@@ -76,7 +76,7 @@ def test_the_numbers_of_the_guide_are_those_of_the_program() -> None:
         f"| readers of events | {settings.http_event_streams} (`http_event_streams`) |",
         f"`http_event_streams` ({settings.http_event_streams})",
         f"takes nothing for {limits.SEND_SECONDS:.0f} s",
-        f"wait up to {routes.ATTACHED_WITHIN_SECONDS:.0f} s first",
+        f"wait up to {routing.ATTACHED_WITHIN_SECONDS:.0f} s first",
         f"after {sessions.IDLE_SECONDS / 3600:.0f} h without a request,",
         f"after {sessions.LIFETIME_SECONDS / 3600:.0f} h, and",
     ):

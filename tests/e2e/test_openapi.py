@@ -21,7 +21,7 @@ from ops.contract.schema import all_structs
 from ops.http.app import ANSWERS
 from ops.http.openapi.document import openapi_document
 from ops.http.openapi.places import ADMINISTRATION
-from ops.http.routes import ANY_METHOD
+from ops.http.routing import ANY_METHOD
 from tests.e2e.command_line import Served, environment, hyperpage
 from tests.e2e.test_schema import references, resolve
 from tests.integration.asking import HttpTalk

@@ -8,7 +8,7 @@ import pytest
 
 from domain.catalogue import VERBS
 from ops.http.backend import Backend
-from ops.http.messages import meaning_of
+from ops.http.meaning import meaning_of
 from ops.store.data_directory import read_runtime
 from tests.integration.asking import HttpTalk, problem
 

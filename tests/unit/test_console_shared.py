@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ops.console.shared import MAXIMUM_KEPT, SharedAnswers
+from ops.http.shared_answers import MAXIMUM_KEPT, SharedAnswers
 
 
 class Question:

@@ -9,7 +9,7 @@ from domain.errors import Invalid, NotFound
 from ops.backup.administration import name_inside
 from ops.console.rendering import PREFIX
 from ops.console.visit import Visit, action, page, whole_number
-from ops.http.routes import backend_of
+from ops.http.routing import backend_of
 
 PATH = f"{PREFIX}/backups"
 RESTORE = f"{PATH}/-/restore"

@@ -10,7 +10,7 @@ from domain.messages import split_stream
 from ops.console.pages.streams import as_tree
 from ops.console.shown_events import Shown, shown
 from ops.console.visit import Visit, page
-from ops.http.messages import key_fields
+from ops.http.meaning import key_fields
 from projections.tables import TABLES
 
 # They differ after every event, and say nothing of it.

@@ -7,7 +7,7 @@ from ops.console.rendering import PREFIX
 from ops.console.visit import HTML, Visit, action, local_address, write
 from ops.http.access.authentication import form_of
 from ops.http.refusals import TooManyRequests, Unauthorized
-from ops.http.routes import access_of, route
+from ops.http.routing import access_of, route
 
 PATH = f"{PREFIX}/login"
 

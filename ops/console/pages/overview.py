@@ -13,7 +13,7 @@ from bus.contract import codec
 from bus.log import chain
 from ops.console.rendering import PREFIX
 from ops.console.visit import Visit, page
-from ops.http.routes import backend_of, route
+from ops.http.routing import backend_of, route
 
 if TYPE_CHECKING:
     from ops.service import Service

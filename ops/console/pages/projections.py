@@ -8,7 +8,7 @@ from starlette.responses import Response
 from domain.errors import Busy
 from ops.console.rendering import PREFIX
 from ops.console.visit import Visit, action, page
-from ops.http.routes import backend_of
+from ops.http.routing import backend_of
 from projections.comparison import HISTORY
 from projections.tables import TABLES
 

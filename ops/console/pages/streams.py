@@ -9,7 +9,7 @@ from domain.messages import split_stream
 from ops.console.rendering import PREFIX, stream_link
 from ops.console.shown_events import Shown, shown
 from ops.console.visit import Visit, page
-from ops.http.messages import key_fields
+from ops.http.meaning import key_fields
 from projections.tables import TABLES
 
 PAGE_EVENTS = 50

@@ -14,8 +14,8 @@ from ops.console.shown_events import shown
 from ops.console.visit import Visit, page
 from ops.http.following.tails import PERIOD_SECONDS, Tails
 from ops.http.refusals import HttpRefusal
-from ops.http.routes import access_of, backend_of, route
 from ops.http.routes_events import QUIET_SECONDS, RETRY_MS, EventStream
+from ops.http.routing import access_of, backend_of, route
 from projections.tables import TABLES
 
 # What stands on the page when it opens; its script keeps no more than so many.

@@ -15,7 +15,7 @@ from bus.serving.intake import MAXIMUM_HEADER_CHARACTERS
 from domain.messages import KEY_PATTERN, KEY_RULES
 from ops.contract.answers import TEXT, query_answer
 from ops.contract.schema import BATCH, Schema, all_structs, described
-from ops.http import messages
+from ops.http import meaning
 from ops.http.openapi.parts import (
     Operation,
     Parameter,
@@ -26,7 +26,7 @@ from ops.http.openapi.parts import (
     parameter,
     query_parameters,
 )
-from ops.http.routes import JSON
+from ops.http.routing import JSON
 from projections.tables import TABLES
 
 SCHEMAS = "#/components/schemas/"
@@ -38,10 +38,10 @@ _OF_QUERIES = (404, 413)
 
 # The methods of a table and of a row, with the verb that each of them is.
 _BY_METHOD: Mapping[str, Mapping[str, str]] = {
-    "post": messages.POSTED,
-    "put": messages.PUT,
-    "patch": messages.PATCHED,
-    "delete": messages.DELETED,
+    "post": meaning.POSTED,
+    "put": meaning.PUT,
+    "patch": meaning.PATCHED,
+    "delete": meaning.DELETED,
 }
 _PART = r"[A-Za-z0-9][A-Za-z0-9._@/+=-]{0,63}"
 _RATE_LIMIT_KEY = rf"^(ratelimit:)?{_PART}(:{_PART}){{0,2}}$"
@@ -72,25 +72,25 @@ def message_operations(schemas: Mapping[str, Schema]) -> Iterator[tuple[str, str
 def _query_path(name: str, schema: Schema) -> str:
     table, _, verb = name.partition(".")
     if verb == "list":
-        return f"{messages.PREFIX}{table}"
+        return f"{meaning.PREFIX}{table}"
     if verb == "get":
-        return f"{messages.PREFIX}{table}/{{key}}"
-    key = "{key}" if _key_field(table) in schema.get("required", ()) else messages.NO_KEY
-    return f"{messages.PREFIX}{table}/{key}/{verb}"
+        return f"{meaning.PREFIX}{table}/{{key}}"
+    key = "{key}" if _key_field(table) in schema.get("required", ()) else meaning.NO_KEY
+    return f"{meaning.PREFIX}{table}/{key}/{verb}"
 
 
 def _command_places(name: str, schema: Schema) -> Iterator[tuple[str, str]]:
     if name == BATCH:
-        yield f"{messages.PREFIX}{BATCH}", "post"
+        yield f"{meaning.PREFIX}{BATCH}", "post"
         return
     table, _, verb = name.partition(".")
-    place = f"{messages.PREFIX}{table}"
+    place = f"{meaning.PREFIX}{table}"
     by_method = [method for method, verbs in _BY_METHOD.items() if verbs.get(table) == verb]
     for method in by_method:
         yield place if method == "post" else f"{place}/{{key}}", method
     # A merge patch has no room for the reason.
     if not by_method or by_method == ["patch"]:
-        key = "{key}" if _key_field(table) in schema.get("required", ()) else messages.NO_KEY
+        key = "{key}" if _key_field(table) in schema.get("required", ()) else meaning.NO_KEY
         yield f"{place}/{key}/{verb}", "post"
 
 

@@ -9,7 +9,7 @@ from ops.contract.schema import Schema
 from ops.http import refusals
 from ops.http.access.roles import Role
 from ops.http.problem import MEDIA_TYPE
-from ops.http.routes import JSON
+from ops.http.routing import JSON
 
 Operation = dict[str, Any]
 Parameter = dict[str, Any]

@@ -23,7 +23,7 @@ from ops.http.openapi.parts import (
     parameter,
     query_parameters,
 )
-from ops.http.routes import JSON
+from ops.http.routing import JSON
 
 OPENAPI = "/openapi.json"
 _EVENT_STREAM = routes_events.MEDIA_TYPE

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from bus.contract import codec
 from ops.http.openapi.places import OPENAPI
-from ops.http.routes import access_of, json_response, route
+from ops.http.routing import access_of, json_response, route
 
 
 async def answer_openapi(request: Request) -> Response:
