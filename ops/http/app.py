@@ -13,14 +13,6 @@ from starlette.types import ASGIApp
 
 from domain.errors import Refusal
 from ops.console import routes as console
-from ops.http import (
-    routes_admin,
-    routes_as_before,
-    routes_events,
-    routes_health,
-    routes_messages,
-    routes_session,
-)
 from ops.http.access.authentication import Access
 from ops.http.backend import Backend
 from ops.http.layers.counting import CountingMiddleware, HttpCounts
@@ -30,7 +22,8 @@ from ops.http.layers.security_headers import SecurityHeadersMiddleware
 from ops.http.openapi import route
 from ops.http.problem import IncidentMiddleware, answer_no_such_place, answer_refusal
 from ops.http.refusals import HttpRefusal
-from ops.http.routes_events import Slots
+from ops.http.routes import admin, events, health, legacy, messages, session
+from ops.http.routes.events import Slots
 from ops.http.routing import places
 from ops.http.shared_answers import SharedAnswers
 
@@ -44,13 +37,13 @@ _READ_HEADERS = ("ETag", "Link", "Location", "Retry-After")
 
 # The first path that fits answers: `/api/v1/{…}` last, which takes whatever is left below it.
 ANSWERS = (
-    *routes_health.ROUTES,
+    *health.ROUTES,
     *route.ROUTES,
-    *routes_session.ROUTES,
-    *routes_events.ROUTES,
-    *routes_as_before.ROUTES,
-    *routes_admin.ROUTES,
-    *routes_messages.ROUTES,
+    *session.ROUTES,
+    *events.ROUTES,
+    *legacy.ROUTES,
+    *admin.ROUTES,
+    *messages.ROUTES,
     *console.ROUTES,
 )
 

@@ -22,7 +22,7 @@ from ops.http.backend import Backend
 from ops.http.layers.counting import HttpCounts
 from ops.http.layers.limits import MAXIMUM_HEAD_BYTES
 from ops.http.protocol import Connection
-from ops.http.routes_events import Slots
+from ops.http.routes.events import Slots
 from ops.settings import Settings
 
 USUAL_PORT = 8822

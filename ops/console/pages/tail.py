@@ -14,7 +14,7 @@ from ops.console.shown_events import shown
 from ops.console.visit import Visit, page
 from ops.http.following.tails import PERIOD_SECONDS, Tails
 from ops.http.refusals import HttpRefusal
-from ops.http.routes_events import QUIET_SECONDS, RETRY_MS, EventStream
+from ops.http.routes.events import QUIET_SECONDS, RETRY_MS, EventStream
 from ops.http.routing import access_of, backend_of, route
 from projections.tables import TABLES
 

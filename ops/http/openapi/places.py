@@ -10,7 +10,6 @@ from ops.backup.metadata import Metadata
 from ops.backup.running import NoArguments, RestoreRequest
 from ops.contract.answers import INTEGER, TEXT, array_of, nullable, object_of
 from ops.contract.schema import Schema, described
-from ops.http import routes_admin, routes_as_before, routes_events, routes_session
 from ops.http.access.authentication import FORM
 from ops.http.access.sessions import CSRF_HEADER
 from ops.http.openapi.parts import (
@@ -23,17 +22,18 @@ from ops.http.openapi.parts import (
     parameter,
     query_parameters,
 )
+from ops.http.routes import admin, events, legacy, session
 from ops.http.routing import JSON
 
 OPENAPI = "/openapi.json"
-_EVENT_STREAM = routes_events.MEDIA_TYPE
+_EVENT_STREAM = events.MEDIA_TYPE
 
 _STRUCTS: Mapping[str, type[msgspec.Struct]] = {
-    "log_in": routes_session.LogIn,
-    "tool_configuration": routes_as_before.ToolConfiguration,
-    "save_configuration": routes_as_before.SaveConfiguration,
-    "create_backup_as_before": routes_as_before.CreateBackup,
-    "restore_backup": routes_as_before.RestoreBackup,
+    "log_in": session.LogIn,
+    "tool_configuration": legacy.ToolConfiguration,
+    "save_configuration": legacy.SaveConfiguration,
+    "create_backup_as_before": legacy.CreateBackup,
+    "restore_backup": legacy.RestoreBackup,
     "create_backup": administration.CreateBackup,
     "backup_metadata": Metadata,
     "restore": RestoreRequest,
@@ -84,10 +84,10 @@ def place_operations() -> Iterator[tuple[str, str, Operation]]:
     yield from _of_sessions()
     yield from _of_the_system_before()
     yield from _of_backups()
-    yield routes_events.PATH, "get", _events()
+    yield events.PATH, "get", _events()
     for name, (summary, body) in ADMINISTRATION.items():
         yield (
-            routes_admin.PREFIX + name.replace(".", "/"),
+            admin.PREFIX + name.replace(".", "/"),
             "post",
             operation(
                 f"admin.{name}",
@@ -171,7 +171,7 @@ def _of_the_service() -> Iterator[tuple[str, str, Operation]]:
 
 def _of_sessions() -> Iterator[tuple[str, str, Operation]]:
     who = answer("Who asks.", object_of({"name": TEXT, "role": TEXT, "csrf_token": nullable(TEXT)}))
-    path = routes_session.PATH
+    path = session.PATH
     yield path, "get", operation("session.get", "Who asks.", tag="session", role="read", answers={200: who})
     kinds = {JSON: {"schema": _to("log_in")}, FORM: {"schema": object_of({"token": TEXT})}}
     yield (
@@ -205,7 +205,7 @@ def _of_the_system_before() -> Iterator[tuple[str, str, Operation]]:
     tag = "as before"
     config = _to("tool_configuration")
     yield (
-        routes_as_before.CONFIG,
+        legacy.CONFIG,
         "get",
         operation(
             "tools.config.get",
@@ -222,7 +222,7 @@ def _of_the_system_before() -> Iterator[tuple[str, str, Operation]]:
         ),
     )
     yield (
-        routes_as_before.CONFIG,
+        legacy.CONFIG,
         "post",
         operation(
             "tools.config.save",
@@ -236,7 +236,7 @@ def _of_the_system_before() -> Iterator[tuple[str, str, Operation]]:
     )
     backup = object_of({"name": TEXT, "path": TEXT, "size": INTEGER, "metadata": _to("backup_metadata")})
     yield (
-        routes_as_before.BACKUP,
+        legacy.BACKUP,
         "get",
         operation(
             "backup.get",
@@ -257,7 +257,7 @@ def _of_the_system_before() -> Iterator[tuple[str, str, Operation]]:
         }
     )
     yield (
-        routes_as_before.BACKUP,
+        legacy.BACKUP,
         "post",
         operation(
             "backup.make",
@@ -271,7 +271,7 @@ def _of_the_system_before() -> Iterator[tuple[str, str, Operation]]:
     )
     restored = object_of({"message": TEXT, "restoredFrom": TEXT, "result": _OBJECT})
     yield (
-        routes_as_before.BACKUP,
+        legacy.BACKUP,
         "put",
         operation(
             "backup.put_back",
@@ -289,7 +289,7 @@ def _of_backups() -> Iterator[tuple[str, str, Operation]]:
     known = {"name": TEXT, "metadata": _to("backup_metadata")}
     status = {"enum": ["good", "proven"]}
     yield (
-        routes_admin.BACKUPS,
+        admin.BACKUPS,
         "get",
         operation(
             "backups.list",
@@ -302,7 +302,7 @@ def _of_backups() -> Iterator[tuple[str, str, Operation]]:
         ),
     )
     yield (
-        routes_admin.BACKUPS,
+        admin.BACKUPS,
         "post",
         operation(
             "backups.create",
@@ -320,7 +320,7 @@ def _of_backups() -> Iterator[tuple[str, str, Operation]]:
         ("drill", "What making a store from a backup finds."),
     ):
         yield (
-            f"{routes_admin.BACKUPS}/{{name}}/{verb}",
+            f"{admin.BACKUPS}/{{name}}/{verb}",
             "post",
             operation(
                 f"backups.{verb}",
@@ -335,7 +335,7 @@ def _of_backups() -> Iterator[tuple[str, str, Operation]]:
 
 
 def _events() -> Operation:
-    parameters = query_parameters(described("follow", routes_events.Follow, "#/components/schemas/{name}")[0])
+    parameters = query_parameters(described("follow", events.Follow, "#/components/schemas/{name}")[0])
     parameters.append(
         parameter(
             "Last-Event-ID",

@@ -16,8 +16,8 @@ from domain.errors import RuleViolated, TooLarge, Unavailable
 from ops.backup.metadata import Metadata
 from ops.backup.running import Ended, RestoreRequest
 from ops.http.problem import PATHS_AS_BEFORE
-from ops.http.routes_admin import administer, restore_of_ours
-from ops.http.routes_messages import bus_headers
+from ops.http.routes.admin import administer, restore_of_ours
+from ops.http.routes.messages import bus_headers
 from ops.http.routing import backend_of, json_body, json_response, route
 
 CONFIG, BACKUP = PATHS_AS_BEFORE
