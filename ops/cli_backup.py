@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from cyclopts import App, Parameter
 
+from ops.cli.migrate import require_store
 from ops.cli_backup_keep import delete, pin, prune, unpin
 from ops.cli_backup_key import new_key
 from ops.cli_backup_options import (
@@ -23,7 +24,6 @@ from ops.cli_options import DataOption, JsonOption, option
 from ops.cli_output import print_json, print_table, say
 from ops.cli_progress import shown_progress
 from ops.cli_restore import restore
-from ops.cli_store import require_store
 
 if TYPE_CHECKING:
     from ops.backup.metadata import Backup, BackupError

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from cyclopts import Parameter
 
+from ops.cli.asking import administer
 from ops.cli_backup_options import IdentityOption, backup_settings, identities_in, understandable
-from ops.cli_bus import administer
 from ops.cli_exit import CommandFailure, Exit, failure, unreachable, usage_failure
 from ops.cli_options import DataOption, JsonOption, option, settings_for
 from ops.cli_output import print_json, print_members, say

@@ -15,7 +15,7 @@ from unittest.mock import patch
 
 import msgspec
 
-from ops.cli import run
+from ops.cli.main import run
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = [sys.executable, "-m", "ops.cli"]

@@ -9,7 +9,7 @@ import httpx
 import pyrage
 import pytest
 
-from ops.cli_bus import administer
+from ops.cli.asking import administer
 from ops.cli_exit import CommandFailure
 from tests.e2e.command_line import Served, hyperpage, wait_for
 from tests.integration.asking import problem

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from cyclopts import App
 
-from ops.cli import application
+from ops.cli.main import application
 from tests.e2e.command_line import environment, hyperpage, running, separately, wait_for
 
 # Messages
@@ -243,7 +243,7 @@ def test_every_command_explains_itself_with_an_example_that_names_it():
 
 def test_help_and_version_load_nothing_heavy():
     script = (
-        "import sys; from ops.cli import application; application().help_print([]);"
+        "import sys; from ops.cli.main import application; application().help_print([]);"
         " assert not {'nats', 'apsw', 'ops.service'} & set(sys.modules)"
     )
     done = subprocess.run(

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ops import cli_serve
-from ops.cli import run
+from ops.cli import serve
+from ops.cli.main import run
 from ops.service import ServiceError
 from ops.store.data_directory import Runtime
 
@@ -34,7 +34,7 @@ class FailingService:
 def failing(monkeypatch):
     runtime = Runtime(pid=1, nats_url="nats://a:b@x:1", store_id="s", timeline=1, position=0, version="0")
     monkeypatch.setattr("ops.service.Service", FailingService)
-    monkeypatch.setattr(cli_serve, "read_runtime", lambda path: runtime)
+    monkeypatch.setattr(serve, "read_runtime", lambda path: runtime)
 
 
 @pytest.mark.usefixtures("failing")

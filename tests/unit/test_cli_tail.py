@@ -9,9 +9,9 @@ import pytest
 
 from bus.client import ClosedError, Unreachable
 from bus.contract.subjects import BusNames
-from ops import cli_tail
-from ops.cli import run
-from ops.cli_bus import Address
+from ops.cli import tail
+from ops.cli.asking import Address
+from ops.cli.main import run
 
 
 class EndedClient:
@@ -50,8 +50,8 @@ def test_a_connection_that_does_not_come_back_is_told_as_unreachable(
     async def connect(*_: Any, **__: Any) -> AsyncIterator[EndedClient]:
         yield EndedClient(error)
 
-    monkeypatch.setattr(cli_tail, "application_address", lambda data: address)
-    monkeypatch.setattr(cli_tail, "ask", head)
+    monkeypatch.setattr(tail, "application_address", lambda data: address)
+    monkeypatch.setattr(tail, "ask", head)
     monkeypatch.setattr("bus.client.connect", connect)
 
     assert run(["tail", "--data", str(tmp_path)]) == 5

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
+from ops.cli.migrate import free_directory, require_store
+from ops.cli.status import asked_status
 from ops.cli_exit import CommandFailure, Exit
-from ops.cli_operations import asked_status
 from ops.cli_options import DataOption, JsonOption, option, settings_for
 from ops.cli_output import print_json, printable
 from ops.cli_progress import shown_progress
-from ops.cli_store import free_directory, require_store
 
 if TYPE_CHECKING:
     from ops.doctor.finding import Finding

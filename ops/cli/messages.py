@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import Parameter
 
-from ops.cli_bus import application_address, ask, ask_durably
+from ops.cli.asking import application_address, ask, ask_durably
 from ops.cli_exit import Exit, usage_failure
 from ops.cli_options import DataOption, JsonOption, option
 from ops.cli_output import print_json, print_value

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from cyclopts import App
 
-from ops.cli_bus import administer
+from ops.cli.asking import administer
 from ops.cli_exit import Exit, usage_failure
 from ops.cli_options import DataOption, JsonOption, option
 from ops.cli_output import print_json

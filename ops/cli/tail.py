@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
-from ops.cli_bus import Address, application_address, ask
+from ops.cli.asking import Address, application_address, ask
 from ops.cli_exit import Exit, failure, unreachable, usage_failure
 from ops.cli_options import DataOption, JsonOption, option
 from ops.cli_output import compact, event_line

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import App, Parameter
 
-from ops.cli_bus import administer, application_address, ask
+from ops.cli.asking import administer, application_address, ask
 from ops.cli_exit import CommandFailure, Exit, usage_failure
 from ops.cli_http import asked_over_http
 from ops.cli_options import DataOption, JsonOption, option
@@ -115,7 +115,7 @@ def rebuild(*, data: DataOption = None, as_json: JsonOption = False) -> int:
 
 
 def _check(verb: str, data: Path | None) -> dict[str, Any]:
-    from ops.cli_store import stopped_store
+    from ops.cli.migrate import stopped_store
     from ops.store import projections_check
 
     with stopped_store(data) as path:

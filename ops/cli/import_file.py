@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 from cyclopts import Parameter
 
-from ops.cli_bus import administer
+from ops.cli.asking import administer
+from ops.cli.migrate import free_directory, understandable
 from ops.cli_exit import Exit, failure, refused
 from ops.cli_options import DataOption, JsonOption, option, settings_for
 from ops.cli_output import compact, print_json, print_table, printable, say
 from ops.cli_progress import shown_progress
-from ops.cli_store import free_directory, understandable
 
 if TYPE_CHECKING:
     from ops.importing.importer import Report

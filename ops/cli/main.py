@@ -1,21 +1,4 @@
-"""The command line, `hyperpage`: what it offers, and how each command ends.
-
-    cli_serve        serve
-    cli_messages     send, query
-    cli_tail         tail
-    cli_operations   status, projections, dlq
-    cli_doctor       doctor
-    cli_stream       stream
-    cli_store        migrate
-    cli_backup       backup
-    cli_analytics    analytics; its prompt is in cli_analytics_shell
-    cli_import       import
-    cli_schema       schema
-    cli_files        files
-    cli_token        token
-
-Modules are imported where a command needs them, so that `hyperpage --help` answers at once.
-"""
+"""`hyperpage`: what it offers, and how each command ends."""
 
 import os
 import signal
@@ -25,21 +8,18 @@ from typing import Any
 
 from cyclopts import App, Group
 
-from ops import (
-    cli_analytics,
-    cli_backup,
-    cli_doctor,
-    cli_files,
-    cli_import,
-    cli_messages,
-    cli_operations,
-    cli_schema,
-    cli_serve,
-    cli_store,
-    cli_stream,
-    cli_tail,
-    cli_token,
-)
+from ops import cli_analytics, cli_backup
+from ops.cli.doctor import doctor
+from ops.cli.files import files
+from ops.cli.import_file import import_file
+from ops.cli.messages import query, send
+from ops.cli.migrate import migrate
+from ops.cli.schema import schema
+from ops.cli.serve import serve
+from ops.cli.status import dead_letters, projections, status
+from ops.cli.stream import stream
+from ops.cli.tail import tail
+from ops.cli.token import token
 from ops.cli_exit import CommandFailure, Exit, usage_failure
 from ops.cli_output import print_json, say
 from ops.settings import SettingsError
@@ -70,8 +50,8 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """The exit code of one command; a wrong command line exits at once, with 2."""
     # A terminal that cannot show a character gets it escaped, not an error.
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    for output in (sys.stdout, sys.stderr):
+        output.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     command, bound, _ = application().parse_args(arguments)
     as_json = bool(bound.arguments.get("as_json"))
     try:
@@ -100,31 +80,31 @@ def application() -> App:
         help_format="plaintext",
         version=_version,
     )
-    app.command(cli_serve.serve, group=service)
+    app.command(serve, group=service)
     each: tuple[Callable[..., int], ...] = (
-        cli_messages.send,
-        cli_messages.query,
-        cli_tail.tail,
-        cli_schema.schema,
+        send,
+        query,
+        tail,
+        schema,
     )
     for place, message in enumerate(each):
         app.command(message, group=messages, sort_key=place)
-    app.command(cli_operations.status, group=operation, sort_key=0)
-    app.command(cli_doctor.doctor, group=operation, sort_key=1)
+    app.command(status, group=operation, sort_key=0)
+    app.command(doctor, group=operation, sort_key=1)
     several = (
         cli_backup.backup(),
-        cli_operations.projections(),
-        cli_store.migrate(),
-        cli_operations.dead_letters(),
-        cli_stream.stream(),
-        cli_token.token(),
+        projections(),
+        migrate(),
+        dead_letters(),
+        stream(),
+        token(),
         cli_analytics.analytics(),
     )
     for place, commands in enumerate(several, start=2):
         commands.group, commands.sort_key = operation, place
         app.command(commands)
-    app.command(cli_import.import_file, name="import", group=operation, sort_key=len(several) + 2)
-    app.command(cli_files.files, group=operation, sort_key=len(several) + 3)
+    app.command(import_file, name="import", group=operation, sort_key=len(several) + 2)
+    app.command(files, group=operation, sort_key=len(several) + 3)
     app.register_install_completion_command(
         help="Have the shell complete commands and options; for bash, zsh and fish.", group=others
     )
@@ -167,7 +147,3 @@ def _report(error: CommandFailure, *, as_json: bool) -> int:
     if error.hint:
         say(f"hint: {error.hint}")
     return error.exit_code
-
-
-if __name__ == "__main__":
-    main()
