@@ -7,6 +7,10 @@ import msgspec
 from cyclopts import App, Parameter
 
 from ops.cli.migrate import require_store
+from ops.cli.terminal.exits import CommandFailure, Exit, failure
+from ops.cli.terminal.options import DataOption, JsonOption, option
+from ops.cli.terminal.output import print_json, print_table, say
+from ops.cli.terminal.progress_bars import shown_progress
 from ops.cli_backup_keep import delete, pin, prune, unpin
 from ops.cli_backup_key import new_key
 from ops.cli_backup_options import (
@@ -19,10 +23,6 @@ from ops.cli_backup_options import (
     scratch_folder,
     understandable,
 )
-from ops.cli_exit import CommandFailure, Exit, failure
-from ops.cli_options import DataOption, JsonOption, option
-from ops.cli_output import print_json, print_table, say
-from ops.cli_progress import shown_progress
 from ops.cli_restore import restore
 
 if TYPE_CHECKING:

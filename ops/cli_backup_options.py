@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from ops.cli_exit import CommandFailure, Exit, failure, unreachable, usage_failure
-from ops.cli_options import option, settings_for
-from ops.cli_output import say
+from ops.cli.terminal.exits import CommandFailure, Exit, failure, unreachable, usage_failure
+from ops.cli.terminal.options import option, settings_for
+from ops.cli.terminal.output import say
 from ops.settings import FILE
 from ops.store.data_directory import read_runtime
 from ops.targets.bucket import SCHEME

@@ -5,7 +5,7 @@ import http.client
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ops.cli_options import settings_for
+from ops.cli.terminal.options import settings_for
 from ops.store.data_directory import read_runtime
 
 # More than the longest report.

@@ -12,8 +12,8 @@ import msgspec
 
 from bus.contract.headers import ACTOR, COMMAND_LINE
 from bus.contract.subjects import BusNames
-from ops.cli_exit import CommandFailure, Exit, failure, refused, unreachable
-from ops.cli_options import settings_for
+from ops.cli.terminal.exits import CommandFailure, Exit, failure, refused, unreachable
+from ops.cli.terminal.options import settings_for
 from ops.store.data_directory import read_admin, read_runtime
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ import msgspec
 
 from ops.cli.migrate import free_directory, require_store
 from ops.cli.status import asked_status
-from ops.cli_exit import CommandFailure, Exit
-from ops.cli_options import DataOption, JsonOption, option, settings_for
-from ops.cli_output import print_json, printable
-from ops.cli_progress import shown_progress
+from ops.cli.terminal.exits import CommandFailure, Exit
+from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
+from ops.cli.terminal.output import print_json, printable
+from ops.cli.terminal.progress_bars import shown_progress
 
 if TYPE_CHECKING:
     from ops.doctor.finding import Finding

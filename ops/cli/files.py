@@ -5,9 +5,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ops.cli_exit import Exit, failure
-from ops.cli_options import DataOption, JsonOption
-from ops.cli_output import print_json, print_table
+from ops.cli.terminal.exits import Exit, failure
+from ops.cli.terminal.options import DataOption, JsonOption
+from ops.cli.terminal.output import print_json, print_table
 
 # Name and what it is for; `docs/deployment.md` says how each is used.
 FILES = {

@@ -11,10 +11,10 @@ from cyclopts import Parameter
 
 from ops.cli.asking import administer
 from ops.cli.migrate import free_directory, understandable
-from ops.cli_exit import Exit, failure, refused
-from ops.cli_options import DataOption, JsonOption, option, settings_for
-from ops.cli_output import compact, print_json, print_table, printable, say
-from ops.cli_progress import shown_progress
+from ops.cli.terminal.exits import Exit, failure, refused
+from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
+from ops.cli.terminal.output import compact, print_json, print_table, printable, say
+from ops.cli.terminal.progress_bars import shown_progress
 
 if TYPE_CHECKING:
     from ops.importing.importer import Report

@@ -19,9 +19,9 @@ from ops.cli.serve import serve
 from ops.cli.status import dead_letters, projections, status
 from ops.cli.stream import stream
 from ops.cli.tail import tail
+from ops.cli.terminal.exits import CommandFailure, Exit, usage_failure
+from ops.cli.terminal.output import print_json, say
 from ops.cli.token import token
-from ops.cli_exit import CommandFailure, Exit, usage_failure
-from ops.cli_output import print_json, say
 from ops.settings import SettingsError
 
 # Short lines: help is read in terminals of 80 columns, too.

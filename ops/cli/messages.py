@@ -10,9 +10,9 @@ import msgspec
 from cyclopts import Parameter
 
 from ops.cli.asking import application_address, ask, ask_durably
-from ops.cli_exit import Exit, usage_failure
-from ops.cli_options import DataOption, JsonOption, option
-from ops.cli_output import print_json, print_value
+from ops.cli.terminal.exits import Exit, usage_failure
+from ops.cli.terminal.options import DataOption, JsonOption, option
+from ops.cli.terminal.output import print_json, print_value
 
 _NAME = re.compile(r"[a-z_]+\.[a-z_]+|batch")
 DEFAULT_TIMEOUT_SECONDS = 10.0

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App
 
 from ops.backup.swap import settle
-from ops.cli_exit import Exit, failure
-from ops.cli_options import DataOption, JsonOption, option, settings_for
-from ops.cli_output import print_json, print_table, say
+from ops.cli.terminal.exits import Exit, failure
+from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
+from ops.cli.terminal.output import print_json, print_table, say
 from ops.store.data_directory import DataDirectory, DirectoryInUseError
 
 if TYPE_CHECKING:

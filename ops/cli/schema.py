@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from cyclopts import Parameter
 
-from ops.cli_exit import Exit, failure, usage_failure
-from ops.cli_options import DataOption, JsonOption, option, settings_for
-from ops.cli_output import say
+from ops.cli.terminal.exits import Exit, failure, usage_failure
+from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
+from ops.cli.terminal.output import say
 
 Format = Literal["jsonschema", "asyncapi", "openapi", "markdown"]
 

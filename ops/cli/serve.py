@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from bus.tasks import cancel
 from ops.cli.asking import without_credentials
-from ops.cli_exit import Exit, failure
-from ops.cli_options import DataOption, JsonOption, option, settings_for
-from ops.cli_output import print_json
+from ops.cli.terminal.exits import Exit, failure
+from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
+from ops.cli.terminal.output import print_json
 from ops.store.data_directory import read_runtime
 from ops.supervision import Supervisor
 

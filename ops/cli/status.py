@@ -9,10 +9,18 @@ import msgspec
 from cyclopts import App, Parameter
 
 from ops.cli.asking import administer, application_address, ask
-from ops.cli_exit import CommandFailure, Exit, usage_failure
+from ops.cli.terminal.exits import CommandFailure, Exit, usage_failure
+from ops.cli.terminal.options import DataOption, JsonOption, option
+from ops.cli.terminal.output import (
+    compact,
+    print_json,
+    print_members,
+    print_records,
+    print_table,
+    print_value,
+    say,
+)
 from ops.cli_http import asked_over_http
-from ops.cli_options import DataOption, JsonOption, option
-from ops.cli_output import compact, print_json, print_members, print_records, print_table, print_value, say
 
 STATUS_SECONDS = 10.0
 # A verification reads the whole log: a million events take some tens of seconds.

@@ -5,9 +5,9 @@ from typing import Annotated
 from cyclopts import App
 
 from ops.cli.asking import administer
-from ops.cli_exit import Exit, usage_failure
-from ops.cli_options import DataOption, JsonOption, option
-from ops.cli_output import print_json
+from ops.cli.terminal.exits import Exit, usage_failure
+from ops.cli.terminal.options import DataOption, JsonOption, option
+from ops.cli.terminal.output import print_json
 
 
 def stream() -> App:

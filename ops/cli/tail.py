@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from ops.cli.asking import Address, application_address, ask
-from ops.cli_exit import Exit, failure, unreachable, usage_failure
-from ops.cli_options import DataOption, JsonOption, option
-from ops.cli_output import compact, event_line
+from ops.cli.terminal.exits import Exit, failure, unreachable, usage_failure
+from ops.cli.terminal.options import DataOption, JsonOption, option
+from ops.cli.terminal.output import compact, event_line
 
 if TYPE_CHECKING:
     from bus.client.change_events import ChangeEvent

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from ops.cli.asking import user
-from ops.cli_exit import Exit, failure
-from ops.cli_options import DataOption, JsonOption, option, settings_for
-from ops.cli_output import print_json, print_table, say
+from ops.cli.terminal.exits import Exit, failure
+from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
+from ops.cli.terminal.output import print_json, print_table, say
 
 if TYPE_CHECKING:
     from ops.http.access.tokens import Token

@@ -10,7 +10,7 @@ import pyrage
 import pytest
 
 from ops.cli.asking import administer
-from ops.cli_exit import CommandFailure
+from ops.cli.terminal.exits import CommandFailure
 from tests.e2e.command_line import Served, hyperpage, wait_for
 from tests.integration.asking import problem
 from tests.integration.raw_nats import RawNats

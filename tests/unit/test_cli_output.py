@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ops.cli_output import event_line, print_members, print_table, print_value
+from ops.cli.terminal.output import event_line, print_members, print_table, print_value
 
 ROWS: list[dict[str, Any]] = [
     {"id": "a", "note": "x" * 30, "size": 1},
