@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 from cyclopts import App, Parameter
 
+from ops.cli.backup.shared import IdentityOption, failure_of, identities_in, scratch_folder
 from ops.cli.terminal.exits import Exit, failure, unreachable, usage_failure
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
 from ops.cli.terminal.output import compact, print_json, print_table, printable, say
 from ops.cli.terminal.progress_bars import shown_progress
-from ops.cli_backup_options import IdentityOption, failure_of, identities_in, scratch_folder
 
 if TYPE_CHECKING:
     from ops.analytics.asking.difference import Difference

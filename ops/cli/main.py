@@ -8,7 +8,8 @@ from typing import Any
 
 from cyclopts import App, Group
 
-from ops import cli_analytics, cli_backup
+from ops import cli_analytics
+from ops.cli.backup.commands import backup
 from ops.cli.doctor import doctor
 from ops.cli.files import files
 from ops.cli.import_file import import_file
@@ -92,7 +93,7 @@ def application() -> App:
     app.command(status, group=operation, sort_key=0)
     app.command(doctor, group=operation, sort_key=1)
     several = (
-        cli_backup.backup(),
+        backup(),
         projections(),
         migrate(),
         dead_letters(),

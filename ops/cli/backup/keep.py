@@ -4,10 +4,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from ops.cli.backup.shared import NameArgument, backup_settings, entry_of, understandable
 from ops.cli.terminal.exits import Exit, failure, usage_failure
 from ops.cli.terminal.options import DataOption, JsonOption, option
 from ops.cli.terminal.output import print_json, print_table, say
-from ops.cli_backup_options import NameArgument, backup_settings, entry_of, understandable
 
 if TYPE_CHECKING:
     from ops.backup.metadata import Backup

@@ -6,14 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from cyclopts import App, Parameter
 
-from ops.cli.migrate import require_store
-from ops.cli.terminal.exits import CommandFailure, Exit, failure
-from ops.cli.terminal.options import DataOption, JsonOption, option
-from ops.cli.terminal.output import print_json, print_table, say
-from ops.cli.terminal.progress_bars import shown_progress
-from ops.cli_backup_keep import delete, pin, prune, unpin
-from ops.cli_backup_key import new_key
-from ops.cli_backup_options import (
+from ops.cli.backup.keep import delete, pin, prune, unpin
+from ops.cli.backup.key import new_key
+from ops.cli.backup.restore import restore
+from ops.cli.backup.shared import (
     IdentityOption,
     NameArgument,
     backup_settings,
@@ -23,7 +19,11 @@ from ops.cli_backup_options import (
     scratch_folder,
     understandable,
 )
-from ops.cli_restore import restore
+from ops.cli.migrate import require_store
+from ops.cli.terminal.exits import CommandFailure, Exit, failure
+from ops.cli.terminal.options import DataOption, JsonOption, option
+from ops.cli.terminal.output import print_json, print_table, say
+from ops.cli.terminal.progress_bars import shown_progress
 
 if TYPE_CHECKING:
     from ops.backup.metadata import Backup, BackupError

@@ -12,11 +12,11 @@ import msgspec
 from cyclopts import Parameter
 
 from ops.cli.asking import administer
+from ops.cli.backup.shared import IdentityOption, backup_settings, identities_in, understandable
 from ops.cli.terminal.exits import CommandFailure, Exit, failure, unreachable, usage_failure
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
 from ops.cli.terminal.output import print_json, print_members, say
 from ops.cli.terminal.progress_bars import shown_progress
-from ops.cli_backup_options import IdentityOption, backup_settings, identities_in, understandable
 from ops.store.data_directory import DataDirectory, DirectoryInUseError, Runtime, read_runtime
 
 if TYPE_CHECKING:
