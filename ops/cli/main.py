@@ -8,7 +8,7 @@ from typing import Any
 
 from cyclopts import App, Group
 
-from ops import cli_analytics
+from ops.cli.analytics.commands import analytics
 from ops.cli.backup.commands import backup
 from ops.cli.doctor import doctor
 from ops.cli.files import files
@@ -99,7 +99,7 @@ def application() -> App:
         dead_letters(),
         stream(),
         token(),
-        cli_analytics.analytics(),
+        analytics(),
     )
     for place, commands in enumerate(several, start=2):
         commands.group, commands.sort_key = operation, place

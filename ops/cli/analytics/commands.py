@@ -203,7 +203,7 @@ def shell(*, lake: LakeOption = None, snapshot: SnapshotOption = None, data: Dat
 
     What is made there is in memory: the lake stays as it is.
     """
-    from ops.cli_analytics_shell import run_shell
+    from ops.cli.analytics.shell import run_shell
 
     with _understandable():
         return run_shell(_lake(lake, data), snapshot=snapshot)

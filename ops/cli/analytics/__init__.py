@@ -1,0 +1,5 @@
+"""`hyperpage analytics`.
+
+commands  the list of them
+shell     its prompt
+"""
