@@ -14,8 +14,8 @@ from bus.serving.administration import AdministrationVerb
 from domain.errors import Invalid, NotFound, Refusal, RuleViolated, Unavailable
 from ops.backup.metadata import find_backup, list_backups
 from ops.backup.own_command import run_backup_command
-from ops.backup.running import NoArguments
 from ops.backup.schedule import BackupSchedule
+from ops.service.restores import NoArguments
 from ops.settings import Settings
 from ops.targets.bucket import BucketError
 from ops.targets.target import Place, address, local

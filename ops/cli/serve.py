@@ -14,13 +14,13 @@ from ops.cli.asking import without_credentials
 from ops.cli.terminal.exits import Exit, failure
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
 from ops.cli.terminal.output import print_json
+from ops.service.supervision import Supervisor
 from ops.store.data_directory import read_runtime
-from ops.supervision import Supervisor
 
 if TYPE_CHECKING:
-    from ops.backup.running import Restores
     from ops.http.server import HttpServer
-    from ops.service import Service
+    from ops.service.composition import Service
+    from ops.service.restores import Restores
     from ops.settings import Settings
 
 # One Ctrl-C can come twice: from the terminal, and from a program around this one that passes it on.
@@ -87,19 +87,19 @@ def serve(
         log_format=log_format,
     )
     from migrations.connection import without_memory_statistics
-    from ops.logs import configure_logging
+    from ops.service.logs import configure_logging
 
     configure_logging(settings.log_level, settings.log_format)
     without_memory_statistics()
-    from ops.service import service_version
-    from ops.traces import sending_traces
+    from ops.service.composition import service_version
+    from ops.service.traces import sending_traces
 
     with sending_traces(service_version()):
         return asyncio.run(_serve(settings, demo=demo, as_json=as_json))
 
 
 async def _serve(settings: "Settings", *, demo: bool, as_json: bool) -> int:
-    from ops.backup.running import Restores
+    from ops.service.restores import Restores
 
     supervisor = Supervisor()
     telling = asyncio.create_task(supervisor.run(), name="what the supervisor is told")
@@ -142,7 +142,7 @@ async def _serve_once(
     as_json: bool,
 ) -> bool:
     """Serves until it is to stop, or, which is what the answer says, until the store is to be restored."""
-    from ops.service import Service
+    from ops.service.composition import Service
 
     service = Service(settings, more_administration=restores.verbs(), http=http)
     restoring = asyncio.create_task(restores.asked(), name="waiting for a restore")
@@ -249,7 +249,7 @@ async def _demo(settings: "Settings") -> None:
     runtime = read_runtime(settings.data)
     assert runtime is not None, "a service that has started has written it"
     try:
-        from ops.demo import run_demo
+        from ops.service.demo import run_demo
 
         await run_demo(runtime.nats_url, runtime.prefix)
     except Exception as error:

@@ -32,7 +32,7 @@ from ops.health.machine import Disk, Memory, disks, memory
 from ops.health.store import Integrity, StoreLook, StoreProbe, check_integrity
 
 if TYPE_CHECKING:
-    from ops.service import Service
+    from ops.service.composition import Service
 
 # A disk that does not answer for as long is as good as gone.
 LOOK_LATE_SECONDS = 10.0

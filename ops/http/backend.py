@@ -12,7 +12,7 @@ from ops.http.following.event_feed import EventFeed
 from ops.http.following.tails import Tails
 
 if TYPE_CHECKING:
-    from ops.service import Service
+    from ops.service.composition import Service
 
 # What is under way ends in this time; whatever takes longer is told that it was cut off.
 DETACH_SECONDS = 5.0

@@ -20,7 +20,7 @@ from ops.metrics.state import (
 )
 
 if TYPE_CHECKING:
-    from ops.service import Service
+    from ops.service.composition import Service
 
 
 class Metrics(Collector):

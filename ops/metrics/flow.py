@@ -11,7 +11,7 @@ from bus.writing.writer import Writer
 
 if TYPE_CHECKING:
     from ops.http.layers.counting import HttpCounts
-    from ops.service import Service
+    from ops.service.composition import Service
 
 
 def command_families(service: "Service") -> Iterator[Metric]:

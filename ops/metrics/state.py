@@ -10,7 +10,7 @@ from bus.writing.writer import Writer
 from ops.health.monitor import Look, status_of
 
 if TYPE_CHECKING:
-    from ops.service import Service
+    from ops.service.composition import Service
 
 
 def health_families(service: "Service") -> Iterator[Metric]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ops import deploy
-from ops.supervision import Supervisor
+from ops.service.supervision import Supervisor
 from tests.e2e.command_line import Served
 from tests.integration.watching import Watched
 from tests.patience import patiently

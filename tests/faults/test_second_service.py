@@ -17,7 +17,7 @@ import pytest
 
 from bus.broker.home import StoreInUseError
 from bus.broker.server import NatsServer
-from ops.service import Service
+from ops.service.composition import Service
 from ops.settings import Settings
 from ops.store.data_directory import DirectoryInUseError, read_admin, read_runtime
 from tests.integration.raw_nats import RawNats

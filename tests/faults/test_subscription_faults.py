@@ -14,7 +14,7 @@ from nats.js.errors import NotFoundError
 
 from bus.client import ChangeEvent, Client, Subscription
 from domain import app_state, jobs
-from ops.service import Service
+from ops.service.composition import Service
 from tests.integration.serving import (
     EVENTS,
     broker_of,

@@ -18,7 +18,7 @@ from bus.client import Answer, Client, ClosedError, Unreachable
 from bus.worker import JobContext, Worker
 from domain.jobs.commands import Claim
 from domain.messages import Command
-from ops.service import Service
+from ops.service.composition import Service
 from tests.integration.at_work import NEVER, changes, completed, enqueue, enqueue_many, in_state, working
 from tests.integration.serving import broker_of, client_of, kill_broker, serving, until
 

@@ -20,7 +20,7 @@ from bus.client import ChangeEvent, Client, Subscription, connect
 from bus.log import chain
 from domain.catalogue import TIMELINE_FORKED, TIMELINE_STREAM
 from migrations.connection import open_writer
-from ops.service import Service
+from ops.service.composition import Service
 from ops.settings import Settings
 
 EVENTS = "HYPERPAGE_EVENTS"

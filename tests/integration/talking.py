@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from bus.log import chain
 from migrations.connection import open_reader
-from ops.service import Service
+from ops.service.composition import Service
 from ops.settings import Settings
 from ops.store.data_directory import read_admin, read_runtime
 from tests.integration.raw_nats import Message, RawNats

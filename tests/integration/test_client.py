@@ -25,7 +25,7 @@ from domain.errors import (
     TooLarge,
     VersionConflict,
 )
-from ops.service import Service
+from ops.service.composition import Service
 from tests.integration.serving import broker_of, client_of, kill_broker, serving, set_keys, until
 
 

@@ -14,7 +14,7 @@ from nats.aio.client import Client as NatsClient
 
 from bus.client import Client
 from migrations.connection import open_reader, open_writer
-from ops.service import Service
+from ops.service.composition import Service
 from ops.store.data_directory import read_admin
 from ops.store.projections_check import rebuild_file, verify
 from tests.integration.serving import client_of, serving

@@ -10,13 +10,13 @@ import pytest
 from bus.broker.server import NatsServer
 from bus.broker.users import RESPONDER
 from ops.health.monitor import Monitor
-from ops.service import Service, ServiceError
+from ops.service.composition import Service, ServiceError
 from ops.settings import Settings
 
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ops.service.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("ops.service.composition.CONNECT_SECONDS", 0.5)
 
 
 def refused(folder: Path, url: str) -> str:

@@ -18,7 +18,7 @@ from bus.client import ChangeEvent, Client, PlaceLostError, Subscription
 from domain import jobs
 from domain.catalogue import TIMELINE_FORKED
 from domain.errors import Invalid
-from ops.service import Service
+from ops.service.composition import Service
 from tests.integration.serving import (
     EVENTS,
     client_of,

@@ -14,7 +14,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from ops.traces import sending_traces
+from ops.service.traces import sending_traces
 from tests.e2e.command_line import Served, wait_for
 from tests.integration.raw_nats import RawNats
 from tests.integration.serving import serving

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bus.worker import JobContext, JobStopped, Worker
-from ops.service import Service
+from ops.service.composition import Service
 from ops.settings import Settings
 from tests.integration.at_work import (
     HOUR_MS,

@@ -8,7 +8,7 @@ import pytest
 
 from ops.cli import serve
 from ops.cli.main import run
-from ops.service import ServiceError
+from ops.service.composition import ServiceError
 from ops.store.data_directory import Runtime
 
 
@@ -33,7 +33,7 @@ class FailingService:
 @pytest.fixture
 def failing(monkeypatch):
     runtime = Runtime(pid=1, nats_url="nats://a:b@x:1", store_id="s", timeline=1, position=0, version="0")
-    monkeypatch.setattr("ops.service.Service", FailingService)
+    monkeypatch.setattr("ops.service.composition.Service", FailingService)
     monkeypatch.setattr(serve, "read_runtime", lambda path: runtime)
 
 
@@ -51,7 +51,7 @@ def test_a_demo_that_lost_its_cancellation_does_not_keep_the_service_from_stoppi
         await began.wait()
         raise ServiceError("the relay failed: no more disk")
 
-    monkeypatch.setattr("ops.demo.run_demo", demo)
+    monkeypatch.setattr("ops.service.demo.run_demo", demo)
     monkeypatch.setattr(FailingService, "failure", failure)
     stopped = FailingService.stopped
     assert run(["serve", "--demo", "--data", str(tmp_path)]) == 1

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from bus.incident import internal
-from ops.logs import configure_logging
+from ops.service.logs import configure_logging
 from ops.settings import LogFormat
 
 SECRET = "4111-1111-1111-1111"

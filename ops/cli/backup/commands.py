@@ -66,7 +66,7 @@ def create(
     """
     from ops.backup.create import create_backup
     from ops.backup.drill import prove as carry_out
-    from ops.service import service_version
+    from ops.service.composition import service_version
     from ops.targets.target import address
 
     settings = backup_settings(data)

@@ -16,7 +16,7 @@ from ops.console.visit import Visit, page
 from ops.http.routing import backend_of, route
 
 if TYPE_CHECKING:
-    from ops.service import Service
+    from ops.service.composition import Service
 
 CHART_MINUTES = 30
 _MINUTE_MS = 60_000

@@ -13,7 +13,7 @@ from projections.comparison import HISTORY
 from projections.tables import TABLES
 
 if TYPE_CHECKING:
-    from ops.service import Service
+    from ops.service.composition import Service
 
 PATH = f"{PREFIX}/projections"
 

@@ -7,7 +7,6 @@ import msgspec
 from bus.serving.dead_letters import ChooseDeadLetters, ListDeadLetters, ShowDeadLetter
 from ops.backup import administration
 from ops.backup.metadata import Metadata
-from ops.backup.running import NoArguments, RestoreRequest
 from ops.contract.answers import INTEGER, TEXT, array_of, nullable, object_of
 from ops.contract.schema import Schema, described
 from ops.http.access.authentication import FORM
@@ -24,6 +23,7 @@ from ops.http.openapi.parts import (
 )
 from ops.http.routes import admin, events, legacy, session
 from ops.http.routing import JSON
+from ops.service.restores import NoArguments, RestoreRequest
 
 OPENAPI = "/openapi.json"
 _EVENT_STREAM = events.MEDIA_TYPE

@@ -19,7 +19,7 @@ async def answer_openapi(request: Request) -> Response:
 @cache
 def _document(cookie: str, needs_token: bool) -> bytes:
     from ops.http.openapi.document import openapi_document
-    from ops.service import service_version
+    from ops.service.composition import service_version
 
     return codec.encode(openapi_document(service_version(), needs_token=needs_token, cookie=cookie))
 

@@ -44,13 +44,13 @@ from ops.contract.schema import command_schema, struct_schema
 from ops.health.monitor import Monitor
 from ops.importing.running import RunningImport
 from ops.metrics.collector import Metrics
+from ops.service.traces import traces_if_wanted
 from ops.settings import Settings
 from ops.store.data_directory import Admin, DataDirectory, Runtime
 from ops.store.opening import open_store
 from ops.store.projections_check import NoArguments, ProjectionsCheck
 from ops.store.tables import MirroredRows, Tables
 from ops.targets.target import address
-from ops.traces import traces_if_wanted
 
 if TYPE_CHECKING:
     from ops.http.server import HttpServer

@@ -124,7 +124,7 @@ class Restores:
         return act
 
     def _restore(self, request: RestoreRequest) -> Restored:
-        from ops.service import service_version
+        from ops.service.composition import service_version
 
         settings = self._settings
         directory = DataDirectory(settings.data)
