@@ -29,8 +29,8 @@ class DiffToolConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 def diff_verb() -> QueryVerb:
-    """The query `decider.diff`."""
-    return QueryVerb(name="decider.diff", shape=DiffToolConfig, answer=_diff)
+    """The query `tool_configs.diff`."""
+    return QueryVerb(name="tool_configs.diff", shape=DiffToolConfig, answer=_diff)
 
 
 def _diff(connection: apsw.Connection, query: DiffToolConfig) -> bytes:

@@ -37,11 +37,11 @@ def known(**changes) -> Story:
 
 
 def test_setting_a_configuration_keeps_all_of_it_and_why():
-    given().when("decider.set", **HERE, **CONTENT, reason="new").then(config_set(reason="new"))
+    given().when("tool_configs.set", **HERE, **CONTENT, reason="new").then(config_set(reason="new"))
 
 
 def test_a_configuration_that_says_nothing_is_on_empty_and_notifies():
-    story = given().when("decider.set", **HERE).then(ConfigSet())
+    story = given().when("tool_configs.set", **HERE).then(ConfigSet())
     state = story.state(TABLE)
 
     assert (state.enabled, state.config, state.refresh_interval, state.notifications) == (
@@ -53,13 +53,13 @@ def test_a_configuration_that_says_nothing_is_on_empty_and_notifies():
 
 
 def test_setting_replaces_all_of_it():
-    known().when("decider.set", **HERE, config={"b": 2}).then(ConfigSet(config={"b": 2}))
+    known().when("tool_configs.set", **HERE, config={"b": 2}).then(ConfigSet(config={"b": 2}))
 
 
 def test_a_patch_merges_and_null_removes():
     story = known(config={"a": 1, "b": {"c": 1, "d": [1]}})
 
-    story.when("decider.patch", **HERE, patch={"a": None, "b": {"d": [2], "e": 3}}, reason="why").then(
+    story.when("tool_configs.patch", **HERE, patch={"a": None, "b": {"d": [2], "e": 3}}, reason="why").then(
         ConfigPatched(**(CONTENT | {"config": {"b": {"c": 1, "d": [2], "e": 3}}}), reason="why")
     )
 
@@ -116,13 +116,13 @@ def test_what_changes_nothing_is_accepted_without_an_event(verb: str, body):
 
 def test_the_same_members_in_another_order_change_nothing():
     known(config={"a": 1, "b": {"c": 1, "d": 2}}).when(
-        "decider.set", **HERE, **CONTENT | {"config": {"b": {"d": 2, "c": 1}, "a": 1}}
+        "tool_configs.set", **HERE, **CONTENT | {"config": {"b": {"d": 2, "c": 1}, "a": 1}}
     ).then_nothing()
 
 
 @pytest.mark.parametrize(("old", "new"), [(1, 1.0), (1, True), (0, False), (None, False), ([1], [1.0])])
 def test_what_only_python_takes_for_equal_is_a_change(old, new):
-    known(config={"a": old}).when("decider.set", **HERE, **CONTENT | {"config": {"a": new}}).then(
+    known(config={"a": old}).when("tool_configs.set", **HERE, **CONTENT | {"config": {"a": new}}).then(
         config_set(config={"a": new})
     )
 
@@ -149,10 +149,10 @@ def test_a_tool_without_a_configuration_is_not_found(verb: str, body):
 def test_a_rollback_is_a_new_version_with_the_old_content():
     story = known().given(Disabled(enabled=False, config={"b": 2}))
 
-    story.when("decider.rollback", **HERE, to_version=1, reason="oops").then(
+    story.when("tool_configs.rollback", **HERE, to_version=1, reason="oops").then(
         RolledBack(**CONTENT, to_version=1, reason="oops")
     )
-    story.when("decider.rollback", **HERE, to_version=2).then(
+    story.when("tool_configs.rollback", **HERE, to_version=2).then(
         RolledBack(enabled=False, config={"b": 2}, to_version=2)
     )
     assert len(story.streams[TABLE, KEY]) == 4
@@ -160,17 +160,19 @@ def test_a_rollback_is_a_new_version_with_the_old_content():
 
 @pytest.mark.parametrize("version", [3, 4, 10**30])
 def test_there_is_nothing_to_roll_back_to_where_there_was_no_configuration(version: int):
-    known().given(Deleted(), ConfigSet()).when("decider.rollback", **HERE, to_version=2).then_refused(
+    known().given(Deleted(), ConfigSet()).when("tool_configs.rollback", **HERE, to_version=2).then_refused(
         "not_found", to_version=2
     )
-    known().when("decider.rollback", **HERE, to_version=version).then_refused("not_found", to_version=version)
+    known().when("tool_configs.rollback", **HERE, to_version=version).then_refused(
+        "not_found", to_version=version
+    )
 
 
 def test_a_rollback_brings_back_what_was_deleted():
-    story = known().when("decider.delete", **HERE, reason="gone").then(Deleted(reason="gone"))
+    story = known().when("tool_configs.delete", **HERE, reason="gone").then(Deleted(reason="gone"))
     assert story.state(TABLE) is None
 
-    story.when("decider.rollback", **HERE, to_version=1).then(RolledBack(**CONTENT, to_version=1))
+    story.when("tool_configs.rollback", **HERE, to_version=1).then(RolledBack(**CONTENT, to_version=1))
     assert story.state(TABLE).config == {"a": 1}
 
 
@@ -180,20 +182,20 @@ def test_a_rollback_brings_back_what_was_deleted():
 def test_a_configuration_does_not_grow_over_its_limit_by_patches():
     story = known(config={})
     big = "x" * 100_000
-    story.when("decider.patch", **HERE, patch={"a": big})
-    story.when("decider.patch", **HERE, patch={"b": big})
+    story.when("tool_configs.patch", **HERE, patch={"a": big})
+    story.when("tool_configs.patch", **HERE, patch={"b": big})
     assert story.refusal is None
 
-    story.when("decider.patch", **HERE, patch={"c": big}).then_refused(
+    story.when("tool_configs.patch", **HERE, patch={"c": big}).then_refused(
         "too_large", limit_bytes=256 * 1024, size_bytes=300_022
     )
-    story.when("decider.patch", **HERE, patch={"a": None, "c": big})
+    story.when("tool_configs.patch", **HERE, patch={"a": None, "c": big})
     assert story.refusal is None
 
 
 def test_a_configuration_is_measured_as_it_is_stored():
     # Sent as 1e15 (4 bytes), stored as 1000000000000000.0 (18).
-    given().when("decider.set", **HERE, config={"a": [1e15] * 20_000}).then_refused("too_large")
+    given().when("tool_configs.set", **HERE, config={"a": [1e15] * 20_000}).then_refused("too_large")
 
 
 def test_a_foreign_event_is_not_taken_for_one_of_a_configuration():
@@ -222,38 +224,40 @@ def errors(story: Story) -> list[str]:
 
 
 def test_a_schema_is_registered_with_the_reason():
-    story = known().when("decider.register_schema", **HERE, schema=SCHEMA, reason="why")
+    story = known().when("tool_configs.register_schema", **HERE, schema=SCHEMA, reason="why")
 
     story.then(SchemaRegistered(schema=SCHEMA, reason="why"))
-    story.when("decider.register_schema", **HERE, schema=SCHEMA, reason="again").then_nothing()
+    story.when("tool_configs.register_schema", **HERE, schema=SCHEMA, reason="again").then_nothing()
     assert story.state(TABLE).config == {"a": 1}
 
 
 def test_a_schema_that_the_configuration_does_not_match_is_refused():
-    story = known(config={"a": "x"}).when("decider.register_schema", **HERE, schema=SCHEMA)
+    story = known(config={"a": "x"}).when("tool_configs.register_schema", **HERE, schema=SCHEMA)
 
     story.then_refused("refused", **RULE)
     assert errors(story) == ["$.config.a"]
-    story.when("decider.register_schema", **HERE, schema={"type": "strin"}).then_refused(
+    story.when("tool_configs.register_schema", **HERE, schema={"type": "strin"}).then_refused(
         "invalid", path="$.schema.type"
     )
 
 
 def test_a_configuration_that_does_not_match_is_refused_with_the_places():
-    story = strict().when("decider.set", **HERE, config={"a": [1]}).then_refused("refused", **RULE)
+    story = strict().when("tool_configs.set", **HERE, config={"a": [1]}).then_refused("refused", **RULE)
     assert errors(story) == ["$.config.a"]
-    story.when("decider.set", **HERE).then_refused("refused", **RULE)
+    story.when("tool_configs.set", **HERE).then_refused("refused", **RULE)
     assert errors(story) == ["$.config"]
-    story.when("decider.patch", **HERE, patch={"a": None}).then_refused("refused", **RULE)
-    story.when("decider.patch", **HERE, patch={"a": 2}).then(ConfigPatched(**CONTENT | {"config": {"a": 2}}))
+    story.when("tool_configs.patch", **HERE, patch={"a": None}).then_refused("refused", **RULE)
+    story.when("tool_configs.patch", **HERE, patch={"a": 2}).then(
+        ConfigPatched(**CONTENT | {"config": {"a": 2}})
+    )
 
 
 def test_a_rollback_to_what_does_not_match_any_more_is_refused():
     story = known(config={"b": 1}).given(config_set()).given(REGISTERED)
 
-    story.when("decider.rollback", **HERE, to_version=1).then_refused("refused", **RULE)
+    story.when("tool_configs.rollback", **HERE, to_version=1).then_refused("refused", **RULE)
     assert errors(story) == ["$.config"]
-    story.when("decider.rollback", **HERE, to_version=2).then_nothing()
+    story.when("tool_configs.rollback", **HERE, to_version=2).then_nothing()
 
 
 @pytest.mark.parametrize("verb", ["enable", "disable", "set_refresh_interval", "set_notifications"])
@@ -269,14 +273,16 @@ def test_what_leaves_the_configuration_as_it_is_needs_no_schema(verb: str):
 
 
 def test_a_removed_schema_forbids_nothing():
-    story = strict().when("decider.remove_schema", **HERE, reason="why").then(SchemaRemoved(reason="why"))
+    story = (
+        strict().when("tool_configs.remove_schema", **HERE, reason="why").then(SchemaRemoved(reason="why"))
+    )
 
-    story.when("decider.set", **HERE, config={"b": 2}).then(ConfigSet(config={"b": 2}))
-    story.when("decider.remove_schema", **HERE).then_refused("not_found")
+    story.when("tool_configs.set", **HERE, config={"b": 2}).then(ConfigSet(config={"b": 2}))
+    story.when("tool_configs.remove_schema", **HERE).then_refused("not_found")
 
 
 def test_a_schema_can_come_before_the_configuration():
-    story = given().when("decider.register_schema", **HERE, schema=SCHEMA).then(REGISTERED)
+    story = given().when("tool_configs.register_schema", **HERE, schema=SCHEMA).then(REGISTERED)
 
     bodies: dict[str, dict[str, Any]] = {
         "enable": {},
@@ -286,41 +292,41 @@ def test_a_schema_can_come_before_the_configuration():
     }
     for verb, body in bodies.items():
         story.copy().when(f"tool_configs.{verb}", **HERE, **body).then_refused("not_found")
-    story.when("decider.set", **HERE, config={}).then_refused("refused", **RULE)
-    story.when("decider.set", **HERE, config={"a": 1}).then(ConfigSet(config={"a": 1}))
+    story.when("tool_configs.set", **HERE, config={}).then_refused("refused", **RULE)
+    story.when("tool_configs.set", **HERE, config={"a": 1}).then(ConfigSet(config={"a": 1}))
     assert story.state(TABLE).present
 
 
 def test_an_empty_configuration_is_set_where_there_is_only_a_schema():
-    given(SchemaRegistered(schema={})).when("decider.set", **HERE).then(ConfigSet())
+    given(SchemaRegistered(schema={})).when("tool_configs.set", **HERE).then(ConfigSet())
 
 
 def test_a_schema_outlives_the_configuration_and_ends_by_itself():
-    story = strict().when("decider.delete", **HERE).then(Deleted())
+    story = strict().when("tool_configs.delete", **HERE).then(Deleted())
     assert not decider.exists(story.state(TABLE), NOW)
 
-    story.copy().when("decider.set", **HERE, config={}).then_refused("refused", **RULE)
-    story.copy().when("decider.rollback", **HERE, to_version=1).then(RolledBack(**CONTENT, to_version=1))
-    story.when("decider.remove_schema", **HERE).then(SchemaRemoved())
+    story.copy().when("tool_configs.set", **HERE, config={}).then_refused("refused", **RULE)
+    story.copy().when("tool_configs.rollback", **HERE, to_version=1).then(RolledBack(**CONTENT, to_version=1))
+    story.when("tool_configs.remove_schema", **HERE).then(SchemaRemoved())
     assert story.state(TABLE) is None
 
 
 def test_a_configuration_is_tried_without_storing_it():
     story = strict()
 
-    story.when("decider.validate", **HERE, config={"a": 1}).then_nothing()
+    story.when("tool_configs.validate", **HERE, config={"a": 1}).then_nothing()
     assert story.decision.result == {"valid": True, "errors": []}
-    story.when("decider.validate", **HERE, config={"a": "x"}).then_nothing()
+    story.when("tool_configs.validate", **HERE, config={"a": "x"}).then_nothing()
     assert not story.decision.result["valid"]
     assert [one["path"] for one in story.decision.result["errors"]] == ["$.config.a"]
-    story.when("decider.validate", **HERE, config={"a": "x" * 300_000}).then_refused("too_large")
-    given().when("decider.validate", **HERE, config={"b": 1}).then_nothing()
+    story.when("tool_configs.validate", **HERE, config={"a": "x" * 300_000}).then_refused("too_large")
+    given().when("tool_configs.validate", **HERE, config={"b": 1}).then_nothing()
 
 
 def test_many_places_are_named_only_as_far_as_the_answer_has_room():
     story = given(SchemaRegistered(schema={"additionalProperties": {"type": "null"}}))
     wrong = {f"m{index}": 1 for index in range(100)}
 
-    assert len(errors(story.copy().when("decider.set", **HERE, config=wrong))) == 20
+    assert len(errors(story.copy().when("tool_configs.set", **HERE, config=wrong))) == 20
     story.answer_bytes_left = 3_000
-    assert len(errors(story.when("decider.set", **HERE, config=wrong))) == 1
+    assert len(errors(story.when("tool_configs.set", **HERE, config=wrong))) == 1
