@@ -65,7 +65,7 @@ def doctor(
 
 def _findings(settings: "Settings", quick: bool, progress: Any) -> "Iterator[Finding]":
     from ops.doctor.examination import examine
-    from ops.service.composition import service_version
+    from ops.version import service_version
 
     yield from _service(settings)
     yield from examine(settings, quick=quick, version=service_version(), progress=progress)

@@ -75,14 +75,14 @@ def _print_reference() -> int:
 
 def _asyncapi(data: Any) -> dict[str, Any]:
     from ops.contract.asyncapi import asyncapi_document
-    from ops.service.composition import service_version
+    from ops.version import service_version
 
     return asyncapi_document(settings_for(data).names, service_version())
 
 
 def _openapi() -> dict[str, Any]:
     from ops.http.openapi.document import openapi_document
-    from ops.service.composition import service_version
+    from ops.version import service_version
 
     return openapi_document(service_version(), needs_token=True)
 

@@ -91,8 +91,8 @@ def serve(
 
     configure_logging(settings.log_level, settings.log_format)
     without_memory_statistics()
-    from ops.service.composition import service_version
     from ops.service.traces import sending_traces
+    from ops.version import service_version
 
     with sending_traces(service_version()):
         return asyncio.run(_serve(settings, demo=demo, as_json=as_json))

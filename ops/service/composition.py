@@ -7,8 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as distribution_version
 from typing import TYPE_CHECKING, Any, Self
 
 from nats.errors import Error as NatsError
@@ -51,6 +49,7 @@ from ops.store.opening import open_store
 from ops.store.projections_check import NoArguments, ProjectionsCheck
 from ops.store.tables import MirroredRows, Tables
 from ops.targets.target import address
+from ops.version import service_version
 
 if TYPE_CHECKING:
     from ops.http.server import HttpServer
@@ -63,14 +62,6 @@ logger = logging.getLogger(__name__)
 
 class ServiceError(RuntimeError):
     """The service cannot start; the message says why and what to do."""
-
-
-def service_version() -> str:
-    """The version of this program."""
-    try:
-        return distribution_version(SERVICE_NAME)
-    except PackageNotFoundError:
-        return "0.0.0"
 
 
 class Service:

@@ -25,6 +25,7 @@ from ops.backup.swap import settle
 from ops.settings import Settings
 from ops.store.data_directory import DataDirectory
 from ops.targets.places import Places
+from ops.version import service_version
 
 logger = logging.getLogger(__name__)
 
@@ -124,8 +125,6 @@ class Restores:
         return act
 
     def _restore(self, request: RestoreRequest) -> Restored:
-        from ops.service.composition import service_version
-
         settings = self._settings
         directory = DataDirectory(settings.data)
         try:

@@ -66,8 +66,8 @@ def create(
     """
     from ops.backup.create import create_backup
     from ops.backup.drill import prove as carry_out
-    from ops.service.composition import service_version
     from ops.targets.target import address
+    from ops.version import service_version
 
     settings = backup_settings(data)
     require_store(settings.store_path)

@@ -106,7 +106,7 @@ def _restore_stopped(settings: "Settings", moment: "Moment", safety: bool, ident
     from ops.backup.restore import restore as carry_out
     from ops.backup.stream_timeline import highest_timeline_in_stream
     from ops.backup.swap import settle
-    from ops.service.composition import service_version
+    from ops.version import service_version
 
     with understandable():
         if (which := settle(settings.store_path)) is not None:

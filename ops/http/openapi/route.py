@@ -8,6 +8,7 @@ from starlette.responses import Response
 from bus.contract import codec
 from ops.http.openapi.places import OPENAPI
 from ops.http.routing import access_of, json_response, route
+from ops.version import service_version
 
 
 async def answer_openapi(request: Request) -> Response:
@@ -19,7 +20,6 @@ async def answer_openapi(request: Request) -> Response:
 @cache
 def _document(cookie: str, needs_token: bool) -> bytes:
     from ops.http.openapi.document import openapi_document
-    from ops.service.composition import service_version
 
     return codec.encode(openapi_document(service_version(), needs_token=needs_token, cookie=cookie))
 

@@ -1,0 +1,14 @@
+"""The version of this program: `service_version`."""
+
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as distribution_version
+
+DISTRIBUTION = "hyperpage-persistence"
+
+
+def service_version() -> str:
+    """The version that is installed; `0.0.0` for a checkout that is not."""
+    try:
+        return distribution_version(DISTRIBUTION)
+    except PackageNotFoundError:
+        return "0.0.0"
