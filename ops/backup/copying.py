@@ -12,7 +12,6 @@ writes. https://www.sqlite.org/backup.html, https://www.sqlite.org/wal.html#ckpt
 """
 
 import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -21,6 +20,7 @@ import apsw
 from migrations.connection import open_reader, require_safe_sqlite
 from ops.backup.content import Content, read_content
 from ops.backup.metadata import BackupError
+from ops.progress import Progress
 
 # 4 MiB at a time: some milliseconds, after which whoever watches hears of it.
 STEP_PAGES = 1_024
@@ -33,10 +33,6 @@ HOLD_WITHIN_MS = 200
 # Queries end after milliseconds. Whoever reads for longer, will not have ended soon.
 ATTEMPTS = 5
 PAUSE_SECONDS = 0.02
-
-
-# Hears how far it is and how far it goes, in bytes or pages.
-Progress = Callable[[str, int, int], None]
 
 
 def copy_store(store: Path, copy: Path, progress: Progress) -> Content:

@@ -29,6 +29,7 @@ from ops.backup.metadata import (
     list_backups,
     write_metadata,
 )
+from ops.progress import Progress, ignore_progress
 from ops.targets.sealing import Sealing, seal_file
 from ops.targets.target import Place, delete_file, move_file, staging_folder
 
@@ -37,13 +38,6 @@ SCRATCH_PREFIX = ".drill-"
 LEFT_BEHIND_SECONDS = 3_600.0
 # At a time, while other threads go on: after each, it waits until they let it.
 HASHED_BYTES = 8 * 1024 * 1024
-
-# Hears what is being done, how far it is and how far it goes (pages, bytes or events).
-Progress = Callable[[str, int, int], None]
-
-
-def ignore_progress(what: str, done: int, total: int) -> None:
-    """For who does not watch."""
 
 
 def create_backup(

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from ops.backup.create import Progress
 from ops.backup.metadata import Backup, read_metadata
 from ops.backup.verify import mark_verified, noting_damage, verify_backup, verify_outside
+from ops.progress import Progress
 from ops.targets.sealing import Identities
 from ops.targets.target import Place
 

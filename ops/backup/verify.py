@@ -10,7 +10,7 @@ import apsw
 from bus.log import chain
 from migrations.runner import MigrationError
 from ops.backup.content import Content, read_content
-from ops.backup.create import Progress, ignore_progress, open_sealed, require_chain, require_sound
+from ops.backup.create import open_sealed, require_chain, require_sound
 from ops.backup.metadata import (
     TABLES_DIFFER,
     UNUSABLE,
@@ -22,6 +22,7 @@ from ops.backup.metadata import (
     update_metadata,
 )
 from ops.backup.opening import opened, require_checksum, require_key, require_size
+from ops.progress import Progress, ignore_progress
 from ops.targets.sealing import Identities
 from ops.targets.target import Place
 

@@ -11,7 +11,7 @@ from bus.log import chain
 from migrations.connection import open_reader
 from migrations.runner import MigrationError
 from ops.backup.content import store_id_of
-from ops.backup.create import Progress, create_backup
+from ops.backup.create import create_backup
 from ops.backup.drill import prove
 from ops.backup.metadata import BackupError, damaged_backups
 from ops.backup.restore import search_for
@@ -19,6 +19,7 @@ from ops.backup.restore_path import Moment
 from ops.backup.routine import verify_by_routine, verify_whole
 from ops.doctor.finding import Finding
 from ops.health.machine import MIB, disks
+from ops.progress import Progress
 from ops.settings import Settings
 
 DESCRIPTION = "by hyperpage doctor"

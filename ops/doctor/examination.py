@@ -5,11 +5,11 @@ from functools import partial
 
 import apsw
 
-from ops.backup.create import Progress
 from ops.doctor.backups import look_at_backup, look_at_old_backups, look_at_reach
 from ops.doctor.finding import Finding
 from ops.doctor.machine import look_at_rights, look_at_room, look_at_syncs
 from ops.doctor.store import look_at_integrity, look_at_reading, look_at_shape
+from ops.progress import Progress
 from ops.settings import Settings
 
 

@@ -1,6 +1,6 @@
 """All rows of an old file, portion by portion, and what became of them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import msgspec
@@ -13,14 +13,13 @@ from ops.importing import commands
 from ops.importing.commands import NotTaken, not_taken
 from ops.importing.old_tables import APP_STATE, JOB_HISTORY, JOBS, OLD_TABLES, RATE_LIMITS, TOOL_CONFIGS
 from ops.importing.source import Row, Source
+from ops.progress import Progress, ignore_progress
 
 # What is decided and committed together.
 PORTION_ROWS = 500
 PORTION_BYTES = 4 * 1024 * 1024
 # More are counted, but not listed: the list has to fit into memory, and into an answer.
 MAXIMUM_LISTED = 500
-
-Progress = Callable[[str, int, int], None]
 
 
 class Target(Protocol):
@@ -88,7 +87,7 @@ def import_all(
     *,
     allowed: AllowedPaths,
     dry_run: bool = False,
-    progress: Progress = lambda what, done, total: None,
+    progress: Progress = ignore_progress,
 ) -> Report:
     """Everything in an old file that can be taken is here when this returns.
 

@@ -29,12 +29,13 @@ from bus.log import chain
 from migrations.connection import open_reader, write_transaction
 from ops.backup.content import read_content
 from ops.backup.copying import copy_store
-from ops.backup.create import check_copy, create_backup, ignore_progress
+from ops.backup.create import check_copy, create_backup
 from ops.backup.metadata import Backup, list_backups
 from ops.backup.restore import restore
 from ops.backup.restore_path import Moment
 from ops.backup.retention import remove
 from ops.backup.verify import verify_backup
+from ops.progress import ignore_progress
 from ops.store.opening import open_store
 from ops.targets.places import Places
 from projections import rebuild

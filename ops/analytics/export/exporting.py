@@ -45,9 +45,10 @@ from ops.analytics.lake.layout import (
 from ops.analytics.lake.locks import LOCK, READERS, locked, unread
 from ops.analytics.lake.requirements import require_installed
 from ops.analytics.lake.session import CONFIGURATION
-from ops.backup.create import Progress, file_checksum, ignore_progress
+from ops.backup.create import file_checksum
 from ops.backup.metadata import Backup, BackupError
 from ops.backup.opening import checksum_differs, opened, require_size
+from ops.progress import Progress, ignore_progress
 from ops.targets.sealing import Identities
 from ops.targets.target import Place
 from projections.comparison import HISTORY
