@@ -32,7 +32,7 @@ from ops.archive.segment import (
     segment_path,
     write_segment,
 )
-from ops.backup.metadata import BackupError
+from ops.targets.errors import BackupError
 from ops.targets.sealing import ENCRYPTED_SUFFIX
 from ops.targets.target import Place
 

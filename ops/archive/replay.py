@@ -18,7 +18,7 @@ from ops.archive.segment import (
     read_segment,
     runs,
 )
-from ops.backup.metadata import BackupError
+from ops.targets.errors import BackupError
 from ops.targets.sealing import Identities
 from ops.targets.target import Place
 

@@ -22,8 +22,8 @@ import msgspec
 import zstandard
 
 from bus.log import chain
-from ops.backup.metadata import BackupError
 from ops.targets.bucket import BucketPath
+from ops.targets.errors import BackupError
 from ops.targets.sealing import (
     ENCRYPTED_SUFFIX,
     Identities,

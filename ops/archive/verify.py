@@ -3,8 +3,8 @@
 import msgspec
 
 from ops.archive.segment import Segment, list_segments, read_envelope, read_segment, runs, verify_outside
-from ops.backup.metadata import BackupError
 from ops.progress import Progress, ignore_progress
+from ops.targets.errors import BackupError
 from ops.targets.sealing import Identities
 from ops.targets.target import Place
 

@@ -19,8 +19,8 @@ import apsw
 
 from migrations.connection import open_reader, require_safe_sqlite
 from ops.backup.content import Content, read_content
-from ops.backup.metadata import BackupError
 from ops.progress import Progress
+from ops.targets.errors import BackupError
 
 # 4 MiB at a time: some milliseconds, after which whoever watches hears of it.
 STEP_PAGES = 1_024

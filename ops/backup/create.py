@@ -19,17 +19,9 @@ import msgspec
 from bus.log import chain
 from ops.backup.content import Content, read_content
 from ops.backup.copying import copy_store
-from ops.backup.metadata import (
-    PREFIX,
-    Backup,
-    BackupError,
-    Check,
-    Metadata,
-    backup_path,
-    list_backups,
-    write_metadata,
-)
+from ops.backup.metadata import PREFIX, Backup, Check, Metadata, backup_path, list_backups, write_metadata
 from ops.progress import Progress, ignore_progress
+from ops.targets.errors import BackupError
 from ops.targets.sealing import Sealing, seal_file
 from ops.targets.target import Place, delete_file, move_file, staging_folder
 

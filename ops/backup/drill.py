@@ -8,11 +8,12 @@ import msgspec
 
 from ops.backup.create import DRILL_CHECKS, SCRATCH_PREFIX
 from ops.backup.materialize import materialize
-from ops.backup.metadata import TABLES_DIFFER, Backup, BackupError, read_metadata, update_metadata
+from ops.backup.metadata import Backup, read_metadata, update_metadata
 from ops.backup.restore_path import Way
 from ops.backup.verify import noting_damage, require_content, verified
 from ops.progress import Progress, ignore_progress
 from ops.store.projections_check import verify
+from ops.targets.errors import TABLES_DIFFER, BackupError
 from ops.targets.sealing import Identities
 from ops.targets.target import Place
 

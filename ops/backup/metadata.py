@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar, overload
 import msgspec
 
 from ops.targets.bucket import BucketPath
+from ops.targets.errors import BackupError
 from ops.targets.sealing import Sealing
 from ops.targets.target import Entry, Place, list_files, local, read_files, write_file
 from ops.targets.vouching import encode_vouched, is_whole
@@ -30,30 +31,6 @@ Status = Literal["good", "proven", "damaged"]
 # backup ends or from the first event on; that the tables are what the log says.
 Check = Literal["checksum", "quick_check", "integrity_check", "content", "chain_end", "chain", "tables"]
 _Where = TypeVar("_Where", Path, BucketPath, Place)
-
-# Reasons that say of a backup that it is not what was made: nothing can be restored from it.
-UNUSABLE = frozenset(
-    ("size_differs", "checksum_differs", "damaged", "content_differs", "chain_broken", "unknown_format")
-)
-# The log is sound, and a restore makes the tables anew from it.
-TABLES_DIFFER = "tables_differ"
-
-
-class BackupError(RuntimeError):
-    """A backup cannot be used, or not be made; `reason` is one word for programs, `hint` says what to do.
-
-    `backup` is where the one is that it is about, as far as who catches this could not know.
-    Reasons: `not_found`, `no_metadata`, `metadata_damaged`, `unknown_format`, `size_differs`,
-    `checksum_differs`, `damaged`, `content_differs`, `chain_broken`, `foreign`, `tables_differ`,
-    `unreachable_moment`, `segment_damaged`, `encrypted`.
-    """
-
-    def __init__(self, reason: str, message: str, hint: str = "", *, backup: str = "") -> None:
-        super().__init__(message)
-        self.backup = backup
-        self.reason = reason
-        self.message = message
-        self.hint = hint
 
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

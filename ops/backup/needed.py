@@ -10,7 +10,8 @@ from contextlib import suppress
 
 from ops.archive.replay import Timelines
 from ops.archive.segment import Segment, list_segments, read_header, runs
-from ops.backup.metadata import Backup, BackupError
+from ops.backup.metadata import Backup
+from ops.targets.errors import BackupError
 from ops.targets.target import Place
 
 # So many in a row are met by nobody.

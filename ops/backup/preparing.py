@@ -5,11 +5,12 @@ from pathlib import Path
 import msgspec
 
 from ops.archive.segment import read_segment, require_segment_key, row_lines, segment_path, write_segment
-from ops.backup.metadata import Backup, BackupError, write_metadata
+from ops.backup.metadata import Backup, write_metadata
 from ops.backup.opening import bring, require_key
 from ops.backup.restore import search_for
 from ops.backup.restore_path import Moment
 from ops.progress import Progress, ignore_progress
+from ops.targets.errors import BackupError
 from ops.targets.places import Places
 from ops.targets.sealing import Identities
 

@@ -18,12 +18,13 @@ from ops.archive.segment import list_segments, read_segment
 from ops.backup.content import Content, read_content
 from ops.backup.create import SCRATCH_PREFIX, create_backup, sweep
 from ops.backup.materialize import materialize, without_segment
-from ops.backup.metadata import UNUSABLE, Backup, BackupError, list_backups
+from ops.backup.metadata import Backup, list_backups
 from ops.backup.opening import plain_metadata
 from ops.backup.restore_path import PRESENT, Moment, Way, find_way
 from ops.backup.swap import WORK_SUFFIX, Intent, swap
 from ops.backup.verify import verified
 from ops.progress import Progress, ignore_progress
+from ops.targets.errors import UNUSABLE, BackupError
 from ops.targets.places import Places
 from ops.targets.sealing import Identities
 

@@ -13,7 +13,7 @@ from migrations.runner import MigrationError
 from ops.backup.content import store_id_of
 from ops.backup.create import create_backup
 from ops.backup.drill import prove
-from ops.backup.metadata import BackupError, damaged_backups
+from ops.backup.metadata import damaged_backups
 from ops.backup.restore import search_for
 from ops.backup.restore_path import Moment
 from ops.backup.routine import verify_by_routine, verify_whole
@@ -21,6 +21,7 @@ from ops.doctor.finding import Finding
 from ops.health.machine import MIB, disks
 from ops.progress import Progress
 from ops.settings import Settings
+from ops.targets.errors import BackupError
 
 DESCRIPTION = "by hyperpage doctor"
 # The archive is a second behind; this much is what a service that is busy writes in that time.

@@ -16,7 +16,6 @@ from bus.identifiers import new_id
 from bus.serving.administration import AdministrationVerb
 from bus.serving.audit import Act, Actor, acting, summary
 from domain.errors import Invalid, NotFound, RuleViolated
-from ops.backup.metadata import BackupError
 from ops.backup.preparing import prepared_places, require_readable
 from ops.backup.restore import Plan, Restored, plan_restore, restore
 from ops.backup.restore_path import Moment
@@ -24,6 +23,7 @@ from ops.backup.stream_timeline import highest_timeline_in_stream
 from ops.backup.swap import settle
 from ops.settings import Settings
 from ops.store.data_directory import DataDirectory
+from ops.targets.errors import BackupError
 from ops.targets.places import Places
 from ops.version import service_version
 

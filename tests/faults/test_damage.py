@@ -27,11 +27,12 @@ from ops.archive.segment import (
     write_segment,
 )
 from ops.backup.create import create_backup
-from ops.backup.metadata import Backup, BackupError, metadata_path, write_metadata
+from ops.backup.metadata import Backup, metadata_path, write_metadata
 from ops.backup.restore import restore
 from ops.backup.restore_path import Moment
 from ops.backup.verify import verify_backup
 from ops.store.projections_check import verify
+from ops.targets.errors import BackupError
 from ops.targets.places import Places
 from ops.targets.sealing import Sealing
 from tests.integration.backing_up import VERSION, log_of

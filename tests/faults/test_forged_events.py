@@ -17,9 +17,10 @@ import pytest
 from ops.backup.content import read_content
 from ops.backup.create import create_backup, file_checksum
 from ops.backup.drill import drill
-from ops.backup.metadata import Backup, BackupError, metadata_path, write_metadata
+from ops.backup.metadata import Backup, metadata_path, write_metadata
 from ops.backup.opening import opened
 from ops.backup.verify import verify_backup
+from ops.targets.errors import BackupError
 from ops.targets.sealing import Sealing, seal_file
 from tests.integration.backing_up import VERSION, Stored
 

@@ -21,10 +21,10 @@ from ops.archive.merge import merge
 from ops.archive.replay import archived_rows, reach
 from ops.archive.segment import Segment, list_segments, read_segment, write_segment
 from ops.archive.verify import verify_archive
-from ops.backup.metadata import BackupError
 from ops.backup.restore import plan_restore, restore
 from ops.backup.restore_path import Moment
 from ops.store.projections_check import verify
+from ops.targets.errors import BackupError
 from ops.targets.target import local
 from tests.integration.backing_up import VERSION, Stored, log_of, tables_of
 from tests.integration.serving import until

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ops.backup.drill import drill
-from ops.backup.metadata import Backup, BackupError, list_backups, metadata_path, update_metadata
+from ops.backup.metadata import Backup, list_backups, metadata_path, update_metadata
 from ops.backup.retention import remove
 from ops.backup.routine import verify_by_routine
 from ops.backup.schedule import (
@@ -20,6 +20,7 @@ from ops.backup.schedule import (
     BackupSchedule,
 )
 from ops.settings import Settings
+from ops.targets.errors import BackupError
 from tests.integration.backing_up import Stored
 
 

@@ -18,7 +18,6 @@ from ops.backup.create import LEFT_BEHIND_SECONDS, create_backup, file_checksum
 from ops.backup.drill import drill
 from ops.backup.metadata import (
     Backup,
-    BackupError,
     damaged_backups,
     list_backups,
     metadata_path,
@@ -31,6 +30,7 @@ from ops.backup.restore_path import Moment
 from ops.backup.swap import INTENT_FILE, Intent, finish_swap
 from ops.backup.verify import verify_backup
 from ops.store.projections_check import verify
+from ops.targets.errors import BackupError
 from tests.integration.backing_up import VERSION, Stored, log_of, tables_of
 
 

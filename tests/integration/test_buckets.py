@@ -18,7 +18,7 @@ from ops.archive.merge import SMALL_SEGMENTS, merge
 from ops.archive.replay import archived_rows, reach
 from ops.backup.create import create_backup
 from ops.backup.drill import drill, prove
-from ops.backup.metadata import Backup, BackupError, damaged_backups, find_backup, list_backups, metadata_path
+from ops.backup.metadata import Backup, damaged_backups, find_backup, list_backups, metadata_path
 from ops.backup.restore import plan_restore, restore
 from ops.backup.restore_path import Moment
 from ops.backup.retention import remove
@@ -26,6 +26,7 @@ from ops.backup.routine import verify_by_routine
 from ops.backup.verify import verified_copy, verify_backup
 from ops.store.projections_check import verify
 from ops.targets.bucket import BucketError, BucketPath, bucket_path, understandable
+from ops.targets.errors import BackupError
 from ops.targets.places import Places
 from ops.targets.sealing import Sealing
 from tests.e2e.command_line import environment

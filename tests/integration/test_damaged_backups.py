@@ -8,13 +8,14 @@ import pytest
 from migrations.connection import open_writer
 from ops.backup.create import create_backup
 from ops.backup.drill import drill
-from ops.backup.metadata import Backup, BackupError, list_backups, read_metadata, update_metadata
+from ops.backup.metadata import Backup, list_backups, read_metadata, update_metadata
 from ops.backup.restore import Restored, plan_restore, restore
 from ops.backup.restore_path import Moment
 from ops.backup.retention import Rules, retain
 from ops.backup.routine import verify_by_routine, verify_whole
 from ops.backup.swap import INTENT_FILE, WORK_SUFFIX, settle
 from ops.store.projections_check import verify
+from ops.targets.errors import BackupError
 from ops.targets.sealing import Sealing
 from tests.integration.backing_up import VERSION, Stored, log_of, tables_of
 

@@ -17,14 +17,7 @@ from ops.archive.replay import archived_rows, reach
 from ops.archive.segment import METADATA_SUFFIX, list_segments, read_segment, verify_outside
 from ops.backup.create import create_backup
 from ops.backup.drill import drill, prove
-from ops.backup.metadata import (
-    Backup,
-    BackupError,
-    list_backups,
-    metadata_path,
-    read_metadata,
-    write_metadata,
-)
+from ops.backup.metadata import Backup, list_backups, metadata_path, read_metadata, write_metadata
 from ops.backup.restore import plan_restore, restore
 from ops.backup.restore_path import Moment
 from ops.backup.routine import verify_by_routine
@@ -32,6 +25,7 @@ from ops.backup.schedule import DAY_MS, BackupSchedule
 from ops.backup.verify import verified_copy, verify_backup
 from ops.settings import load_settings
 from ops.store.projections_check import verify
+from ops.targets.errors import BackupError
 from ops.targets.sealing import Compression, Sealing, read_identities
 from tests.integration.backing_up import VERSION, Stored, answers_of, log_of, tables_of
 from tests.integration.test_archive import Archived

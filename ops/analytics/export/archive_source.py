@@ -22,7 +22,7 @@ from ops.analytics.export.row_versions import Fold, Range
 from ops.analytics.export.written_log import WrittenLog
 from ops.analytics.lake.layout import EVENTS, File, Manifest, Stretch, Timelines, history_of
 from ops.archive.segment import Segment, list_segments, read_header, read_segment, runs
-from ops.backup.metadata import BackupError
+from ops.targets.errors import BackupError
 from ops.targets.sealing import Identities
 from ops.targets.target import Place
 from projections.tables import TABLES

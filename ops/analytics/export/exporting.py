@@ -46,9 +46,10 @@ from ops.analytics.lake.locks import LOCK, READERS, locked, unread
 from ops.analytics.lake.requirements import require_installed
 from ops.analytics.lake.session import CONFIGURATION
 from ops.backup.create import file_checksum
-from ops.backup.metadata import Backup, BackupError
+from ops.backup.metadata import Backup
 from ops.backup.opening import checksum_differs, opened, require_size
 from ops.progress import Progress, ignore_progress
+from ops.targets.errors import BackupError
 from ops.targets.sealing import Identities
 from ops.targets.target import Place
 from projections.comparison import HISTORY

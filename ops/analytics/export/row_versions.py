@@ -39,7 +39,7 @@ from ops.analytics.lake.layout import (
     stretch_path,
 )
 from ops.backup.create import open_sealed
-from ops.backup.metadata import BackupError
+from ops.targets.errors import BackupError
 from projections import jobs
 from projections.comparison import HISTORY
 from projections.table import Row

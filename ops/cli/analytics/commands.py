@@ -256,14 +256,8 @@ def _export(backup: str, lake: Path, data: Path | None, identities: "Identities"
     from ops.analytics.export.exporting import export
     from ops.archive.segment import list_segments
     from ops.backup.content import store_id_of
-    from ops.backup.metadata import (
-        Backup,
-        BackupError,
-        damaged_backups,
-        find_backup,
-        list_backups,
-        read_metadata,
-    )
+    from ops.backup.metadata import Backup, damaged_backups, find_backup, list_backups, read_metadata
+    from ops.targets.errors import BackupError
 
     settings = settings_for(data)
     folder = settings.backup_folder
@@ -340,8 +334,8 @@ def _writing(out: Path | None) -> Iterator[TextIO]:
 def _understandable() -> Iterator[None]:
     """What is wrong with a lake, a query or a backup, in words instead of a traceback."""
     from ops.analytics.lake.layout import AnalyticsError
-    from ops.backup.metadata import BackupError
     from ops.targets.bucket import BucketError
+    from ops.targets.errors import BackupError
 
     try:
         yield

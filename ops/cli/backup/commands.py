@@ -26,7 +26,8 @@ from ops.cli.terminal.output import print_json, print_table, say
 from ops.cli.terminal.progress_bars import shown_progress
 
 if TYPE_CHECKING:
-    from ops.backup.metadata import Backup, BackupError
+    from ops.backup.metadata import Backup
+    from ops.targets.errors import BackupError
 
 
 def backup() -> App:
@@ -138,8 +139,9 @@ def verify(
     there is no key for it.
     """
     from ops.backup.content import store_id_of
-    from ops.backup.metadata import BackupError, find_backup
+    from ops.backup.metadata import find_backup
     from ops.backup.routine import verify_by_routine, verify_whole
+    from ops.targets.errors import BackupError
 
     settings = backup_settings(data)
     identities = identities_in(identity)
@@ -180,7 +182,8 @@ def drill(
     """
     from ops.backup.content import store_id_of
     from ops.backup.drill import drill as carry_out
-    from ops.backup.metadata import BackupError, find_backup, list_backups
+    from ops.backup.metadata import find_backup, list_backups
+    from ops.targets.errors import BackupError
 
     settings = backup_settings(data)
     folder, identities = settings.backup_folder, identities_in(identity)

@@ -103,8 +103,9 @@ def delete(
     newest one that is sound, the newest proven one, and those without which
     moments that the archive has could not be reached.
     """
-    from ops.backup.metadata import PREFIX, BackupError, find_backup, list_backups, metadata_path
+    from ops.backup.metadata import PREFIX, find_backup, list_backups, metadata_path
     from ops.backup.retention import Rules
+    from ops.targets.errors import BackupError
     from ops.targets.target import delete_file
 
     settings = backup_settings(data)

@@ -15,8 +15,9 @@ from ops.store.data_directory import read_runtime
 from ops.targets.bucket import SCHEME
 
 if TYPE_CHECKING:
-    from ops.backup.metadata import Backup, BackupError
+    from ops.backup.metadata import Backup
     from ops.settings import Settings
+    from ops.targets.errors import BackupError
     from ops.targets.sealing import Identities
 
 NameArgument = Annotated[str, Parameter(help="The backup's name, or a path to its file.")]
@@ -93,8 +94,8 @@ def understandable() -> Iterator[None]:
 
     from migrations.connection import UnsafeSqliteError
     from migrations.runner import MigrationError
-    from ops.backup.metadata import BackupError
     from ops.targets.bucket import BucketError
+    from ops.targets.errors import BackupError
 
     try:
         yield
