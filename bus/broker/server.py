@@ -20,7 +20,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import nats
 import nats.errors
 import nats.js.errors
 
@@ -28,6 +27,7 @@ from bus.broker.child import NatsChild
 from bus.broker.home import ANY_PORT, LOOPBACK, NatsHome, NatsServerError, PortTakenError, StoreInUseError
 from bus.broker.users import RELAY, private_inbox
 from bus.contract.subjects import BusNames
+from bus.transport.connecting import NotConnectedError, connect
 from bus.waiting import is_set_within
 
 __all__ = ["NatsServer", "NatsServerError", "PortTakenError", "StoreInUseError", "find_nats_server"]
@@ -277,21 +277,21 @@ def _require_free(port: int) -> None:
 
 
 async def _require_jetstream(url: str) -> None:
-    async def ignore(error: Exception) -> None:
-        """The request below tells; nats-py would log as well."""
-
+    timeout_seconds = JETSTREAM_TIMEOUT_MS / 1000
     try:
-        async with asyncio.timeout(JETSTREAM_TIMEOUT_MS / 1000):
-            connection = await nats.connect(
+        async with asyncio.timeout(timeout_seconds):
+            connection = await connect(
                 url,
-                allow_reconnect=False,
-                connect_timeout=JETSTREAM_TIMEOUT_MS // 1000,
-                inbox_prefix=private_inbox(RELAY).encode(),
-                error_cb=ignore,
+                inbox_prefix=private_inbox(RELAY),
+                within_seconds=timeout_seconds,
+                connect_timeout=timeout_seconds,
             )
             try:
-                await connection.jetstream(timeout=JETSTREAM_TIMEOUT_MS / 1000).account_info()
+                await connection.jetstream(timeout=timeout_seconds).account_info()
             finally:
                 await connection.close()
-    except (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError) as error:
-        raise NatsServerError(f"nats-server listens, but its JetStream does not answer: {error!r}") from error
+    except (NotConnectedError, nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError) as error:
+        reason = error.__cause__ if isinstance(error, NotConnectedError) else error
+        raise NatsServerError(
+            f"nats-server listens, but its JetStream does not answer: {reason!r}"
+        ) from error

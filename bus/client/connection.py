@@ -18,11 +18,10 @@ from itertools import count
 from typing import Self
 
 import msgspec
-from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError
 
 from bus.client.refusals import read_refusal
-from bus.tasks import finished_within
+from bus.transport.connecting import NotConnectedError, connect
 from bus.transport.connection import LeanClient
 from domain.errors import Busy, Refusal, TooLarge, Unavailable
 
@@ -89,35 +88,32 @@ class ClientConnection:
         """
         self = cls()
         try:
-            await finished_within(timeout_seconds, self._connect(url, inbox_prefix, name))
-        except BaseException as error:
-            await self.nats.close()
-            if not isinstance(error, NatsError | OSError | TimeoutError):
-                raise
-            reason = self._last_error or str(error) or "no answer"
+            await connect(
+                url,
+                name=name,
+                inbox_prefix=inbox_prefix,
+                within_seconds=timeout_seconds,
+                # Each question has a deadline of its own.
+                again_after_seconds=RECONNECT_SECONDS,
+                on_error=self._note_error,
+                client=self.nats,
+                ping_interval=PING_SECONDS,
+                disconnected_cb=self._went_down,
+                reconnected_cb=self._came_up,
+                closed_cb=self._went_down,
+            )
+            self._inbox = self.nats.new_inbox()
+            await self.nats.subscribe_direct(f"{self._inbox}.*", handler=self._receive)
+        except NotConnectedError as error:
             raise Unreachable(
-                f"no nats-server lets us in at {url.rpartition('@')[2]}: {reason}",
+                f"no nats-server lets us in at {url.rpartition('@')[2]}: {str(error) or 'no answer'}",
                 may_have_been_carried_out=False,
             ) from error
+        except BaseException:
+            await self.nats.close()
+            raise
         self._up.set()
         return self
-
-    async def _connect(self, url: str, inbox_prefix: str, name: str) -> None:
-        await self.nats.connect(
-            url,
-            name=name,
-            inbox_prefix=inbox_prefix,
-            # For ever: each question has a deadline of its own.
-            max_reconnect_attempts=-1,
-            reconnect_time_wait=RECONNECT_SECONDS,  # type: ignore[arg-type]  # it sleeps for it
-            ping_interval=PING_SECONDS,
-            error_cb=self._note_error,
-            disconnected_cb=self._went_down,
-            reconnected_cb=self._came_up,
-            closed_cb=self._went_down,
-        )
-        self._inbox = self.nats.new_inbox()
-        await self.nats.subscribe_direct(f"{self._inbox}.*", handler=self._receive)
 
     async def close(self) -> None:
         """Ends it; whoever still waits gets `ClosedError`."""
@@ -220,8 +216,8 @@ class ClientConnection:
         if question is not None:
             question.take(_Answer(headers or _NO_HEADERS, body))
 
-    async def _note_error(self, error: Exception) -> None:
-        self._last_error = str(error) or type(error).__name__
+    def _note_error(self, said: str) -> None:
+        self._last_error = said
         logger.info("nats: %s", self._last_error)
 
     async def _went_down(self) -> None:

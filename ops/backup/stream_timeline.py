@@ -3,12 +3,10 @@
 import asyncio
 from contextlib import AsyncExitStack
 
-from nats.errors import Error as NatsError
-
 from bus.broker.server import NatsServer
 from bus.broker.users import RELAY, private_inbox
 from bus.publishing.stream_state import highest_timeline
-from bus.transport.connection import LeanClient
+from bus.transport.connecting import NotConnectedError, connect
 from bus.transport.jetstream import JetStreamApi, JetStreamError
 from ops.settings import Settings
 
@@ -33,13 +31,9 @@ async def _ask(settings: Settings) -> int:
             server = NatsServer(data=settings.data, names=settings.names, port=0)
             await stack.enter_async_context(server)
             url = server.url_for(RELAY)
-        client = LeanClient()
         try:
-            await asyncio.wait_for(
-                client.connect(url, allow_reconnect=False, inbox_prefix=private_inbox(RELAY).encode()),
-                CONNECT_SECONDS,
-            )
-        except (OSError, NatsError, TimeoutError):
+            client = await connect(url, inbox_prefix=private_inbox(RELAY), within_seconds=CONNECT_SECONDS)
+        except NotConnectedError:
             return 0
         stack.push_async_callback(client.close)
         try:

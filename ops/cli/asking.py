@@ -79,31 +79,22 @@ async def connected(address: Address) -> "AsyncIterator[Client]":
     Raises:
         CommandFailure: nobody answers there.
     """
-    import nats
-    from nats.errors import Error as NatsError
-
-    reasons: list[str] = []
-
-    async def note(error: Exception) -> None:
-        # Not logged, as nats-py would: what matters is raised where it is waited for.
-        reasons.append(str(error) or type(error).__name__)
+    from bus.transport.connecting import NotConnectedError, connect
 
     try:
-        async with asyncio.timeout(CONNECT_SECONDS):
-            client = await nats.connect(
-                address.url,
-                name="hyperpage command line",
-                inbox_prefix=address.inbox_prefix.encode(),
-                allow_reconnect=False,
-                # That does not count for the first connection, which is tried 60 times by default.
-                max_reconnect_attempts=1,
-                reconnect_time_wait=0,
-                error_cb=note,
-            )
-    except (OSError, NatsError, TimeoutError) as error:
-        reason = reasons[-1] if reasons else str(error) or "no answer"
+        client = await connect(
+            address.url,
+            name="hyperpage command line",
+            inbox_prefix=address.inbox_prefix,
+            within_seconds=CONNECT_SECONDS,
+            # The first connection is tried 60 times by default.
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0,
+        )
+    except NotConnectedError as error:
         raise unreachable(
-            f"the service on {address.data} does not answer at {without_credentials(address.url)} ({reason})",
+            f"the service on {address.data} does not answer at {without_credentials(address.url)}"
+            f" ({str(error) or 'no answer'})",
             f"if it was killed, start it again with `hyperpage serve --data {address.data}`",
         ) from error
     try:

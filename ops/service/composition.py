@@ -26,7 +26,8 @@ from bus.serving.durable import Delivery, DurableIntake
 from bus.serving.intake import Intake
 from bus.serving.prefix_claim import PrefixClaim
 from bus.serving.queries import Queries, QueryVerb
-from bus.tasks import Tasks, cancel, finished_within
+from bus.tasks import Tasks, cancel
+from bus.transport.connecting import NotConnectedError, connect
 from bus.transport.connection import LeanClient
 from bus.writing.submission import Commit
 from bus.writing.writer import Writer
@@ -203,38 +204,24 @@ class Service:
         return {user: self.nats_server.url_for(user) for user in (RELAY, RESPONDER, APP, ADMIN)}
 
     async def _connect(self, url: str, user: str) -> LeanClient:
-        client = LeanClient()
-        self._stack.push_async_callback(client.close)
-        last_reason = f"no answer within {CONNECT_SECONDS:g} s"
-        is_connected = False
-
-        async def note(error: Exception) -> None:
-            nonlocal last_reason
-            last_reason = str(error) or type(error).__name__
-            # Until then, each of many attempts says the same, and the last one is told.
-            if is_connected:
-                logger.warning("nats: %s", last_reason)
-
         try:
-            await finished_within(
-                CONNECT_SECONDS,
-                client.connect(
-                    url,
-                    name=f"{SERVICE_NAME} {user}",
-                    inbox_prefix=private_inbox(user),
-                    # For ever: the broker may be away for long, the store is not.
-                    max_reconnect_attempts=-1,
-                    reconnect_time_wait=0.1,  # type: ignore[arg-type]  # seconds; nats-py says int, and sleeps
-                    error_cb=note,
-                    # Subjects are made by `bus.contract.subjects`, or were checked by the broker.
-                    skip_subject_validation=True,
-                ),
+            client = await connect(
+                url,
+                name=f"{SERVICE_NAME} {user}",
+                inbox_prefix=private_inbox(user),
+                within_seconds=CONNECT_SECONDS,
+                # The broker may be away for long, the store is not.
+                again_after_seconds=0.1,
+                on_error=lambda said: logger.warning("nats: %s", said),
+                # Subjects are made by `bus.contract.subjects`, or were checked by the broker.
+                skip_subject_validation=True,
             )
-        except (OSError, NatsError, TimeoutError) as error:
+        except NotConnectedError as error:
+            reason = error.said or f"no answer within {CONNECT_SECONDS:g} s"
             raise ServiceError(
-                f"no nats-server lets us in at {_without_credentials(url)}: {last_reason}"
+                f"no nats-server lets us in at {_without_credentials(url)}: {reason}"
             ) from error
-        is_connected = True
+        self._stack.push_async_callback(client.close)
         return client
 
     async def _take_the_prefix(self) -> None:
