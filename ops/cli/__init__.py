@@ -1,9 +1,11 @@
 """The command line, `hyperpage`: what it offers, and how each command ends.
 
     main         every command, and how it ends
-    serve, messages (send, query), tail, status, doctor, stream, migrate, import_file, schema, files, token
-                 a module for each command; those of several commands are packages
+    serve, messages (send, query), tail, schema, status, doctor, projections, migrate, dead_letters (dlq),
+    stream, token, import_file, files
+                 one command a module; backup and analytics are packages
     asking       how a command asks a running service
+    stopped      the store of a stopped service, as a command works on it
     terminal     options, output, progress, exit codes
 
 Modules are imported where a command needs them, so that `hyperpage --help` answers at once.

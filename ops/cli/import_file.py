@@ -10,7 +10,7 @@ import msgspec
 from cyclopts import Parameter
 
 from ops.cli.asking import administer
-from ops.cli.migrate import free_directory, understandable
+from ops.cli.stopped import free_directory, understandable
 from ops.cli.terminal.exits import Exit, failure, refused
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
 from ops.cli.terminal.output import compact, print_json, print_table, printable, say

@@ -10,14 +10,16 @@ from cyclopts import App, Group
 
 from ops.cli.analytics.commands import analytics
 from ops.cli.backup.commands import backup
+from ops.cli.dead_letters import dead_letters
 from ops.cli.doctor import doctor
 from ops.cli.files import files
 from ops.cli.import_file import import_file
 from ops.cli.messages import query, send
 from ops.cli.migrate import migrate
+from ops.cli.projections import projections
 from ops.cli.schema import schema
 from ops.cli.serve import serve
-from ops.cli.status import dead_letters, projections, status
+from ops.cli.status import status
 from ops.cli.stream import stream
 from ops.cli.tail import tail
 from ops.cli.terminal.exits import CommandFailure, Exit, usage_failure

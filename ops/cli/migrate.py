@@ -1,4 +1,4 @@
-"""The file of a stopped service, as the command line works on it; `hyperpage migrate`."""
+"""`hyperpage migrate`: brings the store's file to the shape that this program needs, or back."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -7,79 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App
 
-from ops.backup.swap import settle
-from ops.cli.terminal.exits import Exit, failure
+from ops.cli.stopped import free_directory, require_store, stopped_directory, stopped_store, understandable
+from ops.cli.terminal.exits import Exit
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
-from ops.cli.terminal.output import print_json, print_table, say
-from ops.store.data_directory import DataDirectory, DirectoryInUseError
+from ops.cli.terminal.output import print_json, print_table
 
 if TYPE_CHECKING:
     import apsw
 
     from ops.settings import Settings
-
-
-@contextmanager
-def free_directory(settings: "Settings") -> "Iterator[DirectoryInUseError | None]":
-    """The data directory, kept from any service for the length of the block; or why it is not free."""
-    try:
-        directory = DataDirectory(settings.data)
-    except DirectoryInUseError as error:
-        yield error
-        return
-    try:
-        if (which := settle(settings.store_path)) is not None:
-            say(which)
-        yield None
-    finally:
-        directory.release()
-
-
-@contextmanager
-def stopped_directory(settings: "Settings") -> Iterator[None]:
-    """The data directory, kept from any service for the length of the block.
-
-    Raises:
-        CommandFailure: a service has it.
-    """
-    with free_directory(settings) as error:
-        if error is not None:
-            raise failure(Exit.FAILED, "in_use", str(error), "stop it first (Ctrl-C, or SIGTERM)") from error
-        yield
-
-
-@contextmanager
-def stopped_store(data: Path | None) -> Iterator[Path | None]:
-    """The store's file, kept from any service for the length of the block; `None` where one has it.
-
-    Raises:
-        CommandFailure: there is no store.
-        SettingsError: a setting is wrong.
-    """
-    settings = settings_for(data)
-    require_store(settings.store_path)
-    with free_directory(settings) as in_use:
-        if in_use is not None:
-            yield None
-            return
-        with understandable(settings.store_path):
-            yield settings.store_path
-
-
-def require_store(path: Path) -> None:
-    """Returns if there is a store.
-
-    Raises:
-        CommandFailure: there is none.
-    """
-    # Nothing is made where nothing is: a mistyped directory should not fill with files.
-    if not path.exists():
-        raise failure(
-            Exit.NOT_FOUND,
-            "not_found",
-            f"there is no store in {path.parent}",
-            "name the directory with --data; `hyperpage serve` or `hyperpage migrate up` makes a new store",
-        )
 
 
 def migrate() -> App:
@@ -202,21 +138,3 @@ def _writing(data: Path | None) -> "Iterator[apsw.Connection]":
     path = settings.store_path
     with stopped_directory(settings), understandable(path), closing(open_writer(path)) as connection:
         yield connection
-
-
-@contextmanager
-def understandable(path: Path) -> Iterator[None]:
-    """What is wrong with a store's file, or with this program's SQLite, in words instead of a traceback."""
-    import apsw
-
-    from migrations.connection import UnsafeSqliteError
-    from migrations.runner import MigrationError
-
-    try:
-        yield
-    except MigrationError as error:
-        raise failure(Exit.FAILED, "failed", error.message, error.hint) from error
-    except UnsafeSqliteError as error:
-        raise failure(Exit.FAILED, "failed", str(error)) from error
-    except apsw.Error as error:
-        raise failure(Exit.FAILED, "failed", f"{path} cannot be used: {error}") from error

@@ -19,7 +19,7 @@ from ops.cli.backup.shared import (
     scratch_folder,
     understandable,
 )
-from ops.cli.migrate import require_store
+from ops.cli.stopped import require_store
 from ops.cli.terminal.exits import CommandFailure, Exit, failure
 from ops.cli.terminal.options import DataOption, JsonOption, option
 from ops.cli.terminal.output import print_json, print_table, say

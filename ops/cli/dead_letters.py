@@ -1,0 +1,125 @@
+"""`hyperpage dlq`: durable commands that could not be processed."""
+
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from ops.cli.asking import administer
+from ops.cli.terminal.exits import Exit, usage_failure
+from ops.cli.terminal.options import DataOption, JsonOption, option
+from ops.cli.terminal.output import print_json, print_records, print_value, say
+
+SequenceArgument = Annotated[
+    int | None, Parameter(name="SEQUENCE", help="The number in the first column of `dlq list`.")
+]
+
+
+def dead_letters() -> App:
+    """The commands that look at durable commands which could not be processed."""
+    app = App(name="dlq", help="Dead letters: durable commands that could not be processed.")
+    app.command(list_dead_letters, name="list")
+    app.command(show_dead_letter, name="show")
+    app.command(replay_dead_letters, name="replay")
+    app.command(drop_dead_letters, name="drop")
+    return app
+
+
+def list_dead_letters(
+    *,
+    limit: Annotated[int, option("How many at most, 1 to 1000. Default: 100.")] = 100,
+    after: Annotated[int, option("Only those behind this sequence. Default: 0.")] = 0,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Lists dead letters, the oldest first.
+
+    For example:
+
+        hyperpage dlq list --limit 20
+    """
+    page = administer("dlq.list", {"limit": limit, "after": after}, data)
+    if as_json:
+        print_json(page)
+        return Exit.DONE
+    shown = ("sequence", "time", "command", "code", "reason", "command_id", "size_bytes")
+    print_records([{name: item.get(name) for name in shown} for item in page["items"]])
+    if page["next"] is not None:
+        say(f"There is more: --after {page['next']}")
+    return Exit.DONE
+
+
+def show_dead_letter(
+    sequence: SequenceArgument, /, *, data: DataOption = None, as_json: JsonOption = False
+) -> int:
+    """Shows one dead letter whole, with headers and body.
+
+    For example:
+
+        hyperpage dlq show 7
+    """
+    if sequence is None:
+        raise usage_failure("which one? Name its sequence", "`hyperpage dlq list` has it")
+    letter = administer("dlq.show", {"sequence": sequence}, data)
+    if as_json:
+        print_json(letter)
+    else:
+        print_value(letter)
+    return Exit.DONE
+
+
+def replay_dead_letters(
+    sequence: SequenceArgument = None,
+    /,
+    *,
+    every: Annotated[bool, option("All of them.", name="--all")] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Puts dead letters back among the durable commands, to be tried again.
+
+    For example:
+
+        hyperpage dlq replay 7
+        hyperpage dlq replay --all
+    """
+    answer = administer("dlq.replay", _chosen(sequence, every), data)
+    if as_json:
+        print_json(answer)
+    else:
+        print(f"Replayed: {answer['replayed']}.")
+    return Exit.DONE
+
+
+def drop_dead_letters(
+    sequence: SequenceArgument = None,
+    /,
+    *,
+    every: Annotated[bool, option("All of them; asks for --yes.", name="--all")] = False,
+    yes: Annotated[bool, option("Yes, drop all of them.")] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Drops dead letters for good.
+
+    For example:
+
+        hyperpage dlq drop 7
+        hyperpage dlq drop --all --yes
+    """
+    chosen = _chosen(sequence, every)
+    if every and not yes:
+        raise usage_failure("this drops every dead letter, and nothing brings them back", "say --yes, too")
+    answer = administer("dlq.drop", chosen, data)
+    if as_json:
+        print_json(answer)
+    else:
+        print(f"Dropped: {answer['dropped']}.")
+    return Exit.DONE
+
+
+def _chosen(sequence: int | None, every: bool) -> dict[str, Any]:
+    if (sequence is None) == (not every):
+        raise usage_failure(
+            "which ones? Either a sequence, or --all", "`hyperpage dlq list` has the sequences"
+        )
+    return {"all": True} if every else {"sequence": sequence}

@@ -1,0 +1,97 @@
+"""`hyperpage projections`: compares the tables with the log, and rebuilds what differs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cyclopts import App
+
+from ops.cli.asking import administer
+from ops.cli.stopped import stopped_store
+from ops.cli.terminal.exits import Exit
+from ops.cli.terminal.options import DataOption, JsonOption
+from ops.cli.terminal.output import compact, print_json, print_table
+
+# A verification reads the whole log: a million events take some tens of seconds.
+CHECK_SECONDS = 3_600.0
+
+
+def projections() -> App:
+    """The commands that compare the tables with the log."""
+    app = App(name="projections", help="Compares the tables with the log, and rebuilds what differs.")
+    app.command(verify)
+    app.command(rebuild)
+    return app
+
+
+def verify(*, data: DataOption = None, as_json: JsonOption = False) -> int:
+    """Compares every row of every table with what the events say; nothing is changed.
+
+    For example:
+
+        hyperpage projections verify
+
+    Works on a running service, and on the file of a stopped one. Exits with 6
+    on any difference.
+    """
+    report = _check("verify", data)
+    _print_check(report, as_json)
+    return Exit.DONE if report["equal"] else Exit.VERIFICATION_FAILED
+
+
+def rebuild(*, data: DataOption = None, as_json: JsonOption = False) -> int:
+    """Compares as `verify` does, and writes the rows that differ anew from the events.
+
+    For example:
+
+        hyperpage projections rebuild
+
+    The report tells what was found; afterwards the tables are equal. Works on
+    a running service, and on the file of a stopped one.
+    """
+    report = _check("rebuild", data)
+    _print_check(report, as_json)
+    if not as_json:
+        print(f"Rebuilt: {report['rebuilt_streams']} streams.")
+    return Exit.DONE
+
+
+def _check(verb: str, data: Path | None) -> dict[str, Any]:
+    from ops.store import projections_check
+
+    with stopped_store(data) as path:
+        if path is None:
+            return administer(f"projections.{verb}", {}, data, timeout_seconds=CHECK_SECONDS)
+        return projections_check.rebuild_file(path) if verb == "rebuild" else projections_check.verify(path)
+
+
+def _print_check(report: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(report)
+        return
+    print_table(
+        [
+            {"table": name, **{kind: found[kind] for kind in ("rows", "missing", "unexpected", "different")}}
+            for name, found in report["tables"].items()
+        ]
+    )
+    for name, found in report["tables"].items():
+        for example in found["examples"]:
+            print(f"{name} {compact(example['key'])}: {_difference(name, example)}")
+    verdict = "The tables equal the log" if report["equal"] else "The tables differ from the log"
+    print(f"{verdict} at position {report['position']}.")
+
+
+def _difference(table: str, example: Mapping[str, Any]) -> str:
+    from projections.jobs import HISTORY_COLUMNS
+    from projections.tables import TABLES
+
+    expected, found = example["expected"], example["found"]
+    if expected is None or found is None:
+        return "the row should not be there" if expected is None else "the row is missing"
+    columns = TABLES[table].columns if table in TABLES else HISTORY_COLUMNS
+    return "; ".join(
+        f"{column} is {compact(is_there)} instead of {compact(should_be)}"
+        for column, should_be, is_there in zip(columns, expected, found, strict=True)
+        if should_be != is_there
+    )
