@@ -2,11 +2,13 @@
 
 import asyncio
 import getpass
+import http.client
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 5
 # Many dead letters may be replayed at once.
 ADMINISTRATION_SECONDS = 60.0
+# More than the longest report on the service's health.
+MAXIMUM_REPORT_BYTES = 4 * 1024 * 1024
 # What an answer with an error carries, whatever the kind of request (NATS ADR-32).
 _ERROR_HEADER = "Nats-Service-Error-Code"
 
@@ -207,6 +211,30 @@ async def ask_durably(
                 command_id=headers[COMMAND_ID],
             ) from error
     return answer_of(result.data, result.headers)
+
+
+async def asked_over_http(data: Path | None, path: str, *, timeout_seconds: float) -> bytes | None:
+    """The JSON that the service on a directory answers with; `None` where it does not, or not to us."""
+    runtime = read_runtime(settings_for(data).data)
+    if runtime is None or runtime.http_url is None:
+        return None
+    return await asyncio.to_thread(_asked, runtime.http_url, path, timeout_seconds)
+
+
+def _asked(url: str, path: str, timeout_seconds: float) -> bytes | None:
+    # The address itself, and no proxy that the environment may name.
+    address = urlsplit(url)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=timeout_seconds)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        body = response.read(MAXIMUM_REPORT_BYTES)
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+    # A service that is unhealthy says so, and how, with 503; a problem is no answer.
+    return body if response.headers.get_content_type() == "application/json" else None
 
 
 def answer_of(body: bytes, headers: Mapping[str, str] | None) -> bytes:

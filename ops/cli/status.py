@@ -7,11 +7,10 @@ from typing import Annotated, Any
 
 import msgspec
 
-from ops.cli.asking import application_address, ask
+from ops.cli.asking import application_address, ask, asked_over_http
 from ops.cli.terminal.exits import CommandFailure, Exit
 from ops.cli.terminal.options import DataOption, JsonOption, option
 from ops.cli.terminal.output import print_json, print_members
-from ops.cli_http import asked_over_http
 
 STATUS_SECONDS = 10.0
 
