@@ -31,7 +31,7 @@ SEED = 11
 MEASURED = """
 import sys
 from pathlib import Path
-from ops.cli import run
+from ops.cli.main import run
 code = run(sys.argv[1:])
 status = Path("/proc/self/status")
 lines = status.read_text().splitlines() if status.exists() else []
