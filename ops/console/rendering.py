@@ -11,6 +11,7 @@ import jinja2
 from markupsafe import Markup
 
 from domain.messages import split_stream
+from ops.http.access.sessions import CSRF_FIELD
 
 PREFIX = "/console"
 # More of a JSON value is not shown: a browser has other things to do.
@@ -45,7 +46,7 @@ def environment() -> jinja2.Environment:
         "size": size,
         "stream_link": stream_link,
     }
-    made.globals |= {"with_parameters": with_parameters, "prefix": PREFIX}
+    made.globals |= {"with_parameters": with_parameters, "prefix": PREFIX, "csrf_field": CSRF_FIELD}
     return made
 
 

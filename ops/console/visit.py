@@ -180,11 +180,7 @@ Handler = Callable[[Visit], Awaitable[Response]]
 
 def write(template: str, **context: Any) -> str:
     """A template as a page."""
-    return (
-        environment()
-        .get_template(template)
-        .render(static=address_of, pages=PAGES, csrf_field=CSRF_FIELD, csrf_header=CSRF_HEADER, **context)
-    )
+    return environment().get_template(template).render(static=address_of, pages=PAGES, **context)
 
 
 def page(path: str, handler: Handler, *, role: Role = "read") -> Answer:
