@@ -105,6 +105,16 @@ def clock(time_ms: int) -> Markup:
     )
 
 
+def milliseconds(written: str) -> int:
+    """A time as answers have it (ISO 8601; in UTC where it names no zone), as pages have it: since the epoch.
+
+    Raises:
+        ValueError: it is no time.
+    """
+    time = datetime.fromisoformat(written)
+    return round(time.replace(tzinfo=time.tzinfo or UTC).timestamp() * 1_000)
+
+
 def ago(time_ms: int | None, now_ms: int) -> Markup:
     """How long ago a time was, or how far off it is; a dash for none."""
     if time_ms is None:

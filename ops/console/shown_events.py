@@ -1,10 +1,11 @@
 """Events as pages show them: `Shown`, made of the CloudEvents that queries answer with."""
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 
 import msgspec
+
+from ops.console.rendering import milliseconds
 
 _PREFIX = "hyperpage."
 # What can be large, or is shown where it is asked for.
@@ -54,7 +55,7 @@ def shown(events: Iterable[dict[str, Any]]) -> list[Shown]:
 def _shown(event: dict[str, Any]) -> Shown:
     return Shown(
         position=int(event["sequence"]),
-        at=round(datetime.fromisoformat(event["time"]).timestamp() * 1_000),
+        at=milliseconds(event["time"]),
         stream=event["subject"],
         version=event["version"],
         type=event["type"].removeprefix(_PREFIX),

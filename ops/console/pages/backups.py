@@ -1,13 +1,12 @@
 """Backups: made, checked, proven, kept, and gone back to: `backups.html`, `backup.html`, `restore.html`."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from starlette.responses import Response
 
 from domain.errors import Invalid, NotFound
 from ops.backup.administration import name_inside
-from ops.console.rendering import PREFIX
+from ops.console.rendering import PREFIX, milliseconds
 from ops.console.visit import Visit, action, page, whole_number
 from ops.http.routing import backend_of
 
@@ -102,16 +101,11 @@ def _moment(visit: Visit, given: dict[str, str | None]) -> dict[str, Any]:
     if given["position"] is not None:
         moment["position"] = whole_number(given["position"], "a position is a number", path="position")
     if given["time"] is not None:
-        moment["time"] = _milliseconds(given["time"])
+        try:
+            moment["time"] = milliseconds(given["time"])
+        except ValueError:
+            raise Invalid("a time is written like 2026-11-26T08:00:00, in UTC", path="time") from None
     return moment
-
-
-def _milliseconds(said: str) -> int:
-    try:
-        time = datetime.fromisoformat(said)
-    except ValueError:
-        raise Invalid("a time is written like 2026-11-26T08:00:00, in UTC", path="time") from None
-    return round(time.replace(tzinfo=time.tzinfo or UTC).timestamp() * 1_000)
 
 
 ROUTES = [

@@ -1,12 +1,11 @@
 """Durable commands that could not be processed: `dead_letters.html`, and one of them: `dead_letter.html`."""
 
-from datetime import datetime
 from typing import Any
 
 from starlette.responses import Response
 
 from domain.errors import Invalid
-from ops.console.rendering import PREFIX
+from ops.console.rendering import PREFIX, milliseconds
 from ops.console.visit import Visit, action, page, whole_number
 
 PAGE_ROWS = 100
@@ -48,7 +47,7 @@ async def settle(visit: Visit) -> Response:
 def _with_time(letter: dict[str, Any]) -> dict[str, Any]:
     """With the time in milliseconds since the epoch, as pages have times."""
     said = letter["time"]
-    return letter | {"at": said and round(datetime.fromisoformat(said).timestamp() * 1_000)}
+    return letter | {"at": said and milliseconds(said)}
 
 
 def _sequence(said: str) -> int:
