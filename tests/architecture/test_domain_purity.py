@@ -2,11 +2,12 @@
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-DOMAIN = Path(__file__).parents[2] / "domain"
+from tests.support.repository import ROOT
+
+DOMAIN = ROOT / "domain"
 CLOCK_READINGS = {"now", "today", "utcnow"}
 BUILT_IN_EFFECTS = {"__import__", "breakpoint", "eval", "exec", "input", "open", "print"}
 

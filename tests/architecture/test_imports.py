@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.repository import ROOT
+
 PACKAGES = ("domain", "migrations", "bus", "projections", "ops")
 # Beside the interpreter, so that it is this environment's own.
 LINT_IMPORTS = Path(sys.executable).with_name("lint-imports")

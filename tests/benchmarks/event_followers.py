@@ -35,8 +35,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from ops.store.data_directory import Runtime, read_runtime
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 START_SECONDS = 30.0
 SUBJECT = "hyperpage.cmd.v1.app_state.set"
 KEYS = 5_000

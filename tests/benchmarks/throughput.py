@@ -34,8 +34,8 @@ from nats.aio.msg import Msg
 from bus.broker.server import find_nats_server
 from bus.identifiers import new_id
 from ops.store.data_directory import read_runtime
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 START_SECONDS = 20.0
 IDLE_SUBJECT = "idle"
 BODY = json.dumps(

@@ -31,6 +31,7 @@ from bus.event_store import subscription as subscription_module
 from bus.event_store.database import Location
 from bus.event_store.recorders import LogApplicationRecorder, TableTrackingRecorder
 from bus.log import chain
+from tests.support.repository import ROOT
 
 DEADLINE_SECONDS = 30
 
@@ -209,7 +210,7 @@ class TestSubscriptions:
         )
         with recorder.subscribe() as subscription, ThreadPoolExecutor(1) as thread:
             waiting = thread.submit(next, subscription)
-            subprocess.run([sys.executable, "-c", another], check=True, cwd=Path(__file__).parents[2])
+            subprocess.run([sys.executable, "-c", another], check=True, cwd=ROOT)
 
             assert waiting.result(DEADLINE_SECONDS).originator_id == "elsewhere"
 

@@ -16,8 +16,8 @@ from unittest.mock import patch
 import msgspec
 
 from ops.cli.main import run
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 PROGRAM = [sys.executable, "-m", "ops.cli"]
 # Many times what the slowest needs, so that only a hang meets it.
 SECONDS = 30

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.command_line import ROOT
+from tests.support.repository import ROOT
 
 CLIENT = "@nats-io/transport-node"
 COMPILER = "typescript"

@@ -12,8 +12,9 @@ import httpx
 import pytest
 
 from ops.settings import Settings
-from tests.e2e.command_line import ROOT, Result, Served, hyperpage, wait_for
+from tests.e2e.command_line import Result, Served, hyperpage, wait_for
 from tests.integration.bucket_server import CREDENTIALS, BucketServer
+from tests.support.repository import ROOT
 
 GUIDE = (ROOT / "docs" / "backups.md").read_text(encoding="utf-8")
 HEADING = re.compile(r"#+ (.+)")

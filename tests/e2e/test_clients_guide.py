@@ -5,8 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.e2e.command_line import ROOT, Served
+from tests.e2e.command_line import Served
 from tests.e2e.node import in_javascript
+from tests.support.repository import ROOT
 
 GUIDE = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
 [JAVASCRIPT] = re.findall(r"```js\n(.*?)```", GUIDE, re.DOTALL)

@@ -17,8 +17,8 @@ from ops.backup.content import read_content
 from ops.backup.copying import copy_store
 from tests.faults import transfers
 from tests.integration.backing_up import Stored
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 # `SEED=… make prove` plays the same again.
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(2**32))
 

@@ -24,8 +24,8 @@ from ops.store.data_directory import read_runtime
 from ops.store.projections_check import verify
 from tests.integration.raw_nats import Message, RawNats
 from tests.patience import patiently
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 # `SEED=… make prove` plays the same kills again.
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(2**32))
 STREAM, RESULTS = "HYPERPAGE_EVENTS", "HYPERPAGE_RESULTS"

@@ -27,8 +27,8 @@ from tests.integration.relaying import (
     through,
     until,
 )
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 SEED = random.SystemRandom().randrange(2**32)
 
 RELAY_PROCESS = """

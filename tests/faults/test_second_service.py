@@ -22,8 +22,8 @@ from ops.settings import Settings
 from ops.store.data_directory import DirectoryInUseError, read_admin, read_runtime
 from tests.integration.raw_nats import RawNats
 from tests.patience import patiently
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 READY_SECONDS = 30.0
 # The promise: nats-server is gone so soon after its service.
 GONE_SECONDS = patiently(5.0)

@@ -30,8 +30,8 @@ from domain.jobs import MAXIMUM_RESCUES, RESCUE_DELAY_MS
 from migrations.connection import open_reader
 from tests.integration.at_work import enqueue_many
 from tests.integration.serving import broker_of, client_of, serving, until
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(2**32))
 # From one blow to the next, and from the last one to the last job.
 DEADLINE_SECONDS = 100

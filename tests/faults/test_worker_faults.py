@@ -21,8 +21,7 @@ from domain.messages import Command
 from ops.service.composition import Service
 from tests.integration.at_work import NEVER, changes, completed, enqueue, enqueue_many, in_state, working
 from tests.integration.serving import broker_of, client_of, kill_broker, serving, until
-
-ROOT = Path(__file__).parents[2]
+from tests.support.repository import ROOT
 
 
 class Handled:

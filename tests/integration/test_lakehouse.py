@@ -29,8 +29,8 @@ from ops.backup.restore import restore
 from ops.backup.restore_path import Moment
 from tests.integration.backing_up import VERSION, Stored
 from tests.integration.bucket_server import CREDENTIALS, BucketServer
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "lakehouse" / "README.md").read_text(encoding="utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
 SQL = re.findall(r"```sql\n(.*?)```", GUIDE, re.DOTALL)

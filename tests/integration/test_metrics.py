@@ -18,8 +18,8 @@ from ops.backup.create import create_backup
 from ops.backup.drill import drill
 from tests.integration.asking import HttpTalk
 from tests.integration.serving import until
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 DEPLOY = Path(deploy.__file__).parent
 GUIDE = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
 OURS = re.compile(r"\b(?:hyperpage|process|python)_[a-z0-9_]+\b")

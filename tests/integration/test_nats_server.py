@@ -23,8 +23,7 @@ from bus.broker.server import NatsServer, NatsServerError, PortTakenError, Store
 from bus.broker.tether import tethered
 from bus.broker.users import APP, RELAY, USERS, private_inbox
 from tests.patience import patiently
-
-ROOT = Path(__file__).parents[2]
+from tests.support.repository import ROOT
 
 SERVICE = """
 import asyncio, sys

@@ -1,11 +1,12 @@
 """The notebook's cells run, and find in the sample backups what they tell of."""
 
 import importlib.util
-from pathlib import Path
 
 import pytest
 
-NOTEBOOK = Path(__file__).parents[2] / "docs" / "notebook" / "analytics.py"
+from tests.support.repository import ROOT
+
+NOTEBOOK = ROOT / "docs" / "notebook" / "analytics.py"
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,5 @@
 """The reference says what the program does: its examples are sent here, and the page is made anew."""
 
-from pathlib import Path
-
 import msgspec
 import pytest
 
@@ -14,9 +12,10 @@ from ops.contract.reference.page import Example, reference
 from ops.contract.schema import BATCH, all_schemas
 from tests.integration.reference_examples import COMMANDS, QUERIES, examples, refusal_of
 from tests.integration.writing import Store
+from tests.support.repository import ROOT
 from tests.unit.job_states import everything_tried
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
+PAGE = ROOT / "docs" / "reference.md"
 KINDS = all_schemas()
 
 

@@ -6,8 +6,9 @@ from ops.backup.metadata import list_backups
 from ops.backup.opening import opened
 from tests.integration.backing_up import log_of
 from tests.integration.sample_history import Company
+from tests.support.repository import ROOT
 
-SAMPLE = Path(__file__).parents[2] / "docs" / "notebook" / "sample"
+SAMPLE = ROOT / "docs" / "notebook" / "sample"
 HOURS = 6
 
 

@@ -32,8 +32,8 @@ from tests.integration.serving import (
     take_to,
     until,
 )
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "subscribing.md"
 
 

@@ -13,8 +13,8 @@ from ops.health.causes import backup_causes, store_causes
 from ops.health.machine import limits_in
 from ops.health.store import Integrity, StoreLook
 from ops.settings import Settings
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
 
 
