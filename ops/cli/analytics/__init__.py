@@ -1,5 +1,8 @@
 """`hyperpage analytics`.
 
 commands  the list of them
-shell     its prompt
+export, sql, diff, report, shell, database
+          one command a module
+lake      the lake that they are about
+prompt    what `shell` opens where there is no `duckdb`
 """

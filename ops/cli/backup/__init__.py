@@ -1,8 +1,10 @@
 """`hyperpage backup`.
 
-commands  the list of them; create, list, verify, drill
-keep      prune and what else removes
-key       new-key
-restore   restore
-shared    options of several
+commands  the list of them
+create, listing (list), verify, drill, verify_archive, restore, key (new-key),
+keep (prune, pin, unpin, delete)
+          one command a module, but for those that only say which backups stay
+options   options of several, and what is behind them
+entries   how a backup is told of
+failures  what goes wrong with one, in words
 """

@@ -4,7 +4,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from ops.cli.backup.shared import NameArgument, backup_settings, entry_of, understandable
+from ops.cli.backup.entries import entry_of
+from ops.cli.backup.failures import understandable
+from ops.cli.backup.options import NameArgument, backup_settings
 from ops.cli.terminal.exits import Exit, failure, usage_failure
 from ops.cli.terminal.options import DataOption, JsonOption, option
 from ops.cli.terminal.output import print_json, print_table, say

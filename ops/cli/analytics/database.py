@@ -1,0 +1,36 @@
+"""`hyperpage analytics database`."""
+
+from pathlib import Path
+from typing import Annotated
+
+from ops.cli.analytics.lake import LakeOption, SnapshotOption, lake_folder, understandable
+from ops.cli.terminal.exits import Exit
+from ops.cli.terminal.options import DataOption, JsonOption, option
+from ops.cli.terminal.output import print_json
+
+
+def database(
+    *,
+    out: Annotated[Path, option("The file to write.")],
+    lake: LakeOption = None,
+    snapshot: SnapshotOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Writes what a lake shows into one DuckDB file to hand around: rows, views and macros.
+
+    For example:
+
+        hyperpage analytics database --out november.duckdb
+
+    Whoever has DuckDB opens it, without the lake and without this program.
+    """
+    from ops.analytics.lake.database import write_database
+
+    with understandable():
+        write_database(lake_folder(lake, data), out, snapshot=snapshot)
+    if as_json:
+        print_json({"database": str(out), "size_bytes": out.stat().st_size})
+    else:
+        print(out)
+    return Exit.DONE

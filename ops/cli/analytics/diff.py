@@ -1,0 +1,84 @@
+"""`hyperpage analytics diff`."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from ops.cli.analytics.export import export_to
+from ops.cli.analytics.lake import LakeOption, lake_folder, understandable
+from ops.cli.terminal.exits import Exit
+from ops.cli.terminal.options import DataOption, JsonOption
+from ops.cli.terminal.output import compact, print_json, printable, say
+
+if TYPE_CHECKING:
+    from ops.analytics.asking.difference import Difference
+
+
+def diff(
+    first: Annotated[str, Parameter(help="A backup's name, a position, or a time.")],
+    second: Annotated[str, Parameter(help="The same.")],
+    /,
+    *,
+    lake: LakeOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Says what became of each row between two moments: added, removed, changed, with old and new values.
+
+    For example:
+
+        hyperpage analytics diff 41000 41872
+        hyperpage analytics diff 2026-11-24T08:00:00Z 2026-11-24T09:00:00Z
+        hyperpage analytics diff hyperpage-backup-20261124T081500000Z.db 41872
+
+    Where there is no lake in DIR/lake, and none is named, one is made for the
+    length of the command.
+    """
+    from ops.analytics.asking.difference import difference
+
+    with understandable(), _lake_at_hand(lake, data) as at_hand:
+        found = difference(at_hand, first, second)
+    if as_json:
+        print_json(found)
+    else:
+        for table, one in found.items():
+            for line in _lines_of(table, one):
+                print(printable(line))
+        if not any(one.added or one.removed or one.changed for one in found.values()):
+            say("Nothing has changed.")
+    return Exit.DONE
+
+
+@contextmanager
+def _lake_at_hand(lake: Path | None, data: Path | None) -> Iterator[Path]:
+    """The lake that is named, or that of the data directory, or one for the length of the block."""
+    from ops.analytics.lake.layout import MANIFEST
+
+    found = lake_folder(lake, data)
+    if lake is not None or (found / MANIFEST).exists():
+        yield found
+        return
+    with tempfile.TemporaryDirectory(prefix="hyperpage-lake-") as folder:
+        report = export_to("all", Path(folder) / "lake", data)
+        for one in report.refused:
+            say(f"{one.name} is left out: {one.message}")
+        yield Path(folder) / "lake"
+
+
+def _lines_of(table: str, one: "Difference") -> Iterator[str]:
+    for row in one.added:
+        yield f"{table}  added    {next(iter(row.values()))}  {compact(_filled(row))}"
+    for row in one.removed:
+        yield f"{table}  removed  {next(iter(row.values()))}  {compact(_filled(row))}"
+    for each in one.changed:
+        values = (f"{name}: {compact(each.old[name])} → {compact(each.new[name])}" for name in each.columns)
+        yield f"{table}  changed  {each.key}  {', '.join(values)}"
+
+
+def _filled(row: dict[str, Any]) -> dict[str, Any]:
+    """The columns in which something stands, but for the first."""
+    return {name: value for name, value in list(row.items())[1:] if value is not None}
