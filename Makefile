@@ -23,6 +23,8 @@ run: $(VENV)/.runtime
 test: $(VENV)/.development
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/deptry domain migrations bus projections ops
+	$(BIN)/deptry --ignore DEP002,DEP004 tests docs # may import what only developing needs, and need not all
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/pytest $(ARGS)
