@@ -14,7 +14,11 @@ WORKDIR /source
 COPY . .
 # Without pip: what runs installs nothing. Compiled here, since what runs may not write there.
 RUN ["python3", "-m", "venv", "--without-pip", "/opt/hyperpage"]
-RUN python3 -m pip --python /opt/hyperpage/bin/python3 install --no-cache-dir --compile ".[${EXTRAS}]"
+# In the versions of uv.lock, from wherever pip is set up to take packages.
+RUN python3 -m pip install --no-cache-dir 'uv>=0.13,<0.14' \
+    && uv export --quiet --frozen --all-extras --no-hashes --no-emit-project --output-file /versions.txt
+RUN python3 -m pip --python /opt/hyperpage/bin/python3 install --no-cache-dir --compile \
+    --constraint /versions.txt ".[${EXTRAS}]"
 
 FROM ${PYTHON}
 COPY --from=build /opt/hyperpage /opt/hyperpage

@@ -7,20 +7,24 @@
 #   make reference write docs/reference.md anew: from the program, with examples that are really sent
 #   make sample    write the sample backups of docs/notebook anew
 #   make install   only set up what `make run` needs
+#   make lock      write uv.lock anew after a change in pyproject.toml    ARGS=--upgrade takes the newest packages
 #   make clean     remove the environment and all caches, never ./data
 
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+# Installs what uv.lock says. Of one minor version, so that all write the same lock.
+UV := UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv
 
 .DEFAULT_GOAL := run
-.PHONY: run test prove bench reference sample install clean
+.PHONY: run test prove bench reference sample install lock clean
 
 # `exec` leaves no shell between make and the service: a signal to make reaches the service, which drains.
 run: $(VENV)/.runtime
 	@exec $(BIN)/hyperpage serve --data ./data $(ARGS)
 
 test: $(VENV)/.development
+	@$(UV) lock --check --quiet || { echo "error: pyproject.toml asks for what uv.lock does not have: run" \
+	    "\`make lock\` and commit both." >&2; exit 1; }
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/deptry domain migrations bus projections ops
@@ -47,23 +51,29 @@ sample: $(VENV)/.development
 
 install: $(VENV)/.runtime
 
+lock: $(BIN)/uv
+	$(UV) lock $(ARGS)
+
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
-# Editable: a change of the code needs no new installation, only one of the dependencies does.
-$(VENV)/.runtime: pyproject.toml $(BIN)/python
+# What somebody has put beside it (--inexact) stays, as uv itself. Editable: a change of the code needs no new
+# installation, only one of the dependencies does.
+$(VENV)/.runtime: pyproject.toml uv.lock $(BIN)/uv
 	@echo "Installing what running needs into $(VENV), once …"
-	@# An environment that uv made has no pip.
-	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
-	@$(PIP) install --editable .
+	@$(UV) sync --quiet --frozen --inexact
 	@touch $@
 
-# pip knows dependency groups from 25.1 on; the one that comes with Python 3.11's venv is older.
-$(VENV)/.development: pyproject.toml $(VENV)/.runtime
+$(VENV)/.development: pyproject.toml uv.lock $(VENV)/.runtime
 	@echo "Installing what developing needs into $(VENV), once …"
-	@$(PIP) install --upgrade 'pip>=25.1'
-	@$(PIP) install --group dev
+	@$(UV) sync --quiet --frozen --inexact --group dev
+	@touch $@
+
+$(BIN)/uv: $(BIN)/python
+	@# An environment that uv made has no pip.
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
+	@$(BIN)/python -m pip --quiet --disable-pip-version-check install 'uv>=0.13,<0.14'
 	@touch $@
 
 # The first Python that is new enough and can make environments. Each is run, not only looked for: a version

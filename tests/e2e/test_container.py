@@ -34,7 +34,7 @@ def test_everything_that_the_image_is_built_from_is_let_through():
     kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     packages = re.search(r"^packages = (\[.*\])$", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     assert packages is not None
-    assert kept == {*json.loads(packages[1]), "pyproject.toml", "README.md", "LICENSE"}
+    assert kept == {*json.loads(packages[1]), "pyproject.toml", "uv.lock", "README.md", "LICENSE"}
 
 
 @pytest.fixture(scope="module")
