@@ -21,7 +21,7 @@ from bus.incident import internal
 from domain.errors import Invalid, Refusal, Unavailable
 from ops.console.files import address_of
 from ops.console.rendering import PREFIX, environment
-from ops.health.monitor import status_of
+from ops.health.causes import status_of
 from ops.http.access.roles import Principal, Role
 from ops.http.access.sessions import CSRF_FIELD, CSRF_HEADER, Session, is_from_a_page_of
 from ops.http.forms import Form, read_form
@@ -83,7 +83,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def now_ms(self) -> int:
         """The time by the service's clock."""
-        return backend_of(self.request).service.now_ms()
+        return backend_of(self.request).parts.now_ms()
 
     async def query(self, name: str, **fields: Any) -> Any:
         """The answer to a query; fields that are `None` are left out.
@@ -152,15 +152,15 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
 
     def render(self, template: str, status: int = 200, **context: Any) -> Response:
         """A page."""
-        service = backend_of(self.request).service
+        backend = backend_of(self.request)
         notices = list(self.session.notices)
         self.session.notices.clear()
         context |= {
             "visit": self,
             "notices": notices,
-            "status": status_of(service.health.causes),
-            "position": service.writer.head.position,
-            "now_ms": service.now_ms(),
+            "status": status_of(backend.health.causes),
+            "position": backend.parts.writer.head.position,
+            "now_ms": backend.parts.now_ms(),
             "command_id": new_id(),
         }
         return self._with_cookie(Response(write(template, **context), status, media_type=HTML))

@@ -228,3 +228,9 @@ def backup_causes(
             f"the archive is {archive.lag_seconds:.0f} s and {archive.lag_events} events behind",
             "its disk, or the way to its bucket, is too slow",
         )
+
+
+def status_of(causes: list[Cause]) -> Level | str:
+    """The worst level among causes; `healthy` if there is none."""
+    levels = {one.level for one in causes}
+    return "unhealthy" if "unhealthy" in levels else "degraded" if "degraded" in levels else "healthy"

@@ -9,17 +9,12 @@ import logging
 import threading
 import time
 from collections import deque
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import msgspec
 from nats.errors import Error as NatsError
 
-from ops.archive.archiver import ArchiveState
-from ops.backup.schedule import BackupState
 from ops.health.causes import (
     Cause,
-    Level,
     backup_causes,
     broker_causes,
     machine_causes,
@@ -28,11 +23,10 @@ from ops.health.causes import (
     store_causes,
     writer_causes,
 )
-from ops.health.machine import Disk, Memory, disks, memory
-from ops.health.store import Integrity, StoreLook, StoreProbe, check_integrity
-
-if TYPE_CHECKING:
-    from ops.service.composition import Service
+from ops.health.look import Look, look_around
+from ops.health.report import report
+from ops.health.store import Integrity, StoreProbe, check_integrity
+from ops.parts import Parts
 
 # A disk that does not answer for as long is as good as gone.
 LOOK_LATE_SECONDS = 10.0
@@ -46,30 +40,19 @@ RATE_SECONDS = 10.0
 logger = logging.getLogger(__name__)
 
 
-class Look(msgspec.Struct, frozen=True, kw_only=True):
-    """What one look found. `at` is by the monotonic clock."""
-
-    at: float
-    store: StoreLook
-    disks: list[Disk]
-    memory: Memory
-    backups: BackupState
-    archive: ArchiveState
-
-
 class Monitor:
     """The health of one service. `report` may be asked by any thread, the rest belongs to the event loop."""
 
-    def __init__(self, service: "Service") -> None:
-        self._service = service
-        self._settings = service.settings
-        self._probe = StoreProbe(service.settings.store_path)
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._settings = parts.settings
+        self._probe = StoreProbe(parts.settings.store_path)
         self._look: Look | None = None
         self._integrity = Integrity()
         self._next_check = time.monotonic() + min(FIRST_CHECK_SECONDS, self._check_seconds)
         self._checking: asyncio.Task[None] | None = None
         self._stopping = threading.Event()
-        self._began_ms = service.now_ms()
+        self._began_ms = parts.now_ms()
         # At how many looks in a row all readers were in use.
         self._exhausted_looks = 0
         self._causes: dict[str, Cause] = {}
@@ -114,15 +97,15 @@ class Monitor:
     @property
     def causes(self) -> list[Cause]:
         """Why the service is not healthy; empty if it is. The unhealthy ones come first."""
-        service, look, settings = self._service, self.look, self._settings
-        writer, readers, server = service.writer, service.readers, service.nats_server
-        now_ms, monotonic = service.now_ms(), time.monotonic()
+        parts, look, settings = self._parts, self.look, self._settings
+        writer, readers, server = parts.writer, parts.readers, parts.nats_server
+        now_ms, monotonic = parts.now_ms(), time.monotonic()
         busy_since = writer.statistics.busy_since
         found = [
             *broker_causes(
                 embedded_failure=None if server is None else server.failure,
-                is_connected=service.is_connected,
-                relay=service.relay.state,
+                is_connected=parts.is_connected,
+                relay=parts.relay.state,
                 now_ms=now_ms,
                 settings=settings,
             ),
@@ -148,7 +131,7 @@ class Monitor:
                 settings=settings,
             ),
             *machine_causes(look.disks, look.memory, settings),
-            *mirror_causes(service.mirrors.state),
+            *mirror_causes(parts.mirrors.state),
             *backup_causes(
                 look.backups, look.archive, now_ms=now_ms, began_ms=self._began_ms, settings=settings
             ),
@@ -157,83 +140,33 @@ class Monitor:
 
     def report(self) -> dict[str, Any]:
         """The whole answer: `status`, the reasons for it, and the figures."""
-        service, look = self._service, self.look
-        writer, readers, relay = service.writer, service.readers, service.relay.state
-        statistics = writer.statistics
-        causes = self.causes
-        return {
-            "status": status_of(causes),
-            "reasons": [one.text for one in causes],
-            "causes": causes,
-            "version": service.version,
-            "store_id": service.origin.store_id,
-            "timeline": writer.timeline,
-            "position": writer.head.position,
-            "store": {
-                "size_bytes": look.store.size_bytes,
-                "free_bytes": look.store.free_bytes,
-                "wal_bytes": look.store.wal_bytes,
-                "query_ms": look.store.query_ms,
-                "cache_hit_rate": _rounded(statistics.cache.hit_rate),
-                "integrity": self._integrity,
-                "migrations": look.store.migrations or "all applied",
-            },
-            "writer": {
-                "waiting_commands": writer.waiting,
-                "groups": statistics.groups,
-                "commands": statistics.commands,
-                "commands_per_second": round(self.commands_per_second, 2),
-                "events": statistics.events,
-                "failed_commits": statistics.failed_commits,
-            },
-            "readers": {"open": readers.open, "in_use": readers.in_use, "maximum": readers.maximum},
-            # One connection writes; each reader that is in use may have a transaction open.
-            "connections": {
-                "open": 1 + readers.open,
-                "open_transactions": readers.in_use + (statistics.busy_since is not None),
-            },
-            "memory": {
-                **msgspec.structs.asdict(look.memory),
-                "page_caches_bytes": statistics.cache.used_bytes + readers.cache.used_bytes,
-            },
-            "disks": look.disks,
-            "broker": {
-                "embedded": service.nats_server is not None,
-                "connected": service.is_connected,
-                "restarts": 0 if service.nats_server is None else service.nats_server.restarts,
-                "durable_commands_waiting": self.durable_waiting,
-                "dead_letters": self.dead_letters,
-            },
-            "relay": {
-                "position": relay.position,
-                "lag_events": relay.lag,
-                "lag_seconds": self.relay_lag_seconds,
-            },
-            "mirrors": [
-                {"bucket": one.bucket, "waiting": one.waiting, "problem": one.problem}
-                for one in service.mirrors.state
-            ],
-            "backups": look.backups,
-            "archive": look.archive,
-            "dropped_requests": service.dropped_requests,
-        }
+        return report(
+            self._parts,
+            self.look,
+            causes=self.causes,
+            integrity=self._integrity,
+            commands_per_second=self.commands_per_second,
+            relay_lag_seconds=self.relay_lag_seconds,
+            durable_waiting=self.durable_waiting,
+            dead_letters=self.dead_letters,
+        )
 
     @property
     def relay_lag_seconds(self) -> float:
         """For how long the oldest event that is not published has waited."""
-        oldest = self._service.relay.state.oldest_unpublished_at
-        return 0.0 if oldest is None else max(0.0, (self._service.now_ms() - oldest) / 1_000)
+        oldest = self._parts.relay.state.oldest_unpublished_at
+        return 0.0 if oldest is None else max(0.0, (self._parts.now_ms() - oldest) / 1_000)
 
     @property
     def commands_per_second(self) -> float:
         """How many commands came to the writer in each of the last seconds, on average."""
         since, commands = self._counted[0]
         seconds = time.monotonic() - since
-        return (self._service.writer.statistics.commands - commands) / seconds if seconds > 0 else 0.0
+        return (self._parts.writer.statistics.commands - commands) / seconds if seconds > 0 else 0.0
 
     def _count(self) -> None:
         now = time.monotonic()
-        self._counted.append((now, self._service.writer.statistics.commands))
+        self._counted.append((now, self._parts.writer.statistics.commands))
         while len(self._counted) > 1 and now - self._counted[0][0] > RATE_SECONDS:
             self._counted.popleft()
 
@@ -242,42 +175,22 @@ class Monitor:
         return self._settings.integrity_check_minutes * 60
 
     def _look_around(self) -> Look:
-        settings, service = self._settings, self._service
-        folders = {
-            "store": settings.data,
-            "backups": settings.backup_folder,
-            "archive": settings.archive_folder,
-        }
-        store = self._probe.look()
-        try:
-            # A bucket has no disk that could be full.
-            found = disks({name: folder for name, folder in folders.items() if isinstance(folder, Path)})
-        except OSError as error:
-            found = []
-            store = msgspec.structs.replace(store, problem=store.problem or str(error))
-        readers = service.readers
+        readers = self._parts.readers
         self._exhausted_looks = self._exhausted_looks + 1 if readers.in_use >= readers.maximum else 0
-        return Look(
-            at=time.monotonic(),
-            store=store,
-            disks=found,
-            memory=memory(),
-            backups=service.backups.state,
-            archive=service.archiver.state,
-        )
+        return look_around(self._parts, self._probe)
 
     async def _ask_the_broker(self) -> None:
         try:
             async with asyncio.timeout(BROKER_SECONDS):
-                self.durable_waiting = await self._service.stream_messages(self._service.names.commands)
-                self.dead_letters = await self._service.stream_messages(self._service.names.dead_letters)
+                self.durable_waiting = await self._parts.stream_messages(self._parts.names.commands)
+                self.dead_letters = await self._parts.stream_messages(self._parts.names.dead_letters)
         except (NatsError, TimeoutError):
             # The relay tells what is wrong there; these figures are not known meanwhile.
             self.durable_waiting = self.dead_letters = None
 
     def _try_to_write(self) -> None:
         # Whoever watches sends no commands to a service that is unhealthy: it must find out by itself.
-        writer = self._service.writer
+        writer = self._parts.writer
         if writer.statistics.last_failure is not None and writer.waiting == 0:
             writer.try_again()
 
@@ -290,7 +203,7 @@ class Monitor:
         self._integrity = await asyncio.to_thread(
             check_integrity,
             self._settings.store_path,
-            now_ms=self._service.now_ms(),
+            now_ms=self._parts.now_ms(),
             stopping=self._stopping,
         )
         self._next_check = time.monotonic() + self._check_seconds
@@ -303,13 +216,3 @@ class Monitor:
         for name in self._causes.keys() - causes.keys():
             logger.info("no longer: %s", self._causes[name].message, extra={"cause": name})
         self._causes = causes
-
-
-def status_of(causes: list[Cause]) -> Level | str:
-    """The worst level among causes; `healthy` if there is none."""
-    levels = {one.level for one in causes}
-    return "unhealthy" if "unhealthy" in levels else "degraded" if "degraded" in levels else "healthy"
-
-
-def _rounded(rate: float | None) -> float | None:
-    return None if rate is None else round(rate, 4)

@@ -1,10 +1,10 @@
 """What is found where: the one place where routes, layers and errors of the HTTP side are put together.
 
-A further part brings a list of routes, made by `routes.route` with the role that each needs, and is added
-here.
+A further part brings a list of routes, made by `routing.route` with the role that each needs: those of the
+API stand here, those of pages come from whoever starts the server.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -12,10 +12,9 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from domain.errors import Refusal
-from ops.console import routes as console
 from ops.http.access.authentication import Access
 from ops.http.backend import Backend
-from ops.http.layers.counting import CountingMiddleware, HttpCounts
+from ops.http.layers.counting import CountingMiddleware
 from ops.http.layers.guard import GuardMiddleware
 from ops.http.layers.limits import LimitsMiddleware
 from ops.http.layers.security_headers import SecurityHeadersMiddleware
@@ -24,8 +23,9 @@ from ops.http.problem import IncidentMiddleware, answer_no_such_place, answer_re
 from ops.http.refusals import HttpRefusal
 from ops.http.routes import admin, events, health, legacy, messages, session
 from ops.http.routes.events import Slots
-from ops.http.routing import places
+from ops.http.routing import Answer, places
 from ops.http.shared_answers import SharedAnswers
+from ops.metrics.http_counts import HttpCounts
 
 # For pages of other origins, where the settings name some.
 _SENT_HEADERS = (
@@ -44,7 +44,6 @@ ANSWERS = (
     *legacy.ROUTES,
     *admin.ROUTES,
     *messages.ROUTES,
-    *console.ROUTES,
 )
 
 
@@ -54,6 +53,7 @@ def application(
     event_streams: Slots,
     counts: HttpCounts,
     *,
+    pages: Iterable[Answer] = (),
     hosts: Collection[str] = (),
     origins: Collection[str] = (),
     any_host: bool = False,
@@ -61,11 +61,11 @@ def application(
 ) -> ASGIApp:
     """Everything that is served over HTTP.
 
-    `hosts` are names by which it is reached, beside those of the loopback; with `any_host`, every name is
-    good once a token is needed. Pages of `origins` may use the API.
+    `pages` are routes beside those of the API. `hosts` are names by which it is reached, beside those of the
+    loopback; with `any_host`, every name is good once a token is needed. Pages of `origins` may use the API.
     """
     app = Starlette(
-        routes=places(ANSWERS),
+        routes=places((*ANSWERS, *pages)),
         exception_handlers={
             Refusal: answer_refusal,
             HttpRefusal: answer_refusal,

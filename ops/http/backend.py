@@ -3,111 +3,124 @@
 import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import msgspec
 
 from bus.serving.audit import Act, Actor, write_to_log
 from bus.writing.submission import Outcome
 from domain.errors import Unavailable
+from ops.health.monitor import Monitor
 from ops.http.following.event_feed import EventFeed
 from ops.http.following.tails import Tails
-
-if TYPE_CHECKING:
-    from ops.service.composition import Service
+from ops.metrics.collector import Metrics
+from ops.parts import Parts
 
 # What is under way ends in this time; whatever takes longer is told that it was cut off.
 DETACH_SECONDS = 5.0
 
 
+class _Attached(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    parts: Parts
+    health: Monitor
+    metrics: Metrics
+    feed: EventFeed
+    tails: Tails
+
+
 class Backend:
-    """What requests reach of the service. Used from the event loop's thread only."""
+    """What requests reach of the service. Used from the event loop's thread only.
+
+    Each of its parts raises `Unavailable` while there is no service.
+    """
 
     def __init__(self) -> None:
-        self._service: Service | None = None
+        self._attached: _Attached | None = None
+        self._comes = asyncio.Event()
         self._under_way = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self._attached = asyncio.Event()
-        self._feed: EventFeed | None = None
-        self._tails: Tails | None = None
 
-    def attach(self, service: "Service") -> None:
+    def attach(self, parts: Parts, health: Monitor, metrics: Metrics) -> None:
         """Serves what this service has, from now on."""
-        self._service = service
-        self._feed = EventFeed(service.readers.connection, service.origin, service.writer.head.position)
-        self._tails = Tails(self._feed, service.readers.connection)
-        self._attached.set()
+        feed = EventFeed(parts.readers.connection, parts.origin, parts.writer.head.position)
+        self._attached = _Attached(
+            parts=parts,
+            health=health,
+            metrics=metrics,
+            feed=feed,
+            tails=Tails(feed, parts.readers.connection),
+        )
+        self._comes.set()
 
     def close(self) -> None:
         """Says that no service comes any more: nobody is to wait for one."""
-        self._attached.set()
+        self._comes.set()
 
     async def detach(self) -> None:
         """Takes nothing more for the service; returns when what is under way is answered."""
-        self._service = None
-        self._attached.clear()
-        if self._feed is not None:
-            self._feed.close()
-            self._feed = self._tails = None
+        attached, self._attached = self._attached, None
+        self._comes.clear()
+        if attached is not None:
+            attached.feed.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(DETACH_SECONDS):
                 await self._idle.wait()
 
     @property
-    def service(self) -> "Service":
-        """The service.
+    def parts(self) -> Parts:
+        """The parts of the service."""
+        return self._now.parts
 
-        Raises:
-            Unavailable: there is none at the moment.
-        """
-        if self._service is None:
-            raise _nobody()
-        return self._service
+    @property
+    def health(self) -> Monitor:
+        """How the service is."""
+        return self._now.health
+
+    @property
+    def metrics(self) -> Metrics:
+        """The figures of the service."""
+        return self._now.metrics
 
     @property
     def feed(self) -> EventFeed:
-        """The events of the service.
-
-        Raises:
-            Unavailable: there is none at the moment.
-        """
-        if self._feed is None:
-            raise _nobody()
-        return self._feed
+        """The events of the service."""
+        return self._now.feed
 
     @property
     def tails(self) -> Tails:
-        """What is watched of the service's log.
+        """The views of the service's log that somebody watches."""
+        return self._now.tails
 
-        Raises:
-            Unavailable: there is none at the moment.
-        """
-        if self._tails is None:
-            raise _nobody()
-        return self._tails
+    @property
+    def _now(self) -> _Attached:
+        if self._attached is None:
+            raise Unavailable("the service is starting, restoring or shutting down", retry_after_ms=1_000)
+        return self._attached
 
     async def attached_within(self, seconds: float) -> None:
         """Returns when there is a service, or it was too long."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._attached.wait()
+                await self._comes.wait()
 
     def committed(self, head: int) -> None:
         """Says how far the log of the service goes now."""
-        if self._feed is not None:
-            self._feed.notify(head)
+        if self._attached is not None:
+            self._attached.feed.notify(head)
 
     @contextmanager
-    def in_use(self) -> "Iterator[Service]":
-        """The service for the length of the block, which it outlives.
+    def in_use(self) -> Iterator[Parts]:
+        """The parts of the service for the length of the block, which they outlive.
 
         Raises:
             Unavailable: there is none at the moment.
         """
-        service = self.service
+        parts = self.parts
         self._under_way += 1
         self._idle.clear()
         try:
-            yield service
+            yield parts
         finally:
             self._under_way -= 1
             if self._under_way == 0:
@@ -115,10 +128,10 @@ class Backend:
 
     def record(self, act: Act) -> None:
         """Has an administrative act stand in the log; with a service, whoever listens hears of it."""
-        if self._service is None:
+        if self._attached is None:
             write_to_log(act)
         else:
-            self._service.record(act)
+            self._attached.parts.record(act)
 
     async def command(self, name: str, body: bytes, headers: Mapping[str, str]) -> bytes:
         """The answer to a command, after its commit is on disk; `headers` as on the bus.
@@ -126,8 +139,8 @@ class Backend:
         Raises:
             Refusal: it was not carried out.
         """
-        with self.in_use() as service:
-            outcome: Outcome = await service.intake.carry_out(name, body, headers)
+        with self.in_use() as parts:
+            outcome: Outcome = await parts.intake.carry_out(name, body, headers)
         if outcome.refusal is not None:
             raise outcome.refusal
         return outcome.body
@@ -138,8 +151,8 @@ class Backend:
         Raises:
             Refusal: there is none.
         """
-        with self.in_use() as service:
-            return await service.queries.ask(name, body)
+        with self.in_use() as parts:
+            return await parts.queries.ask(name, body)
 
     async def administer(self, name: str, body: bytes, actor: Actor) -> Any:
         """The answer to an administrative request.
@@ -147,9 +160,5 @@ class Backend:
         Raises:
             Refusal: it was not carried out.
         """
-        with self.in_use() as service:
-            return await service.administration.carry_out(name, body, actor)
-
-
-def _nobody() -> Unavailable:
-    return Unavailable("the service is starting, restoring or shutting down", retry_after_ms=1_000)
+        with self.in_use() as parts:
+            return await parts.administration.carry_out(name, body, actor)

@@ -7,6 +7,7 @@ two are told to try again, and connections stay.
 import asyncio
 import logging
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any
@@ -19,10 +20,11 @@ from ops.http.access.authentication import Access
 from ops.http.access.tokens import Token
 from ops.http.app import application
 from ops.http.backend import Backend
-from ops.http.layers.counting import HttpCounts
 from ops.http.layers.limits import MAXIMUM_HEAD_BYTES
 from ops.http.protocol import Connection
 from ops.http.routes.events import Slots
+from ops.http.routing import Answer
+from ops.metrics.http_counts import HttpCounts
 from ops.settings import Settings
 
 USUAL_PORT = 8822
@@ -41,10 +43,11 @@ class HttpServerError(RuntimeError):
 
 
 class HttpServer:
-    """Listens from the first `start` to `stop`."""
+    """Listens from the first `start` to `stop`. `pages` are routes beside those of the API."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, pages: Sequence[Answer] = ()) -> None:
         self._settings = settings
+        self._pages = pages
         self.backend = Backend()
         self.access = Access(settings.data, on_change=self._record)
         self.event_streams = Slots(settings.http_event_streams)
@@ -75,6 +78,7 @@ class HttpServer:
                 self.access,
                 self.event_streams,
                 self.counts,
+                pages=self._pages,
                 hosts=[_in_url(asked_host), *self._settings.http_hosts],
                 origins=self._settings.http_origins,
                 any_host=not self._settings.http_hosts,

@@ -1,14 +1,15 @@
 """The metrics of one service, as text: `Metrics`."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from ops.health.monitor import Monitor
 from ops.metrics.flow import command_families, http_families, query_families, writer_families
+from ops.metrics.http_counts import HttpCounts
 from ops.metrics.state import (
     backup_families,
     broker_families,
@@ -18,16 +19,16 @@ from ops.metrics.state import (
     relay_families,
     store_families,
 )
-
-if TYPE_CHECKING:
-    from ops.service.composition import Service
+from ops.parts import Parts
 
 
 class Metrics(Collector):
-    """What is to be told of one service. Any thread may ask."""
+    """What is to be told of one parts. Any thread may ask."""
 
-    def __init__(self, service: "Service") -> None:
-        self._service = service
+    def __init__(self, parts: Parts, health: Monitor, http: HttpCounts | None) -> None:
+        self._parts = parts
+        self._health = health
+        self._http = http
         # One of its own: a process may run several services, one after the other or, in tests, at once.
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
@@ -42,16 +43,16 @@ class Metrics(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """The families of our own."""
-        service = self._service
-        yield from health_families(service)
-        yield from command_families(service)
-        yield from query_families(service)
-        yield from writer_families(service.writer)
-        yield from job_families(service.writer)
-        yield from store_families(service)
-        yield from machine_families(service.health.look)
-        yield from relay_families(service)
-        yield from broker_families(service)
-        yield from backup_families(service.health.look)
-        if service.http is not None:
-            yield from http_families(service.http.counts)
+        parts, health = self._parts, self._health
+        yield from health_families(parts.version, health)
+        yield from command_families(parts)
+        yield from query_families(parts)
+        yield from writer_families(parts.writer)
+        yield from job_families(parts.writer)
+        yield from store_families(parts, health)
+        yield from machine_families(health.look)
+        yield from relay_families(parts, health)
+        yield from broker_families(parts, health)
+        yield from backup_families(health.look)
+        if self._http is not None:
+            yield from http_families(self._http)

@@ -1,24 +1,21 @@
 """What comes and goes, as families of metrics: commands, queries, groups, requests over HTTP."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from bus.measures import Histogram, Tally
 from bus.serving.discovery import Endpoint
 from bus.writing.writer import Writer
-
-if TYPE_CHECKING:
-    from ops.http.layers.counting import HttpCounts
-    from ops.service.composition import Service
+from ops.metrics.http_counts import HttpCounts
+from ops.parts import Parts
 
 
-def command_families(service: "Service") -> Iterator[Metric]:
+def command_families(parts: Parts) -> Iterator[Metric]:
     """Commands by what became of them, and how long their senders waited."""
     outcomes = Tally()
     # Those that never came to the writer are counted where they came in.
-    for one in (service.writer.statistics.outcomes, service.intake.refused, service.durable.refused):
+    for one in (parts.writer.statistics.outcomes, parts.intake.refused, parts.durable.refused):
         outcomes.add_all(one)
     counted = CounterMetricFamily(
         "hyperpage_commands",
@@ -33,23 +30,23 @@ def command_families(service: "Service") -> Iterator[Metric]:
         "hyperpage_command_duration_seconds",
         "From the arrival of a request to its answer, the commit included; a batch counts as one.",
         "command",
-        service.command_endpoints,
+        parts.command_endpoints,
     )
     yield _counter(
         "hyperpage_dropped_requests",
         "Requests that were not carried out, since their reply subject was nobody's inbox.",
-        service.dropped_requests,
+        parts.dropped_requests,
     )
 
 
-def query_families(service: "Service") -> Iterator[Metric]:
+def query_families(parts: Parts) -> Iterator[Metric]:
     """Queries on the bus by what became of them, and how long they took."""
     counted = CounterMetricFamily(
         "hyperpage_queries",
         "Queries on the bus by outcome: answered, or the code of the refusal.",
         labels=("query", "outcome"),
     )
-    for name, endpoint in service.query_endpoints.items():
+    for name, endpoint in parts.query_endpoints.items():
         if answered := endpoint.requests - endpoint.errors:
             counted.add_metric((name, "answered"), answered)
         for code, count in sorted(endpoint.refusals.items()):
@@ -59,7 +56,7 @@ def query_families(service: "Service") -> Iterator[Metric]:
         "hyperpage_query_duration_seconds",
         "From the arrival of a query on the bus to its answer.",
         "query",
-        service.query_endpoints,
+        parts.query_endpoints,
     )
 
 
@@ -90,7 +87,7 @@ def writer_families(writer: Writer) -> Iterator[Metric]:
     )
 
 
-def http_families(counts: "HttpCounts") -> Iterator[Metric]:
+def http_families(counts: HttpCounts) -> Iterator[Metric]:
     """Requests over HTTP."""
     counted = CounterMetricFamily(
         "hyperpage_http_requests", "Requests over HTTP by method and status.", labels=("method", "status")

@@ -1,22 +1,21 @@
 """How it stands, as families of metrics: health, store, machine, relay, broker, backups."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
 from bus.waiting import UNTRIED
 from bus.writing.writer import Writer
-from ops.health.monitor import Look, status_of
+from ops.health.causes import status_of
+from ops.health.look import Look
+from ops.health.monitor import Monitor
+from ops.parts import Parts
 
-if TYPE_CHECKING:
-    from ops.service.composition import Service
 
-
-def health_families(service: "Service") -> Iterator[Metric]:
+def health_families(version: str, health: Monitor) -> Iterator[Metric]:
     """What `hyperpage status` says."""
-    yield InfoMetricFamily("hyperpage_build", "The program that runs.", {"version": service.version})
-    causes = service.health.causes
+    yield InfoMetricFamily("hyperpage_build", "The program that runs.", {"version": version})
+    causes = health.causes
     status = GaugeMetricFamily("hyperpage_health_status", "1 for how the service is.", labels=("status",))
     for level in ("healthy", "degraded", "unhealthy"):
         status.add_metric((level,), level == status_of(causes))
@@ -37,12 +36,12 @@ def job_families(writer: Writer) -> Iterator[Metric]:
     yield _gauge("hyperpage_hot_aggregates", "Aggregates whose state is kept in memory.", work.hot_aggregates)
 
 
-def store_families(service: "Service") -> Iterator[Metric]:
+def store_families(parts: Parts, health: Monitor) -> Iterator[Metric]:
     """The file and those who read it."""
-    look, readers, integrity = service.health.look, service.readers, service.health.integrity
-    statistics = service.writer.statistics
-    yield _gauge("hyperpage_log_position", "The position of the last event.", service.writer.head.position)
-    yield _gauge("hyperpage_timeline", "The timeline; a restore begins a new one.", service.writer.timeline)
+    look, readers, integrity = health.look, parts.readers, health.integrity
+    statistics = parts.writer.statistics
+    yield _gauge("hyperpage_log_position", "The position of the last event.", parts.writer.head.position)
+    yield _gauge("hyperpage_timeline", "The timeline; a restore begins a new one.", parts.writer.timeline)
     yield _gauge("hyperpage_store_size_bytes", "The size of the store.", look.store.size_bytes)
     yield _gauge(
         "hyperpage_store_free_bytes", "What is free inside it, and used first.", look.store.free_bytes
@@ -96,28 +95,28 @@ def machine_families(look: Look) -> Iterator[Metric]:
     )
 
 
-def relay_families(service: "Service") -> Iterator[Metric]:
+def relay_families(parts: Parts, health: Monitor) -> Iterator[Metric]:
     """How far events and mirrors are."""
-    relay = service.relay.state
+    relay = parts.relay.state
     yield _gauge("hyperpage_relay_healthy", "Whether events are published: 1 or 0.", relay.healthy)
     yield _gauge("hyperpage_relay_lag_events", "Events that are not published yet.", relay.lag)
     yield _gauge(
         "hyperpage_relay_lag_seconds",
         "For how long the oldest of them has waited.",
-        service.health.relay_lag_seconds,
+        health.relay_lag_seconds,
     )
     waiting = GaugeMetricFamily(
         "hyperpage_mirror_waiting_keys", "Keys that are not written yet, by bucket.", labels=("bucket",)
     )
-    for mirror in service.mirrors.state:
+    for mirror in parts.mirrors.state:
         waiting.add_metric((mirror.bucket,), mirror.waiting)
     yield waiting
 
 
-def broker_families(service: "Service") -> Iterator[Metric]:
+def broker_families(parts: Parts, health: Monitor) -> Iterator[Metric]:
     """The nats-server and what waits there. Where it does not say, there is no sample."""
-    health, server = service.health, service.nats_server
-    yield _gauge("hyperpage_broker_connected", "Whether it is connected: 1 or 0.", service.is_connected)
+    server = parts.nats_server
+    yield _gauge("hyperpage_broker_connected", "Whether it is connected: 1 or 0.", parts.is_connected)
     yield CounterMetricFamily(
         "hyperpage_broker_restarts",
         "How often the embedded nats-server was started again.",

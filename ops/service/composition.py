@@ -43,6 +43,8 @@ from ops.contract.schema import command_schema, struct_schema
 from ops.health.monitor import Monitor
 from ops.importing.running import RunningImport
 from ops.metrics.collector import Metrics
+from ops.parts import Parts
+from ops.service.listening import http_server
 from ops.service.traces import traces_if_wanted
 from ops.settings import Settings
 from ops.store.data_directory import Admin, DataDirectory, Runtime
@@ -62,7 +64,11 @@ logger = logging.getLogger(__name__)
 
 
 class ServiceError(RuntimeError):
-    """The service cannot start; the message says why and what to do."""
+    """The service cannot start, or go on; the message says why, the hint what to do."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 class Service:
@@ -185,11 +191,9 @@ class Service:
 
     async def _listen(self) -> None:
         """Has an HTTP server that answers, with `unavailable` until everything else is there."""
-        if self.http is None and not self.settings.no_http:
-            from ops.http.server import HttpServer
-
-            self.http = HttpServer(self.settings)
-            self._stack.push_async_callback(self.http.stop)
+        if self.http is None and (server := http_server(self.settings)) is not None:
+            self.http = server
+            self._stack.push_async_callback(server.stop)
         if self.http is not None:
             await self.http.start()
 
@@ -323,8 +327,33 @@ class Service:
         await self.durable.prepare()
         self.writer.start()
         self._stack.push_async_callback(self._drain)
-        self.health = Monitor(self)
-        self.metrics = Metrics(self)
+        self.parts = Parts(
+            settings=self.settings,
+            names=self.names,
+            version=self.version,
+            origin=self.origin,
+            now_ms=self.now_ms,
+            record=self.record,
+            nats_server=self.nats_server,
+            relay_connection=relay,
+            responder_connection=responder,
+            readers=self.readers,
+            writer=self.writer,
+            relay=self.relay,
+            mirrors=self.mirrors,
+            archiver=self.archiver,
+            backups=self.backups,
+            intake=self.intake,
+            durable=self.durable,
+            queries=self.queries,
+            administration=self.administration,
+            projections=self.projections,
+            query_verbs=self.query_verbs,
+            command_endpoints=self.command_endpoints,
+            query_endpoints=self.query_endpoints,
+        )
+        self.health = Monitor(self.parts)
+        self.metrics = Metrics(self.parts, self.health, None if self.http is None else self.http.counts)
         await self.health.start()
         await self.queries.start()
         self._stack.push_async_callback(self.queries.stop)
@@ -338,7 +367,7 @@ class Service:
         self.discovery.serving = True
         await responder.flush()
         if self.http is not None:
-            self.http.backend.attach(self)
+            self.http.backend.attach(self.parts, self.health, self.metrics)
             self._stack.push_async_callback(self.http.backend.detach)
 
     async def _notify_of_backup(self, change: str, what: dict[str, Any]) -> None:
@@ -394,25 +423,6 @@ class Service:
             await self._responder_connection.flush(timeout=2)
         except (OSError, NatsError, TimeoutError) as error:
             logger.warning("some answers were not sent, since the broker is away: %s", error)
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether there is a way to the broker."""
-        return self._relay_connection.is_connected and self._responder_connection.is_connected
-
-    async def stream_messages(self, stream: str) -> int:
-        """How many messages one of the service's streams has.
-
-        Raises:
-            NatsError, TimeoutError: the broker does not say.
-        """
-        info = await self._relay_connection.jetstream(timeout=1).stream_info(stream)
-        return info.state.messages
-
-    @property
-    def dropped_requests(self) -> int:
-        """Requests that were not carried out, since their reply subject was nobody's inbox."""
-        return self.intake.dropped + self.queries.dropped + self.durable.dropped + self.administration.dropped
 
     def now_ms(self) -> int:
         """The time by the service's clock."""

@@ -198,7 +198,7 @@ def test_what_changes_by_itself_keeps_the_place_and_says_when_it_is_not_fresh(ta
             await http.backend.detach()
             await here.page.clock.fast_forward(5_000)
             await here.says("no answer")
-            http.backend.attach(talk.service)
+            http.backend.attach(talk.service.parts, talk.service.health, talk.service.metrics)
             await here.page.clock.fast_forward(5_000)
             await here.page.get_by_text("no answer").wait_for(state="hidden")
 

@@ -65,7 +65,7 @@ def test_while_there_is_no_service_pages_say_so_and_come_back_by_themselves(talk
     backend = http.backend
 
     async def come_back() -> None:
-        backend.attach(talk.service)
+        backend.attach(talk.service.parts, talk.service.health, talk.service.metrics)
 
     talk.run(backend.detach())
     try:

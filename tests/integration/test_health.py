@@ -259,7 +259,7 @@ def test_a_nats_server_that_does_not_come_back_is_told_on_the_ways_that_are_left
             rival.listen()
             message = service.sees("nats_server_down", level="unhealthy", bus=False)
             assert message.startswith("the embedded nats-server is down: ")
-        eventually(service, lambda: service.service.is_connected)
+        eventually(service, lambda: service.service.parts.is_connected)
 
 
 def test_a_broker_that_is_gone_is_told(tmp_path: Path, pace: Pace):

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from ops.cli import serve
 from ops.cli.main import run
 from ops.service.composition import ServiceError
 from ops.store.data_directory import Runtime
@@ -33,8 +32,8 @@ class FailingService:
 @pytest.fixture
 def failing(monkeypatch):
     runtime = Runtime(pid=1, nats_url="nats://a:b@x:1", store_id="s", timeline=1, position=0, version="0")
-    monkeypatch.setattr("ops.service.composition.Service", FailingService)
-    monkeypatch.setattr(serve, "read_runtime", lambda path: runtime)
+    monkeypatch.setattr("ops.service.process.Service", FailingService)
+    monkeypatch.setattr("ops.service.process.read_runtime", lambda path: runtime)
 
 
 @pytest.mark.usefixtures("failing")
@@ -51,7 +50,7 @@ def test_a_demo_that_lost_its_cancellation_does_not_keep_the_service_from_stoppi
         await began.wait()
         raise ServiceError("the relay failed: no more disk")
 
-    monkeypatch.setattr("ops.service.demo.run_demo", demo)
+    monkeypatch.setattr("ops.service.process.run_demo", demo)
     monkeypatch.setattr(FailingService, "failure", failure)
     stopped = FailingService.stopped
     assert run(["serve", "--demo", "--data", str(tmp_path)]) == 1

@@ -17,8 +17,8 @@ RESTORE = f"{PATH}/-/restore"
 async def show_backups(visit: Visit) -> Response:
     """The backups, the newest first, and how far the archive is."""
     listed = await visit.administer("backup.list")
-    service = backend_of(visit.request).service
-    return visit.render("backups.html", backups=listed["items"], archive=service.health.report()["archive"])
+    archive = backend_of(visit.request).health.report()["archive"]
+    return visit.render("backups.html", backups=listed["items"], archive=archive)
 
 
 async def show_backup(visit: Visit) -> Response:
@@ -96,7 +96,7 @@ def _moment(visit: Visit, given: dict[str, str | None]) -> dict[str, Any]:
     """What a form says of the moment, as the request has it."""
     moment: dict[str, Any] = {}
     if given["backup"] is not None:
-        folder = backend_of(visit.request).service.settings.backup_folder
+        folder = backend_of(visit.request).parts.settings.backup_folder
         moment["backup"] = name_inside(folder, given["backup"])
     if given["position"] is not None:
         moment["position"] = whole_number(given["position"], "a position is a number", path="position")

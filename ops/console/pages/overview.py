@@ -3,7 +3,6 @@
 import asyncio
 from collections import Counter
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import msgspec
 from starlette.requests import Request
@@ -14,9 +13,7 @@ from bus.log import chain
 from ops.console.rendering import PREFIX
 from ops.console.visit import Visit, page
 from ops.http.routing import backend_of, route
-
-if TYPE_CHECKING:
-    from ops.service.composition import Service
+from ops.parts import Parts
 
 CHART_MINUTES = 30
 _MINUTE_MS = 60_000
@@ -24,9 +21,9 @@ _MINUTE_MS = 60_000
 
 async def show(visit: Visit) -> Response:
     """How the service is, what it does, and how far back a restore would go."""
-    service = backend_of(visit.request).service
-    report = msgspec.json.decode(codec.encode(service.health.report()))
-    times, rates = await asyncio.to_thread(_events_by_minute, service, visit.now_ms)
+    backend = backend_of(visit.request)
+    report = msgspec.json.decode(codec.encode(backend.health.report()))
+    times, rates = await asyncio.to_thread(_events_by_minute, backend.parts, visit.now_ms)
     statistics = await visit.shared_query("jobs.stats")
     jobs: Counter[str] = Counter()
     for queue in statistics["queues"].values():
@@ -51,10 +48,10 @@ def _ended(statistics: dict[str, dict[str, dict[str, dict[str, int]]]]) -> Count
     return ended
 
 
-def _events_by_minute(service: "Service", now_ms: int) -> tuple[list[int], list[float]]:
+def _events_by_minute(parts: Parts, now_ms: int) -> tuple[list[int], list[float]]:
     """The ends of the last minutes, in seconds since the epoch, and how many events a second each had."""
     ends = [now_ms - minute * _MINUTE_MS for minute in range(CHART_MINUTES, -1, -1)]
-    with service.readers.connection() as connection:
+    with parts.readers.connection() as connection:
         positions = [chain.position_at(connection, end) for end in ends]
     rates = [(last - first) / 60 for first, last in pairwise(positions)]
     return [end // 1000 for end in ends[1:]], [round(rate, 2) for rate in rates]

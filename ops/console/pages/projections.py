@@ -1,7 +1,7 @@
 """The tables beside the log: whether they are what it makes them, and again if not: `projections.html`."""
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.responses import Response
 
@@ -9,22 +9,20 @@ from domain.errors import Busy
 from ops.console.rendering import PREFIX
 from ops.console.visit import Visit, action, page
 from ops.http.routing import backend_of
+from ops.parts import Parts
 from projections.comparison import HISTORY
 from projections.tables import TABLES
-
-if TYPE_CHECKING:
-    from ops.service.composition import Service
 
 PATH = f"{PREFIX}/projections"
 
 
 async def show_projections(visit: Visit) -> Response:
     """How many rows each table has, how far a check is, and what the last one found."""
-    service = backend_of(visit.request).service
+    parts = backend_of(visit.request).parts
     return visit.render(
         "projections.html",
-        rows=await asyncio.to_thread(_rows, service),
-        check=service.projections.last,
+        rows=await asyncio.to_thread(_rows, parts),
+        check=parts.projections.last,
     )
 
 
@@ -39,7 +37,7 @@ async def rebuild(visit: Visit) -> Response:
 
 
 def _begin(visit: Visit, verb: str, say: Any) -> Response:
-    last = backend_of(visit.request).service.projections.last
+    last = backend_of(visit.request).parts.projections.last
     if last is not None and last.ended_at is None:
         raise Busy("a check is under way", retry_after_ms=1_000)
     return visit.begin(PATH, f"projections.{verb}", say)
@@ -60,8 +58,8 @@ def _rebuilt(answer: dict[str, Any]) -> str:
     )
 
 
-def _rows(service: "Service") -> dict[str, int]:
-    with service.readers.connection() as connection:
+def _rows(parts: Parts) -> dict[str, int]:
+    with parts.readers.connection() as connection:
         return {name: connection.execute(f"SELECT count(*) FROM {name}").get for name in (*TABLES, HISTORY)}
 
 

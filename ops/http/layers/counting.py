@@ -4,22 +4,10 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bus.measures import Histogram, Tally
+from ops.metrics.http_counts import HttpCounts
 
 # Anybody may send any word as a method; each would be a series of its own.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-
-
-class HttpCounts:
-    """What was counted since the server started. Written on the event loop's thread, read by any."""
-
-    def __init__(self) -> None:
-        self.requests = Tally()
-        """By method and status."""
-        self.durations = Histogram()
-        """In seconds, of responses that end by themselves."""
-        self.streams = 0
-        """Streams of events that are open now."""
 
 
 class CountingMiddleware:

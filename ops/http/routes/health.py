@@ -25,7 +25,7 @@ _FRESH = {"Cache-Control": "no-store"}
 async def answer_livez(request: Request) -> Response:
     """Whether a restart would help."""
     try:
-        is_alive = backend_of(request).service.writer.is_alive
+        is_alive = backend_of(request).parts.writer.is_alive
     except Unavailable:
         # It starts, or restores its store: that takes as long as it takes.
         is_alive = True
@@ -38,7 +38,7 @@ async def answer_readyz(request: Request) -> Response:
     if is_verbose:
         principal_of(request).require("read")
     try:
-        report = backend_of(request).service.health.report()
+        report = backend_of(request).health.report()
     except Unavailable as refusal:
         report = {"status": "unhealthy", "reasons": [refusal.message], "causes": []}
     said = report if is_verbose else {"status": report["status"]}
@@ -47,7 +47,7 @@ async def answer_readyz(request: Request) -> Response:
 
 async def answer_metrics(request: Request) -> Response:
     """The metrics, in the format that the scraper prefers."""
-    metrics = backend_of(request).service.metrics
+    metrics = backend_of(request).metrics
     # A thousand lines or two: others are answered meanwhile.
     body, content_type = await asyncio.to_thread(metrics.exposition, request.headers.get("accept", ""))
     return Response(body, headers={"Content-Type": content_type, **_FRESH})

@@ -1,0 +1,48 @@
+"""One look at a running service: `look_around`. It reads files and waits for disks, so a thread does it."""
+
+import time
+from pathlib import Path
+
+import msgspec
+
+from ops.archive.archiver import ArchiveState
+from ops.backup.schedule import BackupState
+from ops.health.machine import Disk, Memory, disks, memory
+from ops.health.store import StoreLook, StoreProbe
+from ops.parts import Parts
+
+
+class Look(msgspec.Struct, frozen=True, kw_only=True):
+    """What one look found. `at` is by the monotonic clock."""
+
+    at: float
+    store: StoreLook
+    disks: list[Disk]
+    memory: Memory
+    backups: BackupState
+    archive: ArchiveState
+
+
+def look_around(parts: Parts, probe: StoreProbe) -> Look:
+    """What one look finds; a disk that does not answer is the store's problem."""
+    settings = parts.settings
+    folders = {
+        "store": settings.data,
+        "backups": settings.backup_folder,
+        "archive": settings.archive_folder,
+    }
+    store = probe.look()
+    try:
+        # A bucket has no disk that could be full.
+        found = disks({name: folder for name, folder in folders.items() if isinstance(folder, Path)})
+    except OSError as error:
+        found = []
+        store = msgspec.structs.replace(store, problem=store.problem or str(error))
+    return Look(
+        at=time.monotonic(),
+        store=store,
+        disks=found,
+        memory=memory(),
+        backups=parts.backups.state,
+        archive=parts.archiver.state,
+    )

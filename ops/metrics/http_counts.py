@@ -1,0 +1,15 @@
+"""Requests over HTTP as they were counted: `HttpCounts`."""
+
+from bus.measures import Histogram, Tally
+
+
+class HttpCounts:
+    """What was counted since the server started. Written on the event loop's thread, read by any."""
+
+    def __init__(self) -> None:
+        self.requests = Tally()
+        """By method and status."""
+        self.durations = Histogram()
+        """In seconds, of responses that end by themselves."""
+        self.streams = 0
+        """Streams of events that are open now."""

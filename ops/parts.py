@@ -1,0 +1,75 @@
+"""The running parts of a service, for those that look at them: health, metrics, HTTP, the console."""
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from bus.broker.server import NatsServer
+from bus.contract.subjects import BusNames
+from bus.log.cloud_events import Origin
+from bus.log.reader_pool import ReaderPool
+from bus.publishing.mirrors import Mirrors
+from bus.publishing.relay import Relay
+from bus.serving.administration import Administration
+from bus.serving.audit import Act
+from bus.serving.discovery import Endpoint
+from bus.serving.durable import DurableIntake
+from bus.serving.intake import Intake
+from bus.serving.queries import Queries, QueryVerb
+from bus.transport.connection import LeanClient
+from bus.writing.writer import Writer
+from ops.archive.archiver import Archiver
+from ops.backup.schedule import BackupSchedule
+from ops.settings import Settings
+from ops.store.projections_check import ProjectionsCheck
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """What one service is made of, from its start to its stop.
+
+    `nats_server` is the embedded one; None where another is used. `now_ms` is the service's clock, in
+    milliseconds since the epoch. `record` puts an administrative act into the log, and tells whoever listens.
+    """
+
+    settings: Settings
+    names: BusNames
+    version: str
+    origin: Origin
+    now_ms: Callable[[], int]
+    record: Callable[[Act], None]
+    nats_server: NatsServer | None
+    relay_connection: LeanClient
+    responder_connection: LeanClient
+    readers: ReaderPool
+    writer: Writer
+    relay: Relay
+    mirrors: Mirrors
+    archiver: Archiver
+    backups: BackupSchedule
+    intake: Intake
+    durable: DurableIntake
+    queries: Queries
+    administration: Administration
+    projections: ProjectionsCheck
+    query_verbs: Mapping[str, QueryVerb]
+    command_endpoints: Mapping[str, Endpoint]
+    query_endpoints: Mapping[str, Endpoint]
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a way to the broker."""
+        return self.relay_connection.is_connected and self.responder_connection.is_connected
+
+    @property
+    def dropped_requests(self) -> int:
+        """Requests that were not carried out, since their reply subject was nobody's inbox."""
+        return self.intake.dropped + self.queries.dropped + self.durable.dropped + self.administration.dropped
+
+    async def stream_messages(self, stream: str) -> int:
+        """How many messages one of the service's streams has.
+
+        Raises:
+            NatsError, TimeoutError: the broker does not say.
+        """
+        info = await self.relay_connection.jetstream(timeout=1).stream_info(stream)
+        return info.state.messages

@@ -1,0 +1,177 @@
+"""The process of a service: serves until it is told to stop, and restores the store between two services.
+
+serve ──▶ asked to restore ──▶ drained, ended ──▶ restored ──▶ serve …     the HTTP server stays
+└─────▶ told to stop ──────▶ drained, ended
+"""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import apsw
+import msgspec
+
+from bus.tasks import cancel
+from ops.health.causes import status_of
+from ops.service.composition import Service, ServiceError
+from ops.service.demo import run_demo
+from ops.service.listening import http_server
+from ops.service.restores import Restores
+from ops.service.supervision import Supervisor
+from ops.settings import Settings
+from ops.store.data_directory import Runtime, read_runtime
+
+if TYPE_CHECKING:
+    from ops.http.server import HttpServer
+
+# One Ctrl-C can come twice: from the terminal, and from a program around this one that passes it on.
+SAME_REQUEST_SECONDS = 1.0
+
+logger = logging.getLogger("hyperpage")
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process is to serve. `announce` is called each time that a service is ready."""
+
+    settings: Settings
+    announce: Callable[[Runtime], None]
+    demo: bool = False
+
+
+async def serve(order: Order) -> None:
+    """Serves until SIGTERM or SIGINT; each restore that is asked for meanwhile happens between two services.
+
+    Raises:
+        ServiceError: a service cannot start, or a part of it that must not end has ended.
+    """
+    supervisor = Supervisor()
+    telling = asyncio.create_task(supervisor.run(), name="what the supervisor is told")
+    stop = _stop_on_signals()
+    restores = Restores(order.settings)
+    try:
+        async with _listening(order.settings) as http:
+            while await _serve_once(order, stop, restores, http, supervisor):
+                await restores.carry_out()
+                order = msgspec.structs.replace(order, demo=False)
+    finally:
+        await cancel(telling)
+
+
+@asynccontextmanager
+async def _listening(settings: Settings) -> "AsyncIterator[HttpServer | None]":
+    """An HTTP server for all services of this process, unless there is to be none."""
+    # The first service starts it, once the directory is its own.
+    server = http_server(settings)
+    try:
+        yield server
+    finally:
+        if server is not None:
+            await server.stop()
+
+
+async def _serve_once(
+    order: Order,
+    stop: asyncio.Future[float],
+    restores: Restores,
+    http: "HttpServer | None",
+    supervisor: Supervisor,
+) -> bool:
+    """Serves until it is to stop, or, which is what the answer says, until the store is to be restored."""
+    service = Service(order.settings, more_administration=restores.verbs(), http=http)
+    restoring = asyncio.create_task(restores.asked(), name="waiting for a restore")
+    # A start is not cut off in the middle, whatever is asked for meanwhile: it takes a moment, and everything
+    # that it opened is closed in order.
+    await _start(service)
+    if (act := restores.take_act()) is not None:
+        service.record(act)
+    failed = asyncio.create_task(service.failure(), name="failure of the service")
+    working = asyncio.create_task(_demo(order.settings), name="demo") if order.demo else None
+    try:
+        if not stop.done():
+            order.announce(_runtime(order.settings))
+            supervisor.enter(
+                "serving",
+                is_alive=lambda: service.writer.is_alive,
+                says=lambda: _health_in_short(service),
+            )
+        either: set[asyncio.Future[Any]] = {failed, stop, restoring}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        supervisor.enter("restoring" if restoring.done() and not stop.done() else "stopping")
+        # The demo first: it would only see its commands refused.
+        if working is not None:
+            await cancel(working)
+        await service.stop()
+    if failed.done() and (error := failed.exception()):
+        raise error
+    is_to_be_restored = restoring.done()
+    await cancel(failed)
+    await cancel(restoring)
+    return is_to_be_restored
+
+
+def _health_in_short(service: Service) -> str:
+    causes = service.health.causes
+    names = ", ".join(dict.fromkeys(one.cause for one in causes))
+    return f"{status_of(causes)}{': ' if names else ''}{names}"
+
+
+def _stop_on_signals() -> asyncio.Future[float]:
+    """Done when somebody asks to stop. Who asks again does not want to wait: then the process ends at once.
+
+    That is as safe as any crash: what was answered is on disk.
+    """
+    loop = asyncio.get_running_loop()
+    stop = loop.create_future()
+
+    def requested() -> None:
+        if not stop.done():
+            logger.info("stopping, once what was taken is stored, answered and sent")
+            stop.set_result(loop.time())
+        elif loop.time() - stop.result() > SAME_REQUEST_SECONDS:
+            os._exit(1)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, requested)
+    return stop
+
+
+async def _start(service: Service) -> None:
+    """Returns when the service serves.
+
+    Raises:
+        ServiceError: it cannot start.
+    """
+    try:
+        await service.start()
+    except Exception as error:
+        # The traceback is for those who ask for it; the message says why and what to do.
+        logger.debug("the service cannot start", exc_info=error)
+        hint = str(getattr(error, "hint", ""))
+        raise ServiceError(_reason(service.settings, error), hint=hint) from error
+
+
+def _reason(settings: Settings, error: BaseException) -> str:
+    if isinstance(error, apsw.Error):
+        return f"{settings.store_path} cannot be used: {error}"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error) or type(error).__name__
+
+
+def _runtime(settings: Settings) -> Runtime:
+    runtime = read_runtime(settings.data)
+    assert runtime is not None, "a service that has started has written it"
+    return runtime
+
+
+async def _demo(settings: Settings) -> None:
+    runtime = _runtime(settings)
+    try:
+        await run_demo(runtime.nats_url, runtime.prefix)
+    except Exception as error:
+        logger.warning("the demo ended: %s", str(error) or type(error).__name__)
