@@ -4,32 +4,33 @@ copy into a ─▶ check ─▶ prove ─▶ seal ─▶ fsync, rename ─▶ me
 temporary file      (if asked) (if set)  or upload      (from here on, a backup)
 """
 
-import hashlib
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote
 
 import apsw
 import msgspec
 
 from bus.log import chain
-from ops.backup.content import Content, read_content
+from ops.backup.content import Content
 from ops.backup.copying import copy_store
-from ops.backup.metadata import PREFIX, Backup, Check, Metadata, backup_path, list_backups, write_metadata
+from ops.backup.metadata import (
+    DRILL_CHECKS,
+    Backup,
+    Check,
+    Metadata,
+    backup_path,
+    list_backups,
+    write_metadata,
+)
+from ops.backup.scratch import sweep
+from ops.backup.sound import check_copy, file_checksum
 from ops.progress import Progress, ignore_progress
-from ops.targets.errors import BackupError
 from ops.targets.sealing import Sealing, seal_file
 from ops.targets.target import Place, delete_file, move_file, staging_folder
-
-# What begins so, in the folder of the backups, is a drill's, or a copy that is looked at.
-SCRATCH_PREFIX = ".drill-"
-LEFT_BEHIND_SECONDS = 3_600.0
-# At a time, while other threads go on: after each, it waits until they let it.
-HASHED_BYTES = 8 * 1024 * 1024
 
 
 def create_backup(
@@ -106,101 +107,6 @@ def create_backup(
         raise
 
 
-# What a drill finds out, as `prove` does.
-DRILL_CHECKS: tuple[Check, ...] = ("integrity_check", "chain", "tables")
-
-
-def check_copy(
-    copy: Path, expected: Content, verified: chain.Head, progress: Progress
-) -> tuple[str, Content]:
-    """The checksum and the content of a copy that is sound, its chain recomputed behind `verified`.
-
-    Raises:
-        BackupError: it is damaged, or has not what was expected.
-    """
-    connection = open_sealed(copy)
-    try:
-        require_sound(connection, copy.name)
-        content = read_content(connection)
-        if content != expected:
-            raise BackupError("content_differs", f"the copy {copy.name} has not what the store had")
-        progress("hash chain", verified.position, content.head.position)
-        require_chain(connection, copy.name, content.head, verified)
-    finally:
-        connection.close()
-    return file_checksum(copy, progress), content
-
-
-def open_sealed(path: Path) -> apsw.Connection:
-    """A connection to a file that nobody changes; it takes no locks, and makes no files beside it."""
-    connection = apsw.Connection(
-        f"file:{_quoted(path)}?immutable=1", flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
-    )
-    # What a forged file may bring in its schema stays without effect.
-    connection.pragma("trusted_schema", False)
-    connection.pragma("cache_size", -16 * 1024)
-    connection.pragma("mmap_size", 256 * 1024 * 1024)
-    return connection
-
-
-def require_sound(connection: apsw.Connection, name: str, *, thorough: bool = False) -> None:
-    """Returns if SQLite finds nothing wrong with a file. `thorough` compares the indexes, too.
-
-    Raises:
-        BackupError: it does.
-    """
-    check = "integrity_check" if thorough else "quick_check"
-    try:
-        found = [row[0] for row in connection.execute(f"PRAGMA {check}(5)")]
-    except apsw.Error as error:
-        raise BackupError("damaged", f"{name} is no sound SQLite file: {error}") from error
-    if found != ["ok"]:
-        raise BackupError("damaged", f"{name} is damaged: {'; '.join(map(str, found))}")
-
-
-def require_chain(connection: apsw.Connection, name: str, head: chain.Head, start: chain.Head) -> None:
-    """Returns if the log follows from `start` (the first event by default) to `head` by its hashes.
-
-    Raises:
-        BackupError: an event was changed.
-    """
-    try:
-        found = chain.verify_chain(connection, start)
-    except chain.BrokenChainError as error:
-        raise BackupError(
-            "chain_broken", f"{name}: {error}", "restore another backup, to a moment before"
-        ) from error
-    if found != head:
-        raise BackupError("chain_broken", f"{name}: the log does not end as it should")
-
-
-def file_checksum(path: Path, progress: Progress = ignore_progress) -> str:
-    """SHA-256 of a file."""
-    digest = hashlib.sha256()
-    total, done = path.stat().st_size, 0
-    chunk = memoryview(bytearray(HASHED_BYTES))
-    with path.open("rb", buffering=0) as file:
-        while count := file.readinto(chunk):
-            digest.update(chunk[:count])
-            done += count
-            progress("checksum", done, total)
-    return digest.hexdigest()
-
-
-def sweep(folder: Path) -> None:
-    """Removes what backups and drills that were killed have left behind: whole copies, perhaps."""
-    now = time.time()
-    for leftover in (*folder.glob(f".{PREFIX}*"), *folder.glob(f"{SCRATCH_PREFIX}*")):
-        newest = max((one.stat().st_mtime for one in (leftover, *leftover.rglob("*"))), default=now)
-        # One that is under way writes all the time.
-        if now - newest < LEFT_BEHIND_SECONDS:
-            continue
-        if leftover.is_dir():
-            shutil.rmtree(leftover, ignore_errors=True)
-        else:
-            leftover.unlink(missing_ok=True)
-
-
 def _verified_head(folder: Place, source: Content) -> chain.Head:
     """The head of the newest backup of the same history, up to which the chain has been verified already."""
     for backup in list_backups(folder, source.store_id):
@@ -262,7 +168,3 @@ def _temporary(path: Path) -> Iterator[Path]:
     finally:
         for leftover in (temporary, temporary.with_name(temporary.name + "-journal")):
             leftover.unlink(missing_ok=True)
-
-
-def _quoted(path: Path) -> str:
-    return quote(str(path.absolute()))

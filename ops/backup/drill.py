@@ -6,10 +6,10 @@ from pathlib import Path
 
 import msgspec
 
-from ops.backup.create import DRILL_CHECKS, SCRATCH_PREFIX
 from ops.backup.materialize import materialize
-from ops.backup.metadata import Backup, read_metadata, update_metadata
+from ops.backup.metadata import DRILL_CHECKS, Backup, read_metadata, update_metadata
 from ops.backup.restore_path import Way
+from ops.backup.scratch import SCRATCH_PREFIX
 from ops.backup.verify import noting_damage, require_content, verified
 from ops.progress import Progress, ignore_progress
 from ops.store.projections_check import verify

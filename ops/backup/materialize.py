@@ -15,10 +15,10 @@ from migrations.connection import write_transaction
 from migrations.rows import insert_rows
 from ops.archive.replay import replay
 from ops.backup.copying import COPY_BYTES, TOLD_BYTES
-from ops.backup.create import file_checksum, open_sealed, require_chain, require_sound
 from ops.backup.metadata import Backup
 from ops.backup.opening import checksum_differs
 from ops.backup.restore_path import Way
+from ops.backup.sound import file_checksum, open_sealed, require_chain, require_sound
 from ops.backup.verify import require_content
 from ops.progress import Progress
 from ops.store.projections_check import rebuild_file

@@ -30,6 +30,8 @@ Status = Literal["good", "proven", "damaged"]
 # wrong with it; that it has what the store had; that the log follows by its hashes, from where an older
 # backup ends or from the first event on; that the tables are what the log says.
 Check = Literal["checksum", "quick_check", "integrity_check", "content", "chain_end", "chain", "tables"]
+# What a drill finds out, as `prove` does.
+DRILL_CHECKS: tuple[Check, ...] = ("integrity_check", "chain", "tables")
 _Where = TypeVar("_Where", Path, BucketPath, Place)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from ops.backup.create import SCRATCH_PREFIX
 from ops.backup.metadata import Backup, Metadata
+from ops.backup.scratch import SCRATCH_PREFIX
 from ops.progress import Progress, ignore_progress
 from ops.targets.errors import BackupError
 from ops.targets.sealing import Identities, SealedError, UnsoundError, as_reader, open_file

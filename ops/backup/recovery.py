@@ -7,10 +7,10 @@ import apsw
 
 from migrations.connection import open_reader
 from ops.archive.segment import list_segments
-from ops.backup.create import require_sound
 from ops.backup.metadata import list_backups
 from ops.backup.restore import Restored, restore
 from ops.backup.restore_path import Moment
+from ops.backup.sound import require_sound
 from ops.backup.stream_timeline import highest_timeline_in_stream
 from ops.settings import Settings
 from ops.targets.errors import BackupError

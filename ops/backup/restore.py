@@ -16,11 +16,12 @@ from migrations.connection import open_reader
 from migrations.runner import MigrationError
 from ops.archive.segment import list_segments, read_segment
 from ops.backup.content import Content, read_content
-from ops.backup.create import SCRATCH_PREFIX, create_backup, sweep
+from ops.backup.create import create_backup
 from ops.backup.materialize import materialize, without_segment
 from ops.backup.metadata import Backup, list_backups
 from ops.backup.opening import plain_metadata
 from ops.backup.restore_path import PRESENT, Moment, Way, find_way
+from ops.backup.scratch import SCRATCH_PREFIX, sweep
 from ops.backup.swap import WORK_SUFFIX, Intent, swap
 from ops.backup.verify import verified
 from ops.progress import Progress, ignore_progress

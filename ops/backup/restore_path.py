@@ -11,9 +11,9 @@ from bus.log import chain
 from migrations.connection import open_reader
 from ops.archive.replay import Stretch, Timelines, position_at, reach, stretches_between
 from ops.backup.content import Content
-from ops.backup.create import open_sealed
 from ops.backup.metadata import Backup, find_backup, list_backups, read_metadata
 from ops.backup.opening import opened
+from ops.backup.sound import open_sealed
 from ops.targets.errors import UNUSABLE, BackupError
 from ops.targets.places import Places
 from ops.targets.sealing import Identities

@@ -10,9 +10,9 @@ import apsw
 from bus.log import chain
 from migrations.runner import MigrationError
 from ops.backup.content import Content, read_content
-from ops.backup.create import open_sealed, require_chain, require_sound
 from ops.backup.metadata import Backup, Check, Metadata, read_metadata, update_metadata
 from ops.backup.opening import opened, require_checksum, require_key, require_size
+from ops.backup.sound import open_sealed, require_chain, require_sound
 from ops.progress import Progress, ignore_progress
 from ops.targets.errors import TABLES_DIFFER, UNUSABLE, BackupError
 from ops.targets.sealing import Identities

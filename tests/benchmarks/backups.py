@@ -29,11 +29,12 @@ from bus.log import chain
 from migrations.connection import open_reader, write_transaction
 from ops.backup.content import read_content
 from ops.backup.copying import copy_store
-from ops.backup.create import check_copy, create_backup
+from ops.backup.create import create_backup
 from ops.backup.metadata import Backup, list_backups
 from ops.backup.restore import restore
 from ops.backup.restore_path import Moment
 from ops.backup.retention import remove
+from ops.backup.sound import check_copy
 from ops.backup.verify import verify_backup
 from ops.progress import ignore_progress
 from ops.store.opening import open_store

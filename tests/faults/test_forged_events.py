@@ -15,10 +15,11 @@ import pyrage
 import pytest
 
 from ops.backup.content import read_content
-from ops.backup.create import create_backup, file_checksum
+from ops.backup.create import create_backup
 from ops.backup.drill import drill
 from ops.backup.metadata import Backup, metadata_path, write_metadata
 from ops.backup.opening import opened
+from ops.backup.sound import file_checksum
 from ops.backup.verify import verify_backup
 from ops.targets.errors import BackupError
 from ops.targets.sealing import Sealing, seal_file

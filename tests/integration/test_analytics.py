@@ -12,8 +12,8 @@ from bus.log import chain
 from ops.analytics import connect
 from ops.analytics.export.exporting import Report, export
 from ops.analytics.lake.catalogue import TABLE_COLUMNS
-from ops.backup.create import open_sealed
 from ops.backup.metadata import list_backups
+from ops.backup.sound import open_sealed
 from tests.integration.backing_up import Stored
 
 Rows = dict[str, list[tuple[Any, ...]]]

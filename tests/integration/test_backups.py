@@ -14,7 +14,7 @@ import pytest
 
 from bus.log import chain
 from migrations.connection import open_reader, open_writer
-from ops.backup.create import LEFT_BEHIND_SECONDS, create_backup, file_checksum
+from ops.backup.create import create_backup
 from ops.backup.drill import drill
 from ops.backup.metadata import (
     Backup,
@@ -27,6 +27,8 @@ from ops.backup.metadata import (
 )
 from ops.backup.restore import plan_restore, restore
 from ops.backup.restore_path import Moment
+from ops.backup.scratch import LEFT_BEHIND_SECONDS
+from ops.backup.sound import file_checksum
 from ops.backup.swap import INTENT_FILE, Intent, finish_swap
 from ops.backup.verify import verify_backup
 from ops.store.projections_check import verify

@@ -13,8 +13,9 @@ import pytest
 
 from ops.analytics import connect
 from ops.analytics.export.exporting import export
-from ops.backup.create import create_backup, file_checksum
+from ops.backup.create import create_backup
 from ops.backup.metadata import list_backups, write_metadata
+from ops.backup.sound import file_checksum
 from tests.integration.writing import Clock, Store
 
 HOUR_MS = 3_600_000

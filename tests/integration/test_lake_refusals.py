@@ -15,8 +15,9 @@ from ops.analytics.asking.query import ask
 from ops.analytics.export.exporting import Report, export
 from ops.analytics.lake.layout import AnalyticsError
 from ops.analytics.lake.locks import locked
-from ops.backup.create import create_backup, file_checksum
+from ops.backup.create import create_backup
 from ops.backup.metadata import Backup, damaged_backups, list_backups, metadata_path, write_metadata
+from ops.backup.sound import file_checksum
 from ops.targets.sealing import Sealing
 from tests.integration.backing_up import Stored
 from tests.integration.test_sealed_backups import KEY

@@ -12,10 +12,10 @@ from ops.analytics.export import archive_source, exporting, merging
 from ops.analytics.export.exporting import Report, export
 from ops.analytics.lake.layout import read_manifest
 from ops.archive.segment import list_segments
-from ops.backup.create import open_sealed
 from ops.backup.metadata import list_backups
 from ops.backup.restore import restore
 from ops.backup.restore_path import Moment
+from ops.backup.sound import open_sealed
 from ops.targets.sealing import Identities
 from tests.integration.backing_up import VERSION
 from tests.integration.test_analytics import Rows, rows_at, rows_of, rows_shown

@@ -13,10 +13,11 @@ from ops.analytics import connect
 from ops.analytics.export import sealed_source, table_files, table_parts
 from ops.analytics.lake.catalogue import TABLE_COLUMNS
 from ops.analytics.lake.layout import read_manifest
-from ops.backup.create import create_backup, open_sealed
+from ops.backup.create import create_backup
 from ops.backup.metadata import Backup, list_backups
 from ops.backup.restore import restore
 from ops.backup.restore_path import Moment
+from ops.backup.sound import open_sealed
 from ops.store.projections_check import rebuild_file
 from tests.integration.backing_up import VERSION, Stored
 from tests.integration.test_analytics import exported, rows_of, rows_shown

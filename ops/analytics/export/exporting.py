@@ -45,9 +45,9 @@ from ops.analytics.lake.layout import (
 from ops.analytics.lake.locks import LOCK, READERS, locked, unread
 from ops.analytics.lake.requirements import require_installed
 from ops.analytics.lake.session import CONFIGURATION
-from ops.backup.create import file_checksum
 from ops.backup.metadata import Backup
 from ops.backup.opening import checksum_differs, opened, require_size
+from ops.backup.sound import file_checksum
 from ops.progress import Progress, ignore_progress
 from ops.targets.errors import BackupError
 from ops.targets.sealing import Identities

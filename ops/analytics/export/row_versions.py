@@ -38,7 +38,7 @@ from ops.analytics.lake.layout import (
     replaced,
     stretch_path,
 )
-from ops.backup.create import open_sealed
+from ops.backup.sound import open_sealed
 from ops.targets.errors import BackupError
 from projections import jobs
 from projections.comparison import HISTORY

@@ -133,8 +133,8 @@ def _restore_running(
     Raises:
         CommandFailure: it refused, could not restore, or did not come back.
     """
-    from ops.backup.create import SCRATCH_PREFIX
     from ops.backup.preparing import prepare
+    from ops.backup.scratch import SCRATCH_PREFIX
 
     settings = settings_for(data)
     request = {**msgspec.to_builtins(moment), "safety": safety}

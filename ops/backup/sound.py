@@ -1,0 +1,96 @@
+"""Whether a file that nobody changes is a sound store, and the one that is expected."""
+
+import hashlib
+from pathlib import Path
+from urllib.parse import quote
+
+import apsw
+
+from bus.log import chain
+from ops.backup.content import Content, read_content
+from ops.progress import Progress, ignore_progress
+from ops.targets.errors import BackupError
+
+# At a time, while other threads go on: after each, it waits until they let it.
+HASHED_BYTES = 8 * 1024 * 1024
+
+
+def check_copy(
+    copy: Path, expected: Content, verified: chain.Head, progress: Progress
+) -> tuple[str, Content]:
+    """The checksum and the content of a copy that is sound, its chain recomputed behind `verified`.
+
+    Raises:
+        BackupError: it is damaged, or has not what was expected.
+    """
+    connection = open_sealed(copy)
+    try:
+        require_sound(connection, copy.name)
+        content = read_content(connection)
+        if content != expected:
+            raise BackupError("content_differs", f"the copy {copy.name} has not what the store had")
+        progress("hash chain", verified.position, content.head.position)
+        require_chain(connection, copy.name, content.head, verified)
+    finally:
+        connection.close()
+    return file_checksum(copy, progress), content
+
+
+def open_sealed(path: Path) -> apsw.Connection:
+    """A connection to a file that nobody changes; it takes no locks, and makes no files beside it."""
+    connection = apsw.Connection(
+        f"file:{_quoted(path)}?immutable=1", flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+    )
+    # What a forged file may bring in its schema stays without effect.
+    connection.pragma("trusted_schema", False)
+    connection.pragma("cache_size", -16 * 1024)
+    connection.pragma("mmap_size", 256 * 1024 * 1024)
+    return connection
+
+
+def require_sound(connection: apsw.Connection, name: str, *, thorough: bool = False) -> None:
+    """Returns if SQLite finds nothing wrong with a file. `thorough` compares the indexes, too.
+
+    Raises:
+        BackupError: it does.
+    """
+    check = "integrity_check" if thorough else "quick_check"
+    try:
+        found = [row[0] for row in connection.execute(f"PRAGMA {check}(5)")]
+    except apsw.Error as error:
+        raise BackupError("damaged", f"{name} is no sound SQLite file: {error}") from error
+    if found != ["ok"]:
+        raise BackupError("damaged", f"{name} is damaged: {'; '.join(map(str, found))}")
+
+
+def require_chain(connection: apsw.Connection, name: str, head: chain.Head, start: chain.Head) -> None:
+    """Returns if the log follows from `start` (the first event by default) to `head` by its hashes.
+
+    Raises:
+        BackupError: an event was changed.
+    """
+    try:
+        found = chain.verify_chain(connection, start)
+    except chain.BrokenChainError as error:
+        raise BackupError(
+            "chain_broken", f"{name}: {error}", "restore another backup, to a moment before"
+        ) from error
+    if found != head:
+        raise BackupError("chain_broken", f"{name}: the log does not end as it should")
+
+
+def file_checksum(path: Path, progress: Progress = ignore_progress) -> str:
+    """SHA-256 of a file."""
+    digest = hashlib.sha256()
+    total, done = path.stat().st_size, 0
+    chunk = memoryview(bytearray(HASHED_BYTES))
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(chunk):
+            digest.update(chunk[:count])
+            done += count
+            progress("checksum", done, total)
+    return digest.hexdigest()
+
+
+def _quoted(path: Path) -> str:
+    return quote(str(path.absolute()))
