@@ -37,6 +37,10 @@ class AdministrationVerb(msgspec.Struct, frozen=True, kw_only=True):
     ends_later: Callable[[Any], bool] = lambda request: False
 
 
+class NoArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Nothing to say."""
+
+
 class Administration:
     """The administrative subjects of a service. `record` hears of each act: who, what, what became of it."""
 

@@ -5,45 +5,20 @@ lock of Python's with the commands that are waiting.
 """
 
 import asyncio
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import msgspec
-
-from bus.serving.administration import AdministrationVerb
-from domain.errors import Invalid, NotFound, Refusal, RuleViolated, Unavailable
-from ops.backup.metadata import find_backup, list_backups
+from bus.serving.administration import AdministrationVerb, NoArguments
+from domain.errors import NotFound, Refusal, RuleViolated, Unavailable
+from ops.backup.metadata import list_backups
 from ops.backup.own_command import run_backup_command
+from ops.backup.requests import CreateBackup, NameBackup, PruneBackups, name_inside
 from ops.backup.schedule import BackupSchedule
-from ops.service.restores import NoArguments
 from ops.settings import Settings
 from ops.targets.bucket import BucketError
-from ops.targets.target import Place, address, local
+from ops.targets.target import address
 
 # So many are listed, the newest.
 MAXIMUM_LISTED = 1_000
-
-BackupName = Annotated[str, msgspec.Meta(pattern=r"^hyperpage-backup-[A-Za-z0-9._-]{1,100}\Z")]
-
-
-class CreateBackup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What it is for, in the operator's words."""
-
-    description: Annotated[str, msgspec.Meta(max_length=1000, pattern=r"^[^\x00-\x1f\x7f]*\Z")] = ""
-    prove: bool = False
-    """Whether it is drilled, too, before it is sealed."""
-
-
-class NameBackup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One of the backups."""
-
-    name: BackupName
-
-
-class PruneBackups(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Whether to say only what would go."""
-
-    dry_run: bool = False
 
 
 class RunningBackups:
@@ -145,39 +120,3 @@ class RunningBackups:
         if reason == "not_found":
             raise NotFound(ran.message, hint=ran.hint)
         raise RuleViolated(f"backup_{reason}", f"backup {verb} failed: {ran.message}", hint=ran.hint)
-
-
-def name_inside(folder: Place, given: str) -> str:
-    """The name of a backup in the folder that is named by its name, or by a path inside the folder.
-
-    Raises:
-        Invalid: it lies elsewhere, or is no name of a backup.
-        NotFound: there is none.
-    """
-    name = given.rpartition("/")[2]
-    try:
-        msgspec.convert(name, BackupName)
-    except msgspec.ValidationError:
-        raise _elsewhere() from None
-    if not isinstance(folder, Path):
-        # Whether it is there, is said by whoever opens it: this must not wait for a network.
-        if given not in (name, f"{folder}/{name}"):
-            raise _elsewhere()
-        return name
-    here = folder.resolve()
-    path = folder / name if "/" not in given else Path(given)
-    try:
-        # Also where a link in the folder leads.
-        if path.resolve().parent != here:
-            raise _elsewhere()
-        if not local(find_backup(here, name)).is_file():
-            raise NotFound(f"there is no backup {name}")
-    except (OSError, ValueError):
-        raise _elsewhere() from None
-    except RuntimeError:
-        raise NotFound(f"there is no backup {name}") from None
-    return name
-
-
-def _elsewhere() -> Invalid:
-    return Invalid("it is a backup's name, or a path inside the folder of the backups", path="$.backup")

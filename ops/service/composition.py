@@ -18,7 +18,7 @@ from bus.contract.subjects import ADMIN_INBOX, BATCH
 from bus.log.reader_pool import ReaderPool
 from bus.publishing.mirrors import Mirrors
 from bus.publishing.relay import Relay
-from bus.serving.administration import Administration, AdministrationVerb
+from bus.serving.administration import Administration, AdministrationVerb, NoArguments
 from bus.serving.audit import Act, Actor, Outcome, summary, write_to_log
 from bus.serving.dead_letters import DeadLetters
 from bus.serving.discovery import SERVICE_NAME, Discovery, Endpoint
@@ -49,7 +49,7 @@ from ops.service.traces import traces_if_wanted
 from ops.settings import Settings
 from ops.store.data_directory import Admin, DataDirectory, Runtime
 from ops.store.opening import open_store
-from ops.store.projections_check import NoArguments, ProjectionsCheck
+from ops.store.projections_check import ProjectionsCheck
 from ops.store.tables import MirroredRows, Tables
 from ops.targets.target import address
 from ops.version import service_version

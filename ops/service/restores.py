@@ -10,15 +10,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from bus.identifiers import new_id
-from bus.serving.administration import AdministrationVerb
+from bus.serving.administration import AdministrationVerb, NoArguments
 from bus.serving.audit import Act, Actor, acting, summary
 from domain.errors import Invalid, NotFound, RuleViolated
 from ops.backup.preparing import prepared_places, require_readable
+from ops.backup.requests import Ended, RestoreRequest
 from ops.backup.restore import Plan, Restored, plan_restore, restore
-from ops.backup.restore_path import Moment
 from ops.backup.stream_timeline import highest_timeline_in_stream
 from ops.backup.swap import settle
 from ops.settings import Settings
@@ -28,39 +26,6 @@ from ops.targets.places import Places
 from ops.version import service_version
 
 logger = logging.getLogger(__name__)
-
-
-class RestoreRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to restore, and whether to back the present store up first.
-
-    `prepared` is a folder in the data directory that has what is needed, where that is kept encrypted.
-    `dry_run` says what would be done, and does nothing.
-    """
-
-    backup: str | None = None
-    position: int | None = None
-    time: int | None = None
-    latest: bool = False
-    safety: bool = True
-    prepared: str | None = None
-    dry_run: bool = False
-
-    @property
-    def moment(self) -> Moment:
-        return Moment(backup=self.backup, position=self.position, time=self.time, latest=self.latest)
-
-
-class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """How a restore ended: with a result, or with an error that left the store as it was."""
-
-    token: str
-    result: Restored | None = None
-    error: str | None = None
-    hint: str = ""
-
-
-class NoArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Nothing to say."""
 
 
 class Restores:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import apsw
 import msgspec
 
-from bus.serving.administration import AdministrationVerb
+from bus.serving.administration import AdministrationVerb, NoArguments
 from bus.writing.writer import Writer
 from migrations.connection import open_reader, open_writer, write_transaction
 from projections import comparison, rebuild
@@ -20,10 +20,6 @@ from projections.rebuild import Progress, Report
 
 # Commands wait for one such portion at most: some tens of milliseconds.
 STREAMS_AT_ONCE = 500
-
-
-class NoArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Nothing to say."""
 
 
 class Check(msgspec.Struct, kw_only=True):

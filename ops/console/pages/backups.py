@@ -5,7 +5,7 @@ from typing import Any
 from starlette.responses import Response
 
 from domain.errors import Invalid, NotFound
-from ops.backup.administration import name_inside
+from ops.backup.requests import name_inside
 from ops.console.rendering import PREFIX, milliseconds
 from ops.console.visit import Visit, action, page, whole_number
 from ops.http.routing import backend_of

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from bus.serving.administration import NoArguments
 from bus.serving.dead_letters import ChooseDeadLetters, ListDeadLetters, ShowDeadLetter
-from ops.backup import administration
 from ops.backup.metadata import Metadata
+from ops.backup.requests import CreateBackup, NameBackup, PruneBackups, RestoreRequest
 from ops.contract.answers import INTEGER, TEXT, array_of, nullable, object_of
 from ops.contract.schema import Schema, described
 from ops.http.access.authentication import FORM
@@ -23,7 +24,6 @@ from ops.http.openapi.parts import (
 )
 from ops.http.routes import admin, events, legacy, session
 from ops.http.routing import JSON
-from ops.service.restores import NoArguments, RestoreRequest
 
 OPENAPI = "/openapi.json"
 _EVENT_STREAM = events.MEDIA_TYPE
@@ -34,14 +34,14 @@ _STRUCTS: Mapping[str, type[msgspec.Struct]] = {
     "save_configuration": legacy.SaveConfiguration,
     "create_backup_as_before": legacy.CreateBackup,
     "restore_backup": legacy.RestoreBackup,
-    "create_backup": administration.CreateBackup,
+    "create_backup": CreateBackup,
     "backup_metadata": Metadata,
     "restore": RestoreRequest,
     "list_dead_letters": ListDeadLetters,
     "show_dead_letter": ShowDeadLetter,
     "choose_dead_letters": ChooseDeadLetters,
-    "name_backup": administration.NameBackup,
-    "prune_backups": administration.PruneBackups,
+    "name_backup": NameBackup,
+    "prune_backups": PruneBackups,
     "nothing": NoArguments,
 }
 # What an operator can ask for, with what is sent and whether it may meet a rule.

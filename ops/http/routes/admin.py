@@ -11,11 +11,10 @@ from starlette.responses import Response
 
 from bus.contract import codec
 from domain.errors import Invalid
-from ops.backup.administration import name_inside
+from ops.backup.requests import RestoreRequest, name_inside
 from ops.backup.restore_path import Moment
 from ops.http.refusals import no_such_place
 from ops.http.routing import actor_of, backend_of, json_body, json_response, route
-from ops.service.restores import RestoreRequest
 
 PREFIX = "/api/v1/admin/"
 BACKUPS = "/api/v1/backups"

@@ -14,11 +14,11 @@ from starlette.responses import Response
 from bus.contract import codec
 from domain.errors import RuleViolated, TooLarge, Unavailable
 from ops.backup.metadata import Metadata
+from ops.backup.requests import Ended, RestoreRequest
 from ops.http.problem import PATHS_AS_BEFORE
 from ops.http.routes.admin import administer, restore_of_ours
 from ops.http.routes.messages import bus_headers
 from ops.http.routing import backend_of, json_body, json_response, route
-from ops.service.restores import Ended, RestoreRequest
 
 CONFIG, BACKUP = PATHS_AS_BEFORE
 # All configurations go into one answer: as many bytes, and no more.

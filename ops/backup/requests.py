@@ -1,0 +1,99 @@
+"""What an operator can ask for about backups, and how a restore ended."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from domain.errors import Invalid, NotFound
+from ops.backup.metadata import find_backup
+from ops.backup.restore import Restored
+from ops.backup.restore_path import Moment
+from ops.targets.target import Place, local
+
+BackupName = Annotated[str, msgspec.Meta(pattern=r"^hyperpage-backup-[A-Za-z0-9._-]{1,100}\Z")]
+
+
+class CreateBackup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What it is for, in the operator's words."""
+
+    description: Annotated[str, msgspec.Meta(max_length=1000, pattern=r"^[^\x00-\x1f\x7f]*\Z")] = ""
+    prove: bool = False
+    """Whether it is drilled, too, before it is sealed."""
+
+
+class NameBackup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One of the backups."""
+
+    name: BackupName
+
+
+class PruneBackups(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whether to say only what would go."""
+
+    dry_run: bool = False
+
+
+class RestoreRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to restore, and whether to back the present store up first.
+
+    `prepared` is a folder in the data directory that has what is needed, where that is kept encrypted.
+    `dry_run` says what would be done, and does nothing.
+    """
+
+    backup: str | None = None
+    position: int | None = None
+    time: int | None = None
+    latest: bool = False
+    safety: bool = True
+    prepared: str | None = None
+    dry_run: bool = False
+
+    @property
+    def moment(self) -> Moment:
+        return Moment(backup=self.backup, position=self.position, time=self.time, latest=self.latest)
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """How a restore ended: with a result, or with an error that left the store as it was."""
+
+    token: str
+    result: Restored | None = None
+    error: str | None = None
+    hint: str = ""
+
+
+def name_inside(folder: Place, given: str) -> str:
+    """The name of a backup in the folder that is named by its name, or by a path inside the folder.
+
+    Raises:
+        Invalid: it lies elsewhere, or is no name of a backup.
+        NotFound: there is none.
+    """
+    name = given.rpartition("/")[2]
+    try:
+        msgspec.convert(name, BackupName)
+    except msgspec.ValidationError:
+        raise _elsewhere() from None
+    if not isinstance(folder, Path):
+        # Whether it is there, is said by whoever opens it: this must not wait for a network.
+        if given not in (name, f"{folder}/{name}"):
+            raise _elsewhere()
+        return name
+    here = folder.resolve()
+    path = folder / name if "/" not in given else Path(given)
+    try:
+        # Also where a link in the folder leads.
+        if path.resolve().parent != here:
+            raise _elsewhere()
+        if not local(find_backup(here, name)).is_file():
+            raise NotFound(f"there is no backup {name}")
+    except (OSError, ValueError):
+        raise _elsewhere() from None
+    except RuntimeError:
+        raise NotFound(f"there is no backup {name}") from None
+    return name
+
+
+def _elsewhere() -> Invalid:
+    return Invalid("it is a backup's name, or a path inside the folder of the backups", path="$.backup")
