@@ -17,7 +17,6 @@ import msgspec
 
 from bus.contract.subjects import BusNames
 from domain.credentials import AllowedPaths
-from ops.backup.retention import Rules
 from ops.targets.bucket import SCHEME, bucket_path
 from ops.targets.places import Places
 from ops.targets.sealing import Compression, Sealing, require_recipients
@@ -301,17 +300,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             backups=self.backup_folder,
             archive=self.archive_folder,
             sealing=self.sealing,
-        )
-
-    @property
-    def backup_rules(self) -> Rules:
-        """Which backups are kept."""
-        return Rules(
-            days=self.backup_retention_days,
-            hourly=self.backup_keep_hourly,
-            daily=self.backup_keep_daily,
-            weekly=self.backup_keep_weekly,
-            monthly=self.backup_keep_monthly,
         )
 
 

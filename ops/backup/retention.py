@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from ops.backup.metadata import Backup, metadata_path
+from ops.settings import Settings
 from ops.targets.target import delete_file
 
 _DAY_MS = 24 * 60 * 60 * 1000
@@ -23,6 +24,17 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     daily: int = 0
     weekly: int = 0
     monthly: int = 0
+
+
+def rules_of(settings: Settings) -> Rules:
+    """Which backups are kept by what is set."""
+    return Rules(
+        days=settings.backup_retention_days,
+        hourly=settings.backup_keep_hourly,
+        daily=settings.backup_keep_daily,
+        weekly=settings.backup_keep_weekly,
+        monthly=settings.backup_keep_monthly,
+    )
 
 
 def retain(

@@ -42,11 +42,11 @@ def prune(
     ones, the newest one and the newest proven one, and those without which
     moments that the archive has could not be reached.
     """
-    from ops.backup.retention import remove
+    from ops.backup.retention import remove, rules_of
 
     settings = backup_settings(data)
     with understandable():
-        found, kept = _retained(settings, settings.backup_rules)
+        found, kept = _retained(settings, rules_of(settings))
         gone = [one for one in found if kept[one.name] is None]
         if not dry_run:
             for one in gone:
