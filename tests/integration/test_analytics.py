@@ -11,7 +11,7 @@ import pytest
 from bus.log import chain
 from ops.analytics import connect
 from ops.analytics.export.exporting import Report, export
-from ops.analytics.lake.catalogue import TABLE_COLUMNS
+from ops.analytics.lake.columns import TABLE_COLUMNS
 from ops.backup.metadata import list_backups
 from ops.backup.sound import open_sealed
 from tests.integration.backing_up import Stored

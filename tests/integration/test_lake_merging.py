@@ -16,8 +16,9 @@ from ops.analytics import connect
 from ops.analytics.export import exporting, merging
 from ops.analytics.export.log_files import write_groups
 from ops.analytics.lake.database import write_views
-from ops.analytics.lake.layout import AnalyticsError, Manifest, read_manifest, write_manifest
+from ops.analytics.lake.errors import AnalyticsError
 from ops.analytics.lake.locks import READERS
+from ops.analytics.lake.manifest import Manifest, read_manifest, write_manifest
 from ops.backup.restore_path import Moment
 from tests.integration.test_analytics import rows_at
 from tests.integration.test_archive import Archived

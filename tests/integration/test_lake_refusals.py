@@ -13,7 +13,7 @@ import pytest
 from ops.analytics import connect
 from ops.analytics.asking.query import ask
 from ops.analytics.export.exporting import Report, export
-from ops.analytics.lake.layout import AnalyticsError
+from ops.analytics.lake.errors import AnalyticsError
 from ops.analytics.lake.locks import locked
 from ops.backup.create import create_backup
 from ops.backup.metadata import Backup, damaged_backups, list_backups, metadata_path, write_metadata

@@ -10,7 +10,7 @@ import pytest
 from ops.analytics import connect
 from ops.analytics.export import archive_source, exporting, merging
 from ops.analytics.export.exporting import Report, export
-from ops.analytics.lake.layout import read_manifest
+from ops.analytics.lake.manifest import read_manifest
 from ops.archive.segment import list_segments
 from ops.backup.metadata import list_backups
 from ops.backup.restore import restore

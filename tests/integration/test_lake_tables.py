@@ -11,8 +11,8 @@ import pytest
 from migrations.connection import open_writer
 from ops.analytics import connect
 from ops.analytics.export import sealed_source, table_files, table_parts
-from ops.analytics.lake.catalogue import TABLE_COLUMNS
-from ops.analytics.lake.layout import read_manifest
+from ops.analytics.lake.columns import TABLE_COLUMNS
+from ops.analytics.lake.manifest import read_manifest
 from ops.backup.create import create_backup
 from ops.backup.metadata import Backup, list_backups
 from ops.backup.restore import restore

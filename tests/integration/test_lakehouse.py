@@ -22,8 +22,8 @@ from pyiceberg.utils.config import Config
 from ops.analytics import connect
 from ops.analytics.export import merging
 from ops.analytics.export.exporting import export
-from ops.analytics.lake.layout import read_manifest
 from ops.analytics.lake.locks import READERS
+from ops.analytics.lake.manifest import read_manifest
 from ops.backup.metadata import list_backups
 from ops.backup.restore import restore
 from ops.backup.restore_path import Moment

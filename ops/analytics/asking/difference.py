@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ops.analytics.asking.query import explained, plain
-from ops.analytics.lake.catalogue import TABLE_COLUMNS, find_snapshot
-from ops.analytics.lake.layout import AnalyticsError, Manifest, require_manifest
+from ops.analytics.lake.columns import TABLE_COLUMNS, key_column
+from ops.analytics.lake.errors import AnalyticsError
+from ops.analytics.lake.manifest import Manifest, find_snapshot, require_manifest
 from ops.analytics.lake.session import connect
-from projections.comparison import HISTORY
-from projections.tables import TABLES
 
 if TYPE_CHECKING:
     import duckdb
@@ -77,7 +76,7 @@ class _Side:
 
 
 def _compare(engine: "duckdb.DuckDBPyConnection", table: str, first: _Side, second: _Side) -> Difference:
-    key = "id" if table == HISTORY else TABLES[table].primary_key
+    key = key_column(table)
     # A column that only one side has came, or went, with a migration: that is no change of a row.
     others = set(second.columns(table))
     columns = [name for name in first.columns(table) if name in others]

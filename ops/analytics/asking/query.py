@@ -13,8 +13,8 @@ from uuid import UUID
 
 import msgspec
 
-from ops.analytics.export.log_files import COMPRESSION
-from ops.analytics.lake.layout import AnalyticsError, replaced
+from ops.analytics.lake.errors import AnalyticsError
+from ops.analytics.lake.files import COMPRESSION, replaced
 from ops.analytics.lake.session import connect
 
 if TYPE_CHECKING:

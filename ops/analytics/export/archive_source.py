@@ -20,8 +20,11 @@ from domain.messages import split_stream, stream_name
 from ops.analytics.export.event_files import write_rows
 from ops.analytics.export.row_versions import Fold, Range
 from ops.analytics.export.written_log import WrittenLog
-from ops.analytics.lake.layout import EVENTS, File, Manifest, Stretch, Timelines, history_of
+from ops.analytics.lake.files import File
+from ops.analytics.lake.layout import EVENTS
+from ops.analytics.lake.manifest import Manifest, Stretch
 from ops.archive.segment import Segment, list_segments, read_header, read_segment, runs
+from ops.archive.timelines import Timelines, history_of
 from ops.targets.errors import BackupError
 from ops.targets.sealing import Identities
 from ops.targets.target import Place

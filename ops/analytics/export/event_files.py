@@ -9,7 +9,8 @@ from ops.analytics.export.event_columns import event_expressions
 from ops.analytics.export.log_files import ROW_GROUP_ROWS, write_groups
 from ops.analytics.export.row_groups import in_groups
 from ops.analytics.export.sealed_source import HEAVY_ROW_BYTES, IS_ROW, SealedSource
-from ops.analytics.lake.layout import EVENTS, File, stretch_path
+from ops.analytics.lake.files import File
+from ops.analytics.lake.layout import EVENTS, stretch_path
 
 if TYPE_CHECKING:
     import duckdb

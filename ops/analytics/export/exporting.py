@@ -28,23 +28,14 @@ from ops.analytics.export.sealed_source import SealedSource
 from ops.analytics.export.table_files import MOST_NEW_EVENTS, Earlier, changed_keys, write_table
 from ops.analytics.export.written_log import WrittenLog
 from ops.analytics.lake.database import write_views
-from ops.analytics.lake.layout import (
-    EVENTS,
-    AnalyticsError,
-    File,
-    Manifest,
-    Snapshot,
-    Stretch,
-    history_of,
-    is_part,
-    read_manifest,
-    stamp_of,
-    sweep,
-    write_manifest,
-)
+from ops.analytics.lake.errors import AnalyticsError
+from ops.analytics.lake.files import File
+from ops.analytics.lake.layout import EVENTS, stamp_of, sweep
 from ops.analytics.lake.locks import LOCK, READERS, locked, unread
+from ops.analytics.lake.manifest import Manifest, Snapshot, Stretch, read_manifest, write_manifest
 from ops.analytics.lake.requirements import require_installed
 from ops.analytics.lake.session import CONFIGURATION
+from ops.archive.timelines import history_of
 from ops.backup.metadata import Backup
 from ops.backup.opening import checksum_differs, opened, require_size
 from ops.backup.sound import file_checksum
@@ -361,7 +352,7 @@ class _Addition:
             one
             for one in self._manifest.snapshots
             if (one.timeline, one.version, one.repairs) == (metadata.timeline, metadata.version, repairs)
-            and is_part(one, metadata.timelines, metadata.position)
+            and one.is_part_of(metadata.timelines, metadata.position)
             and one.position >= metadata.position - MOST_NEW_EVENTS
         ]
         return max(candidates, key=lambda one: one.position, default=None)

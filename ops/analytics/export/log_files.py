@@ -5,15 +5,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ops.analytics.lake.layout import File, finished, replaced
+from ops.analytics.lake.files import COMPRESSION, File, finished, replaced
 
 if TYPE_CHECKING:
     import pyarrow
     from pyarrow.parquet import ParquetWriter
 
 ROW_GROUP_ROWS = 65_536
-# How the log is packed: half the size of snappy, and as fast to read for what is asked of it.
-COMPRESSION = "zstd"
 # What differs in each row; all else has a dictionary. So have streams, though there are many in a group: they
 # come again, and joins and counts of them take a quarter less time.
 DIFFERING = ("position", "command_id", "data", "metadata", "hash", "data_bytes")

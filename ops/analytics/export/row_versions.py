@@ -15,7 +15,6 @@ import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,19 +24,12 @@ import msgspec
 from bus.writing.aggregates import Aggregate, read_aggregate
 from domain.catalogue import BY_TABLE, UnknownEventTypeError, decode_event
 from domain.messages import Recorded
-from migrations import runner
-from migrations.connection import open_memory
 from ops.analytics.export.log_files import ROW_GROUP_ROWS, log_writer
 from ops.analytics.export.row_groups import GROUP_BYTES
-from ops.analytics.lake.layout import (
-    VERSIONS,
-    AnalyticsError,
-    File,
-    arrow_schema,
-    finished,
-    replaced,
-    stretch_path,
-)
+from ops.analytics.lake.columns import DELETED, arrow_schema, version_columns
+from ops.analytics.lake.errors import AnalyticsError
+from ops.analytics.lake.files import File, finished, replaced
+from ops.analytics.lake.layout import VERSIONS, stretch_path
 from ops.backup.sound import open_sealed
 from ops.targets.errors import BackupError
 from projections import jobs
@@ -60,7 +52,6 @@ BATCH_ROWS = 4_096
 PROCESSES = 2
 # Fewer events are folded at once: a process takes 0.5 s to start.
 WORTH_A_PROCESS = 20_000
-DELETED = "deleted"
 # How such a process ends that has met what cannot be folded.
 _REFUSED = 3
 
@@ -200,7 +191,7 @@ class Fold:
     def __init__(self, load: Load, *, suffix: str = "") -> None:
         self._load = load
         self._suffix = suffix
-        self._types = column_types()
+        self._types = version_columns()
         # With what their events weigh.
         self._states: OrderedDict[str, tuple[Any, int]] = OrderedDict()
         self._bytes = 0
@@ -257,22 +248,6 @@ class Fold:
         while self._bytes > STATES_BYTES or len(self._states) > STATES:
             _, (_, gone) = self._states.popitem(last=False)
             self._bytes -= gone
-
-
-@cache
-def column_types() -> dict[str, dict[str, str]]:
-    """The columns of each table's versions but for `deleted`, with their declared types, in order.
-
-    Nobody changes what is handed out.
-    """
-    tables = {name: table.columns for name, table in TABLES.items()} | {HISTORY: jobs.HISTORY_COLUMNS}
-    with closing(open_memory()) as connection:
-        runner.up(connection)
-        types = {}
-        for table, columns in tables.items():
-            declared = dict(connection.execute(f"SELECT name, type FROM pragma_table_info('{table}')"))
-            types[table] = {column: declared[column] for column in columns} | {"position": "INTEGER"}
-        return types
 
 
 class _Writer:

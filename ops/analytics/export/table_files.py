@@ -15,7 +15,9 @@ import msgspec
 from domain.messages import split_stream
 from ops.analytics.export.sealed_source import HEAVY_ROW_BYTES, IS_ROW, SealedSource
 from ops.analytics.export.table_parts import GROUP_ROWS, PART_ROWS, Parts, key_of
-from ops.analytics.lake.layout import File, arrow_schema, literal
+from ops.analytics.lake.columns import arrow_schema
+from ops.analytics.lake.files import File
+from ops.analytics.lake.literals import literal
 from projections import jobs
 from projections.comparison import HISTORY
 from projections.tables import TABLES

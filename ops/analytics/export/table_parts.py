@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ops.analytics.export.row_groups import in_groups
-from ops.analytics.lake.layout import File, columns_digest, finished, replaced, table_path
+from ops.analytics.lake.files import COMPRESSION, File, columns_digest, finished, replaced
+from ops.analytics.lake.layout import table_path
 from ops.targets.target import sync_folder
 from projections.comparison import HISTORY
 from projections.tables import TABLES
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 PART_ROWS = 160_000
 # A core takes a group at a time: with few and large ones, the last of them keeps one core busy and no other.
 GROUP_ROWS = 20_000
-COMPRESSION = "zstd"
 # The ids that tables are joined by differ in each row: read as they are, a join takes a seventh less time.
 ID_ENCODING = "DELTA_LENGTH_BYTE_ARRAY"
 ID_COMPRESSION = "none"

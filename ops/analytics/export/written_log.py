@@ -5,14 +5,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bus.log import chain
-from ops.analytics.lake.layout import EVENTS, Manifest, Stretch, Timelines, history_of, literal
+from ops.analytics.lake.layout import EVENTS
+from ops.analytics.lake.literals import literal
+from ops.analytics.lake.manifest import Manifest, Stretch
+from ops.archive.timelines import END, Timelines, history_of
 
 if TYPE_CHECKING:
     import duckdb
 
 _FETCHED_ROWS = 10_000
-# Beyond any position.
-_END = 2**62
 
 
 class WrittenLog:
@@ -25,7 +26,7 @@ class WrittenLog:
         self._engine = engine
         self._stretches = [
             (one, min(last, one.last))
-            for timeline, first, last in history_of(timelines, _END)
+            for timeline, first, last in history_of(timelines, END)
             for one in manifest.stretches
             if one.timeline == timeline and first <= one.last and one.first <= last
         ]
@@ -57,7 +58,7 @@ class WrittenLog:
         selects = [
             f"SELECT {', '.join(chain.Row.__struct_fields__)} FROM read_parquet([{self._paths(*some)}],"
             f" hive_partitioning = false) WHERE position <= {last} AND stream IN (SELECT stream FROM wanted)"
-            for some, last in [(whole, _END), *(([stretch], last) for stretch, last in cut)]
+            for some, last in [(whole, END), *(([stretch], last) for stretch, last in cut)]
             if some
         ]
         # A cursor of its own: whoever takes the events may ask other things meanwhile.

@@ -9,35 +9,27 @@ from pathlib import Path
 
 import msgspec
 
-from ops.analytics.export.event_columns import EVENT_COLUMNS, event_types
-from ops.analytics.export.row_versions import DELETED, column_types
-from ops.analytics.lake.layout import (
-    EVENTS,
-    VERSIONS,
-    AnalyticsError,
-    File,
-    Manifest,
-    Snapshot,
-    Timelines,
-    history_of,
-    is_part,
-    literal,
+from ops.analytics.lake.columns import (
+    DELETED,
+    EVENT_COLUMNS,
+    TABLE_COLUMNS,
+    key_column,
+    log_columns,
+    version_columns,
 )
-from projections import jobs
+from ops.analytics.lake.files import File
+from ops.analytics.lake.layout import EVENTS, VERSIONS
+from ops.analytics.lake.literals import literal
+from ops.analytics.lake.manifest import Manifest, find_snapshot
+from ops.archive.timelines import END, Timelines, history_of
 from projections.comparison import HISTORY
-from projections.tables import TABLES
 
-TABLE_COLUMNS: dict[str, tuple[str, ...]] = {name: table.columns for name, table in TABLES.items()} | {
-    HISTORY: jobs.HISTORY_COLUMNS
-}
 _KINDS = {"INTEGER": "BIGINT", "TEXT": "VARCHAR"}
 # What `events` shows of the log's columns, those of the table first.
 _OF_EVENTS = (
     f"{', '.join(EVENT_COLUMNS)}, make_timestamp(recorded_at * 1000) AS time,"
     f" * EXCLUDE ({', '.join(EVENT_COLUMNS)})"
 )
-# Beyond any position.
-_END = 2**62
 
 
 class Catalogue:
@@ -116,7 +108,7 @@ class Catalogue:
     def _timelines(self) -> Timelines:
         """The history that is shown: the newest if the snapshot is part of it, or else the snapshot's own."""
         newest = self._manifest.history
-        if self._shown is None or (self._is_newest and is_part(self._shown, newest, _END)):
+        if self._shown is None or (self._is_newest and self._shown.is_part_of(newest)):
             return newest
         return self._shown.timelines
 
@@ -146,7 +138,7 @@ class Catalogue:
                     {name: sum(file.rows for file in of) for name, of in one.tables.items()}
                 ).decode(),
                 one == self._shown,
-                is_part(one, self._timelines, _END),
+                one.is_part_of(self._timelines),
             )
             for one in self._manifest.snapshots
         ]
@@ -186,7 +178,7 @@ class Catalogue:
     def _history(self) -> str:
         rows = [
             f"({timeline}, {first}, {min(last, self._manifest.end_of(timeline))})"
-            for timeline, first, last in history_of(self._timelines, _END)
+            for timeline, first, last in history_of(self._timelines, END)
         ]
         return (
             "CREATE OR REPLACE VIEW timelines AS SELECT * FROM"
@@ -194,12 +186,12 @@ class Catalogue:
         )
 
     def _of_stretches(
-        self, name: str, history: Timelines | None, until: int = _END, *, columns: str = "*"
+        self, name: str, history: Timelines | None, until: int = END, *, columns: str = "*"
     ) -> str:
         """The rows of every timeline, or of a history alone up to a position, in the order of their files."""
         selects = []
         ranges = (
-            [(timeline, _END) for timeline in self._manifest.timelines]
+            [(timeline, END) for timeline in self._manifest.timelines]
             if history is None
             else [(timeline, last) for timeline, _, last in history_of(history, until)]
         )
@@ -232,24 +224,6 @@ class Catalogue:
         return f"read_parquet({names}, hive_partitioning = {hive}{united})"
 
 
-def find_snapshot(manifest: Manifest, name: str | None) -> Snapshot | None:
-    """A snapshot by the name of its backup; the newest one without a name, `None` if there is none.
-
-    Raises:
-        AnalyticsError: there is none of that name.
-    """
-    if name is None:
-        return max(manifest.snapshots, key=lambda one: one.timestamp, default=None)
-    for one in manifest.snapshots:
-        if Path(name).name in (one.name, one.snapshot):
-            return one
-    raise AnalyticsError(
-        "not_found",
-        f"the lake has no snapshot {name}",
-        "`hyperpage analytics sql 'SELECT name FROM snapshots'` lists them",
-    )
-
-
 def _rows_at(table: str, position: str) -> str:
     """A query for the rows of a table as they were at a position: of each key, the last one up to there."""
     versions = table + VERSIONS
@@ -264,7 +238,7 @@ def _rows_at(table: str, position: str) -> str:
             " WHERE NOT deleted AND position > coalesce(gone_at, 0) GROUP BY id)"
             f" SELECT {names} FROM {versions} AS v SEMI JOIN latest USING (id, position) WHERE NOT v.deleted"
         )
-    key = TABLES[table].primary_key
+    key = key_column(table)
     return (
         f"WITH latest AS (SELECT {key}, max(position) AS position FROM {versions}"
         f" WHERE position <= {position} GROUP BY {key})"
@@ -276,7 +250,7 @@ def _changes_between() -> str:
     """Each row that is another one at the second moment, of all tables."""
     selects = []
     for table in TABLE_COLUMNS:
-        key = "id" if table == HISTORY else TABLES[table].primary_key
+        key = key_column(table)
         first, second = (_rows_at(table, f"(SELECT {one} FROM moments)") for one in ("earlier", "later"))
         selects.append(
             f"SELECT '{table}' AS table_name, CAST(coalesce(a.{key}, b.{key}) AS VARCHAR) AS key,"
@@ -304,7 +278,7 @@ def _statements_of(name: str) -> Iterator[str]:
 
 def _empty(name: str) -> str:
     """No rows, with the columns that there would be."""
-    kinds = event_types() if name == EVENTS else column_types()[name.removesuffix(VERSIONS)]
+    kinds = log_columns() if name == EVENTS else version_columns()[name.removesuffix(VERSIONS)]
     if name != EVENTS:
         kinds = kinds | {DELETED: "BOOLEAN"}
     columns = ", ".join(

@@ -4,7 +4,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ops.analytics.lake.catalogue import Catalogue
-from ops.analytics.lake.layout import DATABASE, AnalyticsError, Manifest, literal, replaced, require_manifest
+from ops.analytics.lake.errors import AnalyticsError
+from ops.analytics.lake.files import replaced
+from ops.analytics.lake.layout import DATABASE
+from ops.analytics.lake.literals import literal
+from ops.analytics.lake.manifest import Manifest, require_manifest
 from ops.analytics.lake.requirements import require_installed
 from ops.analytics.lake.session import connect
 

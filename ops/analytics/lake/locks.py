@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from ops.analytics.lake.layout import AnalyticsError
+from ops.analytics.lake.errors import AnalyticsError
 
 LOCK = ".lock"
 READERS = ".readers"

@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-from ops.analytics.lake.layout import AnalyticsError
+from ops.analytics.lake.errors import AnalyticsError
 
 # Module and distribution.
 _NEEDED = {"duckdb": "duckdb", "pyarrow": "pyarrow", "adbc_driver_sqlite": "adbc-driver-sqlite"}

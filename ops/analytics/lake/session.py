@@ -4,8 +4,8 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ops.analytics.lake.layout import require_manifest
 from ops.analytics.lake.locks import held
+from ops.analytics.lake.manifest import require_manifest
 from ops.analytics.lake.requirements import require_installed
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from ops.analytics.lake.layout import replaced
+from ops.analytics.lake.files import replaced
 from ops.analytics.lake.session import connect
 from ops.analytics.report.budgets import budgets
 from ops.analytics.report.configurations import configurations

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from ops.analytics.lake.layout import AnalyticsError
+from ops.analytics.lake.errors import AnalyticsError
 from ops.analytics.report import units
 
 # Columns that can be told apart on a page.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ops.analytics.asking.query import explained
-from ops.analytics.lake.layout import AnalyticsError
+from ops.analytics.lake.errors import AnalyticsError
 from ops.analytics.report import units
 from ops.analytics.report.period import Period, read_moment
 

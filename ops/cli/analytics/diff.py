@@ -56,7 +56,7 @@ def diff(
 @contextmanager
 def _lake_at_hand(lake: Path | None, data: Path | None) -> Iterator[Path]:
     """The lake that is named, or that of the data directory, or one for the length of the block."""
-    from ops.analytics.lake.layout import MANIFEST
+    from ops.analytics.lake.manifest import MANIFEST
 
     found = lake_folder(lake, data)
     if lake is not None or (found / MANIFEST).exists():

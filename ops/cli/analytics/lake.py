@@ -23,7 +23,7 @@ def lake_folder(lake: Path | None, data: Path | None) -> Path:
 @contextmanager
 def understandable() -> Iterator[None]:
     """What is wrong with a lake, a query or a backup, in words instead of a traceback."""
-    from ops.analytics.lake.layout import AnalyticsError
+    from ops.analytics.lake.errors import AnalyticsError
     from ops.targets.bucket import BucketError
     from ops.targets.errors import BackupError
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ops.analytics.lake.catalogue import Catalogue
-from ops.analytics.lake.layout import require_manifest
 from ops.analytics.lake.locks import held
+from ops.analytics.lake.manifest import require_manifest
 from ops.analytics.lake.session import PREPARATION, connect
 
 if TYPE_CHECKING:

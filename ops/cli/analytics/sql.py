@@ -69,7 +69,7 @@ def sql(
 @contextmanager
 def _writing(out: Path | None) -> Iterator[TextIO]:
     """Standard output, or a file that is put in its place when it is whole."""
-    from ops.analytics.lake.layout import replaced
+    from ops.analytics.lake.files import replaced
 
     if out is None:
         yield sys.stdout

@@ -1,0 +1,105 @@
+"""The columns of a lake: of its log, of its tables, and of every row after every event.
+
+The log has those of its table, what its metadata say, and keys of the events' data. Each key that holds a
+single value in some type of event is a column, `data_<key>`, with the value that the event means, also where
+it was left out because it is the default. The catalogue of events says which ones there are.
+"""
+
+from collections.abc import Mapping
+from contextlib import closing
+from functools import cache
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
+
+import msgspec
+
+from domain.catalogue import EVENT_TYPES
+from migrations import runner
+from migrations.connection import open_memory
+from projections import jobs
+from projections.comparison import HISTORY
+from projections.tables import TABLES
+
+if TYPE_CHECKING:
+    import pyarrow
+
+METADATA = ("actor", "correlation_id", "causation_id", "traceparent")
+# As the table has them; `data` where it is text.
+EVENT_COLUMNS = {
+    "position": "BIGINT",
+    "stream": "VARCHAR",
+    "version": "BIGINT",
+    "type": "VARCHAR",
+    "recorded_at": "BIGINT",
+    "command_id": "VARCHAR",
+    "data": "VARCHAR",
+    "metadata": "VARCHAR",
+    "hash": "BLOB",
+}
+_TYPES = {str: "VARCHAR", bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE"}
+TABLE_COLUMNS: dict[str, tuple[str, ...]] = {name: table.columns for name, table in TABLES.items()} | {
+    HISTORY: jobs.HISTORY_COLUMNS
+}
+# Whether a version is of a row that is gone.
+DELETED = "deleted"
+
+
+def key_column(table: str) -> str:
+    """The column that tells the rows of a table from each other."""
+    return "id" if table == HISTORY else TABLES[table].primary_key
+
+
+def log_columns() -> dict[str, str]:
+    """Every column of the log as Parquet, with DuckDB's types, in order."""
+    texts = ("table_name", "key", *METADATA)
+    return EVENT_COLUMNS | {"data_bytes": "BLOB"} | dict.fromkeys(texts, "VARCHAR") | promoted_columns()
+
+
+def promoted_columns() -> dict[str, str]:
+    """The columns for keys of data, with DuckDB's types, in order of their names."""
+    kinds: dict[str, str] = {}
+    for event in EVENT_TYPES.values():
+        for field in msgspec.structs.fields(event):
+            kind = _single(field.type)
+            # What two types of event understand differently stays in `data`.
+            if kind is not None and kinds.setdefault(field.encode_name, kind) != kind:
+                kinds[field.encode_name] = ""
+    return {f"data_{key}": kind for key, kind in sorted(kinds.items()) if kind}
+
+
+@cache
+def version_columns() -> dict[str, dict[str, str]]:
+    """The columns of each table's versions but for `deleted`, with their declared types, in order.
+
+    Nobody changes what is handed out.
+    """
+    with closing(open_memory()) as connection:
+        runner.up(connection)
+        types = {}
+        for table, columns in TABLE_COLUMNS.items():
+            declared = dict(connection.execute(f"SELECT name, type FROM pragma_table_info('{table}')"))
+            types[table] = {column: declared[column] for column in columns} | {"position": "INTEGER"}
+        return types
+
+
+def arrow_schema(declared: Mapping[str, str]) -> "pyarrow.Schema":
+    """Columns with the types that SQLite's table declares for them."""
+    import pyarrow
+
+    kinds = {
+        "INTEGER": pyarrow.int64(),
+        "TEXT": pyarrow.string(),
+        "REAL": pyarrow.float64(),
+        "BLOB": pyarrow.binary(),
+    }
+    return pyarrow.schema([(name, kinds[kind]) for name, kind in declared.items()])
+
+
+def _single(kind: Any) -> str | None:
+    """DuckDB's type for a type of single values; `None` for any other."""
+    if get_origin(kind) is Annotated:
+        return _single(get_args(kind)[0])
+    if get_origin(kind) is UnionType:
+        kinds = [one for one in get_args(kind) if one is not NoneType]
+        return _single(kinds[0]) if len(kinds) == 1 else None
+    return _TYPES.get(kind)

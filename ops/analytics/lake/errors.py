@@ -1,0 +1,16 @@
+"""What goes wrong with a lake: `AnalyticsError`."""
+
+
+class AnalyticsError(RuntimeError):
+    """Something cannot be had of a lake; `reason` is one word for programs, `hint` says what to do.
+
+    Reasons: `not_installed`, `no_lake`, `unknown_format`, `manifest_damaged`, `foreign`, `in_use`,
+    `not_written`, `not_found`, `unreachable_moment`, `not_a_moment`, `empty_period`, `not_a_query`,
+    `query_failed`.
+    """
+
+    def __init__(self, reason: str, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.hint = hint

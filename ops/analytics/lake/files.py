@@ -1,0 +1,70 @@
+"""Files that are whole or not there: `replaced`, and `finished`, which says what the manifest says of one."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    import pyarrow
+
+# Behind the name of a file until it is whole.
+TEMPORARY_SUFFIX = ".tmp"
+# Half the size of snappy, and as fast to read for what is asked of a lake.
+COMPRESSION = "zstd"
+_CHUNK_BYTES = 1024 * 1024
+
+
+class File(msgspec.Struct, frozen=True, kw_only=True):
+    """A Parquet file of the lake. `path` is relative to the lake's folder, the checksum is its SHA-256.
+
+    Files that have the same `columns` have columns of the same names and types, in the same order.
+    """
+
+    path: str
+    rows: int
+    size: int
+    sha256: str
+    columns: str = ""
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """Another path in the same folder; what is there when the block ends takes the place of `path`."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
+    try:
+        yield temporary
+        if temporary.exists():
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def finished(lake: Path, path: Path, rows: int) -> File:
+    """What the manifest says of a file that is whole; it is on disk when this returns."""
+    from pyarrow.parquet import read_schema
+
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+        os.fsync(file.fileno())
+        size = os.fstat(file.fileno()).st_size
+    return File(
+        path=path.relative_to(lake).as_posix(),
+        rows=rows,
+        size=size,
+        sha256=digest.hexdigest(),
+        columns=columns_digest(read_schema(path)),
+    )
+
+
+def columns_digest(schema: "pyarrow.Schema") -> str:
+    """The same for all files that have columns of the same names and types, in the same order."""
+    columns = "\n".join(f"{one.name} {one.type}" for one in schema)
+    return hashlib.sha256(columns.encode()).hexdigest()[:16]

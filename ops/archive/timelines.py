@@ -1,0 +1,16 @@
+"""The timelines that a history goes through, in order, each with its first position: `history_of`."""
+
+from collections.abc import Iterator
+
+Timelines = tuple[tuple[int, int], ...]
+
+# Beyond any position.
+END = 2**62
+
+
+def history_of(timelines: Timelines, position: int) -> Iterator[tuple[int, int, int]]:
+    """Number, first and last position of each timeline as far as a history goes through it."""
+    for place, (timeline, first) in enumerate(timelines):
+        end = timelines[place + 1][1] - 1 if place + 1 < len(timelines) else position
+        if first <= min(end, position):
+            yield timeline, first, min(end, position)
