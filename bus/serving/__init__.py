@@ -1,6 +1,6 @@
 """Requests in, answers out.
 
-intake           commands as requests, and batches
+intake           commands as requests, and batches; decoding makes submissions of messages
 durable          commands that a stream keeps until they are answered; durable_consumer takes them from it
 dead_letters     commands that could not be carried out
 queries          questions about the state, answered beside the writer

@@ -33,8 +33,8 @@ from bus.contract.subjects import BATCH, BusNames
 from bus.identifiers import new_id
 from bus.measures import UNKNOWN, Tally
 from bus.serving.dead_letters import DeadLetters
+from bus.serving.decoding import count_turned_away, refused_submission, submission_of
 from bus.serving.durable_consumer import DurableConsumer
-from bus.serving.intake import count_turned_away, refused_submission, submission_of
 from bus.tasks import Tasks
 from bus.transport.ensured_streams import ensure_stream
 from bus.waiting import is_set_within

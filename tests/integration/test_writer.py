@@ -10,9 +10,10 @@ import pytest
 
 from bus.contract.headers import COMMAND_ID
 from bus.log import chain
-from bus.serving.intake import submission_of
+from bus.log.states import Aggregate, read_aggregate
+from bus.serving.decoding import submission_of
 from bus.writing import aggregates
-from bus.writing.aggregates import Aggregate, Transition, read_aggregate
+from bus.writing.aggregates import Transition
 from bus.writing.submission import Submission
 from bus.writing.writer import MAXIMUM_WAITING_BYTES, MAXIMUM_WAITING_COMMANDS
 from domain.decider import Lease

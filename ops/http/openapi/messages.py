@@ -11,7 +11,7 @@ import msgspec
 
 from bus.contract import codec
 from bus.contract.headers import ACTOR, CAUSATION_ID, CORRELATION_ID, TRACEPARENT
-from bus.serving.intake import MAXIMUM_HEADER_CHARACTERS
+from bus.serving.decoding import MAXIMUM_HEADER_CHARACTERS
 from domain.messages import KEY_PATTERN, KEY_RULES
 from ops.contract.answers import TEXT, query_answer
 from ops.contract.schema import BATCH, Schema, all_structs, described

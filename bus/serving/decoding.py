@@ -1,0 +1,165 @@
+"""Messages as submissions to the writer: decoded, looked through for credentials, or refused."""
+
+import logging
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from bus.contract import codec
+from bus.contract.headers import (
+    ACTOR,
+    CAUSATION_ID,
+    COMMAND_ID,
+    CORRELATION_ID,
+    EXPECTED_VERSION,
+    TRACEPARENT,
+)
+from bus.contract.subjects import BATCH
+from bus.incident import internal
+from bus.measures import Tally
+from bus.transport.connection import UNREADABLE
+from bus.writing.submission import Request, Submission, count_refused, refused
+from domain.credentials import Finding, rejected
+from domain.credentials.shapes import kind_of_shape
+from domain.errors import Invalid, Refusal
+from domain.messages import Metadata
+
+MAXIMUM_HEADER_CHARACTERS = 512
+# UUIDs and traces, which most of what is said about a command are: no credential is spelled like that.
+_MACHINE_ID = re.compile(r"[0-9a-f-]+")
+
+logger = logging.getLogger(__name__)
+
+
+def count_turned_away(tally: Tally, submissions: list[Submission]) -> None:
+    """Counts what the writer had no room for, or was not there to take."""
+    for one in submissions:
+        if one.outcome is not None and one.outcome.refusal is not None:
+            count_refused(tally, [one], one.outcome.refusal.code)
+
+
+def submission_of(
+    name: str, body: bytes, headers: Mapping[str, str] | None, context: Any, *, fallback_id: str | None = None
+) -> Submission:
+    """A message as a submission; a malformed one has its outcome already.
+
+    `fallback_id` is the command id of a single command whose sender gave none.
+    """
+    try:
+        if name == BATCH:
+            return _batch(body, headers, context)
+        request = _request(name, body, headers, fallback_id)
+    except Refusal as refusal:
+        return refused_submission(refusal, context)
+    except Exception as error:
+        return refused_submission(internal(logger, "a message could not be read", error), context)
+    return Submission(requests=[request], size_bytes=len(body), context=context)
+
+
+def refused_submission(refusal: Refusal, context: Any) -> Submission:
+    """A submission that ends before it begins."""
+    return Submission(requests=[refusal], size_bytes=0, context=context, outcome=refused(refusal))
+
+
+def _request(name: str, body: bytes, headers: Mapping[str, str] | None, fallback_id: str | None) -> Request:
+    decider, verb = codec.find_verb(name)
+    command = codec.decode_command(verb, body)
+    findings = codec.findings_in(body)
+    if not headers:
+        return Request(decider=decider, verb=verb, command=command, command_id=fallback_id, findings=findings)
+    _require_readable(headers)
+    return Request(
+        decider=decider,
+        verb=verb,
+        command=command,
+        command_id=_command_id(headers.get(COMMAND_ID)) or fallback_id,
+        expected_version=_version(headers.get(EXPECTED_VERSION)),
+        metadata=_metadata(headers),
+        findings=findings,
+    )
+
+
+def _batch(body: bytes, headers: Mapping[str, str] | None, context: Any) -> Submission:
+    batch = codec.decode_batch(body)
+    if not batch.commands:
+        raise Invalid("a batch has at least one command", path="$.commands")
+    if headers:
+        _require_readable(headers)
+    if headers and EXPECTED_VERSION in headers:
+        raise Invalid("a batch has no one version to expect; its commands may", path=EXPECTED_VERSION)
+    metadata = _metadata(headers) if headers else None
+    requests: list[Request | Refusal] = []
+    for index, item in enumerate(batch.commands):
+        try:
+            decider, verb = codec.find_verb(item.command)
+            item_body = bytes(item.body)
+            requests.append(
+                Request(
+                    decider=decider,
+                    verb=verb,
+                    command=codec.decode_command(verb, item_body),
+                    command_id=_command_id(item.id),
+                    expected_version=_not_negative(item.expected_version),
+                    metadata=metadata,
+                    findings=codec.findings_in(item_body),
+                )
+            )
+        except Refusal as refusal:
+            refusal.details.setdefault("index", index)
+            requests.append(refusal)
+    return Submission(
+        requests=requests, size_bytes=len(body), context=context, batch=True, atomic=batch.atomic
+    )
+
+
+def _require_readable(headers: Mapping[str, str]) -> None:
+    # Without its expected version, say, a command would be another one.
+    if headers == UNREADABLE:
+        raise Invalid("the headers of the message cannot be read", path="$")
+
+
+def _command_id(value: str | None) -> str | None:
+    if value is None:
+        return None
+    if not value or len(value) > codec.MAXIMUM_COMMAND_ID_CHARACTERS:
+        raise Invalid(
+            f"a command id has 1 to {codec.MAXIMUM_COMMAND_ID_CHARACTERS} characters", path=COMMAND_ID
+        )
+    # SQLite looks texts up as far as their first NUL. And of two ids that are not UTF-8, both would be read
+    # as these replacements, so that one stands for the other.
+    if "\0" in value or "\ufffd" in value:
+        raise Invalid("a command id is UTF-8, without NUL and U+FFFD", path=COMMAND_ID)
+    return value
+
+
+def _version(value: str | None) -> int | None:
+    if value is None:
+        return None
+    # Not `int()`: that takes underscores, signs, spaces and the digits of every script.
+    if not value.isascii() or not value.isdigit() or len(value) > 18:
+        raise Invalid("an expected version is a whole number, 0 or more", path=EXPECTED_VERSION)
+    return int(value)
+
+
+def _not_negative(version: int | None) -> int | None:
+    if version is not None and not 0 <= version < 10**18:
+        raise Invalid("an expected version is a whole number, 0 or more", path="$.expected_version")
+    return version
+
+
+def _metadata(headers: Mapping[str, str]) -> str | None:
+    values = [headers.get(name) for name in (ACTOR, CORRELATION_ID, CAUSATION_ID, TRACEPARENT)]
+    if not any(values):
+        return None
+    for name, value in zip((ACTOR, CORRELATION_ID, CAUSATION_ID, TRACEPARENT), values, strict=True):
+        if value is None or (len(value) < MAXIMUM_HEADER_CHARACTERS and _MACHINE_ID.fullmatch(value)):
+            continue
+        if len(value) > MAXIMUM_HEADER_CHARACTERS:
+            raise Invalid(f"a header has at most {MAXIMUM_HEADER_CHARACTERS} characters", path=name)
+        if (kind := kind_of_shape(value)) is not None:
+            raise rejected(Finding(name, kind))
+    actor, correlation_id, causation_id, traceparent = values
+    said = Metadata(
+        actor=actor, correlation_id=correlation_id, causation_id=causation_id, traceparent=traceparent
+    )
+    return codec.encode(said).decode()
