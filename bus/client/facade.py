@@ -19,8 +19,8 @@ from bus.client.outgoing import About, BatchCommand, Outgoing, batch_item, heade
 from bus.client.refusals import refusal_in
 from bus.client.subscription import Subscription
 from bus.contract.codec import Answer
+from bus.contract.log_requests import ReadEvents
 from bus.contract.subjects import BATCH, BusNames
-from bus.serving.queries import ReadEvents
 from domain.errors import Refusal
 from domain.messages import Command
 

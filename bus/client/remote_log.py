@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from bus.client.change_events import ChangeEvent, EventPage, decode_event_page
-from bus.serving.queries import ReadEvents
+from bus.contract.log_requests import ReadEvents
 
 PAGE_EVENTS = 1_000
 # Beyond every position, so that a page from there on holds nothing and tells the head.

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from bus.client.connection import ClientConnection, ClosedError, Unreachable
-from bus.publishing.stream_state import OFFSETS, STORE_ID, Segment
+from bus.contract.stream_metadata import OFFSETS, STORE_ID, Segment
 
 REQUEST_SECONDS = 2.0
 

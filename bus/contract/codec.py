@@ -19,6 +19,8 @@ from domain.messages import KEY_RULES
 MAXIMUM_DEPTH = 64
 MAXIMUM_BATCH_COMMANDS = 1_000
 MAXIMUM_BATCH_BYTES = 960 * 1024
+# An answer stays under the broker's 1 MiB, with room for its headers.
+MAXIMUM_ANSWER_BYTES = 900 * 1024
 MAXIMUM_COMMAND_ID_CHARACTERS = 128
 # A character takes up to six bytes in JSON, and a thousand such messages fit into the answer to a batch.
 MAXIMUM_MESSAGE_CHARACTERS = 150

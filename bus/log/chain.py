@@ -191,7 +191,7 @@ def read_stream(
     for row in connection.execute(
         f"SELECT {_COLUMNS} FROM events WHERE stream = ? AND version > ? AND version <= ? AND position <= ?"
         " ORDER BY version",
-        (stream, after_version, _or_last(up_to_version), _or_last(up_to_position)),
+        (stream, after_version, or_last(up_to_version), or_last(up_to_position)),
     ):
         yield Row(*row)
 
@@ -246,7 +246,8 @@ def verify_chain(connection: apsw.Connection, start: Head | None = None) -> Head
     return Head(position, previous, recorded_at)
 
 
-def _or_last(bound: int | None) -> int:
+def or_last(bound: int | None) -> int:
+    """A bound in SQL; where there is none, one beyond every version and position."""
     return 2**63 - 1 if bound is None else bound
 
 

@@ -1,47 +1,24 @@
 """The log read from its end, by what events say of themselves, and what caused what."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Any
 
 import apsw
 import msgspec
 
 from bus.contract import codec
+from bus.contract.log_requests import FindChain, FindEvents
 from bus.log import chain
 from bus.log.cloud_events import Origin, cloud_event_sql, read_origin
-from bus.serving.queries import MAXIMUM_ANSWER_BYTES, MAXIMUM_SCANNED_ROWS, pattern_of
+from bus.log.reading import MAXIMUM_SCANNED_ROWS, pattern_of
 from domain.errors import Invalid, NotFound
-from domain.messages import Key
 
-# As long as a header may be.
-Id = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
 MAXIMUM_CHAIN = 500
 _CORRELATION = "metadata ->> '$.correlation_id'"
 _CAUSATION = "metadata ->> '$.causation_id'"
 # As the indexes have it, or they would not be used.
 _CORRELATED = f"json_valid(metadata) AND {_CORRELATION} = ?"
 _CAUSED = f"json_valid(metadata) AND {_CAUSATION} = ?"
-
-
-class FindEvents(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Events before a position, the newest first: all that are given must hold."""
-
-    before: Annotated[int, msgspec.Meta(ge=1, le=2**62)] | None = None
-    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
-    table: Key | None = None
-    stream: Annotated[str, msgspec.Meta(max_length=300)] | None = None
-    type: Annotated[str, msgspec.Meta(max_length=200)] | None = None
-    correlation_id: Id | None = None
-
-
-class FindChain(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What led to the event at a position and what it led to, with all that has the same correlation id.
-
-    With a `correlation_id` in place of the position: everything that has it.
-    """
-
-    position: Annotated[int, msgspec.Meta(ge=1, le=2**62)] | None = None
-    correlation_id: Id | None = None
 
 
 def find_events(connection: apsw.Connection, query: FindEvents) -> bytes:
@@ -61,7 +38,7 @@ def find_events(connection: apsw.Connection, query: FindEvents) -> bytes:
     for position, item in _backwards(connection, query, before):
         if item is not None:
             size += len(item) + 1
-            if len(items) == query.limit or (items and size > MAXIMUM_ANSWER_BYTES - 100):
+            if len(items) == query.limit or (items and size > codec.MAXIMUM_ANSWER_BYTES - 100):
                 following = last
                 break
             items.append(item)
@@ -178,7 +155,7 @@ class _Chain:
             link = self._found[position]
             item = b'{"cause":%s,"event":%s}' % (codec.encode(self._cause_of(link)), link.event.encode())
             size += len(item) + 1
-            if size > MAXIMUM_ANSWER_BYTES - 100:
+            if size > codec.MAXIMUM_ANSWER_BYTES - 100:
                 self._is_complete = False
                 break
             items.append(item)

@@ -7,18 +7,17 @@ from typing import Any
 
 import apsw
 
+from bus.contract.stream_metadata import FOREIGN_SEQUENCE, metadata_of
 from bus.contract.subjects import BusNames
 from bus.log import chain
 from bus.log.cloud_events import Origin
 from bus.publishing.stream_state import (
-    FOREIGN_SEQUENCE,
     DivergedError,
     ForeignMessageError,
     Place,
     PublishedEvent,
     how_to_refill,
     locate,
-    metadata_of,
     published_event,
     recorded_segments,
 )

@@ -20,14 +20,10 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from bus.contract.stream_metadata import FOREIGN_SEQUENCE, OFFSETS, STORE_ID, Segment, decode_segments
 from bus.contract.subjects import BusNames
 from bus.log.cloud_events import Origin
 from bus.transport.jetstream import StoredMessage
-
-# Keys in the stream's metadata.
-STORE_ID = "hyperpage_store_id"
-OFFSETS = "hyperpage_offsets"
-FOREIGN_SEQUENCE = "hyperpage_foreign_sequence"
 
 
 class StreamError(RuntimeError):
@@ -53,18 +49,6 @@ class ForeignMessageError(DivergedError):
     def __init__(self, problem: str, repair: str, sequence: int) -> None:
         super().__init__(problem, repair)
         self.sequence = sequence
-
-
-class Segment(msgspec.Struct, frozen=True):
-    """A stretch of one timeline in a stream. `offset` is sequence − position."""
-
-    timeline: int
-    first_position: int
-    offset: int
-
-    @property
-    def first_sequence(self) -> int:
-        return self.first_position + self.offset
 
 
 class PublishedEvent(msgspec.Struct, frozen=True):
@@ -105,7 +89,6 @@ class _CloudEvent(msgspec.Struct):
 
 
 _decode_event = msgspec.json.Decoder(_CloudEvent).decode
-_decode_segments = msgspec.json.Decoder(tuple[Segment, ...]).decode
 
 
 def published_event(names: BusNames, store_id: str, message: StoredMessage) -> PublishedEvent:
@@ -133,20 +116,6 @@ def published_event(names: BusNames, store_id: str, message: StoredMessage) -> P
     )
 
 
-def metadata_of(store_id: str, segments: Sequence[Segment]) -> dict[str, str]:
-    """What the stream's metadata says of a store and its segments."""
-    return {STORE_ID: store_id, OFFSETS: msgspec.json.encode(segments).decode()}
-
-
-def highest_timeline(metadata: Mapping[str, str]) -> int:
-    """The highest timeline that a stream's metadata names, whosever it is; 0 where it names none."""
-    try:
-        segments = _decode_segments(metadata.get(OFFSETS, "[]"))
-    except msgspec.DecodeError:
-        return 0
-    return max((segment.timeline for segment in segments), default=0)
-
-
 def recorded_segments(
     stream: str, store_id: str, metadata: Mapping[str, str], last_sequence: int
 ) -> tuple[Segment, ...]:
@@ -168,7 +137,7 @@ def recorded_segments(
         )
     try:
         foreign_sequence = int(metadata.get(FOREIGN_SEQUENCE, 0))
-        segments = _decode_segments(metadata.get(OFFSETS, "[]"))
+        segments = decode_segments(metadata.get(OFFSETS, "[]"))
     except (msgspec.DecodeError, ValueError) as error:
         raise DivergedError(
             f"the metadata of the stream {stream} is not as it was written", how_to_refill(stream)

@@ -29,8 +29,6 @@ _OURS = (REASON_CODE, REASON, NAME, WHOLE_SIZE)
 # In place of a body.
 WITHHELD = b"withheld: it looks as if it holds a credential"
 MAXIMUM_LISTED = 1_000
-# An answer of the operator's stays under the broker's 1 MiB.
-MAXIMUM_ANSWER_BYTES = 900 * 1024
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}(\.[A-Za-z0-9_-]{1,100}){0,3}")
 # The names that can be sent (RFC 9110, 5.6.2); others are let in by the broker.
@@ -135,7 +133,7 @@ class DeadLetters:
         while (message := await self._next(after + 1)) is not None:
             summary = self._summary(message)
             size += len(codec.encode(summary)) + 1
-            if len(items) == request.limit or size > MAXIMUM_ANSWER_BYTES:
+            if len(items) == request.limit or size > codec.MAXIMUM_ANSWER_BYTES:
                 return {"items": items, "next": after}
             after = message.seq or after + 1
             items.append(summary)
@@ -145,7 +143,7 @@ class DeadLetters:
         message = await self._get(request.sequence)
         headers = {name: value for name, value in (message.headers or {}).items() if not _is_brokers(name)}
         body = (message.data or b"").decode("utf-8", "replace")
-        room = MAXIMUM_ANSWER_BYTES - len(codec.encode(headers))
+        room = codec.MAXIMUM_ANSWER_BYTES - len(codec.encode(headers))
         return self._summary(message) | {"headers": headers if room > 0 else {}, "body": _cut(body, room)}
 
     async def _replay(self, request: ChooseDeadLetters) -> dict[str, int]:

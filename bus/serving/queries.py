@@ -2,12 +2,11 @@
 
 import asyncio
 import logging
-import re
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from typing import Annotated, Any
+from typing import Any
 
 import apsw
 import msgspec
@@ -18,22 +17,14 @@ from nats.errors import Error as NatsError
 from bus.contract import codec
 from bus.contract.subjects import BusNames
 from bus.incident import internal
-from bus.log import chain
-from bus.log.cloud_events import read_origin, scan_events, stream_events
 from bus.log.reader_pool import PoolExhaustedError
 from bus.serving.discovery import QUEUE_GROUP, Endpoint
 from bus.tasks import Tasks
 from bus.transport.connection import stop_receiving
-from bus.writing.aggregates import Aggregate, read_aggregate
-from domain.errors import Busy, Invalid, NotFound, Refusal, TooLarge, Unavailable
-from domain.messages import Key, Time, stream_name
+from domain.errors import Busy, NotFound, Refusal, TooLarge, Unavailable
 
-# One page or row, under the broker's 1 MiB.
-MAXIMUM_ANSWER_BYTES = 900 * 1024
 MAXIMUM_BODY_BYTES = 64 * 1024
 MAXIMUM_UNDER_WAY = 2_000
-# How many rows one reading of the log looks at, however few of them the filter lets through.
-MAXIMUM_SCANNED_ROWS = 10_000
 THREADS = 20
 
 logger = logging.getLogger(__name__)
@@ -50,15 +41,6 @@ class QueryVerb(msgspec.Struct, frozen=True, kw_only=True):
     shape: type[Any]
     answer: Callable[[Any, Any], bytes]
     reads: bool = True
-
-
-class ReadEvents(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Events behind position `after`, of all tables, one table or one stream."""
-
-    after: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = 0
-    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
-    table: Key | None = None
-    stream: Annotated[str, msgspec.Meta(max_length=300)] | None = None
 
 
 class Queries:
@@ -150,108 +132,10 @@ class Queries:
             raise Unavailable("the store could not be read", hint="try again") from error
         except Exception as error:
             raise internal(logger, "a query could not be answered", error, query=verb.name) from None
-        if len(answer) > MAXIMUM_ANSWER_BYTES:
+        if len(answer) > codec.MAXIMUM_ANSWER_BYTES:
             raise TooLarge(
                 "the answer would not fit into a message",
-                limit_bytes=MAXIMUM_ANSWER_BYTES,
+                limit_bytes=codec.MAXIMUM_ANSWER_BYTES,
                 size_bytes=len(answer),
             )
         return answer
-
-
-def history(connection: apsw.Connection, table: str, key: str, after: int, limit: int) -> bytes:
-    """A stream's events behind version `after`: `{"items": […], "next": version or null}`.
-
-    Raises:
-        NotFound: the stream is empty.
-    """
-    events = stream_events(connection, read_origin(connection), stream_name(table, key), after)
-    items: list[bytes] = []
-    size = last = 0
-    following = None
-    for version, item in events:
-        size += len(item) + 1
-        if len(items) == limit or (items and size > MAXIMUM_ANSWER_BYTES - 100):
-            following = last
-            break
-        items.append(item)
-        last = version
-    if not items and not chain.has_stream(connection, stream_name(table, key)):
-        raise NotFound(f"there is no stream {stream_name(table, key)}")
-    return b'{"items":[' + b",".join(items) + b'],"next":' + codec.encode(following) + b"}"
-
-
-def as_of(
-    connection: apsw.Connection,
-    table: str,
-    key: str,
-    position: int | None,
-    time_ms: int | None,
-    row_json: Callable[[str, Aggregate], bytes | None],
-) -> bytes:
-    """The row of an aggregate as it was at a position, or at a time (milliseconds since the epoch).
-
-    Raises:
-        Invalid: not exactly one of the two is given.
-        NotFound: there was none then.
-    """
-    if (position is None) == (time_ms is None):
-        raise Invalid("either a position or a time", path="$")
-    if position is None:
-        position = chain.position_at(connection, time_ms or 0)
-    row = row_json(table, read_aggregate(connection, table, key, up_to_position=position))
-    if row is None:
-        raise NotFound(f"there was no {stream_name(table, key)} at position {position}", position=position)
-    return row
-
-
-def read_events(connection: apsw.Connection, query: ReadEvents) -> bytes:
-    """Events in order: `{"items": […], "next": …, "head": …}`.
-
-    `next` is what to pass as `after` for the following page, and null at the head of the log, whose
-    position is `head`.
-    """
-    if query.table is not None and query.stream is not None:
-        raise Invalid("either a table or a stream", path="$")
-    streams = pattern_of(query.table, query.stream)
-    origin = read_origin(connection)
-    head = chain.read_head(connection).position
-    items: list[bytes] = []
-    size = 0
-    last = query.after
-    for position, item in scan_events(
-        connection, origin, query.after, streams=streams, limit=MAXIMUM_SCANNED_ROWS
-    ):
-        if item is not None:
-            size += len(item) + 1
-            if len(items) == query.limit or (items and size > MAXIMUM_ANSWER_BYTES - 100):
-                break
-            items.append(item)
-        last = position
-    following = last if last < head else None
-    return b'{"items":[%s],"next":%s,"head":%d}' % (b",".join(items), codec.encode(following), head)
-
-
-def pattern_of(table: str | None, stream: str | None) -> str:
-    """A pattern (GLOB) of one stream, or else of one table's, or else of all."""
-    if stream is not None:
-        return _literally(stream)
-    return "*" if table is None else f"{_literally(table)}/*"
-
-
-def _literally(name: str) -> str:
-    return re.sub(r"[*?\[]", lambda match: f"[{match[0]}]", name)
-
-
-class Moment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A moment in the log: a position, or a time."""
-
-    position: Annotated[int, msgspec.Meta(ge=0, le=2**62)] | None = None
-    time: Time | None = None
-
-
-class Page(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A part of a stream: at most `limit` events behind version `after`."""
-
-    after: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = 0
-    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100

@@ -4,31 +4,20 @@ Everything here follows from the log, is owned by the writer's thread, and can b
 noted in a journal, and a command that fails, or a commit that does, undoes its part of it.
 """
 
-from collections.abc import Iterable, Mapping
-from hashlib import sha256
-from typing import Any, cast
+from collections.abc import Iterable
+from typing import Any
 
 import apsw
 import msgspec
 
-from bus.log import chain
-from bus.writing.hot_states import ABSENT, Aggregate, HotStates
+from bus.log.states import ABSENT, SHAPES, Aggregate, read_aggregate
+from bus.writing.hot_states import HotStates
 from bus.writing.job_indexes import JobIndexes, OpenJob
 from domain import jobs, schedules
-from domain.catalogue import BY_TABLE, decode_event, state_shape
-from domain.decider import Decider, Lease, replay
-from domain.messages import Recorded, split_stream, stream_name
+from domain.catalogue import BY_TABLE
+from domain.decider import Lease
+from domain.messages import Recorded, stream_name
 from domain.schedules import Schedule
-
-__all__ = [
-    "ABSENT",
-    "Aggregate",
-    "Aggregates",
-    "Transition",
-    "read_aggregate",
-    "snapshot_rows",
-    "to_recorded",
-]
 
 # A stream is read from its last kept state on, and a state is kept about as often as this many events.
 SNAPSHOT_INTERVAL = 100
@@ -156,43 +145,6 @@ class Aggregates:
             self.leases[job_id] = lease
 
 
-def read_aggregate(
-    connection: apsw.Connection,
-    table: str,
-    key: str,
-    *,
-    up_to_position: int | None = None,
-    up_to_version: int | None = None,
-) -> Aggregate:
-    """An aggregate from the log, as it is or as it was at a position or version; `ABSENT` without events."""
-    decider = BY_TABLE[table]
-    stream = stream_name(table, key)
-    start = _kept(connection, decider, stream, up_to_position, up_to_version)
-    last: chain.Row | None = None
-    recorded = []
-    for row in chain.read_stream(
-        connection,
-        stream,
-        after_version=start.version,
-        up_to_position=up_to_position,
-        up_to_version=up_to_version,
-    ):
-        last = row
-        recorded.append(to_recorded(row))
-    if last is None:
-        return start
-    return Aggregate(last.version, last.position, replay(decider, recorded, start.state))
-
-
-def to_recorded(row: chain.Row) -> Recorded:
-    """The event of a row of the log, in today's form."""
-    _, key = split_stream(row.stream)
-    # `data` is text for every event of the domain.
-    return Recorded(
-        row.position, key, row.version, row.recorded_at, decode_event(row.type, cast("str", row.data))
-    )
-
-
 def snapshot_rows(transitions: list[Transition]) -> list[tuple[str, int, int, str, str]]:
     """The states to keep after these events, as rows of `snapshots`."""
     rows = []
@@ -204,32 +156,8 @@ def snapshot_rows(transitions: list[Transition]) -> list[tuple[str, int, int, st
                     stream_name(one.table, one.key),
                     one.after.version,
                     one.after.position,
-                    _SHAPES[one.table],
+                    SHAPES[one.table],
                     state,
                 )
             )
     return rows
-
-
-def _kept(
-    connection: apsw.Connection, decider: Decider, stream: str, position: int | None, version: int | None
-) -> Aggregate:
-    row = connection.execute(
-        "SELECT version, position, state FROM snapshots WHERE stream = ? AND shape = ?"
-        " AND position <= ? AND version <= ? ORDER BY version DESC LIMIT 1",
-        (stream, _SHAPES[decider.table], _or_last(position), _or_last(version)),
-    ).fetchone()
-    if row is None:
-        return ABSENT
-    return Aggregate(row[0], row[1], msgspec.json.decode(row[2], type=decider.state))
-
-
-def _or_last(bound: int | None) -> int:
-    return 2**63 - 1 if bound is None else bound
-
-
-# A kept state of another structure is passed over: the events say it all.
-_SHAPES: Mapping[str, str] = {
-    table: sha256(msgspec.json.encode(state_shape(decider), order="sorted")).hexdigest()[:16]
-    for table, decider in BY_TABLE.items()
-}

@@ -8,8 +8,9 @@ import msgspec
 from bus.contract import codec
 from bus.incident import internal
 from bus.log import chain
+from bus.log.states import ABSENT, Aggregate
 from bus.measures import UNKNOWN, Tally
-from bus.writing.aggregates import ABSENT, Aggregate, Aggregates, snapshot_rows
+from bus.writing.aggregates import Aggregates, snapshot_rows
 from bus.writing.group_context import GroupContext, Projections
 from bus.writing.submission import Outcome, Request, Submission, correlation_id_in, refused
 from domain.catalogue import TABLE_OF, encode_event
@@ -19,8 +20,6 @@ from domain.errors import CommandIdReused, Invalid, Refusal, TooLarge, VersionCo
 from domain.messages import Recorded, stream_name
 from migrations.rows import delete_rows, insert_rows
 
-# How much one answer may weigh: under the broker's 1 MiB, with room for its headers.
-MAXIMUM_ANSWER_BYTES = 900 * 1024
 # What one answer in a batch weighs without its result; a thousand of them leave room for claims.
 _ENVELOPE_IN_BATCH_BYTES = 512
 
@@ -40,7 +39,7 @@ class Group(GroupContext):
         timeline: int,
         allowed_secrets: AllowedPaths,
     ) -> None:
-        super().__init__(aggregates, projections, connection, now, MAXIMUM_ANSWER_BYTES)
+        super().__init__(aggregates, projections, connection, now, codec.MAXIMUM_ANSWER_BYTES)
         self._head = head
         self._timeline = timeline
         self._allowed_secrets = allowed_secrets
@@ -64,7 +63,7 @@ class Group(GroupContext):
         self._recall(requests)
         self._aggregates.look_ahead(filter(None, map(_stream_named, requests)))
         for one in submissions:
-            self.answer_bytes_left = MAXIMUM_ANSWER_BYTES
+            self.answer_bytes_left = codec.MAXIMUM_ANSWER_BYTES
             self.commands += len(one.requests)
             if not one.batch:
                 one.outcome = self._outcome(one.requests[0])

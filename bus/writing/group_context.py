@@ -7,7 +7,8 @@ from typing import Any, Protocol
 import apsw
 
 from bus.identifiers import new_ids
-from bus.writing.aggregates import Aggregate, Aggregates, Transition, read_aggregate
+from bus.log.states import Aggregate, read_aggregate
+from bus.writing.aggregates import Aggregates, Transition
 from bus.writing.cron import cron_time
 from bus.writing.job_indexes import OpenJob
 from domain.decider import Lease

@@ -6,23 +6,13 @@ from typing import Any
 
 import msgspec
 
+from bus.log.states import Aggregate
 from domain.jobs import Job
 
 # What a state, its place here and its parts of common size weigh, roughly.
 _STATE_BYTES = 1_024
 # Decoded JSON weighs several times its text.
 _DECODED = 4
-
-
-class Aggregate(msgspec.Struct, frozen=True, gc=False):
-    """A stream as far as it goes: the version and position of its last event, and the state after it."""
-
-    version: int = 0
-    position: int = 0
-    state: Any = None
-
-
-ABSENT = Aggregate()
 
 
 class _Place(msgspec.Struct, gc=False):

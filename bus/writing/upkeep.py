@@ -7,7 +7,10 @@ it is decided, stored and undone as everything else.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+import apsw
+
 from bus.writing.aggregates import Aggregates
+from bus.writing.group_context import Projections
 from bus.writing.submission import Request, Submission
 from domain.catalogue import VERBS
 from domain.jobs import DEFAULT_LEASE_MS, DEPENDENTS_AT_ONCE
@@ -115,6 +118,16 @@ class Upkeep:
         self.has_more |= len(portions) >= MAXIMUM_PORTIONS and waiting != self._waiting_dependents
         self._waiting_dependents = waiting
         return portions[:MAXIMUM_PORTIONS]
+
+
+def expiries(projections: Projections, connection: apsw.Connection, now: int) -> list[Submission]:
+    """Commands that end what has expired in the state by now, the longest expired first.
+
+    They are found by an index of their table. Nothing is kept in memory, so a restart loses none; what could
+    not be written is found again the next time. Until it is, it is not shown any more either.
+    """
+    keys = projections.expired_states(connection, now, MAXIMUM_COMMANDS)
+    return [_submission("app_state.expire", key=key) for key in keys]
 
 
 def _each(name: str, keys: Iterable[str]) -> Iterator[Submission]:

@@ -17,7 +17,6 @@ from typing import Any
 
 import apsw
 
-from bus.expiry import expiries
 from bus.incident import internal
 from bus.log import chain
 from bus.log.page_cache import read_page_cache
@@ -26,7 +25,7 @@ from bus.writing.group import Group
 from bus.writing.group_context import Projections
 from bus.writing.statistics import Statistics, Work
 from bus.writing.submission import Commit, GroupTimes, Submission, all_refused, count_refused, joined, refused
-from bus.writing.upkeep import Upkeep
+from bus.writing.upkeep import Upkeep, expiries
 from domain.credentials import AllowedPaths
 from domain.decider import Lease
 from domain.errors import Busy, Refusal, Unavailable

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 
 from bus.broker.server import NatsServer
 from bus.broker.users import RELAY, private_inbox
-from bus.publishing.stream_state import highest_timeline
+from bus.contract.stream_metadata import highest_timeline
 from bus.transport.connecting import NotConnectedError, connect
 from bus.transport.jetstream import JetStreamApi, JetStreamError
 from ops.settings import Settings

@@ -11,8 +11,8 @@ import apsw
 import msgspec
 
 from bus.contract import codec
+from bus.log.states import read_aggregate
 from bus.serving.queries import QueryVerb
-from bus.writing.aggregates import read_aggregate
 from domain.rate_limits import TABLE, Availability, Forecast, availability, forecast, key_of
 from projections.rate_limits import ForecastRateLimit, MayCallRateLimit
 

@@ -6,10 +6,12 @@ from typing import Any
 import apsw
 import msgspec
 
-from bus.log.search import FindChain, FindEvents, find_chain, find_events
-from bus.serving import queries
-from bus.serving.queries import MAXIMUM_ANSWER_BYTES, Moment, Page, QueryVerb, ReadEvents
-from bus.writing.aggregates import Aggregate
+from bus.contract.codec import MAXIMUM_ANSWER_BYTES
+from bus.contract.log_requests import FindChain, FindEvents, Moment, Page, ReadEvents
+from bus.log import reading
+from bus.log.search import find_chain, find_events
+from bus.log.states import Aggregate
+from bus.serving.queries import QueryVerb
 from domain.catalogue import BY_TABLE
 from domain.errors import NotFound
 from ops.contract.availability import availability_verbs
@@ -29,7 +31,7 @@ def query_verbs(row_json: RowJson, clock: Callable[[], int]) -> dict[str, QueryV
     verbs += availability_verbs(clock)
     verbs.append(diff_verb())
     verbs += (
-        QueryVerb(name="events.read", shape=ReadEvents, answer=queries.read_events),
+        QueryVerb(name="events.read", shape=ReadEvents, answer=reading.read_events),
         QueryVerb(name="events.find", shape=FindEvents, answer=find_events),
         QueryVerb(name="events.chain", shape=FindChain, answer=find_chain),
     )
@@ -66,7 +68,7 @@ def _of_table(table: Table, row_json: RowJson, clock: Callable[[], int]) -> tupl
         return count_rows(connection, table, query, now=clock())
 
     def history(connection: apsw.Connection, query: Any) -> bytes:
-        return queries.history(connection, table.name, table.key_of(query), query.after, query.limit)
+        return reading.history(connection, table.name, table.key_of(query), query.after, query.limit)
 
     def as_of(connection: apsw.Connection, query: Any) -> bytes:
         def as_then(name: str, aggregate: Aggregate) -> bytes | None:
@@ -76,7 +78,7 @@ def _of_table(table: Table, row_json: RowJson, clock: Callable[[], int]) -> tupl
             return row_json(name, aggregate)
 
         key = table.key_of(query)
-        return queries.as_of(connection, table.name, key, query.position, query.time, as_then)
+        return reading.as_of(connection, table.name, key, query.position, query.time, as_then)
 
     return (
         QueryVerb(name=f"{table.name}.get", shape=table.get_query, answer=get),

@@ -6,8 +6,8 @@ import apsw
 import msgspec
 
 from bus.contract.codec import encode
+from bus.log.states import read_aggregate
 from bus.serving.queries import QueryVerb
-from bus.writing.aggregates import read_aggregate
 from domain.errors import NotFound
 from domain.json_values import differences
 from domain.messages import Key

@@ -6,7 +6,8 @@ import apsw
 import msgspec
 
 from bus.log.reader_pool import ReaderPool
-from bus.writing.aggregates import Aggregate, Transition
+from bus.log.states import Aggregate
+from bus.writing.aggregates import Transition
 from bus.writing.job_indexes import OpenJob
 from domain.jobs import Search
 from projections import app_state, jobs, schedules, tables

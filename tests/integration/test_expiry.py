@@ -10,7 +10,7 @@ from typing import Any
 import apsw
 import pytest
 
-from bus import expiry
+from bus.writing import upkeep
 from migrations.connection import open_reader
 from ops.store.tables import Tables
 from tests.integration import writing
@@ -124,7 +124,7 @@ def test_a_pending_expiry_outlives_a_restart(tmp_path: Path):
 def test_many_values_that_expire_together_are_ended_by_and_by(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(expiry, "MAXIMUM_AT_ONCE", 2)
+    monkeypatch.setattr(upkeep, "MAXIMUM_COMMANDS", 2)
     with Store(tmp_path / "store.db", next_upkeep=math.inf) as store:
         store.send_together(
             *(

@@ -17,8 +17,9 @@ import msgspec
 import pytest
 
 from bus.log import chain
+from bus.log.states import Aggregate, read_aggregate, to_recorded
 from bus.writing import aggregates
-from bus.writing.aggregates import Aggregate, Transition, read_aggregate, to_recorded
+from bus.writing.aggregates import Transition
 from bus.writing.due_jobs import DueJobs
 from bus.writing.group import Group as GroupCommit
 from bus.writing.job_indexes import JobIndexes

@@ -13,7 +13,8 @@ import msgspec
 import pytest
 
 from bus.log import chain
-from bus.writing.aggregates import Aggregate, Transition, to_recorded
+from bus.log.states import Aggregate, to_recorded
+from bus.writing.aggregates import Transition
 from domain.catalogue import BY_TABLE
 from domain.messages import split_stream
 from migrations import runner

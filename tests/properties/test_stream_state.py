@@ -5,8 +5,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from bus.contract.stream_metadata import Segment
 from bus.log.cloud_events import Origin
-from bus.publishing.stream_state import Place, PublishedEvent, Segment, locate
+from bus.publishing.stream_state import Place, PublishedEvent, locate
 
 Event = tuple[int, int]
 

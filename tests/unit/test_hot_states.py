@@ -1,6 +1,7 @@
 import msgspec
 
-from bus.writing.hot_states import ABSENT, Aggregate, HotStates
+from bus.log.states import ABSENT, Aggregate
+from bus.writing.hot_states import HotStates
 from domain.app_state import Entry
 from tests.unit.given_when_then import given
 from tests.unit.job_states import enqueued

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from bus.contract.stream_metadata import Segment, metadata_of
 from bus.contract.subjects import BusNames
 from bus.log.chain import Entry, Head, Row, extend
 from bus.log.cloud_events import Origin
@@ -12,9 +13,7 @@ from bus.publishing.stream_state import (
     ForeignMessageError,
     Place,
     PublishedEvent,
-    Segment,
     locate,
-    metadata_of,
     published_event,
     recorded_segments,
 )

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bus.log import chain
-from bus.writing.aggregates import to_recorded
-from bus.writing.hot_states import ABSENT, Aggregate
+from bus.log.states import ABSENT, Aggregate, to_recorded
 from domain.catalogue import BY_TABLE, UnknownEventTypeError
 from domain.decider import replay
 from domain.messages import split_stream, stream_name

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import apsw
 import msgspec
 
-from bus.writing.aggregates import Aggregate, read_aggregate
+from bus.log.states import Aggregate, read_aggregate
 from domain.catalogue import BY_TABLE, UnknownEventTypeError, decode_event
 from domain.messages import Recorded
 from ops.analytics.export.log_files import ROW_GROUP_ROWS, log_writer

@@ -7,7 +7,7 @@ from random import random
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bus.serving.queries import pattern_of
+from bus.log.reading import pattern_of
 from domain.errors import Refusal
 from ops.console.rendering import PREFIX
 from ops.console.shown_events import shown

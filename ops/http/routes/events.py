@@ -15,7 +15,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from bus.contract import codec
-from bus.serving.queries import pattern_of
+from bus.log.reading import pattern_of
 from domain.errors import Busy, Invalid, Refusal
 from domain.messages import Key
 from ops.http.following.event_feed import MAXIMUM_POSITIONS, PACE_SECONDS, EventFeed

@@ -1,0 +1,39 @@
+"""What the metadata of the stream of events says: whose it is, and where which positions are in it."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+# Keys in the stream's metadata.
+STORE_ID = "hyperpage_store_id"
+OFFSETS = "hyperpage_offsets"
+FOREIGN_SEQUENCE = "hyperpage_foreign_sequence"
+
+
+class Segment(msgspec.Struct, frozen=True):
+    """A stretch of one timeline in a stream. `offset` is sequence − position."""
+
+    timeline: int
+    first_position: int
+    offset: int
+
+    @property
+    def first_sequence(self) -> int:
+        return self.first_position + self.offset
+
+
+decode_segments = msgspec.json.Decoder(tuple[Segment, ...]).decode
+
+
+def metadata_of(store_id: str, segments: Sequence[Segment]) -> dict[str, str]:
+    """What the stream's metadata says of a store and its segments."""
+    return {STORE_ID: store_id, OFFSETS: msgspec.json.encode(segments).decode()}
+
+
+def highest_timeline(metadata: Mapping[str, str]) -> int:
+    """The highest timeline that a stream's metadata names, whosever it is; 0 where it names none."""
+    try:
+        segments = decode_segments(metadata.get(OFFSETS, "[]"))
+    except msgspec.DecodeError:
+        return 0
+    return max((segment.timeline for segment in segments), default=0)

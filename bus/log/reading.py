@@ -1,0 +1,101 @@
+"""The log as it is asked for: a stream, a part of all, and a row as it was."""
+
+import re
+from collections.abc import Callable
+
+import apsw
+
+from bus.contract import codec
+from bus.contract.log_requests import ReadEvents
+from bus.log import chain
+from bus.log.cloud_events import read_origin, scan_events, stream_events
+from bus.log.states import Aggregate, read_aggregate
+from domain.errors import Invalid, NotFound
+from domain.messages import stream_name
+
+# How many rows one reading of the log looks at, however few of them the filter lets through.
+MAXIMUM_SCANNED_ROWS = 10_000
+
+
+def history(connection: apsw.Connection, table: str, key: str, after: int, limit: int) -> bytes:
+    """A stream's events behind version `after`: `{"items": […], "next": version or null}`.
+
+    Raises:
+        NotFound: the stream is empty.
+    """
+    events = stream_events(connection, read_origin(connection), stream_name(table, key), after)
+    items: list[bytes] = []
+    size = last = 0
+    following = None
+    for version, item in events:
+        size += len(item) + 1
+        if len(items) == limit or (items and size > codec.MAXIMUM_ANSWER_BYTES - 100):
+            following = last
+            break
+        items.append(item)
+        last = version
+    if not items and not chain.has_stream(connection, stream_name(table, key)):
+        raise NotFound(f"there is no stream {stream_name(table, key)}")
+    return b'{"items":[' + b",".join(items) + b'],"next":' + codec.encode(following) + b"}"
+
+
+def as_of(
+    connection: apsw.Connection,
+    table: str,
+    key: str,
+    position: int | None,
+    time_ms: int | None,
+    row_json: Callable[[str, Aggregate], bytes | None],
+) -> bytes:
+    """The row of an aggregate as it was at a position, or at a time (milliseconds since the epoch).
+
+    Raises:
+        Invalid: not exactly one of the two is given.
+        NotFound: there was none then.
+    """
+    if (position is None) == (time_ms is None):
+        raise Invalid("either a position or a time", path="$")
+    if position is None:
+        position = chain.position_at(connection, time_ms or 0)
+    row = row_json(table, read_aggregate(connection, table, key, up_to_position=position))
+    if row is None:
+        raise NotFound(f"there was no {stream_name(table, key)} at position {position}", position=position)
+    return row
+
+
+def read_events(connection: apsw.Connection, query: ReadEvents) -> bytes:
+    """Events in order: `{"items": […], "next": …, "head": …}`.
+
+    `next` is what to pass as `after` for the following page, and null at the head of the log, whose
+    position is `head`.
+    """
+    if query.table is not None and query.stream is not None:
+        raise Invalid("either a table or a stream", path="$")
+    streams = pattern_of(query.table, query.stream)
+    origin = read_origin(connection)
+    head = chain.read_head(connection).position
+    items: list[bytes] = []
+    size = 0
+    last = query.after
+    for position, item in scan_events(
+        connection, origin, query.after, streams=streams, limit=MAXIMUM_SCANNED_ROWS
+    ):
+        if item is not None:
+            size += len(item) + 1
+            if len(items) == query.limit or (items and size > codec.MAXIMUM_ANSWER_BYTES - 100):
+                break
+            items.append(item)
+        last = position
+    following = last if last < head else None
+    return b'{"items":[%s],"next":%s,"head":%d}' % (b",".join(items), codec.encode(following), head)
+
+
+def pattern_of(table: str | None, stream: str | None) -> str:
+    """A pattern (GLOB) of one stream, or else of one table's, or else of all."""
+    if stream is not None:
+        return _literally(stream)
+    return "*" if table is None else f"{_literally(table)}/*"
+
+
+def _literally(name: str) -> str:
+    return re.sub(r"[*?\[]", lambda match: f"[{match[0]}]", name)

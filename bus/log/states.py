@@ -1,0 +1,80 @@
+"""The states of aggregates, as the log has them."""
+
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any, cast
+
+import apsw
+import msgspec
+
+from bus.log import chain
+from domain.catalogue import BY_TABLE, decode_event, state_shape
+from domain.decider import Decider, replay
+from domain.messages import Recorded, split_stream, stream_name
+
+# A kept state of another structure is passed over: the events say it all.
+SHAPES: Mapping[str, str] = {
+    table: sha256(msgspec.json.encode(state_shape(decider), order="sorted")).hexdigest()[:16]
+    for table, decider in BY_TABLE.items()
+}
+
+
+class Aggregate(msgspec.Struct, frozen=True, gc=False):
+    """A stream as far as it goes: the version and position of its last event, and the state after it."""
+
+    version: int = 0
+    position: int = 0
+    state: Any = None
+
+
+ABSENT = Aggregate()
+
+
+def read_aggregate(
+    connection: apsw.Connection,
+    table: str,
+    key: str,
+    *,
+    up_to_position: int | None = None,
+    up_to_version: int | None = None,
+) -> Aggregate:
+    """An aggregate from the log, as it is or as it was at a position or version; `ABSENT` without events."""
+    decider = BY_TABLE[table]
+    stream = stream_name(table, key)
+    start = _kept(connection, decider, stream, up_to_position, up_to_version)
+    last: chain.Row | None = None
+    recorded = []
+    for row in chain.read_stream(
+        connection,
+        stream,
+        after_version=start.version,
+        up_to_position=up_to_position,
+        up_to_version=up_to_version,
+    ):
+        last = row
+        recorded.append(to_recorded(row))
+    if last is None:
+        return start
+    return Aggregate(last.version, last.position, replay(decider, recorded, start.state))
+
+
+def to_recorded(row: chain.Row) -> Recorded:
+    """The event of a row of the log, in today's form."""
+    _, key = split_stream(row.stream)
+    # `data` is text for every event of the domain.
+    return Recorded(
+        row.position, key, row.version, row.recorded_at, decode_event(row.type, cast("str", row.data))
+    )
+
+
+def _kept(
+    connection: apsw.Connection, decider: Decider, stream: str, position: int | None, version: int | None
+) -> Aggregate:
+    row = connection.execute(
+        "SELECT version, position, state FROM snapshots WHERE stream = ? AND shape = ?"
+        " AND position <= ? AND version <= ? ORDER BY version DESC LIMIT 1",
+        (stream, SHAPES[decider.table], chain.or_last(position), chain.or_last(version)),
+    ).fetchone()
+    if row is None:
+        return ABSENT
+    return Aggregate(row[0], row[1], msgspec.json.decode(row[2], type=decider.state))
