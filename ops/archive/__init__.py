@@ -1,6 +1,8 @@
 """The archive: the log written out as it grows, so that a moment between two backups can be restored, too.
 
-segment     a file with some events: how it is written, named and read
+segment     a file with some events: what is in it, how it is named, and which there are
+writing     how it is written
+reading     how it is read, and what may be wrong with it
 archiver    writes segments while the service runs
 merge       makes few large segments of many small ones
 verify      reads all of them, and says what is damaged

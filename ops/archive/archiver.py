@@ -20,18 +20,9 @@ from bus.waiting import UNTRIED, Trouble, is_set_within
 from bus.writing.submission import Commit
 from ops.archive import segment as segments
 from ops.archive.merge import Logged, merge
-from ops.archive.segment import (
-    Answer,
-    Header,
-    Segment,
-    event_lines,
-    list_segments,
-    read_envelope,
-    read_segment,
-    runs,
-    segment_path,
-    write_segment,
-)
+from ops.archive.reading import read_envelope, read_segment
+from ops.archive.segment import Answer, Header, Segment, list_segments, runs, segment_path
+from ops.archive.writing import event_lines, write_segment
 from ops.targets.errors import BackupError
 from ops.targets.sealing import ENCRYPTED_SUFFIX
 from ops.targets.target import Place

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from itertools import groupby
 from typing import NamedTuple
 
+from ops.archive.reading import read_envelope, read_segment
 from ops.archive.segment import (
     MAXIMUM_BYTES,
     METADATA_SUFFIX,
@@ -14,13 +15,10 @@ from ops.archive.segment import (
     Header,
     Segment,
     list_segments,
-    read_envelope,
-    read_segment,
-    row_lines,
     runs,
     segment_path,
-    write_segment,
 )
+from ops.archive.writing import row_lines, write_segment
 from ops.targets.sealing import ENCRYPTED_SUFFIX
 from ops.targets.target import Place, delete_file
 

@@ -8,16 +8,8 @@ import msgspec
 from bus.log import chain
 from migrations.connection import write_transaction
 from migrations.rows import insert_rows
-from ops.archive.segment import (
-    Answer,
-    Content,
-    Header,
-    Segment,
-    list_segments,
-    read_header,
-    read_segment,
-    runs,
-)
+from ops.archive.reading import read_header, read_segment
+from ops.archive.segment import Answer, Content, Header, Segment, list_segments, runs
 from ops.targets.errors import BackupError
 from ops.targets.sealing import Identities
 from ops.targets.target import Place

@@ -2,7 +2,8 @@
 
 import msgspec
 
-from ops.archive.segment import Segment, list_segments, read_envelope, read_segment, runs, verify_outside
+from ops.archive.reading import read_envelope, read_segment, verify_outside
+from ops.archive.segment import Segment, list_segments, runs
 from ops.progress import Progress, ignore_progress
 from ops.targets.errors import BackupError
 from ops.targets.sealing import Identities

@@ -8,8 +8,9 @@ timeline does not reach back to the first event, it hangs on a backup, and is wo
 from collections.abc import Sequence
 from contextlib import suppress
 
+from ops.archive.reading import read_header
 from ops.archive.replay import Timelines
-from ops.archive.segment import Segment, list_segments, read_header, runs
+from ops.archive.segment import Segment, list_segments, runs
 from ops.backup.metadata import Backup
 from ops.targets.errors import BackupError
 from ops.targets.target import Place

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import msgspec
 
-from ops.archive.segment import read_segment, require_segment_key, row_lines, segment_path, write_segment
+from ops.archive.reading import read_segment, require_segment_key
+from ops.archive.segment import segment_path
+from ops.archive.writing import row_lines, write_segment
 from ops.backup.metadata import Backup, write_metadata
 from ops.backup.opening import bring, require_key
 from ops.backup.restore import search_for

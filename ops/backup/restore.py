@@ -14,7 +14,8 @@ import msgspec
 
 from migrations.connection import open_reader
 from migrations.runner import MigrationError
-from ops.archive.segment import list_segments, read_segment
+from ops.archive.reading import read_segment
+from ops.archive.segment import list_segments
 from ops.backup.content import Content, read_content
 from ops.backup.create import create_backup
 from ops.backup.materialize import materialize, without_segment

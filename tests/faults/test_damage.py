@@ -18,14 +18,9 @@ import pyrage
 import pytest
 
 from ops.archive.archiver import Archiver
-from ops.archive.segment import (
-    METADATA_SUFFIX,
-    Segment,
-    list_segments,
-    read_segment,
-    row_lines,
-    write_segment,
-)
+from ops.archive.reading import read_segment
+from ops.archive.segment import METADATA_SUFFIX, Segment, list_segments
+from ops.archive.writing import row_lines, write_segment
 from ops.backup.create import create_backup
 from ops.backup.metadata import Backup, metadata_path, write_metadata
 from ops.backup.restore import restore

@@ -17,8 +17,9 @@ from migrations.connection import open_reader
 from ops.archive import merge as merging
 from ops.archive.archiver import Archiver
 from ops.archive.merge import merge
+from ops.archive.reading import read_segment
 from ops.archive.replay import archived_rows, reach
-from ops.archive.segment import list_segments, read_segment
+from ops.archive.segment import list_segments
 from ops.backup.create import create_backup
 from ops.backup.metadata import list_backups, metadata_path
 from ops.backup.restore import restore

@@ -18,9 +18,11 @@ from bus.waiting import is_set_within
 from ops.archive import merge as merging
 from ops.archive.archiver import Archiver
 from ops.archive.merge import merge
+from ops.archive.reading import read_segment
 from ops.archive.replay import archived_rows, reach
-from ops.archive.segment import Segment, list_segments, read_segment, write_segment
+from ops.archive.segment import Segment, list_segments
 from ops.archive.verify import verify_archive
+from ops.archive.writing import write_segment
 from ops.backup.restore import plan_restore, restore
 from ops.backup.restore_path import Moment
 from ops.store.projections_check import verify
@@ -467,7 +469,7 @@ def test_a_forged_event_in_a_segment_is_found_by_the_chain(archived: Archived, m
     content = read_segment(segment)
     forged = [*content.rows]
     forged[3] = msgspec.structs.replace(forged[3], data='{"forged":1}')
-    from ops.archive.segment import row_lines, write_segment
+    from ops.archive.writing import row_lines, write_segment
 
     write_segment(segment.path, content.header, row_lines(forged), content.answers)
     with pytest.raises(BackupError) as caught:

@@ -13,8 +13,9 @@ import pytest
 
 from ops.archive.archiver import Archiver
 from ops.archive.merge import SMALL_SEGMENTS, merge
+from ops.archive.reading import read_segment, verify_outside
 from ops.archive.replay import archived_rows, reach
-from ops.archive.segment import METADATA_SUFFIX, list_segments, read_segment, verify_outside
+from ops.archive.segment import METADATA_SUFFIX, list_segments
 from ops.backup.create import create_backup
 from ops.backup.drill import drill, prove
 from ops.backup.metadata import Backup, list_backups, metadata_path, read_metadata, write_metadata

@@ -22,7 +22,8 @@ from ops.analytics.export.written_log import WrittenLog
 from ops.analytics.lake.files import File
 from ops.analytics.lake.layout import EVENTS
 from ops.analytics.lake.manifest import Manifest, Stretch
-from ops.archive.segment import Segment, list_segments, read_header, read_segment, runs
+from ops.archive.reading import read_header, read_segment
+from ops.archive.segment import Segment, list_segments, runs
 from ops.archive.timelines import Timelines, history_of
 from ops.targets.errors import BackupError
 from ops.targets.sealing import Identities

@@ -1,0 +1,207 @@
+"""Reads segments, and says what is wrong with one: `read_segment`; `read_envelope` where there is no key."""
+
+import hashlib
+from typing import Any
+
+import msgspec
+import zstandard
+
+from bus.log import chain
+from ops.archive.segment import (
+    END_BYTES,
+    END_FRAME,
+    FORMAT,
+    MAXIMUM_BYTES,
+    METADATA_SUFFIX,
+    Answer,
+    Content,
+    Envelope,
+    Header,
+    Segment,
+    Trailer,
+)
+from ops.targets.errors import BackupError
+from ops.targets.sealing import Identities, SealedError, UnsoundError, open_bytes
+from ops.targets.vouching import is_whole
+
+
+def read_header(segment: Segment) -> Header:
+    """A segment's header, also without a key.
+
+    Raises:
+        BackupError: it is damaged, or another one than its name says.
+    """
+    return read_envelope(segment).header if segment.is_encrypted else read_segment(segment).header
+
+
+def read_envelope(segment: Segment) -> Envelope:
+    """What is known of an encrypted segment without the key.
+
+    Raises:
+        BackupError: that is damaged, or about another one than its name says.
+    """
+    path = segment.place.with_name(segment.name + METADATA_SUFFIX)
+    try:
+        content = path.read_bytes()
+        _require_known_format(path.name, content)
+        envelope = msgspec.json.decode(content, type=Envelope)
+        whole = is_whole(content)
+    except FileNotFoundError:
+        raise BackupError("segment_damaged", f"{path.name} is missing") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BackupError("segment_damaged", f"{path.name} cannot be read: {error}") from None
+    if not whole:
+        raise BackupError("segment_damaged", f"{path.name} was changed: its own checksum does not fit")
+    _require_named(segment, envelope.header)
+    return envelope
+
+
+def verify_outside(segment: Segment) -> Envelope:
+    """What is known of an encrypted segment, which is, byte for byte, what was written.
+
+    Raises:
+        BackupError: it is not.
+    """
+    envelope = read_envelope(segment)
+    _require_sealed(segment, envelope, segment.place.read_bytes())
+    return envelope
+
+
+def read_segment(segment: Segment, identities: Identities = ()) -> Content:
+    """What a segment has, which is what was written.
+
+    Raises:
+        BackupError: it is damaged, another one than its name says, or encrypted and there is no key for it.
+    """
+    name = segment.name
+    content = _decompress(name, _opened(segment, identities))
+    body, separator, trailer = content.removesuffix(b"\n").rpartition(b"\n")
+    try:
+        expected = msgspec.json.decode(trailer, type=Trailer).sha256
+        if not separator or hashlib.sha256(body + b"\n").hexdigest() != expected:
+            raise BackupError("segment_damaged", f"{name} is damaged: its SHA-256 does not fit")
+        first_line, *lines = body.split(b"\n")
+        _require_known_format(name, first_line)
+        header = msgspec.json.decode(first_line, type=Header)
+        _require_named(segment, header)
+        rows, answers = _parse(header, lines)
+    except (msgspec.DecodeError, ValueError, IndexError) as error:
+        raise BackupError("segment_damaged", f"{name} cannot be read: {error}") from None
+    _require_chain(name, header, rows)
+    return Content(header, rows, answers)
+
+
+def require_segment_key(segment: Segment) -> None:
+    """Returns if a segment can be read without a key.
+
+    Raises:
+        BackupError: it is encrypted.
+    """
+    if segment.is_encrypted:
+        raise BackupError(
+            "encrypted",
+            f"{segment.name} is encrypted, and can be read with a key alone",
+            "on the command line, name the file of the secret key with --identity FILE",
+        )
+
+
+def _opened(segment: Segment, identities: Identities) -> bytes:
+    """What is in the file, decrypted."""
+    name = segment.name
+    try:
+        content = segment.place.read_bytes()
+    except FileNotFoundError:
+        # Merged meanwhile, or deleted by hand.
+        raise BackupError("segment_damaged", f"{name} is missing", "try again") from None
+    if not segment.is_encrypted:
+        return content
+    _require_sealed(segment, read_envelope(segment), content)
+    if not identities:
+        require_segment_key(segment)
+    try:
+        return open_bytes(content, identities)
+    except SealedError:
+        raise BackupError(
+            "encrypted", f"{name} is encrypted to other keys", "name the file of one that it is encrypted to"
+        ) from None
+    except UnsoundError as error:
+        raise BackupError("segment_damaged", f"{name} is damaged: {error}") from error
+
+
+def _require_sealed(segment: Segment, envelope: Envelope, content: bytes) -> None:
+    if (len(content), hashlib.sha256(content).hexdigest()) != (envelope.size, envelope.checksum):
+        raise BackupError("segment_damaged", f"{segment.name} is damaged: its SHA-256 does not fit")
+
+
+def _require_named(segment: Segment, header: Header) -> None:
+    if (header.first, header.last, header.timelines[-1][0]) != (
+        segment.first,
+        segment.last,
+        segment.timeline,
+    ):
+        raise BackupError(
+            "segment_damaged",
+            f"{segment.name} is another one: it has events {header.first} to {header.last} of timeline"
+            f" {header.timelines[-1][0]}",
+        )
+
+
+def _decompress(name: str, kept: bytes) -> bytes:
+    compressed, end = kept[:-END_BYTES], kept[-END_BYTES:]
+    if end != END_FRAME + hashlib.sha256(compressed).digest():
+        raise BackupError("segment_damaged", f"{name} is damaged: its SHA-256 does not fit")
+    try:
+        with zstandard.ZstdDecompressor().stream_reader(compressed) as reader:
+            # Who forged it might have made it as large as the memory.
+            content = reader.read(2 * MAXIMUM_BYTES)
+            if reader.read(1):
+                raise BackupError("segment_damaged", f"{name} is larger than any segment")
+            return content
+    except zstandard.ZstdError as error:
+        raise BackupError("segment_damaged", f"{name} is damaged: {error}") from None
+
+
+def _require_known_format(name: str, line: bytes) -> None:
+    found = msgspec.json.decode(line, type=dict[str, Any]).get("format")
+    if found != FORMAT:
+        raise BackupError("unknown_format", f"{name} is of format {found!r}, and this program reads {FORMAT}")
+
+
+def _parse(header: Header, lines: list[bytes]) -> tuple[list[chain.Row], list[Answer]]:
+    count = max(0, header.last - header.first + 1)
+    rows = [_row(msgspec.json.decode(line)) for line in lines[:count]]
+    answers = [
+        (command_id, bytes.fromhex(request_hash), position, answer)
+        for command_id, request_hash, position, answer in map(msgspec.json.decode, lines[count:])
+    ]
+    if len(rows) != count:
+        raise ValueError(f"it has {len(rows)} events instead of {count}")
+    return rows, answers
+
+
+def _row(values: list[Any]) -> chain.Row:
+    position, stream, version, type_name, recorded_at, command_id, data, metadata, digest, blob = values
+    return chain.Row(
+        position,
+        stream,
+        version,
+        type_name,
+        recorded_at,
+        command_id,
+        data if blob is None else bytes.fromhex(blob),
+        metadata,
+        bytes.fromhex(digest),
+    )
+
+
+def _require_chain(name: str, header: Header, rows: list[chain.Row]) -> None:
+    previous = bytes.fromhex(header.previous_hash)
+    for position, row in enumerate(rows, header.first):
+        expected = chain.chain_hash(previous, *_columns(row))
+        if row.position != position or row.hash != expected:
+            raise BackupError("chain_broken", f"{name}: the hash chain is broken at position {position}")
+        previous = expected
+
+
+def _columns(row: chain.Row) -> Any:
+    return msgspec.structs.astuple(row)[:-1]
