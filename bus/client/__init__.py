@@ -25,7 +25,10 @@ from bus.client.facade import Client, connect
 from bus.client.outgoing import BatchCommand
 from bus.client.refusals import UnknownRefusal
 from bus.client.subscription import PlaceLostError, Subscription
-from bus.contract.codec import Answer
+from bus.contract.codec import CommandAnswer
+
+# What an accepted command is told, by the name that programs know it under from the first versions on.
+Answer = CommandAnswer
 
 __all__ = [
     "Answer",
@@ -33,6 +36,7 @@ __all__ = [
     "ChangeEvent",
     "Client",
     "ClosedError",
+    "CommandAnswer",
     "EventPage",
     "PlaceLostError",
     "Subscription",

@@ -18,7 +18,7 @@ from bus.client.durable import DurableSender
 from bus.client.outgoing import About, BatchCommand, Outgoing, batch_item, headers_about
 from bus.client.refusals import refusal_in
 from bus.client.subscription import Subscription
-from bus.contract.codec import Answer
+from bus.contract.codec import CommandAnswer
 from bus.contract.log_requests import ReadEvents
 from bus.contract.subjects import BATCH, BusNames
 from domain.errors import Refusal
@@ -29,7 +29,7 @@ ANSWER_SECONDS = 5.0
 DURABLE_ANSWER_SECONDS = 30.0
 
 _encode = msgspec.json.Encoder().encode
-_decode_answer = msgspec.json.Decoder(Answer).decode
+_decode_answer = msgspec.json.Decoder(CommandAnswer).decode
 _decode_json = msgspec.json.Decoder().decode
 
 
@@ -72,7 +72,7 @@ class Client:
         *,
         timeout_seconds: float = ANSWER_SECONDS,
         **about: Unpack[About],
-    ) -> Answer:
+    ) -> CommandAnswer:
         """The answer to a command; what it says is on disk.
 
         `command` is one of the domain's, or a name such as `jobs.enqueue` with its `body`: a mapping or a
@@ -100,7 +100,7 @@ class Client:
         atomic: bool = False,
         timeout_seconds: float = ANSWER_SECONDS,
         **about: Unpack[About],
-    ) -> Sequence[Answer | Refusal]:
+    ) -> Sequence[CommandAnswer | Refusal]:
         """What became of each of up to 1,000 commands, in order; with `atomic`, all are accepted or none.
 
         Raises:
@@ -113,7 +113,7 @@ class Client:
             self._names.command(BATCH), content, headers, within_seconds=timeout_seconds
         )
         outcomes = msgspec.json.decode(answer, type=_Batch).outcomes
-        return [refusal_in(one) or msgspec.convert(one, Answer) for one in outcomes]
+        return [refusal_in(one) or msgspec.convert(one, CommandAnswer) for one in outcomes]
 
     @overload
     async def send_durable(
@@ -124,7 +124,7 @@ class Client:
         wait: Literal[True] = True,
         timeout_seconds: float = DURABLE_ANSWER_SECONDS,
         **about: Unpack[About],
-    ) -> Answer: ...
+    ) -> CommandAnswer: ...
 
     @overload
     async def send_durable(
@@ -145,7 +145,7 @@ class Client:
         wait: bool = True,
         timeout_seconds: float = DURABLE_ANSWER_SECONDS,
         **about: Unpack[About],
-    ) -> Answer | str:
+    ) -> CommandAnswer | str:
         """As `send`, through a stream: once the broker has the command, it will be carried out.
 
         With `wait=False`, the command's id, as soon as the broker has stored it.
@@ -166,7 +166,7 @@ class Client:
         refusal = refusal_in(outcome)
         if refusal is not None:
             raise refusal
-        return msgspec.convert(outcome, Answer)
+        return msgspec.convert(outcome, CommandAnswer)
 
     async def query(self, name: str, body: Any = None, *, timeout_seconds: float = ANSWER_SECONDS) -> Any:
         """The decoded answer to a query such as `jobs.get`, asked with a mapping or a struct."""

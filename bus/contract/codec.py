@@ -35,7 +35,7 @@ _NOT_PRINTABLE = re.compile(r"[^ -~]")
 _PATH = re.compile(r"^(?P<message>.*?)(?: - at (?:`key` in )?`(?P<path>[^`]*)`)?$", re.DOTALL)
 
 
-class Answer(msgspec.Struct, frozen=True, gc=False):
+class CommandAnswer(msgspec.Struct, frozen=True, gc=False):
     """What an accepted command is told, in the order of the contract."""
 
     command_id: str

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from bus.client import Answer, Client, ClosedError, Unreachable
+from bus.client import Client, ClosedError, CommandAnswer, Unreachable
 from bus.identifiers import new_id
 from bus.tasks import cancel
 from bus.waiting import is_set_within
@@ -201,5 +201,5 @@ class Attempt:
             await asyncio.sleep(REPORT_PAUSE_SECONDS)
 
 
-def _is_to_be_cancelled(answer: Answer) -> bool:
+def _is_to_be_cancelled(answer: CommandAnswer) -> bool:
     return isinstance(answer.result, dict) and answer.result.get("cancel_requested") is True

@@ -220,7 +220,7 @@ class Group(GroupContext):
         _expect(request, aggregate, key, self.now)
         return request.verb.decide(aggregate.state, request.command, self, key), new_key
 
-    def _record(self, request: Request, decision: Decision, new_key: str | None) -> codec.Answer:
+    def _record(self, request: Request, decision: Decision, new_key: str | None) -> codec.CommandAnswer:
         command_id = request.command_id or self.new_id()
         types: list[str] = []
         stream: str | None = None
@@ -243,7 +243,7 @@ class Group(GroupContext):
         for job_id, lease in decision.leases.items():
             self._aggregates.set_lease(job_id, lease)
         self.notices.extend(decision.notices)
-        return codec.Answer(
+        return codec.CommandAnswer(
             command_id,
             stream,
             last.version or None,

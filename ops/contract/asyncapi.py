@@ -7,7 +7,7 @@ results are sent. https://www.asyncapi.com/docs/reference/specification/v3.0.0
 from collections.abc import Iterable
 from typing import Any
 
-from bus.contract.codec import Answer
+from bus.contract.codec import CommandAnswer
 from bus.contract.headers import (
     ACTOR,
     CAUSATION_ID,
@@ -202,7 +202,7 @@ def _to_schema(name: str) -> dict[str, str]:
 
 def _shared_schemas() -> dict[str, Schema]:
     headers = (COMMAND_ID, EXPECTED_VERSION, ACTOR, CORRELATION_ID, CAUSATION_ID, TRACEPARENT)
-    answer, _ = described("answer", Answer, f"{_SCHEMAS}{{name}}")
+    answer, _ = described("answer", CommandAnswer, f"{_SCHEMAS}{{name}}")
     refusal = refusal_schema()
     return {
         "command_headers": object_of(dict.fromkeys(headers, TEXT), required=()),

@@ -13,7 +13,7 @@ from bus.contract import codec
 from bus.contract.codec import (
     MAXIMUM_BATCH_BYTES,
     MAXIMUM_DEPTH,
-    Answer,
+    CommandAnswer,
     decode_batch,
     decode_command,
     error_body,
@@ -509,7 +509,7 @@ def test_the_hash_of_a_request_stays_what_it_was():
 
 
 def test_an_answer_has_its_fields_in_the_order_of_the_contract_without_spaces():
-    answer = Answer("c", "jobs/a", 3, 41872, 1, ["job.completed.v1"], {"a": msgspec.Raw(b"[1]")})
+    answer = CommandAnswer("c", "jobs/a", 3, 41872, 1, ["job.completed.v1"], {"a": msgspec.Raw(b"[1]")})
 
     assert codec.encode(answer) == (
         b'{"command_id":"c","stream":"jobs/a","version":3,"position":41872,"timeline":1,'

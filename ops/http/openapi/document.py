@@ -5,7 +5,7 @@ https://spec.openapis.org/oas/v3.1.1.html
 
 from typing import Any
 
-from bus.contract.codec import Answer
+from bus.contract.codec import CommandAnswer
 from ops.contract.answers import cloud_event_schema, object_of, refusal_schema
 from ops.contract.schema import Schema, described
 from ops.http.access.sessions import CSRF_HEADER
@@ -68,7 +68,7 @@ def openapi_document(version: str, *, needs_token: bool, cookie: str = "hyperpag
 
 
 def _shared_schemas() -> dict[str, Schema]:
-    answer, _ = described("answer", Answer, f"{SCHEMAS}{{name}}")
+    answer, _ = described("answer", CommandAnswer, f"{SCHEMAS}{{name}}")
     outcome = {"anyOf": [{"$ref": f"{SCHEMAS}answer"}, refusal_schema()]}
     return {
         "answer": answer,

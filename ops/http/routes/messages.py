@@ -58,7 +58,7 @@ async def _answer_command(request: Request, meaning: Meaning) -> Response:
         return problem(refusal, status=412 if EXPECTED_VERSION in headers else None)
     if meaning.stream is None and not meaning.creates:
         return json_response(answer)
-    told = msgspec.json.decode(answer, type=codec.Answer)
+    told = msgspec.json.decode(answer, type=codec.CommandAnswer)
     if told.stream is None or told.version is None or (not meaning.creates and told.stream != meaning.stream):
         # It is about another row than the path.
         return json_response(answer)
