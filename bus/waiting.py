@@ -42,7 +42,7 @@ class Trouble:
         """Whether nothing has failed since it last worked."""
         return self._failures == 0
 
-    def meet(self, error: Exception) -> None:
+    def failed(self, error: Exception) -> None:
         """Takes in what went wrong."""
         problem = getattr(error, "problem", "") or str(error) or type(error).__name__
         if problem != self.problem:
@@ -56,7 +56,7 @@ class Trouble:
         self._failures = min(self._failures + 1, _MAXIMUM_DOUBLINGS)
         return pause_ms
 
-    def end(self) -> None:
+    def recovered(self) -> None:
         """Says that it works."""
         if self.problem is not None:
             self._logger.info("%s: all is well", self._what)

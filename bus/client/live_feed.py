@@ -37,7 +37,7 @@ INACTIVE_SECONDS = 60.0
 _encode = msgspec.json.Encoder().encode
 
 
-class EventFeed:
+class LiveFeed:
     """The events of one stream from a sequence on; used by one task.
 
     `behind` is the position behind which the feed begins: up to there, the log has to be read. None: it is

@@ -19,7 +19,7 @@ from typing import Self
 
 from bus.client.change_events import ChangeEvent
 from bus.client.connection import ClientConnection
-from bus.client.live_feed import EventFeed
+from bus.client.live_feed import LiveFeed
 from bus.client.remote_log import RemoteLog
 from bus.client.stream_report import FeedLostError
 from bus.contract.subjects import BusNames
@@ -71,7 +71,7 @@ class Subscription:
         self._store_id: str | None = None
         self._ready: deque[ChangeEvent] = deque()
         self._step: asyncio.Task[None] | None = None
-        self._feed: EventFeed | None = None
+        self._feed: LiveFeed | None = None
         self._troubles = 0
         # The position up to which the log is being read, and the fork that comes next then.
         self._log_end = 0
@@ -139,7 +139,7 @@ class Subscription:
             self._position = min(self._position, self._log_end)
             return
         try:
-            self._feed = await EventFeed.open(
+            self._feed = await LiveFeed.open(
                 self._connection,
                 self._stream_name,
                 self._subjects,
@@ -196,7 +196,7 @@ class Subscription:
                 self._position, self._timeline = fork.position, fork.timeline
             self._log_end = self._position
 
-    async def _follow(self, feed: EventFeed) -> None:
+    async def _follow(self, feed: LiveFeed) -> None:
         """Takes what has come, as far as it follows what was seen."""
         assert self._timeline is not None
         try:

@@ -14,8 +14,8 @@ from bus.log.cloud_events import Origin
 from bus.publishing.stream_state import (
     DivergedError,
     ForeignMessageError,
-    Place,
     PublishedEvent,
+    StreamStanding,
     how_to_refill,
     locate,
     published_event,
@@ -57,7 +57,7 @@ class EventStream:
                 self._names.events, self._origin.store_id, report.metadata, report.state.last_seq
             )
 
-    async def stand(self) -> tuple[Place, chain.Head, chain.Row | None]:
+    async def stand(self) -> tuple[StreamStanding, chain.Head, chain.Row | None]:
         """Where the stream stands, the head of the log, and the row to be published next.
 
         The stream is made where there is none, and its metadata names every segment that publishing the log
@@ -94,12 +94,12 @@ class EventStream:
             }
         )
 
-    async def _compare(self, report: StreamReport) -> tuple[Place, chain.Head, chain.Row | None]:
+    async def _compare(self, report: StreamReport) -> tuple[StreamStanding, chain.Head, chain.Row | None]:
         stream, counts = self._names.events, report.state
         recorded = recorded_segments(stream, self._origin.store_id, report.metadata, counts.last_seq)
         last = await self._last_event(report)
         head = await asyncio.to_thread(self._read_head)
-        place = locate(
+        standing = locate(
             stream,
             self._origin,
             head.position,
@@ -107,11 +107,13 @@ class EventStream:
             segments=recorded,
             last=last,
         )
-        common = await self._common_event(place, last)
-        rows = await asyncio.to_thread(self._read_rows, common.position if common else 0, place.next_position)
+        common = await self._common_event(standing, last)
+        rows = await asyncio.to_thread(
+            self._read_rows, common.position if common else 0, standing.next_position
+        )
         _require_same(stream, common, rows[0])
-        await self._configure(report, metadata_of(self._origin.store_id, place.segments))
-        return place, head, rows[1]
+        await self._configure(report, metadata_of(self._origin.store_id, standing.segments))
+        return standing, head, rows[1]
 
     async def _last_event(self, report: StreamReport) -> PublishedEvent | None:
         """The last event that is still there."""
@@ -124,11 +126,13 @@ class EventStream:
         message = message or await self._api.last_message(stream, self._names.events_of())
         return None if message is None else published_event(self._names, self._origin.store_id, message)
 
-    async def _common_event(self, place: Place, last: PublishedEvent | None) -> PublishedEvent | None:
+    async def _common_event(
+        self, standing: StreamStanding, last: PublishedEvent | None
+    ) -> PublishedEvent | None:
         """The last event that the stream still has and the log has too: where their hashes must agree."""
-        if place.shared is None:
+        if standing.shared is None:
             return None
-        sequence, position = place.shared
+        sequence, position = standing.shared
         if last is not None and last.sequence == sequence:
             return last
         message = await self._api.message_at(self._names.events, sequence)

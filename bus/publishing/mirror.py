@@ -99,7 +99,7 @@ class Mirror:
         try:
             await self._found_or_made()
         except JetStreamError as error:
-            self._trouble.meet(error)
+            self._trouble.failed(error)
 
     def mark(self, key: str) -> None:
         """Says that a row changed."""
@@ -134,7 +134,7 @@ class Mirror:
                     self._settled.clear()
                     # A wrong sequence is settled by comparing.
                     if not (isinstance(error, WrongSequenceError) and self._trouble.is_first):
-                        self._trouble.meet(error)
+                        self._trouble.failed(error)
                     await is_set_within(self._stopped, self._trouble.next_pause_ms())
         finally:
             await self._publisher.close()
@@ -169,7 +169,7 @@ class Mirror:
             elif self._publisher.in_flight:
                 await self._publisher.pause(LOOK_INTERVAL_MS)
             else:
-                self._trouble.end()
+                self._trouble.recovered()
                 self._settled.set()
                 if await self._publisher.pause(LOOK_INTERVAL_MS):
                     continue

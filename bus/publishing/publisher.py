@@ -25,8 +25,8 @@ from bus.transport.jetstream import (
     INSUFFICIENT_RESOURCES,
     NO_STREAM,
     WRONG_LAST_SEQUENCE,
+    ApiError,
     JetStreamError,
-    Refusal,
     WrongSequenceError,
 )
 from bus.waiting import is_set_within
@@ -73,7 +73,7 @@ class _Answer(msgspec.Struct):
     stream: str = ""
     seq: int = 0
     duplicate: bool = False
-    error: Refusal | None = None
+    error: ApiError | None = None
 
 
 _decode_answer = msgspec.json.Decoder(_Answer).decode
@@ -265,11 +265,11 @@ class Publisher:
 def _answer_of(message: Msg) -> _Answer:
     headers: Mapping[str, Any] = message.headers or {}
     if headers.get("Status") == "503":
-        return _Answer(error=Refusal(NO_STREAM, "no stream takes the message"))
+        return _Answer(error=ApiError(NO_STREAM, "no stream takes the message"))
     try:
         return _decode_answer(message.data)
     except msgspec.DecodeError as error:
-        return _Answer(error=Refusal(0, f"the answer is not JetStream's ({error})"))
+        return _Answer(error=ApiError(0, f"the answer is not JetStream's ({error})"))
 
 
 def _failure_of(stream: str, answer: _Answer, sequence: int) -> JetStreamError:

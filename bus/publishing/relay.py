@@ -136,7 +136,7 @@ class Relay:
     def notify(self, rows: Sequence[chain.Row]) -> None:
         """Says that these rows, which follow those said before, are committed."""
         if rows:
-            self._reach(rows[-1].position, rows[-1].recorded_at)
+            self._note_committed(rows[-1].position, rows[-1].recorded_at)
             self._publisher.nudge()
 
     async def run(self) -> None:
@@ -149,7 +149,7 @@ class Relay:
                 except (StreamError, JetStreamError, apsw.Error, TimeoutError) as error:
                     # After a broker was killed, say, a wrong sequence is settled by looking again.
                     if not (isinstance(error, WrongSequenceError) and self._trouble.is_first):
-                        self._trouble.meet(error)
+                        self._trouble.failed(error)
                     await is_set_within(self._stopped, self._trouble.next_pause_ms())
         finally:
             await self._publisher.close()
@@ -181,20 +181,20 @@ class Relay:
 
     async def _publish(self) -> None:
         """Looks where the stream stands, and publishes until nothing was committed for a second."""
-        place, head, next_row = await self._stream.stand()
-        position = place.next_position - 1
-        self._offset = place.last_sequence - position
-        self._found(position)
-        self._reach(head.position, head.recorded_at if next_row is None else next_row.recorded_at)
-        self._forget()
-        self._publisher.begin(place.last_sequence)
+        standing, head, next_row = await self._stream.stand()
+        position = standing.next_position - 1
+        self._offset = standing.last_sequence - position
+        self._note_published(position)
+        self._note_committed(head.position, head.recorded_at if next_row is None else next_row.recorded_at)
+        self._drop_published()
+        self._publisher.begin(standing.last_sequence)
         while not self._stopped.is_set():
             if self._is_worth_sending(position):
                 position = await self._send_after(position)
             elif self._publisher.in_flight:
                 await self._publisher.pause(LOOK_INTERVAL_MS)
             else:
-                self._well()
+                self._note_healthy()
                 if not await self._publisher.pause(LOOK_INTERVAL_MS):
                     return
 
@@ -228,23 +228,23 @@ class Relay:
             )
 
     def _on_stored(self, sequence: int) -> None:
-        self._found(sequence - self._offset)
-        self._forget()
-        self._well()
+        self._note_published(sequence - self._offset)
+        self._drop_published()
+        self._note_healthy()
 
-    def _found(self, position: int) -> None:
+    def _note_published(self, position: int) -> None:
         self._position = position
         if self._on_published is not None:
             self._on_published(position)
 
-    def _well(self) -> None:
-        self._trouble.end()
+    def _note_healthy(self) -> None:
+        self._trouble.recovered()
         self._progress.set()
 
     def _is_behind(self) -> bool:
         return self._position is None or self._position < self._head
 
-    def _reach(self, position: int, recorded_at: int) -> None:
+    def _note_committed(self, position: int, recorded_at: int) -> None:
         """Notes that the log goes as far as this position, and when what is behind the head was committed."""
         if position <= self._head:
             return
@@ -253,7 +253,7 @@ class Relay:
             _, recorded_at = self._commits.pop()
         self._commits.append((position, recorded_at))
 
-    def _forget(self) -> None:
+    def _drop_published(self) -> None:
         while self._commits and self._commits[0][0] <= (self._position or 0):
             self._commits.popleft()
 

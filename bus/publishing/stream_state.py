@@ -60,7 +60,7 @@ class PublishedEvent(msgspec.Struct, frozen=True):
     hash: str
 
 
-class Place(msgspec.Struct, frozen=True):
+class StreamStanding(msgspec.Struct, frozen=True):
     """Where a stream stands: its last sequence, and the position of the event to be published next.
 
     `segments` are those that its metadata must have by then. `shared` is the last event that stream and log
@@ -159,7 +159,7 @@ def locate(
     last_sequence: int,
     segments: Sequence[Segment],
     last: PublishedEvent | None,
-) -> Place:
+) -> StreamStanding:
     """Where a stream stands that has come to `last_sequence`; `last` is its last message that is still there.
 
     Raises:
@@ -182,7 +182,7 @@ def locate(
             "put the newer log back, or restore this one with `hyperpage backup restore`, which begins a new "
             f"timeline; or {how_to_refill(stream)}",
         )
-    return Place(
+    return StreamStanding(
         last_sequence,
         next_position,
         _continued(origin, begun, last_sequence + 1, next_position),

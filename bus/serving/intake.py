@@ -23,7 +23,7 @@ from bus.measures import UNKNOWN, Tally
 from bus.serving.decoding import count_turned_away, submission_of
 from bus.serving.discovery import QUEUE_GROUP, Endpoint
 from bus.tasks import Tasks
-from bus.transport.connection import LeanClient, Outgoing, stop_receiving
+from bus.transport.connection import LeanClient, RawMessage, stop_receiving
 from bus.writing.submission import Outcome, Submission
 from bus.writing.writer import Writer
 
@@ -118,7 +118,7 @@ class Intake:
 
     async def _answer(self, submissions: list[Submission]) -> None:
         now = time.perf_counter_ns()
-        answers: list[Outgoing] = []
+        answers: list[RawMessage] = []
         for one in submissions:
             caller, outcome = one.context, one.outcome
             if not isinstance(caller, Caller) or outcome is None:
@@ -139,7 +139,7 @@ class Intake:
             for answer in answers:
                 await self._answer_alone(answer)
 
-    async def _answer_alone(self, answer: Outgoing) -> None:
+    async def _answer_alone(self, answer: RawMessage) -> None:
         try:
             await self._connection.publish_many((answer,))
         except NatsError as error:

@@ -39,7 +39,7 @@ from bus.transport import protocol
 from bus.transport.protocol import DirectParser, Handler
 
 # Subject, reply subject ("" for none), body, headers (`None` for none).
-Outgoing = tuple[str, str, bytes, Mapping[str, str] | None]
+RawMessage = tuple[str, str, bytes, Mapping[str, str] | None]
 
 # So much is copied at a time; what waits for the socket beyond nats-py's limit, 2 MiB, makes the sender wait.
 SLICE_BYTES = 512 * 1024
@@ -76,7 +76,7 @@ class LeanClient(Client):
             self._direct.pop(number, None)
             raise
 
-    async def publish_many(self, messages: Iterable[Outgoing]) -> None:
+    async def publish_many(self, messages: Iterable[RawMessage]) -> None:
         """Publishes all of them, in order, or none, for a fraction of what `publish` costs for each.
 
         As with `publish`, they are in the buffer when this returns, and wait there for a connection that was

@@ -42,7 +42,7 @@ class WrongSequenceError(JetStreamError):
     """The stream does not stand where we took it to stand."""
 
 
-class Refusal(msgspec.Struct, frozen=True):
+class ApiError(msgspec.Struct, frozen=True):
     """Why JetStream did not do something."""
 
     err_code: int = 0
@@ -78,7 +78,7 @@ class StoredMessage(msgspec.Struct, frozen=True):
 
 
 class _Answer(msgspec.Struct):
-    error: Refusal | None = None
+    error: ApiError | None = None
 
 
 class _Message(msgspec.Struct):

@@ -159,10 +159,10 @@ class Worker:
             try:
                 answer = await self._client.send(claim, command_id=command_id)
             except (Refusal, Unreachable) as error:
-                self._trouble.meet(error)
+                self._trouble.failed(error)
                 await is_set_within(self._stopping, self._trouble.next_pause_ms())
             else:
-                self._trouble.end()
+                self._trouble.recovered()
                 rows: list[dict[str, Any]] = answer.result["jobs"]
                 return rows
         return []

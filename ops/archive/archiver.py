@@ -139,9 +139,9 @@ class Archiver:
                 pause_ms = float(INTERVAL_MS)
                 try:
                     await self._catch_up()
-                    self._trouble.end()
+                    self._trouble.recovered()
                 except (BackupError, OSError, apsw.Error, TimeoutError) as error:
-                    self._trouble.meet(error)
+                    self._trouble.failed(error)
                     pause_ms = self._trouble.next_pause_ms()
                 self._merge_if_due()
                 await is_set_within(self._stopped, pause_ms)
@@ -175,10 +175,10 @@ class Archiver:
                     merge, self._folder, recipients=self._recipients, read_log=self._read_log
                 )
             except (BackupError, OSError, apsw.Error, TimeoutError) as error:
-                self._merge_trouble.meet(error)
+                self._merge_trouble.failed(error)
                 await asyncio.sleep(self._merge_trouble.next_pause_ms() / 1000)
             else:
-                self._merge_trouble.end()
+                self._merge_trouble.recovered()
                 return
 
     @property

@@ -7,7 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from bus.contract.stream_metadata import Segment
 from bus.log.cloud_events import Origin
-from bus.publishing.stream_state import Place, PublishedEvent, locate
+from bus.publishing.stream_state import PublishedEvent, StreamStanding, locate
 
 Event = tuple[int, int]
 
@@ -111,7 +111,7 @@ class Relaying(RuleBasedStateMachine):
         place = self.look()
         assert self.look(place.segments) == place
 
-    def look(self, segments: tuple[Segment, ...] | None = None) -> Place:
+    def look(self, segments: tuple[Segment, ...] | None = None) -> StreamStanding:
         last = max(self.stream, default=None)
         return locate(
             "HYPERPAGE_EVENTS",

@@ -11,8 +11,8 @@ from bus.publishing.stream_state import (
     AnotherStoreError,
     DivergedError,
     ForeignMessageError,
-    Place,
     PublishedEvent,
+    StreamStanding,
     locate,
     published_event,
     recorded_segments,
@@ -57,13 +57,13 @@ def test_a_stream_that_lost_all_its_messages_with_their_count_is_filled_again():
 def test_a_restore_continues_behind_history_that_was_given_up():
     place = at(timelines=[(1, 1), (2, 5)], head=6, last_sequence=8, segments=[(1, 1, 0)], last=(8, 1, 8))
 
-    assert place == Place(8, 5, (Segment(1, 1, 0), Segment(2, 5, 4)), shared=(4, 4))
+    assert place == StreamStanding(8, 5, (Segment(1, 1, 0), Segment(2, 5, 4)), shared=(4, 4))
 
 
 def test_a_restore_that_the_stream_has_not_come_to_changes_no_offset():
     place = at(timelines=[(1, 1), (2, 5)], head=6, last_sequence=3, segments=[(1, 1, 0)], last=(3, 1, 3))
 
-    assert place == Place(3, 4, (Segment(1, 1, 0), Segment(2, 5, 0)), shared=(3, 3))
+    assert place == StreamStanding(3, 4, (Segment(1, 1, 0), Segment(2, 5, 0)), shared=(3, 3))
 
 
 def test_a_restored_stream_goes_on_in_its_timeline():
@@ -201,7 +201,7 @@ def test_an_event_that_says_something_else_of_itself_is_foreign(field: str, valu
 
 def at(
     *, timelines, head: int, last_sequence: int, segments, last: tuple[int, int, int] | None = None
-) -> Place:
+) -> StreamStanding:
     """`segments` are (timeline, first position, offset), `last` is (sequence, timeline, position)."""
     return locate(
         STREAM,
