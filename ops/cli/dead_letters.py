@@ -7,7 +7,7 @@ from cyclopts import App, Parameter
 from ops.cli.asking import administer
 from ops.cli.terminal.exits import Exit, usage_failure
 from ops.cli.terminal.options import DataOption, JsonOption, option
-from ops.cli.terminal.output import print_json, print_records, print_value, say
+from ops.cli.terminal.output import print_records, print_result, print_value, say
 
 SequenceArgument = Annotated[
     int | None, Parameter(name="SEQUENCE", help="The number in the first column of `dlq list`.")
@@ -38,13 +38,7 @@ def list_dead_letters(
         hyperpage dlq list --limit 20
     """
     page = administer("dlq.list", {"limit": limit, "after": after}, data)
-    if as_json:
-        print_json(page)
-        return Exit.DONE
-    shown = ("sequence", "time", "command", "code", "reason", "command_id", "size_bytes")
-    print_records([{name: item.get(name) for name in shown} for item in page["items"]])
-    if page["next"] is not None:
-        say(f"There is more: --after {page['next']}")
+    print_result(page, as_json, _print_page)
     return Exit.DONE
 
 
@@ -60,10 +54,7 @@ def show_dead_letter(
     if sequence is None:
         raise usage_failure("which one? Name its sequence", "`hyperpage dlq list` has it")
     letter = administer("dlq.show", {"sequence": sequence}, data)
-    if as_json:
-        print_json(letter)
-    else:
-        print_value(letter)
+    print_result(letter, as_json, print_value)
     return Exit.DONE
 
 
@@ -83,10 +74,7 @@ def replay_dead_letters(
         hyperpage dlq replay --all
     """
     answer = administer("dlq.replay", _chosen(sequence, every), data)
-    if as_json:
-        print_json(answer)
-    else:
-        print(f"Replayed: {answer['replayed']}.")
+    print_result(answer, as_json, f"Replayed: {answer['replayed']}.")
     return Exit.DONE
 
 
@@ -110,11 +98,15 @@ def drop_dead_letters(
     if every and not yes:
         raise usage_failure("this drops every dead letter, and nothing brings them back", "say --yes, too")
     answer = administer("dlq.drop", chosen, data)
-    if as_json:
-        print_json(answer)
-    else:
-        print(f"Dropped: {answer['dropped']}.")
+    print_result(answer, as_json, f"Dropped: {answer['dropped']}.")
     return Exit.DONE
+
+
+def _print_page(page: dict[str, Any]) -> None:
+    shown = ("sequence", "time", "command", "code", "reason", "command_id", "size_bytes")
+    print_records([{name: item.get(name) for name in shown} for item in page["items"]])
+    if page["next"] is not None:
+        say(f"There is more: --after {page['next']}")
 
 
 def _chosen(sequence: int | None, every: bool) -> dict[str, Any]:

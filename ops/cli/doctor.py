@@ -9,7 +9,7 @@ from ops.cli.status import asked_status
 from ops.cli.stopped import free_directory, require_store
 from ops.cli.terminal.exits import CommandFailure, Exit
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
-from ops.cli.terminal.output import print_json, printable
+from ops.cli.terminal.output import print_result, printable
 from ops.cli.terminal.progress_bars import shown_progress
 
 if TYPE_CHECKING:
@@ -54,10 +54,7 @@ def doctor(
             if not as_json:
                 _print(finding)
     worst = _worst(found)
-    if as_json:
-        print_json({"status": worst, "findings": found})
-    else:
-        print(_verdict(found))
+    print_result({"status": worst, "findings": found}, as_json, _verdict(found))
     if any(one.level == "wrong" and one.check in _VERIFICATIONS for one in found):
         return Exit.VERIFICATION_FAILED
     return Exit.DONE if worst == "well" else Exit.FAILED

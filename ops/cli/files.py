@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from ops.cli.terminal.exits import Exit, failure
 from ops.cli.terminal.options import DataOption, JsonOption
-from ops.cli.terminal.output import print_json, print_table
+from ops.cli.terminal.output import print_result, print_table
 
 # Name and what it is for; `docs/deployment.md` says how each is used.
 FILES = {
@@ -35,13 +35,10 @@ def files(
     """
     if name is None:
         listed = [{"name": each, "for": purpose} for each, purpose in FILES.items()]
-        print_json(listed) if as_json else print_table(listed)
+        print_result(listed, as_json, print_table)
         return Exit.DONE
     if name not in FILES:
         raise failure(Exit.NOT_FOUND, "not_found", f"there is no file {name}", "`hyperpage files` lists them")
     text = (resources("ops.deploy") / name).read_text(encoding="utf-8")
-    if as_json:
-        print_json({"name": name, "text": text})
-    else:
-        print(text, end="")
+    print_result({"name": name, "text": text}, as_json, lambda file: print(file["text"], end=""))
     return Exit.DONE

@@ -13,7 +13,7 @@ from ops.cli.asking import administer
 from ops.cli.stopped import free_directory, understandable
 from ops.cli.terminal.exits import Exit, failure, refused
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
-from ops.cli.terminal.output import compact, print_json, print_table, printable, say
+from ops.cli.terminal.output import compact, print_result, print_table, printable, say
 from ops.cli.terminal.progress_bars import shown_progress
 
 if TYPE_CHECKING:
@@ -46,10 +46,7 @@ def import_file(
     settings = settings_for(data)
     with _explained(settings):
         report = _tried(file, settings) if dry_run else _imported(file, settings)
-    if as_json:
-        print_json(report)
-    else:
-        _print(report)
+    print_result(report, as_json, _print)
     return Exit.DONE if report.is_complete else Exit.FAILED
 
 

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from ops.cli.asking import application_address, ask, ask_durably
 from ops.cli.terminal.exits import Exit, usage_failure
 from ops.cli.terminal.options import DataOption, JsonOption, option
-from ops.cli.terminal.output import print_json, print_value
+from ops.cli.terminal.output import print_result, print_value
 
 _NAME = re.compile(r"[a-z_]+\.[a-z_]+|batch")
 DEFAULT_TIMEOUT_SECONDS = 10.0
@@ -80,10 +80,7 @@ def send(
         if durable
         else ask(address, address.names.command(name), content, headers=given, timeout_seconds=timeout)
     )
-    if as_json:
-        print_json(answer)
-    else:
-        print_answer(msgspec.json.decode(answer))
+    print_result(answer, as_json, print_answer)
     return _exit_code(answer) if name == "batch" else Exit.DONE
 
 
@@ -111,10 +108,7 @@ def query(
     _require_name(name)
     address = application_address(data)
     answer = asyncio.run(ask(address, address.names.query(name), content, timeout_seconds=timeout))
-    if as_json:
-        print_json(answer)
-    else:
-        print_value(msgspec.json.decode(answer))
+    print_result(answer, as_json, print_value)
     return Exit.DONE
 
 

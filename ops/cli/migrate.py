@@ -10,7 +10,7 @@ from cyclopts import App
 from ops.cli.stopped import free_directory, require_store, stopped_directory, stopped_store, understandable
 from ops.cli.terminal.exits import Exit
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
-from ops.cli.terminal.output import print_json, print_table
+from ops.cli.terminal.output import print_result, print_table
 
 if TYPE_CHECKING:
     import apsw
@@ -42,10 +42,7 @@ def migration_status(*, data: DataOption = None, as_json: JsonOption = False) ->
     with understandable(path), closing(open_reader(path)) as connection:
         known = runner.status(connection)
     rows = [{"name": one.name, "applied": one.applied, "executed_at": one.executed_at} for one in known]
-    if as_json:
-        print_json(rows)
-    else:
-        print_table(rows)
+    print_result(rows, as_json, print_table)
     return Exit.DONE
 
 
@@ -123,10 +120,8 @@ def _fill_again(data: Path | None) -> None:
 
 
 def _print_names(done: str, names: list[str], as_json: bool) -> int:
-    if as_json:
-        print_json({done: names})
-    else:
-        print("\n".join(f"{done} {name}" for name in names) or f"nothing had to be {done}")
+    lines = "\n".join(f"{done} {name}" for name in names)
+    print_result({done: names}, as_json, lines or f"nothing had to be {done}")
     return Exit.DONE
 
 

@@ -10,7 +10,7 @@ from ops.cli.asking import administer
 from ops.cli.stopped import stopped_store
 from ops.cli.terminal.exits import Exit
 from ops.cli.terminal.options import DataOption, JsonOption
-from ops.cli.terminal.output import compact, print_json, print_table
+from ops.cli.terminal.output import compact, print_result, print_table
 
 # A verification reads the whole log: a million events take some tens of seconds.
 CHECK_SECONDS = 3_600.0
@@ -35,7 +35,7 @@ def verify(*, data: DataOption = None, as_json: JsonOption = False) -> int:
     on any difference.
     """
     report = _check("verify", data)
-    _print_check(report, as_json)
+    print_result(report, as_json, _print_check)
     return Exit.DONE if report["equal"] else Exit.VERIFICATION_FAILED
 
 
@@ -50,9 +50,7 @@ def rebuild(*, data: DataOption = None, as_json: JsonOption = False) -> int:
     a running service, and on the file of a stopped one.
     """
     report = _check("rebuild", data)
-    _print_check(report, as_json)
-    if not as_json:
-        print(f"Rebuilt: {report['rebuilt_streams']} streams.")
+    print_result(report, as_json, _print_rebuild)
     return Exit.DONE
 
 
@@ -65,10 +63,7 @@ def _check(verb: str, data: Path | None) -> dict[str, Any]:
         return projections_check.rebuild_file(path) if verb == "rebuild" else projections_check.verify(path)
 
 
-def _print_check(report: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print_json(report)
-        return
+def _print_check(report: Mapping[str, Any]) -> None:
     print_table(
         [
             {"table": name, **{kind: found[kind] for kind in ("rows", "missing", "unexpected", "different")}}
@@ -80,6 +75,11 @@ def _print_check(report: dict[str, Any], as_json: bool) -> None:
             print(f"{name} {compact(example['key'])}: {_difference(name, example)}")
     verdict = "The tables equal the log" if report["equal"] else "The tables differ from the log"
     print(f"{verdict} at position {report['position']}.")
+
+
+def _print_rebuild(report: Mapping[str, Any]) -> None:
+    _print_check(report)
+    print(f"Rebuilt: {report['rebuilt_streams']} streams.")
 
 
 def _difference(table: str, example: Mapping[str, Any]) -> str:

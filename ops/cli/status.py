@@ -10,7 +10,7 @@ import msgspec
 from ops.cli.asking import application_address, ask, asked_over_http
 from ops.cli.terminal.exits import CommandFailure, Exit
 from ops.cli.terminal.options import DataOption, JsonOption, option
-from ops.cli.terminal.output import print_json, print_members
+from ops.cli.terminal.output import print_members, print_result
 
 STATUS_SECONDS = 10.0
 
@@ -34,13 +34,9 @@ def status(
     with 5 when none runs.
     """
     answer = asked_status(data)
-    report = msgspec.json.decode(answer)
-    if as_json:
-        print_json(answer)
-    else:
-        _print_status(report)
+    print_result(answer, as_json, _print_status)
     good = ("healthy", "degraded") if ready else ("healthy",)
-    return Exit.DONE if report["status"] in good else Exit.FAILED
+    return Exit.DONE if msgspec.json.decode(answer)["status"] in good else Exit.FAILED
 
 
 def asked_status(data: Path | None) -> bytes:

@@ -7,7 +7,7 @@ from cyclopts import App
 from ops.cli.asking import administer
 from ops.cli.terminal.exits import Exit, usage_failure
 from ops.cli.terminal.options import DataOption, JsonOption, option
-from ops.cli.terminal.output import print_json
+from ops.cli.terminal.output import print_result
 
 
 def stream() -> App:
@@ -40,8 +40,5 @@ def refill(
             "say --yes, too",
         )
     answer = administer("stream.refill", {}, data)
-    if as_json:
-        print_json(answer)
-    else:
-        print("The stream is being filled again; `hyperpage status` tells how far it is.")
+    print_result(answer, as_json, "The stream is being filled again; `hyperpage status` tells how far it is.")
     return Exit.DONE

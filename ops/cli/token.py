@@ -7,7 +7,7 @@ from cyclopts import App, Parameter
 from ops.cli.asking import user
 from ops.cli.terminal.exits import Exit, failure
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
-from ops.cli.terminal.output import print_json, print_table, say
+from ops.cli.terminal.output import print_records, print_result
 
 if TYPE_CHECKING:
     from ops.http.access.tokens import Token
@@ -59,11 +59,8 @@ def create(
         )
     except TokenError as error:
         raise failure(Exit.FAILED, "failed", str(error)) from error
-    if as_json:
-        print_json({**_entry(made), "token": secret})
-    else:
-        print(secret)
-        say(f"The token {name} has the role {role}. It is not shown again.")
+    note = f"The token {name} has the role {role}. It is not shown again."
+    print_result({**_entry(made), "token": secret}, as_json, secret, note=note)
     return Exit.DONE
 
 
@@ -81,12 +78,7 @@ def list_all(*, data: DataOption = None, as_json: JsonOption = False) -> int:
         tokens = file.read()
     except TokenError as error:
         raise failure(Exit.FAILED, "failed", str(error)) from error
-    if as_json:
-        print_json([_entry(one) for one in tokens])
-    elif tokens:
-        print_table([_entry(one) for one in tokens])
-    else:
-        say("There is no token: the HTTP API serves the loopback only, and everybody there.")
+    print_result([_entry(one) for one in tokens], as_json, _print_tokens)
     return Exit.DONE
 
 
@@ -109,11 +101,14 @@ def revoke(
         gone = TokenFile(settings_for(data).data).revoke(name, by=user())
     except TokenError as error:
         raise failure(Exit.NOT_FOUND, "not_found", str(error)) from error
-    if as_json:
-        print_json(_entry(gone))
-    else:
-        print(f"{gone.name}: revoked")
+    print_result(_entry(gone), as_json, f"{gone.name}: revoked")
     return Exit.DONE
+
+
+def _print_tokens(entries: list[dict[str, Any]]) -> None:
+    print_records(
+        entries, if_none="There is no token: the HTTP API serves the loopback only, and everybody there."
+    )
 
 
 def _entry(token: "Token") -> dict[str, Any]:

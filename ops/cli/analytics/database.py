@@ -6,7 +6,7 @@ from typing import Annotated
 from ops.cli.analytics.lake import LakeOption, SnapshotOption, lake_folder, understandable
 from ops.cli.terminal.exits import Exit
 from ops.cli.terminal.options import DataOption, JsonOption, option
-from ops.cli.terminal.output import print_json
+from ops.cli.terminal.output import print_result
 
 
 def database(
@@ -29,8 +29,5 @@ def database(
 
     with understandable():
         write_database(lake_folder(lake, data), out, snapshot=snapshot)
-    if as_json:
-        print_json({"database": str(out), "size_bytes": out.stat().st_size})
-    else:
-        print(out)
+    print_result({"database": str(out), "size_bytes": out.stat().st_size}, as_json, str(out))
     return Exit.DONE

@@ -1,7 +1,7 @@
 """`hyperpage analytics diff`."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +12,7 @@ from ops.cli.analytics.export import export_to
 from ops.cli.analytics.lake import LakeOption, lake_folder, understandable
 from ops.cli.terminal.exits import Exit
 from ops.cli.terminal.options import DataOption, JsonOption
-from ops.cli.terminal.output import compact, print_json, printable, say
+from ops.cli.terminal.output import compact, print_result, printable, say
 
 if TYPE_CHECKING:
     from ops.analytics.asking.difference import Difference
@@ -42,14 +42,7 @@ def diff(
 
     with understandable(), _lake_at_hand(lake, data) as at_hand:
         found = difference(at_hand, first, second)
-    if as_json:
-        print_json(found)
-    else:
-        for table, one in found.items():
-            for line in _lines_of(table, one):
-                print(printable(line))
-        if not any(one.added or one.removed or one.changed for one in found.values()):
-            say("Nothing has changed.")
+    print_result(found, as_json, _print)
     return Exit.DONE
 
 
@@ -67,6 +60,14 @@ def _lake_at_hand(lake: Path | None, data: Path | None) -> Iterator[Path]:
         for one in report.refused:
             say(f"{one.name} is left out: {one.message}")
         yield Path(folder) / "lake"
+
+
+def _print(found: "Mapping[str, Difference]") -> None:
+    for table, one in found.items():
+        for line in _lines_of(table, one):
+            print(printable(line))
+    if not any(one.added or one.removed or one.changed for one in found.values()):
+        say("Nothing has changed.")
 
 
 def _lines_of(table: str, one: "Difference") -> Iterator[str]:

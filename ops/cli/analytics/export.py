@@ -7,7 +7,7 @@ from ops.cli.analytics.lake import lake_folder, understandable
 from ops.cli.backup.options import IdentityOption, identities_in, scratch_folder
 from ops.cli.terminal.exits import Exit
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
-from ops.cli.terminal.output import print_json, say
+from ops.cli.terminal.output import print_result, say
 from ops.cli.terminal.progress_bars import shown_progress
 
 if TYPE_CHECKING:
@@ -38,10 +38,7 @@ def export_backups(
     """
     with understandable():
         report = export_to(backup, lake_folder(out, data), data, identities_in(identity))
-    if as_json:
-        print_json(report)
-    else:
-        _print_report(report)
+    print_result(report, as_json, _print_report)
     if not report.refused:
         return Exit.DONE
     return Exit.FAILED if backup == "all" else Exit.VERIFICATION_FAILED

@@ -6,7 +6,7 @@ from typing import Annotated
 from ops.cli.analytics.lake import LakeOption, SnapshotOption, lake_folder, understandable
 from ops.cli.terminal.exits import Exit
 from ops.cli.terminal.options import DataOption, JsonOption, option
-from ops.cli.terminal.output import print_json
+from ops.cli.terminal.output import print_result
 
 
 def report(
@@ -39,8 +39,5 @@ def report(
         written = write_report(
             lake_folder(lake, data), out, since=since, until=until, snapshot=snapshot, title=title
         )
-    if as_json:
-        print_json(written)
-    else:
-        print(out)
+    print_result(written, as_json, str(out))
     return Exit.DONE

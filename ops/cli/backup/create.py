@@ -10,7 +10,7 @@ from ops.cli.backup.options import backup_settings
 from ops.cli.stopped import require_store
 from ops.cli.terminal.exits import Exit
 from ops.cli.terminal.options import DataOption, JsonOption, option
-from ops.cli.terminal.output import print_json
+from ops.cli.terminal.output import print_result
 from ops.cli.terminal.progress_bars import shown_progress
 
 
@@ -49,9 +49,10 @@ def create(
             prove=carry_out if prove else None,
             progress=progress,
         )
-    if as_json:
-        print_json({"path": address(made.place), "metadata": made.metadata})
-    else:
-        done = "proven" if prove else "checked"
-        print(f"{made.place}: position {made.metadata.position}, {size_text(made.metadata.size)}, {done}")
+    size, done = size_text(made.metadata.size), "proven" if prove else "checked"
+    print_result(
+        {"path": address(made.place), "metadata": made.metadata},
+        as_json,
+        f"{made.place}: position {made.metadata.position}, {size}, {done}",
+    )
     return Exit.DONE

@@ -10,7 +10,7 @@ from ops.cli.backup.options import IdentityOption, backup_settings, identities_i
 from ops.cli.backup.verify import unsound
 from ops.cli.terminal.exits import Exit, failure
 from ops.cli.terminal.options import DataOption, JsonOption
-from ops.cli.terminal.output import print_json
+from ops.cli.terminal.output import print_result
 from ops.cli.terminal.progress_bars import shown_progress
 
 
@@ -49,8 +49,6 @@ def drill(
             proven = carry_out(place, identities=identities, scratch=scratch, progress=progress)
         except BackupError as error:
             raise unsound(error, name or "") from error
-    if as_json:
-        print_json({"valid": True, "message": "a store made from it is the same", **entry_of(proven)})
-    else:
-        print(f"{proven.name}: proven; a store made from it is the same")
+    answer = {"valid": True, "message": "a store made from it is the same", **entry_of(proven)}
+    print_result(answer, as_json, f"{proven.name}: proven; a store made from it is the same")
     return Exit.DONE

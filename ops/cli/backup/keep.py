@@ -9,7 +9,7 @@ from ops.cli.backup.failures import understandable
 from ops.cli.backup.options import NameArgument, backup_settings
 from ops.cli.terminal.exits import Exit, failure, usage_failure
 from ops.cli.terminal.options import DataOption, JsonOption, option
-from ops.cli.terminal.output import print_json, print_table, say
+from ops.cli.terminal.output import print_records, print_result
 
 if TYPE_CHECKING:
     from ops.backup.metadata import Backup
@@ -51,19 +51,15 @@ def prune(
         if not dry_run:
             for one in gone:
                 remove(one)
-    if as_json:
-        print_json(
-            {
-                "removed": [one.name for one in gone],
-                "kept": {name: why for name, why in kept.items() if why},
-                "dry_run": dry_run,
-            }
-        )
-    elif not kept:
-        say(f"There is no backup in {settings.backup_folder}.")
-    else:
-        done = "would go" if dry_run else "deleted"
-        print_table([{"name": name, "kept": why or done} for name, why in kept.items()])
+    answer = {
+        "removed": [one.name for one in gone],
+        "kept": {name: why for name, why in kept.items() if why},
+        "dry_run": dry_run,
+    }
+    done = "would go" if dry_run else "deleted"
+    lines = [{"name": name, "kept": why or done} for name, why in kept.items()]
+    if_none = f"There is no backup in {settings.backup_folder}."
+    print_result(answer, as_json, lambda _: print_records(lines, if_none=if_none))
     return Exit.DONE
 
 
@@ -128,10 +124,7 @@ def delete(
         # What is left after a crash is no backup.
         delete_file(metadata_path(place))
         delete_file(place)
-    if as_json:
-        print_json({"deleted": place.name})
-    else:
-        print(f"{place.name}: deleted")
+    print_result({"deleted": place.name}, as_json, f"{place.name}: deleted")
     return Exit.DONE
 
 
@@ -163,8 +156,6 @@ def _set_pinned(name: str, pinned: bool, data: Path | None, as_json: bool) -> in
     with understandable():
         place = find_backup(backup_settings(data).backup_folder, name)
         metadata = update_metadata(place, pinned=pinned)
-    if as_json:
-        print_json(entry_of(Backup(place, metadata)))
-    else:
-        print(f"{place.name}: {'kept for good' if pinned else 'left to the rules of retention'}")
+    what = "kept for good" if pinned else "left to the rules of retention"
+    print_result(entry_of(Backup(place, metadata)), as_json, f"{place.name}: {what}")
     return Exit.DONE

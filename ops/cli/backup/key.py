@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from ops.cli.terminal.exits import Exit, failure
 from ops.cli.terminal.options import JsonOption
-from ops.cli.terminal.output import print_json, say
+from ops.cli.terminal.output import print_result
 
 
 def new_key(
@@ -38,9 +38,6 @@ def new_key(
             f"{file} is there already, and may be the only copy of a key",
             "name another",
         ) from None
-    if as_json:
-        print_json({"file": str(file.absolute()), "public_key": public})
-    else:
-        print(public)
-        say(f"The secret key is in {file}: keep it away from the service, and more than once.")
+    note = f"The secret key is in {file}: keep it away from the service, and more than once."
+    print_result({"file": str(file.absolute()), "public_key": public}, as_json, public, note=note)
     return Exit.DONE

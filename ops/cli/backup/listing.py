@@ -7,7 +7,7 @@ from ops.cli.backup.failures import understandable
 from ops.cli.backup.options import backup_settings
 from ops.cli.terminal.exits import Exit
 from ops.cli.terminal.options import DataOption, JsonOption
-from ops.cli.terminal.output import print_json, print_table, say
+from ops.cli.terminal.output import print_records, print_result, say
 
 if TYPE_CHECKING:
     from ops.backup.metadata import Backup
@@ -25,12 +25,11 @@ def list_all(*, data: DataOption = None, as_json: JsonOption = False) -> int:
     folder = backup_settings(data).backup_folder
     with understandable():
         found, damaged = list_backups(folder), list(damaged_backups(folder))
-    if as_json:
-        print_json([entry_of(one) for one in found])
-    elif found:
-        print_table([_line(one) for one in found])
-    else:
-        say(f"There is no backup in {folder}.")
+    print_result(
+        [entry_of(one) for one in found],
+        as_json,
+        lambda _: print_records([_line(one) for one in found], if_none=f"There is no backup in {folder}."),
+    )
     for path, error in damaged:
         say(f"{path.name} is no backup: {error.message}")
     return Exit.DONE

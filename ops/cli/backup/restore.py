@@ -16,7 +16,7 @@ from ops.cli.backup.failures import understandable
 from ops.cli.backup.options import IdentityOption, backup_settings, identities_in
 from ops.cli.terminal.exits import CommandFailure, Exit, failure, unreachable, usage_failure
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
-from ops.cli.terminal.output import print_json, print_members, say
+from ops.cli.terminal.output import print_members, print_result, say
 from ops.cli.terminal.progress_bars import shown_progress
 from ops.store.data_directory import DataDirectory, DirectoryInUseError, Runtime, read_runtime
 
@@ -83,7 +83,7 @@ def restore(
     if dry_run:
         with understandable(), shown_progress() as progress:
             plan = plan_restore(settings.places, moment, identities=identities, check=True, progress=progress)
-        _print(plan, as_json)
+        print_result(plan, as_json, _print)
         return Exit.DONE
     if not yes:
         raise usage_failure("this replaces the store", "see what it would do with --dry-run, then say --yes")
@@ -99,7 +99,7 @@ def restore(
             done = _restore_stopped(settings, moment, not no_safety_backup, identities)
         finally:
             directory.release()
-    _print(done, as_json)
+    print_result(done, as_json, _print)
     return Exit.DONE
 
 
@@ -199,12 +199,9 @@ def _is_alive(process_id: int) -> bool:
     return True
 
 
-def _print(result: Any, as_json: bool) -> None:
-    if as_json:
-        print_json(result)
-    else:
-        members = msgspec.to_builtins(result)
-        print_members({**members, "passed_over": members["passed_over"] or None})
+def _print(result: Any) -> None:
+    members = msgspec.to_builtins(result)
+    print_members({**members, "passed_over": members["passed_over"] or None})
 
 
 def _moment(text: str) -> int:

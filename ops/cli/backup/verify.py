@@ -14,7 +14,7 @@ from ops.cli.backup.options import (
 )
 from ops.cli.terminal.exits import CommandFailure, Exit
 from ops.cli.terminal.options import DataOption, JsonOption, option
-from ops.cli.terminal.output import print_json
+from ops.cli.terminal.output import print_result
 from ops.cli.terminal.progress_bars import shown_progress
 
 if TYPE_CHECKING:
@@ -63,10 +63,8 @@ def verify(
                 found = verify_whole(place, store_id, identities, scratch_folder(settings), progress)
         except BackupError as error:
             raise unsound(error, name) from error
-    if as_json:
-        print_json({"valid": True, "message": "it is as it was", **entry_of(found)})
-    else:
-        print(f"{found.name}: it is as it was (position {found.metadata.position})")
+    answer = {"valid": True, "message": "it is as it was", **entry_of(found)}
+    print_result(answer, as_json, f"{found.name}: it is as it was (position {found.metadata.position})")
     return Exit.DONE
 
 

@@ -6,7 +6,7 @@ from ops.cli.backup.failures import understandable
 from ops.cli.backup.options import IdentityOption, backup_settings, identities_in
 from ops.cli.terminal.exits import CommandFailure, Exit
 from ops.cli.terminal.options import DataOption, JsonOption
-from ops.cli.terminal.output import print_json
+from ops.cli.terminal.output import print_result
 from ops.cli.terminal.progress_bars import shown_progress
 
 
@@ -39,9 +39,7 @@ def verify_archive(
         )
         described = {"code": "segment_damaged", "message": damage, "hint": hint, "details": {}}
         raise CommandFailure(Exit.VERIFICATION_FAILED, described, answer=answer)
-    if as_json:
-        print_json(answer)
-    else:
-        how = f" ({report.unread} encrypted, by their checksums)" if report.unread else ""
-        print(f"{settings.archive_folder}: {report.segments} segments, as they were written{how}")
+    how = f" ({report.unread} encrypted, by their checksums)" if report.unread else ""
+    line = f"{settings.archive_folder}: {report.segments} segments, as they were written{how}"
+    print_result(answer, as_json, line)
     return Exit.DONE

@@ -6,7 +6,7 @@ job's name could otherwise move the cursor, or rewrite what was printed before.
 
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +20,24 @@ _MOMENTS = frozenset({"reset_time", "last_updated", "throttled_until", "lease_ex
 _PLAUSIBLE_MILLISECONDS = range(10**12, 10**13)
 
 Record = Mapping[str, Any]
+
+
+def print_result(
+    value: Any, as_json: bool, for_people: str | Callable[[Any], None], *, note: str = ""
+) -> None:
+    """The result of a command: the value as JSON, or what people see instead.
+
+    People see one line (and on stderr a note), or whatever `for_people` prints of the value. Bytes are JSON
+    already, and are decoded for people.
+    """
+    if as_json:
+        print_json(value)
+    elif isinstance(for_people, str):
+        print(for_people)
+        if note:
+            say(note)
+    else:
+        for_people(msgspec.json.decode(value) if isinstance(value, bytes) else value)
 
 
 def print_json(value: Any) -> None:
@@ -51,10 +69,10 @@ def print_value(value: Any) -> None:
             print(compact(value))
 
 
-def print_records(records: Sequence[Record]) -> None:
+def print_records(records: Sequence[Record], *, if_none: str = "None.") -> None:
     """Events as lines, anything else as a table."""
     if not records:
-        say("None.")
+        say(if_none)
     elif all("specversion" in record for record in records):
         for record in records:
             print(event_line(record))
