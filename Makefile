@@ -34,7 +34,7 @@ test: $(VENV)/.development
 	$(BIN)/pytest $(ARGS)
 
 # An hour for one test instead of two minutes: these are meant to take long. And what is promised within a time
-# has that time, and not several times as long (tests/patience.py).
+# has that time, and not several times as long (tests/support/patience.py).
 prove: $(VENV)/.development
 	PATIENCE=1 $(BIN)/pytest -m prove --timeout=3600 $(ARGS)
 
@@ -43,11 +43,11 @@ bench: $(VENV)/.development
 
 # Not into the page itself: it would be empty where this fails.
 reference: $(VENV)/.development
-	$(BIN)/python -m tests.integration.reference_examples > $(VENV)/reference.md
+	$(BIN)/python -m tests.support.documents.reference_examples > $(VENV)/reference.md
 	mv $(VENV)/reference.md docs/reference.md
 
 sample: $(VENV)/.development
-	$(BIN)/python -m tests.integration.sample_history docs/notebook/sample
+	$(BIN)/python -m tests.support.documents.sample_history docs/notebook/sample
 
 install: $(VENV)/.runtime
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from tests.integration.bucket_server import CREDENTIALS, BucketServer
+from tests.support.machines.bucket_server import CREDENTIALS, BucketServer
 
 # No deadline for one example: on a busy machine it would fail tests that are right. A failure prints how
 # to run the very same example again.

@@ -17,8 +17,8 @@ from pathlib import Path
 from ops.store.data_directory import read_admin
 from tests.benchmarks.backups import make_store
 from tests.benchmarks.throughput import service_on
-from tests.integration.pacing import PacedLoad
-from tests.integration.raw_nats import RawNats
+from tests.support.services.pacing import PacedLoad
+from tests.support.services.raw_nats import RawNats
 
 PERCENTILES = (50, 90, 99, 99.9)
 

@@ -9,7 +9,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from tests.integration.writing import Clock, Reply, Sent, Store
+from tests.support.stores.writing import Clock, Reply, Sent, Store
 
 MONTH_MS = 30 * 24 * 3_600_000
 JOBS_IN_ROUND = 200

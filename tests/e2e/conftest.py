@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.command_line import Served
+from tests.support.services.command_line import Served
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ import duckdb
 import pytest
 
 from ops.analytics import connect
-from tests.e2e.command_line import Result, environment, hyperpage
-from tests.integration.backing_up import Stored
 from tests.support.repository import ROOT
+from tests.support.services.command_line import Result, environment, hyperpage
+from tests.support.stores.backing_up import Stored
 
 GUIDE = (ROOT / "docs" / "analytics.md").read_text(encoding="utf-8")
 COMMANDS = [

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.command_line import PROGRAM, environment
-from tests.integration.backing_up import Stored
 from tests.support.repository import ROOT
+from tests.support.services.command_line import PROGRAM, environment
+from tests.support.stores.backing_up import Stored
 
 # As somebody else than root, a namespace of users is needed to make one of networks.
 NAMESPACES = (["unshare", "--net"], ["unshare", "--net", "--map-root-user"])

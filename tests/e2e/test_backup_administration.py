@@ -11,9 +11,9 @@ import pytest
 
 from ops.cli.asking import administer
 from ops.cli.terminal.exits import CommandFailure
-from tests.e2e.command_line import Served, hyperpage, wait_for
-from tests.integration.asking import problem
-from tests.integration.raw_nats import RawNats
+from tests.support.services.asking import problem
+from tests.support.services.command_line import Served, hyperpage, wait_for
+from tests.support.services.raw_nats import RawNats
 
 KEY = pyrage.x25519.Identity.generate()
 LISTEN_SECONDS = 30

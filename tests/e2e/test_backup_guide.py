@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from ops.settings import Settings
-from tests.e2e.command_line import Result, Served, hyperpage, wait_for
-from tests.integration.bucket_server import CREDENTIALS, BucketServer
+from tests.support.machines.bucket_server import CREDENTIALS, BucketServer
 from tests.support.repository import ROOT
+from tests.support.services.command_line import Result, Served, hyperpage, wait_for
 
 GUIDE = (ROOT / "docs" / "backups.md").read_text(encoding="utf-8")
 HEADING = re.compile(r"#+ (.+)")

@@ -12,7 +12,7 @@ import pytest
 from cyclopts import App
 
 from ops.cli.main import application
-from tests.e2e.command_line import environment, hyperpage, running, separately, wait_for
+from tests.support.services.command_line import environment, hyperpage, running, separately, wait_for
 
 # Messages
 

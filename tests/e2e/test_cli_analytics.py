@@ -6,8 +6,8 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 
-from tests.e2e.command_line import hyperpage
-from tests.integration.backing_up import Stored
+from tests.support.services.command_line import hyperpage
+from tests.support.stores.backing_up import Stored
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from migrations.connection import open_writer
-from tests.e2e.command_line import Served, hyperpage, separately, wait_for
+from tests.support.services.command_line import Served, hyperpage, separately, wait_for
 
 
 @pytest.fixture(scope="module")

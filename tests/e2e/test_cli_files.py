@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ops import deploy
-from tests.e2e.command_line import hyperpage
+from tests.support.services.command_line import hyperpage
 
 FOLDER = Path(deploy.__file__).parent
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.command_line import PROGRAM, Served, environment, hyperpage
-from tests.old_databases import (
+from tests.support.services.command_line import PROGRAM, Served, environment, hyperpage
+from tests.support.stores.old_databases import (
     APP_STATE,
     CREATED,
     JOB,

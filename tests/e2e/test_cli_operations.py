@@ -6,8 +6,8 @@ import json
 import apsw
 
 from bus.broker.users import RELAY, private_inbox
-from tests.e2e.command_line import Served, hyperpage, wait_for
-from tests.integration.raw_nats import RawNats
+from tests.support.services.command_line import Served, hyperpage, wait_for
+from tests.support.services.raw_nats import RawNats
 
 
 def test_status_is_healthy_and_says_where_the_service_stands(served):

@@ -5,9 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.e2e.command_line import Served
-from tests.e2e.node import in_javascript
+from tests.support.machines.node import in_javascript
 from tests.support.repository import ROOT
+from tests.support.services.command_line import Served
 
 GUIDE = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
 [JAVASCRIPT] = re.findall(r"```js\n(.*?)```", GUIDE, re.DOTALL)

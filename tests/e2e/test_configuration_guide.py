@@ -5,8 +5,8 @@ import shlex
 import tomllib
 
 from domain.credentials import AllowedPaths
-from tests.e2e.command_line import Served
 from tests.support.repository import ROOT
+from tests.support.services.command_line import Served
 
 GUIDE = (ROOT / "docs" / "configuration-store.md").read_text(encoding="utf-8")
 CONSOLE = "\n".join(re.findall(r"```console\n(.*?)```", GUIDE, re.DOTALL))

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from ops.http.access.tokens import TokenFile
-from tests.e2e.browsing import DESK, PHONE, Tab, browser, chromium, tab
-from tests.integration.asking import HttpTalk
-from tests.integration.serving import until
-from tests.integration.watching import eventually, number_of_letters
-from tests.patience import patiently
+from tests.support.patience import patiently
+from tests.support.services.asking import HttpTalk
+from tests.support.services.browsing import DESK, PHONE, Tab, browser, chromium, tab
+from tests.support.services.serving import until
+from tests.support.services.watching import eventually, number_of_letters
 
 HOSTILE = "<img src=x onerror=alert(1)>'\"&"
 PAGES = (

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.browsing import PHONE, browser, chromium, tab
-from tests.integration.asking import HttpTalk
-from tests.integration.visiting import HOSTILE
+from tests.support.services.asking import HttpTalk
+from tests.support.services.browsing import PHONE, browser, chromium, tab
+from tests.support.services.visiting import HOSTILE
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.browsing import PHONE, browser, chromium, tab
-from tests.integration.asking import HttpTalk
-from tests.integration.watching import eventually, number_of_letters
+from tests.support.services.asking import HttpTalk
+from tests.support.services.browsing import PHONE, browser, chromium, tab
+from tests.support.services.watching import eventually, number_of_letters
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.browsing import browser, chromium, tab
-from tests.e2e.command_line import Served
+from tests.support.services.browsing import browser, chromium, tab
+from tests.support.services.command_line import Served
 
 RESTORE = "/console/backups/-/restore"
 

@@ -11,7 +11,7 @@ import pytest
 
 from ops.contract.schema import all_schemas
 from ops.service.demo import run_demo, tools
-from tests.e2e.command_line import SECONDS, Served
+from tests.support.services.command_line import SECONDS, Served
 
 # Everything in it happens in the first seconds then, and not in the first minutes.
 PACE = 30

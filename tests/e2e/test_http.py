@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.command_line import Served, separately, wait_for
-from tests.integration.asking import problem
-from tests.integration.raw_nats import RawNats
+from tests.support.services.asking import problem
+from tests.support.services.command_line import Served, separately, wait_for
+from tests.support.services.raw_nats import RawNats
 
 CONFIG, BACKUP = "/api/tools/config", "/api/backup"
 

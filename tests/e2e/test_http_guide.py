@@ -13,8 +13,8 @@ from ops.http import protocol, routing
 from ops.http.access import sessions
 from ops.http.layers import limits, throttle
 from ops.settings import Settings
-from tests.e2e.command_line import Served, environment
 from tests.support.repository import ROOT
+from tests.support.services.command_line import Served, environment
 
 GUIDE = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
 # What the guide takes for granted; the test has a port of its own.

@@ -5,9 +5,9 @@ import shlex
 
 import apsw
 
-from tests.e2e.command_line import hyperpage
-from tests.old_databases import APP_STATE, JOB, old_database
 from tests.support.repository import ROOT
+from tests.support.services.command_line import hyperpage
+from tests.support.stores.old_databases import APP_STATE, JOB, old_database
 
 GUIDE = (ROOT / "docs" / "importing.md").read_text(encoding="utf-8")
 COMMANDS = [

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.command_line import Served, hyperpage, separately, wait_for
+from tests.support.services.command_line import Served, hyperpage, separately, wait_for
 
 
 @pytest.fixture

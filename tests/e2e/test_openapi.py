@@ -21,12 +21,13 @@ from ops.http.app import ANSWERS
 from ops.http.openapi.document import openapi_document
 from ops.http.openapi.places import ADMINISTRATION
 from ops.http.routing import ANY_METHOD
-from tests.e2e.command_line import Served, environment, hyperpage
 from tests.e2e.test_schema import references, resolve
-from tests.integration.asking import HttpTalk
+from tests.support.repository import ROOT
+from tests.support.services.asking import HttpTalk
+from tests.support.services.command_line import Served, environment, hyperpage
 
 # From the npm package @asyncapi/specs 6.11.1, where it is schemas/3.0.0-without-$id.json.
-ASYNCAPI_SCHEMA = Path(__file__).with_name("asyncapi-3.0.0.schema.json.gz")
+ASYNCAPI_SCHEMA = ROOT / "tests" / "support" / "documents" / "asyncapi-3.0.0.schema.json.gz"
 DOCUMENT = openapi_document("1.2.3", needs_token=True)
 OPERATIONS = {
     (method.upper(), path): operation

@@ -7,8 +7,8 @@ from typing import Any
 
 from domain.rate_limits.messages import MAXIMUM_HEADERS
 from domain.rate_limits.reserving import MAXIMUM_RESERVATIONS
-from tests.e2e.command_line import Served
 from tests.support.repository import ROOT
+from tests.support.services.command_line import Served
 
 GUIDE = (ROOT / "docs" / "rate-limits.md").read_text(encoding="utf-8")
 COMMAND = "$ .venv/bin/hyperpage "

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.command_line import PROGRAM, environment, wait_for
 from tests.support.repository import ROOT
+from tests.support.services.command_line import PROGRAM, environment, wait_for
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONSOLE = [

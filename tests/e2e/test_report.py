@@ -12,10 +12,10 @@ import pytest
 
 from domain.jobs import DEFAULT_MAXIMUM_ATTEMPTS
 from ops.analytics import connect
-from tests.e2e.browsing import DESK, PHONE, browser, chromium, tab
-from tests.e2e.command_line import hyperpage
-from tests.integration.backing_up import Stored
 from tests.support.repository import ROOT
+from tests.support.services.browsing import DESK, PHONE, browser, chromium, tab
+from tests.support.services.command_line import hyperpage
+from tests.support.stores.backing_up import Stored
 
 SAMPLE = ROOT / "docs" / "notebook" / "sample"
 HOSTILE = "<img src=x onerror=alert(1)></svg></title><script>alert(2)</script>'\"&\u202e"

@@ -13,7 +13,7 @@ from domain.catalogue import DECIDERS, TIMELINE_FORKED, VERBS
 from domain.errors import Refusal
 from ops.contract.asyncapi import asyncapi_document
 from ops.contract.schema import DIALECT, all_schemas, command_schema, event_schema, query_schema, schema_of
-from tests.e2e.command_line import hyperpage
+from tests.support.services.command_line import hyperpage
 
 SCHEMAS = {name: schema for kind in all_schemas().values() for name, schema in kind.items()}
 DOCUMENT = asyncapi_document(BusNames(), "1.2.3")

@@ -15,9 +15,9 @@ import pytest
 
 from ops import deploy
 from ops.service.supervision import Supervisor
-from tests.e2e.command_line import Served
-from tests.integration.watching import Watched
-from tests.patience import patiently
+from tests.support.patience import patiently
+from tests.support.services.command_line import Served
+from tests.support.services.watching import Watched
 
 UNIT = Path(deploy.__file__).with_name("hyperpage.service")
 

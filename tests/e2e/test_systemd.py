@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from ops import deploy
-from tests.booted import Booted, booted, missing
-from tests.e2e.command_line import wait_for
+from tests.support.machines.booted import Booted, booted, missing
 from tests.support.repository import ROOT
+from tests.support.services.command_line import wait_for
 
 UNIT = Path(deploy.__file__).with_name("hyperpage.service").read_text(encoding="utf-8")
 # The program lies where this one does, perhaps below /root, which the unit hides; the rest is as it is.

@@ -11,13 +11,13 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.command_line import Served, separately
-from tests.integration.backing_up import log_of
-from tests.integration.documented_follower import STREAM, Follower
-from tests.integration.raw_nats import RawNats
-from tests.integration.serving import until
-from tests.patience import patiently
+from tests.support.documents.documented_follower import STREAM, Follower
+from tests.support.patience import patiently
 from tests.support.repository import ROOT
+from tests.support.services.command_line import Served, separately
+from tests.support.services.raw_nats import RawNats
+from tests.support.services.serving import until
+from tests.support.stores.backing_up import log_of
 
 # A subscriber may wait for 5 s before it looks whether something went wrong.
 FOLLOWED_SECONDS = patiently(15)

@@ -20,8 +20,8 @@ from ops.backup.swap import finish_swap
 from ops.backup.verify import verify_backup
 from ops.store.projections_check import verify
 from ops.targets import target
-from tests.e2e.command_line import PROGRAM, environment
-from tests.integration.backing_up import VERSION, Stored, log_of, tables_of
+from tests.support.services.command_line import PROGRAM, environment
+from tests.support.stores.backing_up import VERSION, Stored, log_of, tables_of
 
 
 def filled(folder: Path, commands: int = 200) -> Stored:

@@ -12,10 +12,10 @@ from ops.backup.restore_path import Moment
 from ops.store.data_directory import read_admin
 from ops.store.projections_check import verify
 from ops.targets.places import Places
-from tests.e2e.command_line import Served
-from tests.integration.backing_up import VERSION, answers_of, log_of
-from tests.integration.pacing import Answered, PacedLoad
-from tests.integration.raw_nats import RawNats
+from tests.support.services.command_line import Served
+from tests.support.services.pacing import Answered, PacedLoad
+from tests.support.services.raw_nats import RawNats
+from tests.support.stores.backing_up import VERSION, answers_of, log_of
 
 RATE = 2_000
 # On a machine that does other things as well.

@@ -10,8 +10,8 @@ import pytest
 
 from bus.log import chain
 from bus.writing.writer import GROUP_COMMANDS
-from tests.faults.failing_disk import FailingDisk, failing_disk
-from tests.integration.writing import Clock, Reply, Sent, Store, dump_tables, single, until
+from tests.support.machines.failing_disk import FailingDisk, failing_disk
+from tests.support.stores.writing import Clock, Reply, Sent, Store, dump_tables, single, until
 
 # More than any group here needs.
 MANY = 1_000

@@ -15,9 +15,9 @@ from migrations.connection import open_reader, open_writer
 from ops.backup import copying
 from ops.backup.content import read_content
 from ops.backup.copying import copy_store
-from tests.faults import transfers
-from tests.integration.backing_up import Stored
+from tests.support.programs import transfers
 from tests.support.repository import ROOT
+from tests.support.stores.backing_up import Stored
 
 # `SEED=… make prove` plays the same again.
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(2**32))
@@ -35,7 +35,7 @@ def store(tmp_path: Path) -> Path:
 @contextmanager
 def transferring(store: Path) -> Iterator[None]:
     print(f"seed {SEED}")
-    program = [sys.executable, "-m", "tests.faults.transfers", str(store), str(SEED)]
+    program = [sys.executable, "-m", "tests.support.programs.transfers", str(store), str(SEED)]
     process = subprocess.Popen(program, cwd=ROOT)
     try:
         moved = _amounts(store)

@@ -30,8 +30,8 @@ from ops.store.projections_check import verify
 from ops.targets.errors import BackupError
 from ops.targets.places import Places
 from ops.targets.sealing import Sealing
-from tests.integration.backing_up import VERSION, log_of
 from tests.integration.test_archive import Archived
+from tests.support.stores.backing_up import VERSION, log_of
 
 # `SEED=… make prove` damages the same bytes again.
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(2**32))

@@ -29,9 +29,9 @@ from ops.backup.verify import verify_backup
 from ops.store.projections_check import verify
 from ops.targets.places import Places
 from ops.targets.sealing import Sealing
-from tests.faults.every_step import DONE, TOLD, Fault, count_steps, fail_at
-from tests.integration.backing_up import VERSION, answers_of, log_of, tables_of
 from tests.integration.test_archive import Archived
+from tests.support.programs.every_step import DONE, TOLD, Fault, count_steps, fail_at
+from tests.support.stores.backing_up import VERSION, answers_of, log_of, tables_of
 
 KEY = pyrage.x25519.Identity.generate()
 SEALED = Sealing("zstd", (str(KEY.to_public()),))

@@ -23,7 +23,7 @@ from ops.backup.sound import file_checksum
 from ops.backup.verify import verify_backup
 from ops.targets.errors import BackupError
 from ops.targets.sealing import Sealing, seal_file
-from tests.integration.backing_up import VERSION, Stored
+from tests.support.stores.backing_up import VERSION, Stored
 
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(2**32))
 KEY = pyrage.x25519.Identity.generate()

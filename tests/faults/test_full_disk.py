@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from ops.store.projections_check import verify
-from tests.integration.raw_nats import Message
-from tests.integration.relaying import connect
-from tests.integration.serving import COMES_WITHIN_SECONDS, EVENTS, broker_of, published, until
-from tests.integration.talking import Talk
+from tests.support.services.raw_nats import Message
+from tests.support.services.serving import COMES_WITHIN_SECONDS, EVENTS, broker_of, published, until
+from tests.support.services.talking import Talk
+from tests.support.stores.relaying import connect
 
 # Room for a hundred values, with what the broker makes of them.
 SMALL_MIB, LARGE_MIB = 30, 150

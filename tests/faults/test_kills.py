@@ -22,9 +22,9 @@ from bus.log import chain
 from migrations.connection import open_reader
 from ops.store.data_directory import read_runtime
 from ops.store.projections_check import verify
-from tests.integration.raw_nats import Message, RawNats
-from tests.patience import patiently
+from tests.support.patience import patiently
 from tests.support.repository import ROOT
+from tests.support.services.raw_nats import Message, RawNats
 
 # `SEED=… make prove` plays the same kills again.
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(2**32))

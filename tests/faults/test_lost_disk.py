@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from ops.store.data_directory import read_admin
-from tests.e2e.command_line import Served, hyperpage
-from tests.integration.pacing import Answered, PacedLoad, command
-from tests.integration.raw_nats import RawNats
-from tests.patience import patiently
+from tests.support.patience import patiently
+from tests.support.services.command_line import Served, hyperpage
+from tests.support.services.pacing import Answered, PacedLoad, command
+from tests.support.services.raw_nats import RawNats
 
 LOST_AT_MOST_SECONDS = patiently(2.0)
 RATE = 300

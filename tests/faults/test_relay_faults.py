@@ -17,7 +17,8 @@ from bus.broker.users import RELAY
 from bus.publishing.relay import Relay
 from bus.publishing.stream_state import StreamError
 from bus.transport.jetstream import JetStreamError
-from tests.integration.relaying import (
+from tests.support.repository import ROOT
+from tests.support.stores.relaying import (
     NAMES,
     THROUGH_WITHIN_SECONDS,
     Broker,
@@ -27,7 +28,6 @@ from tests.integration.relaying import (
     through,
     until,
 )
-from tests.support.repository import ROOT
 
 SEED = random.SystemRandom().randrange(2**32)
 

@@ -20,9 +20,9 @@ from bus.broker.server import NatsServer
 from ops.service.composition import Service
 from ops.settings import Settings
 from ops.store.data_directory import DirectoryInUseError, read_admin, read_runtime
-from tests.integration.raw_nats import RawNats
-from tests.patience import patiently
+from tests.support.patience import patiently
 from tests.support.repository import ROOT
+from tests.support.services.raw_nats import RawNats
 
 READY_SECONDS = 30.0
 # The promise: nats-server is gone so soon after its service.

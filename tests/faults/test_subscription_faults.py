@@ -15,7 +15,7 @@ from nats.js.errors import NotFoundError
 from bus.client import ChangeEvent, Client, Subscription
 from domain import app_state, jobs
 from ops.service.composition import Service
-from tests.integration.serving import (
+from tests.support.services.serving import (
     EVENTS,
     broker_of,
     client_of,

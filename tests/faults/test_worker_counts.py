@@ -28,9 +28,9 @@ from bus.log import chain
 from bus.tasks import cancel
 from domain.jobs import MAXIMUM_RESCUES, RESCUE_DELAY_MS
 from migrations.connection import open_reader
-from tests.integration.at_work import enqueue_many
-from tests.integration.serving import broker_of, client_of, serving, until
 from tests.support.repository import ROOT
+from tests.support.services.at_work import enqueue_many
+from tests.support.services.serving import broker_of, client_of, serving, until
 
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(2**32))
 # From one blow to the next, and from the last one to the last job.
@@ -67,7 +67,7 @@ class Crew:
         for _ in range(count):
             self._hired += 1
             name = f"worker-{self._hired}"
-            program = [sys.executable, "-m", "tests.faults.busy_program"]
+            program = [sys.executable, "-m", "tests.support.programs.busy_program"]
             arguments = [self._url, name, str(self._lease_ms)]
             self._awake[name] = await asyncio.create_subprocess_exec(*program, *arguments, cwd=ROOT)
 

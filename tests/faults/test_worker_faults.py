@@ -19,9 +19,9 @@ from bus.worker import JobContext, Worker
 from domain.jobs.commands import Claim
 from domain.messages import Command
 from ops.service.composition import Service
-from tests.integration.at_work import NEVER, changes, completed, enqueue, enqueue_many, in_state, working
-from tests.integration.serving import broker_of, client_of, kill_broker, serving, until
 from tests.support.repository import ROOT
+from tests.support.services.at_work import NEVER, changes, completed, enqueue, enqueue_many, in_state, working
+from tests.support.services.serving import broker_of, client_of, kill_broker, serving, until
 
 
 class Handled:
@@ -44,7 +44,7 @@ async def waits(job: JobContext) -> None:
 @asynccontextmanager
 async def worker_process(service: Service) -> AsyncIterator[Process]:
     url = broker_of(service).url_for(APP)
-    program = [sys.executable, "-m", "tests.faults.working_program", url]
+    program = [sys.executable, "-m", "tests.support.programs.working_program", url]
     process = await asyncio.create_subprocess_exec(*program, cwd=ROOT, stdout=PIPE)
     try:
         yield process

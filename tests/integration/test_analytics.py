@@ -14,7 +14,7 @@ from ops.analytics.export.exporting import Report, export
 from ops.analytics.lake.columns import TABLE_COLUMNS
 from ops.backup.metadata import list_backups
 from ops.backup.sound import open_sealed
-from tests.integration.backing_up import Stored
+from tests.support.stores.backing_up import Stored
 
 Rows = dict[str, list[tuple[Any, ...]]]
 

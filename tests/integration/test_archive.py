@@ -28,9 +28,9 @@ from ops.backup.restore_path import Moment
 from ops.store.projections_check import verify
 from ops.targets.errors import BackupError
 from ops.targets.target import local
-from tests.integration.backing_up import VERSION, Stored, log_of, tables_of
-from tests.integration.serving import until
-from tests.integration.talking import Talk
+from tests.support.services.serving import until
+from tests.support.services.talking import Talk
+from tests.support.stores.backing_up import VERSION, Stored, log_of, tables_of
 
 
 class Archived(Stored):

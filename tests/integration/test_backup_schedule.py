@@ -21,7 +21,7 @@ from ops.backup.schedule import (
 )
 from ops.settings import Settings
 from ops.targets.errors import BackupError
-from tests.integration.backing_up import Stored
+from tests.support.stores.backing_up import Stored
 
 
 class Scheduled:

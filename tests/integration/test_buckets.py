@@ -29,12 +29,12 @@ from ops.targets.bucket import BucketError, BucketPath, bucket_path, understanda
 from ops.targets.errors import BackupError
 from ops.targets.places import Places
 from ops.targets.sealing import Sealing
-from tests.e2e.command_line import environment
-from tests.integration.backing_up import VERSION, answers_of, log_of, tables_of
-from tests.integration.bucket_server import BucketServer, Gate
-from tests.integration.serving import until
 from tests.integration.test_archive import Archived
-from tests.patience import patiently
+from tests.support.machines.bucket_server import BucketServer, Gate
+from tests.support.patience import patiently
+from tests.support.services.command_line import environment
+from tests.support.services.serving import until
+from tests.support.stores.backing_up import VERSION, answers_of, log_of, tables_of
 
 KEY = pyrage.x25519.Identity.generate()
 

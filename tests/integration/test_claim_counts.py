@@ -19,7 +19,7 @@ import pytest
 from bus.client import BatchCommand, Client
 from domain.errors import Refusal
 from migrations.connection import open_reader
-from tests.integration.serving import client_of, serving
+from tests.support.services.serving import client_of, serving
 
 CLIENTS = 16
 # Nobody is rescued while the test runs, however slow the machine is.

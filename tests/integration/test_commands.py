@@ -14,8 +14,8 @@ import apsw
 import pytest
 
 from domain.catalogue import VERBS
-from tests.integration.raw_nats import HEADER_LINE, Message
-from tests.integration.talking import NOW, Clock, Talk
+from tests.support.services.raw_nats import HEADER_LINE, Message
+from tests.support.services.talking import NOW, Clock, Talk
 
 TABLES = ("jobs", "rate_limits", "tool_configs", "app_state")
 NUMBERS = {

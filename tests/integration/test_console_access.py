@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from ops.http.access.tokens import TokenFile
-from tests.integration.asking import HttpTalk
-from tests.integration.visiting import HOSTILE, Visitor, logged_in
+from tests.support.services.asking import HttpTalk
+from tests.support.services.visiting import HOSTILE, Visitor, logged_in
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.integration.asking import HttpTalk
-from tests.integration.visiting import HOSTILE, Visitor, buttons
-from tests.integration.watching import eventually
+from tests.support.services.asking import HttpTalk
+from tests.support.services.visiting import HOSTILE, Visitor, buttons
+from tests.support.services.watching import eventually
 
 BACKUPS = "/console/backups"
 RESTORE = f"{BACKUPS}/-/restore"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.asking import HttpTalk
-from tests.integration.visiting import HOSTILE, Visitor, buttons
+from tests.support.services.asking import HttpTalk
+from tests.support.services.visiting import HOSTILE, Visitor, buttons
 
 PAGE, EDIT = "/console/tool_configs/github", "/console/tool_configs/-/edit"
 

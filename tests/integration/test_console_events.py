@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from ops.console.pages.streams import DEEPEST, as_tree
-from tests.integration.asking import HttpTalk
-from tests.integration.visiting import HOSTILE, Visitor
+from tests.support.services.asking import HttpTalk
+from tests.support.services.visiting import HOSTILE, Visitor
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.asking import HttpTalk
-from tests.integration.visiting import HOSTILE, Visitor, buttons
+from tests.support.services.asking import HttpTalk
+from tests.support.services.visiting import HOSTILE, Visitor, buttons
 
 KEY = "sync/acme:1"
 PAGE = "/console/jobs/sync%2Facme:1"

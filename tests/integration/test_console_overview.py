@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.asking import HttpTalk
-from tests.integration.serving import until
+from tests.support.services.asking import HttpTalk
+from tests.support.services.serving import until
 
 
 @pytest.fixture

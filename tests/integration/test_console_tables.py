@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from migrations.connection import open_writer
-from tests.integration.asking import HttpTalk
-from tests.integration.talking import Clock
-from tests.integration.visiting import HOSTILE, Visitor, buttons
-from tests.integration.watching import eventually, number_of_letters
+from tests.support.services.asking import HttpTalk
+from tests.support.services.talking import Clock
+from tests.support.services.visiting import HOSTILE, Visitor, buttons
+from tests.support.services.watching import eventually, number_of_letters
 
 LIMIT = {"platform": "github", "resource": "core"}
 LIMIT_PAGE = "/console/rate_limits/github%3Acore"

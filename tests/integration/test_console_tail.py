@@ -14,10 +14,10 @@ import pytest
 
 from ops.http.access.tokens import TokenFile
 from ops.http.following.tails import MAXIMUM_SHOWN, PERIOD_SECONDS
-from tests.integration.asking import HttpTalk
-from tests.integration.serving import until
-from tests.integration.visiting import HOSTILE, Visitor
-from tests.patience import patiently
+from tests.support.patience import patiently
+from tests.support.services.asking import HttpTalk
+from tests.support.services.serving import until
+from tests.support.services.visiting import HOSTILE, Visitor
 
 STREAM = "/console/tail/stream"
 

@@ -10,10 +10,10 @@ import pytest
 
 from domain.catalogue import VERBS
 from ops.settings import Settings, SettingsError, load_settings
-from tests.integration.raw_nats import Message
-from tests.integration.talking import Talk
 from tests.integration.test_durable import Durable
-from tests.unit.credential_corpus import named, shaped
+from tests.support.domain.credential_corpus import named, shaped
+from tests.support.services.raw_nats import Message
+from tests.support.services.talking import Talk
 
 SECRET = shaped()["github p"]
 JOB = {"type": "sync", "name": "acme/site"}

@@ -17,7 +17,7 @@ from ops.backup.swap import INTENT_FILE, WORK_SUFFIX, settle
 from ops.store.projections_check import verify
 from ops.targets.errors import BackupError
 from ops.targets.sealing import Sealing
-from tests.integration.backing_up import VERSION, Stored, log_of, tables_of
+from tests.support.stores.backing_up import VERSION, Stored, log_of, tables_of
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from domain.catalogue import VERBS
-from tests.integration.raw_nats import Message
-from tests.integration.talking import Talk
+from tests.support.services.raw_nats import Message
+from tests.support.services.talking import Talk
 
 NAME = "hyperpage-persistence"
 PREFIXES = {"cmd": "hyperpage.cmd.v1.", "qry": "hyperpage.qry.v1."}

@@ -15,9 +15,9 @@ import apsw
 import pytest
 
 from bus.broker.users import RELAY, private_inbox
-from tests.integration.raw_nats import HEADER_LINE, Message, RawNats
-from tests.integration.serving import until
-from tests.integration.talking import Talk
+from tests.support.services.raw_nats import HEADER_LINE, Message, RawNats
+from tests.support.services.serving import until
+from tests.support.services.talking import Talk
 
 KIB = 1024
 RESULTS, COMMANDS, LETTERS = "HYPERPAGE_RESULTS", "HYPERPAGE_COMMANDS", "HYPERPAGE_DLQ"

@@ -11,8 +11,8 @@ from bus.log import search
 from domain.errors import Invalid, NotFound
 from domain.messages import Metadata
 from migrations.connection import open_reader
-from tests.integration.reference_examples import ask
-from tests.integration.writing import Store
+from tests.support.documents.reference_examples import ask
+from tests.support.stores.writing import Store
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ import pytest
 from bus.writing import upkeep
 from migrations.connection import open_reader
 from ops.store.tables import Tables
-from tests.integration import writing
-from tests.integration.talking import NOW, Clock, Talk
-from tests.integration.writing import Sent, Store, until
+from tests.support.services.talking import NOW, Clock, Talk
+from tests.support.stores import writing
+from tests.support.stores.writing import Sent, Store, until
 
 
 @pytest.fixture

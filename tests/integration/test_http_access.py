@@ -8,7 +8,7 @@ import pytest
 
 from ops.http.access.tokens import TokenFile
 from ops.http.layers.throttle import ALLOWED_GUESSES
-from tests.integration.asking import HttpTalk, problem
+from tests.support.services.asking import HttpTalk, problem
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 SET = "/api/v1/app_state/set"

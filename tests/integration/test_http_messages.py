@@ -10,7 +10,7 @@ from domain.catalogue import VERBS
 from ops.http.backend import Backend
 from ops.http.meaning import meaning_of
 from ops.store.data_directory import read_runtime
-from tests.integration.asking import HttpTalk, problem
+from tests.support.services.asking import HttpTalk, problem
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from ops.importing.source import Source, SourceError, SourceMissingError
 from ops.importing.targets import StoppedStore, Trial, trial_connection
 from ops.store import projections_check
 from ops.store.opening import open_store
-from tests.old_databases import (
+from tests.support.stores.old_databases import (
     APP_STATE,
     CREATED,
     JOB,

@@ -9,8 +9,8 @@ import pytest
 
 from migrations.connection import open_reader
 from projections import job_board
-from tests.integration.reference_examples import ask
-from tests.integration.writing import Store
+from tests.support.documents.reference_examples import ask
+from tests.support.stores.writing import Store
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from ops.contract.queries import query_verbs
-from tests.integration.writing import NOW, Clock, Store
+from tests.support.stores.writing import NOW, Clock, Store
 
 
 def ask(store: Store, name: str, **body: Any) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 import apsw
 
 from ops.store.tables import Tables
-from tests.integration.writing import NOW, Clock, Sent, Store, until
+from tests.support.stores.writing import NOW, Clock, Sent, Store, until
 
 JOB = {"type": "mail", "name": "A mail"}
 HOUR_MS = 3_600_000

@@ -17,10 +17,10 @@ from ops.archive.segment import list_segments
 from ops.backup.metadata import list_backups
 from ops.targets.bucket import BucketError
 from ops.targets.sealing import Identities, Sealing
-from tests.e2e.command_line import environment
-from tests.integration.bucket_server import CREDENTIALS, BucketServer, Gate
 from tests.integration.test_analytics import Rows, rows_at, rows_of, rows_shown
 from tests.integration.test_buckets import InBucket
+from tests.support.machines.bucket_server import CREDENTIALS, BucketServer, Gate
+from tests.support.services.command_line import environment
 
 KEY = pyrage.x25519.Identity.generate()
 SEALINGS = [Sealing(), Sealing(compression="zstd"), Sealing("zstd", (str(KEY.to_public()),))]

@@ -16,7 +16,7 @@ from ops.analytics.export.exporting import export
 from ops.backup.create import create_backup
 from ops.backup.metadata import list_backups, write_metadata
 from ops.backup.sound import file_checksum
-from tests.integration.writing import Clock, Store
+from tests.support.stores.writing import Clock, Store
 
 HOUR_MS = 3_600_000
 # 2027-01-15, 08:00 UTC.

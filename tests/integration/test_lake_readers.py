@@ -17,7 +17,7 @@ from ops.analytics.lake.database import write_database
 from ops.backup.metadata import list_backups
 from ops.backup.restore import restore
 from ops.backup.restore_path import Moment
-from tests.integration.backing_up import VERSION, Stored
+from tests.support.stores.backing_up import VERSION, Stored
 
 QUESTIONS = [
     "SELECT type, count(*), min(position), max(recorded_at) FROM events GROUP BY ALL ORDER BY ALL",

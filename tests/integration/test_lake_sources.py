@@ -17,11 +17,11 @@ from ops.backup.restore import restore
 from ops.backup.restore_path import Moment
 from ops.backup.sound import open_sealed
 from ops.targets.sealing import Identities
-from tests.integration.backing_up import VERSION
 from tests.integration.test_analytics import Rows, rows_at, rows_of, rows_shown
 from tests.integration.test_archive import Archived
 from tests.integration.test_sealed_backups import KEY, Sealed
-from tests.integration.writing import Sent
+from tests.support.stores.backing_up import VERSION
+from tests.support.stores.writing import Sent
 
 
 @pytest.fixture

@@ -27,9 +27,9 @@ from ops.analytics.lake.manifest import read_manifest
 from ops.backup.metadata import list_backups
 from ops.backup.restore import restore
 from ops.backup.restore_path import Moment
-from tests.integration.backing_up import VERSION, Stored
-from tests.integration.bucket_server import CREDENTIALS, BucketServer
+from tests.support.machines.bucket_server import CREDENTIALS, BucketServer
 from tests.support.repository import ROOT
+from tests.support.stores.backing_up import VERSION, Stored
 
 GUIDE = (ROOT / "docs" / "lakehouse" / "README.md").read_text(encoding="utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)

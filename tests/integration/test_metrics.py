@@ -16,9 +16,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from ops import deploy
 from ops.backup.create import create_backup
 from ops.backup.drill import drill
-from tests.integration.asking import HttpTalk
-from tests.integration.serving import until
 from tests.support.repository import ROOT
+from tests.support.services.asking import HttpTalk
+from tests.support.services.serving import until
 
 DEPLOY = Path(deploy.__file__).parent
 GUIDE = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
@@ -193,7 +193,7 @@ def test_the_alerts_fire_when_they_should_and_not_otherwise(tmp_path: Path):
     if promtool is None:
         pytest.skip("there is no promtool (`.ci/promtool` gets it)")
     shutil.copy(DEPLOY / "alert-rules.yml", tmp_path)
-    shutil.copy(ROOT / "tests" / "deploy" / "alert-rules-test.yml", tmp_path)
+    shutil.copy(ROOT / "tests" / "support" / "documents" / "alert-rules-test.yml", tmp_path)
     done: Any = subprocess.run(
         [promtool, "test", "rules", "alert-rules-test.yml"],
         cwd=tmp_path,

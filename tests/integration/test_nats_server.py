@@ -22,7 +22,7 @@ from bus.broker.home import NatsHome
 from bus.broker.server import NatsServer, NatsServerError, PortTakenError, StoreInUseError, find_nats_server
 from bus.broker.tether import tethered
 from bus.broker.users import APP, RELAY, USERS, private_inbox
-from tests.patience import patiently
+from tests.support.patience import patiently
 from tests.support.repository import ROOT
 
 SERVICE = """

@@ -10,7 +10,7 @@ from bus.broker.server import NatsServer
 from bus.contract.subjects import BusNames
 from bus.serving.prefix_claim import PrefixClaim
 from ops.service.composition import ServiceError
-from tests.integration.serving import relay_user, service_on, serving
+from tests.support.services.serving import relay_user, service_on, serving
 
 REFUSED = r"another service serves the prefix hyperpage: \w+ \(store .+\)"
 

@@ -17,7 +17,7 @@ from migrations.connection import open_reader, open_writer
 from ops.service.composition import Service
 from ops.store.data_directory import read_admin
 from ops.store.projections_check import rebuild_file, verify
-from tests.integration.serving import client_of, serving
+from tests.support.services.serving import client_of, serving
 
 TABLES = ("jobs", "job_history", "rate_limits", "tool_configs", "app_state")
 

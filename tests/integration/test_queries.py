@@ -8,8 +8,8 @@ from typing import Any
 import apsw
 import pytest
 
-from tests.integration.raw_nats import Message
-from tests.integration.talking import NOW, Clock, Talk
+from tests.support.services.raw_nats import Message
+from tests.support.services.talking import NOW, Clock, Talk
 
 KIB = 1024
 MESSAGE_BYTES = 1024 * KIB

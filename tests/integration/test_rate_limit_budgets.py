@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.talking import NOW, Clock, Talk
+from tests.support.services.talking import NOW, Clock, Talk
 
 GITHUB = {"platform": "github", "resource": "core"}
 RESET = NOW + 1_800_000

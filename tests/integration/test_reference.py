@@ -10,10 +10,10 @@ from ops.contract.reference.job_states import job_states
 from ops.contract.reference.meanings import MEANINGS, RULES, meaning_of, places_of
 from ops.contract.reference.page import Example, reference
 from ops.contract.schema import BATCH, all_schemas
-from tests.integration.reference_examples import COMMANDS, QUERIES, examples, refusal_of
-from tests.integration.writing import Store
+from tests.support.documents.reference_examples import COMMANDS, QUERIES, examples, refusal_of
+from tests.support.domain.job_states import everything_tried
 from tests.support.repository import ROOT
-from tests.unit.job_states import everything_tried
+from tests.support.stores.writing import Store
 
 PAGE = ROOT / "docs" / "reference.md"
 KINDS = all_schemas()

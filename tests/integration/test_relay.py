@@ -10,7 +10,7 @@ from bus.broker.users import APP
 from bus.publishing.relay import Relay
 from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamError
-from tests.integration.relaying import (
+from tests.support.stores.relaying import (
     NAMES,
     THROUGH_WITHIN_SECONDS,
     Broker,

@@ -17,8 +17,8 @@ import apsw
 import pytest
 
 from migrations.connection import open_reader, open_writer, write_transaction
-from tests.e2e.command_line import environment
-from tests.integration.writing import TABLES, Sent, Store, batch
+from tests.support.services.command_line import environment
+from tests.support.stores.writing import TABLES, Sent, Store, batch
 
 EVENTS = int(os.environ.get("EVENTS") or 1_000_000)
 # No round touches these.

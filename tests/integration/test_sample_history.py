@@ -1,12 +1,12 @@
-"""The sample backups are what the script beside this makes, and nothing else."""
+"""The sample backups are what `make sample` makes, and nothing else."""
 
 from pathlib import Path
 
 from ops.backup.metadata import list_backups
 from ops.backup.opening import opened
-from tests.integration.backing_up import log_of
-from tests.integration.sample_history import Company
+from tests.support.documents.sample_history import Company
 from tests.support.repository import ROOT
+from tests.support.stores.backing_up import log_of
 
 SAMPLE = ROOT / "docs" / "notebook" / "sample"
 HOURS = 6

@@ -19,7 +19,8 @@ from domain import jobs
 from domain.catalogue import TIMELINE_FORKED
 from domain.errors import Invalid
 from ops.service.composition import Service
-from tests.integration.serving import (
+from tests.support.repository import ROOT
+from tests.support.services.serving import (
     EVENTS,
     client_of,
     copy_of,
@@ -32,7 +33,6 @@ from tests.integration.serving import (
     take_to,
     until,
 )
-from tests.support.repository import ROOT
 
 GUIDE = ROOT / "docs" / "subscribing.md"
 

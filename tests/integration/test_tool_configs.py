@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.raw_nats import Message
-from tests.integration.talking import Talk
+from tests.support.services.raw_nats import Message
+from tests.support.services.talking import Talk
 
 SCHEMA = {"properties": {"retries": {"type": "integer"}}, "required": ["retries"]}
 

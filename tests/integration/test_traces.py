@@ -15,9 +15,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from ops.service.traces import sending_traces
-from tests.e2e.command_line import Served, wait_for
-from tests.integration.raw_nats import RawNats
-from tests.integration.serving import serving
+from tests.support.services.command_line import Served, wait_for
+from tests.support.services.raw_nats import RawNats
+from tests.support.services.serving import serving
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SENDER = "b7ad6b7169203331"

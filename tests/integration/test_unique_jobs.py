@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.writing import Sent, Store
+from tests.support.stores.writing import Sent, Store
 
 
 def enqueue(job_id: str, **unique: Any) -> Sent:

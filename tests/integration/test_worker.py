@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from bus.worker import JobContext, JobFailed, JobSnoozed
-from tests.integration.at_work import (
+from tests.support.services.at_work import (
     at_work,
     enqueue,
     in_state,
 )
-from tests.integration.serving import until
+from tests.support.services.serving import until
 
 FAR_AWAY = 4_102_444_800_000
 

@@ -10,7 +10,7 @@ import pytest
 
 from bus.client import BatchCommand
 from bus.worker import JobContext, JobFailed, Worker
-from tests.integration.at_work import (
+from tests.support.services.at_work import (
     at_work,
     completed,
     counting_claims,
@@ -19,7 +19,7 @@ from tests.integration.at_work import (
     in_state,
     working,
 )
-from tests.integration.serving import client_of, serving, until
+from tests.support.services.serving import client_of, serving, until
 
 FAR_AWAY = 4_102_444_800_000
 

@@ -11,7 +11,7 @@ import pytest
 from bus.worker import JobContext, JobStopped, Worker
 from ops.service.composition import Service
 from ops.settings import Settings
-from tests.integration.at_work import (
+from tests.support.services.at_work import (
     HOUR_MS,
     at_work,
     changes,
@@ -19,8 +19,8 @@ from tests.integration.at_work import (
     in_state,
     working,
 )
-from tests.integration.serving import client_of, serving, until
-from tests.integration.talking import Clock
+from tests.support.services.serving import client_of, serving, until
+from tests.support.services.talking import Clock
 
 
 # By an event with a lease of an hour, whose first heartbeat is far; by a heartbeat where no event is heard.

@@ -20,7 +20,7 @@ from domain.decider import Lease
 from domain.errors import Invalid, Unavailable
 from migrations.connection import open_reader
 from ops.store.tables import Tables
-from tests.integration.writing import NOW, Clock, Reply, Sent, Store, batch, dump_tables, single, until
+from tests.support.stores.writing import NOW, Clock, Reply, Sent, Store, batch, dump_tables, single, until
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from bus.transport import protocol
 from domain.messages import KEY_PATTERN, Metadata
 from migrations import runner
 from migrations.connection import open_memory
-from tests.cloud_events import cloud_event
+from tests.support.stores.cloud_events import cloud_event
 
 NAMES = BusNames(prefix="acme.pages")
 REPLY = "_INBOX_relay.1.2"

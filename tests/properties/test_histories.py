@@ -31,9 +31,9 @@ from migrations import runner
 from migrations.connection import open_reader
 from ops.store.tables import Tables
 from projections import rebuild
-from tests.integration.writing import NOW, TABLES, Clock, Reply, Sent, Store, batch, dump_tables, single
-from tests.properties.generated_histories import HOUR_MS, Again, Chance, Group, Later, Restart, Wish
-from tests.unit.given_when_then import Story
+from tests.support.domain.generated_histories import HOUR_MS, Again, Chance, Group, Later, Restart, Wish
+from tests.support.domain.given_when_then import Story
+from tests.support.stores.writing import NOW, TABLES, Clock, Reply, Sent, Store, batch, dump_tables, single
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -16,12 +16,12 @@ from bus.transport.jetstream import JetStreamApi
 from domain.catalogue import VERBS
 from migrations.connection import open_reader
 from ops.store.projections_check import verify
-from tests.cloud_events import cloud_event
-from tests.integration.raw_nats import Message
-from tests.integration.relaying import connect
-from tests.integration.serving import EVENTS, broker_of, published
-from tests.integration.talking import Clock, Talk
-from tests.properties.generated_histories import Again, Chance, Group, Later, Restart, Wish
+from tests.support.domain.generated_histories import Again, Chance, Group, Later, Restart, Wish
+from tests.support.services.raw_nats import Message
+from tests.support.services.serving import EVENTS, broker_of, published
+from tests.support.services.talking import Clock, Talk
+from tests.support.stores.cloud_events import cloud_event
+from tests.support.stores.relaying import connect
 
 # Each takes half a second, in which little else happens.
 HISTORIES_A_RESTART = 20

@@ -17,7 +17,7 @@ from ops.importing.importer import Report, import_all
 from ops.importing.source import Source
 from ops.importing.targets import StoppedStore
 from projections import rebuild
-from tests.old_databases import old_database
+from tests.support.stores.old_databases import old_database
 
 NOW = 1_800_000_000_000
 # What looks like a credential is let through: here it is all about what is read and written.

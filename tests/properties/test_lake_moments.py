@@ -14,8 +14,8 @@ from ops.analytics.export.exporting import export
 from ops.backup.create import create_backup
 from projections import rebuild
 from tests.integration.test_analytics import Rows, rows_at, rows_of
-from tests.properties.generated_histories import Chance
 from tests.properties.test_histories import Life, frequently_kept_states
+from tests.support.domain.generated_histories import Chance
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -22,9 +22,9 @@ from ops.backup.restore import restore
 from ops.backup.restore_path import Moment
 from ops.store.tables import Tables
 from ops.targets.places import Places
-from tests.integration.backing_up import VERSION, answers_of, log_of, tables_of
 from tests.integration.test_archive import Archived
-from tests.integration.writing import dump_tables
+from tests.support.stores.backing_up import VERSION, answers_of, log_of, tables_of
+from tests.support.stores.writing import dump_tables
 
 # `SEED=… make prove` restores the same moments again.
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(2**32))

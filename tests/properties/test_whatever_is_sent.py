@@ -22,7 +22,7 @@ from ops.contract.queries import query_verbs
 from ops.contract.schema import BATCH, all_schemas
 from ops.store.tables import Tables
 from projections import rebuild
-from tests.integration.writing import NOW, Clock, Sent, Store
+from tests.support.stores.writing import NOW, Clock, Sent, Store
 
 KINDS = all_schemas()
 IDS = ["one", "two", "three"]

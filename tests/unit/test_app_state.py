@@ -6,7 +6,7 @@ import pytest
 from domain import app_state
 from domain.app_state import MAXIMUM_VALUE_BYTES, Deleted, Expired, ValueSet
 from domain.messages import Event, Recorded
-from tests.unit.given_when_then import KEY, NOW, given
+from tests.support.domain.given_when_then import KEY, NOW, given
 
 TABLE = "app_state"
 LARGEST = "x" * (MAXIMUM_VALUE_BYTES - 2)

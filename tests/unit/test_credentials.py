@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from bus.contract.codec import findings_in
 from domain.credentials import AllowedPaths, Finding, credentials_in, may_hold_credential
 from domain.errors import SecretRejected
-from tests.unit.credential_corpus import harmless, named, shaped
+from tests.support.domain.credential_corpus import harmless, named, shaped
 
 SHAPED, NAMED, HARMLESS = shaped(), named(), harmless()
 # Some shapes in many spellings, since chance decides where their dashes and digits are.

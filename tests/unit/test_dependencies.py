@@ -19,8 +19,8 @@ from domain.jobs import (
     TimedOut,
 )
 from domain.queues import Paused, Resumed
-from tests.unit.given_when_then import NOW, TOKEN, Story
-from tests.unit.job_states import BODIES, LATER, claimed, enqueued
+from tests.support.domain.given_when_then import NOW, TOKEN, Story
+from tests.support.domain.job_states import BODIES, LATER, claimed, enqueued
 
 ENDS: dict[str, Any] = {
     "completed": Completed(),

@@ -3,8 +3,8 @@ import msgspec
 from bus.log.states import ABSENT, Aggregate
 from bus.writing.hot_states import HotStates
 from domain.app_state import Entry
-from tests.unit.given_when_then import given
-from tests.unit.job_states import enqueued
+from tests.support.domain.given_when_then import given
+from tests.support.domain.job_states import enqueued
 
 MEGABYTE = 1_000_000
 

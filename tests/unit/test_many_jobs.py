@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from domain.jobs import Cancelled, CancelRequested, Completed, Failed, Retried
-from tests.unit.given_when_then import TOKEN, Story
-from tests.unit.job_states import claimed, enqueued
+from tests.support.domain.given_when_then import TOKEN, Story
+from tests.support.domain.job_states import claimed, enqueued
 
 
 def crowd() -> Story:

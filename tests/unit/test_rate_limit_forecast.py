@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from domain.rate_limits import Forecast, forecast
-from tests.unit.given_when_then import NOW, Story, given
+from tests.support.domain.given_when_then import NOW, Story, given
 
 KEY = "gitlab"
 MINUTE_MS = 60_000

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from domain.rate_limits import Reading
 from domain.rate_limits.header_values import MAXIMUM_WAIT_MS, count_in, reset_in, wait_end_in
 from domain.rate_limits.headers import named_resource, read_response
-from tests.unit.rate_limit_responses import AT, RESPONSES, Sent
+from tests.support.domain.rate_limit_responses import AT, RESPONSES, Sent
 
 
 def readings(**headers: str) -> tuple[Reading, ...]:

@@ -13,7 +13,7 @@ from domain.rate_limits import (
     key_of,
     parts_of,
 )
-from tests.unit.given_when_then import NOW, Story, given
+from tests.support.domain.given_when_then import NOW, Story, given
 
 KEY = "github:core"
 HERE = {"platform": "github", "resource": "core"}

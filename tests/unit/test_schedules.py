@@ -20,7 +20,7 @@ from domain.schedules import (
     Skipped,
     Triggered,
 )
-from tests.unit.given_when_then import KEY, NOW, Story
+from tests.support.domain.given_when_then import KEY, NOW, Story
 
 JOB = {"type": "sync", "name": "Sync"}
 MINUTE = 60_000

@@ -18,7 +18,7 @@ from bus.publishing.stream_state import (
     recorded_segments,
 )
 from bus.transport.jetstream import StoredMessage
-from tests.cloud_events import cloud_event
+from tests.support.stores.cloud_events import cloud_event
 
 STREAM = "HYPERPAGE_EVENTS"
 

@@ -16,7 +16,7 @@ from domain.tool_configs.messages import (
     SchemaRegistered,
     SchemaRemoved,
 )
-from tests.unit.given_when_then import KEY, NOW, Story, given
+from tests.support.domain.given_when_then import KEY, NOW, Story, given
 
 TABLE = "tool_configs"
 HERE = {"tool_name": KEY}

@@ -18,8 +18,8 @@ from domain.jobs import (
     Snoozed,
     TimedOut,
 )
-from tests.unit.given_when_then import KEY, NOW, Story, given
-from tests.unit.job_states import LATER, claimed, enqueued, raw
+from tests.support.domain.given_when_then import KEY, NOW, Story, given
+from tests.support.domain.job_states import LATER, claimed, enqueued, raw
 
 FIRST = {"unique_key": "u"}
 

@@ -14,7 +14,7 @@ from bus.log import chain
 from bus.worker import Handler, Worker
 from migrations.connection import open_reader
 from ops.service.composition import Service
-from tests.integration.serving import broker_of, client_of, serving, until
+from tests.support.services.serving import broker_of, client_of, serving, until
 
 # Longer than any test: whatever comes in time has been heard of.
 NEVER = 3_600.0

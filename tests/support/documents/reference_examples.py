@@ -1,6 +1,6 @@
 """One example of each command and query, really sent: what the reference shows.
 
-    python -m tests.integration.reference_examples > docs/reference.md
+    python -m tests.support.documents.reference_examples > docs/reference.md
 
 Each has a new store of its own, whose clock stands still and whose ids count up, so that the page stays the
 same until the program changes. What is sent before an example makes ready for it, and is not shown.
@@ -28,8 +28,8 @@ from ops.contract.reference.job_states import job_states
 from ops.contract.reference.page import Example, reference
 from ops.contract.schema import BATCH
 from ops.store.tables import Tables
-from tests.integration.writing import NOW, Clock, Sent, Store
-from tests.unit.job_states import everything_tried
+from tests.support.domain.job_states import everything_tried
+from tests.support.stores.writing import NOW, Clock, Sent, Store
 
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000

@@ -27,7 +27,7 @@ from domain.jobs import (
     TimedOut,
 )
 from ops.contract.reference.job_states import Move, Outcome
-from tests.unit.given_when_then import KEY, NOW, TOKEN, Story, given
+from tests.support.domain.given_when_then import KEY, NOW, TOKEN, Story, given
 
 LATER = NOW + 60_000
 HOUR = 3_600_000

@@ -13,7 +13,7 @@ from migrations.connection import open_reader
 from ops.service.composition import Service
 from ops.settings import Settings
 from ops.store.data_directory import read_admin, read_runtime
-from tests.integration.raw_nats import Message, RawNats
+from tests.support.services.raw_nats import Message, RawNats
 
 NOW = 1_800_000_000_000
 

@@ -21,8 +21,8 @@ from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamApi, StoredMessage
 from migrations import runner
 from migrations.connection import open_writer
-from tests.cloud_events import cloud_event
-from tests.patience import patiently
+from tests.support.patience import patiently
+from tests.support.stores.cloud_events import cloud_event
 
 NAMES = BusNames()
 NOW = 1_800_000_000_000

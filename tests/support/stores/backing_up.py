@@ -9,7 +9,7 @@ from migrations.connection import open_reader
 from ops.backup.create import create_backup
 from ops.backup.metadata import Backup
 from ops.targets.places import Places
-from tests.integration.writing import Clock, Store, dump_tables
+from tests.support.stores.writing import Clock, Store, dump_tables
 
 VERSION = "0.0.0"
 

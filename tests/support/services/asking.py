@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from tests.integration.talking import Clock, Talk
+from tests.support.services.talking import Clock, Talk
 
 
 def problem(response: httpx.Response, status: int, code: str) -> Any:

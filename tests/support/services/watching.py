@@ -8,11 +8,11 @@ from typing import Any
 
 import httpx
 
-from tests.e2e.command_line import hyperpage
-from tests.integration.asking import HttpTalk
-from tests.integration.serving import until
-from tests.integration.talking import Clock
-from tests.patience import patiently
+from tests.support.patience import patiently
+from tests.support.services.asking import HttpTalk
+from tests.support.services.command_line import hyperpage
+from tests.support.services.serving import until
+from tests.support.services.talking import Clock
 
 # What an operator is promised: each surface says so after this time.
 SEEN_WITHIN_SECONDS = patiently(5.0)

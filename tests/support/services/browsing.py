@@ -11,7 +11,7 @@ import axe_playwright_python
 import pytest
 from playwright.async_api import Browser, Page, async_playwright
 
-from tests.patience import patiently
+from tests.support.patience import patiently
 
 PHONE, DESK = 390, 1280
 # It looks for nobody and updates nothing: there is no way out of here.

@@ -1,6 +1,6 @@
 """A worker whose jobs take a while, as a process of its own, to be ended by signals in the middle of them.
 
-    python -m tests.faults.busy_program URL NAME LEASE_MS
+    python -m tests.support.programs.busy_program URL NAME LEASE_MS
 
 What becomes of an attempt is chance; the result of a job that is done says who did it, in which attempt.
 """

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 
 from ops.http.access.tokens import TokenFile
-from tests.integration.asking import HttpTalk
+from tests.support.services.asking import HttpTalk
 
 HOSTILE = "<script>alert(1)</script>'\"&{{ 7 * 7 }}"
 

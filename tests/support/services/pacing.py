@@ -4,7 +4,7 @@ import asyncio
 import time
 from typing import Any, NamedTuple
 
-from tests.integration.raw_nats import Message, RawNats
+from tests.support.services.raw_nats import Message, RawNats
 
 # Finer than the event loop wakes up is no use.
 TICK_SECONDS = 0.001

@@ -1,4 +1,6 @@
-"""A worker as a process of its own, to be ended by signals: `python -m tests.faults.working_program URL`.
+"""A worker as a process of its own, to be ended by signals.
+
+    python -m tests.support.programs.working_program URL
 
 Its handlers never return; it says so on stdout when one has begun.
 """

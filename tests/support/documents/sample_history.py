@@ -1,6 +1,6 @@
 """Two days of a small company that syncs its tools, with an outage on the second: the sample backups.
 
-    python -m tests.integration.sample_history docs/notebook/sample
+    python -m tests.support.documents.sample_history docs/notebook/sample
 
 The commands are sent to a real writer, with a clock that is moved, a seed, and ids that are counted: each
 time it is made, the log is the same, byte for byte.
@@ -20,7 +20,7 @@ from migrations.connection import write_transaction
 from ops.backup.create import create_backup
 from ops.store.opening import open_store
 from ops.targets.sealing import Sealing
-from tests.integration.writing import Clock, Sent, Store
+from tests.support.stores.writing import Clock, Sent, Store
 
 BEGAN = 1_791_158_400_000  # Monday, 5 October 2026, 00:00 UTC
 STORE_ID = "01998a2c-5c00-7000-8000-000000000005"

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from tests.integration.raw_nats import Message, RawNats
+from tests.support.services.raw_nats import Message, RawNats
 
 STREAM = "HYPERPAGE_EVENTS"
 # A test has less time than a subscriber.
