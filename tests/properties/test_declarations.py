@@ -185,7 +185,8 @@ def seen() -> Seen:
 
 
 def test_whatever_a_verb_declares_happens(seen):
-    # Imports come from files, not in histories: tests/unit/test_imported_rows.py has what they lead to.
+    # Imports come from files, not in histories: tests/unit/domain/test_imported_rows.py has what they lead
+    # to.
     verbs = {name: verb for name, (_, verb) in VERBS.items() if not name.endswith(".import")}
     never = {name: declared(verb) - seen.led_to[name] for name, verb in verbs.items()}
     assert {name: missing for name, missing in never.items() if missing} == {}
