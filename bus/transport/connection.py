@@ -10,7 +10,7 @@ right: a message that cannot be read ends its reading for ever, an error of the 
 for ever, a flush overtakes what it shall follow, and one that is closed while it reconnects may never end.
 
 All this leans on parts of nats-py that are not public, which is why it is pinned to one minor version;
-tests/integration/test_connection.py fails where one of them changed:
+tests/integration/bus/transport/test_connection.py fails where one of them changed:
 
 - `Parser`: see `bus.transport.protocol`;
 - `Client`, for receiving: `_ps`, `_subs`, `_process_msg`, `_process_headers`, `_build_message`,

@@ -10,7 +10,7 @@ import pytest
 
 from domain.catalogue import VERBS
 from ops.settings import Settings, SettingsError, load_settings
-from tests.integration.test_durable import Durable
+from tests.integration.bus.serving.test_durable import Durable
 from tests.support.domain.credential_corpus import named, shaped
 from tests.support.services.raw_nats import Message
 from tests.support.services.talking import Talk
