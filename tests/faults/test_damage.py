@@ -30,7 +30,7 @@ from ops.store.projections_check import verify
 from ops.targets.errors import BackupError
 from ops.targets.places import Places
 from ops.targets.sealing import Sealing
-from tests.integration.test_archive import Archived
+from tests.integration.ops.archive.test_archiver import Archived
 from tests.support.stores.backing_up import VERSION, log_of
 
 # `SEED=… make prove` damages the same bytes again.

@@ -29,7 +29,7 @@ from ops.backup.verify import verify_backup
 from ops.store.projections_check import verify
 from ops.targets.places import Places
 from ops.targets.sealing import Sealing
-from tests.integration.test_archive import Archived
+from tests.integration.ops.archive.test_archiver import Archived
 from tests.support.programs.every_step import DONE, TOLD, Fault, count_steps, fail_at
 from tests.support.stores.backing_up import VERSION, answers_of, log_of, tables_of
 

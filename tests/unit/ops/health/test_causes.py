@@ -30,7 +30,7 @@ def test_the_guide_explains_each_cause_with_its_level_and_no_other():
 
 
 def test_each_cause_is_caused_in_a_test_and_seen_on_all_surfaces():
-    tests = (ROOT / "tests" / "integration" / "test_health.py").read_text(encoding="utf-8")
+    tests = (ROOT / "tests" / "integration" / "ops" / "health" / "test_causes.py").read_text(encoding="utf-8")
     seen = set(re.findall(r'\.sees\(\s*"(\w+)",\s*level="(\w+)"', tests))
     assert seen == THERE_ARE
 

@@ -28,7 +28,7 @@ from ops.settings import load_settings
 from ops.store.projections_check import verify
 from ops.targets.errors import BackupError
 from ops.targets.sealing import Compression, Sealing, read_identities
-from tests.integration.test_archive import Archived
+from tests.integration.ops.archive.test_archiver import Archived
 from tests.support.stores.backing_up import VERSION, Stored, answers_of, log_of, tables_of
 
 KEY = pyrage.x25519.Identity.generate()

@@ -17,8 +17,8 @@ from ops.archive.segment import list_segments
 from ops.backup.metadata import list_backups
 from ops.targets.bucket import BucketError
 from ops.targets.sealing import Identities, Sealing
-from tests.integration.test_analytics import Rows, rows_at, rows_of, rows_shown
-from tests.integration.test_buckets import InBucket
+from tests.integration.ops.analytics.export.test_exporting import Rows, rows_at, rows_of, rows_shown
+from tests.integration.ops.targets.test_bucket import InBucket
 from tests.support.machines.bucket_server import CREDENTIALS, BucketServer, Gate
 from tests.support.services.command_line import environment
 

@@ -17,9 +17,9 @@ from ops.backup.restore import restore
 from ops.backup.restore_path import Moment
 from ops.backup.sound import open_sealed
 from ops.targets.sealing import Identities
-from tests.integration.test_analytics import Rows, rows_at, rows_of, rows_shown
-from tests.integration.test_archive import Archived
-from tests.integration.test_sealed_backups import KEY, Sealed
+from tests.integration.ops.analytics.export.test_exporting import Rows, rows_at, rows_of, rows_shown
+from tests.integration.ops.archive.test_archiver import Archived
+from tests.integration.ops.backup.test_sealed_backups import KEY, Sealed
 from tests.support.stores.backing_up import VERSION
 from tests.support.stores.writing import Sent
 

@@ -19,7 +19,7 @@ from ops.backup.create import create_backup
 from ops.backup.metadata import Backup, damaged_backups, list_backups, metadata_path, write_metadata
 from ops.backup.sound import file_checksum
 from ops.targets.sealing import Sealing
-from tests.integration.test_sealed_backups import KEY
+from tests.integration.ops.backup.test_sealed_backups import KEY
 from tests.support.stores.backing_up import Stored
 
 

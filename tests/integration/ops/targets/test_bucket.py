@@ -29,7 +29,7 @@ from ops.targets.bucket import BucketError, BucketPath, bucket_path, understanda
 from ops.targets.errors import BackupError
 from ops.targets.places import Places
 from ops.targets.sealing import Sealing
-from tests.integration.test_archive import Archived
+from tests.integration.ops.archive.test_archiver import Archived
 from tests.support.machines.bucket_server import BucketServer, Gate
 from tests.support.patience import patiently
 from tests.support.services.command_line import environment
