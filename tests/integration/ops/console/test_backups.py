@@ -1,4 +1,4 @@
-"""The console's pages of backups, and what is done there; `test_console_restore.py` goes back to one."""
+"""The console's pages of backups, and what is done there; going back to one is an end-to-end test."""
 
 from collections.abc import Iterator
 from pathlib import Path
