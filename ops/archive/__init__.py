@@ -7,4 +7,5 @@ archiver    writes segments while the service runs
 merge       makes few large segments of many small ones
 verify      reads all of them, and says what is damaged
 replay      brings a store forward by what segments have
+timelines   the timelines that a history goes through
 """

@@ -10,11 +10,10 @@ from migrations.connection import write_transaction
 from migrations.rows import insert_rows
 from ops.archive.reading import read_header, read_segment
 from ops.archive.segment import Answer, Content, Header, Segment, list_segments, runs
+from ops.archive.timelines import Timelines, history_of
 from ops.targets.errors import BackupError
 from ops.targets.sealing import Identities
 from ops.targets.target import Place
-
-Timelines = tuple[tuple[int, int], ...]
 
 
 def reach(folder: Place) -> tuple[str, Timelines, int] | None:
@@ -60,7 +59,7 @@ def stretches_between(folder: Place, timelines: Timelines, after: int, position:
     """
     chosen: list[Stretch] = []
     at = after
-    for timeline, first, end in _ways_through(timelines, position):
+    for timeline, first, end in history_of(timelines, position):
         if at >= end:
             continue
         for segment in runs(list_segments(folder, timeline), max(at, first - 1)):
@@ -90,7 +89,7 @@ def archived_rows(
         OSError: the folder cannot be read, or the bucket is away.
     """
     found = after
-    for timeline, first, end in _ways_through(timelines, 2**62):
+    for timeline, first, end in history_of(timelines):
         if found >= end:
             continue
         for segment in runs(list_segments(folder, timeline), max(found, first - 1)):
@@ -107,7 +106,7 @@ def position_at(
 ) -> int:
     """The last position of a history, at or behind `after`, whose event was recorded at or before a time."""
     found = after
-    for timeline, first, end in _ways_through(timelines, 2**62):
+    for timeline, first, end in history_of(timelines):
         if found >= end:
             continue
         for segment in runs(list_segments(folder, timeline), max(found, first - 1)):
@@ -118,13 +117,6 @@ def position_at(
                     return found
                 found = max(found, row.position)
     return found
-
-
-def _ways_through(timelines: Timelines, position: int) -> Iterator[tuple[int, int, int]]:
-    """Number, first and last position of each timeline as far as a history goes through it."""
-    for place, (timeline, first) in enumerate(timelines):
-        end = timelines[place + 1][1] - 1 if place + 1 < len(timelines) else position
-        yield timeline, first, min(end, position)
 
 
 def replay(connection: apsw.Connection, stretch: Stretch, store_id: str, identities: Identities = ()) -> None:

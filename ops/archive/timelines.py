@@ -8,7 +8,7 @@ Timelines = tuple[tuple[int, int], ...]
 END = 2**62
 
 
-def history_of(timelines: Timelines, position: int) -> Iterator[tuple[int, int, int]]:
+def history_of(timelines: Timelines, position: int = END) -> Iterator[tuple[int, int, int]]:
     """Number, first and last position of each timeline as far as a history goes through it."""
     for place, (timeline, first) in enumerate(timelines):
         end = timelines[place + 1][1] - 1 if place + 1 < len(timelines) else position

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from ops.archive.reading import read_header
-from ops.archive.replay import Timelines
 from ops.archive.segment import Segment, list_segments, runs
+from ops.archive.timelines import Timelines
 from ops.backup.metadata import Backup
 from ops.targets.errors import BackupError
 from ops.targets.target import Place

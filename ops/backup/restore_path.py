@@ -9,7 +9,8 @@ import msgspec
 
 from bus.log import chain
 from migrations.connection import open_reader
-from ops.archive.replay import Stretch, Timelines, position_at, reach, stretches_between
+from ops.archive.replay import Stretch, position_at, reach, stretches_between
+from ops.archive.timelines import Timelines
 from ops.backup.content import Content
 from ops.backup.metadata import Backup, find_backup, list_backups, read_metadata
 from ops.backup.opening import opened

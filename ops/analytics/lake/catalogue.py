@@ -178,7 +178,7 @@ class Catalogue:
     def _history(self) -> str:
         rows = [
             f"({timeline}, {first}, {min(last, self._manifest.end_of(timeline))})"
-            for timeline, first, last in history_of(self._timelines, END)
+            for timeline, first, last in history_of(self._timelines)
         ]
         return (
             "CREATE OR REPLACE VIEW timelines AS SELECT * FROM"
