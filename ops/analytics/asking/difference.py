@@ -1,7 +1,7 @@
 """What became of each row between two moments, or between two backups: `difference`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -9,10 +9,7 @@ from ops.analytics.asking.query import explained, plain
 from ops.analytics.lake.columns import TABLE_COLUMNS, key_column
 from ops.analytics.lake.errors import AnalyticsError
 from ops.analytics.lake.manifest import Manifest, find_snapshot, require_manifest
-from ops.analytics.lake.session import connect
-
-if TYPE_CHECKING:
-    import duckdb
+from ops.analytics.lake.session import Connection, connect
 
 Record = dict[str, Any]
 
@@ -51,7 +48,7 @@ def difference(lake: Path, first: str, second: str) -> dict[str, Difference]:
 class _Side:
     """One of the two moments."""
 
-    def __init__(self, engine: "duckdb.DuckDBPyConnection", manifest: Manifest, moment: str) -> None:
+    def __init__(self, engine: Connection, manifest: Manifest, moment: str) -> None:
         self._engine = engine
         try:
             self._snapshot = find_snapshot(manifest, moment)
@@ -75,7 +72,7 @@ class _Side:
         return [name for name, *_ in described]
 
 
-def _compare(engine: "duckdb.DuckDBPyConnection", table: str, first: _Side, second: _Side) -> Difference:
+def _compare(engine: Connection, table: str, first: _Side, second: _Side) -> Difference:
     key = key_column(table)
     # A column that only one side has came, or went, with a migration: that is no change of a row.
     others = set(second.columns(table))

@@ -8,17 +8,14 @@ from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from typing import Any, Literal, TextIO
 from uuid import UUID
 
 import msgspec
 
 from ops.analytics.lake.errors import AnalyticsError
 from ops.analytics.lake.files import COMPRESSION, replaced
-from ops.analytics.lake.session import connect
-
-if TYPE_CHECKING:
-    import duckdb
+from ops.analytics.lake.session import Connection, connect
 
 Format = Literal["table", "csv", "json", "parquet"]
 
@@ -29,7 +26,7 @@ _EXPLAIN = re.compile(r"\s*explain\s+(analyze\s+)?(\([^)]*\)\s*)?", re.IGNORECAS
 class Answer:
     """What a query answers: the names of its columns, each once, and its rows, to be read once."""
 
-    def __init__(self, result: "duckdb.DuckDBPyConnection") -> None:
+    def __init__(self, result: Connection) -> None:
         self._result = result
         self.columns = _distinct([name for name, *_ in result.description or ()])
 
@@ -94,6 +91,17 @@ def ask(lake: Path, query: str, *, snapshot: str | None = None) -> Answer:
         return Answer(connection.execute(query))
 
 
+def statements_in(text: str) -> list[str]:
+    """The statements of a text, one by one.
+
+    Raises:
+        duckdb.Error: it cannot be read as SQL.
+    """
+    import duckdb
+
+    return [one.query for one in duckdb.extract_statements(text)]
+
+
 def plain(value: Any) -> Any:
     """A value of DuckDB's as one of JSON: times in ISO 8601, bytes in hexadecimal."""
     match value:
@@ -118,6 +126,7 @@ def plain(value: Any) -> Any:
 
 
 def _require_query(query: str) -> None:
+
     import duckdb
 
     # Explained with ANALYZE, a statement is carried out.

@@ -7,7 +7,6 @@ they follow without a gap. The states that they build on come from the lake's ow
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -22,6 +21,7 @@ from ops.analytics.export.written_log import WrittenLog
 from ops.analytics.lake.files import File
 from ops.analytics.lake.layout import EVENTS
 from ops.analytics.lake.manifest import Manifest, Stretch
+from ops.analytics.lake.session import Connection
 from ops.archive.reading import read_header, read_segment
 from ops.archive.segment import Segment, list_segments, runs
 from ops.archive.timelines import Timelines, history_of
@@ -30,16 +30,13 @@ from ops.targets.sealing import Identities
 from ops.targets.target import Place
 from projections.tables import TABLES
 
-if TYPE_CHECKING:
-    import duckdb
-
 # Of one file. They are in memory meanwhile, with the states that they build on.
 EVENTS_IN_FILE = 50_000
 
 
 def add_archive(
     lake: Path,
-    engine: "Callable[[], duckdb.DuckDBPyConnection]",
+    engine: Callable[[], Connection],
     manifest: Manifest,
     archive: Place,
     identities: Identities = (),
@@ -103,7 +100,7 @@ def _portions(
 
 def _add(
     lake: Path,
-    engine: "duckdb.DuckDBPyConnection",
+    engine: Connection,
     manifest: Manifest,
     timelines: Timelines,
     timeline: int,

@@ -11,9 +11,9 @@ from ops.analytics.export.row_groups import in_groups
 from ops.analytics.export.sealed_source import HEAVY_ROW_BYTES, IS_ROW, SealedSource
 from ops.analytics.lake.files import File
 from ops.analytics.lake.layout import EVENTS, stretch_path
+from ops.analytics.lake.session import Connection
 
 if TYPE_CHECKING:
-    import duckdb
     import pyarrow
 
 # Text, or bytes where another application keeps such in the log.
@@ -33,7 +33,7 @@ _COLUMNS = {
 
 def write_events(
     lake: Path,
-    engine: "duckdb.DuckDBPyConnection",
+    engine: Connection,
     source: SealedSource,
     timeline: int,
     first: int,
@@ -46,9 +46,7 @@ def write_events(
         return _write(lake, engine, reader, timeline, first, last, row_bytes)
 
 
-def write_rows(
-    lake: Path, engine: "duckdb.DuckDBPyConnection", rows: Sequence[chain.Row], timeline: int
-) -> File:
+def write_rows(lake: Path, engine: Connection, rows: Sequence[chain.Row], timeline: int) -> File:
     """The same of events that are in memory."""
     import pyarrow
 
@@ -71,7 +69,7 @@ def write_rows(
 
 def _write(
     lake: Path,
-    engine: "duckdb.DuckDBPyConnection",
+    engine: Connection,
     rows: "pyarrow.RecordBatchReader | pyarrow.Table",
     timeline: int,
     first: int,
@@ -84,7 +82,7 @@ def _write(
 
 
 def _batches(
-    engine: "duckdb.DuckDBPyConnection",
+    engine: Connection,
     query: str,
     rows: "pyarrow.RecordBatchReader | pyarrow.Table",
     row_bytes: int,

@@ -15,7 +15,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import apsw
 import msgspec
@@ -34,7 +33,7 @@ from ops.analytics.lake.layout import EVENTS, stamp_of, sweep
 from ops.analytics.lake.locks import LOCK, READERS, locked, unread
 from ops.analytics.lake.manifest import Manifest, Snapshot, Stretch, read_manifest, write_manifest
 from ops.analytics.lake.requirements import require_installed
-from ops.analytics.lake.session import CONFIGURATION
+from ops.analytics.lake.session import CONFIGURATION, Connection
 from ops.archive.timelines import history_of
 from ops.backup.metadata import Backup
 from ops.backup.opening import checksum_differs, opened, require_size
@@ -46,11 +45,8 @@ from ops.targets.target import Place
 from projections.comparison import HISTORY
 from projections.tables import TABLES
 
-if TYPE_CHECKING:
-    import duckdb
-
 # Opens DuckDB's engine, or gives the one that is open.
-Engine = Callable[[], "duckdb.DuckDBPyConnection"]
+Engine = Callable[[], Connection]
 
 EVENTS_IN_FILE = 250_000
 # What DuckDB may hold while it writes.
@@ -170,7 +166,7 @@ def _refused(name: str, error: BackupError) -> Refused:
     return Refused(name, error.reason, error.message)
 
 
-def _engine() -> "duckdb.DuckDBPyConnection":
+def _engine() -> Connection:
     import duckdb
 
     return duckdb.connect(config=CONFIGURATION | {"memory_limit": ENGINE_MEMORY, "threads": 2})
@@ -321,7 +317,7 @@ class _Addition:
             return dict(self._tables(source, engine, repairs)), repairs
 
     def _tables(
-        self, source: SealedSource, engine: "duckdb.DuckDBPyConnection", repairs: int
+        self, source: SealedSource, engine: Connection, repairs: int
     ) -> Iterator[tuple[str, tuple[File, ...]]]:
         earlier = self._earlier(repairs)
         changed = {} if earlier is None else changed_keys(source, earlier.position)

@@ -18,12 +18,12 @@ from ops.analytics.export.table_parts import GROUP_ROWS, PART_ROWS, Parts, key_o
 from ops.analytics.lake.columns import arrow_schema
 from ops.analytics.lake.files import File
 from ops.analytics.lake.literals import literal
+from ops.analytics.lake.session import Connection
 from projections import jobs
 from projections.comparison import HISTORY
 from projections.tables import TABLES
 
 if TYPE_CHECKING:
-    import duckdb
     import pyarrow
 
 # More new events than that: the whole table is read anew.
@@ -54,7 +54,7 @@ def changed_keys(source: SealedSource, after: int) -> dict[str, list[str]]:
 
 def write_table(
     lake: Path,
-    engine: "duckdb.DuckDBPyConnection",
+    engine: Connection,
     source: SealedSource,
     table: str,
     snapshot: str,
@@ -85,7 +85,7 @@ def write_table(
 
 def _write_changed(
     parts: Parts,
-    engine: "duckdb.DuckDBPyConnection",
+    engine: Connection,
     source: SealedSource,
     declared: dict[str, str],
     earlier: Earlier,
@@ -132,7 +132,7 @@ def _events_behind(position: int) -> str:
     return f"events NOT INDEXED WHERE position > {position}"
 
 
-def _paths_where(engine: "duckdb.DuckDBPyConnection", condition: str, paths: Collection[str]) -> set[str]:
+def _paths_where(engine: Connection, condition: str, paths: Collection[str]) -> set[str]:
     """Those of some files that have a row of which something is true."""
     if not paths:
         return set()

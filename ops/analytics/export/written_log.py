@@ -2,16 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bus.log import chain
 from ops.analytics.lake.layout import EVENTS
 from ops.analytics.lake.literals import literal
 from ops.analytics.lake.manifest import Manifest, Stretch
+from ops.analytics.lake.session import Connection
 from ops.archive.timelines import END, Timelines, history_of
-
-if TYPE_CHECKING:
-    import duckdb
 
 _FETCHED_ROWS = 10_000
 
@@ -19,14 +16,12 @@ _FETCHED_ROWS = 10_000
 class WrittenLog:
     """A history, as far as the lake has it."""
 
-    def __init__(
-        self, lake: Path, engine: "duckdb.DuckDBPyConnection", manifest: Manifest, timelines: Timelines
-    ) -> None:
+    def __init__(self, lake: Path, engine: Connection, manifest: Manifest, timelines: Timelines) -> None:
         self._lake = lake
         self._engine = engine
         self._stretches = [
             (one, min(last, one.last))
-            for timeline, first, last in history_of(timelines, END)
+            for timeline, first, last in history_of(timelines)
             for one in manifest.stretches
             if one.timeline == timeline and first <= one.last and one.first <= last
         ]

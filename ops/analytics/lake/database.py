@@ -1,7 +1,6 @@
 """Files for any DuckDB, without this program: `write_views` in a lake, `write_database` to hand around."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ops.analytics.lake.catalogue import Catalogue
 from ops.analytics.lake.errors import AnalyticsError
@@ -10,16 +9,13 @@ from ops.analytics.lake.layout import DATABASE
 from ops.analytics.lake.literals import literal
 from ops.analytics.lake.manifest import Manifest, require_manifest
 from ops.analytics.lake.requirements import require_installed
-from ops.analytics.lake.session import connect
-
-if TYPE_CHECKING:
-    import duckdb
+from ops.analytics.lake.session import Connection, connect
 
 # What DuckDB 1.0 and newer can read.
 STORAGE = "v1.0.0"
 
 
-def write_views(lake: Path, manifest: Manifest, engine: "duckdb.DuckDBPyConnection") -> None:
+def write_views(lake: Path, manifest: Manifest, engine: Connection) -> None:
     """Puts `lake.duckdb` into a lake: its views and macros. Small, since what they show stays in Parquet.
 
     They find it where the lake is now, or, if a session sets the variable `lake`, where that says.

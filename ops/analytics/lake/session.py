@@ -2,7 +2,7 @@
 
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from ops.analytics.lake.locks import held
 from ops.analytics.lake.manifest import require_manifest
@@ -11,6 +11,7 @@ from ops.analytics.lake.requirements import require_installed
 if TYPE_CHECKING:
     import duckdb
 
+Connection: TypeAlias = "duckdb.DuckDBPyConnection"
 
 # A time without a zone is meant in UTC, as everywhere here.
 PREPARATION = ("SET TimeZone = 'UTC'",)
@@ -22,7 +23,7 @@ CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
 }
 
 
-def connect(lake: Path, *, snapshot: str | None = None) -> "duckdb.DuckDBPyConnection":
+def connect(lake: Path, *, snapshot: str | None = None) -> Connection:
     """A connection to a database in memory, whose views show a lake; what is made there is gone with it.
 
     As long as it is there, the files that it was told of are, too: until the object itself is dropped, since

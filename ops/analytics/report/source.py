@@ -1,17 +1,15 @@
 """Where a report's figures come from: a lake, seen in one period."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from ops.analytics.asking.query import explained
 from ops.analytics.lake.errors import AnalyticsError
+from ops.analytics.lake.session import Connection
 from ops.analytics.report import units
 from ops.analytics.report.period import Period, read_moment
-
-if TYPE_CHECKING:
-    import duckdb
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -30,7 +28,7 @@ class Source:
     that ended in it; of each, `bucket` says when the stretch of time begins that it is in.
     """
 
-    def __init__(self, connection: "duckdb.DuckDBPyConnection", period: Period) -> None:
+    def __init__(self, connection: Connection, period: Period) -> None:
         self.period = period
         self._connection = connection
         since, until = period.since, period.until
@@ -70,7 +68,7 @@ class Source:
         return Snapshot(*found[0]) if found else None
 
 
-def find_period(connection: "duckdb.DuckDBPyConnection", since: str | None, until: str | None) -> Period:
+def find_period(connection: Connection, since: str | None, until: str | None) -> Period:
     """The period that is meant; all that the lake shows, to the minute, where nothing is said.
 
     Raises:

@@ -6,15 +6,13 @@ import sys
 import tempfile
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from ops.analytics.asking.query import explained, statements_in
 from ops.analytics.lake.catalogue import Catalogue
+from ops.analytics.lake.errors import AnalyticsError
 from ops.analytics.lake.locks import held
 from ops.analytics.lake.manifest import require_manifest
-from ops.analytics.lake.session import PREPARATION, connect
-
-if TYPE_CHECKING:
-    import duckdb
+from ops.analytics.lake.session import PREPARATION, Connection, connect
 
 PROMPT = "lake> "
 CONTINUED = "  ... "
@@ -60,7 +58,7 @@ def _run_program(program: str, lake: Path, snapshot: str | None) -> int:
 class _Prompt:
     """Reads statements and shows their answers."""
 
-    def __init__(self, connection: "duckdb.DuckDBPyConnection", *, is_terminal: bool) -> None:
+    def __init__(self, connection: Connection, *, is_terminal: bool) -> None:
         self._connection = connection
         self._is_terminal = is_terminal
         self._failed = False
@@ -109,13 +107,12 @@ class _Prompt:
         else:
             print(HELP)
 
-    def _carry_out(self, statements: str) -> None:
-        import duckdb
-
+    def _carry_out(self, entered: str) -> None:
         try:
-            for statement in duckdb.extract_statements(statements):
-                self._show(statement.query)
-        except duckdb.Error as error:
+            with explained():
+                for statement in statements_in(entered):
+                    self._show(statement)
+        except AnalyticsError as error:
             self._failed = True
             print(error, file=sys.stderr)
         except KeyboardInterrupt:
