@@ -5,4 +5,5 @@ headers          the headers of commands
 codec            bodies of commands and answers, read and written
 log_requests     what is asked of the log
 stream_metadata  what the stream of events says about itself
+addresses        of brokers, as they may be shown
 """

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from bus.contract.addresses import without_credentials
 from bus.contract.headers import ACTOR, COMMAND_LINE
 from bus.contract.subjects import BusNames
 from ops.cli.terminal.exits import CommandFailure, Exit, failure, refused, unreachable
@@ -254,9 +255,3 @@ def timed_out(timeout_seconds: float) -> CommandFailure:
         "what was asked may have been done all the same: a command that was sent with --id can be sent again,"
         " and does nothing twice",
     )
-
-
-def without_credentials(url: str) -> str:
-    """The address as it may be shown."""
-    scheme, separator, rest = url.partition("://")
-    return scheme + separator + rest.rpartition("@")[2]

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from ops.cli.asking import without_credentials
+from bus.contract.addresses import without_credentials
 from ops.cli.terminal.exits import Exit, failure
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
 from ops.cli.terminal.output import print_json
@@ -75,7 +75,7 @@ def serve(
 
     configure_logging(settings.log_level, settings.log_format)
     without_memory_statistics()
-    from ops.service.composition import ServiceError
+    from ops.service.errors import ServiceError
     from ops.service.process import Order
     from ops.service.process import serve as serve_until_stopped
     from ops.service.traces import sending_traces

@@ -1,6 +1,12 @@
 """The service as a whole: where the parts are tied together.
 
-composition  every part, started and stopped in order
+process      serves until it is told to stop, restores, serves again
+composition  every part of one service, started and stopped in order
+connections  to the broker; listening: over HTTP
+endpoints    commands and queries, as the network finds them
+commits      a commit, handed on to all that it concerns
+notices      what is told beside events
+errors       why a service ends
 restores     restores of a store that is served
 supervision  what systemd is told
 traces       what OpenTelemetry is told

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
@@ -12,39 +11,39 @@ from typing import TYPE_CHECKING, Any, Self
 from nats.errors import Error as NatsError
 
 from bus.broker.server import NatsServer
-from bus.broker.users import ADMIN, APP, RELAY, RESPONDER, private_inbox
+from bus.broker.users import ADMIN, APP, RELAY, RESPONDER
 from bus.contract.codec import encode
-from bus.contract.subjects import ADMIN_INBOX, BATCH
+from bus.contract.subjects import ADMIN_INBOX
 from bus.log.reader_pool import ReaderPool
 from bus.publishing.mirrors import Mirrors
 from bus.publishing.relay import Relay
 from bus.serving.administration import Administration, AdministrationVerb, NoArguments
-from bus.serving.audit import Act, Actor, Outcome, summary, write_to_log
+from bus.serving.audit import Act
 from bus.serving.dead_letters import DeadLetters
-from bus.serving.discovery import SERVICE_NAME, Discovery, Endpoint
-from bus.serving.durable import Delivery, DurableIntake
+from bus.serving.discovery import Discovery
+from bus.serving.durable import DurableIntake
 from bus.serving.intake import Intake
 from bus.serving.prefix_claim import PrefixClaim
 from bus.serving.queries import Queries, QueryVerb
-from bus.tasks import Tasks, cancel
-from bus.transport.connecting import NotConnectedError, connect
-from bus.transport.connection import LeanClient
+from bus.tasks import cancel
 from bus.writing.submission import Commit
 from bus.writing.writer import Writer
-from domain.catalogue import VERBS
-from domain.errors import Refusal
 from ops.archive.archiver import Archiver
 from ops.backup.administration import RunningBackups
 from ops.backup.recovery import require_sound_store
 from ops.backup.schedule import BackupSchedule
 from ops.backup.swap import settle
 from ops.contract.queries import query_verbs
-from ops.contract.schema import command_schema, struct_schema
 from ops.health.monitor import Monitor
 from ops.importing.running import RunningImport
 from ops.metrics.collector import Metrics
 from ops.parts import Parts
+from ops.service.commits import hand_on
+from ops.service.connections import connect_as
+from ops.service.endpoints import command_endpoints, query_endpoints
+from ops.service.errors import ServiceError
 from ops.service.listening import http_server
+from ops.service.notices import Notices
 from ops.service.traces import traces_if_wanted
 from ops.settings import Settings
 from ops.store.data_directory import Admin, DataDirectory, Runtime
@@ -57,18 +56,9 @@ from ops.version import service_version
 if TYPE_CHECKING:
     from ops.http.server import HttpServer
 
-CONNECT_SECONDS = 10.0
 DRAIN_MS = 5_000
 
 logger = logging.getLogger(__name__)
-
-
-class ServiceError(RuntimeError):
-    """The service cannot start, or go on; the message says why, the hint what to do."""
-
-    def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.hint = hint
 
 
 class Service:
@@ -96,7 +86,6 @@ class Service:
         self._clock = clock
         self._stack = AsyncExitStack()
         self._failed: asyncio.Future[None] | None = None
-        self._notices = Tasks()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -156,8 +145,11 @@ class Service:
         self._stack.callback(self.readers.close)
         await self._listen()
         urls = await self._broker_urls()
-        self._relay_connection = await self._connect(urls[RELAY], RELAY)
-        self._responder_connection = await self._connect(urls[RESPONDER], RESPONDER)
+        self._relay_connection = await connect_as(RELAY, urls[RELAY])
+        self._stack.push_async_callback(self._relay_connection.close)
+        self._responder_connection = await connect_as(RESPONDER, urls[RESPONDER])
+        self._stack.push_async_callback(self._responder_connection.close)
+        self._notices = Notices(self._relay_connection, self.names, self.now_ms)
         self.tables = Tables()
         loop = asyncio.get_running_loop()
         self.writer = Writer(
@@ -207,27 +199,6 @@ class Service:
         self._in_background(self.nats_server.supervise(), "the embedded nats-server")
         return {user: self.nats_server.url_for(user) for user in (RELAY, RESPONDER, APP, ADMIN)}
 
-    async def _connect(self, url: str, user: str) -> LeanClient:
-        try:
-            client = await connect(
-                url,
-                name=f"{SERVICE_NAME} {user}",
-                inbox_prefix=private_inbox(user),
-                within_seconds=CONNECT_SECONDS,
-                # The broker may be away for long, the store is not.
-                again_after_seconds=0.1,
-                on_error=lambda said: logger.warning("nats: %s", said),
-                # Subjects are made by `bus.contract.subjects`, or were checked by the broker.
-                skip_subject_validation=True,
-            )
-        except NotConnectedError as error:
-            reason = error.said or f"no answer within {CONNECT_SECONDS:g} s"
-            raise ServiceError(
-                f"no nats-server lets us in at {_without_credentials(url)}: {reason}"
-            ) from error
-        self._stack.push_async_callback(client.close)
-        return client
-
     async def _take_the_prefix(self) -> None:
         """Tells the network what will be served here, unless somebody else serves it already."""
         self.query_verbs = query_verbs(self.tables.row_json, self.now_ms) | {
@@ -238,22 +209,8 @@ class Service:
                 reads=False,
             )
         }
-        self.command_endpoints = {
-            name: Endpoint(
-                name=f"cmd-{name.replace('.', '-')}",
-                subject=self.names.command(name),
-                schema=command_schema(name),
-            )
-            for name in (*(name for name, (_, verb) in VERBS.items() if not verb.internal), BATCH)
-        }
-        self.query_endpoints = {
-            name: Endpoint(
-                name=f"qry-{name.replace('.', '-')}",
-                subject=self.names.query(name),
-                schema=struct_schema(name, verb.shape),
-            )
-            for name, verb in self.query_verbs.items()
-        }
+        self.command_endpoints = command_endpoints(self.names)
+        self.query_endpoints = query_endpoints(self.names, self.query_verbs)
         self.discovery = Discovery(
             self._responder_connection,
             self.names,
@@ -297,7 +254,7 @@ class Service:
             recipients=self.settings.encrypt_to,
         )
         self.backups = BackupSchedule(
-            self.settings, self.origin.store_id, notify=self._notify_of_backup, clock=self.now_ms
+            self.settings, self.origin.store_id, notify=self._notices.of_backup, clock=self.now_ms
         )
 
     async def _start_serving(self) -> None:
@@ -321,22 +278,25 @@ class Service:
             *self._more_administration,
         )
         self.administration = Administration(
-            responder, self.names, {verb.name: verb for verb in administered}, record=self._record
+            responder,
+            self.names,
+            {verb.name: verb for verb in administered},
+            record=self._notices.record_request,
         )
-        await self.dead_letters.prepare()
-        await self.durable.prepare()
-        self.writer.start()
-        self._stack.push_async_callback(self._drain)
+        self._tie_together()
+        await self._begin_to_serve()
+
+    def _tie_together(self) -> None:
         self.parts = Parts(
             settings=self.settings,
             names=self.names,
             version=self.version,
             origin=self.origin,
             now_ms=self.now_ms,
-            record=self.record,
+            record=self._notices.record,
             nats_server=self.nats_server,
-            relay_connection=relay,
-            responder_connection=responder,
+            relay_connection=self._relay_connection,
+            responder_connection=self._responder_connection,
             readers=self.readers,
             writer=self.writer,
             relay=self.relay,
@@ -354,6 +314,12 @@ class Service:
         )
         self.health = Monitor(self.parts)
         self.metrics = Metrics(self.parts, self.health, None if self.http is None else self.http.counts)
+
+    async def _begin_to_serve(self) -> None:
+        await self.dead_letters.prepare()
+        await self.durable.prepare()
+        self.writer.start()
+        self._stack.push_async_callback(self._drain)
         await self.health.start()
         await self.queries.start()
         self._stack.push_async_callback(self.queries.stop)
@@ -365,37 +331,14 @@ class Service:
         self._in_background(self.backups.run(), "the schedule of backups")
         self._in_background(self.health.run(), "the watch over the service's health")
         self.discovery.serving = True
-        await responder.flush()
+        await self._responder_connection.flush()
         if self.http is not None:
             self.http.backend.attach(self.parts, self.health, self.metrics)
             self._stack.push_async_callback(self.http.backend.detach)
 
-    async def _notify_of_backup(self, change: str, what: dict[str, Any]) -> None:
-        await self._tell(self.names.notice("backup", change), what)
-
     def record(self, act: Act) -> None:
         """Has an administrative act stand in the log, and tells whoever listens."""
-        write_to_log(act)
-        self._notices.start(self._tell(self.names.notice("audit"), act))
-
-    def _record(
-        self, actor: Actor, action: str, body: Any, outcome: Outcome, refusal: Refusal | None
-    ) -> None:
-        self.record(
-            Act(
-                at=self.now_ms(),
-                actor=actor,
-                action=action,
-                request=summary(body),
-                outcome=outcome,
-                code=None if refusal is None else refusal.code,
-            )
-        )
-
-    async def _tell(self, subject: str, what: Any) -> None:
-        # Who listens hears it; the log says it in any case.
-        with suppress(NatsError):
-            await self._relay_connection.publish(subject, encode(what))
+        self._notices.record(act)
 
     async def _refill_stream(self, _: NoArguments) -> dict[str, bool]:
         await self.relay.refill()
@@ -429,29 +372,8 @@ class Service:
         return time.time_ns() // 1_000_000 if self._clock is None else self._clock()
 
     def _committed(self, commit: Commit) -> None:
-        requested = []
-        for one in commit.submissions:
-            if isinstance(one.context, Delivery):
-                self.durable.answered(one)
-            elif isinstance(one.context, threading.Event):
-                one.context.set()
-            else:
-                requested.append(one)
-        # Before the events go out: who has an answer sends the next command meanwhile.
-        self.intake.answer(requested)
-        if self.traces is not None:
-            # Before the stream can say that it has the events.
-            self.traces.committed(commit)
-        self.archiver.notify(commit)
-        if commit.rows:
-            if self.http is not None:
-                self.http.backend.committed(commit.rows[-1].position)
-            self.relay.notify(commit.rows)
-            self.mirrors.notify(commit.rows)
-        for notice in commit.notices:
-            self._notices.start(
-                self._relay_connection.publish(self.names.notice(*notice.topic), encode(notice.body))
-            )
+        backend = None if self.http is None else self.http.backend
+        hand_on(commit, self.parts, self._notices, traces=self.traces, backend=backend)
 
     def _in_background(self, work: Coroutine[Any, Any, None], what: str) -> None:
         task = asyncio.create_task(work, name=what)
@@ -471,7 +393,3 @@ def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[Commit], Non
     # Nobody is left to tell when the loop has been closed.
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(callback, commit)
-
-
-def _without_credentials(url: str) -> str:
-    return url.rpartition("@")[2]

@@ -20,7 +20,8 @@ from bus.contract.subjects import escape
 from bus.log import chain
 from bus.publishing.stream_state import AnotherStoreError
 from migrations.connection import open_reader
-from ops.service.composition import Service, ServiceError
+from ops.service.composition import Service
+from ops.service.errors import ServiceError
 from ops.settings import Settings
 from ops.store.data_directory import read_admin, read_runtime
 

@@ -9,7 +9,7 @@ import pytest
 from bus.broker.server import NatsServer
 from bus.contract.subjects import BusNames
 from bus.serving.prefix_claim import PrefixClaim
-from ops.service.composition import ServiceError
+from ops.service.errors import ServiceError
 from tests.support.services.serving import relay_user, service_on, serving
 
 REFUSED = r"another service serves the prefix hyperpage: \w+ \(store .+\)"

@@ -10,13 +10,14 @@ import pytest
 from bus.broker.server import NatsServer
 from bus.broker.users import RESPONDER
 from ops.health.monitor import Monitor
-from ops.service.composition import Service, ServiceError
+from ops.service.composition import Service
+from ops.service.errors import ServiceError
 from ops.settings import Settings
 
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ops.service.composition.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("ops.service.connections.CONNECT_SECONDS", 0.5)
 
 
 def refused(folder: Path, url: str) -> str:

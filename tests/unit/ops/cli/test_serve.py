@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ops.cli.main import run
-from ops.service.composition import ServiceError
+from ops.service.errors import ServiceError
 from ops.store.data_directory import Runtime
 
 

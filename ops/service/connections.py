@@ -1,0 +1,36 @@
+"""A service's connections to the broker: `connect_as`."""
+
+import logging
+
+from bus.broker.users import private_inbox
+from bus.serving.discovery import SERVICE_NAME
+from bus.transport.connecting import NotConnectedError, connect
+from bus.transport.connection import LeanClient
+from ops.service.errors import ServiceError
+
+CONNECT_SECONDS = 10.0
+
+logger = logging.getLogger(__name__)
+
+
+async def connect_as(user: str, url: str) -> LeanClient:
+    """A connection of one of the service's users, which is made again for ever once it stood.
+
+    Raises:
+        ServiceError: no nats-server lets us in.
+    """
+    try:
+        return await connect(
+            url,
+            name=f"{SERVICE_NAME} {user}",
+            inbox_prefix=private_inbox(user),
+            within_seconds=CONNECT_SECONDS,
+            # The broker may be away for long, the store is not.
+            again_after_seconds=0.1,
+            on_error=lambda said: logger.warning("nats: %s", said),
+            # Subjects are made by `bus.contract.subjects`, or were checked by the broker.
+            skip_subject_validation=True,
+        )
+    except NotConnectedError as error:
+        reason = error.said or f"no answer within {CONNECT_SECONDS:g} s"
+        raise ServiceError(f"no nats-server lets us in at {url.rpartition('@')[2]}: {reason}") from error

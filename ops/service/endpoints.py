@@ -1,0 +1,31 @@
+"""The endpoints of a service, as the network finds them: `command_endpoints`, `query_endpoints`."""
+
+from collections.abc import Mapping
+
+from bus.contract.subjects import BATCH, BusNames
+from bus.serving.discovery import Endpoint
+from bus.serving.queries import QueryVerb
+from domain.catalogue import VERBS
+from ops.contract.schema import command_schema, struct_schema
+
+
+def command_endpoints(names: BusNames) -> dict[str, Endpoint]:
+    """One for each command that others may send, and one for batches, by the command's name."""
+    return {
+        name: Endpoint(
+            name=f"cmd-{name.replace('.', '-')}", subject=names.command(name), schema=command_schema(name)
+        )
+        for name in (*(name for name, (_, verb) in VERBS.items() if not verb.internal), BATCH)
+    }
+
+
+def query_endpoints(names: BusNames, verbs: Mapping[str, QueryVerb]) -> dict[str, Endpoint]:
+    """One for each query, by its name."""
+    return {
+        name: Endpoint(
+            name=f"qry-{name.replace('.', '-')}",
+            subject=names.query(name),
+            schema=struct_schema(name, verb.shape),
+        )
+        for name, verb in verbs.items()
+    }

@@ -1,0 +1,60 @@
+"""What a service tells whoever listens, beside events: `Notices`."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from nats.errors import Error as NatsError
+
+from bus.contract.codec import encode
+from bus.contract.subjects import BusNames
+from bus.serving.audit import Act, Actor, Outcome, summary, write_to_log
+from bus.tasks import Tasks
+from bus.transport.connection import LeanClient
+from domain.decider import Notice
+from domain.errors import Refusal
+
+
+class Notices:
+    """Notices of commits, of backups and of what operators do. Used from the event loop's thread only."""
+
+    def __init__(self, connection: LeanClient, names: BusNames, now_ms: Callable[[], int]) -> None:
+        self._connection = connection
+        self._names = names
+        self._now_ms = now_ms
+        self._under_way = Tasks()
+
+    def of_commit(self, notice: Notice) -> None:
+        """Tells what a group of commands has to say."""
+        self._under_way.start(
+            self._connection.publish(self._names.notice(*notice.topic), encode(notice.body))
+        )
+
+    async def of_backup(self, change: str, what: dict[str, Any]) -> None:
+        """Tells what became of a backup."""
+        await self._tell(self._names.notice("backup", change), what)
+
+    def record(self, act: Act) -> None:
+        """Has an administrative act stand in the log, and tells it."""
+        write_to_log(act)
+        self._under_way.start(self._tell(self._names.notice("audit"), act))
+
+    def record_request(
+        self, actor: Actor, action: str, body: Any, outcome: Outcome, refusal: Refusal | None
+    ) -> None:
+        """Records an administrative request, as it ended."""
+        self.record(
+            Act(
+                at=self._now_ms(),
+                actor=actor,
+                action=action,
+                request=summary(body),
+                outcome=outcome,
+                code=None if refusal is None else refusal.code,
+            )
+        )
+
+    async def _tell(self, subject: str, what: Any) -> None:
+        # Who listens hears it; the log says it in any case.
+        with suppress(NatsError):
+            await self._connection.publish(subject, encode(what))
