@@ -71,7 +71,7 @@ class InSharedMemory(OnFile):
 
 
 class TestExampleApplicationOnFile(OnFile, library.ExampleApplicationTestCase):
-    expected_factory_topic = "bus.event_store:Factory"
+    expected_factory_topic = "bus.event_store.factory:Factory"
 
 
 class TestExampleApplicationInMemory(InMemory, TestExampleApplicationOnFile): ...

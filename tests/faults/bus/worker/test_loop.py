@@ -271,8 +271,8 @@ def test_a_job_that_is_claimed_while_the_worker_stops_is_given_back_untouched(tm
 def test_a_worker_stops_although_nobody_is_there_to_take_its_jobs_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("bus.worker.LEAVE_SECONDS", 0.2)
-    monkeypatch.setattr("bus.worker.GIVE_BACK_SECONDS", 0.2)
+    monkeypatch.setattr("bus.worker.loop.LEAVE_SECONDS", 0.2)
+    monkeypatch.setattr("bus.worker.loop.GIVE_BACK_SECONDS", 0.2)
 
     async def play() -> None:
         async with NatsServer(data=tmp_path / "broker", port=0) as server, client_of(server) as client:

@@ -184,7 +184,7 @@ def test_a_handler_that_blocks_the_loop_loses_its_lease_and_nothing_else(
 
 
 def test_stopping_gives_jobs_back_without_burning_an_attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("bus.worker.LEAVE_SECONDS", 0.2)
+    monkeypatch.setattr("bus.worker.loop.LEAVE_SECONDS", 0.2)
     release = threading.Event()
     cleaned_up: list[str] = []
 
