@@ -5,28 +5,27 @@ validate ─▶ safety backup ─▶ make the file beside the store ─▶ verif
 
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import apsw
 import msgspec
 
-from migrations.connection import open_reader
-from migrations.runner import MigrationError
 from ops.archive.reading import read_segment
 from ops.archive.segment import list_segments
-from ops.backup.content import Content, read_content
+from ops.backup.content import Content
 from ops.backup.create import create_backup
 from ops.backup.materialize import materialize, without_segment
 from ops.backup.metadata import Backup, list_backups
 from ops.backup.opening import plain_metadata
-from ops.backup.restore_path import PRESENT, Moment, Way, find_way
+from ops.backup.restore_path import PRESENT, Moment, Way
 from ops.backup.scratch import SCRATCH_PREFIX, sweep
+from ops.backup.search import Search, present_content
 from ops.backup.swap import WORK_SUFFIX, Intent, swap
 from ops.backup.verify import verified
 from ops.progress import Progress, ignore_progress
-from ops.targets.errors import UNUSABLE, BackupError
+from ops.targets.errors import BackupError
 from ops.targets.places import Places
 from ops.targets.sealing import Identities
 
@@ -72,7 +71,7 @@ def plan_restore(
         BackupError: there is no way to that moment, or what there is, is not sound.
         OSError: a bucket is away.
     """
-    present = _present(places)
+    present = present_content(places)
     search = Search(source or places, moment, present, identities)
     while True:
         way = search.way()
@@ -128,7 +127,7 @@ def restore(
     """
     now = time.time_ns() // 1_000_000 if now_ms is None else now_ms
     store = places.store
-    present = _present(places)
+    present = present_content(places)
     search = Search(source or places, moment, present, identities)
     way = search.way()
     timeline = 1 + _highest_timeline(places, present, highest_timeline)
@@ -173,67 +172,6 @@ def restore(
         set_aside=None if set_aside is None else str(store.with_name(set_aside)),
         passed_over=search.passed_over,
     )
-
-
-class Search:
-    """The way to a moment that nothing damaged stands in."""
-
-    def __init__(
-        self, places: Places, moment: Moment, present: Content | None, identities: Identities
-    ) -> None:
-        self._places = places
-        self._moment = moment
-        self._present = present
-        self._identities = identities
-        self.passed_over: dict[str, str] = {}
-        self._left_out: set[str] = set()
-
-    def leave_out(self, backup: Backup) -> None:
-        """Takes no notice of a backup that was made meanwhile: what is in it is to be replaced."""
-        self._left_out.add(str(backup.place))
-
-    def way(self) -> Way:
-        """The next one to try.
-
-        Raises:
-            BackupError: there is none.
-            OSError: a bucket is away.
-        """
-        while True:
-            try:
-                return find_way(
-                    self._places,
-                    self._moment,
-                    self._present,
-                    self._identities,
-                    without=self._left_out.union(self.passed_over),
-                )
-            except BackupError as error:
-                if error.backup:
-                    self._pass_over(error.backup, error)
-                elif not self.passed_over:
-                    raise
-                else:
-                    damage = "; ".join(self.passed_over.values())
-                    raise BackupError(error.reason, f"{error.message} ({damage})", error.hint) from error
-
-    def pass_over(self, way: Way, error: BackupError) -> None:
-        """Goes on without what a way begins with.
-
-        Raises:
-            BackupError: it was asked for, or something else is wrong than that it is damaged.
-        """
-        self._pass_over(way.begins_with, error)
-
-    def _pass_over(self, which: str, error: BackupError) -> None:
-        if error.reason not in UNUSABLE or which in self.passed_over or self._moment.backup is not None:
-            raise error
-        if self._moment == Moment():
-            hint = (
-                "name another one (`hyperpage backup list`), or say --latest, which passes over damaged ones"
-            )
-            raise BackupError(error.reason, error.message, hint) from error
-        self.passed_over[which] = error.message
 
 
 @contextmanager
@@ -287,11 +225,6 @@ def _make(
         raise
 
 
-def search_for(places: Places, moment: Moment, identities: Identities = ()) -> Search:
-    """The search that `restore` would go on."""
-    return Search(places, moment, _present(places), identities)
-
-
 def _safety_backup(
     places: Places, scratch: Path, version: str, now_ms: int, progress: Progress
 ) -> tuple[Backup, Backup]:
@@ -314,17 +247,6 @@ def _present_copy(taken: tuple[Backup, Backup] | None) -> Backup:
     if taken is None:
         raise BackupError("damaged", "the present store is damaged")
     return taken[1]
-
-
-def _present(places: Places) -> Content | None:
-    """What the present store has; `None` where there is none, or none that could be read."""
-    if not places.store.exists():
-        return None
-    try:
-        with closing(open_reader(places.store)) as connection:
-            return read_content(connection)
-    except (apsw.Error, MigrationError):
-        return None
 
 
 def _highest_timeline(places: Places, present: Content | None, elsewhere: int) -> int:

@@ -1,0 +1,91 @@
+"""The search for what a moment can be restored from, which passes over what turns out to be damaged."""
+
+from contextlib import closing
+
+import apsw
+
+from migrations.connection import open_reader
+from migrations.runner import MigrationError
+from ops.backup.content import Content, read_content
+from ops.backup.metadata import Backup
+from ops.backup.restore_path import Moment, Way, find_way
+from ops.targets.errors import UNUSABLE, BackupError
+from ops.targets.places import Places
+from ops.targets.sealing import Identities
+
+
+class Search:
+    """The way to a moment that nothing damaged stands in."""
+
+    def __init__(
+        self, places: Places, moment: Moment, present: Content | None, identities: Identities
+    ) -> None:
+        self._places = places
+        self._moment = moment
+        self._present = present
+        self._identities = identities
+        self.passed_over: dict[str, str] = {}
+        self._left_out: set[str] = set()
+
+    def leave_out(self, backup: Backup) -> None:
+        """Takes no notice of a backup that was made meanwhile: what is in it is to be replaced."""
+        self._left_out.add(str(backup.place))
+
+    def way(self) -> Way:
+        """The next one to try.
+
+        Raises:
+            BackupError: there is none.
+            OSError: a bucket is away.
+        """
+        while True:
+            try:
+                return find_way(
+                    self._places,
+                    self._moment,
+                    self._present,
+                    self._identities,
+                    without=self._left_out.union(self.passed_over),
+                )
+            except BackupError as error:
+                if error.backup:
+                    self._pass_over(error.backup, error)
+                elif not self.passed_over:
+                    raise
+                else:
+                    damage = "; ".join(self.passed_over.values())
+                    raise BackupError(error.reason, f"{error.message} ({damage})", error.hint) from error
+
+    def pass_over(self, way: Way, error: BackupError) -> None:
+        """Goes on without what a way begins with.
+
+        Raises:
+            BackupError: it was asked for, or something else is wrong than that it is damaged.
+        """
+        self._pass_over(way.begins_with, error)
+
+    def _pass_over(self, which: str, error: BackupError) -> None:
+        if error.reason not in UNUSABLE or which in self.passed_over or self._moment.backup is not None:
+            raise error
+        if self._moment == Moment():
+            hint = (
+                "name another one (`hyperpage backup list`), or say --latest, which passes over damaged ones"
+            )
+            raise BackupError(error.reason, error.message, hint) from error
+        self.passed_over[which] = error.message
+
+
+def search_for(places: Places, moment: Moment, identities: Identities = ()) -> Search:
+    """The search that `restore` would go on."""
+    return Search(places, moment, present_content(places), identities)
+
+
+def present_content(places: Places) -> Content | None:
+    """What the present store has; `None` where there is none, or none that could be read."""
+    if not places.store.exists():
+        return None
+    try:
+        with closing(open_reader(places.store)) as connection:
+            return read_content(connection)
+    except (apsw.Error, MigrationError):
+        return None
