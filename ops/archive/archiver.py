@@ -18,10 +18,17 @@ from bus.log.cloud_events import Origin
 from bus.tasks import cancel
 from bus.waiting import UNTRIED, Trouble, is_set_within
 from bus.writing.submission import Commit
-from ops.archive import segment as segments
 from ops.archive.merge import Logged, merge
 from ops.archive.reading import read_envelope, read_segment
-from ops.archive.segment import Answer, Header, Segment, list_segments, runs, segment_path
+from ops.archive.segment import (
+    MAXIMUM_SEGMENT_BYTES,
+    ArchivedAnswer,
+    Header,
+    Segment,
+    list_segments,
+    runs,
+    segment_path,
+)
 from ops.archive.writing import event_lines, write_segment
 from ops.targets.errors import BackupError
 from ops.targets.sealing import ENCRYPTED_SUFFIX
@@ -66,7 +73,7 @@ class _Next(NamedTuple):
 
     header: Header
     lines: bytes
-    answers: list[Answer]
+    answers: list[ArchivedAnswer]
     last_hash: str
     is_more: bool
 
@@ -95,7 +102,7 @@ class Archiver:
         self._position: int | None = None
         # By the monotonic clock: since when there is something that it has not.
         self._waiting_since: float | None = None
-        self._answers: deque[Answer] = deque()
+        self._answers: deque[ArchivedAnswer] = deque()
         # A thread goes on when whoever waits for it is cancelled: the next one must not write the same.
         self._writing = Lock()
         # Whether there are answers that only the table has: those of before the start, or too many.
@@ -244,10 +251,10 @@ class Archiver:
     def _read_log(self, first: int, last: int) -> Logged:
         with self._read() as connection:
             fitting = chain.end_of_next(
-                connection, first - 1, most=last - first + 1, most_bytes=segments.MAXIMUM_BYTES // 2
+                connection, first - 1, most=last - first + 1, most_bytes=MAXIMUM_SEGMENT_BYTES // 2
             )
             end = first - 1 if fitting is None else min(fitting, last)
-            answers: list[Answer] = list(
+            answers: list[ArchivedAnswer] = list(
                 connection.execute(
                     "SELECT command_id, request_hash, position, answer FROM command_answers"
                     " WHERE position >= ? AND position <= ?",
@@ -257,7 +264,7 @@ class Archiver:
             lines = event_lines(connection, first - 1, end)
             return Logged(end, _hash_at(connection, end).hex(), lines, answers)
 
-    def _take_answers(self, connection: apsw.Connection, after: int) -> list[Answer]:
+    def _take_answers(self, connection: apsw.Connection, after: int) -> list[ArchivedAnswer]:
         # The event loop goes on adding.
         waiting = [self._answers.popleft() for _ in range(len(self._answers))]
         if not self._is_table_ahead:

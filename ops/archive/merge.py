@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from ops.archive.reading import read_envelope, read_segment
 from ops.archive.segment import (
-    MAXIMUM_BYTES,
+    MAXIMUM_SEGMENT_BYTES,
     METADATA_SUFFIX,
-    Answer,
+    ArchivedAnswer,
     Header,
     Segment,
     list_segments,
@@ -37,7 +37,7 @@ class Logged(NamedTuple):
     last: int
     last_hash: str
     lines: bytes
-    answers: list[Answer]
+    answers: list[ArchivedAnswer]
 
 
 # What a log has from one position to another, or to an earlier one where a segment takes no more.
@@ -94,12 +94,12 @@ def _merge(folder: Place, row: list[Segment], recipients: tuple[str, ...]) -> in
     header: Header | None = None
     previous_hash = last_hash = ""
     lines: list[bytes] = []
-    answers: list[Answer] = []
+    answers: list[ArchivedAnswer] = []
     size = events = 0
     for one in row:
         content = read_segment(one)
         more = row_lines(content.rows)
-        if merged and (size + len(more) > MAXIMUM_BYTES // 2 or events > MERGED_EVENTS):
+        if merged and (size + len(more) > MAXIMUM_SEGMENT_BYTES // 2 or events > MERGED_EVENTS):
             break
         merged.append(one)
         header = content.header

@@ -11,13 +11,13 @@ from ops.archive.segment import (
     END_BYTES,
     END_FRAME,
     FORMAT,
-    MAXIMUM_BYTES,
+    MAXIMUM_SEGMENT_BYTES,
     METADATA_SUFFIX,
-    Answer,
-    Content,
+    ArchivedAnswer,
     Envelope,
     Header,
     Segment,
+    SegmentContent,
     Trailer,
 )
 from ops.targets.errors import BackupError
@@ -67,7 +67,7 @@ def verify_outside(segment: Segment) -> Envelope:
     return envelope
 
 
-def read_segment(segment: Segment, identities: Identities = ()) -> Content:
+def read_segment(segment: Segment, identities: Identities = ()) -> SegmentContent:
     """What a segment has, which is what was written.
 
     Raises:
@@ -88,7 +88,7 @@ def read_segment(segment: Segment, identities: Identities = ()) -> Content:
     except (msgspec.DecodeError, ValueError, IndexError) as error:
         raise BackupError("segment_damaged", f"{name} cannot be read: {error}") from None
     _require_chain(name, header, rows)
-    return Content(header, rows, answers)
+    return SegmentContent(header, rows, answers)
 
 
 def require_segment_key(segment: Segment) -> None:
@@ -153,7 +153,7 @@ def _decompress(name: str, kept: bytes) -> bytes:
     try:
         with zstandard.ZstdDecompressor().stream_reader(compressed) as reader:
             # Who forged it might have made it as large as the memory.
-            content = reader.read(2 * MAXIMUM_BYTES)
+            content = reader.read(2 * MAXIMUM_SEGMENT_BYTES)
             if reader.read(1):
                 raise BackupError("segment_damaged", f"{name} is larger than any segment")
             return content
@@ -167,7 +167,7 @@ def _require_known_format(name: str, line: bytes) -> None:
         raise BackupError("unknown_format", f"{name} is of format {found!r}, and this program reads {FORMAT}")
 
 
-def _parse(header: Header, lines: list[bytes]) -> tuple[list[chain.Row], list[Answer]]:
+def _parse(header: Header, lines: list[bytes]) -> tuple[list[chain.Row], list[ArchivedAnswer]]:
     count = max(0, header.last - header.first + 1)
     rows = [_row(msgspec.json.decode(line)) for line in lines[:count]]
     answers = [

@@ -9,7 +9,7 @@ from bus.log import chain
 from migrations.connection import write_transaction
 from migrations.rows import insert_rows
 from ops.archive.reading import read_header, read_segment
-from ops.archive.segment import Answer, Content, Header, Segment, list_segments, runs
+from ops.archive.segment import ArchivedAnswer, Header, Segment, SegmentContent, list_segments, runs
 from ops.archive.timelines import Timelines, history_of
 from ops.targets.errors import BackupError
 from ops.targets.sealing import Identities
@@ -136,7 +136,7 @@ def replay(connection: apsw.Connection, stretch: Stretch, store_id: str, identit
         _append(connection, segment, content, stretch.until)
 
 
-def _append(connection: apsw.Connection, segment: Segment, content: Content, until: int) -> None:
+def _append(connection: apsw.Connection, segment: Segment, content: SegmentContent, until: int) -> None:
     head = chain.read_head(connection)
     rows = [row for row in content.rows if head.position < row.position <= until]
     if rows:
@@ -151,5 +151,5 @@ def _append(connection: apsw.Connection, segment: Segment, content: Content, unt
     _remember(connection, [answer for answer in content.answers if answer[2] <= until])
 
 
-def _remember(connection: apsw.Connection, answers: Sequence[Answer]) -> None:
+def _remember(connection: apsw.Connection, answers: Sequence[ArchivedAnswer]) -> None:
     insert_rows(connection, "INSERT OR IGNORE INTO command_answers", answers)

@@ -25,7 +25,7 @@ from ops.targets.target import Entry, Place, list_files, local
 
 FORMAT = 1
 # Of one file, uncompressed; a segment is read into memory as a whole.
-MAXIMUM_BYTES = 64 * 1024 * 1024
+MAXIMUM_SEGMENT_BYTES = 64 * 1024 * 1024
 METADATA_SUFFIX = ".meta.json"
 
 # https://github.com/facebook/zstd/blob/dev/doc/zstd_compression_format.md#skippable-frames
@@ -36,7 +36,7 @@ END_BYTES = len(END_FRAME) + hashlib.sha256().digest_size
 _NAME = re.compile(r"events-(\d{12})-(\d{12})(?:\.\d+)?\.jsonl\.zst(?:\.age)?")
 _FOLDER = re.compile(r"timeline-(\d{4,})")
 
-Answer = tuple[str, bytes, int, str]
+ArchivedAnswer = tuple[str, bytes, int, str]
 
 
 class Segment(msgspec.Struct, frozen=True):
@@ -87,12 +87,12 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     metadata_checksum: str = ""
 
 
-class Content(msgspec.Struct, frozen=True):
+class SegmentContent(msgspec.Struct, frozen=True):
     """What a segment has."""
 
     header: Header
     rows: list[chain.Row]
-    answers: list[Answer]
+    answers: list[ArchivedAnswer]
 
 
 class Trailer(msgspec.Struct, frozen=True, kw_only=True):

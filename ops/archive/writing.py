@@ -8,7 +8,7 @@ import msgspec
 import zstandard
 
 from bus.log import chain
-from ops.archive.segment import END_FRAME, METADATA_SUFFIX, Answer, Envelope, Header, Trailer
+from ops.archive.segment import END_FRAME, METADATA_SUFFIX, ArchivedAnswer, Envelope, Header, Trailer
 from ops.targets.sealing import seal_bytes
 from ops.targets.target import Place, write_file
 from ops.targets.vouching import encode_vouched
@@ -51,7 +51,7 @@ def write_segment(
     path: Place,
     header: Header,
     events: bytes,
-    answers: Sequence[Answer],
+    answers: Sequence[ArchivedAnswer],
     *,
     level: int = LEVEL,
     last_hash: str | None = None,

@@ -12,7 +12,7 @@ from migrations import runner
 from migrations.connection import open_reader
 
 
-class Content(msgspec.Struct, frozen=True):
+class StoreContent(msgspec.Struct, frozen=True):
     """One moment of a store."""
 
     store_id: str
@@ -28,14 +28,14 @@ class Content(msgspec.Struct, frozen=True):
         return self.timelines[-1][0] if self.timelines else 0
 
 
-def read_content(connection: apsw.Connection) -> Content:
+def read_content(connection: apsw.Connection) -> StoreContent:
     """The content as this connection sees it.
 
     Raises:
         apsw.Error: it is no store.
     """
     origin = read_origin(connection)
-    return Content(
+    return StoreContent(
         store_id=origin.store_id,
         timelines=origin.timelines,
         head=chain.read_head(connection),

@@ -18,7 +18,7 @@ from pathlib import Path
 import apsw
 
 from migrations.connection import open_reader, require_safe_sqlite
-from ops.backup.content import Content, read_content
+from ops.backup.content import StoreContent, read_content
 from ops.progress import Progress
 from ops.targets.errors import BackupError
 
@@ -35,7 +35,7 @@ ATTEMPTS = 5
 PAUSE_SECONDS = 0.02
 
 
-def copy_store(store: Path, copy: Path, progress: Progress) -> Content:
+def copy_store(store: Path, copy: Path, progress: Progress) -> StoreContent:
     """Copies a store into a file that exists and is empty; what the store had at that moment.
 
     The copy is whole in itself (no WAL belongs to it), but not yet on disk.

@@ -15,7 +15,7 @@ import apsw
 import msgspec
 
 from bus.log import chain
-from ops.backup.content import Content
+from ops.backup.content import StoreContent
 from ops.backup.copying import copy_store
 from ops.backup.metadata import (
     DRILL_CHECKS,
@@ -107,7 +107,7 @@ def create_backup(
         raise
 
 
-def _verified_head(folder: Place, source: Content) -> chain.Head:
+def _verified_head(folder: Place, source: StoreContent) -> chain.Head:
     """The head of the newest backup of the same history, up to which the chain has been verified already."""
     for backup in list_backups(folder, source.store_id):
         metadata = backup.metadata

@@ -8,7 +8,7 @@ import msgspec
 
 from ops.backup.materialize import materialize
 from ops.backup.metadata import DRILL_CHECKS, Backup, read_metadata, update_metadata
-from ops.backup.restore_path import Way
+from ops.backup.restore_path import RestorePath
 from ops.backup.scratch import SCRATCH_PREFIX
 from ops.backup.verify import noting_damage, require_content, verified
 from ops.progress import Progress, ignore_progress
@@ -58,7 +58,7 @@ def _require_provable(plain: Backup, now_ms: int, progress: Progress) -> None:
         # As a restore to its own moment, in which nothing is rebuilt, whatever an earlier drill has found.
         as_it_is = Backup(plain.place, msgspec.structs.replace(plain.metadata, unsound=""))
         made = materialize(
-            Way(
+            RestorePath(
                 position=plain.metadata.position,
                 store_id=plain.metadata.store_id,
                 timelines=plain.metadata.timelines,

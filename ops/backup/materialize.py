@@ -17,7 +17,7 @@ from ops.archive.replay import replay
 from ops.backup.copying import COPY_BYTES, TOLD_BYTES
 from ops.backup.metadata import Backup
 from ops.backup.opening import checksum_differs
-from ops.backup.restore_path import Way
+from ops.backup.restore_path import RestorePath
 from ops.backup.sound import file_checksum, open_sealed, require_chain, require_sound
 from ops.backup.verify import require_content
 from ops.progress import Progress
@@ -35,7 +35,7 @@ class Made(msgspec.Struct, frozen=True):
 
 
 def materialize(
-    way: Way,
+    restore_path: RestorePath,
     work: Path,
     *,
     timeline: int,
@@ -56,38 +56,40 @@ def materialize(
     # Of one that was killed, its WAL above all: SQLite would take it for this file's.
     for leftover in work.parent.glob(f"{work.name}*"):
         leftover.unlink()
-    if way.backup is not None:
-        _copy(way.backup, work, progress)
+    if restore_path.backup is not None:
+        _copy(restore_path.backup, work, progress)
     with closing(apsw.Connection(str(work))) as connection:
         # Nothing of it counts before it is put in its place as a whole.
         connection.pragma("synchronous", "off")
         connection.pragma("journal_mode", "memory")
         migrated = runner.up(connection)
-        if way.backup is None:
-            connection.execute("INSERT INTO store VALUES (?, ?)", (way.store_id, now_ms))
-        for number, stretch in enumerate(way.stretches):
-            progress("archive", number, len(way.stretches))
+        if restore_path.backup is None:
+            connection.execute("INSERT INTO store VALUES (?, ?)", (restore_path.store_id, now_ms))
+        for number, stretch in enumerate(restore_path.stretches):
+            progress("archive", number, len(restore_path.stretches))
             try:
-                replay(connection, stretch, way.store_id, identities)
+                replay(connection, stretch, restore_path.store_id, identities)
             except BackupError as error:
                 raise without_segment(error, chain.read_head(connection).position) from error
         with write_transaction(connection):
-            _cut(connection, way.position)
-            insert_rows(connection, "INSERT OR IGNORE INTO timelines", way.timelines)
-            _fork(connection, way.position, timeline, now_ms)
+            _cut(connection, restore_path.position)
+            insert_rows(connection, "INSERT OR IGNORE INTO timelines", restore_path.timelines)
+            _fork(connection, restore_path.position, timeline, now_ms)
     work.chmod(0o600)
     is_changed = (
-        way.backup is None
-        or way.position != way.backup.metadata.position
-        or way.backup.metadata.unsound == TABLES_DIFFER
+        restore_path.backup is None
+        or restore_path.position != restore_path.backup.metadata.position
+        or restore_path.backup.metadata.unsound == TABLES_DIFFER
     )
     if migrated or is_changed:
         progress("tables", 0, 1)
         if not rebuild_file(work)["equal"] and not rebuild_file(work)["equal"]:
-            raise BackupError(TABLES_DIFFER, f"the tables of {way.begins_with} cannot be made from its log")
+            raise BackupError(
+                TABLES_DIFFER, f"the tables of {restore_path.begins_with} cannot be made from its log"
+            )
     seal(work)
-    _require_made(work, way.position, is_checked=not (migrated or is_changed))
-    return Made(work, way.position, timeline)
+    _require_made(work, restore_path.position, is_checked=not (migrated or is_changed))
+    return Made(work, restore_path.position, timeline)
 
 
 def without_segment(error: BackupError, reached: int) -> BackupError:

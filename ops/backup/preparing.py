@@ -32,11 +32,11 @@ def require_readable(places: Places, moment: Moment, identities: Identities) -> 
         BackupError: there is not.
         OSError: a bucket is away.
     """
-    way = search_for(places, moment, identities).way()
-    if way.backup is not None:
-        require_key(way.backup, identities)
+    restore_path = search_for(places, moment, identities).next_path()
+    if restore_path.backup is not None:
+        require_key(restore_path.backup, identities)
     if not identities:
-        for one in way.stretches:
+        for one in restore_path.stretches:
             require_segment_key(one.segment)
 
 
@@ -65,29 +65,31 @@ def prepare(
     search = search_for(places, moment, identities)
     plain: Backup | None = None
     while True:
-        way = search.way()
-        if way.backup is None:
+        restore_path = search.next_path()
+        if restore_path.backup is None:
             break
-        require_key(way.backup, identities)
+        require_key(restore_path.backup, identities)
         try:
-            plain = bring(way.backup, there.backups, identities, progress=progress)
+            plain = bring(restore_path.backup, there.backups, identities, progress=progress)
             break
         except BackupError as error:
-            search.pass_over(way, error)
+            search.pass_over(restore_path, error)
             for leftover in there.backups.iterdir():
                 leftover.unlink()
     # A time was looked up; the position is the same for who has no key.
     named = (
-        moment if moment.time is None else msgspec.structs.replace(moment, time=None, position=way.position)
+        moment
+        if moment.time is None
+        else msgspec.structs.replace(moment, time=None, position=restore_path.position)
     )
     if plain is not None:
         write_metadata(plain.path, plain.metadata)
         if moment.backup is not None:
             named = msgspec.structs.replace(named, backup=str(plain.path.absolute()))
-    for number, stretch in enumerate(way.stretches):
-        progress("archive", number, len(way.stretches))
+    for number, stretch in enumerate(restore_path.stretches):
+        progress("archive", number, len(restore_path.stretches))
         content = read_segment(stretch.segment, identities)
         header = content.header
         path = segment_path(there.archive, header.timelines[-1][0], header.first, header.last)
         write_segment(path, header, row_lines(content.rows), content.answers)
-    return Prepared(moment=named, begins_with=way.begins_with, passed_over=search.passed_over)
+    return Prepared(moment=named, begins_with=restore_path.begins_with, passed_over=search.passed_over)

@@ -14,12 +14,12 @@ import msgspec
 
 from ops.archive.reading import read_segment
 from ops.archive.segment import list_segments
-from ops.backup.content import Content
+from ops.backup.content import StoreContent
 from ops.backup.create import create_backup
 from ops.backup.materialize import materialize, without_segment
 from ops.backup.metadata import Backup, list_backups
 from ops.backup.opening import plain_metadata
-from ops.backup.restore_path import PRESENT, Moment, Way
+from ops.backup.restore_path import PRESENT, Moment, RestorePath
 from ops.backup.scratch import SCRATCH_PREFIX, sweep
 from ops.backup.search import Search, present_content
 from ops.backup.swap import WORK_SUFFIX, Intent, swap
@@ -74,26 +74,26 @@ def plan_restore(
     present = present_content(places)
     search = Search(source or places, moment, present, identities)
     while True:
-        way = search.way()
-        if not check or way.backup is None:
+        restore_path = search.next_path()
+        if not check or restore_path.backup is None:
             break
         try:
-            with _checked(way, places, present, identities, progress, inside=True):
+            with _checked(restore_path, places, present, identities, progress, inside=True):
                 break
         except BackupError as error:
-            search.pass_over(way, error)
-    for number, stretch in enumerate(way.stretches if check else ()):
-        progress("archive", number, len(way.stretches))
+            search.pass_over(restore_path, error)
+    for number, stretch in enumerate(restore_path.stretches if check else ()):
+        progress("archive", number, len(restore_path.stretches))
         try:
             read_segment(stretch.segment, identities)
         except BackupError as error:
             raise without_segment(error, stretch.segment.first - 1) from error
     return Plan(
-        backup=way.begins_with,
-        segments=len(way.stretches),
-        position=way.position,
+        backup=restore_path.begins_with,
+        segments=len(restore_path.stretches),
+        position=restore_path.position,
         timeline=1 + _highest_timeline(places, present, highest_timeline),
-        events_lost=None if present is None else max(0, present.head.position - way.position),
+        events_lost=None if present is None else max(0, present.head.position - restore_path.position),
         passed_over=search.passed_over,
     )
 
@@ -129,7 +129,7 @@ def restore(
     store = places.store
     present = present_content(places)
     search = Search(source or places, moment, present, identities)
-    way = search.way()
+    restore_path = search.next_path()
     timeline = 1 + _highest_timeline(places, present, highest_timeline)
     store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     sweep(store.parent)
@@ -141,8 +141,8 @@ def restore(
         while True:
             try:
                 # What is in it, is checked once it is copied, before anything is changed.
-                with _checked(way, places, present, identities, progress, inside=False) as checked:
-                    is_present = way.begins_with == PRESENT
+                with _checked(restore_path, places, present, identities, progress, inside=False) as checked:
+                    is_present = restore_path.begins_with == PRESENT
                     if taken is None and can_be_backed_up and (safety or is_present):
                         try:
                             taken = _safety_backup(places, Path(scratch), version, now, progress)
@@ -154,20 +154,24 @@ def restore(
                             # Too damaged: it is set aside.
                             can_be_backed_up = False
                     begins_with = _present_copy(taken) if is_present else checked
-                    _make(way, begins_with, work, timeline, now, identities, progress)
+                    _make(restore_path, begins_with, work, timeline, now, identities, progress)
                 break
             except BackupError as error:
-                search.pass_over(way, error)
-            way = search.way()
+                search.pass_over(restore_path, error)
+            restore_path = search.next_path()
     # Where no backup has it, nobody but its owner may delete it.
     set_aside = f"{store.name}.set-aside-{now}" if store.exists() and taken is None else None
-    swap(store, Intent(work=work.name, set_aside=set_aside, position=way.position, timeline=timeline))
+    swap(
+        store, Intent(work=work.name, set_aside=set_aside, position=restore_path.position, timeline=timeline)
+    )
     safety_backup = None if taken is None else str(taken[0].place)
     return Restored(
-        position=way.position,
+        position=restore_path.position,
         timeline=timeline,
-        backup=safety_backup if safety_backup and way.begins_with == PRESENT else way.begins_with,
-        segments=len(way.stretches),
+        backup=safety_backup
+        if safety_backup and restore_path.begins_with == PRESENT
+        else restore_path.begins_with,
+        segments=len(restore_path.stretches),
         safety_backup=safety_backup,
         set_aside=None if set_aside is None else str(store.with_name(set_aside)),
         passed_over=search.passed_over,
@@ -176,20 +180,20 @@ def restore(
 
 @contextmanager
 def _checked(
-    way: Way,
+    restore_path: RestorePath,
     places: Places,
-    present: Content | None,
+    present: StoreContent | None,
     identities: Identities,
     progress: Progress,
     *,
     inside: bool,
 ) -> Iterator[Backup | None]:
     """The backup that a way begins with, as a plain local file that was verified; `None` if with none."""
-    if way.backup is None:
+    if restore_path.backup is None:
         yield None
         return
     with verified(
-        way.backup.place,
+        restore_path.backup.place,
         whole=False,
         store_id=None if present is None else present.store_id,
         inside=inside,
@@ -201,7 +205,7 @@ def _checked(
 
 
 def _make(
-    way: Way,
+    restore_path: RestorePath,
     begins_with: Backup | None,
     work: Path,
     timeline: int,
@@ -212,7 +216,7 @@ def _make(
     """The new store in the file `work`; none where this fails."""
     try:
         materialize(
-            msgspec.structs.replace(way, backup=begins_with),
+            msgspec.structs.replace(restore_path, backup=begins_with),
             work,
             timeline=timeline,
             now_ms=now_ms,
@@ -249,7 +253,7 @@ def _present_copy(taken: tuple[Backup, Backup] | None) -> Backup:
     return taken[1]
 
 
-def _highest_timeline(places: Places, present: Content | None, elsewhere: int) -> int:
+def _highest_timeline(places: Places, present: StoreContent | None, elsewhere: int) -> int:
     store_id = None if present is None else present.store_id
     known = [one.metadata.timeline for one in list_backups(places.backups, store_id)]
     known += [one.timeline for one in list_segments(places.archive)]

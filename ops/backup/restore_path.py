@@ -11,7 +11,7 @@ from bus.log import chain
 from migrations.connection import open_reader
 from ops.archive.replay import Stretch, position_at, reach, stretches_between
 from ops.archive.timelines import Timelines
-from ops.backup.content import Content
+from ops.backup.content import StoreContent
 from ops.backup.metadata import Backup, find_backup, list_backups, read_metadata
 from ops.backup.opening import opened
 from ops.backup.sound import open_sealed
@@ -35,7 +35,7 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     latest: bool = False
 
 
-class Way(msgspec.Struct, frozen=True, kw_only=True):
+class RestorePath(msgspec.Struct, frozen=True, kw_only=True):
     """How to get to a position.
 
     `backup` is what to begin with: `None` for the present store, or, if `from_nothing`, for an empty one.
@@ -82,14 +82,14 @@ class _Source(NamedTuple):
         return self.timelines[-1][0], self.position
 
 
-def find_way(
+def find_restore_path(
     places: Places,
     moment: Moment,
-    present: Content | None,
+    present: StoreContent | None,
     identities: Identities = (),
     *,
     without: Collection[str] = (),
-) -> Way:
+) -> RestorePath:
     """The way to a moment. `identities` are for looking a time up in what is encrypted.
 
     Without a backup's name, the history is that of the present store, or, where there is none, the newest one
@@ -122,7 +122,7 @@ def find_way(
     else:
         start = max(same, key=lambda one: one.position, default=_Source(None, newest.store_id, (), 0, True))
         stretches = stretches_between(places.archive, history, start.position, position)
-    return Way(
+    return RestorePath(
         position=position,
         store_id=newest.store_id,
         timelines=history,
@@ -133,7 +133,7 @@ def find_way(
 
 
 def _sources(
-    places: Places, moment: Moment, present: Content | None, without: Collection[str]
+    places: Places, moment: Moment, present: StoreContent | None, without: Collection[str]
 ) -> Iterable[_Source]:
     if moment.backup is not None:
         path = find_backup(places.backups, moment.backup)

@@ -6,9 +6,9 @@ import apsw
 
 from migrations.connection import open_reader
 from migrations.runner import MigrationError
-from ops.backup.content import Content, read_content
+from ops.backup.content import StoreContent, read_content
 from ops.backup.metadata import Backup
-from ops.backup.restore_path import Moment, Way, find_way
+from ops.backup.restore_path import Moment, RestorePath, find_restore_path
 from ops.targets.errors import UNUSABLE, BackupError
 from ops.targets.places import Places
 from ops.targets.sealing import Identities
@@ -18,7 +18,7 @@ class Search:
     """The way to a moment that nothing damaged stands in."""
 
     def __init__(
-        self, places: Places, moment: Moment, present: Content | None, identities: Identities
+        self, places: Places, moment: Moment, present: StoreContent | None, identities: Identities
     ) -> None:
         self._places = places
         self._moment = moment
@@ -31,7 +31,7 @@ class Search:
         """Takes no notice of a backup that was made meanwhile: what is in it is to be replaced."""
         self._left_out.add(str(backup.place))
 
-    def way(self) -> Way:
+    def next_path(self) -> RestorePath:
         """The next one to try.
 
         Raises:
@@ -40,7 +40,7 @@ class Search:
         """
         while True:
             try:
-                return find_way(
+                return find_restore_path(
                     self._places,
                     self._moment,
                     self._present,
@@ -56,13 +56,13 @@ class Search:
                     damage = "; ".join(self.passed_over.values())
                     raise BackupError(error.reason, f"{error.message} ({damage})", error.hint) from error
 
-    def pass_over(self, way: Way, error: BackupError) -> None:
+    def pass_over(self, restore_path: RestorePath, error: BackupError) -> None:
         """Goes on without what a way begins with.
 
         Raises:
             BackupError: it was asked for, or something else is wrong than that it is damaged.
         """
-        self._pass_over(way.begins_with, error)
+        self._pass_over(restore_path.begins_with, error)
 
     def _pass_over(self, which: str, error: BackupError) -> None:
         if error.reason not in UNUSABLE or which in self.passed_over or self._moment.backup is not None:
@@ -80,7 +80,7 @@ def search_for(places: Places, moment: Moment, identities: Identities = ()) -> S
     return Search(places, moment, present_content(places), identities)
 
 
-def present_content(places: Places) -> Content | None:
+def present_content(places: Places) -> StoreContent | None:
     """What the present store has; `None` where there is none, or none that could be read."""
     if not places.store.exists():
         return None

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import apsw
 
 from bus.log import chain
-from ops.backup.content import Content, read_content
+from ops.backup.content import StoreContent, read_content
 from ops.progress import Progress, ignore_progress
 from ops.targets.errors import BackupError
 
@@ -16,8 +16,8 @@ HASHED_BYTES = 8 * 1024 * 1024
 
 
 def check_copy(
-    copy: Path, expected: Content, verified: chain.Head, progress: Progress
-) -> tuple[str, Content]:
+    copy: Path, expected: StoreContent, verified: chain.Head, progress: Progress
+) -> tuple[str, StoreContent]:
     """The checksum and the content of a copy that is sound, its chain recomputed behind `verified`.
 
     Raises:

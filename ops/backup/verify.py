@@ -9,7 +9,7 @@ import apsw
 
 from bus.log import chain
 from migrations.runner import MigrationError
-from ops.backup.content import Content, read_content
+from ops.backup.content import StoreContent, read_content
 from ops.backup.metadata import Backup, Check, Metadata, read_metadata, update_metadata
 from ops.backup.opening import opened, require_checksum, require_key, require_size
 from ops.backup.sound import open_sealed, require_chain, require_sound
@@ -182,7 +182,7 @@ def require_content(
         connection.close()
 
 
-def _require_same(name: str, metadata: Metadata, content: Content) -> None:
+def _require_same(name: str, metadata: Metadata, content: StoreContent) -> None:
     expected = {
         "store": (metadata.store_id, content.store_id),
         "timelines": (metadata.timelines, content.timelines),

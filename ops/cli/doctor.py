@@ -13,7 +13,7 @@ from ops.cli.terminal.output import print_result, printable
 from ops.cli.terminal.progress_bars import shown_progress
 
 if TYPE_CHECKING:
-    from ops.doctor.finding import Finding
+    from ops.doctor.finding import DoctorFinding
     from ops.settings import Settings
 
 # What was verified, and is not what it should be, is a failure of its own.
@@ -60,7 +60,7 @@ def doctor(
     return Exit.DONE if worst == "well" else Exit.FAILED
 
 
-def _findings(settings: "Settings", quick: bool, progress: Any) -> "Iterator[Finding]":
+def _findings(settings: "Settings", quick: bool, progress: Any) -> "Iterator[DoctorFinding]":
     from ops.doctor.examination import examine
     from ops.version import service_version
 
@@ -68,19 +68,19 @@ def _findings(settings: "Settings", quick: bool, progress: Any) -> "Iterator[Fin
     yield from examine(settings, quick=quick, version=service_version(), progress=progress)
 
 
-def _service(settings: "Settings") -> "Iterator[Finding]":
-    from ops.doctor.finding import Finding
+def _service(settings: "Settings") -> "Iterator[DoctorFinding]":
+    from ops.doctor.finding import DoctorFinding
     from ops.doctor.running import look_at_service
 
     with free_directory(settings) as in_use:
         is_stopped = in_use is None
     if is_stopped:
-        yield Finding(check="service", message="no service runs here: its files are looked at")
+        yield DoctorFinding(check="service", message="no service runs here: its files are looked at")
         return
     try:
         report = msgspec.json.decode(asked_status(settings.data))
     except CommandFailure as error:
-        yield Finding(
+        yield DoctorFinding(
             check="service",
             level="wrong",
             message=f"the service has the directory, and does not answer: {error.message}",
@@ -90,17 +90,17 @@ def _service(settings: "Settings") -> "Iterator[Finding]":
     yield from look_at_service(report)
 
 
-def _worst(found: "list[Finding]") -> str:
+def _worst(found: "list[DoctorFinding]") -> str:
     levels = {one.level for one in found}
     return next((level for level in ("wrong", "attention") if level in levels), "well")
 
 
-def _print(finding: "Finding") -> None:
+def _print(finding: "DoctorFinding") -> None:
     print(f"{_SIGNS[finding.level]}  {finding.check}: {printable(finding.message)}", flush=True)
     if finding.hint:
         print(f"      what to do: {printable(finding.hint)}")
 
 
-def _verdict(found: "list[Finding]") -> str:
+def _verdict(found: "list[DoctorFinding]") -> str:
     bad = sum(one.level != "well" for one in found)
     return f"Something to do: {bad} of {len(found)} findings." if bad else "All is well."

@@ -17,7 +17,7 @@ from ops.cli.terminal.output import compact, print_result, print_table, printabl
 from ops.cli.terminal.progress_bars import shown_progress
 
 if TYPE_CHECKING:
-    from ops.importing.importer import Report
+    from ops.importing.importer import ImportReport
     from ops.settings import Settings
 
 # A million rows take some minutes.
@@ -50,7 +50,7 @@ def import_file(
     return Exit.DONE if report.is_complete else Exit.FAILED
 
 
-def _tried(file: Path, settings: "Settings") -> "Report":
+def _tried(file: Path, settings: "Settings") -> "ImportReport":
     """What would become of the rows; a running service is not disturbed."""
     from ops.importing.importer import import_all
     from ops.importing.source import Source
@@ -66,9 +66,9 @@ def _tried(file: Path, settings: "Settings") -> "Report":
         return import_all(source, target, allowed=allowed, dry_run=True, progress=progress)
 
 
-def _imported(file: Path, settings: "Settings") -> "Report":
+def _imported(file: Path, settings: "Settings") -> "ImportReport":
     """What became of the rows, through the service that runs, or without one."""
-    from ops.importing.importer import Report, import_all
+    from ops.importing.importer import ImportReport, import_all
     from ops.importing.source import Source
     from ops.importing.targets import StoppedStore
     from ops.store.opening import open_store
@@ -78,7 +78,7 @@ def _imported(file: Path, settings: "Settings") -> "Report":
         if in_use is not None:
             wish = {"path": str(file.absolute())}
             answer = administer("import.file", wish, settings.data, timeout_seconds=IMPORT_SECONDS)
-            return msgspec.convert(answer, Report)
+            return msgspec.convert(answer, ImportReport)
         allowed = settings.allowed_secrets
         connection, _ = open_store(settings.store_path, cache_kib=settings.writer_cache_kib)
         with closing(connection), shown_progress() as progress:
@@ -107,7 +107,7 @@ def _explained(settings: "Settings") -> Iterator[None]:
         raise refused(answer | {"details": refusal.details}) from refusal
 
 
-def _print(report: "Report") -> None:
+def _print(report: "ImportReport") -> None:
     print_table([{"table": name, **msgspec.structs.asdict(one)} for name, one in report.tables.items()])
     if report.not_taken:
         print("Not taken:")

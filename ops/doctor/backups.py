@@ -17,7 +17,7 @@ from ops.backup.metadata import damaged_backups
 from ops.backup.restore_path import Moment
 from ops.backup.routine import verify_by_routine, verify_whole
 from ops.backup.search import search_for
-from ops.doctor.finding import Finding
+from ops.doctor.finding import DoctorFinding
 from ops.health.machine import MIB, disks
 from ops.progress import Progress
 from ops.settings import Settings
@@ -28,7 +28,7 @@ DESCRIPTION = "by hyperpage doctor"
 ARCHIVE_LAG_EVENTS = 20_000
 
 
-def look_at_backup(settings: Settings, version: str, progress: Progress) -> Iterator[Finding]:
+def look_at_backup(settings: Settings, version: str, progress: Progress) -> Iterator[DoctorFinding]:
     """Makes a backup, and a store from it in a scratch folder, whose every row is compared with its log.
 
     Then it is verified from where it is kept. It stays, as any other backup, for as long as the settings say.
@@ -56,14 +56,14 @@ def look_at_backup(settings: Settings, version: str, progress: Progress) -> Iter
         else:
             verify_whole(made.place, store_id, (), None, progress)
     except (BackupError, MigrationError) as error:
-        yield Finding(
+        yield DoctorFinding(
             check="backup",
             level="wrong",
             message=f"no backup that could be restored: {error.message}",
             hint=error.hint or "see the other findings; `hyperpage backup list` has the older ones",
         )
     except (OSError, apsw.Error, UnicodeDecodeError) as error:
-        yield Finding(
+        yield DoctorFinding(
             check="backup",
             level="wrong",
             message=f"no backup could be made: {error}",
@@ -71,7 +71,7 @@ def look_at_backup(settings: Settings, version: str, progress: Progress) -> Iter
         )
     else:
         seconds = time.monotonic() - began
-        yield Finding(
+        yield DoctorFinding(
             check="backup",
             message=f"a backup was made, restored into scratch, compared row by row and verified: {made.name}"
             f" (position {made.metadata.position}, {seconds:.1f} s)",
@@ -85,14 +85,14 @@ def look_at_backup(settings: Settings, version: str, progress: Progress) -> Iter
         )
 
 
-def _missing_room(settings: Settings) -> Finding | None:
+def _missing_room(settings: Settings) -> DoctorFinding | None:
     folder = settings.data if not isinstance(settings.backup_folder, Path) else settings.backup_folder
     (disk,) = disks({"backups": folder})
     # The backup, and the store that is made from it.
     needed_mib = 2 * settings.store_path.stat().st_size // MIB + settings.disk_free_unhealthy_mib
     if disk.free_bytes // MIB >= needed_mib:
         return None
-    return Finding(
+    return DoctorFinding(
         check="backup",
         level="wrong",
         message=f"no backup was made: {disk.free_bytes // MIB} MiB are free on the disk of {disk.folder}, and"
@@ -101,7 +101,7 @@ def _missing_room(settings: Settings) -> Finding | None:
     )
 
 
-def look_at_old_backups(settings: Settings) -> Iterator[Finding]:
+def look_at_old_backups(settings: Settings) -> Iterator[DoctorFinding]:
     """Files among the backups that are none."""
     try:
         found = [f"{path.name} ({error.message})" for path, error in damaged_backups(settings.backup_folder)]
@@ -109,7 +109,7 @@ def look_at_old_backups(settings: Settings) -> Iterator[Finding]:
         # Whoever makes a backup says what is wrong there.
         return
     if found:
-        yield Finding(
+        yield DoctorFinding(
             check="old_backups",
             level="attention",
             message=f"among the backups, but none: {'; '.join(found)}",
@@ -117,39 +117,40 @@ def look_at_old_backups(settings: Settings) -> Iterator[Finding]:
         )
 
 
-def look_at_reach(settings: Settings) -> Iterator[Finding]:
+def look_at_reach(settings: Settings) -> Iterator[DoctorFinding]:
     """How much of the log would be there again if this disk were lost now."""
     with closing(open_reader(settings.store_path)) as connection:
         head = chain.read_head(connection).position
     if head == 0:
-        yield Finding(check="reach", message="there is nothing yet that could be lost")
+        yield DoctorFinding(check="reach", message="there is nothing yet that could be lost")
         return
     try:
-        way = search_for(settings.places, Moment(latest=True)).way()
+        restore_path = search_for(settings.places, Moment(latest=True)).next_path()
     except (BackupError, OSError) as error:
         message = error.message if isinstance(error, BackupError) else str(error)
-        yield Finding(
+        yield DoctorFinding(
             check="reach",
             level="wrong",
             message=f"nothing could be restored: {message}",
             hint="see the other findings",
         )
         return
-    lost = max(0, head - way.position)
-    figures = {"position": way.position, "head": head, "segments": len(way.stretches)}
+    position = restore_path.position
+    lost = max(0, head - position)
+    figures = {"position": position, "head": head, "segments": len(restore_path.stretches)}
     if lost > ARCHIVE_LAG_EVENTS:
-        yield Finding(
+        yield DoctorFinding(
             check="reach",
             level="attention",
-            message=f"a restore reaches position {way.position}; {lost} events behind it would be lost",
+            message=f"a restore reaches position {position}; {lost} events behind it would be lost",
             hint="`hyperpage status` says why the archive is not written",
             figures=figures,
         )
     else:
-        yield Finding(
+        yield DoctorFinding(
             check="reach",
-            message=f"a restore reaches position {way.position} of {head}, from {Path(way.begins_with).name}"
-            f" and {len(way.stretches)} segments of the archive",
+            message=f"a restore reaches position {position} of {head}, from"
+            f" {Path(restore_path.begins_with).name} and {figures['segments']} segments of the archive",
             hint=_same_disk(settings),
             figures=figures,
         )

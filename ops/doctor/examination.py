@@ -6,20 +6,20 @@ from functools import partial
 import apsw
 
 from ops.doctor.backups import look_at_backup, look_at_old_backups, look_at_reach
-from ops.doctor.finding import Finding
+from ops.doctor.finding import DoctorFinding
 from ops.doctor.machine import look_at_rights, look_at_room, look_at_syncs
 from ops.doctor.store import look_at_integrity, look_at_reading, look_at_shape
 from ops.progress import Progress
 from ops.settings import Settings
 
 
-def examine(settings: Settings, *, quick: bool, version: str, progress: Progress) -> Iterator[Finding]:
+def examine(settings: Settings, *, quick: bool, version: str, progress: Progress) -> Iterator[DoctorFinding]:
     """What is found, one after the other, of a store that is there; also beside a running service.
 
     `quick` leaves out what reads the whole store: the check of its integrity, and the backup.
     """
     store_bytes = settings.store_path.stat().st_size
-    looks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
+    looks: list[tuple[str, Callable[[], Iterator[DoctorFinding]]]] = [
         ("rights", partial(look_at_rights, settings)),
         ("room", partial(look_at_room, settings, store_bytes)),
         ("disk_sync", partial(look_at_syncs, settings)),
@@ -37,7 +37,7 @@ def examine(settings: Settings, *, quick: bool, version: str, progress: Progress
             yield from look()
         except (apsw.Error, OSError, UnicodeDecodeError) as error:
             # What cannot even be looked at is a finding, and the rest is looked at all the same.
-            yield Finding(
+            yield DoctorFinding(
                 check=name,
                 level="wrong",
                 message=f"it cannot be looked at: {str(error) or type(error).__name__}",

@@ -4,17 +4,17 @@ from typing import Any, Literal
 
 import msgspec
 
-Level = Literal["well", "attention", "wrong"]
+DoctorLevel = Literal["well", "attention", "wrong"]
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
+class DoctorFinding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that was looked at. `check` is a name that stays, `hint` what to do; `figures` are measured.
 
     *Attention* is for what works, and should not stay so; *wrong* is what does not do what it is there for.
     """
 
     check: str
-    level: Level = "well"
+    level: DoctorLevel = "well"
     message: str
     hint: str = ""
     figures: dict[str, Any] = {}

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ops.doctor.finding import Finding
+from ops.doctor.finding import DoctorFinding
 from ops.health.machine import MIB, disks
 from ops.settings import Settings
 
@@ -23,21 +23,21 @@ _BLOCK_BYTES = 4096
 COPIES_OF_THE_STORE = 3
 
 
-def look_at_rights(settings: Settings) -> Iterator[Finding]:
+def look_at_rights(settings: Settings) -> Iterator[DoctorFinding]:
     """Whether others on this machine can read what is stored."""
     places = (settings.data, settings.backup_folder, settings.archive_folder)
     # A bucket has rights of its own, which are not to be seen from here.
     folders = sorted({place.absolute() for place in places if isinstance(place, Path) and place.is_dir()})
     open_ones = [str(one) for one in folders if _is_open_to_others(one, settings.data)]
     if open_ones:
-        yield Finding(
+        yield DoctorFinding(
             check="rights",
             level="attention",
             message=f"others on this machine may read {', '.join(open_ones)}",
             hint=f"chmod go-rwx {' '.join(open_ones)}",
         )
     else:
-        yield Finding(check="rights", message="only the service's own user can read its files")
+        yield DoctorFinding(check="rights", message="only the service's own user can read its files")
 
 
 def _is_open_to_others(folder: Path, data: Path) -> bool:
@@ -46,7 +46,7 @@ def _is_open_to_others(folder: Path, data: Path) -> bool:
     return not is_inside and bool(stat.S_IMODE(folder.stat().st_mode) & (stat.S_IRWXG | stat.S_IRWXO))
 
 
-def look_at_room(settings: Settings, store_bytes: int) -> Iterator[Finding]:
+def look_at_room(settings: Settings, store_bytes: int) -> Iterator[DoctorFinding]:
     """Whether the disks have room for what is to come, a restore among it."""
     places = {
         "store": settings.data,
@@ -55,7 +55,7 @@ def look_at_room(settings: Settings, store_bytes: int) -> Iterator[Finding]:
     }
     for disk in disks({name: place for name, place in places.items() if isinstance(place, Path)}):
         free_mib, needed_mib = disk.free_bytes // MIB, COPIES_OF_THE_STORE * store_bytes // MIB
-        finding = Finding(
+        finding = DoctorFinding(
             check="room",
             message=f"{free_mib} MiB are free on the disk of {disk.folder} ({', '.join(disk.used_for)})",
             figures={"folder": disk.folder, "free_bytes": disk.free_bytes, "total_bytes": disk.total_bytes},
@@ -75,8 +75,8 @@ def look_at_room(settings: Settings, store_bytes: int) -> Iterator[Finding]:
             yield finding
 
 
-def _worse(finding: Finding, hint: str) -> Finding:
-    return Finding(
+def _worse(finding: DoctorFinding, hint: str) -> DoctorFinding:
+    return DoctorFinding(
         check=finding.check,
         level="attention",
         message=f"only {finding.message}",
@@ -85,7 +85,7 @@ def _worse(finding: Finding, hint: str) -> Finding:
     )
 
 
-def look_at_syncs(settings: Settings) -> Iterator[Finding]:
+def look_at_syncs(settings: Settings) -> Iterator[DoctorFinding]:
     """How long the disk of the store takes until something is on it; each commit waits for that once."""
     took: list[float] = []
     with tempfile.NamedTemporaryFile(dir=settings.data, prefix=".doctor-") as file:
@@ -97,7 +97,7 @@ def look_at_syncs(settings: Settings) -> Iterator[Finding]:
             took.append((time.perf_counter() - began) * 1_000)
     median, worst = statistics.median(took), max(took)
     is_slow = median > SLOW_SYNC_MS
-    yield Finding(
+    yield DoctorFinding(
         check="disk_sync",
         level="attention" if is_slow else "well",
         message=f"the disk of the store takes {median:.2f} ms until it has something, {worst:.2f} ms at most",

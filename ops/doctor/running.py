@@ -3,20 +3,20 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ops.doctor.finding import Finding, Level
+from ops.doctor.finding import DoctorFinding, DoctorLevel
 
 # Below, more of what the writer needs comes from the disk than from memory.
 LOW_CACHE_HIT_RATE = 0.5
 # A service that has just begun has read everything for the first time.
 WARM_AFTER_COMMANDS = 10_000
-_LEVELS: dict[str, Level] = {"degraded": "attention", "unhealthy": "wrong"}
+_LEVELS: dict[str, DoctorLevel] = {"degraded": "attention", "unhealthy": "wrong"}
 
 
-def look_at_service(report: Mapping[str, Any]) -> Iterator[Finding]:
+def look_at_service(report: Mapping[str, Any]) -> Iterator[DoctorFinding]:
     """The causes of a bad health, each with what to do; and how well its caches do."""
     causes = report.get("causes", ())
     for cause in causes:
-        yield Finding(
+        yield DoctorFinding(
             check=f"service.{cause['cause']}",
             level=_LEVELS[cause["level"]],
             message=cause["message"],
@@ -24,7 +24,7 @@ def look_at_service(report: Mapping[str, Any]) -> Iterator[Finding]:
         )
     if "writer" not in report:
         # It starts, or restores its store, and says no more.
-        yield Finding(
+        yield DoctorFinding(
             check="service",
             level="wrong",
             message="; ".join(report["reasons"]) or report["status"],
@@ -33,7 +33,7 @@ def look_at_service(report: Mapping[str, Any]) -> Iterator[Finding]:
         return
     if not causes:
         writer, rate = report["writer"], report["store"]["cache_hit_rate"]
-        yield Finding(
+        yield DoctorFinding(
             check="service",
             message=f"the service is healthy, at position {report['position']}",
             figures={
@@ -48,7 +48,7 @@ def look_at_service(report: Mapping[str, Any]) -> Iterator[Finding]:
         )
     yield from _look_at_cache(report)
     if (letters := report["broker"]["dead_letters"] or 0) > 0:
-        yield Finding(
+        yield DoctorFinding(
             check="dead_letters",
             level="attention",
             message=f"{letters} durable commands could not be processed",
@@ -56,11 +56,11 @@ def look_at_service(report: Mapping[str, Any]) -> Iterator[Finding]:
         )
 
 
-def _look_at_cache(report: Mapping[str, Any]) -> Iterator[Finding]:
+def _look_at_cache(report: Mapping[str, Any]) -> Iterator[DoctorFinding]:
     rate = report["store"]["cache_hit_rate"]
     is_warm = report["writer"]["commands"] >= WARM_AFTER_COMMANDS
     if rate is not None and rate < LOW_CACHE_HIT_RATE and is_warm:
-        yield Finding(
+        yield DoctorFinding(
             check="cache",
             level="attention",
             message=f"only {rate:.0%} of the pages that the writer looks for are in its cache",

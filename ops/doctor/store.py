@@ -12,7 +12,7 @@ import apsw
 from bus.log import chain
 from migrations import runner
 from migrations.connection import open_reader
-from ops.doctor.finding import Finding
+from ops.doctor.finding import DoctorFinding
 from ops.health.causes import CLOCK_BEHIND_MS
 from ops.health.machine import MIB
 from ops.settings import Settings
@@ -22,27 +22,27 @@ _READS = 200
 _RESTORE = "stop the service, and `hyperpage backup restore --latest --yes`"
 
 
-def look_at_shape(settings: Settings) -> Iterator[Finding]:
+def look_at_shape(settings: Settings) -> Iterator[DoctorFinding]:
     """Whether the file can be read, has the shape that this program writes, and how large it is."""
     with closing(open_reader(settings.store_path, mmap_bytes=0)) as connection:
         try:
             pending = [one.name for one in runner.status(connection) if not one.applied]
         except runner.MigrationError as error:
-            yield Finding(check="migrations", level="wrong", message=error.message, hint=error.hint)
+            yield DoctorFinding(check="migrations", level="wrong", message=error.message, hint=error.hint)
             return
         if pending:
-            yield Finding(
+            yield DoctorFinding(
                 check="migrations",
                 level="attention",
                 message=f"not applied: {', '.join(pending)}",
                 hint="`hyperpage migrate up`; the service does it when it starts",
             )
             return
-        yield Finding(check="migrations", message="the store has the shape that this program writes")
+        yield DoctorFinding(check="migrations", message="the store has the shape that this program writes")
         yield from _look_at_sizes(connection, settings)
         behind_ms = chain.read_head(connection).recorded_at - time.time_ns() // 1_000_000
         if behind_ms > CLOCK_BEHIND_MS:
-            yield Finding(
+            yield DoctorFinding(
                 check="clock",
                 level="attention",
                 message=f"the clock is {behind_ms / 1_000:.0f} s behind the last event",
@@ -50,14 +50,14 @@ def look_at_shape(settings: Settings) -> Iterator[Finding]:
             )
 
 
-def _look_at_sizes(connection: apsw.Connection, settings: Settings) -> Iterator[Finding]:
+def _look_at_sizes(connection: apsw.Connection, settings: Settings) -> Iterator[DoctorFinding]:
     page_bytes = connection.pragma("page_size")
     size_bytes = connection.pragma("page_count") * page_bytes
     free_bytes = connection.pragma("freelist_count") * page_bytes
     wal = settings.store_path.with_name(f"{settings.store_path.name}-wal")
     wal_bytes = wal.stat().st_size if wal.exists() else 0
     is_large = wal_bytes > settings.wal_degraded_mib * MIB
-    yield Finding(
+    yield DoctorFinding(
         check="size",
         level="attention" if is_large else "well",
         message=f"the store has {size_bytes / MIB:.1f} MiB, {free_bytes / MIB:.1f} of them free, and its WAL"
@@ -67,7 +67,7 @@ def _look_at_sizes(connection: apsw.Connection, settings: Settings) -> Iterator[
     )
 
 
-def look_at_integrity(settings: Settings) -> Iterator[Finding]:
+def look_at_integrity(settings: Settings) -> Iterator[DoctorFinding]:
     """Whether SQLite finds every page, every index and every reference sound; some 9 s for a gigabyte."""
     began = time.monotonic()
     try:
@@ -86,23 +86,23 @@ def look_at_integrity(settings: Settings) -> Iterator[Finding]:
     seconds = time.monotonic() - began
     if found:
         problems = "; ".join(found[:MAXIMUM_FINDINGS])
-        yield Finding(
+        yield DoctorFinding(
             check="integrity", level="wrong", message=f"the store is damaged: {problems}", hint=_RESTORE
         )
     else:
-        yield Finding(
+        yield DoctorFinding(
             check="integrity",
             message=f"every page, index and reference of the store is sound ({seconds:.1f} s)",
             figures={"took_ms": round(seconds * 1_000)},
         )
 
 
-def look_at_reading(settings: Settings) -> Iterator[Finding]:
+def look_at_reading(settings: Settings) -> Iterator[DoctorFinding]:
     """How long one row takes, anywhere in the log."""
     with closing(open_reader(settings.store_path)) as connection:
         last = chain.read_head(connection).position
         if last == 0:
-            yield Finding(check="reading", message="there is no event yet that could be read")
+            yield DoctorFinding(check="reading", message="there is no event yet that could be read")
             return
         took = []
         for _ in range(_READS):
@@ -111,7 +111,7 @@ def look_at_reading(settings: Settings) -> Iterator[Finding]:
             took.append((time.perf_counter() - began) * 1_000)
     median, worst = statistics.median(took), max(took)
     is_slow = median > settings.query_latency_degraded_ms
-    yield Finding(
+    yield DoctorFinding(
         check="reading",
         level="attention" if is_slow else "well",
         message=f"reading one event takes {median:.3f} ms, {worst:.3f} ms at most",

@@ -45,7 +45,7 @@ class Counts(msgspec.Struct, kw_only=True):
     not_taken: int = 0
 
 
-class Report(msgspec.Struct, kw_only=True):
+class ImportReport(msgspec.Struct, kw_only=True):
     """What became of all rows. `imported` ones are new here, `unchanged` ones were here before.
 
     `not_taken` lists the first five hundred of those that are not here, or not as they are there now.
@@ -88,7 +88,7 @@ def import_all(
     allowed: AllowedPaths,
     dry_run: bool = False,
     progress: Progress = ignore_progress,
-) -> Report:
+) -> ImportReport:
     """Everything in an old file that can be taken is here when this returns.
 
     Raises:
@@ -109,9 +109,9 @@ class _Importer:
         self._totals = {one.name: source.count(one) for one in OLD_TABLES}
         self._before = target.position
         tables = {one.name: Counts() for one in OLD_TABLES if source.has(one)}
-        self._report = Report(dry_run=dry_run, position=self._before, tables=tables, not_taken=[])
+        self._report = ImportReport(dry_run=dry_run, position=self._before, tables=tables, not_taken=[])
 
-    def run(self) -> Report:
+    def run(self) -> ImportReport:
         portion: list[_Taken] = []
         size = 0
         for one in self._requests():

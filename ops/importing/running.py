@@ -12,7 +12,7 @@ from bus.writing.submission import Request
 from bus.writing.writer import RETRY_AFTER_MS, Writer
 from domain.credentials import AllowedPaths
 from domain.errors import Busy, NotFound, RuleViolated, Unavailable
-from ops.importing.importer import Report, import_all
+from ops.importing.importer import ImportReport, import_all
 from ops.importing.source import Source, SourceError, SourceMissingError
 from ops.importing.targets import answer, batch
 
@@ -41,11 +41,11 @@ class RunningImport:
         """What an operator can ask for."""
         return (AdministrationVerb(name="import.file", shape=ImportFile, carry_out=self._import),)
 
-    async def _import(self, wish: ImportFile) -> Report:
+    async def _import(self, wish: ImportFile) -> ImportReport:
         async with self._busy:
             return await asyncio.to_thread(self._import_now, Path(wish.path))
 
-    def _import_now(self, path: Path) -> Report:
+    def _import_now(self, path: Path) -> ImportReport:
         self.position = self._writer.head.position
         try:
             source = Source(path)

@@ -10,7 +10,7 @@ import pytest
 
 from domain.credentials import AllowedPaths
 from ops.importing import importer
-from ops.importing.importer import Report, import_all
+from ops.importing.importer import ImportReport, import_all
 from ops.importing.source import Source, SourceError, SourceMissingError
 from ops.importing.targets import StoppedStore, Trial, trial_connection
 from ops.store import projections_check
@@ -61,7 +61,7 @@ def store_in(folder: Path) -> Path:
     return folder / "hyperpage.db"
 
 
-def imported(old: Path, folder: Path, *, now: int = NOW, allowed: AllowedPaths | None = None) -> Report:
+def imported(old: Path, folder: Path, *, now: int = NOW, allowed: AllowedPaths | None = None) -> ImportReport:
     """The old file is in the store of that folder, whose tables equal its log."""
     allowed = allowed or AllowedPaths()
     connection, _ = open_store(store_in(folder), cache_kib=4_096)
@@ -71,20 +71,20 @@ def imported(old: Path, folder: Path, *, now: int = NOW, allowed: AllowedPaths |
     return report
 
 
-def tried(old: Path, folder: Path) -> Report:
+def tried(old: Path, folder: Path) -> ImportReport:
     allowed = AllowedPaths()
     with closing(Source(old)) as source, trial_connection(store_in(folder)) as connection:
         target = Trial(connection, allowed, lambda: NOW)
         return import_all(source, target, allowed=allowed, dry_run=True)
 
 
-def counts(report: Report) -> dict[str, tuple[int, int, int, int]]:
+def counts(report: ImportReport) -> dict[str, tuple[int, int, int, int]]:
     return {
         name: (one.rows, one.imported, one.unchanged, one.not_taken) for name, one in report.tables.items()
     }
 
 
-def reasons(report: Report) -> list[tuple[str, str, str]]:
+def reasons(report: ImportReport) -> list[tuple[str, str, str]]:
     return [(one.table, one.id, one.reason) for one in report.not_taken]
 
 

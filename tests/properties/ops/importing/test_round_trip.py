@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from domain.credentials import AllowedPaths
 from migrations import runner
 from migrations.connection import open_memory
-from ops.importing.importer import Report, import_all
+from ops.importing.importer import ImportReport, import_all
 from ops.importing.source import Source
 from ops.importing.targets import StoppedStore
 from projections import rebuild
@@ -118,7 +118,7 @@ def by_key(rows: st.SearchStrategy[Any], key: str) -> st.SearchStrategy[Any]:
     return st.lists(rows, max_size=4, unique_by=lambda row: row[key])
 
 
-def imported(folder: Path, **tables: Any) -> tuple[Report, apsw.Connection]:
+def imported(folder: Path, **tables: Any) -> tuple[ImportReport, apsw.Connection]:
     connection = open_memory()
     runner.up(connection)
     target = StoppedStore(connection, ALLOWED, lambda: NOW)
