@@ -69,27 +69,14 @@ def create_backup(
         source = copy_store(store, temporary, progress)
         verified = _verified_head(folder, source)
         checksum, content = check_copy(temporary, source, verified, progress)
-        checked: tuple[Check, ...] = ("checksum", "quick_check", "content", "chain_end")
-        metadata = Metadata(
+        metadata = _metadata_of(
+            content,
+            verified,
             timestamp=timestamp,
             description=description,
             version=version,
             size=_sync(temporary),
             checksum=checksum,
-            store_id=content.store_id,
-            timeline=content.timeline,
-            timelines=content.timelines,
-            position=content.head.position,
-            head_hash=content.head.hash.hex(),
-            first_recorded_at=content.first_recorded_at,
-            last_recorded_at=content.head.recorded_at if content.head.position else None,
-            rows=content.rows,
-            migrations=content.migrations,
-            sqlite_version=apsw.sqlite_lib_version(),
-            duration_ms=0,
-            chain_verified_from=verified.position,
-            last_verified=timestamp,
-            checks=dict.fromkeys(checked if verified.position else (*checked, "chain"), timestamp),
         )
         if prove is not None:
             prove(Backup(temporary, metadata), progress)
@@ -105,6 +92,41 @@ def create_backup(
     except BaseException:
         delete_file(path)
         raise
+
+
+def _metadata_of(
+    content: StoreContent,
+    verified: chain.Head,
+    *,
+    timestamp: int,
+    description: str,
+    version: str,
+    size: int,
+    checksum: str,
+) -> Metadata:
+    """What is known of a copy that was just checked, its chain from `verified` on."""
+    checked: tuple[Check, ...] = ("checksum", "quick_check", "content", "chain_end")
+    return Metadata(
+        timestamp=timestamp,
+        description=description,
+        version=version,
+        size=size,
+        checksum=checksum,
+        store_id=content.store_id,
+        timeline=content.timeline,
+        timelines=content.timelines,
+        position=content.head.position,
+        head_hash=content.head.hash.hex(),
+        first_recorded_at=content.first_recorded_at,
+        last_recorded_at=content.head.recorded_at if content.head.position else None,
+        rows=content.rows,
+        migrations=content.migrations,
+        sqlite_version=apsw.sqlite_lib_version(),
+        duration_ms=0,
+        chain_verified_from=verified.position,
+        last_verified=timestamp,
+        checks=dict.fromkeys(checked if verified.position else (*checked, "chain"), timestamp),
+    )
 
 
 def _verified_head(folder: Place, source: StoreContent) -> chain.Head:

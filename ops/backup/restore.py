@@ -135,47 +135,23 @@ def restore(
     sweep(store.parent)
     work = store.with_name(store.name + WORK_SUFFIX)
     with TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=store.parent) as scratch:
-        # `None`: not tried yet, or not to be had.
-        taken: tuple[Backup, Backup] | None = None
-        can_be_backed_up = present is not None and not is_damaged
+        safety_backup = _SafetyBackup(
+            places, Path(scratch), version, now, progress, is_possible=present is not None and not is_damaged
+        )
         while True:
             try:
                 # What is in it, is checked once it is copied, before anything is changed.
                 with _checked(restore_path, places, present, identities, progress, inside=False) as checked:
                     is_present = restore_path.begins_with == PRESENT
-                    if taken is None and can_be_backed_up and (safety or is_present):
-                        try:
-                            taken = _safety_backup(places, Path(scratch), version, now, progress)
-                            search.leave_out(taken[0])
-                        except apsw.FullError:
-                            # That is no damage of what was to be backed up.
-                            raise
-                        except (BackupError, apsw.Error):
-                            # Too damaged: it is set aside.
-                            can_be_backed_up = False
-                    begins_with = _present_copy(taken) if is_present else checked
+                    if safety or is_present:
+                        safety_backup.take(search)
+                    begins_with = safety_backup.as_plain_file if is_present else checked
                     _make(restore_path, begins_with, work, timeline, now, identities, progress)
                 break
             except BackupError as error:
                 search.pass_over(restore_path, error)
             restore_path = search.next_path()
-    # Where no backup has it, nobody but its owner may delete it.
-    set_aside = f"{store.name}.set-aside-{now}" if store.exists() and taken is None else None
-    swap(
-        store, Intent(work=work.name, set_aside=set_aside, position=restore_path.position, timeline=timeline)
-    )
-    safety_backup = None if taken is None else str(taken[0].place)
-    return Restored(
-        position=restore_path.position,
-        timeline=timeline,
-        backup=safety_backup
-        if safety_backup and restore_path.begins_with == PRESENT
-        else restore_path.begins_with,
-        segments=len(restore_path.stretches),
-        safety_backup=safety_backup,
-        set_aside=None if set_aside is None else str(store.with_name(set_aside)),
-        passed_over=search.passed_over,
-    )
+    return _put_in_place(places, restore_path, timeline, now, safety_backup.taken, search.passed_over)
 
 
 @contextmanager
@@ -229,28 +205,90 @@ def _make(
         raise
 
 
-def _safety_backup(
-    places: Places, scratch: Path, version: str, now_ms: int, progress: Progress
-) -> tuple[Backup, Backup]:
-    """A backup of the present store, and the same as a plain local file."""
-    plain_copy = scratch / "present.db"
-    taken = create_backup(
-        places.store,
-        places.backups,
-        description="before a restore",
-        version=version,
-        now_ms=now_ms,
-        sealing=places.sealing,
-        plain_copy=plain_copy,
-        progress=progress,
+class _SafetyBackup:
+    """The backup of the present store before it is replaced: taken once, unless that is not possible."""
+
+    def __init__(
+        self,
+        places: Places,
+        scratch: Path,
+        version: str,
+        now_ms: int,
+        progress: Progress,
+        *,
+        is_possible: bool,
+    ) -> None:
+        self._places = places
+        self._plain_copy = scratch / "present.db"
+        self._version = version
+        self._now_ms = now_ms
+        self._progress = progress
+        self._is_possible = is_possible
+        self.taken: Backup | None = None
+
+    def take(self, search: Search) -> None:
+        """Takes it, if it is not taken yet; `search` leaves it out, since what is in it is to be replaced."""
+        if self.taken is not None or not self._is_possible:
+            return
+        try:
+            self.taken = create_backup(
+                self._places.store,
+                self._places.backups,
+                description="before a restore",
+                version=self._version,
+                now_ms=self._now_ms,
+                sealing=self._places.sealing,
+                plain_copy=self._plain_copy,
+                progress=self._progress,
+            )
+        except apsw.FullError:
+            # That is no damage of what was to be backed up.
+            raise
+        except (BackupError, apsw.Error):
+            # Too damaged: it is set aside.
+            self._is_possible = False
+        else:
+            search.leave_out(self.taken)
+
+    @property
+    def as_plain_file(self) -> Backup:
+        """It, as a plain local file.
+
+        Raises:
+            BackupError: it could not be taken.
+        """
+        if self.taken is None:
+            raise BackupError("damaged", "the present store is damaged")
+        if self.taken.is_plain_here:
+            return self.taken
+        return Backup(self._plain_copy, plain_metadata(self.taken.metadata))
+
+
+def _put_in_place(
+    places: Places,
+    restore_path: RestorePath,
+    timeline: int,
+    now_ms: int,
+    taken: Backup | None,
+    passed_over: dict[str, str],
+) -> Restored:
+    """Swaps the made store for the present one, which is set aside where no backup was `taken` of it."""
+    store = places.store
+    # Where no backup has it, nobody but its owner may delete it.
+    set_aside = f"{store.name}.set-aside-{now_ms}" if store.exists() and taken is None else None
+    work = store.name + WORK_SUFFIX
+    swap(store, Intent(work=work, set_aside=set_aside, position=restore_path.position, timeline=timeline))
+    safety_backup = None if taken is None else str(taken.place)
+    is_present = restore_path.begins_with == PRESENT
+    return Restored(
+        position=restore_path.position,
+        timeline=timeline,
+        backup=safety_backup if safety_backup and is_present else restore_path.begins_with,
+        segments=len(restore_path.stretches),
+        safety_backup=safety_backup,
+        set_aside=None if set_aside is None else str(store.with_name(set_aside)),
+        passed_over=passed_over,
     )
-    return taken, taken if taken.is_plain_here else Backup(plain_copy, plain_metadata(taken.metadata))
-
-
-def _present_copy(taken: tuple[Backup, Backup] | None) -> Backup:
-    if taken is None:
-        raise BackupError("damaged", "the present store is damaged")
-    return taken[1]
 
 
 def _highest_timeline(places: Places, present: StoreContent | None, elsewhere: int) -> int:
