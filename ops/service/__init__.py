@@ -2,6 +2,7 @@
 
 process      serves until it is told to stop, restores, serves again
 composition  every part of one service, started and stopped in order
+sound_store  what is done to a store before it is opened
 connections  to the broker; listening: over HTTP
 endpoints    commands and queries, as the network finds them
 commits      a commit, handed on to all that it concerns

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any, Self
 
+import apsw
 from nats.errors import Error as NatsError
 
 from bus.broker.server import NatsServer
@@ -30,9 +31,7 @@ from bus.writing.submission import Commit
 from bus.writing.writer import Writer
 from ops.archive.archiver import Archiver
 from ops.backup.administration import RunningBackups
-from ops.backup.recovery import require_sound_store
 from ops.backup.schedule import BackupSchedule
-from ops.backup.swap import settle
 from ops.contract.queries import query_verbs
 from ops.health.monitor import Monitor
 from ops.importing.running import RunningImport
@@ -44,6 +43,7 @@ from ops.service.endpoints import command_endpoints, query_endpoints
 from ops.service.errors import ServiceError
 from ops.service.listening import http_server
 from ops.service.notices import Notices
+from ops.service.sound_store import make_sound
 from ops.service.traces import traces_if_wanted
 from ops.settings import Settings
 from ops.store.data_directory import Admin, DataDirectory, Runtime
@@ -120,48 +120,12 @@ class Service:
         # What is pushed onto the stack is undone in the opposite order: first what takes commands in.
         directory = DataDirectory(self.settings.data)
         self._stack.callback(directory.release)
-        if (which := settle(self.settings.store_path)) is not None:
-            logger.warning("%s", which)
-        recovered = await asyncio.to_thread(
-            require_sound_store,
-            self.settings,
-            after_a_crash=directory.was_left_behind,
-            version=self.version,
-        )
-        if recovered is not None:
-            for reason in recovered.passed_over.values():
-                logger.error("passed over: %s", reason)
-            logger.error("the store is as it was at position %d", recovered.position)
-        connection, self.origin = open_store(
-            self.settings.store_path, cache_kib=self.settings.writer_cache_kib
-        )
-        self._stack.callback(connection.close)
-        self.readers = ReaderPool(
-            self.settings.store_path,
-            maximum=self.settings.reader_connections,
-            idle_seconds=self.settings.reader_idle_seconds,
-            wait_seconds=self.settings.reader_wait_seconds,
-        )
-        self._stack.callback(self.readers.close)
+        await make_sound(self.settings, self.version, after_a_crash=directory.was_left_behind)
+        connection = self._open_store()
         await self._listen()
         urls = await self._broker_urls()
-        self._relay_connection = await connect_as(RELAY, urls[RELAY])
-        self._stack.push_async_callback(self._relay_connection.close)
-        self._responder_connection = await connect_as(RESPONDER, urls[RESPONDER])
-        self._stack.push_async_callback(self._responder_connection.close)
-        self._notices = Notices(self._relay_connection, self.names, self.now_ms)
-        self.tables = Tables()
-        loop = asyncio.get_running_loop()
-        self.writer = Writer(
-            connection,
-            self.tables,
-            on_commit=lambda commit: _call_soon(loop, self._committed, commit),
-            cache_capacity=self.settings.hot_aggregates,
-            allowed_secrets=self.settings.allowed_secrets,
-            cache_bytes=self.settings.hot_aggregates_kib * 1024,
-            prune_after_ms=self.settings.prune_after_ms,
-            clock=self.now_ms,
-        )
+        await self._connect(urls)
+        self.writer = self._new_writer(connection)
         await self._take_the_prefix()
         await self._start_publishing()
         await self._start_serving()
@@ -181,6 +145,21 @@ class Service:
             Admin(nats_url=urls[ADMIN], inbox_prefix=ADMIN_INBOX.removesuffix(".")),
         )
 
+    def _open_store(self) -> apsw.Connection:
+        """The connection that writes; others read by `readers`."""
+        connection, self.origin = open_store(
+            self.settings.store_path, cache_kib=self.settings.writer_cache_kib
+        )
+        self._stack.callback(connection.close)
+        self.readers = ReaderPool(
+            self.settings.store_path,
+            maximum=self.settings.reader_connections,
+            idle_seconds=self.settings.reader_idle_seconds,
+            wait_seconds=self.settings.reader_wait_seconds,
+        )
+        self._stack.callback(self.readers.close)
+        return connection
+
     async def _listen(self) -> None:
         """Has an HTTP server that answers, with `unavailable` until everything else is there."""
         if self.http is None and (server := http_server(self.settings)) is not None:
@@ -198,6 +177,27 @@ class Service:
         await self._stack.enter_async_context(self.nats_server)
         self._in_background(self.nats_server.supervise(), "the embedded nats-server")
         return {user: self.nats_server.url_for(user) for user in (RELAY, RESPONDER, APP, ADMIN)}
+
+    async def _connect(self, urls: dict[str, str]) -> None:
+        self._relay_connection = await connect_as(RELAY, urls[RELAY])
+        self._stack.push_async_callback(self._relay_connection.close)
+        self._responder_connection = await connect_as(RESPONDER, urls[RESPONDER])
+        self._stack.push_async_callback(self._responder_connection.close)
+        self._notices = Notices(self._relay_connection, self.names, self.now_ms)
+
+    def _new_writer(self, connection: apsw.Connection) -> Writer:
+        self.tables = Tables()
+        loop = asyncio.get_running_loop()
+        return Writer(
+            connection,
+            self.tables,
+            on_commit=lambda commit: _call_soon(loop, self._committed, commit),
+            cache_capacity=self.settings.hot_aggregates,
+            allowed_secrets=self.settings.allowed_secrets,
+            cache_bytes=self.settings.hot_aggregates_kib * 1024,
+            prune_after_ms=self.settings.prune_after_ms,
+            clock=self.now_ms,
+        )
 
     async def _take_the_prefix(self) -> None:
         """Tells the network what will be served here, unless somebody else serves it already."""
