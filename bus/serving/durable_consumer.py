@@ -19,18 +19,18 @@ from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StorageType, StreamConfig
 
 from bus.broker.users import RELAY, private_inbox
-from bus.contract import codec
 from bus.contract.subjects import BusNames
 from bus.identifiers import new_id
 from bus.tasks import Tasks
 from bus.transport.ensured_streams import ensure_stream
+from bus.transport.pulls import Pulls
 
 # Two pulls are outstanding, so that the broker never waits for the next one.
 PULLS = 2
-PULL_BATCH = 500
-# A pull that the broker forgot (it was restarted, say) is noticed after the second of these.
+PULL_MESSAGES = 500
 PULL_EXPIRES_SECONDS = 2.0
-PULL_LOST_SECONDS = 3.0
+# A pull that the broker forgot (it was restarted, say) is noticed this much later.
+PULL_GRACE_SECONDS = 1.0
 MAXIMUM_UNACKNOWLEDGED = 5_000
 ACK_WAIT_SECONDS = 30.0
 # Before all comes again: a store that cannot be written is tried so often.
@@ -53,7 +53,12 @@ class DurableConsumer:
         self._consumer = ""
         self._choosing = asyncio.Lock()
         self._inbox = f"{private_inbox(RELAY)}.{new_id()}"
-        self._pulls: dict[str, tuple[float, int]] = {}
+        self._pulls = Pulls(
+            self._inbox,
+            messages=PULL_MESSAGES,
+            expires_seconds=PULL_EXPIRES_SECONDS,
+            grace_seconds=PULL_GRACE_SECONDS,
+        )
         self._asking = Tasks()
         # By the monotonic clock; until then, what is delivered is passed over.
         self._anew_at: float | None = None
@@ -145,21 +150,13 @@ class DurableConsumer:
             await self.prepare()
             self._pulls.clear()
             self._anew_at = None
-        lost = [token for token, (asked, _) in self._pulls.items() if now - asked > PULL_LOST_SECONDS]
-        for token in lost:
-            del self._pulls[token]
+        self._pulls.drop_lost(now)
         while len(self._pulls) < PULLS and not self._stopping:
             await self._pull()
 
     async def _pull(self) -> None:
-        token = new_id()
-        self._pulls[token] = (time.monotonic(), PULL_BATCH)
-        request = {"batch": PULL_BATCH, "expires": int(PULL_EXPIRES_SECONDS * 1e9)}
-        await self._relay.publish(
-            f"$JS.API.CONSUMER.MSG.NEXT.{self._names.commands}.{self._consumer}",
-            codec.encode(request),
-            reply=f"{self._inbox}.{token}",
-        )
+        subject, body, reply = self._pulls.begin(self._names.commands, self._consumer, time.monotonic())
+        await self._relay.publish(subject, body, reply=reply)
 
     async def _receive(self, message: Msg) -> None:
         if self._anew_at is not None:
@@ -168,21 +165,12 @@ class DurableConsumer:
         if not message.reply:
             await self._pull_ended(message)
         elif message.metadata.consumer == self._consumer:
-            self._count_one()
+            if self._pulls.count_one():
+                self._asking.start(self._pull())
             self._take(message)
 
-    def _count_one(self) -> None:
-        # Pulls are served in the order in which they were made.
-        for token, (asked, left) in self._pulls.items():
-            if left > 1:
-                self._pulls[token] = (asked, left - 1)
-            else:
-                del self._pulls[token]
-                self._asking.start(self._pull())
-            return
-
     async def _pull_ended(self, message: Msg) -> None:
-        self._pulls.pop(message.subject.rpartition(".")[2], None)
+        self._pulls.end(message.subject)
         status = (message.headers or {}).get("Status", "")
         if status in ("404", "503"):
             # The stream or the consumer is gone.
