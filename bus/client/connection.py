@@ -21,6 +21,7 @@ import msgspec
 from nats.errors import MaxPayloadError
 
 from bus.client.refusals import read_refusal
+from bus.contract.headers import ERROR_CODE
 from bus.transport.connecting import NotConnectedError, connect
 from bus.transport.connection import LeanClient
 from domain.errors import Busy, Refusal, TooLarge, Unavailable
@@ -37,8 +38,7 @@ PATIENT_SECONDS = 60.0
 RECONNECT_SECONDS = 0.2
 # A broker that hangs is noticed after two unanswered ones.
 PING_SECONDS = 10
-# Of a refusal, by the rules of the Services API; and of the broker, where nobody listens.
-ERROR_CODE = "Nats-Service-Error-Code"
+# The header of the broker's own answer, where nobody listens.
 STATUS = "Status"
 _SIGNS = frozenset({ERROR_CODE, STATUS})
 _NO_HEADERS: Mapping[str, str] = {}

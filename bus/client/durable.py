@@ -1,44 +1,24 @@
 """Durable commands, from the sender's side: stored by a stream, answered by a message that is kept."""
 
 import asyncio
-from base64 import b64decode
 
-import msgspec
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeoutError
 
 from bus.client.connection import ClientConnection, ClosedError, Unreachable
 from bus.client.outgoing import Outgoing
+from bus.contract.codec import encode
 from bus.contract.subjects import BusNames
+from bus.transport.jetstream_answers import StoredMessage, error_in, message_in
 from domain.errors import Unavailable
 
 # A result that was published while the connection was lost is found among those that are kept.
 LOOK_SECONDS = 1.0
 REQUEST_SECONDS = 2.0
 
-_encode = msgspec.json.Encoder().encode
-
-
-class _Error(msgspec.Struct):
-    description: str = ""
-
-
-class _Acknowledgement(msgspec.Struct):
-    error: _Error | None = None
-
-
-class _Stored(msgspec.Struct):
-    seq: int = 0
-    data: str = ""
-
-
-class _StoredAnswer(msgspec.Struct):
-    message: _Stored | None = None
-
-
-_decode_acknowledgement = msgspec.json.Decoder(_Acknowledgement).decode
-_decode_stored = msgspec.json.Decoder(_StoredAnswer).decode
+# The result that is kept where there is none.
+_NO_RESULT = StoredMessage(0, "", b"")
 
 
 class DurableSender:
@@ -59,7 +39,7 @@ class DurableSender:
         answer = await self._connection.ask(
             subject, command.body, command.headers, within_seconds=timeout_seconds
         )
-        refused = _decode_acknowledgement(answer).error
+        refused = error_in(answer)
         if refused is not None:
             raise Unavailable(f"the broker did not store the command: {refused.description}")
 
@@ -85,8 +65,8 @@ class DurableSender:
                 if result is not None:
                     return result
                 kept = await self._kept(subject)
-                if kept.seq > earlier.seq:
-                    return b64decode(kept.data)
+                if kept.sequence > earlier.sequence:
+                    return kept.payload
         finally:
             if not self._connection.nats.is_closed:
                 await results.unsubscribe()
@@ -95,16 +75,16 @@ class DurableSender:
             may_have_been_carried_out=True,
         )
 
-    async def _kept(self, subject: str) -> _Stored:
+    async def _kept(self, subject: str) -> StoredMessage:
         """The result that is kept under a subject; with sequence 0 where there is none, or nobody says."""
-        request = _encode({"last_by_subj": subject})
+        request = encode({"last_by_subj": subject})
         try:
             answer = await self._connection.ask(
                 f"$JS.API.STREAM.MSG.GET.{self._names.results}", request, within_seconds=REQUEST_SECONDS
             )
         except Unreachable:
-            return _Stored()
-        return _decode_stored(answer).message or _Stored()
+            return _NO_RESULT
+        return message_in(answer) or _NO_RESULT
 
 
 async def _next(results: Subscription, seconds: float) -> bytes | None:

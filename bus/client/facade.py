@@ -18,7 +18,7 @@ from bus.client.durable import DurableSender
 from bus.client.outgoing import About, BatchCommand, Outgoing, batch_item, headers_about
 from bus.client.refusals import refusal_in
 from bus.client.subscription import Subscription
-from bus.contract.codec import CommandAnswer
+from bus.contract.codec import CommandAnswer, encode
 from bus.contract.log_requests import ReadEvents
 from bus.contract.subjects import BATCH, BusNames
 from domain.errors import Refusal
@@ -28,7 +28,6 @@ CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 5.0
 DURABLE_ANSWER_SECONDS = 30.0
 
-_encode = msgspec.json.Encoder().encode
 _decode_answer = msgspec.json.Decoder(CommandAnswer).decode
 _decode_json = msgspec.json.Decoder().decode
 
@@ -107,7 +106,7 @@ class Client:
             Refusal: the whole batch is refused, as an atomic one is for any of its commands.
             Unreachable: who wants to send it again then, gives each command an id of its own.
         """
-        content = _encode({"atomic": atomic, "commands": [batch_item(one) for one in commands]})
+        content = encode({"atomic": atomic, "commands": [batch_item(one) for one in commands]})
         headers = headers_about(self._about(about))
         answer = await self._connection.ask(
             self._names.command(BATCH), content, headers, within_seconds=timeout_seconds
@@ -252,7 +251,7 @@ class Client:
         )
 
     async def _ask(self, name: str, body: Any, timeout_seconds: float = ANSWER_SECONDS) -> bytes:
-        content = b"{}" if body is None else _encode(body)
+        content = b"{}" if body is None else encode(body)
         return await self._connection.ask(self._names.query(name), content, within_seconds=timeout_seconds)
 
     def _about(self, about: About) -> About:

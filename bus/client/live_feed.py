@@ -19,8 +19,9 @@ from nats.errors import Error as NatsError
 
 from bus.client.change_events import ChangeEvent, decode_event
 from bus.client.connection import ClientConnection
-from bus.client.stream_report import FeedLostError, ask_jetstream, report_on
+from bus.client.stream_report import FeedLostError, ask_jetstream, report_on, sequence_behind
 from bus.identifiers import new_id
+from bus.transport.pulls import Pulls, sequences_in
 
 # One pull. No more than one and a half are out at once, and as much again is being handed out.
 PULL_MESSAGES = 500
@@ -33,8 +34,6 @@ ENDS_OF_PULLS = ("Batch Completed", "Message Size Exceeds MaxBytes")
 # How long a subscriber may be busy with what it has before the broker drops its consumer. The next pull
 # then fails, which costs a new one and no event.
 INACTIVE_SECONDS = 60.0
-
-_encode = msgspec.json.Encoder().encode
 
 
 class LiveFeed:
@@ -60,9 +59,13 @@ class LiveFeed:
         self._arrived: deque[tuple[str, bytes]] = deque()
         self._last_sequence = start - 1
         self._changed = asyncio.Event()
-        # The pulls that are out: their number, how many messages each may still bring, and until when.
-        self._pulls: dict[str, tuple[int, float]] = {}
-        self._last_pull = 0
+        self._pulls = Pulls(
+            self._inbox,
+            messages=PULL_MESSAGES,
+            maximum_bytes=PULL_BYTES,
+            expires_seconds=PULL_SECONDS,
+            grace_seconds=PULL_GRACE_SECONDS,
+        )
         self._delivered = 0
         self._vouched_sequence = start - 1
         self._failure: str | None = None
@@ -86,7 +89,7 @@ class LiveFeed:
             FeedLostError: there is no such stream, or no broker.
         """
         report = await report_on(connection, stream)
-        start = report.sequence_behind(store_id, timeline, position)
+        start = sequence_behind(report, store_id, timeline, position)
         begins_behind: int | None = None
         if start is None or report.state.num_deleted:
             start = report.state.last_seq + 1
@@ -160,21 +163,14 @@ class LiveFeed:
         if self._failure is not None and not self._arrived:
             raise FeedLostError(self._failure)
         now = asyncio.get_running_loop().time()
-        if any(now > until for _, until in self._pulls.values()):
+        if self._pulls.drop_lost(now):
             raise FeedLostError("the broker did not end a pull")
-        out = sum(left for left, _ in self._pulls.values())
-        if self._failure is not None or out + len(self._arrived) > PULL_MESSAGES // 2:
+        waiting = self._pulls.messages_to_come + len(self._arrived)
+        if self._failure is not None or waiting > PULL_MESSAGES // 2:
             return
-        self._last_pull += 1
-        number = str(self._last_pull)
-        self._pulls[number] = (PULL_MESSAGES, now + PULL_SECONDS + PULL_GRACE_SECONDS)
-        request = {"batch": PULL_MESSAGES, "max_bytes": PULL_BYTES, "expires": int(PULL_SECONDS * 1e9)}
+        subject, body, reply = self._pulls.begin(self._stream, self._consumer, now)
         try:
-            await self._connection.nats.publish(
-                f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}",
-                _encode(request),
-                reply=f"{self._inbox}.{number}",
-            )
+            await self._connection.nats.publish(subject, body, reply=reply)
         except NatsError as error:
             raise FeedLostError(f"nothing can be pulled: {error}") from error
 
@@ -191,27 +187,18 @@ class LiveFeed:
     def _receive(self, subject: str, reply: str, headers: Mapping[str, str] | None, body: bytes) -> None:
         if reply:
             self._arrived.append((reply, body))
-            self._count_one()
+            self._pulls.count_one()
         else:
-            self._pulls.pop(subject.rpartition(".")[2], None)
+            self._pulls.end(subject)
             said = headers or {}
             status, description = said.get("Status"), said.get("Description", "")
             if status != "408" and not description.startswith(ENDS_OF_PULLS):
                 self._failure = f"the broker ended a pull: {status} {description}"
         self._changed.set()
 
-    def _count_one(self) -> None:
-        # Pulls are served in the order in which they were made.
-        for number, (left, until) in self._pulls.items():
-            if left > 1:
-                self._pulls[number] = (left - 1, until)
-            else:
-                del self._pulls[number]
-            return
-
     def _event(self, reply: str, body: bytes) -> ChangeEvent:
         try:
-            self._last_sequence, delivered = _sequences(reply)
+            self._last_sequence, delivered = sequences_in(reply)
             event = decode_event(body)
         except (ValueError, msgspec.MsgspecError) as error:
             raise FeedLostError(f"the stream holds what is no event: {error}") from error
@@ -235,16 +222,3 @@ class LiveFeed:
         ):
             raise FeedLostError("the stream has lost messages")
         self._vouched_sequence = sequence
-
-
-def _sequences(reply: str) -> tuple[int, int]:
-    """The sequence in the stream, and that of the delivery, of the subject that would acknowledge a message.
-
-    $JS.ACK.<stream>.<consumer>.<times delivered>.<stream's>.<delivery's>.<time>.<left>
-    $JS.ACK.<domain>.<account>.<stream>.…  (NATS ADR-15)
-    """
-    tokens = reply.split(".")
-    first = 5 if len(tokens) == 9 else 7
-    if len(tokens) < 9:
-        raise ValueError(f"{reply!r} acknowledges nothing")
-    return int(tokens[first]), int(tokens[first + 1])

@@ -4,7 +4,7 @@ from typing import Any, Self, TypedDict
 
 import msgspec
 
-from bus.contract.codec import BatchItem
+from bus.contract.codec import BatchItem, encode
 from bus.contract.headers import (
     ACTOR,
     CAUSATION_ID,
@@ -18,7 +18,6 @@ from domain.catalogue import VERBS
 from domain.messages import Command
 
 _NAMES = {verb.command: name for name, (_, verb) in VERBS.items() if not verb.internal}
-_encode = msgspec.json.Encoder().encode
 
 
 class About(TypedDict, total=False):
@@ -108,7 +107,7 @@ def _name(command: str | Command) -> str:
 
 def _body(command: str | Command, body: Any) -> bytes:
     if isinstance(command, str):
-        return b"{}" if body is None else _encode(body)
+        return b"{}" if body is None else encode(body)
     if body is not None:
         raise ValueError("a command of the domain is its own body")
-    return _encode(command)
+    return encode(command)

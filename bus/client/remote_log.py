@@ -2,16 +2,13 @@
 
 from collections.abc import Awaitable, Callable
 
-import msgspec
-
 from bus.client.change_events import ChangeEvent, EventPage, decode_event_page
+from bus.contract.codec import encode
 from bus.contract.log_requests import ReadEvents
 
 PAGE_EVENTS = 1_000
 # Beyond every position, so that a page from there on holds nothing and tells the head.
 _BEYOND = 2**62
-
-_encode = msgspec.json.Encoder().encode
 
 
 class RemoteLog:
@@ -25,7 +22,7 @@ class RemoteLog:
     ) -> EventPage:
         """Events behind position `after`, in order; fewer than `limit` where they would not fit."""
         query = ReadEvents(after=after, limit=limit, table=table, stream=stream)
-        return decode_event_page(await self._ask(_encode(query)))
+        return decode_event_page(await self._ask(encode(query)))
 
     async def event_at(self, position: int) -> ChangeEvent | None:
         """The event at a position, if the log reaches as far."""

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import msgspec
 
+from bus.contract.headers import ERROR, ERROR_CODE
 from domain.catalogue import VERBS
 from domain.credentials import UNREADABLE, Finding, credentials_in, may_hold_credential, rejected
 from domain.credentials.shapes import kind_of_shape
@@ -291,8 +292,8 @@ def error_object(refusal: Refusal) -> bytes:
 def error_headers(refusal: Refusal) -> dict[str, str]:
     """The headers by which clients of the Services API know an error."""
     return {
-        "Nats-Service-Error": f"{refusal.code}: {one_line(refusal.message)}",
-        "Nats-Service-Error-Code": str(refusal.number),
+        ERROR: f"{refusal.code}: {one_line(refusal.message)}",
+        ERROR_CODE: str(refusal.number),
     }
 
 

@@ -1,4 +1,4 @@
-"""The headers of commands, by the names that senders and the service know them under."""
+"""The headers of commands and answers, by the names that senders and the service know them under."""
 
 COMMAND_ID = "Hyperpage-Command-Id"
 EXPECTED_VERSION = "Hyperpage-Expected-Version"
@@ -10,3 +10,6 @@ CAUSATION_ID = "Hyperpage-Causation-Id"
 TRACEPARENT = "traceparent"
 # Where a durable command's answer shall go beside the results; its reply subject is JetStream's.
 REPLY_TO = "Hyperpage-Reply-To"
+# Of an answer that is an error, by the rules of the Services API (NATS ADR-32): what it is, and its number.
+ERROR = "Nats-Service-Error"
+ERROR_CODE = "Nats-Service-Error-Code"

@@ -21,7 +21,8 @@ from bus.publishing.stream_state import (
     published_event,
     recorded_segments,
 )
-from bus.transport.jetstream import JetStreamApi, StreamReport
+from bus.transport.jetstream import JetStreamApi
+from bus.transport.jetstream_answers import StreamReport
 
 # The broker remembers every message id for so long: two minutes, its default, are hundreds of megabytes of
 # its memory at full speed. That each event is stored once rests on sequences, not on this.

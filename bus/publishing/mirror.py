@@ -20,13 +20,8 @@ import msgspec
 from bus.contract.subjects import BusNames
 from bus.publishing.publisher import Publisher
 from bus.transport.connection import LeanClient
-from bus.transport.jetstream import (
-    JetStreamApi,
-    JetStreamError,
-    StreamCounts,
-    StreamReport,
-    WrongSequenceError,
-)
+from bus.transport.jetstream import JetStreamApi, JetStreamError, WrongSequenceError
+from bus.transport.jetstream_answers import StreamCounts, StreamReport
 from bus.waiting import Trouble, is_set_within
 
 RowJson = Callable[[str, str], bytes | None]

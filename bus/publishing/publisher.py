@@ -12,7 +12,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
-from typing import Any
 
 import msgspec
 import nats.errors
@@ -21,14 +20,8 @@ from nats.aio.subscription import Subscription
 
 from bus.transport import protocol
 from bus.transport.connection import LeanClient
-from bus.transport.jetstream import (
-    INSUFFICIENT_RESOURCES,
-    NO_STREAM,
-    WRONG_LAST_SEQUENCE,
-    ApiError,
-    JetStreamError,
-    WrongSequenceError,
-)
+from bus.transport.jetstream import JetStreamError, WrongSequenceError
+from bus.transport.jetstream_answers import INSUFFICIENT_RESOURCES, WRONG_LAST_SEQUENCE, Stored, stored
 from bus.waiting import is_set_within
 
 # More would gain nothing: the broker's own pipeline is full by then.
@@ -67,16 +60,6 @@ class _Asked(msgspec.Struct):
 
     sequence: int
     sent_bytes: int
-
-
-class _Answer(msgspec.Struct):
-    stream: str = ""
-    seq: int = 0
-    duplicate: bool = False
-    error: ApiError | None = None
-
-
-_decode_answer = msgspec.json.Decoder(_Answer).decode
 
 
 class Publisher:
@@ -236,7 +219,7 @@ class Publisher:
     async def _take_answer(self, message: Msg) -> None:
         if message.subject != self.reply or self._failure is not None:
             return
-        answer = _answer_of(message)
+        answer = stored(message.headers, message.data)
         self._answered = True
         asked = self._asked.popleft() if self._asked else _Asked(0, 0)
         # JetStream answers in the order in which it was asked.
@@ -262,17 +245,7 @@ class Publisher:
             raise self._failure
 
 
-def _answer_of(message: Msg) -> _Answer:
-    headers: Mapping[str, Any] = message.headers or {}
-    if headers.get("Status") == "503":
-        return _Answer(error=ApiError(NO_STREAM, "no stream takes the message"))
-    try:
-        return _decode_answer(message.data)
-    except msgspec.DecodeError as error:
-        return _Answer(error=ApiError(0, f"the answer is not JetStream's ({error})"))
-
-
-def _failure_of(stream: str, answer: _Answer, sequence: int) -> JetStreamError:
+def _failure_of(stream: str, answer: Stored, sequence: int) -> JetStreamError:
     if answer.error is None:
         return WrongSequenceError(
             f"{stream} put message {sequence} at {answer.seq}" + (" already" if answer.duplicate else "")

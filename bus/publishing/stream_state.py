@@ -23,7 +23,7 @@ import msgspec
 from bus.contract.stream_metadata import FOREIGN_SEQUENCE, OFFSETS, STORE_ID, Segment, decode_segments
 from bus.contract.subjects import BusNames
 from bus.log.cloud_events import Origin
-from bus.transport.jetstream import StoredMessage
+from bus.transport.jetstream_answers import StoredMessage
 
 
 class StreamError(RuntimeError):

@@ -18,7 +18,6 @@ import logging
 import time
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 import msgspec
 from nats.aio.client import Client
@@ -37,6 +36,7 @@ from bus.serving.decoding import count_turned_away, refused_submission, submissi
 from bus.serving.durable_consumer import DurableConsumer
 from bus.tasks import Tasks
 from bus.transport.ensured_streams import ensure_stream
+from bus.transport.jetstream_answers import stored
 from bus.waiting import is_set_within
 from bus.writing.submission import Outcome, Submission
 from bus.writing.writer import Writer
@@ -258,12 +258,12 @@ class DurableIntake:
             await self._responder.publish(delivery.reply, body, headers=headers)
 
     async def _result_stored(self, message: Msg) -> None:
-        answer: dict[str, Any] = msgspec.json.decode(message.data) if message.data else {"error": "no stream"}
+        answer = stored(message.headers, message.data)
         unstored = self._unstored.pop(message.subject.rpartition(".")[2], None)
         if unstored is None:
             return
-        if "error" in answer:
-            logger.warning("an answer was not stored: %s", answer["error"])
+        if answer.error is not None:
+            logger.warning("an answer was not stored: %s", answer.error.description)
             await self._try_again(unstored.acknowledgement)
             return
         await self._consumer.acknowledge(unstored.acknowledgement)

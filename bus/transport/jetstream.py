@@ -8,7 +8,6 @@ they do not know, and an operator's with it.
 """
 
 import asyncio
-from base64 import b64decode
 from typing import Any
 
 import msgspec
@@ -16,17 +15,21 @@ import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from bus.transport.jetstream_answers import (
+    NO_MESSAGE,
+    NO_STREAM,
+    StoredMessage,
+    StreamReport,
+    decode_report,
+    error_in,
+    message_in,
+)
+
 # A request that was lost with the broker takes less than half of the 5 s that the relay has after a restart.
 REQUEST_TIMEOUT_MS = 2_000
 # How much of a stream is asked for at once.
 BATCH_MESSAGES = 256
 BATCH_BYTES = 1024 * 1024
-
-# JetStream's own numbers for what went wrong.
-INSUFFICIENT_RESOURCES = 10023
-NO_STREAM = 10059
-NO_MESSAGE = 10037
-WRONG_LAST_SEQUENCE = 10071
 
 
 class JetStreamError(RuntimeError):
@@ -42,60 +45,6 @@ class WrongSequenceError(JetStreamError):
     """The stream does not stand where we took it to stand."""
 
 
-class ApiError(msgspec.Struct, frozen=True):
-    """Why JetStream did not do something."""
-
-    err_code: int = 0
-    description: str = ""
-
-
-class StreamCounts(msgspec.Struct, frozen=True):
-    """How far a stream has come. `last_seq` stays where it is when messages go."""
-
-    messages: int = 0
-    last_seq: int = 0
-
-
-class StreamReport(msgspec.Struct, frozen=True):
-    """What a stream is and holds. `created` differs for one that was made anew."""
-
-    config: dict[str, Any]
-    created: str
-    state: StreamCounts
-
-    @property
-    def metadata(self) -> dict[str, str]:
-        return self.config.get("metadata") or {}
-
-
-class StoredMessage(msgspec.Struct, frozen=True):
-    """A message in a stream."""
-
-    sequence: int
-    subject: str
-    payload: bytes
-    headers: dict[str, str] = {}
-
-
-class _Answer(msgspec.Struct):
-    error: ApiError | None = None
-
-
-class _Message(msgspec.Struct):
-    seq: int
-    subject: str
-    data: str = ""
-
-
-class _MessageAnswer(msgspec.Struct):
-    message: _Message
-
-
-_decode_answer = msgspec.json.Decoder(_Answer).decode
-_decode_report = msgspec.json.Decoder(StreamReport).decode
-_decode_message = msgspec.json.Decoder(_MessageAnswer).decode
-
-
 class JetStreamApi:
     """Requests about streams, over one connection. All raise `JetStreamError`."""
 
@@ -105,7 +54,7 @@ class JetStreamApi:
     async def report(self, stream: str) -> StreamReport | None:
         """What a stream is and holds; None where there is none."""
         answer = await self._ask(f"STREAM.INFO.{stream}", absent=NO_STREAM)
-        return None if answer is None else _decode_report(answer)
+        return None if answer is None else decode_report(answer)
 
     async def create(self, config: dict[str, Any]) -> StreamReport:
         """Makes a stream, or finds one that has just this configuration."""
@@ -167,14 +116,11 @@ class JetStreamApi:
     async def _configure(self, verb: str, config: dict[str, Any]) -> StreamReport:
         answer = await self._ask(f"STREAM.{verb}.{config['name']}", config)
         assert answer is not None
-        return _decode_report(answer)
+        return decode_report(answer)
 
     async def _message(self, stream: str, which: dict[str, Any]) -> StoredMessage | None:
         answer = await self._ask(f"STREAM.MSG.GET.{stream}", which, absent=NO_MESSAGE)
-        if answer is None:
-            return None
-        found = _decode_message(answer).message
-        return StoredMessage(found.seq, found.subject, b64decode(found.data))
+        return None if answer is None else message_in(answer)
 
     async def _ask(
         self, verb: str, request: dict[str, Any] | None = None, *, absent: int | None = None
@@ -190,7 +136,7 @@ class JetStreamApi:
             )
         except nats.errors.Error as error:
             raise _unanswered(verb, error) from error
-        refusal = _decode_answer(answer.data).error
+        refusal = error_in(answer.data)
         if refusal is None:
             return answer.data
         if refusal.err_code == absent:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from bus.contract.addresses import without_credentials
-from bus.contract.headers import ACTOR, COMMAND_LINE
+from bus.contract.headers import ACTOR, COMMAND_LINE, ERROR_CODE
 from bus.contract.subjects import BusNames
 from ops.cli.terminal.exits import CommandFailure, Exit, failure, refused, unreachable
 from ops.cli.terminal.options import settings_for
@@ -27,8 +27,6 @@ CONNECT_SECONDS = 5
 ADMINISTRATION_SECONDS = 60.0
 # More than the longest report on the service's health.
 MAXIMUM_REPORT_BYTES = 4 * 1024 * 1024
-# What an answer with an error carries, whatever the kind of request (NATS ADR-32).
-_ERROR_HEADER = "Nats-Service-Error-Code"
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,6 +188,7 @@ async def ask_durably(
 
     from bus.contract.headers import COMMAND_ID
     from bus.identifiers import new_id
+    from bus.transport.jetstream_answers import error_in
 
     headers = {COMMAND_ID: new_id(), **headers}
     async with connected(address) as client:
@@ -201,8 +200,8 @@ async def ask_durably(
             )
         except (NoRespondersError, NatsTimeoutError) as error:
             raise unreachable("the broker did not store the command", "try again") from error
-        if (problem := msgspec.json.decode(stored.data).get("error")) is not None:
-            raise failure(Exit.FAILED, "not_stored", f"not stored: {problem.get('description')}")
+        if (problem := error_in(stored.data)) is not None:
+            raise failure(Exit.FAILED, "not_stored", f"not stored: {problem.description}")
         try:
             result = await results.next_msg(timeout_seconds)
         except NatsTimeoutError as error:
@@ -244,7 +243,7 @@ def answer_of(body: bytes, headers: Mapping[str, str] | None) -> bytes:
     Raises:
         CommandFailure: it says why there is none.
     """
-    if headers and _ERROR_HEADER in headers:
+    if headers and ERROR_CODE in headers:
         raise refused(msgspec.json.decode(body)["error"])
     return body
 

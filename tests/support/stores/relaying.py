@@ -18,7 +18,8 @@ from bus.log.cloud_events import Origin
 from bus.log.reader_pool import ReaderPool
 from bus.publishing.relay import Relay, RelayState
 from bus.transport.connection import LeanClient
-from bus.transport.jetstream import JetStreamApi, StoredMessage
+from bus.transport.jetstream import JetStreamApi
+from bus.transport.jetstream_answers import StoredMessage
 from migrations import runner
 from migrations.connection import open_writer
 from tests.support.patience import patiently

@@ -17,7 +17,7 @@ from bus.publishing.stream_state import (
     published_event,
     recorded_segments,
 )
-from bus.transport.jetstream import StoredMessage
+from bus.transport.jetstream_answers import StoredMessage
 from tests.support.stores.cloud_events import cloud_event
 
 STREAM = "HYPERPAGE_EVENTS"

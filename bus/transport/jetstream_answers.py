@@ -1,0 +1,107 @@
+"""What JetStream answers, as it is read by everybody who asks it.
+
+https://docs.nats.io/reference/reference-protocols/nats_api_reference
+"""
+
+from base64 import b64decode
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+# JetStream's own numbers for what went wrong.
+INSUFFICIENT_RESOURCES = 10023
+NO_STREAM = 10059
+NO_MESSAGE = 10037
+WRONG_LAST_SEQUENCE = 10071
+
+
+class ApiError(msgspec.Struct, frozen=True):
+    """Why JetStream did not do something."""
+
+    err_code: int = 0
+    description: str = ""
+
+
+class StreamCounts(msgspec.Struct, frozen=True):
+    """How far a stream has come. `last_seq` stays where it is when messages go.
+
+    `num_deleted` counts messages that are gone from between others.
+    """
+
+    messages: int = 0
+    first_seq: int = 0
+    last_seq: int = 0
+    num_deleted: int = 0
+
+
+class StreamReport(msgspec.Struct, frozen=True):
+    """What a stream is and holds. `created` differs for one that was made anew."""
+
+    config: dict[str, Any]
+    created: str
+    state: StreamCounts
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        return self.config.get("metadata") or {}
+
+
+class StoredMessage(msgspec.Struct, frozen=True):
+    """A message in a stream."""
+
+    sequence: int
+    subject: str
+    payload: bytes
+    headers: dict[str, str] = {}
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """What is said of a message that was published: at which sequence it is stored, or why it is not."""
+
+    stream: str = ""
+    seq: int = 0
+    duplicate: bool = False
+    error: ApiError | None = None
+
+
+class _Answer(msgspec.Struct):
+    error: ApiError | None = None
+
+
+class _Message(msgspec.Struct):
+    seq: int
+    subject: str
+    data: str = ""
+
+
+class _MessageAnswer(msgspec.Struct):
+    message: _Message | None = None
+
+
+_decode_answer = msgspec.json.Decoder(_Answer).decode
+_decode_message = msgspec.json.Decoder(_MessageAnswer).decode
+_decode_stored = msgspec.json.Decoder(Stored).decode
+
+decode_report = msgspec.json.Decoder(StreamReport).decode
+
+
+def error_in(answer: bytes) -> ApiError | None:
+    """Why JetStream refuses; None where it does not."""
+    return _decode_answer(answer).error
+
+
+def message_in(answer: bytes) -> StoredMessage | None:
+    """The message that was asked for; None where there is none."""
+    found = _decode_message(answer).message
+    return None if found is None else StoredMessage(found.seq, found.subject, b64decode(found.data))
+
+
+def stored(headers: Mapping[str, str] | None, body: bytes) -> Stored:
+    """What became of a message that was published, by the answer that it asked for."""
+    if headers and headers.get("Status") == "503":
+        return Stored(error=ApiError(NO_STREAM, "no stream takes the message"))
+    try:
+        return _decode_stored(body)
+    except msgspec.DecodeError as error:
+        return Stored(error=ApiError(0, f"the answer is not JetStream's ({error})"))
