@@ -10,8 +10,9 @@ import msgspec
 from cyclopts import Parameter
 
 from ops.cli.asking import administer
-from ops.cli.stopped import free_directory, understandable
+from ops.cli.stopped import free_directory
 from ops.cli.terminal.exits import Exit, failure, refused
+from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
 from ops.cli.terminal.output import compact, print_result, print_table, printable, say
 from ops.cli.terminal.progress_bars import shown_progress

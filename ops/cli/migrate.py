@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App
 
-from ops.cli.stopped import free_directory, require_store, stopped_directory, stopped_store, understandable
+from ops.cli.stopped import free_directory, require_store, stopped_directory, stopped_store
 from ops.cli.terminal.exits import Exit
+from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
 from ops.cli.terminal.output import print_result, print_table
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ops.backup.swap import settle
 from ops.cli.terminal.exits import Exit, failure
+from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import settings_for
 from ops.cli.terminal.output import say
 from ops.store.data_directory import DataDirectory, DirectoryInUseError
@@ -76,21 +77,3 @@ def require_store(path: Path) -> None:
             f"there is no store in {path.parent}",
             "name the directory with --data; `hyperpage serve` or `hyperpage migrate up` makes a new store",
         )
-
-
-@contextmanager
-def understandable(path: Path) -> Iterator[None]:
-    """What is wrong with a store's file, or with this program's SQLite, in words instead of a traceback."""
-    import apsw
-
-    from migrations.connection import UnsafeSqliteError
-    from migrations.runner import MigrationError
-
-    try:
-        yield
-    except MigrationError as error:
-        raise failure(Exit.FAILED, "failed", error.message, error.hint) from error
-    except UnsafeSqliteError as error:
-        raise failure(Exit.FAILED, "failed", str(error)) from error
-    except apsw.Error as error:
-        raise failure(Exit.FAILED, "failed", f"{path} cannot be used: {error}") from error

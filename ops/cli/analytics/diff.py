@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from ops.cli.analytics.export import export_to
-from ops.cli.analytics.lake import LakeOption, lake_folder, understandable
+from ops.cli.analytics.lake import LakeOption, lake_folder
 from ops.cli.terminal.exits import Exit
+from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption
 from ops.cli.terminal.output import compact, print_result, printable, say
 
@@ -40,7 +41,7 @@ def diff(
     """
     from ops.analytics.asking.difference import difference
 
-    with understandable(), _lake_at_hand(lake, data) as at_hand:
+    with understandable(bucket_hint=""), _lake_at_hand(lake, data) as at_hand:
         found = difference(at_hand, first, second)
     print_result(found, as_json, _print)
     return Exit.DONE

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from ops.cli.analytics.lake import lake_folder, understandable
+from ops.cli.analytics.lake import lake_folder
 from ops.cli.backup.options import IdentityOption, identities_in, scratch_folder
 from ops.cli.terminal.exits import Exit
+from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
 from ops.cli.terminal.output import print_result, say
 from ops.cli.terminal.progress_bars import shown_progress
@@ -36,7 +37,7 @@ def export_backups(
     A backup that is damaged or another store's is left out, with the reason;
     the exit code is then 1 (6 if nothing else was asked for).
     """
-    with understandable():
+    with understandable(bucket_hint=""):
         report = export_to(backup, lake_folder(out, data), data, identities_in(identity))
     print_result(report, as_json, _print_report)
     if not report.refused:

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
-from ops.cli.analytics.lake import LakeOption, SnapshotOption, lake_folder, understandable
+from ops.cli.analytics.lake import LakeOption, SnapshotOption, lake_folder
 from ops.cli.terminal.exits import Exit
+from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption, option
 from ops.cli.terminal.output import print_result
 

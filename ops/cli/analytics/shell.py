@@ -1,6 +1,7 @@
 """`hyperpage analytics shell`."""
 
-from ops.cli.analytics.lake import LakeOption, SnapshotOption, lake_folder, understandable
+from ops.cli.analytics.lake import LakeOption, SnapshotOption, lake_folder
+from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption
 
 

@@ -9,8 +9,9 @@ from typing import Annotated, Literal, TextIO
 
 from cyclopts import Parameter
 
-from ops.cli.analytics.lake import LakeOption, SnapshotOption, lake_folder, understandable
+from ops.cli.analytics.lake import LakeOption, SnapshotOption, lake_folder
 from ops.cli.terminal.exits import Exit, usage_failure
+from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption, option
 from ops.cli.terminal.output import print_table, say
 

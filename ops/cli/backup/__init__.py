@@ -6,5 +6,4 @@ keep (prune, pin, unpin, delete)
           one command a module, but for those that only say which backups stay
 options   options of several, and what is behind them
 entries   how a backup is told of
-failures  what goes wrong with one, in words
 """

@@ -5,10 +5,10 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ops.cli.backup.entries import entry_of
-from ops.cli.backup.failures import understandable
 from ops.cli.backup.options import IdentityOption, backup_settings, identities_in, scratch_folder
 from ops.cli.backup.verify import unsound
 from ops.cli.terminal.exits import Exit, failure
+from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption
 from ops.cli.terminal.output import print_result
 from ops.cli.terminal.progress_bars import shown_progress

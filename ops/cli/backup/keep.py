@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from ops.cli.backup.entries import entry_of
-from ops.cli.backup.failures import understandable
 from ops.cli.backup.options import NameArgument, backup_settings
 from ops.cli.terminal.exits import Exit, failure, usage_failure
+from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption, option
 from ops.cli.terminal.output import print_records, print_result
 

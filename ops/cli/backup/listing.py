@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 from ops.cli.backup.entries import entry_of, size_text
-from ops.cli.backup.failures import understandable
 from ops.cli.backup.options import backup_settings
 from ops.cli.terminal.exits import Exit
+from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption
 from ops.cli.terminal.output import print_records, print_result, say
 

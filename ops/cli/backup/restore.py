@@ -12,9 +12,9 @@ import msgspec
 from cyclopts import Parameter
 
 from ops.cli.asking import administer
-from ops.cli.backup.failures import understandable
 from ops.cli.backup.options import IdentityOption, backup_settings, identities_in
 from ops.cli.terminal.exits import CommandFailure, Exit, failure, unreachable, usage_failure
+from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
 from ops.cli.terminal.output import print_members, print_result, say
 from ops.cli.terminal.progress_bars import shown_progress

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from ops.cli.backup.entries import entry_of
-from ops.cli.backup.failures import exit_code_of, understandable
 from ops.cli.backup.options import (
     IdentityOption,
     NameArgument,
@@ -13,6 +12,7 @@ from ops.cli.backup.options import (
     scratch_folder,
 )
 from ops.cli.terminal.exits import CommandFailure, Exit
+from ops.cli.terminal.failures import exit_code_of, understandable
 from ops.cli.terminal.options import DataOption, JsonOption, option
 from ops.cli.terminal.output import print_result
 from ops.cli.terminal.progress_bars import shown_progress

@@ -2,9 +2,9 @@
 
 import msgspec
 
-from ops.cli.backup.failures import understandable
 from ops.cli.backup.options import IdentityOption, backup_settings, identities_in
 from ops.cli.terminal.exits import CommandFailure, Exit
+from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption
 from ops.cli.terminal.output import print_result
 from ops.cli.terminal.progress_bars import shown_progress

@@ -1,0 +1,76 @@
+"""What is wrong with a store, a backup, a bucket or a lake, in words instead of a traceback."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ops.cli.terminal.exits import CommandFailure, Exit, failure, unreachable, usage_failure
+
+if TYPE_CHECKING:
+    from ops.analytics.lake.errors import AnalyticsError
+    from ops.targets.errors import BackupError
+
+BUCKET_HINT = "see the address, HYPERPAGE_S3_ENDPOINT and the AWS_… variables"
+
+
+@contextmanager
+def understandable(store: Path | None = None, *, bucket_hint: str = BUCKET_HINT) -> Iterator[None]:
+    """Ends the command with a message where the block meets an error of the rooms below.
+
+    `store` is the file that is said to be unusable when SQLite complains.
+
+    Raises:
+        CommandFailure: there was such an error.
+    """
+    try:
+        yield
+    except Exception as error:
+        if (failed := _failure_of(error, store, bucket_hint)) is None:
+            raise
+        raise failed from error
+
+
+def _failure_of(error: Exception, store: Path | None, bucket_hint: str) -> CommandFailure | None:
+    # Imported after the error: a command that succeeds does not wait for rooms that it does not use.
+    import apsw
+
+    from migrations.connection import UnsafeSqliteError
+    from migrations.runner import MigrationError
+    from ops.analytics.lake.errors import AnalyticsError
+    from ops.targets.bucket import BucketError
+    from ops.targets.errors import BackupError
+
+    match error:
+        case BackupError():
+            return failure(exit_code_of(error), error.reason, error.message, error.hint)
+        case AnalyticsError():
+            return _analytics_failure(error)
+        case BucketError():
+            return unreachable(str(error), bucket_hint)
+        case MigrationError():
+            return failure(Exit.FAILED, "failed", error.message, error.hint)
+        case UnsafeSqliteError():
+            return failure(Exit.FAILED, "failed", str(error))
+        case apsw.Error():
+            what = "SQLite says" if store is None else f"{store} cannot be used"
+            return failure(Exit.FAILED, "failed", f"{what}: {error}")
+    return None
+
+
+def exit_code_of(error: "BackupError") -> Exit:
+    """3 for what is not there, 1 for what cannot be read without a key, 6 for what is not sound."""
+    known = {
+        "not_found": Exit.NOT_FOUND,
+        "unreachable_moment": Exit.NOT_FOUND,
+        "encrypted": Exit.FAILED,
+    }
+    return known.get(error.reason, Exit.VERIFICATION_FAILED)
+
+
+def _analytics_failure(error: "AnalyticsError") -> CommandFailure:
+    if error.reason in ("not_a_moment", "empty_period"):
+        return usage_failure(error.message, error.hint)
+    is_missing = error.reason in ("no_lake", "not_found", "unreachable_moment")
+    exit_code = Exit.NOT_FOUND if is_missing else Exit.FAILED
+    return failure(exit_code, error.reason, error.message, error.hint)
