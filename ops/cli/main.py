@@ -116,12 +116,10 @@ def application() -> App:
 
 
 def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
+    # Imported here: it takes longer than the help does.
+    from ops.version import service_version
 
-    try:
-        return version("hyperpage-persistence")
-    except PackageNotFoundError:
-        return "0.0.0"
+    return service_version()
 
 
 def _guarded(command: Callable[..., Any], *arguments: Any, **options: Any) -> int:
