@@ -3,14 +3,16 @@
 import asyncio
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from bus.contract.addresses import without_credentials
 from ops.cli.terminal.exits import Exit, failure
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
-from ops.cli.terminal.output import print_json
+from ops.cli.terminal.output import print_result
 from ops.store.data_directory import Runtime
-from ops.version import service_version
+
+if TYPE_CHECKING:
+    from ops.settings import Settings
 
 
 def serve(
@@ -70,6 +72,10 @@ def serve(
         log_level=log_level,
         log_format=log_format,
     )
+    return _serve(settings, demo=demo, as_json=as_json)
+
+
+def _serve(settings: "Settings", *, demo: bool, as_json: bool) -> int:
     from migrations.connection import without_memory_statistics
     from ops.service.logs import configure_logging
 
@@ -79,12 +85,10 @@ def serve(
     from ops.service.process import Order
     from ops.service.process import serve as serve_until_stopped
     from ops.service.traces import sending_traces
+    from ops.version import service_version
 
     def announce(runtime: Runtime) -> None:
-        if as_json:
-            print_json(runtime)
-        else:
-            print(_announcement(runtime, settings.data))
+        print_result(runtime, as_json, _announcement(runtime, settings.data))
         # Whoever started it with a pipe waits for this line.
         sys.stdout.flush()
 

@@ -13,12 +13,13 @@ from cyclopts import Parameter
 
 from ops.cli.asking import administer
 from ops.cli.backup.options import IdentityOption, backup_settings, identities_in
+from ops.cli.stopped import free_directory
 from ops.cli.terminal.exits import CommandFailure, Exit, failure, unreachable, usage_failure
 from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
 from ops.cli.terminal.output import print_members, print_result, say
 from ops.cli.terminal.progress_bars import shown_progress
-from ops.store.data_directory import DataDirectory, DirectoryInUseError, Runtime, read_runtime
+from ops.store.data_directory import Runtime, read_runtime
 
 if TYPE_CHECKING:
     from ops.backup.restore_path import Moment
@@ -67,17 +68,8 @@ def restore(
     """
     from ops.backup.preparing import require_readable
     from ops.backup.restore import plan_restore
-    from ops.backup.restore_path import Moment
 
-    if sum((to_position is not None, to_time is not None, latest)) > 1:
-        raise usage_failure("to a position, to a time, or to the latest: only one of them")
-    moment = Moment(
-        # The service has a working directory of its own.
-        backup=str(Path(name).absolute()) if name is not None and os.sep in name else name,
-        position=to_position,
-        time=None if to_time is None else _moment(to_time),
-        latest=latest,
-    )
+    moment = _moment(name, to_position, to_time, latest)
     settings = backup_settings(data)
     identities = identities_in(identity)
     if dry_run:
@@ -90,39 +82,45 @@ def restore(
     # First of all: a name or a directory that was mistyped should cost nothing, and make nothing.
     with understandable():
         require_readable(settings.places, moment, identities)
-    try:
-        directory = DataDirectory(settings.data)
-    except DirectoryInUseError:
-        done = _restore_running(data, moment, not no_safety_backup, identities)
-    else:
-        try:
+    with understandable(), free_directory(settings) as in_use:
+        if in_use is None:
             done = _restore_stopped(settings, moment, not no_safety_backup, identities)
-        finally:
-            directory.release()
+        else:
+            done = _restore_running(data, moment, not no_safety_backup, identities)
     print_result(done, as_json, _print)
     return Exit.DONE
+
+
+def _moment(name: str | None, position: int | None, at: str | None, latest: bool) -> "Moment":
+    from ops.backup.restore_path import Moment
+
+    if sum((position is not None, at is not None, latest)) > 1:
+        raise usage_failure("to a position, to a time, or to the latest: only one of them")
+    return Moment(
+        # The service has a working directory of its own.
+        backup=str(Path(name).absolute()) if name is not None and os.sep in name else name,
+        position=position,
+        time=None if at is None else _milliseconds(at),
+        latest=latest,
+    )
 
 
 def _restore_stopped(settings: "Settings", moment: "Moment", safety: bool, identities: "Identities") -> Any:
     from ops.backup.restore import restore as carry_out
     from ops.backup.stream_timeline import highest_timeline_in_stream
-    from ops.backup.swap import settle
     from ops.version import service_version
 
-    with understandable():
-        if (which := settle(settings.store_path)) is not None:
-            say(which)
-        highest = highest_timeline_in_stream(settings)
-        with shown_progress() as progress:
-            return carry_out(
-                settings.places,
-                moment,
-                version=service_version(),
-                safety=safety,
-                highest_timeline=highest,
-                identities=identities,
-                progress=progress,
-            )
+    highest = highest_timeline_in_stream(settings)
+    with shown_progress() as progress:
+        return carry_out(
+            settings.places,
+            moment,
+            version=service_version(),
+            safety=safety,
+            highest_timeline=highest,
+            identities=identities,
+            progress=progress,
+        )
 
 
 def _restore_running(
@@ -204,7 +202,7 @@ def _print(result: Any) -> None:
     print_members({**members, "passed_over": members["passed_over"] or None})
 
 
-def _moment(text: str) -> int:
+def _milliseconds(text: str) -> int:
     if text.isascii() and text.isdigit():
         return int(text)
     try:
