@@ -48,4 +48,4 @@ def _read(name: str) -> tuple[bytes, str]:
 
 
 # Nothing in them is anybody's: the page on which one logs in needs them.
-ROUTES = [route(f"{PREFIX}/static/{{name}}", answer_file, role=None)]
+ROUTES = [route(f"{PREFIX}/static/{{name}}", answer_file, role=None, operation=None)]

@@ -26,7 +26,7 @@ from ops.http.access.roles import Principal, Role
 from ops.http.access.sessions import CSRF_FIELD, CSRF_HEADER, Session, is_from_a_page_of
 from ops.http.forms import Form, read_form
 from ops.http.refusals import Forbidden, HttpRefusal, Unauthorized
-from ops.http.routing import Answer, access_of, actor_of, backend_of, route
+from ops.http.routing import RouteEntry, access_of, actor_of, backend_of, route
 from ops.http.shared_answers import SharedAnswers
 
 HTML = "text/html; charset=utf-8"
@@ -183,7 +183,7 @@ def write(template: str, **context: Any) -> str:
     return environment().get_template(template).render(static=address_of, pages=PAGES, **context)
 
 
-def page(path: str, handler: Handler, *, role: Role = "read") -> Answer:
+def page(path: str, handler: Handler, *, role: Role = "read") -> RouteEntry:
     """A page of the console, for who has a role."""
 
     async def answer(request: Request) -> Response:
@@ -197,10 +197,10 @@ def page(path: str, handler: Handler, *, role: Role = "read") -> Answer:
         except Exception as error:
             return _failed(request, error)
 
-    return route(PREFIX + path, answer, role=None)
+    return route(PREFIX + path, answer, role=None, operation=None)
 
 
-def action(path: str, handler: Handler, *, role: Role = "operate") -> Answer:
+def action(path: str, handler: Handler, *, role: Role = "operate") -> RouteEntry:
     """Something that a form of a page asks for; what is refused is told on the page that it came from."""
 
     async def answer(request: Request) -> Response:
@@ -224,7 +224,7 @@ def action(path: str, handler: Handler, *, role: Role = "operate") -> Answer:
         except Exception as error:
             return _failed(request, error)
 
-    return route(PREFIX + path, answer, role=None, methods=("POST",))
+    return route(PREFIX + path, answer, role=None, operation=None, methods=("POST",))
 
 
 def whole_number(said: str, problem: str, *, path: str) -> int:

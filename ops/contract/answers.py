@@ -41,7 +41,7 @@ def query_answer(query: str, event: Schema) -> Schema:
             row = row_of(TABLES[table])["properties"]
             return page_of(object_of({column: row[column] for column in BOARD_COLUMNS}))
         case _, "stats":
-            return object_of({"since": INTEGER, "until": INTEGER, "queues": _map_of({"type": "object"})})
+            return object_of({"since": INTEGER, "until": INTEGER, "queues": map_of({"type": "object"})})
         case _, "get" | "as_of":
             return row_of(TABLES[table])
         case _, "list":
@@ -104,7 +104,8 @@ def object_of(properties: Mapping[str, Any], required: Iterable[str] | None = No
     return {"type": "object", "properties": dict(properties), "required": list(names)}
 
 
-def _map_of(value: Schema) -> Schema:
+def map_of(value: Schema) -> Schema:
+    """An object with members of any name."""
     return {"type": "object", "additionalProperties": value}
 
 

@@ -18,12 +18,12 @@ from ops.http.layers.counting import CountingMiddleware
 from ops.http.layers.guard import GuardMiddleware
 from ops.http.layers.limits import LimitsMiddleware
 from ops.http.layers.security_headers import SecurityHeadersMiddleware
-from ops.http.openapi import route
+from ops.http.openapi import document
 from ops.http.problem import IncidentMiddleware, answer_no_such_place, answer_refusal
 from ops.http.refusals import HttpRefusal
-from ops.http.routes import admin, events, health, legacy, messages, session
+from ops.http.routes import api
 from ops.http.routes.events import Slots
-from ops.http.routing import Answer, places
+from ops.http.routing import RouteEntry, places
 from ops.http.shared_answers import SharedAnswers
 from ops.metrics.http_counts import HttpCounts
 
@@ -35,16 +35,7 @@ _SENT_HEADERS = (
 _READ_HEADERS = ("ETag", "Link", "Location", "Retry-After")
 
 
-# The first path that fits answers: `/api/v1/{…}` last, which takes whatever is left below it.
-ANSWERS = (
-    *health.ROUTES,
-    *route.ROUTES,
-    *session.ROUTES,
-    *events.ROUTES,
-    *legacy.ROUTES,
-    *admin.ROUTES,
-    *messages.ROUTES,
-)
+ANSWERS = (*api.ROUTES, *document.ROUTES)
 
 
 def application(
@@ -53,7 +44,7 @@ def application(
     event_streams: Slots,
     counts: HttpCounts,
     *,
-    pages: Iterable[Answer] = (),
+    pages: Iterable[RouteEntry] = (),
     hosts: Collection[str] = (),
     origins: Collection[str] = (),
     any_host: bool = False,

@@ -15,68 +15,85 @@ from domain.errors import Refusal
 from ops.http.access.authentication import Access, address_of
 from ops.http.access.roles import Principal, Role
 from ops.http.backend import Backend
+from ops.http.operations import JSON, Operation
 from ops.http.refusals import HttpRefusal, MethodNotAllowed, UnsupportedMediaType
 
 logger = logging.getLogger(__name__)
 
 Handler = Callable[[Request], Awaitable[Response]]
 
-JSON = "application/json"
 # So long a request waits for the service that is being restored, before it is told to try again.
 ATTACHED_WITHIN_SECONDS = 10.0
 # For a handler that tells the methods apart itself, and says which there are.
 ANY_METHOD = "*"
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What answers to some methods on a path, for who has a role."""
+class RouteEntry(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """What answers to some methods on a path, for who has a role.
+
+    `operations` is what `/openapi.json` says of it, by the paths that it stands for there.
+    """
 
     path: str
     methods: tuple[str, ...]
     role: Role | None
     handler: Handler
+    operations: Mapping[str, Operation]
 
 
-def route(path: str, handler: Handler, *, role: Role | None, methods: Sequence[str] = ("GET",)) -> Answer:
-    """A route for who has that role; for anybody where there is none to have."""
-    return Answer(path=path, methods=tuple(methods), role=role, handler=handler)
+def route(
+    path: str,
+    handler: Handler,
+    *,
+    role: Role | None,
+    operation: Operation | Mapping[str, Operation] | None,
+    methods: Sequence[str] = ("GET",),
+) -> RouteEntry:
+    """A route for who has that role; for anybody where there is none to have.
+
+    `operation` is what `/openapi.json` says of it; several by their paths, where it stands for those; `None`
+    where it is not part of the API, as a page is.
+    """
+    if operation is None:
+        operation = {}
+    elif isinstance(operation, Operation):
+        operation = {path: operation}
+    summary = (handler.__doc__ or "").partition("\n")[0]
+    operations = {
+        where: one if one.summary else msgspec.structs.replace(one, summary=summary)
+        for where, one in operation.items()
+    }
+    return RouteEntry(path=path, methods=tuple(methods), role=role, handler=handler, operations=operations)
 
 
-def places(answers: Iterable[Answer | BaseRoute]) -> list[BaseRoute]:
+def places(entries: Iterable[RouteEntry]) -> list[BaseRoute]:
     """The routes as the router wants them: one for each path, in the order in which paths come first."""
-    by_path: dict[str, dict[str, Answer]] = {}
-    found: list[BaseRoute] = []
-    for one in answers:
-        if isinstance(one, BaseRoute):
-            found.append(one)
-            continue
-        if one.path not in by_path:
-            by_path[one.path] = {}
-            found.append(Route(one.path, _Place(by_path[one.path])))
-        by_path[one.path] |= dict.fromkeys(one.methods, one)
-    return found
+    by_path: dict[str, dict[str, RouteEntry]] = {}
+    for one in entries:
+        by_path.setdefault(one.path, {}).update(dict.fromkeys(one.methods, one))
+    return [Route(path, _Place(by_method)) for path, by_method in by_path.items()]
 
 
 class _Place:
     """A path. It takes every method, so that one that is not for it is told of those that are."""
 
-    def __init__(self, answers: Mapping[str, Answer]) -> None:
-        self._answers = answers
+    def __init__(self, by_method: Mapping[str, RouteEntry]) -> None:
+        self._by_method = by_method
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request."""
         request = Request(scope, receive, send)
         # What answers to GET answers to HEAD.
-        answer = self._answers.get("GET" if request.method == "HEAD" else request.method)
-        answer = answer or self._answers.get(ANY_METHOD)
-        if answer is None:
-            raise MethodNotAllowed(request.method, ", ".join(self._answers))
-        if answer.role is not None:
-            await access_of(request).admit(request, answer.role)
+        entry = self._by_method.get("GET" if request.method == "HEAD" else request.method)
+        entry = entry or self._by_method.get(ANY_METHOD)
+        if entry is None:
+            raise MethodNotAllowed(request.method, ", ".join(self._by_method))
+        if entry.role is not None:
+            await access_of(request).admit(request, entry.role)
             # A small store is restored in a moment, and nobody notices more of it than that.
             await backend_of(request).attached_within(ATTACHED_WITHIN_SECONDS)
         try:
-            response = await answer.handler(request)
+            response = await entry.handler(request)
         except (Refusal, HttpRefusal, ClientDisconnect):
             raise
         except Exception as error:

@@ -23,7 +23,7 @@ from ops.http.backend import Backend
 from ops.http.layers.limits import MAXIMUM_HEAD_BYTES
 from ops.http.protocol import Connection
 from ops.http.routes.events import Slots
-from ops.http.routing import Answer
+from ops.http.routing import RouteEntry
 from ops.metrics.http_counts import HttpCounts
 from ops.settings import Settings
 
@@ -45,7 +45,7 @@ class HttpServerError(RuntimeError):
 class HttpServer:
     """Listens from the first `start` to `stop`. `pages` are routes beside those of the API."""
 
-    def __init__(self, settings: Settings, pages: Sequence[Answer] = ()) -> None:
+    def __init__(self, settings: Settings, pages: Sequence[RouteEntry] = ()) -> None:
         self._settings = settings
         self._pages = pages
         self.backend = Backend()

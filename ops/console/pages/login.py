@@ -51,7 +51,7 @@ def _ask(wanted: str, refusal: Unauthorized | TooManyRequests | None = None) -> 
 
 
 ROUTES = [
-    route(PATH, show, role=None),
-    route(PATH, log_in, role=None, methods=("POST",)),
+    route(PATH, show, role=None, operation=None),
+    route(PATH, log_in, role=None, operation=None, methods=("POST",)),
     action("/logout", log_out, role="read"),
 ]

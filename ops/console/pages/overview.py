@@ -61,4 +61,4 @@ async def _to_console(_: Request) -> Response:
     return RedirectResponse(PREFIX, 303)
 
 
-ROUTES = [page("", show), route("/", _to_console, role=None)]
+ROUTES = [page("", show), route("/", _to_console, role=None, operation=None)]

@@ -72,4 +72,4 @@ def _may_still(request: Request) -> bool:
     return True
 
 
-ROUTES = [page("/tail", show_tail), route(f"{PREFIX}/tail/stream", follow, role="read")]
+ROUTES = [page("/tail", show_tail), route(f"{PREFIX}/tail/stream", follow, role="read", operation=None)]

@@ -3,15 +3,31 @@
 https://spec.openapis.org/oas/v3.1.1.html
 """
 
+from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any
 
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bus.contract import codec
 from bus.contract.codec import CommandAnswer
 from ops.contract.answers import cloud_event_schema, object_of, refusal_schema
 from ops.contract.schema import Schema, described
 from ops.http.access.sessions import CSRF_HEADER
-from ops.http.openapi.messages import PARAMETERS, SCHEMAS, message_operations, message_schemas
-from ops.http.openapi.parts import HEADERS, problem_responses, problem_schema
-from ops.http.openapi.places import place_operations, place_schemas
+from ops.http.openapi.messages import PARAMETERS, message_operations, message_schemas
+from ops.http.openapi.parts import (
+    HEADERS,
+    OperationObject,
+    component_schemas,
+    operation_object,
+    problem_responses,
+    problem_schema,
+)
+from ops.http.operations import SCHEMAS, Operation, answer, reference
+from ops.http.routes import api
+from ops.http.routing import RouteEntry, access_of, json_response, route
+from ops.version import service_version
 
 Document = dict[str, Any]
 
@@ -32,10 +48,10 @@ def openapi_document(version: str, *, needs_token: bool, cookie: str = "hyperpag
     `needs_token` is false where nobody made a token, and whoever is on the machine may do everything.
     `cookie` is the name of that of a session.
     """
-    message_structs = message_schemas()
-    schemas = {**_shared_schemas(), **message_structs, **place_schemas()}
+    messages = message_schemas()
+    schemas = {**_shared_schemas(), **messages, **component_schemas(api.SCHEMAS)}
     paths: dict[str, dict[str, Any]] = {}
-    for path, method, operation in (*message_operations(message_structs), *place_operations()):
+    for path, method, operation in (*message_operations(messages), *_operations((*api.ROUTES, *ROUTES))):
         paths.setdefault(path, {})[method] = operation
     known: list[dict[str, list[str]]] = [{"bearer": []}, {"session": []}]
     return {
@@ -67,12 +83,45 @@ def openapi_document(version: str, *, needs_token: bool, cookie: str = "hyperpag
     }
 
 
+def _operations(routes: Iterable[RouteEntry]) -> Iterator[tuple[str, str, OperationObject]]:
+    """Path, method and operation of all that is neither a command nor a query of the contract."""
+    for entry in routes:
+        for path, operation in entry.operations.items():
+            for method in entry.methods:
+                yield path, method.lower(), operation_object(operation, entry.role)
+
+
 def _shared_schemas() -> dict[str, Schema]:
-    answer, _ = described("answer", CommandAnswer, f"{SCHEMAS}{{name}}")
-    outcome = {"anyOf": [{"$ref": f"{SCHEMAS}answer"}, refusal_schema()]}
+    outcome = {"anyOf": [reference("answer"), refusal_schema()]}
     return {
-        "answer": answer,
+        "answer": described("answer", CommandAnswer, f"{SCHEMAS}{{name}}")[0],
         "batch_answer": object_of({"outcomes": {"type": "array", "items": outcome}}),
         "cloud_event": cloud_event_schema(),
         "problem": problem_schema(),
     }
+
+
+async def answer_openapi(request: Request) -> Response:
+    """This document.
+
+    As it holds for this service.
+    """
+    access = access_of(request)
+    return json_response(_document(access.cookie_name, access.tokens.required))
+
+
+@cache
+def _document(cookie: str, needs_token: bool) -> bytes:
+    return codec.encode(openapi_document(service_version(), needs_token=needs_token, cookie=cookie))
+
+
+ROUTES = [
+    route(
+        "/openapi.json",
+        answer_openapi,
+        role=None,
+        operation=Operation(
+            name="openapi", tag="service", answers={200: answer("OpenAPI 3.1.", {"type": "object"})}
+        ),
+    )
+]

@@ -14,23 +14,23 @@ from bus.contract.headers import ACTOR, CAUSATION_ID, CORRELATION_ID, TRACEPAREN
 from bus.serving.decoding import MAXIMUM_HEADER_CHARACTERS
 from domain.messages import KEY_PATTERN, KEY_RULES
 from ops.contract.answers import TEXT, query_answer
-from ops.contract.schema import BATCH, Schema, all_structs, described
+from ops.contract.schema import BATCH, Schema, all_structs
 from ops.http import meaning
-from ops.http.openapi.parts import (
+from ops.http.openapi.parts import OperationObject, component_schemas, operation_object
+from ops.http.operations import (
+    JSON,
     Operation,
     Parameter,
     answer,
     empty,
-    json_body,
-    operation,
     parameter,
     query_parameters,
+    reference,
+    request_body,
 )
-from ops.http.routing import JSON
 from projections.tables import TABLES
 
-SCHEMAS = "#/components/schemas/"
-EVENT = {"$ref": f"{SCHEMAS}cloud_event"}
+EVENT = reference("cloud_event")
 MERGE_PATCH = "application/merge-patch+json"
 # Beside those of any request that has a body.
 _OF_COMMANDS = (404, 409, 422)
@@ -48,19 +48,15 @@ _RATE_LIMIT_KEY = rf"^(ratelimit:)?{_PART}(:{_PART}){{0,2}}$"
 
 
 def message_schemas() -> dict[str, Schema]:
-    """What the operations refer to: each struct, those inside it, and each row."""
-    schemas: dict[str, Schema] = {}
+    """What the operations refer to: each struct, and those inside it."""
     kinds = all_structs()
-    for name, struct in (*kinds["commands"].items(), *kinds["queries"].items()):
-        own, inner = described(name, struct, f"{SCHEMAS}{name}.{{name}}")
-        schemas[name] = own
-        schemas |= {f"{name}.{one}": schema for one, schema in inner.items()}
-    return schemas
+    return component_schemas({**kinds["commands"], **kinds["queries"]})
 
 
-def message_operations(schemas: Mapping[str, Schema]) -> Iterator[tuple[str, str, Operation]]:
+def message_operations(schemas: Mapping[str, Schema]) -> Iterator[tuple[str, str, OperationObject]]:
     """Path, method and operation of every command and query."""
     kinds = all_structs()
+    yield f"{meaning.PREFIX}service/{meaning.NO_KEY}/status", "get", _status()
     for name in kinds["queries"]:
         path = _query_path(name, schemas[name])
         yield path, "get", _query(name, schemas[name], path)
@@ -94,7 +90,19 @@ def _command_places(name: str, schema: Schema) -> Iterator[tuple[str, str]]:
         yield f"{place}/{key}/{verb}", "post"
 
 
-def _query(name: str, schema: Schema, path: str) -> Operation:
+def _status() -> OperationObject:
+    """The one query of no table, which is none of the contract's structs."""
+    status = Operation(
+        name="service.status",
+        tag="service",
+        answers={200: answer("Its status.", query_answer("service.status", EVENT))},
+        problems=(404,),
+        summary="How the service is, with the reasons.",
+    )
+    return operation_object(status, "read")
+
+
+def _query(name: str, schema: Schema, path: str) -> OperationObject:
     table, _, verb = name.partition(".")
     parameters = query_parameters(_without_key(table, schema) if "{key}" in path else schema)
     if "{key}" in path:
@@ -106,19 +114,18 @@ def _query(name: str, schema: Schema, path: str) -> Operation:
         parameters.append({"$ref": "#/components/parameters/If-None-Match"})
     elif verb == "list":
         found[200] = answer("A page.", query_answer(name, EVENT), headers=["Link"])
-    return operation(
-        name,
-        _first_line(schema),
+    query = Operation(
+        name=name,
         tag=table,
-        role="read",
         answers=found,
         problems=_OF_QUERIES,
         parameters=parameters,
-        description=_rest(schema),
+        **_texts(schema),
     )
+    return operation_object(query, "read")
 
 
-def _command(name: str, schema: Schema, path: str, method: str) -> Operation:
+def _command(name: str, schema: Schema, path: str, method: str) -> OperationObject:
     table, _, verb = name.partition(".")
     has_key = "{key}" in path
     parameters = [_key(table)] if has_key else []
@@ -136,24 +143,23 @@ def _command(name: str, schema: Schema, path: str, method: str) -> Operation:
     elif has_key:
         shape = _without_key(table, schema)
     else:
-        shape = {"$ref": f"{SCHEMAS}{name}"}
-    body = json_body(shape, kinds=kinds) if shape.get("properties", True) else None
-    said: Schema = {"$ref": f"{SCHEMAS}{'batch_answer' if name == BATCH else 'answer'}"}
+        shape = reference(name)
+    body = request_body(shape, kinds=kinds) if shape.get("properties", True) else None
+    said = reference("batch_answer" if name == BATCH else "answer")
     headers = [] if name == BATCH or not (has_key or method == "put") else ["ETag"]
     found = {200: answer("It was accepted, and is on disk.", said, headers=headers)}
     if verb == "enqueue":
         found[201] = answer("There is a new job.", said, headers=["ETag", "Location"])
-    return operation(
-        name if method in ("post", "put", "delete") else f"{name}.merge",
-        _first_line(schema),
+    command = Operation(
+        name=name if method in ("post", "put", "delete") else f"{name}.merge",
         tag=table,
-        role="operate",
         answers=found,
         problems=(*_OF_COMMANDS, *(() if name == BATCH else (412,)), 408, 413, 415),
         parameters=parameters,
         body=body,
-        description=_rest(schema),
+        **_texts(schema),
     )
+    return operation_object(command, "operate")
 
 
 def _key_field(table: str) -> str:
@@ -179,12 +185,10 @@ def _key(table: str) -> Parameter:
     return parameter("key", "path", schema, description=KEY_RULES[KEY_PATTERN])
 
 
-def _first_line(schema: Schema) -> str:
-    return str(schema.get("description", "")).partition("\n")[0]
-
-
-def _rest(schema: Schema) -> str:
-    return str(schema.get("description", "")).partition("\n")[2].strip()
+def _texts(schema: Schema) -> dict[str, str]:
+    """The summary of an operation and its description: what a struct says of itself."""
+    summary, _, description = str(schema.get("description", "")).partition("\n")
+    return {"summary": summary, "description": description.strip()}
 
 
 _TEXT_OF_A_HEADER = {"type": "string", "maxLength": MAXIMUM_HEADER_CHARACTERS}

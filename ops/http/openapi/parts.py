@@ -1,18 +1,19 @@
-"""The pieces that the OpenAPI document is made of: operations, parameters, answers and problems."""
+"""The pieces that the OpenAPI document is made of: operations, problems and headers."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
+
+import msgspec
 
 from domain import errors
 from ops.contract.answers import INTEGER, TEXT, object_of
-from ops.contract.schema import Schema
+from ops.contract.schema import Schema, described
 from ops.http import refusals
 from ops.http.access.roles import Role
+from ops.http.operations import SCHEMAS, Operation, answer, reference
 from ops.http.problem import MEDIA_TYPE
-from ops.http.routing import JSON
 
-Operation = dict[str, Any]
-Parameter = dict[str, Any]
+OperationObject = dict[str, Any]
 
 # What any request may meet, whatever it asks for.
 ANY = (400, 421, 429, 431, 500, 503)
@@ -43,92 +44,39 @@ _MORE = {
 }
 
 
-def operation(
-    name: str,
-    summary: str,
-    *,
-    tag: str,
-    role: Role | None,
-    answers: Mapping[int, Any],
-    problems: Iterable[int] = (),
-    parameters: Sequence[Parameter] = (),
-    body: Any = None,
-    description: str = "",
-) -> Operation:
-    """What one method on one path does. `answers` are responses by status, `problems` further statuses."""
+def operation_object(operation: Operation, role: Role | None) -> OperationObject:
+    """What one method on one path does, for who has that role, as the document has it."""
     needed = f"Needs the role `{role}`." if role is not None else "Needs no token."
-    refused = {*(GUARDED if role is not None else ANY), *problems, *(WITH_BODY if body is not None else ())}
+    refused = {
+        *(GUARDED if role is not None else ANY),
+        *operation.problems,
+        *(WITH_BODY if operation.body is not None else ()),
+    }
     responses = {str(status): {"$ref": f"#/components/responses/{status}"} for status in sorted(refused)}
-    responses |= {str(status): response for status, response in answers.items()}
-    described: Operation = {
-        "operationId": name,
-        "tags": [tag],
-        "summary": summary,
-        "description": f"{description}\n\n{needed}".strip(),
+    responses |= {str(status): response for status, response in operation.answers.items()}
+    described: OperationObject = {
+        "operationId": operation.name,
+        "tags": [operation.tag],
+        "summary": operation.summary,
+        "description": f"{operation.description}\n\n{needed}".strip(),
         "responses": dict(sorted(responses.items())),
     }
-    if parameters:
-        described["parameters"] = list(parameters)
-    if body is not None:
-        described["requestBody"] = body
+    if operation.parameters:
+        described["parameters"] = list(operation.parameters)
+    if operation.body is not None:
+        described["requestBody"] = operation.body
     if role is None:
         described["security"] = []
     return described
 
 
-def answer(description: str, schema: Schema, *, headers: Sequence[str] = (), kind: str = JSON) -> Any:
-    """A response with a body; `headers` are names of shared ones."""
-    response: dict[str, Any] = {"description": description, "content": {kind: {"schema": schema}}}
-    if headers:
-        response["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in headers}
-    return response
-
-
-def empty(description: str, *, headers: Sequence[str] = ()) -> Any:
-    """A response without a body."""
-    response: dict[str, Any] = {"description": description}
-    if headers:
-        response["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in headers}
-    return response
-
-
-def json_body(schema: Schema, *, kinds: Sequence[str] = (JSON,)) -> Any:
-    """The body of a request; it may be left out where nothing in it has to be there."""
-    return {
-        "required": bool(schema.get("required", "$ref" in schema)),
-        "content": {kind: {"schema": schema} for kind in kinds},
-    }
-
-
-def parameter(
-    name: str, where: str, schema: Schema, *, description: str = "", required: bool = False
-) -> Parameter:
-    """A parameter of the path, the query or the headers."""
-    described: Parameter = {
-        "name": name,
-        "in": where,
-        "required": required or where == "path",
-        "schema": schema,
-    }
-    return described | ({"description": description} if description else {})
-
-
-def query_parameters(schema: Schema) -> list[Parameter]:
-    """Each member of a struct as a parameter of its own."""
-    required = schema.get("required", ())
-    return [
-        parameter(name, "query", _said(member), required=name in required)
-        for name, member in schema.get("properties", {}).items()
-    ]
-
-
-def _said(member: Schema) -> Schema:
-    """The schema of a member where there is no way to say null: it is left out instead."""
-    choices = member.get("anyOf")
-    if choices is None:
-        return member
-    [choice] = [one for one in choices if one != {"type": "null"}]
-    return {**choice, **{name: value for name, value in member.items() if name not in ("anyOf", "default")}}
+def component_schemas(structs: Mapping[str, type[msgspec.Struct]]) -> dict[str, Schema]:
+    """What operations refer to: each struct by its name, and those inside it."""
+    schemas: dict[str, Schema] = {}
+    for name, struct in structs.items():
+        schemas[name], inner = described(name, struct, f"{SCHEMAS}{name}.{{name}}")
+        schemas |= {f"{name}.{one}": schema for one, schema in inner.items()}
+    return schemas
 
 
 def problem_responses() -> dict[str, Any]:
@@ -139,9 +87,7 @@ def problem_responses() -> dict[str, Any]:
 def _problem_response(status: int) -> Any:
     kinds = _PROBLEMS[status]
     lines = [f"`{kind.code}`: {(kind.__doc__ or '').splitlines()[0]}" for kind in kinds]
-    response = answer(
-        _MORE.get(status, "\n\n".join(lines)), {"$ref": "#/components/schemas/problem"}, kind=MEDIA_TYPE
-    )
+    response = answer(_MORE.get(status, "\n\n".join(lines)), reference("problem"), kind=MEDIA_TYPE)
     if status == 429:
         response["headers"] = {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}
     return response

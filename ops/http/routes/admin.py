@@ -3,6 +3,7 @@
 What is carried out is what the subjects `hyperpage.adm.v1.…` carry out, with the same record of who and what.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -10,9 +11,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bus.contract import codec
+from bus.serving.administration import NoArguments
+from bus.serving.dead_letters import ChooseDeadLetters, ListDeadLetters, ShowDeadLetter
 from domain.errors import Invalid
-from ops.backup.requests import RestoreRequest, name_inside
+from ops.backup.metadata import Metadata
+from ops.backup.requests import CreateBackup, NameBackup, PruneBackups, RestoreRequest, name_inside
 from ops.backup.restore_path import Moment
+from ops.contract.answers import TEXT, array_of, object_of
+from ops.contract.schema import Schema
+from ops.http.operations import Operation, answer, parameter, reference, request_body
 from ops.http.refusals import no_such_place
 from ops.http.routing import actor_of, backend_of, json_body, json_response, route
 
@@ -90,10 +97,110 @@ def restore_of_ours(request: Request, wish: RestoreRequest) -> bytes:
     return codec.encode(wish)
 
 
+# What an operator can ask for, with what is sent and whether it may meet a rule.
+ADMINISTRATION: Mapping[str, tuple[str, str]] = {
+    "backup.list": ("The backups, newest first.", "nothing"),
+    "backup.create": ("A new backup.", "create_backup"),
+    "backup.verify": ("What a check of a whole backup finds.", "name_backup"),
+    "backup.drill": ("What making a store from a backup finds.", "name_backup"),
+    "backup.prune": ("Deletes the backups that no rule keeps.", "prune_backups"),
+    "backup.pin": ("Keeps a backup for good.", "name_backup"),
+    "backup.unpin": ("Leaves a backup to the rules of retention again.", "name_backup"),
+    "backup.delete": ("Deletes one backup, unless something hangs on it.", "name_backup"),
+    "backup.restore": ("Accepts a restore, which begins when it is answered.", "restore"),
+    "backup.restored": ("How the last restore ended; null where there was none.", "nothing"),
+    "dlq.list": ("Dead letters.", "list_dead_letters"),
+    "dlq.show": ("One dead letter, whole.", "show_dead_letter"),
+    "dlq.replay": ("Sends dead letters again.", "choose_dead_letters"),
+    "dlq.drop": ("Drops dead letters.", "choose_dead_letters"),
+    "projections.verify": ("Whether the tables are what the log says.", "nothing"),
+    "projections.rebuild": ("Makes the tables what the log says.", "nothing"),
+    "stream.refill": ("Fills the stream of events anew.", "nothing"),
+}
+SCHEMAS: Mapping[str, type[msgspec.Struct]] = {
+    "create_backup": CreateBackup,
+    "backup_metadata": Metadata,
+    "restore": RestoreRequest,
+    "list_dead_letters": ListDeadLetters,
+    "show_dead_letter": ShowDeadLetter,
+    "choose_dead_letters": ChooseDeadLetters,
+    "name_backup": NameBackup,
+    "prune_backups": PruneBackups,
+    "nothing": NoArguments,
+}
+_OBJECT: Schema = {"type": "object"}
+_NAME = parameter("name", "path", {"type": "string", "pattern": "^hyperpage-backup-[A-Za-z0-9._-]{1,100}$"})
+_KNOWN = {"name": TEXT, "metadata": reference("backup_metadata")}
+_LISTED = object_of({**_KNOWN, "status": {"enum": ["good", "proven"]}})
+
+
+def _proof(name: str) -> Operation:
+    return Operation(
+        name=name,
+        tag="backups",
+        answers={200: answer("What was found.", _OBJECT)},
+        problems=(404, 422),
+        parameters=[_NAME],
+    )
+
+
+def _act(name: str, summary: str, body: str) -> Operation:
+    return Operation(
+        name=f"admin.{name}",
+        tag="administration",
+        answers={200: answer("It was done.", {} if name == "backup.restored" else _OBJECT)},
+        problems=(404, 422),
+        body=request_body(reference(body), required=body in ("name_backup", "show_dead_letter")),
+        summary=summary,
+    )
+
+
 ROUTES = [
-    route(BACKUPS, list_backups, role="read"),
-    route(BACKUPS, create_backup, role="operate", methods=("POST",)),
-    route(BACKUPS + "/{name}/verify", verify_backup, role="operate", methods=("POST",)),
-    route(BACKUPS + "/{name}/drill", drill_backup, role="operate", methods=("POST",)),
-    route(PREFIX + "{area}/{verb}", carry_out, role="admin", methods=("POST",)),
+    route(
+        BACKUPS,
+        list_backups,
+        role="read",
+        operation=Operation(
+            name="backups.list",
+            tag="backups",
+            answers={200: answer("Them.", object_of({"items": array_of(_LISTED)}))},
+        ),
+    ),
+    route(
+        BACKUPS,
+        create_backup,
+        role="operate",
+        methods=("POST",),
+        operation=Operation(
+            name="backups.create",
+            tag="backups",
+            answers={201: answer("It is made and checked.", object_of(_KNOWN), headers=["Location"])},
+            problems=(422,),
+            body=request_body(reference("create_backup"), required=False),
+        ),
+    ),
+    route(
+        BACKUPS + "/{name}/verify",
+        verify_backup,
+        role="operate",
+        methods=("POST",),
+        operation=_proof("backups.verify"),
+    ),
+    route(
+        BACKUPS + "/{name}/drill",
+        drill_backup,
+        role="operate",
+        methods=("POST",),
+        operation=_proof("backups.drill"),
+    ),
+    route(
+        PREFIX + "{area}/{verb}",
+        carry_out,
+        role="admin",
+        methods=("POST",),
+        operation={
+            PREFIX + name.replace(".", "/"): _act(name, summary, body)
+            for name, (summary, body) in ADMINISTRATION.items()
+        },
+    ),
 ]

@@ -18,7 +18,18 @@ from bus.contract import codec
 from bus.log.reading import pattern_of
 from domain.errors import Busy, Invalid, Refusal
 from domain.messages import Key
+from ops.contract.answers import TEXT, object_of
+from ops.contract.schema import described
 from ops.http.following.event_feed import MAXIMUM_POSITIONS, PACE_SECONDS, EventFeed
+from ops.http.operations import (
+    JSON,
+    SCHEMAS,
+    Operation,
+    answer,
+    parameter,
+    query_parameters,
+    reference,
+)
 from ops.http.refusals import HttpRefusal
 from ops.http.routing import access_of, backend_of, route
 
@@ -45,7 +56,10 @@ class Follow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 async def follow(request: Request) -> Response:
-    """The events behind `Last-Event-ID` or `after`; without either, those that come from now on."""
+    """The events, live or from any position, as server-sent events.
+
+    Those behind `Last-Event-ID` or `after`; without either, those that come from now on.
+    """
     wish = _wish(request)
     backend = backend_of(request)
     await backend.attached_within(ATTACHED_WITHIN_SECONDS)
@@ -158,4 +172,38 @@ def _may_still(request: Request) -> bool:
     return True
 
 
-ROUTES = [route(PATH, follow, role="read")]
+_LAST_EVENT_ID = parameter(
+    "Last-Event-ID",
+    "header",
+    {"type": "string", "pattern": r"^([0-9]{1,18}-)?[0-9]{1,18}$"},
+    description="The id of the last event that was seen, as `1-41872`, or a position.",
+)
+# As OpenAPI 3.2 describes each of a stream's events.
+_FRAMES = object_of(
+    {
+        "id": TEXT,
+        "data": {"type": "string", "contentMediaType": JSON, "contentSchema": reference("cloud_event")},
+        "retry": {"type": "integer", "description": "milliseconds"},
+    },
+    required=(),
+)
+
+ROUTES = [
+    route(
+        PATH,
+        follow,
+        role="read",
+        operation=Operation(
+            name="events.follow",
+            tag="events",
+            answers={200: answer("Each event once, in order, without an end.", _FRAMES, kind=MEDIA_TYPE)},
+            parameters=[
+                *query_parameters(described("follow", Follow, f"{SCHEMAS}{{name}}")[0]),
+                _LAST_EVENT_ID,
+            ],
+            description=(
+                "Nothing is left out. Who reads too slowly is cut off, and resumes with `Last-Event-ID`."
+            ),
+        ),
+    )
+]

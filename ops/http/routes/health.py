@@ -16,6 +16,8 @@ from starlette.responses import Response
 
 from bus.contract import codec
 from domain.errors import Unavailable
+from ops.contract.answers import TEXT, object_of
+from ops.http.operations import Operation, answer, empty, parameter
 from ops.http.routing import backend_of, json_response, principal_of, route
 
 # Whoever asks wants to know how it is now.
@@ -23,7 +25,7 @@ _FRESH = {"Cache-Control": "no-store"}
 
 
 async def answer_livez(request: Request) -> Response:
-    """Whether a restart would help."""
+    """Whether it makes sense to let it run."""
     try:
         is_alive = backend_of(request).parts.writer.is_alive
     except Unavailable:
@@ -33,7 +35,7 @@ async def answer_livez(request: Request) -> Response:
 
 
 async def answer_readyz(request: Request) -> Response:
-    """Whether requests are in good hands here."""
+    """Whether it does what it is there for."""
     is_verbose = "verbose" in request.query_params
     if is_verbose:
         principal_of(request).require("read")
@@ -46,7 +48,10 @@ async def answer_readyz(request: Request) -> Response:
 
 
 async def answer_metrics(request: Request) -> Response:
-    """The metrics, in the format that the scraper prefers."""
+    """Figures for Prometheus.
+
+    In the format that the scraper prefers.
+    """
     metrics = backend_of(request).metrics
     # A thousand lines or two: others are answered meanwhile.
     body, content_type = await asyncio.to_thread(metrics.exposition, request.headers.get("accept", ""))
@@ -57,8 +62,44 @@ def _response(body: dict[str, Any], *, is_well: bool) -> Response:
     return json_response(codec.encode(body), 200 if is_well else 503, _FRESH)
 
 
+_ALIVE = object_of({"status": {"enum": ["alive", "stuck"]}})
+_STATUS = object_of({"status": {"enum": ["healthy", "degraded", "unhealthy"]}})
+_EXPOSITION = {kind: {"schema": TEXT} for kind in ("text/plain", "application/openmetrics-text")}
+_VERBOSE = parameter(
+    "verbose", "query", TEXT, description="With it, in any form, everything is told, for the role `read`."
+)
+
 ROUTES = [
-    route("/livez", answer_livez, role=None),
-    route("/readyz", answer_readyz, role=None),
-    route("/metrics", answer_metrics, role="read"),
+    route(
+        "/livez",
+        answer_livez,
+        role=None,
+        operation=Operation(
+            name="livez",
+            tag="service",
+            answers={200: answer("It lives.", _ALIVE), 503: answer("A restart would help.", _ALIVE)},
+        ),
+    ),
+    route(
+        "/readyz",
+        answer_readyz,
+        role=None,
+        operation=Operation(
+            name="readyz",
+            tag="service",
+            answers={200: answer("Healthy or degraded.", _STATUS), 503: answer("Unhealthy.", _STATUS)},
+            problems=(401, 403),
+            parameters=[_VERBOSE],
+        ),
+    ),
+    route(
+        "/metrics",
+        answer_metrics,
+        role="read",
+        operation=Operation(
+            name="metrics",
+            tag="service",
+            answers={200: empty("In the format that Accept prefers.", content=_EXPOSITION)},
+        ),
+    ),
 ]

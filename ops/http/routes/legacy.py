@@ -4,6 +4,7 @@ Errors have `error` beside what problem details have, which is where its front e
 """
 
 import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -15,6 +16,8 @@ from bus.contract import codec
 from domain.errors import RuleViolated, TooLarge, Unavailable
 from ops.backup.metadata import Metadata
 from ops.backup.requests import Ended, RestoreRequest
+from ops.contract.answers import INTEGER, TEXT, array_of, map_of, object_of
+from ops.http.operations import Operation, answer, parameter, reference, request_body
 from ops.http.problem import PATHS_AS_BEFORE
 from ops.http.routes.admin import administer, restore_of_ours
 from ops.http.routes.messages import bus_headers
@@ -85,7 +88,7 @@ class _Rows(msgspec.Struct):
 
 
 async def get_configuration(request: Request) -> Response:
-    """All configurations by the name of their tool, or that of one `?tool=`."""
+    """All configurations by the name of their tool, or that of one tool."""
     backend = backend_of(request)
     tool = request.query_params.get("tool")
     if tool:
@@ -179,10 +182,81 @@ async def _end_of_restore(request: Request, token: str) -> Ended:
     )
 
 
+SCHEMAS: Mapping[str, type[msgspec.Struct]] = {
+    "tool_configuration": ToolConfiguration,
+    "save_configuration": SaveConfiguration,
+    "create_backup_as_before": CreateBackup,
+    "restore_backup": RestoreBackup,
+}
+_TAG = "as before"
+_ONE = reference("tool_configuration")
+_METADATA = reference("backup_metadata")
+_LISTED = object_of({"name": TEXT, "path": TEXT, "size": INTEGER, "metadata": _METADATA})
+_MADE = {"success": {"type": "boolean"}, "backupPath": TEXT, "metadata": _METADATA, "size": INTEGER}
+
 ROUTES = [
-    route(CONFIG, get_configuration, role="read"),
-    route(CONFIG, save_configuration, role="operate", methods=("POST",)),
-    route(BACKUP, get_backups, role="read"),
-    route(BACKUP, create_backup, role="operate", methods=("POST",)),
-    route(BACKUP, restore_backup, role="admin", methods=("PUT",)),
+    route(
+        CONFIG,
+        get_configuration,
+        role="read",
+        operation=Operation(
+            name="tools.config.get",
+            tag=_TAG,
+            parameters=[parameter("tool", "query", TEXT)],
+            answers={200: answer("Them, or it.", {"anyOf": [_ONE, map_of(_ONE)]})},
+            problems=(404, 413),
+        ),
+    ),
+    route(
+        CONFIG,
+        save_configuration,
+        role="operate",
+        methods=("POST",),
+        operation=Operation(
+            name="tools.config.save",
+            tag=_TAG,
+            answers={200: answer("It is stored.", object_of({"message": TEXT}))},
+            problems=(404, 409, 412, 422),
+            body=request_body(reference("save_configuration")),
+        ),
+    ),
+    route(
+        BACKUP,
+        get_backups,
+        role="read",
+        operation=Operation(
+            name="backup.get", tag=_TAG, answers={200: answer("Them.", map_of(array_of(_LISTED)))}
+        ),
+    ),
+    route(
+        BACKUP,
+        create_backup,
+        role="operate",
+        methods=("POST",),
+        operation=Operation(
+            name="backup.make",
+            tag=_TAG,
+            answers={200: answer("It is made.", object_of({"message": TEXT, "backup": object_of(_MADE)}))},
+            problems=(422,),
+            body=request_body(reference("create_backup_as_before"), required=False),
+        ),
+    ),
+    route(
+        BACKUP,
+        restore_backup,
+        role="admin",
+        methods=("PUT",),
+        operation=Operation(
+            name="backup.put_back",
+            tag=_TAG,
+            answers={
+                200: answer(
+                    "It is served.",
+                    object_of({"message": TEXT, "restoredFrom": TEXT, "result": {"type": "object"}}),
+                )
+            },
+            problems=(404, 422),
+            body=request_body(reference("restore_backup")),
+        ),
+    ),
 ]

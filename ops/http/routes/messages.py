@@ -125,5 +125,12 @@ def _link(request: Request, answer: bytes) -> dict[str, str]:
 
 ROUTES = [
     # Each of them needs `read` at least; what a command needs beside that is asked for once it is known.
-    route(PREFIX + "{rest:path}", answer_message, role="read", methods=(ANY_METHOD,))
+    route(
+        PREFIX + "{rest:path}",
+        answer_message,
+        role="read",
+        methods=(ANY_METHOD,),
+        # The catalogue says what commands and queries there are, and so does the document.
+        operation=None,
+    )
 ]

@@ -5,6 +5,7 @@ POST    {"token": …}, as JSON or as a form: a session, kept in a cookie
 DELETE  its end
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -12,8 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bus.contract import codec
+from ops.contract.answers import TEXT, nullable, object_of
 from ops.http.access.authentication import FORM, form_of
 from ops.http.access.roles import Principal
+from ops.http.access.sessions import CSRF_HEADER
+from ops.http.operations import JSON, Operation, answer, empty, reference
 from ops.http.routing import access_of, json_response, route
 
 PATH = "/session"
@@ -26,7 +30,10 @@ class LogIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 async def who_am_i(request: Request) -> Response:
-    """Who asks; for a browser with a session, with the token that its pages send back."""
+    """Who asks.
+
+    For a browser with a session, with the token that its pages send back.
+    """
     access = access_of(request)
     session = access.session(request)
     principal = access.principal(request)
@@ -34,7 +41,7 @@ async def who_am_i(request: Request) -> Response:
 
 
 async def log_in(request: Request) -> Response:
-    """A session for who shows a token."""
+    """A session for a browser, kept in a cookie."""
     access = access_of(request)
     if request.headers.get("content-type", "").startswith(FORM):
         token = (await form_of(request)).get("token", "")
@@ -48,7 +55,7 @@ async def log_in(request: Request) -> Response:
 
 
 async def log_out(request: Request) -> Response:
-    """The end of the browser's session."""
+    """The session's end."""
     response = Response(status_code=204)
     access_of(request).end_session(request)
     access_of(request).delete_cookie(response)
@@ -60,8 +67,36 @@ def _described(principal: Principal, csrf_token: str | None) -> bytes:
     return codec.encode(described)
 
 
+SCHEMAS: Mapping[str, type[msgspec.Struct]] = {"log_in": LogIn}
+_WHO = answer("Who asks.", object_of({"name": TEXT, "role": TEXT, "csrf_token": nullable(TEXT)}))
+_TOKEN = {JSON: {"schema": reference("log_in")}, FORM: {"schema": object_of({"token": TEXT})}}
+
 ROUTES = [
-    route(PATH, who_am_i, role="read"),
-    route(PATH, log_in, role=None, methods=("POST",)),
-    route(PATH, log_out, role="read", methods=("DELETE",)),
+    route(
+        PATH,
+        who_am_i,
+        role="read",
+        operation=Operation(name="session.get", tag="session", answers={200: _WHO}),
+    ),
+    route(
+        PATH,
+        log_in,
+        role=None,
+        methods=("POST",),
+        operation=Operation(
+            name="session.open",
+            tag="session",
+            answers={200: _WHO},
+            problems=(401,),
+            body={"required": True, "content": _TOKEN},
+            description=f"Whatever it then changes says `{CSRF_HEADER}`: the answer's `csrf_token`.",
+        ),
+    ),
+    route(
+        PATH,
+        log_out,
+        role="read",
+        methods=("DELETE",),
+        operation=Operation(name="session.close", tag="session", answers={204: empty("It is over.")}),
+    ),
 ]

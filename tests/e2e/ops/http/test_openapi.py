@@ -19,7 +19,7 @@ from ops.contract.asyncapi import asyncapi_document
 from ops.contract.schema import all_structs
 from ops.http.app import ANSWERS
 from ops.http.openapi.document import openapi_document
-from ops.http.openapi.places import ADMINISTRATION
+from ops.http.routes.admin import ADMINISTRATION
 from ops.http.routing import ANY_METHOD
 from tests.e2e.ops.contract.test_schema import references, resolve
 from tests.support.repository import ROOT

@@ -1,0 +1,89 @@
+"""What a route says of itself for `/openapi.json`: `Operation`, and the pieces that one is made of."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from ops.contract.schema import Schema
+
+JSON = "application/json"
+SCHEMAS = "#/components/schemas/"
+
+Parameter = dict[str, Any]
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """What one method on one path does, beside what its route says already.
+
+    `answers` are responses by status, `problems` the statuses of refusals beside those that any request may
+    meet. Without a `summary`, it is the first line of the docstring of the function that answers.
+    """
+
+    name: str
+    tag: str
+    answers: Mapping[int, Any]
+    problems: Sequence[int] = ()
+    parameters: Sequence[Parameter] = ()
+    body: Any = None
+    summary: str = ""
+    description: str = ""
+
+
+def reference(name: str) -> Schema:
+    """One of the document's schemas, by its name."""
+    return {"$ref": SCHEMAS + name}
+
+
+def answer(description: str, schema: Schema, *, headers: Sequence[str] = (), kind: str = JSON) -> Any:
+    """A response with a body; `headers` are names of shared ones."""
+    return empty(description, headers=headers, content={kind: {"schema": schema}})
+
+
+def empty(description: str, *, headers: Sequence[str] = (), content: Any = None) -> Any:
+    """A response without a body, or with `content` by media type."""
+    response: dict[str, Any] = {"description": description}
+    if content is not None:
+        response["content"] = content
+    if headers:
+        response["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in headers}
+    return response
+
+
+def request_body(schema: Schema, *, kinds: Sequence[str] = (JSON,), required: bool | None = None) -> Any:
+    """The body of a request; unless it is said, it may be left out where nothing in it has to be there."""
+    return {
+        "required": bool(schema.get("required", "$ref" in schema)) if required is None else required,
+        "content": {kind: {"schema": schema} for kind in kinds},
+    }
+
+
+def parameter(
+    name: str, where: str, schema: Schema, *, description: str = "", required: bool = False
+) -> Parameter:
+    """A parameter of the path, the query or the headers."""
+    described: Parameter = {
+        "name": name,
+        "in": where,
+        "required": required or where == "path",
+        "schema": schema,
+    }
+    return described | ({"description": description} if description else {})
+
+
+def query_parameters(schema: Schema) -> list[Parameter]:
+    """Each member of a struct as a parameter of its own."""
+    required = schema.get("required", ())
+    return [
+        parameter(name, "query", _said(member), required=name in required)
+        for name, member in schema.get("properties", {}).items()
+    ]
+
+
+def _said(member: Schema) -> Schema:
+    """The schema of a member where there is no way to say null: it is left out instead."""
+    choices = member.get("anyOf")
+    if choices is None:
+        return member
+    [choice] = [one for one in choices if one != {"type": "null"}]
+    return {**choice, **{name: value for name, value in member.items() if name not in ("anyOf", "default")}}
