@@ -6,8 +6,7 @@ from urllib.parse import parse_qs
 import msgspec
 from starlette.requests import Request
 
-from ops.http.access.authentication import FORM
-
+FORM = "application/x-www-form-urlencoded"
 # More than any of our forms has.
 MAXIMUM_FIELDS = 1_100
 
@@ -17,9 +16,13 @@ class Form(msgspec.Struct, frozen=True):
 
     fields: Mapping[str, list[str]]
 
+    def said(self, name: str, default: str = "") -> str:
+        """A field as it was sent; the last one, where there are several."""
+        return self.fields.get(name, [default])[-1]
+
     def text(self, name: str, default: str = "") -> str:
         """A field, without space around it."""
-        return self.fields.get(name, [default])[-1].strip()
+        return self.said(name, default).strip()
 
     def texts(self, name: str) -> list[str]:
         """All fields of a name, as of boxes that were ticked."""

@@ -5,7 +5,7 @@ from starlette.responses import RedirectResponse, Response
 
 from ops.console.rendering import PREFIX
 from ops.console.visit import HTML, Visit, action, local_address, write
-from ops.http.access.authentication import form_of
+from ops.http.forms import read_form
 from ops.http.refusals import TooManyRequests, Unauthorized
 from ops.http.routing import access_of, route
 
@@ -23,12 +23,12 @@ async def show(request: Request) -> Response:
 
 async def log_in(request: Request) -> Response:
     """A session for who has a token."""
-    form = await form_of(request)
-    wanted = local_address(form.get("next", ""))
+    form = await read_form(request)
+    wanted = local_address(form.said("next"))
     access = access_of(request)
     access.end_session(request)
     try:
-        secret, _ = access.log_in(request, form.get("token", "").strip())
+        secret, _ = access.log_in(request, form.text("token"))
     except (Unauthorized, TooManyRequests) as refusal:
         return _ask(wanted, refusal)
     response = RedirectResponse(wanted, 303)

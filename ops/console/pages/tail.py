@@ -8,12 +8,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bus.log.reading import pattern_of
-from domain.errors import Refusal
 from ops.console.rendering import PREFIX
 from ops.console.shown_events import shown
 from ops.console.visit import Visit, page
 from ops.http.following.tails import PERIOD_SECONDS, Tails
-from ops.http.refusals import HttpRefusal
 from ops.http.routes.events import QUIET_SECONDS, RETRY_MS, EventStream
 from ops.http.routing import access_of, backend_of, route
 from projections.tables import TABLES
@@ -48,7 +46,7 @@ async def _pieces(request: Request, tails: Tails, streams: str) -> AsyncIterator
         while True:
             if clock() - looked_at > LOOK_AGAIN_SECONDS:
                 looked_at = clock()
-                if not _may_still(request):
+                if not access_of(request).may_still(request):
                     return
             has_more = await tail.beyond(number, QUIET_SECONDS)
             if tail.is_over:
@@ -62,14 +60,6 @@ async def _pieces(request: Request, tails: Tails, streams: str) -> AsyncIterator
             yield tail.frame
     finally:
         tails.leave(tail)
-
-
-def _may_still(request: Request) -> bool:
-    try:
-        access_of(request).principal(request)
-    except (Refusal, HttpRefusal):
-        return False
-    return True
 
 
 ROUTES = [page("/tail", show_tail), route(f"{PREFIX}/tail/stream", follow, role="read", operation=None)]

@@ -7,7 +7,6 @@ nothing                     anybody on this machine, as long as there never was 
 
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import parse_qs
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,6 +14,7 @@ from starlette.responses import Response
 from ops.http.access.roles import Principal, Role
 from ops.http.access.sessions import CSRF_FIELD, CSRF_HEADER, Session, Sessions, is_from_a_page_of
 from ops.http.access.tokens import PREFIX, Token, Tokens, hash_of
+from ops.http.forms import read_form
 from ops.http.layers.throttle import Guesses
 from ops.http.refusals import Forbidden, TooManyRequests, Unauthorized
 
@@ -22,11 +22,13 @@ from ops.http.refusals import Forbidden, TooManyRequests, Unauthorized
 ANYBODY = Principal(name="anybody on this machine", role="admin", kind="anybody")
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-FORM = "application/x-www-form-urlencoded"
 # Longer than any token.
 MAXIMUM_SECRET_CHARACTERS = 200
 # What a reverse proxy adds: behind one, "this machine" is the whole world.
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+# Where a request keeps who was found to ask.
+_PRINCIPAL = "hyperpage.principal"
+_SESSION = "hyperpage.session"
 
 
 class Access:
@@ -41,12 +43,28 @@ class Access:
         self.cookie_name = "hyperpage_session"
 
     def principal(self, request: Request) -> Principal:
-        """Who asks.
+        """Who asks. They are looked up once for each request.
 
         Raises:
             Unauthorized: nobody knows.
             TooManyRequests: there were too many tokens from there that were none.
         """
+        if _PRINCIPAL not in request.scope:
+            request.scope[_PRINCIPAL] = self._found(request)
+        principal: Principal = request.scope[_PRINCIPAL]
+        return principal
+
+    def may_still(self, request: Request) -> bool:
+        """Whether who asks would be let in now, too: following may go on for longer than a token is good."""
+        request.scope.pop(_PRINCIPAL, None)
+        request.scope.pop(_SESSION, None)
+        try:
+            self.principal(request)
+        except (Unauthorized, TooManyRequests):
+            return False
+        return True
+
+    def _found(self, request: Request) -> Principal:
         authorization = request.headers.get("authorization")
         if authorization is not None:
             return _bearer(self._token_in(request, authorization))
@@ -86,6 +104,12 @@ class Access:
 
     def session(self, request: Request) -> Session | None:
         """The session of the browser that asks, while the token that it was opened with is good."""
+        if _SESSION not in request.scope:
+            request.scope[_SESSION] = self._found_session(request)
+        session: Session | None = request.scope[_SESSION]
+        return session
+
+    def _found_session(self, request: Request) -> Session | None:
         secret = request.cookies.get(self.cookie_name)
         session = None if secret is None else self.sessions.find(secret)
         if session is None or secret is None:
@@ -173,17 +197,9 @@ def address_of(request: Request) -> str:
     return request.client.host if request.client is not None else "unknown"
 
 
-async def form_of(request: Request) -> dict[str, str]:
-    """The fields of a form, the last of each name; none where the body is no form."""
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
-        return {}
-    fields = parse_qs((await request.body()).decode("utf-8", "replace"), keep_blank_values=True)
-    return {name: values[-1] for name, values in fields.items()}
-
-
-async def _csrf_token(request: Request) -> str | None:
+async def _csrf_token(request: Request) -> str:
     said = request.headers.get(CSRF_HEADER)
-    return said if said is not None else (await form_of(request)).get(CSRF_FIELD)
+    return said if said is not None else (await read_form(request)).said(CSRF_FIELD)
 
 
 def _bearer(token: Token) -> Principal:

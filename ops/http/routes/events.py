@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from bus.contract import codec
 from bus.log.reading import pattern_of
-from domain.errors import Busy, Invalid, Refusal
+from domain.errors import Busy, Invalid
 from domain.messages import Key
 from ops.contract.answers import TEXT, object_of
 from ops.contract.schema import described
@@ -30,7 +30,6 @@ from ops.http.operations import (
     query_parameters,
     reference,
 )
-from ops.http.refusals import HttpRefusal
 from ops.http.routing import access_of, backend_of, route
 
 PATH = "/api/v1/events"
@@ -122,7 +121,7 @@ async def _events(
     while True:
         if clock() - looked_at > LOOK_AGAIN_SECONDS:
             looked_at = clock()
-            if not _may_still(request):
+            if not access_of(request).may_still(request):
                 return
         has_more = await feed.beyond(after, QUIET_SECONDS)
         if feed.is_closed:
@@ -162,14 +161,6 @@ def _parameters(request: Request) -> dict[str, Any]:
     if len(dict(given)) != len(given):
         raise Invalid("a parameter is there twice", path="$")
     return dict(given)
-
-
-def _may_still(request: Request) -> bool:
-    try:
-        access_of(request).principal(request)
-    except (Refusal, HttpRefusal):
-        return False
-    return True
 
 
 _LAST_EVENT_ID = parameter(

@@ -14,9 +14,9 @@ from starlette.responses import Response
 
 from bus.contract import codec
 from ops.contract.answers import TEXT, nullable, object_of
-from ops.http.access.authentication import FORM, form_of
 from ops.http.access.roles import Principal
 from ops.http.access.sessions import CSRF_HEADER
+from ops.http.forms import FORM, read_form
 from ops.http.operations import JSON, Operation, answer, empty, reference
 from ops.http.routing import access_of, json_response, route
 
@@ -44,7 +44,7 @@ async def log_in(request: Request) -> Response:
     """A session for a browser, kept in a cookie."""
     access = access_of(request)
     if request.headers.get("content-type", "").startswith(FORM):
-        token = (await form_of(request)).get("token", "")
+        token = (await read_form(request)).said("token")
     else:
         token = codec.decode(LogIn, await request.body()).token
     access.end_session(request)
