@@ -25,7 +25,7 @@ from ops.store.projections_check import ProjectionsCheck
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """What one service is made of, from its start to its stop.
+    """The parts of one service, from its start to its stop.
 
     `nats_server` is the embedded one; None where another is used. `now_ms` is the service's clock, in
     milliseconds since the epoch. `record` puts an administrative act into the log, and tells whoever listens.

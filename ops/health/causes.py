@@ -1,4 +1,4 @@
-"""What makes a service degraded or unhealthy: the whole list, which `docs/operating.md` explains.
+"""The causes that make a service degraded or unhealthy: all of them; `docs/operating.md` explains each.
 
 *Unhealthy* is a service that cannot do what it is there for: commands are not answered, or events do not go
 out. *Degraded* is one that does, and that somebody should look at before it no longer does.
@@ -22,13 +22,13 @@ from ops.settings import Settings
 
 Level = Literal["degraded", "unhealthy"]
 
-# A clock that was set back by less is met every day.
+# A clock set back by less is nothing unusual: time synchronisation does that.
 CLOCK_BEHIND_MS = 10_000
-# Commands come and go within milliseconds; half of all the room is a crowd that does not get smaller.
+# Half of the queue. Commands leave it within milliseconds, so a queue of this length is one that grows.
 WAITING_DEGRADED = MAXIMUM_WAITING_COMMANDS // 2
-# A backup is proven every day by default; one that waits twice as long was missed.
+# In intervals of the drill, one day by default: after two, a drill was missed.
 STALE_DRILLS = 2
-# It is to be 2 s behind at most; a bucket that is slow once is no news.
+# The archive is promised to be 2 s behind at most; a bucket that is slow once is no cause.
 ARCHIVE_BEHIND_SECONDS = 10.0
 
 
@@ -48,7 +48,7 @@ class Cause(msgspec.Struct, frozen=True):
 def broker_causes(
     *, embedded_failure: str | None, is_connected: bool, relay: RelayState, now_ms: int, settings: Settings
 ) -> Iterator[Cause]:
-    """What is wrong between the service and JetStream. `embedded_failure` is of the embedded nats-server."""
+    """Causes between the service and JetStream. `embedded_failure` is that of the embedded nats-server."""
     if embedded_failure is not None:
         yield Cause("nats_server_down", "unhealthy", f"the embedded nats-server is down: {embedded_failure}")
     elif not is_connected:
@@ -69,7 +69,7 @@ def broker_causes(
 
 
 def mirror_causes(mirrors: Sequence[MirrorState]) -> Iterator[Cause]:
-    """What is wrong with the KV buckets."""
+    """Causes in the KV buckets."""
     for one in mirrors:
         if not one.healthy:
             yield Cause("mirror_stopped", "degraded", f"the mirror {one.bucket} is not kept: {one.problem}")
@@ -84,7 +84,7 @@ def writer_causes(
     clock_behind_ms: int,
     settings: Settings,
 ) -> Iterator[Cause]:
-    """What keeps commands from being stored. `busy_seconds` is how long the writer has been at one thing."""
+    """Causes that keep commands from being stored. `busy_seconds` is the age of the group in hand."""
     if not is_alive:
         yield Cause("writer_stopped", "unhealthy", "nothing writes to the store any more", "restart it")
     if statistics.last_failure is not None:
@@ -122,7 +122,7 @@ def writer_causes(
 def store_causes(
     look: StoreLook, integrity: Integrity, *, look_age_seconds: float, look_late_seconds: float
 ) -> Iterator[Cause]:
-    """What is wrong with the file."""
+    """Causes in the file."""
     if look_age_seconds > look_late_seconds:
         yield Cause(
             "store_unreadable",
@@ -156,7 +156,7 @@ def reading_causes(
     are_readers_exhausted: bool,
     settings: Settings,
 ) -> Iterator[Cause]:
-    """What makes queries slow."""
+    """Causes that make queries slow."""
     if are_readers_exhausted:
         yield Cause(
             "readers_exhausted",
@@ -202,7 +202,7 @@ def machine_causes(disks: Sequence[Disk], memory: Memory, settings: Settings) ->
 def backup_causes(
     backups: BackupState, archive: ArchiveState, *, now_ms: int, began_ms: int, settings: Settings
 ) -> Iterator[Cause]:
-    """What would make a restore lose something."""
+    """Causes for which a restore would lose something."""
     if backups.failure is not None:
         yield Cause("backup_failed", "degraded", backups.failure, "`hyperpage backup list` shows the others")
     if backups.stale:

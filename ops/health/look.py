@@ -13,7 +13,7 @@ from ops.parts import Parts
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
-    """What one look found. `at` is by the monotonic clock."""
+    """The findings of one look. `at` is by the monotonic clock, in seconds."""
 
     at: float
     store: StoreLook
@@ -24,7 +24,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def look_around(parts: Parts, probe: StoreProbe) -> Look:
-    """What one look finds; a disk that does not answer is the store's problem."""
+    """A look at the store, the disks and the memory; an error of a disk is the problem of the store."""
     settings = parts.settings
     folders = {
         "store": settings.data,

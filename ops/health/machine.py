@@ -1,4 +1,4 @@
-"""What the operating system says of this process and of the disks that it writes to."""
+"""Figures of the operating system about this process and the disks that it writes to."""
 
 import os
 import resource
@@ -20,7 +20,7 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     """The first of the folders."""
     used_for: list[str]
     free_bytes: int
-    """What a process without special rights may still write."""
+    """The bytes that a process without special rights may still write."""
     total_bytes: int
 
 
@@ -56,7 +56,7 @@ def disks(folders: Mapping[str, Path]) -> list[Disk]:
 
 
 def memory() -> Memory:
-    """What this process has in memory now (elsewhere than on Linux, the most that it ever had)."""
+    """The memory of this process now (elsewhere than on Linux, the most that it ever had)."""
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return Memory(
         resident_bytes=_resident_bytes(),
@@ -74,7 +74,7 @@ def _resident_bytes() -> int:
 
 
 def limits_in(groups: Path, own: Path) -> list[int]:
-    """What the control groups that a process is in, and those around them, allow of memory, in bytes.
+    """The memory that the control groups of a process, and those around them, allow, in bytes.
 
     A container sees its own group as the outermost one; a unit of systemd's is somewhere below.
     https://docs.kernel.org/admin-guide/cgroup-v2.html, memory.max

@@ -28,13 +28,13 @@ from ops.health.report import report
 from ops.health.store import Integrity, StoreProbe, check_integrity
 from ops.parts import Parts
 
-# A disk that does not answer for as long is as good as gone.
+# How late a look may be: a disk that does not answer for longer counts as gone.
 LOOK_LATE_SECONDS = 10.0
-# The broker is asked how much waits there, and answers in a millisecond if at all.
+# How long the broker may take to say how much waits there; usually it takes a millisecond.
 BROKER_SECONDS = 1.0
-# The first check of the store comes so soon, however long the interval is.
+# When the first check of the store comes at the latest, however long the interval is.
 FIRST_CHECK_SECONDS = 60.0
-# Rates are those of so long, and of a look more.
+# The time over which rates are taken.
 RATE_SECONDS = 10.0
 
 logger = logging.getLogger(__name__)
@@ -53,10 +53,10 @@ class Monitor:
         self._checking: asyncio.Task[None] | None = None
         self._stopping = threading.Event()
         self._began_ms = parts.now_ms()
-        # At how many looks in a row all readers were in use.
+        # The number of looks in a row that found all readers in use.
         self._exhausted_looks = 0
         self._causes: dict[str, Cause] = {}
-        # When the last looks were, and how many commands there had been by then.
+        # The times of the last looks, each with the number of commands by then.
         self._counted: deque[tuple[float, int]] = deque()
         self.durable_waiting: int | None = None
         self.dead_letters: int | None = None
@@ -85,13 +85,13 @@ class Monitor:
 
     @property
     def look(self) -> Look:
-        """What was found last."""
+        """The last look."""
         assert self._look is not None, "not started"
         return self._look
 
     @property
     def integrity(self) -> Integrity:
-        """What the last check of the store found."""
+        """The last check of the store."""
         return self._integrity
 
     @property
@@ -185,11 +185,11 @@ class Monitor:
                 self.durable_waiting = await self._parts.stream_messages(self._parts.names.commands)
                 self.dead_letters = await self._parts.stream_messages(self._parts.names.dead_letters)
         except (NatsError, TimeoutError):
-            # The relay tells what is wrong there; these figures are not known meanwhile.
+            # The figures are not known meanwhile; the state of the relay has the reason.
             self.durable_waiting = self.dead_letters = None
 
     def _try_to_write(self) -> None:
-        # Whoever watches sends no commands to a service that is unhealthy: it must find out by itself.
+        # An unhealthy service is sent no commands by a load balancer, so it has to try by itself.
         writer = self._parts.writer
         if writer.statistics.last_failure is not None and writer.waiting == 0:
             writer.try_again()

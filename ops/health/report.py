@@ -1,4 +1,4 @@
-"""What a service says of itself: `report`."""
+"""The report of a service on itself: `report`."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def report(
     durable_waiting: int | None,
     dead_letters: int | None,
 ) -> dict[str, Any]:
-    """The whole answer: `status`, the reasons for it, and the figures."""
+    """The answer to `service.status`: the status, the reasons for it, and the figures."""
     writer, readers, relay, server = parts.writer, parts.readers, parts.relay.state, parts.nats_server
     statistics = writer.statistics
     return {

@@ -1,4 +1,4 @@
-"""What reading the store says: whether it can be read at all, how fast, and whether SQLite finds it sound.
+"""Looks at the store: whether it can be read at all, how fast, and whether SQLite finds it sound.
 
 With connections of their own: a pool whose connections are all lent must not hide how the store is.
 """
@@ -19,10 +19,10 @@ from migrations.connection import open_reader
 # gigabyte; what takes longer is left to backups, whose copies are checked whole.
 MAXIMUM_TABLE_SECONDS = 60.0
 MAXIMUM_FINDINGS = 5
-# SQLite asks after so many steps of its machine whether to go on.
+# The number of steps of its machine after which SQLite asks whether to go on.
 _STEPS = 20_000
-# Of so many looks the quickest counts: one that was slow may have waited for a processor. With more of them,
-# a disk that is slow would be told later than 5 s after it has become so.
+# The quickest of this many looks counts: a slow one may have waited for a processor. With more of them, a
+# disk that became slow would be told later than 5 s after that.
 _LOOKS = 2
 
 
@@ -39,7 +39,7 @@ class StoreLook(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Integrity(msgspec.Struct, frozen=True, kw_only=True):
-    """What the last check found; `problem` is `None` where it found nothing."""
+    """The last check; `problem` is `None` where it found nothing."""
 
     checked_at: int | None = None
     """When it ended, in milliseconds since the epoch; `None` before the first one."""
@@ -109,7 +109,7 @@ def check_integrity(path: Path, *, now_ms: int, stopping: Event) -> Integrity:
     findings: list[str] = []
     unfinished: list[str] = []
     try:
-        # What is on disk, not what was read before.
+        # The file on disk, not pages that were read before.
         with closing(open_reader(path, cache_kib=4 * 1024, mmap_bytes=0)) as connection:
             for table in _tables(connection):
                 try:

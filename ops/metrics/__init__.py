@@ -1,4 +1,4 @@
-"""What `/metrics` says, by the conventions of Prometheus: `docs/operating.md` has the list.
+"""The metrics of `/metrics`, by the conventions of Prometheus: `docs/operating.md` has the list.
 
     collector   puts the families together, and is all that others need
     flow        what comes and goes: commands, queries, groups, requests over HTTP

@@ -23,13 +23,14 @@ from ops.parts import Parts
 
 
 class Metrics(Collector):
-    """What is to be told of one parts. Any thread may ask."""
+    """The metrics of one service. Any thread may ask."""
 
     def __init__(self, parts: Parts, health: Monitor, http: HttpCounts | None) -> None:
         self._parts = parts
         self._health = health
         self._http = http
-        # One of its own: a process may run several services, one after the other or, in tests, at once.
+        # A registry of its own: a process may run several services, one after the other or, in tests, at
+        # once.
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         ProcessCollector(registry=self._registry)

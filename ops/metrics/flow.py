@@ -1,4 +1,4 @@
-"""What comes and goes, as families of metrics: commands, queries, groups, requests over HTTP."""
+"""Counts and durations, as families of metrics: commands, queries, groups, requests over HTTP."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -14,7 +14,7 @@ from ops.parts import Parts
 def command_families(parts: Parts) -> Iterator[Metric]:
     """Commands by what became of them, and how long their senders waited."""
     outcomes = Tally()
-    # Those that never came to the writer are counted where they came in.
+    # Commands that never came to the writer are counted where they came in.
     for one in (parts.writer.statistics.outcomes, parts.intake.refused, parts.durable.refused):
         outcomes.add_all(one)
     counted = CounterMetricFamily(
@@ -115,7 +115,7 @@ def _histogram(name: str, help_text: str, histogram: Histogram) -> Metric:
 
 def _durations(name: str, help_text: str, label: str, endpoints: Mapping[str, Endpoint]) -> Metric:
     family = HistogramMetricFamily(name, help_text, labels=(label,))
-    # Those that nobody has used would be most of the answer.
+    # Endpoints that nobody has used are left out: they would be most of the answer.
     for used, endpoint in _used(endpoints):
         family.add_metric((used,), list(endpoint.durations.cumulated()), endpoint.durations.sum)
     return family

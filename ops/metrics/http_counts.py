@@ -4,7 +4,7 @@ from bus.measures import Histogram, Tally
 
 
 class HttpCounts:
-    """What was counted since the server started. Written on the event loop's thread, read by any."""
+    """Counts since the server started. Written on the event loop's thread, read by any."""
 
     def __init__(self) -> None:
         self.requests = Tally()

@@ -1,4 +1,4 @@
-"""How it stands, as families of metrics: health, store, machine, relay, broker, backups."""
+"""States, as families of metrics: health, store, machine, relay, broker, backups."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ from ops.parts import Parts
 
 
 def health_families(version: str, health: Monitor) -> Iterator[Metric]:
-    """What `hyperpage status` says."""
+    """The status that `hyperpage status` shows, and its causes."""
     yield InfoMetricFamily("hyperpage_build", "The program that runs.", {"version": version})
     causes = health.causes
     status = GaugeMetricFamily("hyperpage_health_status", "1 for how the service is.", labels=("status",))
@@ -137,7 +137,7 @@ def broker_families(parts: Parts, health: Monitor) -> Iterator[Metric]:
 
 
 def backup_families(look: Look) -> Iterator[Metric]:
-    """What there is to go back to. Where there is no backup, there is no time of one."""
+    """Backups and the archive. Where there is no backup, there is no time of one."""
     backups, archive = look.backups, look.archive
     yield _gauge("hyperpage_backups", "Backups that are there.", backups.count)
     yield _gauge(

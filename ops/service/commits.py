@@ -22,10 +22,10 @@ def hand_on(
             one.context.set()
         else:
             requested.append(one)
-    # Before the events go out: who has an answer sends the next command meanwhile.
+    # Before the events go out: clients send their next commands meanwhile.
     parts.intake.answer(requested)
     if traces is not None:
-        # Before the stream can say that it has the events.
+        # Before the events go out: their spans end when the stream has them.
         traces.committed(commit)
     parts.archiver.notify(commit)
     if commit.rows:

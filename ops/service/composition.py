@@ -117,7 +117,8 @@ class Service:
         await asyncio.shield(self._failed)
 
     async def _start(self) -> None:
-        # What is pushed onto the stack is undone in the opposite order: first what takes commands in.
+        # The stack is undone in the opposite order: commands stop coming in before the parts that they need
+        # end.
         directory = DataDirectory(self.settings.data)
         self._stack.callback(directory.release)
         await make_sound(self.settings, self.version, after_a_crash=directory.was_left_behind)
@@ -354,7 +355,7 @@ class Service:
             await self.intake.stop()
             await self.durable.stop()
         finally:
-            # Whatever goes wrong before: its thread would keep the process alive.
+            # Also after an error above: the thread would keep the process alive.
             await asyncio.to_thread(self.writer.stop)
         # The last group's outcomes were handed to the loop before the thread ended.
         await asyncio.sleep(0)
@@ -390,6 +391,6 @@ class Service:
 
 
 def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[Commit], None], commit: Commit) -> None:
-    # Nobody is left to tell when the loop has been closed.
+    # A closed loop has nobody left who could be told.
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(callback, commit)

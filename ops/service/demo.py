@@ -46,7 +46,7 @@ class Tool(msgspec.Struct, kw_only=True):
 
 
 def tools() -> tuple[Tool, ...]:
-    """What the company uses."""
+    """The tools that the company uses."""
     return (
         Tool(
             name="github",
@@ -195,7 +195,7 @@ class _Colleague:
 
     async def _fail(self, job: dict[str, Any]) -> None:
         error = self._random.choice(("502 Bad Gateway", "no answer within 30 s", "404 Not Found"))
-        # What is gone does not come back by trying again.
+        # A target that is gone stays gone: trying again is of no use.
         await self._send(
             "jobs.fail", {**_held(job), "error": error, "retryable": not error.startswith("404")}
         )

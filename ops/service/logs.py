@@ -34,7 +34,7 @@ KEYS = (
 )
 # "invalid literal for int() with base 10: '4111 1111…'": what these say may quote what they were given.
 _QUOTING = (ValueError, LookupError, TypeError, AttributeError)
-# Of a chain of exceptions, the last ones.
+# How many exceptions of a chain are logged, the last ones.
 _MAXIMUM_CHAIN = 5
 
 
@@ -77,7 +77,7 @@ def _rendered(form: LogFormat, stream: IO[str]) -> list[Processor]:
         _escape,
         structlog.dev.ConsoleRenderer(
             colors=stream.isatty(),
-            # Ours is text already when it comes here.
+            # The traceback of our own loggers is text already.
             exception_formatter=structlog.dev.plain_traceback,
             pad_event_to=0,
         ),

@@ -1,4 +1,4 @@
-"""What a service tells whoever listens, beside events: `Notices`."""
+"""Notices: news of a service for those who listen now, beside the events that are kept. `Notices`."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -55,6 +55,6 @@ class Notices:
         )
 
     async def _tell(self, subject: str, what: Any) -> None:
-        # Who listens hears it; the log says it in any case.
+        # A notice that is lost does no harm: the log of the service has it.
         with suppress(NatsError):
             await self._connection.publish(subject, encode(what))

@@ -36,7 +36,7 @@ logger = logging.getLogger("hyperpage")
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What a process is to serve. `announce` is called each time that a service is ready."""
+    """The settings of a process. `announce` is called each time that a service is ready."""
 
     settings: Settings
     announce: Callable[[Runtime], None]
@@ -65,7 +65,7 @@ async def serve(order: Order) -> None:
 @asynccontextmanager
 async def _listening(settings: Settings) -> "AsyncIterator[HttpServer | None]":
     """An HTTP server for all services of this process, unless there is to be none."""
-    # The first service starts it, once the directory is its own.
+    # It does not listen yet: the first service starts it, once it has the lock of the directory.
     server = http_server(settings)
     try:
         yield server

@@ -33,14 +33,14 @@ class Restores:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        # While a service runs that nobody asked to restore.
+        # Waits while a service runs and no restore was asked for; None otherwise.
         self._asked: asyncio.Future[None] | None = None
         self._accepted: tuple[str, RestoreRequest, Actor] | None = None
         self._act: Act | None = None
         self.last: Ended | None = None
 
     def verbs(self) -> tuple[AdministrationVerb, ...]:
-        """What an operator can ask of the service that runs."""
+        """The requests of operators that are answered here."""
         return (
             AdministrationVerb(
                 name="backup.restore",
@@ -85,7 +85,7 @@ class Restores:
         )
 
     def take_act(self) -> Act | None:
-        """What the next service is to record of the restore before it, once."""
+        """The record of the restore before this service, once; None where there was none."""
         act, self._act = self._act, None
         return act
 
@@ -134,7 +134,7 @@ class Restores:
         if self._asked is None:
             raise RuleViolated("restore_under_way", "a restore is under way already")
         token = new_id()
-        # After the answer to this has been handed over. Until then, nobody else is accepted.
+        # The service stops only after this answer has been handed over. Nobody else is accepted meanwhile.
         asked, self._asked = self._asked, None
         self._accepted = (token, request, acting.get())
         asyncio.get_running_loop().call_soon(asked.set_result, None)
@@ -142,7 +142,7 @@ class Restores:
 
     def _plan(self, request: RestoreRequest) -> Plan:
         source = self._source(request)
-        # Before it drains for something that it has no key for.
+        # Found out now: the service must not drain for a backup that it cannot read.
         require_readable(source or self._settings.places, request.moment, ())
         return plan_restore(self._settings.places, request.moment, source=source)
 

@@ -1,4 +1,4 @@
-"""What a supervisor such as systemd is told: ready, alive, stopping, and how it is. `Supervisor`.
+"""Tells a supervisor such as systemd whether the service is ready, alive or stopping: `Supervisor`.
 
 The protocol is datagrams to the socket that `NOTIFY_SOCKET` names, lines of NAME=VALUE; without that
 variable, nobody is told anything. https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html
@@ -12,15 +12,15 @@ from typing import Literal
 
 # How often it is told how it is, where the watchdog does not ask for more.
 INTERVAL_SECONDS = 10.0
-# So long a start or a stop may go on each time that it is told to be under way: more than an interval, and a
-# disk that hangs for a while. A start that checks a large store after a crash takes minutes.
+# How much longer a start or a stop may take, each time that it is said to be under way: longer than an
+# interval and than a disk hangs for a while. A start that checks a large store after a crash takes minutes.
 EXTENSION_SECONDS = 60
 
 Phase = Literal["starting", "serving", "restoring", "stopping"]
 
 
 class Supervisor:
-    """Whoever started this process and watches over it; may be nobody. Belongs to the event loop."""
+    """The program that started this process and watches over it; may be none. Belongs to the event loop."""
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         environment = os.environ if environment is None else environment
@@ -28,12 +28,12 @@ class Supervisor:
         self._interval_seconds = INTERVAL_SECONDS
         watched = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         if watched and (watchdog_us := environment.get("WATCHDOG_USEC", "")).isdigit():
-            # Twice within the time in which it wants to hear something, as its manual advises.
+            # Twice as often as the watchdog demands, as its manual advises.
             self._interval_seconds = min(INTERVAL_SECONDS, int(watchdog_us) / 2_000_000)
         self._phase: Phase = "starting"
         self._is_alive = _always
         self._says: Callable[[], str] | None = None
-        # What changed and could not be told yet.
+        # Changes that could not be told yet.
         self._change = ""
 
     def enter(
@@ -80,7 +80,7 @@ class Supervisor:
                 sender.setblocking(False)
                 sender.sendto("\n".join(filter(None, lines)).encode(), address)
         except OSError:
-            # Its queue is full, or it is not there; it is told soon, if it ever is again.
+            # Its queue is full, or it is not there: the next interval tries again.
             return False
         return True
 

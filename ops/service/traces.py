@@ -33,7 +33,7 @@ from bus.serving.intake import Caller
 from bus.writing.submission import Commit, Request, Submission
 from domain.messages import Metadata
 
-# What waits for the stream; while the broker is away, the oldest spans are given up.
+# Spans that wait for the stream. While the broker is away, the oldest are given up.
 MAXIMUM_UNPUBLISHED = 10_000
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _PROPAGATOR = TraceContextTextMapPropagator()
@@ -47,7 +47,7 @@ class _Unpublished(NamedTuple):
 
 
 class _Answer(msgspec.Struct):
-    """What an answer says of the command's events."""
+    """The part of an answer that is about the command's events."""
 
     position: int | None = None
     events: list[str] = []
@@ -65,7 +65,7 @@ class Traces:
         self._tracer = trace.get_tracer("hyperpage", version)
         self._unpublished: deque[_Unpublished] = deque()
         self._published = 0
-        # From the clock that measures to the one that tells the time.
+        # The difference between the monotonic clock and the time of day.
         self._offset_ns = time.time_ns() - time.perf_counter_ns()
 
     def committed(self, commit: Commit) -> None:
@@ -107,7 +107,7 @@ class Traces:
         )
         if span.is_recording():
             if not (isinstance(caller, Caller) and caller.waiting is not None):
-                # Otherwise it came over HTTP.
+                # A command without it came over HTTP.
                 span.set_attributes(
                     {
                         "messaging.system": "nats",
@@ -125,7 +125,7 @@ class Traces:
         refusal = None if submission.outcome is None else submission.outcome.refusal
         span.set_attribute("hyperpage.outcome", "accepted" if refusal is None else refusal.code)
         if refusal is not None and refusal.number >= 500:
-            # A refusal is an answer; that there could be none is an error.
+            # A refusal is an answer, and no error; having no answer is one.
             span.set_status(Status(StatusCode.ERROR, refusal.code))
         if request is not None and request.command_id is not None and not submission.batch:
             span.set_attribute("hyperpage.command_id", request.command_id)
@@ -230,7 +230,7 @@ def sending_traces(version: str, environment: Mapping[str, str] | None = None) -
         )
         yield False
         return
-    # What OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say goes before.
+    # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES override these.
     named = {"service.name": "hyperpage-persistence", "service.version": version}
     provider = TracerProvider(resource=Resource(named).merge(OTELResourceDetector().detect()))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
