@@ -22,7 +22,7 @@ from ops.http.openapi import document
 from ops.http.problem import IncidentMiddleware, answer_no_such_place, answer_refusal
 from ops.http.refusals import HttpRefusal
 from ops.http.routes import api
-from ops.http.routes.events import Slots
+from ops.http.routes.streaming import Slots
 from ops.http.routing import RouteEntry, places
 from ops.http.shared_answers import SharedAnswers
 from ops.metrics.http_counts import HttpCounts

@@ -22,7 +22,7 @@ from ops.http.app import application
 from ops.http.backend import Backend
 from ops.http.layers.limits import MAXIMUM_HEAD_BYTES
 from ops.http.protocol import Connection
-from ops.http.routes.events import Slots
+from ops.http.routes.streaming import Slots
 from ops.http.routing import RouteEntry
 from ops.metrics.http_counts import HttpCounts
 from ops.settings import Settings

@@ -12,13 +12,12 @@ from ops.console.rendering import PREFIX
 from ops.console.shown_events import shown
 from ops.console.visit import Visit, page
 from ops.http.following.tails import PERIOD_SECONDS, Tails
-from ops.http.routes.events import QUIET_SECONDS, RETRY_MS, EventStream
-from ops.http.routing import access_of, backend_of, route
+from ops.http.routes.streaming import NOTHING_NEW, RETRY_MS, EventStream, Follower
+from ops.http.routing import backend_of, route
 from projections.tables import TABLES
 
 # What stands on the page when it opens; its script keeps no more than so many.
 LINES = 40
-LOOK_AGAIN_SECONDS = 5.0
 
 
 async def show_tail(visit: Visit) -> Response:
@@ -38,25 +37,17 @@ async def follow(request: Request) -> Response:
 async def _pieces(request: Request, tails: Tails, streams: str) -> AsyncIterator[bytes]:
     tail, delay_seconds = tails.join(streams), tails.delay_seconds()
     try:
-        clock = asyncio.get_running_loop().time
-        looked_at, number = clock(), tail.number
+        follower, number = Follower(request), tail.reached
         # Fifty writes at once would be a pause for commands; so they are spread over the time between two.
         phase = random() * PERIOD_SECONDS
         yield b'retry: %d\nevent: begin\ndata: {"seen":%d}\n\n' % (RETRY_MS, tail.seen)
-        while True:
-            if clock() - looked_at > LOOK_AGAIN_SECONDS:
-                looked_at = clock()
-                if not access_of(request).may_still(request):
-                    return
-            has_more = await tail.beyond(number, QUIET_SECONDS)
-            if tail.is_over:
-                return
+        while (has_more := await follower.wait(tail, number)) is not None:
             if not has_more:
-                yield b": nothing new\n\n"
+                yield NOTHING_NEW
                 continue
             await asyncio.sleep(phase)
             await asyncio.sleep(delay_seconds)
-            number = tail.number
+            number = tail.reached
             yield tail.frame
     finally:
         tails.leave(tail)

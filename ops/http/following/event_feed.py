@@ -19,6 +19,7 @@ from bus.log.cloud_events import Origin, cloud_event_sql, event_id_sql
 from bus.log.reader_pool import PoolClosedError, PoolExhaustedError
 from domain.catalogue import TIMELINE_STREAM
 from domain.errors import Invalid
+from ops.http.following.source import Source
 
 # One piece of a stream: so many positions, or so many bytes of `data`.
 MAXIMUM_POSITIONS = 500
@@ -53,12 +54,13 @@ class Piece(msgspec.Struct, frozen=True):
     count: int
 
 
-class EventFeed:
-    """What one service's log has, for those who follow it. Used from the event loop's thread."""
+class EventFeed(Source):
+    """What one service's log has, for those who follow it; `reached` is the last position that is sent."""
 
     def __init__(
         self, reader: Callable[[], AbstractContextManager[apsw.Connection]], origin: Origin, head: int
     ) -> None:
+        super().__init__(head)
         self._reader = reader
         self._origin = origin
         self._frames = _FRAMES.format(
@@ -66,15 +68,11 @@ class EventFeed:
         )
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="event feed")
         self._kept: OrderedDict[tuple[int, str], asyncio.Future[Piece | None]] = OrderedDict()
-        self._news = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._told_at = -PACE_SECONDS
         self._telling: asyncio.TimerHandle | None = None
         self.head = head
         """The last position that there is."""
-        self.told = head
-        """The last position that is sent by now."""
-        self.is_closed = False
 
     def notify(self, head: int) -> None:
         """Says how far the log goes now."""
@@ -92,16 +90,6 @@ class EventFeed:
         self._wake()
         self._threads.shutdown(wait=False)
 
-    async def beyond(self, position: int, seconds: float) -> bool:
-        """Waits until more than a position is sent, or nobody can follow; false if it was too long."""
-        try:
-            async with asyncio.timeout(seconds):
-                while self.told <= position and not self.is_closed:
-                    await self._news.wait()
-        except TimeoutError:
-            return False
-        return True
-
     async def after(self, position: int, streams: str) -> Piece | None:
         """The next piece behind a position, of streams as by GLOB, and the forks.
 
@@ -109,7 +97,7 @@ class EventFeed:
         """
         piece = self._kept.get((position, streams))
         if piece is None:
-            piece = self._loop.run_in_executor(self._threads, self._read, position, self.told, streams)
+            piece = self._loop.run_in_executor(self._threads, self._read, position, self.reached, streams)
             self._kept[position, streams] = piece
             if len(self._kept) > MAXIMUM_KEPT:
                 self._kept.popitem(last=False)
@@ -156,12 +144,8 @@ class EventFeed:
     def _tell(self) -> None:
         self._telling = None
         self._told_at = self._loop.time()
-        self.told = self.head
+        self.reached = self.head
         self._wake()
-
-    def _wake(self) -> None:
-        news, self._news = self._news, asyncio.Event()
-        news.set()
 
     def _read(self, after: int, told: int, streams: str) -> Piece | None:
         most = min(MAXIMUM_POSITIONS, told - after)

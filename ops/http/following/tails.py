@@ -14,6 +14,7 @@ import msgspec
 
 from bus.log.reader_pool import PoolClosedError, PoolExhaustedError
 from ops.http.following.event_feed import EventFeed
+from ops.http.following.source import Source
 
 # Five pieces a second: as live as eyes can tell, and half of what is allowed.
 PERIOD_SECONDS = 0.2
@@ -57,7 +58,7 @@ class Tails:
     def join(self, streams: str) -> "Tail":
         """What moves of streams as by GLOB; `leave` when nobody looks any more."""
         tail = self._tails.get(streams)
-        if tail is None or tail.is_over:
+        if tail is None or tail.is_closed:
             tail = self._tails[streams] = Tail(self._feed, self._reader, streams)
             tail.task = asyncio.create_task(tail.run(), name=f"the tail of {streams}")
         tail.watchers += 1
@@ -80,34 +81,21 @@ class Tails:
                 del self._tails[tail.streams]
 
 
-class Tail:
-    """One choice of streams, and the newest of it."""
+class Tail(Source):
+    """One choice of streams, and the newest of it; `reached` is how many pieces there were."""
 
     task: asyncio.Task[None]
 
     def __init__(self, feed: EventFeed, reader: Reader, streams: str) -> None:
+        super().__init__(0)
         self._feed = feed
         self._reader = reader
         self.streams = streams
         self.watchers = 0
-        self.number = 0
-        """How many pieces there were."""
         self.frame = b""
         """The newest one, as a server-sent event."""
         self.seen = 0
         """How many events there were since somebody began to look."""
-        self.is_over = False
-        self._news = asyncio.Event()
-
-    async def beyond(self, number: int, seconds: float) -> bool:
-        """Waits for a piece after that one, or the end; false if it was too long."""
-        try:
-            async with asyncio.timeout(seconds):
-                while self.number <= number and not self.is_over:
-                    await self._news.wait()
-        except TimeoutError:
-            return False
-        return True
 
     async def run(self) -> None:
         """Makes pieces, until it is cancelled or the log is closed."""
@@ -129,19 +117,15 @@ class Tail:
         except PoolClosedError:
             return
         finally:
-            self.is_over = True
+            self.is_closed = True
             self._wake()
 
     def _tell(self, lines: list[Line], count: int) -> None:
         self.seen += count
-        self.number += 1
+        self.reached += 1
         piece = msgspec.json.encode({"seen": self.seen, "lines": lines})
         self.frame = b"event: piece\ndata: " + piece + b"\n\n"
         self._wake()
-
-    def _wake(self) -> None:
-        news, self._news = self._news, asyncio.Event()
-        news.set()
 
     def _read(self, after: int, last: int) -> tuple[list[Line], int]:
         place = {"after": after, "last": last, "streams": self.streams}

@@ -11,12 +11,11 @@ from typing import Any
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response
 
 from bus.contract import codec
 from bus.log.reading import pattern_of
-from domain.errors import Busy, Invalid
+from domain.errors import Invalid
 from domain.messages import Key
 from ops.contract.answers import TEXT, object_of
 from ops.contract.schema import described
@@ -30,20 +29,14 @@ from ops.http.operations import (
     query_parameters,
     reference,
 )
-from ops.http.routing import access_of, backend_of, route
+from ops.http.routes.streaming import MEDIA_TYPE, NOTHING_NEW, RETRY_MS, EventStream, Follower, Slots
+from ops.http.routing import backend_of, route
 
 PATH = "/api/v1/events"
-MEDIA_TYPE = "text/event-stream"
-# Something is sent at least so often: proxies end connections on which nothing happens.
-QUIET_SECONDS = 15.0
-# Who asks for more than there is is told so often; a browser waits as long before it comes back.
-RETRY_MS = 2_000
 # What many follow is sent to each of them at a moment of their own: this much for each, up to the pace.
 SECONDS_FOR_EACH = 0.001
 # So long a stream waits for the service that is being restored: browsers do not come back after a refusal.
 ATTACHED_WITHIN_SECONDS = 30.0
-# How often it is looked whether who follows still may.
-LOOK_AGAIN_SECONDS = 5.0
 
 
 class Follow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,63 +64,15 @@ async def follow(request: Request) -> Response:
     return EventStream(_events(request, feed, after, streams, phase), slots)
 
 
-class EventStream(StreamingResponse):
-    """Server-sent events, as long as the reader stays; it holds one of the slots."""
-
-    def __init__(self, events: AsyncIterator[bytes], slots: "Slots") -> None:
-        super().__init__(events, headers={"X-Accel-Buffering": "no"}, media_type=MEDIA_TYPE)
-        self._slots = slots
-        self._slots.take()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Sends them."""
-        # It counts here, and not among the requests that are answered in a moment.
-        scope["hyperpage.leave"]()
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._slots.give_back()
-
-
-class Slots:
-    """How many may follow at once."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self.taken = 0
-
-    def take(self) -> None:
-        """Counts one more.
-
-        Raises:
-            Busy: there are too many.
-        """
-        if self.taken >= self._most:
-            raise Busy("too many follow the events already", hint="try again later", retry_after_ms=5_000)
-        self.taken += 1
-
-    def give_back(self) -> None:
-        """Counts one less."""
-        self.taken -= 1
-
-
 async def _events(
     request: Request, feed: EventFeed, after: int, streams: str, phase: float
 ) -> AsyncIterator[bytes]:
-    clock = asyncio.get_running_loop().time
-    looked_at, said = clock(), after
-    is_live = after >= feed.told
+    follower, said = Follower(request), after
+    is_live = after >= feed.reached
     yield f"retry: {RETRY_MS}\n\n".encode()
-    while True:
-        if clock() - looked_at > LOOK_AGAIN_SECONDS:
-            looked_at = clock()
-            if not access_of(request).may_still(request):
-                return
-        has_more = await feed.beyond(after, QUIET_SECONDS)
-        if feed.is_closed:
-            return
+    while (has_more := await follower.wait(feed, after)) is not None:
         if not has_more:
-            yield b": nothing new\n\n"
+            yield NOTHING_NEW
             continue
         if is_live:
             await asyncio.sleep(phase)
@@ -143,7 +88,7 @@ async def _events(
             # No event: what was passed over need not be searched again.
             said = after
             yield f"id: {feed.event_id(after)}\n\n".encode()
-        is_live = after >= feed.told
+        is_live = after >= feed.reached
 
 
 def _wish(request: Request) -> Follow:

@@ -14,7 +14,7 @@ import pytest
 from ops.http.access.tokens import TokenFile
 from ops.http.following.event_feed import PACE_SECONDS, Piece
 from ops.http.layers import limits
-from ops.http.routes import events
+from ops.http.routes import streaming
 from tests.support.services.asking import HttpTalk, problem
 from tests.support.services.serving import COMES_WITHIN_SECONDS, copy_of, restore_by_hand, until
 
@@ -270,8 +270,8 @@ def test_a_reader_that_takes_nothing_is_cut_off_and_goes_on_later(
 
 
 def test_who_lost_the_right_to_follow_does_not_go_on(talk: HttpTalk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "LOOK_AGAIN_SECONDS", 0.0)
-    monkeypatch.setattr(events, "QUIET_SECONDS", 0.05)
+    monkeypatch.setattr(streaming, "LOOK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(streaming, "QUIET_SECONDS", 0.05)
     _, secret = TokenFile(talk.data).create("follower", "read")
 
     async def read() -> bytes:
