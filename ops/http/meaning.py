@@ -43,7 +43,7 @@ DELETED: Mapping[str, str] = {
 Kind = Literal["command", "query"]
 
 
-class Meaning(msgspec.Struct, frozen=True, kw_only=True):
+class RequestMeaning(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked for: the name of a command or query, and what the path says of its body.
 
     `stream` is that of the row that the path names; with `creates`, it names none, since there is none yet.
@@ -62,7 +62,7 @@ class Meaning(msgspec.Struct, frozen=True, kw_only=True):
         return self.name.rpartition(".")[2]
 
 
-def meaning_of(method: str, raw_path: bytes, queries: Mapping[str, QueryVerb]) -> Meaning:
+def meaning_of(method: str, raw_path: bytes, queries: Mapping[str, QueryVerb]) -> RequestMeaning:
     """What a request behind `/api/v1/` asks for.
 
     Raises:
@@ -71,7 +71,7 @@ def meaning_of(method: str, raw_path: bytes, queries: Mapping[str, QueryVerb]) -
     """
     segments = [_segment(one) for one in raw_path.split(b"/")]
     if segments == [BATCH]:
-        return _only("POST", method, Meaning(kind="command", name=BATCH))
+        return _only("POST", method, RequestMeaning(kind="command", name=BATCH))
     table, *rest = segments
     match rest:
         case []:
@@ -111,7 +111,7 @@ def key_fields(table: str, key: str) -> dict[str, str]:
     return {msgspec.structs.fields(TABLES[table].get_query)[0].name: key}
 
 
-def _of_table(method: str, table: str) -> Meaning:
+def _of_table(method: str, table: str) -> RequestMeaning:
     if table not in TABLES:
         raise no_such_place()
     verbs = {"GET": "list", "POST": POSTED.get(table)}
@@ -119,7 +119,7 @@ def _of_table(method: str, table: str) -> Meaning:
     return msgspec.structs.replace(meaning, creates=meaning.kind == "command")
 
 
-def _of_row(method: str, table: str, key: str) -> Meaning:
+def _of_row(method: str, table: str, key: str) -> RequestMeaning:
     fields = key_fields(table, key)
     verbs = {
         "GET": "get",
@@ -131,27 +131,27 @@ def _of_row(method: str, table: str, key: str) -> Meaning:
     return msgspec.structs.replace(meaning, key=fields, stream=stream_name(table, key))
 
 
-def _chosen(method: str, table: str, verbs: Mapping[str, str | None]) -> Meaning:
+def _chosen(method: str, table: str, verbs: Mapping[str, str | None]) -> RequestMeaning:
     # What answers to GET answers to HEAD.
     verb = verbs.get("GET" if method == "HEAD" else method)
     if verb is None:
         raise MethodNotAllowed(method, ", ".join(name for name, verb in verbs.items() if verb))
-    return Meaning(
+    return RequestMeaning(
         kind="query" if verb in ("list", "get") else "command",
         name=f"{table}.{verb}",
         wrapped="patch" if verb == "patch" else None,
     )
 
 
-def _named(name: str, queries: Mapping[str, QueryVerb]) -> Meaning:
+def _named(name: str, queries: Mapping[str, QueryVerb]) -> RequestMeaning:
     if name in queries:
-        return Meaning(kind="query", name=name)
+        return RequestMeaning(kind="query", name=name)
     if name in VERBS and not VERBS[name][1].internal:
-        return Meaning(kind="command", name=name)
+        return RequestMeaning(kind="command", name=name)
     raise no_such_place()
 
 
-def _only(allowed: str, method: str, meaning: Meaning) -> Meaning:
+def _only(allowed: str, method: str, meaning: RequestMeaning) -> RequestMeaning:
     if method != allowed and (method, allowed) != ("HEAD", "GET"):
         raise MethodNotAllowed(method, allowed)
     return meaning
@@ -186,7 +186,7 @@ def query_body(shape: type[Any], key: Mapping[str, str], parameters: Sequence[tu
     return codec.encode(query)
 
 
-def command_body(meaning: Meaning, body: bytes) -> bytes:
+def command_body(meaning: RequestMeaning, body: bytes) -> bytes:
     """The body of a command, with what the path says.
 
     Raises:

@@ -21,7 +21,7 @@ from ops.http.refusals import HttpRefusal, ReaderTooSlowError, no_such_place
 
 MEDIA_TYPE = "application/problem+json"
 # Where front ends of the system before ask.
-PATHS_AS_BEFORE = ("/api/tools/config", "/api/backup")
+LEGACY_PATHS = ("/api/tools/config", "/api/backup")
 _TYPE = "urn:hyperpage:problem:"
 # What of the details stands at the top, too.
 _PROMOTED = ("rule", "path", "incident")
@@ -30,11 +30,11 @@ logger = logging.getLogger(__name__)
 
 
 def problem(
-    refusal: Refusal | HttpRefusal, *, status: int | None = None, as_before: bool = False
+    refusal: Refusal | HttpRefusal, *, status: int | None = None, is_legacy: bool = False
 ) -> Response:
     """The response for a refusal; `status` where HTTP has a better one than the refusal's number.
 
-    `as_before` has the message as `error`, too, as the system before had it.
+    `is_legacy` has the message as `error`, too, as the system before had it.
     """
     number = refusal.number if status is None else status
     body: dict[str, Any] = {
@@ -47,7 +47,7 @@ def problem(
         "details": refusal.details,
     }
     body |= {name: refusal.details[name] for name in _PROMOTED if name in refusal.details}
-    if as_before:
+    if is_legacy:
         body["error"] = refusal.message
     return Response(codec.encode(body), number, _headers(refusal), MEDIA_TYPE)
 
@@ -63,7 +63,7 @@ def _headers(refusal: Refusal | HttpRefusal) -> dict[str, str]:
 async def answer_refusal(request: Request, error: Exception) -> Response:
     """For the application: a refusal that a route raised."""
     assert isinstance(error, Refusal | HttpRefusal)
-    return problem(error, as_before=request.scope["path"] in PATHS_AS_BEFORE)
+    return problem(error, is_legacy=request.scope["path"] in LEGACY_PATHS)
 
 
 async def answer_no_such_place(_: Request, error: Exception) -> Response:

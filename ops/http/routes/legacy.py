@@ -18,12 +18,12 @@ from ops.backup.metadata import Metadata
 from ops.backup.requests import Ended, RestoreRequest
 from ops.contract.answers import INTEGER, TEXT, array_of, map_of, object_of
 from ops.http.operations import Operation, answer, parameter, reference, request_body
-from ops.http.problem import PATHS_AS_BEFORE
+from ops.http.problem import LEGACY_PATHS
 from ops.http.routes.admin import administer, restore_of_ours
 from ops.http.routes.messages import bus_headers
 from ops.http.routing import backend_of, json_body, json_response, route
 
-CONFIG, BACKUP = PATHS_AS_BEFORE
+CONFIG, BACKUP = LEGACY_PATHS
 # All configurations go into one answer: as many bytes, and no more.
 MAXIMUM_BYTES = 16 * 1024 * 1024
 # So long whoever asked for a restore waits for the service that comes after it.
@@ -72,7 +72,7 @@ class _ConfigurationRow(msgspec.Struct):
     refresh_interval: int | None
     notifications: bool
 
-    def as_before(self) -> ToolConfiguration:
+    def as_legacy(self) -> ToolConfiguration:
         """The same, in the shape of the system before."""
         return ToolConfiguration(
             enabled=self.enabled,
@@ -93,7 +93,7 @@ async def get_configuration(request: Request) -> Response:
     tool = request.query_params.get("tool")
     if tool:
         row = await backend.query("tool_configs.get", codec.encode({"tool_name": tool}))
-        return json_response(codec.encode(msgspec.json.decode(row, type=_ConfigurationRow).as_before()))
+        return json_response(codec.encode(msgspec.json.decode(row, type=_ConfigurationRow).as_legacy()))
     found: dict[str, ToolConfiguration] = {}
     after, size = None, 0
     while True:
@@ -106,7 +106,7 @@ async def get_configuration(request: Request) -> Response:
                 limit_bytes=MAXIMUM_BYTES,
             )
         rows = msgspec.json.decode(page, type=_Rows)
-        found |= {row.tool_name: row.as_before() for row in rows.items}
+        found |= {row.tool_name: row.as_legacy() for row in rows.items}
         if (after := rows.next) is None:
             return json_response(codec.encode(found))
 

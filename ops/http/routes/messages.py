@@ -18,7 +18,7 @@ from bus.contract.headers import (
 )
 from domain.errors import Invalid, VersionConflict
 from domain.messages import split_stream
-from ops.http.meaning import PREFIX, Meaning, command_body, meaning_of, query_body
+from ops.http.meaning import PREFIX, RequestMeaning, command_body, meaning_of, query_body
 from ops.http.preconditions import expected_version, is_known, tag_of
 from ops.http.problem import problem
 from ops.http.routing import ANY_METHOD, backend_of, json_body, json_response, principal_of, route
@@ -48,7 +48,7 @@ async def answer_message(request: Request) -> Response:
     return json_response(answer)
 
 
-async def _answer_command(request: Request, meaning: Meaning) -> Response:
+async def _answer_command(request: Request, meaning: RequestMeaning) -> Response:
     body = command_body(meaning, await json_body(request))
     headers = bus_headers(request)
     try:
