@@ -15,6 +15,33 @@ from domain.messages import stream_name
 
 # How many rows one reading of the log looks at, however few of them the filter lets through.
 MAXIMUM_SCANNED_ROWS = 10_000
+# What an answer has beside its items.
+_ENVELOPE_BYTES = 100
+
+
+class Items:
+    """The items of an answer, each as JSON: at most `limit` of them, and no more than fit into a message."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._items: list[bytes] = []
+        self._size_bytes = 0
+
+    def take(self, item: bytes) -> bool:
+        """Whether there was room for one more. The first is taken however large it is."""
+        self._size_bytes += len(item) + 1
+        is_too_large = self._size_bytes > codec.MAXIMUM_ANSWER_BYTES - _ENVELOPE_BYTES
+        if len(self._items) == self._limit or (self._items and is_too_large):
+            return False
+        self._items.append(item)
+        return True
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def as_json(self) -> bytes:
+        """The array of them."""
+        return b"[" + b",".join(self._items) + b"]"
 
 
 def history(connection: apsw.Connection, table: str, key: str, after: int, limit: int) -> bytes:
@@ -24,19 +51,17 @@ def history(connection: apsw.Connection, table: str, key: str, after: int, limit
         NotFound: the stream is empty.
     """
     events = stream_events(connection, read_origin(connection), stream_name(table, key), after)
-    items: list[bytes] = []
-    size = last = 0
+    items = Items(limit)
+    last = 0
     following = None
     for version, item in events:
-        size += len(item) + 1
-        if len(items) == limit or (items and size > codec.MAXIMUM_ANSWER_BYTES - 100):
+        if not items.take(item):
             following = last
             break
-        items.append(item)
         last = version
     if not items and not chain.has_stream(connection, stream_name(table, key)):
         raise NotFound(f"there is no stream {stream_name(table, key)}")
-    return b'{"items":[' + b",".join(items) + b'],"next":' + codec.encode(following) + b"}"
+    return b'{"items":%s,"next":%s}' % (items.as_json(), codec.encode(following))
 
 
 def as_of(
@@ -74,20 +99,16 @@ def read_events(connection: apsw.Connection, query: ReadEvents) -> bytes:
     streams = pattern_of(query.table, query.stream)
     origin = read_origin(connection)
     head = chain.read_head(connection).position
-    items: list[bytes] = []
-    size = 0
+    items = Items(query.limit)
     last = query.after
     for position, item in scan_events(
         connection, origin, query.after, streams=streams, limit=MAXIMUM_SCANNED_ROWS
     ):
-        if item is not None:
-            size += len(item) + 1
-            if len(items) == query.limit or (items and size > codec.MAXIMUM_ANSWER_BYTES - 100):
-                break
-            items.append(item)
+        if item is not None and not items.take(item):
+            break
         last = position
     following = last if last < head else None
-    return b'{"items":[%s],"next":%s,"head":%d}' % (b",".join(items), codec.encode(following), head)
+    return b'{"items":%s,"next":%s,"head":%d}' % (items.as_json(), codec.encode(following), head)
 
 
 def pattern_of(table: str | None, stream: str | None) -> str:

@@ -10,7 +10,7 @@ from bus.contract import codec
 from bus.contract.log_requests import FindChain, FindEvents
 from bus.log import chain
 from bus.log.cloud_events import Origin, cloud_event_sql, read_origin
-from bus.log.reading import MAXIMUM_SCANNED_ROWS, pattern_of
+from bus.log.reading import MAXIMUM_SCANNED_ROWS, Items, pattern_of
 from domain.errors import Invalid, NotFound
 
 MAXIMUM_CHAIN = 500
@@ -31,21 +31,17 @@ def find_events(connection: apsw.Connection, query: FindEvents) -> bytes:
         raise Invalid("either a table or a stream", path="$")
     head = chain.read_head(connection).position
     before = head + 1 if query.before is None else query.before
-    items: list[bytes] = []
-    size = 0
+    items = Items(query.limit)
     following = None
     last = before
     for position, item in _backwards(connection, query, before):
-        if item is not None:
-            size += len(item) + 1
-            if len(items) == query.limit or (items and size > codec.MAXIMUM_ANSWER_BYTES - 100):
-                following = last
-                break
-            items.append(item)
+        if item is not None and not items.take(item):
+            following = last
+            break
         last = position
     else:
         following = _where_a_scan_ended(query, before, last)
-    return b'{"items":[%s],"next":%s,"head":%d}' % (b",".join(items), codec.encode(following), head)
+    return b'{"items":%s,"next":%s,"head":%d}' % (items.as_json(), codec.encode(following), head)
 
 
 def _backwards(
@@ -149,17 +145,14 @@ class _Chain:
             self._take(_CAUSED, self._origin.event_id(link.position))
 
     def as_json(self) -> bytes:
-        size = 0
-        items: list[bytes] = []
+        items = Items(MAXIMUM_CHAIN)
         for position in sorted(self._found):
             link = self._found[position]
             item = b'{"cause":%s,"event":%s}' % (codec.encode(self._cause_of(link)), link.event.encode())
-            size += len(item) + 1
-            if size > codec.MAXIMUM_ANSWER_BYTES - 100:
+            if not items.take(item):
                 self._is_complete = False
                 break
-            items.append(item)
-        return b'{"items":[%s],"complete":%s}' % (b",".join(items), codec.encode(self._is_complete))
+        return b'{"items":%s,"complete":%s}' % (items.as_json(), codec.encode(self._is_complete))
 
     def _cause_of(self, link: "_Link") -> int | None:
         if link.causation_id is None:
