@@ -13,7 +13,7 @@ from bus.contract import codec
 from bus.contract.headers import ACTOR, COMMAND_LINE
 from bus.contract.subjects import BusNames
 from bus.incident import internal
-from bus.serving.audit import Actor, Outcome, acting
+from bus.serving.audit import Actor, AuditOutcome, acting
 from bus.serving.discovery import QUEUE_GROUP
 from bus.tasks import Tasks
 from domain.errors import NotFound, Refusal
@@ -50,7 +50,7 @@ class Administration:
         names: BusNames,
         verbs: Mapping[str, AdministrationVerb],
         *,
-        record: Callable[[Actor, str, Any, Outcome, Refusal | None], None],
+        record: Callable[[Actor, str, Any, AuditOutcome, Refusal | None], None],
     ) -> None:
         self._connection = connection
         self._names = names

@@ -9,7 +9,7 @@ import msgspec
 from bus.contract import codec
 
 # `begun` is followed by how it ended, under the same action.
-Outcome = Literal["done", "begun", "refused", "failed"]
+AuditOutcome = Literal["done", "begun", "refused", "failed"]
 # What was asked for is repeated as far as this; nothing of an act is longer.
 MAXIMUM_REQUEST_CHARACTERS = 500
 
@@ -35,7 +35,7 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
     actor: Actor
     action: str
     request: str
-    outcome: Outcome
+    outcome: AuditOutcome
     code: str | None = None
 
 

@@ -8,7 +8,7 @@ from nats.errors import Error as NatsError
 
 from bus.contract.codec import encode
 from bus.contract.subjects import BusNames
-from bus.serving.audit import Act, Actor, Outcome, summary, write_to_log
+from bus.serving.audit import Act, Actor, AuditOutcome, summary, write_to_log
 from bus.tasks import Tasks
 from bus.transport.connection import LeanClient
 from domain.decider import Notice
@@ -40,7 +40,7 @@ class Notices:
         self._under_way.start(self._tell(self._names.notice("audit"), act))
 
     def record_request(
-        self, actor: Actor, action: str, body: Any, outcome: Outcome, refusal: Refusal | None
+        self, actor: Actor, action: str, body: Any, outcome: AuditOutcome, refusal: Refusal | None
     ) -> None:
         """Records an administrative request, as it ended."""
         self.record(
