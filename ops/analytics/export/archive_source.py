@@ -4,7 +4,7 @@ Of each timeline, the events behind those that the lake has already are taken, s
 they follow without a gap. The states that they build on come from the lake's own events.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from ops.analytics.export.written_log import WrittenLog
 from ops.analytics.lake.files import File
 from ops.analytics.lake.layout import EVENTS
 from ops.analytics.lake.manifest import Manifest, Stretch
-from ops.analytics.lake.session import Connection
+from ops.analytics.lake.session import Connection, Engine
 from ops.archive.reading import read_header, read_segment
 from ops.archive.segment import Segment, list_segments, runs
 from ops.archive.timelines import Timelines, history_of
@@ -36,7 +36,7 @@ EVENTS_IN_FILE = 50_000
 
 def add_archive(
     lake: Path,
-    engine: Callable[[], Connection],
+    engine: Engine,
     manifest: Manifest,
     archive: Place,
     identities: Identities = (),

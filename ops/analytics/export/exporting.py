@@ -1,60 +1,39 @@
 """Backups into a lake: `export`.
 
-backup ─┬─ events ──▶ Parquet, where the lake has not got them yet  (ADBC, DuckDB)
-        ├─ folded ──▶ row versions                                  (Python, a process of its own)
-        ├─ tables ──▶ Parquet, for each snapshot                    (ADBC, DuckDB)
-        └─ SHA-256 ─▶ is it what was made? Then the manifest names the files, and they are the lake's.
-
-archive ──── events and row versions of what came after the backups (ops/analytics/export/archive_source.py)
-
-Small stretches become one at its end (ops/analytics/export/merging.py).
+backups ─▶ addition.py, one by one
+archive ─▶ archive_source.py, what came after the backups
+lake ────▶ merging.py, where many small files of the log are to be few
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
-from functools import cache
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from functools import cache, partial
 from pathlib import Path
 
-import apsw
 import msgspec
 
+from ops.analytics.export.addition import Addition
 from ops.analytics.export.archive_source import add_archive
-from ops.analytics.export.event_files import write_events
 from ops.analytics.export.merging import merge_small, remove_replaced
-from ops.analytics.export.row_versions import Folding, Range, Task
-from ops.analytics.export.sealed_source import SealedSource
-from ops.analytics.export.table_files import MOST_NEW_EVENTS, Earlier, changed_keys, write_table
-from ops.analytics.export.written_log import WrittenLog
 from ops.analytics.lake.database import write_views
 from ops.analytics.lake.errors import AnalyticsError
-from ops.analytics.lake.files import File
-from ops.analytics.lake.layout import EVENTS, stamp_of, sweep
+from ops.analytics.lake.layout import sweep
 from ops.analytics.lake.locks import LOCK, READERS, locked, unread
-from ops.analytics.lake.manifest import Manifest, Snapshot, Stretch, read_manifest, write_manifest
+from ops.analytics.lake.manifest import Manifest, read_manifest, write_manifest
 from ops.analytics.lake.requirements import require_installed
-from ops.analytics.lake.session import CONFIGURATION, Connection
-from ops.archive.timelines import history_of
+from ops.analytics.lake.session import CONFIGURATION, Connection, Engine
 from ops.backup.metadata import Backup
-from ops.backup.opening import checksum_differs, opened, require_size
-from ops.backup.sound import file_checksum
+from ops.backup.opening import opened
 from ops.progress import Progress, ignore_progress
 from ops.targets.errors import BackupError
 from ops.targets.sealing import Identities
 from ops.targets.target import Place
-from projections.comparison import HISTORY
-from projections.tables import TABLES
 
-# Opens DuckDB's engine, or gives the one that is open.
-Engine = Callable[[], Connection]
-
-EVENTS_IN_FILE = 250_000
 # What DuckDB may hold while it writes.
 ENGINE_MEMORY = "256MB"
-TABLE_NAMES = (*TABLES, HISTORY)
 
 
-class Refused(msgspec.Struct, frozen=True):
+class RefusedBackup(msgspec.Struct, frozen=True):
     """A backup that was not exported, and why; `reason` is one word for programs."""
 
     name: str
@@ -62,13 +41,13 @@ class Refused(msgspec.Struct, frozen=True):
     message: str
 
 
-class Report(msgspec.Struct, kw_only=True):
+class ExportReport(msgspec.Struct, kw_only=True):
     """What an export has done. `known` are the backups that the lake had already."""
 
     lake: str
     exported: list[str] = []
     known: list[str] = []
-    refused: list[Refused] = []
+    refused: list[RefusedBackup] = []
     events: int = 0
     """How many events were written."""
     archived: int = 0
@@ -89,7 +68,7 @@ def export(
     identities: Identities = (),
     scratch: Path | None = None,
     progress: Progress = ignore_progress,
-) -> Report:
+) -> ExportReport:
     """Adds to a lake what it has not got yet of these backups; what was added is on disk when this returns.
 
     A backup that is damaged or does not belong here is refused, as the `damaged` ones are, and the others go
@@ -105,65 +84,88 @@ def export(
     with locked(lake), ExitStack() as stack:
         # Not before it is needed: the first checksum is on its way by then.
         engine = cache(lambda: stack.enter_context(_engine()))
-        manifest = _open(lake, store_id or _newest_store(backups))
-        report = Report(
-            lake=str(lake.absolute()), refused=[_refused(path.name, error) for path, error in damaged]
-        )
-        known = {(one.name, one.checksum) for one in manifest.snapshots}
-        had = manifest.events
+        under_way = _Export(lake, engine, _open(lake, store_id or _newest_store(backups)))
+        report = under_way.report
+        report.refused += [_refused(path.name, error) for path, error in damaged]
         for number, backup in enumerate(sorted(backups, key=lambda one: one.metadata.timestamp)):
             progress("backups", number, len(backups))
-            if (backup.name, backup.metadata.checksum) in known:
-                report.known.append(backup.name)
-                continue
-            try:
-                with opened(backup, identities, scratch=scratch, progress=progress) as plain:
-                    manifest = _Addition(lake, engine, manifest, backup, plain).add()
-                write_manifest(lake, manifest)
-                report.exported.append(backup.name)
-            except BackupError as error:
-                report.refused.append(_refused(backup.name, error))
-                sweep(lake, manifest)
+            under_way.add(backup, partial(opened, backup, identities, scratch=scratch, progress=progress))
         if archive is not None:
-            import duckdb
-
-            of_backups = manifest.events
-            try:
-                for extended in add_archive(lake, engine, manifest, archive, identities):
-                    write_manifest(lake, extended)
-                    manifest = extended
-            except BackupError as error:
-                report.refused.append(_refused(f"the archive {archive}", error))
-                sweep(lake, manifest)
-            except duckdb.Error as error:
-                # What it has follows from what the lake has.
-                report.refused.append(
-                    Refused(f"the archive {archive}", "lake_unreadable", f"the lake cannot be read: {error}")
-                )
-                sweep(lake, manifest)
-            report.archived = manifest.events - of_backups
-        report.events = manifest.events - had
-        if manifest.snapshots or manifest.stretches:
-            write_views(lake, manifest, engine())
-        with unread(lake) as is_unread:
-            if is_unread:
-                manifest = _with_few_files(lake, engine, manifest, report)
-        if manifest.history:
-            report.position = manifest.end_of(manifest.history[-1][0])
+            under_way.add_archive(archive, identities)
+        under_way.finish()
     return report
 
 
-def _with_few_files(lake: Path, engine: Engine, manifest: Manifest, report: Report) -> Manifest:
-    merged, report.unmerged = merge_small(lake, manifest)
-    if merged is not manifest:
-        write_manifest(lake, merged)
-        write_views(lake, merged, engine())
-    # When nothing names them any more, the views' file neither.
-    return remove_replaced(lake, merged)
+class _Export:
+    """One export under way: the lake as it is by now, and what has been done."""
+
+    def __init__(self, lake: Path, engine: Engine, manifest: Manifest) -> None:
+        self.report = ExportReport(lake=str(lake.absolute()))
+        self._lake = lake
+        self._engine = engine
+        self._manifest = manifest
+        self._known = {(one.name, one.checksum) for one in manifest.snapshots}
+        self._had = manifest.events
+
+    def add(self, backup: Backup, opening: Callable[[], AbstractContextManager[Backup]]) -> None:
+        """Adds a backup that the lake has not got; `opening` makes a plain local file of it."""
+        if (backup.name, backup.metadata.checksum) in self._known:
+            self.report.known.append(backup.name)
+            return
+        try:
+            with opening() as plain:
+                manifest = Addition(self._lake, self._engine, self._manifest, backup, plain).add()
+            self._put(manifest)
+            self.report.exported.append(backup.name)
+        except BackupError as error:
+            self._refuse(_refused(backup.name, error))
+
+    def add_archive(self, archive: Place, identities: Identities) -> None:
+        """Adds what an archive has beyond the backups."""
+        import duckdb
+
+        of_backups = self._manifest.events
+        name = f"the archive {archive}"
+        try:
+            for extended in add_archive(self._lake, self._engine, self._manifest, archive, identities):
+                self._put(extended)
+        except BackupError as error:
+            self._refuse(_refused(name, error))
+        except duckdb.Error as error:
+            # What it has follows from what the lake has.
+            self._refuse(RefusedBackup(name, "lake_unreadable", f"the lake cannot be read: {error}"))
+        self.report.archived = self._manifest.events - of_backups
+
+    def finish(self) -> None:
+        """Makes the views, and few files of many where nobody reads the lake."""
+        self.report.events = self._manifest.events - self._had
+        if self._manifest.snapshots or self._manifest.stretches:
+            write_views(self._lake, self._manifest, self._engine())
+        with unread(self._lake) as is_unread:
+            if is_unread:
+                self._make_few_files()
+        if self._manifest.history:
+            self.report.position = self._manifest.end_of(self._manifest.history[-1][0])
+
+    def _put(self, manifest: Manifest) -> None:
+        write_manifest(self._lake, manifest)
+        self._manifest = manifest
+
+    def _refuse(self, refused: RefusedBackup) -> None:
+        self.report.refused.append(refused)
+        sweep(self._lake, self._manifest)
+
+    def _make_few_files(self) -> None:
+        merged, self.report.unmerged = merge_small(self._lake, self._manifest)
+        if merged is not self._manifest:
+            self._put(merged)
+            write_views(self._lake, merged, self._engine())
+        # When nothing names them any more, the views' file neither.
+        self._manifest = remove_replaced(self._lake, merged)
 
 
-def _refused(name: str, error: BackupError) -> Refused:
-    return Refused(name, error.reason, error.message)
+def _refused(name: str, error: BackupError) -> RefusedBackup:
+    return RefusedBackup(name, error.reason, error.message)
 
 
 def _engine() -> Connection:
@@ -204,184 +206,3 @@ def _open(lake: Path, store_id: str | None) -> Manifest:
     (lake / READERS).touch()
     sweep(lake, manifest)
     return manifest
-
-
-class _Addition:
-    """One backup that is being added to a lake; `plain` is the same as a plain local file."""
-
-    def __init__(
-        self,
-        lake: Path,
-        engine: Engine,
-        manifest: Manifest,
-        backup: Backup,
-        plain: Backup,
-    ) -> None:
-        self._lake = lake
-        self._engine = engine
-        self._manifest = manifest
-        self._backup = backup
-        self._plain = plain
-        self._metadata = backup.metadata
-
-    def add(self) -> Manifest:
-        """The manifest with the backup; every file that it names is whole and on disk.
-
-        Raises:
-            BackupError: the backup is damaged, or has another history.
-            AnalyticsError: the lake cannot be written.
-        """
-        if self._metadata.store_id != self._manifest.store_id:
-            raise BackupError(
-                "foreign",
-                f"{self._backup.name} is of store {self._metadata.store_id},"
-                f" not of {self._manifest.store_id}",
-            )
-        require_size(self._plain)
-        with ThreadPoolExecutor(2) as beside:
-            # Before all else, even imports: where little is new, this takes longest.
-            checksum = beside.submit(file_checksum, self._plain.path)
-            return self._proven(beside, checksum)
-
-    def _proven(self, beside: ThreadPoolExecutor, checksum: Future[str]) -> Manifest:
-        import adbc_driver_manager
-        import duckdb
-        import pyarrow
-
-        try:
-            return self._add(beside, checksum)
-        except (adbc_driver_manager.Error, apsw.Error, duckdb.Error, pyarrow.ArrowException) as error:
-            # Damage shows itself here or there; what was not read well is not what was made.
-            if checksum.result() != self._plain.metadata.checksum:
-                raise checksum_differs(self._plain.path) from error
-            if isinstance(error, duckdb.IOException | duckdb.OutOfMemoryException):
-                raise AnalyticsError("not_written", f"the lake cannot be written: {error}") from error
-            raise BackupError("damaged", f"{self._backup.name} cannot be read: {error}") from error
-
-    def _add(self, beside: ThreadPoolExecutor, checksum: Future[str]) -> Manifest:
-        ranges = list(self._new_ranges())
-        task = Task(lake=str(self._lake), backup=str(self._plain.path), ranges=ranges)
-        with Folding(task) as folding, SealedSource(self._plain.path) as source:
-            self._require_same_history(source, ranges)
-            writing = beside.submit(self._write_tables)
-            events = [
-                write_events(self._lake, self._engine(), source, one.timeline, one.first, one.last)
-                for one in ranges
-            ]
-            versions = folding.files()
-            tables, repairs = writing.result()
-            hashes = [_hash_at(source, one.last) for one in ranges]
-            if checksum.result() != self._plain.metadata.checksum:
-                raise checksum_differs(self._backup.place)
-        stretches = [
-            Stretch(
-                timeline=one.timeline,
-                first=one.first,
-                last=one.last,
-                last_hash=last_hash,
-                files={EVENTS: (file,)} | _together([of_share[place] for of_share in versions]),
-            )
-            for place, (one, last_hash, file) in enumerate(zip(ranges, hashes, events, strict=True))
-        ]
-        snapshots = sorted(
-            (*self._manifest.snapshots, self._snapshot(tables, repairs)), key=lambda one: one.timestamp
-        )
-        return msgspec.structs.replace(
-            self._manifest.extended(self._metadata.timelines, stretches), snapshots=tuple(snapshots)
-        )
-
-    def _require_same_history(self, source: SealedSource, ranges: list[Range]) -> None:
-        """Returns if the backup follows from what the lake has of its history.
-
-        A copy of a store that went on elsewhere has the same store id, and other events.
-        """
-        position = ranges[0].first - 1 if ranges else self._metadata.position
-        known = WrittenLog(self._lake, self._engine(), self._manifest, self._metadata.timelines)
-        if position and known.hash_at(position) not in (None, bytes.fromhex(_hash_at(source, position))):
-            raise BackupError(
-                "foreign",
-                f"{self._backup.name} has another history than the lake: event {position} is another one",
-            )
-
-    def _new_ranges(self) -> Iterator[Range]:
-        """The positions that the lake has not got, in order."""
-        for timeline, first, last in history_of(self._metadata.timelines, self._metadata.position):
-            start = max(first, self._manifest.end_of(timeline) + 1)
-            for begin in range(start, last + 1, EVENTS_IN_FILE):
-                yield Range(timeline=timeline, first=begin, last=min(last, begin + EVENTS_IN_FILE - 1))
-
-    def _write_tables(self) -> tuple[dict[str, tuple[File, ...]], int]:
-        # In a thread of its own: most of it is work of SQLite, DuckDB and the disk.
-        with SealedSource(self._plain.path) as source, self._engine().cursor() as engine:
-            [(repairs,)] = source.rows("SELECT user_version FROM pragma_user_version")
-            return dict(self._tables(source, engine, repairs)), repairs
-
-    def _tables(
-        self, source: SealedSource, engine: Connection, repairs: int
-    ) -> Iterator[tuple[str, tuple[File, ...]]]:
-        earlier = self._earlier(repairs)
-        changed = {} if earlier is None else changed_keys(source, earlier.position)
-        for table in TABLE_NAMES:
-            before = None
-            if earlier is not None and table in earlier.tables:
-                before = Earlier(earlier.tables[table], earlier.position, changed.get(table, []))
-            rows = self._metadata.rows.get(table, 0)
-            files = write_table(self._lake, engine, source, table, self._stamp, rows=rows, earlier=before)
-            if files is None:
-                continue
-            written = sum(file.rows for file in files)
-            if written != rows:
-                raise BackupError(
-                    "content_differs",
-                    f"{self._backup.name}: its metadata says {rows} rows of {table}, and it has {written}",
-                )
-            yield table, files
-
-    def _earlier(self, repairs: int) -> Snapshot | None:
-        """The newest snapshot from which this one differs by events alone, and not by too many.
-
-        Another version of the service may make other rows of the same events; a repair, and a restore, which
-        begins a timeline, make rows anew.
-        """
-        metadata = self._metadata
-        candidates = [
-            one
-            for one in self._manifest.snapshots
-            if (one.timeline, one.version, one.repairs) == (metadata.timeline, metadata.version, repairs)
-            and one.is_part_of(metadata.timelines, metadata.position)
-            and one.position >= metadata.position - MOST_NEW_EVENTS
-        ]
-        return max(candidates, key=lambda one: one.position, default=None)
-
-    @property
-    def _stamp(self) -> str:
-        return stamp_of(self._backup.name, self._metadata.timestamp)
-
-    def _snapshot(self, tables: dict[str, tuple[File, ...]], repairs: int) -> Snapshot:
-        metadata = self._metadata
-        return Snapshot(
-            snapshot=self._stamp,
-            name=self._backup.name,
-            timestamp=metadata.timestamp,
-            description=metadata.description,
-            timeline=metadata.timeline,
-            timelines=metadata.timelines,
-            position=metadata.position,
-            head_hash=metadata.head_hash,
-            last_recorded_at=metadata.last_recorded_at,
-            size=metadata.size,
-            checksum=metadata.checksum,
-            version=metadata.version,
-            tables=tables,
-            file_size=metadata.plain_size,
-            repairs=repairs,
-        )
-
-
-def _together(shares: list[dict[str, File]]) -> dict[str, tuple[File, ...]]:
-    names = sorted({name for share in shares for name in share})
-    return {name: tuple(share[name] for share in shares if name in share) for name in names}
-
-
-def _hash_at(source: SealedSource, position: int) -> str:
-    return bytes(source.rows(f"SELECT hash FROM events WHERE position = {position}")[0][0]).hex()

@@ -1,6 +1,7 @@
 """A connection that has the views and macros of a lake."""
 
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     import duckdb
 
 Connection: TypeAlias = "duckdb.DuckDBPyConnection"
+# Opens DuckDB, or gives the connection that is open.
+Engine: TypeAlias = Callable[[], Connection]
 
 # A time without a zone is meant in UTC, as everywhere here.
 PREPARATION = ("SET TimeZone = 'UTC'",)

@@ -12,7 +12,7 @@ from ops.cli.terminal.output import print_result, say
 from ops.cli.terminal.progress_bars import shown_progress
 
 if TYPE_CHECKING:
-    from ops.analytics.export.exporting import Report
+    from ops.analytics.export.exporting import ExportReport
     from ops.targets.sealing import Identities
     from ops.targets.target import Place
 
@@ -45,7 +45,7 @@ def export_backups(
     return Exit.FAILED if backup == "all" else Exit.VERIFICATION_FAILED
 
 
-def export_to(backup: str, lake: Path, data: Path | None, identities: "Identities" = ()) -> "Report":
+def export_to(backup: str, lake: Path, data: Path | None, identities: "Identities" = ()) -> "ExportReport":
     """The report on what was exported to a lake: one backup, or all of them and the archive."""
     from ops.analytics.export.exporting import export
     from ops.archive.segment import list_segments
@@ -81,7 +81,7 @@ def export_to(backup: str, lake: Path, data: Path | None, identities: "Identitie
         )
 
 
-def _print_report(report: "Report") -> None:
+def _print_report(report: "ExportReport") -> None:
     rows = [{"backup": name, "outcome": "exported"} for name in report.exported]
     rows += [{"backup": one.name, "outcome": f"refused: {one.message}"} for one in report.refused]
     for row in rows:

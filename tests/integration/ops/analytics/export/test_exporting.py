@@ -10,7 +10,7 @@ import pytest
 
 from bus.log import chain
 from ops.analytics import connect
-from ops.analytics.export.exporting import Report, export
+from ops.analytics.export.exporting import ExportReport, export
 from ops.analytics.lake.columns import TABLE_COLUMNS
 from ops.backup.metadata import list_backups
 from ops.backup.sound import open_sealed
@@ -62,7 +62,7 @@ def rows_shown(lake: duckdb.DuckDBPyConnection) -> Rows:
     }
 
 
-def exported(stored: Stored, lake: Path) -> Report:
+def exported(stored: Stored, lake: Path) -> ExportReport:
     return export(list_backups(stored.folder), lake, store_id=stored.store.origin.store_id)
 
 

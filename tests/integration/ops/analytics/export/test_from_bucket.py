@@ -11,7 +11,7 @@ import pyrage
 import pytest
 
 from ops.analytics import connect
-from ops.analytics.export.exporting import Report, export
+from ops.analytics.export.exporting import ExportReport, export
 from ops.archive.merge import SMALL_SEGMENTS, merge
 from ops.archive.segment import list_segments
 from ops.backup.metadata import list_backups
@@ -44,7 +44,7 @@ def worked(stored: InBucket) -> tuple[int, Rows]:
     return stored.store.writer.head.position, stored.store.in_writer(rows_of)
 
 
-def exported(stored: InBucket, lake: Path, identities: Identities = ()) -> Report:
+def exported(stored: InBucket, lake: Path, identities: Identities = ()) -> ExportReport:
     return export(
         list_backups(stored.places.backups),
         lake,

@@ -12,7 +12,7 @@ import pytest
 
 from ops.analytics import connect
 from ops.analytics.asking.query import ask
-from ops.analytics.export.exporting import Report, export
+from ops.analytics.export.exporting import ExportReport, export
 from ops.analytics.lake.errors import AnalyticsError
 from ops.analytics.lake.locks import locked
 from ops.backup.create import create_backup
@@ -45,7 +45,7 @@ def three(stored: Stored) -> list[Backup]:
     return found
 
 
-def exported(stored: Stored, lake: Path) -> Report:
+def exported(stored: Stored, lake: Path) -> ExportReport:
     """All of them, as the command does it."""
     return export(
         list_backups(stored.folder),

@@ -9,7 +9,7 @@ import pytest
 
 from ops.analytics import connect
 from ops.analytics.export import archive_source, exporting, merging
-from ops.analytics.export.exporting import Report, export
+from ops.analytics.export.exporting import ExportReport, export
 from ops.analytics.lake.manifest import read_manifest
 from ops.archive.segment import list_segments
 from ops.backup.metadata import list_backups
@@ -43,7 +43,7 @@ def worked(archived: Archived, commands: int = 40) -> tuple[int, Rows]:
     return archived.store.writer.head.position, archived.store.in_writer(rows_of)
 
 
-def exported(archived: Archived, lake: Path, *, identities: Identities = ()) -> Report:
+def exported(archived: Archived, lake: Path, *, identities: Identities = ()) -> ExportReport:
     return export(
         list_backups(archived.folder),
         lake,

@@ -1,0 +1,215 @@
+"""One backup that becomes part of a lake: `Addition`.
+
+backup ─┬─ events ──▶ Parquet, where the lake has not got them yet  (ADBC, DuckDB)
+        ├─ folded ──▶ row versions                                  (Python, a process of its own)
+        ├─ tables ──▶ Parquet, for each snapshot                    (ADBC, DuckDB)
+        └─ SHA-256 ─▶ is it what was made? Then the manifest names the files, and they are the lake's.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import apsw
+import msgspec
+
+from ops.analytics.export.event_files import write_events
+from ops.analytics.export.folding import Folding, Task
+from ops.analytics.export.row_versions import Range
+from ops.analytics.export.sealed_source import SealedSource
+from ops.analytics.export.table_files import MOST_NEW_EVENTS, Earlier, changed_keys, write_table
+from ops.analytics.export.written_log import WrittenLog
+from ops.analytics.lake.columns import TABLE_COLUMNS
+from ops.analytics.lake.errors import AnalyticsError
+from ops.analytics.lake.files import File
+from ops.analytics.lake.layout import EVENTS, stamp_of
+from ops.analytics.lake.manifest import Manifest, Snapshot, Stretch
+from ops.analytics.lake.session import Connection, Engine
+from ops.archive.timelines import history_of
+from ops.backup.metadata import Backup
+from ops.backup.opening import checksum_differs, require_size
+from ops.backup.sound import file_checksum
+from ops.targets.errors import BackupError
+
+EVENTS_IN_FILE = 250_000
+
+
+class Addition:
+    """One backup that is being added to a lake; `plain` is the same as a plain local file."""
+
+    def __init__(
+        self,
+        lake: Path,
+        engine: Engine,
+        manifest: Manifest,
+        backup: Backup,
+        plain: Backup,
+    ) -> None:
+        self._lake = lake
+        self._engine = engine
+        self._manifest = manifest
+        self._backup = backup
+        self._plain = plain
+        self._metadata = backup.metadata
+
+    def add(self) -> Manifest:
+        """The manifest with the backup; every file that it names is whole and on disk.
+
+        Raises:
+            BackupError: the backup is damaged, or has another history.
+            AnalyticsError: the lake cannot be written.
+        """
+        if self._metadata.store_id != self._manifest.store_id:
+            raise BackupError(
+                "foreign",
+                f"{self._backup.name} is of store {self._metadata.store_id},"
+                f" not of {self._manifest.store_id}",
+            )
+        require_size(self._plain)
+        with ThreadPoolExecutor(2) as beside:
+            # Before all else, even imports: where little is new, this takes longest.
+            checksum = beside.submit(file_checksum, self._plain.path)
+            return self._proven(beside, checksum)
+
+    def _proven(self, beside: ThreadPoolExecutor, checksum: Future[str]) -> Manifest:
+        import adbc_driver_manager
+        import duckdb
+        import pyarrow
+
+        try:
+            return self._add(beside, checksum)
+        except (adbc_driver_manager.Error, apsw.Error, duckdb.Error, pyarrow.ArrowException) as error:
+            # Damage shows itself here or there; what was not read well is not what was made.
+            if checksum.result() != self._plain.metadata.checksum:
+                raise checksum_differs(self._plain.path) from error
+            if isinstance(error, duckdb.IOException | duckdb.OutOfMemoryException):
+                raise AnalyticsError("not_written", f"the lake cannot be written: {error}") from error
+            raise BackupError("damaged", f"{self._backup.name} cannot be read: {error}") from error
+
+    def _add(self, beside: ThreadPoolExecutor, checksum: Future[str]) -> Manifest:
+        ranges = list(self._new_ranges())
+        task = Task(lake=str(self._lake), backup=str(self._plain.path), ranges=ranges)
+        with Folding(task) as folding, SealedSource(self._plain.path) as source:
+            self._require_same_history(source, ranges)
+            writing = beside.submit(self._write_tables)
+            events = [
+                write_events(self._lake, self._engine(), source, one.timeline, one.first, one.last)
+                for one in ranges
+            ]
+            versions = folding.files()
+            tables, repairs = writing.result()
+            hashes = [_hash_at(source, one.last) for one in ranges]
+            if checksum.result() != self._plain.metadata.checksum:
+                raise checksum_differs(self._backup.place)
+        stretches = [
+            Stretch(
+                timeline=one.timeline,
+                first=one.first,
+                last=one.last,
+                last_hash=last_hash,
+                files={EVENTS: (file,)} | _together([of_share[place] for of_share in versions]),
+            )
+            for place, (one, last_hash, file) in enumerate(zip(ranges, hashes, events, strict=True))
+        ]
+        snapshots = sorted(
+            (*self._manifest.snapshots, self._snapshot(tables, repairs)), key=lambda one: one.timestamp
+        )
+        return msgspec.structs.replace(
+            self._manifest.extended(self._metadata.timelines, stretches), snapshots=tuple(snapshots)
+        )
+
+    def _require_same_history(self, source: SealedSource, ranges: list[Range]) -> None:
+        """Returns if the backup follows from what the lake has of its history.
+
+        A copy of a store that went on elsewhere has the same store id, and other events.
+        """
+        position = ranges[0].first - 1 if ranges else self._metadata.position
+        known = WrittenLog(self._lake, self._engine(), self._manifest, self._metadata.timelines)
+        if position and known.hash_at(position) not in (None, bytes.fromhex(_hash_at(source, position))):
+            raise BackupError(
+                "foreign",
+                f"{self._backup.name} has another history than the lake: event {position} is another one",
+            )
+
+    def _new_ranges(self) -> Iterator[Range]:
+        """The positions that the lake has not got, in order."""
+        for timeline, first, last in history_of(self._metadata.timelines, self._metadata.position):
+            start = max(first, self._manifest.end_of(timeline) + 1)
+            for begin in range(start, last + 1, EVENTS_IN_FILE):
+                yield Range(timeline=timeline, first=begin, last=min(last, begin + EVENTS_IN_FILE - 1))
+
+    def _write_tables(self) -> tuple[dict[str, tuple[File, ...]], int]:
+        # In a thread of its own: most of it is work of SQLite, DuckDB and the disk.
+        with SealedSource(self._plain.path) as source, self._engine().cursor() as engine:
+            [(repairs,)] = source.rows("SELECT user_version FROM pragma_user_version")
+            return dict(self._tables(source, engine, repairs)), repairs
+
+    def _tables(
+        self, source: SealedSource, engine: Connection, repairs: int
+    ) -> Iterator[tuple[str, tuple[File, ...]]]:
+        earlier = self._earlier(repairs)
+        changed = {} if earlier is None else changed_keys(source, earlier.position)
+        for table in TABLE_COLUMNS:
+            before = None
+            if earlier is not None and table in earlier.tables:
+                before = Earlier(earlier.tables[table], earlier.position, changed.get(table, []))
+            rows = self._metadata.rows.get(table, 0)
+            files = write_table(self._lake, engine, source, table, self._stamp, rows=rows, earlier=before)
+            if files is None:
+                continue
+            written = sum(file.rows for file in files)
+            if written != rows:
+                raise BackupError(
+                    "content_differs",
+                    f"{self._backup.name}: its metadata says {rows} rows of {table}, and it has {written}",
+                )
+            yield table, files
+
+    def _earlier(self, repairs: int) -> Snapshot | None:
+        """The newest snapshot from which this one differs by events alone, and not by too many.
+
+        Another version of the service may make other rows of the same events; a repair, and a restore, which
+        begins a timeline, make rows anew.
+        """
+        metadata = self._metadata
+        candidates = [
+            one
+            for one in self._manifest.snapshots
+            if (one.timeline, one.version, one.repairs) == (metadata.timeline, metadata.version, repairs)
+            and one.is_part_of(metadata.timelines, metadata.position)
+            and one.position >= metadata.position - MOST_NEW_EVENTS
+        ]
+        return max(candidates, key=lambda one: one.position, default=None)
+
+    @property
+    def _stamp(self) -> str:
+        return stamp_of(self._backup.name, self._metadata.timestamp)
+
+    def _snapshot(self, tables: dict[str, tuple[File, ...]], repairs: int) -> Snapshot:
+        metadata = self._metadata
+        return Snapshot(
+            snapshot=self._stamp,
+            name=self._backup.name,
+            timestamp=metadata.timestamp,
+            description=metadata.description,
+            timeline=metadata.timeline,
+            timelines=metadata.timelines,
+            position=metadata.position,
+            head_hash=metadata.head_hash,
+            last_recorded_at=metadata.last_recorded_at,
+            size=metadata.size,
+            checksum=metadata.checksum,
+            version=metadata.version,
+            tables=tables,
+            file_size=metadata.plain_size,
+            repairs=repairs,
+        )
+
+
+def _together(shares: list[dict[str, File]]) -> dict[str, tuple[File, ...]]:
+    names = sorted({name for share in shares for name in share})
+    return {name: tuple(share[name] for share in shares if name in share) for name in names}
+
+
+def _hash_at(source: SealedSource, position: int) -> str:
+    return bytes(source.rows(f"SELECT hash FROM events WHERE position = {position}")[0][0]).hex()

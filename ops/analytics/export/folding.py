@@ -1,0 +1,164 @@
+"""Row versions of a sealed file, made by processes beside the one that writes its events: `Folding`.
+
+Folding is Python's work, 10 µs an event, so a long stretch is folded in a process of its own beside the one
+that writes the events: `python -m ops.analytics.export.folding`, with a `Task` as JSON on stdin, and the
+answer on stdout.
+"""
+
+import gc
+import subprocess
+import sys
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import apsw
+import msgspec
+
+from bus.log.states import Aggregate, read_aggregate
+from domain.catalogue import UnknownEventTypeError
+from ops.analytics.export.row_versions import Fold, Range
+from ops.analytics.lake.errors import AnalyticsError
+from ops.analytics.lake.files import File
+from ops.backup.sound import open_sealed
+from ops.targets.errors import BackupError
+
+# The writing of the events beside them takes half as much as one of them.
+PROCESSES = 2
+# Fewer events are folded at once: a process takes 0.5 s to start.
+WORTH_A_PROCESS = 20_000
+# How such a process ends that has met what cannot be folded.
+_REFUSED = 3
+
+
+class Share(msgspec.Struct, frozen=True):
+    """Which streams one of several folds takes."""
+
+    number: int = 0
+    of: int = 1
+
+    @property
+    def condition(self) -> str:
+        """What is true of its streams, in SQL: so those of the others never become Python's objects.
+
+        By how a stream's name ends; the names of all tables here are longer than that.
+        """
+        letters = " + ".join(f"unicode(substr(stream, -{place}))" for place in (1, 2, 3))
+        return "true" if self.of == 1 else f"(length(stream) + {letters}) % {self.of} = {self.number}"
+
+    @property
+    def suffix(self) -> str:
+        """What its files have behind their names, beside those of the others."""
+        return "" if self.of == 1 else f"-{self.number}"
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """What to fold: the ranges follow each other in the log of a sealed file."""
+
+    lake: str
+    backup: str
+    ranges: list[Range]
+    share: Share = Share()
+
+
+Files = list[dict[str, File]]
+
+
+class Folding:
+    """The files of row versions that processes are writing, or that are written when asked for."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        events = sum(one.last - one.first + 1 for one in task.ranges)
+        shares = [Share(number, PROCESSES) for number in range(PROCESSES)] if events > WORTH_A_PROCESS else []
+        self._processes = [_start(msgspec.structs.replace(task, share=share)) for share in shares]
+
+    def files(self) -> list[Files]:
+        """What each process has written, whole and on disk.
+
+        Raises:
+            BackupError: the log has what cannot be folded.
+            AnalyticsError: a process was ended.
+        """
+        if not self._processes:
+            return [fold_sealed(self._task)]
+        found: list[Files] = []
+        for process in self._processes:
+            out, _ = process.communicate()
+            if process.returncode == _REFUSED:
+                raise BackupError("damaged", out.decode())
+            if process.returncode != 0:
+                raise AnalyticsError(
+                    "interrupted", f"the process that folds the log ended with {process.returncode}"
+                )
+            found.append(msgspec.json.decode(out, type=Files))
+        return found
+
+    def __enter__(self) -> "Folding":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._processes:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+
+
+def _start(task: Task) -> "subprocess.Popen[bytes]":
+    process = subprocess.Popen(
+        [sys.executable, "-m", __name__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    process.stdin.write(msgspec.json.encode(task))
+    process.stdin.close()
+    process.stdin = None
+    return process
+
+
+def fold_sealed(task: Task) -> Files:
+    """The files of each range, by table.
+
+    Raises:
+        BackupError: the log has what cannot be folded.
+    """
+    with closing(open_sealed(Path(task.backup))) as connection:
+        # Each page is read once, in order: as part of the memory of each process it would only weigh.
+        connection.pragma("mmap_size", 0)
+
+        def load(table: str, key: str, position: int) -> Aggregate:
+            return read_aggregate(connection, table, key, up_to_position=position)
+
+        def rows(of: Range) -> Iterable[tuple[Any, ...]]:
+            return connection.execute(
+                "SELECT position, stream, version, type, recorded_at, data FROM events"
+                f" WHERE position BETWEEN ? AND ? AND {task.share.condition} ORDER BY position",
+                (of.first, of.last),
+            )
+
+        fold = Fold(load, suffix=task.share.suffix)
+        try:
+            return [fold.write(Path(task.lake), one, rows(one)) for one in task.ranges]
+        except (UnknownEventTypeError, msgspec.MsgspecError, apsw.Error, UnicodeDecodeError) as error:
+            raise BackupError("damaged", f"the log cannot be folded: {error}") from error
+
+
+def main() -> int:
+    """Does one task, which is read from stdin; the answer goes to stdout."""
+    # Nothing of it is part of a cycle, and there is much of it.
+    gc.disable()
+    task = msgspec.json.decode(sys.stdin.buffer.read(), type=Task)
+    try:
+        sys.stdout.buffer.write(msgspec.json.encode(fold_sealed(task)))
+    except BackupError as error:
+        sys.stdout.write(error.message)
+        return _REFUSED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
