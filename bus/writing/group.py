@@ -6,6 +6,8 @@ import apsw
 import msgspec
 
 from bus.contract import codec
+from bus.contract.codec import MAXIMUM_ANSWER_BYTES
+from bus.contract.headers import EXPECTED_VERSION
 from bus.incident import internal
 from bus.log import chain
 from bus.log.states import ABSENT, Aggregate
@@ -39,7 +41,7 @@ class Group(GroupContext):
         timeline: int,
         allowed_secrets: AllowedPaths,
     ) -> None:
-        super().__init__(aggregates, projections, connection, now, codec.MAXIMUM_ANSWER_BYTES)
+        super().__init__(aggregates, projections, connection, now, MAXIMUM_ANSWER_BYTES)
         self._head = head
         self._timeline = timeline
         self._allowed_secrets = allowed_secrets
@@ -63,7 +65,7 @@ class Group(GroupContext):
         self._recall(requests)
         self._aggregates.look_ahead(filter(None, map(_stream_named, requests)))
         for one in submissions:
-            self.answer_bytes_left = codec.MAXIMUM_ANSWER_BYTES
+            self.answer_bytes_left = MAXIMUM_ANSWER_BYTES
             self.commands += len(one.requests)
             if not one.batch:
                 one.outcome = self._outcome(one.requests[0])
@@ -207,7 +209,7 @@ class Group(GroupContext):
             if request.expected_version is not None:
                 raise Invalid(
                     f"{request.name} spans several streams: there is no one version to expect",
-                    path="Hyperpage-Expected-Version",
+                    path=EXPECTED_VERSION,
                 )
             return request.verb.decide(None, request.command, self, None), None
         key = request.verb.key(request.command)
