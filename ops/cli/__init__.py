@@ -1,6 +1,6 @@
 """The command line, `hyperpage`: what it offers, and how each command ends.
 
-    main         every command, and how it ends
+    main         all commands, and how each ends
     serve, messages (send, query), tail, schema, status, doctor, projections, migrate, dead_letters (dlq),
     stream, token, import_file, files
                  one command a module; backup and analytics are packages

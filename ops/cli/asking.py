@@ -2,13 +2,11 @@
 
 import asyncio
 import getpass
-import http.client
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 5
 # Many dead letters may be replayed at once.
 ADMINISTRATION_SECONDS = 60.0
+STATUS_SECONDS = 10.0
 # More than the longest report on the service's health.
 MAXIMUM_REPORT_BYTES = 4 * 1024 * 1024
 
@@ -213,20 +212,39 @@ async def ask_durably(
     return answer_of(result.data, result.headers)
 
 
-async def asked_over_http(data: Path | None, path: str, *, timeout_seconds: float) -> bytes | None:
-    """The JSON that the service on a directory answers with; `None` where it does not, or not to us."""
+def asked_status(data: Path | None) -> bytes:
+    """What the running service says of its health, over the bus or, without its broker, over HTTP.
+
+    Raises:
+        CommandFailure: none runs, or it does not answer.
+    """
+    try:
+        address = application_address(data)
+        question = ask(address, address.names.query("service.status"), b"", timeout_seconds=STATUS_SECONDS)
+        return asyncio.run(question)
+    except CommandFailure as error:
+        # Without its broker, it still answers over HTTP.
+        said = _status_over_http(data)
+        if said is None:
+            # Whoever watches the field `status` finds it here, too.
+            report = {"status": "unhealthy", "reasons": [error.message], "error": error.error}
+            raise CommandFailure(error.exit_code, error.error, answer=report) from error
+        return said
+
+
+def _status_over_http(data: Path | None) -> bytes | None:
+    """The report, as JSON; `None` where the service does not answer, or not to us."""
+    import http.client
+    from urllib.parse import urlsplit
+
     runtime = read_runtime(settings_for(data).data)
     if runtime is None or runtime.http_url is None:
         return None
-    return await asyncio.to_thread(_asked, runtime.http_url, path, timeout_seconds)
-
-
-def _asked(url: str, path: str, timeout_seconds: float) -> bytes | None:
     # The address itself, and no proxy that the environment may name.
-    address = urlsplit(url)
-    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=timeout_seconds)
+    address = urlsplit(runtime.http_url)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=STATUS_SECONDS)
     try:
-        connection.request("GET", path)
+        connection.request("GET", "/readyz?verbose")
         response = connection.getresponse()
         body = response.read(MAXIMUM_REPORT_BYTES)
     except (OSError, http.client.HTTPException):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
-from ops.cli.status import asked_status
+from ops.cli.asking import asked_status
 from ops.cli.stopped import free_directory, require_store
 from ops.cli.terminal.exits import CommandFailure, Exit
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for

@@ -84,25 +84,12 @@ def application() -> App:
         version=_version,
     )
     app.command(serve, group=service)
-    each: tuple[Callable[..., int], ...] = (
-        send,
-        query,
-        tail,
-        schema,
-    )
+    each: tuple[Callable[..., int], ...] = (send, query, tail, schema)
     for place, message in enumerate(each):
         app.command(message, group=messages, sort_key=place)
     app.command(status, group=operation, sort_key=0)
     app.command(doctor, group=operation, sort_key=1)
-    several = (
-        backup(),
-        projections(),
-        migrate(),
-        dead_letters(),
-        stream(),
-        token(),
-        analytics(),
-    )
+    several = (backup(), projections(), migrate(), dead_letters(), stream(), token(), analytics())
     for place, commands in enumerate(several, start=2):
         commands.group, commands.sort_key = operation, place
         app.command(commands)

@@ -48,6 +48,7 @@ def test_the_packages_import_only_what_they_may():
         ("bus.contract", "bus.transport"),
         ("bus.log", "bus.writing"),
         ("bus.writing", "bus.serving"),
+        ("ops.cli.terminal", "ops.cli.status"),
         ("ops.analytics.lake", "ops.analytics.export"),
         ("ops.analytics.export", "ops.analytics.asking"),
     ],

@@ -14,9 +14,9 @@ def analytics() -> App:
     """The commands of analysts."""
     app = App(name="analytics", help="Asks SQL questions of backups and of the whole history, offline.")
     app.command(export_backups, name="export")
-    app.command(sql, name="sql")
-    app.command(diff, name="diff")
-    app.command(report, name="report")
-    app.command(shell, name="shell")
-    app.command(database, name="database")
+    app.command(sql)
+    app.command(diff)
+    app.command(report)
+    app.command(shell)
+    app.command(database)
     return app
