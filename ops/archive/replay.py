@@ -1,6 +1,6 @@
 """Brings a store's file forward by what segments have: `replay`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import apsw
 import msgspec
@@ -75,30 +75,6 @@ def stretches_between(folder: Place, timelines: Timelines, after: int, position:
             )
         at = end
     return chosen
-
-
-def archived_rows(
-    folder: Place, timelines: Timelines, *, after: int = 0, identities: Identities = ()
-) -> Iterator[chain.Row]:
-    """The events behind a position that an archive has of a history, in order, up to the first gap.
-
-    Each segment is checked before it is used. `reach` tells the newest history.
-
-    Raises:
-        BackupError: a segment is damaged, or encrypted and there is no key for it.
-        OSError: the folder cannot be read, or the bucket is away.
-    """
-    found = after
-    for timeline, first, end in history_of(timelines):
-        if found >= end:
-            continue
-        for segment in runs(list_segments(folder, timeline), max(found, first - 1)):
-            for row in read_segment(segment, identities).rows:
-                if found < row.position <= end:
-                    yield row
-                    found = row.position
-        if found < end:
-            return
 
 
 def position_at(

@@ -14,14 +14,13 @@ must be known of it without the key, and its checksum. Without that, there is no
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import msgspec
 
 from bus.log import chain
 from ops.targets.bucket import BucketPath
 from ops.targets.sealing import ENCRYPTED_SUFFIX
-from ops.targets.target import Entry, Place, list_files, local
+from ops.targets.target import Entry, KeptFile, Place, list_files
 
 FORMAT = 1
 # Of one file, uncompressed; a segment is read into memory as a whole.
@@ -39,23 +38,13 @@ _FOLDER = re.compile(r"timeline-(\d{4,})")
 ArchivedAnswer = tuple[str, bytes, int, str]
 
 
-class Segment(msgspec.Struct, frozen=True):
+class Segment(KeptFile, frozen=True):
     """A segment by its name. One with only answers ends before it begins. `size` is the file's, in bytes."""
 
-    place: Place
     timeline: int
     first: int
     last: int
     size: int = 0
-
-    @property
-    def name(self) -> str:
-        return self.place.name
-
-    @property
-    def path(self) -> Path:
-        """Where it is, if that is a local file."""
-        return local(self.place)
 
     @property
     def is_encrypted(self) -> bool:

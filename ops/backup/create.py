@@ -30,7 +30,7 @@ from ops.backup.scratch import sweep
 from ops.backup.sound import check_copy, file_checksum
 from ops.progress import Progress, ignore_progress
 from ops.targets.sealing import Sealing, seal_file
-from ops.targets.target import Place, delete_file, move_file, staging_folder
+from ops.targets.target import Place, delete_file, move_file, staging_folder, sync_file
 
 
 def create_backup(
@@ -69,13 +69,14 @@ def create_backup(
         source = copy_store(store, temporary, progress)
         verified = _verified_head(folder, source)
         checksum, content = check_copy(temporary, source, verified, progress)
+        sync_file(temporary)
         metadata = _metadata_of(
             content,
             verified,
             timestamp=timestamp,
             description=description,
             version=version,
-            size=_sync(temporary),
+            size=temporary.stat().st_size,
             checksum=checksum,
         )
         if prove is not None:
@@ -172,12 +173,6 @@ def _put(
         if finished is not copy:
             finished.unlink(missing_ok=True)
     return metadata
-
-
-def _sync(path: Path) -> int:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-    return path.stat().st_size
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """A store's file as it was at a moment, made from a backup: `materialize`."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -18,12 +17,13 @@ from ops.backup.copying import COPY_BYTES, TOLD_BYTES
 from ops.backup.metadata import Backup
 from ops.backup.opening import checksum_differs
 from ops.backup.restore_path import RestorePath
-from ops.backup.sound import file_checksum, open_sealed, require_chain, require_sound
+from ops.backup.sound import file_checksum, head_at, open_sealed, require_chain, require_sound
 from ops.backup.verify import require_content
 from ops.progress import Progress
 from ops.store.projections_check import rebuild_file
 from ops.targets.errors import TABLES_DIFFER, BackupError
 from ops.targets.sealing import Identities
+from ops.targets.target import sync_file
 
 
 class Made(msgspec.Struct, frozen=True):
@@ -108,10 +108,8 @@ def _require_made(work: Path, position: int, *, is_checked: bool) -> None:
     with closing(open_sealed(work)) as connection:
         if not is_checked:
             require_sound(connection, work.name)
-        row = chain.read_at(connection, position) if position else None
-        start = chain.Head() if row is None else chain.Head(row.position, row.hash, row.recorded_at)
         head = chain.read_head(connection)
-        require_chain(connection, work.name, head, start)
+        require_chain(connection, work.name, head, head_at(connection, position))
     if head.position != position + 1:
         raise BackupError("content_differs", f"{work.name} ends at {head.position}, not at {position + 1}")
 
@@ -127,7 +125,7 @@ def _copy(backup: Backup, work: Path, progress: Progress) -> None:
     # Each takes as long as the copying: together, they take half of the time on two cores.
     with ThreadPoolExecutor(2) as threads:
         checksum = threads.submit(file_checksum, work)
-        synced = threads.submit(_sync, work)
+        synced = threads.submit(sync_file, work)
         try:
             require_content(backup, whole=False, copy=work, progress=progress)
         finally:
@@ -141,7 +139,7 @@ def seal(path: Path) -> None:
     """Returns when a file that nobody uses is whole in itself and on disk."""
     with closing(apsw.Connection(str(path))) as connection:
         connection.pragma("journal_mode", "delete")
-    _sync(path)
+    sync_file(path)
 
 
 def _cut(connection: apsw.Connection, position: int) -> None:
@@ -169,8 +167,3 @@ def _fork(connection: apsw.Connection, position: int, timeline: int, now_ms: int
     )
     chain.insert(connection, rows)
     connection.execute("INSERT INTO timelines VALUES (?, ?)", (timeline, position + 1))
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

@@ -16,7 +16,7 @@ import msgspec
 from ops.targets.bucket import BucketPath
 from ops.targets.errors import BackupError
 from ops.targets.sealing import Sealing
-from ops.targets.target import Entry, Place, list_files, local, read_files, write_file
+from ops.targets.target import Entry, KeptFile, Place, list_files, read_files, write_file
 from ops.targets.vouching import encode_vouched, is_whole
 
 FORMAT = 1
@@ -96,20 +96,10 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return Sealing("zstd" if self.compression else "none", self.recipients)
 
 
-class Backup(msgspec.Struct, frozen=True):
+class Backup(KeptFile, frozen=True):
     """A backup that has its metadata."""
 
-    place: Place
     metadata: Metadata
-
-    @property
-    def name(self) -> str:
-        return self.place.name
-
-    @property
-    def path(self) -> Path:
-        """Where it is, if that is a local file."""
-        return local(self.place)
 
     @property
     def is_plain_here(self) -> bool:

@@ -79,6 +79,12 @@ def require_chain(connection: apsw.Connection, name: str, head: chain.Head, star
         raise BackupError("chain_broken", f"{name}: the log does not end as it should")
 
 
+def head_at(connection: apsw.Connection, position: int) -> chain.Head:
+    """Where the log was at a position; its beginning where there is no such one."""
+    row = chain.read_at(connection, position) if position else None
+    return chain.Head() if row is None else chain.Head(row.position, row.hash, row.recorded_at)
+
+
 def file_checksum(path: Path, progress: Progress = ignore_progress) -> str:
     """SHA-256 of a file."""
     digest = hashlib.sha256()

@@ -12,7 +12,7 @@ from migrations.runner import MigrationError
 from ops.backup.content import StoreContent, read_content
 from ops.backup.metadata import Backup, Check, Metadata, read_metadata, update_metadata
 from ops.backup.opening import opened, require_checksum, require_key, require_size
-from ops.backup.sound import open_sealed, require_chain, require_sound
+from ops.backup.sound import head_at, open_sealed, require_chain, require_sound
 from ops.progress import Progress, ignore_progress
 from ops.targets.errors import TABLES_DIFFER, UNUSABLE, BackupError
 from ops.targets.sealing import Identities
@@ -47,26 +47,6 @@ def verify_backup(
     )
     with described:
         return Backup(path, read_metadata(path))
-
-
-@contextmanager
-def verified_copy(
-    path: Place,
-    *,
-    identities: Identities = (),
-    scratch: Path | None = None,
-    progress: Progress = ignore_progress,
-) -> Iterator[Path]:
-    """A plain database that was verified (not the whole chain), for the length of the block; to be read only.
-
-    It is the backup itself where that is a plain local file, and a copy in a folder in `scratch` otherwise.
-
-    Raises:
-        BackupError: it is not sound, or encrypted and cannot be read; `reason` says how.
-        OSError: the bucket is away, the disk is full.
-    """
-    with verified(path, whole=False, identities=identities, scratch=scratch, progress=progress) as plain:
-        yield plain.path
 
 
 @contextmanager
@@ -171,7 +151,7 @@ def require_content(
         require_sound(connection, name, thorough=whole)
         content = read_content(connection)
         _require_same(name, metadata, content)
-        start = chain.Head() if whole else _head_at(connection, metadata.chain_verified_from)
+        start = chain.Head() if whole else head_at(connection, metadata.chain_verified_from)
         progress("hash chain", start.position, content.head.position)
         require_chain(connection, name, content.head, start)
     except (apsw.Error, UnicodeDecodeError) as error:
@@ -196,8 +176,3 @@ def _require_same(name: str, metadata: Metadata, content: StoreContent) -> None:
             raise BackupError(
                 "content_differs", f"{name}: its metadata says {what} {said}, and it has {found}"
             )
-
-
-def _head_at(connection: apsw.Connection, position: int) -> chain.Head:
-    row = chain.read_at(connection, position) if position else None
-    return chain.Head() if row is None else chain.Head(row.position, row.hash, row.recorded_at)

@@ -35,11 +35,10 @@ class NotTaken(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-def not_taken(table: str, key: Any, refusal: Refusal) -> NotTaken:
-    """The row of a refusal."""
-    path = refusal.details.get("path", "$")
+def not_taken(table: str, key: Any, code: str, message: str, path: str) -> NotTaken:
+    """The row that was refused; `path` is where in it, if not as a whole."""
     where = "" if path == "$" else f" (at {path})"
-    return NotTaken(table=table, id=shown_key(key), code=refusal.code, reason=f"{refusal.message}{where}")
+    return NotTaken(table=table, id=shown_key(key), code=code, reason=f"{message}{where}")
 
 
 def shown_key(key: Any) -> str:

@@ -201,10 +201,7 @@ class _Importer:
         code, message, path = error["code"], error["message"], error["details"].get("path", "$")
         if code == "command_id_reused":
             code, message = "changed", "it was imported before, and has changed there since; here it has not"
-        where = "" if path == "$" else f" (at {path})"
-        self._list(
-            NotTaken(table=one.table, id=commands.shown_key(one.key), code=code, reason=f"{message}{where}")
-        )
+        self._list(not_taken(one.table, one.key, code, message, path))
         self._reject_with_job(one.key, one.attempts)
 
     def _reject_with_job(self, job_id: Any, attempts: int) -> None:
@@ -213,7 +210,8 @@ class _Importer:
             self._report.tables[JOB_HISTORY.name].not_taken += attempts
 
     def _reject(self, table: str, key: Any, refusal: Refusal) -> None:
-        self._list(not_taken(table, key, refusal))
+        path = refusal.details.get("path", "$")
+        self._list(not_taken(table, key, refusal.code, refusal.message, path))
 
     def _list(self, one: NotTaken) -> None:
         self._report.tables[one.table].not_taken += 1

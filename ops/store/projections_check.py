@@ -4,12 +4,11 @@ import asyncio
 import os
 import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-import apsw
 import msgspec
 
 from bus.serving.administration import AdministrationVerb, NoArguments
@@ -109,15 +108,12 @@ def verify(path: Path) -> dict[str, Any]:
 def rebuild_file(path: Path) -> dict[str, Any]:
     """Compares, and puts right what differs, on the file of a stopped service."""
     report = _report(path)
-    connection = open_writer(path)
-    try:
+    with closing(open_writer(path)) as connection:
         for portion in _portions(report.streams):
             with write_transaction(connection):
                 rebuild.repair(connection, portion)
         with write_transaction(connection):
             comparison.remove(connection, report.strays)
-    finally:
-        connection.close()
     return _as_answer_of_rebuild(report)
 
 
@@ -138,17 +134,8 @@ def _as_answer_of_rebuild(report: Report) -> dict[str, Any]:
 
 
 def _report(path: Path, progress: Progress | None = None) -> Report:
-    with _scratch(path.parent) as scratch, _reading(path) as connection:
+    with _scratch(path.parent) as scratch, closing(open_reader(path)) as connection:
         return rebuild.verify(connection, scratch, progress)
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[apsw.Connection]:
-    connection = open_reader(path)
-    try:
-        yield connection
-    finally:
-        connection.close()
 
 
 @contextmanager

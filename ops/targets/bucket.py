@@ -99,7 +99,7 @@ class BucketPath:
         """
         import obstore
 
-        with understandable(self):
+        with bucket_errors(self):
             return int(obstore.head(self.bucket.store(), self.key)["size"])
 
     def read_bytes(self) -> bytes:
@@ -110,7 +110,7 @@ class BucketPath:
         """
         import obstore
 
-        with understandable(self):
+        with bucket_errors(self):
             found = obstore.get(self.bucket.store(), self.key)
             if found.meta["size"] > MAXIMUM_READ_BYTES:
                 raise BucketError(f"{self} is larger than anything that is read as a whole")
@@ -124,7 +124,7 @@ class BucketPath:
         """
         import obstore
 
-        with understandable(self):
+        with bucket_errors(self):
             for chunk in obstore.get(self.bucket.store(), self.key).stream(size_bytes):
                 yield bytes(chunk)
 
@@ -132,7 +132,7 @@ class BucketPath:
         """Puts a file there, whole; one of that name is replaced."""
         import obstore
 
-        with understandable(self):
+        with bucket_errors(self):
             obstore.put(
                 self.bucket.store(),
                 self.key,
@@ -145,7 +145,7 @@ class BucketPath:
         """Deletes it; S3 does not say whether it was there."""
         import obstore
 
-        with understandable(self):
+        with bucket_errors(self):
             obstore.delete(self.bucket.store(), self.key)
 
     def files(self) -> Iterator[tuple["BucketPath", int, str]]:
@@ -153,7 +153,7 @@ class BucketPath:
         import obstore
 
         prefix = self.key + "/" if self.key else None
-        with understandable(self):
+        with bucket_errors(self):
             for page in obstore.list(self.bucket.store(), prefix):
                 for one in page:
                     yield BucketPath(self.bucket, one["path"]), one["size"], one["e_tag"] or ""
@@ -224,7 +224,7 @@ def _store(name: str, endpoint: str | None) -> "S3Store":
 
 
 @contextmanager
-def understandable(path: BucketPath) -> Iterator[None]:
+def bucket_errors(path: BucketPath) -> Iterator[None]:
     """What a bucket says, in one line.
 
     Raises:

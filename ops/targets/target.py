@@ -30,6 +30,21 @@ class Entry(msgspec.Struct, frozen=True):
         return self.path.name
 
 
+class KeptFile(msgspec.Struct, frozen=True):
+    """A file of the backups or of the archive."""
+
+    place: Place
+
+    @property
+    def name(self) -> str:
+        return self.place.name
+
+    @property
+    def path(self) -> Path:
+        """Where it is, if that is a local file."""
+        return local(self.place)
+
+
 def address(place: Place) -> str:
     """Where that is, in full."""
     return str(place.absolute()) if isinstance(place, Path) else str(place)
@@ -124,8 +139,7 @@ def move_file(source: Path, path: Place, told: Callable[[int, int], None]) -> No
     Raises:
         OSError: what is there is not what was sent.
     """
-    with source.open("rb") as file:
-        os.fsync(file.fileno())
+    sync_file(source)
     size = source.stat().st_size
     if isinstance(path, Path):
         source.replace(path)
@@ -144,6 +158,12 @@ def delete_file(path: Place) -> None:
     path.unlink(missing_ok=True)
     if isinstance(path, Path):
         sync_folder(path.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Returns when what was written to a file is on disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,14 +1,22 @@
 """A store with a history of many kinds, and what it was at each position, for tests of backups."""
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from bus.log import chain
 from migrations.connection import open_reader
+from ops.archive.reading import read_segment
+from ops.archive.segment import list_segments, runs
+from ops.archive.timelines import Timelines, history_of
 from ops.backup.create import create_backup
 from ops.backup.metadata import Backup
+from ops.backup.verify import verified
 from ops.targets.places import Places
+from ops.targets.sealing import Identities
+from ops.targets.target import Place
 from tests.support.stores.writing import Clock, Store, dump_tables
 
 VERSION = "0.0.0"
@@ -90,3 +98,23 @@ def answers_of(path: Path) -> list[tuple[Any, ...]]:
         return connection.execute("SELECT * FROM command_answers ORDER BY command_id").fetchall()
     finally:
         connection.close()
+
+
+def archived_rows(folder: Place, timelines: Timelines, *, identities: Identities = ()) -> Iterator[chain.Row]:
+    """The events that an archive has of a history, in order, up to the first gap."""
+    found = 0
+    for timeline, first, end in history_of(timelines):
+        for segment in runs(list_segments(folder, timeline), max(found, first - 1)):
+            for row in read_segment(segment, identities).rows:
+                if found < row.position <= end:
+                    yield row
+                    found = row.position
+        if found < end:
+            return
+
+
+@contextmanager
+def verified_copy(place: Place, identities: Identities = ()) -> Iterator[Path]:
+    """A plain database that was verified: the backup itself, or a copy for the length of the block."""
+    with verified(place, whole=False, identities=identities) as plain:
+        yield plain.path

@@ -18,7 +18,7 @@ from ops.archive import merge as merging
 from ops.archive.archiver import Archiver
 from ops.archive.merge import merge
 from ops.archive.reading import read_segment
-from ops.archive.replay import archived_rows, reach
+from ops.archive.replay import reach
 from ops.archive.segment import list_segments
 from ops.backup.create import create_backup
 from ops.backup.metadata import list_backups, metadata_path
@@ -31,7 +31,7 @@ from ops.targets.places import Places
 from ops.targets.sealing import Sealing
 from tests.integration.ops.archive.test_archiver import Archived
 from tests.support.programs.every_step import DONE, TOLD, Fault, count_steps, fail_at
-from tests.support.stores.backing_up import VERSION, answers_of, log_of, tables_of
+from tests.support.stores.backing_up import VERSION, answers_of, archived_rows, log_of, tables_of
 
 KEY = pyrage.x25519.Identity.generate()
 SEALED = Sealing("zstd", (str(KEY.to_public()),))

@@ -8,7 +8,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from ops.archive.replay import archived_rows, reach
+from ops.archive.replay import reach
 from ops.backup.create import create_backup
 from ops.backup.metadata import list_backups
 from ops.backup.restore import restore
@@ -20,7 +20,7 @@ from ops.targets.places import Places
 from ops.targets.sealing import Sealing
 from tests.faults.ops.backup.test_every_step import Scene
 from tests.support.machines.small_disk import PAGE_BYTES, SmallDisk
-from tests.support.stores.backing_up import VERSION, log_of, tables_of
+from tests.support.stores.backing_up import VERSION, archived_rows, log_of, tables_of
 
 DISK_BYTES = 16 * 1024 * 1024
 RESTORED = 60

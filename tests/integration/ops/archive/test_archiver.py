@@ -19,7 +19,7 @@ from ops.archive import merge as merging
 from ops.archive.archiver import Archiver
 from ops.archive.merge import merge
 from ops.archive.reading import read_segment
-from ops.archive.replay import archived_rows, reach
+from ops.archive.replay import reach
 from ops.archive.segment import Segment, list_segments
 from ops.archive.verify import verify_archive
 from ops.archive.writing import write_segment
@@ -30,7 +30,7 @@ from ops.targets.errors import BackupError
 from ops.targets.target import local
 from tests.support.services.serving import until
 from tests.support.services.talking import Talk
-from tests.support.stores.backing_up import VERSION, Stored, log_of, tables_of
+from tests.support.stores.backing_up import VERSION, Stored, archived_rows, log_of, tables_of
 
 
 class Archived(Stored):

@@ -14,7 +14,7 @@ import pytest
 from ops.archive.archiver import Archiver
 from ops.archive.merge import SMALL_SEGMENTS, merge
 from ops.archive.reading import read_segment, verify_outside
-from ops.archive.replay import archived_rows, reach
+from ops.archive.replay import reach
 from ops.archive.segment import METADATA_SUFFIX, list_segments
 from ops.backup.create import create_backup
 from ops.backup.drill import drill, prove
@@ -23,13 +23,21 @@ from ops.backup.restore import plan_restore, restore
 from ops.backup.restore_path import Moment
 from ops.backup.routine import verify_by_routine
 from ops.backup.schedule import DAY_MS, BackupSchedule
-from ops.backup.verify import verified_copy, verify_backup
+from ops.backup.verify import verify_backup
 from ops.settings import load_settings
 from ops.store.projections_check import verify
 from ops.targets.errors import BackupError
 from ops.targets.sealing import Compression, Sealing, read_identities
 from tests.integration.ops.archive.test_archiver import Archived
-from tests.support.stores.backing_up import VERSION, Stored, answers_of, log_of, tables_of
+from tests.support.stores.backing_up import (
+    VERSION,
+    Stored,
+    answers_of,
+    archived_rows,
+    log_of,
+    tables_of,
+    verified_copy,
+)
 
 KEY = pyrage.x25519.Identity.generate()
 OTHER = pyrage.x25519.Identity.generate()

@@ -15,7 +15,7 @@ from obstore.exceptions import BaseError
 from bus.waiting import UNTRIED
 from ops.archive.archiver import Archiver
 from ops.archive.merge import SMALL_SEGMENTS, merge
-from ops.archive.replay import archived_rows, reach
+from ops.archive.replay import reach
 from ops.backup.create import create_backup
 from ops.backup.drill import drill, prove
 from ops.backup.metadata import Backup, damaged_backups, find_backup, list_backups, metadata_path
@@ -23,9 +23,9 @@ from ops.backup.restore import plan_restore, restore
 from ops.backup.restore_path import Moment
 from ops.backup.retention import remove
 from ops.backup.routine import verify_by_routine
-from ops.backup.verify import verified_copy, verify_backup
+from ops.backup.verify import verify_backup
 from ops.store.projections_check import verify
-from ops.targets.bucket import BucketError, BucketPath, bucket_path, understandable
+from ops.targets.bucket import BucketError, BucketPath, bucket_errors, bucket_path
 from ops.targets.errors import BackupError
 from ops.targets.places import Places
 from ops.targets.sealing import Sealing
@@ -34,7 +34,14 @@ from tests.support.machines.bucket_server import BucketServer, Gate
 from tests.support.patience import patiently
 from tests.support.services.command_line import environment
 from tests.support.services.serving import until
-from tests.support.stores.backing_up import VERSION, answers_of, log_of, tables_of
+from tests.support.stores.backing_up import (
+    VERSION,
+    answers_of,
+    archived_rows,
+    log_of,
+    tables_of,
+    verified_copy,
+)
 
 KEY = pyrage.x25519.Identity.generate()
 
@@ -291,6 +298,6 @@ def test_a_large_backup_is_sent_in_parts_and_comes_back_as_it_was(stored: InBuck
 )
 def test_what_a_bucket_says_is_told_in_one_line(said: str, told: str, tmp_path: Path):
     place = bucket_path("s3://bucket/x", endpoint=None, staging=tmp_path)
-    with pytest.raises(BucketError, match=re.escape(told)) as caught, understandable(place):
+    with pytest.raises(BucketError, match=re.escape(told)) as caught, bucket_errors(place):
         raise BaseError(f"{said}\n\nDebug source: …")
     assert "\n" not in str(caught.value)
