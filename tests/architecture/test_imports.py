@@ -51,6 +51,9 @@ def test_the_packages_import_only_what_they_may():
         ("ops.cli.terminal", "ops.cli.status"),
         ("ops.analytics.lake", "ops.analytics.export"),
         ("ops.analytics.export", "ops.analytics.asking"),
+        ("ops", "starlette"),
+        ("ops.http.routing", "ops.http.routes"),
+        ("ops.console.visit", "ops.console.pages"),
     ],
 )
 def test_a_forbidden_import_breaks_a_contract(tmp_path: Path, importer: str, imported: str):
