@@ -16,10 +16,10 @@ from domain.catalogue import DECIDERS, VERBS
 from domain.messages import Event
 from domain.rate_limits.reserving import MAXIMUM_RESERVATIONS
 from ops.contract.reference.job_states import Move, Outcome
-from tests.properties.bus.writing.test_histories import Telling
 from tests.support.domain.generated_histories import Chance, Group, Later, Wish
 from tests.support.domain.given_when_then import KEY, NOW, TOKEN, Story, declared, given
 from tests.support.domain.job_states import BODIES, NOT_ITS_OWN, everything_tried, moves_of, outcomes_of
+from tests.support.stores.life import Telling
 
 every_verb = cast("dict[str, Any]", VERBS)
 TOOL = {"tool_name": "t"}

@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from bus.log import chain
 from migrations.connection import open_reader
@@ -12,10 +12,11 @@ from ops.archive.reading import read_segment
 from ops.archive.segment import list_segments, runs
 from ops.archive.timelines import Timelines, history_of
 from ops.backup.create import create_backup
+from ops.backup.drill import prove
 from ops.backup.metadata import Backup
 from ops.backup.verify import verified
 from ops.targets.places import Places
-from ops.targets.sealing import Identities
+from ops.targets.sealing import Identities, Sealing
 from ops.targets.target import Place
 from tests.support.stores.writing import Clock, Store, dump_tables
 
@@ -25,11 +26,20 @@ VERSION = "0.0.0"
 class Stored:
     """A store in a folder, to which commands are sent until it is closed."""
 
-    def __init__(self, folder: Path, seed: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        seed: int = 0,
+        *,
+        sealing: Sealing = Sealing(),  # noqa: B008 - nothing changes it
+        places: Places | None = None,
+    ) -> None:
         folder.mkdir(exist_ok=True)
         self.path = folder / "hyperpage.db"
         self.folder = folder / "backups"
-        self.places = Places(store=self.path, backups=self.folder, archive=folder / "archive")
+        self.places = places or Places(
+            store=self.path, backups=self.folder, archive=folder / "archive", sealing=sealing
+        )
         self.clock = Clock()
         self.store = Store(self.path, self.clock)
         self._chance = random.Random(seed)
@@ -46,9 +56,21 @@ class Stored:
             answered.append((command_id, self.store.send(name, body, id=command_id).body))
         return answered
 
-    def backup(self, description: str = "") -> Backup:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def backup(self, description: str = "", *, proven: bool = False) -> Backup:
         return create_backup(
-            self.path, self.folder, description=description, version=VERSION, now_ms=self.clock.now
+            self.path,
+            self.places.backups,
+            description=description,
+            version=VERSION,
+            now_ms=self.clock.now,
+            sealing=self.places.sealing,
+            prove=prove if proven else None,
         )
 
     def close(self) -> None:

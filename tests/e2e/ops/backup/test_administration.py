@@ -14,8 +14,8 @@ from ops.cli.terminal.exits import CommandFailure
 from tests.support.services.asking import problem
 from tests.support.services.command_line import Served, hyperpage, wait_for
 from tests.support.services.raw_nats import RawNats
+from tests.support.stores.keys import KEY, PUBLIC
 
-KEY = pyrage.x25519.Identity.generate()
 LISTEN_SECONDS = 30
 
 
@@ -150,12 +150,12 @@ def test_status_says_that_the_archive_would_be_lost_with_the_disk(served: Served
 
 
 def test_a_restore_that_needs_a_key_is_refused_before_the_service_drains(tmp_path: Path):
-    public, file = str(KEY.to_public()), tmp_path / "key.txt"
+    file = tmp_path / "key.txt"
     file.write_text(f"{KEY}\n")
     data = tmp_path / "data"
-    with Served(data, "--http", "127.0.0.1:0", HYPERPAGE_ENCRYPT_TO=public) as served:
+    with Served(data, "--http", "127.0.0.1:0", HYPERPAGE_ENCRYPT_TO=PUBLIC) as served:
         served.ask("send", "app_state.set", '{"key": "k", "value": 1}')
-        made = hyperpage("backup", "create", "--data", data, "--json", HYPERPAGE_ENCRYPT_TO=public).json
+        made = hyperpage("backup", "create", "--data", data, "--json", HYPERPAGE_ENCRYPT_TO=PUBLIC).json
         name = Path(made["path"]).name
         served.ask("send", "app_state.set", '{"key": "k", "value": 2}')
         with httpx.Client(base_url=served.runtime["http_url"], trust_env=False, timeout=60) as http:

@@ -1,7 +1,6 @@
 """The published contract says what the service does."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import jsonschema_rs
@@ -13,30 +12,11 @@ from domain.catalogue import DECIDERS, TIMELINE_FORKED, VERBS
 from domain.errors import Refusal
 from ops.contract.asyncapi import asyncapi_document
 from ops.contract.schema import DIALECT, all_schemas, command_schema, event_schema, query_schema, schema_of
+from tests.support.documents.references import references, resolve
 from tests.support.services.command_line import hyperpage
 
 SCHEMAS = {name: schema for kind in all_schemas().values() for name, schema in kind.items()}
 DOCUMENT = asyncapi_document(BusNames(), "1.2.3")
-
-
-def references(value: Any) -> Iterator[str]:
-    """Every `$ref` in a document."""
-    if isinstance(value, dict):
-        if isinstance(value.get("$ref"), str):
-            yield value["$ref"]
-        for member in value.values():
-            yield from references(member)
-    elif isinstance(value, list):
-        for item in value:
-            yield from references(item)
-
-
-def resolve(document: Any, reference: str) -> Any:
-    """What a reference within a document points at (RFC 6901)."""
-    assert reference.startswith("#/"), reference
-    for part in reference[2:].split("/"):
-        document = document[part.replace("~1", "/").replace("~0", "~")]
-    return document
 
 
 # JSON Schema

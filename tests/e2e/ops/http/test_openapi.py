@@ -21,7 +21,7 @@ from ops.http.app import ANSWERS
 from ops.http.openapi.document import openapi_document
 from ops.http.routes.admin import ADMINISTRATION
 from ops.http.routing import ANY_METHOD
-from tests.e2e.ops.contract.test_schema import references, resolve
+from tests.support.documents.references import references, resolve
 from tests.support.repository import ROOT
 from tests.support.services.asking import HttpTalk
 from tests.support.services.command_line import Served, environment, hyperpage

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
-import pyrage
 import pytest
 
 from ops.archive.archiver import Archiver
@@ -30,14 +29,13 @@ from ops.store.projections_check import verify
 from ops.targets.errors import BackupError
 from ops.targets.places import Places
 from ops.targets.sealing import Sealing
-from tests.integration.ops.archive.test_archiver import Archived
+from tests.support.stores.archived import Archived
 from tests.support.stores.backing_up import VERSION, log_of
+from tests.support.stores.keys import KEY, PUBLIC, SEALED
 
 # `SEED=… make prove` damages the same bytes again.
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(2**32))
-KEY = pyrage.x25519.Identity.generate()
-PUBLIC = (str(KEY.to_public()),)
-FORMS = (Sealing(), Sealing("zstd"), Sealing("none", PUBLIC), Sealing("zstd", PUBLIC))
+FORMS = (Sealing(), Sealing("zstd"), Sealing("none", (PUBLIC,)), SEALED)
 
 
 class Expected(NamedTuple):
@@ -77,7 +75,7 @@ class Gallery:
             stored.store.origin,
             stored.readers.connection,
             store=stored.path,
-            recipients=PUBLIC,
+            recipients=SEALED.recipients,
         )
         made: dict[Sealing, list[Backup]] = {form: [] for form in FORMS}
         for form in FORMS * 2:
@@ -277,7 +275,7 @@ def segment_is_of_another_format(gallery: Gallery, form: Sealing, chance: random
     with healed(segment.path, *([beside] if segment.is_encrypted else [])):
         content = read_segment(segment, [KEY])
         header = msgspec.structs.replace(content.header, format=chance.choice([0, 2]))
-        recipients = PUBLIC if segment.is_encrypted else ()
+        recipients = SEALED.recipients if segment.is_encrypted else ()
         write_segment(segment.path, header, row_lines(content.rows), content.answers, recipients=recipients)
         gallery.require_archive_refused(segment, FORMAT)
 

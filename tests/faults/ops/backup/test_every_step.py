@@ -1,100 +1,24 @@
 """`kill -9` and a full disk at every step of a backup, the archive and a restore: nothing good is lost."""
 
-import asyncio
-import shutil
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-import pyrage
 import pytest
 
 from bus.log import chain
-from bus.log.cloud_events import read_origin
-from bus.log.reader_pool import ReaderPool
 from migrations.connection import open_reader
 from ops.archive import merge as merging
-from ops.archive.archiver import Archiver
-from ops.archive.merge import merge
 from ops.archive.reading import read_segment
 from ops.archive.replay import reach
 from ops.archive.segment import list_segments
-from ops.backup.create import create_backup
 from ops.backup.metadata import list_backups, metadata_path
-from ops.backup.restore import restore
-from ops.backup.restore_path import Moment
 from ops.backup.swap import finish_swap
-from ops.backup.verify import verify_backup
 from ops.store.projections_check import verify
-from ops.targets.places import Places
-from ops.targets.sealing import Sealing
-from tests.integration.ops.archive.test_archiver import Archived
 from tests.support.programs.every_step import DONE, TOLD, Fault, count_steps, fail_at
-from tests.support.stores.backing_up import VERSION, answers_of, archived_rows, log_of, tables_of
-
-KEY = pyrage.x25519.Identity.generate()
-SEALED = Sealing("zstd", (str(KEY.to_public()),))
-RESTORED = 60
-
-
-class Scene:
-    """A folder with a stopped store that has a backup, a newer one, and an archive that is behind."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.places = Places(
-            store=folder / "hyperpage.db", backups=folder / "backups", archive=folder / "archive"
-        )
-
-    @classmethod
-    def make(cls, folder: Path) -> "Scene":
-        stored = Archived(folder)
-        stored.work(40)
-        stored.backup("the first")
-        for _ in range(4):
-            stored.work(10)
-            stored.archive()
-        stored.backup("the second")
-        stored.work(20)
-        stored.close()
-        return cls(folder)
-
-    def copy(self, folder: Path) -> "Scene":
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(self.folder, folder)
-        return Scene(folder)
-
-    @property
-    def rows(self) -> list[chain.Row]:
-        return log_of(self.places.store, 10**9)
-
-    def back_up(self) -> None:
-        create_backup(self.places.store, self.folder / "backups", version=VERSION)
-
-    def back_up_sealed(self) -> None:
-        create_backup(self.places.store, self.folder / "backups", version=VERSION, sealing=SEALED)
-
-    def archive(self) -> None:
-        with closing(open_reader(self.places.store)) as connection:
-            origin = read_origin(connection)
-        with closing(ReaderPool(self.places.store)) as readers:
-            archiver = Archiver(self.folder / "archive", origin, readers.connection, store=self.places.store)
-            # As `stop` does it, which tells nobody but the log of what went wrong.
-            asyncio.run(archiver._catch_up())
-
-    def merge(self) -> None:
-        merging.SMALL_SEGMENTS = 3
-        merge(self.places.archive)
-
-    def restore(self) -> None:
-        restore(self.places, Moment(position=RESTORED), version=VERSION)
-
-    def require_backups_sound(self) -> list[Path]:
-        backups = list_backups(self.folder / "backups")
-        for one in backups:
-            verify_backup(one.place, identities=[KEY])
-        return [one.path for one in backups]
+from tests.support.stores.backing_up import answers_of, archived_rows, log_of, tables_of
+from tests.support.stores.scene import RESTORED, Scene
 
 
 def check_backup(before: Scene, after: Scene) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import apsw
 import msgspec
-import pyrage
 import pytest
 
 from ops.backup.content import read_content
@@ -24,10 +23,10 @@ from ops.backup.verify import verify_backup
 from ops.targets.errors import BackupError
 from ops.targets.sealing import Sealing, seal_file
 from tests.support.stores.backing_up import VERSION, Stored
+from tests.support.stores.keys import KEY, SEALED
 
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(2**32))
-KEY = pyrage.x25519.Identity.generate()
-FORMS = (Sealing(), Sealing("zstd"), Sealing("zstd", (str(KEY.to_public()),)))
+FORMS = (Sealing(), Sealing("zstd"), SEALED)
 LATER = 1_000_000
 
 # What is done to the event at a position, as SQL; `:p` is that position.

@@ -18,9 +18,9 @@ from ops.backup.verify import verify_backup
 from ops.store.projections_check import verify
 from ops.targets.places import Places
 from ops.targets.sealing import Sealing
-from tests.faults.ops.backup.test_every_step import Scene
 from tests.support.machines.small_disk import PAGE_BYTES, SmallDisk
 from tests.support.stores.backing_up import VERSION, archived_rows, log_of, tables_of
+from tests.support.stores.scene import Scene
 
 DISK_BYTES = 16 * 1024 * 1024
 RESTORED = 60

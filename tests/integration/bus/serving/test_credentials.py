@@ -10,8 +10,8 @@ import pytest
 
 from domain.catalogue import VERBS
 from ops.settings import Settings, SettingsError, load_settings
-from tests.integration.bus.serving.test_durable import Durable
 from tests.support.domain.credential_corpus import named, shaped
+from tests.support.services.durable import Durable
 from tests.support.services.raw_nats import Message
 from tests.support.services.talking import Talk
 

@@ -16,11 +16,10 @@ from bus.log import chain
 from bus.log.reader_pool import ReaderPool
 from bus.waiting import is_set_within
 from ops.archive import merge as merging
-from ops.archive.archiver import Archiver
 from ops.archive.merge import merge
 from ops.archive.reading import read_segment
 from ops.archive.replay import reach
-from ops.archive.segment import Segment, list_segments
+from ops.archive.segment import Segment
 from ops.archive.verify import verify_archive
 from ops.archive.writing import write_segment
 from ops.backup.restore import plan_restore, restore
@@ -30,36 +29,8 @@ from ops.targets.errors import BackupError
 from ops.targets.target import local
 from tests.support.services.serving import until
 from tests.support.services.talking import Talk
-from tests.support.stores.backing_up import VERSION, Stored, archived_rows, log_of, tables_of
-
-
-class Archived(Stored):
-    """A store whose commits go to an archive whenever the test says so."""
-
-    def __init__(self, folder: Path, seed: int = 0) -> None:
-        super().__init__(folder, seed)
-        self.readers = ReaderPool(self.path)
-        self.archiver = self.new_archiver()
-        self._told = 0
-
-    def new_archiver(self) -> Archiver:
-        """As after a start of the service."""
-        return Archiver(self.places.archive, self.store.origin, self.readers.connection, store=self.path)
-
-    def archive(self) -> None:
-        """What was committed until now is in the archive when this returns."""
-        for commit in self.store.commits[self._told :]:
-            self.archiver.notify(commit)
-        self._told = len(self.store.commits)
-        asyncio.run(self.archiver.stop())
-
-    def close(self) -> None:
-        self.readers.close()
-        super().close()
-
-    @property
-    def segments(self) -> list[Segment]:
-        return list_segments(self.places.archive)
+from tests.support.stores.archived import Archived
+from tests.support.stores.backing_up import VERSION, archived_rows, log_of, tables_of
 
 
 @pytest.fixture

@@ -469,7 +469,7 @@ def test_a_pin_that_is_set_during_a_drill_stays(stored: Stored):
 
 def test_backups_of_another_store_in_the_same_folder_are_passed_over(stored: Stored, tmp_path: Path):
     other = Stored(tmp_path / "other")
-    other.folder = stored.folder
+    other.places = msgspec.structs.replace(other.places, backups=stored.folder)
     other.work(90)
     stored.work(30)
     ours = stored.backup()

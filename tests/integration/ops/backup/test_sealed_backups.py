@@ -18,7 +18,7 @@ from ops.archive.replay import reach
 from ops.archive.segment import METADATA_SUFFIX, list_segments
 from ops.backup.create import create_backup
 from ops.backup.drill import drill, prove
-from ops.backup.metadata import Backup, list_backups, metadata_path, read_metadata, write_metadata
+from ops.backup.metadata import list_backups, metadata_path, read_metadata, write_metadata
 from ops.backup.restore import plan_restore, restore
 from ops.backup.restore_path import Moment
 from ops.backup.routine import verify_by_routine
@@ -28,7 +28,7 @@ from ops.settings import load_settings
 from ops.store.projections_check import verify
 from ops.targets.errors import BackupError
 from ops.targets.sealing import Compression, Sealing, read_identities
-from tests.integration.ops.archive.test_archiver import Archived
+from tests.support.stores.archived import Archived
 from tests.support.stores.backing_up import (
     VERSION,
     Stored,
@@ -38,50 +38,17 @@ from tests.support.stores.backing_up import (
     tables_of,
     verified_copy,
 )
+from tests.support.stores.keys import KEY, PUBLIC
 
-KEY = pyrage.x25519.Identity.generate()
 OTHER = pyrage.x25519.Identity.generate()
-FORMS = [
-    Sealing("zstd"),
-    Sealing("none", (str(KEY.to_public()),)),
-    Sealing("zstd", (str(OTHER.to_public()), str(KEY.to_public()))),
-]
-
-
-class Sealed(Archived):
-    """A store whose backups and archive are sealed."""
-
-    sealing = FORMS[-1]
-
-    def new_archiver(self) -> Archiver:
-        return Archiver(
-            self.places.archive,
-            self.store.origin,
-            self.readers.connection,
-            store=self.path,
-            recipients=self.sealing.recipients,
-        )
-
-    def backup(self, description: str = "", *, proven: bool = False) -> Backup:
-        return create_backup(
-            self.path,
-            self.folder,
-            description=description,
-            version=VERSION,
-            now_ms=self.clock.now,
-            sealing=self.sealing,
-            prove=prove if proven else None,
-        )
+FORMS = [Sealing("zstd"), Sealing("none", (PUBLIC,)), Sealing("zstd", (str(OTHER.to_public()), PUBLIC))]
 
 
 @pytest.fixture
-def stored(tmp_path: Path) -> Iterator[Sealed]:
-    stored = Sealed(tmp_path)
-    stored.places = type(stored.places)(
-        store=stored.path, backups=stored.folder, archive=stored.places.archive, sealing=stored.sealing
-    )
-    yield stored
-    stored.close()
+def sealed(tmp_path: Path) -> Iterator[Archived]:
+    """A store whose backups and archive two keys can open."""
+    with Archived(tmp_path, sealing=FORMS[-1]) as stored:
+        yield stored
 
 
 def refusal(path: Path, **options: object) -> str:
@@ -92,8 +59,7 @@ def refusal(path: Path, **options: object) -> str:
 
 @pytest.mark.parametrize("sealing", FORMS, ids=["zstd", "age", "zstd.age"])
 def test_a_sealed_backup_is_what_the_store_was(tmp_path: Path, sealing: Sealing):
-    stored = Sealed(tmp_path)
-    stored.sealing = sealing
+    stored = Archived(tmp_path, sealing=sealing)
     stored.work(60)
     backup = stored.backup()
     metadata = backup.metadata
@@ -116,34 +82,34 @@ def test_a_sealed_backup_is_what_the_store_was(tmp_path: Path, sealing: Sealing)
 
 
 def test_what_is_encrypted_is_never_readable_on_the_disk_of_the_backups(
-    stored: Sealed, monkeypatch: pytest.MonkeyPatch
+    sealed: Archived, monkeypatch: pytest.MonkeyPatch
 ):
-    stored.work(30)
+    sealed.work(30)
     seen: list[bytes] = []
 
     def look(what: str, done: int, total: int) -> None:
-        seen.extend(one.read_bytes()[:16] for one in stored.folder.glob("*") if one.is_file())
-        seen.extend(one.read_bytes()[:16] for one in stored.folder.glob(".*") if one.is_file())
+        seen.extend(one.read_bytes()[:16] for one in sealed.folder.glob("*") if one.is_file())
+        seen.extend(one.read_bytes()[:16] for one in sealed.folder.glob(".*") if one.is_file())
 
     create_backup(
-        stored.path, stored.folder, version=VERSION, sealing=stored.sealing, prove=prove, progress=look
+        sealed.path, sealed.folder, version=VERSION, sealing=sealed.places.sealing, prove=prove, progress=look
     )
     assert seen
     assert b"SQLite format 3\0" not in seen
 
 
 def test_without_a_key_an_encrypted_backup_is_refused_for_that_reason_and_still_checked_from_outside(
-    stored: Sealed,
+    sealed: Archived,
 ):
-    stored.work(40)
-    backup = stored.backup(proven=True)
+    sealed.work(40)
+    backup = sealed.backup(proven=True)
     assert backup.metadata.status == "proven"
     assert {"chain", "integrity_check", "tables"} <= backup.metadata.checks.keys()
     assert refusal(backup.path) == "encrypted"
     stranger = pyrage.x25519.Identity.generate()
     assert refusal(backup.path, identities=[stranger]) == "encrypted"
     with pytest.raises(BackupError, match="a key alone"):
-        restore(stored.places, Moment(), version=VERSION)
+        restore(sealed.places, Moment(), version=VERSION)
 
     checked = verify_by_routine(backup.path, None, lambda *_: None)
     assert checked.metadata.checks["checksum"] != backup.metadata.checks["checksum"]
@@ -160,10 +126,10 @@ def test_without_a_key_an_encrypted_backup_is_refused_for_that_reason_and_still_
 
 @pytest.mark.parametrize("seed", range(8))
 def test_a_bit_that_flips_in_a_sealed_backup_is_found_even_if_its_metadata_is_made_to_fit(
-    stored: Sealed, seed: int
+    sealed: Archived, seed: int
 ):
-    stored.work(20)
-    backup = stored.backup()
+    sealed.work(20)
+    backup = sealed.backup()
     chance = random.Random(seed)
     content = bytearray(backup.path.read_bytes())
     content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
@@ -171,12 +137,12 @@ def test_a_bit_that_flips_in_a_sealed_backup_is_found_even_if_its_metadata_is_ma
     checksum = hashlib.sha256(content).hexdigest()
     write_metadata(backup.path, msgspec.structs.replace(backup.metadata, checksum=checksum))
     assert refusal(backup.path, identities=[KEY]) in ("damaged", "encrypted"), f"seed {seed}"
-    assert not list(stored.folder.glob(".drill-*"))
+    assert not list(sealed.folder.glob(".drill-*"))
 
 
-def test_metadata_that_lies_about_what_is_inside_is_found(stored: Sealed):
-    stored.work(20)
-    backup = stored.backup()
+def test_metadata_that_lies_about_what_is_inside_is_found(sealed: Archived):
+    sealed.work(20)
+    backup = sealed.backup()
     for lie, reason in (
         ({"plain_size": 100}, "damaged"),
         ({"plain_checksum": "0" * 64}, "content_differs"),
@@ -192,8 +158,7 @@ def test_metadata_that_lies_about_what_is_inside_is_found(stored: Sealed):
 def test_a_store_comes_back_from_encrypted_backups_and_archive_alone(
     tmp_path: Path, compression: Compression
 ):
-    stored = Sealed(tmp_path)
-    stored.sealing = Sealing(compression, (str(KEY.to_public()),))
+    stored = Archived(tmp_path, sealing=Sealing(compression, (PUBLIC,)))
     stored.work(40)
     stored.archive()
     backup = stored.backup()
@@ -224,54 +189,54 @@ def test_a_store_comes_back_from_encrypted_backups_and_archive_alone(
     assert answers_of(stored.path) == remembered
 
 
-def test_a_restore_that_begins_with_the_present_store_works_without_a_key(stored: Sealed):
-    stored.work(40)
-    done = restore(stored.places, Moment(position=25), version=VERSION)
+def test_a_restore_that_begins_with_the_present_store_works_without_a_key(sealed: Archived):
+    sealed.work(40)
+    done = restore(sealed.places, Moment(position=25), version=VERSION)
     assert done.position == 25
     assert done.safety_backup is not None
     assert done.safety_backup.endswith(".db.zst.age")
-    assert verify(stored.path)["equal"]
-    assert not [one for one in stored.path.parent.iterdir() if one.name.startswith(".")]
+    assert verify(sealed.path)["equal"]
+    assert not [one for one in sealed.path.parent.iterdir() if one.name.startswith(".")]
     # And back to what was before, which takes the key.
-    undone = restore(stored.places, Moment(backup=done.safety_backup), version=VERSION, identities=[OTHER])
+    undone = restore(sealed.places, Moment(backup=done.safety_backup), version=VERSION, identities=[OTHER])
     assert undone.position > 25
 
 
-def test_an_encrypted_archive_is_gone_on_with_and_merged_by_who_has_no_key(stored: Sealed):
+def test_an_encrypted_archive_is_gone_on_with_and_merged_by_who_has_no_key(sealed: Archived):
     for _ in range(SMALL_SEGMENTS + 3):
-        stored.work(2)
+        sealed.work(2)
         # As after a start: it finds where the archive ends, and merges nothing by itself.
-        stored.archiver = stored.new_archiver()
-        stored.archive()
-    before = stored.segments
+        sealed.archiver = sealed.new_archiver()
+        sealed.archive()
+    before = sealed.segments
     assert all(one.is_encrypted for one in before)
     for one in before:
-        assert verify_outside(one).recipients == stored.sealing.recipients
+        assert verify_outside(one).recipients == sealed.places.sealing.recipients
     with pytest.raises(BackupError) as caught:
         read_segment(before[0])
     assert caught.value.reason == "encrypted"
-    found = reach(stored.places.archive)
+    found = reach(sealed.places.archive)
     assert found is not None
-    rows = list(archived_rows(stored.places.archive, found[1], identities=[KEY]))
+    rows = list(archived_rows(sealed.places.archive, found[1], identities=[KEY]))
     answers = {one[0]: one for segment in before for one in read_segment(segment, [KEY]).answers}
 
-    recipients = stored.sealing.recipients
-    assert merge(stored.places.archive, recipients=recipients) == 0
-    fewer = merge(stored.places.archive, recipients=recipients, read_log=stored.archiver._read_log)
+    recipients = sealed.places.sealing.recipients
+    assert merge(sealed.places.archive, recipients=recipients) == 0
+    fewer = merge(sealed.places.archive, recipients=recipients, read_log=sealed.archiver._read_log)
 
-    after = stored.segments
+    after = sealed.segments
     assert fewer == len(before) - len(after) > SMALL_SEGMENTS - 5
-    assert list(archived_rows(stored.places.archive, found[1], identities=[KEY])) == rows
+    assert list(archived_rows(sealed.places.archive, found[1], identities=[KEY])) == rows
     assert {one[0]: one for segment in after for one in read_segment(segment, [KEY]).answers} == answers
-    assert rows == log_of(stored.path, 10**9)
-    names = {one.name for one in (stored.path.parent / "archive" / "timeline-0001").iterdir()}
+    assert rows == log_of(sealed.path, 10**9)
+    names = {one.name for one in (sealed.path.parent / "archive" / "timeline-0001").iterdir()}
     assert names == {name for one in after for name in (one.name, one.name + METADATA_SUFFIX)}
 
 
-def test_an_encrypted_segment_that_was_changed_is_refused_with_and_without_a_key(stored: Sealed):
-    stored.work(20)
-    stored.archive()
-    (segment,) = stored.segments
+def test_an_encrypted_segment_that_was_changed_is_refused_with_and_without_a_key(sealed: Archived):
+    sealed.work(20)
+    sealed.archive()
+    (segment,) = sealed.segments
     sound = segment.path.read_bytes()
     beside = segment.path.with_name(segment.name + METADATA_SUFFIX)
     described = beside.read_bytes()
@@ -290,7 +255,7 @@ def test_an_encrypted_segment_that_was_changed_is_refused_with_and_without_a_key
         path.write_bytes(kept)
     # Without what is known of it, there is none.
     beside.unlink()
-    assert list_segments(stored.places.archive) == []
+    assert list_segments(sealed.places.archive) == []
 
 
 def test_a_plain_archive_goes_on_as_an_encrypted_one(tmp_path: Path):
@@ -302,7 +267,7 @@ def test_a_plain_archive_goes_on_as_an_encrypted_one(tmp_path: Path):
         stored.store.origin,
         stored.readers.connection,
         store=stored.path,
-        recipients=(str(KEY.to_public()),),
+        recipients=(PUBLIC,),
     )
     stored.work(20)
     stored.archive()
@@ -317,12 +282,12 @@ def test_a_plain_archive_goes_on_as_an_encrypted_one(tmp_path: Path):
 
 def test_a_file_of_keys_is_read_as_age_keygen_writes_it(tmp_path: Path):
     file = tmp_path / "key.txt"
-    file.write_text(f"# created: today\n# public key: {KEY.to_public()}\n{KEY}\n\n{OTHER}\n")
+    file.write_text(f"# created: today\n# public key: {PUBLIC}\n{KEY}\n\n{OTHER}\n")
     assert [str(one) for one in read_identities(file)] == [str(KEY), str(OTHER)]
-    file.write_text(f"{KEY.to_public()}\n")
+    file.write_text(f"{PUBLIC}\n")
     with pytest.raises(ValueError, match="no AGE-SECRET-KEY") as caught:
         read_identities(file)
-    assert str(KEY.to_public()) not in str(caught.value)
+    assert PUBLIC not in str(caught.value)
     file.write_text("# nothing\n")
     with pytest.raises(ValueError, match="has no AGE-SECRET-KEY"):
         read_identities(file)
@@ -342,10 +307,10 @@ def test_the_metadata_says_which_checks_were_done(tmp_path: Path):
     stored.close()
 
 
-def test_a_schedule_that_has_no_key_proves_what_it_makes_before_it_is_sealed(stored: Sealed):
-    stored.work(5)
-    (stored.path.parent / "hyperpage.toml").write_text(
-        f'encrypt_to = ["{KEY.to_public()}"]\nbackup_compression = "zstd"\n'
+def test_a_schedule_that_has_no_key_proves_what_it_makes_before_it_is_sealed(sealed: Archived):
+    sealed.work(5)
+    (sealed.path.parent / "hyperpage.toml").write_text(
+        f'encrypt_to = ["{PUBLIC}"]\nbackup_compression = "zstd"\n'
     )
     now = time.time_ns() // 1_000_000
     told: list[tuple[str, dict[str, object]]] = []
@@ -355,14 +320,14 @@ def test_a_schedule_that_has_no_key_proves_what_it_makes_before_it_is_sealed(sto
 
     async def scenario() -> None:
         nonlocal now
-        settings = load_settings({"data": stored.path.parent}, {})
-        schedule = BackupSchedule(settings, stored.store.origin.store_id, notify=notify, clock=lambda: now)
+        settings = load_settings({"data": sealed.path.parent}, {})
+        schedule = BackupSchedule(settings, sealed.store.origin.store_id, notify=notify, clock=lambda: now)
         now += 61_000
         await schedule.do_what_is_due()
         assert [change for change, _ in told] == ["started", "completed", "verified"]
-        (backup,) = list_backups(stored.folder)
+        (backup,) = list_backups(sealed.folder)
         assert backup.metadata.status == "proven"
-        assert backup.metadata.recipients == (str(KEY.to_public()),)
+        assert backup.metadata.recipients == (PUBLIC,)
         told.clear()
         now += DAY_MS + 1
         await schedule.do_what_is_due()

@@ -8,15 +8,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import pyrage
 import pytest
 from obstore.exceptions import BaseError
 
 from bus.waiting import UNTRIED
-from ops.archive.archiver import Archiver
 from ops.archive.merge import SMALL_SEGMENTS, merge
 from ops.archive.replay import reach
-from ops.backup.create import create_backup
 from ops.backup.drill import drill, prove
 from ops.backup.metadata import Backup, damaged_backups, find_backup, list_backups, metadata_path
 from ops.backup.restore import plan_restore, restore
@@ -27,9 +24,7 @@ from ops.backup.verify import verify_backup
 from ops.store.projections_check import verify
 from ops.targets.bucket import BucketError, BucketPath, bucket_errors, bucket_path
 from ops.targets.errors import BackupError
-from ops.targets.places import Places
 from ops.targets.sealing import Sealing
-from tests.integration.ops.archive.test_archiver import Archived
 from tests.support.machines.bucket_server import BucketServer, Gate
 from tests.support.patience import patiently
 from tests.support.services.command_line import environment
@@ -42,53 +37,8 @@ from tests.support.stores.backing_up import (
     tables_of,
     verified_copy,
 )
-
-KEY = pyrage.x25519.Identity.generate()
-
-
-class InBucket(Archived):
-    """A store whose backups and archive are in a bucket."""
-
-    def __init__(
-        self,
-        folder: Path,
-        server: BucketServer,
-        sealing: Sealing = Sealing(),  # noqa: B008 - nothing changes it
-        endpoint: str | None = None,
-    ) -> None:
-        self.endpoint = endpoint or server.endpoint
-        self.sealing = sealing
-        self.address = server.new_bucket()
-        super().__init__(folder)
-
-    def place(self, name: str) -> BucketPath:
-        staging = self.path.parent / name
-        return bucket_path(f"{self.address}/{name}", endpoint=self.endpoint, staging=staging)
-
-    def new_archiver(self) -> Archiver:
-        self.places = Places(
-            store=self.path,
-            backups=self.place("backups"),
-            archive=self.place("archive"),
-            sealing=self.sealing,
-        )
-        return Archiver(
-            self.places.archive,
-            self.store.origin,
-            self.readers.connection,
-            store=self.path,
-            recipients=self.sealing.recipients,
-        )
-
-    def backup(self, description: str = "") -> Backup:
-        return create_backup(
-            self.path,
-            self.places.backups,
-            description=description,
-            version=VERSION,
-            now_ms=self.clock.now,
-            sealing=self.sealing,
-        )
+from tests.support.stores.in_bucket import InBucket
+from tests.support.stores.keys import KEY, SEALED
 
 
 @pytest.fixture
@@ -151,9 +101,7 @@ def test_what_is_wrong_with_a_backup_in_a_bucket_has_the_same_reasons(stored: In
     assert refusal() == "not_found"
 
 
-@pytest.mark.parametrize(
-    "sealing", [Sealing(), Sealing("zstd", (str(KEY.to_public()),))], ids=["plain", "sealed"]
-)
+@pytest.mark.parametrize("sealing", [Sealing(), SEALED], ids=["plain", "sealed"])
 def test_a_store_comes_back_from_a_bucket_alone(
     tmp_path: Path, bucket_server: BucketServer, sealing: Sealing
 ):

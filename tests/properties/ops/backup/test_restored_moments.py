@@ -22,7 +22,7 @@ from ops.backup.restore import restore
 from ops.backup.restore_path import Moment
 from ops.store.tables import Tables
 from ops.targets.places import Places
-from tests.integration.ops.archive.test_archiver import Archived
+from tests.support.stores.archived import Archived
 from tests.support.stores.backing_up import VERSION, answers_of, log_of, tables_of
 from tests.support.stores.writing import dump_tables
 

@@ -2,21 +2,15 @@
 
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
-import apsw
-import duckdb
 import pytest
 
 from bus.log import chain
 from ops.analytics import connect
-from ops.analytics.export.exporting import ExportReport, export
 from ops.analytics.lake.columns import TABLE_COLUMNS
-from ops.backup.metadata import list_backups
 from ops.backup.sound import open_sealed
 from tests.support.stores.backing_up import Stored
-
-Rows = dict[str, list[tuple[Any, ...]]]
+from tests.support.stores.lakes import Rows, exported, rows_at, rows_of, rows_shown
 
 
 class Moments:
@@ -37,33 +31,6 @@ class Moments:
         self.tables[position] = self.stored.store.in_writer(rows_of)
         self.times[position] = self.stored.clock.now - 1
         return int(position)
-
-
-def rows_of(connection: apsw.Connection) -> Rows:
-    return {
-        table: sorted(connection.execute(f"SELECT {', '.join(columns)} FROM {table}"), key=repr)
-        for table, columns in TABLE_COLUMNS.items()
-    }
-
-
-def rows_at(lake: duckdb.DuckDBPyConnection, moment: str) -> Rows:
-    return {
-        table: sorted(
-            lake.execute(f"SELECT {', '.join(columns)} FROM {table}_at({moment})").fetchall(), key=repr
-        )
-        for table, columns in TABLE_COLUMNS.items()
-    }
-
-
-def rows_shown(lake: duckdb.DuckDBPyConnection) -> Rows:
-    return {
-        table: sorted(lake.execute(f"SELECT {', '.join(columns)} FROM {table}").fetchall(), key=repr)
-        for table, columns in TABLE_COLUMNS.items()
-    }
-
-
-def exported(stored: Stored, lake: Path) -> ExportReport:
-    return export(list_backups(stored.folder), lake, store_id=stored.store.origin.store_id)
 
 
 @pytest.fixture

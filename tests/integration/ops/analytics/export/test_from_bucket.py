@@ -7,23 +7,21 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import pyrage
 import pytest
 
 from ops.analytics import connect
-from ops.analytics.export.exporting import ExportReport, export
+from ops.analytics.export.exporting import export
 from ops.archive.merge import SMALL_SEGMENTS, merge
 from ops.archive.segment import list_segments
-from ops.backup.metadata import list_backups
 from ops.targets.bucket import BucketError
-from ops.targets.sealing import Identities, Sealing
-from tests.integration.ops.analytics.export.test_exporting import Rows, rows_at, rows_of, rows_shown
-from tests.integration.ops.targets.test_bucket import InBucket
+from ops.targets.sealing import Sealing
 from tests.support.machines.bucket_server import CREDENTIALS, BucketServer, Gate
 from tests.support.services.command_line import environment
+from tests.support.stores.in_bucket import InBucket
+from tests.support.stores.keys import KEY, SEALED
+from tests.support.stores.lakes import exported, rows_at, rows_of, rows_shown, worked
 
-KEY = pyrage.x25519.Identity.generate()
-SEALINGS = [Sealing(), Sealing(compression="zstd"), Sealing("zstd", (str(KEY.to_public()),))]
+SEALINGS = [Sealing(), Sealing(compression="zstd"), SEALED]
 
 
 @pytest.fixture
@@ -38,22 +36,6 @@ def stored(tmp_path: Path, bucket_server: BucketServer) -> Iterator[InBucket]:
     stored.close()
 
 
-def worked(stored: InBucket) -> tuple[int, Rows]:
-    stored.work(40)
-    stored.archive()
-    return stored.store.writer.head.position, stored.store.in_writer(rows_of)
-
-
-def exported(stored: InBucket, lake: Path, identities: Identities = ()) -> ExportReport:
-    return export(
-        list_backups(stored.places.backups),
-        lake,
-        store_id=stored.store.origin.store_id,
-        archive=stored.places.archive,
-        identities=identities,
-    )
-
-
 @pytest.mark.parametrize("sealing", SEALINGS, ids=["plain", "compressed", "encrypted"])
 def test_backups_and_archive_in_a_bucket_make_the_lake_that_they_make_on_a_disk(
     tmp_path: Path, bucket_server: BucketServer, lake: Path, sealing: Sealing
@@ -63,9 +45,9 @@ def test_backups_and_archive_in_a_bucket_make_the_lake_that_they_make_on_a_disk(
     backup = stored.backup()
     at_backup, of_backup = stored.store.writer.head.position, stored.store.in_writer(rows_of)
     between, tables_between = worked(stored)
-    first = exported(stored, lake, (KEY,))
+    first = exported(stored, lake, identities=(KEY,))
     end, tables = worked(stored)
-    second = exported(stored, lake, (KEY,))
+    second = exported(stored, lake, identities=(KEY,))
     stored.close()
 
     assert first.refused == second.refused == []

@@ -20,9 +20,8 @@ from ops.analytics.lake.errors import AnalyticsError
 from ops.analytics.lake.locks import READERS
 from ops.analytics.lake.manifest import Manifest, read_manifest, write_manifest
 from ops.backup.restore_path import Moment
-from tests.integration.ops.analytics.export.test_exporting import rows_at
-from tests.integration.ops.analytics.export.test_sources import exported, restored, worked
-from tests.integration.ops.archive.test_archiver import Archived
+from tests.support.stores.archived import Archived
+from tests.support.stores.lakes import exported, restored, rows_at, worked
 
 FEW = 4
 

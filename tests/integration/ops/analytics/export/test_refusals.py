@@ -12,15 +12,15 @@ import pytest
 
 from ops.analytics import connect
 from ops.analytics.asking.query import ask
-from ops.analytics.export.exporting import ExportReport, export
+from ops.analytics.export.exporting import export
 from ops.analytics.lake.errors import AnalyticsError
 from ops.analytics.lake.locks import locked
 from ops.backup.create import create_backup
-from ops.backup.metadata import Backup, damaged_backups, list_backups, metadata_path, write_metadata
+from ops.backup.metadata import Backup, metadata_path, write_metadata
 from ops.backup.sound import file_checksum
-from ops.targets.sealing import Sealing
-from tests.integration.ops.backup.test_sealed_backups import KEY
 from tests.support.stores.backing_up import Stored
+from tests.support.stores.keys import KEY, SEALED
+from tests.support.stores.lakes import exported
 
 
 @pytest.fixture
@@ -43,16 +43,6 @@ def three(stored: Stored) -> list[Backup]:
         stored.clock.now += 1_000
         found.append(stored.backup())
     return found
-
-
-def exported(stored: Stored, lake: Path) -> ExportReport:
-    """All of them, as the command does it."""
-    return export(
-        list_backups(stored.folder),
-        lake,
-        store_id=stored.store.origin.store_id,
-        damaged=damaged_backups(stored.folder),
-    )
 
 
 def flip_a_byte(backup: Backup) -> None:
@@ -148,7 +138,7 @@ def test_an_encrypted_one_needs_its_key(stored: Stored, lake: Path, tmp_path: Pa
         stored.folder,
         version="0",
         now_ms=stored.clock.now,
-        sealing=Sealing("zstd", (str(KEY.to_public()),)),
+        sealing=SEALED,
     )
 
     report = exported(stored, lake)

@@ -9,18 +9,15 @@ import pytest
 
 from ops.analytics import connect
 from ops.analytics.export import archive_source, exporting, merging
-from ops.analytics.export.exporting import ExportReport, export
+from ops.analytics.export.exporting import export
 from ops.analytics.lake.manifest import read_manifest
 from ops.archive.segment import list_segments
 from ops.backup.metadata import list_backups
-from ops.backup.restore import restore
 from ops.backup.restore_path import Moment
 from ops.backup.sound import open_sealed
-from ops.targets.sealing import Identities
-from tests.integration.ops.analytics.export.test_exporting import Rows, rows_at, rows_of, rows_shown
-from tests.integration.ops.archive.test_archiver import Archived
-from tests.integration.ops.backup.test_sealed_backups import KEY, Sealed
-from tests.support.stores.backing_up import VERSION
+from tests.support.stores.archived import Archived
+from tests.support.stores.keys import KEY, SEALED
+from tests.support.stores.lakes import exported, restored, rows_at, rows_of, rows_shown, worked
 from tests.support.stores.writing import Sent
 
 
@@ -34,32 +31,6 @@ def archived(tmp_path: Path) -> Iterator[Archived]:
 @pytest.fixture
 def lake(tmp_path: Path) -> Path:
     return tmp_path / "lake"
-
-
-def worked(archived: Archived, commands: int = 40) -> tuple[int, Rows]:
-    """Sends commands; where the log is then, and what the tables have."""
-    archived.work(commands)
-    archived.archive()
-    return archived.store.writer.head.position, archived.store.in_writer(rows_of)
-
-
-def exported(archived: Archived, lake: Path, *, identities: Identities = ()) -> ExportReport:
-    return export(
-        list_backups(archived.folder),
-        lake,
-        store_id=archived.store.origin.store_id,
-        archive=archived.places.archive,
-        identities=identities,
-    )
-
-
-def restored(archived: Archived, moment: Moment) -> None:
-    """Puts the store back, and goes on with it on its new timeline."""
-    archived.close()
-    restore(archived.places, moment, version=VERSION, now_ms=archived.clock.now)
-    archived.reopen()
-    archived.__dict__.update(readers=type(archived.readers)(archived.path), _told=0)
-    archived.archiver = archived.new_archiver()
 
 
 def positions_of(lake: Path, view: str, snapshot: str | None = None) -> list[tuple[int, int]]:
@@ -240,7 +211,7 @@ def test_what_was_given_up_is_taken_from_the_archive_too(archived: Archived, lak
 
 
 def test_a_sealed_archive_needs_its_key(tmp_path: Path, lake: Path):
-    sealed = Sealed(tmp_path / "data")
+    sealed = Archived(tmp_path / "data", sealing=SEALED)
     worked(sealed)
     backup = sealed.backup()
     at_backup = sealed.store.writer.head.position

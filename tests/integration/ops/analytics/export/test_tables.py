@@ -19,8 +19,8 @@ from ops.backup.restore import restore
 from ops.backup.restore_path import Moment
 from ops.backup.sound import open_sealed
 from ops.store.projections_check import rebuild_file
-from tests.integration.ops.analytics.export.test_exporting import exported, rows_of, rows_shown
 from tests.support.stores.backing_up import VERSION, Stored
+from tests.support.stores.lakes import exported, rows_of, rows_shown
 from tests.support.stores.writing import Sent
 
 

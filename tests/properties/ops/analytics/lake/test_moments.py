@@ -13,9 +13,9 @@ from ops.analytics import connect
 from ops.analytics.export.exporting import export
 from ops.backup.create import create_backup
 from projections import rebuild
-from tests.integration.ops.analytics.export.test_exporting import Rows, rows_at, rows_of
-from tests.properties.bus.writing.test_histories import Life, frequently_kept_states
 from tests.support.domain.generated_histories import Chance
+from tests.support.stores.lakes import Rows, rows_at, rows_of
+from tests.support.stores.life import Life, frequently_kept_states
 
 
 @pytest.mark.parametrize("seed", range(2))

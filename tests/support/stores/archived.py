@@ -1,0 +1,45 @@
+"""A store whose commits go to an archive, for tests of what is made of one."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from bus.log.reader_pool import ReaderPool
+from ops.archive.archiver import Archiver
+from ops.archive.segment import Segment, list_segments
+from tests.support.stores.backing_up import Stored
+
+
+class Archived(Stored):
+    """A store whose commits go to an archive whenever the test says so."""
+
+    def __init__(self, folder: Path, seed: int = 0, **options: Any) -> None:
+        super().__init__(folder, seed, **options)
+        self.readers = ReaderPool(self.path)
+        self.archiver = self.new_archiver()
+        self._told = 0
+
+    def new_archiver(self) -> Archiver:
+        """As after a start of the service."""
+        return Archiver(
+            self.places.archive,
+            self.store.origin,
+            self.readers.connection,
+            store=self.path,
+            recipients=self.places.sealing.recipients,
+        )
+
+    def archive(self) -> None:
+        """What was committed until now is in the archive when this returns."""
+        for commit in self.store.commits[self._told :]:
+            self.archiver.notify(commit)
+        self._told = len(self.store.commits)
+        asyncio.run(self.archiver.stop())
+
+    def close(self) -> None:
+        self.readers.close()
+        super().close()
+
+    @property
+    def segments(self) -> list[Segment]:
+        return list_segments(self.places.archive)
