@@ -1,13 +1,16 @@
 """Backups: proven copies of the store's file, and the way back from them.
 
 metadata        what is known of a backup, beside its file
+content         what a store's file has, in figures
+copying         copies the file while a service writes to it
 create          a consistent copy of a store in use
-verify          whether a backup is what it was
+sound           whether a file is a sound store, and the expected one
+scratch         what is on a disk for a while, and what is left of it
+opening         a backup as a plain local file
+verify          whether a backup is what it was; routine is how that is noted
 drill           whether a store can be had from it
-restore_path    what leads to a moment: a backup, the archive, the present store
-restore         a store as it was, in the place of the present one; materialize makes it, swap puts it there
-recovery        what becomes of a store that is found damaged, or gone, at the start
-retention       which backups may go
+restoring       a store as it was, in the place of the present one
+retention       which backups may go; needed says which the archive needs
 schedule        all of that by the clock; own_command is how
-administration  all of that from afar; running restores a store that is served
+administration  all of that from afar; requests is what can be asked
 """

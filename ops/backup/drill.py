@@ -6,9 +6,9 @@ from pathlib import Path
 
 import msgspec
 
-from ops.backup.materialize import materialize
 from ops.backup.metadata import DRILL_CHECKS, Backup, read_metadata, update_metadata
-from ops.backup.restore_path import RestorePath
+from ops.backup.restoring.materialize import materialize
+from ops.backup.restoring.restore_path import RestorePath
 from ops.backup.scratch import SCRATCH_PREFIX
 from ops.backup.verify import noting_damage, require_content, verified
 from ops.progress import Progress, ignore_progress

@@ -7,8 +7,8 @@ import msgspec
 
 from domain.errors import Invalid, NotFound
 from ops.backup.metadata import find_backup
-from ops.backup.restore import Restored
-from ops.backup.restore_path import Moment
+from ops.backup.restoring.restore import Restored
+from ops.backup.restoring.restore_path import Moment
 from ops.targets.target import Place, local
 
 BackupName = Annotated[str, msgspec.Meta(pattern=r"^hyperpage-backup-[A-Za-z0-9._-]{1,100}\Z")]

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ops.backup.swap import settle
+from ops.backup.restoring.swap import settle
 from ops.cli.terminal.exits import Exit, failure
 from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import settings_for

@@ -14,9 +14,9 @@ from ops.backup.content import store_id_of
 from ops.backup.create import create_backup
 from ops.backup.drill import prove
 from ops.backup.metadata import damaged_backups
-from ops.backup.restore_path import Moment
+from ops.backup.restoring.restore_path import Moment
+from ops.backup.restoring.search import search_for
 from ops.backup.routine import verify_by_routine, verify_whole
-from ops.backup.search import search_for
 from ops.doctor.finding import DoctorFinding
 from ops.health.machine import MIB, disks
 from ops.progress import Progress

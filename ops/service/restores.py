@@ -14,11 +14,11 @@ from bus.identifiers import new_id
 from bus.serving.administration import AdministrationVerb, NoArguments
 from bus.serving.audit import Act, Actor, acting, summary
 from domain.errors import Invalid, NotFound, RuleViolated
-from ops.backup.preparing import prepared_places, require_readable
 from ops.backup.requests import Ended, RestoreRequest
-from ops.backup.restore import Plan, Restored, plan_restore, restore
-from ops.backup.stream_timeline import highest_timeline_in_stream
-from ops.backup.swap import settle
+from ops.backup.restoring.preparing import prepared_places, require_readable
+from ops.backup.restoring.restore import Plan, Restored, plan_restore, restore
+from ops.backup.restoring.stream_timeline import highest_timeline_in_stream
+from ops.backup.restoring.swap import settle
 from ops.settings import Settings
 from ops.store.data_directory import DataDirectory
 from ops.targets.errors import BackupError

@@ -3,8 +3,8 @@
 import asyncio
 import logging
 
-from ops.backup.recovery import require_sound_store
-from ops.backup.swap import settle
+from ops.backup.restoring.recovery import require_sound_store
+from ops.backup.restoring.swap import settle
 from ops.settings import Settings
 
 logger = logging.getLogger(__name__)

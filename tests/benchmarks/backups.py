@@ -31,8 +31,8 @@ from ops.backup.content import read_content
 from ops.backup.copying import copy_store
 from ops.backup.create import create_backup
 from ops.backup.metadata import Backup, list_backups
-from ops.backup.restore import restore
-from ops.backup.restore_path import Moment
+from ops.backup.restoring.restore import restore
+from ops.backup.restoring.restore_path import Moment
 from ops.backup.retention import remove
 from ops.backup.sound import check_copy
 from ops.backup.verify import verify_backup

@@ -22,7 +22,7 @@ from ops.cli.terminal.progress_bars import shown_progress
 from ops.store.data_directory import Runtime, read_runtime
 
 if TYPE_CHECKING:
-    from ops.backup.restore_path import Moment
+    from ops.backup.restoring.restore_path import Moment
     from ops.settings import Settings
     from ops.targets.sealing import Identities
 
@@ -66,8 +66,8 @@ def restore(
     before leaves the present one as it is. A running service drains, restores
     and goes on.
     """
-    from ops.backup.preparing import require_readable
-    from ops.backup.restore import plan_restore
+    from ops.backup.restoring.preparing import require_readable
+    from ops.backup.restoring.restore import plan_restore
 
     moment = _moment(name, to_position, to_time, latest)
     settings = backup_settings(data)
@@ -92,7 +92,7 @@ def restore(
 
 
 def _moment(name: str | None, position: int | None, at: str | None, latest: bool) -> "Moment":
-    from ops.backup.restore_path import Moment
+    from ops.backup.restoring.restore_path import Moment
 
     if sum((position is not None, at is not None, latest)) > 1:
         raise usage_failure("to a position, to a time, or to the latest: only one of them")
@@ -106,8 +106,8 @@ def _moment(name: str | None, position: int | None, at: str | None, latest: bool
 
 
 def _restore_stopped(settings: "Settings", moment: "Moment", safety: bool, identities: "Identities") -> Any:
-    from ops.backup.restore import restore as carry_out
-    from ops.backup.stream_timeline import highest_timeline_in_stream
+    from ops.backup.restoring.restore import restore as carry_out
+    from ops.backup.restoring.stream_timeline import highest_timeline_in_stream
     from ops.version import service_version
 
     highest = highest_timeline_in_stream(settings)
@@ -131,7 +131,7 @@ def _restore_running(
     Raises:
         CommandFailure: it refused, could not restore, or did not come back.
     """
-    from ops.backup.preparing import prepare
+    from ops.backup.restoring.preparing import prepare
     from ops.backup.scratch import SCRATCH_PREFIX
 
     settings = settings_for(data)

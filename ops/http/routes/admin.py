@@ -16,7 +16,7 @@ from bus.serving.dead_letters import ChooseDeadLetters, ListDeadLetters, ShowDea
 from domain.errors import Invalid
 from ops.backup.metadata import Metadata
 from ops.backup.requests import CreateBackup, NameBackup, PruneBackups, RestoreRequest, name_inside
-from ops.backup.restore_path import Moment
+from ops.backup.restoring.restore_path import Moment
 from ops.contract.answers import TEXT, array_of, object_of
 from ops.contract.schema import Schema
 from ops.http.operations import Operation, answer, parameter, reference, request_body

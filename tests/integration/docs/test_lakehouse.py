@@ -25,8 +25,8 @@ from ops.analytics.export.exporting import export
 from ops.analytics.lake.locks import READERS
 from ops.analytics.lake.manifest import read_manifest
 from ops.backup.metadata import list_backups
-from ops.backup.restore import restore
-from ops.backup.restore_path import Moment
+from ops.backup.restoring.restore import restore
+from ops.backup.restoring.restore_path import Moment
 from tests.support.machines.bucket_server import CREDENTIALS, BucketServer
 from tests.support.repository import ROOT
 from tests.support.stores.backing_up import VERSION, Stored

@@ -14,8 +14,8 @@ from ops.archive.archiver import Archiver
 from ops.archive.merge import merge
 from ops.backup.create import create_backup
 from ops.backup.metadata import list_backups
-from ops.backup.restore import restore
-from ops.backup.restore_path import Moment
+from ops.backup.restoring.restore import restore
+from ops.backup.restoring.restore_path import Moment
 from ops.backup.verify import verify_backup
 from ops.targets.places import Places
 from tests.support.stores.archived import Archived

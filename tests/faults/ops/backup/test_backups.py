@@ -11,12 +11,13 @@ import pytest
 
 from bus.log import chain
 from migrations.connection import open_reader, open_writer
-from ops.backup import create, materialize, metadata, swap
+from ops.backup import create, metadata
 from ops.backup.create import create_backup
 from ops.backup.metadata import list_backups
-from ops.backup.restore import restore
-from ops.backup.restore_path import Moment
-from ops.backup.swap import finish_swap
+from ops.backup.restoring import materialize, swap
+from ops.backup.restoring.restore import restore
+from ops.backup.restoring.restore_path import Moment
+from ops.backup.restoring.swap import finish_swap
 from ops.backup.verify import verify_backup
 from ops.store.projections_check import verify
 from ops.targets import target

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from ops.backup.restore import restore
-from ops.backup.restore_path import Moment
+from ops.backup.restoring.restore import restore
+from ops.backup.restoring.restore_path import Moment
 from ops.store.data_directory import read_admin
 from ops.store.projections_check import verify
 from ops.targets.places import Places

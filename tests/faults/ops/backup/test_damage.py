@@ -22,8 +22,8 @@ from ops.archive.segment import METADATA_SUFFIX, Segment, list_segments
 from ops.archive.writing import row_lines, write_segment
 from ops.backup.create import create_backup
 from ops.backup.metadata import Backup, metadata_path, write_metadata
-from ops.backup.restore import restore
-from ops.backup.restore_path import Moment
+from ops.backup.restoring.restore import restore
+from ops.backup.restoring.restore_path import Moment
 from ops.backup.verify import verify_backup
 from ops.store.projections_check import verify
 from ops.targets.errors import BackupError

@@ -14,7 +14,7 @@ from ops.archive.reading import read_segment
 from ops.archive.replay import reach
 from ops.archive.segment import list_segments
 from ops.backup.metadata import list_backups, metadata_path
-from ops.backup.swap import finish_swap
+from ops.backup.restoring.swap import finish_swap
 from ops.store.projections_check import verify
 from tests.support.programs.every_step import DONE, TOLD, Fault, count_steps, fail_at
 from tests.support.stores.backing_up import answers_of, archived_rows, log_of, tables_of

@@ -11,9 +11,9 @@ import pytest
 from ops.archive.replay import reach
 from ops.backup.create import create_backup
 from ops.backup.metadata import list_backups
-from ops.backup.restore import restore
-from ops.backup.restore_path import Moment
-from ops.backup.swap import finish_swap
+from ops.backup.restoring.restore import restore
+from ops.backup.restoring.restore_path import Moment
+from ops.backup.restoring.swap import finish_swap
 from ops.backup.verify import verify_backup
 from ops.store.projections_check import verify
 from ops.targets.places import Places

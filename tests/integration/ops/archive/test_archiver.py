@@ -22,8 +22,8 @@ from ops.archive.replay import reach
 from ops.archive.segment import Segment
 from ops.archive.verify import verify_archive
 from ops.archive.writing import write_segment
-from ops.backup.restore import plan_restore, restore
-from ops.backup.restore_path import Moment
+from ops.backup.restoring.restore import plan_restore, restore
+from ops.backup.restoring.restore_path import Moment
 from ops.store.projections_check import verify
 from ops.targets.errors import BackupError
 from ops.targets.target import local

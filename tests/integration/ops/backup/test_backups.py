@@ -25,11 +25,11 @@ from ops.backup.metadata import (
     update_metadata,
     write_metadata,
 )
-from ops.backup.restore import plan_restore, restore
-from ops.backup.restore_path import Moment
+from ops.backup.restoring.restore import plan_restore, restore
+from ops.backup.restoring.restore_path import Moment
+from ops.backup.restoring.swap import INTENT_FILE, Intent, finish_swap
 from ops.backup.scratch import LEFT_BEHIND_SECONDS
 from ops.backup.sound import file_checksum
-from ops.backup.swap import INTENT_FILE, Intent, finish_swap
 from ops.backup.verify import verify_backup
 from ops.store.projections_check import verify
 from ops.targets.errors import BackupError
@@ -348,7 +348,7 @@ def test_a_restore_that_fails_leaves_the_store_as_it_was(stored: Stored, monkeyp
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ops.backup.materialize.seal", fail)
+    monkeypatch.setattr("ops.backup.restoring.materialize.seal", fail)
     with pytest.raises(OSError, match="No space"):
         restore(stored.places, Moment(position=3), version=VERSION)
     assert tables_of(stored.path) == before
@@ -391,10 +391,12 @@ def test_a_swap_that_is_cut_off_anywhere_ends_in_the_old_store_or_the_new_one(
 
     cut_off = False
     with monkeypatch.context() as patched:
-        patched.setattr("ops.backup.restore.swap", lambda store, intent: _swap(patched, store, intent))
+        patched.setattr(
+            "ops.backup.restoring.restore.swap", lambda store, intent: _swap(patched, store, intent)
+        )
 
         def _swap(patched: pytest.MonkeyPatch, store: Path, intent: Intent) -> None:
-            from ops.backup.swap import swap
+            from ops.backup.restoring.swap import swap
 
             patched.setattr(Path, "replace", counted_replace)
             patched.setattr(Path, "unlink", counted_unlink)

@@ -9,11 +9,11 @@ from migrations.connection import open_writer
 from ops.backup.create import create_backup
 from ops.backup.drill import drill
 from ops.backup.metadata import Backup, list_backups, read_metadata, update_metadata
-from ops.backup.restore import Restored, plan_restore, restore
-from ops.backup.restore_path import Moment
+from ops.backup.restoring.restore import Restored, plan_restore, restore
+from ops.backup.restoring.restore_path import Moment
+from ops.backup.restoring.swap import INTENT_FILE, WORK_SUFFIX, settle
 from ops.backup.retention import Rules, retain
 from ops.backup.routine import verify_by_routine, verify_whole
-from ops.backup.swap import INTENT_FILE, WORK_SUFFIX, settle
 from ops.store.projections_check import verify
 from ops.targets.errors import BackupError
 from ops.targets.sealing import Sealing
@@ -210,7 +210,7 @@ def test_after_a_restore_that_was_cut_off_it_is_said_which_store_there_is(
     assert not work.exists()
     assert tables_of(stored.path) == before
     # Killed when all was ready.
-    monkeypatch.setattr("ops.backup.swap.finish_swap", lambda _: None)
+    monkeypatch.setattr("ops.backup.restoring.swap.finish_swap", lambda _: None)
     restore(stored.places, Moment(backup=two[0].name), version=VERSION)
     monkeypatch.undo()
     assert (stored.path.parent / INTENT_FILE).exists()

@@ -19,8 +19,8 @@ from ops.archive.segment import METADATA_SUFFIX, list_segments
 from ops.backup.create import create_backup
 from ops.backup.drill import drill, prove
 from ops.backup.metadata import list_backups, metadata_path, read_metadata, write_metadata
-from ops.backup.restore import plan_restore, restore
-from ops.backup.restore_path import Moment
+from ops.backup.restoring.restore import plan_restore, restore
+from ops.backup.restoring.restore_path import Moment
 from ops.backup.routine import verify_by_routine
 from ops.backup.schedule import DAY_MS, BackupSchedule
 from ops.backup.verify import verify_backup

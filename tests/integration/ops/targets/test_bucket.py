@@ -16,8 +16,8 @@ from ops.archive.merge import SMALL_SEGMENTS, merge
 from ops.archive.replay import reach
 from ops.backup.drill import drill, prove
 from ops.backup.metadata import Backup, damaged_backups, find_backup, list_backups, metadata_path
-from ops.backup.restore import plan_restore, restore
-from ops.backup.restore_path import Moment
+from ops.backup.restoring.restore import plan_restore, restore
+from ops.backup.restoring.restore_path import Moment
 from ops.backup.retention import remove
 from ops.backup.routine import verify_by_routine
 from ops.backup.verify import verify_backup

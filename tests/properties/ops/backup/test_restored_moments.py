@@ -18,8 +18,8 @@ from bus.writing.aggregates import Transition
 from domain.catalogue import BY_TABLE
 from domain.messages import split_stream
 from migrations import runner
-from ops.backup.restore import restore
-from ops.backup.restore_path import Moment
+from ops.backup.restoring.restore import restore
+from ops.backup.restoring.restore_path import Moment
 from ops.store.tables import Tables
 from ops.targets.places import Places
 from tests.support.stores.archived import Archived

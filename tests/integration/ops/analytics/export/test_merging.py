@@ -19,7 +19,7 @@ from ops.analytics.lake.database import write_views
 from ops.analytics.lake.errors import AnalyticsError
 from ops.analytics.lake.locks import READERS
 from ops.analytics.lake.manifest import Manifest, read_manifest, write_manifest
-from ops.backup.restore_path import Moment
+from ops.backup.restoring.restore_path import Moment
 from tests.support.stores.archived import Archived
 from tests.support.stores.lakes import exported, restored, rows_at, worked
 

@@ -13,7 +13,7 @@ from ops.analytics.export.exporting import export
 from ops.analytics.lake.manifest import read_manifest
 from ops.archive.segment import list_segments
 from ops.backup.metadata import list_backups
-from ops.backup.restore_path import Moment
+from ops.backup.restoring.restore_path import Moment
 from ops.backup.sound import open_sealed
 from tests.support.stores.archived import Archived
 from tests.support.stores.keys import KEY, SEALED

@@ -15,8 +15,8 @@ from ops.analytics.lake.columns import TABLE_COLUMNS
 from ops.analytics.lake.manifest import read_manifest
 from ops.backup.create import create_backup
 from ops.backup.metadata import Backup, list_backups
-from ops.backup.restore import restore
-from ops.backup.restore_path import Moment
+from ops.backup.restoring.restore import restore
+from ops.backup.restoring.restore_path import Moment
 from ops.backup.sound import open_sealed
 from ops.store.projections_check import rebuild_file
 from tests.support.stores.backing_up import VERSION, Stored

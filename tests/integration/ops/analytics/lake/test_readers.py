@@ -15,8 +15,8 @@ from ops.analytics.asking.query import plain
 from ops.analytics.export.exporting import export
 from ops.analytics.lake.database import write_database
 from ops.backup.metadata import list_backups
-from ops.backup.restore import restore
-from ops.backup.restore_path import Moment
+from ops.backup.restoring.restore import restore
+from ops.backup.restoring.restore_path import Moment
 from tests.support.stores.backing_up import VERSION, Stored
 
 QUESTIONS = [

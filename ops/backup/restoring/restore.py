@@ -16,13 +16,13 @@ from ops.archive.reading import read_segment
 from ops.archive.segment import list_segments
 from ops.backup.content import StoreContent
 from ops.backup.create import create_backup
-from ops.backup.materialize import materialize, without_segment
 from ops.backup.metadata import Backup, list_backups
 from ops.backup.opening import plain_metadata
-from ops.backup.restore_path import PRESENT, Moment, RestorePath
+from ops.backup.restoring.materialize import materialize, without_segment
+from ops.backup.restoring.restore_path import PRESENT, Moment, RestorePath
+from ops.backup.restoring.search import Search, present_content
+from ops.backup.restoring.swap import WORK_SUFFIX, Intent, swap
 from ops.backup.scratch import SCRATCH_PREFIX, sweep
-from ops.backup.search import Search, present_content
-from ops.backup.swap import WORK_SUFFIX, Intent, swap
 from ops.backup.verify import verified
 from ops.progress import Progress, ignore_progress
 from ops.targets.errors import BackupError

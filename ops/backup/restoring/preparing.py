@@ -9,8 +9,8 @@ from ops.archive.segment import segment_path
 from ops.archive.writing import row_lines, write_segment
 from ops.backup.metadata import Backup, write_metadata
 from ops.backup.opening import bring, require_key
-from ops.backup.restore_path import Moment
-from ops.backup.search import search_for
+from ops.backup.restoring.restore_path import Moment
+from ops.backup.restoring.search import search_for
 from ops.progress import Progress, ignore_progress
 from ops.targets.errors import BackupError
 from ops.targets.places import Places

@@ -8,7 +8,7 @@ from migrations.connection import open_reader
 from migrations.runner import MigrationError
 from ops.backup.content import StoreContent, read_content
 from ops.backup.metadata import Backup
-from ops.backup.restore_path import Moment, RestorePath, find_restore_path
+from ops.backup.restoring.restore_path import Moment, RestorePath, find_restore_path
 from ops.targets.errors import UNUSABLE, BackupError
 from ops.targets.places import Places
 from ops.targets.sealing import Identities

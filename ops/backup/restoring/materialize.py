@@ -16,7 +16,7 @@ from ops.archive.replay import replay
 from ops.backup.copying import COPY_BYTES, TOLD_BYTES
 from ops.backup.metadata import Backup
 from ops.backup.opening import checksum_differs
-from ops.backup.restore_path import RestorePath
+from ops.backup.restoring.restore_path import RestorePath
 from ops.backup.sound import file_checksum, head_at, open_sealed, require_chain, require_sound
 from ops.backup.verify import require_content
 from ops.progress import Progress

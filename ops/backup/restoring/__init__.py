@@ -1,0 +1,11 @@
+"""The way back: a store as it was, from a backup and the archive.
+
+restore          a store as it was, in the place of the present one
+restore_path     what leads to a moment: a backup, the archive, the present store
+search           the same, which passes over what turns out to be damaged
+materialize      makes the file
+swap             puts it in the place of the present one
+preparing        what a restore needs, made readable for a service that has no key
+recovery         what becomes of a store that is found damaged, or gone, at the start
+stream_timeline  the highest timeline that the stream knows
+"""
