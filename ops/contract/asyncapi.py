@@ -16,12 +16,12 @@ from bus.contract.headers import (
     EXPECTED_VERSION,
     TRACEPARENT,
 )
-from bus.contract.subjects import BusNames
+from bus.contract.subjects import BATCH, BusNames
 from bus.serving.discovery import QUEUE_GROUP
 from domain.catalogue import DECIDERS, TIMELINE_FORKED, TIMELINE_STREAM
 from domain.messages import stream_name
 from ops.contract.answers import TEXT, cloud_event_schema, object_of, query_answer, refusal_schema
-from ops.contract.schema import BATCH, Schema, all_structs, described
+from ops.contract.schema import Schema, all_structs, described
 
 # What becomes of a parameter when a subject is made; neither needs an escape.
 _KEY, _COMMAND_ID = "KEY", "COMMAND_ID"

@@ -9,11 +9,11 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import msgspec
 
 from bus.contract.codec import Batch
+from bus.contract.subjects import BATCH
 from domain.catalogue import DECIDERS, TIMELINE_FORKED, VERBS, TimelineForked
 from ops.contract.queries import query_verbs
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-BATCH = "batch"
 
 Schema = dict[str, Any]
 

@@ -17,6 +17,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from bus.contract import codec
+from bus.contract.subjects import BATCH
 from bus.serving.queries import QueryVerb
 from domain.catalogue import VERBS
 from domain.errors import Invalid
@@ -28,7 +29,6 @@ from projections.tables import TABLES
 PREFIX = "/api/v1/"
 # No key begins with it.
 NO_KEY = "-"
-BATCH = "batch"
 # What creates or replaces a row, and what takes it away, where that is one verb.
 POSTED: Mapping[str, str] = {"jobs": "enqueue"}
 PUT: Mapping[str, str] = {"app_state": "set", "tool_configs": "set", "schedules": "set"}

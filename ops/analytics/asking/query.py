@@ -23,7 +23,7 @@ _FETCHED_ROWS = 10_000
 _EXPLAIN = re.compile(r"\s*explain\s+(analyze\s+)?(\([^)]*\)\s*)?", re.IGNORECASE)
 
 
-class Answer:
+class QueryResult:
     """What a query answers: the names of its columns, each once, and its rows, to be read once."""
 
     def __init__(self, result: Connection) -> None:
@@ -75,7 +75,7 @@ class Answer:
                     writer.write_batch(batch.rename_columns(self.columns))
 
 
-def ask(lake: Path, query: str, *, snapshot: str | None = None) -> Answer:
+def ask(lake: Path, query: str, *, snapshot: str | None = None) -> QueryResult:
     """The answer to one query, which can read the lake and nothing else, and write nothing.
 
     Raises:
@@ -88,7 +88,7 @@ def ask(lake: Path, query: str, *, snapshot: str | None = None) -> Answer:
         connection.execute("SET allowed_directories = [$lake]", {"lake": f"{lake.absolute()}/"})
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
-        return Answer(connection.execute(query))
+        return QueryResult(connection.execute(query))
 
 
 def statements_in(text: str) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from bus.contract.codec import MAXIMUM_BATCH_BYTES, MAXIMUM_BATCH_COMMANDS
+from bus.contract.subjects import BATCH
 from domain.catalogue import DECIDERS, TIMELINE_FORKED, VERBS
 from domain.decider import MAXIMUM_BODY_BYTES, Verb
 from domain.errors import Refusal, RuleViolated
@@ -20,7 +21,7 @@ from domain.messages import Event
 from ops.contract.reference.answers import query_notes
 from ops.contract.reference.fields import fields_of
 from ops.contract.reference.meanings import RULES
-from ops.contract.schema import BATCH, all_structs, command_schema, query_schema
+from ops.contract.schema import all_structs, command_schema, query_schema
 
 _WIDTH = 110
 _INTRODUCTION = """\

@@ -11,10 +11,11 @@ import msgspec
 
 from bus.contract import codec
 from bus.contract.headers import ACTOR, CAUSATION_ID, CORRELATION_ID, TRACEPARENT
+from bus.contract.subjects import BATCH
 from bus.serving.decoding import MAXIMUM_HEADER_CHARACTERS
 from domain.messages import KEY_PATTERN, KEY_RULES
 from ops.contract.answers import TEXT, query_answer
-from ops.contract.schema import BATCH, Schema, all_structs
+from ops.contract.schema import Schema, all_structs
 from ops.http import meaning
 from ops.http.openapi.parts import OperationObject, component_schemas, operation_object
 from ops.http.operations import (

@@ -19,6 +19,7 @@ import msgspec
 import pytest
 
 from bus.contract import codec
+from bus.contract.subjects import BATCH
 from bus.serving.queries import QueryVerb
 from bus.writing.group_context import GroupContext
 from domain.errors import Refusal
@@ -26,7 +27,6 @@ from migrations.connection import open_reader
 from ops.contract.queries import query_verbs
 from ops.contract.reference.job_states import job_states
 from ops.contract.reference.page import Example, reference
-from ops.contract.schema import BATCH
 from ops.store.tables import Tables
 from tests.support.domain.job_states import everything_tried
 from tests.support.stores.writing import NOW, Clock, Sent, Store

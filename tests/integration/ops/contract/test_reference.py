@@ -3,13 +3,14 @@
 import msgspec
 import pytest
 
+from bus.contract.subjects import BATCH
 from domain.catalogue import VERBS
 from ops.contract.reference.answers import query_notes
 from ops.contract.reference.fields import field_paths
 from ops.contract.reference.job_states import job_states
 from ops.contract.reference.meanings import MEANINGS, RULES, meaning_of, places_of
 from ops.contract.reference.page import Example, reference
-from ops.contract.schema import BATCH, all_schemas
+from ops.contract.schema import all_schemas
 from tests.support.documents.reference_examples import COMMANDS, QUERIES, examples, refusal_of
 from tests.support.domain.job_states import everything_tried
 from tests.support.repository import ROOT

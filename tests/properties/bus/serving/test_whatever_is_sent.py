@@ -15,11 +15,12 @@ import msgspec
 import pytest
 
 from bus.contract import codec
+from bus.contract.subjects import BATCH
 from domain.catalogue import VERBS
 from domain.errors import Refusal
 from migrations.connection import open_reader
 from ops.contract.queries import query_verbs
-from ops.contract.schema import BATCH, all_schemas
+from ops.contract.schema import all_schemas
 from ops.store.tables import Tables
 from projections import rebuild
 from tests.support.stores.writing import NOW, Clock, Sent, Store
