@@ -7,7 +7,7 @@ import msgspec
 from domain import rate_limits
 from domain.messages import KeyPart
 from domain.rate_limits import Budget, Cost, RateLimit, key_of, parts_of
-from domain.rate_limits.levels import Level
+from domain.rate_limits.levels import RateLimitLevel
 from projections.table import Row, Table
 
 
@@ -35,7 +35,7 @@ class CountRateLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     platform: KeyPart | None = None
     resource: KeyPart | None = None
     identifier: KeyPart | None = None
-    level: Level | None = None
+    level: RateLimitLevel | None = None
 
 
 class ListRateLimits(CountRateLimits, frozen=True, kw_only=True, forbid_unknown_fields=True):

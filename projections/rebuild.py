@@ -24,7 +24,7 @@ from projections.tables import TABLES
 _BATCH_STREAMS = 1_000
 
 
-class Report(msgspec.Struct, kw_only=True):
+class RebuildReport(msgspec.Struct, kw_only=True):
     """What `verify` found at `position`."""
 
     position: int
@@ -55,7 +55,7 @@ class _Folded(msgspec.Struct, frozen=True):
     history: list[Row]
 
 
-def verify(connection: apsw.Connection, scratch: Path, progress: Progress | None = None) -> Report:
+def verify(connection: apsw.Connection, scratch: Path, progress: Progress | None = None) -> RebuildReport:
     """Compares every row of the tables with the log, as of the moment of the call.
 
     `connection` only reads; `scratch` is a file that is made and left to the caller to remove. `progress` is
@@ -68,7 +68,7 @@ def verify(connection: apsw.Connection, scratch: Path, progress: Progress | None
     shadow.pragma("synchronous", "off")
     try:
         connection.execute("BEGIN")
-        report = Report(
+        report = RebuildReport(
             position=connection.execute("SELECT max(position) FROM events").get or 0,
             tables={},
             streams=[],

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from domain.rate_limits.levels import Level, level_of
+from domain.rate_limits.levels import RateLimitLevel, level_of
 from domain.rate_limits.state import Budget, RateLimit, Reservation, tightest
 
 # An observation that is older may not be true any more.
@@ -19,7 +19,7 @@ class Availability(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     allowed: bool
     retry_at: int | None
     remaining: int | None
-    level: Level
+    level: RateLimitLevel
     stale: bool
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from domain.messages import Event, Recorded
-from domain.rate_limits.levels import Level
+from domain.rate_limits.levels import RateLimitLevel
 from domain.rate_limits.messages import LevelChanged
 from domain.rate_limits.state import RateLimit, evolve
 
@@ -25,7 +25,7 @@ def changes(state: RateLimit | None, events: Iterable[Event | None], now: int, k
         if event is not None:
             found.append(event)
             after = evolve(after, Recorded(0, key, 0, now, event))
-    before: Level = "unknown" if state is None else state.level
+    before: RateLimitLevel = "unknown" if state is None else state.level
     if after is not None and after.level != before and not _is_first(state, after):
         found.append(LevelChanged(level=after.level, previous=before))
     return Changes(events=tuple((key, event) for event in found), state=after)

@@ -3,7 +3,7 @@
 import msgspec
 
 from domain.rate_limits.availability import Availability, availability, budgets_at
-from domain.rate_limits.levels import Level
+from domain.rate_limits.levels import RateLimitLevel
 from domain.rate_limits.state import Budget, RateLimit, tightest
 
 MINUTE_MS = 60_000
@@ -23,7 +23,7 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     remaining: int | None
     limit: int | None
     policy: str
-    level: Level
+    level: RateLimitLevel
     stale: bool
 
 

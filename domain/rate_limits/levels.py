@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from typing import Literal, Protocol, get_args
 
-Level = Literal["unknown", "normal", "warning", "critical"]
+RateLimitLevel = Literal["unknown", "normal", "warning", "critical"]
 # From the mildest to the most severe.
-_SEVERITY: tuple[Level, ...] = get_args(Level)
+_SEVERITY: tuple[RateLimitLevel, ...] = get_args(RateLimitLevel)
 
 
 class Counted(Protocol):
@@ -21,13 +21,13 @@ class Counted(Protocol):
     def near_limit(self) -> bool: ...
 
 
-def level_of(counted: Iterable[Counted], warning_percent: int, critical_percent: int) -> Level:
+def level_of(counted: Iterable[Counted], warning_percent: int, critical_percent: int) -> RateLimitLevel:
     """The most severe level among policies."""
     levels = (_level(one, warning_percent, critical_percent) for one in counted)
     return max(levels, key=_SEVERITY.index, default="unknown")
 
 
-def _level(counted: Counted, warning_percent: int, critical_percent: int) -> Level:
+def _level(counted: Counted, warning_percent: int, critical_percent: int) -> RateLimitLevel:
     if counted.remaining == 0:
         return "critical"
     if counted.remaining is None or counted.limit is None:

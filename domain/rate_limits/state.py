@@ -5,7 +5,7 @@ from collections.abc import Set
 import msgspec
 
 from domain.messages import Recorded
-from domain.rate_limits.levels import Level, level_of
+from domain.rate_limits.levels import RateLimitLevel, level_of
 from domain.rate_limits.messages import (
     CRITICAL_PERCENT,
     WARNING_PERCENT,
@@ -79,7 +79,7 @@ class RateLimit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     created_at: int
     updated_at: int
     budgets: tuple[Budget, ...] = ()
-    level: Level = "unknown"
+    level: RateLimitLevel = "unknown"
     throttled_until: int | None = None
     throttle_reason: str | None = None
     refusals: int = 0

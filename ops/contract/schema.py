@@ -36,15 +36,6 @@ def query_schema(name: str) -> Schema:
     return struct_schema(name, _queries()[name])
 
 
-def event_schema(name: str) -> Schema:
-    """The schema of the `data` of an event type, such as `job.completed.v1`.
-
-    Raises:
-        KeyError: there is no such event type.
-    """
-    return struct_schema(name, _events()[name])
-
-
 def schema_of(name: str) -> Schema:
     """The schema of whatever has this name.
 

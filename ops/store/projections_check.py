@@ -15,7 +15,7 @@ from bus.serving.administration import AdministrationVerb, NoArguments
 from bus.writing.writer import Writer
 from migrations.connection import open_reader, open_writer, write_transaction
 from projections import comparison, rebuild
-from projections.rebuild import Progress, Report
+from projections.rebuild import Progress, RebuildReport
 
 # Commands wait for one such portion at most: some tens of milliseconds.
 STREAMS_AT_ONCE = 500
@@ -117,7 +117,7 @@ def rebuild_file(path: Path) -> dict[str, Any]:
     return _as_answer_of_rebuild(report)
 
 
-def as_answer(report: Report) -> dict[str, Any]:
+def as_answer(report: RebuildReport) -> dict[str, Any]:
     """A report as it is handed out."""
     return {
         "equal": report.equal,
@@ -126,14 +126,14 @@ def as_answer(report: Report) -> dict[str, Any]:
     }
 
 
-def _as_answer_of_rebuild(report: Report) -> dict[str, Any]:
+def _as_answer_of_rebuild(report: RebuildReport) -> dict[str, Any]:
     return as_answer(report) | {
         "rebuilt_streams": len(report.streams),
         "removed_rows": len(report.strays),
     }
 
 
-def _report(path: Path, progress: Progress | None = None) -> Report:
+def _report(path: Path, progress: Progress | None = None) -> RebuildReport:
     with _scratch(path.parent) as scratch, closing(open_reader(path)) as connection:
         return rebuild.verify(connection, scratch, progress)
 

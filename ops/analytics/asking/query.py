@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, TextIO
 from uuid import UUID
 
 import msgspec
@@ -16,8 +16,6 @@ import msgspec
 from ops.analytics.lake.errors import AnalyticsError
 from ops.analytics.lake.files import COMPRESSION, replaced
 from ops.analytics.lake.session import Connection, connect
-
-Format = Literal["table", "csv", "json", "parquet"]
 
 _FETCHED_ROWS = 10_000
 _EXPLAIN = re.compile(r"\s*explain\s+(analyze\s+)?(\([^)]*\)\s*)?", re.IGNORECASE)

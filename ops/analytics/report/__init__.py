@@ -27,7 +27,7 @@ TITLE = "hyperpage-persistence"
 _SECTIONS = (throughput, latency, retries, budgets, configurations, growth)
 
 
-class Written(msgspec.Struct, frozen=True):
+class WrittenReport(msgspec.Struct, frozen=True):
     """A report that was written. `since` and `until` in milliseconds, the latter no longer in it."""
 
     path: str
@@ -45,7 +45,7 @@ def write_report(
     until: str | None = None,
     snapshot: str | None = None,
     title: str = TITLE,
-) -> Written:
+) -> WrittenReport:
     """Writes a report on what a lake shows, in place of one that is there.
 
     `since` and `until` are times, or ages before the end (`7d`); all of the history without them.
@@ -65,7 +65,7 @@ def write_report(
         )
     with replaced(file) as temporary:
         temporary.write_text(content, encoding="utf-8", errors="replace")
-    return Written(
+    return WrittenReport(
         str(file.absolute()),
         source.period.since,
         source.period.until,

@@ -9,14 +9,14 @@ from ops.analytics.report import units
 from ops.analytics.report.markup import element, joined, named
 from ops.analytics.report.period import Period
 from ops.analytics.report.section import Section
-from ops.analytics.report.source import Snapshot
+from ops.analytics.report.source import ShownSnapshot
 
 # Nothing is fetched and no script runs, whatever a name in it is.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
 def page(
-    *, title: str, period: Period, snapshot: Snapshot | None, tiles: Markup, sections: Sequence[Section]
+    *, title: str, period: Period, snapshot: ShownSnapshot | None, tiles: Markup, sections: Sequence[Section]
 ) -> str:
     """The HTML of a report."""
     style = Markup(files("ops.analytics.report").joinpath("report.css").read_text(encoding="utf-8"))
@@ -62,7 +62,7 @@ def _section(one: Section) -> Markup:
     )
 
 
-def _about(period: Period, snapshot: Snapshot | None) -> Markup:
+def _about(period: Period, snapshot: ShownSnapshot | None) -> Markup:
     span = f"{units.minute(period.since)} to {units.minute(period.until)} UTC"
     if snapshot is None:
         return joined(span)

@@ -12,7 +12,7 @@ from ops.analytics.report import units
 from ops.analytics.report.period import Period, read_moment
 
 
-class Snapshot(msgspec.Struct, frozen=True):
+class ShownSnapshot(msgspec.Struct, frozen=True):
     """The backup that is shown; `made_at` in milliseconds since the epoch."""
 
     name: str
@@ -62,10 +62,10 @@ class Source:
             names = [name for name, *_ in result.description or ()]
             return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
-    def snapshot(self) -> Snapshot | None:
+    def snapshot(self) -> ShownSnapshot | None:
         """The backup that is shown; `None` where the lake has none."""
         found = self.rows("SELECT name, timestamp, timeline, position FROM snapshots WHERE is_shown")
-        return Snapshot(*found[0]) if found else None
+        return ShownSnapshot(*found[0]) if found else None
 
 
 def find_period(connection: Connection, since: str | None, until: str | None) -> Period:

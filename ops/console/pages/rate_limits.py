@@ -8,7 +8,7 @@ from starlette.responses import Response
 from domain.errors import Invalid, NotFound
 from domain.messages import stream_name
 from domain.rate_limits import parts_of
-from domain.rate_limits.levels import Level
+from domain.rate_limits.levels import RateLimitLevel
 from ops.console.rendering import PREFIX
 from ops.console.shown_events import Shown, shown
 from ops.console.visit import Visit, action, page
@@ -17,7 +17,7 @@ PAGE_ROWS = 100
 # As many of a limit's last events make its chart, and its time line shows the latest of them.
 CHART_EVENTS = 500
 TIMELINE_EVENTS = 30
-LEVELS = get_args(Level)
+LEVELS = get_args(RateLimitLevel)
 PATH = f"{PREFIX}/rate_limits"
 _MINUTE_MS = 60_000
 MAXIMUM_THROTTLE_MINUTES = 7 * 24 * 60

@@ -4,5 +4,4 @@ page        the whole of it
 fields      what a body's fields are
 meanings    what each of them means
 answers     what queries answer
-job_states  the picture of a job's states
 """

@@ -18,13 +18,13 @@ _NO_LIMIT = 253_402_300_799_999
 
 def fields_of(verb: str, schema: Schema) -> str:
     """A table with a line for each field, also of the structs inside; empty where there is no field."""
-    lines = [_line(verb, path, field, required) for path, field, required in _walk(schema, schema, "")]
+    lines = [_line(verb, path, field, required) for path, field, required in fields_in(schema)]
     return _HEADING + "\n".join(lines) + "\n" if lines else ""
 
 
-def field_paths(schema: Schema) -> list[str]:
-    """The fields by their paths, such as `unique.key`."""
-    return [path for path, _, _ in _walk(schema, schema, "")]
+def fields_in(schema: Schema) -> Iterator[tuple[str, Schema, bool]]:
+    """The path of each field, such as `unique.key`, with its schema and whether it is required."""
+    return _walk(schema, schema, "")
 
 
 def _walk(whole: Schema, part: Schema, before: str) -> Iterator[tuple[str, Schema, bool]]:

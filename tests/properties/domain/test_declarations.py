@@ -15,7 +15,7 @@ from domain import app_state, jobs
 from domain.catalogue import DECIDERS, VERBS
 from domain.messages import Event
 from domain.rate_limits.reserving import MAXIMUM_RESERVATIONS
-from ops.contract.reference.job_states import Move, Outcome
+from tests.support.documents.job_states import Move, TriedVerb
 from tests.support.domain.generated_histories import Chance, Group, Later, Wish
 from tests.support.domain.given_when_then import KEY, NOW, TOKEN, Story, declared, given
 from tests.support.domain.job_states import BODIES, NOT_ITS_OWN, everything_tried, moves_of, outcomes_of
@@ -167,7 +167,7 @@ class Seen(NamedTuple):
 
     led_to: dict[str, set[str]]
     moves: set[Move]
-    outcomes: set[Outcome]
+    outcomes: set[TriedVerb]
 
 
 @pytest.fixture(scope="module")

@@ -25,9 +25,9 @@ from bus.writing.group_context import GroupContext
 from domain.errors import Refusal
 from migrations.connection import open_reader
 from ops.contract.queries import query_verbs
-from ops.contract.reference.job_states import job_states
 from ops.contract.reference.page import Example, reference
 from ops.store.tables import Tables
+from tests.support.documents.job_states import job_states
 from tests.support.domain.job_states import everything_tried
 from tests.support.stores.writing import NOW, Clock, Sent, Store
 

@@ -26,7 +26,7 @@ from domain.jobs import (
     Snoozed,
     TimedOut,
 )
-from ops.contract.reference.job_states import Move, Outcome
+from tests.support.documents.job_states import Move, TriedVerb
 from tests.support.domain.given_when_then import KEY, NOW, TOKEN, Story, given
 
 LATER = NOW + 60_000
@@ -185,9 +185,9 @@ def _enqueueings() -> Iterator[tuple[Story, str, dict[str, Any]]]:
         yield given(enqueued(run_at=before, unique_key="k")), "enqueue", new | replacing
 
 
-def everything_tried() -> tuple[set[Move], set[Outcome]]:
+def everything_tried() -> tuple[set[Move], set[TriedVerb]]:
     """How jobs were moved, and what became of the one that each verb was for."""
-    moves, outcomes = set[Move](), set[Outcome]()
+    moves, outcomes = set[Move](), set[TriedVerb]()
     for story, verb, body in situations():
         story.when(f"jobs.{verb}", **body)
         moves |= set(moves_of(story))
@@ -203,14 +203,14 @@ def moves_of(story: Story) -> Iterator[Move]:
             yield Move(state_of(story, key, back=2), names[type(event)], state_of(story, key))
 
 
-def outcomes_of(story: Story, key: str) -> Iterator[Outcome]:
+def outcomes_of(story: Story, key: str) -> Iterator[TriedVerb]:
     """What the last command did to the job that it was for; nothing, where it changed others alone."""
     changed = {event_key for event_key, _ in story.decision.events}
     if not changed:
         refusal = None if story.refusal is None else story.refusal.details.get("rule", story.refusal.code)
-        yield Outcome(story.verb, state_of(story, key), None, refusal)
+        yield TriedVerb(story.verb, state_of(story, key), None, refusal)
     elif key in changed:
-        yield Outcome(story.verb, state_of(story, key, back=2), state_of(story, key) or "gone", None)
+        yield TriedVerb(story.verb, state_of(story, key, back=2), state_of(story, key) or "gone", None)
 
 
 def state_of(story: Story, key: str, *, back: int = 1) -> str | None:

@@ -6,11 +6,11 @@ import pytest
 from bus.contract.subjects import BATCH
 from domain.catalogue import VERBS
 from ops.contract.reference.answers import query_notes
-from ops.contract.reference.fields import field_paths
-from ops.contract.reference.job_states import job_states
+from ops.contract.reference.fields import fields_in
 from ops.contract.reference.meanings import MEANINGS, RULES, meaning_of, places_of
 from ops.contract.reference.page import Example, reference
 from ops.contract.schema import all_schemas
+from tests.support.documents.job_states import job_states
 from tests.support.documents.reference_examples import COMMANDS, QUERIES, examples, refusal_of
 from tests.support.domain.job_states import everything_tried
 from tests.support.repository import ROOT
@@ -59,7 +59,7 @@ def test_on_an_empty_store_a_query_is_refused_as_it_declares(name, tmp_path):
 def test_every_field_has_a_meaning_and_every_meaning_a_field():
     fields = [
         (name, path) for kind in ("commands", "queries") for name, schema in KINDS[kind].items()
-        for path in field_paths(schema)
+        for path, _, _ in fields_in(schema)
     ]  # fmt: skip
 
     assert all(meaning_of(name, path) for name, path in fields)

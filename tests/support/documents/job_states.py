@@ -34,7 +34,7 @@ class Move(NamedTuple):
     after: str | None
 
 
-class Outcome(NamedTuple):
+class TriedVerb(NamedTuple):
     """What a verb did to a job in a state: the state `after`, a `refusal` by its rule or code, or neither.
 
     A job that is not there is in the state `None`, and one that leaves the tables is `gone`.
@@ -53,7 +53,7 @@ class Outcome(NamedTuple):
         return self.after or _NOTHING
 
 
-def job_states(moves: Iterable[Move], outcomes: Iterable[Outcome]) -> str:
+def job_states(moves: Iterable[Move], outcomes: Iterable[TriedVerb]) -> str:
     """The section about the states of a job."""
     return "".join([_INTRODUCTION, *_picture(set(moves)), _LEGEND, *_table(set(outcomes))])
 
@@ -70,11 +70,11 @@ def _picture(moves: set[Move]) -> Iterator[str]:
     yield "```\n"
 
 
-def _table(outcomes: set[Outcome]) -> Iterator[str]:
+def _table(outcomes: set[TriedVerb]) -> Iterator[str]:
     columns: list[str | None] = [None, *get_args(State)]
     yield f"| verb | {' | '.join(state or 'no such job' for state in columns)} |\n"
     yield f"|---|{'---|' * len(columns)}\n"
-    cells: dict[tuple[str, str | None], set[Outcome]] = {}
+    cells: dict[tuple[str, str | None], set[TriedVerb]] = {}
     for outcome in outcomes:
         cells.setdefault((outcome.verb, outcome.state), set()).add(outcome)
     verbs = [name for name in VERBS if any(one.verb == name for one in outcomes)]
@@ -83,7 +83,7 @@ def _table(outcomes: set[Outcome]) -> Iterator[str]:
         yield f"| {label} | {' | '.join(_cell(cells.get((verb, state), set())) for state in columns)} |\n"
 
 
-def _cell(outcomes: Iterable[Outcome]) -> str:
+def _cell(outcomes: Iterable[TriedVerb]) -> str:
     ordered = sorted(outcomes, key=lambda one: (one.refusal is not None, _place(one.after), one.cell))
     return ", ".join(dict.fromkeys(one.cell for one in ordered))
 
