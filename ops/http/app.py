@@ -16,10 +16,11 @@ from ops.http.access.authentication import Access
 from ops.http.backend import Backend
 from ops.http.layers.counting import CountingMiddleware
 from ops.http.layers.guard import GuardMiddleware
+from ops.http.layers.incidents import IncidentMiddleware
 from ops.http.layers.limits import LimitsMiddleware
 from ops.http.layers.security_headers import SecurityHeadersMiddleware
 from ops.http.openapi import document
-from ops.http.problem import IncidentMiddleware, answer_no_such_place, answer_refusal
+from ops.http.problem import answer_no_such_place, answer_refusal
 from ops.http.refusals import HttpRefusal
 from ops.http.routes import api
 from ops.http.routes.streaming import Slots

@@ -6,18 +6,15 @@
 `rule`, `path` and `incident` stand beside them where `details` has them.
 """
 
-import logging
 from typing import Any
 
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bus.contract import codec
-from bus.incident import internal
 from domain.errors import Refusal
-from ops.http.refusals import HttpRefusal, ReaderTooSlowError, no_such_place
+from ops.http.refusals import HttpRefusal, no_such_place
 
 MEDIA_TYPE = "application/problem+json"
 # Where front ends of the system before ask.
@@ -25,8 +22,6 @@ LEGACY_PATHS = ("/api/tools/config", "/api/backup")
 _TYPE = "urn:hyperpage:problem:"
 # What of the details stands at the top, too.
 _PROMOTED = ("rule", "path", "incident")
-
-logger = logging.getLogger(__name__)
 
 
 def problem(
@@ -70,33 +65,3 @@ async def answer_no_such_place(_: Request, error: Exception) -> Response:
     """For the application: what the router says of a path that there is not."""
     assert isinstance(error, HTTPException)
     return problem(no_such_place())
-
-
-class IncidentMiddleware:
-    """The outermost layer: a defect is answered with the id under which it is logged, and nothing else."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hands on, and answers for whatever goes wrong."""
-        has_started = False
-
-        async def note(message: Message) -> None:
-            nonlocal has_started
-            has_started = has_started or message["type"] == "http.response.start"
-            await send(message)
-
-        try:
-            await self._app(scope, receive, note)
-        except (ClientDisconnect, ReaderTooSlowError):
-            # Nobody is left to answer.
-            return
-        except Exception as error:
-            refusal = internal(
-                logger, "a request failed", error, method=scope.get("method"), path=scope.get("path")
-            )
-            if has_started:
-                # Cut off: its reader is not to take it for whole.
-                raise
-            await problem(refusal)(scope, receive, send)

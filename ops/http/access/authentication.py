@@ -15,13 +15,13 @@ from ops.http.access.roles import Principal, Role
 from ops.http.access.sessions import CSRF_FIELD, CSRF_HEADER, Session, Sessions, is_from_a_page_of
 from ops.http.access.tokens import PREFIX, Token, Tokens, hash_of
 from ops.http.forms import read_form
+from ops.http.layers.guard import SAFE_METHODS
 from ops.http.layers.throttle import Guesses
 from ops.http.refusals import Forbidden, TooManyRequests, Unauthorized
 
 # Without any token, whoever reaches the loopback may do everything, as whoever sits at the machine.
 ANYBODY = Principal(name="anybody on this machine", role="admin", kind="anybody")
 
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 # Longer than any token.
 MAXIMUM_SECRET_CHARACTERS = 200
 # What a reverse proxy adds: behind one, "this machine" is the whole world.

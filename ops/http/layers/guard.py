@@ -15,7 +15,7 @@ from ops.http.problem import problem
 from ops.http.refusals import Forbidden, Misdirected
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
-_SAFE = ("GET", "HEAD", "OPTIONS")
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class GuardMiddleware:
@@ -58,7 +58,7 @@ class GuardMiddleware:
             method in ("GET", "HEAD") and headers.get("sec-fetch-mode") == "navigate"
         ):
             return _foreign()
-        if origin is not None and method not in _SAFE and origin != f"{scope['scheme']}://{host}":
+        if origin is not None and method not in SAFE_METHODS and origin != f"{scope['scheme']}://{host}":
             return _foreign()
         return None
 

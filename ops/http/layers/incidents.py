@@ -1,0 +1,42 @@
+"""What is answered where something is broken: `IncidentMiddleware`."""
+
+import logging
+
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bus.incident import internal
+from ops.http.problem import problem
+from ops.http.refusals import ReaderTooSlowError
+
+logger = logging.getLogger(__name__)
+
+
+class IncidentMiddleware:
+    """The outermost layer: a defect is answered with the id under which it is logged, and nothing else."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hands on, and answers for whatever goes wrong."""
+        has_started = False
+
+        async def note(message: Message) -> None:
+            nonlocal has_started
+            has_started = has_started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note)
+        except (ClientDisconnect, ReaderTooSlowError):
+            # Nobody is left to answer.
+            return
+        except Exception as error:
+            refusal = internal(
+                logger, "a request failed", error, method=scope.get("method"), path=scope.get("path")
+            )
+            if has_started:
+                # Cut off: its reader is not to take it for whole.
+                raise
+            await problem(refusal)(scope, receive, send)
