@@ -20,7 +20,8 @@ from ops.console.pages import (
     streams,
     tail,
 )
-from ops.console.visit import Visit, page
+from ops.console.routing import page
+from ops.console.visit import Visit
 
 
 async def _nothing(_: Visit) -> Response:

@@ -1,32 +1,30 @@
-"""One request of a browser to the console: `Visit`, and how pages and actions are declared.
-
-page    GET: who has no session is sent to log in, and comes back
-action  POST of a form: needs a session and its token, and ends with a page that says what came of it
-"""
+"""One request of a browser to the console: `Visit`, and what its page says."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import msgspec
 from starlette.background import BackgroundTask
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from bus.contract import codec
 from bus.contract.headers import ACTOR, COMMAND_ID, EXPECTED_VERSION
 from bus.identifiers import new_id
 from bus.incident import internal
-from domain.errors import Invalid, Refusal, Unavailable
+from domain.errors import Invalid, NotFound, Refusal
+from domain.messages import stream_name
 from ops.console.files import address_of
 from ops.console.rendering import PREFIX, environment
+from ops.console.shown_events import Shown, shown
 from ops.health.causes import status_of
 from ops.http.access.roles import Principal, Role
-from ops.http.access.sessions import CSRF_FIELD, CSRF_HEADER, Session, is_from_a_page_of
-from ops.http.forms import Form, read_form
-from ops.http.refusals import Forbidden, HttpRefusal, Unauthorized
-from ops.http.routing import RouteEntry, access_of, actor_of, backend_of, route
+from ops.http.access.sessions import Session
+from ops.http.forms import Form
+from ops.http.refusals import HttpRefusal
+from ops.http.routing import access_of, actor_of, backend_of
 from ops.http.shared_answers import SharedAnswers
 
 HTML = "text/html; charset=utf-8"
@@ -73,12 +71,12 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     def number(self, name: str) -> int | None:
         """A number that the address says; none where it says something else."""
         said = self.parameter(name)
-        return int(said) if said and _is_whole(said) else None
+        return int(said) if said and is_whole(said) else None
 
     @property
     def here(self) -> str:
         """The path that was asked for, as it was written: a key may have a slash in it."""
-        return _path_of(self.request)
+        return path_of(self.request)
 
     @property
     def now_ms(self) -> int:
@@ -93,6 +91,19 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         """
         body = codec.encode({name: value for name, value in fields.items() if value is not None})
         return msgspec.json.decode(await backend_of(self.request).query(name, body))
+
+    async def row(self, name: str, **fields: Any) -> dict[str, Any] | None:
+        """The row that a query asks for; none where there is none."""
+        try:
+            row: dict[str, Any] = await self.query(name, **fields)
+        except NotFound:
+            return None
+        return row
+
+    async def history(self, table: str, key: str, most: int) -> tuple[list[Shown], bool]:
+        """The last events of a row, the newest first, and whether there are more before them."""
+        found = await self.query("events.find", stream=stream_name(table, key), limit=most)
+        return shown(found["items"]), found["next"] is not None
 
     async def shared_query(self, name: str, **fields: Any) -> Any:
         """The same, which may be of a second or two ago: for what costs more than a look at a row or some."""
@@ -175,56 +186,9 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         return response
 
 
-Handler = Callable[[Visit], Awaitable[Response]]
-
-
 def write(template: str, **context: Any) -> str:
     """A template as a page."""
     return environment().get_template(template).render(static=address_of, pages=PAGES, **context)
-
-
-def page(path: str, handler: Handler, *, role: Role = "read") -> RouteEntry:
-    """A page of the console, for who has a role."""
-
-    async def answer(request: Request) -> Response:
-        try:
-            visit = _visit(request, role)
-            return await handler(visit)
-        except Unauthorized:
-            return _to_log_in(request)
-        except (Refusal, HttpRefusal) as refusal:
-            return refused(request, refusal)
-        except Exception as error:
-            return _failed(request, error)
-
-    return route(PREFIX + path, answer, role=None, operation=None)
-
-
-def action(path: str, handler: Handler, *, role: Role = "operate") -> RouteEntry:
-    """Something that a form of a page asks for; what is refused is told on the page that it came from."""
-
-    async def answer(request: Request) -> Response:
-        try:
-            visit = _visit(request, role)
-            visit = msgspec.structs.replace(visit, form=await read_form(request))
-            said = request.headers.get(CSRF_HEADER, visit.form.text(CSRF_FIELD))
-            if not is_from_a_page_of(visit.session, said):
-                raise Forbidden("the page that sent this is not of this session", hint="load it again")
-        except Unauthorized:
-            return _to_log_in(request)
-        except (Refusal, HttpRefusal) as refusal:
-            return refused(request, refusal)
-        try:
-            return await handler(visit)
-        except Refusal as refusal:
-            visit.tell(said_of(refusal), "bad")
-            return visit.go(local_address(visit.form.text("back", visit.here)))
-        except HttpRefusal as refusal:
-            return refused(request, refusal)
-        except Exception as error:
-            return _failed(request, error)
-
-    return route(PREFIX + path, answer, role=None, operation=None, methods=("POST",))
 
 
 def whole_number(said: str, problem: str, *, path: str) -> int:
@@ -233,7 +197,7 @@ def whole_number(said: str, problem: str, *, path: str) -> int:
     Raises:
         Invalid: it says something else, which is the `problem`.
     """
-    if not _is_whole(said):
+    if not is_whole(said):
         raise Invalid(problem, path=path)
     return int(said)
 
@@ -243,54 +207,19 @@ def said_of(refusal: Refusal | HttpRefusal) -> str:
     return f"{refusal.message}; {refusal.hint}" if refusal.hint else refusal.message
 
 
-def refused(request: Request, refusal: Refusal | HttpRefusal) -> Response:
-    """A page that says what is refused, and why."""
-    is_away = isinstance(refusal, Unavailable)
-    text = write("refused.html", refusal=refusal, is_away=is_away and request.method == "GET")
-    headers = refusal.headers if isinstance(refusal, HttpRefusal) else {}
-    return Response(text, refusal.number, headers, HTML)
-
-
 def local_address(said: str) -> str:
     """An address of the console's that somebody named; its first page where they named another."""
     return said if _is_ours(said) else PREFIX
 
 
-def _is_whole(said: str) -> bool:
+def is_whole(said: str) -> bool:
+    """Whether a text is a number that is none below zero."""
     # Not longer than any number of ours: `int` takes its time with thousands of digits.
     return said.isascii() and said.isdigit() and len(said) < 19
 
 
-def _visit(request: Request, role: Role) -> Visit:
-    access = access_of(request)
-    cookie, session = access.session_for_page(request)
-    session.principal.require(role)
-    return Visit(request=request, principal=session.principal, session=session, cookie=cookie)
-
-
-def _to_log_in(request: Request) -> Response:
-    is_part = "hx-request" in request.headers
-    if is_part:
-        # Of a page, all of which is to go there; the log-in looks at what it is told.
-        page_of_it = urlsplit(request.headers.get("hx-current-url", ""))
-        wanted = urlunsplit(("", "", page_of_it.path, page_of_it.query, ""))
-    else:
-        wanted = _path_of(request) + (f"?{request.url.query}" if request.url.query else "")
-    where = f"{PREFIX}/login"
-    if request.method == "GET" and wanted not in ("", PREFIX):
-        where += f"?{urlencode({'next': wanted})}"
-    if is_part:
-        return Response(status_code=401, headers={"HX-Redirect": where})
-    return RedirectResponse(where, 303)
-
-
-def _failed(request: Request, error: Exception) -> Response:
-    if isinstance(error, ClientDisconnect):
-        raise error
-    return refused(request, internal(logger, "a page failed", error, path=_path_of(request)))
-
-
-def _path_of(request: Request) -> str:
+def path_of(request: Request) -> str:
+    """The path that was asked for, as it was written."""
     raw: bytes = request.scope["raw_path"]
     return raw.decode("ascii")
 

@@ -1,10 +1,12 @@
 """What a form of a page sends: `Form`."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from urllib.parse import parse_qs
 
 import msgspec
 from starlette.requests import Request
+
+from domain.errors import Invalid
 
 FORM = "application/x-www-form-urlencoded"
 # More than any of our forms has.
@@ -27,6 +29,21 @@ class Form(msgspec.Struct, frozen=True):
     def texts(self, name: str) -> list[str]:
         """All fields of a name, as of boxes that were ticked."""
         return self.fields.get(name, [])
+
+    def given(self, *names: str) -> dict[str, str]:
+        """Those of the fields that say something."""
+        return {name: self.text(name) for name in names if self.has(name)}
+
+    def verb(self, allowed: Container[str], problem: str) -> str:
+        """What is to be done: the field `verb`.
+
+        Raises:
+            Invalid: it is none of those, which is the `problem`.
+        """
+        verb = self.text("verb")
+        if verb not in allowed:
+            raise Invalid(problem, path="verb")
+        return verb
 
     def has(self, name: str) -> bool:
         """Whether a field says something."""

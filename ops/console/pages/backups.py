@@ -7,7 +7,8 @@ from starlette.responses import Response
 from domain.errors import Invalid, NotFound
 from ops.backup.requests import name_inside
 from ops.console.rendering import PREFIX, milliseconds
-from ops.console.visit import Visit, action, page, whole_number
+from ops.console.routing import action, page
+from ops.console.visit import Visit, whole_number
 from ops.http.routing import backend_of
 
 PATH = f"{PREFIX}/backups"
@@ -58,9 +59,8 @@ async def prove_backup(visit: Visit) -> Response:
 
 async def pin_backup(visit: Visit) -> Response:
     """Keeps a backup for good, or leaves it to the rules again."""
-    name, verb = visit.request.path_params["name"], visit.form.text("verb")
-    if verb not in ("pin", "unpin"):
-        raise Invalid("a backup is pinned or unpinned", path="verb")
+    name = visit.request.path_params["name"]
+    verb = visit.form.verb(("pin", "unpin"), "a backup is pinned or unpinned")
     await visit.administer(f"backup.{verb}", name=name)
     visit.tell("It is kept for good" if verb == "pin" else "It is kept as long as the rules say")
     return visit.go(f"{PATH}/{name}")

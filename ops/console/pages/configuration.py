@@ -1,14 +1,12 @@
 """One tool's configuration: what it is and was, what changed, and the way back. `configuration.html`."""
 
-from contextlib import suppress
 from typing import Any
 
 from starlette.responses import Response
 
-from domain.errors import Invalid, NotFound
-from domain.messages import stream_name
-from ops.console.shown_events import shown
-from ops.console.visit import Visit, action, page, whole_number
+from domain.errors import NotFound
+from ops.console.routing import action, page
+from ops.console.visit import Visit, whole_number
 
 HISTORY_EVENTS = 50
 # By verb: what is said of a configuration to which it was done.
@@ -23,11 +21,7 @@ DONE = {
 async def show_configuration(visit: Visit) -> Response:
     """A configuration with its history; how two versions differ, and what a rollback would change."""
     tool = visit.request.path_params["key"]
-    row: dict[str, Any] | None = None
-    with suppress(NotFound):
-        row = await visit.query("tool_configs.get", tool_name=tool)
-    found = await visit.query("events.find", stream=stream_name("tool_configs", tool), limit=HISTORY_EVENTS)
-    events = shown(found["items"])
+    events, has_more = await visit.history("tool_configs", tool, HISTORY_EVENTS)
     if not events:
         raise NotFound(f"there is no tool {tool[:200]}")
     newest = events[0].version
@@ -40,9 +34,9 @@ async def show_configuration(visit: Visit) -> Response:
     return visit.render(
         "configuration.html",
         key=tool,
-        row=row,
+        row=await visit.row("tool_configs.get", tool_name=tool),
         events=events,
-        has_more=found["next"] is not None,
+        has_more=has_more,
         newest=newest,
         before=before,
         after=after,
@@ -53,17 +47,13 @@ async def show_configuration(visit: Visit) -> Response:
 
 async def change_configuration(visit: Visit) -> Response:
     """Does one of the verbs, if the configuration is still as it was on the page."""
-    verb = visit.form.text("verb")
-    if verb not in DONE:
-        raise Invalid("a configuration is switched on or off, rolled back or deleted here", path="verb")
+    verb = visit.form.verb(DONE, "a configuration is switched on or off, rolled back or deleted here")
     version = whole_number(visit.form.text("version"), "the page says which version it shows", path="version")
-    body: dict[str, Any] = {"tool_name": visit.request.path_params["key"]}
+    body: dict[str, Any] = {"tool_name": visit.request.path_params["key"], **visit.form.given("reason")}
     if verb == "rollback":
         body["to_version"] = whole_number(
             visit.form.text("to_version") or "0", "a rollback leads to a version", path="to_version"
         )
-    if visit.form.has("reason"):
-        body["reason"] = visit.form.text("reason")
     await visit.command(f"tool_configs.{verb}", body, expected_version=version)
     visit.tell(DONE[verb])
     return visit.go(visit.here)

@@ -7,7 +7,8 @@ from starlette.responses import Response
 from bus.contract import codec
 from domain.errors import NotFound, Refusal
 from ops.console.rendering import PREFIX, pretty, segment
-from ops.console.visit import Visit, action, page, said_of, whole_number
+from ops.console.routing import action, page
+from ops.console.visit import Visit, said_of, whole_number
 
 PAGE_ROWS = 100
 PATH = f"{PREFIX}/tool_configs"

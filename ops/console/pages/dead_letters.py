@@ -4,9 +4,9 @@ from typing import Any
 
 from starlette.responses import Response
 
-from domain.errors import Invalid
 from ops.console.rendering import PREFIX, milliseconds
-from ops.console.visit import Visit, action, page, whole_number
+from ops.console.routing import action, page
+from ops.console.visit import Visit, whole_number
 
 PAGE_ROWS = 100
 PATH = f"{PREFIX}/dead_letters"
@@ -32,9 +32,7 @@ async def show_dead_letter(visit: Visit) -> Response:
 
 async def settle(visit: Visit) -> Response:
     """Has one of them, or all, decided again, or dropped for good."""
-    verb = visit.form.text("verb")
-    if verb not in DONE:
-        raise Invalid("a dead letter is replayed or dropped", path="verb")
+    verb = visit.form.verb(DONE, "a dead letter is replayed or dropped")
     if visit.form.has("sequence"):
         answer = await visit.administer(f"dlq.{verb}", sequence=_sequence(visit.form.text("sequence")))
     else:

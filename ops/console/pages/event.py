@@ -1,6 +1,5 @@
 """One event: what it says, what it changed, and what hangs together with it. `event.html`."""
 
-from contextlib import suppress
 from typing import Any
 
 from starlette.responses import Response
@@ -8,8 +7,9 @@ from starlette.responses import Response
 from domain.errors import NotFound
 from domain.messages import split_stream
 from ops.console.pages.streams import as_tree
+from ops.console.routing import page
 from ops.console.shown_events import Shown, shown
-from ops.console.visit import Visit, page
+from ops.console.visit import Visit, is_whole
 from ops.http.meaning import key_fields
 from projections.tables import TABLES
 
@@ -19,10 +19,9 @@ _OF_THE_ROW = frozenset({"version", "position"})
 
 async def show_event(visit: Visit) -> Response:
     """The event at a position, and its row as it was then."""
-    text = visit.request.path_params["position"]
-    if not (text.isascii() and text.isdigit() and 0 < len(text) < 19):
+    if not is_whole(visit.request.path_params["position"]):
         raise NotFound("an event is found by its position, a number")
-    position = int(text)
+    position = int(visit.request.path_params["position"])
     chain = await visit.query("events.chain", position=position)
     tree = as_tree(chain["items"])
     event = next((one for _, _, one in tree if one.position == position), None)
@@ -48,10 +47,7 @@ async def _row(visit: Visit, event: Shown, position: int) -> dict[str, Any] | No
     table, key = split_stream(event.stream)
     if table not in TABLES:
         return None
-    with suppress(NotFound):
-        row: dict[str, Any] = await visit.query(f"{table}.as_of", **key_fields(table, key), position=position)
-        return row
-    return None
+    return await visit.row(f"{table}.as_of", **key_fields(table, key), position=position)
 
 
 def _changes(before: dict[str, Any] | None, after: dict[str, Any] | None) -> list[tuple[str, Any, Any]]:

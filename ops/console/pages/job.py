@@ -1,15 +1,13 @@
 """One job, what happened to it, and what can be done with it: `job.html`."""
 
-from contextlib import suppress
 from typing import Any
 
 from starlette.responses import Response
 
-from domain.errors import Invalid, NotFound
+from domain.errors import NotFound
 from domain.jobs.state import FINISHED, IDLE, RETRYABLE
-from domain.messages import stream_name
-from ops.console.shown_events import shown
-from ops.console.visit import Visit, action, page
+from ops.console.routing import action, page
+from ops.console.visit import Visit
 
 # Of its time line, the latest; the stream browser has them all.
 TIMELINE_EVENTS = 100
@@ -29,19 +27,17 @@ DONE = {
 async def show_job(visit: Visit) -> Response:
     """A job with its time line and attempts; of one that was archived, what the log has."""
     key = visit.request.path_params["key"]
-    job: dict[str, Any] | None = None
-    with suppress(NotFound):
-        job = await visit.query("jobs.get", id=key)
-    found = await visit.query("events.find", stream=stream_name("jobs", key), limit=TIMELINE_EVENTS)
-    if job is None and not found["items"]:
+    job = await visit.row("jobs.get", id=key)
+    events, has_more = await visit.history("jobs", key, TIMELINE_EVENTS)
+    if job is None and not events:
         raise NotFound(f"there is no job {key[:200]}")
     asked = visit.parameter("show")
     return visit.render(
         "job.html",
         key=key,
         job=job,
-        events=shown(found["items"]),
-        has_more=found["next"] is not None,
+        events=events,
+        has_more=has_more,
         attempts=(await visit.query("jobs.attempts", id=key, limit=ATTEMPTS))["items"],
         verbs=_verbs(job),
         asked=asked if asked in HIDDEN else None,
@@ -51,12 +47,10 @@ async def show_job(visit: Visit) -> Response:
 
 async def change_job(visit: Visit) -> Response:
     """Does one of the verbs."""
-    verb = visit.form.text("verb")
-    if verb not in DONE:
-        raise Invalid("a job is cancelled, retried, held or released here", path="verb")
+    verb = visit.form.verb(DONE, "a job is cancelled, retried, held or released here")
     body = {"id": visit.request.path_params["key"]}
-    if verb == "cancel" and visit.form.has("reason"):
-        body["reason"] = visit.form.text("reason")
+    if verb == "cancel":
+        body |= visit.form.given("reason")
     await visit.command(f"jobs.{verb}", body)
     visit.tell(DONE[verb])
     return visit.go(visit.here)

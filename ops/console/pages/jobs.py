@@ -1,14 +1,15 @@
 """The job board, and what is done with many jobs at once: `jobs.html`, `jobs_bulk.html`."""
 
 from collections import Counter
-from typing import get_args
+from typing import Any, get_args
 
 from starlette.responses import Response
 
 from domain.errors import Invalid
 from domain.jobs.state import State
 from ops.console.rendering import PREFIX, with_parameters
-from ops.console.visit import Visit, action, page
+from ops.console.routing import action, page
+from ops.console.visit import Visit
 
 PAGE_ROWS = 50
 # So many jobs are changed by one press of a button.
@@ -24,9 +25,7 @@ async def show_board(visit: Visit) -> Response:
     given = {name: visit.parameter(name) for name in FILTERS}
     browsed = await visit.query("jobs.browse", **given, after=visit.parameter("after"), limit=PAGE_ROWS)
     statistics = await visit.shared_query("jobs.stats", queue=given["queue"])
-    counts: Counter[str] = Counter()
-    for queue in statistics["queues"].values():
-        counts.update(queue["states"])
+    counts = summed(statistics, "states")
     return visit.render(
         "jobs.html",
         jobs=browsed["items"],
@@ -52,8 +51,8 @@ async def change_many(visit: Visit) -> Response:
     verb = visit.form.text("verb")
     given = {name: visit.form.text(name) or None for name in FILTERS}
     body = _body(given)
-    if verb == "cancel" and visit.form.has("reason"):
-        body["reason"] = visit.form.text("reason")
+    if verb == "cancel":
+        body |= visit.form.given("reason")
     result = (await visit.command(_command(verb), body))["result"]
     done = {"cancel": "cancelled, or asked to end", "retry": "retried"}[verb]
     said = [f"{len(result['ids'])} jobs were {done}"]
@@ -63,6 +62,14 @@ async def change_many(visit: Visit) -> Response:
         said.append(f"{result['remaining']} more are like them")
     visit.tell("; ".join(said))
     return visit.go(with_parameters(f"{PREFIX}/jobs", given | {"state": None}))
+
+
+def summed(statistics: dict[str, Any], what: str) -> Counter[str]:
+    """Numbers by name, of all queues together."""
+    counts: Counter[str] = Counter()
+    for queue in statistics["queues"].values():
+        counts.update(queue[what])
+    return counts
 
 
 def _command(verb: str) -> str:

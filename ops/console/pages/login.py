@@ -4,7 +4,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from ops.console.rendering import PREFIX
-from ops.console.visit import HTML, Visit, action, local_address, write
+from ops.console.routing import action
+from ops.console.visit import HTML, Visit, local_address, write
 from ops.http.forms import read_form
 from ops.http.refusals import TooManyRequests, Unauthorized
 from ops.http.routing import access_of, route

@@ -1,7 +1,6 @@
 """At a glance, whether all is well: `overview.html`."""
 
 import asyncio
-from collections import Counter
 from itertools import pairwise
 
 import msgspec
@@ -10,8 +9,10 @@ from starlette.responses import RedirectResponse, Response
 
 from bus.contract import codec
 from bus.log import chain
+from ops.console.pages.jobs import summed
 from ops.console.rendering import PREFIX
-from ops.console.visit import Visit, page
+from ops.console.routing import page
+from ops.console.visit import Visit
 from ops.http.routing import backend_of, route
 from ops.parts import Parts
 
@@ -25,27 +26,16 @@ async def show(visit: Visit) -> Response:
     report = msgspec.json.decode(codec.encode(backend.health.report()))
     times, rates = await asyncio.to_thread(_events_by_minute, backend.parts, visit.now_ms)
     statistics = await visit.shared_query("jobs.stats")
-    jobs: Counter[str] = Counter()
-    for queue in statistics["queues"].values():
-        jobs.update(queue["states"])
-    overdue = sum(queue["overdue"] for queue in statistics["queues"].values())
     return visit.render(
         "overview.html",
         report=report,
         times=times,
         rates=rates,
-        jobs=jobs,
-        overdue=overdue,
-        ended=_ended(statistics),
+        jobs=summed(statistics, "states"),
+        overdue=sum(queue["overdue"] for queue in statistics["queues"].values()),
+        # The attempts of the last hour, by how they ended.
+        ended=summed(statistics, "attempts"),
     )
-
-
-def _ended(statistics: dict[str, dict[str, dict[str, dict[str, int]]]]) -> Counter[str]:
-    """The attempts of the last hour, by how they ended."""
-    ended: Counter[str] = Counter()
-    for queue in statistics["queues"].values():
-        ended.update(queue["attempts"])
-    return ended
 
 
 def _events_by_minute(parts: Parts, now_ms: int) -> tuple[list[int], list[float]]:

@@ -7,7 +7,8 @@ from starlette.responses import Response
 
 from domain.errors import Busy
 from ops.console.rendering import PREFIX
-from ops.console.visit import Visit, action, page
+from ops.console.routing import action, page
+from ops.console.visit import Visit
 from ops.http.routing import backend_of
 from ops.parts import Parts
 from projections.comparison import HISTORY

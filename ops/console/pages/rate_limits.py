@@ -1,17 +1,16 @@
 """API budgets: what is left of them, and until when that is enough: `rate_limits.html`, `rate_limit.html`."""
 
-from contextlib import suppress
 from typing import Any, get_args
 
 from starlette.responses import Response
 
 from domain.errors import Invalid, NotFound
-from domain.messages import stream_name
 from domain.rate_limits import parts_of
 from domain.rate_limits.levels import RateLimitLevel
 from ops.console.rendering import PREFIX
-from ops.console.shown_events import Shown, shown
-from ops.console.visit import Visit, action, page
+from ops.console.routing import action, page
+from ops.console.shown_events import Shown
+from ops.console.visit import Visit
 
 PAGE_ROWS = 100
 # As many of a limit's last events make its chart, and its time line shows the latest of them.
@@ -40,13 +39,10 @@ async def show_rate_limits(visit: Visit) -> Response:
 async def show_rate_limit(visit: Visit) -> Response:
     """One limit: its policies, how its budget went, and when it runs out if calls go on like this."""
     key, names = _limit(visit)
-    row: dict[str, Any] | None = None
-    with suppress(NotFound):
-        row = await visit.query("rate_limits.get", **names)
-    found = await visit.query("events.find", stream=stream_name("rate_limits", key), limit=CHART_EVENTS)
-    if row is None and not found["items"]:
+    row = await visit.row("rate_limits.get", **names)
+    events, has_more = await visit.history("rate_limits", key, CHART_EVENTS)
+    if row is None and not events:
         raise NotFound(f"nothing is known of a limit {key[:200]}")
-    events = shown(found["items"])
     forecast = await visit.query("rate_limits.forecast", **names)
     return visit.render(
         "rate_limit.html",
@@ -56,7 +52,7 @@ async def show_rate_limit(visit: Visit) -> Response:
         may_call=await visit.query("rate_limits.may_call", **names),
         chart=_chart(events, row, forecast),
         events=events[:TIMELINE_EVENTS],
-        has_more=len(events) > TIMELINE_EVENTS or found["next"] is not None,
+        has_more=len(events) > TIMELINE_EVENTS or has_more,
     )
 
 
@@ -68,8 +64,7 @@ async def change_rate_limit(visit: Visit) -> Response:
         case "throttle":
             minutes = _whole(visit, "minutes", MAXIMUM_THROTTLE_MINUTES)
             body["until"] = visit.now_ms + minutes * _MINUTE_MS
-            if visit.form.has("reason"):
-                body["reason"] = visit.form.text("reason")
+            body |= visit.form.given("reason")
             await visit.command("rate_limits.throttle", body)
             visit.tell(f"No calls for {minutes} min, for all who ask")
         case "thresholds":

@@ -1,16 +1,14 @@
 """Application state: what its keys hold, and held: `state.html`, `state_key.html`."""
 
-from contextlib import suppress
 from typing import Any
 
 from starlette.responses import Response
 
 from bus.contract import codec
 from domain.errors import NotFound
-from domain.messages import stream_name
 from ops.console.rendering import PREFIX
-from ops.console.shown_events import shown
-from ops.console.visit import Visit, action, page, whole_number
+from ops.console.routing import action, page
+from ops.console.visit import Visit, whole_number
 
 PAGE_ROWS = 100
 HISTORY_EVENTS = 50
@@ -35,24 +33,18 @@ async def show_state(visit: Visit) -> Response:
 async def show_key(visit: Visit) -> Response:
     """What a key holds, or held at a position, and how it came to it."""
     key, position = visit.request.path_params["key"], visit.number("position")
-    now: dict[str, Any] | None = None
-    then: dict[str, Any] | None = None
-    with suppress(NotFound):
-        now = await visit.query("app_state.get", key=key)
-    if position is not None:
-        with suppress(NotFound):
-            then = await visit.query("app_state.as_of", key=key, position=position)
-    found = await visit.query("events.find", stream=stream_name("app_state", key), limit=HISTORY_EVENTS)
-    if now is None and not found["items"]:
+    now = await visit.row("app_state.get", key=key)
+    events, has_more = await visit.history("app_state", key, HISTORY_EVENTS)
+    if now is None and not events:
         raise NotFound(f"the key {key[:200]} never held anything")
     return visit.render(
         "state_key.html",
         key=key,
         row=now,
         at=position,
-        then=then,
-        events=shown(found["items"]),
-        has_more=found["next"] is not None,
+        then=None if position is None else await visit.row("app_state.as_of", key=key, position=position),
+        events=events,
+        has_more=has_more,
     )
 
 

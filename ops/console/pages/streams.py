@@ -7,8 +7,9 @@ from starlette.responses import Response
 from domain.errors import NotFound
 from domain.messages import split_stream
 from ops.console.rendering import PREFIX, stream_link
+from ops.console.routing import page
 from ops.console.shown_events import Shown, shown
-from ops.console.visit import Visit, page
+from ops.console.visit import Visit
 from ops.http.meaning import key_fields
 from projections.tables import TABLES
 

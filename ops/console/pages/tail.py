@@ -9,8 +9,9 @@ from starlette.responses import Response
 
 from bus.log.reading import pattern_of
 from ops.console.rendering import PREFIX
+from ops.console.routing import page
 from ops.console.shown_events import shown
-from ops.console.visit import Visit, page
+from ops.console.visit import Visit
 from ops.http.following.tails import PERIOD_SECONDS, Tails
 from ops.http.routes.streaming import NOTHING_NEW, RETRY_MS, EventStream, Follower
 from ops.http.routing import backend_of, route

@@ -1,0 +1,108 @@
+"""How a page of the console is declared: `page`, which is looked at, and `action`, which changes something.
+
+page    GET: who has no session is sent to log in, and comes back
+action  POST of a form: needs a session and its token, and ends with a page that says what came of it
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import RedirectResponse, Response
+
+from bus.incident import internal
+from domain.errors import Refusal, Unavailable
+from ops.console.rendering import PREFIX
+from ops.console.visit import HTML, Visit, local_address, path_of, said_of, write
+from ops.http.access.roles import Role
+from ops.http.access.sessions import CSRF_FIELD, CSRF_HEADER, is_from_a_page_of
+from ops.http.forms import read_form
+from ops.http.refusals import Forbidden, HttpRefusal, Unauthorized
+from ops.http.routing import RouteEntry, access_of, route
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[[Visit], Awaitable[Response]]
+
+
+def page(path: str, handler: Handler, *, role: Role = "read") -> RouteEntry:
+    """A page of the console, for who has a role."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            visit = _visit(request, role)
+            return await handler(visit)
+        except Unauthorized:
+            return _to_log_in(request)
+        except (Refusal, HttpRefusal) as refusal:
+            return refused(request, refusal)
+        except Exception as error:
+            return _failed(request, error)
+
+    return route(PREFIX + path, answer, role=None, operation=None)
+
+
+def action(path: str, handler: Handler, *, role: Role = "operate") -> RouteEntry:
+    """Something that a form of a page asks for; what is refused is told on the page that it came from."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            visit = _visit(request, role)
+            visit = msgspec.structs.replace(visit, form=await read_form(request))
+            said = request.headers.get(CSRF_HEADER, visit.form.text(CSRF_FIELD))
+            if not is_from_a_page_of(visit.session, said):
+                raise Forbidden("the page that sent this is not of this session", hint="load it again")
+        except Unauthorized:
+            return _to_log_in(request)
+        except (Refusal, HttpRefusal) as refusal:
+            return refused(request, refusal)
+        try:
+            return await handler(visit)
+        except Refusal as refusal:
+            visit.tell(said_of(refusal), "bad")
+            return visit.go(local_address(visit.form.text("back", visit.here)))
+        except HttpRefusal as refusal:
+            return refused(request, refusal)
+        except Exception as error:
+            return _failed(request, error)
+
+    return route(PREFIX + path, answer, role=None, operation=None, methods=("POST",))
+
+
+def refused(request: Request, refusal: Refusal | HttpRefusal) -> Response:
+    """A page that says what is refused, and why."""
+    is_away = isinstance(refusal, Unavailable)
+    text = write("refused.html", refusal=refusal, is_away=is_away and request.method == "GET")
+    headers = refusal.headers if isinstance(refusal, HttpRefusal) else {}
+    return Response(text, refusal.number, headers, HTML)
+
+
+def _visit(request: Request, role: Role) -> Visit:
+    access = access_of(request)
+    cookie, session = access.session_for_page(request)
+    session.principal.require(role)
+    return Visit(request=request, principal=session.principal, session=session, cookie=cookie)
+
+
+def _to_log_in(request: Request) -> Response:
+    is_part = "hx-request" in request.headers
+    if is_part:
+        # Of a page, all of which is to go there; the log-in looks at what it is told.
+        page_of_it = urlsplit(request.headers.get("hx-current-url", ""))
+        wanted = urlunsplit(("", "", page_of_it.path, page_of_it.query, ""))
+    else:
+        wanted = path_of(request) + (f"?{request.url.query}" if request.url.query else "")
+    where = f"{PREFIX}/login"
+    if request.method == "GET" and wanted not in ("", PREFIX):
+        where += f"?{urlencode({'next': wanted})}"
+    if is_part:
+        return Response(status_code=401, headers={"HX-Redirect": where})
+    return RedirectResponse(where, 303)
+
+
+def _failed(request: Request, error: Exception) -> Response:
+    if isinstance(error, ClientDisconnect):
+        raise error
+    return refused(request, internal(logger, "a page failed", error, path=path_of(request)))
