@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 _VERSION = 0x7 << 12
 _VARIANT = 0x2 << 62
-# Of the 62 low bits, the first stays free at the start of a run, so that counting on never overflows.
+# The first of the 62 low bits stays free at the start of a run, so that counting on never overflows.
 _LOW_BITS = 61
 
 

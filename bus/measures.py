@@ -1,4 +1,4 @@
-"""What is counted while commands run, cheaply: whoever wants to show it reads it whenever they like.
+"""Counts that are kept while commands run, at little cost; they may be read at any time.
 
 One thread writes each of these, so there is no lock; any thread may read, and at worst sees a sum that is one
 observation ahead of its counts.
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 DURATIONS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 # Commands in one group; 1,024 is the most that it takes.
 GROUP_SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_024.0)
-# How a command is counted that names none there is, or is a malformed part of a batch.
+# The name under which a command is counted that does not exist, or that is a malformed part of a batch.
 UNKNOWN = "unknown"
 
 

@@ -18,13 +18,13 @@ async def cancel(task: asyncio.Task[Any]) -> None:
     while not task.done():
         task.cancel()
         await asyncio.wait({task}, timeout=CANCEL_AGAIN_SECONDS)
-    # Looked at, so that nobody complains that its error was not.
+    # The error is looked at, or asyncio would log that it never was.
     if not task.cancelled():
         task.exception()
 
 
 async def finished_within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
-    """What work gives back, or raises; it has ended when this returns.
+    """The result of `work`, or its error; it has ended when this returns.
 
     Where `asyncio.timeout` cancels once, this is repeated: see `cancel`.
 
@@ -42,7 +42,7 @@ async def finished_within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
 
 
 class Tasks:
-    """What is under way. The loop holds tasks only weakly, and may forget one that nobody else holds."""
+    """Tasks that run. The loop holds them only weakly, and may drop one that nobody else holds."""
 
     def __init__(self) -> None:
         self._under_way: set[asyncio.Task[None]] = set()
@@ -51,7 +51,7 @@ class Tasks:
         return len(self._under_way)
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Has the running loop do this beside everything else."""
+        """Runs this beside everything else, in the loop that runs now."""
         task = asyncio.get_running_loop().create_task(work)
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)

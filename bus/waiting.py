@@ -3,9 +3,9 @@
 import asyncio
 import logging
 
-# Not more: with it, the pause after a failure has long reached its limit.
+# No more are needed: by then, the pause after a failure has long reached its limit.
 _MAXIMUM_DOUBLINGS = 10
-# The problem of what has not begun.
+# The problem that is told before the first attempt.
 UNTRIED = "nothing was tried yet"
 
 
@@ -20,10 +20,10 @@ async def is_set_within(event: asyncio.Event, timeout_ms: float) -> bool:
 
 
 class Trouble:
-    """What keeps `what` from working, if anything: `problem`, and `repair`, what an operator can do about it.
+    """Why `what` does not work: `problem` (None: it does), and `repair`, what an operator can do about it.
 
-    It is logged when it changes, not each time that it is met again. After each failure in a row the pause
-    is twice as long, up to a limit.
+    A problem is logged when it changes, not each time that it occurs. The pause doubles with each failure in
+    a row, up to a limit.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Trouble:
         return self._failures == 0
 
     def failed(self, error: Exception) -> None:
-        """Takes in what went wrong."""
+        """Notes what went wrong."""
         problem = getattr(error, "problem", "") or str(error) or type(error).__name__
         if problem != self.problem:
             self._logger.warning("%s: %s", self._what, problem)
@@ -57,7 +57,7 @@ class Trouble:
         return pause_ms
 
     def recovered(self) -> None:
-        """Says that it works."""
+        """Notes that it works."""
         if self.problem is not None:
             self._logger.info("%s: all is well", self._what)
         self.problem = self.repair = None

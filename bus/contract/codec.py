@@ -16,7 +16,7 @@ from domain.decider import Decider, Verb
 from domain.errors import Invalid, NotFound, Refusal, TooLarge
 from domain.messages import KEY_RULES
 
-# SQLite's JSON functions stop at 1,000 levels, and an envelope adds some; nobody means more than this.
+# SQLite's JSON functions stop at 1,000 levels, and an envelope adds some. No honest body comes near this.
 MAXIMUM_DEPTH = 64
 MAXIMUM_BATCH_COMMANDS = 1_000
 MAXIMUM_BATCH_BYTES = 960 * 1024
@@ -93,7 +93,7 @@ def decode_command(verb: Verb, body: bytes) -> Any:
 
 
 def findings_in(content: bytes) -> tuple[Finding, ...]:
-    """What looks like a credential in anything that was sent, JSON or not."""
+    """All that looks like a credential in a body, whether it is JSON or not."""
     if not may_hold_credential(content):
         return ()
     try:
@@ -153,24 +153,24 @@ def decode(shape: type[Any], body: bytes) -> Any:
 
 
 def refusal_of(error: msgspec.ValidationError) -> Refusal:
-    """What is wrong with a value that is not of its struct's types, and where."""
+    """The refusal of a value that is not of its struct's types. It says what is wrong, and where."""
     match = _PATH.match(str(error))
     assert match is not None
     return _invalid(match["message"], match["path"] or "$")
 
 
 def _refuse_ambiguity(body: bytes) -> None:
-    """Refuses what another parser may read in another way: it would be stored, and handed to all of them."""
+    """Refuses a body that another parser may read differently: it would be stored, and passed on to all."""
     if (
         len(body) > 2 * MAXIMUM_DEPTH
         and body.count(b"[") + body.count(b"{") > MAXIMUM_DEPTH
         and _depth(body) > MAXIMUM_DEPTH
     ):
         raise _too_deep()
-    # Raw parts of a struct are not looked into when it is decoded: this decodes them too.
+    # Decoding a struct leaves its raw parts unread; this reads them too.
     plain = _ANY.decode(body)
-    # Where a name came twice, its first value is gone, and a colon with it. Only an escaped colon could
-    # make up for that, so with escapes, or when the count is off, each object is looked at.
+    # If a name came twice, its first value is gone, and a colon with it. Only an escaped colon could make up
+    # for that. So each object is looked at if there are escapes, or if the count differs.
     if (_BACKSLASH in body and b"\\u" in body) or body.count(b":") != _ENCODER.encode(plain).count(b":"):
         json.loads(body, object_pairs_hook=_unique_names)
 
@@ -192,7 +192,7 @@ def _invalid(message: str, path: str) -> Refusal:
     for pattern, rule in KEY_RULES.items():
         if message.endswith(repr(pattern)):
             return Invalid("this is not a key", hint=rule, path=path)
-    # However long that name is.
+    # The message may contain a name of any length.
     return Invalid(message[:MAXIMUM_MESSAGE_CHARACTERS], path=path)
 
 
@@ -222,7 +222,7 @@ def _too_deep() -> Invalid:
 
 
 def request_hash(name: str, expected_version: int | None, command: Any) -> bytes:
-    """What tells one request from another under the same command id: verb, expected version and body.
+    """A hash of verb, expected version and body. It tells requests under the same command id apart.
 
     A field that holds its default counts as left out, whether it was sent or not: a retry may spell it the
     other way, and a field that a later version adds does not change what an older command was.
@@ -232,7 +232,7 @@ def request_hash(name: str, expected_version: int | None, command: Any) -> bytes
 
 
 def _with_own_defaults(value: Any) -> Any:
-    """The same struct; what equals a default in it is that default, which the encoder knows by identity."""
+    """The same struct, in which values that equal a default are that very object, as the encoder needs it."""
     if isinstance(value, tuple):
         return tuple(map(_with_own_defaults, value))
     if not isinstance(value, msgspec.Struct):
@@ -250,9 +250,9 @@ def _with_own_defaults(value: Any) -> Any:
 
 @cache
 def _fields_to_look_at(shape: type[msgspec.Struct]) -> tuple[tuple[tuple[str, Any], ...], tuple[str, ...]]:
-    """The fields with a default that a decoded value may equal without being it, and those with structs."""
+    """The fields whose value may equal the default without being the same object, and those with structs."""
     fields = msgspec.structs.fields(shape)
-    # Of the others there is one object each (or, of empty containers, the encoder looks at the length).
+    # All other defaults are single objects (and of empty containers, the encoder looks at the length).
     unique = (bool, type(None), msgspec.UnsetType)
     mistakable = tuple(
         (field.name, field.default)

@@ -1,4 +1,4 @@
-"""What is asked of the log: parts of it, one stream, a moment, and what hangs together."""
+"""Requests to the log: for parts of it, for one stream, for a moment, for events that hang together."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ import msgspec
 
 from domain.messages import Key, Time
 
-# As long as a header may be.
+# Ids are as long as a header may be.
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
 
 

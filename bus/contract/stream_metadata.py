@@ -1,4 +1,4 @@
-"""What the metadata of the stream of events says: whose it is, and where which positions are in it."""
+"""The metadata of the stream of events: whose it is, and at which sequences the positions of the log are."""
 
 from collections.abc import Mapping, Sequence
 
@@ -26,7 +26,7 @@ decode_segments = msgspec.json.Decoder(tuple[Segment, ...]).decode
 
 
 def metadata_of(store_id: str, segments: Sequence[Segment]) -> dict[str, str]:
-    """What the stream's metadata says of a store and its segments."""
+    """The metadata of the stream of a store with these segments."""
     return {STORE_ID: store_id, OFFSETS: msgspec.json.encode(segments).decode()}
 
 

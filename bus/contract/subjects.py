@@ -26,15 +26,15 @@ _LITERAL = re.compile(r"[!-)+\-/-=?-~]+(\.[!-)+\-/-=?-~]+)*")
 MAXIMUM_NAMED_INBOX_CHARACTERS = 1_000
 
 
-# In the place of a command's name.
+# Stands in place of a command's name.
 BATCH = "batch"
 
-# Where the answers to administrative requests go (no other client may read them).
+# The inboxes for answers to administrative requests; no other client may read them.
 ADMIN_INBOX = "_INBOX_admin."
 
 
 class BusNames(msgspec.Struct, frozen=True, kw_only=True):
-    """What is called how, for one subject prefix and one inbox prefix (which ends with a dot).
+    """All names on the bus, for one subject prefix and one inbox prefix (which ends with a dot).
 
     Raises:
         ValueError: a prefix is not made of plain tokens, or the two overlap.
@@ -84,9 +84,9 @@ class BusNames(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def live_events(self) -> str:
-        """Where stream `events` republishes what it stores (from `<prefix>.evt.v1.>`), for live subscribers.
+        """The subject on which the stream `events` republishes all it stores, for live subscribers.
 
-        They see it on the event's own subject. Without the republishing, only consumers see events.
+        They see it on the event's own subject, `<prefix>.evt.v1.…`. Without this, only consumers see events.
         """
         return f"{self.prefix}_live.evt.v1.>"
 
@@ -107,7 +107,7 @@ class BusNames(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.prefix}.dlq.v1.{name}"
 
     def notice(self, *topic: str) -> str:
-        """Of what is said and not kept; each part becomes a token."""
+        """The subject of a notice, which is not kept; each part becomes a token."""
         return ".".join((f"{self.prefix}.sys.v1", *map(escape, topic)))
 
     def result(self, command_id: str) -> str:
@@ -142,14 +142,14 @@ class BusNames(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.prefix}.evt.v1.{table}.*.{change}"
 
     def mirrored(self, bucket: str, key: str) -> str:
-        """Where a bucket takes in what a key holds; the bucket is the stream `stream_of_bucket`."""
+        """The subject on which a bucket takes in the value of a key."""
         return f"$KV.{bucket}.{escape(key)}"
 
     def stream_of_bucket(self, bucket: str) -> str:
         return f"KV_{bucket}"
 
     def name_in(self, subject: str) -> str:
-        """`jobs.enqueue` of the subject of a command, query or administrative request, whichever its kind."""
+        """`jobs.enqueue`, from the subject of a command, a query or an administrative request."""
         return subject.removeprefix(f"{self.prefix}.").split(".", 2)[-1]
 
     def is_inbox(self, reply: str) -> bool:
@@ -183,7 +183,7 @@ class BusNames(msgspec.Struct, frozen=True, kw_only=True):
         return re.sub(r"[^A-Za-z0-9_-]", "_", self.prefix)
 
 
-# What a key may have that a token may not; the sign that escapes comes first.
+# Characters that a key may have and a token may not. The one that escapes comes first.
 _IN_KEYS = "=.:@/+"
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 _NEEDS_ESCAPE = re.compile(r"[^A-Za-z0-9_-]")

@@ -1,4 +1,4 @@
-"""The log as it is read: the `events` table, its hashes, and what is made of it.
+"""The log: the `events` table and its hashes, how it is read, and states made from it.
 
 chain         rows chained by their hashes: appended, read, verified
 cloud_events  a row as the CloudEvent that everybody gets
@@ -6,5 +6,5 @@ states        aggregates as the log has them
 reading       a stream, a part of the log, a row as it was
 search        events by what they were caused by, and by what is in them
 reader_pool   the connections that read
-page_cache    what SQLite keeps of the file in memory
+page_cache    how well SQLite's page cache does
 """

@@ -47,7 +47,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """What is to be appended: a row without its place."""
+    """An event that is to be appended: a row without its place."""
 
     stream: str
     version: int
@@ -233,7 +233,7 @@ def verify_chain(connection: apsw.Connection, start: Head | None = None) -> Head
     )
     try:
         for row in rows:
-            # Text, bytes or nothing was written; ANY would hold a number, too.
+            # Only text, bytes or nothing is ever written; the column's type ANY would hold a number, too.
             if row[0] != position + 1 or isinstance(row[6], int | float):
                 raise BrokenChainError(position + 1)
             expected = chain_hash(previous, *row[:-1])
@@ -241,7 +241,7 @@ def verify_chain(connection: apsw.Connection, start: Head | None = None) -> Head
                 raise BrokenChainError(position + 1)
             position, previous, recorded_at = row[0], expected, row[4]
     except UnicodeDecodeError as error:
-        # A byte of a text that was damaged, on the disk perhaps.
+        # A text was damaged, on the disk perhaps.
         raise BrokenChainError(position + 1) from error
     return Head(position, previous, recorded_at)
 

@@ -23,9 +23,9 @@ class PageCache(msgspec.Struct, frozen=True):
 
 
 def read_page_cache(connection: apsw.Connection, *, reset: bool = False) -> PageCache:
-    """What a connection has counted since it was opened, or since the last `reset`.
+    """The counts of a connection since it was opened, or since the last `reset`.
 
-    In the thread that has the connection: SQLite takes its mutex.
+    To be called in the thread that has the connection: SQLite takes its mutex.
     """
     return PageCache(
         hits=connection.status(apsw.SQLITE_DBSTATUS_CACHE_HIT, reset)[0],

@@ -54,13 +54,13 @@ class ReaderPool:
         self._idle_seconds = idle_seconds
         self._wait_seconds = wait_seconds
         self._clock = clock
-        # Guards everything below; told when a connection comes back.
+        # Guards everything below, and is notified when a connection comes back.
         self._returned = Condition()
         # The longest idle on the left. Lent from the right, so that few are warm and the rest can go.
         self._idle: deque[_Idle] = deque()
         self._in_use = 0
         self._closed = False
-        # Of connections that are closed, and of the others until they were last looked at.
+        # Counts of connections that are closed, and of the others as they were last looked at.
         self._cache = PageCache()
 
     @property
@@ -81,7 +81,7 @@ class ReaderPool:
 
     @property
     def cache(self) -> PageCache:
-        """What the page caches have done so far; those that are lent count when they are back."""
+        """The counts of all page caches so far; connections that are lent count when they are back."""
         with self._returned:
             used_bytes = 0
             for idle in self._idle:
@@ -105,14 +105,14 @@ class ReaderPool:
             self._give_back(connection)
 
     def close_idle(self) -> None:
-        """Closes what was idle for too long. Every use does so too: only a pool at rest needs the call."""
+        """Closes connections that were idle too long. Every use does so too: only a pool at rest needs it."""
         with self._returned:
             expired = self._expired()
         for connection in expired:
             connection.close()
 
     def close(self) -> None:
-        """Closes what is idle now and what is lent when it comes back. Who waits gets `PoolClosedError`."""
+        """Closes idle connections now, lent ones when they come back. Who waits gets a `PoolClosedError`."""
         with self._returned:
             self._closed = True
             connections = [idle.connection for idle in self._idle]
@@ -151,7 +151,7 @@ class ReaderPool:
             self._in_use -= 1
             self._returned.notify()
         for each in leaving:
-            # Forced: a cursor that was not read to its end would go on with it.
+            # Forced: a cursor that was not read to its end would keep it open.
             each.close(True)
 
     def _has_room(self) -> bool:

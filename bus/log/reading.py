@@ -15,7 +15,7 @@ from domain.messages import stream_name
 
 # How many rows one reading of the log looks at, however few of them the filter lets through.
 MAXIMUM_SCANNED_ROWS = 10_000
-# What an answer has beside its items.
+# The bytes of an answer beside its items.
 _ENVELOPE_BYTES = 100
 
 

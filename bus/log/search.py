@@ -16,7 +16,7 @@ from domain.errors import Invalid, NotFound
 MAXIMUM_CHAIN = 500
 _CORRELATION = "metadata ->> '$.correlation_id'"
 _CAUSATION = "metadata ->> '$.causation_id'"
-# As the indexes have it, or they would not be used.
+# Spelled as in the indexes, or they would not be used.
 _CORRELATED = f"json_valid(metadata) AND {_CORRELATION} = ?"
 _CAUSED = f"json_valid(metadata) AND {_CAUSATION} = ?"
 
@@ -51,7 +51,7 @@ def _backwards(
     conditions, bindings = _conditions(query)
     event = cloud_event_sql(read_origin(connection))
     if query.stream is not None or query.correlation_id is not None:
-        # An index leads from one to the next.
+        # An index leads from one event to the next.
         where = " AND ".join(("position < ?", *conditions))
         order = "version" if query.stream is not None else "position"
         rows = connection.execute(
@@ -82,7 +82,7 @@ def _conditions(query: FindEvents) -> tuple[list[str], list[Any]]:
 
 def _where_a_scan_ended(query: FindEvents, before: int, last: int) -> int | None:
     is_scan = query.stream is None and query.correlation_id is None
-    # Positions have no gap: it looked at as many as it may, or at all.
+    # Positions have no gap: this tells whether the scan ended at its limit.
     return last if is_scan and before - last == MAXIMUM_SCANNED_ROWS and last > 1 else None
 
 
@@ -128,7 +128,7 @@ class _Chain:
         if correlation_id not in self._correlations:
             self._correlations.add(correlation_id)
             self._take(_CORRELATED, correlation_id)
-            # The first of them is often named after the command that it came from.
+            # A correlation id is often the id of the first command.
             self._take_command(correlation_id)
 
     def follow(self) -> None:
@@ -161,7 +161,7 @@ class _Chain:
         if position is None:
             before = [one for one in self._commands.get(link.causation_id, ()) if one < link.position]
             position = max(before, default=None)
-        # Whoever names an event of the future, or itself, names no cause.
+        # An event of the future, or the event itself, is no cause.
         return position if position in self._found and position < link.position else None
 
     def _take_cause(self, causation_id: str) -> None:

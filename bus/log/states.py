@@ -12,7 +12,7 @@ from domain.catalogue import BY_TABLE, decode_event, state_shape
 from domain.decider import Decider, replay
 from domain.messages import Recorded, split_stream, stream_name
 
-# A kept state of another structure is passed over: the events say it all.
+# A hash of each state's structure. A kept state of another structure is passed over: the events say it all.
 SHAPES: Mapping[str, str] = {
     table: sha256(msgspec.json.encode(state_shape(decider), order="sorted")).hexdigest()[:16]
     for table, decider in BY_TABLE.items()

@@ -1,9 +1,9 @@
-"""nats-py, made quick and lasting: the only room that touches what is private in it.
+"""nats-py, made quick and lasting. No other room touches its private parts.
 
-connecting         a connection that stands, however it shall last
+connecting         a connection that stands, with or without another after it is lost
 connection         a client that takes whole messages without a task for each, and stays connected for ever
 protocol           NATS's protocol as it is read and written
-jetstream          what is asked of JetStream; jetstream_answers is what it says
-pulls              what a consumer is asked for, and what of it is still to come
+jetstream          requests to JetStream; jetstream_answers reads what it says
+pulls              requests to a consumer, and how much of them is still to come
 ensured_streams    a stream is there, as it should be
 """

@@ -41,10 +41,10 @@ from bus.transport.protocol import DirectParser, Handler
 # Subject, reply subject ("" for none), body, headers (`None` for none).
 RawMessage = tuple[str, str, bytes, Mapping[str, str] | None]
 
-# So much is copied at a time; what waits for the socket beyond nats-py's limit, 2 MiB, makes the sender wait.
+# The size of the pieces that are copied. A sender waits while more than 2 MiB (nats-py's limit) are buffered.
 SLICE_BYTES = 512 * 1024
 
-# What stands for headers that are there and cannot be read. No message can bring a name with a space.
+# Stands for headers that cannot be read. No message can bring a name with a space.
 UNREADABLE: Mapping[str, str] = {"not readable": ""}
 
 logger = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class LeanClient(Client):
         Raises:
             nats.errors.Error: as `subscribe` does.
         """
-        # Noted first: a message may come before `subscribe` returns.
+        # The handler is noted first: a message may come before `subscribe` returns.
         number = b"%d" % (self._sid + 1)
         self._direct[number] = handler
         try:
@@ -108,9 +108,9 @@ class LeanClient(Client):
         await self._flush_soon()
 
     async def publish_encoded(self, messages: bytes, count: int) -> None:
-        """Publishes whole messages that are in the protocol's form already; else as `publish_many`.
+        """Publishes whole messages that are in the protocol's form already; otherwise as `publish_many`.
 
-        Whoever made them has seen to it that nothing in them is too long for the broker.
+        The caller has made sure that none of them is too long for the broker.
         """
         self._require_open(len(messages))
         self.stats["out_msgs"] += count
@@ -142,7 +142,7 @@ class LeanClient(Client):
             await self._flush_pending()
 
     async def _process_err(self, err_msg: str) -> None:
-        # nats-py closes for good, whatever the server complains of, and nobody would be served any more.
+        # nats-py closes for good at any error of the server's, and nobody would be served any more.
         if not self.is_connected or "permissions violation" in err_msg:
             await super()._process_err(err_msg)
             return
@@ -173,8 +173,8 @@ class LeanClient(Client):
             transport.writelines = partial(_write_joined, transport)  # type: ignore[method-assign]
 
     async def _send_ping(self, future: asyncio.Future[Any] | None = None) -> None:
-        # nats-py's own writes past its buffer, so the ping overtakes what was sent before it: a flush returns
-        # before the server has read that, and a drained subscription loses what is still sent to it.
+        # nats-py's own writes past its buffer, so the ping overtakes messages that were sent earlier: a flush
+        # returns before the server has read those, and a drained subscription loses messages.
         self._pongs.append(asyncio.get_running_loop().create_future() if future is None else future)
         await self._send_command(PING_PROTO)
         await self._flush_pending()
@@ -197,14 +197,14 @@ class LeanClient(Client):
         self._direct.pop(b"%d" % sid, None)
 
     async def _close(self, status: int, do_cbs: bool = True) -> None:
-        # It may lose a cancellation that comes with the failure of an attempt, and would go on for ever then.
+        # It may lose a cancellation that comes while an attempt fails, and would then go on for ever.
         reconnecting = self._reconnection_task
         if reconnecting is not None and reconnecting is not asyncio.current_task():
             await cancel(reconnecting)
         try:
             await super()._close(status, do_cbs)
         except OSError:
-            # What was still to be sent met a broker that is gone; nothing else was closed yet.
+            # Sending the rest failed, since the broker is gone; nothing else was closed yet.
             self._status = Client.DISCONNECTED
             await super()._close(status, do_cbs)
         if not self._subs:
@@ -243,7 +243,7 @@ def _slices(parts: list[bytes], size_bytes: int) -> Iterator[bytes]:
 
 
 def _text(name: bytes) -> str:
-    # Nothing has that name, and whoever used it is told so.
+    # Nothing has that name, and its sender is told so.
     return name.decode(errors="replace")
 
 

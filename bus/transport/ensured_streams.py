@@ -12,7 +12,7 @@ _PAUSE_SECONDS = 0.25
 
 
 async def ensure_stream(jetstream: JetStreamContext, config: StreamConfig) -> StreamInfo:
-    """The stream of that name; made as `config` says where there is none.
+    """The stream of that name; it is made as `config` says if there is none.
 
     One that is there stays as it is: an operator may have given it limits. A broker that is still getting
     ready is asked again for some seconds.

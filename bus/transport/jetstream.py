@@ -25,7 +25,7 @@ from bus.transport.jetstream_answers import (
     message_in,
 )
 
-# A request that was lost with the broker takes less than half of the 5 s that the relay has after a restart.
+# The relay has 5 s after a restart; a request that was lost with the broker takes less than half of them.
 REQUEST_TIMEOUT_MS = 2_000
 # How much of a stream is asked for at once.
 BATCH_MESSAGES = 256
@@ -52,7 +52,7 @@ class JetStreamApi:
         self._connection = connection
 
     async def report(self, stream: str) -> StreamReport | None:
-        """What a stream is and holds; None where there is none."""
+        """The state of a stream; None if there is none."""
         answer = await self._ask(f"STREAM.INFO.{stream}", absent=NO_STREAM)
         return None if answer is None else decode_report(answer)
 
@@ -125,9 +125,9 @@ class JetStreamApi:
     async def _ask(
         self, verb: str, request: dict[str, Any] | None = None, *, absent: int | None = None
     ) -> bytes | None:
-        """JetStream's answer; None where it refuses with the number `absent`."""
+        """JetStream's answer; None if it refuses with the number `absent`."""
         if not self._connection.is_connected:
-            # nats-py would keep the request for later, and wait for its answer in vain until then.
+            # nats-py would keep the request for later, and wait in vain for its answer.
             raise JetStreamError("there is no connection to NATS")
         payload = b"" if request is None else msgspec.json.encode(request)
         try:

@@ -1,4 +1,4 @@
-"""What JetStream answers, as it is read by everybody who asks it.
+"""JetStream's answers, read in one place for everybody who asks it.
 
 https://docs.nats.io/reference/reference-protocols/nats_api_reference
 """
@@ -36,7 +36,7 @@ class StreamCounts(msgspec.Struct, frozen=True):
 
 
 class StreamReport(msgspec.Struct, frozen=True):
-    """What a stream is and holds. `created` differs for one that was made anew."""
+    """The state of a stream. `created` differs if it was made anew."""
 
     config: dict[str, Any]
     created: str
@@ -57,7 +57,7 @@ class StoredMessage(msgspec.Struct, frozen=True):
 
 
 class Stored(msgspec.Struct, frozen=True):
-    """What is said of a message that was published: at which sequence it is stored, or why it is not."""
+    """The answer to a message that was published: at which sequence it is stored, or why it is not."""
 
     stream: str = ""
     seq: int = 0
@@ -98,7 +98,7 @@ def message_in(answer: bytes) -> StoredMessage | None:
 
 
 def stored(headers: Mapping[str, str] | None, body: bytes) -> Stored:
-    """What became of a message that was published, by the answer that it asked for."""
+    """The answer to a message that was published, of its headers and body."""
     if headers and headers.get("Status") == "503":
         return Stored(error=ApiError(NO_STREAM, "no stream takes the message"))
     try:

@@ -1,4 +1,4 @@
-"""NATS's protocol, as it is read and written: what a whole message takes, without a coroutine for each step.
+"""NATS's protocol, as it is read and written: whole messages at once, without a coroutine for each step.
 
 https://docs.nats.io/reference/reference-protocols/nats-protocol
 
@@ -41,8 +41,8 @@ class Receiver(Protocol):
 class DirectParser(Parser):
     """nats-py's parser, which is spared every message that is there as a whole.
 
-    It gets the rest in the pieces that it would take anyway: control lines, the beginning of a message whose
-    end is not there yet, and that end.
+    The rest comes to it in the pieces that it would take anyway: control lines, the beginning of a message
+    whose end is not there yet, and that end.
     """
 
     def __init__(self, client: Receiver, direct: Mapping[bytes, Handler]) -> None:
@@ -59,7 +59,7 @@ class DirectParser(Parser):
             position = self.needed + len(CRLF) - len(kept)
             await super().parse(data[:position])
         elif kept:
-            # A control line that was cut.
+            # The beginning of a control line was kept.
             data = bytes(kept) + data
             kept.clear()
         while position < len(data) and self.buf is kept:
@@ -103,7 +103,7 @@ class DirectParser(Parser):
 
 
 def head(subject: str, reply: str, body_bytes: int, headers: Mapping[str, str] | None) -> bytes:
-    """What is sent before a message's body. After the body comes a line's end.
+    """The bytes before a message's body. A line's end comes after the body.
 
     Raises:
         nats.errors.BadHeaderError: the name of a header is no token.
@@ -115,7 +115,7 @@ def head(subject: str, reply: str, body_bytes: int, headers: Mapping[str, str] |
 
 
 def decode_headers(lines: bytes) -> dict[str, str]:
-    """What nats-py's `_parse_header_lines` makes of them, in half the time."""
+    """The headers in these lines, as nats-py's `_parse_header_lines` reads them, in half the time."""
     headers = {}
     for line in lines.split(CRLF):
         name, colon, value = line.partition(b":")

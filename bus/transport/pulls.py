@@ -1,4 +1,4 @@
-"""Pulls: what a consumer of JetStream is asked for, and what of it is still to come."""
+"""Pulls: requests for messages of a JetStream consumer, and how many of those are still to come."""
 
 import msgspec
 
@@ -27,7 +27,7 @@ class Pulls:
         if maximum_bytes is not None:
             request["max_bytes"] = maximum_bytes
         self._request = msgspec.json.encode(request)
-        # By its number: how many messages each may still bring, and until when.
+        # The key is its number, the value how many messages it may still bring, and until when.
         self._out: dict[str, tuple[int, float]] = {}
         self._last_number = 0
 
