@@ -9,12 +9,12 @@ from typing import Self
 
 from bus.broker.tether import NEEDS_PIPE, NO_PIPE, tethered
 
-# It takes some milliseconds; a child that is stopped or stuck is killed then.
+# A child ends in some milliseconds; one that is stopped or stuck is killed after this time.
 STOP_TIMEOUT_MS = 3_000
 LAST_WORDS_BYTES = 2_000
-# Of what was logged since the last look, that is much; the rest of it said the same.
+# The most that is read of the log at one look; more of it would say the same.
 NEWS_BYTES = 64 * 1024
-# What nats-server logs for each message that it could not write; not for one that a limit refuses.
+# nats-server logs this for each message that it could not write, and not for one that a limit refuses.
 _WRITE_FAILURE = re.compile(rb"\[ERR\] JetStream (failed to store a msg|stream .* critical write error)")
 
 
@@ -45,7 +45,7 @@ class NatsChild:
                     stdout=output,
                     stderr=output,
                     pass_fds=inherited,
-                    # Ctrl-C goes to a terminal's whole group; the service drains before it ends the child.
+                    # Ctrl-C goes to a terminal's whole group; the service drains first, then ends the child.
                     start_new_session=True,
                 ),
                 log,
@@ -74,7 +74,7 @@ class NatsChild:
         try:
             with self._log.open("rb") as log:
                 end = log.seek(0, os.SEEK_END)
-                # A log that grew too large was put aside, and begins anew.
+                # A log that grew too large is put aside, and a new one begins.
                 begin = self._looked_at_bytes if self._looked_at_bytes <= end else 0
                 log.seek(max(begin, end - NEWS_BYTES))
                 news = log.read(NEWS_BYTES)
@@ -85,7 +85,7 @@ class NatsChild:
         return _WRITE_FAILURE.search(news) is not None
 
     def last_words(self) -> str:
-        """What it wrote to the log since its start, the end of it, on one line."""
+        """The end of what it wrote to the log since its start, on one line."""
         written = self._log.read_bytes()[self._logged_before_bytes :][-LAST_WORDS_BYTES:]
         return " / ".join(written.decode(errors="replace").split("\n")).strip(" /") or "it wrote nothing"
 

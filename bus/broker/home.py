@@ -1,6 +1,6 @@
-"""The folder of the embedded nats-server, `<data>/nats`: whose it is, and what it remembers.
+"""The folder of the embedded nats-server, `<data>/nats`: its lock, and the files in it.
 
-    lock                  held by the service and by its child: whoever of them lives keeps others out
+    lock                  held by the service and by its child: as long as one of them lives, others stay out
     credentials.json      the users' passwords, made once, so that a URL handed out stays good
     port                  the last port
     nats-server.conf      written anew for each start
@@ -29,9 +29,9 @@ from bus.contract.subjects import BusNames
 LOOPBACK = "127.0.0.1"
 # nats-server's own word for "any that is free".
 ANY_PORT = -1
-# The largest message, as the contract says; nats-py raises above it before it sends.
+# The largest message, as the contract says; nats-py raises before it sends a larger one.
 MAXIMUM_PAYLOAD_BYTES = 1024 * 1024
-# A lock that is set free by another process notifies nobody.
+# How often a lock is tried: nothing tells when another process releases it.
 LOCK_POLL_INTERVAL_MS = 50
 
 
@@ -128,7 +128,7 @@ class NatsHome:
         """The port that the child started last listens on; None while it does not."""
         for report in self.path.glob("*.ports"):
             content = report.read_bytes()
-            # The file is there before its content.
+            # The file exists before its content is complete.
             if content.endswith(b"}"):
                 addresses = msgspec.json.decode(content, type=dict[str, list[str]])["nats"]
                 return int(addresses[0].rpartition(":")[2])
@@ -136,7 +136,7 @@ class NatsHome:
 
     def _make_folder(self) -> None:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # One that was there, copied from elsewhere perhaps, may be open to others.
+        # A folder that was there, perhaps a copy, may be open to others.
         self.path.chmod(0o700)
 
     def _require_time_before(self, deadline: float) -> None:
@@ -154,10 +154,10 @@ class NatsHome:
             "server_name": "hyperpage",
             "max_payload": MAXIMUM_PAYLOAD_BYTES,
             "ports_file_dir": str(self.path),
-            # Inboxes and events have a subject each, which is looked up once: remembering where the last
-            # thousand went costs more than it spares.
+            # Each inbox and event has a subject of its own, which is looked up once: a cache of the last
+            # thousand costs more than it saves.
             "no_sublist_cache": True,
-            # Every refused message is a line, so a misbehaving client must not fill the disk.
+            # Every refused message is a line in the log, and a misbehaving client must not fill the disk.
             "log_file": str(self.log),
             "logfile_size_limit": 8 * 1024 * 1024,
             "logfile_max_num": 2,
@@ -165,9 +165,9 @@ class NatsHome:
                 "store_dir": str(self.path),
                 "max_memory_store": 256 * 1024 * 1024,
                 "max_file_store": self._streams_limit_bytes(),
-                # fsync in the background, at most so long after the acknowledgement. It costs nothing that
-                # could be measured; `always` takes events from 40,000 to 2,600 a second for what SQLite
-                # holds anyway; the default of 2 minutes would lose more durable commands to a power cut.
+                # The longest time from an acknowledgement to its fsync, in the background. It costs nothing
+                # that could be measured. `always` slows events from 40,000 a second to 2,600, and SQLite has
+                # them anyway; with the default, 2 minutes, a power cut would lose more durable commands.
                 "sync_interval": "1s",
             },
         }
@@ -177,7 +177,7 @@ class NatsHome:
         return shutil.disk_usage(self.path).free
 
     def _streams_limit_bytes(self) -> int:
-        """What the streams have, and three quarters of what is free; the rest is for SQLite.
+        """The bytes that the streams have, and three quarters of those that are free; the rest is for SQLite.
 
         nats-server's own default leaves out what the streams have already, so that a full stream is refused
         more messages after a restart.

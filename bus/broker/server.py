@@ -36,21 +36,21 @@ USUAL_PORT = 4222
 
 # The child of a killed service is killed with it, and gone within this time.
 LOCK_TIMEOUT_MS = 5_000
-# Long, since it reads its streams before it listens, all of them where an index was lost.
+# Long, since it reads its streams before it listens, and all of each if its index was lost.
 START_TIMEOUT_MS = 120_000
 JETSTREAM_TIMEOUT_MS = 10_000
-# A file that appears notifies nobody.
+# How often the file is looked for in which the child names its port; nothing tells when it appears.
 POLL_INTERVAL_MS = 20
 
-# Quick enough that clients notice little, and no busy loop where each start fails.
+# Quick enough that clients notice little, without a busy loop if each start fails.
 FIRST_RESTART_DELAY_MS = 100
 LONGEST_RESTART_DELAY_MS = 5_000
-# A child that lived as long did not die of its start: the delay begins anew.
+# A child that lived this long did not die of its start: the delay begins anew.
 STABLE_AFTER_MS = 30_000
 
-# So often it is looked whether the child could not write, which notifies nobody.
+# How often the child is checked; nothing tells us when it can't write.
 LOOK_INTERVAL_MS = 1_000
-# It is not ended for that sooner than so long after its start, nor while there is no room to write to.
+# A child that can't write is ended, but not earlier than this after its start, nor while the disk is full.
 SHORTEST_LIFE_MS = 5_000
 ROOM_BYTES = 16 * 1024 * 1024
 
@@ -224,7 +224,7 @@ class NatsServer:
         """The port on which the child listens, once JetStream answers there."""
         deadline = time.monotonic() + START_TIMEOUT_MS / 1000
         while (found := self.home.reported_port()) is None:
-            # Not a mere sleep: a child that ends is noticed at once.
+            # Waits for the child, too, so that its end is noticed at once.
             await asyncio.wait({child.exited}, timeout=POLL_INTERVAL_MS / 1000)
             if child.exited.done():
                 # Somebody may have taken the port since it was looked at.
@@ -265,7 +265,7 @@ def _require_free(port: int) -> None:
     if port == ANY_PORT:
         return
     with socket.socket() as probe:
-        # As nats-server does: a connection of an earlier one that is still in TIME_WAIT is no obstacle.
+        # As nats-server does it: a connection of an earlier server in TIME_WAIT is no obstacle.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))

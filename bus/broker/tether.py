@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 PR_SET_PDEATHSIG = 1
 NO_PIPE = -1
-# The kernel tells on Linux; elsewhere a second process waits for the end of a pipe.
+# On Linux the kernel kills the program; elsewhere a second process does, at the end of a pipe.
 NEEDS_PIPE = sys.platform != "linux"
 
 
@@ -55,13 +55,13 @@ def leave_watchdog(pipe: int) -> None:
     if os.fork() != 0:
         os.close(pipe)
         return
-    # Whatever else was inherited (a lock, say) is held by the program alone.
+    # All else that was inherited (a lock, say) is held by the program alone.
     for descriptor in [int(name) for name in os.listdir("/dev/fd")]:  # noqa: PTH208 - os alone, to start quickly
         if descriptor > sys.stderr.fileno() and descriptor != pipe:
             close_if_open(descriptor)
     while os.read(pipe, 1):
         pass
-    # A program that ended before has another process's number by now, and is not our parent any more.
+    # If the program has ended already, its number may be another process's; then it is not our parent.
     if os.getppid() == program:
         os.kill(program, signal.SIGKILL)
     os._exit(0)

@@ -1,4 +1,4 @@
-"""Who may do what on the embedded nats-server: its users, their permissions, the configuration that says so.
+"""The users of the embedded nats-server, their permissions, and the configuration that says so.
 
     account CLIENTS, without JetStream                     account STREAMS, with JetStream
 
@@ -99,7 +99,7 @@ def _user(user: str, names: BusNames, passwords: Mapping[str, str]) -> dict[str,
 
 
 def _permissions(user: str, names: BusNames) -> tuple[list[str], list[str]]:
-    """What a user may publish to and subscribe to; all else is refused."""
+    """The subjects that a user may publish to, and subscribe to; all others are refused."""
     prefix, own_inbox = names.prefix, f"{private_inbox(user)}.>"
     # The narrower `_INBOX.*` and `_INBOX.*.>` would gain nothing: nats-server matches the `>` of a
     # subscription to `_INBOX.>` as a token, and grants it. So our own users have inboxes elsewhere.
@@ -138,7 +138,7 @@ def _permissions(user: str, names: BusNames) -> tuple[list[str], list[str]]:
 
 
 def _services(names: BusNames) -> dict[str, dict[str, str]]:
-    """What CLIENTS may ask of STREAMS, with how each answers; a user's permissions narrow it further."""
+    """The requests of CLIENTS to STREAMS, with how each answers; a user's permissions narrow them further."""
     return {
         f"{names.prefix}.dcmd.v1.>": {},
         f"{names.prefix}.res.v1.>": {},
@@ -147,7 +147,10 @@ def _services(names: BusNames) -> dict[str, dict[str, str]]:
 
 
 def _imported_streams(names: BusNames) -> dict[str, str]:
-    """What STREAMS publishes into CLIENTS, and the subject it arrives under. See the module's first rule."""
+    """The subjects that STREAMS publishes into CLIENTS, with those that they arrive under.
+
+    See the module's first rule.
+    """
     inboxes = [f"{names.inbox_prefix}>", f"{private_inbox(ADMIN)}.>"]
     unchanged = [*inboxes, f"{names.prefix}.sys.v1.>"]
     return {**{subject: subject for subject in unchanged}, names.live_events: f"{names.prefix}.evt.v1.>"}
@@ -180,7 +183,7 @@ def _reading(stream: str) -> dict[str, dict[str, str]]:
         f"$JS.API.STREAM.MSG.GET.{stream}": one,
         f"$JS.API.DIRECT.GET.{stream}": burst,
         f"$JS.API.DIRECT.GET.{stream}.>": burst,
-        # Without a name, with a name and perhaps a filter, and as older clients create durable ones.
+        # For consumers without a name, with a name and perhaps a filter, and durable ones of older clients.
         f"$JS.API.CONSUMER.CREATE.{stream}": one,
         f"$JS.API.CONSUMER.CREATE.{stream}.>": one,
         f"$JS.API.CONSUMER.DURABLE.CREATE.{stream}.*": one,

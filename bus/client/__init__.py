@@ -15,8 +15,8 @@ durable        commands that a stream keeps
 outgoing       commands on their way out
 refusals       a refused request as the exception that it is
 change_events  events as they are received
-subscription   every event, each once: remote_log reads the log, live_feed the stream, stream_report where it
-stands
+subscription   every event, each once: remote_log reads the log, live_feed the stream of events, whose state
+               stream_report tells
 """
 
 from bus.client.change_events import ChangeEvent, EventPage
@@ -27,7 +27,7 @@ from bus.client.refusals import UnknownRefusal
 from bus.client.subscription import PlaceLostError, Subscription
 from bus.contract.codec import CommandAnswer
 
-# What an accepted command is told, by the name that programs know it under from the first versions on.
+# The name of `CommandAnswer` that programs know from the first versions on.
 Answer = CommandAnswer
 
 __all__ = [

@@ -49,7 +49,7 @@ class ChangeEvent(
     traceparent: str | None = None
 
     def __post_init__(self) -> None:
-        # Decoded straight from the CloudEvents form, which says both in a longer way.
+        # Both come from the CloudEvents form, which has them with a prefix.
         msgspec.structs.force_setattr(self, "type", self.type.removeprefix(_TYPE_PREFIX))
         msgspec.structs.force_setattr(self, "store_id", self.store_id.removeprefix(_SOURCE_PREFIX))
 

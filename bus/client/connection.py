@@ -5,8 +5,8 @@
               └─ back-off ┘ until the deadline ────────────────────▶ Unreachable
 
 All attempts at one question share one reply subject, so that a late answer to the first is as good as one
-to the second. nats-py's `request` forgets a question with its timeout, and waits it out when the broker dies;
-what else of nats-py's would end a client that is to live long, `bus.transport.connection` puts right.
+to the second. nats-py's `request` forgets a question after its timeout, and waits for that long if the broker
+dies. `bus.transport.connection` puts right what else would end a long-lived client.
 """
 
 import asyncio
@@ -26,19 +26,19 @@ from bus.transport.connecting import NotConnectedError, connect
 from bus.transport.connection import LeanClient
 from domain.errors import Busy, Refusal, TooLarge, Unavailable
 
-# An answer takes milliseconds, and a few hundred of them on a crowded service: who waited this long asks
-# again, and twice as long each time, so that impatience adds little to the crowd.
+# An answer takes milliseconds, and a few hundred of them on a busy service. After this time a question is
+# asked again, then after twice as long, and so on, so that impatience adds little to the load.
 FIRST_WAIT_SECONDS = 1.0
-# Where nobody is there or the service says no for now: as long, doubling, with half of it left to chance,
-# so that clients that were sent away together do not come back together.
+# The pause after an answer that nobody is there, or that the service is busy. It doubles, and half of it is
+# random, so that clients that were sent away together do not come back together.
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 1.0
-# How long one question of those who never give up is asked under one deadline.
+# The deadline of one question in `ask_patiently`, which asks on after it.
 PATIENT_SECONDS = 60.0
 RECONNECT_SECONDS = 0.2
-# A broker that hangs is noticed after two unanswered ones.
+# A broker that hangs is noticed after two unanswered pings.
 PING_SECONDS = 10
-# The header of the broker's own answer, where nobody listens.
+# The header of the broker's own answer that nobody listens.
 STATUS = "Status"
 _SIGNS = frozenset({ERROR_CODE, STATUS})
 _NO_HEADERS: Mapping[str, str] = {}
@@ -116,7 +116,7 @@ class ClientConnection:
         return self
 
     async def close(self) -> None:
-        """Ends it; whoever still waits gets `ClosedError`."""
+        """Closes it; everybody who still waits gets `ClosedError`."""
         await self.nats.close()
         self._tell()
 
@@ -172,7 +172,7 @@ class ClientConnection:
             while (answer := await question.answer(min(send_again, deadline))) is not None:
                 if _SIGNS.isdisjoint(answer.headers):
                     return answer.body
-                # Without a refusal of the service's, it is the broker, which says that nobody listens.
+                # If it is no refusal of the service's, it is the broker's answer that nobody listens.
                 refusal = read_refusal(answer.body) if ERROR_CODE in answer.headers else None
                 if refusal is not None and not isinstance(refusal, Busy | Unavailable):
                     raise refusal
@@ -199,7 +199,7 @@ class ClientConnection:
     async def _wait_until_up(self, deadline: float) -> None:
         """Returns when there is a connection, or at the deadline.
 
-        What nats-py is given without one, it keeps and sends later, when nobody may want it any more.
+        Without one, nats-py would keep a message and send it later, when nobody may want it any more.
         """
         while not self.nats.is_connected:
             if self.nats.is_closed:
@@ -230,7 +230,7 @@ class ClientConnection:
     def _tell(self) -> None:
         if self.nats.is_connected or self.nats.is_closed:
             self._up.set()
-            # What was on its way is lost: each asks again at once.
+            # Questions and answers on their way are lost: each question is asked again at once.
             for question in self._questions.values():
                 question.wake()
         for listener in tuple(self.listeners):
@@ -238,7 +238,7 @@ class ClientConnection:
 
 
 class _Message(msgspec.Struct, frozen=True):
-    """What is published, as often as it takes."""
+    """A question as it is published, again and again."""
 
     subject: str
     body: bytes
@@ -279,7 +279,7 @@ class _Question:
         if not self._answers:
             loop = asyncio.get_running_loop()
             self._waiting = loop.create_future()
-            # A timer a question, where `wait_for` would cost a task.
+            # One timer for each question; `wait_for` would cost a task.
             timer = loop.call_at(until, self.wake)
             try:
                 await self._waiting

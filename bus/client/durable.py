@@ -13,11 +13,11 @@ from bus.contract.subjects import BusNames
 from bus.transport.jetstream_answers import StoredMessage, error_in, message_in
 from domain.errors import Unavailable
 
-# A result that was published while the connection was lost is found among those that are kept.
+# How often the kept results are looked at: one that was published while the connection was lost is there.
 LOOK_SECONDS = 1.0
 REQUEST_SECONDS = 2.0
 
-# The result that is kept where there is none.
+# Stands for the kept result if there is none.
 _NO_RESULT = StoredMessage(0, "", b"")
 
 
@@ -54,10 +54,10 @@ class DurableSender:
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout_seconds
         subject = self._names.result(command.command_id)
-        # First of all, so that the result cannot come before somebody listens.
+        # Subscribed first, so that the result cannot come before anybody listens.
         results = await self._connection.nats.subscribe(subject)
         try:
-            # What is there already answers an earlier attempt, and this one may end otherwise.
+            # A result that is there already answers an earlier attempt; this one may end differently.
             earlier = await self._kept(subject)
             await self.store(command, timeout_seconds=max(0.0, deadline - clock()))
             while (left := deadline - clock()) > 0:
@@ -76,7 +76,7 @@ class DurableSender:
         )
 
     async def _kept(self, subject: str) -> StoredMessage:
-        """The result that is kept under a subject; with sequence 0 where there is none, or nobody says."""
+        """The result that is kept under a subject; with sequence 0 if there is none, or if nobody answers."""
         request = encode({"last_by_subj": subject})
         try:
             answer = await self._connection.ask(

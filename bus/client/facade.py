@@ -56,12 +56,12 @@ class Client:
 
     @property
     def connection(self) -> ClientConnection:
-        """What it goes through; for what is built on top of it, such as a worker."""
+        """The connection under it; for programs on top of it, such as a worker."""
         return self._connection
 
     @property
     def names(self) -> BusNames:
-        """What is called how on the bus."""
+        """The names on the bus."""
         return self._names
 
     async def send(
@@ -100,11 +100,11 @@ class Client:
         timeout_seconds: float = ANSWER_SECONDS,
         **about: Unpack[About],
     ) -> Sequence[CommandAnswer | Refusal]:
-        """What became of each of up to 1,000 commands, in order; with `atomic`, all are accepted or none.
+        """The outcome of each of up to 1,000 commands, in order; with `atomic`, all are accepted or none.
 
         Raises:
             Refusal: the whole batch is refused, as an atomic one is for any of its commands.
-            Unreachable: who wants to send it again then, gives each command an id of its own.
+            Unreachable: the batch can only be sent again safely if each command was given an id.
         """
         content = encode({"atomic": atomic, "commands": [batch_item(one) for one in commands]})
         headers = headers_about(self._about(about))

@@ -1,9 +1,9 @@
 """Live events, pulled from the stream of events through a consumer that lives as long as somebody pulls.
 
-A feed is fast and promises little: whenever something is not as it should be it raises `FeedLostError`, and
-whoever uses it reads the log and opens another one.
+A feed is fast and promises little: whenever something is wrong it raises `FeedLostError`, and its user reads
+the log and opens another one.
 
-nats-py's ordered consumer starts anew by itself, in its own time, and says nothing of what it skipped; its
+nats-py's ordered consumer starts anew by itself, in its own time, and does not tell what it skipped; its
 buffer drops messages once it is full. Here no more is pulled than there is room for.
 """
 
@@ -23,16 +23,16 @@ from bus.client.stream_report import FeedLostError, ask_jetstream, report_on, se
 from bus.identifiers import new_id
 from bus.transport.pulls import Pulls, sequences_in
 
-# One pull. No more than one and a half are out at once, and as much again is being handed out.
+# The size of one pull. At most one and a half are out at once, and as much again is being handed out.
 PULL_MESSAGES = 500
 PULL_BYTES = 4 * 1024 * 1024
 PULL_SECONDS = 5.0
 # The broker ends a pull on time; a pull that it forgot is noticed this much later.
 PULL_GRACE_SECONDS = 2.0
-# What a pull ends with where nothing is wrong, beside 408, which says that its time is up.
+# How a pull ends if nothing is wrong; so does 408, which says that its time is up.
 ENDS_OF_PULLS = ("Batch Completed", "Message Size Exceeds MaxBytes")
-# How long a subscriber may be busy with what it has before the broker drops its consumer. The next pull
-# then fails, which costs a new one and no event.
+# How long a subscriber may be busy with its events before the broker drops its consumer. Then the next pull
+# fails, which costs a new consumer and no event.
 INACTIVE_SECONDS = 60.0
 
 
@@ -55,7 +55,7 @@ class LiveFeed:
         self._consumer = new_id().replace("-", "")
         self._inbox = connection.nats.new_inbox()
         self._subscription: Subscription | None = None
-        # The reply subject and the body of each.
+        # The reply subject and the body of each message.
         self._arrived: deque[tuple[str, bytes]] = deque()
         self._last_sequence = start - 1
         self._changed = asyncio.Event()
@@ -94,7 +94,7 @@ class LiveFeed:
         if start is None or report.state.num_deleted:
             start = report.state.last_seq + 1
         else:
-            # What the stream has lost of it is in the log.
+            # The log has the events that the stream has lost.
             missing = max(0, report.state.first_seq - start)
             start, begins_behind = start + missing, position + missing
         feed = cls(connection, stream, is_filtered=bool(subjects), created=report.created, start=start)
@@ -107,13 +107,13 @@ class LiveFeed:
         return feed
 
     async def take(self) -> list[ChangeEvent]:
-        """The events that have come, in order; waits for the first, and none came within 5 s if it is empty.
+        """The events that have come, in order. Waits for the first for 5 s, and is empty if none came.
 
         Raises:
             FeedLostError: events may be missing behind those that were taken before.
         """
         until = asyncio.get_running_loop().time() + PULL_SECONDS
-        # Ahead of need: the broker sends the next ones while these are handled.
+        # Pulled ahead of need: the broker sends the next events while these are handled.
         await self._pull()
         while not self._arrived:
             if not await self._changes_before(until):
@@ -129,7 +129,7 @@ class LiveFeed:
         self._connection.listeners.discard(self._changed.set)
         if self._subscription is None or self._connection.nats.is_closed:
             return
-        # Where it does not work, the broker drops an unused consumer by itself, only later.
+        # If it cannot be told, the broker drops the unused consumer by itself, later.
         with suppress(NatsError):
             await self._subscription.unsubscribe()
             if self._connection.nats.is_connected:
@@ -157,7 +157,7 @@ class LiveFeed:
         await ask_jetstream(self._connection, f"CONSUMER.CREATE.{self._stream}.{self._consumer}", request)
 
     async def _pull(self) -> None:
-        """Sees to it that there is a pull out, and no more of them than there is room for."""
+        """Makes sure that a pull is out, and no more than there is room for."""
         if self._connection.losses != self._losses:
             self._failure = "the connection was lost"
         if self._failure is not None and not self._arrived:

@@ -1,4 +1,4 @@
-"""Commands on their way out: what they are called, what they say, and what is said about them."""
+"""Commands on their way out: their names, bodies and headers."""
 
 from typing import Any, Self, TypedDict
 
@@ -21,7 +21,7 @@ _NAMES = {verb.command: name for name, (_, verb) in VERBS.items() if not verb.in
 
 
 class About(TypedDict, total=False):
-    """What a sender may say beside the command itself; all but the first two is kept with its events.
+    """The things that a sender may add to a command; all but the first two are kept with its events.
 
     `command_id` has 1 to 128 characters; one is minted where there is none. `expected_version` is that which
     the command's stream must be at, 0 where it must not exist.
@@ -69,7 +69,7 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def headers_about(about: About) -> dict[str, str]:
-    """The headers of what is said, but for the command id."""
+    """The headers for these, but for the command id."""
     version = about.get("expected_version")
     said = {
         EXPECTED_VERSION: None if version is None else str(version),

@@ -55,7 +55,7 @@ def _refusal(error: _Error) -> Refusal:
     kind = _KINDS.get(error.code)
     if kind is None:
         return UnknownRefusal(error.message, hint=error.hint, **{**error.details, "code": error.code})
-    # Not through the subclass's own constructor: it may take a part of the details by another name.
+    # The subclass's own constructor is passed by: it may take a part of the details by another name.
     refusal = kind.__new__(kind)
     Refusal.__init__(refusal, error.message, hint=error.hint)
     refusal.details = error.details

@@ -7,7 +7,7 @@ from bus.contract.codec import encode
 from bus.contract.log_requests import ReadEvents
 
 PAGE_EVENTS = 1_000
-# Beyond every position, so that a page from there on holds nothing and tells the head.
+# Beyond every position: a page behind it is empty, and tells the head.
 _BEYOND = 2**62
 
 
@@ -33,7 +33,7 @@ class RemoteLog:
         """The last event; None while there is none."""
         while head := (await self.page(_BEYOND, limit=1)).head:
             event = await self.event_at(head)
-            # None only if the log was cut back between the two questions, by a restore.
+            # It is None only if a restore cut the log back between the two questions.
             if event is not None:
                 return event
         return None

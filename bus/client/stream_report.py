@@ -1,4 +1,4 @@
-"""What the broker tells a client of the stream of events: what it holds, and where a position is in it."""
+"""The stream of events as the broker reports it to a client, and the sequence of a position in it."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ class FeedLostError(RuntimeError):
 
 
 def sequence_behind(report: StreamReport, store_id: str | None, timeline: int, position: int) -> int | None:
-    """The sequence at which the event behind a position is, was or will be; None where that is not known.
+    """The sequence at which the event behind a position is, was or will be; None if that is not known.
 
     The relay notes in the stream's metadata how far sequences are ahead of positions: a segment each time
     that changes. Only the last is of use: before it there may be events that a restore has undone.
@@ -28,7 +28,7 @@ def sequence_behind(report: StreamReport, store_id: str | None, timeline: int, p
         segments = decode_segments(report.metadata.get(OFFSETS, "[]"))
     except msgspec.MsgspecError:
         return None
-    # A segment is noted before its first message is stored, and noted otherwise if that changes.
+    # A segment is noted before its first message is stored, and changed if that comes out differently.
     begun = [segment for segment in segments if segment.first_sequence <= report.state.last_seq]
     if not begun or begun[-1].timeline != timeline or begun[-1].first_position > position + 1:
         return None
@@ -36,10 +36,10 @@ def sequence_behind(report: StreamReport, store_id: str | None, timeline: int, p
 
 
 async def report_on(connection: ClientConnection, stream: str) -> StreamReport:
-    """What a stream is and holds.
+    """The state of a stream.
 
     Raises:
-        FeedLostError: there is none, or nobody says.
+        FeedLostError: there is none, or nobody answers.
     """
     return decode_report(await ask_jetstream(connection, f"STREAM.INFO.{stream}"))
 

@@ -6,8 +6,8 @@
                       ▲                                │ nothing came for 5 s
                       └────────────────────────────────┘
 
-The log is the truth, and the feed only makes it live: everything that is doubtful about the feed is answered
-by reading the log behind the last event. So a broker that is gone, wiped or behind costs time, and no event.
+The log is the truth, and the feed only makes it live: any doubt about the feed is settled by reading the log
+behind the last event. So a broker that is gone, wiped or behind costs time, and no event.
 """
 
 import asyncio
@@ -26,14 +26,14 @@ from bus.contract.subjects import BusNames
 from bus.tasks import cancel
 from domain.catalogue import TIMELINE_FORKED, TIMELINE_STREAM
 
-# Between two tries to have a feed, while there is none; the log is read each time.
+# The pauses between attempts to open a feed. The log is read each time.
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 2.0
-# Where reading ends that is to reach the end of the log.
+# Beyond every position: the log is read to its end.
 _TO_THE_END = 2**62
-# In place of an event's type, it makes the subject of all changes of a stream.
+# Stands in place of an event's type, and makes the subject of all changes of a stream.
 _ANY_CHANGE = "any.*.v1"
-# A wildcard would make another filter of the name.
+# Names without wildcards, which would change the filter.
 _TABLE = re.compile("[A-Za-z0-9_-]+")
 
 logger = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class Subscription:
         self._step: asyncio.Task[None] | None = None
         self._feed: LiveFeed | None = None
         self._troubles = 0
-        # The position up to which the log is being read, and the fork that comes next then.
+        # The position up to which the log is being read, and the fork that follows it.
         self._log_end = 0
         self._fork: ChangeEvent | None = None
 
@@ -88,15 +88,15 @@ class Subscription:
             ClosedError: the client's connection is closed.
         """
         while not self._ready:
-            # A task of its own, which goes on when the waiting is cancelled: the next call takes it up, so
-            # even one who never waits for long gets on.
+            # A task of its own, which goes on when the waiting is cancelled: the next call takes it up. So
+            # a caller who never waits for long makes progress, too.
             if self._step is None:
                 self._step = asyncio.create_task(self._advance())
             step = self._step
             try:
                 await asyncio.shield(step)
             finally:
-                # What it ended with is raised once; the next call looks again.
+                # Its error is raised once; the next call tries again.
                 if step.done():
                     self._step = None
         return self._ready.popleft()
@@ -125,9 +125,9 @@ class Subscription:
             await self._follow(self._feed)
 
     async def _begin(self) -> None:
-        """Finds out where to read on: up to a fork, or up to where a new feed begins."""
+        """Finds out how far to read the log: up to a fork, or up to the beginning of a new feed."""
         if self._troubles > 1:
-            # Once is a lost connection, say. More often, somebody has to repair it.
+            # A single trouble may be a lost connection. Repeated ones need somebody to repair them.
             pause = FIRST_PAUSE_SECONDS * 2.0 ** min(self._troubles - 2, 10)
             await asyncio.sleep(min(pause, LONGEST_PAUSE_SECONDS))
         newest = await self._log.newest()
@@ -135,7 +135,7 @@ class Subscription:
         if newest is not None and newest.timeline > timeline:
             self._fork = await self._log.first_newer(timeline, newest)
             self._log_end = self._fork.position - 1
-            # What was seen behind it, a restore has undone.
+            # A restore has undone all that was seen behind it.
             self._position = min(self._position, self._log_end)
             return
         try:
@@ -154,7 +154,8 @@ class Subscription:
         if self._feed.behind is None:
             self._log_end = _TO_THE_END
         else:
-            # After trouble at least a page: each turn gets on, even if a stream is not what it says it is.
+            # After trouble, at least one page is read, so that each turn makes progress, even if the stream's
+            # metadata is wrong.
             self._log_end = max(self._feed.behind, self._position + (1 if self._troubles else 0))
 
     async def _place(self, newest: ChangeEvent | None) -> int:
@@ -190,7 +191,7 @@ class Subscription:
             self._position = page.covered if self._fork is None else min(page.covered, self._log_end)
         if self._fork is not None and self._position >= self._log_end:
             fork, self._fork = self._fork, None
-            # Otherwise there was another restore meanwhile, to an earlier moment.
+            # If it does not follow, there was another restore meanwhile, to an earlier moment.
             if fork.position == self._position + 1:
                 self._ready.append(fork)
                 self._position, self._timeline = fork.position, fork.timeline
@@ -205,7 +206,7 @@ class Subscription:
             await self._start_over(str(error))
             return
         if not events:
-            # Nothing is going on, or the relay does not publish: the log knows.
+            # Either nothing happens, or the relay does not publish: the log tells.
             self._log_end = _TO_THE_END
             return
         for event in events:
@@ -235,7 +236,7 @@ class Subscription:
 
 
 def _subjects(names: BusNames, table: str | None, stream: str | None) -> tuple[str, ...]:
-    """What the feed is filtered by; forks pass every filter. Nothing is filtered without one.
+    """The subjects that the feed is filtered by; forks pass every filter. None: nothing is filtered.
 
     Raises:
         ValueError: what is asked for is not the name of a table, or of a stream.

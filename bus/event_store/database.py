@@ -24,7 +24,7 @@ from bus.log.reader_pool import PoolClosedError, PoolExhaustedError, ReaderPool
 from migrations import runner
 from migrations.connection import open_memory, open_writer, write_transaction
 
-# The first that fits counts. What is not here is the operation's fault: busy, full, read-only, no such table.
+# The first that fits counts. All others are the operation's fault: busy, full, read-only, no such table.
 _ERRORS: tuple[tuple[type[apsw.Error] | tuple[type[apsw.Error], ...], type[DatabaseError]], ...] = (
     (apsw.ConstraintError, IntegrityError),
     ((apsw.MismatchError, apsw.TooBigError, apsw.RangeError), DataError),
@@ -42,10 +42,10 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def parse(cls, name: str) -> "Location":
-        """What a path, `:memory:`, or a `file:` URI of SQLite's stands for.
+        """The location that a path, `:memory:`, or a `file:` URI of SQLite's stands for.
 
-        `file:NAME?mode=memory&cache=shared` is a database in memory that everybody in this process shares
-        who gives the same name. Any other parameter is refused that would change how a file is opened.
+        `file:NAME?mode=memory&cache=shared` is a database in memory, shared by everybody in this process who
+        gives the same name. Any other parameter is refused: it would change how a file is opened.
 
         Raises:
             OSError: a URI with such a parameter, or with a host.
@@ -73,8 +73,8 @@ class Database:
     def __init__(self, location: Location, *, lock_timeout_seconds: float) -> None:
         self._location = location
         self._lock_timeout_seconds = lock_timeout_seconds
-        # Whose turn it is with the writing connection; in memory there is no other, so readers queue as well.
-        # Reentrant, so that who writes may read.
+        # Held by the user of the writing connection. In memory there is no other, so readers queue as well.
+        # Reentrant, so that a writer may read.
         self._turn = RLock()
         self._writer: apsw.Connection | None = None
         self._readers = (
@@ -109,7 +109,7 @@ class Database:
         """
         with _library_errors():
             if self._readers is not None and self._writer is None:
-                # A reader cannot make the file: whoever comes first opens the writer.
+                # A reader cannot make the file, so the first one opens the writer.
                 with self._exclusively():
                     pass
             with self._exclusively() if self._readers is None else self._readers.connection() as connection:
@@ -132,7 +132,7 @@ class Database:
                 self._readers.close()
             if self._writer is not None:
                 self._writer.close()
-        # Who waits for a commit learns that none will come.
+        # Threads that wait for a commit learn that none will come.
         self.commits.announce()
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""What the library makes its recorders with: `Factory`."""
+"""`Factory`, with which the library makes its recorders."""
 
 from collections.abc import Callable
 from typing import TypeVar

@@ -1,4 +1,4 @@
-"""What the eventsourcing library records with: the log for applications, tables of their own for the rest.
+"""The recorders of the eventsourcing library: the log for applications, tables of their own for the rest.
 
     DatabaseRecorder
     ├── StreamRecorder                reads the events of one stream
@@ -280,8 +280,8 @@ def _entries(stored_events: Sequence[StoredEvent]) -> list[chain.Entry]:
 
 
 def _as_text(state: bytes) -> str | bytes:
-    # JSON is kept as text, which SQL's JSON functions read: a BLOB they would take for JSONB. What was
-    # compressed or encrypted is no text.
+    # JSON is kept as text, which SQL's JSON functions read: they would take a BLOB for JSONB. Compressed or
+    # encrypted state is no text.
     try:
         return state.decode()
     except UnicodeDecodeError:

@@ -6,10 +6,10 @@ from threading import Condition
 
 from eventsourcing.persistence import ApplicationRecorder, Notification, Subscription
 
-# How soon a commit of another process, or of another factory in this one, is seen: nothing tells of those.
-# Looking costs one lookup at the end of a B-tree.
+# How often the log is looked at for commits of other processes, or of other factories in this one, which
+# nothing tells of. A look costs one lookup at the end of a B-tree.
 POLL_SECONDS = 0.05
-# Decides memory against round trips: 500 events of 1 KiB are half a megabyte.
+# A compromise between memory and round trips: 500 events of 1 KiB are half a megabyte.
 PAGE_EVENTS = 500
 
 
@@ -62,7 +62,7 @@ class LogSubscription(Subscription[ApplicationRecorder]):
 
     def __next__(self) -> Notification:
         while True:
-            # Before the log is looked at: what is committed after that changes it, and ends the wait at once.
+            # Read before the log is: any later commit changes it, and ends the wait at once.
             seen = self._commits.count
             if self._has_been_stopped:
                 raise StopIteration
@@ -73,8 +73,8 @@ class LogSubscription(Subscription[ApplicationRecorder]):
             self._commits.wait(seen, POLL_SECONDS)
 
     def _read_page(self) -> None:
-        # No position below the head can still turn up, so what was searched up to it need not be again,
-        # however few of the topics occur in it.
+        # No position below the head can still turn up, so that part need not be searched again, even if few
+        # of the topics occur in it.
         head = self._recorder.max_notification_id() or 0
         if head <= self._reached:
             return

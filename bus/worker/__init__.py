@@ -18,7 +18,7 @@ A job may run twice: a worker that was away for longer than a lease has lost its
 loop      claims what is due, and gives back what is left at the end
 attempt   one job in hand
 handler   the functions that do the work
-job       what such a function sees of its job
+job       a job as such a function sees it
 wake_ups  when to claim
 """
 

@@ -32,12 +32,12 @@ from domain.errors import (
 from domain.jobs.commands import Fail, Heartbeat, Progress
 from domain.messages import Command
 
-# Three in a lease: one may be lost, and one be late.
+# With three in a lease, one may be lost and one late.
 HEARTBEATS_IN_A_LEASE = 3
-# A handler may say how far it is in every turn of a loop.
+# The least time between two reports of progress: a handler may make one in every turn of a loop.
 PROGRESS_SECONDS = 0.5
 REPORT_PAUSE_SECONDS = 1.0
-# As long as the longest lease: no report is good for anything after that.
+# The longest lease: after that, no report is of any use.
 MAXIMUM_REPORT_SECONDS = 3_600.0
 
 logger = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class Attempt:
         self._has_progress = asyncio.Event()
         deadline = None
         if row["deadline_at"] is not None:
-            # Without the two clocks being compared: both times are the service's.
+            # Both times are by the service's clock, so that no two clocks are compared.
             allowed_ms = row["deadline_at"] - (row["lease_expires_at"] - lease_ms)
             deadline = asked_at + allowed_ms / 1000
         self.job = JobContext(row, deadline, self._tell_progress)
@@ -74,7 +74,7 @@ class Attempt:
     async def run(self) -> None:
         """Returns when the handler has ended and the service knows, or needs not know any more."""
         is_old = time.monotonic() - self._asked_at > self._beat_seconds
-        # The answer to the claim was lost, and asked for until it came: somebody else may have the job.
+        # The answer to the claim came late, after it was lost: somebody else may have the job.
         if is_old and not await self._beat():
             logger.info("job %s: its lease ran out before its claim was answered", self.job.id)
             return
@@ -92,18 +92,18 @@ class Attempt:
             handling.cancel()
 
     def leave_alone(self) -> None:
-        """The handler is not waited for any longer: its job goes to somebody else, whatever it does."""
+        """Waits for the handler no longer: its job goes to somebody else, whatever it does."""
         if not self._left_alone.done():
             self._left_alone.set_result(None)
 
     def look(self) -> None:
-        """Something is said to have happened to the job: asks whether it is still to be done."""
+        """Asks whether the job is still to be done, since something happened to it."""
         self._look_now.set()
 
     async def _ending(self) -> Ending | None:
         """How the handler ended, with the lease kept meanwhile; None where it is left alone."""
         if self.job.stop_reason is not None:
-            # By the first heartbeat, or since the worker ends: it does not even begin.
+            # The first heartbeat said so, or the worker ends: the handler does not even begin.
             return Raised(JobStopped())
         handling = self._handling = self._loop.create_task(perform(self._handler, self.job))
         keeping = [self._loop.create_task(self._keep_lease()), self._loop.create_task(self._keep_informed())]
@@ -114,7 +114,7 @@ class Attempt:
             await asyncio.gather(*map(cancel, keeping))
         if not handling.done():
             return None
-        # Cancelled before it began, it has no result.
+        # A task that was cancelled before it began has no result.
         return Raised(asyncio.CancelledError()) if handling.cancelled() else handling.result()
 
     def _tell_progress(self, progress: Progress) -> None:
@@ -122,7 +122,7 @@ class Attempt:
             self._progress = progress
             self._has_progress.set()
 
-        # From a handler's thread, too.
+        # A handler's thread may call this, too.
         self._loop.call_soon_threadsafe(take)
 
     async def _keep_lease(self) -> None:
@@ -177,7 +177,7 @@ class Attempt:
             logger.warning("job %s: what came of it is dropped: %s", self.job.id, error)
 
     async def _report_unfit(self, report: Command, error: Refusal) -> None:
-        """What the handler gave is no result, or no error's text. It would give the same again."""
+        """Reports a failure instead: the service refused the handler's result, or the text of its error."""
         logger.warning("job %s: how it ended cannot be reported: %s", self.job.id, error)
         said = f"the {'error' if isinstance(report, Fail) else 'result'} was refused: {error.code}: {error}"
         fail = failed(self._held, said, retryable=isinstance(report, Fail) and report.retryable)

@@ -1,4 +1,4 @@
-"""Handlers: how they are called, and what is reported of how they ended."""
+"""Handlers: how they are called, and the report of how they ended."""
 
 import asyncio
 import contextvars
@@ -18,7 +18,7 @@ from domain.messages import Command
 # A coroutine function, or a plain one, which is called in a thread.
 Handler = Callable[[JobContext], Any]
 
-# What `fail` takes.
+# The longest error that `fail` takes.
 MAXIMUM_ERROR_CHARACTERS = 10_000
 
 
@@ -29,7 +29,7 @@ class Returned(NamedTuple):
 
 
 class Raised(NamedTuple):
-    """What a handler ended with instead."""
+    """The exception that a handler ended with instead."""
 
     error: BaseException
 
@@ -55,8 +55,8 @@ async def perform(handler: Handler, job: JobContext) -> Ending:
 
 
 async def _perform_in_thread(handler: Handler, job: JobContext) -> Ending:
-    # A thread of its own that ends with the process: a pool's are waited for when the process ends, for as
-    # long as a handler cares to go on, although its job has been given back.
+    # A thread of its own, which ends with the process. At its end, a process would wait for a pool's threads
+    # as long as a handler goes on, although its job has been given back.
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[Ending] = loop.create_future()
     context = contextvars.copy_context()
@@ -80,7 +80,7 @@ async def _perform_in_thread(handler: Handler, job: JobContext) -> Ending:
 
 
 def report_of(ending: Ending | None, job: JobContext) -> Command | None:
-    """What to tell the service of an attempt; nothing, where it has stopped listening.
+    """The command that reports an attempt to the service; None if its lease is lost.
 
     `ending` is None where the handler is still at it, and is not waited for.
     """
@@ -90,7 +90,7 @@ def report_of(ending: Ending | None, job: JobContext) -> Command | None:
         return None
     if isinstance(ending, Returned):
         return _completed(held, ending.value)
-    # Whatever a handler raises when it is told to stop, it has stopped.
+    # A handler that was told to stop has stopped, whatever it raises.
     if reason == "cancel_requested" and ending is not None:
         return AckCancel(**held)
     if reason is not None or ending is None:
@@ -112,7 +112,7 @@ def failed(held: dict[str, str], error: str, *, retryable: bool = True, retry_at
 
 
 def text_of(error: BaseException) -> str:
-    """What an exception says of itself, even one that fails to."""
+    """The text of an exception, and an empty one if even that raises."""
     try:
         return str(error)
     except Exception:
@@ -125,5 +125,5 @@ def _completed(held: dict[str, str], value: Any) -> Command:
     try:
         return Complete(**held, result=msgspec.Raw(msgspec.json.encode(value)))
     except Exception as error:
-        # It would be no different the next time, and the work has been done.
+        # The next attempt would return the same, and the work has been done.
         return failed(held, f"the result cannot be written as JSON: {text_of(error)}", retryable=False)

@@ -1,4 +1,4 @@
-"""What a handler is given, and how it ends other than by returning.
+"""The job as its handler sees it, and the exceptions by which a handler ends.
 
 return            the job is completed, with what was returned as its result
 raise             the attempt failed; it is retried while attempts are left
@@ -15,8 +15,8 @@ import msgspec
 
 from domain.jobs.commands import Progress
 
-# Why a handler is to stop: somebody asked to cancel the job; another worker may have it by now, so whatever
-# comes of this attempt is dropped; the worker ends, and gives the job back.
+# Why a handler is to stop. In order: somebody asked to cancel the job; another worker may have it by now, so
+# the result of this attempt is dropped; the worker ends, and gives the job back.
 StopReason = Literal["cancel_requested", "lease_lost", "shutting_down"]
 
 

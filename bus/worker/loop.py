@@ -23,12 +23,12 @@ from domain.jobs import DEFAULT_LEASE_MS
 from domain.jobs.commands import Claim
 
 MAXIMUM_CONCURRENCY = 1_000
-# The service answers a claim with as many at most.
+# The most that the service answers a claim with.
 MAXIMUM_CLAIMED = 100
 GRACE_SECONDS = 10.0
 POLL_SECONDS = 5.0
-# For handlers that were told to stop, and then for the service to be told. With the grace period and one
-# unanswered claim, a stop takes less than the half minute that orchestrators wait by default.
+# The time for handlers that were told to stop, and then the time to tell the service. With the grace period
+# and one unanswered claim, a stop takes less than the half minute that orchestrators wait by default.
 LEAVE_SECONDS = 5.0
 GIVE_BACK_SECONDS = 5.0
 FIRST_PAUSE_MS = 250
@@ -73,7 +73,7 @@ class Worker:
             "types": list(handlers),
             "lease_ms": lease_ms,
         }
-        # As the service would refuse it, but now.
+        # The service would refuse the same; this refuses it now.
         self._claim = msgspec.convert(said, Claim)
         self._concurrency = concurrency
         self._poll_seconds = poll_seconds

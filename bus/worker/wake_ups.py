@@ -21,7 +21,7 @@ from bus.client.connection import ClientConnection
 from bus.contract.subjects import BusNames
 from domain.messages import split_stream
 
-# What makes a job due, now or at a time that the event has.
+# Changes that make a job due, now or at a time that the event has.
 MAKE_DUE = (
     "enqueued",
     "replaced",
@@ -35,19 +35,19 @@ MAKE_DUE = (
     "attempt_failed",
     "attempt_timed_out",
 )
-# What a worker that has the job should look into.
+# Changes that the worker that has the job should look into.
 CONCERN_RUNNING = frozenset({"cancel_requested", "rescued", "attempt_timed_out", "timed_out"})
-# Between an empty claim and the next one, whatever is heard: a hundred workers on one busy queue would
-# otherwise ask a hundred times for each job that one of them gets.
+# The pause after an empty claim, whatever is heard. Otherwise a hundred workers on one busy queue would ask
+# a hundred times for each job that one of them gets.
 EMPTY_PAUSE_SECONDS = 0.05
-# The earliest times that are kept; polls find the rest.
+# How many times are kept, the earliest; polls find the rest.
 MAXIMUM_TIMES = 1_000
 
 logger = logging.getLogger(__name__)
 
 
 class _Data(msgspec.Struct):
-    """What is looked at; a payload is not even decoded."""
+    """The parts that are looked at; a payload is not even decoded."""
 
     queue: str | None = None
     type: str | None = None
@@ -94,7 +94,7 @@ class WakeUps:
         self._concern = concern
         self._loop = asyncio.get_running_loop()
         self._subscriptions: list[Subscription] = []
-        # By the loop's clock, in order: when there is something to claim, by what was heard.
+        # When there is something to claim, as far as was heard; by the loop's clock, in order.
         self._times: list[float] = []
         self._next_poll = self._loop.time()
         self._not_before = 0.0
@@ -134,7 +134,7 @@ class WakeUps:
         """A claim goes out now: what is heard from here on may be more than it finds."""
         now = self._loop.time()
         del self._times[: bisect.bisect_right(self._times, now)]
-        # Spread, so that workers that began together do not ask together for ever.
+        # Spread by chance, so that workers that began together do not ask together for ever.
         self._next_poll = now + self._poll_seconds * random.uniform(0.75, 1.25)
 
     def end(self, *, found: bool) -> None:
@@ -153,7 +153,7 @@ class WakeUps:
     def _add(self, when: float) -> None:
         now = self._loop.time()
         if when <= now and self._times and self._times[0] <= now:
-            # One is enough: claims go on until nothing is found. Many would crowd out later times.
+            # One due time is enough: claims go on until nothing is found. Many would crowd out later ones.
             return
         if len(self._times) < MAXIMUM_TIMES or when < self._times[-1]:
             bisect.insort(self._times, when)
@@ -166,7 +166,7 @@ class WakeUps:
         self._timer = self._loop.call_at(self._next, self._ring)
 
     def _ring(self) -> None:
-        # A loop calls up to its clock's resolution too early: nothing would be due, nor ring again.
+        # A loop may call too early, by its clock's resolution: nothing is due yet, and it must ring again.
         if self.is_due:
             self._wake()
         else:
@@ -175,7 +175,7 @@ class WakeUps:
     def _connection_changed(self) -> None:
         nats = self._connection.nats
         if nats.is_connected or nats.is_closed:
-            # Whatever happened meanwhile was not heard; and whoever claims on a closed one is told.
+            # Events of the meantime were not heard. On a closed connection, the next claim raises.
             self._add(self._loop.time())
 
     def _hear(self, subject: str, reply: str, headers: Mapping[str, str] | None, body: bytes) -> None:
@@ -197,7 +197,7 @@ class WakeUps:
         run_at = data.next_run_at if data.next_run_at is not None else data.run_at
         delay = 0.0
         if run_at is not None:
-            # From the service's clock to the service's clock: this machine's may be another.
+            # Both times are by the service's clock; this machine's may differ.
             delay = max(0.0, run_at / 1000 - event.time.timestamp())
         self._add(self._loop.time() + delay)
 
