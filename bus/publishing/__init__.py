@@ -1,4 +1,4 @@
-"""What goes out: every event once and in order, and the mirrors of configurations and states.
+"""All that goes out: every event once and in order, and the mirrors of configurations and states.
 
 relay           keeps the stream of events equal to the log
 event_stream    that stream: made, looked at, refilled

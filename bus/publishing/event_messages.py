@@ -1,4 +1,4 @@
-"""Events as NATS's protocol has them, many in one piece: what the relay hands to the socket as it is.
+"""Events in the form of NATS's protocol, many in one piece, which the relay hands to the socket as it is.
 
 SQLite puts the bytes together, in a thread of its own and without Python's global lock. Made in Python, the
 messages took more of the event loop's time than commands and answers did.
@@ -11,13 +11,13 @@ from bus.contract.subjects import BusNames
 from bus.log import chain
 from bus.log.cloud_events import Origin, cloud_event_sql, event_id_sql
 
-# One answer of JetStream's for so many messages.
+# How many messages share one answer of JetStream's.
 MAXIMUM_EVENTS = 256
-# Of `data`; a single event may be larger. Two of them are under way while a third is made.
+# The limit for `data`; a single event may be larger. Two blocks are under way while a third is made.
 MAXIMUM_BYTES = 256 * 1024
 
-# The limit keeps SQLite from merging the two: each part of a message would be made once for each use. It also
-# keeps the order; were it another one, JetStream would refuse the messages.
+# The LIMIT keeps SQLite from merging the two queries, which would make each part of a message once for each
+# use. It also keeps the order; JetStream would refuse messages in another one.
 _MESSAGES = """
     SELECT
         CAST(group_concat(

@@ -24,8 +24,8 @@ from bus.publishing.stream_state import (
 from bus.transport.jetstream import JetStreamApi
 from bus.transport.jetstream_answers import StreamReport
 
-# The broker remembers every message id for so long: two minutes, its default, are hundreds of megabytes of
-# its memory at full speed. That each event is stored once rests on sequences, not on this.
+# How long the broker remembers each message id. Its default, two minutes, takes hundreds of megabytes of its
+# memory at full speed. We need none of it: sequences ensure that each event is stored once.
 DUPLICATE_WINDOW_NS = 1_000_000_000
 
 
@@ -52,7 +52,7 @@ class EventStream:
             JetStreamError: JetStream does not answer, or refuses.
         """
         report = await self._found_or_made()
-        # Whatever else is wrong with it, `stand` will tell.
+        # `stand` tells of anything else that is wrong with it.
         with suppress(DivergedError):
             recorded_segments(
                 self._names.events, self._origin.store_id, report.metadata, report.state.last_seq
@@ -72,7 +72,7 @@ class EventStream:
         try:
             return await self._compare(report)
         except ForeignMessageError as error:
-            # It may be deleted; then this alone tells that the sequences behind it are off by one.
+            # If it is deleted, this alone tells that the sequences behind it are off by one.
             await self._configure(report, {FOREIGN_SEQUENCE: str(error.sequence)})
             raise
 
@@ -122,7 +122,7 @@ class EventStream:
         if counts.messages == 0:
             return None
         stream = self._names.events
-        # By its sequence first: a subject would pass over a message that has no business in the stream.
+        # Asked for by its sequence first: a subject would pass over a message that does not belong here.
         message = await self._api.message_at(stream, counts.last_seq)
         message = message or await self._api.last_message(stream, self._names.events_of())
         return None if message is None else published_event(self._names, self._origin.store_id, message)
@@ -139,7 +139,7 @@ class EventStream:
         message = await self._api.message_at(self._names.events, sequence)
         if message is not None:
             return published_event(self._names, self._origin.store_id, message)
-        # It is gone. The last one may be from before it, if it is not from a history that was given up.
+        # It is gone. The last one may stand before it, unless it is of a history that was given up.
         if last is not None and last.position <= position:
             is_shared = self._origin.timeline_at(last.position) == last.timeline
             return last if is_shared else None
@@ -154,7 +154,7 @@ class EventStream:
             return [chain.read_at(connection, position) for position in positions]
 
     def _needed(self) -> dict[str, Any]:
-        """What the stream must be; the rest is the operator's: limits, replicas, compression."""
+        """The settings that the stream must have. Others are the operator's: limits, replicas and so on."""
         subjects = self._names.events_of()
         return {
             "subjects": [subjects],

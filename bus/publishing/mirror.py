@@ -27,11 +27,11 @@ from bus.waiting import Trouble, is_set_within
 RowJson = Callable[[str, str], bytes | None]
 AllRows = Callable[[str], Iterable[tuple[str, bytes]]]
 
-# At the largest rows, 256 KiB, those of one read weigh 16 MiB.
+# How many rows are read at once. Of the largest rows, 256 KiB, these are 16 MiB.
 CHUNK_KEYS = 64
-# More are not written one by one: table and bucket are compared instead.
+# If more keys wait, they are not written one by one: table and bucket are compared instead.
 MAXIMUM_WAITING_KEYS = 10_000
-# Deleting a bucket notifies nobody: with nothing to write, it is looked at so often.
+# How often the bucket is checked when there is nothing to write; nothing tells us when it is deleted.
 LOOK_INTERVAL_MS = 2_000
 FIRST_RETRY_MS = 100
 LONGEST_RETRY_MS = 2_000
@@ -68,7 +68,7 @@ class Mirror:
         self._all_rows = all_rows
         self._api = JetStreamApi(connection)
         self._publisher = Publisher(connection, self._stream)
-        # An ordered set: what waits longest is written first.
+        # An ordered set: the key that waits longest is written first.
         self._waiting: dict[str, None] = {}
         self._compared = False
         self._bucket_before = StreamReport({}, "", StreamCounts())
@@ -97,7 +97,7 @@ class Mirror:
             self._trouble.failed(error)
 
     def mark(self, key: str) -> None:
-        """Says that a row changed."""
+        """Notes that a row changed."""
         self._settled.clear()
         self._waiting[key] = None
         if len(self._waiting) > MAXIMUM_WAITING_KEYS:
@@ -105,7 +105,7 @@ class Mirror:
         self._publisher.nudge()
 
     def distrust(self) -> None:
-        """Says that any row may have changed."""
+        """Notes that any row may have changed."""
         self._settled.clear()
         self._waiting.clear()
         self._compared = False
@@ -127,7 +127,7 @@ class Mirror:
                     await self._follow()
                 except (JetStreamError, apsw.Error, TimeoutError) as error:
                     self._settled.clear()
-                    # A wrong sequence is settled by comparing.
+                    # Comparing settles a wrong sequence.
                     if not (isinstance(error, WrongSequenceError) and self._trouble.is_first):
                         self._trouble.failed(error)
                     await is_set_within(self._stopped, self._trouble.next_pause_ms())
@@ -137,10 +137,10 @@ class Mirror:
     async def _compare(self) -> None:
         """Brings the whole bucket up to date."""
         self._bucket_before = await self._found_or_made()
-        # Should anybody write to the bucket from here on, what is written behind this will be refused.
+        # If anybody else writes to the bucket from here on, our next write is refused.
         self._publisher.begin(self._bucket_before.state.last_seq)
         found = await self._read_bucket()
-        # What is marked from here on may have been read, and is read again; what was before, has been.
+        # Keys marked before this have been read. Those marked from here on may have been, and are read again.
         self._compared = True
         self._waiting.clear()
         differing = await asyncio.to_thread(self._differing, found)
@@ -186,7 +186,7 @@ class Mirror:
         sequence = 1
         while messages := await self._api.messages_from(self._stream, sequence):
             for message in messages:
-                # A marker; in an older bucket there may be others' and older values too.
+                # A delete marker; an older bucket may have markers of others, and older values, too.
                 if "KV-Operation" in message.headers or "Nats-Marker-Reason" in message.headers:
                     found.pop(message.subject, None)
                 else:
@@ -212,15 +212,15 @@ class Mirror:
         return report
 
     async def _is_ours_alone(self) -> bool:
-        """Whether the bucket is what we made of the one that was looked at before, and nobody else."""
+        """Whether only we have changed the bucket since it was last checked."""
         before, self._bucket_before = self._bucket_before, await self._found_or_made()
         counts = self._bucket_before.state
         written = self._publisher.stored - before.state.last_seq
         return (
             self._bucket_before.created == before.created
             and counts.last_seq == self._publisher.stored
-            # Each write replaces a message or adds one, so fewer were purged. After a purge, as many again
-            # would hide it; then as many are soon compared.
+            # Each write replaces a message or adds one, so a lower count tells of a purge. As many writes as
+            # there were messages would hide it; then table and bucket are compared.
             and (written == 0 or written < before.state.messages)
             and counts.messages >= before.state.messages
         )

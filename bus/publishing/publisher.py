@@ -24,21 +24,21 @@ from bus.transport.jetstream import JetStreamError, WrongSequenceError
 from bus.transport.jetstream_answers import INSUFFICIENT_RESOURCES, WRONG_LAST_SEQUENCE, Stored, stored
 from bus.waiting import is_set_within
 
-# More would gain nothing: the broker's own pipeline is full by then.
+# How many messages are in flight at most. More would gain nothing: the broker's own pipeline is full by then.
 WINDOW_MESSAGES = 512
-# Below the 2 MiB that nats-py buffers before it makes the sender wait for the socket.
+# Less than the 2 MiB that nats-py buffers before it makes the sender wait for the socket.
 WINDOW_BYTES = 1024 * 1024
-# The event loop gets its turn after so many messages, which take about half a millisecond.
+# The event loop gets its turn after this many messages, which take about half a millisecond.
 BLOCK_MESSAGES = 64
 BLOCK_BYTES = 64 * 1024
 ANSWER_TIMEOUT_MS = 2_000
-# Room for the headers, which count too: nats-server ends the connection of who sends more than it takes, and
-# nats-py, which looks at the payload alone, does not come back then.
+# Room for the headers, which count too. nats-server closes the connection of a client that sends more than it
+# takes, and nats-py, which checks the payload alone, does not reconnect then.
 HEADERS_BYTES = 1024
-# How often a wait looks whether the connection was lost, of which nats-py tells only its owner.
+# How often a wait checks whether the connection was lost; nats-py tells only the connection's owner.
 LINK_CHECK_MS = 100
 
-# After a failed write, a stream says either: that it has no resources, or that it ends where it does not.
+# The repair for two answers of a stream after a failed write: that it has no resources, or a wrong end.
 _AFTER_A_FULL_DISK = (
     "if this lasts: see to it that the disk of nats-server has room, and start nats-server again, which takes"
     " nothing more into a stream of which a write failed (the embedded one is started again by itself)"
@@ -117,8 +117,8 @@ class Publisher:
     def is_first(self) -> bool:
         """Whether nothing was sent since `begin`.
 
-        A first block should be a single message: where that fails, its answer has the reason; what follows
-        one that failed only says that it is missing.
+        A first block should be a single message: if it fails, its answer has the reason. The answers to later
+        ones only say that the one before is missing.
         """
         return not self._asked and not self._answered
 
@@ -222,7 +222,7 @@ class Publisher:
         answer = stored(message.headers, message.data)
         self._answered = True
         asked = self._asked.popleft() if self._asked else _Asked(0, 0)
-        # JetStream answers in the order in which it was asked.
+        # JetStream answers in the order of the questions.
         if answer.error is None and answer.seq == asked.sequence and not answer.duplicate:
             self.stored = asked.sequence
             self._stored_bytes = asked.sent_bytes

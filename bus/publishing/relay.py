@@ -30,11 +30,11 @@ from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamApi, JetStreamError, WrongSequenceError
 from bus.waiting import Trouble, is_set_within
 
-# Of so many commits that are to be published it is known when they were; more count as one with the last.
+# How many unpublished commits are kept with their times; further ones count as one with the last.
 MAXIMUM_COMMITS = 1_000
-# Deleting a stream notifies nobody: with nothing to publish, it is looked at so often.
+# How often the stream is checked when there is nothing to publish; nothing tells us when it is deleted.
 LOOK_INTERVAL_MS = 1_000
-# Well within the 5 s after a restart, and no burden while something is wrong for long.
+# Well within the 5 s after a restart, and no burden while a problem lasts.
 FIRST_RETRY_MS = 50
 LONGEST_RETRY_MS = 1_000
 PREPARE_TIMEOUT_MS = 10_000
@@ -89,7 +89,7 @@ class Relay:
         self._encoder = EventEncoder(names, origin)
         self._head = 0
         self._position: int | None = None
-        # What the stream's sequences are ahead of the log's positions, since it was looked at.
+        # How far the stream's sequences are ahead of the log's positions, since it was checked.
         self._offset = 0
         # Whether the last block had no room for all that waited by then.
         self._is_more_left = False
@@ -134,7 +134,7 @@ class Relay:
             await is_set_within(self._stopped, LONGEST_RETRY_MS)
 
     def notify(self, rows: Sequence[chain.Row]) -> None:
-        """Says that these rows, which follow those said before, are committed."""
+        """Notes that these rows, which follow the last ones, are committed."""
         if rows:
             self._note_committed(rows[-1].position, rows[-1].recorded_at)
             self._publisher.nudge()
@@ -147,7 +147,7 @@ class Relay:
                 try:
                     await self._publish()
                 except (StreamError, JetStreamError, apsw.Error, TimeoutError) as error:
-                    # After a broker was killed, say, a wrong sequence is settled by looking again.
+                    # Looking again settles a wrong sequence, as after a broker was killed.
                     if not (isinstance(error, WrongSequenceError) and self._trouble.is_first):
                         self._trouble.failed(error)
                     await is_set_within(self._stopped, self._trouble.next_pause_ms())
@@ -199,8 +199,9 @@ class Relay:
                     return
 
     def _is_worth_sending(self, position: int) -> bool:
-        # While an answer is still to come, only what fills a block, and what a full one left over: the rest
-        # goes out together behind it, as commands wait for a commit. A block costs as much as tens of events.
+        # While an answer is still to come, only full blocks are sent, and the rest behind a full one. Other
+        # events go out together after the answer, as commands wait for a commit: a block costs as much as
+        # tens of events.
         waiting = self._head - position
         is_free = self._is_more_left or not self._publisher.in_flight
         return waiting >= MAXIMUM_EVENTS or (waiting > 0 and is_free)
@@ -209,7 +210,7 @@ class Relay:
         """Sends the next events; the position of the last one."""
         head = self._head
         messages = await asyncio.to_thread(self._read_after, position)
-        # Nothing would be published under another position; this says it clearly.
+        # JetStream would refuse the next message anyway; this tells why.
         if messages is None or messages.last != position + messages.count:
             raise DivergedError(
                 f"the log has no event at one of the positions after {position}",
@@ -245,7 +246,7 @@ class Relay:
         return self._position is None or self._position < self._head
 
     def _note_committed(self, position: int, recorded_at: int) -> None:
-        """Notes that the log goes as far as this position, and when what is behind the head was committed."""
+        """Notes that the log goes as far as this, and when the events behind its old head were committed."""
         if position <= self._head:
             return
         self._head = position

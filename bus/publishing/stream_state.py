@@ -1,4 +1,4 @@
-"""Where a stream of events stands, compared with the log: what follows from what was seen, without any I/O.
+"""Where a stream of events stands, compared with the log: conclusions from what was seen, without any I/O.
 
     log      timeline 1: 1 2 3 4 5 6 7 8        restored to 6, which begins timeline 2 at 7
              timeline 2:             7 8 9
@@ -12,7 +12,7 @@ gone. The segments stand in the stream's metadata, each written before its first
 
     StreamError                    publish nothing; `repair` says what to do
     ├── AnotherStoreError          the stream belongs to another store
-    └── DivergedError              what it holds does not follow from this log
+    └── DivergedError              its events do not follow from this log
         └── ForeignMessageError    somebody else's message is in it, which put every sequence after it off
 """
 
@@ -40,7 +40,7 @@ class AnotherStoreError(StreamError):
 
 
 class DivergedError(StreamError):
-    """What the stream holds does not follow from this log."""
+    """The events in the stream do not follow from this log."""
 
 
 class ForeignMessageError(DivergedError):
@@ -107,7 +107,7 @@ def published_event(names: BusNames, store_id: str, message: StoredMessage) -> P
         ):
             return found
     except (msgspec.DecodeError, ValueError, IndexError):
-        # Not JSON, not a number, not a name of a type: not ours.
+        # If it is not JSON, or not a number, or not a name of a type, it is not ours.
         pass
     raise ForeignMessageError(
         f"message {message.sequence} of {names.events} ({message.subject}) is not an event of this store",
@@ -142,8 +142,8 @@ def recorded_segments(
         raise DivergedError(
             f"the metadata of the stream {stream} is not as it was written", how_to_refill(stream)
         ) from error
-    # Also where it was deleted since: the sequence that it took is taken. It is free again where the
-    # messages were lost, and the stream begins anew.
+    # This holds even if the message was deleted since: its sequence stays taken. It is free again if the
+    # stream lost its messages and begins anew.
     if 0 < foreign_sequence <= last_sequence:
         raise DivergedError(
             f"message {foreign_sequence} of {stream} was not an event of this store", how_to_refill(stream)
@@ -165,7 +165,7 @@ def locate(
     Raises:
         DivergedError: it is ahead of the log, or its messages are not where its segments say.
     """
-    # What was planned and not begun is planned again.
+    # Segments that were planned and not begun are planned again.
     begun = [segment for segment in segments if segment.first_sequence <= last_sequence]
     if last_sequence > 0 and not begun:
         raise DivergedError(
@@ -218,7 +218,7 @@ def _first_missing(origin: Origin, reached: Mapping[int, int]) -> int:
     following = [first for _, first in origin.timelines[1:]]
     for (timeline, first), end in zip(origin.timelines, following, strict=False):
         have = max(reached.get(timeline, 0), first - 1)
-        # What lies beyond the end is history that a restore gave up.
+        # Events beyond the end are history that a restore gave up.
         if have < end - 1:
             return have + 1
     timeline, first = origin.timelines[-1]

@@ -61,7 +61,7 @@ class Administration:
 
     @property
     def names(self) -> Collection[str]:
-        """What can be asked for."""
+        """The names of all verbs."""
         return self._verbs.keys()
 
     async def start(self) -> None:
@@ -73,7 +73,7 @@ class Administration:
         await self._under_way.cancel()
 
     async def carry_out(self, name: str, body: bytes, actor: Actor) -> Any:
-        """What an operator asked for; what comes back is encoded as JSON.
+        """Carries out a request of an operator; the answer is to be encoded as JSON.
 
         Raises:
             Refusal: it was not carried out.
@@ -102,7 +102,7 @@ class Administration:
             raise internal(logger, f"{verb.name} failed", error, command=verb.name) from None
 
     async def _receive(self, message: Msg) -> None:
-        # An answer that a client had JetStream send here comes without an inbox to answer to.
+        # A client can have JetStream send an answer here; such a message has no inbox as its reply subject.
         if not self._names.is_operators_inbox(message.reply):
             self.dropped += 1
             return
@@ -122,7 +122,7 @@ class Administration:
 
 
 def _actor(message: Msg) -> Actor:
-    # Who has the administrator's credentials says who they are; nobody else knows.
+    # Anybody with the administrator's credentials tells who they are; nothing can check it.
     said = (message.headers or {}).get(ACTOR, "")
     name = codec.one_line(said)[:MAXIMUM_ACTOR_CHARACTERS] or "administrator"
     is_command_line = name.startswith(COMMAND_LINE)

@@ -8,19 +8,19 @@ import msgspec
 
 from bus.contract import codec
 
-# `begun` is followed by how it ended, under the same action.
+# `begun` is followed by another act with the outcome, under the same action.
 AuditOutcome = Literal["done", "begun", "refused", "failed"]
-# What was asked for is repeated as far as this; nothing of an act is longer.
+# A request is repeated up to this length; nothing of an act is longer.
 MAXIMUM_REQUEST_CHARACTERS = 500
 
 logger = logging.getLogger("hyperpage.audit")
 
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True):
-    """Who did something: as they are known where they came in, and the address that they came from.
+    """The author of an act: their name at the way by which they came, and the address that they came from.
 
-    `name` is what `via` vouches for: a token's name, or, over NATS and on the command line, what whoever has
-    the administrator's credentials says of themselves.
+    `via` vouches for `name`: it is a token's name. Over NATS and on the command line, it is the name that a
+    user with the administrator's credentials gives.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
     code: str | None = None
 
 
-# Who the act is of that is carried out in this context.
+# The author of the act that is carried out in this context.
 acting: ContextVar[Actor] = ContextVar("acting")
 
 
@@ -49,7 +49,7 @@ def write_to_log(act: Act) -> None:
 
 
 def summary(body: Any) -> str:
-    """What was asked for, as it stands in the record."""
+    """A request as it stands in the record."""
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else codec.encode(body).decode()
     if codec.findings_in(text.encode()):
         return "withheld: it looks as if it holds a credential"

@@ -20,21 +20,21 @@ from domain.errors import Invalid, NotFound, Refusal, SecretRejected
 
 REASON_CODE = "Hyperpage-Reason-Code"
 REASON = "Hyperpage-Reason"
-# The name of the command where it is not fit to be the end of a subject.
+# The name of the command, if that cannot be the end of a subject.
 NAME = "Hyperpage-Name"
-# How many bytes the body had that does not fit into a message beside the reason.
+# The size of a body that does not fit into a message beside the reason.
 WHOLE_SIZE = "Hyperpage-Whole-Size"
-# The broker's own headers are about the message that was, not about the one that is sent again.
+# Left out when a message is sent again, as the broker's own headers are, which are about the old message.
 _OURS = (REASON_CODE, REASON, NAME, WHOLE_SIZE)
-# In place of a body.
+# Stands in place of a body.
 WITHHELD = b"withheld: it looks as if it holds a credential"
 MAXIMUM_LISTED = 1_000
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}(\.[A-Za-z0-9_-]{1,100}){0,3}")
-# The names that can be sent (RFC 9110, 5.6.2); others are let in by the broker.
+# The names that can be sent (RFC 9110, 5.6.2); the broker lets others in.
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _SENT_HEADERS = re.compile(r"Hyperpage-[A-Za-z-]+|traceparent")
-# What a header weighs beside its name and value, and all of them together.
+# The bytes of a header beside its name and value, and those of all headers together.
 _HEADER_BYTES, _HEADERS_BYTES = 4, 12
 
 
@@ -87,11 +87,11 @@ class DeadLetters:
     ) -> None:
         """Keeps a command with the reason; it is stored when this returns, once for each `message_id`.
 
-        What looks like a credential is not kept: neither a header with one, nor a body, in place of which
-        stands a line that says so, and that is no command if it is sent again.
+        Nothing that looks like a credential is kept. A header with one is left out. In place of a body with
+        one stands a line that says so, and that is no command if it is sent again.
 
-        What a sender made so large that the reason has no room beside it loses its own headers, and then the
-        end of its body: nothing of that size would be taken when it is sent again.
+        If a message is so large that the reason has no room beside it, it loses its own headers, and then the
+        end of its body: a message of that size would be refused anyway when it is sent again.
         """
         assert refusal is not None
         reasons = {
@@ -117,7 +117,7 @@ class DeadLetters:
         await self._jetstream.publish(self._names.dead_letter(name), body, headers={**kept, **reasons})
 
     def verbs(self) -> tuple[AdministrationVerb, ...]:
-        """What an operator can do with them."""
+        """The verbs for operators."""
         return (
             AdministrationVerb(
                 name="dlq.list", shape=ListDeadLetters, carry_out=self._list, changes_nothing=True
@@ -150,7 +150,7 @@ class DeadLetters:
         replayed = 0
         for message in await self._chosen(request):
             name = self._names.name_in(message.subject or "")
-            # Stored anew before the old one goes: at worst it is there twice, and its command id tells.
+            # Stored anew before the old one is deleted: at worst it is there twice, under one command id.
             await self._jetstream.publish(
                 self._names.durable_command(name),
                 message.data or b"",
@@ -173,7 +173,7 @@ class DeadLetters:
             return [await self._get(request.sequence)]
         chosen: list[RawStreamMsg] = []
         after = 0
-        # What comes in meanwhile (a replayed one that fails again, say) is not chosen.
+        # Messages that come in meanwhile (a replayed one that fails again, say) are not chosen.
         while len(chosen) < MAXIMUM_LISTED and (message := await self._next(after + 1)) is not None:
             after = message.seq or after + 1
             chosen.append(message)
@@ -181,7 +181,7 @@ class DeadLetters:
 
     async def _next(self, sequence: int) -> RawStreamMsg | None:
         try:
-            # Directly: the other way, nats-py reads headers as a mail's, and what is not ASCII is lost.
+            # Asked for directly: otherwise nats-py reads the headers as a mail's, and loses all but ASCII.
             return await self._jetstream.get_msg(
                 self._names.dead_letters,
                 seq=sequence,
@@ -221,17 +221,17 @@ def _forwarded(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _is_brokers(name: str) -> bool:
-    # A status, too, would be taken for one of the broker's by whoever reads the message.
+    # Readers of the message would take a status for the broker's, too.
     return name.lower().startswith("nats-") or name in ("Status", "Description")
 
 
 def _size(headers: Mapping[str, str]) -> int:
-    """What headers weigh in a message, at most."""
+    """The bytes of headers in a message, at most."""
     texts = (f"{name}{value}".encode() for name, value in headers.items())
     return _HEADERS_BYTES + sum(len(text) + _HEADER_BYTES for text in texts)
 
 
 def _cut(text: str, size_bytes: int) -> str:
-    """The beginning of a text that weighs no more than that in JSON."""
+    """The beginning of a text, which has at most that size in JSON."""
     # A character takes up to six bytes there.
     return text if len(codec.encode(text)) <= size_bytes else text[: max(0, size_bytes) // 6]

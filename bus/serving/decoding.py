@@ -25,7 +25,7 @@ from domain.errors import Invalid, Refusal
 from domain.messages import Metadata
 
 MAXIMUM_HEADER_CHARACTERS = 512
-# UUIDs and traces, which most of what is said about a command are: no credential is spelled like that.
+# UUIDs and traces, as most of these headers have: no credential is spelled like that.
 _MACHINE_ID = re.compile(r"[0-9a-f-]+")
 
 logger = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ def _batch(body: bytes, headers: Mapping[str, str] | None, context: Any) -> Subm
 
 
 def _require_readable(headers: Mapping[str, str]) -> None:
-    # Without its expected version, say, a command would be another one.
+    # A command without its expected version, say, would be a different one.
     if headers == UNREADABLE:
         raise Invalid("the headers of the message cannot be read", path="$")
 
@@ -125,8 +125,8 @@ def _command_id(value: str | None) -> str | None:
         raise Invalid(
             f"a command id has 1 to {codec.MAXIMUM_COMMAND_ID_CHARACTERS} characters", path=COMMAND_ID
         )
-    # SQLite looks texts up as far as their first NUL. And of two ids that are not UTF-8, both would be read
-    # as these replacements, so that one stands for the other.
+    # SQLite looks texts up to their first NUL. And two ids that are not UTF-8 would both be read as these
+    # replacements, and be taken for the same.
     if "\0" in value or "\ufffd" in value:
         raise Invalid("a command id is UTF-8, without NUL and U+FFFD", path=COMMAND_ID)
     return value

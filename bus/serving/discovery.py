@@ -46,7 +46,7 @@ class Endpoint(msgspec.Struct, eq=False):
         if refusal is not None:
             self.errors += 1
             self.refusals[refusal.code] = self.refusals.get(refusal.code, 0) + 1
-            # The code alone: a message may name what is nobody else's business.
+            # The code alone: a message may name things that are nobody else's business.
             self.last_error = f"{refusal.number}:{refusal.code}"
 
 

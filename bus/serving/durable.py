@@ -44,9 +44,9 @@ from domain.catalogue import VERBS
 from domain.errors import Busy, Internal, Invalid, Refusal, Unavailable
 
 RESULTS_KEPT_SECONDS = 24 * 3600.0
-# Nobody tells when one of the streams is deleted.
+# How often the streams are checked; nothing tells us when one is deleted.
 LOOK_SECONDS = 1.0
-# An answer that nobody has said to be stored by then is not.
+# An answer that is not known to be stored after this time is taken for lost.
 STORED_WITHIN_SECONDS = 5.0
 RETRY_SECONDS = 1.0
 # A command that fails here this often, for a reason that is not its own, is put aside.
@@ -95,12 +95,12 @@ class DurableIntake:
         self._results_created: datetime | None = None
         self._unstored: dict[str, _Unstored] = {}
         self._arrived: list[Submission] = []
-        # How many the writer has.
+        # How many commands the writer has.
         self._undecided = 0
         self._under_way = Tasks()
         self._stopping = asyncio.Event()
         self.dropped = 0
-        # Those that never came to the writer, which counts the others.
+        # Commands that never came to the writer, which counts the others.
         self.refused = Tally()
 
     async def prepare(self) -> None:
@@ -137,7 +137,7 @@ class DurableIntake:
         return is_another
 
     async def _look_after_streams(self) -> None:
-        """Makes anew what somebody deletes, and has commands answered again whose answers met nothing."""
+        """Makes deleted streams anew, and has commands answered again whose answers were not stored."""
         while not await is_set_within(self._stopping, LOOK_SECONDS * 1000):
             if not self._relay.is_connected:
                 continue
@@ -190,11 +190,11 @@ class DurableIntake:
         return submission_of(delivery.name, message.data, headers, delivery, fallback_id=fallback)
 
     def _name_of(self, sequence: int) -> str:
-        """What a stored command is called where its sender gave it no id."""
+        """The id of a stored command to which its sender gave none."""
         return f"durable-{self._consumer.created_ms}-{sequence}"
 
     def _hand_over(self) -> None:
-        # One portion at a time: what failed in one must not be followed by another that does not.
+        # One portion at a time: if one fails, none must go through behind it.
         if self._undecided or not self._arrived or self._stopping.is_set():
             return
         arrived, self._arrived = self._arrived, []
@@ -216,7 +216,7 @@ class DurableIntake:
         outcome = submission.outcome
         assert outcome is not None
         if isinstance(outcome.refusal, Busy | Unavailable):
-            # What came behind it waits for it.
+            # All commands behind it wait for it.
             self._arrived.clear()
             self._consumer.begin_anew()
         else:

@@ -4,8 +4,7 @@
      ▲           │ the stream or the consumer is gone, the broker was away, or `begin_anew`
      └───────────┴─ a new consumer: all that is not acknowledged, from the first on
 
-What is to come again comes by a new consumer, never by a negative acknowledgement: that would let what was
-sent later pass by.
+Messages come again by a new consumer, never by a negative acknowledgement: that would let later ones pass by.
 """
 
 import asyncio
@@ -33,7 +32,7 @@ PULL_EXPIRES_SECONDS = 2.0
 PULL_GRACE_SECONDS = 1.0
 MAXIMUM_UNACKNOWLEDGED = 5_000
 ACK_WAIT_SECONDS = 30.0
-# Before all comes again: a store that cannot be written is tried so often.
+# The pause before all comes again, as while the store cannot be written.
 PAUSE_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
@@ -60,11 +59,11 @@ class DurableConsumer:
             grace_seconds=PULL_GRACE_SECONDS,
         )
         self._asking = Tasks()
-        # By the monotonic clock; until then, what is delivered is passed over.
+        # When all is to come again, by the monotonic clock; deliveries before that are passed over.
         self._anew_at: float | None = None
         self._stopping = False
-        # When the stream was made, in milliseconds since the epoch: one that was made anew counts from 1
-        # again, and this tells its commands from the old one's.
+        # When the stream was made, in milliseconds since the epoch. A new one counts from 1 again, and this
+        # tells its commands from the old one's.
         self.created_ms = 0
 
     async def prepare(self, *, afresh: bool = True) -> None:
@@ -122,14 +121,14 @@ class DurableConsumer:
     async def _choose_consumer(self, *, afresh: bool) -> None:
         consumers = await self._jetstream.consumers_info(self._names.commands)
         if afresh:
-            # What was on its way when the service or the broker was killed would come again after
-            # ACK_WAIT_SECONDS only, behind what was sent later. A new consumer gets it at once, and in order.
+            # Commands that were on their way when the service or the broker was killed would come again only
+            # after ACK_WAIT_SECONDS, behind later ones. A new consumer gets them at once, and in order.
             while consumers:
                 await self._jetstream.delete_consumer(self._names.commands, consumers.pop().name)
         if consumers:
             self._consumer = consumers[0].name
             return
-        # Not to be guessed: whoever knows the name could have commands delivered to nobody.
+        # Must not be guessed: anybody who knows the name could have commands delivered to nobody.
         self._consumer = f"service-{new_id()}"
         await self._jetstream.add_consumer(
             self._names.commands,
@@ -161,7 +160,7 @@ class DurableConsumer:
     async def _receive(self, message: Msg) -> None:
         if self._anew_at is not None:
             return
-        # The subject of a delivered message is its own; the pull it answers is not named in it.
+        # A delivered message has its own subject, which does not name the pull that it answers.
         if not message.reply:
             await self._pull_ended(message)
         elif message.metadata.consumer == self._consumer:

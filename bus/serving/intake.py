@@ -1,4 +1,4 @@
-"""Requests in, answers out: what is asked goes to the writer, its outcome to whoever asked.
+"""Requests in, answers out: commands go to the writer, and their outcomes back to their senders.
 
     message ─▶ decode ─┐                                             ┌─▶ answer
     message ─▶ decode ─┼─▶ one hand-over per turn of the loop ─▶ writer ─▶ one hand-over per group ─▶ answer
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 
 class Caller(msgspec.Struct, frozen=True, gc=False):
-    """Whom a submission's outcome goes to: a reply subject, or who waits in this process."""
+    """The receiver of a submission's outcome: a reply subject, or a future in this process."""
 
     reply: str
     endpoint: Endpoint
@@ -58,20 +58,20 @@ class Intake:
         self._answering = Tasks()
         self._loop = asyncio.get_running_loop()
         self.dropped = 0
-        # Those that never came to the writer, which counts the others.
+        # Commands that never came to the writer, which counts the others.
         self.refused = Tally()
 
     async def start(self) -> None:
         """Serves from now on."""
-        # One subscription for all verbs: what one client sends in order is decided in order. What is read
-        # goes to the writer, which says when it is too much; the sender is told, and nothing is lost unsaid.
+        # One subscription for all verbs, so that the commands of one client are decided in the order in which
+        # it sends them. All go to the writer; if it refuses more, the sender is told.
         self._subscription = await self._connection.subscribe_direct(
             self._names.command(">"), queue=QUEUE_GROUP, handler=self._receive
         )
 
     async def stop(self) -> None:
         """Takes nothing more; what was taken is still answered (see `drain`)."""
-        # A service that could not start ends before it has begun.
+        # There is no subscription if the service could not start.
         if self._subscription is not None:
             await stop_receiving(self._subscription)
         self._hand_over()
@@ -89,7 +89,7 @@ class Intake:
         self._take(name, submission_of(name, body, headers, Caller(reply, endpoint, time.perf_counter_ns())))
 
     async def carry_out(self, name: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
-        """What becomes of a command that came another way than over the broker; the same limits hold."""
+        """The outcome of a command that came another way than over the broker; the same limits hold."""
         _, endpoint = self._served.get(self._names.command(name)) or (name, self._unknown)
         waiting: asyncio.Future[Outcome] = self._loop.create_future()
         caller = Caller("", endpoint, time.perf_counter_ns(), waiting)
@@ -126,7 +126,7 @@ class Intake:
             refusal = outcome.refusal
             caller.endpoint.count(now - caller.arrived_ns, refusal)
             if caller.waiting is not None:
-                # Who waited may have gone.
+                # The caller may have stopped waiting.
                 if not caller.waiting.done():
                     caller.waiting.set_result(outcome)
                 continue
@@ -135,7 +135,7 @@ class Intake:
         try:
             await self._connection.publish_many(answers)
         except NatsError:
-            # None was sent, perhaps on account of a single one.
+            # None was sent, perhaps because of a single one.
             for answer in answers:
                 await self._answer_alone(answer)
 
@@ -143,5 +143,5 @@ class Intake:
         try:
             await self._connection.publish_many((answer,))
         except NatsError as error:
-            # It is stored. Who asked with a command id asks again, and gets this very answer.
+            # It is stored. A sender that gave a command id asks again, and gets this very answer.
             logger.warning("an answer could not be sent: %s", error)

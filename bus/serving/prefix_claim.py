@@ -1,4 +1,4 @@
-"""Which service has a prefix: asked before one serves, and answered by each that has it or wants it.
+"""A prefix is served by one service: each asks before it serves, and those that have it or want it answer.
 
     one that starts   ── services.starting ──▶   all
                       ◀── services.present ────  the others
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 class _Service(msgspec.Struct, frozen=True, kw_only=True):
-    """What a service says of itself."""
+    """The notice by which a service tells of itself."""
 
     instance: str
     store_id: str
@@ -75,7 +75,7 @@ class PrefixClaim:
         try:
             other = _decode_service(message.data)
         except msgspec.MsgspecError:
-            # None of ours says such a thing.
+            # No service of ours sends such a notice.
             return
         if other.instance == self._instance:
             self._is_heard = True

@@ -31,10 +31,10 @@ logger = logging.getLogger(__name__)
 
 
 class QueryVerb(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that can be asked. `answer` gets a connection that cannot write, and the decoded query.
+    """One kind of query. `answer` gets a connection that cannot write, and the decoded query.
 
-    It raises a `Refusal` where there is no answer. Without `reads`, it gets `None` instead, and is called at
-    once on the loop's thread, however many others wait.
+    It raises a `Refusal` if there is no answer. Without `reads`, it gets `None` in place of the connection,
+    and is called at once on the loop's thread, however many others wait.
     """
 
     name: str

@@ -2,10 +2,10 @@
 
 writer         the thread, and what waits for it
 group          one group of commands: decided, written, committed, or taken back
-group_context  what a decider may look up, uncommitted neighbours included
+group_context  the things that a decider may look up, uncommitted neighbours included
 submission     a command on its way through the writer
 aggregates     the states that commands are decided on; hot_states keeps those that are used
 job_indexes    all unfinished jobs at once: due_jobs, dependents, unique_jobs
-upkeep         what the service does of its own accord; cron tells when schedules are due
-statistics     what the writer counts
+upkeep         commands of the service's own accord; cron tells when schedules are due
+statistics     the counts of the writer
 """

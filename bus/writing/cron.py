@@ -8,15 +8,16 @@ from cronsim import CronSim, CronSimError
 
 from domain.errors import Invalid
 
-# Where clocks go back, the library may begin with a time that is an hour ago; never with more than a day's.
+# How many times of the library are looked through. When clocks go back, the first may be an hour old, and
+# there are never more of those than in a day.
 _CANDIDATES = 24 * 60
 
 
 def cron_time(expression: str, time_zone: str, at: int, *, before: bool = False) -> int | None:
     """The first time behind `at`, or the last one that is not, in milliseconds; `None` if there is none.
 
-    Where clocks go forward, what should have run at a time that is left out runs at once; where they go
-    back, it runs once. What runs every hour or more often just goes on: as Debian's cron has it, see cron(8).
+    If clocks go forward over the time of a run, it runs at once; if they go back over it, it runs once. Runs
+    of every hour or more often just go on: as Debian's cron has it, see cron(8).
 
     Raises:
         Invalid: the expression has not five good fields, or nobody knows the time zone.

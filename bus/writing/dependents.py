@@ -12,7 +12,7 @@ class Dependents:
     """
 
     def __init__(self) -> None:
-        # Patient ones go on waiting when what they wait for fails.
+        # Patient ones go on waiting when a job that they wait for fails.
         self._patient: dict[str, dict[str, int]] = {}
         self._impatient: dict[str, dict[str, int]] = {}
         self.ended: dict[str, bool] = {}

@@ -8,7 +8,7 @@ import msgspec
 
 
 class WaitingJob(msgspec.Struct, frozen=True, gc=False):
-    """What the order of jobs depends on."""
+    """The properties of a job that its place in the order depends on."""
 
     id: str
     queue: str
@@ -32,8 +32,8 @@ class _Lane:
         self.count = 0
         self.due: list[tuple[int, int, int, int, WaitingJob]] = []
         self.later: list[tuple[int, int, int, WaitingJob]] = []
-        # An enqueueing that is taken back leaves its position to the next one: two entries may have the same
-        # place in the order, and without a number of their own the jobs themselves would be compared.
+        # Two entries may have the same place in the order: if an enqueueing is taken back, the next one gets
+        # its position. So each has a number of its own, without which the jobs would be compared.
         self.ticket = count()
 
     def add(self, job: WaitingJob) -> None:
@@ -43,7 +43,7 @@ class _Lane:
     def remove(self) -> None:
         """One of them has left `by_id`."""
         self.count -= 1
-        # Entries of jobs that left are bounded by those that wait, however many are cancelled.
+        # Entries of jobs that have left are never more than those that wait, however many are cancelled.
         if len(self.due) + len(self.later) > 2 * self.count + 64:
             self.due = [entry for entry in self.due if self._holds(entry[-1])]
             self.later = [entry for entry in self.later if self._holds(entry[-1])]
@@ -76,7 +76,7 @@ class DueJobs:
     def add(self, job: WaitingJob) -> None:
         """From now on the job waits."""
         if self._by_id.setdefault(job.id, job) is not job:
-            # It waits already, perhaps in another lane: a row that nobody's events made.
+            # It waits already, perhaps in another lane: its row was made by no event.
             self.remove(job.id)
             self._by_id[job.id] = job
         lanes = self._queues.get(job.queue)
@@ -94,7 +94,7 @@ class DueJobs:
             return
         lanes = self._queues[job.queue]
         lanes[job.type].remove()
-        # Types and queues are named by those who enqueue: what is empty must not stay.
+        # Clients choose the names of types and queues, so empty ones must not stay.
         if not lanes[job.type].count:
             del lanes[job.type]
         if not lanes:
@@ -118,7 +118,7 @@ class DueJobs:
             entry, lane = best
             heapq.heappop(lane.due)
             taken.append((lane, entry))
-        # They are only looked at here; whoever takes them says so with `remove`.
+        # They are only looked at here; the caller takes them out with `remove`.
         for lane, entry in taken:
             heapq.heappush(lane.due, entry)
         return [entry[-1].id for _, entry in taken]

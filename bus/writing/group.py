@@ -22,7 +22,7 @@ from domain.errors import CommandIdReused, Invalid, Refusal, TooLarge, VersionCo
 from domain.messages import Recorded, stream_name
 from migrations.rows import delete_rows, insert_rows
 
-# What one answer in a batch weighs without its result; a thousand of them leave room for claims.
+# The size of one answer in a batch without its result; a thousand of them leave room for claims.
 _ENVELOPE_IN_BATCH_BYTES = 512
 
 logger = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class Group(GroupContext):
 
     @property
     def new_answers(self) -> list[tuple[str, bytes, int, str]]:
-        """What is to be remembered: command id, hash of the request, position, answer."""
+        """The answers to remember: command id, hash of the request, position, answer."""
         return list(self._new_answers.values())
 
     def decide(self, submissions: list[Submission]) -> None:
@@ -134,7 +134,7 @@ class Group(GroupContext):
                 del self.notices[notices:]
                 self._remembered, self._new_answers = remembered, new_answers
                 outcome.refusal.details.setdefault("index", index)
-                # None of them was carried out, whatever became of those before it.
+                # None of them was carried out, not even those before it.
                 tally.add_all(self.tally.replace(outcome.refusal.code))
                 self.tally = tally
                 return refused(outcome.refusal)
@@ -194,7 +194,7 @@ class Group(GroupContext):
         return answer
 
     def _require_room(self, answer: bytes) -> None:
-        # What was answered alone, claims above all, may be too much for one batch together.
+        # Answers that were given one by one, above all to claims, may be too large for one batch together.
         if len(answer) > self.answer_bytes_left + _ENVELOPE_IN_BATCH_BYTES:
             raise TooLarge(
                 "what was answered before does not fit into the answer to this batch",
@@ -204,7 +204,7 @@ class Group(GroupContext):
             )
 
     def _decide(self, request: Request) -> tuple[Decision, str | None]:
-        """What is decided, and the key that was made for it, if one was."""
+        """The decision, and the key that was made for it, if one was."""
         if request.verb.key is None:
             if request.expected_version is not None:
                 raise Invalid(
@@ -229,7 +229,7 @@ class Group(GroupContext):
         last = ABSENT
         for event_key, event in decision.events:
             table = TABLE_OF[type(event)]
-            # Of a new one's first event, there is no stream to look for: nobody else has made it.
+            # The first event of a new stream needs no look-up: nobody else has made that stream.
             is_first = event_key == new_key and not types
             before = ABSENT if is_first else self._aggregates.get(table, event_key)
             type_name, data = encode_event(event)
@@ -263,7 +263,7 @@ def _stream_named(request: Request) -> str | None:
     try:
         key = None if request.verb.key is None else request.verb.key(request.command)
     except Refusal:
-        # It gets its answer when its turn comes, and its neighbours theirs.
+        # It is refused when its turn comes, and its neighbours are not.
         return None
     return None if key is None else stream_name(request.decider.table, key)
 
@@ -272,7 +272,7 @@ def _expect(request: Request, aggregate: Aggregate, key: str, now: int) -> None:
     expected = request.expected_version
     if expected is None or expected == aggregate.version:
         return
-    # Zero: must not exist. A stream whose aggregate was deleted goes on, but what it was is gone.
+    # Zero means that it must not exist. After its aggregate was deleted, a stream goes on, but there is none.
     if expected == 0 and not request.decider.exists(aggregate.state, now):
         return
     raise VersionConflict(

@@ -1,4 +1,4 @@
-"""What a decision may look at beside its own state, as the writer's open transaction has it."""
+"""The context of a decision beside its own state, as the writer's open transaction has it."""
 
 import random
 from collections.abc import Iterable, Iterator, Set
@@ -60,8 +60,8 @@ class Projections(Protocol):
 class GroupContext:
     """The domain's context for the commands of one group: all that came before them in it is seen.
 
-    What is small is kept in memory, by `aggregates`; what is not is read from the tables and compared with
-    what the transaction has changed since.
+    Small things are kept in memory, by `aggregates`. Others are read from the tables and compared with the
+    changes of the transaction since.
     """
 
     def __init__(
@@ -127,11 +127,11 @@ class GroupContext:
         known = self._aggregates.jobs.dependents
         ids = known.first(job_id, limit, failed=failed) if known.is_awaited(job_id) else []
         states = (self._aggregates.get(JOBS, waiting).state for waiting in ids)
-        # A row that nobody's events made may have been taken for a job at the start.
+        # A row that no event made may have been taken for a job at the start.
         return [job for job in states if job is not None and job_id in job.waiting_for]
 
     def matching_jobs(self, search: Search, limit: int) -> tuple[list[Job], int]:
-        # The tables do not know yet what this transaction has changed.
+        # The tables do not have the changes of this transaction yet.
         changed = {one.key for one in self._aggregates.journal if one.table == JOBS}
         stored = self._projections.matching_jobs(
             self._connection, search, limit + MAXIMUM_COUNTED + len(changed)

@@ -9,7 +9,7 @@ import msgspec
 from bus.log.states import Aggregate
 from domain.jobs import Job
 
-# What a state, its place here and its parts of common size weigh, roughly.
+# The rough size of a state, with its place here and its parts of common size.
 _STATE_BYTES = 1_024
 # Decoded JSON weighs several times its text.
 _DECODED = 4
@@ -29,14 +29,15 @@ class _Place(msgspec.Struct, gc=False):
 class HotStates:
     """Aggregates by stream, the one used last at the end, with what they weigh.
 
-    While a transaction is open it takes whatever comes; `shrink` brings it back to its bounds. Only then is
-    weighed what came, once, however often it changed meanwhile.
+    While a transaction is open it takes all that comes; `shrink` brings it back to its bounds. Only then are
+    the new states weighed, each once, however often it changed meanwhile.
     """
 
     def __init__(self, capacity: int, maximum_bytes: int) -> None:
         self._capacity = capacity
         self._maximum_bytes = maximum_bytes
-        # Each look-up in tens of thousands of names is a cache miss or two: there is one for each call.
+        # One dictionary, so that each call makes one look-up: among tens of thousands of names, that is a
+        # cache miss or two.
         self._places: OrderedDict[str, _Place] = OrderedDict()
         self._not_weighed: list[_Place] = []
         self.size_bytes = 0
@@ -84,7 +85,7 @@ class HotStates:
 
 
 def _weight(state: Any) -> int:
-    # Jobs change thousands of times a second; what is large in them is known.
+    # Jobs change thousands of times a second, and only these parts of them can be large.
     if isinstance(state, Job):
         return _STATE_BYTES + len(state.payload) + len(state.result) + len(state.error or "")
     if state is None:

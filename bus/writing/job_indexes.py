@@ -1,4 +1,4 @@
-"""What the writer knows of all unfinished jobs at once: the order of due ones, deadlines, keys, who waits.
+"""Indexes of all unfinished jobs: the order of due ones, deadlines, keys, and jobs that wait for others.
 
 Owned by the writer's thread and fed with every change of a job, in both directions: a command that fails is
 undone by feeding its changes backwards. A row that was lost or tampered with may have left a job out of them:
@@ -14,7 +14,7 @@ from bus.writing.due_jobs import DueJobs, WaitingJob
 from bus.writing.unique_jobs import UniqueJobs
 from domain.jobs import FINISHED, WAITING, Job
 
-# The deadline of a running job whose row has none: what a hand has changed is not to end an attempt.
+# The deadline of a running job whose row has none: a row changed by hand must not end an attempt.
 NEVER = 2**62
 
 

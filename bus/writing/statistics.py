@@ -1,4 +1,4 @@
-"""What the writer counts, once a group. `Statistics`."""
+"""`Statistics`: the counts of the writer, made once a group."""
 
 import msgspec
 
@@ -9,7 +9,7 @@ from bus.writing.submission import GroupTimes
 
 
 class Work(msgspec.Struct, frozen=True):
-    """What the writer has in its indexes and its memory at this moment."""
+    """How much the writer has in its indexes and its memory at this moment."""
 
     waiting_jobs: int
     running_jobs: int
@@ -50,5 +50,5 @@ class Statistics(msgspec.Struct):
         self.group_sizes.observe(group.commands)
         self.group_durations.observe(times.committed - times.began)
         if events:
-            # Otherwise nothing was written, and it took no time.
+            # Without rows, nothing was written, and it took no time.
             self.commit_durations.observe(times.committed - times.decided)

@@ -1,4 +1,4 @@
-"""What goes into the writer and comes out of it."""
+"""Commands on their way into the writer, and their outcomes on the way out."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -23,7 +23,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     command_id: str | None = None
     expected_version: int | None = None
     metadata: str | None = None
-    # What in its body looks like a credential; it is refused for it unless that is allowed.
+    # The parts of its body that look like credentials. It is refused for them unless they are allowed.
     findings: tuple[Finding, ...] = ()
 
     @property
@@ -32,18 +32,18 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
-    """What became of a request: the bytes of its answer, or why it was refused."""
+    """The outcome of a request: the bytes of its answer, and why it was refused, if it was."""
 
     body: bytes
     refusal: Refusal | None = None
 
 
 class Submission(msgspec.Struct, kw_only=True, eq=False, gc=False):
-    """What waits for the writer: one command, or a batch. It comes back with its outcome set.
+    """One command, or a batch, that waits for the writer. It comes back with its outcome set.
 
-    `context` tells whoever sent it what it was. One that is `in_order` shares the fate of another such before
-    it that could not be stored, so that it is not decided first. The outcome of a message that was malformed
-    as a whole is there from the start.
+    `context` is the sender's own. If one that is `in_order` could not be stored, the later ones that are so,
+    too, fail with it, so that none of them is decided first. The outcome of a message that was malformed as a
+    whole is there from the start.
     """
 
     requests: list[Request | Refusal]
@@ -64,7 +64,7 @@ class GroupTimes(msgspec.Struct, frozen=True):
 
 
 class Commit(msgspec.Struct, frozen=True):
-    """What a group did, told after it is on disk (or, with `rows` empty, was found to need no disk)."""
+    """The result of a group, told after it is on disk (or, if `rows` is empty, needs no disk)."""
 
     submissions: list[Submission]
     rows: list[chain.Row]
@@ -76,7 +76,7 @@ class Commit(msgspec.Struct, frozen=True):
 
 
 def all_refused(submissions: list[Submission], refusal: Refusal) -> Commit:
-    """What a group did that did nothing."""
+    """The result of a group of which all was refused."""
     outcome = refused(refusal)
     for one in submissions:
         one.outcome = outcome
@@ -84,7 +84,7 @@ def all_refused(submissions: list[Submission], refusal: Refusal) -> Commit:
 
 
 def correlation_id_in(metadata: str | None) -> str | None:
-    """What the sender of a command calls all that belongs together."""
+    """The correlation id in the metadata of a command, if there is one."""
     return None if metadata is None else msgspec.json.decode(metadata, type=Metadata).correlation_id
 
 
@@ -96,7 +96,7 @@ def count_refused(tally: Tally, submissions: Iterable[Submission], code: str) ->
 
 
 def joined(commits: list[Commit]) -> Commit:
-    """What several groups did, told as one."""
+    """The results of several groups as one."""
     return Commit(
         [one for commit in commits for one in commit.submissions],
         [row for commit in commits for row in commit.rows],

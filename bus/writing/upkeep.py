@@ -1,7 +1,7 @@
-"""What the service does of its own accord: commands that nobody sends.
+"""Commands of the service's own accord, which nobody sends.
 
-The writer asks every half second what there is to do, and takes it as commands into the next group, so that
-it is decided, stored and undone as everything else.
+The writer asks for them every half second and takes them into the next group, so that they are decided,
+stored and undone like all others.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,11 +15,11 @@ from bus.writing.submission import Request, Submission
 from domain.catalogue import VERBS
 from domain.jobs import DEFAULT_LEASE_MS, DEPENDENTS_AT_ONCE
 
-# What one group gets of each kind at most; the rest follows in the next one.
+# How many of each kind one group gets at most; the rest follows in the next one.
 MAXIMUM_COMMANDS = 1_000
-# Of jobs that wait for others: a portion is a hundred events.
+# The same for portions of jobs that wait for others; a portion is a hundred events.
 MAXIMUM_PORTIONS = 10
-# Of jobs that leave the tables.
+# The same for jobs that leave the tables.
 MAXIMUM_PRUNED = 500
 
 
@@ -49,7 +49,7 @@ class Upkeep:
         self._waiting_dependents = 0
 
     def commands(self, now: int) -> list[Submission]:
-        """What is to be done at `now`; asked again, it says again what was not stored."""
+        """The commands that are due at `now`; those that were not stored come again at the next call."""
         self.has_more = False
         return [
             *_each("jobs.rescue", self._lost(now)),
@@ -87,7 +87,7 @@ class Upkeep:
         """Jobs that ended so long ago that they leave the tables."""
         if not self._prune_after_ms:
             return []
-        # A job that others wait for stays; those must not hide the ones behind them.
+        # Jobs that others wait for stay; they must not hide the ones behind them.
         is_awaited = self._aggregates.jobs.dependents.is_awaited
         limit = MAXIMUM_PRUNED + len(self._aggregates.jobs.dependents)
         outdated = [
@@ -114,7 +114,7 @@ class Upkeep:
                 del dependents.ended[job_id]
             if len(portions) >= MAXIMUM_PORTIONS:
                 break
-        # The next portions come at once, however many there are, as long as they get fewer.
+        # As long as they get fewer, the next portions come at once, however many there are.
         self.has_more |= len(portions) >= MAXIMUM_PORTIONS and waiting != self._waiting_dependents
         self._waiting_dependents = waiting
         return portions[:MAXIMUM_PORTIONS]

@@ -33,13 +33,13 @@ from migrations.connection import write_transaction
 
 MAXIMUM_WAITING_COMMANDS = 20_000
 MAXIMUM_WAITING_BYTES = 256 * 1024 * 1024
-# What a group takes at first. Fewer would not make a commit cheaper for each; of more, those who sent the
-# first would wait for the last, and nobody would send the next ones meanwhile.
+# How many commands a group takes at first. Fewer would not make a commit cheaper for each. With more, the
+# senders of the first would wait for the last, and nobody would send the next ones meanwhile.
 GROUP_COMMANDS = 128
-# What a group takes at most, where commits are slow.
+# How many a group takes at most, if commits are slow.
 MAXIMUM_GROUP_COMMANDS = 1_024
 RETRY_AFTER_MS = 100
-# What is to be done of the service's own accord, above all the rescue of an expired lease, is found so soon.
+# How often upkeep is looked for: above all, this is how soon an expired lease leads to a rescue.
 UPKEEP_SECONDS = 0.5
 
 logger = logging.getLogger(__name__)
@@ -169,7 +169,7 @@ class Writer:
                     one.outcome = refused(_shutting_down())
                     turned_away.append(one)
                 elif (
-                    # A smaller one must not pass by.
+                    # A smaller one must not pass by one that was turned away.
                     turned_away
                     or self._waiting_commands + count > MAXIMUM_WAITING_COMMANDS
                     or self._waiting_bytes + one.size_bytes > MAXIMUM_WAITING_BYTES
@@ -206,7 +206,7 @@ class Writer:
             for errand, done in errands:
                 done(self._run_errand(errand))
             if not stopping:
-                # It might be much, and can wait for the next start.
+                # Upkeep might be much, and can wait for the next start.
                 self._add_upkeep(group)
             if group:
                 self._on_commit(self._commit(group))
@@ -247,7 +247,7 @@ class Writer:
             group.extend(expiries(self._projections, self._connection, now))
             self.statistics.upkeep_failure = None
             self.statistics.cache = read_page_cache(self._connection)
-        # What it reads may be damaged; the thread that everybody waits for goes on.
+        # The rows that it reads may be damaged; the thread that everybody waits for goes on.
         except Exception as error:
             if self.statistics.upkeep_failure is None:
                 logger.exception("what is to be done of the service's own accord could not be found")
@@ -285,8 +285,8 @@ class Writer:
         return Commit(submissions, rows, group.notices, group.new_answers, times)
 
     def _is_stored(self, rows: list[chain.Row]) -> bool:
-        # A commit may report what failed behind it, in a WAL checkpoint. To take its rows for not stored
-        # would have every later group collide with them.
+        # A commit may report a failure behind it, in a WAL checkpoint. If its rows were taken for not stored,
+        # every later group would collide with them.
         if not rows or self._connection.in_transaction:
             return False
         try:
@@ -316,7 +316,7 @@ class Writer:
         return all_refused(submissions, defect)
 
     def _take_followers(self, failed: list[Submission]) -> list[Submission]:
-        """What waits and is to be decided only behind those that failed."""
+        """Takes out all waiting commands that must only be decided behind those that failed."""
         if not any(one.in_order for one in failed):
             return []
         with self._wake:
@@ -327,13 +327,14 @@ class Writer:
         return followers
 
     def _overwrite_failed_commit(self) -> None:
-        # One whose fsync failed stands in the WAL as a whole. SQLite passes over it, but the recovery after a
-        # crash would not: what was said to be not stored would be there. Another commit takes its place.
+        # A commit whose fsync failed stands in the WAL as a whole. SQLite passes over it, but the recovery
+        # after a crash would not: commands that were answered as not stored would be there. Another commit
+        # takes its place.
         with suppress(apsw.Error), write_transaction(self._connection):
             _write_something(self._connection)
 
     def _rollback(self) -> None:
-        # Some failures have rolled back already. One that remains is met again by the next BEGIN.
+        # Some failures have rolled back already. If the rollback fails, so does the next BEGIN.
         if self._connection.in_transaction:
             with suppress(apsw.Error):
                 self._connection.execute("ROLLBACK")
