@@ -1,11 +1,11 @@
 """The embedded nats-server: a real one, as a child on the loopback, with JetStream in the data directory.
 
-SQLite holds the truth, so JetStream may acknowledge before it fsyncs. What a power cut can cost is the last
-second of what JetStream alone held: durable commands that were stored and not yet answered (whoever waits
-for an answer sends the command again, under the same id), and consumers' places, so that some messages come
-twice. Events and mirrors are filled up again from SQLite. Nothing that was answered is lost.
+SQLite holds the truth, so JetStream may acknowledge before it fsyncs. A power cut can cost the last second of
+what JetStream alone holds: durable commands that are stored and not yet answered (a client that waits for an
+answer sends the command again, under the same id), and consumers' places, so that some messages come twice.
+Events and mirrors are filled up again from SQLite. Nothing that was answered is lost.
 
-A child that is killed costs none of that: what JetStream acknowledged is with the operating system by then.
+A child that is killed costs none of that: by then the operating system has all that JetStream acknowledged.
 """
 
 import asyncio

@@ -168,7 +168,7 @@ class BusNames(msgspec.Struct, frozen=True, kw_only=True):
         """Whether an answer may go to a subject that a header names.
 
         Unlike a reply subject, the broker has not seen it as one: a space in it would be the end of it, and
-        one that is too long would end the connection of whoever publishes there.
+        one that is too long would end the connection of its publisher.
         """
         return (
             self.is_inbox(reply)

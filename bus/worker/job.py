@@ -92,7 +92,7 @@ class JobContext:
         self._tell(msgspec.convert(said, Progress))
 
     def stopped_within(self, seconds: float) -> bool:
-        """Whether the handler is to stop, waiting so long for it; for handlers in threads alone."""
+        """Whether the handler is to stop; waits for that as long as given. For handlers in threads alone."""
         return self._stopped.wait(seconds)
 
     def raise_if_stopped(self) -> None:

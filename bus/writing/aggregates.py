@@ -59,7 +59,7 @@ class Aggregates:
     def load_jobs(self, open_jobs: Iterable[OpenJob], ended: Iterable[tuple[str, bool]]) -> None:
         """Takes in the unfinished jobs, and the ended ones that they wait for, each with whether it failed.
 
-        What was known of them before is forgotten.
+        All that was known of them before is forgotten.
         """
         self.jobs = JobIndexes()
         self.jobs.load(open_jobs, ended)

@@ -35,7 +35,7 @@ class OpenJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class JobIndexes:
-    """The order of due jobs, the deadlines of attempts, the unique keys in use, and who waits for whom."""
+    """The order of due jobs, the deadlines of attempts, the keys in use, and jobs that wait for others."""
 
     def __init__(self) -> None:
         self.due = DueJobs()

@@ -28,8 +28,8 @@ class Upkeep:
 
     `orphans` are running jobs without a lease: it was lost with a restore, or its rescue was not stored.
     `began_at` is when the service did: a worker that finished while it was away has some time to say so.
-    `ended_jobs` answers with the jobs that ended in a state until a time, so many of them at most; they are
-    archived once that is longer ago than `prune_after_ms` says.
+    `ended_jobs` answers with the jobs that ended in a state until a time, up to a limit; they are archived
+    once that is longer ago than `prune_after_ms` says.
     `has_more` says that there is more to do at once than one group takes.
     """
 
@@ -60,7 +60,7 @@ class Upkeep:
         ]
 
     def take_back(self, submissions: Iterable[Submission]) -> None:
-        """These were not stored: whoever lost a lease is still to be rescued."""
+        """Notes that these were not stored: jobs without a lease are still to be rescued."""
         self.has_more = False
         for one in submissions:
             for request in one.requests:

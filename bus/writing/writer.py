@@ -233,7 +233,7 @@ class Writer:
         try:
             with write_transaction(self._connection):
                 return errand(self._connection)
-        except Exception as error:  # whoever sent the errand gets it
+        except Exception as error:  # it goes to the sender of the errand
             return error
 
     def _add_upkeep(self, group: list[Submission]) -> None:
