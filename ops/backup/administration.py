@@ -9,13 +9,12 @@ from typing import Any
 
 from bus.serving.administration import AdministrationVerb, NoArguments
 from domain.errors import NotFound, Refusal, RuleViolated, Unavailable
-from ops.backup.metadata import list_backups
+from ops.backup.metadata import entry_of, list_backups
 from ops.backup.own_command import run_backup_command
 from ops.backup.requests import CreateBackup, NameBackup, PruneBackups, name_inside
 from ops.backup.schedule import BackupSchedule
 from ops.settings import Settings
 from ops.targets.bucket import BucketError
-from ops.targets.target import address
 
 # So many are listed, the newest.
 MAXIMUM_LISTED = 1_000
@@ -53,17 +52,7 @@ class RunningBackups:
             found = await asyncio.to_thread(list_backups, self._settings.backup_folder, self._store_id)
         except BucketError as error:
             raise Unavailable(str(error)) from error
-        return {
-            "items": [
-                {
-                    "name": one.name,
-                    "path": address(one.place),
-                    "status": one.metadata.status,
-                    "metadata": one.metadata,
-                }
-                for one in found[:MAXIMUM_LISTED]
-            ]
-        }
+        return {"items": [entry_of(one) for one in found[:MAXIMUM_LISTED]]}
 
     async def _create(self, wish: CreateBackup) -> dict[str, Any]:
         await self._schedule.tell("started", {})

@@ -16,7 +16,7 @@ import msgspec
 from ops.targets.bucket import BucketPath
 from ops.targets.errors import BackupError
 from ops.targets.sealing import Sealing
-from ops.targets.target import Entry, KeptFile, Place, list_files, read_files, write_file
+from ops.targets.target import Entry, KeptFile, Place, address, list_files, read_files, write_file
 from ops.targets.vouching import encode_vouched, is_whole
 
 FORMAT = 1
@@ -105,6 +105,16 @@ class Backup(KeptFile, frozen=True):
     def is_plain_here(self) -> bool:
         """Whether it is a database in a local file, which can be opened as it is."""
         return isinstance(self.place, Path) and self.metadata.sealing == Sealing()
+
+
+def entry_of(backup: Backup) -> dict[str, Any]:
+    """What programs are told of a backup."""
+    return {
+        "name": backup.name,
+        "path": address(backup.place),
+        "status": backup.metadata.status,
+        "metadata": backup.metadata,
+    }
 
 
 @overload

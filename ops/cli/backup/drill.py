@@ -4,7 +4,6 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ops.cli.backup.entries import entry_of
 from ops.cli.backup.options import IdentityOption, backup_settings, identities_in, scratch_folder
 from ops.cli.backup.verify import unsound
 from ops.cli.terminal.exits import Exit, failure
@@ -34,7 +33,7 @@ def drill(
     """
     from ops.backup.content import store_id_of
     from ops.backup.drill import drill as carry_out
-    from ops.backup.metadata import find_backup, list_backups
+    from ops.backup.metadata import entry_of, find_backup, list_backups
     from ops.targets.errors import BackupError
 
     settings = backup_settings(data)

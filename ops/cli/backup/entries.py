@@ -1,21 +1,4 @@
-"""How a backup is told of, to programs and to people."""
-
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from ops.backup.metadata import Backup
-
-
-def entry_of(backup: "Backup") -> dict[str, Any]:
-    """What programs are told of a backup."""
-    from ops.targets.target import address
-
-    return {
-        "name": backup.name,
-        "path": address(backup.place),
-        "status": backup.metadata.status,
-        "metadata": backup.metadata,
-    }
+"""How a backup is told of to people."""
 
 
 def size_text(size_bytes: int) -> str:

@@ -4,7 +4,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from ops.cli.backup.entries import entry_of
 from ops.cli.backup.options import NameArgument, backup_settings
 from ops.cli.terminal.exits import Exit, failure, usage_failure
 from ops.cli.terminal.failures import understandable
@@ -151,7 +150,7 @@ def _retained(settings: "Settings", rules: "Rules") -> "tuple[list[Backup], dict
 
 
 def _set_pinned(name: str, pinned: bool, data: Path | None, as_json: bool) -> int:
-    from ops.backup.metadata import Backup, find_backup, update_metadata
+    from ops.backup.metadata import Backup, entry_of, find_backup, update_metadata
 
     with understandable():
         place = find_backup(backup_settings(data).backup_folder, name)

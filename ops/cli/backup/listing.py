@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ops.cli.backup.entries import entry_of, size_text
+from ops.cli.backup.entries import size_text
 from ops.cli.backup.options import backup_settings
 from ops.cli.terminal.exits import Exit
 from ops.cli.terminal.failures import understandable
@@ -20,7 +20,7 @@ def list_all(*, data: DataOption = None, as_json: JsonOption = False) -> int:
 
         hyperpage backup list
     """
-    from ops.backup.metadata import damaged_backups, list_backups
+    from ops.backup.metadata import damaged_backups, entry_of, list_backups
 
     folder = backup_settings(data).backup_folder
     with understandable():

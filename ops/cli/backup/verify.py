@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from ops.cli.backup.entries import entry_of
 from ops.cli.backup.options import (
     IdentityOption,
     NameArgument,
@@ -47,7 +46,7 @@ def verify(
     there is no key for it.
     """
     from ops.backup.content import store_id_of
-    from ops.backup.metadata import find_backup
+    from ops.backup.metadata import entry_of, find_backup
     from ops.backup.routine import verify_by_routine, verify_whole
     from ops.targets.errors import BackupError
 
