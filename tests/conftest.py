@@ -3,11 +3,14 @@
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from tests.support.machines.bucket_server import CREDENTIALS, BucketServer
+from tests.support.services.asking import HttpTalk
+from tests.support.services.talking import Clock
 
 # No deadline for one example: on a busy machine it would fail tests that are right. A failure prints how
 # to run the very same example again.
@@ -59,3 +62,16 @@ def bucket_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BucketSe
             patched.setenv(name, value)
         yield server
     server.stop()
+
+
+@pytest.fixture
+def clock() -> Clock | None:
+    """Where the service of `talk` has its time from: the machine, unless a file has another clock."""
+    return None
+
+
+@pytest.fixture
+def talk(tmp_path: Path, clock: Clock | None) -> Iterator[HttpTalk]:
+    """A service of the test's own, which is asked on the bus and over HTTP."""
+    with HttpTalk(tmp_path, clock=clock) as talk:
+        yield talk

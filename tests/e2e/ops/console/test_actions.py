@@ -1,20 +1,8 @@
 """Every action of the console once, as somebody in front of a browser carries it out."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
 from tests.support.services.asking import HttpTalk
-from tests.support.services.browsing import PHONE, browser, chromium, tab
+from tests.support.services.browsing import PHONE, browser, tab
 from tests.support.services.visiting import HOSTILE
-
-
-@pytest.fixture
-def talk(tmp_path: Path) -> Iterator[HttpTalk]:
-    chromium()
-    with HttpTalk(tmp_path) as talk:
-        yield talk
 
 
 def test_jobs_are_held_cancelled_and_retried_one_by_one_and_together(talk: HttpTalk) -> None:

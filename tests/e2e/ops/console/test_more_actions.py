@@ -1,20 +1,8 @@
 """What is done in the console with backups, projections, limits, state and dead letters, each once."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
 from tests.support.services.asking import HttpTalk
-from tests.support.services.browsing import PHONE, browser, chromium, tab
+from tests.support.services.browsing import PHONE, browser, tab
 from tests.support.services.watching import eventually, number_of_letters
-
-
-@pytest.fixture
-def talk(tmp_path: Path) -> Iterator[HttpTalk]:
-    chromium()
-    with HttpTalk(tmp_path) as talk:
-        yield talk
 
 
 def test_a_backup_is_made_checked_proven_and_pinned_and_the_tables_too(talk: HttpTalk) -> None:

@@ -1,7 +1,5 @@
 """The console in a real browser: every page at two widths, in light and in dark, and every action once."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +7,7 @@ import pytest
 from ops.http.access.tokens import TokenFile
 from tests.support.patience import patiently
 from tests.support.services.asking import HttpTalk
-from tests.support.services.browsing import DESK, PHONE, Tab, browser, chromium, tab
+from tests.support.services.browsing import DESK, PHONE, Tab, browser, tab
 from tests.support.services.serving import until
 from tests.support.services.watching import eventually, number_of_letters
 
@@ -37,13 +35,6 @@ PAGES = (
     "/console/dead_letters",
     "/console/dead_letters/1",
 )
-
-
-@pytest.fixture
-def talk(tmp_path: Path) -> Iterator[HttpTalk]:
-    chromium()
-    with HttpTalk(tmp_path) as talk:
-        yield talk
 
 
 def some_of_everything(talk: HttpTalk) -> None:

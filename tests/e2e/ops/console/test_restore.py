@@ -7,26 +7,25 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.services.browsing import browser, chromium, tab
+from tests.support.services.browsing import browser, tab
 from tests.support.services.command_line import Served
 
 RESTORE = "/console/backups/-/restore"
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
-    chromium()
+def fresh(tmp_path: Path) -> Iterator[Served]:
     with Served(tmp_path / "data", "--http", "127.0.0.1:0") as served:
         yield served
 
 
-def test_a_restore_is_looked_at_carried_out_and_told(served: Served) -> None:
-    served.ask("send", "app_state.set", '{"key": "k", "value": "before"}')
-    name = served.ask("backup", "create")["path"].rpartition("/")[2]
-    served.ask("send", "app_state.set", '{"key": "k", "value": "after"}')
+def test_a_restore_is_looked_at_carried_out_and_told(fresh: Served) -> None:
+    fresh.ask("send", "app_state.set", '{"key": "k", "value": "before"}')
+    name = fresh.ask("backup", "create")["path"].rpartition("/")[2]
+    fresh.ask("send", "app_state.set", '{"key": "k", "value": "after"}')
 
     async def go_back() -> None:
-        url = served.runtime["http_url"]
+        url = fresh.runtime["http_url"]
         async with browser() as started, tab(started, url) as here:
             await here.open("/console/backups")
             await here.page.locator(".row-link").click()
@@ -44,14 +43,14 @@ def test_a_restore_is_looked_at_carried_out_and_told(served: Served) -> None:
 
     asyncio.run(go_back())
 
-    assert served.ask("query", "app_state.get", '{"key": "k"}')["value"] == "before"
+    assert fresh.ask("query", "app_state.get", '{"key": "k"}')["value"] == "before"
     # The one that was gone back to, and that of the store as it was before.
-    assert {name} < {one["name"] for one in served.ask("backup", "list")}
+    assert {name} < {one["name"] for one in fresh.ask("backup", "list")}
 
 
-def test_a_moment_that_is_none_is_refused_and_nothing_is_done(served: Served) -> None:
-    served.ask("send", "app_state.set", '{"key": "k", "value": 1}')
-    with httpx.Client(base_url=served.runtime["http_url"], trust_env=False) as http:
+def test_a_moment_that_is_none_is_refused_and_nothing_is_done(fresh: Served) -> None:
+    fresh.ask("send", "app_state.set", '{"key": "k", "value": 1}')
+    with httpx.Client(base_url=fresh.runtime["http_url"], trust_env=False) as http:
         for wrong in ("position=x", "position=99", "time=yesterday", "backup=../../etc/passwd"):
             assert http.get(f"{RESTORE}?{wrong}").status_code in (400, 404), wrong
         http.get("/console")
@@ -59,4 +58,4 @@ def test_a_moment_that_is_none_is_refused_and_nothing_is_done(served: Served) ->
         refused = http.post(RESTORE, data={"csrf_token": csrf_token, "back": RESTORE})
         assert refused.status_code == 303
         assert "a restore goes to" in http.get(refused.headers["location"]).text
-    assert served.ask("query", "service.status")["timeline"] == 1
+    assert fresh.ask("query", "service.status")["timeline"] == 1

@@ -15,7 +15,7 @@ import pytest
 
 from domain.catalogue import VERBS
 from tests.support.services.raw_nats import HEADER_LINE, Message
-from tests.support.services.talking import NOW, Clock, Talk
+from tests.support.services.talking import NOW, Talk
 
 TABLES = ("jobs", "rate_limits", "tool_configs", "app_state")
 NUMBERS = {
@@ -34,26 +34,6 @@ NUMBERS = {
 KIB = 1024
 JOB: dict[str, Any] = {"type": "sync", "name": "acme/site"}
 LEASED: dict[str, Any] = {"id": "nobody", "lease": "no-lease"}
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Talk]:
-    # Its clock stands still: however slow the tests are, no lease runs out, which would store an event.
-    with Talk(tmp_path_factory.mktemp("commands"), clock=Clock()) as talk:
-        yield talk
-
-
-@pytest.fixture
-def talk(shared: Talk) -> Talk:
-    """The service that all tests here share: each uses keys of its own."""
-    return shared
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[Talk]:
-    """A service of the test's own, whose clock stands still."""
-    with Talk(tmp_path, clock=Clock()) as talk:
-        yield talk
 
 
 @contextmanager
@@ -147,8 +127,8 @@ def test_a_claim_answers_with_the_rows_and_their_leases(own: Talk):
     assert own.command("jobs.claim", {"worker": "w"}).said["result"] == {"jobs": []}
 
 
-def test_every_command_without_an_id_gets_one_of_its_own(talk: Talk):
-    ids = {stored(talk, "app_state.set", {"key": "no-id", "value": n})["command_id"] for n in range(5)}
+def test_every_command_without_an_id_gets_one_of_its_own(shared: Talk):
+    ids = {stored(shared, "app_state.set", {"key": "no-id", "value": n})["command_id"] for n in range(5)}
 
     assert len(ids) == 5
 
@@ -189,16 +169,16 @@ def test_commands_of_one_connection_are_decided_in_the_order_they_were_sent(own:
         "ü.ö",
     ],
 )
-def test_an_unknown_command_is_not_found(talk: Talk, name: str):
-    assert refused(talk, name, JOB)["code"] == "not_found"
+def test_an_unknown_command_is_not_found(shared: Talk, name: str):
+    assert refused(shared, name, JOB)["code"] == "not_found"
 
 
-def test_the_service_alone_rescues_jobs(talk: Talk):
-    stored(talk, "jobs.enqueue", JOB | {"id": "not-to-rescue", "queue": "rescue"})
-    stored(talk, "jobs.claim", {"worker": "w", "queue": "rescue"})
+def test_the_service_alone_rescues_jobs(shared: Talk):
+    stored(shared, "jobs.enqueue", JOB | {"id": "not-to-rescue", "queue": "rescue"})
+    stored(shared, "jobs.claim", {"worker": "w", "queue": "rescue"})
 
-    assert refused(talk, "jobs.rescue", {"id": "not-to-rescue"})["code"] == "not_found"
-    assert talk.batch({"command": "jobs.rescue", "body": {"id": "not-to-rescue"}}).said["outcomes"][0][
+    assert refused(shared, "jobs.rescue", {"id": "not-to-rescue"})["code"] == "not_found"
+    assert shared.batch({"command": "jobs.rescue", "body": {"id": "not-to-rescue"}}).said["outcomes"][0][
         "error"
     ]
 
@@ -261,8 +241,8 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED)
-def test_a_malformed_body_is_invalid_and_says_where(talk: Talk, body: bytes):
-    error = refused(talk, "app_state.set", body)
+def test_a_malformed_body_is_invalid_and_says_where(shared: Talk, body: bytes):
+    error = refused(shared, "app_state.set", body)
 
     assert error["code"] == "invalid"
     assert error["details"]["path"].startswith("$")
@@ -325,9 +305,9 @@ def test_a_malformed_body_is_invalid_and_says_where(talk: Talk, body: bytes):
     ],
 )
 def test_a_field_that_is_not_its_schemas_is_invalid_and_says_where(
-    talk: Talk, name: str, body: Any, path: str
+    shared: Talk, name: str, body: Any, path: str
 ):
-    error = refused(talk, name, body)
+    error = refused(shared, name, body)
 
     assert (error["code"], error["details"]["path"]) == ("invalid", path)
 
@@ -364,7 +344,7 @@ BAD_KEYS = [
 
 
 @pytest.mark.parametrize("key", BAD_KEYS)
-def test_what_is_no_key_is_invalid_everywhere(talk: Talk, key: str):
+def test_what_is_no_key_is_invalid_everywhere(shared: Talk, key: str):
     for name, body, field in (
         ("jobs.enqueue", JOB | {"id": key}, "id"),
         ("jobs.enqueue", JOB | {"queue": key}, "queue"),
@@ -373,8 +353,8 @@ def test_what_is_no_key_is_invalid_everywhere(talk: Talk, key: str):
         ("tool_configs.set", {"tool_name": key}, "tool_name"),
         ("app_state.set", {"key": key, "value": 1}, "key"),
     ):
-        with nothing_stored(talk):
-            error = talk.command(name, body).error
+        with nothing_stored(shared):
+            error = shared.command(name, body).error
         assert (error["code"], error["details"]["path"]) == ("invalid", f"$.{field}"), name
         # Not the pattern, which takes some reading.
         assert "regex" not in error["message"]
@@ -384,11 +364,11 @@ def test_what_is_no_key_is_invalid_everywhere(talk: Talk, key: str):
 @pytest.mark.parametrize(
     "key", ["a", "9", "A.b_c:d@e/f+g=h-i", "x" * 200, "a.b.c", "a//b", "a/", "a=", "jobs/1"]
 )
-def test_every_key_that_the_contract_allows_is_one(talk: Talk, key: str):
-    said = stored(talk, "app_state.set", {"key": key, "value": "good key"})
+def test_every_key_that_the_contract_allows_is_one(shared: Talk, key: str):
+    said = stored(shared, "app_state.set", {"key": key, "value": "good key"})
 
     assert said["stream"] == f"app_state/{key}"
-    assert talk.query("app_state.get", {"key": key}).said["key"] == key
+    assert shared.query("app_state.get", {"key": key}).said["key"] == key
 
 
 VALUES = [
@@ -422,12 +402,12 @@ VALUES = [
 
 
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: value[:30].decode(errors="replace"))
-def test_a_value_comes_back_as_the_bytes_that_it_was(talk: Talk, value: bytes):
-    said = stored(talk, "app_state.set", b'{"key":"as-it-was","value":%s}' % value)
+def test_a_value_comes_back_as_the_bytes_that_it_was(shared: Talk, value: bytes):
+    said = stored(shared, "app_state.set", b'{"key":"as-it-was","value":%s}' % value)
 
-    row = talk.query("app_state.get", {"key": "as-it-was"})
+    row = shared.query("app_state.get", {"key": "as-it-was"})
     assert row.body.startswith(b'{"key":"as-it-was","value":%s,"updated_at":' % value)
-    events = talk.query("events.read", {"after": said["position"] - 1, "limit": 1})
+    events = shared.query("events.read", {"after": said["position"] - 1, "limit": 1})
     assert b'"data":{"value":%s}}' % value in events.body
     assert json.loads(row.body)["value"] == json.loads(events.body)["items"][0]["data"]["value"]
 
@@ -442,44 +422,44 @@ def padded(body: dict[str, Any], field: str, size: int) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["jobs.enqueue", "tool_configs.set", "app_state.set_many", "jobs.complete"])
-def test_a_body_over_256_kib_is_too_large(talk: Talk, name: str):
-    error = refused(talk, name, b"{" + b" " * (256 * KIB))
+def test_a_body_over_256_kib_is_too_large(shared: Talk, name: str):
+    error = refused(shared, name, b"{" + b" " * (256 * KIB))
 
     assert error["code"] == "too_large"
     assert error["details"] == {"limit_bytes": 256 * KIB, "size_bytes": 256 * KIB + 1}
 
 
-def test_a_body_of_256_kib_is_taken(talk: Talk):
+def test_a_body_of_256_kib_is_taken(shared: Talk):
     body = json.dumps(JOB | {"id": "large", "payload": {"pad": ""}}).encode()
     body = body.replace(b'"pad": ""', b'"pad": "%s"' % (b"x" * (256 * KIB - len(body))))
     assert len(body) == 256 * KIB
 
-    stored(talk, "jobs.enqueue", body)
+    stored(shared, "jobs.enqueue", body)
 
-    assert len(talk.query("jobs.get", {"id": "large"}).said["payload"]["pad"]) > 255 * KIB
+    assert len(shared.query("jobs.get", {"id": "large"}).said["payload"]["pad"]) > 255 * KIB
 
 
 @pytest.mark.parametrize("name", ["app_state.set", "app_state.set_if", "app_state.set_many"])
-def test_a_value_of_64_kib_is_taken_and_a_larger_one_is_not(talk: Talk, name: str):
+def test_a_value_of_64_kib_is_taken_and_a_larger_one_is_not(shared: Talk, name: str):
     def body(size: int) -> dict[str, Any]:
         item = {"key": f"{name}-{size}", "value": "x" * (size - 2)}
         if name == "app_state.set_many":
             return {"items": [{"key": "beside", "value": size}, item]}
         return item | {"expected_version": 0} if name == "app_state.set_if" else item
 
-    error = refused(talk, name, body(64 * KIB + 1))
+    error = refused(shared, name, body(64 * KIB + 1))
 
     assert error["code"] == "too_large"
     assert error["details"]["limit_bytes"] == 64 * KIB
-    stored(talk, name, body(64 * KIB))
+    stored(shared, name, body(64 * KIB))
 
 
-def test_a_configuration_may_not_be_patched_beyond_256_kib(talk: Talk):
+def test_a_configuration_may_not_be_patched_beyond_256_kib(shared: Talk):
     half = {part: part * (120 * KIB) for part in "abc"}
-    stored(talk, "tool_configs.set", {"tool_name": "growing", "config": {"a": half["a"]}})
-    stored(talk, "tool_configs.patch", {"tool_name": "growing", "patch": {"b": half["b"]}})
+    stored(shared, "tool_configs.set", {"tool_name": "growing", "config": {"a": half["a"]}})
+    stored(shared, "tool_configs.patch", {"tool_name": "growing", "patch": {"b": half["b"]}})
 
-    error = refused(talk, "tool_configs.patch", {"tool_name": "growing", "patch": {"c": half["c"]}})
+    error = refused(shared, "tool_configs.patch", {"tool_name": "growing", "patch": {"c": half["c"]}})
 
     assert error["code"] == "too_large"
 
@@ -487,10 +467,10 @@ def test_a_configuration_may_not_be_patched_beyond_256_kib(talk: Talk):
 # Refusals by state
 
 
-def test_a_taken_key_already_exists(talk: Talk):
-    stored(talk, "jobs.enqueue", JOB | {"id": "taken"})
+def test_a_taken_key_already_exists(shared: Talk):
+    stored(shared, "jobs.enqueue", JOB | {"id": "taken"})
 
-    assert refused(talk, "jobs.enqueue", JOB | {"id": "taken"})["code"] == "already_exists"
+    assert refused(shared, "jobs.enqueue", JOB | {"id": "taken"})["code"] == "already_exists"
 
 
 @pytest.mark.parametrize(
@@ -516,20 +496,20 @@ def test_a_taken_key_already_exists(talk: Talk):
         ("app_state.delete", {"key": "nobody"}),
     ],
 )
-def test_what_is_not_there_is_not_found(talk: Talk, name: str, body: Any):
-    assert refused(talk, name, body)["code"] == "not_found"
+def test_what_is_not_there_is_not_found(shared: Talk, name: str, body: Any):
+    assert refused(shared, name, body)["code"] == "not_found"
 
 
-def test_what_the_domain_says_no_to_is_refused_and_names_the_rule(talk: Talk):
-    stored(talk, "jobs.enqueue", JOB | {"id": "ruled", "queue": "ruled"})
+def test_what_the_domain_says_no_to_is_refused_and_names_the_rule(shared: Talk):
+    stored(shared, "jobs.enqueue", JOB | {"id": "ruled", "queue": "ruled"})
 
-    stale = refused(talk, "jobs.complete", {"id": "ruled", "lease": "made up"})
-    waiting = refused(talk, "jobs.retry", {"id": "ruled"})
-    lease = stored(talk, "jobs.claim", {"worker": "w", "queue": "ruled"})["result"]["jobs"][0]["lease"]
-    unasked = refused(talk, "jobs.ack_cancel", {"id": "ruled", "lease": lease})
-    stored(talk, "jobs.complete", {"id": "ruled", "lease": lease})
-    finished = refused(talk, "jobs.cancel", {"id": "ruled"})
-    twice = refused(talk, "jobs.complete", {"id": "ruled", "lease": lease})
+    stale = refused(shared, "jobs.complete", {"id": "ruled", "lease": "made up"})
+    waiting = refused(shared, "jobs.retry", {"id": "ruled"})
+    lease = stored(shared, "jobs.claim", {"worker": "w", "queue": "ruled"})["result"]["jobs"][0]["lease"]
+    unasked = refused(shared, "jobs.ack_cancel", {"id": "ruled", "lease": lease})
+    stored(shared, "jobs.complete", {"id": "ruled", "lease": lease})
+    finished = refused(shared, "jobs.cancel", {"id": "ruled"})
+    twice = refused(shared, "jobs.complete", {"id": "ruled", "lease": lease})
 
     rules = [error["details"]["rule"] for error in (stale, waiting, unasked, finished, twice)]
     assert rules == [
@@ -542,10 +522,10 @@ def test_what_the_domain_says_no_to_is_refused_and_names_the_rule(talk: Talk):
     assert {error["code"] for error in (stale, waiting, unasked, finished, twice)} == {"refused"}
 
 
-def test_a_credential_is_rejected_and_not_repeated(talk: Talk):
+def test_a_credential_is_rejected_and_not_repeated(shared: Talk):
     secret = "ghp_" + "A1b2C3d4" * 5
 
-    error = refused(talk, "tool_configs.set", {"tool_name": "leaky", "config": {"token": secret}})
+    error = refused(shared, "tool_configs.set", {"tool_name": "leaky", "config": {"token": secret}})
 
     assert error["code"] == "secret_rejected"
     assert secret not in json.dumps(error)
@@ -554,13 +534,13 @@ def test_a_credential_is_rejected_and_not_repeated(talk: Talk):
 # Expected versions
 
 
-def test_an_expected_version_is_the_one_that_the_stream_must_be_at(talk: Talk):
+def test_an_expected_version_is_the_one_that_the_stream_must_be_at(shared: Talk):
     def put(value: int, expected: int | str) -> Message:
-        return talk.command("app_state.set", {"key": "versioned", "value": value}, expected=expected)
+        return shared.command("app_state.set", {"key": "versioned", "value": value}, expected=expected)
 
     assert accepted(put(1, 0))["version"] == 1
     for wrong in (0, 2, 10**17):
-        with nothing_stored(talk):
+        with nothing_stored(shared):
             error = put(2, wrong).error
         assert error["code"] == "version_conflict"
         assert error["details"] == {"expected_version": wrong, "actual_version": 1}
@@ -568,18 +548,18 @@ def test_an_expected_version_is_the_one_that_the_stream_must_be_at(talk: Talk):
     assert accepted(put(3, "0002"))["version"] == 3
 
 
-def test_a_new_stream_is_at_version_0(talk: Talk):
-    error = refused(talk, "jobs.enqueue", JOB | {"id": "new-stream"}, expected=1)
+def test_a_new_stream_is_at_version_0(shared: Talk):
+    error = refused(shared, "jobs.enqueue", JOB | {"id": "new-stream"}, expected=1)
 
     assert error["code"] == "version_conflict"
-    stored(talk, "jobs.enqueue", JOB | {"id": "new-stream"}, expected=0)
-    stored(talk, "jobs.enqueue", JOB, expected=0)
-    assert refused(talk, "jobs.enqueue", JOB, expected=1)["code"] == "version_conflict"
+    stored(shared, "jobs.enqueue", JOB | {"id": "new-stream"}, expected=0)
+    stored(shared, "jobs.enqueue", JOB, expected=0)
+    assert refused(shared, "jobs.enqueue", JOB, expected=1)["code"] == "version_conflict"
 
 
 @pytest.mark.parametrize("version", ["-1", "+1", "1.0", "1e0", "0x1", "one", "1_0", "١", "1 0", "9" * 19, ""])
-def test_what_is_no_version_is_invalid(talk: Talk, version: str):
-    error = refused(talk, "app_state.set", {"key": "versioned-badly", "value": 1}, expected=version)
+def test_what_is_no_version_is_invalid(shared: Talk, version: str):
+    error = refused(shared, "app_state.set", {"key": "versioned-badly", "value": 1}, expected=version)
 
     assert error["code"] == "invalid"
     assert error["details"]["path"] == "Hyperpage-Expected-Version"
@@ -592,13 +572,13 @@ def test_what_is_no_version_is_invalid(talk: Talk, version: str):
         ("app_state.set_many", {"items": [{"key": "spanning", "value": 1}]}),
     ],
 )
-def test_a_command_that_spans_streams_has_no_version_to_expect(talk: Talk, name: str, body: Any):
+def test_a_command_that_spans_streams_has_no_version_to_expect(shared: Talk, name: str, body: Any):
     for version in (0, 1):
-        assert refused(talk, name, body, expected=version)["code"] == "invalid"
+        assert refused(shared, name, body, expected=version)["code"] == "invalid"
 
 
-def test_a_batch_as_a_whole_has_no_version_to_expect(talk: Talk):
-    error = refused(talk, "batch", {"commands": [{"command": "jobs.enqueue", "body": JOB}]}, expected=0)
+def test_a_batch_as_a_whole_has_no_version_to_expect(shared: Talk):
+    error = refused(shared, "batch", {"commands": [{"command": "jobs.enqueue", "body": JOB}]}, expected=0)
 
     assert error["code"] == "invalid"
 
@@ -652,37 +632,39 @@ def test_the_same_id_gets_the_same_bytes_and_changes_nothing_also_after_a_restar
 
 
 @pytest.mark.parametrize("command_id", IDS)
-def test_any_text_of_at_most_128_characters_is_an_id(talk: Talk, command_id: str):
+def test_any_text_of_at_most_128_characters_is_an_id(shared: Talk, command_id: str):
     body = {"key": "ids", "value": command_id}
 
-    first = talk.command("app_state.set", body, id=command_id)
-    again = talk.command("app_state.set", body, id=command_id)
+    first = shared.command("app_state.set", body, id=command_id)
+    again = shared.command("app_state.set", body, id=command_id)
 
     assert accepted(first)["command_id"] == command_id
     assert again.body == first.body
-    assert talk.rows[-1].command_id == command_id
+    assert shared.rows[-1].command_id == command_id
 
 
 @pytest.mark.parametrize("command_id", ["x" * 129, "ü" * 129, "😀" * 129, ""])
-def test_what_is_too_long_or_empty_is_no_id(talk: Talk, command_id: str):
-    error = refused(talk, "app_state.set", {"key": "ids", "value": 0}, id=command_id)
+def test_what_is_too_long_or_empty_is_no_id(shared: Talk, command_id: str):
+    error = refused(shared, "app_state.set", {"key": "ids", "value": 0}, id=command_id)
 
     assert (error["code"], error["details"]["path"]) == ("invalid", "Hyperpage-Command-Id")
 
 
 @pytest.mark.parametrize("raw", [b"\xff", b"\xffab", b"a\x00b", b"\x00"])
-def test_an_id_that_is_no_text_is_refused_and_never_stands_for_another(talk: Talk, raw: bytes):
+def test_an_id_that_is_no_text_is_refused_and_never_stands_for_another(shared: Talk, raw: bytes):
     # Such as the bytes of a UUID: read with replacements, many of them would be the same text.
     headers = HEADER_LINE + b"Hyperpage-Command-Id: " + raw + b"\r\n\r\n"
-    with nothing_stored(talk):
+    with nothing_stored(shared):
         for _ in range(2):
-            asked = talk.client.request("hyperpage.cmd.v1.app_state.set", {"key": "raw", "value": 1}, headers)
-            error = talk.run(asked).error
+            asked = shared.client.request(
+                "hyperpage.cmd.v1.app_state.set", {"key": "raw", "value": 1}, headers
+            )
+            error = shared.run(asked).error
             assert (error["code"], error["details"]["path"]) == ("invalid", "Hyperpage-Command-Id")
 
 
-def test_an_id_that_was_used_for_something_else_is_refused(talk: Talk):
-    stored(talk, "app_state.set", {"key": "reused", "value": 1}, id="reused", expected=0)
+def test_an_id_that_was_used_for_something_else_is_refused(shared: Talk):
+    stored(shared, "app_state.set", {"key": "reused", "value": 1}, id="reused", expected=0)
 
     for name, body, expected in (
         ("app_state.set", {"key": "reused", "value": 2}, 0),
@@ -693,23 +675,23 @@ def test_an_id_that_was_used_for_something_else_is_refused(talk: Talk):
         ("app_state.delete", {"key": "reused"}, None),
         ("jobs.enqueue", JOB, None),
     ):
-        assert refused(talk, name, body, id="reused", expected=expected)["code"] == "command_id_reused"
+        assert refused(shared, name, body, id="reused", expected=expected)["code"] == "command_id_reused"
 
 
-def test_a_refused_command_is_not_remembered_and_may_be_tried_again(talk: Talk):
+def test_a_refused_command_is_not_remembered_and_may_be_tried_again(shared: Talk):
     for refusal in (
-        talk.command("app_state.delete", {"key": "later"}, id="tried again"),
-        talk.command("app_state.delete", {"wrong": "later"}, id="tried again"),
-        talk.command("app_state.delete", {"key": "later"}, id="tried again", expected=7),
-        talk.batch(
+        shared.command("app_state.delete", {"key": "later"}, id="tried again"),
+        shared.command("app_state.delete", {"wrong": "later"}, id="tried again"),
+        shared.command("app_state.delete", {"key": "later"}, id="tried again", expected=7),
+        shared.batch(
             {"command": "app_state.delete", "id": "tried again", "body": {"key": "later"}}, atomic=True
         ),
     ):
         assert refusal.code in ("not_found", "invalid", "version_conflict")
-    stored(talk, "app_state.set", {"key": "later", "value": 1})
+    stored(shared, "app_state.set", {"key": "later", "value": 1})
 
-    assert stored(talk, "app_state.delete", {"key": "later"}, id="tried again")["version"] == 2
-    assert stored(talk, "app_state.delete", {"key": "later"}, id="tried again")["version"] == 2
+    assert stored(shared, "app_state.delete", {"key": "later"}, id="tried again")["version"] == 2
+    assert stored(shared, "app_state.delete", {"key": "later"}, id="tried again")["version"] == 2
 
 
 def test_heartbeats_and_progress_are_carried_out_each_time(own: Talk):
@@ -736,33 +718,35 @@ def test_heartbeats_and_progress_are_carried_out_each_time(own: Talk):
     stored(own, "jobs.complete", body, id="same id")
 
 
-def test_an_empty_claim_is_not_remembered(talk: Talk):
+def test_an_empty_claim_is_not_remembered(shared: Talk):
     claim = {"worker": "w", "queue": "empty-at-first"}
-    assert stored(talk, "jobs.claim", claim, id="claim of nothing")["result"] == {"jobs": []}
-    stored(talk, "jobs.enqueue", JOB | {"id": "came later", "queue": "empty-at-first"} | {"id": "came-later"})
+    assert stored(shared, "jobs.claim", claim, id="claim of nothing")["result"] == {"jobs": []}
+    stored(
+        shared, "jobs.enqueue", JOB | {"id": "came later", "queue": "empty-at-first"} | {"id": "came-later"}
+    )
 
-    first = talk.command("jobs.claim", claim, id="claim of nothing")
+    first = shared.command("jobs.claim", claim, id="claim of nothing")
 
     assert [job["id"] for job in accepted(first)["result"]["jobs"]] == ["came-later"]
-    assert talk.command("jobs.claim", claim, id="claim of nothing").body == first.body
+    assert shared.command("jobs.claim", claim, id="claim of nothing").body == first.body
 
 
-def test_commands_with_one_id_at_the_same_time_are_one_command(talk: Talk):
+def test_commands_with_one_id_at_the_same_time_are_one_command(shared: Talk):
     async def at_once() -> list[Message]:
         subject, headers = "hyperpage.cmd.v1.jobs.enqueue", {"Hyperpage-Command-Id": "at once"}
-        return await asyncio.gather(*(talk.client.ask(subject, JOB, headers) for _ in range(100)))
+        return await asyncio.gather(*(shared.client.ask(subject, JOB, headers) for _ in range(100)))
 
-    before = talk.position
-    answers = talk.run(at_once())
+    before = shared.position
+    answers = shared.run(at_once())
 
     assert len({answer.body for answer in answers}) == 1
-    assert talk.position == before + 1
+    assert shared.position == before + 1
 
 
 # Headers
 
 
-def test_what_the_caller_says_is_carried_into_the_events(talk: Talk):
+def test_what_the_caller_says_is_carried_into_the_events(shared: Talk):
     said = {
         "Hyperpage-Actor": "Zoë 😀",
         "Hyperpage-Correlation-Id": "order: 7, part 1",
@@ -770,33 +754,33 @@ def test_what_the_caller_says_is_carried_into_the_events(talk: Talk):
         "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         "Another-Header": "which is nobody's business",
     }
-    position = stored(talk, "app_state.set", {"key": "said", "value": 1}, id="by-zoe", headers=said)[
+    position = stored(shared, "app_state.set", {"key": "said", "value": 1}, id="by-zoe", headers=said)[
         "position"
     ]
 
-    (event,) = talk.query("events.read", {"after": position - 1, "limit": 1}).said["items"]
+    (event,) = shared.query("events.read", {"after": position - 1, "limit": 1}).said["items"]
 
     assert event["commandid"] == "by-zoe"
     assert event["actor"] == said["Hyperpage-Actor"]
     assert event["correlationid"] == said["Hyperpage-Correlation-Id"]
     assert event["causationid"] == said["Hyperpage-Causation-Id"]
     assert event["traceparent"] == said["traceparent"]
-    assert talk.query("app_state.history", {"key": "said"}).said["items"] == [event]
-    assert "Another-Header" not in (talk.rows[position - 1].metadata or "")
+    assert shared.query("app_state.history", {"key": "said"}).said["items"] == [event]
+    assert "Another-Header" not in (shared.rows[position - 1].metadata or "")
 
 
-def test_where_the_caller_says_nothing_nothing_is_kept(talk: Talk):
-    position = stored(talk, "app_state.set", {"key": "unsaid", "value": 1})["position"]
+def test_where_the_caller_says_nothing_nothing_is_kept(shared: Talk):
+    position = stored(shared, "app_state.set", {"key": "unsaid", "value": 1})["position"]
 
-    (event,) = talk.query("events.read", {"after": position - 1, "limit": 1}).said["items"]
+    (event,) = shared.query("events.read", {"after": position - 1, "limit": 1}).said["items"]
 
     assert not {"actor", "correlationid", "causationid", "traceparent"} & set(event)
-    assert talk.rows[position - 1].metadata is None
+    assert shared.rows[position - 1].metadata is None
 
 
-def test_a_header_of_more_than_512_characters_is_invalid(talk: Talk):
+def test_a_header_of_more_than_512_characters_is_invalid(shared: Talk):
     for name in ("Hyperpage-Actor", "Hyperpage-Correlation-Id", "Hyperpage-Causation-Id", "traceparent"):
-        error = refused(talk, "app_state.set", {"key": "h", "value": 1}, headers={name: "x" * 513})
+        error = refused(shared, "app_state.set", {"key": "h", "value": 1}, headers={name: "x" * 513})
         assert (error["code"], error["details"]["path"]) == ("invalid", name)
 
 
@@ -819,29 +803,29 @@ def test_a_header_of_more_than_512_characters_is_invalid(talk: Talk):
     ],
     ids=lambda block: block[:30].decode(errors="replace").encode("unicode_escape").decode(),
 )
-def test_headers_that_are_none_harm_nobody(talk: Talk, block: bytes):
+def test_headers_that_are_none_harm_nobody(shared: Talk, block: bytes):
     async def send() -> None:
-        inbox = f"{talk.client.inbox}.unheard"
-        talk.client.publish("hyperpage.cmd.v1.app_state.delete", {"key": "x"}, reply=inbox, headers=block)
-        talk.client.publish("hyperpage.qry.v1.app_state.get", {"key": "x"}, reply=inbox, headers=block)
-        talk.client.publish("$SRV.PING", b"", reply=inbox, headers=block)
-        await talk.client.flush()
+        inbox = f"{shared.client.inbox}.unheard"
+        shared.client.publish("hyperpage.cmd.v1.app_state.delete", {"key": "x"}, reply=inbox, headers=block)
+        shared.client.publish("hyperpage.qry.v1.app_state.get", {"key": "x"}, reply=inbox, headers=block)
+        shared.client.publish("$SRV.PING", b"", reply=inbox, headers=block)
+        await shared.client.flush()
 
-    with nothing_stored(talk):
-        talk.run(send())
+    with nothing_stored(shared):
+        shared.run(send())
 
 
 @pytest.mark.parametrize(
     "subject", [b"hyperpage.cmd.v1.\xff\xfe", b"hyperpage.qry.v1.\xff", b"$SRV.PING.\xff"]
 )
-def test_a_subject_that_is_not_utf_8_harms_nobody(talk: Talk, subject: bytes):
+def test_a_subject_that_is_not_utf_8_harms_nobody(shared: Talk, subject: bytes):
     async def send() -> None:
-        talk.client.publish(subject, b"{}", reply=f"{talk.client.inbox}.unheard")
-        talk.client.publish("hyperpage.cmd.v1.app_state.delete", b"{}", reply=b"_INBOX.\xff\xfe")
-        await talk.client.flush()
+        shared.client.publish(subject, b"{}", reply=f"{shared.client.inbox}.unheard")
+        shared.client.publish("hyperpage.cmd.v1.app_state.delete", b"{}", reply=b"_INBOX.\xff\xfe")
+        await shared.client.flush()
 
-    with nothing_stored(talk):
-        talk.run(send())
+    with nothing_stored(shared):
+        shared.run(send())
 
 
 # Reply subjects
@@ -869,41 +853,41 @@ def test_a_subject_that_is_not_utf_8_harms_nobody(talk: Talk, subject: bytes):
     ],
 )
 def test_a_request_whose_answer_would_not_go_to_an_inbox_is_dropped_and_counted(
-    talk: Talk, reply: str | None
+    shared: Talk, reply: str | None
 ):
     async def send() -> None:
-        heard = talk.client.subscribe("hyperpage.evt.v1.>")
-        results = talk.client.subscribe("hyperpage.res.v1.>")
+        heard = shared.client.subscribe("hyperpage.evt.v1.>")
+        results = shared.client.subscribe("hyperpage.res.v1.>")
         headers = {"Hyperpage-Command-Id": "dropped"}
         body = {"key": "dropped", "value": 1}
-        talk.client.publish("hyperpage.cmd.v1.app_state.set", body, reply=reply, headers=headers)
-        talk.client.publish("hyperpage.cmd.v1.nonsense", b"", reply=reply)
-        talk.client.publish("hyperpage.qry.v1.jobs.count", b"", reply=reply)
+        shared.client.publish("hyperpage.cmd.v1.app_state.set", body, reply=reply, headers=headers)
+        shared.client.publish("hyperpage.cmd.v1.nonsense", b"", reply=reply)
+        shared.client.publish("hyperpage.qry.v1.jobs.count", b"", reply=reply)
         # Answered after them, since it was sent after them.
-        await talk.client.query("jobs.count")
+        await shared.client.query("jobs.count")
         assert heard.empty()
         assert results.empty()
 
-    before = talk.status["dropped_requests"]
-    with nothing_stored(talk):
-        talk.run(send())
-    assert talk.status["dropped_requests"] == before + 3
-    assert talk.query("app_state.get", {"key": "dropped"}).code == "not_found"
+    before = shared.status["dropped_requests"]
+    with nothing_stored(shared):
+        shared.run(send())
+    assert shared.status["dropped_requests"] == before + 3
+    assert shared.query("app_state.get", {"key": "dropped"}).code == "not_found"
 
 
-def test_an_answer_reaches_the_longest_reply_subject_that_there_can_be(talk: Talk):
+def test_an_answer_reaches_the_longest_reply_subject_that_there_can_be(shared: Talk):
     longest = 4096 - len("PUB hyperpage.cmd.v1.app_state.set  2\r\n") - 10
-    reply = f"{talk.client.inbox}.{'x' * longest}"[:longest]
+    reply = f"{shared.client.inbox}.{'x' * longest}"[:longest]
 
     async def send() -> Message:
-        answers = talk.client.subscribe(f"{talk.client.inbox}.*")
-        await talk.client.flush()
-        talk.client.publish("hyperpage.cmd.v1.app_state.set", b"{}", reply=reply)
+        answers = shared.client.subscribe(f"{shared.client.inbox}.*")
+        await shared.client.flush()
+        shared.client.publish("hyperpage.cmd.v1.app_state.set", b"{}", reply=reply)
         async with asyncio.timeout(30):
             return await answers.get()
 
-    with nothing_stored(talk):
-        assert talk.run(send()).code == "invalid"
+    with nothing_stored(shared):
+        assert shared.run(send()).code == "invalid"
 
 
 def test_the_inbox_prefix_is_a_setting(tmp_path: Path):
@@ -930,8 +914,8 @@ async def answer_on(talk: Talk, reply: str) -> Message:
 # Batches
 
 
-def test_a_batch_answers_each_command_in_order(talk: Talk):
-    answer = talk.batch(
+def test_a_batch_answers_each_command_in_order(shared: Talk):
+    answer = shared.batch(
         {"command": "app_state.set", "id": "b-1", "body": {"key": "batched", "value": 1}},
         {"command": "app_state.delete", "body": {"key": "not-there"}},
         {"command": "no.such", "body": {}},
@@ -950,18 +934,18 @@ def test_a_batch_answers_each_command_in_order(talk: Talk):
     assert outcomes[0]["command_id"] == "b-1"
     assert [outcomes[0]["version"], outcomes[4]["version"]] == [1, 2]
     assert outcomes[6]["result"] == {"jobs": []}
-    history = talk.query("app_state.history", {"key": "batched"}).said["items"]
+    history = shared.query("app_state.history", {"key": "batched"}).said["items"]
     assert [event["actor"] for event in history] == ["batcher", "batcher"]
 
 
-def test_the_outcomes_of_a_batch_are_what_each_command_would_have_been_answered(talk: Talk):
-    answer = talk.batch(
+def test_the_outcomes_of_a_batch_are_what_each_command_would_have_been_answered(shared: Talk):
+    answer = shared.batch(
         {"command": "app_state.set", "id": "within", "body": {"key": "within", "value": 1}},
         {"command": "app_state.delete", "body": {"key": "not-there"}},
     )
 
-    alone = talk.command("app_state.set", {"key": "within", "value": 1}, id="within")
-    error = talk.command("app_state.delete", {"key": "not-there"})
+    alone = shared.command("app_state.set", {"key": "within", "value": 1}, id="within")
+    error = shared.command("app_state.delete", {"key": "not-there"})
     assert answer.body == b'{"outcomes":[' + alone.body + b"," + error.body + b"]}"
 
 
@@ -982,7 +966,7 @@ ATOMIC_FAILURES = {
 
 @pytest.mark.parametrize("place", [3, 10])
 @pytest.mark.parametrize("code", ATOMIC_FAILURES)
-def test_an_atomic_batch_with_a_refused_command_does_nothing(talk: Talk, code: str, place: int):
+def test_an_atomic_batch_with_a_refused_command_does_nothing(shared: Talk, code: str, place: int):
     good = [
         {"command": "jobs.enqueue", "body": JOB | {"id": "a-job", "queue": "atomic"}},
         {"command": "app_state.set", "id": "a-first", "body": {"key": "a-1", "value": 1}},
@@ -994,50 +978,50 @@ def test_an_atomic_batch_with_a_refused_command_does_nothing(talk: Talk, code: s
     ]
     commands = [*good[:place], ATOMIC_FAILURES[code], *good[place:]]
 
-    with nothing_stored(talk):
-        answer = talk.batch(*commands, atomic=True)
+    with nothing_stored(shared):
+        answer = shared.batch(*commands, atomic=True)
 
     assert answer.code == code
     assert answer.error["details"]["index"] == place
     assert list(answer.said) == ["error"]
-    assert talk.query("app_state.get", {"key": "a-1"}).code == "not_found"
-    assert talk.query("jobs.get", {"id": "a-job"}).code == "not_found"
+    assert shared.query("app_state.get", {"key": "a-1"}).code == "not_found"
+    assert shared.query("jobs.get", {"id": "a-job"}).code == "not_found"
     # Its ids are free, its claim let the job go, and its keys were never there.
-    assert talk.query("app_state.history", {"key": "a-2"}).code == "not_found"
+    assert shared.query("app_state.history", {"key": "a-2"}).code == "not_found"
 
 
-def test_an_atomic_batch_is_carried_out_as_a_whole(talk: Talk):
+def test_an_atomic_batch_is_carried_out_as_a_whole(shared: Talk):
     commands = [
         {"command": "app_state.set", "id": f"whole-{n}", "body": {"key": f"whole-{n % 10}", "value": n}}
         for n in range(100)
     ]
-    before = talk.position
+    before = shared.position
 
-    answer = talk.batch(*commands, atomic=True)
+    answer = shared.batch(*commands, atomic=True)
 
     positions = [outcome["position"] for outcome in answer.said["outcomes"]]
     assert positions == list(range(before + 1, before + 101))
-    assert len({row.recorded_at for row in talk.rows[before:]}) == 1
-    assert talk.batch(*commands, atomic=True).body == answer.body
-    assert talk.position == before + 100
+    assert len({row.recorded_at for row in shared.rows[before:]}) == 1
+    assert shared.batch(*commands, atomic=True).body == answer.body
+    assert shared.position == before + 100
 
 
-def test_in_a_batch_only_the_inner_ids_count(talk: Talk):
+def test_in_a_batch_only_the_inner_ids_count(shared: Talk):
     command = {"command": "jobs.enqueue", "body": JOB}
 
-    first = talk.batch(command, id="of the whole").said["outcomes"][0]
-    again = talk.batch(command, id="of the whole").said["outcomes"][0]
+    first = shared.batch(command, id="of the whole").said["outcomes"][0]
+    again = shared.batch(command, id="of the whole").said["outcomes"][0]
 
     assert first["stream"] != again["stream"]
-    stored(talk, "jobs.enqueue", JOB, id="of the whole")
+    stored(shared, "jobs.enqueue", JOB, id="of the whole")
 
 
-def test_a_batch_with_an_id_that_is_none_refuses_that_command_alone(talk: Talk):
+def test_a_batch_with_an_id_that_is_none_refuses_that_command_alone(shared: Talk):
     def command(command_id: str) -> dict[str, Any]:
         return {"command": "app_state.set", "id": command_id, "body": {"key": "ids", "value": command_id}}
 
-    answer = talk.batch(command("x" * 129), command(""), command("a\0b"), command("fine"))
-    again = talk.batch(command("a\0b"), command("fine"))
+    answer = shared.batch(command("x" * 129), command(""), command("a\0b"), command("fine"))
+    again = shared.batch(command("a\0b"), command("fine"))
 
     outcomes = answer.said["outcomes"]
     assert [outcomes[n]["error"]["code"] for n in (0, 1, 2)] == ["invalid"] * 3
@@ -1065,42 +1049,42 @@ def test_a_batch_with_an_id_that_is_none_refuses_that_command_alone(talk: Talk):
         ),
     ],
 )
-def test_a_batch_that_is_none_is_refused_as_a_whole(talk: Talk, body: Any, code: str):
-    assert refused(talk, "batch", body)["code"] == code
+def test_a_batch_that_is_none_is_refused_as_a_whole(shared: Talk, body: Any, code: str):
+    assert refused(shared, "batch", body)["code"] == code
 
 
 @pytest.mark.parametrize("body", [[], None, 1, "x", {"key": 1}])
 @pytest.mark.parametrize("atomic", [False, True])
-def test_a_command_of_a_batch_whose_body_is_none_is_invalid(talk: Talk, body: Any, atomic: bool):
-    with nothing_stored(talk):
-        answer = talk.batch({"command": "app_state.set", "body": body}, atomic=atomic)
+def test_a_command_of_a_batch_whose_body_is_none_is_invalid(shared: Talk, body: Any, atomic: bool):
+    with nothing_stored(shared):
+        answer = shared.batch({"command": "app_state.set", "body": body}, atomic=atomic)
         error = answer.said["error"] if atomic else answer.said["outcomes"][0]["error"]
         assert (error["code"], error["details"]["index"]) == ("invalid", 0)
 
 
-def test_a_command_of_a_batch_may_be_as_large_as_alone_and_no_larger(talk: Talk):
+def test_a_command_of_a_batch_may_be_as_large_as_alone_and_no_larger(shared: Talk):
     def command(size: int) -> dict[str, Any]:
         return {"command": "app_state.set", "body": {"key": "in-a-batch", "value": "x" * (size - 2)}}
 
-    outcomes = talk.batch(command(64 * KIB), command(64 * KIB + 1)).said["outcomes"]
+    outcomes = shared.batch(command(64 * KIB), command(64 * KIB + 1)).said["outcomes"]
 
     assert outcomes[0]["stream"] == "app_state/in-a-batch"
     assert outcomes[1]["error"]["code"] == "too_large"
 
 
-def test_a_batch_of_1000_commands_and_960_kib_is_taken_and_a_larger_one_is_not(talk: Talk):
+def test_a_batch_of_1000_commands_and_960_kib_is_taken_and_a_larger_one_is_not(shared: Talk):
     def body(size: int) -> bytes:
         commands = [{"command": "app_state.set", "body": {"key": f"b{n}", "value": n}} for n in range(1000)]
         encoded = json.dumps({"commands": commands}).encode()
         return encoded + b" " * (size - len(encoded))
 
-    error = refused(talk, "batch", body(960 * KIB + 1))
-    before = talk.position
-    answer = talk.command("batch", body(960 * KIB))
+    error = refused(shared, "batch", body(960 * KIB + 1))
+    before = shared.position
+    answer = shared.command("batch", body(960 * KIB))
 
     assert (error["code"], error["details"]["limit_bytes"]) == ("too_large", 960 * KIB)
     assert len(answer.said["outcomes"]) == 1000
-    assert talk.position == before + 1000
+    assert shared.position == before + 1000
 
 
 def test_the_answers_of_a_batch_fit_into_a_message_also_when_they_were_given_before(own: Talk):
@@ -1125,7 +1109,7 @@ def test_the_answers_of_a_batch_fit_into_a_message_also_when_they_were_given_bef
     assert own.command("jobs.claim", claims[1][1], id="claim-2").body == answers[1].body
 
 
-def test_the_answer_to_a_batch_fits_into_a_message_whatever_is_wrong_with_it(talk: Talk):
+def test_the_answer_to_a_batch_fits_into_a_message_whatever_is_wrong_with_it(shared: Talk):
     # Each of these characters takes six bytes, in what is sent and in what is said about it.
     fields = {"\1" * 156: 1}
     batch = json.dumps(
@@ -1133,8 +1117,8 @@ def test_the_answer_to_a_batch_fits_into_a_message_whatever_is_wrong_with_it(tal
     )
     assert len(batch) < 960 * KIB
 
-    with nothing_stored(talk):
-        answer = talk.command("batch", batch.encode())
+    with nothing_stored(shared):
+        answer = shared.command("batch", batch.encode())
 
     assert [outcome["error"]["code"] for outcome in answer.said["outcomes"]] == ["invalid"] * 1000
 
@@ -1231,8 +1215,8 @@ def test_a_defect_is_internal_names_an_incident_alone_and_leaves_the_others_be(o
     assert own.query("app_state.history", {"key": "damaged"}).code in (None, "internal")
 
 
-def test_every_command_of_the_catalogue_is_served(talk: Talk):
+def test_every_command_of_the_catalogue_is_served(shared: Talk):
     for name, (_, verb) in VERBS.items():
         if not verb.internal:
-            assert talk.command(name, b'{"no such field":1}').code == "invalid", name
+            assert shared.command(name, b'{"no such field":1}').code == "invalid", name
     assert {name.partition(".")[0] for name in VERBS} >= set(TABLES)

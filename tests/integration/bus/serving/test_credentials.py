@@ -2,7 +2,6 @@
 
 import json
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,6 @@ from tests.support.services.talking import Talk
 SECRET = shaped()["github p"]
 JOB = {"type": "sync", "name": "acme/site"}
 LEASED = {"id": "nobody", "lease": "no-lease"}
-
-
-@pytest.fixture(scope="module")
-def talk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Talk]:
-    with Talk(tmp_path_factory.mktemp("credentials")) as talk:
-        yield talk
 
 
 def nested(value: Any) -> Any:
@@ -48,35 +41,35 @@ def nested(value: Any) -> Any:
         ("rate_limits.throttle", {"platform": "github", "until": 1, "reason": SECRET}, "$.reason"),
     ],
 )
-def test_a_credential_is_refused_by_every_verb_that_stores_a_value(talk: Talk, name: str, body, path: str):
-    before = talk.position
-    alone = talk.command(name, body, id="c")
-    in_batch = talk.batch(
+def test_a_credential_is_refused_by_every_verb_that_stores_a_value(shared: Talk, name: str, body, path: str):
+    before = shared.position
+    alone = shared.command(name, body, id="c")
+    in_batch = shared.batch(
         {"command": name, "body": body}, {"command": "app_state.delete", "body": {"key": "missing"}}
     )
-    atomic = talk.batch({"command": name, "body": body}, atomic=True)
+    atomic = shared.batch({"command": name, "body": body}, atomic=True)
 
     errors = [alone.error, in_batch.said["outcomes"][0]["error"], atomic.error]
     assert [error["code"] for error in errors] == ["secret_rejected"] * 3
     assert [error["details"]["path"] for error in errors] == [path] * 3
     assert in_batch.said["outcomes"][1]["error"]["code"] == "not_found"
     assert not any(SECRET.encode() in answer.body for answer in (alone, in_batch, atomic))
-    assert talk.position == before
+    assert shared.position == before
     # The id was not used up.
-    assert talk.command("app_state.set", {"key": f"after/{name}", "value": path}).code is None
+    assert shared.command("app_state.set", {"key": f"after/{name}", "value": path}).code is None
 
 
-def test_every_verb_is_looked_through(talk: Talk):
+def test_every_verb_is_looked_through(shared: Talk):
     verbs = [name for name, (_, verb) in VERBS.items() if not verb.internal]
     for name in verbs:
-        said = talk.command(name, {"tool_name": SECRET, "id": SECRET, "key": SECRET, "platform": SECRET})
+        said = shared.command(name, {"tool_name": SECRET, "id": SECRET, "key": SECRET, "platform": SECRET})
         assert said.code in ("secret_rejected", "invalid")
         assert SECRET.encode() not in said.body
 
 
 @pytest.mark.parametrize("what", named())
-def test_a_value_is_refused_for_its_name(talk: Talk, what: str):
-    error = talk.command("tool_configs.set", {"tool_name": "t", "config": named()[what]}).error
+def test_a_value_is_refused_for_its_name(shared: Talk, what: str):
+    error = shared.command("tool_configs.set", {"tool_name": "t", "config": named()[what]}).error
 
     assert error["code"] == "secret_rejected"
     assert error["details"]["path"].startswith("$.config")
@@ -85,8 +78,8 @@ def test_a_value_is_refused_for_its_name(talk: Talk, what: str):
 @pytest.mark.parametrize(
     "body", [{SECRET: 1}, {"tool_name": "t", SECRET: 1}, {"tool_name": "t", "enabled": SECRET}]
 )
-def test_the_reason_why_a_body_is_invalid_does_not_repeat_a_credential(talk: Talk, body: Any):
-    answer = talk.command("tool_configs.set", body)
+def test_the_reason_why_a_body_is_invalid_does_not_repeat_a_credential(shared: Talk, body: Any):
+    answer = shared.command("tool_configs.set", body)
 
     assert answer.code is not None
     assert SECRET.encode() not in answer.body
@@ -94,8 +87,8 @@ def test_the_reason_why_a_body_is_invalid_does_not_repeat_a_credential(talk: Tal
 
 
 @pytest.mark.parametrize("header", ["Hyperpage-Actor", "Hyperpage-Correlation-Id", "Hyperpage-Causation-Id"])
-def test_what_is_said_about_a_command_is_looked_through(talk: Talk, header: str):
-    error = talk.command("app_state.set", {"key": "k", "value": 1}, headers={header: SECRET}).error
+def test_what_is_said_about_a_command_is_looked_through(shared: Talk, header: str):
+    error = shared.command("app_state.set", {"key": "k", "value": 1}, headers={header: SECRET}).error
 
     assert error["code"] == "secret_rejected"
     assert error["details"]["path"] == header

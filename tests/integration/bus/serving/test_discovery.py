@@ -6,7 +6,6 @@ https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-32.md
 import asyncio
 import json
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -25,12 +24,6 @@ COMMANDS = {name for name, (_, verb) in VERBS.items() if not verb.internal} | {"
 TABLES = ("jobs", "queues", "schedules", "rate_limits", "tool_configs", "app_state")
 QUERIES = {f"{table}.{verb}" for table in TABLES for verb in ("get", "list", "count", "history", "as_of")}
 QUERIES |= {"jobs.attempts", "jobs.stats", "events.read", "service.status"}
-
-
-@pytest.fixture(scope="module")
-def talk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Talk]:
-    with Talk(tmp_path_factory.mktemp("discovery")) as talk:
-        yield talk
 
 
 def discover(talk: Talk, what: str) -> dict[str, Any]:
@@ -57,40 +50,40 @@ def endpoints(talk: Talk, what: str = "STATS") -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", ["PING", "INFO", "STATS"])
-def test_each_question_is_answered_for_all_for_the_name_and_for_the_instance(talk: Talk, kind: str):
-    instance = discover(talk, kind)["id"]
+def test_each_question_is_answered_for_all_for_the_name_and_for_the_instance(shared: Talk, kind: str):
+    instance = discover(shared, kind)["id"]
 
     for scope in ("", f".{NAME}", f".{NAME}.{instance}"):
-        answer = discover(talk, kind + scope)
+        answer = discover(shared, kind + scope)
         assert answer["type"] == f"io.nats.micro.v1.{kind.lower()}_response"
         assert answer["name"] == NAME
         assert NAME_PATTERN.fullmatch(answer["name"])
         assert answer["id"] == instance
         assert VERSION_PATTERN.fullmatch(answer["version"])
-        assert answer["version"] == talk.status["version"]
+        assert answer["version"] == shared.status["version"]
         assert all(isinstance(value, str) for value in answer["metadata"].values())
 
 
 @pytest.mark.parametrize("scope", [".another-service", f".{NAME}.another-instance", ".*", f".{NAME}.x.y"])
-def test_nobody_answers_for_others(talk: Talk, scope: str):
-    answer = talk.run(talk.client.request(f"$SRV.PING{scope}"))
+def test_nobody_answers_for_others(shared: Talk, scope: str):
+    answer = shared.run(shared.client.request(f"$SRV.PING{scope}"))
 
     assert (answer.status, answer.body) == ("503", b"")
 
 
-def test_the_metadata_tells_one_store_from_another(talk: Talk):
-    metadata = discover(talk, "PING")["metadata"]
+def test_the_metadata_tells_one_store_from_another(shared: Talk):
+    metadata = discover(shared, "PING")["metadata"]
 
     assert metadata["prefix"] == "hyperpage"
-    assert metadata["store_id"] == talk.status["store_id"]
+    assert metadata["store_id"] == shared.status["store_id"]
 
 
-def test_a_ping_has_these_fields_and_no_others(talk: Talk):
-    assert set(discover(talk, "PING")) == {"type", "name", "id", "version", "metadata"}
+def test_a_ping_has_these_fields_and_no_others(shared: Talk):
+    assert set(discover(shared, "PING")) == {"type", "name", "id", "version", "metadata"}
 
 
-def test_info_names_every_command_and_every_query(talk: Talk):
-    info = discover(talk, "INFO")
+def test_info_names_every_command_and_every_query(shared: Talk):
+    info = discover(shared, "INFO")
 
     assert set(info) == {"type", "name", "id", "version", "metadata", "description", "endpoints"}
     assert info["description"]
@@ -107,8 +100,8 @@ def test_info_names_every_command_and_every_query(talk: Talk):
     assert len(commands) + len(queries) == len(subjects)
 
 
-def test_each_endpoint_carries_the_json_schema_of_what_it_takes(talk: Talk):
-    for subject, endpoint in endpoints(talk, "INFO").items():
+def test_each_endpoint_carries_the_json_schema_of_what_it_takes(shared: Talk):
+    for subject, endpoint in endpoints(shared, "INFO").items():
         schema = json.loads(endpoint["metadata"]["schema"])
         assert schema, subject
         assert "$ref" in schema or schema["type"] == "object", subject
@@ -116,8 +109,8 @@ def test_each_endpoint_carries_the_json_schema_of_what_it_takes(talk: Talk):
         assert set(references) <= set(schema.get("$defs", {})), subject
 
 
-def test_a_schema_says_what_its_command_asks_for(talk: Talk):
-    schema = endpoints(talk, "INFO")["hyperpage.cmd.v1.jobs.enqueue"]["metadata"]["schema"]
+def test_a_schema_says_what_its_command_asks_for(shared: Talk):
+    schema = endpoints(shared, "INFO")["hyperpage.cmd.v1.jobs.enqueue"]["metadata"]["schema"]
 
     for word in (
         '"priority"',
@@ -130,12 +123,12 @@ def test_a_schema_says_what_its_command_asks_for(talk: Talk):
         assert word in schema
 
 
-def test_info_fits_into_a_message(talk: Talk):
-    assert len(json.dumps(discover(talk, "INFO"))) < 500 * 1024
+def test_info_fits_into_a_message(shared: Talk):
+    assert len(json.dumps(discover(shared, "INFO"))) < 500 * 1024
 
 
-def test_stats_have_the_fields_of_the_contract(talk: Talk):
-    stats = discover(talk, "STATS")
+def test_stats_have_the_fields_of_the_contract(shared: Talk):
+    stats = discover(shared, "STATS")
 
     assert set(stats) == {"type", "name", "id", "version", "metadata", "started", "endpoints"}
     started = datetime.fromisoformat(stats["started"])
@@ -146,20 +139,20 @@ def test_stats_have_the_fields_of_the_contract(talk: Talk):
         assert set(one) == {"name", "subject", "queue_group", "last_error", *numbers}
         assert all(type(one[number]) is int and one[number] >= 0 for number in numbers)
         assert isinstance(one["last_error"], str)
-    assert set(endpoints(talk, "STATS")) == set(endpoints(talk, "INFO"))
+    assert set(endpoints(shared, "STATS")) == set(endpoints(shared, "INFO"))
 
 
-def test_the_counts_move_with_what_is_asked(talk: Talk):
+def test_the_counts_move_with_what_is_asked(shared: Talk):
     put, get = "hyperpage.cmd.v1.app_state.set", "hyperpage.qry.v1.app_state.get"
-    before = endpoints(talk)
+    before = endpoints(shared)
 
     for number in range(5):
-        talk.command("app_state.set", {"key": "k", "value": number})
-    talk.command("app_state.set", {"key": "k"})
-    talk.query("app_state.get", {"key": "k"})
-    talk.query("app_state.get", {"key": "nobody"})
-    talk.batch({"command": "app_state.set", "body": {"key": "k", "value": "in a batch"}})
-    after = endpoints(talk)
+        shared.command("app_state.set", {"key": "k", "value": number})
+    shared.command("app_state.set", {"key": "k"})
+    shared.query("app_state.get", {"key": "k"})
+    shared.query("app_state.get", {"key": "nobody"})
+    shared.batch({"command": "app_state.set", "body": {"key": "k", "value": "in a batch"}})
+    after = endpoints(shared)
 
     def moved(subject: str, number: str) -> int:
         difference: int = after[subject][number] - before[subject][number]
@@ -177,27 +170,27 @@ def test_the_counts_move_with_what_is_asked(talk: Talk):
         assert one["average_processing_time"] == one["processing_time"] // one["num_requests"]
 
 
-def test_the_last_error_says_nothing_of_what_was_sent(talk: Talk):
-    talk.command("app_state.set", {"key": "k", "value": 1, "my-password-is-hunter2": 1})
+def test_the_last_error_says_nothing_of_what_was_sent(shared: Talk):
+    shared.command("app_state.set", {"key": "k", "value": 1, "my-password-is-hunter2": 1})
 
-    assert "hunter2" not in json.dumps(discover(talk, "STATS"))
+    assert "hunter2" not in json.dumps(discover(shared, "STATS"))
 
 
-def test_an_unknown_command_is_nobodys(talk: Talk):
-    before = endpoints(talk)
+def test_an_unknown_command_is_nobodys(shared: Talk):
+    before = endpoints(shared)
 
-    talk.command("jobs.explode")
-    talk.command("x" * 1000)
+    shared.command("jobs.explode")
+    shared.command("x" * 1000)
 
-    after = endpoints(talk)
+    after = endpoints(shared)
     assert set(after) == set(before)
     requests = [sum(one["num_requests"] for one in found.values()) for found in (before, after)]
     assert requests[1] - requests[0] == 1  # The query by which `discover` waits.
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"nonsense", b"\xff" * 1000])
-def test_the_body_of_a_question_does_not_matter(talk: Talk, body: bytes):
-    answer = talk.run(talk.client.request("$SRV.PING", body))
+def test_the_body_of_a_question_does_not_matter(shared: Talk, body: bytes):
+    answer = shared.run(shared.client.request("$SRV.PING", body))
 
     assert answer.said["name"] == NAME
 

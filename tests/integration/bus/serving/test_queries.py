@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import apsw
@@ -76,12 +75,6 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Talk]:
             send(talk, "tool_configs.set", {"tool_name": f"tool{number:02}", "enabled": number % 5 == 0})
             resource = {"resource": "core"} if number % 2 else {}
             send(talk, "rate_limits.observe", {"platform": f"p{number:02}", "remaining": number} | resource)
-        yield talk
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[Talk]:
-    with Talk(tmp_path, clock=Clock()) as talk:
         yield talk
 
 

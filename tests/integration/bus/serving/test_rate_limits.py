@@ -2,13 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.services.talking import NOW, Clock, Talk
+from tests.support.services.talking import NOW, Talk
 
 GITHUB = {"platform": "github", "resource": "core"}
 RESET = NOW + 1_800_000
@@ -18,12 +16,6 @@ HEADERS = {
     "x-ratelimit-reset": str(RESET // 1000),
     "x-ratelimit-resource": "core",
 }
-
-
-@pytest.fixture
-def talk(tmp_path: Path) -> Iterator[Talk]:
-    with Talk(tmp_path, clock=Clock()) as talk:
-        yield talk
 
 
 def send(talk: Talk, verb: str, **body: Any) -> dict[str, Any]:
@@ -45,36 +37,36 @@ def later(talk: Talk, milliseconds: int) -> None:
     talk.clock.now += milliseconds
 
 
-def test_a_response_is_read_and_answered_and_the_queries_know_it(talk: Talk):
-    answer = send(talk, "observe_response", platform="github", status=200, headers=HEADERS)
+def test_a_response_is_read_and_answered_and_the_queries_know_it(own: Talk):
+    answer = send(own, "observe_response", platform="github", status=200, headers=HEADERS)
 
     assert answer["stream"] == "rate_limits/github:core"
     assert answer["events"] == ["rate_limit.observed.v1", "rate_limit.level_changed.v1"]
     expected = {"allowed": True, "retry_at": None, "remaining": 1000, "level": "warning", "stale": False}
     assert answer["result"] == {"resource": "core", **expected}
-    assert ask(talk, "may_call", **GITHUB) == expected
-    assert ask(talk, "may_call", **GITHUB, cost=1001) == expected | {"allowed": False, "retry_at": RESET}
+    assert ask(own, "may_call", **GITHUB) == expected
+    assert ask(own, "may_call", **GITHUB, cost=1001) == expected | {"allowed": False, "retry_at": RESET}
 
 
-def test_the_answers_of_the_queries_change_with_the_time(talk: Talk):
-    send(talk, "observe_response", platform="github", status=429, headers=HEADERS | {"Retry-After": "400"})
+def test_the_answers_of_the_queries_change_with_the_time(own: Talk):
+    send(own, "observe_response", platform="github", status=429, headers=HEADERS | {"Retry-After": "400"})
 
-    assert ask(talk, "may_call", **GITHUB)["retry_at"] == NOW + 400_000
-    later(talk, 400_000)
-    after_the_wait = ask(talk, "may_call", **GITHUB)
+    assert ask(own, "may_call", **GITHUB)["retry_at"] == NOW + 400_000
+    later(own, 400_000)
+    after_the_wait = ask(own, "may_call", **GITHUB)
     assert (after_the_wait["allowed"], after_the_wait["stale"]) == (True, True)
-    later(talk, 1_400_000)
-    full = ask(talk, "may_call", **GITHUB)
+    later(own, 1_400_000)
+    full = ask(own, "may_call", **GITHUB)
     assert (full["remaining"], full["level"]) == (5000, "normal")
 
 
-def test_a_forecast_tells_when_the_budget_runs_out(talk: Talk):
+def test_a_forecast_tells_when_the_budget_runs_out(own: Talk):
     for remaining in (1000, 900):
         headers = HEADERS | {"x-ratelimit-remaining": str(remaining)}
-        send(talk, "observe_response", platform="github", status=200, headers=headers)
-        later(talk, 60_000)
+        send(own, "observe_response", platform="github", status=200, headers=headers)
+        later(own, 60_000)
 
-    assert ask(talk, "forecast", **GITHUB) == {
+    assert ask(own, "forecast", **GITHUB) == {
         "burn_rate": 100.0,
         "runs_out_at": NOW + 600_000,
         "runs_out_before_reset": True,
@@ -87,68 +79,68 @@ def test_a_forecast_tells_when_the_budget_runs_out(talk: Talk):
     }
 
 
-def test_what_nobody_has_spoken_of_may_be_called(talk: Talk):
-    assert ask(talk, "may_call", platform="nobody") == {
+def test_what_nobody_has_spoken_of_may_be_called(own: Talk):
+    assert ask(own, "may_call", platform="nobody") == {
         "allowed": True, "retry_at": None, "remaining": None, "level": "unknown", "stale": True,
     }  # fmt: skip
-    assert ask(talk, "forecast", platform="nobody")["burn_rate"] is None
+    assert ask(own, "forecast", platform="nobody")["burn_rate"] is None
 
 
 @pytest.mark.parametrize("verb", ["may_call", "forecast"])
-def test_a_question_that_makes_no_sense_is_invalid(talk: Talk, verb: str):
+def test_a_question_that_makes_no_sense_is_invalid(own: Talk, verb: str):
     for body in ({}, {"platform": "a:b"}, {"platform": "a", "identifier": "b"}, {"platform": "a", "x": 1}):
-        error = talk.query(f"rate_limits.{verb}", body).error
+        error = own.query(f"rate_limits.{verb}", body).error
         assert (error["code"], error["details"]["path"][0]) == ("invalid", "$")
-    assert talk.query("rate_limits.may_call", {"platform": "a", "cost": 0}).code == "invalid"
+    assert own.query("rate_limits.may_call", {"platform": "a", "cost": 0}).code == "invalid"
 
 
-def test_workers_who_reserve_at_once_get_the_budget_and_no_more(talk: Talk):
-    send(talk, "observe", **GITHUB, limit=100, remaining=50, reset_time=RESET)
+def test_workers_who_reserve_at_once_get_the_budget_and_no_more(own: Talk):
+    send(own, "observe", **GITHUB, limit=100, remaining=50, reset_time=RESET)
 
     async def all_at_once() -> list[Any]:
         body = GITHUB | {"cost": 7, "ttl_ms": 10_000}
         return await asyncio.gather(
-            *(talk.client.command("rate_limits.reserve", body, id=f"worker-{number}") for number in range(20))
+            *(own.client.command("rate_limits.reserve", body, id=f"worker-{number}") for number in range(20))
         )
 
-    results = [answer.said["result"] for answer in talk.run(all_at_once())]
+    results = [answer.said["result"] for answer in own.run(all_at_once())]
     granted = [result for result in results if result["granted"]]
     assert len(granted) == 7
     assert {result["retry_at"] for result in results if not result["granted"]} == {NOW + 10_000}
     assert len({result["reservation"] for result in granted}) == 7
 
 
-def test_a_grant_holds_across_a_restart_until_it_runs_out(talk: Talk):
-    send(talk, "observe", **GITHUB, limit=100, remaining=50, reset_time=RESET)
-    first = send(talk, "reserve", **GITHUB, cost=50, reservation="mine", ttl_ms=10_000)["result"]
-    talk.restart()
+def test_a_grant_holds_across_a_restart_until_it_runs_out(own: Talk):
+    send(own, "observe", **GITHUB, limit=100, remaining=50, reset_time=RESET)
+    first = send(own, "reserve", **GITHUB, cost=50, reservation="mine", ttl_ms=10_000)["result"]
+    own.restart()
 
-    again = send(talk, "reserve", **GITHUB, cost=50, reservation="mine", ttl_ms=10_000)["result"]
+    again = send(own, "reserve", **GITHUB, cost=50, reservation="mine", ttl_ms=10_000)["result"]
     assert again == first
-    assert ask(talk, "may_call", **GITHUB)["retry_at"] == NOW + 10_000
-    later(talk, 10_000)
-    assert ask(talk, "may_call", **GITHUB)["remaining"] == 50
+    assert ask(own, "may_call", **GITHUB)["retry_at"] == NOW + 10_000
+    later(own, 10_000)
+    assert ask(own, "may_call", **GITHUB)["remaining"] == 50
 
 
-def test_what_is_not_granted_is_not_remembered_for_its_command_id(talk: Talk):
-    send(talk, "observe", **GITHUB, limit=100, remaining=5, reset_time=RESET)
+def test_what_is_not_granted_is_not_remembered_for_its_command_id(own: Talk):
+    send(own, "observe", **GITHUB, limit=100, remaining=5, reset_time=RESET)
     body = GITHUB | {"cost": 5, "reservation": "second"}
-    send(talk, "reserve", **GITHUB, cost=5, reservation="first")
+    send(own, "reserve", **GITHUB, cost=5, reservation="first")
 
-    assert not talk.command("rate_limits.reserve", body, id="x").said["result"]["granted"]
-    send(talk, "release", **GITHUB, reservation="first")
-    assert talk.command("rate_limits.reserve", body, id="x").said["result"]["granted"]
+    assert not own.command("rate_limits.reserve", body, id="x").said["result"]["granted"]
+    send(own, "release", **GITHUB, reservation="first")
+    assert own.command("rate_limits.reserve", body, id="x").said["result"]["granted"]
 
 
-def test_the_row_shows_the_policy_that_binds_and_all_of_them(talk: Talk):
+def test_the_row_shows_the_policy_that_binds_and_all_of_them(own: Talk):
     headers = {
         "RateLimit": '"second";r=90;t=1, "hour";r=60;t=600',
         "RateLimit-Policy": '"second";q=100;w=1, "hour";q=1000;w=3600',
     }
-    send(talk, "observe_response", platform="example", status=200, headers=headers)
-    send(talk, "set_thresholds", platform="example", warning_percent=50, critical_percent=90)
-    send(talk, "reserve", platform="example", cost=3)
-    row = ask(talk, "get", platform="example")
+    send(own, "observe_response", platform="example", status=200, headers=headers)
+    send(own, "set_thresholds", platform="example", warning_percent=50, critical_percent=90)
+    send(own, "reserve", platform="example", cost=3)
+    row = ask(own, "get", platform="example")
 
     assert (row["limit_remaining"], row["limit_total"], row["limit_used"]) == (60, 1000, 940)
     assert (row["policy"], row["level"], row["reserved"]) == ("hour", "critical", 3)
@@ -157,15 +149,15 @@ def test_the_row_shows_the_policy_that_binds_and_all_of_them(talk: Talk):
         ("hour", 60, 3_600_000),
         ("second", 90, 1_000),
     ]
-    assert ask(talk, "count", level="critical") == {"count": 1}
-    assert ask(talk, "list", level="normal")["items"] == []
+    assert ask(own, "count", level="critical") == {"count": 1}
+    assert ask(own, "list", level="normal")["items"] == []
 
 
-def test_tables_with_everything_in_them_equal_the_log(talk: Talk):
-    test_the_row_shows_the_policy_that_binds_and_all_of_them(talk)
-    send(talk, "observe_response", platform="github", status=403, headers=HEADERS)
+def test_tables_with_everything_in_them_equal_the_log(own: Talk):
+    test_the_row_shows_the_policy_that_binds_and_all_of_them(own)
+    send(own, "observe_response", platform="github", status=403, headers=HEADERS)
 
-    report = json.loads(talk.administer("projections.verify").body)
+    report = json.loads(own.administer("projections.verify").body)
     assert report["equal"]
     assert report["tables"]["rate_limits"]["rows"] == 2
 
@@ -188,22 +180,22 @@ def test_tables_with_everything_in_them_equal_the_log(talk: Talk):
         ({"status": 200, "headers": {}, "identifier": "a"}, "$.resource"),
     ],
 )
-def test_a_malformed_response_is_invalid_and_nothing_is_stored(talk: Talk, body: dict[str, Any], path: str):
-    error = talk.command("rate_limits.observe_response", {"platform": "github"} | body).error
+def test_a_malformed_response_is_invalid_and_nothing_is_stored(own: Talk, body: dict[str, Any], path: str):
+    error = own.command("rate_limits.observe_response", {"platform": "github"} | body).error
 
     assert error["code"] == "invalid"
     assert error["details"]["path"].startswith(path)
-    assert talk.position == 0
+    assert own.position == 0
 
 
-def test_as_many_headers_as_are_allowed_are_taken(talk: Talk):
+def test_as_many_headers_as_are_allowed_are_taken(own: Talk):
     headers = {f"h{number}": "" for number in range(196)} | HEADERS
 
-    assert send(talk, "observe_response", platform="github", status=200, headers=headers)["events"]
+    assert send(own, "observe_response", platform="github", status=200, headers=headers)["events"]
 
 
-def test_nothing_of_a_response_is_stored_but_what_it_says_of_limits(talk: Talk):
+def test_nothing_of_a_response_is_stored_but_what_it_says_of_limits(own: Talk):
     secret = {"Set-Cookie": "session=hidden", "Authorization": "Bearer hidden"}
-    send(talk, "observe_response", platform="github", status=200, headers=HEADERS | secret)
+    send(own, "observe_response", platform="github", status=200, headers=HEADERS | secret)
 
-    assert "hidden" not in "".join(str(row.data) for row in talk.rows)
+    assert "hidden" not in "".join(str(row.data) for row in own.rows)

@@ -1,6 +1,5 @@
 """A configuration store over the wire: schemas, versions, and how they differ."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +9,6 @@ from tests.support.services.raw_nats import Message
 from tests.support.services.talking import Talk
 
 SCHEMA = {"properties": {"retries": {"type": "integer"}}, "required": ["retries"]}
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Talk]:
-    with Talk(tmp_path_factory.mktemp("configs")) as talk:
-        yield talk
 
 
 class Tool:

@@ -3,7 +3,6 @@
 import asyncio
 import math
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,16 @@ import pytest
 from bus.writing import upkeep
 from migrations.connection import open_reader
 from ops.store.tables import Tables
-from tests.support.services.talking import NOW, Clock, Talk
+from tests.support.services.talking import NOW, Talk
 from tests.support.stores import writing
 from tests.support.stores.writing import Sent, Store, until
 
 
 @pytest.fixture
-def talk(tmp_path: Path) -> Iterator[Talk]:
+def lasting(own: Talk) -> Talk:
     """A service whose clock stands still, and which ends nothing until it is told to."""
-    with Talk(tmp_path, clock=Clock()) as talk:
-        look_again(talk, math.inf)
-        yield talk
+    look_again(own, math.inf)
+    return own
 
 
 def look_again(talk: Talk, at: float) -> None:
@@ -43,25 +41,25 @@ def later(talk: Talk, milliseconds: int) -> None:
     talk.clock.now += milliseconds
 
 
-def test_an_expired_value_is_not_shown_although_the_event_is_still_to_come(talk: Talk):
-    talk.command("app_state.set", {"key": "a", "value": 1, "ttl_ms": 1_000})
-    talk.command("app_state.set", {"key": "b", "value": 1})
-    later(talk, 999)
-    assert talk.query("app_state.get", {"key": "a"}).said["expires_at"] == NOW + 1_000
-    assert keys(talk) == ["a", "b"]
+def test_an_expired_value_is_not_shown_although_the_event_is_still_to_come(lasting: Talk):
+    lasting.command("app_state.set", {"key": "a", "value": 1, "ttl_ms": 1_000})
+    lasting.command("app_state.set", {"key": "b", "value": 1})
+    later(lasting, 999)
+    assert lasting.query("app_state.get", {"key": "a"}).said["expires_at"] == NOW + 1_000
+    assert keys(lasting) == ["a", "b"]
 
-    later(talk, 1)
-    assert talk.query("app_state.get", {"key": "a"}).code == "not_found"
-    assert keys(talk) == ["b"]
-    assert talk.query("app_state.count").said == {"count": 1}
-    assert talk.position == 2
+    later(lasting, 1)
+    assert lasting.query("app_state.get", {"key": "a"}).code == "not_found"
+    assert keys(lasting) == ["b"]
+    assert lasting.query("app_state.count").said == {"count": 1}
+    assert lasting.position == 2
 
 
-def test_a_value_was_there_until_it_expired(talk: Talk):
-    talk.command("app_state.set", {"key": "a", "value": 1, "ttl_ms": 1_000})
+def test_a_value_was_there_until_it_expired(lasting: Talk):
+    lasting.command("app_state.set", {"key": "a", "value": 1, "ttl_ms": 1_000})
 
     def then(**moment: int) -> str | None:
-        return talk.query("app_state.as_of", {"key": "a", **moment}).code
+        return lasting.query("app_state.as_of", {"key": "a", **moment}).code
 
     assert (then(time=NOW - 1), then(time=NOW), then(time=NOW + 999)) == ("not_found", None, None)
     assert then(time=NOW + 1_000) == "not_found"
@@ -69,35 +67,37 @@ def test_a_value_was_there_until_it_expired(talk: Talk):
     assert then(position=1) is None
 
 
-def test_a_key_whose_value_has_expired_can_be_made_anew(talk: Talk):
-    talk.command("app_state.set", {"key": "a", "value": 1, "ttl_ms": 1_000})
-    assert talk.command("app_state.set", {"key": "a", "value": 2}, expected=0).code == "version_conflict"
-    later(talk, 1_000)
+def test_a_key_whose_value_has_expired_can_be_made_anew(lasting: Talk):
+    lasting.command("app_state.set", {"key": "a", "value": 1, "ttl_ms": 1_000})
+    assert lasting.command("app_state.set", {"key": "a", "value": 2}, expected=0).code == "version_conflict"
+    later(lasting, 1_000)
 
-    said = talk.command("app_state.set", {"key": "a", "value": 2}, expected=0).said
+    said = lasting.command("app_state.set", {"key": "a", "value": 2}, expected=0).said
     assert said["events"] == ["app_state.expired.v1", "app_state.set.v1"]
     assert said["version"] == 3
-    assert talk.query("app_state.get", {"key": "a"}).said["value"] == 2
+    assert lasting.query("app_state.get", {"key": "a"}).said["value"] == 2
 
 
-def test_rows_mirror_and_subscribers_learn_of_an_expired_value(talk: Talk):
+def test_rows_mirror_and_subscribers_learn_of_an_expired_value(lasting: Talk):
     async def mirrored() -> list[str]:
         said = (
-            await talk.client.request("$JS.API.DIRECT.GET.KV_hyperpage_app_state.$KV.hyperpage_app_state.a")
+            await lasting.client.request(
+                "$JS.API.DIRECT.GET.KV_hyperpage_app_state.$KV.hyperpage_app_state.a"
+            )
         ).headers
         return [said.get("Status", ""), said.get("KV-Operation", "")]
 
-    talk.command("app_state.set", {"key": "a", "value": 1, "ttl_ms": 1_000})
-    until(lambda: talk.run(mirrored()) == ["", ""])
-    events = talk.run(_subscribed(talk))
-    later(talk, 1_000)
-    look_again(talk, at=0)
+    lasting.command("app_state.set", {"key": "a", "value": 1, "ttl_ms": 1_000})
+    until(lambda: lasting.run(mirrored()) == ["", ""])
+    events = lasting.run(_subscribed(lasting))
+    later(lasting, 1_000)
+    look_again(lasting, at=0)
 
-    until(lambda: [row.type for row in talk.rows] == ["app_state.set.v1", "app_state.expired.v1"])
-    until(lambda: talk.run(mirrored()) == ["", "DEL"])
-    message = talk.run(asyncio.wait_for(events.get(), 20))
+    until(lambda: [row.type for row in lasting.rows] == ["app_state.set.v1", "app_state.expired.v1"])
+    until(lambda: lasting.run(mirrored()) == ["", "DEL"])
+    message = lasting.run(asyncio.wait_for(events.get(), 20))
     assert message.subject == "hyperpage.evt.v1.app_state.a.expired"
-    assert talk.administer("projections.verify").said["equal"]
+    assert lasting.administer("projections.verify").said["equal"]
 
 
 async def _subscribed(talk: Talk) -> Any:
@@ -160,21 +160,21 @@ def test_the_writer_outlives_a_table_that_cannot_be_read(tmp_path: Path):
 # Keys with one beginning
 
 
-def test_keys_are_listed_and_counted_by_what_they_begin_with(talk: Talk):
+def test_keys_are_listed_and_counted_by_what_they_begin_with(lasting: Talk):
     for key in ("a", "a/", "a/b", "a/c", "a0", "b", "ab", "A/b", "z"):
-        talk.command("app_state.set", {"key": key, "value": 1})
+        lasting.command("app_state.set", {"key": key, "value": 1})
 
-    assert keys(talk, prefix="a/") == ["a/", "a/b", "a/c"]
-    assert keys(talk, prefix="a") == ["a", "a/", "a/b", "a/c", "a0", "ab"]
-    assert keys(talk, prefix="z") == ["z"]
-    assert len(keys(talk, prefix="")) == 9
-    assert keys(talk, prefix="c") == []
-    assert talk.query("app_state.count", {"prefix": "a/"}).said == {"count": 3}
-    page = talk.query("app_state.list", {"prefix": "a", "limit": 4}).said
+    assert keys(lasting, prefix="a/") == ["a/", "a/b", "a/c"]
+    assert keys(lasting, prefix="a") == ["a", "a/", "a/b", "a/c", "a0", "ab"]
+    assert keys(lasting, prefix="z") == ["z"]
+    assert len(keys(lasting, prefix="")) == 9
+    assert keys(lasting, prefix="c") == []
+    assert lasting.query("app_state.count", {"prefix": "a/"}).said == {"count": 3}
+    page = lasting.query("app_state.list", {"prefix": "a", "limit": 4}).said
     assert page["next"] == "a/c"
-    assert keys(talk, prefix="a", after="a/c") == ["a0", "ab"]
-    assert keys(talk, prefix="a", after="A") == keys(talk, prefix="a")
-    assert talk.query("app_state.list", {"prefix": "é"}).code == "invalid"
+    assert keys(lasting, prefix="a", after="a/c") == ["a0", "ab"]
+    assert keys(lasting, prefix="a", after="A") == keys(lasting, prefix="a")
+    assert lasting.query("app_state.list", {"prefix": "é"}).code == "invalid"
 
 
 @pytest.mark.parametrize(

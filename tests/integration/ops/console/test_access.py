@@ -1,7 +1,6 @@
 """Who sees what of the console, and what is refused whoever asks: without a browser, by what is answered."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -10,12 +9,6 @@ import pytest
 from ops.http.access.tokens import TokenFile
 from tests.support.services.asking import HttpTalk
 from tests.support.services.visiting import HOSTILE, Visitor, logged_in
-
-
-@pytest.fixture
-def talk(tmp_path: Path) -> Iterator[HttpTalk]:
-    with HttpTalk(tmp_path) as talk:
-        yield talk
 
 
 def test_whoever_has_no_session_is_sent_to_log_in_and_comes_back(talk: HttpTalk) -> None:

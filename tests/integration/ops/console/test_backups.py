@@ -15,7 +15,8 @@ RESTORE = f"{BACKUPS}/-/restore"
 
 
 @pytest.fixture
-def talk(tmp_path: Path) -> Iterator[HttpTalk]:
+def quiet(tmp_path: Path) -> Iterator[HttpTalk]:
+    """A service that makes backups only when it is asked to."""
     with HttpTalk(tmp_path, backup_interval_minutes=0) as talk:
         talk.command("app_state.set", {"key": "k", "value": 1})
         yield talk
@@ -35,42 +36,42 @@ def waits_for(talk: HttpTalk, visitor: Visitor, text: str, page: str = BACKUPS) 
     eventually(talk, is_so)
 
 
-def test_a_backup_is_made_checked_proven_and_kept(talk: HttpTalk) -> None:
-    operator, administrator = Visitor(talk, "operate"), Visitor(talk, "admin")
+def test_a_backup_is_made_checked_proven_and_kept(quiet: HttpTalk) -> None:
+    operator, administrator = Visitor(quiet, "operate"), Visitor(quiet, "admin")
     assert "There is no backup yet." in operator.page(BACKUPS)
 
     assert operator.does(BACKUPS, description=HOSTILE) == "The backup is being made"
-    waits_for(talk, operator, "There is a new backup")
-    [made] = listed(talk)
+    waits_for(quiet, operator, "There is a new backup")
+    [made] = listed(quiet)
     page = f"{BACKUPS}/{made['name']}"
     for text in (operator.page(BACKUPS), operator.page(page)):
         assert "&lt;script&gt;alert(1)" in text
         assert "<script>alert" not in text
 
     operator.does(page, verb="verify")
-    waits_for(talk, operator, f"{made['name']} is in order", page)
+    waits_for(quiet, operator, f"{made['name']} is in order", page)
     operator.does(page, verb="drill")
-    waits_for(talk, operator, f"{made['name']} is proven", page)
-    assert listed(talk)[0]["status"] == "proven"
+    waits_for(quiet, operator, f"{made['name']} is proven", page)
+    assert listed(quiet)[0]["status"] == "proven"
 
     assert administrator.does(f"{page}/pin", verb="pin") == "It is kept for good"
-    assert listed(talk)[0]["metadata"]["pinned"]
+    assert listed(quiet)[0]["metadata"]["pinned"]
     administrator.does(f"{page}/pin", verb="unpin")
-    assert not listed(talk)[0]["metadata"]["pinned"]
+    assert not listed(quiet)[0]["metadata"]["pinned"]
 
 
-def test_what_cannot_be_proven_is_told(talk: HttpTalk) -> None:
-    operator = Visitor(talk, "operate")
+def test_what_cannot_be_proven_is_told(quiet: HttpTalk) -> None:
+    operator = Visitor(quiet, "operate")
     name = "hyperpage-backup-20200101T000000000Z.db"
     assert operator.get(f"{BACKUPS}/{name}").status_code == 404
     operator.post(f"{BACKUPS}/{name}", verb="drill")
-    waits_for(talk, operator, f"there is no backup {name}")
+    waits_for(quiet, operator, f"there is no backup {name}")
 
 
-def test_who_may_not_is_shown_no_button_and_refused(talk: HttpTalk) -> None:
-    talk.administer("backup.create", {"description": ""})
-    page = f"{BACKUPS}/{listed(talk)[0]['name']}"
-    reader, operator = Visitor(talk, "read"), Visitor(talk, "operate")
+def test_who_may_not_is_shown_no_button_and_refused(quiet: HttpTalk) -> None:
+    quiet.administer("backup.create", {"description": ""})
+    page = f"{BACKUPS}/{listed(quiet)[0]['name']}"
+    reader, operator = Visitor(quiet, "read"), Visitor(quiet, "operate")
 
     assert buttons(reader.page(BACKUPS)) == buttons(reader.page(page)) == []
     assert "Restore…" not in buttons(operator.page(page))
@@ -79,4 +80,4 @@ def test_who_may_not_is_shown_no_button_and_refused(talk: HttpTalk) -> None:
     assert operator.post(f"{page}/pin", verb="pin").status_code == 403
     assert operator.post(RESTORE, position="1").status_code == 403
     assert operator.get(RESTORE).status_code == 403
-    assert len(listed(talk)) == 1
+    assert len(listed(quiet)) == 1

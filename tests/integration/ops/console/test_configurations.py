@@ -1,26 +1,11 @@
 """Configurations in the console: their history, how versions differ, changing them, and the way back."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from tests.support.services.asking import HttpTalk
 from tests.support.services.visiting import HOSTILE, Visitor, buttons
 
 PAGE, EDIT = "/console/tool_configs/github", "/console/tool_configs/-/edit"
-
-
-@pytest.fixture
-def talk(tmp_path: Path) -> Iterator[HttpTalk]:
-    with HttpTalk(tmp_path) as talk:
-        yield talk
-
-
-@pytest.fixture
-def operator(talk: HttpTalk) -> Visitor:
-    return Visitor(talk, "operate")
 
 
 def configure(talk: HttpTalk, config: Any, **fields: Any) -> None:

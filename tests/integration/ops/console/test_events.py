@@ -1,8 +1,6 @@
 """The stream browser: the log, one event, and what hangs together."""
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,12 +8,6 @@ import pytest
 from ops.console.pages.streams import DEEPEST, as_tree
 from tests.support.services.asking import HttpTalk
 from tests.support.services.visiting import HOSTILE, Visitor
-
-
-@pytest.fixture
-def talk(tmp_path: Path) -> Iterator[HttpTalk]:
-    with HttpTalk(tmp_path) as talk:
-        yield talk
 
 
 @pytest.fixture

@@ -1,27 +1,12 @@
 """The job board, the page of a job, and what is done there."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from tests.support.services.asking import HttpTalk
 from tests.support.services.visiting import HOSTILE, Visitor, buttons
 
 KEY = "sync/acme:1"
 PAGE = "/console/jobs/sync%2Facme:1"
-
-
-@pytest.fixture
-def talk(tmp_path: Path) -> Iterator[HttpTalk]:
-    with HttpTalk(tmp_path) as talk:
-        yield talk
-
-
-@pytest.fixture
-def operator(talk: HttpTalk) -> Visitor:
-    return Visitor(talk, "operate")
 
 
 def enqueue(talk: HttpTalk, key: str = KEY, **fields: Any) -> None:

@@ -1,19 +1,12 @@
 """The overview: how the service is, and pages when there is no service or a page has a defect."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.services.asking import HttpTalk
 from tests.support.services.serving import until
-
-
-@pytest.fixture
-def talk(tmp_path: Path) -> Iterator[HttpTalk]:
-    with HttpTalk(tmp_path) as talk:
-        yield talk
 
 
 def tile(page: str, label: str) -> str:

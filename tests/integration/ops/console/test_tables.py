@@ -2,10 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterator
 from contextlib import closing
 from html import unescape
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,17 +25,6 @@ LETTERS = "/console/dead_letters"
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture
-def talk(tmp_path: Path, clock: Clock) -> Iterator[HttpTalk]:
-    with HttpTalk(tmp_path, clock=clock) as talk:
-        yield talk
-
-
-@pytest.fixture
-def operator(talk: HttpTalk) -> Visitor:
-    return Visitor(talk, "operate")
 
 
 def observe(talk: HttpTalk, clock: Clock, *remaining: int) -> None:

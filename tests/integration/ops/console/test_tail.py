@@ -2,15 +2,13 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
-import pytest
 
 from ops.http.access.tokens import TokenFile
 from ops.http.following.tails import MAXIMUM_SHOWN, PERIOD_SECONDS
@@ -20,12 +18,6 @@ from tests.support.services.serving import until
 from tests.support.services.visiting import HOSTILE, Visitor
 
 STREAM = "/console/tail/stream"
-
-
-@pytest.fixture
-def talk(tmp_path: Path) -> Iterator[HttpTalk]:
-    with HttpTalk(tmp_path) as talk:
-        yield talk
 
 
 @asynccontextmanager

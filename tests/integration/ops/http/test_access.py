@@ -1,7 +1,6 @@
 """Who may use the HTTP API, and what is refused before anything is looked at."""
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,12 +11,6 @@ from tests.support.services.asking import HttpTalk, problem
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 SET = "/api/v1/app_state/set"
-
-
-@pytest.fixture
-def talk(tmp_path: Path) -> Iterator[HttpTalk]:
-    with HttpTalk(tmp_path) as talk:
-        yield talk
 
 
 def bearer(secret: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import statistics
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -26,13 +26,6 @@ HOST = b"Host: localhost\r\n"
 JSON = b"Content-Type: application/json\r\n"
 SET = b"POST /api/v1/app_state/set HTTP/1.1\r\n" + HOST + JSON
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
-
-@pytest.fixture(scope="module")
-def talk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpTalk]:
-    """One service for whoever leaves nothing behind."""
-    with HttpTalk(tmp_path_factory.mktemp("attacked"), http_requests_per_second=0) as talk:
-        yield talk
 
 
 async def connected(talk: HttpTalk) -> Streams:
@@ -111,10 +104,10 @@ def figures(seconds: list[float]) -> str:
         "/tokens.json",
     ],
 )
-def test_no_path_leads_to_a_file(talk: HttpTalk, path: str) -> None:
+def test_no_path_leads_to_a_file(shared: HttpTalk, path: str) -> None:
     for method in ("GET", "POST"):
         request = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
-        answer = talk.run(answered(talk, request))
+        answer = shared.run(answered(shared, request))
 
         assert status_of(answer) in (400, 404, 405), answer
         assert b"root:" not in answer
@@ -133,11 +126,11 @@ def test_no_path_leads_to_a_file(talk: HttpTalk, path: str) -> None:
         b"GET /session HTTP/1.1\r\n" + HOST + b"Cookie: hyperpage_session=a%0d%0aX-Injected: yes\r\n",
     ],
 )
-def test_nothing_of_a_request_becomes_a_header_of_its_answer(talk: HttpTalk, request_bytes: bytes) -> None:
+def test_nothing_of_a_request_becomes_a_header_of_its_answer(shared: HttpTalk, request_bytes: bytes) -> None:
     for number in range(3):
-        talk.ask("PUT", f"/api/v1/app_state/a{number}", json={"value": 1})
+        shared.ask("PUT", f"/api/v1/app_state/a{number}", json={"value": 1})
 
-    answer = talk.run(answered(talk, request_bytes + b"Connection: close\r\n\r\n"))
+    answer = shared.run(answered(shared, request_bytes + b"Connection: close\r\n\r\n"))
 
     head, _, _ = answer.partition(b"\r\n\r\n")
     assert b"x-injected" not in [line.partition(b":")[0].lower() for line in head.split(b"\r\n")], answer
@@ -161,15 +154,15 @@ def test_nothing_of_a_request_becomes_a_header_of_its_answer(talk: HttpTalk, req
         b": nothing\r\n",
     ],
 )
-def test_a_head_that_others_may_read_in_another_way_is_refused(talk: HttpTalk, head: bytes) -> None:
+def test_a_head_that_others_may_read_in_another_way_is_refused(shared: HttpTalk, head: bytes) -> None:
     smuggled = b"0\r\n\r\nPOST /api/v1/app_state/set HTTP/1.1\r\n" + HOST + JSON
     smuggled += b'Content-Length: 29\r\n\r\n{"key":"smuggled","value":1} '
-    answer = talk.run(answered(talk, SET + head + b"Connection: close\r\n\r\n" + smuggled))
+    answer = shared.run(answered(shared, SET + head + b"Connection: close\r\n\r\n" + smuggled))
 
     # 415 and 200 would say that a second request was seen in it.
     assert status_of(answer) in (400, 421, 501), answer
     assert answer.count(b"HTTP/1.1 ") == 1
-    assert talk.get("/api/v1/app_state/smuggled").status_code == 404
+    assert shared.get("/api/v1/app_state/smuggled").status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -185,16 +178,16 @@ def test_a_head_that_others_may_read_in_another_way_is_refused(talk: HttpTalk, h
         (SET + b"Content-Length: 60000\r\n\r\n" + b"[" * 60_000, 400),
     ],
 )
-def test_what_is_too_large_is_refused_before_it_is_there(talk: HttpTalk, what: bytes, status: int) -> None:
+def test_what_is_too_large_is_refused_before_it_is_there(shared: HttpTalk, what: bytes, status: int) -> None:
     if b"chunked" in what:
         head, _, chunk = what.partition(b"\r\n\r\n")
         what = head + b"\r\n\r\n" + chunk * (MAXIMUM_BODY_BYTES // 65_536 + 2)
 
-    answer = talk.run(answered(talk, what.replace(HOST, HOST + b"Connection: close\r\n", 1)))
+    answer = shared.run(answered(shared, what.replace(HOST, HOST + b"Connection: close\r\n", 1)))
 
     # Where more is still on its way when the connection is closed, the answer may be lost on its way.
     assert status_of(answer) in (status, 0), answer
-    assert talk.run(seconds_for_a_command(talk)) < patiently(1.0)
+    assert shared.run(seconds_for_a_command(shared)) < patiently(1.0)
 
 
 def test_requests_that_never_end_are_ended_and_hold_nobody_up(
@@ -243,12 +236,12 @@ async def end_of(reader: asyncio.StreamReader) -> bytes:
     return answer
 
 
-def test_who_only_holds_connections_makes_room_for_others(talk: HttpTalk) -> None:
+def test_who_only_holds_connections_makes_room_for_others(shared: HttpTalk) -> None:
     async def attack() -> float:
-        async with many(talk, protocol.MAXIMUM_CONNECTIONS + 100, b""):
-            return statistics.median([await seconds_for_a_command(talk) for _ in range(10)])
+        async with many(shared, protocol.MAXIMUM_CONNECTIONS + 100, b""):
+            return statistics.median([await seconds_for_a_command(shared) for _ in range(10)])
 
-    assert talk.run(attack()) < patiently(0.5)
+    assert shared.run(attack()) < patiently(0.5)
 
 
 def test_a_flood_of_readers_is_refused_and_commands_go_on(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,6 @@ from tests.support.services.asking import HttpTalk, problem
 from tests.support.services.serving import COMES_WITHIN_SECONDS, copy_of, restore_by_hand, until
 
 EVENTS = "/api/v1/events"
-
-
-@pytest.fixture
-def talk(tmp_path: Path) -> Iterator[HttpTalk]:
-    with HttpTalk(tmp_path) as talk:
-        yield talk
 
 
 class Reader:

@@ -29,7 +29,7 @@ Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 @pytest.fixture(scope="module")
-def talk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpTalk]:
+def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpTalk]:
     """A service that has done some of everything."""
     folder = tmp_path_factory.mktemp("metrics")
     with HttpTalk(folder, health_interval_seconds=0.1, integrity_check_minutes=0.01) as talk:
@@ -77,8 +77,8 @@ def labelled(found: Samples, name: str) -> dict[tuple[str, ...], float]:
     }
 
 
-def test_commands_are_counted_one_by_one_by_what_became_of_them(talk: HttpTalk):
-    counted = labelled(samples(talk), "hyperpage_commands_total")
+def test_commands_are_counted_one_by_one_by_what_became_of_them(busy: HttpTalk):
+    counted = labelled(samples(busy), "hyperpage_commands_total")
     # What the service does of its own accord is among them.
     assert {key: value for key, value in counted.items() if key[0] != "jobs.rescue"} == {
         # One alone, two of the first batch; that of the atomic one was undone.
@@ -95,8 +95,8 @@ def test_commands_are_counted_one_by_one_by_what_became_of_them(talk: HttpTalk):
     }
 
 
-def test_times_are_counted_once_for_each_request(talk: HttpTalk):
-    found = samples(talk)
+def test_times_are_counted_once_for_each_request(busy: HttpTalk):
+    found = samples(busy)
     durations = labelled(found, "hyperpage_command_duration_seconds_count")
     assert durations == {("jobs.enqueue",): 3, ("jobs.complete",): 1, ("jobs.claim",): 1, ("batch",): 2}
     buckets = labelled(found, "hyperpage_command_duration_seconds_bucket")
@@ -111,8 +111,8 @@ def test_times_are_counted_once_for_each_request(talk: HttpTalk):
     assert labelled(found, "hyperpage_http_requests_total").items() >= {("GET", "404"): 1.0}.items()
 
 
-def test_the_state_is_that_of_the_status(talk: HttpTalk):
-    found, status = samples(talk), talk.status
+def test_the_state_is_that_of_the_status(busy: HttpTalk):
+    found, status = samples(busy), busy.status
     assert found["hyperpage_log_position", ()] == status["position"] == 4
     assert found["hyperpage_events_total", ()] == 4
     assert found["hyperpage_jobs_running", ()] == 1
@@ -127,8 +127,8 @@ def test_the_state_is_that_of_the_status(talk: HttpTalk):
     assert statuses[status["status"]] == 1
 
 
-def test_the_newer_format_is_given_to_who_asks_for_it(talk: HttpTalk):
-    response = talk.get("/metrics", headers=OPEN_METRICS)
+def test_the_newer_format_is_given_to_who_asks_for_it(busy: HttpTalk):
+    response = busy.get("/metrics", headers=OPEN_METRICS)
     assert response.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
     assert {family.name for family in open_metrics(response.text)} >= {
         "hyperpage_commands",
@@ -136,23 +136,23 @@ def test_the_newer_format_is_given_to_who_asks_for_it(talk: HttpTalk):
     }
 
 
-def test_labels_are_of_what_there_is_and_not_of_what_was_sent(talk: HttpTalk):
-    before = len(samples(talk))
+def test_labels_are_of_what_there_is_and_not_of_what_was_sent(busy: HttpTalk):
+    before = len(samples(busy))
     for number in range(5):
-        talk.command(f"jobs.no-such-verb-{number}")
-        talk.query(f"jobs.no-such-verb-{number}")
-        talk.ask(f"METHOD{number}", f"/nowhere-{number}")
-    text = talk.get("/metrics").text
+        busy.command(f"jobs.no-such-verb-{number}")
+        busy.query(f"jobs.no-such-verb-{number}")
+        busy.ask(f"METHOD{number}", f"/nowhere-{number}")
+    text = busy.get("/metrics").text
     assert "no-such-verb" not in text
     assert "METHOD" not in text
     # That of `other` methods, for each status that they had.
-    assert len(samples(talk)) <= before + 3
+    assert len(samples(busy)) <= before + 3
 
 
-def test_the_guide_lists_the_metrics_that_there_are(talk: HttpTalk):
+def test_the_guide_lists_the_metrics_that_there_are(busy: HttpTalk):
     families = {
         family.name + ("_total" if family.type == "counter" else "")
-        for family in text_string_to_metric_families(talk.get("/metrics").text)
+        for family in text_string_to_metric_families(busy.get("/metrics").text)
         if family.name.startswith("hyperpage_")
     }
     assert set(re.findall(r"^\| `(hyperpage_\w+)[`{]", GUIDE, re.MULTILINE)) == families
@@ -169,8 +169,8 @@ def expressions(name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["alert-rules.yml", "grafana-dashboard.json"])
-def test_every_metric_and_label_that_is_asked_for_exists(talk: HttpTalk, name: str):
-    found = samples(talk)
+def test_every_metric_and_label_that_is_asked_for_exists(busy: HttpTalk, name: str):
+    found = samples(busy)
     names = {name for name, _ in found} | {"hyperpage_health_cause"}
     labels = {label for _, each in found for label, _ in each} | {"instance", "job", "cause", "level"}
     asked = expressions(name)

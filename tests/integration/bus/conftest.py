@@ -1,0 +1,15 @@
+"""What integration tests of the bus share."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.services.talking import Clock, Talk
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Talk]:
+    """A service of the test's own, whose clock stands still."""
+    with Talk(tmp_path, clock=Clock()) as talk:
+        yield talk
