@@ -43,6 +43,8 @@ def test_the_packages_import_only_what_they_may():
         ("ops", "duckdb"),
         ("ops", "pyarrow"),
         ("ops", "cyclopts"),
+        ("ops", "obstore"),
+        ("ops", "pyrage"),
         ("bus.client", "bus.log"),
         ("bus.worker", "apsw"),
         ("bus.contract", "bus.transport"),
