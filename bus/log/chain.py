@@ -147,15 +147,6 @@ def read_head(connection: apsw.Connection) -> Head:
     return Head(*row) if row else Head()
 
 
-def read_after(connection: apsw.Connection, position: int, *, limit: int) -> list[Row]:
-    """At most `limit` rows behind `position`, in order."""
-    return _rows(
-        connection.execute(
-            f"SELECT {_COLUMNS} FROM events WHERE position > ? ORDER BY position LIMIT ?", (position, limit)
-        )
-    )
-
-
 def end_of_next(connection: apsw.Connection, after: int, *, most: int, most_bytes: int) -> int | None:
     """The last position of the next events behind `after`; `None` at the end of the log.
 
@@ -174,8 +165,8 @@ def end_of_next(connection: apsw.Connection, after: int, *, most: int, most_byte
 
 def read_at(connection: apsw.Connection, position: int) -> Row | None:
     """The row at a position."""
-    rows = _rows(connection.execute(f"SELECT {_COLUMNS} FROM events WHERE position = ?", (position,)))
-    return rows[0] if rows else None
+    row = connection.execute(f"SELECT {_COLUMNS} FROM events WHERE position = ?", (position,)).fetchone()
+    return Row(*row) if row else None
 
 
 def read_stream(
@@ -249,10 +240,6 @@ def verify_chain(connection: apsw.Connection, start: Head | None = None) -> Head
 def or_last(bound: int | None) -> int:
     """A bound in SQL; where there is none, one beyond every version and position."""
     return 2**63 - 1 if bound is None else bound
-
-
-def _rows(cursor: Iterable[tuple[object, ...]]) -> list[Row]:
-    return [Row(*row) for row in cursor]  # type: ignore[arg-type]  # the table is STRICT
 
 
 def _integer(value: int) -> bytes:

@@ -52,15 +52,6 @@ class Dependents:
         """How many jobs wait for this one; if it `failed`, without those that go on waiting."""
         return len(self._waiting(job_id, failed))
 
-    def edges(self) -> set[tuple[str, str, bool]]:
-        """Everything that is known: who is awaited, who waits, and whether patiently."""
-        return {
-            (awaited, job_id, patient)
-            for patient, waiting in ((True, self._patient), (False, self._impatient))
-            for awaited, jobs in waiting.items()
-            for job_id in jobs
-        }
-
     def _waiting(self, job_id: str, failed: bool) -> dict[str, int]:
         impatient = self._impatient.get(job_id, {})
         return impatient if failed else impatient | self._patient.get(job_id, {})

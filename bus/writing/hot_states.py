@@ -1,7 +1,6 @@
 """The states that stay in memory between transactions: those used last, as far as there is room."""
 
 from collections import OrderedDict
-from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -47,10 +46,6 @@ class HotStates:
 
     def __contains__(self, stream: str) -> bool:
         return stream in self._places
-
-    def items(self) -> Iterable[tuple[str, Aggregate]]:
-        """Everything that is here, the one used longest ago first."""
-        return ((stream, place.aggregate) for stream, place in self._places.items())
 
     def get(self, stream: str) -> Aggregate | None:
         """The aggregate, from now on the one used last; `None` where it is not here."""

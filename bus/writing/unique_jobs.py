@@ -38,7 +38,3 @@ class UniqueJobs:
             if not jobs:
                 del self._by_key[key]
         self._left.clear()
-
-    def unfinished(self) -> dict[str, set[str]]:
-        """Everything that is known after a transaction."""
-        return {key: set(jobs) for key, jobs in self._by_key.items()}

@@ -24,6 +24,7 @@ from ops.service.composition import Service
 from ops.service.errors import ServiceError
 from ops.settings import Settings
 from ops.store.data_directory import read_admin, read_runtime
+from tests.support.stores.looking_inside import read_after
 
 PREFIX = "contract"
 
@@ -87,7 +88,7 @@ async def _events(client: Client, count: int) -> list[Any]:
 def _rows(folder: Path) -> list[chain.Row]:
     connection = open_reader(folder / "hyperpage.db")
     try:
-        return chain.read_after(connection, 0, limit=10_000)
+        return read_after(connection, 0, limit=10_000)
     finally:
         connection.close()
 

@@ -10,11 +10,11 @@ import nats
 
 from bus.broker.users import RESPONDER, private_inbox
 from bus.client import BatchCommand, Client
-from bus.log import chain
 from bus.worker import Handler, Worker
 from migrations.connection import open_reader
 from ops.service.composition import Service
 from tests.support.services.serving import broker_of, client_of, serving, until
+from tests.support.stores.looking_inside import read_after
 
 # Longer than any test: whatever comes in time has been heard of.
 NEVER = 3_600.0
@@ -111,6 +111,6 @@ def changes(folder: Path) -> list[tuple[str, str]]:
     """What has happened to jobs, by the log: the stream and the type of each event."""
     connection = open_reader(folder / "hyperpage.db")
     try:
-        return [(row.stream, row.type) for row in chain.read_after(connection, 0, limit=1_000_000)]
+        return [(row.stream, row.type) for row in read_after(connection, 0, limit=1_000_000)]
     finally:
         connection.close()

@@ -14,6 +14,7 @@ from ops.service.composition import Service
 from ops.settings import Settings
 from ops.store.data_directory import read_admin, read_runtime
 from tests.support.services.raw_nats import Message, RawNats
+from tests.support.stores.looking_inside import read_after
 
 NOW = 1_800_000_000_000
 
@@ -110,7 +111,7 @@ class Talk:
         """The whole log, read from the file."""
         connection = open_reader(self.settings.store_path)
         try:
-            return chain.read_after(connection, 0, limit=1_000_000)
+            return read_after(connection, 0, limit=1_000_000)
         finally:
             connection.close()
 

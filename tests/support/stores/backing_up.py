@@ -18,6 +18,7 @@ from ops.backup.verify import verified
 from ops.targets.places import Places
 from ops.targets.sealing import Identities, Sealing
 from ops.targets.target import Place
+from tests.support.stores.looking_inside import read_after
 from tests.support.stores.writing import Clock, Store, dump_tables
 
 VERSION = "0.0.0"
@@ -108,7 +109,7 @@ def log_of(path: Path, up_to: int) -> list[chain.Row]:
     """The events of a file up to a position."""
     connection = open_reader(path)
     try:
-        return [row for row in chain.read_after(connection, 0, limit=1_000_000) if row.position <= up_to]
+        return [row for row in read_after(connection, 0, limit=1_000_000) if row.position <= up_to]
     finally:
         connection.close()
 

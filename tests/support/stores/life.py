@@ -27,6 +27,7 @@ from ops.store.tables import Tables
 from projections import rebuild
 from tests.support.domain.generated_histories import HOUR_MS, Again, Group, Later, Restart, Wish
 from tests.support.domain.given_when_then import Story
+from tests.support.stores.looking_inside import edges, unfinished
 from tests.support.stores.writing import TABLES, Clock, Reply, Sent, Store, batch, dump_tables, single
 
 
@@ -249,9 +250,9 @@ class Life:
         next_runs = self.store.in_writer(lambda connection: dict(Tables().next_runs(connection)))
         assert kept.next_runs == next_runs
         assert kept.jobs.deadlines == fresh.deadlines
-        assert kept.jobs.dependents.edges() == fresh.dependents.edges()
+        assert edges(kept.jobs.dependents) == edges(fresh.dependents)
         assert self._to_resolve(kept.jobs) == self._to_resolve(fresh)
-        assert kept.jobs.unique.unfinished() == fresh.unique.unfinished()
+        assert unfinished(kept.jobs.unique) == unfinished(fresh.unique)
         on_disk = self.store.in_writer(
             lambda connection: dict(connection.execute("SELECT job_id, token FROM job_leases"))
         )

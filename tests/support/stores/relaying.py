@@ -24,6 +24,7 @@ from migrations import runner
 from migrations.connection import open_writer
 from tests.support.patience import patiently
 from tests.support.stores.cloud_events import cloud_event
+from tests.support.stores.looking_inside import read_after
 
 NAMES = BusNames()
 NOW = 1_800_000_000_000
@@ -74,7 +75,7 @@ class Store:
 
     def set_back(self, position: int) -> list[chain.Row]:
         """Takes the events behind a position away, as a copied file would, and answers with them."""
-        taken = chain.read_after(self._writer, position, limit=1_000_000)
+        taken = read_after(self._writer, position, limit=1_000_000)
         with self._writer:
             self._writer.execute("DELETE FROM events WHERE position > ?", (position,))
         self.head = chain.read_head(self._writer)
@@ -94,7 +95,7 @@ class Store:
         self._commit([chain.Entry("system/timeline", timeline, "timeline.forked.v1", None, "{}", None)])
 
     def rows(self, after: int = 0) -> list[chain.Row]:
-        return chain.read_after(self._writer, after, limit=1_000_000)
+        return read_after(self._writer, after, limit=1_000_000)
 
     def bodies(self, after: int = 0) -> list[bytes]:
         """What the stream must hold of the log, in order."""

@@ -21,6 +21,7 @@ from domain.catalogue import VERBS
 from domain.errors import Refusal
 from ops.store.opening import open_store
 from ops.store.tables import Tables
+from tests.support.stores.looking_inside import read_after
 
 NOW = 1_800_000_000_000
 ANSWER_WITHIN_SECONDS = 30
@@ -171,9 +172,7 @@ class Store:
 
     def rows(self) -> list[chain.Row]:
         """The whole log."""
-        rows: list[chain.Row] = self.in_writer(
-            lambda connection: chain.read_after(connection, 0, limit=1_000_000)
-        )
+        rows: list[chain.Row] = self.in_writer(lambda connection: read_after(connection, 0, limit=1_000_000))
         return rows
 
     def tables(self) -> dict[str, list[tuple[str, ...]]]:

@@ -32,6 +32,7 @@ from bus.event_store.database import Location
 from bus.event_store.recorders import LogApplicationRecorder, TableTrackingRecorder
 from bus.log import chain
 from tests.support.repository import ROOT
+from tests.support.stores.looking_inside import read_after
 
 DEADLINE_SECONDS = 30
 
@@ -115,7 +116,7 @@ class TestTheLog:
             recorder.insert_events([stored()])
 
         with factory.database.reading() as connection:
-            rows = chain.read_after(connection, 0, limit=10)
+            rows = read_after(connection, 0, limit=10)
         assert [row.recorded_at for row in rows] == [1_000, 1_000, 2_000]
         assert [(row.command_id, row.metadata) for row in rows] == [(None, None)] * 3
 

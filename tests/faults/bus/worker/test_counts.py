@@ -24,13 +24,13 @@ import pytest
 
 from bus.broker.users import APP
 from bus.client import Client
-from bus.log import chain
 from bus.tasks import cancel
 from domain.jobs import MAXIMUM_RESCUES, RESCUE_DELAY_MS
 from migrations.connection import open_reader
 from tests.support.repository import ROOT
 from tests.support.services.at_work import enqueue_many
 from tests.support.services.serving import broker_of, client_of, serving, until
+from tests.support.stores.looking_inside import read_after
 
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(2**32))
 # From one blow to the next, and from the last one to the last job.
@@ -229,7 +229,7 @@ def by_the_log(folder: Path) -> tuple[list[Claim], dict[str, str]]:
 def events_in(folder: Path) -> list[tuple[str, str, dict[str, Any]]]:
     reader = open_reader(folder / "hyperpage.db")
     try:
-        rows = list(chain.read_after(reader, 0, limit=1_000_000))
+        rows = list(read_after(reader, 0, limit=1_000_000))
     finally:
         reader.close()
     return [(row.stream, row.type, msgspec.json.decode(str(row.data))) for row in rows]

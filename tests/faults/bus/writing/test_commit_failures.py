@@ -11,6 +11,7 @@ import pytest
 from bus.log import chain
 from bus.writing.writer import GROUP_COMMANDS
 from tests.support.machines.failing_disk import FailingDisk, failing_disk
+from tests.support.stores.looking_inside import states
 from tests.support.stores.writing import Clock, Reply, Sent, Store, dump_tables, single, until
 
 # More than any group here needs.
@@ -68,7 +69,7 @@ def everything(store: Store) -> dict[str, Any]:
         "leases": dict(aggregates.leases),
         "due": aggregates.jobs.due.next("default", None, MANY, store.clock.now),
         "waiting": len(aggregates.jobs.due),
-        "states": {name: kept for name, kept in aggregates._hot.items() if kept.version},
+        "states": {name: kept for name, kept in states(aggregates._hot).items() if kept.version},
     }
 
 

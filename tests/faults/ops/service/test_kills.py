@@ -25,6 +25,7 @@ from ops.store.projections_check import verify
 from tests.support.patience import patiently
 from tests.support.repository import ROOT
 from tests.support.services.raw_nats import Message, RawNats
+from tests.support.stores.looking_inside import read_after
 
 # `SEED=… make prove` plays the same kills again.
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(2**32))
@@ -174,7 +175,7 @@ def _rows(folder: Path) -> list[chain.Row]:
     connection = open_reader(folder / "hyperpage.db")
     try:
         chain.verify_chain(connection)
-        return chain.read_after(connection, 0, limit=10**9)
+        return read_after(connection, 0, limit=10**9)
     finally:
         connection.close()
 

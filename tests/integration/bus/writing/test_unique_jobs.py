@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.stores.looking_inside import unfinished
 from tests.support.stores.writing import Sent, Store
 
 
@@ -58,7 +59,7 @@ def test_a_finished_job_is_found_by_its_table_also_after_a_restart(
         if restarted:
             store.close()
             store = Store(path)
-        assert store.writer._aggregates.jobs.unique.unfinished() == {}
+        assert unfinished(store.writer._aggregates.jobs.unique) == {}
 
         reply = store.send_together(enqueue("b", scope=scope))[0]
 

@@ -20,6 +20,7 @@ from domain.decider import Lease
 from domain.errors import Invalid, Unavailable
 from migrations.connection import open_reader
 from ops.store.tables import Tables
+from tests.support.stores.looking_inside import read_after
 from tests.support.stores.writing import NOW, Clock, Reply, Sent, Store, batch, dump_tables, single, until
 
 
@@ -178,11 +179,11 @@ def test_another_process_may_read_the_file_meanwhile(store: Store, path: Path):
 
     assert chain.read_head(reader) == store.writer.head
     reader.execute("BEGIN")
-    assert len(chain.read_after(reader, 0, limit=9)) == 1
+    assert len(read_after(reader, 0, limit=9)) == 1
     store.send("app_state.set", {"key": "k", "value": 2})
-    assert len(chain.read_after(reader, 0, limit=9)) == 1
+    assert len(read_after(reader, 0, limit=9)) == 1
     reader.execute("COMMIT")
-    assert len(chain.read_after(reader, 0, limit=9)) == 2
+    assert len(read_after(reader, 0, limit=9)) == 2
     reader.close()
 
 

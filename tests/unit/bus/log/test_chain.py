@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from bus.log import chain
 from migrations.connection import open_memory
 from migrations.runner import up
+from tests.support.stores.looking_inside import read_after
 
 NUMBERS = st.integers(-(2**63), 2**63 - 1)
 TIMES = st.integers(0, 2**48)
@@ -74,7 +75,7 @@ def test_what_was_appended_verifies_up_to_the_head(appended: list[tuple[int, lis
 @given(batches())
 def test_positions_have_no_gap_and_the_time_never_goes_back(appended: list[tuple[int, list[chain.Entry]]]):
     with written(appended) as (connection, head):
-        rows = chain.read_after(connection, 0, limit=1_000)
+        rows = read_after(connection, 0, limit=1_000)
 
     assert [row.position for row in rows] == list(range(1, head.position + 1))
     times = [row.recorded_at for row in rows]

@@ -20,6 +20,7 @@ from domain.jobs import (
 )
 from tests.support.domain.given_when_then import KEY, NOW, Story, given
 from tests.support.domain.job_states import LATER, claimed, enqueued, raw
+from tests.support.stores.looking_inside import unfinished
 
 FIRST = {"unique_key": "u"}
 
@@ -148,7 +149,7 @@ def test_a_finished_job_is_known_until_the_transaction_has_settled():
     assert unique.newest_first("u") == ["a"]
     unique.remove("u", "a")
     unique.settle()
-    assert unique.unfinished() == {}
+    assert unfinished(unique) == {}
 
 
 def test_a_job_that_is_gone_may_come_again_with_another_key():
@@ -158,7 +159,7 @@ def test_a_job_that_is_gone_may_come_again_with_another_key():
     unique.add("v", "a", 2)
     unique.settle()
 
-    assert unique.unfinished() == {"v": {"a"}}
+    assert unfinished(unique) == {"v": {"a"}}
 
 
 def test_what_was_taken_back_is_as_before():

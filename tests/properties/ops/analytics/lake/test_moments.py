@@ -16,6 +16,7 @@ from projections import rebuild
 from tests.support.domain.generated_histories import Chance
 from tests.support.stores.lakes import Rows, rows_at, rows_of
 from tests.support.stores.life import Life, frequently_kept_states
+from tests.support.stores.looking_inside import read_after
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -55,7 +56,7 @@ def compare(folder: Path, seed: int, *, steps: int, positions: int) -> None:
 def folded(store: Path, position: int) -> Rows:
     """The tables that the events up to a position make, in a store that has no others."""
     with closing(open_reader(store)) as source, closing(open_memory()) as connection:
-        rows = [row for row in chain.read_after(source, 0, limit=1_000_000) if row.position <= position]
+        rows = [row for row in read_after(source, 0, limit=1_000_000) if row.position <= position]
         runner.up(connection)
         with write_transaction(connection):
             chain.insert(connection, rows)

@@ -1,0 +1,39 @@
+"""What the log holds and the writer knows, whole: for comparing."""
+
+import apsw
+
+from bus.log.chain import Row
+from bus.log.states import Aggregate
+from bus.writing.dependents import Dependents
+from bus.writing.hot_states import HotStates
+from bus.writing.unique_jobs import UniqueJobs
+
+
+def read_after(connection: apsw.Connection, position: int, *, limit: int) -> list[Row]:
+    """At most `limit` rows of the log behind `position`, in order."""
+    rows = connection.execute(
+        "SELECT position, stream, version, type, recorded_at, command_id, data, metadata, hash FROM events"
+        " WHERE position > ? ORDER BY position LIMIT ?",
+        (position, limit),
+    )
+    return [Row(*row) for row in rows]
+
+
+def edges(dependents: Dependents) -> set[tuple[str, str, bool]]:
+    """Who is awaited, who waits, and whether patiently."""
+    return {
+        (awaited, job_id, patient)
+        for patient, waiting in ((True, dependents._patient), (False, dependents._impatient))
+        for awaited, jobs in waiting.items()
+        for job_id in jobs
+    }
+
+
+def unfinished(unique: UniqueJobs) -> dict[str, set[str]]:
+    """The jobs of each unique key, after a transaction."""
+    return {key: set(jobs) for key, jobs in unique._by_key.items()}
+
+
+def states(hot: HotStates) -> dict[str, Aggregate]:
+    """Everything that is in memory, the one used longest ago first."""
+    return {stream: place.aggregate for stream, place in hot._places.items()}
