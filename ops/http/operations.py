@@ -13,7 +13,7 @@ SCHEMAS = "#/components/schemas/"
 Parameter = dict[str, Any]
 
 
-class Operation(msgspec.Struct, frozen=True, kw_only=True):
+class Operation(msgspec.Struct, frozen=True):
     """What one method on one path does, beside what its route says already.
 
     `answers` are responses by status, `problems` the statuses of refusals beside those that any request may

@@ -120,8 +120,6 @@ ROUTES = [
         "/openapi.json",
         answer_openapi,
         role=None,
-        operation=Operation(
-            name="openapi", tag="service", answers={200: answer("OpenAPI 3.1.", {"type": "object"})}
-        ),
+        operation=Operation("openapi", "service", {200: answer("OpenAPI 3.1.", {"type": "object"})}),
     )
 ]

@@ -94,9 +94,9 @@ def _command_places(name: str, schema: Schema) -> Iterator[tuple[str, str]]:
 def _status() -> OperationObject:
     """The one query of no table, which is none of the contract's structs."""
     status = Operation(
-        name="service.status",
-        tag="service",
-        answers={200: answer("Its status.", query_answer("service.status", EVENT))},
+        "service.status",
+        "service",
+        {200: answer("Its status.", query_answer("service.status", EVENT))},
         problems=(404,),
         summary="How the service is, with the reasons.",
     )
@@ -115,14 +115,7 @@ def _query(name: str, schema: Schema, path: str) -> OperationObject:
         parameters.append({"$ref": "#/components/parameters/If-None-Match"})
     elif verb == "list":
         found[200] = answer("A page.", query_answer(name, EVENT), headers=["Link"])
-    query = Operation(
-        name=name,
-        tag=table,
-        answers=found,
-        problems=_OF_QUERIES,
-        parameters=parameters,
-        **_texts(schema),
-    )
+    query = Operation(name, table, found, problems=_OF_QUERIES, parameters=parameters, **_texts(schema))
     return operation_object(query, "read")
 
 
@@ -152,9 +145,9 @@ def _command(name: str, schema: Schema, path: str, method: str) -> OperationObje
     if verb == "enqueue":
         found[201] = answer("There is a new job.", said, headers=["ETag", "Location"])
     command = Operation(
-        name=name if method in ("post", "put", "delete") else f"{name}.merge",
-        tag=table,
-        answers=found,
+        name if method in ("post", "put", "delete") else f"{name}.merge",
+        table,
+        found,
         problems=(*_OF_COMMANDS, *(() if name == BATCH else (412,)), 408, 413, 415),
         parameters=parameters,
         body=body,

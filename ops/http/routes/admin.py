@@ -134,21 +134,11 @@ _KNOWN = {"name": TEXT, "metadata": reference("backup_metadata")}
 _LISTED = object_of({**_KNOWN, "status": {"enum": ["good", "proven"]}})
 
 
-def _proof(name: str) -> Operation:
-    return Operation(
-        name=name,
-        tag="backups",
-        answers={200: answer("What was found.", _OBJECT)},
-        problems=(404, 422),
-        parameters=[_NAME],
-    )
-
-
 def _act(name: str, summary: str, body: str) -> Operation:
     return Operation(
-        name=f"admin.{name}",
-        tag="administration",
-        answers={200: answer("It was done.", {} if name == "backup.restored" else _OBJECT)},
+        f"admin.{name}",
+        "administration",
+        {200: answer("It was done.", {} if name == "backup.restored" else _OBJECT)},
         problems=(404, 422),
         body=request_body(reference(body), required=body in ("name_backup", "show_dead_letter")),
         summary=summary,
@@ -161,9 +151,7 @@ ROUTES = [
         list_backups,
         role="read",
         operation=Operation(
-            name="backups.list",
-            tag="backups",
-            answers={200: answer("Them.", object_of({"items": array_of(_LISTED)}))},
+            "backups.list", "backups", {200: answer("Them.", object_of({"items": array_of(_LISTED)}))}
         ),
     ),
     route(
@@ -172,26 +160,28 @@ ROUTES = [
         role="operate",
         methods=("POST",),
         operation=Operation(
-            name="backups.create",
-            tag="backups",
-            answers={201: answer("It is made and checked.", object_of(_KNOWN), headers=["Location"])},
+            "backups.create",
+            "backups",
+            {201: answer("It is made and checked.", object_of(_KNOWN), headers=["Location"])},
             problems=(422,),
             body=request_body(reference("create_backup"), required=False),
         ),
     ),
-    route(
-        BACKUPS + "/{name}/verify",
-        verify_backup,
-        role="operate",
-        methods=("POST",),
-        operation=_proof("backups.verify"),
-    ),
-    route(
-        BACKUPS + "/{name}/drill",
-        drill_backup,
-        role="operate",
-        methods=("POST",),
-        operation=_proof("backups.drill"),
+    *(
+        route(
+            f"{BACKUPS}/{{name}}/{verb}",
+            handler,
+            role="operate",
+            methods=("POST",),
+            operation=Operation(
+                f"backups.{verb}",
+                "backups",
+                {200: answer("What was found.", _OBJECT)},
+                problems=(404, 422),
+                parameters=[_NAME],
+            ),
+        )
+        for verb, handler in (("verify", verify_backup), ("drill", drill_backup))
     ),
     route(
         PREFIX + "{area}/{verb}",

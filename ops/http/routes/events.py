@@ -130,9 +130,9 @@ ROUTES = [
         follow,
         role="read",
         operation=Operation(
-            name="events.follow",
-            tag="events",
-            answers={200: answer("Each event once, in order, without an end.", _FRAMES, kind=MEDIA_TYPE)},
+            "events.follow",
+            "events",
+            {200: answer("Each event once, in order, without an end.", _FRAMES, kind=MEDIA_TYPE)},
             parameters=[
                 *query_parameters(described("follow", Follow, f"{SCHEMAS}{{name}}")[0]),
                 _LAST_EVENT_ID,

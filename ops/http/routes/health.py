@@ -75,9 +75,9 @@ ROUTES = [
         answer_livez,
         role=None,
         operation=Operation(
-            name="livez",
-            tag="service",
-            answers={200: answer("It lives.", _ALIVE), 503: answer("A restart would help.", _ALIVE)},
+            "livez",
+            "service",
+            {200: answer("It lives.", _ALIVE), 503: answer("A restart would help.", _ALIVE)},
         ),
     ),
     route(
@@ -85,9 +85,9 @@ ROUTES = [
         answer_readyz,
         role=None,
         operation=Operation(
-            name="readyz",
-            tag="service",
-            answers={200: answer("Healthy or degraded.", _STATUS), 503: answer("Unhealthy.", _STATUS)},
+            "readyz",
+            "service",
+            {200: answer("Healthy or degraded.", _STATUS), 503: answer("Unhealthy.", _STATUS)},
             problems=(401, 403),
             parameters=[_VERBOSE],
         ),
@@ -97,9 +97,7 @@ ROUTES = [
         answer_metrics,
         role="read",
         operation=Operation(
-            name="metrics",
-            tag="service",
-            answers={200: empty("In the format that Accept prefers.", content=_EXPOSITION)},
+            "metrics", "service", {200: empty("In the format that Accept prefers.", content=_EXPOSITION)}
         ),
     ),
 ]

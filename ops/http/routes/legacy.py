@@ -200,10 +200,10 @@ ROUTES = [
         get_configuration,
         role="read",
         operation=Operation(
-            name="tools.config.get",
-            tag=_TAG,
+            "tools.config.get",
+            _TAG,
+            {200: answer("Them, or it.", {"anyOf": [_ONE, map_of(_ONE)]})},
             parameters=[parameter("tool", "query", TEXT)],
-            answers={200: answer("Them, or it.", {"anyOf": [_ONE, map_of(_ONE)]})},
             problems=(404, 413),
         ),
     ),
@@ -213,9 +213,9 @@ ROUTES = [
         role="operate",
         methods=("POST",),
         operation=Operation(
-            name="tools.config.save",
-            tag=_TAG,
-            answers={200: answer("It is stored.", object_of({"message": TEXT}))},
+            "tools.config.save",
+            _TAG,
+            {200: answer("It is stored.", object_of({"message": TEXT}))},
             problems=(404, 409, 412, 422),
             body=request_body(reference("save_configuration")),
         ),
@@ -224,9 +224,7 @@ ROUTES = [
         BACKUP,
         get_backups,
         role="read",
-        operation=Operation(
-            name="backup.get", tag=_TAG, answers={200: answer("Them.", map_of(array_of(_LISTED)))}
-        ),
+        operation=Operation("backup.get", _TAG, {200: answer("Them.", map_of(array_of(_LISTED)))}),
     ),
     route(
         BACKUP,
@@ -234,9 +232,9 @@ ROUTES = [
         role="operate",
         methods=("POST",),
         operation=Operation(
-            name="backup.make",
-            tag=_TAG,
-            answers={200: answer("It is made.", object_of({"message": TEXT, "backup": object_of(_MADE)}))},
+            "backup.make",
+            _TAG,
+            {200: answer("It is made.", object_of({"message": TEXT, "backup": object_of(_MADE)}))},
             problems=(422,),
             body=request_body(reference("create_backup_as_before"), required=False),
         ),
@@ -247,9 +245,9 @@ ROUTES = [
         role="admin",
         methods=("PUT",),
         operation=Operation(
-            name="backup.put_back",
-            tag=_TAG,
-            answers={
+            "backup.put_back",
+            _TAG,
+            {
                 200: answer(
                     "It is served.",
                     object_of({"message": TEXT, "restoredFrom": TEXT, "result": {"type": "object"}}),

@@ -72,21 +72,16 @@ _WHO = answer("Who asks.", object_of({"name": TEXT, "role": TEXT, "csrf_token": 
 _TOKEN = {JSON: {"schema": reference("log_in")}, FORM: {"schema": object_of({"token": TEXT})}}
 
 ROUTES = [
-    route(
-        PATH,
-        who_am_i,
-        role="read",
-        operation=Operation(name="session.get", tag="session", answers={200: _WHO}),
-    ),
+    route(PATH, who_am_i, role="read", operation=Operation("session.get", "session", {200: _WHO})),
     route(
         PATH,
         log_in,
         role=None,
         methods=("POST",),
         operation=Operation(
-            name="session.open",
-            tag="session",
-            answers={200: _WHO},
+            "session.open",
+            "session",
+            {200: _WHO},
             problems=(401,),
             body={"required": True, "content": _TOKEN},
             description=f"Whatever it then changes says `{CSRF_HEADER}`: the answer's `csrf_token`.",
@@ -97,6 +92,6 @@ ROUTES = [
         log_out,
         role="read",
         methods=("DELETE",),
-        operation=Operation(name="session.close", tag="session", answers={204: empty("It is over.")}),
+        operation=Operation("session.close", "session", {204: empty("It is over.")}),
     ),
 ]
