@@ -5,10 +5,9 @@ from typing import Any
 
 import msgspec
 
-from domain import app_state, jobs, queues, rate_limits, schedules
+from domain import app_state, jobs, queues, rate_limits, schedules, tool_configs
 from domain.decider import Decider, Verb
 from domain.messages import Event
-from domain.tool_configs import decider
 from domain.upcasters import UPCASTERS, upcast
 
 DECIDERS: tuple[Decider, ...] = (
@@ -16,7 +15,7 @@ DECIDERS: tuple[Decider, ...] = (
     queues.DECIDER,
     schedules.DECIDER,
     rate_limits.DECIDER,
-    decider.DECIDER,
+    tool_configs.DECIDER,
     app_state.DECIDER,
 )
 

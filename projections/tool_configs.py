@@ -4,8 +4,9 @@ from typing import Annotated
 
 import msgspec
 
+from domain import tool_configs
 from domain.messages import Key
-from domain.tool_configs import ToolConfig, decider
+from domain.tool_configs import ToolConfig
 from projections.table import Row, Table
 
 
@@ -46,7 +47,7 @@ def _row(config: ToolConfig, version: int, position: int) -> Row | None:
 
 
 TABLE = Table(
-    name=decider.TABLE,
+    name=tool_configs.TABLE,
     columns=(
         "tool_name",
         "enabled",

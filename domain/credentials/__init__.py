@@ -13,12 +13,14 @@ from domain.credentials.scanning import (
     may_hold_credential,
     rejected,
 )
+from domain.credentials.shapes import kind_of_shape
 
 __all__ = [
     "UNREADABLE",
     "AllowedPaths",
     "Finding",
     "credentials_in",
+    "kind_of_shape",
     "may_hold_credential",
     "rejected",
 ]

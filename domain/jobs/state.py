@@ -139,11 +139,6 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     progressed_at: int | None = None
 
 
-def is_waiting(job: Job | None) -> bool:
-    """Whether a worker may get the job once its `run_at` has come."""
-    return job is not None and job.state in WAITING
-
-
 def evolve(state: Job | None, recorded: Recorded) -> Job | None:
     """The job after an event; `None` once it is archived."""
     event, at = recorded.event, recorded.recorded_at

@@ -11,7 +11,7 @@ from bus.serving.queries import QueryVerb
 from domain.errors import NotFound
 from domain.json_values import differences
 from domain.messages import Key
-from domain.tool_configs import ToolConfig, decider
+from domain.tool_configs import TABLE, ToolConfig
 
 Version = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 
@@ -56,7 +56,7 @@ def _content(connection: apsw.Connection, tool_name: str, version: int) -> dict[
     Raises:
         NotFound: there is no such version.
     """
-    found = read_aggregate(connection, decider.TABLE, tool_name, up_to_version=version)
+    found = read_aggregate(connection, TABLE, tool_name, up_to_version=version)
     if found.version != version:
         raise NotFound(f"{tool_name} has no version {version}", version=version)
     return {} if found.state is None else _said(found.state)

@@ -16,7 +16,7 @@ from bus.writing.cron import cron_time
 from domain.catalogue import BY_TABLE, DECIDERS, VERBS
 from domain.decider import Decision, Lease, Verb
 from domain.errors import Refusal
-from domain.jobs import Job, is_waiting
+from domain.jobs import WAITING, Job
 from domain.messages import Event, Recorded
 
 NOW = 1_800_000_000_000
@@ -156,7 +156,7 @@ class Story:
         due = [
             job
             for job in self._jobs()
-            if is_waiting(job)
+            if job.state in WAITING
             if job.queue == queue and job.run_at <= self.now and (wanted is None or job.type in wanted)
         ]
         return sorted(due, key=lambda job: (-job.priority, job.run_at, job.created_position))[:limit]
