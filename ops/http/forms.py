@@ -1,7 +1,7 @@
 """What a form of a page sends: `Form`."""
 
 from collections.abc import Container, Mapping
-from urllib.parse import parse_qs
+from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.requests import Request
@@ -14,21 +14,17 @@ MAXIMUM_FIELDS = 1_100
 
 
 class Form(msgspec.Struct, frozen=True):
-    """The fields of a form that was sent; each may be there several times."""
+    """The fields of a form that was sent; of one that is there several times, the last."""
 
-    fields: Mapping[str, list[str]]
+    fields: Mapping[str, str]
 
     def said(self, name: str, default: str = "") -> str:
-        """A field as it was sent; the last one, where there are several."""
-        return self.fields.get(name, [default])[-1]
+        """A field as it was sent."""
+        return self.fields.get(name, default)
 
     def text(self, name: str, default: str = "") -> str:
         """A field, without space around it."""
         return self.said(name, default).strip()
-
-    def texts(self, name: str) -> list[str]:
-        """All fields of a name, as of boxes that were ticked."""
-        return self.fields.get(name, [])
 
     def given(self, *names: str) -> dict[str, str]:
         """Those of the fields that say something."""
@@ -56,6 +52,6 @@ async def read_form(request: Request) -> Form:
         return Form({})
     text = (await request.body()).decode("utf-8", "replace")
     try:
-        return Form(parse_qs(text, keep_blank_values=True, max_num_fields=MAXIMUM_FIELDS))
+        return Form(dict(parse_qsl(text, keep_blank_values=True, max_num_fields=MAXIMUM_FIELDS)))
     except ValueError:
         return Form({})

@@ -7,7 +7,6 @@ from starlette.responses import Response
 from domain.errors import Invalid, NotFound
 from domain.rate_limits import parts_of
 from domain.rate_limits.levels import RateLimitLevel
-from ops.console.rendering import PREFIX
 from ops.console.routing import action, page
 from ops.console.shown_events import Shown
 from ops.console.visit import Visit
@@ -17,7 +16,6 @@ PAGE_ROWS = 100
 CHART_EVENTS = 500
 TIMELINE_EVENTS = 30
 LEVELS = get_args(RateLimitLevel)
-PATH = f"{PREFIX}/rate_limits"
 _MINUTE_MS = 60_000
 MAXIMUM_THROTTLE_MINUTES = 7 * 24 * 60
 

@@ -6,13 +6,11 @@ from starlette.responses import Response
 
 from bus.contract import codec
 from domain.errors import NotFound
-from ops.console.rendering import PREFIX
 from ops.console.routing import action, page
 from ops.console.visit import Visit, whole_number
 
 PAGE_ROWS = 100
 HISTORY_EVENTS = 50
-PATH = f"{PREFIX}/app_state"
 
 
 async def show_state(visit: Visit) -> Response:

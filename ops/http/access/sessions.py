@@ -44,9 +44,6 @@ class Sessions:
         # The one that was unused longest is first.
         self._sessions: OrderedDict[str, Session] = OrderedDict()
 
-    def __len__(self) -> int:
-        return len(self._sessions)
-
     def open(self, principal: Principal, token_hash: str | None) -> tuple[str, Session]:
         """A new session, and the secret of its cookie."""
         now = self._clock()

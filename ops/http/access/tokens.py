@@ -178,10 +178,6 @@ class Tokens:
         self.refresh()
         return bool(self._by_hash) or self.problem is not None
 
-    def find(self, secret: str) -> Token | None:
-        """The token that lets its bearer in."""
-        return self.still_good(hash_of(secret))
-
     def still_good(self, token_hash: str) -> Token | None:
         """The token with a hash, if it lets anybody in."""
         self.refresh()
