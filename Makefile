@@ -14,6 +14,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Installs what uv.lock says. Of one minor version, so that all write the same lock.
 UV := UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv
+# One worker for each core; one that has done its tests takes from those of another. `ARGS=-n0` is one process, as
+# `--pdb` needs.
+ON_ALL_CORES := --numprocesses=auto --dist=worksteal
 
 .DEFAULT_GOAL := run
 .PHONY: run test prove bench reference sample install lock clean
@@ -31,7 +34,7 @@ test: $(VENV)/.development
 	$(BIN)/deptry --ignore DEP002,DEP004 tests docs # may import what only developing needs, and need not all
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest $(ON_ALL_CORES) $(ARGS)
 
 # An hour for one test instead of two minutes: these are meant to take long. And what is promised within a time
 # has that time, and not several times as long (tests/support/patience.py).

@@ -1,10 +1,9 @@
 """uv.lock is the same wherever it was written."""
 
 import tomllib
-from pathlib import Path
 from urllib.parse import urlsplit
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.repository import ROOT
 
 
 def test_packages_come_from_the_public_index_and_not_from_where_one_machine_takes_them():
