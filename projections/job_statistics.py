@@ -7,6 +7,7 @@ import msgspec
 
 from domain.messages import Key, Time
 from projections.jobs import HISTORY_COLUMNS
+from projections.table import page_of
 
 # So many attempts of a window are looked at, the latest: a sample for percentiles, and a bound for the query.
 MAXIMUM_SAMPLED_ATTEMPTS = 100_000
@@ -41,18 +42,8 @@ def attempts(connection: apsw.Connection, query: ListAttempts, maximum_bytes: in
         " ORDER BY id LIMIT ?",
         (query.id, query.after, _BEFORE_ALL, query.limit + 1),
     )
-    items: list[bytes] = []
-    size = 0
-    last = following = None
-    for row in rows:
-        item = msgspec.json.encode(dict(zip(HISTORY_COLUMNS, row, strict=True)))
-        size += len(item) + 1
-        if len(items) == query.limit or (items and size > maximum_bytes):
-            following = last
-            break
-        items.append(item)
-        last = row[0]
-    return b'{"items":[' + b",".join(items) + b'],"next":' + msgspec.json.encode(following) + b"}"
+    found = ((row[0], msgspec.json.encode(dict(zip(HISTORY_COLUMNS, row, strict=True)))) for row in rows)
+    return page_of(found, query.limit, maximum_bytes)
 
 
 def statistics(connection: apsw.Connection, query: JobStatistics, now: int) -> bytes:

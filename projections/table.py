@@ -115,18 +115,26 @@ def list_rows(
     if query.after is not None:
         where.append(f"{table.primary_key} > ?")
         bindings.append(query.after)
+    statement = f"SELECT {', '.join(table.columns)} FROM {table.name}{_clause(where)} ORDER BY 1 LIMIT ?"
+    rows = connection.execute(statement, (*bindings, query.limit + 1))
+    return page_of(((row[0], as_json(table, row)) for row in rows), query.limit, maximum_bytes)
+
+
+def page_of(found: Iterable[tuple[str | int, bytes]], limit: int, maximum_bytes: int) -> bytes:
+    """A page of items, each with its cursor: `{"items": […], "next": the last one, or null at the end}`.
+
+    It ends after `limit` of them, or early, before it weighs `maximum_bytes`; it has one at least.
+    """
     items: list[bytes] = []
     size = 0
     last = following = None
-    statement = f"SELECT {', '.join(table.columns)} FROM {table.name}{_clause(where)} ORDER BY 1 LIMIT ?"
-    for row in connection.execute(statement, (*bindings, query.limit + 1)):
-        item = as_json(table, row)
+    for cursor, item in found:
         size += len(item) + 1
-        if len(items) == query.limit or (items and size > maximum_bytes):
+        if len(items) == limit or (items and size > maximum_bytes):
             following = last
             break
         items.append(item)
-        last = row[0]
+        last = cursor
     return b'{"items":[' + b",".join(items) + b'],"next":' + msgspec.json.encode(following) + b"}"
 
 
