@@ -16,14 +16,14 @@ from ops.backup.schedule import BackupSchedule
 from ops.settings import Settings
 from ops.targets.bucket import BucketError
 
-# So many are listed, the newest.
+# How many backups are listed at most, the newest.
 MAXIMUM_LISTED = 1_000
 
 
 class RunningBackups:
     """Makes, lists, proves and prunes backups while the service runs; one at a time.
 
-    `schedule` tells whoever listens what came of it.
+    `schedule` tells its listener what came of it.
     """
 
     def __init__(self, settings: Settings, store_id: str, schedule: BackupSchedule) -> None:
@@ -33,7 +33,7 @@ class RunningBackups:
         self._busy = asyncio.Lock()
 
     def verbs(self) -> tuple[AdministrationVerb, ...]:
-        """What an operator can ask for."""
+        """The verbs that an operator can ask for."""
         return (
             AdministrationVerb(
                 name="backup.list", shape=NoArguments, carry_out=self._list, changes_nothing=True
@@ -74,7 +74,7 @@ class RunningBackups:
         try:
             return await self._command(command, self._known(name))
         finally:
-            # Whatever was found stands in its metadata.
+            # The finding is in the backup's metadata, whichever it is.
             await self._schedule.look()
 
     async def _prune(self, wish: PruneBackups) -> dict[str, Any]:

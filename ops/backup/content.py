@@ -1,4 +1,4 @@
-"""What a store's file holds, in figures: enough to tell whether a copy is one of it."""
+"""The content of a store's file in figures: enough to tell whether a copy has the same."""
 
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +13,7 @@ from migrations.connection import open_reader
 
 
 class StoreContent(msgspec.Struct, frozen=True):
-    """One moment of a store."""
+    """A store's content at one moment."""
 
     store_id: str
     timelines: tuple[tuple[int, int], ...]
@@ -46,7 +46,7 @@ def read_content(connection: apsw.Connection) -> StoreContent:
 
 
 def store_id_of(store: Path) -> str | None:
-    """Whose store a file is; `None` where there is none, or none that could be read."""
+    """The id of the store in a file; `None` where there is none, or none that could be read."""
     try:
         with closing(open_reader(store)) as connection:
             return read_origin(connection).store_id

@@ -3,12 +3,12 @@
 WAL checkpoint ─▶ hold the writer, checkpoint the rest, begin to read, let the writer go ─▶ copy the bytes
                   (milliseconds)
 
-Whoever reads holds back the WAL checkpoint of all that comes later. So, if nothing was left in the WAL when
-the reading began, the main file has all that the reader sees, and nobody writes to it until the reading ends:
-its bytes can be copied as `cp` does, at a third of what going page by page takes. Where another reader keeps
-the WAL from being emptied, or the file cannot be written to, it goes page by page, inside the same read
-transaction; so the copy never starts over, as SQLite's backup otherwise does whenever another connection
-writes. https://www.sqlite.org/backup.html, https://www.sqlite.org/wal.html#ckpt
+A reader holds back the WAL checkpoint of all that comes later. If nothing was left in the WAL when the
+reading began, the main file has all that the reader sees, and nobody writes to it until the reading ends:
+its bytes can be copied as `cp` does, in a third of the time that going page by page takes. Where another
+reader keeps the WAL from being emptied, or the file cannot be written to, it is copied page by page, inside
+the same read transaction; so the copy never starts over, as SQLite's backup otherwise does whenever another
+connection writes. https://www.sqlite.org/backup.html, https://www.sqlite.org/wal.html#ckpt
 """
 
 import time
@@ -22,15 +22,17 @@ from ops.backup.content import StoreContent, read_content
 from ops.progress import Progress
 from ops.targets.errors import BackupError
 
-# 4 MiB at a time: some milliseconds, after which whoever watches hears of it.
+# Pages copied at a time, 4 MiB: progress is told every few milliseconds.
 STEP_PAGES = 1_024
-# Stays in the processor's cache: with 1 MiB, a machine that is busy takes two to three times as long.
+# Bytes copied at a time. They stay in the processor's cache: with 1 MiB, a busy machine takes two to three
+# times as long.
 COPY_BYTES = 64 * 1024
-# So often, whoever watches hears of it.
+# Bytes after which progress is told.
 TOLD_BYTES = 4 * 1024 * 1024
-# For the writer to let go. Commands have waited behind a commit before.
+# How long the writer may take to let go. Commands wait meanwhile, as they do behind a slow commit.
 HOLD_WITHIN_MS = 200
-# Queries end after milliseconds. Whoever reads for longer, will not have ended soon.
+# How often, and how long after each other, an empty WAL is tried for. Queries end after milliseconds;
+# a reader that takes longer than this will take much longer.
 ATTEMPTS = 5
 PAUSE_SECONDS = 0.02
 
@@ -56,11 +58,11 @@ def copy_store(store: Path, copy: Path, progress: Progress) -> StoreContent:
         else:
             _copy_bytes(store, copy, progress)
     with closing(apsw.Connection(str(copy))) as connection:
-        # No shared memory beside it, for which a full disk has no room and gives another reason.
+        # Without shared memory beside the file: on a full disk, making that fails with a misleading reason.
         connection.pragma("locking_mode", "exclusive")
-        # It is checked and synced as a whole before it counts.
+        # No syncing here: the copy is checked and synced as a whole before it counts.
         connection.pragma("synchronous", "off")
-        # A copy is in WAL mode as its source was, and could not be opened in a folder that is read-only.
+        # The copy is in WAL mode as its source was; so it could not be opened in a read-only folder.
         connection.pragma("journal_mode", "delete")
     return content
 
@@ -74,10 +76,10 @@ def _read_with_empty_wal(store: Path) -> apsw.Connection | None:
         try:
             source = _begin_with_empty_wal(store)
         except apsw.BusyError:
-            # Somebody else checkpoints, or the writer does not let go.
+            # Somebody else runs a checkpoint, or the writer does not let go.
             continue
         except apsw.Error:
-            # The folder is read-only, say. What is really wrong is told by whoever reads.
+            # The folder is read-only, say. If something is really wrong, the reading that follows tells it.
             return None
         if source is not None:
             return source
@@ -92,9 +94,9 @@ def _begin_with_empty_wal(store: Path) -> apsw.Connection | None:
     """
     source = apsw.Connection(str(store), flags=apsw.SQLITE_OPEN_READWRITE)
     try:
-        # Until it has read something, it does not know that there is a WAL.
+        # A connection knows of the WAL only once it has read something.
         _read(source)
-        # Most of it, without anybody having to wait.
+        # Empties most of the WAL without anybody having to wait.
         source.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         with closing(apsw.Connection(str(store), flags=apsw.SQLITE_OPEN_READWRITE)) as holder:
             holder.set_busy_timeout(HOLD_WITHIN_MS)
@@ -117,7 +119,7 @@ def _read(connection: apsw.Connection) -> None:
 
 
 def _copy_bytes(store: Path, copy: Path, progress: Progress) -> None:
-    # Through SQLite: whoever opens the file and closes it again loses all locks that his process has on it.
+    # Read through SQLite: a process that opens the file itself and closes it loses all its locks on it.
     # https://www.sqlite.org/howtocorrupt.html, section 2.2
     source = apsw.VFSFile("", str(store), [apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_MAIN_DB, 0])
     try:

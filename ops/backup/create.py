@@ -58,7 +58,7 @@ def create_backup(
     """
     began = time.monotonic()
     outgoing = staging_folder(folder)
-    # What is encrypted was never readable on the disk of the backups, not even for a moment.
+    # The plain copy of an encrypted backup never lies on the disk of the backups, not even for a moment.
     staging = store.parent if sealing.recipients else outgoing
     for each in (staging, outgoing):
         sweep(each)
@@ -105,7 +105,7 @@ def _metadata_of(
     size: int,
     checksum: str,
 ) -> Metadata:
-    """What is known of a copy that was just checked, its chain from `verified` on."""
+    """The metadata of a copy that was just checked, its chain from `verified` on."""
     checked: tuple[Check, ...] = ("checksum", "quick_check", "content", "chain_end")
     return Metadata(
         timestamp=timestamp,

@@ -1,4 +1,4 @@
-"""Whether a store can be had from a backup: it is made in a scratch folder, folded and compared. `drill`."""
+"""Proves that a store can be had from a backup: one is made in a scratch folder and compared. `drill`."""
 
 import tempfile
 import time
@@ -55,7 +55,7 @@ def prove(plain: Backup, progress: Progress = ignore_progress) -> None:
 
 def _require_provable(plain: Backup, now_ms: int, progress: Progress) -> None:
     with tempfile.TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=plain.path.parent) as scratch:
-        # As a restore to its own moment, in which nothing is rebuilt, whatever an earlier drill has found.
+        # Without what an earlier drill found: a restore would rebuild the tables that are to be compared.
         as_it_is = Backup(plain.place, msgspec.structs.replace(plain.metadata, unsound=""))
         made = materialize(
             RestorePath(

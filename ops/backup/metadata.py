@@ -1,4 +1,4 @@
-"""What is known of a backup, kept beside it: `<backup>.meta.json`, written last. Without it, there is none.
+"""A backup's metadata, kept beside it: `<backup>.meta.json`, written last. A file without it is no backup.
 
 The metadata vouches for the file (size, SHA-256), for its content (position, head hash, rows of each table),
 and, by a checksum of its own, for itself.
@@ -26,11 +26,11 @@ _METADATA_SUFFIX = ".meta.json"
 _NAME = re.compile(re.escape(PREFIX) + r".*\.db(\.zst)?(\.age)?")
 
 Status = Literal["good", "proven", "damaged"]
-# What can be found out about a backup: that the file is the one that was made; that SQLite finds nothing
-# wrong with it; that it has what the store had; that the log follows by its hashes, from where an older
-# backup ends or from the first event on; that the tables are what the log says.
+# The checks of a backup, in this order: the file is the one that was made; SQLite finds nothing wrong with it
+# (the second time, thoroughly); it has what the store had; the log follows by its hashes, from where an
+# older backup ends, or from the first event on; the tables are what the log says.
 Check = Literal["checksum", "quick_check", "integrity_check", "content", "chain_end", "chain", "tables"]
-# What a drill finds out, as `prove` does.
+# The checks of a drill.
 DRILL_CHECKS: tuple[Check, ...] = ("integrity_check", "chain", "tables")
 _Where = TypeVar("_Where", Path, BucketPath, Place)
 
@@ -108,7 +108,7 @@ class Backup(KeptFile, frozen=True):
 
 
 def entry_of(backup: Backup) -> dict[str, Any]:
-    """What programs are told of a backup."""
+    """A backup as programs are told of it."""
     return {
         "name": backup.name,
         "path": address(backup.place),

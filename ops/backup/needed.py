@@ -1,8 +1,8 @@
-"""Which backups the archive needs: `needed_backups`.
+"""The backups that the archive needs: `needed_backups`.
 
 A moment is reached from a backup of its history at or behind it, or from one before it and the archive's
 events in between; without any backup, from the archive alone if it has all of them. Where the archive of a
-timeline does not reach back to the first event, it hangs on a backup, and is worth nothing without.
+timeline does not reach back to the first event, it is worth nothing without a backup to begin with.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from ops.backup.metadata import Backup
 from ops.targets.errors import BackupError
 from ops.targets.target import Place
 
-# So many in a row are met by nobody.
+# How often a look at the archive is tried: nobody meets that many merges in a row.
 MERGES_MET = 3
 
 
@@ -27,7 +27,7 @@ def needed_backups(folder: Place, backups: Sequence[Backup]) -> set[str]:
         OSError: the folder cannot be read, or the bucket is away.
     """
     for _ in range(MERGES_MET - 1):
-        # The service may be merging: what was listed is gone then, and stands in a larger one.
+        # The service may merge meanwhile: a segment that was listed is gone, and a larger one has its events.
         with suppress(FileNotFoundError, BackupError):
             return _needed(folder, backups)
     return _needed(folder, backups)

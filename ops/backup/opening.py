@@ -26,7 +26,7 @@ def opened(
 ) -> Iterator[Backup]:
     """The backup in a plain local file, for the length of the block; its metadata is that file's.
 
-    One that is plain and local is handed back as it is, and its checksum is the caller's to compare. Anything
+    One that is plain and local is handed back as it is; the caller compares its checksum. Anything
     else is fetched and opened into a temporary folder in `scratch` (by default, beside the backups, or where
     those of a bucket are staged), and its checksums are compared on the way. Name another disk where backups
     are encrypted, since others may read theirs.
@@ -75,7 +75,7 @@ def bring(
             )
         except (SealedError, UnsoundError) as error:
             problem = error
-        # To its end, so that what lies there can be judged first.
+        # Read to the end, so that the checksum of the whole file is judged first.
         while source.read(1024 * 1024):
             pass
     if stored.hexdigest() != backup.metadata.checksum:

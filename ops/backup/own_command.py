@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-# Behind commands, whose answers somebody waits for.
+# Commands come first: somebody waits for their answers.
 NICENESS = 10
 
 
@@ -27,12 +27,12 @@ class Ran(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def run_backup_command(data: Path, command: str, *options: str, name: str | None = None) -> Ran:
-    """Runs it to its end; whoever is cancelled meanwhile takes it along. `name` may begin with dashes.
+    """Runs it to its end; a caller that is cancelled ends it, too. `name` may begin with dashes.
 
-    What it had begun then is no backup, and leaves nothing behind that counts as one.
+    What it had begun by then does not count as a backup.
     """
     process = await asyncio.create_subprocess_exec(
-        # Not what lies in the working directory under the name of a package of ours.
+        # `-P`: a folder of the working directory that is called `ops` must not be run instead.
         *(sys.executable, "-P", "-m", "ops.cli", "backup", command),
         *("--data", str(data), "--json", *options),
         *(() if name is None else ("--", name)),

@@ -76,14 +76,14 @@ def name_inside(folder: Place, given: str) -> str:
     except msgspec.ValidationError:
         raise _elsewhere() from None
     if not isinstance(folder, Path):
-        # Whether it is there, is said by whoever opens it: this must not wait for a network.
+        # Not looked up here, since this must not wait for a network: opening it says whether it is there.
         if given not in (name, f"{folder}/{name}"):
             raise _elsewhere()
         return name
     here = folder.resolve()
     path = folder / name if "/" not in given else Path(given)
     try:
-        # Also where a link in the folder leads.
+        # Links are followed: one in the folder may lead elsewhere.
         if path.resolve().parent != here:
             raise _elsewhere()
         if not local(find_backup(here, name)).is_file():

@@ -1,4 +1,4 @@
-"""Which backups may go: those that no rule keeps. `retain` says of each which rule does."""
+"""The rules by which backups are kept: `retain` says of each which rule does, or that none does."""
 
 from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
@@ -27,7 +27,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rules_of(settings: Settings) -> Rules:
-    """Which backups are kept by what is set."""
+    """The rules in the settings."""
     return Rules(
         days=settings.backup_retention_days,
         hourly=settings.backup_keep_hourly,

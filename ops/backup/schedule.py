@@ -17,28 +17,29 @@ from ops.backup.own_command import run_backup_command
 from ops.settings import Settings
 from ops.targets.target import address, local
 
-# A backup that failed is tried again so soon, or after a whole interval if that is shorter.
+# After how long a backup that failed is tried again; after an interval, if that is shorter.
 RETRY_MS = 5 * 60 * 1000
-# Twice the interval without a backup is more than a single one that was late.
+# After how many intervals without a backup there should have been one: a single one may be late.
 STALE_INTERVALS = 2
-# Of the backups that are there, so many are verified again and again.
+# How many backups count as the newest.
 NEWEST = 5
 DAY_MS = 24 * 60 * 60 * 1000
-# Each of the newest is verified again after a day, each of the others within a month.
+# How long after a verification the next is due: of the newest, and of the others.
 VERIFY_NEWEST_AFTER_MS = DAY_MS
 VERIFY_AFTER_MS = 28 * DAY_MS
-# All of the archive is read once a week, and an hour after a start: what is damaged can be written anew from
+# The whole archive is read once a week, and an hour after a start: damaged segments can be written anew from
 # the log for as long as that is there.
 VERIFY_ARCHIVE_AFTER_MS = 7 * DAY_MS
 VERIFY_ARCHIVE_FIRST_AFTER_MS = 60 * 60 * 1000
-# The first backup of a store comes so soon; a service that dies at its start makes none.
+# How long after a start the first backup of a store is made: a service that dies at its start makes none.
 FIRST_AFTER_MS = 60_000
-# How often it is looked whether something is due.
+# How often the schedule checks whether something is due.
 LOOK_SECONDS = 15.0
 
-# Longer than a tick of the clock that files are dated by.
+# How old a change of the folder must be to be told from the next one: more than a tick of the file system's
+# clock.
 SETTLED_NS = 1_000_000_000
-# Of one whose damage has been told in full.
+# Stands for `unsound` once the damage has been told in full.
 TOLD = "told"
 
 Change = Literal["started", "completed", "failed", "verified"]
@@ -62,7 +63,7 @@ class BackupState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BackupSchedule:
-    """The backups of a running service. `notify` says what happened to whoever listens."""
+    """The backups of a running service. `notify` is told what happens."""
 
     def __init__(
         self,
@@ -81,22 +82,22 @@ class BackupSchedule:
         self._began = clock()
         self._retry_at = 0
         self._verify_archive_at = self._began + VERIFY_ARCHIVE_FIRST_AFTER_MS
-        # What failed, and of which backup ("" for the making of one), until it has worked.
+        # Failures by command and backup ("" where it is about none), until the command has worked.
         self._failures: dict[tuple[str, str], str] = {}
-        # Those that there were when it was last looked.
+        # The backups at the last look.
         self._seen: list[Backup] = []
-        # The time of the folder then.
+        # When the folder was changed, at that look.
         self._changed_at: int | None = None
-        # What was told of each; `None` before the first look, which tells nothing.
+        # The metadata that was told of each backup; `None` before the first look, which tells nothing.
         self._told: dict[str, Metadata] | None = None
-        # Files without metadata at the last look: they may be about to get it.
+        # The files without metadata at the last look: they may be about to get it.
         self._unfinished: frozenset[str] = frozenset()
         self._looking = asyncio.Lock()
         self._was_stale = False
 
     @property
     def state(self) -> BackupState:
-        """How it stands now; reads a folder. Of a bucket, which may be away: how it stood seconds ago."""
+        """The state now, read from the folder; of a bucket, which may be away, the state of seconds ago."""
         is_local = isinstance(self._settings.backup_folder, Path)
         backups = self._backups() if is_local else self._seen
         names = {"", *(one.name for one in backups)}
@@ -149,11 +150,11 @@ class BackupSchedule:
             await self._verify_archive()
 
     async def tell(self, change: Change, what: dict[str, Any]) -> None:
-        """Says to whoever listens what happened."""
+        """Tells the listener what happened."""
         await self._notify(change, what)
 
     async def look(self) -> list[Backup]:
-        """The backups; says which are new, verified or damaged since, whoever made or checked them."""
+        """The backups; tells which are new, verified or damaged since the last look, by whomever."""
         async with self._looking:
             backups = await asyncio.to_thread(self._look)
             before, self._told = self._told, {one.name: one.metadata for one in backups}
@@ -184,8 +185,8 @@ class BackupSchedule:
 
     def _backups(self) -> list[Backup]:
         folder = local(self._settings.backup_folder)
-        # Whoever asks for the health asks this every other second: hundreds of files are read when one is new
-        # or gone, which the folder's time tells.
+        # The health check asks this every other second, so hundreds of files are read only when one is new or
+        # gone: the folder's time tells that.
         changed_at = folder.stat().st_mtime_ns if folder.is_dir() else None
         if changed_at is not None and changed_at == self._changed_at:
             return self._seen
@@ -232,7 +233,7 @@ class BackupSchedule:
         now = self._clock()
         if self._interval_ms == 0 or now < self._retry_at:
             return False
-        # One from the future, made while the clock was wrong, says nothing.
+        # A backup from the future was made while the clock was wrong: it does not count.
         past = [one for one in backups if one.metadata.timestamp <= now]
         if not past:
             return now - self._began >= min(FIRST_AFTER_MS, self._interval_ms)
@@ -248,12 +249,12 @@ class BackupSchedule:
         sound = [one for one in backups if not self._is_unsound(one)]
         if not sound or not self._is_drill_due(backups):
             return None
-        # One that is encrypted was proven when it was made, if that was due: here is no key for it.
+        # The service has no key for an encrypted one; if a drill was due, it was proven before it was sealed.
         newest = sound[0].metadata
         return sound[0] if newest.status != "proven" and not newest.recipients else None
 
     def _to_verify(self, backups: list[Backup]) -> Backup | None:
-        """The one that waits longest."""
+        """The backup whose verification is longest overdue."""
         now = self._clock()
         due = [
             one
@@ -265,7 +266,7 @@ class BackupSchedule:
         return min(due, key=lambda one: one.metadata.last_verified, default=None)
 
     def _is_unsound(self, backup: Backup) -> bool:
-        # It is not tried over and over: whoever reads of it decides.
+        # A backup that failed is not tried over and over: the operator decides.
         failed = any(name == backup.name for _, name in self._failures)
         return failed or backup.metadata.status == "damaged"
 
@@ -281,14 +282,14 @@ class BackupSchedule:
             await self.tell("failed", {"what": "prune", "reason": self._failures["prune", ""]})
 
     async def _prove(self, command: str, backup: Backup) -> None:
-        # Cheap, of what is looked at again and again; a drill looks at all of it.
+        # Verifications are frequent, so they take the cheap form; a drill looks at everything.
         more = ["--routine"] if command == "verify" else []
         answer = await self._command(command, backup.name, *more, argument=backup.name)
         if answer is None:
             reason = self._failures[command, backup.name]
             await self.tell("failed", {"what": command, "name": backup.name, "reason": reason})
             if self._told is not None and backup.name in self._told:
-                # That it is damaged has been told now.
+                # Its damage is told by this failure.
                 self._told[backup.name] = msgspec.structs.replace(backup.metadata, unsound=TOLD)
         await self.look()
 

@@ -1,4 +1,4 @@
-"""What backups and drills put on a disk for a while, and what is left of it when they are killed."""
+"""The temporary files of backups and drills, and how those of killed ones are removed."""
 
 import shutil
 import time
@@ -6,17 +6,18 @@ from pathlib import Path
 
 from ops.backup.metadata import PREFIX
 
-# What begins so, in the folder of the backups, is a drill's, or a copy that is looked at.
+# Names of temporary folders begin with it: those of drills, and of copies that are looked at.
 SCRATCH_PREFIX = ".drill-"
+# For how long nothing was written to a file that counts as left behind.
 LEFT_BEHIND_SECONDS = 3_600.0
 
 
 def sweep(folder: Path) -> None:
-    """Removes what backups and drills that were killed have left behind: whole copies, perhaps."""
+    """Removes what killed backups and drills have left in a folder: whole copies, perhaps."""
     now = time.time()
     for leftover in (*folder.glob(f".{PREFIX}*"), *folder.glob(f"{SCRATCH_PREFIX}*")):
         newest = max((one.stat().st_mtime for one in (leftover, *leftover.rglob("*"))), default=now)
-        # One that is under way writes all the time.
+        # One that is still being made is written to all the time.
         if now - newest < LEFT_BEHIND_SECONDS:
             continue
         if leftover.is_dir():

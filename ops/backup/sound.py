@@ -1,4 +1,4 @@
-"""Whether a file that nobody changes is a sound store, and the one that is expected."""
+"""Checks of a file that nobody changes: that it is a sound store, and the expected one."""
 
 import hashlib
 from pathlib import Path
@@ -11,7 +11,7 @@ from ops.backup.content import StoreContent, read_content
 from ops.progress import Progress, ignore_progress
 from ops.targets.errors import BackupError
 
-# At a time, while other threads go on: after each, it waits until they let it.
+# Bytes hashed at a time: other threads run meanwhile, and each time the next may have to wait for them.
 HASHED_BYTES = 8 * 1024 * 1024
 
 
@@ -41,7 +41,7 @@ def open_sealed(path: Path) -> apsw.Connection:
     connection = apsw.Connection(
         f"file:{_quoted(path)}?immutable=1", flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
     )
-    # What a forged file may bring in its schema stays without effect.
+    # A forged file may have anything in its schema: it stays without effect.
     connection.pragma("trusted_schema", False)
     connection.pragma("cache_size", -16 * 1024)
     connection.pragma("mmap_size", 256 * 1024 * 1024)
@@ -80,7 +80,7 @@ def require_chain(connection: apsw.Connection, name: str, head: chain.Head, star
 
 
 def head_at(connection: apsw.Connection, position: int) -> chain.Head:
-    """Where the log was at a position; its beginning where there is no such one."""
+    """The head of the log as it was at a position; where there is none, that of an empty log."""
     row = chain.read_at(connection, position) if position else None
     return chain.Head() if row is None else chain.Head(row.position, row.hash, row.recorded_at)
 

@@ -1,4 +1,4 @@
-"""Whether a backup is what it was: `verify_backup`. Each way of not being so has a message of its own."""
+"""Tells whether a backup is what was made: `verify_backup`. Each kind of damage has a message of its own."""
 
 import time
 from collections.abc import Iterator
@@ -71,7 +71,7 @@ def verified(
     backup = _described(path, store_id)
     require_size(backup)
     if backup.metadata.recipients and not identities:
-        # Damage is worth more than the want of a key.
+        # Damage is told first: it matters more than a missing key.
         require_checksum(backup, progress)
         require_key(backup, identities)
     with opened(backup, identities, scratch=scratch, progress=progress) as plain:
@@ -98,7 +98,7 @@ def verify_outside(
 
 
 def mark_verified(backup: Backup, *checks: Check) -> Backup:
-    """Notes in a backup's metadata what was found to be right just now."""
+    """Notes in a backup's metadata that these checks have just passed."""
     now = time.time_ns() // 1_000_000
     known = read_metadata(backup.place)
     metadata = update_metadata(
@@ -113,12 +113,12 @@ def mark_verified(backup: Backup, *checks: Check) -> Backup:
 
 @contextmanager
 def noting_damage(place: Place) -> Iterator[None]:
-    """Has damage that is found stand in the backup's metadata, for whoever chooses among several."""
+    """Writes damage that is found into the backup's metadata, for those who choose among several backups."""
     try:
         yield
     except BackupError as error:
         if error.reason in UNUSABLE | {TABLES_DIFFER} and error.reason != "unknown_format":
-            # Where it cannot be noted, it is told all the same.
+            # The damage is raised also where it cannot be noted.
             with suppress(BackupError, OSError):
                 update_metadata(place, unsound=error.reason)
         raise

@@ -43,9 +43,9 @@ def materialize(
     identities: Identities = (),
     progress: Progress,
 ) -> Made:
-    """Makes a store in the file `work`: what the way begins with, then the archive, then a fork.
+    """Makes a store in the file `work`: first the backup, then the archive, then a fork.
 
-    The way's backup is a plain local file; see `opened`. It is copied, and the copy is checked as
+    The backup of the path is a plain local file; see `opened`. It is copied, and the copy is checked as
     `verify_backup` does it. `identities` are for the archive. The tables are what the log says. The file is
     closed, sealed and on disk when this returns.
 
@@ -53,13 +53,13 @@ def materialize(
         BackupError: the backup is not sound, a segment is not, or the tables cannot be made to agree with the
             log.
     """
-    # Of one that was killed, its WAL above all: SQLite would take it for this file's.
+    # A killed restore may have left files, a WAL above all: SQLite would take it for this file's.
     for leftover in work.parent.glob(f"{work.name}*"):
         leftover.unlink()
     if restore_path.backup is not None:
         _copy(restore_path.backup, work, progress)
     with closing(apsw.Connection(str(work))) as connection:
-        # Nothing of it counts before it is put in its place as a whole.
+        # No syncing here: the file counts only once it is put in its place as a whole.
         connection.pragma("synchronous", "off")
         connection.pragma("journal_mode", "memory")
         migrated = runner.up(connection)
@@ -93,7 +93,7 @@ def materialize(
 
 
 def without_segment(error: BackupError, reached: int) -> BackupError:
-    """What is wrong with a segment, with the last position that can be had without it."""
+    """The error of a segment, with the last position that can be had without it."""
     if error.reason == "encrypted":
         return error
     hint = f"without it, the last moment that can be had is --to-position {reached}"
@@ -122,14 +122,14 @@ def _copy(backup: Backup, work: Path, progress: Progress) -> None:
             done += target.write(chunk)
             if done % TOLD_BYTES < COPY_BYTES:
                 progress("copy", done, backup.metadata.size)
-    # Each takes as long as the copying: together, they take half of the time on two cores.
+    # Each takes as long as the copying; side by side on two cores, half of that.
     with ThreadPoolExecutor(2) as threads:
         checksum = threads.submit(file_checksum, work)
         synced = threads.submit(sync_file, work)
         try:
             require_content(backup, whole=False, copy=work, progress=progress)
         finally:
-            # Another file altogether is worth more than what is wrong inside it.
+            # That it is another file altogether is told rather than what is wrong inside.
             if checksum.result() != backup.metadata.checksum:
                 raise checksum_differs(backup.place)
         synced.result()
@@ -150,7 +150,7 @@ def _cut(connection: apsw.Connection, position: int) -> None:
         ("timelines", "first_position"),
     ):
         connection.execute(f"DELETE FROM {table} WHERE {column} > ?", (position,))
-    # Whoever held a job then has long lost it: every running job is rescued.
+    # No worker holds a job of that moment any more: every running job is to be rescued.
     connection.execute("DELETE FROM job_leases")
 
 

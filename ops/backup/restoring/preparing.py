@@ -1,4 +1,4 @@
-"""What a restore needs, made readable for a service that has no key: `prepare`."""
+"""Makes readable what a restore needs, for a service that has no key: `prepare`."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from ops.targets.sealing import Identities
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
-    """What was put into a folder: `moment` as it is called there, and where it came from."""
+    """The plain copies in a folder: `moment` as it is called there, and where they came from."""
 
     moment: Moment
     begins_with: str
@@ -76,7 +76,7 @@ def prepare(
             search.pass_over(restore_path, error)
             for leftover in there.backups.iterdir():
                 leftover.unlink()
-    # A time was looked up; the position is the same for who has no key.
+    # Looking up a time takes a key: the service gets its position instead.
     named = (
         moment
         if moment.time is None

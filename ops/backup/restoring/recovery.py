@@ -1,4 +1,4 @@
-"""What becomes of a damaged store: it is found at the start, set aside, and brought back where allowed."""
+"""Finds a damaged store at the start, and brings it back where that is allowed."""
 
 import logging
 from contextlib import closing
@@ -27,7 +27,7 @@ class DamagedStoreError(RuntimeError):
 
 
 def require_sound_store(settings: Settings, *, after_a_crash: bool, version: str) -> Restored | None:
-    """What was restored; `None` if nothing is wrong with the store's file, or if there is to be a new one.
+    """The restore that was done; `None` if the store's file is sound, or if there is to be a new one.
 
     The caller holds the data directory. All of the file is checked as `check_at_start` says, which takes some
     seconds for a gigabyte; that it is a database, in any case. A store that is gone while there is a backup
@@ -97,13 +97,13 @@ def _damage_of(settings: Settings, *, whole: bool) -> str | None:
     except BackupError as error:
         return error.message
     except (apsw.NotADBError, apsw.CorruptError) as error:
-        # What keeps it from being read at all, missing rights say, is no damage.
+        # Other errors keep it from being read, missing rights say: they are no damage.
         return f"{store.name} is damaged: {error}"
     return None
 
 
 def _kept(settings: Settings) -> str | None:
-    """What there is to bring a store back from, in words; `None` if there is nothing.
+    """The backup or archive that a store can be brought back from, in words; `None` if there is none.
 
     Raises:
         OSError: a folder cannot be read, or a bucket is away: it is better to wait than to begin anew.

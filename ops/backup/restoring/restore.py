@@ -65,7 +65,7 @@ def plan_restore(
     check: bool = False,
     progress: Progress = ignore_progress,
 ) -> Plan:
-    """What `restore` would do, with what there is now; `check` looks at the backup and segments for it.
+    """The restore that `restore` would do now; `check` looks at the backup and the segments for it.
 
     Raises:
         BackupError: there is no way to that moment, or what there is, is not sound.
@@ -140,7 +140,7 @@ def restore(
         )
         while True:
             try:
-                # What is in it, is checked once it is copied, before anything is changed.
+                # Its content is checked once it is copied, before anything is changed.
                 with _checked(restore_path, places, present, identities, progress, inside=False) as checked:
                     is_present = restore_path.begins_with == PRESENT
                     if safety or is_present:
@@ -164,7 +164,7 @@ def _checked(
     *,
     inside: bool,
 ) -> Iterator[Backup | None]:
-    """The backup that a way begins with, as a plain local file that was verified; `None` if with none."""
+    """The verified backup of a path, as a plain local file; `None` where the path begins without one."""
     if restore_path.backup is None:
         yield None
         return
@@ -242,17 +242,17 @@ class _SafetyBackup:
                 progress=self._progress,
             )
         except apsw.FullError:
-            # That is no damage of what was to be backed up.
+            # A full disk is no damage of the store.
             raise
         except (BackupError, apsw.Error):
-            # Too damaged: it is set aside.
+            # The store is too damaged, and will be set aside.
             self._is_possible = False
         else:
             search.leave_out(self.taken)
 
     @property
     def as_plain_file(self) -> Backup:
-        """It, as a plain local file.
+        """The backup as a plain local file.
 
         Raises:
             BackupError: it could not be taken.
@@ -274,7 +274,7 @@ def _put_in_place(
 ) -> Restored:
     """Swaps the made store for the present one, which is set aside where no backup was `taken` of it."""
     store = places.store
-    # Where no backup has it, nobody but its owner may delete it.
+    # The old store is deleted only where a backup has it; otherwise, that is its owner's decision.
     set_aside = f"{store.name}.set-aside-{now_ms}" if store.exists() and taken is None else None
     work = store.name + WORK_SUFFIX
     swap(store, Intent(work=work, set_aside=set_aside, position=restore_path.position, timeline=timeline))

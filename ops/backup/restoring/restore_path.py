@@ -1,4 +1,4 @@
-"""The way back to a moment: which backup to begin with, and which segments of the archive to go on with."""
+"""The way to a moment: the backup to begin with, and the segments of the archive to go on with."""
 
 from collections.abc import Collection, Iterable
 from contextlib import closing
@@ -36,7 +36,7 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RestorePath(msgspec.Struct, frozen=True, kw_only=True):
-    """How to get to a position.
+    """The way to a position.
 
     `backup` is what to begin with: `None` for the present store, or, if `from_nothing`, for an empty one.
     """
@@ -50,14 +50,14 @@ class RestorePath(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def begins_with(self) -> str:
-        """For people."""
+        """The name of that, for people."""
         if self.backup is not None:
             return str(self.backup.place)
         return "nothing" if self.from_nothing else PRESENT
 
 
 class _Source(NamedTuple):
-    """What a store can be made from; `backup` is `None` for the present store and for the archive."""
+    """A source of events; `backup` is `None` for the present store and for the archive."""
 
     backup: Backup | None
     store_id: str
@@ -104,7 +104,7 @@ def find_restore_path(
     newest = max(sources, key=lambda one: one.reaches)
     if present is None and len({one.store_id for one in sources}) > 1:
         raise BackupError("foreign", f"{places.backups} has backups of several stores", "name one of them")
-    # A folder may hold backups of several stores, and numbers of one say nothing of another.
+    # A folder may hold backups of several stores, and positions of one mean nothing in another.
     sources = [one for one in sources if one.store_id == newest.store_id]
     position = _position(newest, sources, places, moment, identities)
     history = newest.history(position)
@@ -116,7 +116,7 @@ def find_restore_path(
     ]
     beyond = [one for one in same if one.position >= position]
     if beyond:
-        # Cutting off what came later is the shortest way. Without a key, one that needs none comes first.
+        # Cutting off later events is the shortest way. Without a key, a backup that needs none comes first.
         start = min(beyond, key=lambda one: (one.needs_key and not identities, one.position))
         stretches: list[Stretch] = []
     else:
@@ -152,7 +152,7 @@ def _sources(
                 "not_found", f"there is no backup in {places.backups}", "`hyperpage backup create` makes one"
             )
         return
-    # The latest of what was kept: the present store is what is to be replaced.
+    # `latest` means what was kept: the present store is to be replaced.
     if present is not None and not moment.latest and PRESENT not in without:
         yield _Source(None, present.store_id, present.timelines, present.head.position)
     try:
@@ -208,7 +208,7 @@ def _position_at(
     ]
     file = max(files, key=lambda one: (one.position, one.backup is None), default=None)
     if file is not None and file.backup is not None:
-        # One that may have to be fetched and opened: the smallest in which the time can be.
+        # A backup may have to be fetched and opened: the smallest one that can have the time.
         later = [one for one in files if one.backup is not None and _ends_behind(one.backup, time)]
         file = min(later, key=lambda one: one.position, default=file)
     position = 0

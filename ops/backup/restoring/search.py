@@ -1,4 +1,4 @@
-"""The search for what a moment can be restored from, which passes over what turns out to be damaged."""
+"""The search for a way to a moment, which passes over backups that turn out to be damaged."""
 
 from contextlib import closing
 
@@ -15,7 +15,7 @@ from ops.targets.sealing import Identities
 
 
 class Search:
-    """The way to a moment that nothing damaged stands in."""
+    """The way to a moment, without damaged backups."""
 
     def __init__(
         self, places: Places, moment: Moment, present: StoreContent | None, identities: Identities
@@ -28,11 +28,11 @@ class Search:
         self._left_out: set[str] = set()
 
     def leave_out(self, backup: Backup) -> None:
-        """Takes no notice of a backup that was made meanwhile: what is in it is to be replaced."""
+        """Leaves out a backup that was made meanwhile: its content is to be replaced."""
         self._left_out.add(str(backup.place))
 
     def next_path(self) -> RestorePath:
-        """The next one to try.
+        """The next way to try.
 
         Raises:
             BackupError: there is none.
@@ -57,7 +57,7 @@ class Search:
                     raise BackupError(error.reason, f"{error.message} ({damage})", error.hint) from error
 
     def pass_over(self, restore_path: RestorePath, error: BackupError) -> None:
-        """Goes on without what a way begins with.
+        """Goes on without the backup that a way begins with.
 
         Raises:
             BackupError: it was asked for, or something else is wrong than that it is damaged.
@@ -76,12 +76,12 @@ class Search:
 
 
 def search_for(places: Places, moment: Moment, identities: Identities = ()) -> Search:
-    """The search that `restore` would go on."""
+    """The search that `restore` would begin with."""
     return Search(places, moment, present_content(places), identities)
 
 
 def present_content(places: Places) -> StoreContent | None:
-    """What the present store has; `None` where there is none, or none that could be read."""
+    """The content of the present store; `None` where there is none, or none that could be read."""
     if not places.store.exists():
         return None
     try:

@@ -12,12 +12,12 @@ import msgspec
 from ops.targets.target import sync_folder
 
 INTENT_FILE = "restore.json"
-# Behind the store's name: the file that a restore makes.
+# The file that a restore makes has the store's name and this.
 WORK_SUFFIX = ".restoring"
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True):
-    """What is being put in the place of the store; names of files in the data directory."""
+    """A replacement of the store that is under way; names of files in the data directory."""
 
     work: str
     set_aside: str | None
