@@ -34,12 +34,12 @@ from ops.targets.errors import BackupError
 from ops.targets.sealing import ENCRYPTED_SUFFIX
 from ops.targets.target import Place
 
-# With the writing itself, what is lost with the disk of the store is less than 2 s.
+# How often it is written to. With the time of writing, less than 2 s are lost with the disk of the store.
 INTERVAL_MS = 1_000
-# Of one segment; a store that has been there for long is written out in some of them.
+# Limits of one segment: an old store is written out in several.
 MAXIMUM_EVENTS = 10_000
 MAXIMUM_BYTES = 8 * 1024 * 1024
-# More are read from the table again.
+# How many answers wait in memory; with more, all are read from the table again.
 MAXIMUM_WAITING_ANSWERS = 50_000
 MERGE_AFTER_SEGMENTS = 64
 FIRST_RETRY_MS = 1_000
@@ -69,7 +69,7 @@ class ArchiveState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Next(NamedTuple):
-    """What is to be written next."""
+    """The segment to write next."""
 
     header: Header
     lines: bytes
@@ -81,7 +81,7 @@ class _Next(NamedTuple):
 class Archiver:
     """The archive of one store. All but `state` is called on the event loop's thread.
 
-    What it writes is encrypted to `recipients`, the public keys of whoever may read it.
+    What it writes is encrypted to `recipients`, the public keys of those who may read it.
     """
 
     def __init__(
@@ -100,14 +100,14 @@ class Archiver:
         self._store = store
         self._head = 0
         self._position: int | None = None
-        # By the monotonic clock: since when there is something that it has not.
+        # Since when, by the monotonic clock, there is something that the archive has not.
         self._waiting_since: float | None = None
         self._answers: deque[ArchivedAnswer] = deque()
-        # A thread goes on when whoever waits for it is cancelled: the next one must not write the same.
+        # A thread goes on when the task that waits for it is cancelled: the next one must not write the same.
         self._writing = Lock()
-        # Whether there are answers that only the table has: those of before the start, or too many.
+        # Whether only the table has some of the answers: those from before the start, or too many.
         self._is_table_ahead = True
-        # Since it was last merged.
+        # How many segments were written since the last merge.
         self._written = 0
         self._merging: asyncio.Task[None] | None = None
         self._trouble = self._new_trouble(f"archiving to {folder}")
@@ -172,7 +172,7 @@ class Archiver:
         is_merging = self._merging is not None and not self._merging.done()
         if self._written >= MERGE_AFTER_SEGMENTS and not is_merging:
             self._written = 0
-            # Beside the writing, which is not to wait for hundreds of requests to a bucket.
+            # In a task of its own: the writing is not to wait for hundreds of requests to a bucket.
             self._merging = asyncio.create_task(self._merge(), name="merging of segments")
 
     async def _merge(self) -> None:
@@ -202,7 +202,7 @@ class Archiver:
             read_at = time.monotonic()
             with self._read() as connection:
                 following = self._find_next(connection)
-            # No connection is held meanwhile: a bucket may take its time.
+            # The connection was given back: a bucket may take its time.
             if following is None:
                 return False
             header = following.header
@@ -221,7 +221,7 @@ class Archiver:
                 raise
             self._position = header.last
             self._head = max(self._head, header.last)
-            # What was committed since it was read has waited for no longer than that.
+            # Whatever is left was committed after the reading, and has waited at most since then.
             self._waiting_since = None if self._head == header.last else read_at
             self._written += 1
             return following.is_more
@@ -265,7 +265,7 @@ class Archiver:
             return Logged(end, _hash_at(connection, end).hex(), lines, answers)
 
     def _take_answers(self, connection: apsw.Connection, after: int) -> list[ArchivedAnswer]:
-        # The event loop goes on adding.
+        # The event loop may add more meanwhile.
         waiting = [self._answers.popleft() for _ in range(len(self._answers))]
         if not self._is_table_ahead:
             return waiting
@@ -298,7 +298,7 @@ class Archiver:
 
     def _require_same(self, connection: apsw.Connection, segment: Segment, position: int) -> None:
         if segment.is_encrypted:
-            # Without a key, it is known how it begins and ends.
+            # Without a key, only its beginning and its end are known.
             envelope = read_envelope(segment)
             header, known = envelope.header, {segment.last: bytes.fromhex(envelope.last_hash)}
         else:

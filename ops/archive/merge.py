@@ -1,6 +1,6 @@
 """Makes few large segments of many small ones, so that an archive of years is some thousand files.
 
-What is encrypted cannot be read again here: the large one is made from the log, which has the same events.
+Encrypted segments cannot be read again here: the large one is made from the log, which has the same events.
 """
 
 from collections.abc import Callable
@@ -22,12 +22,12 @@ from ops.archive.writing import row_lines, write_segment
 from ops.targets.sealing import ENCRYPTED_SUFFIX
 from ops.targets.target import Place, delete_file
 
-# Fewer are left alone: they are being added to.
+# How many small ones in a row are merged. Fewer are left alone: more are about to follow.
 SMALL_SEGMENTS = 64
-# Of one file, compressed: what is larger is left as it is.
+# Size of a compressed file up to which it is small.
 SMALL_BYTES = 4 * 1024 * 1024
 MERGED_EVENTS = 50_000
-# Merged once and read seldom.
+# Level of zstd: slower and smaller, since a segment is merged once and read seldom.
 LEVEL = 9
 
 
@@ -40,7 +40,7 @@ class Logged(NamedTuple):
     answers: list[ArchivedAnswer]
 
 
-# What a log has from one position to another, or to an earlier one where a segment takes no more.
+# Reads the log from one position to another, or to an earlier one where a segment takes no more.
 ReadLog = Callable[[int, int], Logged]
 
 
@@ -171,7 +171,7 @@ def _remove_covered(segments: list[Segment]) -> int:
         and any(
             other.first <= one.first
             and one.last <= other.last
-            # Of two with the same events, one stays.
+            # One of two with the same events stays.
             and ((other.first, other.last) != (one.first, one.last) or other.name < one.name)
             for other in segments
         )
@@ -183,6 +183,6 @@ def _remove_covered(segments: list[Segment]) -> int:
 def _remove(segments: list[Segment]) -> None:
     for one in segments:
         if one.is_encrypted:
-            # First: what is left after a crash is no segment.
+            # Removed first: without it, what is left after a crash is no segment.
             delete_file(one.place.with_name(one.name + METADATA_SUFFIX))
         delete_file(one.place)

@@ -35,7 +35,7 @@ def read_header(segment: Segment) -> Header:
 
 
 def read_envelope(segment: Segment) -> Envelope:
-    """What is known of an encrypted segment without the key.
+    """The envelope of an encrypted segment, which is read without the key.
 
     Raises:
         BackupError: that is damaged, or about another one than its name says.
@@ -57,7 +57,7 @@ def read_envelope(segment: Segment) -> Envelope:
 
 
 def verify_outside(segment: Segment) -> Envelope:
-    """What is known of an encrypted segment, which is, byte for byte, what was written.
+    """The envelope of an encrypted segment that is, byte for byte, what was written.
 
     Raises:
         BackupError: it is not.
@@ -68,7 +68,7 @@ def verify_outside(segment: Segment) -> Envelope:
 
 
 def read_segment(segment: Segment, identities: Identities = ()) -> SegmentContent:
-    """What a segment has, which is what was written.
+    """The content of a segment, which is what was written.
 
     Raises:
         BackupError: it is damaged, another one than its name says, or encrypted and there is no key for it.
@@ -106,12 +106,12 @@ def require_segment_key(segment: Segment) -> None:
 
 
 def _opened(segment: Segment, identities: Identities) -> bytes:
-    """What is in the file, decrypted."""
+    """The file's content, decrypted."""
     name = segment.name
     try:
         content = segment.place.read_bytes()
     except FileNotFoundError:
-        # Merged meanwhile, or deleted by hand.
+        # It was merged meanwhile, or deleted by hand.
         raise BackupError("segment_damaged", f"{name} is missing", "try again") from None
     if not segment.is_encrypted:
         return content
@@ -152,7 +152,7 @@ def _decompress(name: str, kept: bytes) -> bytes:
         raise BackupError("segment_damaged", f"{name} is damaged: its SHA-256 does not fit")
     try:
         with zstandard.ZstdDecompressor().stream_reader(compressed) as reader:
-            # Who forged it might have made it as large as the memory.
+            # A forged one might be as large as the memory.
             content = reader.read(2 * MAXIMUM_SEGMENT_BYTES)
             if reader.read(1):
                 raise BackupError("segment_damaged", f"{name} is larger than any segment")

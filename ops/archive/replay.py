@@ -52,7 +52,7 @@ class Stretch(msgspec.Struct, frozen=True):
 
 
 def stretches_between(folder: Place, timelines: Timelines, after: int, position: int) -> list[Stretch]:
-    """What leads from behind `after` to `position` along a history.
+    """The stretches that lead from behind `after` to `position` along a history.
 
     Raises:
         BackupError: the archive has a gap there.

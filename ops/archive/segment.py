@@ -23,18 +23,19 @@ from ops.targets.sealing import ENCRYPTED_SUFFIX
 from ops.targets.target import Entry, KeptFile, Place, list_files
 
 FORMAT = 1
-# Of one file, uncompressed; a segment is read into memory as a whole.
+# Limit of one segment, uncompressed, since it is read into memory as a whole.
 MAXIMUM_SEGMENT_BYTES = 64 * 1024 * 1024
 METADATA_SUFFIX = ".meta.json"
 
 # https://github.com/facebook/zstd/blob/dev/doc/zstd_compression_format.md#skippable-frames
-# Without it, a bit that means nothing to zstd could flip, and its own checksum be cut off.
+# Without the frame, a bit that means nothing to zstd could flip, and its own checksum could be cut off.
 END_FRAME = bytes.fromhex("502a4d18") + hashlib.sha256().digest_size.to_bytes(4, "little")
 END_BYTES = len(END_FRAME) + hashlib.sha256().digest_size
 
 _NAME = re.compile(r"events-(\d{12})-(\d{12})(?:\.\d+)?\.jsonl\.zst(?:\.age)?")
 _FOLDER = re.compile(r"timeline-(\d{4,})")
 
+# Command id, hash of the request, position, and the answer itself.
 ArchivedAnswer = tuple[str, bytes, int, str]
 
 
@@ -63,7 +64,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is known of an encrypted segment without the key."""
+    """The facts about an encrypted segment that are kept beside it, unencrypted."""
 
     format: int = FORMAT
     header: Header
@@ -77,7 +78,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class SegmentContent(msgspec.Struct, frozen=True):
-    """What a segment has."""
+    """The content of a segment."""
 
     header: Header
     rows: list[chain.Row]
@@ -123,7 +124,7 @@ def list_segments(folder: Place, timeline: int | None = None) -> list[Segment]:
 def _timelines(folder: Place, timeline: int | None) -> Iterator[tuple[int, list[Entry]]]:
     """The files of each timeline, or of one."""
     if isinstance(folder, BucketPath):
-        # One listing for all of them, since each takes its time.
+        # One listing for all timelines, since each listing takes its time.
         by_number: dict[int, list[Entry]] = {}
         below = folder if timeline is None else folder / f"timeline-{timeline:04d}"
         for path, size, tag in below.files():

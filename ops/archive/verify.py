@@ -1,4 +1,4 @@
-"""Whether an archive is what was written: `verify_archive` reads all of it."""
+"""Tells whether an archive is what was written: `verify_archive` reads all of it."""
 
 import msgspec
 
@@ -11,7 +11,7 @@ from ops.targets.target import Place
 
 
 class ArchiveReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What was looked at, and what is wrong with it, by the name of the segment (or the place of a gap)."""
+    """How much was read, and the damage, by the name of the segment (or the place of a gap)."""
 
     segments: int
     timelines: int
@@ -27,7 +27,7 @@ class ArchiveReport(msgspec.Struct, frozen=True, kw_only=True):
 def verify_archive(
     folder: Place, identities: Identities = (), *, progress: Progress = ignore_progress
 ) -> ArchiveReport:
-    """Reads every segment, and looks whether one leads on to the next; also while the service writes.
+    """Reads every segment, and checks that each leads on to the next; also while the service writes.
 
     Raises:
         OSError: the folder cannot be read, or the bucket is away.
@@ -40,7 +40,7 @@ def verify_archive(
         try:
             ends[one.name] = _ends(one, identities)
         except BackupError as error:
-            # Merged meanwhile: what was in it stands in a larger one.
+            # One that is gone was merged meanwhile: a larger one has its events.
             if one.place.exists():
                 damage[one.name] = error.message
     for timeline in {one.timeline for one in segments}:
@@ -68,7 +68,7 @@ def _ends(segment: Segment, identities: Identities) -> tuple[str, str]:
 
 
 def _breaks(timeline: int, segments: list[Segment], ends: dict[str, tuple[str, str]]) -> dict[str, str]:
-    """Where the segments of a timeline do not lead on."""
+    """The places where the segments of a timeline do not lead on."""
     found: dict[str, str] = {}
     start, end = min(one.first for one in segments) - 1, max(one.last for one in segments)
     position, last_hash = start, ""

@@ -13,7 +13,7 @@ from ops.targets.sealing import seal_bytes
 from ops.targets.target import Place, write_file
 from ops.targets.vouching import encode_vouched
 
-# Fast, and a third of the size.
+# Level of zstd: fast, and a third of the size.
 LEVEL = 3
 
 
@@ -31,7 +31,7 @@ def event_lines(connection: apsw.Connection, after: int, last: int) -> bytes:
 
 
 def row_lines(rows: Sequence[chain.Row]) -> bytes:
-    """The same of rows that are in memory."""
+    """The same lines, of rows that are in memory."""
     encode = msgspec.json.Encoder().encode
     return b"".join(
         encode(

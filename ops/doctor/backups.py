@@ -1,4 +1,4 @@
-"""Whether what is lost can be had again: a backup is made, restored into scratch, compared and verified."""
+"""Whether a lost store could be had again: a backup is made, restored into scratch, compared and verified."""
 
 import time
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ from ops.settings import Settings
 from ops.targets.errors import BackupError
 
 DESCRIPTION = "by hyperpage doctor"
-# The archive is a second behind; this much is what a service that is busy writes in that time.
+# Events by which the archive may be behind: as many as a busy service writes in a second.
 ARCHIVE_LAG_EVENTS = 20_000
 
 
@@ -51,7 +51,7 @@ def look_at_backup(settings: Settings, version: str, progress: Progress) -> Iter
         made_seconds = time.monotonic() - began
         store_id = store_id_of(settings.store_path)
         if made.metadata.recipients:
-            # Here is no key for it: that it is the same, byte for byte, as what was proven.
+            # There is no key for it here: it is compared, byte for byte, with what was proven.
             verify_by_routine(made.place, store_id, progress)
         else:
             verify_whole(made.place, store_id, (), None, progress)
@@ -88,7 +88,7 @@ def look_at_backup(settings: Settings, version: str, progress: Progress) -> Iter
 def _missing_room(settings: Settings) -> DoctorFinding | None:
     folder = settings.data if not isinstance(settings.backup_folder, Path) else settings.backup_folder
     (disk,) = disks({"backups": folder})
-    # The backup, and the store that is made from it.
+    # Room for the backup, and for the store that is made from it.
     needed_mib = 2 * settings.store_path.stat().st_size // MIB + settings.disk_free_unhealthy_mib
     if disk.free_bytes // MIB >= needed_mib:
         return None
@@ -106,7 +106,7 @@ def look_at_old_backups(settings: Settings) -> Iterator[DoctorFinding]:
     try:
         found = [f"{path.name} ({error.message})" for path, error in damaged_backups(settings.backup_folder)]
     except OSError:
-        # Whoever makes a backup says what is wrong there.
+        # Making the backup will say what is wrong there.
         return
     if found:
         yield DoctorFinding(

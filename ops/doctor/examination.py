@@ -14,7 +14,7 @@ from ops.settings import Settings
 
 
 def examine(settings: Settings, *, quick: bool, version: str, progress: Progress) -> Iterator[DoctorFinding]:
-    """What is found, one after the other, of a store that is there; also beside a running service.
+    """The findings about a store that is there, one after the other; also beside a running service.
 
     `quick` leaves out what reads the whole store: the check of its integrity, and the backup.
     """
@@ -36,7 +36,7 @@ def examine(settings: Settings, *, quick: bool, version: str, progress: Progress
         try:
             yield from look()
         except (apsw.Error, OSError, UnicodeDecodeError) as error:
-            # What cannot even be looked at is a finding, and the rest is looked at all the same.
+            # A look that fails is a finding, too, and the rest is looked at all the same.
             yield DoctorFinding(
                 check=name,
                 level="wrong",

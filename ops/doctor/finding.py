@@ -1,4 +1,4 @@
-"""What is said of one thing that was looked at."""
+"""A finding of the doctor."""
 
 from typing import Any, Literal
 

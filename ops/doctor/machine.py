@@ -1,4 +1,4 @@
-"""What the machine gives the service: files that are its own, room, and disks that are quick enough."""
+"""Looks at the machine: whether the files are the service's own, the room, and how quick the disks are."""
 
 import os
 import stat
@@ -12,11 +12,11 @@ from ops.doctor.finding import DoctorFinding
 from ops.health.machine import MIB, disks
 from ops.settings import Settings
 
-# A commit waits for one of these. A solid-state disk takes some tenths of a millisecond up to a few, a disk
-# that turns around ten; above, it is a network or a disk that is busy with something else.
+# A commit waits for one sync. A solid-state disk takes some tenths of a millisecond up to a few, a spinning
+# one around ten; if it takes longer, the disk is in a network, or busy with something else.
 SLOW_SYNC_MS = 20.0
 _SYNCS = 50
-# Of a disk that is slow, fewer say as much.
+# How long syncs are tried at most: of a slow disk, fewer say as much.
 _SYNC_SECONDS = 3.0
 _BLOCK_BYTES = 4096
 # Room for a restore: the new file, the safety backup's copy, and the drill's.
@@ -26,7 +26,7 @@ COPIES_OF_THE_STORE = 3
 def look_at_rights(settings: Settings) -> Iterator[DoctorFinding]:
     """Whether others on this machine can read what is stored."""
     places = (settings.data, settings.backup_folder, settings.archive_folder)
-    # A bucket has rights of its own, which are not to be seen from here.
+    # The rights of a bucket cannot be seen from here.
     folders = sorted({place.absolute() for place in places if isinstance(place, Path) and place.is_dir()})
     open_ones = [str(one) for one in folders if _is_open_to_others(one, settings.data)]
     if open_ones:
@@ -41,7 +41,7 @@ def look_at_rights(settings: Settings) -> Iterator[DoctorFinding]:
 
 
 def _is_open_to_others(folder: Path, data: Path) -> bool:
-    # What lies in the data directory is out of reach with it.
+    # Whoever cannot read the data directory cannot reach a folder inside.
     is_inside = folder != data.absolute() and data.absolute() in folder.parents
     return not is_inside and bool(stat.S_IMODE(folder.stat().st_mode) & (stat.S_IRWXG | stat.S_IRWXO))
 

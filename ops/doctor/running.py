@@ -1,13 +1,13 @@
-"""What the running service says of itself, as findings."""
+"""The running service's own report, as findings."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ops.doctor.finding import DoctorFinding, DoctorLevel
 
-# Below, more of what the writer needs comes from the disk than from memory.
+# Below this rate, more of what the writer needs comes from the disk than from memory.
 LOW_CACHE_HIT_RATE = 0.5
-# A service that has just begun has read everything for the first time.
+# The rate says something only after so many commands: at first, everything is read for the first time.
 WARM_AFTER_COMMANDS = 10_000
 _LEVELS: dict[str, DoctorLevel] = {"degraded": "attention", "unhealthy": "wrong"}
 
@@ -23,7 +23,7 @@ def look_at_service(report: Mapping[str, Any]) -> Iterator[DoctorFinding]:
             hint=cause.get("hint") or "docs/operating.md explains each cause",
         )
     if "writer" not in report:
-        # It starts, or restores its store, and says no more.
+        # The service starts, or restores its store, and says no more yet.
         yield DoctorFinding(
             check="service",
             level="wrong",

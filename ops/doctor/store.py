@@ -1,4 +1,4 @@
-"""What the file itself says: its shape, whether every page and index is sound, how fast it is read."""
+"""Looks at the file itself: its shape, whether every page and index is sound, how fast it is read."""
 
 import random
 import statistics
@@ -71,7 +71,7 @@ def look_at_integrity(settings: Settings) -> Iterator[DoctorFinding]:
     """Whether SQLite finds every page, every index and every reference sound; some 9 s for a gigabyte."""
     began = time.monotonic()
     try:
-        # What is on disk, not what was read before.
+        # Without a memory map: the check reads from the disk, not what was read before.
         with closing(open_reader(settings.store_path, mmap_bytes=0)) as connection:
             checked = connection.execute(f"PRAGMA integrity_check({MAXIMUM_FINDINGS})")
             found = [str(row[0]) for row in checked if row[0] != "ok"]

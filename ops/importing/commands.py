@@ -1,4 +1,4 @@
-"""What a row of the old system asks for here, as a command; or why it cannot be taken."""
+"""Makes a command of a row of the old system, or says why it cannot be taken."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ from domain.messages import Key, Metadata
 from domain.rate_limits import parts_of
 from ops.importing.source import Row, Unreadable
 
-# The events say by whom they came.
+# The actor of all imported events.
 METADATA = msgspec.json.encode(Metadata(actor="import")).decode()
 LONGEST_SHOWN_KEY = 200
 
@@ -94,7 +94,7 @@ def attempt(row: Row, number: int, place: int, allowed: AllowedPaths) -> OldAtte
 
 
 def rate_limit_request(row: Row) -> Request:
-    """What was known of a limit.
+    """The state of a rate limit.
 
     Raises:
         Refusal: the row cannot be taken.
@@ -131,7 +131,7 @@ def tool_config_request(row: Row) -> Request:
     """
     body = _readable(row)
     config = body.get("config")
-    # The old system read no text, and an empty one, as an empty object.
+    # The old system read a missing text, and an empty one, as an empty object.
     body["config"] = msgspec.Raw(b"{}") if config in (None, "") else _json("config", config)
     for field in ("enabled", "notifications"):
         body[field] = _boolean(body.get(field))
@@ -141,7 +141,7 @@ def tool_config_request(row: Row) -> Request:
 
 
 def app_state_request(row: Row) -> Request:
-    """What a key held.
+    """The value of a key.
 
     Raises:
         Refusal: the row cannot be taken.

@@ -15,15 +15,15 @@ from ops.importing.old_tables import APP_STATE, JOB_HISTORY, JOBS, OLD_TABLES, R
 from ops.importing.source import Row, Source
 from ops.progress import Progress, ignore_progress
 
-# What is decided and committed together.
+# Limits of a portion, which is decided and committed together.
 PORTION_ROWS = 500
 PORTION_BYTES = 4 * 1024 * 1024
-# More are counted, but not listed: the list has to fit into memory, and into an answer.
+# How many rejected rows are listed; more are counted: the list has to fit into memory, and into an answer.
 MAXIMUM_LISTED = 500
 
 
 class Target(Protocol):
-    """Who decides about portions. `position` is the last one of the log before the import."""
+    """Decides about portions. `position` is the last one of the log before the import."""
 
     @property
     def position(self) -> int: ...
@@ -46,7 +46,7 @@ class Counts(msgspec.Struct, kw_only=True):
 
 
 class ImportReport(msgspec.Struct, kw_only=True):
-    """What became of all rows. `imported` ones are new here, `unchanged` ones were here before.
+    """The fate of all rows. `imported` ones are new here, `unchanged` ones were here before.
 
     `not_taken` lists the first five hundred of those that are not here, or not as they are there now.
     """
@@ -226,6 +226,6 @@ def _history_key(row: Row) -> Any:
 
 
 def _weight(request: Request) -> int:
-    # Most of what a row weighs are these.
+    # These fields make up most of a row's weight.
     texts = (getattr(request.command, name, b"") for name in ("payload", "result", "value"))
     return 1_000 + sum(len(bytes(text)) for text in texts)

@@ -16,9 +16,9 @@ from ops.importing.importer import ImportReport, import_all
 from ops.importing.source import Source, SourceError, SourceMissingError
 from ops.importing.targets import answer, batch
 
-# A portion takes some tens of milliseconds; this long only a disk takes that has stopped.
+# How long a portion may take. It takes some tens of milliseconds, unless the disk has stopped.
 ANSWER_SECONDS = 60.0
-# How often a portion is offered to a writer that is busy: for a minute.
+# How often a portion is offered to a busy writer: for a minute.
 OFFERS = 600
 
 
@@ -38,7 +38,7 @@ class RunningImport:
         self.position = 0
 
     def verbs(self) -> tuple[AdministrationVerb, ...]:
-        """What an operator can ask for."""
+        """The verbs that an operator can ask for."""
         return (AdministrationVerb(name="import.file", shape=ImportFile, carry_out=self._import),)
 
     async def _import(self, wish: ImportFile) -> ImportReport:
@@ -65,7 +65,7 @@ class RunningImport:
         for _ in range(OFFERS):
             if not self._writer.submit([submission]) or not _is_busy(submission.outcome):
                 break
-            # Between two offers others come first: they did not bring a whole file.
+            # Others come first between two offers: they did not bring a whole file.
             done.wait(RETRY_AFTER_MS / 1_000)
             submission.outcome = None
         if submission.outcome is None and not done.wait(ANSWER_SECONDS):

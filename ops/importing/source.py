@@ -16,7 +16,7 @@ Row = dict[str, Any]
 _HEADER = b"SQLite format 3\x00"
 # Bytes 18 and 19 of the header: https://www.sqlite.org/fileformat.html#file_format_version_numbers
 _WAL = b"\x02\x02"
-# Nothing that is larger could be taken, so it is not read either.
+# A larger cell could not be taken, so it is not read either.
 MAXIMUM_CELL_BYTES = 1024 * 1024
 
 
@@ -34,7 +34,7 @@ class SourceMissingError(SourceError):
 
 
 class Unreadable(msgspec.Struct, frozen=True):
-    """What stands in place of a cell that cannot be taken: why, and its bytes, unless they are too many."""
+    """A cell that cannot be taken: the reason, and its bytes, unless they are too many."""
 
     reason: str
     content: bytes = b""
@@ -115,7 +115,7 @@ class Source:
             ) from error
 
     def order_key(self, value: Any) -> tuple[int, Any]:
-        """By what SQLite orders a cell: nothing, then numbers, then texts by their bytes."""
+        """The key by which SQLite orders a cell: nothing, then numbers, then texts by their bytes."""
         match value:
             case None:
                 return 0, 0
@@ -169,7 +169,7 @@ def _beside(path: Path, suffix: str) -> Path:
 
 
 def _traces(path: Path) -> list[tuple[int, int]]:
-    """What shows that somebody has written."""
+    """Times and sizes of the files, which change when somebody writes."""
     files = (path, _beside(path, "-wal"))
     return [(one.stat().st_mtime_ns, one.stat().st_size) for one in files if one.exists()]
 
@@ -180,7 +180,7 @@ def _open(path: Path, *, immutable: bool) -> apsw.Connection:
     connection = apsw.Connection(name, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
     connection.set_busy_timeout(BUSY_TIMEOUT_MS)
     connection.pragma("query_only", True)
-    # It is a foreign file: what its schema brings along is not to do anything.
+    # It is a foreign file: nothing in its schema may have an effect.
     connection.pragma("trusted_schema", False)
     return connection
 

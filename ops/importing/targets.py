@@ -1,4 +1,4 @@
-"""Who decides about the rows of an import: a stopped store's file, or nobody, to try it out."""
+"""The targets of an import: a stopped store's file, or a trial, in which nothing is stored."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -51,7 +51,7 @@ class StoppedStore:
         return answer(submission)
 
     def _decided(self, submission: Submission) -> Group:
-        # New ones each time: what was imported is not kept in memory.
+        # New ones for each portion, so that imported states do not stay in memory.
         aggregates = Aggregates(self._connection)
         now = max(self._clock(), self._head.recorded_at)
         group = Group(aggregates, Tables(), self._connection, self._head, now, self._timeline, self._allowed)

@@ -18,7 +18,7 @@ class DirectoryInUseError(RuntimeError):
 
 
 class Runtime(msgspec.Struct, frozen=True, kw_only=True):
-    """What `runtime.json` says of the running service."""
+    """The content of `runtime.json`: the running service."""
 
     pid: int
     nats_url: str
@@ -34,7 +34,7 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Admin(msgspec.Struct, frozen=True, kw_only=True):
-    """What `admin.json` says: the address with the administrator's credentials.
+    """The content of `admin.json`: the address with the administrator's credentials.
 
     `inbox_prefix` is for the answers to administrative requests, which nobody else may read; those to the
     administrator's commands and queries go to usual inboxes, as anybody's.
@@ -66,7 +66,7 @@ class DataDirectory:
             raise DirectoryInUseError(
                 f"{path} is in use by another service" + (f" (process {holder})" if holder else "")
             ) from None
-        # Its last service did not end as it should: it would have removed it.
+        # The last service did not end as it should: it would have removed the file.
         self._has_announced = False
         self.was_left_behind = (path / RUNTIME_FILE).exists()
         os.ftruncate(self._lock, 0)
@@ -80,7 +80,7 @@ class DataDirectory:
 
     def release(self) -> None:
         """Removes those files, and lets others have the directory."""
-        # What a crashed service left behind stays until one has served again: its store is to be checked.
+        # Those of a crashed service stay until one has served again: they say that the store needs a check.
         if self._has_announced or not self.was_left_behind:
             for name in (RUNTIME_FILE, ADMIN_FILE):
                 (self.path / name).unlink(missing_ok=True)
@@ -88,7 +88,7 @@ class DataDirectory:
 
 
 def read_runtime(path: Path) -> Runtime | None:
-    """What the service that runs on a directory says of itself; `None` if none does."""
+    """The service that runs on a directory, as it announced itself; `None` if none does."""
     try:
         return msgspec.json.decode((path / RUNTIME_FILE).read_bytes(), type=Runtime)
     except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
@@ -105,7 +105,7 @@ def read_admin(path: Path) -> Admin | None:
 
 def write_private(path: Path, content: bytes) -> None:
     """Puts a file in its place that its owner alone can read."""
-    # Whole or not at all, and never readable by others, not even for a moment.
+    # Written beside it and renamed: whole or not at all, and never readable by others, not even for a moment.
     temporary = path.with_suffix(".tmp")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

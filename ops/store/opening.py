@@ -21,7 +21,7 @@ def open_store(path: Path, *, cache_kib: int) -> tuple[apsw.Connection, Origin]:
     connection = open_writer(path, cache_kib=cache_kib)
     try:
         if runner.up(connection):
-            # A column that is new (or was gone for a while) is filled from the log.
+            # Columns that are new (or were gone for a while) are filled from the log.
             rebuild_file(path)
         with write_transaction(connection):
             if connection.execute("SELECT store_id FROM store").get is None:

@@ -17,7 +17,7 @@ from migrations.connection import open_reader, open_writer, write_transaction
 from projections import comparison, rebuild
 from projections.rebuild import Progress, RebuildReport
 
-# Commands wait for one such portion at most: some tens of milliseconds.
+# Size of a portion. Commands wait for one portion at most: some tens of milliseconds.
 STREAMS_AT_ONCE = 500
 
 
@@ -42,12 +42,12 @@ class ProjectionsCheck:
         self._path = path
         self._writer = writer
         self._now_ms = now_ms
-        # One at a time: each holds the WAL back while it reads.
+        # One check at a time: each holds the WAL back while it reads.
         self._busy = asyncio.Lock()
         self.last: Check | None = None
 
     def verbs(self) -> tuple[AdministrationVerb, ...]:
-        """What an operator can ask for."""
+        """The verbs that an operator can ask for."""
         return (
             AdministrationVerb(name="projections.verify", shape=NoArguments, carry_out=self._verify),
             AdministrationVerb(name="projections.rebuild", shape=NoArguments, carry_out=self._rebuild),

@@ -19,19 +19,20 @@ if TYPE_CHECKING:
     from obstore.store import S3Store
 
 SCHEME = "s3://"
-# Of one request: a connection that does not come, and one that stands still.
+# Limits of one request: for a connection to come, and for one that stands still.
 CONNECT_TIMEOUT = timedelta(seconds=5)
 READ_TIMEOUT = timedelta(seconds=30)
-# A part of an upload, at 200 kB/s.
+# Limit of a whole request: long enough for a part of an upload at 200 kB/s.
 REQUEST_TIMEOUT = timedelta(seconds=60)
 MAXIMUM_RETRIES = 3
-# From the first attempt on. Who waits for a service to end waits so long at most for what the archive lacks.
+# Limit of all attempts together. The end of a service waits for the archive, and for no longer than this.
 RETRY_TIMEOUT = timedelta(seconds=10)
-# Parts of 8 MiB: 80 GB fit into the 10,000 that S3 allows; few at once, since the memory is the service's.
+# Size of the parts of an upload: 80 GB fit into the 10,000 parts that S3 allows. Few are sent at once, since
+# they are in the memory of the service.
 PART_BYTES = 8 * 1024 * 1024
 PARTS_AT_ONCE = 4
 READS_AT_ONCE = 16
-# Of what is read as a whole: metadata and segments.
+# Limit of what is read as a whole: metadata and segments.
 MAXIMUM_READ_BYTES = 160 * 1024 * 1024
 
 
@@ -47,7 +48,7 @@ class Bucket:
     endpoint: str | None
     staging: Path
     """A local folder for what is to go there, or comes from there."""
-    # What was read, by key and ETag: a listing tells what is still as it was.
+    # Contents that were read, by key and ETag: a listing tells which are still valid.
     _known: dict[tuple[str, str], bytes] = field(default_factory=dict)
 
     def store(self) -> "S3Store":
@@ -149,7 +150,7 @@ class BucketPath:
             obstore.delete(self.bucket.store(), self.key)
 
     def files(self) -> Iterator[tuple["BucketPath", int, str]]:
-        """What is in this folder and below, with sizes and ETags, in no order."""
+        """The files in this folder and below, with sizes and ETags, in no order."""
         import obstore
 
         prefix = self.key + "/" if self.key else None
@@ -213,7 +214,7 @@ def _store(name: str, endpoint: str | None) -> "S3Store":
         name,
         **more,
         client_options={
-            # Only where the operator wrote it so.
+            # Plain HTTP only where the operator wrote it so.
             "allow_http": address is not None and address.startswith("http://"),
             "connect_timeout": CONNECT_TIMEOUT,
             "read_timeout": READ_TIMEOUT,
@@ -225,7 +226,7 @@ def _store(name: str, endpoint: str | None) -> "S3Store":
 
 @contextmanager
 def bucket_errors(path: BucketPath) -> Iterator[None]:
-    """What a bucket says, in one line.
+    """Turns errors of a bucket into such with a message of one line.
 
     Raises:
         BucketError: it does not answer, or refuses.
@@ -247,7 +248,7 @@ def bucket_errors(path: BucketPath) -> Iterator[None]:
 
 
 def _said(text: str) -> str:
-    """What went wrong, without the library's trace of it; the same each time that it is the same."""
+    """The message of an error, without the library's trace; the same each time for the same error."""
     if "NoSuchBucket" in text:
         return "there is no such bucket"
     for tag in ("Message", "Code"):
@@ -255,7 +256,7 @@ def _said(text: str) -> str:
         if found:
             return f"the bucket refuses: {rest.partition('<')[0]}"
     if "169.254.169.254" in text:
-        # Where machines of a cloud ask for credentials, when nobody gave them any.
+        # The address where machines of a cloud ask for credentials, if they were given none.
         return "there are no credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set"
     first = text.partition("\n")[0]
     _, found, rest = first.partition("HTTP error: ")

@@ -1,17 +1,17 @@
-"""What is wrong with a backup or a segment of the archive, for programs and for people."""
+"""The error of a backup or a segment of the archive, for programs and for people."""
 
-# Reasons that say of a backup that it is not what was made: nothing can be restored from it.
+# Reasons for which nothing can be restored from a backup: it is not what was made.
 UNUSABLE = frozenset(
     ("size_differs", "checksum_differs", "damaged", "content_differs", "chain_broken", "unknown_format")
 )
-# The log is sound, and a restore makes the tables anew from it.
+# Reason for which a restore makes the tables anew: the log is sound, and the tables are not what it says.
 TABLES_DIFFER = "tables_differ"
 
 
 class BackupError(RuntimeError):
     """A backup cannot be used, or not be made; `reason` is one word for programs, `hint` says what to do.
 
-    `backup` is where the one is that it is about, as far as who catches this could not know.
+    `backup` is where the damaged one is, where the caller could not know that.
     Reasons: `not_found`, `no_metadata`, `metadata_damaged`, `unknown_format`, `size_differs`,
     `checksum_differs`, `damaged`, `content_differs`, `chain_broken`, `foreign`, `tables_differ`,
     `unreachable_moment`, `segment_damaged`, `encrypted`.

@@ -1,8 +1,8 @@
 """How files are kept: compressed with zstd, encrypted with age to public keys, both, or plain.
 
-Whoever seals needs the public keys alone, so the service never holds the secret one. What was sealed is
-opened into a temporary file, which counts when all of it was found to be what went in: age tells that
-something was changed where it comes to it, after having written what stands before.
+Sealing takes the public keys alone, so the service never holds the secret one. A sealed file is opened into a
+temporary one, which counts only once all of it was found to be what went in: age notices a change when it
+comes to it, and has written what stands before by then.
 https://age-encryption.org/v1
 """
 
@@ -25,12 +25,12 @@ Compression = Literal["none", "zstd"]
 
 COMPRESSED_SUFFIX = ".zst"
 ENCRYPTED_SUFFIX = ".age"
-# Fast, and a third of the size.
+# Level of zstd: fast, and a third of the size.
 LEVEL = 3
 MAXIMUM_RECIPIENTS = 20
 MAXIMUM_IDENTITY_FILE_BYTES = 64 * 1024
 
-# Secret keys, with which what was encrypted to one of theirs is opened.
+# Secret keys: each opens what was encrypted to its public key.
 Identities = Sequence["x25519.Identity"]
 
 
@@ -51,7 +51,7 @@ class Sealing(msgspec.Struct, frozen=True):
 
     @property
     def suffix(self) -> str:
-        """What a file that is kept so has behind its name."""
+        """The end of the names of files that are kept so."""
         compressed = COMPRESSED_SUFFIX if self.compression == "zstd" else ""
         return compressed + (ENCRYPTED_SUFFIX if self.recipients else "")
 
@@ -129,19 +129,19 @@ def seal_file(source: Path, target: Path, sealing: Sealing) -> None:
         try:
             pyrage.encrypt_io(reader, sealed, _recipients(sealing.recipients))
         except pyrage.EncryptError as error:
-            # It wraps what the disk says: that it is full, say.
+            # The library wraps errors of the disk: that it is full, say.
             raise OSError(f"{target.name} cannot be written: {error}") from error
 
 
 def seal_bytes(content: bytes, recipients: tuple[str, ...]) -> bytes:
-    """The same of something small that is compressed already; as it is where there are no recipients."""
+    """The sealed form of something small that is compressed already; itself where there are no recipients."""
     import pyrage
 
     return pyrage.encrypt(content, _recipients(recipients)) if recipients else content
 
 
 def open_bytes(content: bytes, identities: Identities) -> bytes:
-    """What was sealed.
+    """The content that was sealed.
 
     Raises:
         SealedError: none of the keys opens it.
@@ -194,7 +194,7 @@ def _decrypt(source: IO[bytes], target: Any, identities: Identities) -> None:
             raise SealedError("none of the keys opens it") from error
         raise UnsoundError(f"it cannot be decrypted: {error}") from error
     except OSError as error:
-        # What was thrown while it was written comes back as another error, with its text alone.
+        # An error of the writing comes back as another one, which has its text alone.
         if writer.failure is not None:
             raise writer.failure from None
         raise UnsoundError(f"it cannot be decrypted: {error}") from error
@@ -233,7 +233,7 @@ class _Remembering:
 
 
 class _Bounded:
-    """Writes and hashes; whoever forged it might have made it as large as the disk."""
+    """Writes and hashes, up to a size: a forged file might be as large as the disk."""
 
     def __init__(self, target: IO[bytes], size: int, told: Callable[[int, int], None]) -> None:
         self._target = target

@@ -1,6 +1,6 @@
 """A folder on a disk or in a bucket, and what is done with the files in it, in words that fit both.
 
-A file is put in its place whole, and is on disk when that returns; whoever lists sees it or does not.
+A file is put in its place whole, and is on disk when that returns; a listing has it or has it not.
 """
 
 import os
@@ -11,7 +11,7 @@ import msgspec
 
 from ops.targets.bucket import BucketPath, read_all
 
-# A file or a folder.
+# Where a file or a folder is.
 Place = Path | BucketPath
 
 CHUNK_BYTES = 1024 * 1024
@@ -88,7 +88,7 @@ def list_files(folder: Place) -> list[Entry]:
 
 
 def read_files(entries: list[Entry]) -> list[bytes | OSError]:
-    """What is in some small files; instead of it, why one could not be read.
+    """The contents of some small files; for one that could not be read, the error.
 
     Raises:
         BucketError: the bucket is away.
@@ -105,7 +105,7 @@ def size_of(path: Place) -> int:
 
 
 def chunks_of(path: Place) -> Iterator[bytes]:
-    """What is in a file, piece by piece."""
+    """The content of a file, piece by piece."""
     if isinstance(path, BucketPath):
         yield from path.chunks(CHUNK_BYTES)
         return

@@ -17,13 +17,13 @@ def encode_vouched(content: msgspec.Struct) -> bytes:
 def is_whole(content: bytes) -> bool:
     """Whether the checksum in a file of JSON is that of its other members, whichever they are.
 
-    So what a later version adds does not make what an earlier one wrote look damaged.
+    Members that another version adds do not make the file look damaged.
 
     Raises:
         msgspec.DecodeError, UnicodeDecodeError: it is no JSON.
     """
     members = msgspec.json.decode(content, type=dict[str, Any])
-    # JSON alone would not miss the last byte.
+    # Without its last byte, it would still be JSON.
     return members.get(MEMBER) == checksum_of(members) and content.endswith(b"}\n")
 
 
