@@ -136,12 +136,12 @@ class JetStreamApi:
             )
         except nats.errors.Error as error:
             raise _unanswered(verb, error) from error
-        refusal = error_in(answer.data)
-        if refusal is None:
+        refused = error_in(answer.data)
+        if refused is None:
             return answer.data
-        if refusal.err_code == absent:
+        if refused.err_code == absent:
             return None
-        raise JetStreamError(f"JetStream refused {verb}: {refusal.description}")
+        raise JetStreamError(f"JetStream refused {verb}: {refused.description}")
 
 
 def _unanswered(verb: str, error: Exception) -> JetStreamError:
