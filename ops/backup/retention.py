@@ -7,7 +7,7 @@ import msgspec
 
 from ops.backup.metadata import Backup, metadata_path
 from ops.settings import Settings
-from ops.targets.target import delete_file
+from ops.targets.target import KeptFile, delete_file
 
 _DAY_MS = 24 * 60 * 60 * 1000
 
@@ -67,8 +67,8 @@ def retain(
     return kept
 
 
-def remove(backup: Backup) -> None:
-    """Deletes a backup. Its metadata goes first: what is left after a crash is no backup."""
+def remove(backup: KeptFile) -> None:
+    """Deletes a backup. Its metadata goes first, if it has any: what is left after a crash is no backup."""
     delete_file(metadata_path(backup.place))
     delete_file(backup.place)
 

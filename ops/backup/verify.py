@@ -38,12 +38,7 @@ def verify_backup(
         OSError: the bucket is away, the disk is full.
     """
     described = verified(
-        path,
-        whole=whole,
-        store_id=store_id,
-        identities=identities,
-        scratch=scratch,
-        progress=progress,
+        path, whole=whole, store_id=store_id, identities=identities, scratch=scratch, progress=progress
     )
     with described:
         return Backup(path, read_metadata(path))

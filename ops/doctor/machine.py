@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from ops.doctor.finding import DoctorFinding
 from ops.health.machine import MIB, disks
 from ops.settings import Settings
@@ -48,11 +50,7 @@ def _is_open_to_others(folder: Path, data: Path) -> bool:
 
 def look_at_room(settings: Settings, store_bytes: int) -> Iterator[DoctorFinding]:
     """Whether the disks have room for what is to come, a restore among it."""
-    places = {
-        "store": settings.data,
-        "backups": settings.backup_folder,
-        "archive": settings.archive_folder,
-    }
+    places = {"store": settings.data, "backups": settings.backup_folder, "archive": settings.archive_folder}
     for disk in disks({name: place for name, place in places.items() if isinstance(place, Path)}):
         free_mib, needed_mib = disk.free_bytes // MIB, COPIES_OF_THE_STORE * store_bytes // MIB
         finding = DoctorFinding(
@@ -76,13 +74,7 @@ def look_at_room(settings: Settings, store_bytes: int) -> Iterator[DoctorFinding
 
 
 def _worse(finding: DoctorFinding, hint: str) -> DoctorFinding:
-    return DoctorFinding(
-        check=finding.check,
-        level="attention",
-        message=f"only {finding.message}",
-        hint=hint,
-        figures=finding.figures,
-    )
+    return msgspec.structs.replace(finding, level="attention", message=f"only {finding.message}", hint=hint)
 
 
 def look_at_syncs(settings: Settings) -> Iterator[DoctorFinding]:

@@ -29,32 +29,19 @@ class OldTable(msgspec.Struct, frozen=True, kw_only=True):
         return found
 
 
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
 def _plain(name: str) -> str:
     return name.replace("_", "").lower()
 
 
 JOBS = OldTable(
     name="jobs",
-    fields=(
-        "id",
-        "type",
-        "name",
-        "priority",
-        "status",
-        "tool",
-        "endpoint",
-        "payload",
-        "result",
-        "created_at",
-        "updated_at",
-        "started_at",
-        "completed_at",
-        "retry_count",
-        "persisted_at",
-        "recovery_attempts",
-        "run_at",
-        "attempt",
-        "error",
+    fields=_names(
+        "id type name priority status tool endpoint payload result created_at updated_at"
+        " started_at completed_at retry_count persisted_at recovery_attempts run_at attempt error"
     ),
     required=frozenset({"id", "type", "name", "status", "created_at"}),
     other_names={"run_at": ("scheduled_at",), "attempt": ("attempts",), "error": ("last_error",)},
@@ -62,40 +49,21 @@ JOBS = OldTable(
 # A later variant has a row for each change of a job instead of one for each attempt: when, and the details.
 JOB_HISTORY = OldTable(
     name="job_history",
-    fields=(
-        "id",
-        "job_id",
-        "attempt",
-        "status",
-        "started_at",
-        "completed_at",
-        "duration_ms",
-        "error_message",
-    ),
+    fields=_names("id job_id attempt status started_at completed_at duration_ms error_message"),
     required=frozenset({"job_id", "status"}),
     other_names={"started_at": ("created_at",), "error_message": ("details",)},
 )
 RATE_LIMITS = OldTable(
     name="rate_limits",
-    fields=(
-        "id",
-        "platform",
-        "limit_remaining",
-        "limit_total",
-        "reset_time",
-        "last_updated",
-        "created_at",
-    ),
+    fields=_names("id platform limit_remaining limit_total reset_time last_updated created_at"),
     required=frozenset({"id", "platform", "last_updated"}),
 )
 TOOL_CONFIGS = OldTable(
     name="tool_configs",
-    fields=("tool_name", "enabled", "config", "refresh_interval", "notifications", "updated_at"),
+    fields=_names("tool_name enabled config refresh_interval notifications updated_at"),
     required=frozenset({"tool_name", "updated_at"}),
 )
 APP_STATE = OldTable(
-    name="app_state",
-    fields=("key", "value", "updated_at"),
-    required=frozenset({"key", "value"}),
+    name="app_state", fields=_names("key value updated_at"), required=frozenset({"key", "value"})
 )
 OLD_TABLES = (JOBS, JOB_HISTORY, RATE_LIMITS, TOOL_CONFIGS, APP_STATE)

@@ -71,9 +71,7 @@ class ProjectionsCheck:
         return await self._noted("rebuild", work)
 
     async def _noted(
-        self,
-        verb: Literal["verify", "rebuild"],
-        work: Callable[[Progress], Awaitable[dict[str, Any]]],
+        self, verb: Literal["verify", "rebuild"], work: Callable[[Progress], Awaitable[dict[str, Any]]]
     ) -> dict[str, Any]:
         async with self._busy:
             self.last = check = Check(verb=verb, began_at=self._now_ms())
@@ -119,18 +117,11 @@ def rebuild_file(path: Path) -> dict[str, Any]:
 
 def as_answer(report: RebuildReport) -> dict[str, Any]:
     """A report as it is handed out."""
-    return {
-        "equal": report.equal,
-        "position": report.position,
-        "tables": msgspec.to_builtins(report.tables),
-    }
+    return {"equal": report.equal, "position": report.position, "tables": msgspec.to_builtins(report.tables)}
 
 
 def _as_answer_of_rebuild(report: RebuildReport) -> dict[str, Any]:
-    return as_answer(report) | {
-        "rebuilt_streams": len(report.streams),
-        "removed_rows": len(report.strays),
-    }
+    return as_answer(report) | {"rebuilt_streams": len(report.streams), "removed_rows": len(report.strays)}
 
 
 def _report(path: Path, progress: Progress | None = None) -> RebuildReport:

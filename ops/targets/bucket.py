@@ -135,11 +135,7 @@ class BucketPath:
 
         with bucket_errors(self):
             obstore.put(
-                self.bucket.store(),
-                self.key,
-                content,
-                chunk_size=PART_BYTES,
-                max_concurrency=PARTS_AT_ONCE,
+                self.bucket.store(), self.key, content, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE
             )
 
     def unlink(self, missing_ok: bool = False) -> None:

@@ -100,10 +100,10 @@ def delete(
     newest one that is sound, the newest proven one, and those without which
     moments that the archive has could not be reached.
     """
-    from ops.backup.metadata import PREFIX, find_backup, list_backups, metadata_path
-    from ops.backup.retention import Rules
+    from ops.backup.metadata import PREFIX, find_backup, list_backups
+    from ops.backup.retention import Rules, remove
     from ops.targets.errors import BackupError
-    from ops.targets.target import delete_file
+    from ops.targets.target import KeptFile
 
     settings = backup_settings(data)
     with understandable():
@@ -120,9 +120,7 @@ def delete(
             raise failure(Exit.FAILED, "kept", f"{place.name} is kept: {why}", _HOW_TO_LET_GO.get(why, ""))
         if not yes:
             raise usage_failure(f"this deletes {place}", "say --yes")
-        # What is left after a crash is no backup.
-        delete_file(metadata_path(place))
-        delete_file(place)
+        remove(KeptFile(place))
     print_result({"deleted": place.name}, as_json, f"{place.name}: deleted")
     return Exit.DONE
 
