@@ -51,6 +51,8 @@ def test_the_packages_import_only_what_they_may():
         ("bus.log", "bus.writing"),
         ("bus.writing", "bus.serving"),
         ("ops.cli.terminal", "ops.cli.status"),
+        ("ops.backup.restoring", "ops.backup.drill"),
+        ("ops.archive.segment", "ops.archive.reading"),
         ("ops.analytics.lake", "ops.analytics.export"),
         ("ops.analytics.export", "ops.analytics.asking"),
         ("ops", "starlette"),
