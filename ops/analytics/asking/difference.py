@@ -59,7 +59,7 @@ class _Side:
             self._position = int(position)
 
     def rows(self, table: str) -> str:
-        """The rows of a table then, as what stands behind FROM."""
+        """The rows of a table at that moment, in the words that follow FROM."""
         if self._snapshot is None:
             return f"{table}_at({self._position})"
         if table not in self._snapshot.tables:
@@ -67,14 +67,14 @@ class _Side:
         return f"(SELECT * EXCLUDE (snapshot) FROM all_{table} WHERE snapshot = '{self._snapshot.snapshot}')"
 
     def columns(self, table: str) -> list[str]:
-        """The names of their columns."""
+        """The names of the columns of these rows."""
         described = self._engine.execute(f"FROM {self.rows(table)} LIMIT 0").description
         return [name for name, *_ in described]
 
 
 def _compare(engine: Connection, table: str, first: _Side, second: _Side) -> Difference:
     key = key_column(table)
-    # A column that only one side has came, or went, with a migration: that is no change of a row.
+    # A migration adds or removes columns. That is no change of a row: the columns of both sides count.
     others = set(second.columns(table))
     columns = [name for name in first.columns(table) if name in others]
     names = ", ".join(columns)

@@ -1,4 +1,4 @@
-"""One query over a lake, and its answer in the form that is wanted: `ask`, `write_answer`."""
+"""One query over a lake, and its result in the form that is wanted: `ask`."""
 
 import csv
 import math
@@ -58,11 +58,11 @@ class QueryResult:
 
     def write_parquet(self, path: Path) -> None:
         """A Parquet file, in place of one that is there."""
-        # Not by DuckDB, which may write nothing here.
+        # DuckDB may write nothing here, so pyarrow writes the file.
         from pyarrow.parquet import ParquetWriter
 
         with explained(), replaced(path) as temporary, warnings.catch_warnings():
-            # It copies the rows once more, and says so.
+            # DuckDB warns that it copies the rows once more.
             warnings.simplefilter("ignore", UserWarning)
             reader: Any = self._result.to_arrow_reader(_FETCHED_ROWS)
             schema = reader.schema
@@ -82,7 +82,7 @@ def ask(lake: Path, query: str, *, snapshot: str | None = None) -> QueryResult:
     connection = connect(lake, snapshot=snapshot)
     with explained():
         _require_query(query)
-        # Whatever the query says: no other file is read, none is written.
+        # From here on no query can read another file, or write one.
         connection.execute("SET allowed_directories = [$lake]", {"lake": f"{lake.absolute()}/"})
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
@@ -101,7 +101,7 @@ def statements_in(text: str) -> list[str]:
 
 
 def plain(value: Any) -> Any:
-    """A value of DuckDB's as one of JSON: times in ISO 8601, bytes in hexadecimal."""
+    """A value of DuckDB as a value of JSON: times in ISO 8601, bytes in hexadecimal."""
     match value:
         case None | bool() | int() | str():
             return value
@@ -127,7 +127,7 @@ def _require_query(query: str) -> None:
 
     import duckdb
 
-    # Explained with ANALYZE, a statement is carried out.
+    # EXPLAIN ANALYZE carries the statement out, so what is explained must be a query, too.
     statements = duckdb.extract_statements(_EXPLAIN.sub("", query, count=1))
     kinds = [one.type for one in statements]
     if kinds != [duckdb.StatementType.SELECT]:
@@ -140,7 +140,7 @@ def _require_query(query: str) -> None:
 
 
 class explained:  # noqa: N801  # used as a function
-    """DuckDB's errors as ours, with the place in the query."""
+    """DuckDB's errors become an AnalyticsError, with the place in the query."""
 
     def __enter__(self) -> None:
         pass

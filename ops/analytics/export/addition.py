@@ -67,7 +67,7 @@ class Addition:
             )
         require_size(self._plain)
         with ThreadPoolExecutor(2) as beside:
-            # Before all else, even imports: where little is new, this takes longest.
+            # Begun before all else, even before imports: where little is new, the checksum takes longest.
             checksum = beside.submit(file_checksum, self._plain.path)
             return self._proven(beside, checksum)
 
@@ -79,7 +79,7 @@ class Addition:
         try:
             return self._add(beside, checksum)
         except (adbc_driver_manager.Error, apsw.Error, duckdb.Error, pyarrow.ArrowException) as error:
-            # Damage shows itself here or there; what was not read well is not what was made.
+            # Damage may show itself anywhere. Where the checksum differs, the file is not what was made.
             if checksum.result() != self._plain.metadata.checksum:
                 raise checksum_differs(self._plain.path) from error
             if isinstance(error, duckdb.IOException | duckdb.OutOfMemoryException):
@@ -139,7 +139,7 @@ class Addition:
                 yield Range(timeline=timeline, first=begin, last=min(last, begin + EVENTS_IN_FILE - 1))
 
     def _write_tables(self) -> tuple[dict[str, tuple[File, ...]], int]:
-        # In a thread of its own: most of it is work of SQLite, DuckDB and the disk.
+        # Runs in a thread of its own: most of it is work of SQLite, DuckDB and the disk.
         with SealedSource(self._plain.path) as source, self._engine().cursor() as engine:
             [(repairs,)] = source.rows("SELECT user_version FROM pragma_user_version")
             return dict(self._tables(source, engine, repairs)), repairs
@@ -168,8 +168,8 @@ class Addition:
     def _earlier(self, repairs: int) -> Snapshot | None:
         """The newest snapshot from which this one differs by events alone, and not by too many.
 
-        Another version of the service may make other rows of the same events; a repair, and a restore, which
-        begins a timeline, make rows anew.
+        Another version of the service may make other rows of the same events. A repair makes rows anew, and
+        so does a restore, which begins a timeline.
         """
         metadata = self._metadata
         candidates = [

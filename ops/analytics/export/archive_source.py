@@ -1,7 +1,7 @@
 """What the archive has beyond the backups: `add_archive`.
 
-Of each timeline, the events behind those that the lake has already are taken, segment by segment, as far as
-they follow without a gap. The states that they build on come from the lake's own events.
+Each timeline is read on from where the lake ends, segment by segment, up to the first gap. The states that
+these events build on come from the lake's own events.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,7 +30,7 @@ from ops.targets.sealing import Identities
 from ops.targets.target import Place
 from projections.tables import TABLES
 
-# Of one file. They are in memory meanwhile, with the states that they build on.
+# The most events in one file. They are in memory until it is written, with the states that they build on.
 EVENTS_IN_FILE = 50_000
 
 
@@ -43,7 +43,7 @@ def add_archive(
 ) -> Iterator[Manifest]:
     """The manifest with more and more of the archive; every file that each names is whole and on disk.
 
-    `engine` opens DuckDB, or gives what is open.
+    `engine` opens DuckDB, or gives the connection that is open.
 
     Raises:
         BackupError: a segment is damaged, another store's, of another history, encrypted and there is no key

@@ -14,7 +14,7 @@ def event_expressions(source: str) -> str:
     """A query of DuckDB's for the columns of the log, from rows as the table `events` has them."""
     columns = promoted_columns()
     keys = {column.removeprefix("data_"): kind for column, kind in columns.items()}
-    # What other applications keep in the log may be no JSON.
+    # Other applications may keep what is no JSON in the log.
     ours = f"type IN ({', '.join(literal(name) for name in sorted(EVENT_TYPES))})"
     body = f"CASE WHEN {ours} THEN json_transform(data, {literal(_shape(keys))}) END"
     metadata = f"json_transform(metadata, {literal(_shape(dict.fromkeys(METADATA, 'VARCHAR')))})"

@@ -16,7 +16,7 @@ from ops.analytics.lake.session import Connection
 if TYPE_CHECKING:
     import pyarrow
 
-# Text, or bytes where another application keeps such in the log.
+# `data` is text; bytes, which another application may keep in the log, go to `data_bytes`.
 _COLUMNS = {
     "position": ("INTEGER", "position"),
     "stream": ("TEXT", "stream"),
@@ -47,7 +47,7 @@ def write_events(
 
 
 def write_rows(lake: Path, engine: Connection, rows: Sequence[chain.Row], timeline: int) -> File:
-    """The same of events that are in memory."""
+    """Writes events that are in memory; the file is whole and on disk when this returns."""
     import pyarrow
 
     kinds = {"INTEGER": pyarrow.int64(), "TEXT": pyarrow.string(), "BLOB": pyarrow.binary()}
@@ -90,7 +90,7 @@ def _batches(
     """The answer to a query that makes of each row of `rows_of_events` what it makes of it alone."""
     import pyarrow
 
-    # Of heavy rows batch by batch, since DuckDB holds some thousand at a time, or all of them.
+    # Heavy rows go through batch by batch, since DuckDB holds some thousand rows at a time, or all of them.
     sources: Iterable[pyarrow.RecordBatchReader | pyarrow.Table] = [rows]
     if row_bytes > HEAVY_ROW_BYTES:
         batches = rows.to_batches() if isinstance(rows, pyarrow.Table) else rows

@@ -29,7 +29,7 @@ from ops.targets.errors import BackupError
 from ops.targets.sealing import Identities
 from ops.targets.target import Place
 
-# What DuckDB may hold while it writes.
+# How much memory DuckDB may take while it writes.
 ENGINE_MEMORY = "256MB"
 
 
@@ -82,7 +82,7 @@ def export(
     """
     require_installed()
     with locked(lake), ExitStack() as stack:
-        # Not before it is needed: the first checksum is on its way by then.
+        # DuckDB is opened when it is first needed: the first checksum is on its way by then.
         engine = cache(lambda: stack.enter_context(_engine()))
         under_way = _Export(lake, engine, _open(lake, store_id or _newest_store(backups)))
         report = under_way.report
@@ -132,7 +132,7 @@ class _Export:
         except BackupError as error:
             self._refuse(_refused(name, error))
         except duckdb.Error as error:
-            # What it has follows from what the lake has.
+            # What the archive adds builds on the lake's own files.
             self._refuse(RefusedBackup(name, "lake_unreadable", f"the lake cannot be read: {error}"))
         self.report.archived = self._manifest.events - of_backups
 
@@ -160,7 +160,7 @@ class _Export:
         if merged is not self._manifest:
             self._put(merged)
             write_views(self._lake, merged, self._engine())
-        # When nothing names them any more, the views' file neither.
+        # The replaced files go last, when neither the manifest nor the file of the views names them.
         self._manifest = remove_replaced(self._lake, merged)
 
 
@@ -202,7 +202,7 @@ def _open(lake: Path, store_id: str | None) -> Manifest:
             f"the lake {lake} is of store {manifest.store_id}, not of {store_id}",
             "name another folder with --out",
         )
-    # Who copies a lake may leave behind what begins with a dot.
+    # A copy of a lake may lack the files whose names begin with a dot.
     (lake / READERS).touch()
     sweep(lake, manifest)
     return manifest

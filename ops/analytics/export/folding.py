@@ -24,11 +24,11 @@ from ops.analytics.lake.files import File
 from ops.backup.sound import open_sealed
 from ops.targets.errors import BackupError
 
-# The writing of the events beside them takes half as much as one of them.
+# How many processes fold. Writing the events meanwhile takes half as much as one of them.
 PROCESSES = 2
-# Fewer events are folded at once: a process takes 0.5 s to start.
+# From how many events on processes pay: each takes 0.5 s to start.
 WORTH_A_PROCESS = 20_000
-# How such a process ends that has met what cannot be folded.
+# The exit code of a process that has met what cannot be folded.
 _REFUSED = 3
 
 
@@ -40,16 +40,16 @@ class Share(msgspec.Struct, frozen=True):
 
     @property
     def condition(self) -> str:
-        """What is true of its streams, in SQL: so those of the others never become Python's objects.
+        """What is true of its streams, in SQL: streams of other folds never become objects of Python.
 
-        By how a stream's name ends; the names of all tables here are longer than that.
+        The last letters of a stream's name decide; the name of each table here is longer than that.
         """
         letters = " + ".join(f"unicode(substr(stream, -{place}))" for place in (1, 2, 3))
         return "true" if self.of == 1 else f"(length(stream) + {letters}) % {self.of} = {self.number}"
 
     @property
     def suffix(self) -> str:
-        """What its files have behind their names, beside those of the others."""
+        """What tells its files from those of the other folds, at the end of their names."""
         return "" if self.of == 1 else f"-{self.number}"
 
 
@@ -127,7 +127,7 @@ def fold_sealed(task: Task) -> Files:
         BackupError: the log has what cannot be folded.
     """
     with closing(open_sealed(Path(task.backup))) as connection:
-        # Each page is read once, in order: as part of the memory of each process it would only weigh.
+        # No memory map: each page is read once, in order, and a map would only count as the process's memory.
         connection.pragma("mmap_size", 0)
 
         def load(table: str, key: str, position: int) -> Aggregate:
@@ -149,7 +149,7 @@ def fold_sealed(task: Task) -> Files:
 
 def main() -> int:
     """Does one task, which is read from stdin; the answer goes to stdout."""
-    # Nothing of it is part of a cycle, and there is much of it.
+    # Python's collector of cycles would look at many objects, and none of them is part of a cycle.
     gc.disable()
     task = msgspec.json.decode(sys.stdin.buffer.read(), type=Task)
     try:

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from pyarrow.parquet import ParquetWriter
 
 ROW_GROUP_ROWS = 65_536
-# What differs in each row; all else has a dictionary. So have streams, though there are many in a group: they
-# come again, and joins and counts of them take a quarter less time.
+# Columns that differ in each row, and have no dictionary. Streams have one, though a group has many of them:
+# they come again, and joins and counts of them take a quarter less time.
 DIFFERING = ("position", "command_id", "data", "metadata", "hash", "data_bytes")
 DICTIONARY_BYTES = 4 * 1024 * 1024
 
@@ -34,7 +34,7 @@ def write_groups(lake: Path, path: Path, groups: "Iterable[pyarrow.Table]") -> F
 
 
 def log_writer(path: Path, schema: "pyarrow.Schema") -> "ParquetWriter":
-    """What writes such a file. Closed by `with`."""
+    """The writer of such a file. Closed by `with`."""
     from pyarrow.parquet import ParquetWriter
 
     return ParquetWriter(
@@ -43,6 +43,6 @@ def log_writer(path: Path, schema: "pyarrow.Schema") -> "ParquetWriter":
         compression=COMPRESSION,
         use_dictionary=[name for name in schema.names if name not in DIFFERING],
         dictionary_pagesize_limit=DICTIONARY_BYTES,
-        # Each page takes time to begin with.
+        # Few pages: each one takes time to begin.
         max_rows_per_page=2 * ROW_GROUP_ROWS,
     )

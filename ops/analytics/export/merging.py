@@ -4,8 +4,8 @@ Each export that finds something new writes a stretch of its own, of five files 
 them, a question would open thousands of files, and so would each export, to make the views. So small ones
 become one, a few at a time, and what an export takes stays the same, however many there were before it.
 
-This is done while no session reads the lake, and the files that they were are removed at once: who reads the
-folder itself, file by file, sees events twice for that moment alone.
+This is done while no session reads the lake, and the small files are removed at once. A reader of the folder
+itself, file by file, sees events twice for that moment alone.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # A stretch with fewer events, and fewer bytes than fill a group, is small.
 SMALL_EVENTS = 25_000
-# So many in a row become one.
+# How many small stretches in a row become one.
 SMALL_STRETCHES = 16
 
 
@@ -37,8 +37,8 @@ class _NotMergedError(Exception):
 def merge_small(lake: Path, manifest: Manifest) -> tuple[Manifest, list[str]]:
     """The manifest with one stretch in place of many small ones; all that it names is whole and on disk.
 
-    And what was wrong with those that stay as they are, of which a file is damaged, or which the disk has no
-    room for. Call it while nobody reads the lake.
+    The second value says why some stay as they are: a file is damaged, or the disk has no room. Call it while
+    nobody reads the lake.
     """
     stretches: list[Stretch] = []
     replaced: list[str] = []
@@ -61,7 +61,7 @@ def merge_small(lake: Path, manifest: Manifest) -> tuple[Manifest, list[str]]:
 
 
 def remove_replaced(lake: Path, manifest: Manifest) -> Manifest:
-    """The manifest without the names of files that others have taken the place of, which are gone then.
+    """Removes the files that others have taken the place of; the manifest without their names.
 
     Call it while nobody reads the lake: a session may have been told of them when it began.
     """
@@ -104,7 +104,7 @@ def _files_of(run: Iterable[Stretch]) -> Iterator[File]:
 
 
 def _require_whole(lake: Path, file: File) -> None:
-    # Or else, what is damaged would get a checksum by which it is right.
+    # A merged file gets a new checksum, by which damage in it would pass for right.
     with (lake / file.path).open("rb") as content:
         if hashlib.file_digest(content, "sha256").hexdigest() != file.sha256:
             raise _NotMergedError(f"{file.path} is not what was written")

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pyarrow
 
-# A group that weighs as much is written, however few rows it has: it is in memory until then.
+# A group of this weight is written, however few rows it has: it is in memory until then.
 GROUP_BYTES = 64 * 1024 * 1024
 
 
 def in_groups(batches: "Iterable[pyarrow.RecordBatch]", rows: int) -> "Iterator[pyarrow.Table]":
-    """Batches together, as many as have so many rows, or are heavy; the last ones may have fewer."""
+    """Batches gathered into groups of at least so many rows, or of great weight; the last may have fewer."""
     import pyarrow
 
     gathered: list[pyarrow.RecordBatch] = []

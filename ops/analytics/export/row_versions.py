@@ -1,8 +1,8 @@
 """Every row as each event left it, as Parquet, so that SQL alone can tell what the tables were at any moment.
 
-The rows are made by what makes those of the tables: the deciders' `evolve` and the projections' row
-functions. A row that is gone is a version, too: its key, the position, and `deleted`. Attempts go together
-with their job: one such version without an id, but with the `job_id`, stands for all of them.
+The rows are made as those of the tables are: by the deciders' `evolve` and the projections' row functions.
+A row that is gone is a version, too: its key, the position, and `deleted`. Attempts go together with their
+job: one such version without an id, but with the `job_id`, stands for all of them.
 """
 
 from collections import OrderedDict
@@ -23,11 +23,11 @@ from projections import jobs
 from projections.comparison import HISTORY
 from projections.tables import TABLES
 
-# What a process holds of states, by their number and by what their events weigh. One that was let go of is
-# read from the log again, which takes ten times as long as folding an event.
+# How many states a process holds, and how much their events may weigh. A state that was dropped is read from
+# the log again, which takes ten times as long as folding an event.
 STATES = 120_000
 STATES_BYTES = 128 * 1024 * 1024
-# What a state weighs that was read, roughly.
+# The rough weight of a state that was read from the log.
 _LOADED_BYTES = 1_024
 
 # Reads an aggregate as it was at a position, and which attempts a job had by then.
@@ -52,7 +52,7 @@ class Fold:
         self._load = load
         self._suffix = suffix
         self._types = version_columns()
-        # With what their events weigh.
+        # Each with the weight of its events.
         self._states: OrderedDict[str, tuple[Any, int]] = OrderedDict()
         self._bytes = 0
 
@@ -66,7 +66,7 @@ class Fold:
             path = stretch_path(lake, name + VERSIONS, of.timeline, of.first, of.last, self._suffix)
             writers[name] = VersionFile(lake, path, types)
         history = writers[HISTORY]
-        # What other applications keep in the log has no tables here.
+        # Streams of other applications have no tables here.
         parts = {name: (one, BY_TABLE[name].evolve, one.row, writers[name]) for name, one in TABLES.items()}
         states = self._states
         for position, stream, version, type_name, recorded_at, data in rows:
@@ -89,7 +89,7 @@ class Fold:
                 for attempt in jobs.history_rows(before, state, recorded.event, recorded_at):
                     history.add((*attempt, position), 0)
                 if state is None:
-                    # All attempts that the job had until now.
+                    # One version stands for all attempts that the job had.
                     history.add_gone({"job_id": key, "position": position})
         found = {name + VERSIONS: writer.finish() for name, writer in writers.items()}
         return {name: file for name, file in found.items() if file is not None}

@@ -1,8 +1,8 @@
 """A sealed backup, read into Arrow without a Python object for each value.
 
-The ADBC driver brings a SQLite library of its own. Two of them on one file, in one process, drop each other's
-locks: here it opens nothing but sealed files, which nobody writes to and no lock is taken on, in the process
-of an export, which never writes to the live file.
+The ADBC driver brings an SQLite library of its own. Two libraries on one file, in one process, drop each
+other's locks. So the driver opens sealed files alone, which nobody writes to and no lock is taken on, and
+only in the process of an export, which never writes to the live file.
 """
 
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     import pyarrow
 
-# Of one batch: fewer rows, where they are large.
+# The most of one batch: fewer rows, where they are large.
 BATCH_ROWS = 16_384
 BATCH_BYTES = 4 * 1024 * 1024
-# Rows of this weight on are written a few at a time.
+# From this weight on, rows are written a few at a time.
 HEAVY_ROW_BYTES = 8 * 1024
-# In the one row that stands before all others.
+# The values of the one row that stands before all others, by the type of their column.
 _SENTINELS = {"INTEGER": "0", "TEXT": "''", "BLOB": "x''", "REAL": "0.0"}
-# By this column, whoever reads leaves that row out.
+# The column that says 0 in that row, so that readers leave it out.
 IS_ROW = "is_row"
 
 
@@ -29,11 +29,11 @@ class SealedSource:
     """A connection to a sealed file. Closed by `with`."""
 
     def __init__(self, path: Path) -> None:
-        # Not by its DB-API, which imports all that pyarrow has: half of what a small export takes.
+        # The driver's DB-API would import all of pyarrow, which takes half as long as a small export.
         import adbc_driver_sqlite
         from adbc_driver_manager import AdbcConnection
 
-        # No locks, and no files beside it.
+        # Immutable: SQLite takes no locks, and makes no files beside it.
         self._size_bytes = path.stat().st_size
         uri = f"file:{quote(str(path.absolute()))}?immutable=1"
         self._database = adbc_driver_sqlite.connect(uri)
@@ -47,7 +47,7 @@ class SealedSource:
         self._database.close()
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
-        """What a query answers, if it is little."""
+        """The answer to a query, all of it in memory."""
         with self._answer(statement) as reader:
             found = reader.read_all()
             return list(zip(*(column.to_pylist() for column in found.columns), strict=True))
@@ -57,7 +57,10 @@ class SealedSource:
         return dict(self.rows(f"SELECT name, type FROM pragma_table_info('{table}')"))
 
     def bytes_in_row(self, table: str, rows: int, where: str = "true") -> int:
-        """What a row weighs, of so many; at most, unless that would be heavy, and is looked at."""
+        """The weight of a row, where there are so many.
+
+        It is the most that a row can weigh on average; where that would be heavy, the rows are weighed.
+        """
         at_most = self._size_bytes // max(1, rows)
         texts = [name for name, kind in self.columns(table).items() if kind != "INTEGER"]
         if at_most <= HEAVY_ROW_BYTES or not texts:
@@ -71,11 +74,11 @@ class SealedSource:
     def batches(
         self, columns: dict[str, tuple[str, str]], source: str, row_bytes: int
     ) -> "Iterator[pyarrow.RecordBatchReader]":
-        """The rows of `SELECT … FROM {source}` in batches, after one that is none; a row weighs `row_bytes`.
+        """The rows of `SELECT … FROM {source}` in batches; a row weighs `row_bytes`.
 
-        `columns` names each with its declared type and its expression. The driver takes a column's type from
-        the first batch, and one that is empty there for integers: so a row of the right types comes first,
-        for which `is_row` is 0.
+        `columns` names each with its declared type and its expression. The first row is none of the table's:
+        the driver takes the type of a column from the first batch, and takes an empty column for integers.
+        So a row of the right types comes first, for which `is_row` is 0.
         """
         first = ", ".join(f"{_SENTINELS.get(kind, '0')} AS {name}" for name, (kind, _) in columns.items())
         others = ", ".join(expression for _, expression in columns.values())

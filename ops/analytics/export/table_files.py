@@ -1,9 +1,9 @@
 """The tables as a backup has them, as Parquet: `write_table`.
 
-A table is in parts. Between two backups of an hour, few rows change: those of the streams that have new
-events. So what the newest snapshot before has of a table, and no change has touched, becomes part of this one
-under a second name; the other parts are written anew, from their rows and those of the backup that changed.
-What an export takes grows with what has changed, not with the table, and what has not takes room once.
+A table is in parts. Between two backups, few rows change: those of the streams that have new events. So a
+part of the newest snapshot before that no change has touched becomes part of this one, too, under a second
+name. The other parts are written anew, from their own rows and the changed rows of the backup. What an export
+takes grows with what has changed, not with the table, and what has not changed takes room once.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -26,7 +26,7 @@ from projections.tables import TABLES
 if TYPE_CHECKING:
     import pyarrow
 
-# More new events than that: the whole table is read anew.
+# With more new events than this, the whole table is read anew.
 MOST_NEW_EVENTS = 50_000
 
 
@@ -41,7 +41,7 @@ class Earlier(msgspec.Struct, frozen=True):
 def changed_keys(source: SealedSource, after: int) -> dict[str, list[str]]:
     """The keys of the rows that events behind a position have changed, made or removed, by table.
 
-    For `job_history`, they are those of the jobs.
+    For `job_history`, these are the keys of the jobs.
     """
     keys: dict[str, list[str]] = {}
     for (stream,) in source.rows(f"SELECT DISTINCT stream FROM {_events_behind(after)}"):
@@ -62,9 +62,10 @@ def write_table(
     rows: int,
     earlier: Earlier | None,
 ) -> tuple[File, ...] | None:
-    """Every row of a table, whole and on disk; `None` where the backup has no such table.
+    """Writes every row of a table, whole and on disk; `None` where the backup has no such table.
 
-    `rows` is how many there are. What is made from an `earlier` table and has another number is made anew.
+    `rows` is how many there are. Where the files made from an `earlier` table have another number of rows,
+    they are made anew.
     """
     declared = source.columns(table)
     if not declared:
@@ -72,7 +73,7 @@ def write_table(
     parts = Parts(lake, table, snapshot, arrow_schema(declared))
     row_bytes = source.bytes_in_row(table, rows)
     if earlier is not None and parts.have_the_columns_of(earlier.files):
-        # Of heavy rows, DuckDB would hold some thousand at a time, or all of them.
+        # Heavy rows do not go through DuckDB, which holds some thousand rows at a time, or all of them.
         if not earlier.changed_keys or row_bytes <= HEAVY_ROW_BYTES:
             _write_changed(parts, engine, source, declared, earlier, row_bytes)
         if parts.rows == rows:
@@ -115,11 +116,11 @@ def _write_changed(
 
 
 def _changed_rows(table: str, after: int) -> str:
-    """The rows of a table that events behind a position have changed or made, as what stands behind FROM."""
+    """The rows that events behind a position have changed or made, in the words that follow FROM."""
     of = jobs.TABLE if table == HISTORY else TABLES[table]
     if of.row_key is not str:
         return f"{table} WHERE position > {after}"
-    # By their keys, which have an index; positions have none.
+    # Found by their keys, which have an index; positions have none.
     stream = f"{of.name}/"
     keys = (
         f"SELECT substr(stream, {len(stream) + 1}) FROM {_events_behind(after)} AND stream GLOB '{stream}*'"
@@ -128,12 +129,12 @@ def _changed_rows(table: str, after: int) -> str:
 
 
 def _events_behind(position: int) -> str:
-    # Without that word, SQLite would look for their streams in the index, from its first entry to its last.
+    # NOT INDEXED: SQLite would read the streams from the index, from its first entry to its last.
     return f"events NOT INDEXED WHERE position > {position}"
 
 
 def _paths_where(engine: Connection, condition: str, paths: Collection[str]) -> set[str]:
-    """Those of some files that have a row of which something is true."""
+    """The files that have a row for which the condition holds."""
     if not paths:
         return set()
     found = engine.execute(f"SELECT DISTINCT filename FROM {_rows_in(paths)} WHERE {condition}")
@@ -150,7 +151,7 @@ def _selected(declared: dict[str, str]) -> dict[str, tuple[str, str]]:
 
 
 def _rows_of(batches: "Iterable[pyarrow.RecordBatch]") -> "Iterator[pyarrow.RecordBatch]":
-    """Without the row that stands before all others, and the column that says so."""
+    """The batches without the row that stands before all others, and without the column that marks it."""
     skipped = 1
     for batch in batches:
         place = batch.schema.get_field_index(IS_ROW)

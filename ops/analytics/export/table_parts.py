@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     import pyarrow
     from pyarrow.parquet import ParquetWriter
 
-# Of a part that is not written further. One below half of it is written anew with the next one that is.
+# How many rows a full part has. A part with less than half of them is written anew when another one is.
 PART_ROWS = 160_000
-# A core takes a group at a time: with few and large ones, the last of them keeps one core busy and no other.
+# The rows of a group. A core takes one at a time: the last of few large ones would keep one core busy alone.
 GROUP_ROWS = 20_000
-# The ids that tables are joined by differ in each row: read as they are, a join takes a seventh less time.
+# The ids that tables are joined by differ in each row. Kept as they are, a join takes a seventh less time.
 ID_ENCODING = "DELTA_LENGTH_BYTE_ARRAY"
 ID_COMPRESSION = "none"
-# How a disk says that it gives a file no second name; what else goes wrong, goes wrong with a copy, too.
+# How a disk says that it gives a file no second name. Any other error would meet a copy, too.
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV, errno.EMLINK)
 
 
 def key_of(table: str) -> str:
-    """The column by which the rows of a table belong to streams."""
+    """The column that says which stream a row of a table belongs to."""
     return "job_id" if table == HISTORY else TABLES[table].primary_key
 
 
@@ -76,7 +76,7 @@ class Parts:
             self.rows += file.rows
 
     def write(self, batches: "Iterable[pyarrow.RecordBatch]") -> None:
-        """Adds rows behind those that are there."""
+        """Adds rows after those that are there."""
         for group in in_groups(batches, GROUP_ROWS):
             if group.num_rows:
                 self._write_group(group)

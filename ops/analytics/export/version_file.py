@@ -13,7 +13,7 @@ from projections.table import Row
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetWriter
 
-# As Python's objects, rows weigh several times as much as in Arrow.
+# How many rows are gathered as objects of Python, which weigh several times as much as in Arrow.
 BATCH_ROWS = 4_096
 
 
@@ -38,14 +38,14 @@ class VersionFile:
         self._written = 0
 
     def add(self, row: Row, size_bytes: int) -> None:
-        """A row as an event left it; it weighs about so much."""
+        """Adds a row as an event left it, and about what it weighs."""
         self._rows.append(row)
         self._bytes += size_bytes
         if len(self._rows) >= BATCH_ROWS or self._bytes >= GROUP_BYTES:
             self._gather()
 
     def add_gone(self, known: dict[str, Any]) -> None:
-        """A row that an event took out of its table: what is known of it still."""
+        """Adds a row that an event took out of its table: what is still known of it."""
         self._gone.add(len(self._rows))
         self.add(tuple(known.get(column) for column in self._columns), 0)
 
@@ -60,7 +60,7 @@ class VersionFile:
         return finished(self._lake, self._path, self._written) if self._file is not None else None
 
     def _gather(self) -> None:
-        """The rows so far as a batch; enough of them are a group."""
+        """Makes a batch of the rows so far, and a group of enough batches."""
         import pyarrow
 
         if not self._rows:

@@ -1,4 +1,4 @@
-"""The events that a lake has of one history, for those who add to it: `WrittenLog`."""
+"""The events that a lake has of one history, which an export adds to: `WrittenLog`."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,7 +27,7 @@ class WrittenLog:
         ]
 
     def hash_at(self, position: int) -> bytes | None:
-        """The hash of an event, or that before the first one; `None` where the lake has not got it."""
+        """The hash of an event; at 0, the hash before the first one. `None` where the lake has not got it."""
         if position == 0:
             return chain.GENESIS_HASH
         for stretch, last in self._stretches:
@@ -47,7 +47,7 @@ class WrittenLog:
 
         if not streams or not self._stretches:
             return
-        # All whole files at once: each scan that is united with others takes memory of its own.
+        # One scan over all whole files: each scan that is united with others takes memory of its own.
         whole = [stretch for stretch, last in self._stretches if stretch.last == last]
         cut = [(stretch, last) for stretch, last in self._stretches if stretch.last > last]
         selects = [
@@ -56,7 +56,7 @@ class WrittenLog:
             for some, last in [(whole, END), *(([stretch], last) for stretch, last in cut)]
             if some
         ]
-        # A cursor of its own: whoever takes the events may ask other things meanwhile.
+        # A cursor of its own: the caller may ask the connection other things between two events.
         with self._engine.cursor() as cursor:
             cursor.register("wanted", pyarrow.table({"stream": pyarrow.array(streams, pyarrow.string())}))
             found = cursor.execute(f"{' UNION ALL '.join(selects)} ORDER BY stream, position")

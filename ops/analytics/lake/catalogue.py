@@ -25,7 +25,7 @@ from ops.archive.timelines import END, Timelines, history_of
 from projections.comparison import HISTORY
 
 _KINDS = {"INTEGER": "BIGINT", "TEXT": "VARCHAR"}
-# What `events` shows of the log's columns, those of the table first.
+# The columns of `events`: those of the log's table first, then all others.
 _OF_EVENTS = (
     f"{', '.join(EVENT_COLUMNS)}, make_timestamp(recorded_at * 1000) AS time,"
     f" * EXCLUDE ({', '.join(EVENT_COLUMNS)})"
@@ -35,8 +35,8 @@ _OF_EVENTS = (
 class Catalogue:
     """The views and macros over a lake, seen from one of its snapshots.
 
-    `root` is where the lake is; if it is `movable`, the variable `lake` of a session says so, if it is set.
-    Without a `snapshot` that is named, the newest one is shown.
+    `root` is where the lake is. In a `movable` catalogue, a session can set the variable `lake` to another
+    place. Without the name of a `snapshot`, the newest one is shown.
 
     Raises:
         AnalyticsError: there is no such snapshot.
@@ -53,16 +53,16 @@ class Catalogue:
         self._is_newest = snapshot is None
 
     def statements(self) -> Iterator[str]:
-        """What makes all of it, in order, statement by statement."""
+        """The statements that make all of it, in order."""
         for name, query in {**self.files(), **self.shown()}.items():
             yield f"CREATE OR REPLACE VIEW {name} AS {query}"
-        # Not out of `history_events`: each view that is read through takes a query half a millisecond.
+        # `events` reads the files and not `history_events`: each view in between costs a query 0.5 ms.
         yield from self.derived(
             events=self._of_stretches(EVENTS, self._timelines, self._position, columns=_OF_EVENTS)
         )
 
     def files(self) -> dict[str, str]:
-        """What there is of every timeline and every snapshot, by name."""
+        """The views of every timeline and every snapshot, by name."""
         found = {"all_events": self._of_stretches(EVENTS, None)}
         for table in TABLE_COLUMNS:
             of_table = [file for one in self._manifest.snapshots for file in one.tables.get(table, ())]
@@ -71,7 +71,7 @@ class Catalogue:
         return found
 
     def shown(self) -> dict[str, str]:
-        """What all else is derived from: the log, the versions and the tables that are shown, by name."""
+        """The views that all else is derived from, by name: the log, the versions and the tables shown."""
         found = {"history_events": self._of_stretches(EVENTS, self._timelines)}
         for table in TABLE_COLUMNS:
             versions = table + VERSIONS
@@ -81,9 +81,9 @@ class Catalogue:
         return found
 
     def derived(self, *, events: str) -> Iterator[str]:
-        """What makes the rest, statement by statement.
+        """The statements that make the rest, in order.
 
-        `events` selects those up to the position that is shown: `shown_events`, or the same out of the files.
+        `events` selects the events up to the position that is shown: `shown_events`, or the same of files.
         """
         yield self._snapshots()
         yield self._history()
@@ -101,7 +101,7 @@ class Catalogue:
 
     @property
     def shown_events(self) -> str:
-        """The log as far as the tables that are shown, of all that there is of the history."""
+        """The query for the events up to the position that the tables are shown at."""
         return f"SELECT {_OF_EVENTS} FROM history_events WHERE position <= {self._position}"
 
     @property
@@ -163,7 +163,7 @@ class Catalogue:
             "BOOLEAN",
             "BOOLEAN",
         ]
-        # As one text, since a thousand rows of values take a query 50 ms, whatever it asks of them.
+        # One text holds all rows: a thousand rows of VALUES cost a query 50 ms, whatever it asks of them.
         lines = "\n".join(msgspec.json.encode(row).decode() for row in rows)
         selected = ", ".join(
             f"CAST(line ->> '$[{place}]' AS {kind}) AS {name}"
@@ -188,7 +188,7 @@ class Catalogue:
     def _of_stretches(
         self, name: str, history: Timelines | None, until: int = END, *, columns: str = "*"
     ) -> str:
-        """The rows of every timeline, or of a history alone up to a position, in the order of their files."""
+        """The rows of every timeline, or of one history up to a position, in the order of their files."""
         selects = []
         ranges = (
             [(timeline, END) for timeline in self._manifest.timelines]
@@ -201,7 +201,7 @@ class Catalogue:
                 for one in self._manifest.stretches
                 if one.timeline == timeline and one.first <= last and name in one.files
             ]
-            # Only where history leaves a file before its end, its rows are looked at one by one.
+            # Rows are looked at one by one only where history leaves a file before its end.
             whole = [file for one in of_timeline if one.last <= last for file in one.files[name]]
             cut = [file for one in of_timeline if one.last > last for file in one.files[name]]
             for some, where in ((whole, ""), (cut, f" WHERE position <= {last}")):
@@ -213,11 +213,11 @@ class Catalogue:
         return " UNION ALL BY NAME ".join(selects)
 
     def _read(self, of: Sequence[File], partition: str | None = None) -> str:
-        """The rows of some files, with what the names of their folders say, if that is wanted."""
-        # As one text, since each name that is put together takes a query 60 µs. No path has such a character.
+        """The rows of some files; with a `partition`, also the column that their folders' names give."""
+        # One text holds all paths: each one put together alone costs a query 60 µs. None has a line feed or %
         paths = literal("\n".join(f"%{one.path}" for one in of))
         names = f"string_split(replace({paths}, '%', {self._root}), chr(10))"
-        # To unite columns, every file is opened before anything is asked, so only where they differ.
+        # Uniting columns opens every file before anything is asked, so it is done only where they differ.
         kinds = {one.columns for one in of}
         united = ", union_by_name = true" if len(kinds) > 1 or "" in kinds else ""
         hive = f"true, hive_types = {{'{partition}': VARCHAR}}" if partition else "false"
@@ -229,7 +229,7 @@ def _rows_at(table: str, position: str) -> str:
     versions = table + VERSIONS
     names = ", ".join(f"v.{column}" for column in TABLE_COLUMNS[table])
     if table == HISTORY:
-        # Attempts leave the table together, with their job.
+            # Attempts leave the table together, with their job.
         return (
             "WITH until AS"
             f" (SELECT id, job_id, position, deleted FROM {versions} WHERE position <= {position}),"
@@ -247,7 +247,7 @@ def _rows_at(table: str, position: str) -> str:
 
 
 def _changes_between() -> str:
-    """Each row that is another one at the second moment, of all tables."""
+    """The macro for the rows of all tables that are different at the second moment."""
     selects = []
     for table in TABLE_COLUMNS:
         key = key_column(table)
@@ -277,7 +277,7 @@ def _statements_of(name: str) -> Iterator[str]:
 
 
 def _empty(name: str) -> str:
-    """No rows, with the columns that there would be."""
+    """A query for no rows, with the columns that there would be."""
     kinds = log_columns() if name == EVENTS else version_columns()[name.removesuffix(VERSIONS)]
     if name != EVENTS:
         kinds = kinds | {DELETED: "BOOLEAN"}

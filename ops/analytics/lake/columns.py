@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 METADATA = ("actor", "correlation_id", "causation_id", "traceparent")
-# As the table has them; `data` where it is text.
+# The columns of the log's table; `data` is empty where it is no text.
 EVENT_COLUMNS = {
     "position": "BIGINT",
     "stream": "VARCHAR",
@@ -40,7 +40,7 @@ _TYPES = {str: "VARCHAR", bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE"}
 TABLE_COLUMNS: dict[str, tuple[str, ...]] = {name: table.columns for name, table in TABLES.items()} | {
     HISTORY: jobs.HISTORY_COLUMNS
 }
-# Whether a version is of a row that is gone.
+# The column that says whether a version is of a row that is gone.
 DELETED = "deleted"
 
 
@@ -61,7 +61,7 @@ def promoted_columns() -> dict[str, str]:
     for event in EVENT_TYPES.values():
         for field in msgspec.structs.fields(event):
             kind = _single(field.type)
-            # What two types of event understand differently stays in `data`.
+            # A key that has different types in two types of event gets no column.
             if kind is not None and kinds.setdefault(field.encode_name, kind) != kind:
                 kinds[field.encode_name] = ""
     return {f"data_{key}": kind for key, kind in sorted(kinds.items()) if kind}

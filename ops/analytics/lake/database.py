@@ -11,14 +11,14 @@ from ops.analytics.lake.manifest import Manifest, require_manifest
 from ops.analytics.lake.requirements import require_installed
 from ops.analytics.lake.session import Connection, connect
 
-# What DuckDB 1.0 and newer can read.
+# The storage version that DuckDB 1.0 and newer can read.
 STORAGE = "v1.0.0"
 
 
 def write_views(lake: Path, manifest: Manifest, engine: Connection) -> None:
     """Puts `lake.duckdb` into a lake: its views and macros. Small, since what they show stays in Parquet.
 
-    They find it where the lake is now, or, if a session sets the variable `lake`, where that says.
+    They look for it where the lake is now, or where the variable `lake` says, if a session sets it.
 
     Raises:
         AnalyticsError: a file by which the columns are known is damaged or gone, or the disk is full.
@@ -31,7 +31,7 @@ def write_views(lake: Path, manifest: Manifest, engine: Connection) -> None:
             with engine.cursor() as session:
                 session.execute(f"ATTACH {literal(temporary)} AS target (STORAGE_VERSION '{STORAGE}')")
                 session.execute("USE target")
-                # At once: each statement alone would wait for the disk.
+                # In one transaction: each statement alone would wait for the disk.
                 session.execute("BEGIN")
                 for statement in Catalogue(manifest, lake, movable=True).statements():
                     session.execute(statement)
@@ -47,7 +47,7 @@ def write_views(lake: Path, manifest: Manifest, engine: Connection) -> None:
 
 
 def write_database(lake: Path, file: Path, *, snapshot: str | None = None) -> None:
-    """Writes what a lake shows into one file, rows and all, which needs the lake no more.
+    """Writes what a lake shows into one file, rows and all, which no longer needs the lake.
 
     It has the same views and macros, but for those of other timelines and other snapshots (`all_…`).
 

@@ -2,7 +2,7 @@
 
 
 class AnalyticsError(RuntimeError):
-    """Something cannot be had of a lake; `reason` is one word for programs, `hint` says what to do.
+    """A lake cannot be read or written; `reason` is one word for programs, `hint` says what to do.
 
     Reasons: `not_installed`, `no_lake`, `unknown_format`, `manifest_damaged`, `foreign`, `in_use`,
     `not_written`, `not_found`, `unreachable_moment`, `not_a_moment`, `empty_period`, `not_a_query`,

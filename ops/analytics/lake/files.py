@@ -12,9 +12,9 @@ import msgspec
 if TYPE_CHECKING:
     import pyarrow
 
-# Behind the name of a file until it is whole.
+# The end of a file's name until it is whole.
 TEMPORARY_SUFFIX = ".tmp"
-# Half the size of snappy, and as fast to read for what is asked of a lake.
+# zstd takes half the room of snappy, and is as fast to read for what is asked of a lake.
 COMPRESSION = "zstd"
 _CHUNK_BYTES = 1024 * 1024
 
@@ -46,7 +46,7 @@ def replaced(path: Path) -> Iterator[Path]:
 
 
 def finished(lake: Path, path: Path, rows: int) -> File:
-    """What the manifest says of a file that is whole; it is on disk when this returns."""
+    """The entry of a whole file in the manifest; the file is on disk when this returns."""
     from pyarrow.parquet import read_schema
 
     digest = hashlib.sha256()
@@ -65,6 +65,6 @@ def finished(lake: Path, path: Path, rows: int) -> File:
 
 
 def columns_digest(schema: "pyarrow.Schema") -> str:
-    """The same for all files that have columns of the same names and types, in the same order."""
+    """A short hash, the same for all files with columns of the same names and types in the same order."""
     columns = "\n".join(f"{one.name} {one.type}" for one in schema)
     return hashlib.sha256(columns.encode()).hexdigest()[:16]

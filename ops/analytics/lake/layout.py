@@ -7,10 +7,10 @@
         jobs/snapshot=20261124T081500000Z/jobs-1.parquet
         jobs_versions/timeline=1/jobs_versions-000000000001-000000250000.parquet
 
-and so on for each table. Every file is written under another name first, and is there when it is whole. One
-that the manifest does not name is no part of the lake: an export that was cut off left it behind, and the
-next one removes it. Nothing changes a file once the manifest names it. What a table still has as an earlier
-snapshot had it, is the same file under a second name. Small files of the log become one in time
+and so on for each table. Every file is written under another name first, and is there when it is whole. A
+file that the manifest does not name is no part of the lake: an export that was cut off left it behind, and
+the next one removes it. Nothing changes a file once the manifest names it. A part of a table that is still
+as an earlier snapshot had it is the same file under a second name. Small files of the log become one in time
 (ops/analytics/export/merging.py).
 """
 
@@ -38,7 +38,7 @@ def table_path(lake: Path, table: str, snapshot: str, number: int) -> Path:
 
 
 def stamp_of(name: str, timestamp: int) -> str:
-    """What the folders of a backup's tables are called by: when it was begun, as its name has it."""
+    """The name of the folders of a backup's tables: when it was begun, as the name of the backup says."""
     stem = name.removeprefix(PREFIX).split(".", 1)[0]
     if name.startswith(PREFIX) and stem.isalnum():
         return stem
@@ -59,7 +59,7 @@ def sweep(lake: Path, manifest: Manifest) -> None:
 
 
 def _sweep_folder(folder: Path, named: set[str]) -> None:
-    # There is one for each table of each backup: where all is right, only the names are looked at.
+    # Each table of each backup has such a folder. Where all is right, only the names in it are looked at.
     found = _names_in(folder)
     for name in found - named:
         if name.endswith((".parquet", ".parquet" + TEMPORARY_SUFFIX)):

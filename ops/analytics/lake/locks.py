@@ -35,7 +35,7 @@ def locked(lake: Path) -> Iterator[None]:
 
 
 def held(lake: Path) -> BinaryIO | None:
-    """Keeps the files of a lake where they are, until what it gives is closed.
+    """Keeps the files of a lake where they are, until the file that it answers with is closed.
 
     Call it before the manifest is read; while an export takes files away, it waits. `None` where `.readers`
     cannot be opened: there is no lake, or it was copied without it and no export has made it since.
@@ -44,7 +44,7 @@ def held(lake: Path) -> BinaryIO | None:
         readers = (lake / READERS).open("rb")
     except OSError:
         return None
-    # Where a disk knows no locks, exports refuse to write.
+    # A disk that knows no locks is no reason not to read: exports refuse to write to it.
     with suppress(OSError):
         fcntl.flock(readers, fcntl.LOCK_SH)
     return readers
@@ -52,7 +52,7 @@ def held(lake: Path) -> BinaryIO | None:
 
 @contextmanager
 def unread(lake: Path) -> Iterator[bool]:
-    """Whether nobody reads a lake. Then, whoever wants to waits until the block ends."""
+    """Whether nobody reads a lake. If so, new readers wait until the block ends."""
     with (lake / READERS).open("a") as readers:
         try:
             fcntl.flock(readers, fcntl.LOCK_EX | fcntl.LOCK_NB)

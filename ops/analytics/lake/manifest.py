@@ -48,12 +48,12 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     tables: dict[str, tuple[File, ...]]
     file_size: int | None = None
-    """Of the SQLite file in it, where it is compressed or encrypted."""
+    """The size of the SQLite file in it, where it is compressed or encrypted."""
     repairs: int = 0
-    """How often rows had been put right without an event, as the file's header counts it."""
+    """How often rows had been repaired without an event, as the file's header counts it."""
 
     def is_part_of(self, timelines: Timelines, position: int = END) -> bool:
-        """Whether what it has is part of a history, or of that up to a position."""
+        """Whether this snapshot is a moment of a history up to a position."""
         ends = {timeline: last for timeline, _, last in history_of(timelines, position)}
         return timelines[: len(self.timelines)] == self.timelines and self.position <= ends.get(
             self.timeline, 0
@@ -84,7 +84,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return max((one.last for one in self.stretches if one.timeline == timeline), default=0)
 
     def extended(self, timelines: Timelines, stretches: Sequence[Stretch]) -> "Manifest":
-        """The manifest with more stretches, of a history."""
+        """The manifest with more stretches of a history."""
         return msgspec.structs.replace(
             self,
             timelines=dict(sorted((self.timelines | dict(timelines)).items())),
@@ -93,7 +93,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def paths(self) -> Iterator[str]:
-        """Every file that belongs to the lake, but for those that each export replaces."""
+        """The path of every file of the lake, except those that each export replaces."""
         for stretch in self.stretches:
             yield from (file.path for files in stretch.files.values() for file in files)
         for snapshot in self.snapshots:
@@ -171,5 +171,5 @@ def write_manifest(lake: Path, manifest: Manifest) -> None:
 
 
 def _newer(one: Timelines, other: Timelines) -> Timelines:
-    """That of the two that leads to the newer timeline."""
+    """The one of the two that leads to the newer timeline."""
     return max(one, other, key=lambda timelines: timelines[-1][0] if timelines else 0)

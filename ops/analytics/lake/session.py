@@ -16,12 +16,12 @@ Connection: TypeAlias = "duckdb.DuckDBPyConnection"
 # Opens DuckDB, or gives the connection that is open.
 Engine: TypeAlias = Callable[[], Connection]
 
-# A time without a zone is meant in UTC, as everywhere here.
+# A time without a zone is in UTC, as everywhere here.
 PREPARATION = ("SET TimeZone = 'UTC'",)
 CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
-    # No extension is fetched: everything that is needed is linked in.
+    # DuckDB fetches no extension: everything that is needed is linked in.
     "autoinstall_known_extensions": False,
-    # Nothing changes a file of a lake, so what its end says of it is read once.
+    # Nothing changes a file of a lake, so its metadata are read once.
     "parquet_metadata_cache": True,
 }
 
@@ -29,8 +29,8 @@ CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
 def connect(lake: Path, *, snapshot: str | None = None) -> Connection:
     """A connection to a database in memory, whose views show a lake; what is made there is gone with it.
 
-    As long as it is there, the files that it was told of are, too: until the object itself is dropped, since
-    `close()` does not tell of it. A cursor of it keeps nothing.
+    The files of the lake stay as long as the connection object itself does, since nothing tells when it is
+    closed. A cursor of it keeps nothing.
 
     Raises:
         AnalyticsError: there is no lake, it has no such snapshot, or DuckDB is not installed.

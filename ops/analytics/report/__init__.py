@@ -28,7 +28,7 @@ _SECTIONS = (throughput, latency, retries, budgets, configurations, growth)
 
 
 class WrittenReport(msgspec.Struct, frozen=True):
-    """A report that was written. `since` and `until` in milliseconds, the latter no longer in it."""
+    """A report that was written. `since` and `until` are in milliseconds; the latter is no longer in it."""
 
     path: str
     since: int

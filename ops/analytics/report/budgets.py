@@ -23,7 +23,7 @@ from ops.analytics.report.section import (
 )
 from ops.analytics.report.source import Source
 
-# What a chart of half a page shows; of more observations, the lowest in each stretch of time.
+# How many observations a chart of half a page shows: of more, the lowest in each stretch of time.
 _MOST_OBSERVATIONS = 400
 _MOST_CHARTS = 6
 _PREFIX = "ratelimit:"

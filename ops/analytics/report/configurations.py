@@ -28,7 +28,7 @@ KINDS = {
     "tool_config.deleted.v1": ("deleted", "c4"),
 }
 CHANGED = ("changed", "c1")
-# Of the newest ones.
+# The newest changes that are shown, at most.
 _MOST_CHANGES = 100
 _MOST_KEYS = 6
 

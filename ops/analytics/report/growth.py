@@ -20,7 +20,7 @@ from ops.analytics.report.section import (
 )
 from ops.analytics.report.source import Source
 
-# What an event's row consists of, but for its numbers.
+# The columns of an event that take room; numbers are left out.
 _BYTES = (
     "strlen(stream) + strlen(type) + coalesce(strlen(data), octet_length(data_bytes), 0)"
     " + coalesce(strlen(metadata), 0)"

@@ -10,9 +10,9 @@ from ops.analytics.report.plot import Axis, Series, legend_of
 from ops.analytics.report.section import FROM, Column, Section, figure, folded, nothing
 from ops.analytics.report.source import Source
 
-# Name, colour, dashes: told apart without colours, too.
+# Name, colour and dashes, which tell the lines apart without colours, too.
 PERCENTILES = (("p50", "c1", ""), ("p95", "c2", "7 3"), ("p99", "c3", "2 3"))
-# Between the shortest and the longest: beyond, a linear axis shows the longest alone.
+# From this ratio of longest to shortest on, the axis is no longer linear: it would show the longest alone.
 _WIDE_SPREAD = 50
 
 
@@ -53,7 +53,7 @@ def latency(source: Source) -> Section:
 
 
 def quantiles(column: str) -> str:
-    """In SQL, the percentiles that are shown, as values that there were."""
+    """The percentiles that are shown, in SQL; each is a value that there was."""
     return ", ".join(
         f"quantile_disc({column}, {int(name[1:]) / 100}) AS {column}_{name}" for name, *_ in PERCENTILES
     )

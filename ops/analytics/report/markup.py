@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-# Brought by Jinja, which the console's pages are made with.
+# The escaping of Jinja, which makes the console's pages.
 from markupsafe import Markup, escape
 
 _VOID = frozenset({"meta", "link"})
@@ -30,13 +30,13 @@ def named(text: str) -> Markup:
 
 
 def listed(names: Sequence[str], most: int) -> Markup:
-    """Names with commas between them, so many of them at most."""
+    """Names with commas between them, at most so many."""
     shown = [joined(", " if place else None, named(name)) for place, name in enumerate(names[:most])]
     return joined(*shown, f" and {len(names) - most} more" if len(names) > most else None)
 
 
 def shortened(text: str, most: int) -> str:
-    """A text of so many characters at most."""
+    """A text of at most so many characters."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 

@@ -16,7 +16,7 @@ _UNITS_MS = {"min": units.MINUTE, "h": units.HOUR, "d": units.DAY, "w": 7 * unit
 
 
 class Period(msgspec.Struct, frozen=True):
-    """From a moment to another, which is no longer in it: milliseconds since the epoch.
+    """The time from one moment to another, which is no longer in it: milliseconds since the epoch.
 
     It is shown in stretches of `bucket_ms`; the first and the last may be cut off.
     """
@@ -34,7 +34,7 @@ class Period(msgspec.Struct, frozen=True):
         return units.stretch(self.bucket_ms)
 
     def begins(self) -> Iterator[int]:
-        """When each stretch begins, the first one maybe before the period."""
+        """When each stretch begins; the first one may begin before the period."""
         begin = units.begin_of(self.since, self.bucket_ms)
         while begin < self.until:
             yield begin

@@ -11,7 +11,7 @@ from ops.analytics.report.markup import element, joined, shortened
 from ops.analytics.report.period import Period
 
 WIDE, NARROW = 1120, 548
-# Of a row in a chart that has a row for each name.
+# The height of a row in a chart that has a row for each name.
 ROW = 30
 # How wide a letter is at most, on average.
 CHARACTER = 7.4
@@ -101,12 +101,12 @@ def legend(*entries: tuple[str, str, str | None]) -> Markup:
 
 
 def legend_of(series: Sequence[Series], *, of_lines: bool = False) -> Markup:
-    """The same for series."""
+    """The legend of series."""
     return legend(*((one.name, one.colour, (one.dash or "") if of_lines else None) for one in series))
 
 
 def row_name(text: str, x: float, y: float, most: float) -> Markup:
-    """The name of a row, to the left of it, shortened to so many letters."""
+    """The name of a row, to the left of it, of at most so many letters."""
     said = element("title", text)
     return element("text", said, shortened(text, int(most)), class_="name", x=x, y=y, text_anchor="end")
 

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from ops.analytics.report import units
 from ops.analytics.report.markup import element, joined, named
 
-# Of names, what a page has room for; a remark says how many are left out.
+# How many names a page has room for; a remark says how many are left out.
 MOST_NAMES = 12
 
 
@@ -49,12 +49,12 @@ def figure(
 def wide_figure(
     title: str, chart: Markup, *beneath: Markup, legend: Markup | None = None, note: str = ""
 ) -> Markup:
-    """The same over the whole width."""
+    """A chart over the whole width, with a title above and a table beneath."""
     return _figure("figure wide", title, chart, beneath, legend, note)
 
 
 def nothing(text: str) -> Markup:
-    """What stands where there is nothing to show."""
+    """The text where there is nothing to show."""
     return element("p", text, class_="nothing")
 
 
@@ -66,7 +66,7 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[Any]], *, caption: 
         for row in rows
     ]
     found = element("table", element("caption", caption), element("thead", head), element("tbody", *body))
-    # It may scroll: then it can be reached without a mouse, too.
+    # A table may scroll, so it can be reached without a mouse.
     return element("div", found, class_="table", role="group", aria_label=caption, tabindex=0)
 
 

@@ -22,10 +22,10 @@ class ShownSnapshot(msgspec.Struct, frozen=True):
 
 
 class Source:
-    """The views of a lake, and of them what is in the period.
+    """The views of a lake, and views of what is in the period.
 
     `period_events` are its events, `period_attempts` the attempts that began in it, `ended_attempts` those
-    that ended in it; of each, `bucket` says when the stretch of time begins that it is in.
+    that ended in it. The column `bucket` says when the stretch of time begins that each is in.
     """
 
     def __init__(self, connection: Connection, period: Period) -> None:
@@ -69,7 +69,7 @@ class Source:
 
 
 def find_period(connection: Connection, since: str | None, until: str | None) -> Period:
-    """The period that is meant; all that the lake shows, to the minute, where nothing is said.
+    """The period from `since` to `until`; without them, all that the lake shows, to the minute.
 
     Raises:
         AnalyticsError: there is no event, a moment cannot be read, or nothing is between them.

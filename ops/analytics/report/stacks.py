@@ -10,7 +10,7 @@ from ops.analytics.report.plot import Axis, Series, legend_of
 from ops.analytics.report.section import FROM, Column, folded, wide_figure
 from ops.analytics.report.source import Source
 
-# Beyond, colours cannot be told apart.
+# The colours of the names that have one of their own: more could not be told apart.
 _COLOURS = ("c1", "c2", "c3", "c4", "c5", "c6")
 OTHER = ("other", "other")
 
@@ -36,7 +36,7 @@ def by_name(source: Source, label: str, counted: Iterable[tuple[int, str, int]])
 
 
 def stacked(source: Source, label: str, series: list[Series]) -> Markup:
-    """Columns of what is counted, as far as there is any, with their legend and table."""
+    """Columns of the series that have any value, with their legend and table."""
     shown = [one for one in series if one.values]
     begins = sorted({bucket for one in shown for bucket in one.values})
     highest = max(sum(one.values.get(begin, 0) for one in shown) for begin in begins)

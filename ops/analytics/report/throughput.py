@@ -24,7 +24,7 @@ from ops.analytics.report.section import (
 from ops.analytics.report.source import Source
 from ops.analytics.report.stacks import OTHER
 
-# How an attempt may end, as its row says, with the word and the colour for it.
+# How an attempt may end, with the word and the colour for it.
 OUTCOMES = {
     "completed": ("completed", "done"),
     "failed": ("failed", "failed"),
@@ -67,7 +67,7 @@ def throughput(source: Source) -> Section:
 
 
 def failure_rate() -> str:
-    """In SQL, the share of those that failed or timed out among the attempts that ended."""
+    """The share of the attempts that ended which failed or timed out, in SQL."""
     return "count(*) FILTER (status IN ('failed', 'timeout')) / nullif(count(*), 0)"
 
 

@@ -14,7 +14,7 @@ STRETCHES_MS = (
     *(n * DAY for n in (1, 2, 7, 14, 28)),
 )
 _UNITS = (("d", DAY), ("h", HOUR), ("min", MINUTE), ("s", SECOND))
-# Weeks begin on Mondays: the first one of the epoch was its fifth day.
+# Weeks begin on Mondays: the first Monday was the fifth day of the epoch.
 _FIRST_MONDAY_MS = 4 * DAY
 
 Format = Callable[[float], str]
@@ -37,7 +37,7 @@ def percent(share: float) -> str:
 
 
 def duration(milliseconds: float) -> str:
-    """Milliseconds in the unit that they are easiest to read in; from a minute on, in two."""
+    """Milliseconds in the unit that is easiest to read; from a minute on, in two units."""
     if milliseconds == 0:
         return "0"
     if milliseconds < SECOND:
@@ -54,7 +54,7 @@ def duration(milliseconds: float) -> str:
 
 
 def stretch(milliseconds: int) -> str:
-    """The same as a noun: `hour`, `15 min`."""
+    """A stretch of time as a noun: `hour`, `15 min`."""
     words = {SECOND: "second", MINUTE: "minute", HOUR: "hour", DAY: "day", 7 * DAY: "week"}
     return words.get(milliseconds) or duration(milliseconds)
 
@@ -83,7 +83,7 @@ def iso(milliseconds: int) -> str:
 
 
 def bucket_of(span_ms: int, most: int) -> int:
-    """The shortest round stretch of time of which there are so many at most in a span."""
+    """The shortest round stretch of time of which a span has at most so many."""
     return next((one for one in STRETCHES_MS if span_ms <= one * most), _long_stretch(span_ms, most))
 
 
@@ -93,7 +93,7 @@ def begin_of(milliseconds: int, stretch_ms: int) -> int:
 
 
 def time_ticks(since: int, until: int, most: int = 9) -> list[tuple[int, str, str]]:
-    """Round moments of a period, each with its time of day and, where it is another one, its date."""
+    """Round moments of a period, each with its time of day and, where the day is a new one, its date."""
     step = bucket_of(until - since, most)
     ticks, shown = [], ""
     at = begin_of(since, step)
@@ -107,17 +107,17 @@ def time_ticks(since: int, until: int, most: int = 9) -> list[tuple[int, str, st
 
 
 def round_ticks(highest: float, most: int = 5) -> list[float]:
-    """From 0 to the first round number that is not below the highest value."""
+    """The places of an axis from 0 to the first round number that is not below the highest value."""
     return _up_to(highest, _round_step(highest / most))
 
 
 def whole_ticks(highest: float) -> list[float]:
-    """The same in whole numbers, for what is counted."""
+    """Such places in whole numbers, for counts."""
     return _up_to(highest, max(1.0, _round_step(highest / 5)))
 
 
 def duration_ticks(longest: float, most: int = 5) -> list[float]:
-    """The same for milliseconds, round in the unit that they are shown in."""
+    """Such places for milliseconds, round in the unit that they are shown in."""
     if longest < 5 * SECOND:
         return round_ticks(longest, most)
     return _up_to(longest, float(bucket_of(math.ceil(longest), most)))
