@@ -1,9 +1,9 @@
 """What can be sent and asked, as documents for programs and people.
 
-queries           every query; availability are those that depend on the moment
+queries           every query; availability has those that depend on the moment
 tool_config_diff  one of them: what differs between two versions
-schema            JSON Schema of all of it
-answers           of what is answered
-asyncapi          AsyncAPI
-reference         docs/reference.md
+schema            JSON Schema of commands, queries and events
+answers           JSON Schema of what queries are answered with
+asyncapi          all of it as an AsyncAPI document
+reference         all of it as the page docs/reference.md
 """

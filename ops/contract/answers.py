@@ -120,7 +120,7 @@ def cloud_event_schema() -> Schema:
     always = {
         **dict.fromkeys(("id", "source", "type", "subject", "time", "datacontenttype"), TEXT),
         "specversion": {"const": "1.0"},
-        # The position, as a string: that is what the CloudEvents extension `sequence` is.
+        # The position. The CloudEvents extension `sequence` is a string.
         "sequence": TEXT,
         "version": INTEGER,
         "timeline": INTEGER,

@@ -23,7 +23,7 @@ from domain.messages import stream_name
 from ops.contract.answers import TEXT, cloud_event_schema, object_of, query_answer, refusal_schema
 from ops.contract.schema import Schema, all_structs, described
 
-# What becomes of a parameter when a subject is made; neither needs an escape.
+# What stands for a parameter while a subject is made; neither needs an escape.
 _KEY, _COMMAND_ID = "KEY", "COMMAND_ID"
 _SCHEMAS = "#/components/schemas/"
 
@@ -136,7 +136,7 @@ def _add_replies(document: Document, names: BusNames, queries: Iterable[str]) ->
             "payload": query_answer(message.removesuffix(".answer"), _to_schema("cloud_event")),
         }
     commands = ["answer", "batch_answer", "error"]
-    # No address: it is the reply subject that a request brings along.
+    # Replies have no address: a request brings its reply subject along.
     document["channels"]["replies"] = {**_channel(None, [*commands, *answers])}
     document["channels"]["results"] = _channel(names.result(_COMMAND_ID), commands)
     document["operations"]["results"] = _sends("results", commands)
@@ -148,7 +148,7 @@ def _add_replies(document: Document, names: BusNames, queries: Iterable[str]) ->
 
 
 def _add_schemas(document: Document, name: str, struct: Any) -> None:
-    # The structs inside one are its own: others may have the same name.
+    # The structs inside get its name before theirs, since other structs may have the same name.
     schema, inner = described(name, struct, f"{_SCHEMAS}{name}.{{name}}")
     schemas = document["components"]["schemas"]
     schemas[name] = schema

@@ -1,7 +1,7 @@
 """`rate_limits.may_call` and `rate_limits.forecast`: what follows from a limit at the moment of the question.
 
-They read the aggregate and not its row, which shows a limit as it was observed: whether a window is over, and
-which reservations are out, is a matter of the time.
+They read the aggregate and not its row. The row shows a limit as it was observed; whether a window is over,
+and which reservations are out, depends on the time.
 """
 
 from collections.abc import Callable

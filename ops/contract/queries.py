@@ -72,7 +72,7 @@ def _of_table(table: Table, row_json: RowJson, clock: Callable[[], int]) -> tupl
 
     def as_of(connection: apsw.Connection, query: Any) -> bytes:
         def as_then(name: str, aggregate: Aggregate) -> bytes | None:
-            # At a position, a row is as its event made it; at a time, it may have expired.
+            # At a position, a row is as its event made it. At a time, it may have expired.
             if query.time is not None and not BY_TABLE[name].exists(aggregate.state, query.time):
                 return None
             return row_json(name, aggregate)

@@ -75,7 +75,7 @@ def described(
         [_describable(struct)], ref_template=ref_template
     )
     own = definitions.pop(reference["$ref"].removeprefix(ref_template.removesuffix("{name}")))
-    # As JSON has it: a default may be a tuple.
+    # Through JSON, since a default may be a tuple.
     plain: tuple[Schema, dict[str, Schema]] = msgspec.json.decode(
         msgspec.json.encode(({**own, "title": title}, definitions)), type=tuple[Schema, dict[str, Schema]]
     )
@@ -90,7 +90,7 @@ def _commands() -> Mapping[str, type[msgspec.Struct]]:
 
 @cache
 def _queries() -> Mapping[str, type[msgspec.Struct]]:
-    # Only the shapes are looked at: nothing is answered.
+    # Only the shapes of these queries are used. Nothing is asked.
     return {name: verb.shape for name, verb in query_verbs(lambda table, aggregate: None, lambda: 0).items()}
 
 
@@ -111,7 +111,7 @@ def _describable(struct: type[msgspec.Struct]) -> type[msgspec.Struct]:
         if isinstance(default, msgspec.Raw):
             default = msgspec.json.decode(default)
         elif isinstance(default, tuple):
-            # JSON has no tuples, and a document that is read again is to be the same.
+            # JSON has no tuples, and a document must be the same when it is read again.
             default = list(default)
         changed |= kind is not field.type or default is not field.default
         if default is msgspec.NODEFAULT and field.default_factory is msgspec.NODEFAULT:

@@ -9,7 +9,7 @@ from projections.tables import TABLES
 
 
 class QueryNotes(msgspec.Struct, frozen=True):
-    """What is said of a query beside its fields. `refusals` are codes, beside those that any query has."""
+    """What the reference says of a query beside its fields, without the refusals that any query can have."""
 
     answer: str
     refusals: tuple[str, ...] = ()

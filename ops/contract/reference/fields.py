@@ -12,7 +12,7 @@ from ops.contract.schema import Schema
 _HEADING = "| field | type | limits | default | meaning |\n|---|---|---|---|---|\n"
 _KEY_PART_PATTERN = get_args(KeyPart)[1].pattern
 _TYPES = {"string": "text", "null": "null"}
-# The last millisecond of the year 9999, and JSON's last exact integer: nobody needs to know them.
+# From here on, a limit goes without saying: the last millisecond of the year 9999, JSON's last exact integer.
 _NO_LIMIT = 253_402_300_799_999
 
 
@@ -51,7 +51,7 @@ def _line(verb: str, path: str, field: Schema, required: bool) -> str:
 
 
 def _choices(field: Schema) -> list[Schema]:
-    """What a field may be; that it may be null goes without saying where that is its default."""
+    """The types that a field may have, without null where that is its default."""
     choices: list[Schema] = field.get("anyOf", [field])
     if field.get("default", ...) is None:
         return [one for one in choices if one.get("type") != "null"]
@@ -103,7 +103,7 @@ def _text_limit(schema: Mapping[str, Any]) -> str:
     if pattern == _KEY_PART_PATTERN:
         return f"a [key](#keys) without `:`, of at most {longest} characters"
     if pattern is not None:
-        # What a key may begin with.
+        # The pattern is that of a key's beginning.
         return f"at most {longest} characters of a [key](#keys)"
     return _range(schema, "minLength", "maxLength", " characters")
 

@@ -172,7 +172,7 @@ RULES: Mapping[str, str] = {
 
 
 def places_of(verb: str, path: str) -> tuple[str, ...]:
-    """The names under which the meaning of a field of a verb may stand, the first that is there counts."""
+    """The names under which the meaning of a field of a verb may stand; the first that is there counts."""
     table = verb.partition(".")[0]
     return f"{verb}.{path}", f"{table}.{path}", path, path.rpartition(".")[2]
 

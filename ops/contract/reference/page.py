@@ -120,7 +120,7 @@ def _table(name: str) -> str:
 
 
 def _links(names: Iterable[str]) -> str:
-    # As GitHub makes anchors of headings: without the dot.
+    # GitHub leaves the dot of a heading out of its anchor.
     return ", ".join(f"[{name.partition('.')[2] or name}](#{name.replace('.', '')})" for name in names)
 
 
@@ -128,7 +128,7 @@ def _refusals() -> str:
     codes = "".join(
         f"| `{kind.code}` | {kind.number} | {cleandoc(kind.__doc__ or '').splitlines()[0]} |\n"
         for kind in Refusal.__subclasses__()
-        # What a client makes of a code that it does not know is no code of the service's.
+        # The client has a refusal for codes that it does not know. The service has no such code.
         if kind.__module__ == Refusal.__module__
     )
     rules = "".join(f"| `{rule}` | {meaning} |\n" for rule, meaning in RULES.items())
