@@ -33,10 +33,10 @@ def require_safe_sqlite(version: str | None = None) -> None:
 
 
 def without_memory_statistics() -> None:
-    """Has SQLite count no memory any more: for each allocation, its threads take turns to do so.
+    """Stops SQLite's count of memory: its threads take turns for it at each allocation.
 
-    That was a twentieth of what the service computes. It holds for the whole process, which must have no
-    connection yet.
+    The count was a twentieth of what the service computes. This holds for the whole process, which must have
+    no connection yet.
     """
     apsw.shutdown()
     apsw.config(apsw.SQLITE_CONFIG_MEMSTATUS, False)
@@ -46,24 +46,25 @@ def without_memory_statistics() -> None:
 def open_writer(path: Path, *, cache_kib: int = 64 * 1024, checkpoint_pages: int = 4_000) -> apsw.Connection:
     """The one connection that writes. The file is created where there is none, and put into WAL mode.
 
-    `cache_kib` is the page cache; `checkpoint_pages` is after how many pages of WAL (4 KiB each) a WAL
-    checkpoint follows a commit.
+    `cache_kib` is the size of the page cache. A WAL checkpoint follows a commit once the WAL has
+    `checkpoint_pages` pages of 4 KiB.
     """
     require_safe_sqlite()
     connection = apsw.Connection(str(path), statementcachesize=200)
     connection.set_busy_timeout(BUSY_TIMEOUT_MS)
-    # Readers never wait for the writer, nor the writer for them.
+    # With a WAL, readers never wait for the writer, nor the writer for them.
     _switch_to_wal(connection)
-    # A commit is on disk when it returns: an answered command survives a power cut. NORMAL would not.
+    # A commit is on disk when it returns, so an answered command survives a power cut. With NORMAL it would
+    # not.
     connection.pragma("synchronous", "full")
     # The writer's transaction holds events and rows together; job_history hangs on jobs.
     connection.pragma("foreign_keys", True)
-    # Negative: KiB. (Positive would be pages.)
+    # A negative number is KiB; a positive one would be pages.
     connection.pragma("cache_size", -cache_kib)
     # Sorting for an index or a comparison stays in memory; nothing is written outside the directory.
     connection.pragma("temp_store", "memory")
     connection.wal_autocheckpoint(checkpoint_pages)
-    # A WAL that grew behind a long reader is cut back once it is reset.
+    # A WAL that grew while somebody read for long is cut back once it is reset.
     connection.pragma("journal_size_limit", 64 * 1024 * 1024)
     # Functions with side effects are out of reach of views and triggers that a foreign file may bring.
     connection.pragma("trusted_schema", False)
@@ -77,8 +78,8 @@ def _switch_to_wal(connection: apsw.Connection) -> None:
             connection.pragma("journal_mode", "wal")
             return
         except apsw.BusyError:
-            # Of several that open a new file at once, one switches it, and SQLite refuses the others without
-            # regard to the busy timeout. It takes the one a few milliseconds.
+            # Where several connections open a new file at once, one switches it, which takes a few
+            # milliseconds. SQLite refuses the others at once, without regard to the busy timeout.
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
@@ -111,7 +112,7 @@ def open_memory(name: str | None = None) -> apsw.Connection:
     it is this connection's own. SQLite allows it 1 GiB.
     """
     require_safe_sqlite()
-    # The VFS `memdb` instead of a shared cache, whose locks fail at once instead of waiting for their turn.
+    # The VFS `memdb`, not a shared cache: locks of the latter fail at once instead of waiting for their turn.
     # https://www.sqlite.org/src/file/src/memdb.c: a name is shared if it begins with a slash.
     where = ":memory:" if name is None else f"file:/{quote(name, safe='')}?vfs=memdb"
     writable = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
@@ -130,15 +131,15 @@ def write_transaction(connection: apsw.Connection) -> Iterator[None]:
     Raises:
         apsw.BusyError: another connection kept its write transaction for longer than the busy timeout.
     """
-    # Not `with connection`: APSW keeps the GIL through its BEGIN and COMMIT, so that every thread stands
-    # still while this one waits for the disk, or for ever if the one that holds the lock needs the GIL.
+    # Not `with connection`: APSW keeps the GIL through its BEGIN and COMMIT. Every thread would stand still
+    # while this one waits for the disk, and for ever if the thread that holds the lock needs the GIL.
     # IMMEDIATE: a transaction that reads first and writes later gets SQLITE_BUSY whatever the timeout.
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
         connection.execute("COMMIT")
     except BaseException:
-        # A full disk, among others, has SQLite roll back on its own.
+        # On a full disk, for one, SQLite has already rolled back on its own.
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise

@@ -1,8 +1,8 @@
 """Writes many rows with few statements.
 
 Each step of a statement gives up Python's global lock and has to wait for it again, up to a whole switch
-interval (5 ms) if another thread computes. With a step for each row, as `executemany` has it, a thousand rows
-that take 2 ms alone took 400 ms beside a busy event loop.
+interval (5 ms) if another thread computes. `executemany` takes a step for each row: a thousand rows that take
+2 ms alone took 400 ms beside a busy event loop.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from typing import Any
 
 import apsw
 
-# Enough for the waiting to be shared, and small enough for statements that are quickly compiled and are kept.
+# The most rows of a statement: enough to share the waiting, few enough for quick statements that are kept.
 _LARGEST_CHUNK = 128
 
 
@@ -21,7 +21,7 @@ def insert_rows(
 ) -> None:
     """Inserts rows of equal length: `insert` is the statement up to its VALUES, `conflict` what follows them.
 
-    The caller's transaction holds.
+    It is part of the caller's transaction.
 
     Raises:
         apsw.ConstraintError: a row must not be there; the statements before it stay done.
@@ -29,7 +29,7 @@ def insert_rows(
     remaining = list(rows)
     start = 0
     while start < len(remaining):
-        # Powers of two: whatever the number of rows, there are few different statements.
+        # Powers of two make few different statements, whatever the number of rows.
         size = min(_LARGEST_CHUNK, 1 << (len(remaining) - start).bit_length() - 1)
         chunk = remaining[start : start + size]
         statement = _statement(insert, len(chunk[0]), size, conflict)
@@ -38,7 +38,7 @@ def insert_rows(
 
 
 def delete_rows(connection: apsw.Connection, table: str, column: str, values: Iterable[str]) -> None:
-    """Deletes the rows that have one of these texts in a column. The caller's transaction holds."""
+    """Deletes the rows that have one of these texts in a column, as part of the caller's transaction."""
     gone = tuple(values)
     if gone:
         connection.execute(

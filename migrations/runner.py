@@ -10,12 +10,12 @@ import msgspec
 from migrations.connection import write_transaction
 
 _NAME = re.compile(r"^(\d{3}_[a-z0-9_]+)\.up\.sql$")
-# A down that would drop what cannot be derived again names the table: `-- keeps: events`.
+# How a down migration names a table that cannot be derived again: `-- keeps: events`.
 _KEEPS = re.compile(r"^-- keeps: (\w+)$", re.MULTILINE)
 
 
 class MigrationError(RuntimeError):
-    """The file's migrations are not ones that this program can go on from; `hint` says what to do."""
+    """This program cannot go on from the migrations of the file; `hint` says what to do."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -78,7 +78,7 @@ def up(connection: apsw.Connection, known: tuple[Migration, ...] | None = None) 
         MigrationError: as `status`; or a migration's SQL failed.
     """
     known = known_migrations() if known is None else known
-    # Read inside it: of two programs that start together, one applies each migration.
+    # Read inside the transaction: of two programs that start together, one applies each migration.
     with write_transaction(connection):
         applied = _applied(connection, known)
         pending = [one for one in known if one.name not in applied]
@@ -120,8 +120,8 @@ def down(
 
 
 def _applied(connection: apsw.Connection, known: tuple[Migration, ...]) -> dict[str, int]:
-    # Not `table_exists`, which answers from what this connection remembers of the schema: another one may
-    # have applied them in the meantime.
+    # Not `table_exists`, which answers from this connection's memory of the schema. Another connection may
+    # have applied migrations in the meantime.
     if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'schema_migrations'").get:
         return {}
     _require_checksums(connection)
@@ -146,7 +146,7 @@ def _applied(connection: apsw.Connection, known: tuple[Migration, ...]) -> dict[
 
 
 def _require_checksums(connection: apsw.Connection) -> None:
-    # Not adopted: its rows follow from no events, so the first rebuild would remove them.
+    # Such a file is not adopted: its rows follow from no events, so the first rebuild would remove them.
     columns = connection.execute("SELECT name FROM pragma_table_info('schema_migrations')")
     if ("checksum",) not in columns:
         raise MigrationError(
