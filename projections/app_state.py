@@ -10,7 +10,7 @@ from domain.app_state import Entry
 from domain.messages import Key
 from projections.table import Row, Table
 
-# What a key may begin with; of ASCII alone, so that there is a text right behind all that begin with it.
+# The beginning of a key. It is ASCII alone, so there is a text right behind all keys that begin with it.
 Prefix = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:@/+=-]*$(?!\n)", max_length=200)]
 
 

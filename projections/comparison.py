@@ -1,7 +1,7 @@
 """How a table differs from what it should be, row by row, whatever stands in it.
 
-A row may hold what no program of ours would write, after a damage of the disk, or by somebody's hand: texts
-that are not UTF-8, keys that no aggregate can have. It is found all the same, and can be removed.
+After damage of the disk, or by somebody's hand, a row may hold what this program would never write: texts
+that are not UTF-8, keys that no aggregate can have. Such a row is found all the same, and can be removed.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,7 +20,7 @@ MAXIMUM_EXAMPLES = 10
 
 
 class TableReport(msgspec.Struct, kw_only=True):
-    """How one table compares: `rows` by the log, and how many of them are missing, unexpected, different."""
+    """How one table compares: `rows` as the log has them, and how many are missing, unexpected, different."""
 
     rows: int = 0
     missing: int = 0
@@ -30,7 +30,7 @@ class TableReport(msgspec.Struct, kw_only=True):
 
 
 class Stray(msgspec.Struct, frozen=True):
-    """A row with a key that no aggregate can have, and so no repair of a stream would reach."""
+    """A row with a key that no aggregate can have, so that no repair of a stream would reach it."""
 
     table: str
     rowid: int
@@ -43,21 +43,21 @@ def compare(
     columns: tuple[str, ...],
     wrong: dict[str, None],
 ) -> tuple[TableReport, list[Stray]]:
-    """How a live table differs from the right one; `wrong` gets the streams of rows that do.
+    """How a live table differs from the right one; `wrong` gets the streams of the rows that differ.
 
-    What no repair of a stream would reach comes back as strays.
+    Rows that no repair of a stream would reach come back as strays.
     """
     try:
         return _compare_rows(_rows(live, name, columns), _rows(shadow, name, columns), name, wrong)
     except UnicodeDecodeError:
-        # A damaged text: read as bytes, which takes longer.
+        # A text is damaged. Texts are read as bytes, which takes longer.
         return _compare_rows(
             _rows_as_bytes(live, name, columns), _rows_as_bytes(shadow, name, columns), name, wrong
         )
 
 
 def remove(connection: apsw.Connection, strays: Iterable[Stray]) -> None:
-    """Removes rows that are no stream's; the caller's transaction holds."""
+    """Removes rows that are no stream's, as part of the caller's transaction."""
     strays = list(strays)
     if strays:
         count_repair(connection)
@@ -72,9 +72,9 @@ def remove(connection: apsw.Connection, strays: Iterable[Stray]) -> None:
 
 
 def count_repair(connection: apsw.Connection) -> None:
-    """Notes in the file's header that rows change without an event; the caller's transaction holds.
+    """Notes in the file's header that rows change without an event, as part of the caller's transaction.
 
-    Who keeps rows of an earlier copy of the file sees by it that they may be others now: no position says so.
+    It tells those who keep rows of an earlier copy of the file that rows may have changed: no position does.
     """
     connection.pragma("user_version", connection.pragma("user_version") + 1)
 
@@ -98,7 +98,7 @@ def _compare_rows(
             wrong[_stream_of(name, expected[key])] = None
         else:
             report.unexpected += 1
-        # A job_history row may have changed its job: both are put right.
+        # A row of job_history may have changed its job: both jobs are put right.
         if found is not None and not _is_stray(name, found[key]):
             wrong[_stream_of(name, found[key])] = None
         elif found is not None and expected is None:
@@ -118,7 +118,7 @@ def _rows(connection: apsw.Connection, name: str, columns: tuple[str, ...]) -> I
 def _rows_as_bytes(
     connection: apsw.Connection, name: str, columns: tuple[str, ...]
 ) -> Iterator[tuple[Any, ...]]:
-    """As `_rows`; what is not UTF-8 in a text is there as escapes (PEP 383)."""
+    """The same as `_rows`, with escapes (PEP 383) for what is not UTF-8 in a text."""
     values = ", ".join(
         f"typeof({one}), iif(typeof({one}) = 'text', CAST({one} AS BLOB), {one})" for one in columns
     )
@@ -165,7 +165,7 @@ def _merged(
 
 
 def _identical(expected: Row, found: Row) -> bool:
-    # Byte for byte: Python holds 1 and 1.0 for equal, the file does not.
+    # Compared byte for byte: Python holds 1 and 1.0 for equal, the file does not.
     return expected == found and list(map(type, expected)) == list(map(type, found))
 
 

@@ -10,7 +10,7 @@ from domain.jobs import State
 from domain.messages import Key, Name
 from projections.jobs import HAS_TAG
 
-# So many rows a page looks at, however few of them the filters let through.
+# How many rows a page looks at, however few of them the filters let through.
 MAXIMUM_SCANNED_ROWS = 10_000
 COLUMNS = (
     "id",
@@ -72,7 +72,7 @@ def browse_jobs(connection: apsw.Connection, query: BrowseJobs) -> bytes:
 
 
 def _rows(connection: apsw.Connection, query: BrowseJobs) -> Iterator[Any]:
-    """The newest rows, one more than a page may look at, each with whether it is meant."""
+    """The newest rows, one more than a page may look at, each with whether the filters let it through."""
     at, table, where, bindings = _order(query.state)
     if query.after is not None:
         moment, _, row = query.after.partition("-")
@@ -95,13 +95,13 @@ def _rows(connection: apsw.Connection, query: BrowseJobs) -> Iterator[Any]:
 
 
 def _order(state: str | None) -> tuple[str, str, list[str], list[Any]]:
-    """By which time, from which index, and which rows of it."""
+    """The order of the jobs: the column of the time, the table with its index, conditions, their values."""
     if state in _FINISHED:
         indexed = "jobs INDEXED BY idx_jobs_finished"
         return "completed_at", indexed, ["state = ?", "completed_at IS NOT NULL"], [state]
     if state is None:
         return "created_at", "jobs INDEXED BY idx_jobs_created_at", [], []
-    # Those that have not finished are found by their status, and are few enough to be put in order.
+    # Unfinished jobs are found by their status, and are few enough to be sorted.
     statuses = "status IN ('pending', 'held', 'retrying', 'running')"
     return "created_at", "jobs INDEXED BY idx_jobs_status", [statuses, "state = ?"], [state]
 

@@ -9,7 +9,7 @@ from domain.messages import Key, Time
 from projections.jobs import HISTORY_COLUMNS
 from projections.table import page_of
 
-# So many attempts of a window are looked at, the latest: a sample for percentiles, and a bound for the query.
+# How many attempts of a window are looked at, the latest: a sample for percentiles, a bound for the query.
 MAXIMUM_SAMPLED_ATTEMPTS = 100_000
 MAXIMUM_QUEUES = 1_000
 _BEFORE_ALL = -(2**62)
@@ -69,7 +69,7 @@ def statistics(connection: apsw.Connection, query: JobStatistics, now: int) -> b
 
 def _queue(queues: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:
     if name not in queues and len(queues) >= MAXIMUM_QUEUES:
-        # Whoever has more asks for one by its name.
+        # A store with more queues can be asked for one by its name.
         return {"states": {}, "attempts": {}}
     return queues.setdefault(
         name,
@@ -113,7 +113,7 @@ _MEASURES = {"wait_ms": "started_at - due_at", "run_ms": "duration_ms"}
 
 
 def _percentiles(connection: apsw.Connection, column: str, queue: str | None, since: int, until: int) -> Any:
-    # The nearest rank: the smallest value that at least so many per cent are no greater than.
+    # The nearest rank: the smallest value that at least so many per cent of the values do not exceed.
     return connection.execute(
         "WITH sample AS ("
         f" SELECT queue, {_MEASURES[column]} AS value FROM job_history"

@@ -171,8 +171,8 @@ TABLE = Table(
 def history_rows(before: Job | None, after: Job | None, event: Any, at: int) -> list[Row]:
     """The rows of the attempts that an event begins, ends or brings along.
 
-    The id is the position at which the attempt began. Those that came with an imported job have negative
-    ones, which no position will ever be, in their order.
+    The id is the position at which the attempt began. Attempts that came with an imported job have negative
+    ids, in their order: no position is negative.
     """
     if isinstance(event, jobs.Imported) and after is not None:
         first = -after.created_position * jobs.MAXIMUM_IMPORTED_ATTEMPTS
@@ -205,12 +205,12 @@ def _history_row(before: Job | None, after: Job | None, event: Any, at: int) -> 
         None if started_at is None else at - started_at,
         getattr(event, "error", None),
         before.queue,
-        # While it runs, a job keeps the time that it was due at.
+        # A running job keeps the time that it was due at.
         before.run_at,
     )
 
 
-# How an attempt ended, where the job's state after it does not say so.
+# How an attempt ended, where the next state of its job does not say so.
 _ENDS: dict[type[Any], str] = {
     jobs.AttemptFailed: "failed",
     jobs.AttemptTimedOut: "timeout",
@@ -223,7 +223,7 @@ _ENDS: dict[type[Any], str] = {
 def write_history(connection: apsw.Connection, rows: dict[int, Row], archived: Iterable[str]) -> None:
     """Puts the attempts of a transaction into `job_history`; their jobs are there already.
 
-    What was archived loses its attempts, also where another job has come under its id at once.
+    An archived job loses its attempts, also where another job has taken its id at once.
     """
     delete_rows(connection, "job_history", "job_id", archived)
     upsert_rows(connection, "job_history", HISTORY_COLUMNS, rows.values())
@@ -275,12 +275,12 @@ def unique_jobs(connection: apsw.Connection, key: str, states: Set[str], created
 
 
 def matching_jobs(connection: apsw.Connection, search: Search, limit: int) -> Iterator[tuple[int, str]]:
-    """At most `limit` jobs that are meant, the oldest first: `created_position` and id."""
+    """At most `limit` jobs that a search means, the oldest first: `created_position` and id."""
     if not search.states:
         return
     where = ["state IN (SELECT value FROM carray(?))", "status IN (SELECT value FROM carray(?))"]
     states = tuple(search.states)
-    # By its status, which is indexed, a job is found without looking at those that have finished long ago.
+    # The status has an index: it finds a job without a look at those that have finished long ago.
     bindings: list[Any] = [apsw.carray(states), apsw.carray(tuple(map(status_of, states)))]
     for condition, value in (
         ("type = ?", search.type),

@@ -78,7 +78,7 @@ def _row(known: RateLimit, version: int, position: int) -> Row:
 
 
 def _policies(known: RateLimit) -> str | None:
-    """Every policy as it was observed; `None` where the other columns say it all."""
+    """Every policy as it was observed; `None` where the other columns say all of it."""
     if all(budget.policy == "" for budget in known.budgets):
         return None
     return msgspec.json.encode([_observation(budget) for budget in known.budgets]).decode()

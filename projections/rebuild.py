@@ -1,9 +1,9 @@
 """Proves the tables against the log, and brings back what is wrong.
 
-`verify` folds every stream into shadow tables in a scratch file and compares each row, all inside one read
-transaction, so the service may go on meanwhile. `repair` puts the rows of given streams right in place, from
-their events, in the writer's transaction: readers see the old row or the right one, and commands wait only
-for one small portion at a time.
+`verify` folds every stream into shadow tables in a scratch file and compares each row. It does so inside one
+read transaction, so the service may go on meanwhile. `repair` makes the rows of some streams anew from their
+events, in the writer's transaction: readers see the old row or the right one, and commands wait for one small
+portion at a time.
 """
 
 from collections.abc import Iterable, Iterator
@@ -32,7 +32,7 @@ class RebuildReport(msgspec.Struct, kw_only=True):
     streams: list[str]
     """The streams of which at least one row is wrong."""
     strays: list[Stray]
-    """Rows that are no stream's, whatever its key."""
+    """Rows with keys that no stream can have."""
 
     @property
     def equal(self) -> bool:
@@ -40,7 +40,7 @@ class RebuildReport(msgspec.Struct, kw_only=True):
 
 
 class Progress(msgspec.Struct, kw_only=True):
-    """How far a verification is: events folded, of all that there are. Written by one thread, read by any."""
+    """How far a verification is: events folded, and events in all. Written by one thread, read by any."""
 
     events: int = 0
     all_events: int = 0
@@ -63,7 +63,7 @@ def verify(connection: apsw.Connection, scratch: Path, progress: Progress | None
     """
     progress = progress or Progress()
     shadow = apsw.Connection(str(scratch))
-    # It is thrown away: nothing of it needs to survive.
+    # The scratch file is thrown away, so nothing of it needs to reach the disk.
     shadow.pragma("journal_mode", "off")
     shadow.pragma("synchronous", "off")
     try:
@@ -74,7 +74,7 @@ def verify(connection: apsw.Connection, scratch: Path, progress: Progress | None
             streams=[],
             strays=[],
         )
-        # Positions have no gaps.
+        # Positions have no gaps, so the last one is the number of events.
         progress.all_events = report.position
         _make_tables(connection, shadow)
         _fill(connection, shadow, progress)
@@ -93,7 +93,7 @@ def verify(connection: apsw.Connection, scratch: Path, progress: Progress | None
 def repair(connection: apsw.Connection, streams: Iterable[str]) -> int:
     """Puts the rows of these streams right, and answers with how many streams there were.
 
-    The caller's transaction holds; nothing is committed here.
+    It is part of the caller's transaction; nothing is committed here.
     """
     count = 0
     for stream in streams:
@@ -111,7 +111,7 @@ def _all_columns() -> dict[str, tuple[str, ...]]:
 
 
 def _make_tables(connection: apsw.Connection, shadow: apsw.Connection) -> None:
-    # The live definitions, so that affinities and defaults are the same.
+    # Made by the definitions of the live tables, so that affinities and defaults are the same.
     for name in _all_columns():
         shadow.execute(connection.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (name,)).get)
 
@@ -145,7 +145,7 @@ def _fold_all(connection: apsw.Connection, progress: Progress) -> Iterator[_Fold
     )
     for stream, events in groupby(rows, key=lambda row: str(row[0])):
         table, key = split_stream(stream)
-        # What other applications keep in the log has no tables here.
+        # Streams of other applications have no tables here.
         if table in TABLES and stream != TIMELINE_STREAM:
             yield _fold(TABLES[table], key, (_recorded(key, row) for row in _counted(events, progress)))
 

@@ -79,7 +79,7 @@ TABLE = Table(
 
 
 def next_runs(connection: apsw.Connection) -> Iterator[tuple[str, int]]:
-    """Every schedule that makes jobs, with the time of its next one."""
+    """Every schedule that makes jobs, with the time of its next job."""
     yield from connection.execute(
         "SELECT id, next_run_at FROM schedules WHERE NOT paused AND next_run_at IS NOT NULL"
     )

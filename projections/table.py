@@ -60,7 +60,7 @@ def upsert_rows(
     connection: apsw.Connection, name: str, columns: tuple[str, ...], rows: Iterable[Row]
 ) -> None:
     """Inserts rows, or replaces those with the same primary key (the first column) in place."""
-    # Not INSERT OR REPLACE: that deletes the row, and with it what hangs on it by a foreign key.
+    # Not INSERT OR REPLACE, which deletes the row, and with it the rows that refer to it by a foreign key.
     updates = ", ".join(f"{column} = excluded.{column}" for column in columns[1:])
     insert_rows(
         connection,
@@ -155,9 +155,9 @@ def _where(table: Table, query: Any, now: int) -> tuple[list[str], list[Any]]:
             where.append(table.conditions.get(name, f"{name} = ?"))
             bindings.append(value)
         elif value:
-            # A range, not LIKE: the index of the primary key answers it.
+            # A range, not LIKE: the index of the primary key finds it.
             where += [f"{table.primary_key} >= ?", f"{table.primary_key} < ?"]
-            # Not from the beginning again for each page, whichever bound is taken for the search.
+            # A later page begins where the one before ended, whichever of the bounds SQLite searches by.
             first = max(value, getattr(query, "after", None) or "")
             bindings += [first, value[:-1] + chr(ord(value[-1]) + 1)]
     return where, bindings

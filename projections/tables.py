@@ -76,7 +76,7 @@ def write(connection: apsw.Connection, changes: Iterable[Change]) -> None:
 
 
 def row_of(table: Table, aggregate: Versioned) -> Row | None:
-    """The row of an aggregate; `None` where there is nothing (any more)."""
+    """The row of an aggregate; `None` where there is none, or none any more."""
     if aggregate.state is None:
         return None
     return table.row(aggregate.state, aggregate.version, aggregate.position)

@@ -229,7 +229,7 @@ def _rows_at(table: str, position: str) -> str:
     versions = table + VERSIONS
     names = ", ".join(f"v.{column}" for column in TABLE_COLUMNS[table])
     if table == HISTORY:
-            # Attempts leave the table together, with their job.
+        # Attempts leave the table together, with their job.
         return (
             "WITH until AS"
             f" (SELECT id, job_id, position, deleted FROM {versions} WHERE position <= {position}),"
