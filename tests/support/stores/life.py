@@ -21,13 +21,13 @@ from domain.catalogue import BY_TABLE, VERBS
 from domain.decider import Lease
 from domain.errors import Refusal
 from domain.messages import Recorded, split_stream
-from migrations import runner
 from migrations.connection import open_reader
 from ops.store.tables import Tables
 from projections import rebuild
 from tests.support.domain.generated_histories import HOUR_MS, Again, Group, Later, Restart, Wish
 from tests.support.domain.given_when_then import Story
 from tests.support.stores.looking_inside import edges, unfinished
+from tests.support.stores.migrated import migrated_memory
 from tests.support.stores.writing import TABLES, Clock, Reply, Sent, Store, batch, dump_tables, single
 
 
@@ -305,8 +305,7 @@ def as_numbers(lease: Lease) -> tuple[str, int, int]:
 
 def rebuilt(rows: list[chain.Row]) -> dict[str, Any]:
     """The tables as the log alone gives them, each event a transaction of its own."""
-    connection = apsw.Connection(":memory:")
-    runner.up(connection)
+    connection = migrated_memory()
     states: dict[str, Aggregate] = {}
     for row in rows:
         table, key = split_stream(row.stream)

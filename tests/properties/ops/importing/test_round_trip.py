@@ -11,12 +11,11 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from domain.credentials import AllowedPaths
-from migrations import runner
-from migrations.connection import open_memory
 from ops.importing.importer import ImportReport, import_all
 from ops.importing.source import Source
 from ops.importing.targets import StoppedStore
 from projections import rebuild
+from tests.support.stores.migrated import migrated_memory
 from tests.support.stores.old_databases import old_database
 
 NOW = 1_800_000_000_000
@@ -119,8 +118,7 @@ def by_key(rows: st.SearchStrategy[Any], key: str) -> st.SearchStrategy[Any]:
 
 
 def imported(folder: Path, **tables: Any) -> tuple[ImportReport, apsw.Connection]:
-    connection = open_memory()
-    runner.up(connection)
+    connection = migrated_memory()
     target = StoppedStore(connection, ALLOWED, lambda: NOW)
     with closing(Source(old_database(folder / "old.db", **tables))) as source:
         report = import_all(source, target, allowed=ALLOWED)

@@ -12,9 +12,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from bus.log import chain
-from migrations.connection import open_memory
-from migrations.runner import up
 from tests.support.stores.looking_inside import read_after
+from tests.support.stores.migrated import migrated_memory
 
 NUMBERS = st.integers(-(2**63), 2**63 - 1)
 TIMES = st.integers(0, 2**48)
@@ -56,8 +55,7 @@ def batches(draw: st.DrawFn, minimum: int = 0) -> list[tuple[int, list[chain.Ent
 @contextmanager
 def written(appended: list[tuple[int, list[chain.Entry]]]) -> Iterator[tuple[apsw.Connection, chain.Head]]:
     """A database with that history, and the head that the appends led to."""
-    connection = open_memory()
-    up(connection)
+    connection = migrated_memory()
     head = chain.Head()
     for now, entries in appended:
         rows, head = chain.extend(head, entries, now)

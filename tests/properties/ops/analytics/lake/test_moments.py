@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from bus.log import chain
-from migrations import runner
-from migrations.connection import open_memory, open_reader, write_transaction
+from migrations.connection import open_reader, write_transaction
 from ops.analytics import connect
 from ops.analytics.export.exporting import export
 from ops.backup.create import create_backup
@@ -17,6 +16,7 @@ from tests.support.domain.generated_histories import Chance
 from tests.support.stores.lakes import Rows, rows_at, rows_of
 from tests.support.stores.life import Life, frequently_kept_states
 from tests.support.stores.looking_inside import read_after
+from tests.support.stores.migrated import migrated_memory
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -55,9 +55,8 @@ def compare(folder: Path, seed: int, *, steps: int, positions: int) -> None:
 
 def folded(store: Path, position: int) -> Rows:
     """The tables that the events up to a position make, in a store that has no others."""
-    with closing(open_reader(store)) as source, closing(open_memory()) as connection:
+    with closing(open_reader(store)) as source, closing(migrated_memory()) as connection:
         rows = [row for row in read_after(source, 0, limit=1_000_000) if row.position <= position]
-        runner.up(connection)
         with write_transaction(connection):
             chain.insert(connection, rows)
             rebuild.repair(connection, {row.stream for row in rows})
