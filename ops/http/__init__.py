@@ -1,10 +1,22 @@
-"""The HTTP side of the service: its API, who may use it, and what is refused.
+"""The HTTP API: its routes, who may use it, and what it refuses.
 
-    server      listens, and outlives the services that come and go with each restore
-    backend     the service behind it, while there is one: the way to commands, queries, administration
-    app         what is found where: every route with the role that it needs
-    routes_…    the routes, by subject
-    problem     errors as they are answered
+    server          listens, and outlives the services that come and go with each restore
+    app             puts routes, layers and error handlers together
+    openapi/        the document /openapi.json, made of what the routes say of themselves
+    routes/         the routes, by subject
+    routing         how a route is declared, and what every handler may ask for
+    operations      what a route says of itself for the document
+    access/         who asks, and whether they may
+    layers/         what every request goes through
+    protocol        one connection: uvicorn's protocol, with deadlines
+    backend         the running service behind the server: commands, queries, administration
+    following/      events as they are committed
+    meaning         which command or query a path, a method and parameters stand for
+    forms           what a form of a page sends
+    preconditions   ETags and expected versions
+    shared_answers  one answer for many pages that ask the same at once
+    problem         errors as problem details
+    refusals        the errors that only HTTP has
 
-What a request asks for goes the way of every message: the limits of the intake, the writer, the readers.
+A request takes the way of every message: the limits of the intake, the writer, the readers.
 """

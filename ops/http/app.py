@@ -1,7 +1,7 @@
-"""What is found where: the one place where routes, layers and errors of the HTTP side are put together.
+"""The HTTP application: the one place where routes, layers and error handlers are put together.
 
-A further part brings a list of routes, made by `routing.route` with the role that each needs: those of the
-API stand here, those of pages come from whoever starts the server.
+A further part brings a list of routes, made by `routing.route` with the role that each needs. Routes of the
+API stand in `routes/api.py`; those of pages are passed in by the service.
 """
 
 from collections.abc import Collection, Iterable
@@ -28,7 +28,7 @@ from ops.http.routing import RouteEntry, places
 from ops.http.shared_answers import SharedAnswers
 from ops.metrics.http_counts import HttpCounts
 
-# For pages of other origins, where the settings name some.
+# What pages of other origins may send and read, where the settings allow some.
 _SENT_HEADERS = (
     *("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "Last-Event-ID"),
     *("Hyperpage-Actor", "Hyperpage-Correlation-Id", "Hyperpage-Causation-Id", "traceparent"),
@@ -51,10 +51,11 @@ def application(
     any_host: bool = False,
     requests_per_second: float = 0,
 ) -> ASGIApp:
-    """Everything that is served over HTTP.
+    """The application that serves everything over HTTP.
 
-    `pages` are routes beside those of the API. `hosts` are names by which it is reached, beside those of the
-    loopback; with `any_host`, every name is good once a token is needed. Pages of `origins` may use the API.
+    `pages` are routes beside those of the API. `hosts` are the names that it is reached by, beside those of
+    the loopback; with `any_host`, every name is good once a token is needed. Pages of `origins` may use the
+    API.
     """
     app = Starlette(
         routes=places((*ANSWERS, *pages)),

@@ -16,7 +16,7 @@ from ops.http.following.tails import Tails
 from ops.metrics.collector import Metrics
 from ops.parts import Parts
 
-# What is under way ends in this time; whatever takes longer is told that it was cut off.
+# How long requests under way may take to end; later ones are told that they were cut off.
 DETACH_SECONDS = 5.0
 
 
@@ -29,7 +29,7 @@ class _Attached(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 class Backend:
-    """What requests reach of the service. Used from the event loop's thread only.
+    """The running service, as requests reach it. Used from the event loop's thread only.
 
     Each of its parts raises `Unavailable` while there is no service.
     """
@@ -54,11 +54,11 @@ class Backend:
         self._comes.set()
 
     def close(self) -> None:
-        """Says that no service comes any more: nobody is to wait for one."""
+        """Ends all waiting for a service: none comes any more."""
         self._comes.set()
 
     async def detach(self) -> None:
-        """Takes nothing more for the service; returns when what is under way is answered."""
+        """Takes no more requests for the service; returns when those under way are answered."""
         attached, self._attached = self._attached, None
         self._comes.clear()
         if attached is not None:
@@ -99,13 +99,13 @@ class Backend:
         return self._attached
 
     async def attached_within(self, seconds: float) -> None:
-        """Returns when there is a service, or it was too long."""
+        """Returns when there is a service, or the time is over."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._comes.wait()
 
     def committed(self, head: int) -> None:
-        """Says how far the log of the service goes now."""
+        """Takes in how far the service's log goes now."""
         if self._attached is not None:
             self._attached.feed.notify(head)
 
@@ -127,7 +127,7 @@ class Backend:
                 self._idle.set()
 
     def record(self, act: Act) -> None:
-        """Has an administrative act stand in the log; with a service, whoever listens hears of it."""
+        """Writes an administrative act to the log; a running service tells its listeners, too."""
         if self._attached is None:
             write_to_log(act)
         else:

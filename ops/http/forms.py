@@ -1,4 +1,4 @@
-"""What a form of a page sends: `Form`."""
+"""Forms that pages send: `Form`."""
 
 from collections.abc import Container, Mapping
 from urllib.parse import parse_qsl
@@ -14,7 +14,7 @@ MAXIMUM_FIELDS = 1_100
 
 
 class Form(msgspec.Struct, frozen=True):
-    """The fields of a form that was sent; of one that is there several times, the last."""
+    """The fields of a form; of a field that was sent several times, the last."""
 
     fields: Mapping[str, str]
 
@@ -27,14 +27,14 @@ class Form(msgspec.Struct, frozen=True):
         return self.said(name, default).strip()
 
     def given(self, *names: str) -> dict[str, str]:
-        """Those of the fields that say something."""
+        """The fields among these that are not empty."""
         return {name: self.text(name) for name in names if self.has(name)}
 
     def verb(self, allowed: Container[str], problem: str) -> str:
         """What is to be done: the field `verb`.
 
         Raises:
-            Invalid: it is none of those, which is the `problem`.
+            Invalid: it is not allowed; `problem` is the message.
         """
         verb = self.text("verb")
         if verb not in allowed:
@@ -42,12 +42,12 @@ class Form(msgspec.Struct, frozen=True):
         return verb
 
     def has(self, name: str) -> bool:
-        """Whether a field says something."""
+        """Whether a field is there and not empty."""
         return bool(self.text(name))
 
 
 async def read_form(request: Request) -> Form:
-    """The form that a request carries; an empty one where it carries none."""
+    """The form in a request's body; an empty one if the body is something else."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
         return Form({})
     text = (await request.body()).decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""What a request to `/api/v1` means: a path, a method and parameters become a command or a query.
+"""The meaning of a request to `/api/v1`: path, method and parameters become a command or a query.
 
     GET    /api/v1/jobs?status=failed           jobs.list          GET  /api/v1/jobs/-/count    jobs.count
     GET    /api/v1/jobs/sync-1                  jobs.get           GET  /api/v1/jobs/sync-1/history
@@ -7,7 +7,8 @@
     PUT    /api/v1/app_state/theme              app_state.set      DELETE likewise
     PATCH  /api/v1/tool_configs/jira            tool_configs.patch
 
-`-` stands for no key: no key begins with one. A key is one segment, what a segment cannot hold is escaped.
+`-` stands for no key: no key begins with one. A key is one segment; characters that a segment cannot hold are
+escaped.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,9 +28,9 @@ from ops.http.refusals import MethodNotAllowed, no_such_place
 from projections.tables import TABLES
 
 PREFIX = "/api/v1/"
-# No key begins with it.
+# Stands where a key would: no key begins with it.
 NO_KEY = "-"
-# What creates or replaces a row, and what takes it away, where that is one verb.
+# By table: the verb that a method stands for, where there is exactly one that fits.
 POSTED: Mapping[str, str] = {"jobs": "enqueue"}
 PUT: Mapping[str, str] = {"app_state": "set", "tool_configs": "set", "schedules": "set"}
 PATCHED: Mapping[str, str] = {"tool_configs": "patch"}
@@ -44,10 +45,10 @@ Kind = Literal["command", "query"]
 
 
 class RequestMeaning(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked for: the name of a command or query, and what the path says of its body.
+    """The command or query that is asked for, and the part of its body that the path says.
 
-    `stream` is that of the row that the path names; with `creates`, it names none, since there is none yet.
-    `wrapped` is the field that the whole body is, where it is not the verb's own.
+    `stream` is that of the row in the path; with `creates` there is no row yet, so the path has none.
+    `wrapped` is the field that the request's body becomes, where it is not the command's whole body.
     """
 
     kind: Kind
@@ -63,11 +64,11 @@ class RequestMeaning(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def meaning_of(method: str, raw_path: bytes, queries: Mapping[str, QueryVerb]) -> RequestMeaning:
-    """What a request behind `/api/v1/` asks for.
+    """The meaning of a request behind `/api/v1/`.
 
     Raises:
-        NotFound: there is no such thing.
-        MethodNotAllowed: there is, with another method.
+        NotFound: the path means nothing.
+        MethodNotAllowed: it means something with another method.
     """
     segments = [_segment(one) for one in raw_path.split(b"/")]
     if segments == [BATCH]:
@@ -93,7 +94,7 @@ def meaning_of(method: str, raw_path: bytes, queries: Mapping[str, QueryVerb]) -
 
 
 def key_fields(table: str, key: str) -> dict[str, str]:
-    """A key as the fields that the table's queries and commands name a row by.
+    """A key, as the fields that the table's queries and commands name a row by.
 
     Raises:
         NotFound: there is no such table.
@@ -103,7 +104,7 @@ def key_fields(table: str, key: str) -> dict[str, str]:
     if table == "rate_limits":
         names = ("platform", "resource", "identifier")
         try:
-            # As lists have it, too.
+            # In either form: as commands write it, or as the ids of rows in lists.
             parts = parts_of(TABLES[table].aggregate_key(key))
         except ValueError:
             raise no_such_place() from None
@@ -180,21 +181,21 @@ def query_body(shape: type[Any], key: Mapping[str, str], parameters: Sequence[tu
     except msgspec.ValidationError as error:
         raise codec.refusal_of(error) from None
     for name in given:
-        # The word was taken for JSON's, and a filter would be none.
+        # The text "null" was read as JSON's null, which would switch the filter off.
         if getattr(query, name) is None:
             raise Invalid("leave out what is null", path=f"$.{name}")
     return codec.encode(query)
 
 
 def command_body(meaning: RequestMeaning, body: bytes) -> bytes:
-    """The body of a command, with what the path says.
+    """The body of a command, completed by what the path says.
 
     Raises:
-        Invalid: the two do not agree, or the body is no object.
+        Invalid: the body repeats what the path says, or is no object.
     """
     if not meaning.key and meaning.wrapped is None:
         return body
-    # Whatever is odd about it is found before it becomes a part of something.
+    # Decoded here, so that faults are found before the body becomes a part of another one.
     fields: dict[str, Any] = codec.decode(dict[str, msgspec.Raw], body)
     if meaning.wrapped is not None:
         fields = {meaning.wrapped: fields}

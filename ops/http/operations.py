@@ -1,4 +1,4 @@
-"""What a route says of itself for `/openapi.json`: `Operation`, and the pieces that one is made of."""
+"""Descriptions of routes for `/openapi.json`: `Operation`, and the pieces that one is made of."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,10 +14,10 @@ Parameter = dict[str, Any]
 
 
 class Operation(msgspec.Struct, frozen=True):
-    """What one method on one path does, beside what its route says already.
+    """The description of one method on one path, beside what its route says already.
 
-    `answers` are responses by status, `problems` the statuses of refusals beside those that any request may
-    meet. Without a `summary`, it is the first line of the docstring of the function that answers.
+    `answers` are responses by status; `problems` are the statuses of refusals beside those that any request
+    may meet. The summary is the first line of the handler's docstring, unless one is given.
     """
 
     name: str
@@ -51,7 +51,7 @@ def empty(description: str, *, headers: Sequence[str] = (), content: Any = None)
 
 
 def request_body(schema: Schema, *, kinds: Sequence[str] = (JSON,), required: bool | None = None) -> Any:
-    """The body of a request; unless it is said, it may be left out where nothing in it has to be there."""
+    """The body of a request. Without `required`, it may be left out if none of its members is required."""
     return {
         "required": bool(schema.get("required", "$ref" in schema)) if required is None else required,
         "content": {kind: {"schema": schema} for kind in kinds},
@@ -81,7 +81,7 @@ def query_parameters(schema: Schema) -> list[Parameter]:
 
 
 def _said(member: Schema) -> Schema:
-    """The schema of a member where there is no way to say null: it is left out instead."""
+    """The schema of a member as a parameter, which cannot be null: it is left out instead."""
     choices = member.get("anyOf")
     if choices is None:
         return member

@@ -11,10 +11,10 @@ def tag_of(version: int) -> str:
 
 
 def expected_version(headers: Headers) -> str | None:
-    """The version that a command expects: what `If-Match` names, 0 where `If-None-Match: *` says none.
+    """The version that a command expects: that of `If-Match`, or 0 with `If-None-Match: *`.
 
     Raises:
-        Invalid: it is neither.
+        Invalid: the headers say neither.
     """
     match, no_match = headers.get("if-match"), headers.get("if-none-match")
     if match is not None and no_match is not None:
@@ -32,9 +32,9 @@ def expected_version(headers: Headers) -> str | None:
 
 
 def is_known(headers: Headers, tag: str) -> bool:
-    """Whether who asks has this already."""
+    """Whether the caller has this version already."""
     said = headers.get("if-none-match")
     if said is None:
         return False
-    # A weak comparison, as it is for reading.
+    # A weak comparison, which is the one for reading (RFC 9110, 13.1.2).
     return any(one.strip().removeprefix("W/") in (tag, "*") for one in said.split(","))

@@ -1,4 +1,4 @@
-"""Errors as HTTP has them: problem details (RFC 9457), with what a refusal says on the bus.
+"""Errors over HTTP: problem details (RFC 9457), with all that a refusal says on the bus.
 
     {"type": "urn:hyperpage:problem:version_conflict", "title": "Version conflict", "status": 412,
      "detail": "…", "code": "version_conflict", "hint": "…", "details": {…}}
@@ -17,19 +17,19 @@ from domain.errors import Refusal
 from ops.http.refusals import HttpRefusal, no_such_place
 
 MEDIA_TYPE = "application/problem+json"
-# Where front ends of the system before ask.
+# The paths that front ends of the system before ask.
 LEGACY_PATHS = ("/api/tools/config", "/api/backup")
 _TYPE = "urn:hyperpage:problem:"
-# What of the details stands at the top, too.
+# Details that stand at the top as well.
 _PROMOTED = ("rule", "path", "incident")
 
 
 def problem(
     refusal: Refusal | HttpRefusal, *, status: int | None = None, is_legacy: bool = False
 ) -> Response:
-    """The response for a refusal; `status` where HTTP has a better one than the refusal's number.
+    """The response for a refusal; `status` replaces the refusal's number where HTTP has a better one.
 
-    `is_legacy` has the message as `error`, too, as the system before had it.
+    With `is_legacy` the message stands in `error`, too, where the system before had it.
     """
     number = refusal.number if status is None else status
     body: dict[str, Any] = {
@@ -50,18 +50,18 @@ def problem(
 def _headers(refusal: Refusal | HttpRefusal) -> dict[str, str]:
     headers = refusal.headers.copy() if isinstance(refusal, HttpRefusal) else {}
     if (wait_ms := refusal.details.get("retry_after_ms")) is not None:
-        # Whole seconds, and never earlier than said.
+        # In whole seconds, rounded up: never earlier than the refusal says.
         headers["Retry-After"] = str(max(1, -(-int(wait_ms) // 1_000)))
     return headers
 
 
 async def answer_refusal(request: Request, error: Exception) -> Response:
-    """For the application: a refusal that a route raised."""
+    """The response for a refusal that a route raised; a handler of Starlette's."""
     assert isinstance(error, Refusal | HttpRefusal)
     return problem(error, is_legacy=request.scope["path"] in LEGACY_PATHS)
 
 
 async def answer_no_such_place(_: Request, error: Exception) -> Response:
-    """For the application: what the router says of a path that there is not."""
+    """The response for a path without a route; a handler of Starlette's."""
     assert isinstance(error, HTTPException)
     return problem(no_such_place())

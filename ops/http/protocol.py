@@ -1,4 +1,4 @@
-"""One connection: uvicorn's protocol, and what it leaves out about those who only hold one.
+"""One connection: uvicorn's protocol, with limits for clients that only hold connections open.
 
 It leans on `H11Protocol`: on `app`, `conn`, `cycle`, `connections`, `transport` and `send_400_response`.
 """
@@ -13,13 +13,13 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from ops.http.layers.security_headers import SECURITY_HEADERS
 
-# A request's line and headers arrive in this time, from the first byte on (or the connection's beginning).
+# How long a request's line and headers may take, from the first byte on (or the connection's beginning).
 HEAD_SECONDS = 10.0
 MAXIMUM_CONNECTIONS = 512
 
 
 class Connection(H11Protocol):
-    """A connection whose requests must come in time. Who only holds one gives way to who comes new."""
+    """A connection whose requests must come in time. Of too many, an idle one gives way to a new one."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -53,13 +53,13 @@ class Connection(H11Protocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is asked for on it at the moment."""
+        """Whether no request is being answered on it."""
         cycle: RequestResponseCycle | None = self.cycle
         return cycle is None or cycle.response_complete
 
     def send_400_response(self, msg: str) -> None:
-        """Says that this is no HTTP, or more of it than anybody needs."""
-        # h11's own error, which this is called for, knows better than 400 where there is too much of it.
+        """Answers what is no HTTP, or has too long a head, and closes."""
+        # Called while h11's error is handled, which knows the status where the head is too long.
         hint = getattr(sys.exception(), "error_status_hint", 400)
         if hint == 431:
             self._say_and_close(431, "Request Header Fields Too Large", "too_large", "the head is too long")
@@ -90,7 +90,7 @@ class Connection(H11Protocol):
         self._say_and_close(408, "Request Timeout", "request_timeout", "the request did not arrive in time")
 
     def _say_and_close(self, status: int, phrase: str, code: str, message: str) -> None:
-        # By hand: h11 may be in a state in which it says nothing more.
+        # Written by hand, since h11 may be in a state in which it writes nothing more.
         if self.transport.is_closing():
             return
         body = (

@@ -1,4 +1,4 @@
-"""What HTTP alone refuses, beside the refusals of the contract."""
+"""Refusals that only HTTP has, beside those of the contract."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -7,9 +7,9 @@ from domain.errors import NotFound
 
 
 class HttpRefusal(Exception):
-    """A request that is refused for what it is as a request; `headers` go with the answer.
+    """A request that is refused as a request of HTTP; `headers` go with the answer.
 
-    None of the contract's: a client of the bus never meets it.
+    It is none of the contract's: a client of the bus never meets it.
     """
 
     code: ClassVar[str]
@@ -26,7 +26,7 @@ class HttpRefusal(Exception):
 
 
 class ReaderTooSlowError(ConnectionError):
-    """An answer waited too long for its reader, whose connection was cut."""
+    """The reader of an answer was too slow, and its connection was cut."""
 
 
 def no_such_place() -> NotFound:

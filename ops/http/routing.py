@@ -1,4 +1,4 @@
-"""How a route is declared: a path, its methods, the role that it needs, and the function that answers."""
+"""How a route is declared, and what its handler may ask of the application."""
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -22,16 +22,16 @@ logger = logging.getLogger(__name__)
 
 Handler = Callable[[Request], Awaitable[Response]]
 
-# So long a request waits for the service that is being restored, before it is told to try again.
+# How long a request waits for a service that is being restored, before it is told to try again.
 ATTACHED_WITHIN_SECONDS = 10.0
-# For a handler that tells the methods apart itself, and says which there are.
+# Stands for all methods, where the handler itself tells them apart and refuses the others.
 ANY_METHOD = "*"
 
 
 class RouteEntry(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """What answers to some methods on a path, for who has a role.
+    """A path, some methods, the role that they need, and the handler that answers.
 
-    `operations` is what `/openapi.json` says of it, by the paths that it stands for there.
+    `operations` describe it in `/openapi.json`, by the paths that it stands for there.
     """
 
     path: str
@@ -49,10 +49,10 @@ def route(
     operation: Operation | Mapping[str, Operation] | None,
     methods: Sequence[str] = ("GET",),
 ) -> RouteEntry:
-    """A route for who has that role; for anybody where there is none to have.
+    """A route for callers with that role, or for everybody if it is `None`.
 
-    `operation` is what `/openapi.json` says of it; several by their paths, where it stands for those; `None`
-    where it is not part of the API, as a page is.
+    `operation` describes it in `/openapi.json`: one operation, or several by their paths if it stands for
+    those, or `None` if it is not part of the API, as a page is.
     """
     if operation is None:
         operation = {}
@@ -67,7 +67,7 @@ def route(
 
 
 def places(entries: Iterable[RouteEntry]) -> list[BaseRoute]:
-    """The routes as the router wants them: one for each path, in the order in which paths come first."""
+    """The routes as Starlette's router takes them: one for each path, in the order of their first entries."""
     by_path: dict[str, dict[str, RouteEntry]] = {}
     for one in entries:
         by_path.setdefault(one.path, {}).update(dict.fromkeys(one.methods, one))
@@ -75,7 +75,7 @@ def places(entries: Iterable[RouteEntry]) -> list[BaseRoute]:
 
 
 class _Place:
-    """A path. It takes every method, so that one that is not for it is told of those that are."""
+    """A path. It takes every method, so that the answer to a wrong one can name the right ones."""
 
     def __init__(self, by_method: Mapping[str, RouteEntry]) -> None:
         self._by_method = by_method
@@ -90,14 +90,14 @@ class _Place:
             raise MethodNotAllowed(request.method, ", ".join(self._by_method))
         if entry.role is not None:
             await access_of(request).admit(request, entry.role)
-            # A small store is restored in a moment, and nobody notices more of it than that.
+            # A small store is restored in a moment: its clients notice no more than a longer wait.
             await backend_of(request).attached_within(ATTACHED_WITHIN_SECONDS)
         try:
             response = await entry.handler(request)
         except (Refusal, HttpRefusal, ClientDisconnect):
             raise
         except Exception as error:
-            # Here, since Starlette has an answer of its own for what comes further: without the incident.
+            # Caught here, since Starlette answers what goes further by itself, without the incident.
             raise internal(
                 logger, "a request failed", error, method=request.method, path=scope["path"]
             ) from None
@@ -105,10 +105,10 @@ class _Place:
 
 
 def principal_of(request: Request) -> Principal:
-    """Who asks.
+    """The caller.
 
     Raises:
-        Unauthorized: nobody knows.
+        Unauthorized: it is not known who that is.
     """
     return access_of(request).principal(request)
 
@@ -120,21 +120,21 @@ def backend_of(request: Request) -> Backend:
 
 
 def access_of(request: Request) -> Access:
-    """Who may come in."""
+    """The access control of the application."""
     access: Access = request.app.state.access
     return access
 
 
 def actor_of(request: Request) -> Actor:
-    """Who asks, for the record."""
+    """The caller, for the record."""
     return Actor(name=principal_of(request).name, via="http", address=address_of(request))
 
 
 async def json_body(request: Request) -> bytes:
-    """The body of a request, which says that it is JSON; what it holds is looked at elsewhere.
+    """The body of a request that declares it as JSON; the content is not looked at.
 
     Raises:
-        UnsupportedMediaType: it is something else. A form of another site could not say this.
+        UnsupportedMediaType: it is declared as something else. A form of another site cannot declare JSON.
     """
     body = await request.body()
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()

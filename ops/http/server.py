@@ -31,7 +31,7 @@ USUAL_PORT = 8822
 # How many connections may wait to be accepted.
 BACKLOG = 256
 KEEP_ALIVE_SECONDS = 30
-# What is still being answered when the server stops has so long.
+# How long requests may take to end when the server stops.
 STOP_SECONDS = 2
 WATCH_SECONDS = 1.0
 
@@ -57,7 +57,7 @@ class HttpServer:
         self._server: uvicorn.Server | None = None
 
     async def start(self) -> None:
-        """Listens when this returns, as it may have before.
+        """Listens when this returns; may be called again.
 
         Raises:
             HttpServerError: the address is taken, or is none of this machine's.
@@ -70,7 +70,7 @@ class HttpServer:
         self.listens_at = bound.getsockname()
         port = self.listens_at[1]
         self.url = f"http://{_in_url(_reachable(host))}:{port}"
-        # Cookies know no ports: another service on this host has its own.
+        # With the port in its name, since cookies know no ports: another service on this host has its own.
         self.access.cookie_name = f"hyperpage_session_{port}"
         config = uvicorn.Config(
             application(
@@ -88,22 +88,22 @@ class HttpServer:
             http=Connection,
             h11_max_incomplete_event_size=MAXIMUM_HEAD_BYTES,
             lifespan="off",
-            # Ours has a handler already; a line for each request is a reverse proxy's to write.
+            # Logging is set up already, and a line for each request is a reverse proxy's to write.
             log_config=None,
             access_log=False,
             ws="none",
             server_header=False,
-            # Otherwise anybody could say that a request came from elsewhere.
+            # From known proxies only: otherwise anybody could claim that a request came from elsewhere.
             proxy_headers=bool(self._settings.http_proxies),
             forwarded_allow_ips=list(self._settings.http_proxies),
             backlog=BACKLOG,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=STOP_SECONDS,
         )
-        # It would say at every start and stop what we say ourselves.
+        # Uvicorn would repeat at every start and stop what we log ourselves.
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
         self._server = uvicorn.Server(config)
-        # Not `serve`: that takes the signals, which are the command line's.
+        # `serve` would take over the signals, which belong to the command line.
         self._running = asyncio.create_task(self._server._serve([bound]), name="the HTTP server")
         self._watching = asyncio.create_task(self._watch_tokens(), name="watching the tokens")
         while not self._server.started:
@@ -113,7 +113,7 @@ class HttpServer:
             await asyncio.sleep(0)
 
     async def stop(self) -> None:
-        """Ends, after what is being answered."""
+        """Stops, after the requests under way."""
         if self._server is None:
             return
         self._server.should_exit = True
@@ -125,7 +125,7 @@ class HttpServer:
         await cancel(self._watching)
 
     async def _watch_tokens(self) -> None:
-        # Each request looks, too; this is for the record when none comes.
+        # Each request refreshes, too; this records changes while none comes.
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             self.access.tokens.refresh()
@@ -142,7 +142,7 @@ class HttpServer:
         self.backend.record(act)
 
     def _allowed_host(self, host: str) -> str:
-        """The host to listen at: without a token, none but this machine's own."""
+        """The host to listen at: without a token, only this machine's own."""
         if _is_loopback(host):
             if not self.access.tokens.required:
                 logger.info(
@@ -180,7 +180,7 @@ def _bind(host: str, port: int) -> socket.socket:
     )[0]
     bound = socket.socket(family, kind, protocol)
     try:
-        # One that just stopped leaves its port in use for a minute otherwise.
+        # Without this, a port stays in use for a minute after its server stopped.
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
         bound.setblocking(False)
@@ -200,7 +200,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _reachable(host: str) -> str:
-    """An address at which whoever is on this machine reaches what listens at `host`."""
+    """An address that reaches, from this machine, what listens at `host`."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
 
 

@@ -1,7 +1,7 @@
 """Who asks over HTTP, and whether they may.
 
-authentication  a token, a session, or anybody on this machine
-roles           what a role may do
-tokens          tokens as they are made, kept and found
-sessions        a browser that showed a token, and the requests that its own pages make
+authentication  finds out who asks: a token, a session, or anybody on this machine
+roles           what each role may do
+tokens          makes, keeps and finds tokens
+sessions        browsers that were logged in, and how their own pages are told from others
 """

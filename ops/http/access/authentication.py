@@ -19,14 +19,14 @@ from ops.http.layers.guard import SAFE_METHODS
 from ops.http.layers.throttle import Guesses
 from ops.http.refusals import Forbidden, TooManyRequests, Unauthorized
 
-# Without any token, whoever reaches the loopback may do everything, as whoever sits at the machine.
+# As long as there is no token, whoever reaches the loopback may do everything: they are on this machine.
 ANYBODY = Principal(name="anybody on this machine", role="admin", kind="anybody")
 
 # Longer than any token.
 MAXIMUM_SECRET_CHARACTERS = 200
-# What a reverse proxy adds: behind one, "this machine" is the whole world.
+# Headers that a reverse proxy adds. Behind a proxy, the whole world seems to come from this machine.
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
-# Where a request keeps who was found to ask.
+# Keys of the request's scope, under which the caller is kept once found.
 _PRINCIPAL = "hyperpage.principal"
 _SESSION = "hyperpage.session"
 
@@ -43,7 +43,7 @@ class Access:
         self.cookie_name = "hyperpage_session"
 
     def principal(self, request: Request) -> Principal:
-        """Who asks. They are looked up once for each request.
+        """The caller, who is looked up once for each request.
 
         Raises:
             Unauthorized: nobody knows.
@@ -55,7 +55,7 @@ class Access:
         return principal
 
     def may_still(self, request: Request) -> bool:
-        """Whether who asks would be let in now, too: following may go on for longer than a token is good."""
+        """Whether the caller would be let in now, too: a stream may go on for longer than a token is good."""
         request.scope.pop(_PRINCIPAL, None)
         request.scope.pop(_SESSION, None)
         try:
@@ -85,11 +85,11 @@ class Access:
         return ANYBODY
 
     async def admit(self, request: Request, role: Role) -> Principal:
-        """Who asks, and may.
+        """The caller, who has the role.
 
         Raises:
             Unauthorized, TooManyRequests: as `principal`.
-            Forbidden: they may not, or another site had a browser ask.
+            Forbidden: they lack the role, or another site had their browser send this.
         """
         principal = self.principal(request)
         principal.require(role)
@@ -103,7 +103,7 @@ class Access:
         return principal
 
     def session(self, request: Request) -> Session | None:
-        """The session of the browser that asks, while the token that it was opened with is good."""
+        """The browser's session, as long as the token that it was opened with is good."""
         if _SESSION not in request.scope:
             request.scope[_SESSION] = self._found_session(request)
         session: Session | None = request.scope[_SESSION]
@@ -124,7 +124,7 @@ class Access:
         return session
 
     def log_in(self, request: Request, secret: str) -> tuple[str, Session]:
-        """A session for who shows a token, and the secret of its cookie.
+        """The secret of a new session's cookie, and the session, for a caller who shows a token.
 
         Raises:
             Unauthorized, TooManyRequests: as `principal`.
@@ -133,7 +133,7 @@ class Access:
         return self.sessions.open(_bearer(token), token.hash)
 
     def session_for_page(self, request: Request) -> tuple[str | None, Session]:
-        """The browser's session; where none needs a token, a new one, and the secret of its cookie.
+        """The browser's session; a new one, after the secret of its cookie, where no token is needed.
 
         Raises:
             Unauthorized: it has to log in.
@@ -149,7 +149,7 @@ class Access:
             self.cookie_name,
             secret,
             httponly=True,
-            # With links from elsewhere, so that they can be shared, and with nothing else from there.
+            # Sent along with links from other sites, so that addresses can be shared, and with nothing else.
             samesite="lax",
             secure=request.url.scheme == "https",
             path="/",
@@ -193,7 +193,7 @@ class Access:
 
 
 def address_of(request: Request) -> str:
-    """Where a request comes from, as far as the connection tells."""
+    """The address that a request comes from, as far as the connection tells."""
     return request.client.host if request.client is not None else "unknown"
 
 

@@ -1,4 +1,4 @@
-"""Who may do what.
+"""What each role may do.
 
     read      queries, events, status, the list of backups
     operate   what read may, and commands, backups
@@ -19,7 +19,7 @@ _RANK: dict[Role, int] = {"read": 0, "operate": 1, "admin": 2}
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks: a token, a browser that was logged in with one, or anybody on this machine."""
+    """A caller: the bearer of a token, a browser that was logged in with one, or anybody on this machine."""
 
     name: str
     role: Role
@@ -30,7 +30,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
         return _RANK[self.role] >= _RANK[role]
 
     def require(self, role: Role) -> None:
-        """Returns if it is allowed.
+        """Returns if what needs that role is allowed.
 
         Raises:
             Forbidden: it is not.

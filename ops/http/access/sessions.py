@@ -1,7 +1,7 @@
 """Browsers that are logged in: `Sessions`. They are kept in memory, and end with the process.
 
-A session is a cookie that scripts cannot read, and a second secret that a page holds and sends back with
-whatever changes something: another site can have a browser send the cookie, and cannot know the other one.
+A session is a cookie that scripts cannot read, and a second secret that its pages hold and send back with
+each change. Another site can make a browser send the cookie, but it cannot know the second secret.
 """
 
 import hmac
@@ -17,7 +17,7 @@ from ops.http.access.roles import Principal
 CSRF_HEADER = "X-CSRF-Token"
 CSRF_FIELD = "csrf_token"
 MAXIMUM_SESSIONS = 1_000
-# Whoever is away for so long logs in again, and everybody once in the longer time.
+# A session ends when it was unused for the shorter time, and in any case after the longer one.
 IDLE_SECONDS = 2 * 3600.0
 LIFETIME_SECONDS = 12 * 3600.0
 
@@ -37,11 +37,11 @@ class Session(msgspec.Struct, kw_only=True):
 
 
 class Sessions:
-    """Who is logged in. `clock` counts seconds from whenever."""
+    """The browsers that are logged in. `clock` counts seconds from any moment."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        # The one that was unused longest is first.
+        # In order of use: the first has been unused longest.
         self._sessions: OrderedDict[str, Session] = OrderedDict()
 
     def open(self, principal: Principal, token_hash: str | None) -> tuple[str, Session]:
@@ -79,5 +79,5 @@ class Sessions:
 
 
 def is_from_a_page_of(session: Session, said: str) -> bool:
-    """Whether a request shows what only a page of ours can know."""
+    """Whether a request carries the secret that only a page of this session knows."""
     return hmac.compare_digest(said.encode(), session.csrf_token.encode())

@@ -1,7 +1,7 @@
 """Bearer tokens: `TokenFile` keeps them, `Tokens` knows them while the service runs.
 
 A token is 256 random bits, so that its plain SHA-256 is kept and nothing slower: there is nothing to guess.
-A revoked one stays in the file: that there once were tokens means that nobody comes without one.
+Revoked tokens stay in the file: once there was a token, nobody comes in without one.
 """
 
 import fcntl
@@ -21,7 +21,7 @@ from ops.http.access.roles import Role
 from ops.store.data_directory import write_private
 
 FILE = "tokens.json"
-# What a token begins with, so that whoever finds one knows what it is.
+# The beginning of every token, so that one that is found somewhere is recognised.
 PREFIX = "hpt_"
 MAXIMUM_TOKENS = 1_000
 
@@ -38,13 +38,13 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     """SHA-256, hexadecimal."""
     created_at: int
     created_by: str = ""
-    """Who sat at the command line."""
+    """The user at the command line."""
     expires_at: int | None = None
     revoked_at: int | None = None
     revoked_by: str = ""
 
     def is_good(self, now: int) -> bool:
-        """Whether it lets anybody in."""
+        """Whether it still lets its bearer in."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
@@ -83,7 +83,7 @@ class TokenFile:
     def create(
         self, name: str, role: Role, *, by: str = "", lifetime_ms: int | None = None
     ) -> tuple[Token, str]:
-        """A new token, and its secret, which is nowhere else.
+        """A new token, and its secret, which is stored nowhere.
 
         Raises:
             TokenError: the name is none, or taken; there are too many; the file cannot be read.
@@ -116,7 +116,7 @@ class TokenFile:
         return token, secret
 
     def revoke(self, name_or_id: str, *, by: str = "") -> Token:
-        """The token, which lets nobody in any more.
+        """The token, revoked.
 
         Raises:
             TokenError: there is none that would; the file cannot be read.
@@ -136,7 +136,7 @@ class TokenFile:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        # Two who change it at once would each write without the other's token.
+        # Without the lock, the second of two writers at once would drop the token of the first.
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -169,17 +169,17 @@ class Tokens:
         self._seen: tuple[int, ...] | None = None
         self._by_hash: dict[str, Token] = {}
         self.problem: str | None = None
-        """Why the file cannot be read, if it cannot: then nobody is let in."""
+        """Why the file cannot be read; while it cannot, nobody is let in."""
         self._read(self._stamp())
 
     @property
     def required(self) -> bool:
-        """Whether nobody comes without a token: there once was one, or the file cannot be read."""
+        """Whether a token is needed: there once was one, or the file cannot be read."""
         self.refresh()
         return bool(self._by_hash) or self.problem is not None
 
     def still_good(self, token_hash: str) -> Token | None:
-        """The token with a hash, if it lets anybody in."""
+        """The token with this hash, if it still lets its bearer in."""
         self.refresh()
         token = self._by_hash.get(token_hash)
         return token if token is not None and token.is_good(self._clock()) else None
@@ -206,7 +206,7 @@ class Tokens:
             self.problem = str(error)
 
     def _stamp(self) -> tuple[int, ...]:
-        # It is replaced as a whole, never written in place.
+        # Enough to see a change: the file is always replaced as a whole, never written in place.
         try:
             stat = self._file.path.stat()
         except OSError:

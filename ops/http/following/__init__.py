@@ -1,6 +1,6 @@
-"""Events as they are committed, for those who follow over HTTP.
+"""Events over HTTP as they are committed.
 
-source      what many can follow at once
-event_feed  one reading of the log for all who follow
-tails       what each of them gets of it
+source      something that many can follow at once
+event_feed  the log as server-sent events, read once for all followers
+tails       the newest events for the console's live page
 """

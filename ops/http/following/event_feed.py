@@ -1,8 +1,8 @@
 """The log as a stream of server-sent events: `EventFeed`, shared by everybody who follows.
 
-SQLite makes what is sent, in a thread of its own and without Python's global lock. How far the log goes is
-told some times a second, and not with each commit: who follow stop at the same places, and each piece
-between two of them is made once for all. https://html.spec.whatwg.org/multipage/server-sent-events.html
+SQLite makes the frames, in a thread of its own and without Python's global lock. Followers hear of new events
+some times a second, not with each commit: so they all stop at the same places, and each piece between two
+places is made once for all of them. https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
 import asyncio
@@ -21,17 +21,17 @@ from domain.catalogue import TIMELINE_STREAM
 from domain.errors import Invalid
 from ops.http.following.source import Source
 
-# One piece of a stream: so many positions, or so many bytes of `data`.
+# The size of one piece: at most this many positions, or this many bytes of `data`.
 MAXIMUM_POSITIONS = 500
 MAXIMUM_BYTES = 256 * 1024
-# Pieces that were made last are kept for those who come a moment later.
+# How many of the newest pieces are kept, for followers who come a moment later.
 MAXIMUM_KEPT = 64
-# So often it is told how far the log goes: what is live is some tens of milliseconds old, and no piece has
-# one event alone while there are many.
+# How often followers hear of new events. Live events are some tens of milliseconds old, and under load a
+# piece holds many of them.
 PACE_SECONDS = 0.05
 THREADS = 2
 
-# JSON has line ends between its tokens only, where a space is as good; here, one would end the line.
+# A line end would end the `data` field. JSON has line ends between its tokens only, where a space is as good.
 _FRAMES = """
     SELECT CAST(group_concat(frame, '') AS BLOB), count(frame)
     FROM (
@@ -47,7 +47,7 @@ _FRAMES = """
 
 
 class Piece(msgspec.Struct, frozen=True):
-    """The events up to position `last` as they are sent, and how many of them there are."""
+    """The events up to position `last`, as frames, and how many there are."""
 
     last: int
     frames: bytes
@@ -55,7 +55,7 @@ class Piece(msgspec.Struct, frozen=True):
 
 
 class EventFeed(Source):
-    """What one service's log has, for those who follow it; `reached` is the last position that is sent."""
+    """The log of one service, for those who follow it; `reached` is the last position that is sent."""
 
     def __init__(
         self, reader: Callable[[], AbstractContextManager[apsw.Connection]], origin: Origin, head: int
@@ -75,15 +75,15 @@ class EventFeed(Source):
         """The last position that there is."""
 
     def notify(self, head: int) -> None:
-        """Says how far the log goes now."""
+        """Takes in how far the log goes now."""
         self.head = head
         if self._telling is None:
-            # At once, where it was quiet before.
+            # At once, if nothing was told for a while.
             wait = self._told_at + PACE_SECONDS - self._loop.time()
             self._telling = self._loop.call_later(max(0.0, wait), self._tell)
 
     def close(self) -> None:
-        """Nobody can follow any more."""
+        """Ends it for all followers."""
         self.is_closed = True
         if self._telling is not None:
             self._telling.cancel()
@@ -91,9 +91,9 @@ class EventFeed(Source):
         self._threads.shutdown(wait=False)
 
     async def after(self, position: int, streams: str) -> Piece | None:
-        """The next piece behind a position, of streams as by GLOB, and the forks.
+        """The next piece behind a position: events of the streams that match a GLOB, and forks of the log.
 
-        `None` at the end, and where it could not be read at the moment.
+        `None` at the end, and if it cannot be read at the moment.
         """
         piece = self._kept.get((position, streams))
         if piece is None:
@@ -102,7 +102,7 @@ class EventFeed(Source):
             if len(self._kept) > MAXIMUM_KEPT:
                 self._kept.popitem(last=False)
         try:
-            # Not given up with the first who gives up: others wait for it.
+            # Shielded: other followers wait for the same piece when one of them gives up.
             read = await asyncio.shield(piece)
         except (PoolClosedError, PoolExhaustedError):
             self._kept.pop((position, streams), None)
@@ -115,12 +115,12 @@ class EventFeed(Source):
         return read
 
     def place_of(self, event_id: str) -> int:
-        """The position behind which to go on for who has seen an event, or a position alone.
+        """The position behind which a follower goes on who has seen an event, or names a position alone.
 
-        Where the log was forked before it, that is the one before the fork: what comes then says so.
+        If the log was forked before it, that is the position before the fork, whose event comes next.
 
         Raises:
-            Invalid: it is no such id, or one that this log does not go as far as.
+            Invalid: it is no such id, or the log does not go that far.
         """
         timeline_text, separator, position_text = event_id.rpartition("-")
         if not _is_number(position_text) or (separator and not _is_number(timeline_text)):

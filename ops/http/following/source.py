@@ -1,19 +1,19 @@
-"""What many can follow at once: `Source`."""
+"""Something that many can follow at once: `Source`."""
 
 import asyncio
 
 
 class Source:
-    """Something that goes on until it is closed. Used from the event loop's thread."""
+    """Something that grows until it is closed. Used from the event loop's thread."""
 
     def __init__(self, reached: int) -> None:
         self.reached = reached
-        """How far it has come, in numbers of its own."""
+        """How far it has come; the subclass says what is counted."""
         self.is_closed = False
         self._news = asyncio.Event()
 
     async def beyond(self, reached: int, seconds: float) -> bool:
-        """Waits until it has come further than that, or is closed; false if that took too long."""
+        """Waits until it has come further than that, or is closed; false if the time is over first."""
         try:
             async with asyncio.timeout(seconds):
                 while self.reached <= reached and not self.is_closed:
@@ -23,6 +23,6 @@ class Source:
         return True
 
     def _wake(self) -> None:
-        """Has all who wait look again."""
+        """Makes all who wait look again."""
         news, self._news = self._news, asyncio.Event()
         news.set()

@@ -1,8 +1,8 @@
-"""The end of the log as it moves, for who watches: `Tails`. What is too much for eyes is counted, not sent.
+"""The end of the log as it moves, for people to watch: `Tails`. What is too much is counted, not sent.
 
-One task reads for all who watch the same streams, a few times a second, and what it makes goes to each of
-them; who is slow gets the newest when they are ready. `seen` in each piece counts all events so far, what was
-left out included, so that who watches can tell how many they missed.
+One task reads for all watchers of the same streams, a few times a second, and each piece goes to all of them;
+a slow watcher gets the newest piece when it is ready. `seen` in each piece counts all events so far, those
+left out included, so that a page can tell how many it missed.
 """
 
 import asyncio
@@ -16,11 +16,11 @@ from bus.log.reader_pool import PoolClosedError, PoolExhaustedError
 from ops.http.following.event_feed import EventFeed
 from ops.http.following.source import Source
 
-# Five pieces a second: as live as eyes can tell, and half of what is allowed.
+# Five pieces a second look live.
 PERIOD_SECONDS = 0.2
-# The newest of a piece; the others are counted.
+# How many events of a piece are shown, the newest; the others are counted.
 MAXIMUM_SHOWN = 20
-# Multiples of it, without what is before the point, lie far from each other however many there are.
+# The golden ratio: the fractions of its multiples lie far apart, however many there are.
 _GOLDEN = 0.618033988749895
 QUIET_SECONDS = 60.0
 
@@ -47,7 +47,7 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Tails:
-    """What is watched of one service's log. Used from the event loop's thread."""
+    """The views of one service's log that are watched. Used from the event loop's thread."""
 
     def __init__(self, feed: EventFeed, reader: Reader) -> None:
         self._feed = feed
@@ -56,7 +56,7 @@ class Tails:
         self._joined = 0
 
     def join(self, streams: str) -> "Tail":
-        """What moves of streams as by GLOB; `leave` when nobody looks any more."""
+        """The tail of the streams that match a GLOB, with one more watcher, who calls `leave` in the end."""
         tail = self._tails.get(streams)
         if tail is None or tail.is_closed:
             tail = self._tails[streams] = Tail(self._feed, self._reader, streams)
@@ -65,15 +65,15 @@ class Tails:
         return tail
 
     def delay_seconds(self) -> float:
-        """How long after each piece the next one who joins is to get it.
+        """How long after each piece the next watcher is to get it.
 
-        Sending takes 0.2 ms for each. To fifty of them in one moment, commands would wait for 9 ms meanwhile.
+        Sending takes 0.2 ms for each watcher. If fifty got it in one moment, commands would wait for 9 ms.
         """
         self._joined += 1
         return PERIOD_SECONDS * (self._joined * _GOLDEN % 1.0)
 
     def leave(self, tail: "Tail") -> None:
-        """One looks less; with the last one it ends."""
+        """Takes one watcher away; the tail ends with the last one."""
         tail.watchers -= 1
         if tail.watchers == 0:
             tail.task.cancel()
@@ -82,7 +82,7 @@ class Tails:
 
 
 class Tail(Source):
-    """One choice of streams, and the newest of it; `reached` is how many pieces there were."""
+    """The newest events of some streams; `reached` is how many pieces there were."""
 
     task: asyncio.Task[None]
 
@@ -93,12 +93,12 @@ class Tail(Source):
         self.streams = streams
         self.watchers = 0
         self.frame = b""
-        """The newest one, as a server-sent event."""
+        """The newest piece, as a server-sent event."""
         self.seen = 0
-        """How many events there were since somebody began to look."""
+        """How many events there were since the first watcher joined."""
 
     async def run(self) -> None:
-        """Makes pieces, until it is cancelled or the log is closed."""
+        """Makes pieces until it is cancelled or the log is closed."""
         clock = asyncio.get_running_loop().time
         after = self._feed.head
         try:

@@ -1,9 +1,9 @@
-"""What every request goes through: one concern a file.
+"""The layers that every request goes through: one concern a file.
 
-counting          requests by path and status
-incidents         what is answered where something is broken
-guard             what a browser must not do for others
-limits            how large, how slow, how many
-throttle          who guesses tokens waits
-security_headers  what a browser is told about a page
+counting          counts requests by method and status
+incidents         answers for defects
+guard             keeps other sites out of browsers that reach us
+limits            bounds the size, the time and the number of requests
+throttle          how much one address may ask, and how many tokens it may guess
+security_headers  tells browsers what they may do with an answer
 """

@@ -6,19 +6,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ops.metrics.http_counts import HttpCounts
 
-# Anybody may send any word as a method; each would be a series of its own.
+# Other words are counted as "other": anybody may send any method, and each would become a series of its own.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class CountingMiddleware:
-    """Hands on, and counts what comes back."""
+    """Counts responses by method and status, and times them."""
 
     def __init__(self, app: ASGIApp, counts: HttpCounts) -> None:
         self._app = app
         self._counts = counts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Counts one request, once its response has begun, and its time, once that has ended."""
+        """Counts a request when its response begins, and takes its time when that ends."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -34,7 +34,7 @@ class CountingMiddleware:
                 is_stream = _is_stream(message)
                 self._counts.streams += is_stream
             await send(message)
-            # What is done after the response is nobody's waiting.
+            # Nobody waits for what is done after the response.
             if message["type"] == "http.response.body" and not message.get("more_body"):
                 ended = time.perf_counter()
 

@@ -1,8 +1,8 @@
-"""What keeps other sites out of browsers that can reach us: `GuardMiddleware`.
+"""Keeps other sites from using a browser that can reach us: `GuardMiddleware`.
 
-A browser sends, for any page of the world, what that page wants to wherever it can reach, the loopback
-included. So the name in the request must be ours (or a name of the world's could point here: DNS rebinding),
-and what another site has a browser send is refused, except following a link.
+A page of any site can make its browser send requests to every address that the browser reaches, the loopback
+included. So the host name in a request must be ours (a foreign name could be made to point here: DNS
+rebinding), and requests that another site caused are refused, except links that are followed.
 https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Sec-Fetch-Site
 """
 
@@ -19,10 +19,10 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class GuardMiddleware:
-    """Refuses what names another host, and what comes from another site.
+    """Refuses requests that name another host, or come from another site.
 
-    `hosts` are the names by which we are reached; `is_open` says whether any other name is as good, since
-    nobody gets in by having led a browser here. `origins` are sites whose pages may ask all the same.
+    `hosts` are the names that we are reached by. `is_open` says whether any other name is as good, since a
+    token is needed anyway. `origins` are sites whose pages may send requests all the same.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class GuardMiddleware:
         self._is_open = is_open
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hands on what may pass."""
+        """Hands a request on if it may pass."""
         refusal = self._refusal(scope)
         if refusal is not None:
             await problem(refusal)(scope, receive, send)
@@ -54,7 +54,7 @@ class GuardMiddleware:
             return None
         method = scope["method"]
         if headers.get("sec-fetch-site") in ("cross-site", "same-site") and not (
-            # A link that was followed. It comes without a page that could read the answer.
+            # A link that was followed: no page of the other site can read the answer.
             method in ("GET", "HEAD") and headers.get("sec-fetch-mode") == "navigate"
         ):
             return _foreign()
@@ -69,7 +69,7 @@ class GuardMiddleware:
 
 def _without_port(host: str) -> str:
     name, _, port = host.rpartition(":")
-    # An IPv6 address has its colons in brackets.
+    # The colons of an IPv6 address stand in brackets.
     return name if name and port.isdigit() and not name.endswith(":") else host
 
 

@@ -1,4 +1,4 @@
-"""What is answered where something is broken: `IncidentMiddleware`."""
+"""Answers for defects: `IncidentMiddleware`."""
 
 import logging
 
@@ -13,13 +13,13 @@ logger = logging.getLogger(__name__)
 
 
 class IncidentMiddleware:
-    """The outermost layer: a defect is answered with the id under which it is logged, and nothing else."""
+    """Answers a defect with the id under which it is logged, and nothing else of it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hands on, and answers for whatever goes wrong."""
+        """Hands a request on, and answers it if that raises."""
         has_started = False
 
         async def note(message: Message) -> None:
@@ -30,13 +30,13 @@ class IncidentMiddleware:
         try:
             await self._app(scope, receive, note)
         except (ClientDisconnect, ReaderTooSlowError):
-            # Nobody is left to answer.
+            # The reader is gone.
             return
         except Exception as error:
             refusal = internal(
                 logger, "a request failed", error, method=scope.get("method"), path=scope.get("path")
             )
             if has_started:
-                # Cut off: its reader is not to take it for whole.
+                # The connection is cut, so that the reader does not take the answer for whole.
                 raise
             await problem(refusal)(scope, receive, send)

@@ -1,4 +1,4 @@
-"""What one request may take: bytes, time, and its share of the service. `LimitsMiddleware`."""
+"""The bounds of a request: bytes, time, and its share of the service. `LimitsMiddleware`."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,17 +21,17 @@ from ops.http.refusals import (
 MAXIMUM_BODY_BYTES = 1024 * 1024
 # Line and headers together.
 MAXIMUM_HEAD_BYTES = 32 * 1024
-# All of a body arrives in this time, or the request is over.
+# A body that has not arrived whole in this time is refused.
 BODY_SECONDS = 20.0
-# So long a piece of an answer may wait for its reader, who is cut off then.
+# How long a piece of an answer may wait for its reader, who is then cut off.
 SEND_SECONDS = 20.0
-# So many requests are answered at once; event streams, which have a limit of their own, are not among them.
+# How many requests are answered at once. Event streams have a limit of their own and do not count.
 MAXIMUM_UNDER_WAY = 256
 RETRY_AFTER_MS = 1_000
 
 
 class LimitsMiddleware:
-    """Refuses what is too large, too slow, too often or too much at once."""
+    """Refuses requests that are too large, too slow, too frequent or too many at once."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class LimitsMiddleware:
         self._under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hands on what is within the limits."""
+        """Hands a request on if it is within the limits."""
         refusal = self._refusal(scope)
         if refusal is not None:
             await problem(refusal)(scope, receive, send)
@@ -55,7 +55,7 @@ class LimitsMiddleware:
         left = False
 
         def leave() -> None:
-            # Once: an event stream leaves when it begins.
+            # Counts once, though an event stream leaves when it begins and again when it ends.
             nonlocal left
             if not left:
                 left = True
@@ -77,7 +77,7 @@ class LimitsMiddleware:
         if self._under_way >= MAXIMUM_UNDER_WAY:
             return Busy("too many requests are under way", hint="try again", retry_after_ms=RETRY_AFTER_MS)
         if _head_bytes(scope) > MAXIMUM_HEAD_BYTES:
-            # The protocol refuses those that do not come at once.
+            # Only a head that came in one piece gets here; the protocol refuses longer ones as they come.
             return HeadTooLarge(MAXIMUM_HEAD_BYTES)
         said = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
         if said.isdigit() and int(said) > MAXIMUM_BODY_BYTES:
@@ -91,7 +91,7 @@ def _head_bytes(scope: Scope) -> int:
 
 
 class _Body:
-    """A request's body, as it comes in."""
+    """A request's body as it comes in."""
 
     def __init__(self, receive: Receive, scope: Scope, seconds: float) -> None:
         self._receive = receive
@@ -103,10 +103,10 @@ class _Body:
         """The next part of it.
 
         Raises:
-            BodyTooLarge, RequestTimeout: it is over.
+            BodyTooLarge, RequestTimeout: it is too large, or took too long.
         """
         if self._is_whole:
-            # What comes now is the end of the connection, for which an answer may wait as long as it takes.
+            # The next message is the end of the connection; an answer may wait for that as long as it takes.
             return await self._receive()
         try:
             async with asyncio.timeout_at(self._deadline):
@@ -122,9 +122,9 @@ class _Body:
 
 
 def _in_time(send: Send, abort: Callable[[], None], seconds: float) -> Send:
-    """The same `send`, which ends the connection of a reader that does not read.
+    """The same `send`, which cuts the connection of a reader that does not read.
 
-    It raises a `ReaderTooSlowError` then, so that nothing more is made for them.
+    It then raises a `ReaderTooSlowError`, so that nothing more is made for that reader.
     """
 
     async def send_in_time(message: Message) -> None:
@@ -132,7 +132,7 @@ def _in_time(send: Send, abort: Callable[[], None], seconds: float) -> Send:
             async with asyncio.timeout(seconds):
                 await send(message)
         except TimeoutError:
-            # Not `close`, which would wait for the reader.
+            # `close` would wait for the reader.
             abort()
             raise ReaderTooSlowError from None
 

@@ -1,38 +1,38 @@
-"""What every answer tells a browser: `SecurityHeadersMiddleware`."""
+"""Headers that tell a browser what it may do with an answer: `SecurityHeadersMiddleware`."""
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# For pages. Everything they need comes from here, as files: no inline script, no inline style, no eval.
+# For pages. All that they load are files of this server: no inline script, no inline style, no eval.
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self';"
     " connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-# For everything else: nothing in it is to be run or shown.
+# For all other answers: nothing in them is to be run or shown.
 DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    # None to anybody else. With no-referrer, browsers send a page's own forms with `Origin: null`.
+    # No referrer for other sites. With no-referrer, browsers would send our own forms with `Origin: null`.
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
     "Content-Security-Policy": DATA_POLICY,
-    # What is answered is of this moment, and for who asked.
+    # An answer is of this moment, and for its caller alone.
     "Cache-Control": "no-store",
 }
 
 
 class SecurityHeadersMiddleware:
-    """Adds those that an answer has not set itself; pages get the policy for pages."""
+    """Adds the headers that an answer has not set itself; pages get the policy for pages."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hands on."""
+        """Hands a request on, and adds headers to its response."""
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

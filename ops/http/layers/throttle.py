@@ -1,13 +1,13 @@
-"""How much one address may ask: `Throttle` counts requests, `Guesses` tokens that were none."""
+"""Bounds for one address: `Throttle` counts requests, `Guesses` counts wrong tokens."""
 
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import TypeVar
 
-# So many addresses are remembered; of more, those that were quiet longest are forgotten.
+# How many addresses are remembered; beyond that, those that were quiet longest are forgotten.
 MAXIMUM_ADDRESSES = 10_000
-# So many wrong tokens in a row, and an address waits; each one further costs it another while.
+# After this many wrong tokens an address has to wait, and longer after each further one.
 ALLOWED_GUESSES = 10
 SECONDS_FOR_A_GUESS = 6.0
 
@@ -23,11 +23,11 @@ class Throttle:
         self._per_second = per_second
         self._burst = 2 * per_second
         self._clock = clock
-        # What is left in the bucket, and when that was.
+        # For each address: what is left in its bucket, and when that was.
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def wait_seconds(self, address: str) -> float:
-        """0 where a request may pass, which counts; else how long until one may."""
+        """0 if a request may pass, which is then counted; else how long until one may."""
         if self._per_second == 0:
             return 0.0
         now = self._clock()
@@ -39,32 +39,32 @@ class Throttle:
 
 
 class Guesses:
-    """Wrong tokens, by address. Whoever came with a right one before is not made to wait for others."""
+    """Wrong tokens by address. A caller whose token was right before never waits for guesses of others."""
 
     def __init__(self, *, clock: Clock = time.monotonic) -> None:
         self._clock = clock
-        # Until when its guesses are paid for, were each worth some seconds.
+        # For each address: when all of its guesses are paid off, at so many seconds for each.
         self._paid: OrderedDict[str, float] = OrderedDict()
         self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def wait_seconds(self, address: str, token_hash: str) -> float:
-        """How long until a token of that address is looked at; 0: now."""
+        """How long until a token from that address is looked at; 0: now."""
         if (address, token_hash) in self._known:
             return 0.0
         over = self._paid.get(address, 0.0) - self._clock() - ALLOWED_GUESSES * SECONDS_FOR_A_GUESS
         return max(0.0, over)
 
     def was_wrong(self, address: str) -> None:
-        """Counts a token that was none."""
+        """Counts a wrong token."""
         now = self._clock()
         _remember(self._paid, address, max(self._paid.get(address, now), now) + SECONDS_FOR_A_GUESS)
 
     def was_right(self, address: str, token_hash: str) -> None:
-        """Remembers who is no guesser."""
+        """Remembers a caller who is no guesser."""
         _remember(self._known, (address, token_hash), None)
 
     def forget(self, token_hash: str) -> None:
-        """A token that was revoked is as any wrong one."""
+        """Treats a token like any wrong one from now on, since it was revoked."""
         for known in [one for one in self._known if one[1] == token_hash]:
             del self._known[known]
 

@@ -1,8 +1,6 @@
 """The document `/openapi.json`.
 
-document  the whole of it
-places    every path, with what it takes and answers
-messages  commands and queries among them
-parts     what they are made of
-route     where it is served
+document  the whole of it, and its route
+messages  commands and queries, as operations
+parts     operations, schemas, problems and headers
 """

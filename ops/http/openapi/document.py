@@ -1,4 +1,4 @@
-"""The HTTP API as an OpenAPI 3.1 document, made from the structs that decode requests.
+"""The HTTP API as an OpenAPI 3.1 document, made of the routes and of the structs that decode requests.
 
 https://spec.openapis.org/oas/v3.1.1.html
 """
@@ -45,8 +45,8 @@ A browser that was logged in sends `{CSRF_HEADER}` with whatever changes somethi
 def openapi_document(version: str, *, needs_token: bool, cookie: str = "hyperpage_session_8822") -> Document:
     """The document for one version of the program.
 
-    `needs_token` is false where nobody made a token, and whoever is on the machine may do everything.
-    `cookie` is the name of that of a session.
+    `needs_token` is false while there is no token, and everybody on the machine may do everything.
+    `cookie` is the name of a session's cookie.
     """
     messages = message_schemas()
     schemas = {**_shared_schemas(), **messages, **component_schemas(api.SCHEMAS)}
@@ -84,7 +84,7 @@ def openapi_document(version: str, *, needs_token: bool, cookie: str = "hyperpag
 
 
 def _operations(routes: Iterable[RouteEntry]) -> Iterator[tuple[str, str, OperationObject]]:
-    """Path, method and operation of all that is neither a command nor a query of the contract."""
+    """Path, method and operation of everything but commands and queries of the contract."""
     for entry in routes:
         for path, operation in entry.operations.items():
             for method in entry.methods:

@@ -1,7 +1,7 @@
 """The commands and queries of the contract as operations of the OpenAPI document, each once.
 
 A command or query about one row has the row's key in its path; others have `-` in its place. Where a method
-says the verb, it is left out of the path (`messages` has the rules).
+says the verb, the path leaves it out (`ops/http/meaning.py` has the rules).
 """
 
 from collections.abc import Iterator, Mapping
@@ -33,11 +33,11 @@ from projections.tables import TABLES
 
 EVENT = reference("cloud_event")
 MERGE_PATCH = "application/merge-patch+json"
-# Beside those of any request that has a body.
+# Statuses of refusals, beside those of any request with a body.
 _OF_COMMANDS = (404, 409, 422)
 _OF_QUERIES = (404, 413)
 
-# The methods of a table and of a row, with the verb that each of them is.
+# The verbs that methods stand for, by method and table.
 _BY_METHOD: Mapping[str, Mapping[str, str]] = {
     "post": meaning.POSTED,
     "put": meaning.PUT,
@@ -85,14 +85,14 @@ def _command_places(name: str, schema: Schema) -> Iterator[tuple[str, str]]:
     by_method = [method for method, verbs in _BY_METHOD.items() if verbs.get(table) == verb]
     for method in by_method:
         yield place if method == "post" else f"{place}/{{key}}", method
-    # A merge patch has no room for the reason.
+    # A merge patch has no room for a reason, so the verb has a path of its own, too.
     if not by_method or by_method == ["patch"]:
         key = "{key}" if _key_field(table) in schema.get("required", ()) else meaning.NO_KEY
         yield f"{place}/{key}/{verb}", "post"
 
 
 def _status() -> OperationObject:
-    """The one query of no table, which is none of the contract's structs."""
+    """The one query that is about no table and has no struct in the contract."""
     status = Operation(
         "service.status",
         "service",
@@ -127,7 +127,7 @@ def _command(name: str, schema: Schema, path: str, method: str) -> OperationObje
     if name != BATCH:
         parameters.append({"$ref": "#/components/parameters/If-Match"})
     if method == "put":
-        # Elsewhere it means the same, and is of no use.
+        # Other methods take it as well, but have no use for it.
         parameters.append({"$ref": "#/components/parameters/If-None-Match-new"})
     kinds = [JSON]
     if method == "patch":
@@ -161,7 +161,7 @@ def _key_field(table: str) -> str:
 
 
 def _without_key(table: str, schema: Schema) -> Schema:
-    """The schema of a body without what the path says."""
+    """The schema of a body without the fields that the path says."""
     named = {field.name for field in msgspec.structs.fields(TABLES[table].get_query)}
     return {
         **schema,
@@ -180,7 +180,7 @@ def _key(table: str) -> Parameter:
 
 
 def _texts(schema: Schema) -> dict[str, str]:
-    """The summary of an operation and its description: what a struct says of itself."""
+    """The summary and the description of an operation, from the docstring of its struct."""
     summary, _, description = str(schema.get("description", "")).partition("\n")
     return {"summary": summary, "description": description.strip()}
 

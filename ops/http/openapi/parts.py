@@ -1,4 +1,4 @@
-"""The pieces that the OpenAPI document is made of: operations, problems and headers."""
+"""Pieces of the OpenAPI document: operations, schemas, problems and headers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,9 +15,9 @@ from ops.http.problem import MEDIA_TYPE
 
 OperationObject = dict[str, Any]
 
-# What any request may meet, whatever it asks for.
+# Statuses of refusals that any request may meet.
 ANY = (400, 421, 429, 431, 500, 503)
-# What one may meet that needs a role.
+# Those that a request may meet if it needs a role.
 GUARDED = (*ANY, 401, 403)
 WITH_BODY = (408, 413, 415)
 
@@ -45,7 +45,7 @@ _MORE = {
 
 
 def operation_object(operation: Operation, role: Role | None) -> OperationObject:
-    """What one method on one path does, for who has that role, as the document has it."""
+    """An operation as the document has it, for callers with that role."""
     needed = f"Needs the role `{role}`." if role is not None else "Needs no token."
     refused = {
         *(GUARDED if role is not None else ANY),
@@ -71,7 +71,7 @@ def operation_object(operation: Operation, role: Role | None) -> OperationObject
 
 
 def component_schemas(structs: Mapping[str, type[msgspec.Struct]]) -> dict[str, Schema]:
-    """What operations refer to: each struct by its name, and those inside it."""
+    """The schemas of structs by their names, and of the structs inside them."""
     schemas: dict[str, Schema] = {}
     for name, struct in structs.items():
         schemas[name], inner = described(name, struct, f"{SCHEMAS}{name}.{{name}}")

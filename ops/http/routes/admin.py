@@ -1,6 +1,6 @@
-"""Administration over HTTP: `POST /api/v1/admin/<area>/<verb>`, and the backups, with paths of their own.
+"""Administration over HTTP: `POST /api/v1/admin/<area>/<verb>`, and backups, with paths of their own.
 
-What is carried out is what the subjects `hyperpage.adm.v1.…` carry out, with the same record of who and what.
+Each does the same as its subject `hyperpage.adm.v1.…`, with the same record of who did what.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ from ops.http.routing import actor_of, backend_of, json_body, json_response, rou
 
 PREFIX = "/api/v1/admin/"
 BACKUPS = "/api/v1/backups"
-# It reads whatever file it is told, and none of those came over HTTP.
+# Not served over HTTP: it reads any file of this machine that it is told.
 _NOT_HERE = frozenset({"import.file"})
 
 
@@ -43,7 +43,7 @@ async def carry_out(request: Request) -> Response:
 async def list_backups(request: Request) -> Response:
     """The backups, newest first."""
     listed = await administer(request, "backup.list", b"")
-    # Where they are is nothing to who can only read.
+    # Without the path, which is no business of callers who can only read.
     items = [{name: value for name, value in one.items() if name != "path"} for one in listed["items"]]
     return json_response(codec.encode({"items": items}))
 
@@ -72,7 +72,7 @@ async def _prove(request: Request, verb: str) -> Response:
 
 
 async def administer(request: Request, name: str, body: bytes) -> Any:
-    """The answer to an administrative request of whoever asks.
+    """The answer to an administrative request of the caller.
 
     Raises:
         Refusal: it was not carried out.
@@ -84,10 +84,10 @@ def restore_of_ours(request: Request, wish: RestoreRequest) -> bytes:
     """A request for a restore from a backup of ours, and from nothing else.
 
     Raises:
-        Invalid, NotFound: it names something else, or nothing at all.
+        Invalid, NotFound: it names something else, or nothing.
     """
     if wish.prepared is not None:
-        # Only who sits at the machine, and has the key, can have prepared something.
+        # Only somebody at the machine, with the key, can have prepared a restore.
         raise Invalid("it is for the command line", path="$.prepared")
     if wish.moment == Moment():
         raise Invalid("what to restore: a backup, a position, a time or the latest", path="$")
@@ -97,7 +97,7 @@ def restore_of_ours(request: Request, wish: RestoreRequest) -> bytes:
     return codec.encode(wish)
 
 
-# What an operator can ask for, with what is sent and whether it may meet a rule.
+# The acts by name: the summary of each, and the schema of its body.
 ADMINISTRATION: Mapping[str, tuple[str, str]] = {
     "backup.list": ("The backups, newest first.", "nothing"),
     "backup.create": ("A new backup.", "create_backup"),

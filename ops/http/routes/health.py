@@ -1,4 +1,4 @@
-"""Whether the service lives, whether it is ready, and how it is: for whoever watches it.
+"""Whether the service lives, whether it is ready, and how it is: for those who watch it.
 
     /livez             200 while it makes sense to let it run; a restart is the remedy otherwise
     /readyz            200 while it does what it is there for, though perhaps degraded; 503 otherwise
@@ -20,7 +20,7 @@ from ops.contract.answers import TEXT, object_of
 from ops.http.operations import Operation, answer, empty, parameter
 from ops.http.routing import backend_of, json_response, principal_of, route
 
-# Whoever asks wants to know how it is now.
+# The answer holds for this moment only.
 _FRESH = {"Cache-Control": "no-store"}
 
 
@@ -29,7 +29,7 @@ async def answer_livez(request: Request) -> Response:
     try:
         is_alive = backend_of(request).parts.writer.is_alive
     except Unavailable:
-        # It starts, or restores its store: that takes as long as it takes.
+        # It starts, or restores its store, which may take long; a restart would not help.
         is_alive = True
     return _response({"status": "alive" if is_alive else "stuck"}, is_well=is_alive)
 
@@ -53,7 +53,7 @@ async def answer_metrics(request: Request) -> Response:
     In the format that the scraper prefers.
     """
     metrics = backend_of(request).metrics
-    # A thousand lines or two: others are answered meanwhile.
+    # In a thread, since it writes a thousand lines or two: other requests are answered meanwhile.
     body, content_type = await asyncio.to_thread(metrics.exposition, request.headers.get("accept", ""))
     return Response(body, headers={"Content-Type": content_type, **_FRESH})
 

@@ -24,9 +24,9 @@ from ops.http.routes.messages import bus_headers
 from ops.http.routing import backend_of, json_body, json_response, route
 
 CONFIG, BACKUP = LEGACY_PATHS
-# All configurations go into one answer: as many bytes, and no more.
+# The largest answer with all configurations.
 MAXIMUM_BYTES = 16 * 1024 * 1024
-# So long whoever asked for a restore waits for the service that comes after it.
+# How long a request for a restore waits for the service that comes after it.
 RESTORE_SECONDS = 3600.0
 POLL_SECONDS = 0.1
 
@@ -73,7 +73,7 @@ class _ConfigurationRow(msgspec.Struct):
     notifications: bool
 
     def as_legacy(self) -> ToolConfiguration:
-        """The same, in the shape of the system before."""
+        """The row in the shape of the system before."""
         return ToolConfiguration(
             enabled=self.enabled,
             config=self.config,
@@ -175,7 +175,7 @@ async def _end_of_restore(request: Request, token: str) -> Ended:
             continue
         if ended is not None and ended.token == token:
             return ended
-        # The old service still ends.
+        # The old service is still ending.
         await asyncio.sleep(POLL_SECONDS)
     raise Unavailable(
         f"the service did not come back within {RESTORE_SECONDS:.0f} s", hint="it may still be restoring"

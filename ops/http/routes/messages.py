@@ -1,4 +1,4 @@
-"""Commands and queries over HTTP: `/api/v1/<table>`. What a path means, `messages` says."""
+"""Commands and queries over HTTP: `/api/v1/<table>`. `ops/http/meaning.py` says what a path means."""
 
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -24,7 +24,7 @@ from ops.http.problem import problem
 from ops.http.routing import ANY_METHOD, backend_of, json_body, json_response, principal_of, route
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
-# What a caller may say of a command beside its body, under the names of the bus.
+# Headers that are passed on as they are: they have the same names on the bus.
 _PASSED_ON = (ACTOR, CORRELATION_ID, CAUSATION_ID, TRACEPARENT)
 
 
@@ -54,13 +54,13 @@ async def _answer_command(request: Request, meaning: RequestMeaning) -> Response
     try:
         answer = await backend_of(request).command(meaning.name, body, headers)
     except VersionConflict as refusal:
-        # What the caller asked to be so was not (RFC 9110, 15.5.13).
+        # A precondition of the caller failed (RFC 9110, 15.5.13).
         return problem(refusal, status=412 if EXPECTED_VERSION in headers else None)
     if meaning.stream is None and not meaning.creates:
         return json_response(answer)
     told = msgspec.json.decode(answer, type=codec.CommandAnswer)
     if told.stream is None or told.version is None or (not meaning.creates and told.stream != meaning.stream):
-        # It is about another row than the path.
+        # The answer is about another row than the path.
         return json_response(answer)
     described = {"ETag": tag_of(told.version)}
     if meaning.creates and told.events:
@@ -70,20 +70,20 @@ async def _answer_command(request: Request, meaning: RequestMeaning) -> Response
 
 
 def bus_headers(request: Request) -> dict[str, str]:
-    """What a request says of a command beside its body, under the names of the bus.
+    """The headers of a command, as on the bus, from the headers of a request.
 
     Raises:
-        Invalid: its preconditions are none.
+        Invalid: its preconditions are malformed.
     """
     headers = {name: _text(request, name) for name in _PASSED_ON if name in request.headers}
     if IDEMPOTENCY_KEY in request.headers:
         command_id = _text(request, IDEMPOTENCY_KEY)
-        # A string of structured fields (RFC 9651), as its draft has it, or the bare id, as everybody does.
+        # In quotes, as the header's draft has it (a string of RFC 9651), or bare, as everybody writes it.
         quoted = len(command_id) > 1 and command_id[0] == command_id[-1] == '"'
         headers[COMMAND_ID] = command_id[1:-1] if quoted else command_id
     if (version := expected_version(request.headers)) is not None:
         headers[EXPECTED_VERSION] = version
-    # By whom, where the caller does not say for whom.
+    # The token is the actor, unless the caller names another.
     principal = principal_of(request)
     if principal.kind == "token":
         headers.setdefault(ACTOR, principal.name)
@@ -91,7 +91,7 @@ def bus_headers(request: Request) -> dict[str, str]:
 
 
 def _text(request: Request, name: str) -> str:
-    """A header, which is UTF-8 on the bus."""
+    """A header's text, which is UTF-8 as on the bus."""
     try:
         return request.headers[name].encode("latin-1").decode()
     except UnicodeDecodeError:
@@ -114,7 +114,7 @@ def _row(request: Request, answer: bytes) -> Response:
 
 
 def _link(request: Request, answer: bytes) -> dict[str, str]:
-    """Where the next page is (RFC 8288)."""
+    """The header with the address of the next page (RFC 8288), if there is one."""
     following = msgspec.json.decode(answer, type=_Page).next
     if following is None:
         return {}
@@ -124,13 +124,13 @@ def _link(request: Request, answer: bytes) -> dict[str, str]:
 
 
 ROUTES = [
-    # Each of them needs `read` at least; what a command needs beside that is asked for once it is known.
+    # `read` is enough for queries; a command asks for its role once it is known to be one.
     route(
         PREFIX + "{rest:path}",
         answer_message,
         role="read",
         methods=(ANY_METHOD,),
-        # The catalogue says what commands and queries there are, and so does the document.
+        # The document describes commands and queries by the catalogue.
         operation=None,
     )
 ]

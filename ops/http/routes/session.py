@@ -1,6 +1,6 @@
 """Logging a browser in and out: `/session`.
 
-GET     who asks, and the token that pages send back with what changes something
+GET     the caller, and the token that pages send back with each change
 POST    {"token": …}, as JSON or as a form: a session, kept in a cookie
 DELETE  its end
 """

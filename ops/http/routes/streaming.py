@@ -1,4 +1,4 @@
-"""Server-sent events, whatever they tell: how many may follow them, and for how long."""
+"""Streams of server-sent events, whatever they tell: how many followers there may be, and for how long."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,17 +12,17 @@ from ops.http.following.source import Source
 from ops.http.routing import access_of
 
 MEDIA_TYPE = "text/event-stream"
-# Something is sent at least so often: proxies end connections on which nothing happens.
+# How often something is sent at least: proxies end connections on which nothing happens.
 QUIET_SECONDS = 15.0
 NOTHING_NEW = b": nothing new\n\n"
-# Who asks for more than there is is told so often; a browser waits as long before it comes back.
+# How long a browser waits before it connects again.
 RETRY_MS = 2_000
-# How often it is looked whether who follows still may.
+# How often it is checked that a follower still may.
 LOOK_AGAIN_SECONDS = 5.0
 
 
 class EventStream(StreamingResponse):
-    """Server-sent events, as long as the reader stays; it holds one of the slots."""
+    """A response of server-sent events; it takes one of the slots until the reader leaves."""
 
     def __init__(self, events: AsyncIterator[bytes], slots: "Slots") -> None:
         super().__init__(events, headers={"X-Accel-Buffering": "no"}, media_type=MEDIA_TYPE)
@@ -31,7 +31,7 @@ class EventStream(StreamingResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Sends them."""
-        # It counts here, and not among the requests that are answered in a moment.
+        # From here on it counts as a stream, and no longer as a request that is answered in a moment.
         scope["hyperpage.leave"]()
         try:
             await super().__call__(scope, receive, send)
@@ -40,14 +40,14 @@ class EventStream(StreamingResponse):
 
 
 class Slots:
-    """How many may follow at once."""
+    """The number of streams that may be open at once."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self.taken = 0
 
     def take(self) -> None:
-        """Counts one more.
+        """Counts one more stream.
 
         Raises:
             Busy: there are too many.
@@ -57,12 +57,12 @@ class Slots:
         self.taken += 1
 
     def give_back(self) -> None:
-        """Counts one less."""
+        """Counts one stream less."""
         self.taken -= 1
 
 
 class Follower:
-    """One who follows, for as long as they may."""
+    """The reader of a stream, for as long as it may follow."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
@@ -70,7 +70,7 @@ class Follower:
         self._looked_at = self._clock()
 
     async def wait(self, source: Source, reached: int) -> bool | None:
-        """True once there is more than that, false if it was quiet for long; None: it is over."""
+        """True once there is more than that, false if it was quiet for long, `None` if it is over."""
         if self._clock() - self._looked_at > LOOK_AGAIN_SECONDS:
             self._looked_at = self._clock()
             if not access_of(self._request).may_still(self._request):
