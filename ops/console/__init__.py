@@ -1,12 +1,13 @@
-"""The console: pages for operators, made here and readable without a script; what they need ships along.
+"""The console: pages for operators, rendered on the server and readable without a script.
 
-    routing       how a page and an action are declared, and what answers where they are refused
-    visit         one request of a browser: who asks, their session, and what the page says
-    rendering     templates, and how times, sizes and JSON are written in them
+    routes        the list of all pages
+    pages/        the pages: each has a module, and a template of the same name
+    routing       how a page and an action are declared, and how they are refused
+    visit         one request of a browser: the visitor, their session, and all that a page may ask for
     shown_events  events as pages show them
-    files         style, scripts and icon, from the package's folder `static`
-    routes        every page; each has a module of its own, and a template of the same name
+    files         style, scripts and icon, which lie in `static/`
+    rendering     the templates, and how they write times, sizes and JSON
 
-A page asks the same queries, and an action sends the same commands, as any other client's. Who may not do
-something sees no button for it, and is refused where they ask all the same.
+A page asks the same queries and an action sends the same commands as any other client. A visitor who may not
+do something sees no button for it, and is refused if they send it all the same.
 """

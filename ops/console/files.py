@@ -1,4 +1,4 @@
-"""Style, scripts and icon: what pages load beside themselves."""
+"""The files that pages load: style, scripts and icon."""
 
 import hashlib
 from functools import cache
@@ -21,7 +21,7 @@ _TYPES = {
     "uplot.min.css": "text/css; charset=utf-8",
     "uplot.min.js": "text/javascript; charset=utf-8",
 }
-# An address names what is in the file: another one has another address.
+# Good for ever, since the address has a hash of the content: other content has another address.
 _FOR_EVER = "public, max-age=31536000, immutable"
 
 
@@ -31,13 +31,13 @@ async def answer_file(request: Request) -> Response:
     if name not in _TYPES:
         raise no_such_place()
     content, tag = _read(name)
-    # Who asks without it, or with that of another release, is to ask again.
+    # An address without the hash, or with that of another release, is not to be kept.
     lasting = {"Cache-Control": _FOR_EVER} if request.query_params.get("v") == tag else {}
     return Response(content, headers={"Content-Type": _TYPES[name], **lasting})
 
 
 def address_of(name: str) -> str:
-    """Where pages find a file."""
+    """The address of a file."""
     return f"{PREFIX}/static/{name}?v={_read(name)[1]}"
 
 
@@ -47,5 +47,5 @@ def _read(name: str) -> tuple[bytes, str]:
     return content, hashlib.sha256(content).hexdigest()[:12]
 
 
-# Nothing in them is anybody's: the page on which one logs in needs them.
+# For everybody: there is nothing secret in them, and the page for logging in needs them.
 ROUTES = [route(f"{PREFIX}/static/{{name}}", answer_file, role=None, operation=None)]

@@ -1,4 +1,4 @@
-"""How pages are written: the templates, and the filters that write times, sizes and JSON in them."""
+"""The templates of pages, and the filters that write times, sizes and JSON in them."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from domain.messages import split_stream
 from ops.http.access.sessions import CSRF_FIELD
 
 PREFIX = "/console"
-# More of a JSON value is not shown: a browser has other things to do.
+# How much of a JSON value is shown: more would keep a browser busy.
 MAXIMUM_JSON_CHARACTERS = 256 * 1024
 MAXIMUM_LINE_CHARACTERS = 160
 
@@ -24,14 +24,14 @@ _UNITS = (("d", _DAY), ("h", _HOUR), ("min", _MINUTE), ("s", _SECOND))
 
 @cache
 def environment() -> jinja2.Environment:
-    """The templates. Whatever stands in them is escaped, and what they name must be there."""
+    """The templates. All values are escaped, and a name that is not there is an error."""
     made = jinja2.Environment(
         loader=jinja2.PackageLoader("ops.console"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        # They are read once, with the first page.
+        # Templates are read once, with the first page.
         auto_reload=False,
     )
     made.filters |= {
@@ -97,7 +97,7 @@ def moment(time_ms: int | None) -> Markup:
 
 
 def clock(time_ms: int) -> Markup:
-    """The time of day alone, to the millisecond; the whole of it stands behind it."""
+    """The time of day to the millisecond; the date is in its title."""
     at = _datetime(time_ms)
     text = f"{at:%H:%M:%S}.{at.microsecond // 1000:03d}"
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
@@ -106,7 +106,7 @@ def clock(time_ms: int) -> Markup:
 
 
 def milliseconds(written: str) -> int:
-    """A time as answers have it (ISO 8601; in UTC where it names no zone), as pages have it: since the epoch.
+    """Milliseconds since the epoch of a time in ISO 8601, which is in UTC unless it names a zone.
 
     Raises:
         ValueError: it is no time.
@@ -140,7 +140,7 @@ def pretty(value: Any) -> str:
 
 
 def compact(value: Any) -> str:
-    """A value as JSON in one line; of a long one, the beginning."""
+    """The beginning of a value as JSON in one line."""
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= MAXIMUM_LINE_CHARACTERS else f"{text[: MAXIMUM_LINE_CHARACTERS - 1]}…"
 
@@ -151,7 +151,7 @@ def segment(text: str) -> str:
 
 
 def stream_link(stream: str) -> str:
-    """Where a stream's row is shown, or else its events."""
+    """The address of the page of a stream's row, or else of its events."""
     table, key = split_stream(stream)
     if table in ("jobs", "tool_configs", "app_state", "rate_limits"):
         return f"{PREFIX}/{table}/{segment(key)}"
@@ -159,11 +159,11 @@ def stream_link(stream: str) -> str:
 
 
 def with_parameters(path: str, given: Mapping[str, Any], **changed: Any) -> str:
-    """An address of a page: `given` with what is `changed`, without what is empty."""
+    """An address of a page, with the parameters `given` and `changed`, without empty ones."""
     said = {name: value for name, value in {**given, **changed}.items() if value not in (None, "")}
     return f"{path}?{urlencode(said)}" if said else path
 
 
 def _datetime(time_ms: int) -> datetime:
-    # What lies beyond the calendar is shown as its end.
+    # A time beyond the calendar is shown as the calendar's end.
     return datetime.fromtimestamp(min(max(time_ms, -62_135_596_800_000), 253_402_300_799_999) / 1_000, UTC)

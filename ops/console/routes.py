@@ -1,4 +1,4 @@
-"""Every page of the console, and what they load."""
+"""The routes of the console: every page, and the files that pages load."""
 
 from starlette.responses import Response
 
@@ -28,7 +28,7 @@ async def _nothing(_: Visit) -> Response:
     raise NotFound("there is no such page")
 
 
-# The first path that fits answers: that of one row takes whatever stands behind its table's.
+# The first path that fits answers. The path of one row takes everything behind its table's path.
 ROUTES = (
     *files.ROUTES,
     *login.ROUTES,

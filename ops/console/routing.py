@@ -1,7 +1,7 @@
-"""How a page of the console is declared: `page`, which is looked at, and `action`, which changes something.
+"""How a page of the console is declared: `page` shows something, `action` changes something.
 
-page    GET: who has no session is sent to log in, and comes back
-action  POST of a form: needs a session and its token, and ends with a page that says what came of it
+page    GET: a visitor without a session is sent to log in, and comes back
+action  POST of a form: needs a session and its token, and leads to a page that says what came of it
 """
 
 import logging
@@ -28,7 +28,7 @@ Handler = Callable[[Visit], Awaitable[Response]]
 
 
 def page(path: str, handler: Handler, *, role: Role = "read") -> RouteEntry:
-    """A page of the console, for who has a role."""
+    """A page of the console, for visitors with a role."""
 
     async def answer(request: Request) -> Response:
         try:
@@ -45,7 +45,7 @@ def page(path: str, handler: Handler, *, role: Role = "read") -> RouteEntry:
 
 
 def action(path: str, handler: Handler, *, role: Role = "operate") -> RouteEntry:
-    """Something that a form of a page asks for; what is refused is told on the page that it came from."""
+    """What a form of a page has done, for visitors with a role; a refusal is told on the page of the form."""
 
     async def answer(request: Request) -> Response:
         try:
@@ -89,7 +89,7 @@ def _visit(request: Request, role: Role) -> Visit:
 def _to_log_in(request: Request) -> Response:
     is_part = "hx-request" in request.headers
     if is_part:
-        # Of a page, all of which is to go there; the log-in looks at what it is told.
+        # A part of a page was asked for, but the whole page is to go to the log-in, which checks the address.
         page_of_it = urlsplit(request.headers.get("hx-current-url", ""))
         wanted = urlunsplit(("", "", page_of_it.path, page_of_it.query, ""))
     else:

@@ -8,7 +8,7 @@ import msgspec
 from ops.console.rendering import milliseconds
 
 _PREFIX = "hyperpage."
-# What can be large, or is shown where it is asked for.
+# Fields that can be large, and are shown elsewhere.
 _KEPT_BACK = frozenset({"payload", "result", "row"})
 MAXIMUM_TEXT = 200
 
@@ -32,12 +32,12 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def change(self) -> str:
-        """What happened, in a word or two: `cancel requested` of `job.cancel_requested.v1`."""
+        """The change in a word or two: `cancel requested` for `job.cancel_requested.v1`."""
         return self.type.split(".")[-2].replace("_", " ") if self.type.count(".") > 1 else self.type
 
     @property
     def facts(self) -> list[tuple[str, Any]]:
-        """What its data says in few words, by name."""
+        """The short fields of its data, by name."""
         if not isinstance(self.data, dict):
             return []
         return [
@@ -74,7 +74,7 @@ def _short(name: str, value: Any) -> Any:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int) and (name.endswith("_at") or name == "reset_time"):
-        # Told from other numbers by what writes it.
+        # A time: wrapped, so that templates can tell it from other numbers.
         return {"at": value}
     if isinstance(value, str) and len(value) > MAXIMUM_TEXT:
         return value[:MAXIMUM_TEXT] + "…"

@@ -1,4 +1,4 @@
-"""One request of a browser to the console: `Visit`, and what its page says."""
+"""One request of a browser to the console: `Visit`, with all that a page may ask for."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -29,10 +29,10 @@ from ops.http.shared_answers import SharedAnswers
 
 HTML = "text/html; charset=utf-8"
 MAXIMUM_NOTICES = 10
-# Pages ask again every few seconds, each for itself.
+# How old an answer for all may be: each open page asks again every few seconds.
 SHARED_SECONDS = 2.0
 
-# What stands in the navigation: the last part of the address, the name, and the key behind `g`.
+# The navigation: the last part of the address, the name, and the key behind `g`.
 PAGES = (
     ("", "Overview", "o"),
     ("jobs", "Jobs", "j"),
@@ -52,7 +52,7 @@ Tone = Literal["good", "bad"]
 
 
 class Visit(msgspec.Struct, frozen=True, kw_only=True):
-    """A browser's request. `cookie` is the secret of a session that began with it."""
+    """A browser's request. `cookie` is the secret of the session, if that began with this request."""
 
     request: Request
     principal: Principal
@@ -61,21 +61,21 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     form: Form = Form({})
 
     def may(self, role: Role) -> bool:
-        """Whether who asks has a role."""
+        """Whether the visitor has a role."""
         return self.principal.may(role)
 
     def parameter(self, name: str) -> str | None:
-        """What the address says, where it says something."""
+        """A parameter of the address, unless it is empty."""
         return self.request.query_params.get(name, "").strip() or None
 
     def number(self, name: str) -> int | None:
-        """A number that the address says; none where it says something else."""
+        """A parameter of the address that is a number, if it is one."""
         said = self.parameter(name)
         return int(said) if said and is_whole(said) else None
 
     @property
     def here(self) -> str:
-        """The path that was asked for, as it was written: a key may have a slash in it."""
+        """The path that was asked for, as it was written: a key in it may have an escaped slash."""
         return path_of(self.request)
 
     @property
@@ -93,7 +93,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.json.decode(await backend_of(self.request).query(name, body))
 
     async def row(self, name: str, **fields: Any) -> dict[str, Any] | None:
-        """The row that a query asks for; none where there is none."""
+        """The row that a query asks for, if there is one."""
         try:
             row: dict[str, Any] = await self.query(name, **fields)
         except NotFound:
@@ -101,12 +101,12 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         return row
 
     async def history(self, table: str, key: str, most: int) -> tuple[list[Shown], bool]:
-        """The last events of a row, the newest first, and whether there are more before them."""
+        """The last events of a row, newest first, and whether there are more before them."""
         found = await self.query("events.find", stream=stream_name(table, key), limit=most)
         return shown(found["items"]), found["next"] is not None
 
     async def shared_query(self, name: str, **fields: Any) -> Any:
-        """The same, which may be of a second or two ago: for what costs more than a look at a row or some."""
+        """The answer to a query, perhaps of a second or two ago: for queries that are expensive."""
         answers: SharedAnswers = self.request.app.state.shared_answers
         key = (name, *sorted(fields.items()))
         return await answers.get(key, SHARED_SECONDS, lambda: self.query(name, **fields))
@@ -114,14 +114,14 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     async def command(
         self, name: str, body: Mapping[str, Any], *, expected_version: int | None = None
     ) -> Any:
-        """The answer to a command of the visitor's, under the id that the form carries.
+        """The answer to a command of the visitor, under the id that the form carries.
 
         Raises:
             Refusal: it was not carried out.
         """
         headers = {ACTOR: self.principal.name}
         if self.form.has("command_id"):
-            # Sent twice, it is done once.
+            # A form that is sent twice is carried out once.
             headers[COMMAND_ID] = self.form.text("command_id")
         if expected_version is not None:
             headers[EXPECTED_VERSION] = str(expected_version)
@@ -129,7 +129,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.json.decode(await backend_of(self.request).command(name, codec.encode(body), headers))
 
     async def administer(self, name: str, /, **fields: Any) -> Any:
-        """The answer to an administrative request of the visitor's, as it would be in JSON.
+        """The answer to an administrative request of the visitor, as decoded JSON.
 
         Raises:
             Refusal: it was not carried out.
@@ -139,9 +139,9 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.json.decode(codec.encode(answer))
 
     def begin(self, address: str, name: str, say: Callable[[Any], str], /, **fields: Any) -> Response:
-        """Has an administrative request carried out after the browser went to a page.
+        """Sends the browser to a page, and has an administrative request carried out after that.
 
-        `say` makes a sentence of the answer; one of the next pages tells it, or why there is none.
+        `say` makes a sentence of the answer. A later page shows it, or why the request failed.
         """
 
         async def carry_out() -> None:
@@ -157,12 +157,12 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         return response
 
     def tell(self, text: str, tone: Tone = "good") -> None:
-        """Has the next page say something."""
+        """Has the next page show a notice."""
         self.session.notices.append((tone, text))
         del self.session.notices[:-MAXIMUM_NOTICES]
 
     def render(self, template: str, status: int = 200, **context: Any) -> Response:
-        """A page."""
+        """A page made of a template, with the notices that wait."""
         backend = backend_of(self.request)
         notices = list(self.session.notices)
         self.session.notices.clear()
@@ -177,7 +177,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         return self._with_cookie(Response(write(template, **context), status, media_type=HTML))
 
     def go(self, address: str) -> Response:
-        """Has the browser ask for a page, as after something was done."""
+        """Sends the browser to a page, as after an action."""
         return self._with_cookie(RedirectResponse(address, 303))
 
     def _with_cookie(self, response: Response) -> Response:
@@ -187,7 +187,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write(template: str, **context: Any) -> str:
-    """A template as a page."""
+    """The text of a page made of a template."""
     return environment().get_template(template).render(static=address_of, pages=PAGES, **context)
 
 
@@ -195,7 +195,7 @@ def whole_number(said: str, problem: str, *, path: str) -> int:
     """The number that a field says.
 
     Raises:
-        Invalid: it says something else, which is the `problem`.
+        Invalid: it is no such number; `problem` is the message.
     """
     if not is_whole(said):
         raise Invalid(problem, path=path)
@@ -208,13 +208,13 @@ def said_of(refusal: Refusal | HttpRefusal) -> str:
 
 
 def local_address(said: str) -> str:
-    """An address of the console's that somebody named; its first page where they named another."""
+    """The address that somebody named, if it is one of the console's; else its first page."""
     return said if _is_ours(said) else PREFIX
 
 
 def is_whole(said: str) -> bool:
-    """Whether a text is a number that is none below zero."""
-    # Not longer than any number of ours: `int` takes its time with thousands of digits.
+    """Whether a text is a whole number from zero on."""
+    # Bounded, since `int` takes its time with thousands of digits.
     return said.isascii() and said.isdigit() and len(said) < 19
 
 

@@ -1,4 +1,4 @@
-"""Backups: made, checked, proven, kept, and gone back to: `backups.html`, `backup.html`, `restore.html`."""
+"""Making, checking, proving, keeping and restoring backups: `backups.html`, `backup.html`, `restore.html`."""
 
 from typing import Any
 
@@ -16,14 +16,14 @@ RESTORE = f"{PATH}/-/restore"
 
 
 async def show_backups(visit: Visit) -> Response:
-    """The backups, the newest first, and how far the archive is."""
+    """The backups, newest first, and how far the archive is."""
     listed = await visit.administer("backup.list")
     archive = backend_of(visit.request).health.report()["archive"]
     return visit.render("backups.html", backups=listed["items"], archive=archive)
 
 
 async def show_backup(visit: Visit) -> Response:
-    """One backup, with everything that is known of it."""
+    """One backup with its metadata."""
     name = visit.request.path_params["name"]
     listed = await visit.administer("backup.list")
     for one in listed["items"]:
@@ -33,7 +33,7 @@ async def show_backup(visit: Visit) -> Response:
 
 
 async def create_backup(visit: Visit) -> Response:
-    """Begins to make one."""
+    """Begins to make a backup."""
     visit.tell("The backup is being made")
     return visit.begin(
         PATH,
@@ -45,7 +45,7 @@ async def create_backup(visit: Visit) -> Response:
 
 
 async def prove_backup(visit: Visit) -> Response:
-    """Begins to check one, or to make a store from it and compare; or keeps it for good, or no longer."""
+    """Begins to verify a backup, or to drill it: to make a store from it and compare."""
     name, verb = visit.request.path_params["name"], visit.form.text("verb")
     match verb:
         case "verify":
@@ -67,7 +67,7 @@ async def pin_backup(visit: Visit) -> Response:
 
 
 async def show_restore(visit: Visit) -> Response:
-    """What a restore to a moment would do, once one is named; nothing is done."""
+    """The plan of a restore to the moment that the address names, if it names one; nothing is done."""
     given = {name: visit.parameter(name) for name in ("backup", "position", "time")}
     plan: Any = None
     if any(given.values()):
@@ -77,7 +77,7 @@ async def show_restore(visit: Visit) -> Response:
 
 
 async def restore(visit: Visit) -> Response:
-    """Has the service end, its store put back, and the next one serve."""
+    """Has the service restore its store and serve again."""
     given = {name: visit.form.text(name) or None for name in ("backup", "position", "time")}
     moment = _moment(visit, given)
     if not moment:
@@ -93,7 +93,7 @@ async def show_end(visit: Visit) -> Response:
 
 
 def _moment(visit: Visit, given: dict[str, str | None]) -> dict[str, Any]:
-    """What a form says of the moment, as the request has it."""
+    """The moment that a form names, as fields of the request for a restore."""
     moment: dict[str, Any] = {}
     if given["backup"] is not None:
         folder = backend_of(visit.request).parts.settings.backup_folder

@@ -1,4 +1,4 @@
-"""One tool's configuration: what it is and was, what changed, and the way back. `configuration.html`."""
+"""One tool's configuration, its history, and the way back to an old version: `configuration.html`."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from ops.console.routing import action, page
 from ops.console.visit import Visit, whole_number
 
 HISTORY_EVENTS = 50
-# By verb: what is said of a configuration to which it was done.
+# What the page says once a verb was carried out.
 DONE = {
     "enable": "The tool is on",
     "disable": "The tool is off",
@@ -19,7 +19,7 @@ DONE = {
 
 
 async def show_configuration(visit: Visit) -> Response:
-    """A configuration with its history; how two versions differ, and what a rollback would change."""
+    """A configuration with its history, and how two versions differ or what a rollback would change."""
     tool = visit.request.path_params["key"]
     events, has_more = await visit.history("tool_configs", tool, HISTORY_EVENTS)
     if not events:
@@ -46,7 +46,7 @@ async def show_configuration(visit: Visit) -> Response:
 
 
 async def change_configuration(visit: Visit) -> Response:
-    """Does one of the verbs, if the configuration is still as it was on the page."""
+    """Carries out one of the verbs, if the configuration is still as it was on the page."""
     verb = visit.form.verb(DONE, "a configuration is switched on or off, rolled back or deleted here")
     version = whole_number(visit.form.text("version"), "the page says which version it shows", path="version")
     body: dict[str, Any] = {"tool_name": visit.request.path_params["key"], **visit.form.given("reason")}
@@ -60,7 +60,7 @@ async def change_configuration(visit: Visit) -> Response:
 
 
 async def _changes(visit: Visit, tool: str, before: int, after: int) -> list[tuple[str, str, Any, Any]]:
-    """What differs between two versions, by path: how, from what, to what."""
+    """The differences between two versions, by path: how, old value, new value."""
     diff = await visit.query("tool_configs.diff", tool_name=tool, from_version=before, to_version=after)
     changes = [
         *(("added", one["path"], None, one["value"]) for one in diff["added"]),

@@ -1,4 +1,4 @@
-"""Tools' configurations, and changing one: `configurations.html`, `configuration_edit.html`."""
+"""The configurations of all tools, and changing one: `configurations.html`, `configuration_edit.html`."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ PATH = f"{PREFIX}/tool_configs"
 
 
 async def show_configurations(visit: Visit) -> Response:
-    """Every tool with what matters of its configuration."""
+    """Every tool, with the main fields of its configuration."""
     after = visit.parameter("after")
     listed = await visit.query("tool_configs.list", after=after, limit=PAGE_ROWS)
     counted = await visit.query("tool_configs.count")
@@ -36,14 +36,14 @@ async def show_edit(visit: Visit) -> Response:
         try:
             row = await visit.query("tool_configs.get", tool_name=tool)
         except NotFound:
-            # It was deleted, or has a schema alone: its next version follows on those.
+            # It was deleted, or has only a schema: the next version follows on its last event.
             newest = await visit.query("events.find", stream=f"tool_configs/{tool}", limit=1)
             row["version"] = newest["items"][0]["version"] if newest["items"] else 0
     return _form(visit, tool, {**row, "config": pretty(row["config"]), "reason": ""})
 
 
 async def save(visit: Visit) -> Response:
-    """Stores a tool's configuration, if nobody has changed it since; else the form, as it was filled in."""
+    """Stores a tool's configuration if nobody changed it since; else shows the form as it was filled in."""
     form = visit.form
     tool = form.text("tool")
     filled_in = {
@@ -77,7 +77,7 @@ def _form(
 
 
 def _body(tool: str, filled_in: dict[str, Any]) -> dict[str, Any]:
-    """The form as the command has it.
+    """The form as the body of the command.
 
     Raises:
         Invalid: a field is not what it is to be.

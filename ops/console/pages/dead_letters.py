@@ -1,4 +1,4 @@
-"""Durable commands that could not be processed: `dead_letters.html`, and one of them: `dead_letter.html`."""
+"""Durable commands that could not be processed: `dead_letters.html`, `dead_letter.html`."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ DONE = {"replay": "replayed", "drop": "dropped"}
 
 
 async def show_dead_letters(visit: Visit) -> Response:
-    """What waits for somebody to look, the oldest first; what was in it is on a page of its own."""
+    """The dead letters, oldest first; their contents are on pages of their own."""
     listed = await visit.administer("dlq.list", after=visit.number("after"), limit=PAGE_ROWS)
     return visit.render(
         "dead_letters.html",
@@ -25,13 +25,13 @@ async def show_dead_letters(visit: Visit) -> Response:
 
 
 async def show_dead_letter(visit: Visit) -> Response:
-    """One of them, whole."""
+    """One dead letter, whole."""
     letter = await visit.administer("dlq.show", sequence=_sequence(visit.request.path_params["sequence"]))
     return visit.render("dead_letter.html", letter=_with_time(letter))
 
 
 async def settle(visit: Visit) -> Response:
-    """Has one of them, or all, decided again, or dropped for good."""
+    """Replays or drops one dead letter, or all."""
     verb = visit.form.verb(DONE, "a dead letter is replayed or dropped")
     if visit.form.has("sequence"):
         answer = await visit.administer(f"dlq.{verb}", sequence=_sequence(visit.form.text("sequence")))
@@ -43,7 +43,7 @@ async def settle(visit: Visit) -> Response:
 
 
 def _with_time(letter: dict[str, Any]) -> dict[str, Any]:
-    """With the time in milliseconds since the epoch, as pages have times."""
+    """The dead letter, with its time in milliseconds since the epoch as `at`."""
     said = letter["time"]
     return letter | {"at": said and milliseconds(said)}
 
@@ -54,7 +54,7 @@ def _sequence(said: str) -> int:
 
 ROUTES = [
     page("/dead_letters", show_dead_letters),
-    # What somebody sent stands there, which may be anything.
+    # Shows what somebody sent, which may be anything.
     page("/dead_letters/{sequence}", show_dead_letter, role="admin"),
     action("/dead_letters", settle, role="admin"),
 ]

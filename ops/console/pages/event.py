@@ -1,4 +1,4 @@
-"""One event: what it says, what it changed, and what hangs together with it. `event.html`."""
+"""One event: its data, what it changed, and its causes and effects. `event.html`."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from ops.console.visit import Visit, is_whole
 from ops.http.meaning import key_fields
 from projections.tables import TABLES
 
-# They differ after every event, and say nothing of it.
+# Columns that change with every event and say nothing of it.
 _OF_THE_ROW = frozenset({"version", "position"})
 
 
@@ -26,7 +26,7 @@ async def show_event(visit: Visit) -> Response:
     tree = as_tree(chain["items"])
     event = next((one for _, _, one in tree if one.position == position), None)
     if event is None:
-        # The chain is so large that it ends before this one.
+        # The chain is so large that it ends before this event.
         read = await visit.query("events.read", after=position - 1, limit=1)
         (event,) = shown(read["items"])
     row, before = await _row(visit, event, position), await _row(visit, event, position - 1)
@@ -43,7 +43,7 @@ async def show_event(visit: Visit) -> Response:
 
 
 async def _row(visit: Visit, event: Shown, position: int) -> dict[str, Any] | None:
-    """The row of the event's stream as it was at a position; none where there was none."""
+    """The row of the event's stream as it was at a position, if there was one."""
     table, key = split_stream(event.stream)
     if table not in TABLES:
         return None
@@ -51,7 +51,7 @@ async def _row(visit: Visit, event: Shown, position: int) -> dict[str, Any] | No
 
 
 def _changes(before: dict[str, Any] | None, after: dict[str, Any] | None) -> list[tuple[str, Any, Any]]:
-    """What differs: the column, what was in it, and what is; `None` where there was nothing."""
+    """The columns that differ, with old and new value; `None` where there was no value."""
     before, after = before or {}, after or {}
     return [
         (name, before.get(name), after.get(name))

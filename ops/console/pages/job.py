@@ -1,4 +1,4 @@
-"""One job, what happened to it, and what can be done with it: `job.html`."""
+"""One job, its history, and what can be done with it: `job.html`."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from domain.jobs.state import FINISHED, IDLE, RETRYABLE
 from ops.console.routing import action, page
 from ops.console.visit import Visit
 
-# Of its time line, the latest; the stream browser has them all.
+# How many of the latest events are shown; the stream browser has all.
 TIMELINE_EVENTS = 100
 ATTEMPTS = 100
-# What stays behind a button until somebody asks.
+# Fields that stay behind a button until somebody asks.
 HIDDEN = ("payload", "result")
 
-# By verb: what is said of a job to which it was done.
+# What the page says once a verb was carried out.
 DONE = {
     "cancel": "The job is cancelled, or was asked to end",
     "retry": "The job will be tried again",
@@ -25,7 +25,7 @@ DONE = {
 
 
 async def show_job(visit: Visit) -> Response:
-    """A job with its time line and attempts; of one that was archived, what the log has."""
+    """A job with its time line and attempts; of an archived one, the time line alone."""
     key = visit.request.path_params["key"]
     job = await visit.row("jobs.get", id=key)
     events, has_more = await visit.history("jobs", key, TIMELINE_EVENTS)
@@ -46,7 +46,7 @@ async def show_job(visit: Visit) -> Response:
 
 
 async def change_job(visit: Visit) -> Response:
-    """Does one of the verbs."""
+    """Carries out one of the verbs."""
     verb = visit.form.verb(DONE, "a job is cancelled, retried, held or released here")
     body = {"id": visit.request.path_params["key"]}
     if verb == "cancel":
@@ -57,7 +57,7 @@ async def change_job(visit: Visit) -> Response:
 
 
 def _verbs(job: dict[str, Any] | None) -> list[str]:
-    """What its state allows."""
+    """The verbs that its state allows."""
     if job is None:
         return []
     state = job["state"]

@@ -1,4 +1,4 @@
-"""The job board, and what is done with many jobs at once: `jobs.html`, `jobs_bulk.html`."""
+"""The job board, and changing many jobs at once: `jobs.html`, `jobs_bulk.html`."""
 
 from collections import Counter
 from typing import Any, get_args
@@ -12,16 +12,16 @@ from ops.console.routing import action, page
 from ops.console.visit import Visit
 
 PAGE_ROWS = 50
-# So many jobs are changed by one press of a button.
+# How many jobs one press of a button changes at most.
 BULK_JOBS = 500
-# In the order in which a job may meet them.
+# In the order in which a job may come to them.
 STATES = get_args(State)
 FILTERS = ("state", "queue", "type", "tool", "tag")
 BULK = {"cancel": "jobs.cancel_many", "retry": "jobs.retry_many"}
 
 
 async def show_board(visit: Visit) -> Response:
-    """Jobs by what they are, the newest first, and how many of each state there are."""
+    """Jobs that match a filter, newest first, and how many there are in each state."""
     given = {name: visit.parameter(name) for name in FILTERS}
     browsed = await visit.query("jobs.browse", **given, after=visit.parameter("after"), limit=PAGE_ROWS)
     statistics = await visit.shared_query("jobs.stats", queue=given["queue"])
@@ -39,7 +39,7 @@ async def show_board(visit: Visit) -> Response:
 
 
 async def show_bulk(visit: Visit) -> Response:
-    """What would come of cancelling or retrying all jobs that a filter names; nothing is changed."""
+    """The jobs that cancelling or retrying would change; nothing is changed."""
     verb = visit.parameter("verb") or ""
     given = {name: visit.parameter(name) for name in FILTERS}
     answer = await visit.command(_command(verb), _body(given) | {"dry_run": True})
@@ -47,7 +47,7 @@ async def show_bulk(visit: Visit) -> Response:
 
 
 async def change_many(visit: Visit) -> Response:
-    """Cancels or retries jobs that a filter names."""
+    """Cancels or retries the jobs that match a filter."""
     verb = visit.form.text("verb")
     given = {name: visit.form.text(name) or None for name in FILTERS}
     body = _body(given)
@@ -65,7 +65,7 @@ async def change_many(visit: Visit) -> Response:
 
 
 def summed(statistics: dict[str, Any], what: str) -> Counter[str]:
-    """Numbers by name, of all queues together."""
+    """The counts by name of all queues together."""
     counts: Counter[str] = Counter()
     for queue in statistics["queues"].values():
         counts.update(queue[what])

@@ -17,13 +17,13 @@ async def show(request: Request) -> Response:
     """The page that asks for a token."""
     wanted = local_address(request.query_params.get("next", ""))
     if not access_of(request).tokens.required:
-        # There is nothing to log in with, nor any need to.
+        # Nobody has a token, and nobody needs one.
         return RedirectResponse(wanted, 303)
     return _ask(wanted)
 
 
 async def log_in(request: Request) -> Response:
-    """A session for who has a token."""
+    """A session for a visitor who has a token; else the page again, with the reason."""
     form = await read_form(request)
     wanted = local_address(form.said("next"))
     access = access_of(request)

@@ -1,4 +1,4 @@
-"""At a glance, whether all is well: `overview.html`."""
+"""The first page, which says whether all is well: `overview.html`."""
 
 import asyncio
 from itertools import pairwise
@@ -21,7 +21,7 @@ _MINUTE_MS = 60_000
 
 
 async def show(visit: Visit) -> Response:
-    """How the service is, what it does, and how far back a restore would go."""
+    """How the service is, what it does, and how old its backups are."""
     backend = backend_of(visit.request)
     report = msgspec.json.decode(codec.encode(backend.health.report()))
     times, rates = await asyncio.to_thread(_events_by_minute, backend.parts, visit.now_ms)
@@ -33,13 +33,13 @@ async def show(visit: Visit) -> Response:
         rates=rates,
         jobs=summed(statistics, "states"),
         overdue=sum(queue["overdue"] for queue in statistics["queues"].values()),
-        # The attempts of the last hour, by how they ended.
+        # Attempts of the last hour by how they ended.
         ended=summed(statistics, "attempts"),
     )
 
 
 def _events_by_minute(parts: Parts, now_ms: int) -> tuple[list[int], list[float]]:
-    """The ends of the last minutes, in seconds since the epoch, and how many events a second each had."""
+    """The ends of the last minutes, in seconds since the epoch, and the events a second in each."""
     ends = [now_ms - minute * _MINUTE_MS for minute in range(CHART_MINUTES, -1, -1)]
     with parts.readers.connection() as connection:
         positions = [chain.position_at(connection, end) for end in ends]

@@ -1,4 +1,4 @@
-"""The tables beside the log: whether they are what it makes them, and again if not: `projections.html`."""
+"""Verifying the tables against the log, and rebuilding them: `projections.html`."""
 
 import asyncio
 from typing import Any
@@ -18,7 +18,7 @@ PATH = f"{PREFIX}/projections"
 
 
 async def show_projections(visit: Visit) -> Response:
-    """How many rows each table has, how far a check is, and what the last one found."""
+    """The number of rows of each table, and how far a check is or what the last one found."""
     parts = backend_of(visit.request).parts
     return visit.render(
         "projections.html",
@@ -33,7 +33,7 @@ async def verify(visit: Visit) -> Response:
 
 
 async def rebuild(visit: Visit) -> Response:
-    """Begins to compare, and then puts right what differs."""
+    """Begins to compare every row with the log, and to put right what differs."""
     return _begin(visit, "rebuild", _rebuilt)
 
 

@@ -1,4 +1,4 @@
-"""API budgets: what is left of them, and until when that is enough: `rate_limits.html`, `rate_limit.html`."""
+"""API budgets: what is left of them, and for how long: `rate_limits.html`, `rate_limit.html`."""
 
 from typing import Any, get_args
 
@@ -12,7 +12,7 @@ from ops.console.shown_events import Shown
 from ops.console.visit import Visit
 
 PAGE_ROWS = 100
-# As many of a limit's last events make its chart, and its time line shows the latest of them.
+# How many of a limit's last events make its chart, and how many of those its time line shows.
 CHART_EVENTS = 500
 TIMELINE_EVENTS = 30
 LEVELS = get_args(RateLimitLevel)
@@ -21,7 +21,7 @@ MAXIMUM_THROTTLE_MINUTES = 7 * 24 * 60
 
 
 async def show_rate_limits(visit: Visit) -> Response:
-    """Every limit that is known, with its level and what is left."""
+    """All known limits, with their levels and what is left."""
     given = {name: visit.parameter(name) for name in ("platform", "level")}
     listed = await visit.query("rate_limits.list", **given, after=visit.parameter("after"), limit=PAGE_ROWS)
     return visit.render(
@@ -35,7 +35,7 @@ async def show_rate_limits(visit: Visit) -> Response:
 
 
 async def show_rate_limit(visit: Visit) -> Response:
-    """One limit: its policies, how its budget went, and when it runs out if calls go on like this."""
+    """One limit: its policies, how its budget went, and when it runs out at the present rate."""
     key, names = _limit(visit)
     row = await visit.row("rate_limits.get", **names)
     events, has_more = await visit.history("rate_limits", key, CHART_EVENTS)
@@ -55,7 +55,7 @@ async def show_rate_limit(visit: Visit) -> Response:
 
 
 async def change_rate_limit(visit: Visit) -> Response:
-    """Forbids calls for a while, changes from when a limit is said to be short, or forgets it."""
+    """Throttles a limit, changes its thresholds, or clears it."""
     _, names = _limit(visit)
     body: dict[str, Any] = {name: part for name, part in names.items() if part is not None}
     match visit.form.text("verb"):
@@ -78,7 +78,7 @@ async def change_rate_limit(visit: Visit) -> Response:
 
 
 def _limit(visit: Visit) -> tuple[str, dict[str, str | None]]:
-    """The key in the address, which may be written as the row's id, and its parts by name."""
+    """The key in the address, which may be the row's id, and the parts of the key by name."""
     key = visit.request.path_params["key"].removeprefix("ratelimit:")
     try:
         platform, resource, identifier = parts_of(key)
@@ -97,7 +97,7 @@ def _whole(visit: Visit, name: str, most: int) -> int:
 def _chart(
     events: list[Shown], row: dict[str, Any] | None, forecast: dict[str, Any]
 ) -> dict[str, Any] | None:
-    """What was left at each observation, and where that leads until the reset; none with fewer than two."""
+    """The chart of what was left at each observation, with the forecast; `None` with fewer than two."""
     left: dict[int, int | None] = {
         event.data["observed_at"]: event.data.get("remaining")
         for event in reversed(events)
@@ -110,7 +110,7 @@ def _chart(
     last, rate = times[-1], forecast["burn_rate"]
     ends = [moment for moment in (forecast["runs_out_at"], row["reset_time"]) if moment is not None]
     if rate and left[last] is not None and ends and min(ends) > last:
-        # The line ends where nothing is left, or where the window ends.
+        # The forecast ends where nothing is left, or where the window ends.
         minutes = (min(ends) - last) / _MINUTE_MS
         expected = {last: left[last], min(ends): max(0.0, left[last] - rate * minutes)}
     moments = sorted({*times, *expected})

@@ -1,4 +1,4 @@
-"""Application state: what its keys hold, and held: `state.html`, `state_key.html`."""
+"""Application state: the values of its keys, now and before: `state.html`, `state_key.html`."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ HISTORY_EVENTS = 50
 
 
 async def show_state(visit: Visit) -> Response:
-    """Keys with what they hold, in order."""
+    """The keys in order, with their values."""
     prefix, after = visit.parameter("prefix"), visit.parameter("after")
     listed = await visit.query("app_state.list", prefix=prefix, after=after, limit=PAGE_ROWS)
     counted = await visit.query("app_state.count", prefix=prefix)
@@ -29,7 +29,7 @@ async def show_state(visit: Visit) -> Response:
 
 
 async def show_key(visit: Visit) -> Response:
-    """What a key holds, or held at a position, and how it came to it."""
+    """The value of a key, its value at a position, and its history."""
     key, position = visit.request.path_params["key"], visit.number("position")
     now = await visit.row("app_state.get", key=key)
     events, has_more = await visit.history("app_state", key, HISTORY_EVENTS)
@@ -47,7 +47,7 @@ async def show_key(visit: Visit) -> Response:
 
 
 async def change_key(visit: Visit) -> Response:
-    """Has a key hold another value, or nothing, if it is still as it was on the page."""
+    """Sets or deletes a key, if it is still as it was on the page."""
     key = visit.request.path_params["key"]
     version = whole_number(visit.form.text("version"), "the page says which version it shows", path="version")
     if visit.form.text("verb") == "delete":

@@ -1,4 +1,4 @@
-"""The stream browser: `events.html`, and what hangs together, as a tree: `chain.html`."""
+"""The stream browser, `events.html`, and the tree of causes and effects, `chain.html`."""
 
 from typing import Any
 
@@ -15,19 +15,19 @@ from projections.tables import TABLES
 
 PAGE_EVENTS = 50
 FILTERS = ("stream", "table", "type", "correlation_id")
-# Deeper ones stand as deep as this.
+# The deepest level of the tree; events below it are shown at this level.
 DEEPEST = 12
 
 
 async def show_events(visit: Visit) -> Response:
-    """The log from its end, or from before a position; by stream, table, type or correlation id."""
+    """The log backwards from its end or from a position; by stream, table, type or correlation id."""
     if (position := visit.number("position")) is not None:
         return visit.go(f"{PREFIX}/events/{position}")
     given = {name: visit.parameter(name) for name in FILTERS}
     if given["stream"] and (version := visit.number("version")) is not None:
         return visit.go(f"{PREFIX}/events/{await _position_of(visit, given['stream'], version)}")
     if given["stream"]:
-        # A stream is of one table already.
+        # A stream belongs to one table already.
         given["table"] = None
     found = await visit.query("events.find", **given, before=visit.number("before"), limit=PAGE_EVENTS)
     stream = given["stream"]
@@ -44,7 +44,7 @@ async def show_events(visit: Visit) -> Response:
 
 
 async def _position_of(visit: Visit, stream: str, version: int) -> int:
-    """Where the event is with which a stream came to a version.
+    """The position of the event that brought a stream to a version.
 
     Raises:
         NotFound: there is none.
@@ -61,7 +61,7 @@ async def _position_of(visit: Visit, stream: str, version: int) -> int:
 
 
 async def show_chain(visit: Visit) -> Response:
-    """Everything with a correlation id, and what it came from and led to."""
+    """All events with a correlation id, with their causes and effects."""
     correlation_id = visit.parameter("correlation_id")
     found = await visit.query("events.chain", correlation_id=correlation_id)
     return visit.render(
@@ -73,13 +73,13 @@ async def show_chain(visit: Visit) -> Response:
 
 
 def as_tree(items: list[dict[str, Any]]) -> list[tuple[int, int | None, Shown]]:
-    """Causes before their effects: how deep each event stands, the position of its cause, and the event."""
+    """Causes before their effects: the depth of each event, the position of its cause, and the event."""
     children: dict[int | None, list[tuple[int | None, Shown]]] = {}
     for item in items:
         (event,) = shown([item["event"]])
         children.setdefault(item["cause"], []).append((item["cause"], event))
     tree: list[tuple[int, int | None, Shown]] = []
-    # Of the last one first, since the list is taken from its end.
+    # Reversed, since the list is taken from its end.
     waiting = [(0, *one) for one in reversed(children.get(None, []))]
     while waiting:
         depth, cause, event = waiting.pop()

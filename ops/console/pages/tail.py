@@ -1,4 +1,4 @@
-"""What happens now: `tail.html`, and the stream that its script follows."""
+"""The live page, `tail.html`, and the stream that its script follows."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ from ops.http.routes.streaming import NOTHING_NEW, RETRY_MS, EventStream, Follow
 from ops.http.routing import backend_of, route
 from projections.tables import TABLES
 
-# What stands on the page when it opens; its script keeps no more than so many.
+# How many events the page shows when it opens, and how many its script keeps.
 LINES = 40
 
 
@@ -29,7 +29,7 @@ async def show_tail(visit: Visit) -> Response:
 
 
 async def follow(request: Request) -> Response:
-    """Pieces of what happens, as server-sent events."""
+    """The newest events in pieces, as server-sent events."""
     backend = backend_of(request)
     streams = pattern_of(request.query_params.get("table") or None, None)
     return EventStream(_pieces(request, backend.tails, streams), request.app.state.event_streams)
@@ -39,7 +39,7 @@ async def _pieces(request: Request, tails: Tails, streams: str) -> AsyncIterator
     tail, delay_seconds = tails.join(streams), tails.delay_seconds()
     try:
         follower, number = Follower(request), tail.reached
-        # Fifty writes at once would be a pause for commands; so they are spread over the time between two.
+        # Spread over the time between two pieces: fifty writes at once would be a pause for commands.
         phase = random() * PERIOD_SECONDS
         yield b'retry: %d\nevent: begin\ndata: {"seen":%d}\n\n' % (RETRY_MS, tail.seen)
         while (has_more := await follower.wait(tail, number)) is not None:
