@@ -1,4 +1,4 @@
-"""The command line, `hyperpage`: what it offers, and how each command ends.
+"""The command line, `hyperpage`.
 
     main         all commands, and how each ends
     serve, messages (send, query), tail, schema, status, doctor, projections, migrate, dead_letters (dlq),
@@ -6,7 +6,7 @@
                  one command a module; backup and analytics are packages
     asking       how a command asks a running service
     stopped      the store of a stopped service, as a command works on it
-    terminal     options, output, progress, exit codes
+    terminal     options, results, progress, and how a command fails
 
 Modules are imported where a command needs them, so that `hyperpage --help` answers at once.
 """

@@ -29,7 +29,7 @@ MAXIMUM_REPORT_BYTES = 4 * 1024 * 1024
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the service is, as whom to come, and what is called how there."""
+    """Where the service is, with credentials, and the names of its subjects."""
 
     data: Path
     url: str
@@ -58,7 +58,7 @@ def application_address(data: Path | None) -> Address:
 
 
 def administrator_address(data: Path | None) -> Address:
-    """The address for administration; only who may read the directory's private files gets it.
+    """The address for administration; only users who may read the directory's private files get it.
 
     Raises:
         CommandFailure, SettingsError: as `application_address`.
@@ -76,7 +76,7 @@ def nothing_runs(data: Path) -> CommandFailure:
 
 @asynccontextmanager
 async def connected(address: Address) -> "AsyncIterator[Client]":
-    """A connection for the length of the block, which is not made again when it breaks.
+    """A connection for the length of the block; it is not made again when it breaks.
 
     Raises:
         CommandFailure: nobody answers there.
@@ -166,18 +166,18 @@ def administer(
 
 
 def user() -> str:
-    """Who sits at the command line, for the record."""
+    """The name of the user at the command line, for the record."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
-        # In containers, say, there may be a number alone.
+        # In a container, for example, the user may have a number and no name.
         return str(os.getuid())
 
 
 async def ask_durably(
     address: Address, name: str, body: bytes, headers: Mapping[str, str], *, timeout_seconds: float
 ) -> bytes:
-    """The answer to a durable command, which is stored before anybody looks at it.
+    """The answer to a durable command, which the broker stores before the service sees it.
 
     Raises:
         CommandFailure: it was not stored, not answered in time, or refused.
@@ -191,7 +191,7 @@ async def ask_durably(
 
     headers = {COMMAND_ID: new_id(), **headers}
     async with connected(address) as client:
-        # First of all: the answer may be there before the broker has said that it stored the command.
+        # Subscribed first: the answer may arrive before the broker says that it stored the command.
         results = await client.subscribe(address.names.result(headers[COMMAND_ID]))
         try:
             stored = await client.request(
@@ -213,7 +213,7 @@ async def ask_durably(
 
 
 def asked_status(data: Path | None) -> bytes:
-    """What the running service says of its health, over the bus or, without its broker, over HTTP.
+    """The running service's report on its health, over the bus or, without its broker, over HTTP.
 
     Raises:
         CommandFailure: none runs, or it does not answer.
@@ -223,10 +223,9 @@ def asked_status(data: Path | None) -> bytes:
         question = ask(address, address.names.query("service.status"), b"", timeout_seconds=STATUS_SECONDS)
         return asyncio.run(question)
     except CommandFailure as error:
-        # Without its broker, it still answers over HTTP.
         said = _status_over_http(data)
         if said is None:
-            # Whoever watches the field `status` finds it here, too.
+            # A script that reads the field `status` finds it here, too.
             report = {"status": "unhealthy", "reasons": [error.message], "error": error.error}
             raise CommandFailure(error.exit_code, error.error, answer=report) from error
         return said
@@ -240,7 +239,7 @@ def _status_over_http(data: Path | None) -> bytes | None:
     runtime = read_runtime(settings_for(data).data)
     if runtime is None or runtime.http_url is None:
         return None
-    # The address itself, and no proxy that the environment may name.
+    # Connects directly, whatever proxy the environment names.
     address = urlsplit(runtime.http_url)
     connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=STATUS_SECONDS)
     try:
@@ -251,7 +250,7 @@ def _status_over_http(data: Path | None) -> bytes | None:
         return None
     finally:
         connection.close()
-    # A service that is unhealthy says so, and how, with 503; a problem is no answer.
+    # An unhealthy service sends its report with 503, so the type decides: a refusal has another one.
     return body if response.headers.get_content_type() == "application/json" else None
 
 
@@ -259,7 +258,7 @@ def answer_of(body: bytes, headers: Mapping[str, str] | None) -> bytes:
     """The body of an answer.
 
     Raises:
-        CommandFailure: it says why there is none.
+        CommandFailure: it is an error.
     """
     if headers and ERROR_CODE in headers:
         raise refused(msgspec.json.decode(body)["error"])

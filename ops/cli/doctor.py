@@ -1,7 +1,7 @@
 """`hyperpage doctor`: looks at everything, and says of each finding what to do."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
@@ -14,9 +14,10 @@ from ops.cli.terminal.progress_bars import shown_progress
 
 if TYPE_CHECKING:
     from ops.doctor.finding import DoctorFinding
+    from ops.progress import Progress
     from ops.settings import Settings
 
-# What was verified, and is not what it should be, is a failure of its own.
+# A failure of these checks has an exit code of its own.
 _VERIFICATIONS = frozenset({"integrity", "migrations", "backup", "reach"})
 _SIGNS = {"well": "ok", "attention": "!!", "wrong": "XX"}
 
@@ -60,7 +61,7 @@ def doctor(
     return Exit.DONE if worst == "well" else Exit.FAILED
 
 
-def _findings(settings: "Settings", quick: bool, progress: Any) -> "Iterator[DoctorFinding]":
+def _findings(settings: "Settings", quick: bool, progress: "Progress") -> "Iterator[DoctorFinding]":
     from ops.doctor.examination import examine
     from ops.version import service_version
 

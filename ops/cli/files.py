@@ -9,7 +9,7 @@ from ops.cli.terminal.exits import Exit, failure
 from ops.cli.terminal.options import DataOption, JsonOption
 from ops.cli.terminal.output import print_result, print_table
 
-# Name and what it is for; `docs/deployment.md` says how each is used.
+# The name and purpose of each; `docs/deployment.md` says how they are used.
 FILES = {
     "hyperpage.toml": "every setting, with its meaning and its default",
     "hyperpage.service": "a unit for systemd",

@@ -1,4 +1,4 @@
-"""`hyperpage import`: the rows of the system before this one become events."""
+"""`hyperpage import`: turns the rows of the system before this one into events."""
 
 import time
 from collections.abc import Iterator
@@ -52,7 +52,7 @@ def import_file(
 
 
 def _tried(file: Path, settings: "Settings") -> "ImportReport":
-    """What would become of the rows; a running service is not disturbed."""
+    """The report of a dry run; a running service is not disturbed."""
     from ops.importing.importer import import_all
     from ops.importing.source import Source
     from ops.importing.targets import Trial, trial_connection
@@ -68,13 +68,13 @@ def _tried(file: Path, settings: "Settings") -> "ImportReport":
 
 
 def _imported(file: Path, settings: "Settings") -> "ImportReport":
-    """What became of the rows, through the service that runs, or without one."""
+    """The report of an import by the running service, or without one."""
     from ops.importing.importer import ImportReport, import_all
     from ops.importing.source import Source
     from ops.importing.targets import StoppedStore
     from ops.store.opening import open_store
 
-    # First of all: for a file that cannot be read, no store is made.
+    # The source is opened first: for a file that cannot be read, no store is made.
     with closing(Source(file)) as source, free_directory(settings) as in_use:
         if in_use is not None:
             wish = {"path": str(file.absolute())}

@@ -1,4 +1,4 @@
-"""`hyperpage`: what it offers, and how each command ends."""
+"""`hyperpage`: all commands, and how each ends."""
 
 import os
 import signal
@@ -45,7 +45,7 @@ conflict, 5 unreachable or timed out, 6 verification failed."""
 
 def main() -> None:
     """Runs what the command line asks for, and exits with its code."""
-    # In order, so that a backup that is cut off tidies up; `serve` has its own way to end.
+    # As an exception, so that a backup that is cut off tidies up; `serve` has its own way to end.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     sys.exit(run(sys.argv[1:]))
 
@@ -65,7 +65,7 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except BrokenPipeError:
-        # The reader has seen enough, `head` for one. The interpreter would complain when it flushes.
+        # The reader, such as `head`, has closed the pipe. The interpreter would complain when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.DONE
     return exit_code
@@ -79,7 +79,7 @@ def application() -> App:
         name="hyperpage",
         help=HELP,
         help_epilogue=EPILOGUE,
-        # Examples and line breaks stand as they are written.
+        # Keeps examples and line breaks as they are written.
         help_format="plaintext",
         version=_version,
     )
@@ -103,14 +103,14 @@ def application() -> App:
 
 
 def _version() -> str:
-    # Imported here: it takes longer than the help does.
+    # Imported here, so that `--help` does not wait for it.
     from ops.version import service_version
 
     return service_version()
 
 
 def _guarded(command: Callable[..., Any], *arguments: Any, **options: Any) -> int:
-    """Runs a command; what the machine or a setting is to blame for fails as a command does."""
+    """Runs a command; errors of the machine and of settings end it as a failed command."""
     try:
         return int(command(*arguments, **options) or Exit.DONE)
     except SettingsError as error:

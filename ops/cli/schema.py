@@ -60,7 +60,7 @@ def schema(
 
 
 def _print_document(document: dict[str, Any]) -> int:
-    # Indented: people read it as well, and programs do not mind.
+    # Indented, since people read it, too.
     print(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
     return Exit.DONE
 
@@ -68,7 +68,7 @@ def _print_document(document: dict[str, Any]) -> int:
 def _print_reference() -> int:
     from ops.contract.reference.page import reference
 
-    # The examples come from tests, and are part of the page in the repository alone.
+    # The examples come from tests; only the page in the repository has them.
     print(reference({}), end="")
     return Exit.DONE
 

@@ -66,7 +66,7 @@ def serve(
         nats=nats,
         nats_port=nats_port,
         http=http,
-        # A flag that was not given says nothing: the variable or the file may.
+        # None instead of False: without the flag, the variable or the file decides.
         no_http=no_http or None,
         prefix=prefix,
         log_level=log_level,
@@ -89,7 +89,7 @@ def _serve(settings: "Settings", *, demo: bool, as_json: bool) -> int:
 
     def announce(runtime: Runtime) -> None:
         print_result(runtime, as_json, _announcement(runtime, settings.data))
-        # Whoever started it with a pipe waits for this line.
+        # A program that started this one with a pipe waits for the line.
         sys.stdout.flush()
 
     order = Order(settings=settings, announce=announce, demo=demo)

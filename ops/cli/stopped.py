@@ -64,12 +64,12 @@ def stopped_store(data: Path | None) -> Iterator[Path | None]:
 
 
 def require_store(path: Path) -> None:
-    """Returns if there is a store.
+    """Checks that there is a store.
 
     Raises:
         CommandFailure: there is none.
     """
-    # Nothing is made where nothing is: a mistyped directory should not fill with files.
+    # No store is made here: a mistyped directory should not fill with files.
     if not path.exists():
         raise failure(
             Exit.NOT_FOUND,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bus.client.change_events import ChangeEvent
 
 HEAD_SECONDS = 10.0
-# Behind every position: a page from there on holds nothing, and tells the head of the log.
+# Greater than every position: a page from here on is empty, and says where the log ends.
 _BEHIND_ALL = 2**62
 
 
@@ -70,7 +70,7 @@ async def _follow(
 ) -> None:
     from bus.client import ClosedError, PlaceLostError, Unreachable, connect
 
-    # Asked first in any case: unlike the client, this does not wait for a service that is not there.
+    # Asked even with --from: unlike the client, this does not wait for a service that is not there.
     question = compact({"after": _BEHIND_ALL, "limit": 1}).encode()
     answer = await ask(address, address.names.query("events.read"), question, timeout_seconds=HEAD_SECONDS)
     head: int = msgspec.json.decode(answer)["head"]
@@ -100,7 +100,7 @@ async def _follow(
 
 
 def _print_line(event: "ChangeEvent") -> None:
-    # Each line at once: whoever reads them through a pipe wants to follow, too.
+    # Flushed line by line: a reader behind a pipe follows, too.
     print(event_line(cloud_event(event)), flush=True)
 
 

@@ -112,7 +112,7 @@ def _print_tokens(entries: list[dict[str, Any]]) -> None:
 
 
 def _entry(token: "Token") -> dict[str, Any]:
-    # Not the hash: it is nothing to anybody.
+    # The hash is left out: nobody has a use for it.
     return {
         "name": token.name,
         "role": token.role,

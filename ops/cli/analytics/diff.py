@@ -82,5 +82,5 @@ def _lines_of(table: str, one: "Difference") -> Iterator[str]:
 
 
 def _filled(row: dict[str, Any]) -> dict[str, Any]:
-    """The columns in which something stands, but for the first."""
+    """The columns that have a value, without the first."""
     return {name: value for name, value in list(row.items())[1:] if value is not None}

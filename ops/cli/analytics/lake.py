@@ -1,4 +1,4 @@
-"""The lake that a command is about: its options and its folder."""
+"""The options that name a lake, and its folder."""
 
 from pathlib import Path
 from typing import Annotated

@@ -31,7 +31,7 @@ _TABLES = """
 
 
 def run_shell(lake: Path, *, snapshot: str | None = None) -> int:
-    """Takes statements from the terminal, or from a pipe, until it ends; the exit code.
+    """Runs statements from the terminal, or from a pipe, until the input ends; the exit code.
 
     The database is in memory: what is made there is gone at the end, and the lake stays as it is.
 
@@ -51,7 +51,7 @@ def _run_program(program: str, lake: Path, snapshot: str | None) -> int:
         with tempfile.NamedTemporaryFile("w", suffix=".sql", encoding="utf-8") as file:
             file.write("".join(f"{statement};\n" for statement in statements))
             file.flush()
-            # Not in its place: the file goes when it ends.
+            # As a child: this process removes the file afterwards.
             return os.spawnv(os.P_WAIT, program, [program, "-init", file.name])
 
 
@@ -64,9 +64,9 @@ class _Prompt:
         self._failed = False
 
     def run(self) -> int:
-        """Until the end of input. From a pipe, it ends with the first statement that fails."""
+        """The exit code, at the end of the input; from a pipe, also after the first statement that fails."""
         if self._is_terminal:
-            # Gives the lines a memory and arrow keys.
+            # Gives the prompt a history and arrow keys.
             import readline  # noqa: F401
 
             print("SQL over a lake, with DuckDB. .help for help.")

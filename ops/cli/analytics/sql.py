@@ -15,7 +15,7 @@ from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption, option
 from ops.cli.terminal.output import print_table, say
 
-# In a table for people; the other formats have no end.
+# Of a table for people; the other formats have all rows.
 SHOWN_ROWS = 1_000
 
 

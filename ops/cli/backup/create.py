@@ -4,13 +4,12 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ops.cli.backup.entries import size_text
 from ops.cli.backup.options import backup_settings
 from ops.cli.stopped import require_store
 from ops.cli.terminal.exits import Exit
 from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption, option
-from ops.cli.terminal.output import print_result
+from ops.cli.terminal.output import print_result, size_text
 from ops.cli.terminal.progress_bars import shown_progress
 
 

@@ -134,7 +134,7 @@ def _retained(settings: "Settings", rules: "Rules") -> "tuple[list[Backup], dict
 
     store_id = store_id_of(settings.store_path)
     if store_id is None:
-        # Those of other stores in the folder are theirs to delete, and on a day when it is gone, none is.
+        # The folder may hold backups of other stores. Without the store's id, they look like its own.
         raise failure(
             Exit.NOT_FOUND,
             "not_found",

@@ -2,12 +2,11 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ops.cli.backup.entries import size_text
 from ops.cli.backup.options import backup_settings
 from ops.cli.terminal.exits import Exit
 from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption
-from ops.cli.terminal.output import print_records, print_result, say
+from ops.cli.terminal.output import print_records, print_result, say, size_text
 
 if TYPE_CHECKING:
     from ops.backup.metadata import Backup

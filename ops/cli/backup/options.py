@@ -1,4 +1,4 @@
-"""The options of several commands around backups, and what is behind them."""
+"""The options of several commands around backups, and the values behind them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,7 +25,7 @@ IdentityOption = Annotated[
 
 
 def backup_settings(data: Path | None) -> "Settings":
-    """The settings; where the running service keeps backups or archive elsewhere, that is said.
+    """The settings; warns where the running service keeps its backups or archive elsewhere.
 
     Raises:
         SettingsError: one of them is wrong.
@@ -65,5 +65,5 @@ def identities_in(file: Path | None) -> "Identities":
 
 
 def scratch_folder(settings: "Settings") -> Path | None:
-    """Where copies are opened that may not lie readable beside the backups; `None` if there is no store."""
+    """The folder for copies that may not lie readable beside the backups; `None` if there is no store."""
     return settings.data if settings.data.is_dir() else None

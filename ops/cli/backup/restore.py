@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,11 +22,12 @@ from ops.store.data_directory import Runtime, read_runtime
 
 if TYPE_CHECKING:
     from ops.backup.restoring.restore_path import Moment
+    from ops.progress import Progress
     from ops.settings import Settings
     from ops.targets.sealing import Identities
 
 ACCEPT_SECONDS = 30.0
-# A terabyte takes a while; whoever waits can end waiting, and the restore goes on.
+# A terabyte takes a while. Ctrl-C ends the waiting, not the restore.
 RESTORE_SECONDS = 24 * 3600.0
 POLL_SECONDS = 0.2
 
@@ -79,7 +79,7 @@ def restore(
         return Exit.DONE
     if not yes:
         raise usage_failure("this replaces the store", "see what it would do with --dry-run, then say --yes")
-    # First of all: a name or a directory that was mistyped should cost nothing, and make nothing.
+    # Checked first: a mistyped name or directory should cost nothing, and make nothing.
     with understandable():
         require_readable(settings.places, moment, identities)
     with understandable(), free_directory(settings) as in_use:
@@ -97,7 +97,7 @@ def _moment(name: str | None, position: int | None, at: str | None, latest: bool
     if sum((position is not None, at is not None, latest)) > 1:
         raise usage_failure("to a position, to a time, or to the latest: only one of them")
     return Moment(
-        # The service has a working directory of its own.
+        # Absolute: the service has a working directory of its own.
         backup=str(Path(name).absolute()) if name is not None and os.sep in name else name,
         position=position,
         time=None if at is None else _milliseconds(at),
@@ -126,7 +126,7 @@ def _restore_stopped(settings: "Settings", moment: "Moment", safety: bool, ident
 def _restore_running(
     data: Path | None, moment: "Moment", safety: bool, identities: "Identities"
 ) -> dict[str, Any]:
-    """What the running service says that it did. It has no key: what it needs is made readable for it here.
+    """The answer of the running service. It has no key, so what it needs is made readable for it here.
 
     Raises:
         CommandFailure: it refused, could not restore, or did not come back.
@@ -143,7 +143,7 @@ def _restore_running(
             ready = prepare(settings.places, moment, Path(folder), identities, progress=progress)
         moved = {**msgspec.to_builtins(ready.moment), "prepared": Path(folder).name}
         done = _ask_to_restore(data, {**request, **moved})
-        # It knows the copy alone.
+        # The service knows only the copy.
         begins_with = ready.begins_with if Path(folder).name in done["backup"] else done["backup"]
         return {**done, "backup": begins_with, "passed_over": {**ready.passed_over, **done["passed_over"]}}
 
@@ -157,7 +157,7 @@ def _ask_to_restore(data: Path | None, request: dict[str, Any]) -> dict[str, Any
 
 
 def _end_of_restore(
-    data: Path | None, token: str, runtime: Runtime | None, progress: Callable[[str, int, int], None]
+    data: Path | None, token: str, runtime: Runtime | None, progress: "Progress"
 ) -> dict[str, Any]:
     deadline = time.monotonic() + RESTORE_SECONDS
     while time.monotonic() < deadline:
@@ -171,11 +171,11 @@ def _end_of_restore(
         try:
             ended = administer("backup.restored", {}, data, timeout_seconds=ACCEPT_SECONDS)
         except CommandFailure as error:
-            # It is away for as long as the restore takes.
+            # The service is away while it restores.
             if error.exit_code is not Exit.UNREACHABLE:
                 raise
             continue
-        # `null` before the first restore, or the one before this.
+        # Nothing before the first restore, and otherwise an earlier one.
         if not ended or ended["token"] != token:
             continue
         if ended["error"] is not None:

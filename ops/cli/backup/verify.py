@@ -68,8 +68,8 @@ def verify(
 
 
 def unsound(error: "BackupError", name: str) -> CommandFailure:
-    """What `verify` and `drill` answer of a backup that is not sound."""
-    # Whether one is sound that cannot be read, is not known.
+    """The failure with which `verify` and `drill` report a backup that is not sound."""
+    # An encrypted one that cannot be read may be sound or not.
     valid = None if error.reason == "encrypted" else False
     answer = {"valid": valid, "message": error.message, "reason": error.reason, "name": Path(name).name}
     described = {"code": error.reason, "message": error.message, "hint": error.hint, "details": {}}

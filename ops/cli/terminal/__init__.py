@@ -1,8 +1,8 @@
-"""What every command needs of the terminal.
+"""The terminal, as every command uses it.
 
 options        options that several commands have
 output         results for people and for programs
 progress_bars  how far something is
 exits          exit codes, and failures that end a command
-failures       errors of the rooms below, as such failures
+failures       errors of other rooms, as such failures
 """

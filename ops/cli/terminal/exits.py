@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Exit(IntEnum):
-    """What a script can tell from the exit code."""
+    """The exit codes of all commands."""
 
     DONE = 0
     FAILED = 1
@@ -15,7 +15,7 @@ class Exit(IntEnum):
     VERSION_CONFLICT = 4
     UNREACHABLE = 5
     VERIFICATION_FAILED = 6
-    # As a shell reports a program that Ctrl-C ended.
+    # As shells report a program that Ctrl-C ended.
     INTERRUPTED = 130
 
 
@@ -46,21 +46,21 @@ class CommandFailure(Exception):
 
 
 def failure(exit_code: Exit, code: str, message: str, hint: str = "", **details: Any) -> CommandFailure:
-    """A failure that was found on this side, in the shape of one that the service answers with."""
+    """A failure found on this side, in the shape of one that the service answers with."""
     return CommandFailure(exit_code, {"code": code, "message": message, "hint": hint, "details": details})
 
 
 def usage_failure(message: str, hint: str = "") -> CommandFailure:
-    """The command line itself says something that cannot be meant."""
+    """The command line itself is wrong."""
     return failure(Exit.USAGE, "usage", message, hint)
 
 
 def unreachable(message: str, hint: str = "", **details: Any) -> CommandFailure:
-    """Nobody is there, or nobody answered in time."""
+    """No service is there, or none answered in time."""
     return failure(Exit.UNREACHABLE, "unreachable", message, hint, **details)
 
 
 def refused(error: Mapping[str, Any]) -> CommandFailure:
-    """What the service answered, with the exit code that its error code stands for."""
+    """A refusal of the service, with the exit code that its error code stands for."""
     exit_code = {"not_found": Exit.NOT_FOUND, "version_conflict": Exit.VERSION_CONFLICT}
     return CommandFailure(exit_code.get(error["code"], Exit.FAILED), error)

@@ -1,4 +1,4 @@
-"""What is wrong with a store, a backup, a bucket or a lake, in words instead of a traceback."""
+"""Errors of a store, a backup, a bucket or a lake, in words instead of a traceback."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

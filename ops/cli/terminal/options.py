@@ -1,4 +1,4 @@
-"""The options that every command takes, and what is behind them."""
+"""The options that every command takes, and the settings that they lead to."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,7 +8,7 @@ from cyclopts import Group, Parameter
 from ops.settings import Settings, load_settings
 
 _OPTIONS = Group("Options", sort_key=50)
-# Shown below a command's own options, which are what its reader looks for.
+# Shown below a command's own options, which readers look for first.
 _EVERYWHERE = Group("Options of every command", sort_key=100)
 
 DataOption = Annotated[
@@ -38,7 +38,7 @@ def option(help_text: str, *, name: str | None = None) -> Parameter:
 
 
 def settings_for(data: Path | None, **flags: Any) -> Settings:
-    """The settings, with what was said on the command line.
+    """The settings, with those of the command line.
 
     Raises:
         SettingsError: one of them is wrong.

@@ -1,7 +1,7 @@
 """How results are printed: JSON for programs; lines, lists and aligned tables for people.
 
-What others stored may hold anything, so nothing of it reaches a terminal unescaped: a control character in a
-job's name could otherwise move the cursor, or rewrite what was printed before.
+Stored values may hold anything, so none reaches a terminal unescaped: a control character in a job's name
+could otherwise move the cursor, or rewrite what was printed before.
 """
 
 import shutil
@@ -14,7 +14,7 @@ import msgspec
 
 # In a table, a longer value is cut; `--json` shows it whole.
 LONGEST_CELL = 48
-# The columns that hold milliseconds since the epoch are shown as moments.
+# Columns of milliseconds since the epoch, which are shown as moments.
 _MOMENTS = frozenset({"reset_time", "last_updated", "throttled_until", "lease_expires_at"})
 # 2001 to 2286; anything else in such a column is not a moment.
 _PLAUSIBLE_MILLISECONDS = range(10**12, 10**13)
@@ -47,19 +47,19 @@ def print_json(value: Any) -> None:
 
 
 def say(text: str) -> None:
-    """A line for the person at the terminal, beside the result."""
+    """Prints a line on stderr, for the person at the terminal."""
     print(text, file=sys.stderr)
 
 
 def print_value(value: Any) -> None:
-    """Whatever the service answered, for people."""
+    """Prints any answer of the service for people."""
     match value:
         case {"items": [*items], **rest}:
             print_records(items)
             if rest.get("next") is not None:
                 say(f'There is more: ask again with "after": {compact(rest["next"])}')
         case {"jobs": [*items]}:
-            # Who claimed by hand needs the lease next; in the row's own order it would stand last.
+            # The lease is needed next after a claim by hand; in the row's own order it would stand last.
             print_records([{"id": item.get("id"), "lease": item.get("lease"), **item} for item in items])
         case dict():
             print_members(value)
@@ -99,7 +99,7 @@ def print_table(records: Sequence[Record]) -> None:
     widths = [max(map(len, column)) for column in columns]
     shown = _columns_that_fit(widths)
     if shown < len(names) and len(records) == 1:
-        # One record fits whole when it stands upright.
+        # A single record is shown whole, with one column a line.
         print_members(records[0])
         return
     for cells in zip(*columns[:shown], strict=True):
@@ -121,6 +121,16 @@ def event_line(event: Record) -> str:
 def compact(value: Any) -> str:
     """A JSON value on one line."""
     return msgspec.json.encode(value).decode()
+
+
+def size_text(size_bytes: int) -> str:
+    """A size with the largest unit that fits, as in `12 MiB`."""
+    size = float(size_bytes)
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"
 
 
 def _member_lines(record: Record, indent: str = "") -> Iterable[str]:
@@ -177,7 +187,7 @@ def _columns_that_fit(widths: Sequence[int]) -> int:
     for index, width in enumerate(widths):
         used += width + (2 if index else 0)
         if used > terminal:
-            # The first one is shown in any case: a table without columns says nothing.
+            # The first one is always shown: a table without columns says nothing.
             return max(1, index)
     return len(widths)
 

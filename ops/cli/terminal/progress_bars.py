@@ -1,27 +1,30 @@
-"""Progress bars on stderr, for whatever takes longer than a second, where somebody is watching."""
+"""Progress bars on stderr, for work of more than a second, where somebody is watching."""
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-# What is done sooner needs no bar.
+from ops.progress import Progress, ignore_progress
+
+# Work that ends sooner needs no bar.
 PATIENCE_SECONDS = 1.0
 
 
 @contextmanager
-def shown_progress() -> Iterator[Callable[[str, int, int], None]]:
-    """What to tell: what is being done, how much of it is done, how much there is to do (0: unknown)."""
+def shown_progress() -> Iterator[Progress]:
+    """Takes the progress of the block; shows it as bars on a terminal, and nowhere else."""
     if not sys.stderr.isatty():
-        yield lambda what, done, total: None
+        yield ignore_progress
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
 
     columns = (TextColumn("{task.description:<12}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     began = time.monotonic()
     bars: dict[str, TaskID] = {}
-    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+    with Bars(*columns, console=Console(stderr=True), transient=True) as shown:
 
         def tell(what: str, done: int, total: int) -> None:
             if what not in bars:
