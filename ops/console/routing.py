@@ -45,7 +45,7 @@ def page(path: str, handler: Handler, *, role: Role = "read") -> RouteEntry:
 
 
 def action(path: str, handler: Handler, *, role: Role = "operate") -> RouteEntry:
-    """What a form of a page has done, for visitors with a role; a refusal is told on the page of the form."""
+    """The answer to a form, for visitors with a role; a refusal is told on the page that the form is on."""
 
     async def answer(request: Request) -> Response:
         try:

@@ -6,7 +6,7 @@
     routes/         the routes, by subject
     routing         how a route is declared, and what every handler may ask for
     operations      what a route says of itself for the document
-    access/         who asks, and whether they may
+    access/         the caller, and what they may do
     layers/         what every request goes through
     protocol        one connection: uvicorn's protocol, with deadlines
     backend         the running service behind the server: commands, queries, administration

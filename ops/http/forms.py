@@ -31,7 +31,7 @@ class Form(msgspec.Struct, frozen=True):
         return {name: self.text(name) for name in names if self.has(name)}
 
     def verb(self, allowed: Container[str], problem: str) -> str:
-        """What is to be done: the field `verb`.
+        """The field `verb`, which says what is to be done.
 
         Raises:
             Invalid: it is not allowed; `problem` is the message.

@@ -133,7 +133,7 @@ def _of_row(method: str, table: str, key: str) -> RequestMeaning:
 
 
 def _chosen(method: str, table: str, verbs: Mapping[str, str | None]) -> RequestMeaning:
-    # What answers to GET answers to HEAD.
+    # HEAD is answered as GET is.
     verb = verbs.get("GET" if method == "HEAD" else method)
     if verb is None:
         raise MethodNotAllowed(method, ", ".join(name for name, verb in verbs.items() if verb))

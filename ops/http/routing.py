@@ -83,7 +83,7 @@ class _Place:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request."""
         request = Request(scope, receive, send)
-        # What answers to GET answers to HEAD.
+        # HEAD is answered as GET is.
         entry = self._by_method.get("GET" if request.method == "HEAD" else request.method)
         entry = entry or self._by_method.get(ANY_METHOD)
         if entry is None:

@@ -1,4 +1,4 @@
-"""Answers that many pages want at the same moment: `SharedAnswers` asks once for all of them."""
+"""Answers that many pages want at the same moment: `SharedAnswers` asks once for all."""
 
 import asyncio
 import time
@@ -9,14 +9,14 @@ MAXIMUM_KEPT = 64
 
 
 class SharedAnswers:
-    """What was asked a moment ago. Used from the event loop's thread only; `clock` counts seconds."""
+    """The answers of the last moments. Used from the event loop's thread only; `clock` counts seconds."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._kept: dict[Any, tuple[float, asyncio.Task[Any]]] = {}
 
     async def get(self, key: Any, seconds: float, ask: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        """What `ask` answers, or answered within the last `seconds` for the same key."""
+        """The answer of `ask`, or the one that it gave for the same key within the last `seconds`."""
         began, task = self._kept.get(key, (0.0, None))
         if task is None or self._clock() - began > seconds or (task.done() and _failed(task)):
             self._kept.pop(key, None)
@@ -24,11 +24,11 @@ class SharedAnswers:
             self._kept[key] = (self._clock(), task)
             if len(self._kept) > MAXIMUM_KEPT:
                 del self._kept[next(iter(self._kept))]
-        # Not given up with the first who gives up: others wait for it.
+        # Shielded: others wait for the same answer when one of them gives up.
         return await asyncio.shield(task)
 
     def forget(self) -> None:
-        """Asks anew from now on, as after something was changed."""
+        """Drops all answers, as after something was changed."""
         self._kept.clear()
 
 

@@ -1,4 +1,4 @@
-"""Who asks, and whether they may: `Access`.
+"""The caller of a request, and whether they may: `Access`.
 
 Authorization: Bearer …     a token                                   scripts, services
 a cookie                    a session that was opened with a token    browsers
@@ -32,7 +32,7 @@ _SESSION = "hyperpage.session"
 
 
 class Access:
-    """Tells who asks. Used from the event loop's thread only."""
+    """Finds the caller of a request. Used from the event loop's thread only."""
 
     def __init__(
         self, data: Path, *, on_change: Callable[[str, Token], None] = lambda verb, token: None

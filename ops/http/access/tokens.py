@@ -29,7 +29,7 @@ TokenName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True):
-    """What is kept of a token. Times are milliseconds since the epoch."""
+    """A token as it is kept, without its secret. Times are milliseconds since the epoch."""
 
     id: str
     name: TokenName
@@ -57,7 +57,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def hash_of(secret: str) -> str:
-    """What is kept of a token."""
+    """The hash that is kept of a token's secret."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Counts requests over HTTP, and who follows a stream of events: `CountingMiddleware`."""
+"""Counts requests over HTTP, and the streams of events that are open: `CountingMiddleware`."""
 
 import time
 

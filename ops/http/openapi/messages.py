@@ -49,7 +49,7 @@ _RATE_LIMIT_KEY = rf"^(ratelimit:)?{_PART}(:{_PART}){{0,2}}$"
 
 
 def message_schemas() -> dict[str, Schema]:
-    """What the operations refer to: each struct, and those inside it."""
+    """The schemas of all commands and queries, and of the structs inside them."""
     kinds = all_structs()
     return component_schemas({**kinds["commands"], **kinds["queries"]})
 

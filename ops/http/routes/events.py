@@ -40,7 +40,7 @@ ATTACHED_WITHIN_SECONDS = 30.0
 
 
 class Follow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where to begin, and what of: all events, those of one table, or of one stream."""
+    """The place to begin at, and the events to follow: all, those of one table, or those of one stream."""
 
     after: str | None = None
     table: Key | None = None

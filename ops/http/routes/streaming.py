@@ -17,7 +17,7 @@ QUIET_SECONDS = 15.0
 NOTHING_NEW = b": nothing new\n\n"
 # How long a browser waits before it connects again.
 RETRY_MS = 2_000
-# How often it is checked that a follower still may.
+# How often a follower's right to follow is checked again.
 LOOK_AGAIN_SECONDS = 5.0
 
 
