@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.http.access.tokens import TokenFile
+from ops.http.access.tokens import Token, TokenFile, Tokens
 from ops.http.layers.throttle import ALLOWED_GUESSES
 from tests.support.services.asking import HttpTalk, problem
 
@@ -62,6 +62,24 @@ def test_a_role_may_do_what_it_is_for(talk: HttpTalk) -> None:
     refused = problem(talk.post(SET, {"key": "a", "value": 1}, headers=reader), 403, "forbidden")
     assert refused["details"] == {"needed": "operate", "role": "read"}
     assert talk.post(SET, {"key": "a", "value": 1}, headers=operator).status_code == 200
+
+
+def test_the_bearer_of_a_token_is_looked_up_once_for_a_request(
+    talk: HttpTalk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator = token(talk, "operate")
+    looked_up: list[str] = []
+    still_good = Tokens.still_good
+
+    def counted(tokens: Tokens, token_hash: str) -> Token | None:
+        looked_up.append(token_hash)
+        return still_good(tokens, token_hash)
+
+    monkeypatch.setattr(Tokens, "still_good", counted)
+
+    # Admitted, asked for the role of a command, and named as its actor.
+    assert talk.post(SET, {"key": "a", "value": 1}, headers=operator).status_code == 200
+    assert len(looked_up) == 1
 
 
 def test_the_tokens_are_kept_as_hashes_that_their_owner_alone_can_read(talk: HttpTalk) -> None:
