@@ -53,9 +53,9 @@ def import_file(
 
 def _tried(file: Path, settings: "Settings") -> "ImportReport":
     """The report of a dry run; a running service is not disturbed."""
+    from ops.importing.destinations import Trial, trial_connection
     from ops.importing.importer import import_all
     from ops.importing.source import Source
-    from ops.importing.targets import Trial, trial_connection
 
     allowed = settings.allowed_secrets
     with (
@@ -63,15 +63,15 @@ def _tried(file: Path, settings: "Settings") -> "ImportReport":
         trial_connection(settings.store_path) as connection,
         shown_progress() as progress,
     ):
-        target = Trial(connection, allowed, _now_ms)
-        return import_all(source, target, allowed=allowed, dry_run=True, progress=progress)
+        destination = Trial(connection, allowed, _now_ms)
+        return import_all(source, destination, allowed=allowed, dry_run=True, progress=progress)
 
 
 def _imported(file: Path, settings: "Settings") -> "ImportReport":
     """The report of an import by the running service, or without one."""
+    from ops.importing.destinations import StoppedStore
     from ops.importing.importer import ImportReport, import_all
     from ops.importing.source import Source
-    from ops.importing.targets import StoppedStore
     from ops.store.opening import open_store
 
     # The source is opened first: for a file that cannot be read, no store is made.
@@ -83,8 +83,8 @@ def _imported(file: Path, settings: "Settings") -> "ImportReport":
         allowed = settings.allowed_secrets
         connection, _ = open_store(settings.store_path, cache_kib=settings.writer_cache_kib)
         with closing(connection), shown_progress() as progress:
-            target = StoppedStore(connection, allowed, _now_ms)
-            return import_all(source, target, allowed=allowed, progress=progress)
+            destination = StoppedStore(connection, allowed, _now_ms)
+            return import_all(source, destination, allowed=allowed, progress=progress)
 
 
 def _now_ms() -> int:

@@ -22,7 +22,7 @@ PORTION_BYTES = 4 * 1024 * 1024
 MAXIMUM_LISTED = 500
 
 
-class Target(Protocol):
+class Destination(Protocol):
     """Decides about portions. `position` is the last one of the log before the import."""
 
     @property
@@ -83,7 +83,7 @@ class _Outcomes(msgspec.Struct):
 
 def import_all(
     source: Source,
-    target: Target,
+    destination: Destination,
     *,
     allowed: AllowedPaths,
     dry_run: bool = False,
@@ -95,19 +95,25 @@ def import_all(
         SourceError: the file is damaged, or was written to meanwhile.
         Refusal: the store cannot be written. What was imported until then is, and is passed over next time.
     """
-    return _Importer(source, target, allowed, dry_run=dry_run, progress=progress).run()
+    return _Importer(source, destination, allowed, dry_run=dry_run, progress=progress).run()
 
 
 class _Importer:
     def __init__(
-        self, source: Source, target: Target, allowed: AllowedPaths, *, dry_run: bool, progress: Progress
+        self,
+        source: Source,
+        destination: Destination,
+        allowed: AllowedPaths,
+        *,
+        dry_run: bool,
+        progress: Progress,
     ) -> None:
         self._source = source
-        self._target = target
+        self._destination = destination
         self._allowed = allowed
         self._progress = progress
         self._totals = {one.name: source.count(one) for one in OLD_TABLES}
-        self._before = target.position
+        self._before = destination.position
         tables = {one.name: Counts() for one in OLD_TABLES if source.has(one)}
         self._report = ImportReport(dry_run=dry_run, position=self._before, tables=tables, not_taken=[])
 
@@ -179,7 +185,7 @@ class _Importer:
         self._reject(JOB_HISTORY.name, _history_key(row), Invalid(f"there is no job {shown}", path="$"))
 
     def _take(self, portion: list[_Taken]) -> None:
-        body = self._target.take([one.request for one in portion])
+        body = self._destination.take([one.request for one in portion])
         outcomes = msgspec.json.decode(body, type=_Outcomes).outcomes
         for one, outcome in zip(portion, outcomes, strict=True):
             if outcome.error is not None:

@@ -12,9 +12,9 @@ from bus.writing.submission import Request
 from bus.writing.writer import RETRY_AFTER_MS, Writer
 from domain.credentials import AllowedPaths
 from domain.errors import Busy, NotFound, RuleViolated, Unavailable
+from ops.importing.destinations import answer, batch
 from ops.importing.importer import ImportReport, import_all
 from ops.importing.source import Source, SourceError, SourceMissingError
-from ops.importing.targets import answer, batch
 
 # How long a portion may take. It takes some tens of milliseconds, unless the disk has stopped.
 ANSWER_SECONDS = 60.0

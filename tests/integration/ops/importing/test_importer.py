@@ -10,9 +10,9 @@ import pytest
 
 from domain.credentials import AllowedPaths
 from ops.importing import importer
+from ops.importing.destinations import StoppedStore, Trial, trial_connection
 from ops.importing.importer import ImportReport, import_all
 from ops.importing.source import Source, SourceError, SourceMissingError
-from ops.importing.targets import StoppedStore, Trial, trial_connection
 from ops.store import projections_check
 from ops.store.opening import open_store
 from tests.support.stores.old_databases import (
@@ -74,8 +74,8 @@ def imported(old: Path, folder: Path, *, now: int = NOW, allowed: AllowedPaths |
 def tried(old: Path, folder: Path) -> ImportReport:
     allowed = AllowedPaths()
     with closing(Source(old)) as source, trial_connection(store_in(folder)) as connection:
-        target = Trial(connection, allowed, lambda: NOW)
-        return import_all(source, target, allowed=allowed, dry_run=True)
+        destination = Trial(connection, allowed, lambda: NOW)
+        return import_all(source, destination, allowed=allowed, dry_run=True)
 
 
 def counts(report: ImportReport) -> dict[str, tuple[int, int, int, int]]:

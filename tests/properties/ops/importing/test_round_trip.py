@@ -11,9 +11,9 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from domain.credentials import AllowedPaths
+from ops.importing.destinations import StoppedStore
 from ops.importing.importer import ImportReport, import_all
 from ops.importing.source import Source
-from ops.importing.targets import StoppedStore
 from projections import rebuild
 from tests.support.stores.migrated import migrated_memory
 from tests.support.stores.old_databases import old_database
@@ -119,9 +119,9 @@ def by_key(rows: st.SearchStrategy[Any], key: str) -> st.SearchStrategy[Any]:
 
 def imported(folder: Path, **tables: Any) -> tuple[ImportReport, apsw.Connection]:
     connection = migrated_memory()
-    target = StoppedStore(connection, ALLOWED, lambda: NOW)
+    destination = StoppedStore(connection, ALLOWED, lambda: NOW)
     with closing(Source(old_database(folder / "old.db", **tables))) as source:
-        report = import_all(source, target, allowed=ALLOWED)
+        report = import_all(source, destination, allowed=ALLOWED)
     assert rebuild.verify(connection, folder / "scratch").equal
     return report, connection
 

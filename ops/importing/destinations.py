@@ -1,4 +1,4 @@
-"""The targets of an import: a stopped store's file, or a trial, in which nothing is stored."""
+"""The destinations of an import: a stopped store's file, or a trial, in which nothing is stored."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
