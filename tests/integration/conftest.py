@@ -1,11 +1,14 @@
 """What integration tests share."""
 
+import math
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.support.services.asking import HttpTalk
 from tests.support.services.talking import Clock
+from tests.support.stores.writing import Store
 
 
 @pytest.fixture(scope="module")
@@ -17,3 +20,23 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpTalk]:
     folder = tmp_path_factory.mktemp("shared")
     with HttpTalk(folder, clock=Clock(), http_requests_per_second=0) as talk:
         yield talk
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the store of a test is, or is to be."""
+    return tmp_path / "hyperpage.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[Store]:
+    """A store with its writer."""
+    with Store(path) as store:
+        yield store
+
+
+@pytest.fixture
+def unattended(path: Path) -> Iterator[Store]:
+    """A store whose writer does nothing of its own accord."""
+    with Store(path, next_upkeep=math.inf) as unattended:
+        yield unattended

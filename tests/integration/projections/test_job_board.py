@@ -1,7 +1,5 @@
 """Jobs as people look for them, over a real store."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,12 +9,6 @@ from migrations.connection import open_reader
 from projections import job_board
 from tests.support.documents.reference_examples import ask
 from tests.support.stores.writing import Store
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store(tmp_path / "hyperpage.db", next_upkeep=float("inf")) as store:
-        yield store
 
 
 def enqueue(store: Store, job_id: str, **more: Any) -> None:
@@ -33,15 +25,15 @@ def ids(page: Any) -> list[str]:
     return [item["id"] for item in page["items"]]
 
 
-def test_pages_show_every_job_once_the_newest_first_also_those_of_one_moment(store: Store):
+def test_pages_show_every_job_once_the_newest_first_also_those_of_one_moment(unattended: Store):
     for name in "abcde":
-        enqueue(store, name)
-        store.clock.now -= 10
-    enqueue(store, "f")
+        enqueue(unattended, name)
+        unattended.clock.now -= 10
+    enqueue(unattended, "f")
 
     pages, after = [], None
     while True:
-        page = browse(store, limit=2, **({} if after is None else {"after": after}))
+        page = browse(unattended, limit=2, **({} if after is None else {"after": after}))
         pages.append(ids(page))
         if (after := page["next"]) is None:
             break
@@ -49,16 +41,16 @@ def test_pages_show_every_job_once_the_newest_first_also_those_of_one_moment(sto
     assert pages == [["f", "e"], ["d", "c"], ["b", "a"]]
 
 
-def test_finished_jobs_come_by_when_they_ended(store: Store):
+def test_finished_jobs_come_by_when_they_ended(unattended: Store):
     for name in "abc":
-        enqueue(store, name)
+        enqueue(unattended, name)
     for name in "bca":
-        store.send("jobs.cancel", {"id": name})
-        store.clock.now += 10
+        unattended.send("jobs.cancel", {"id": name})
+        unattended.clock.now += 10
 
-    first = browse(store, state="cancelled", limit=2)
+    first = browse(unattended, state="cancelled", limit=2)
     assert ids(first) == ["a", "c"]
-    assert ids(browse(store, state="cancelled", limit=2, after=first["next"])) == ["b"]
+    assert ids(browse(unattended, state="cancelled", limit=2, after=first["next"])) == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -72,20 +64,20 @@ def test_finished_jobs_come_by_when_they_ended(store: Store):
         ({"state": "pending", "tag": "night"}, []),
     ],
 )
-def test_jobs_are_found_by_what_they_are(store: Store, query: dict[str, Any], found: list[str]):
-    enqueue(store, "a")
-    enqueue(store, "b", hold=True, tags=["night"])
-    enqueue(store, "c", queue="mail", type="send", tool="smtp")
+def test_jobs_are_found_by_what_they_are(unattended: Store, query: dict[str, Any], found: list[str]):
+    enqueue(unattended, "a")
+    enqueue(unattended, "b", hold=True, tags=["night"])
+    enqueue(unattended, "c", queue="mail", type="send", tool="smtp")
 
-    assert ids(browse(store, **query)) == found
+    assert ids(browse(unattended, **query)) == found
 
 
-def test_what_can_be_large_is_not_on_the_board(store: Store):
-    enqueue(store, "a")
-    lease = store.send("jobs.claim", {"worker": "w"})["result"]["jobs"][0]["lease"]
-    store.send("jobs.fail", {"id": "a", "lease": lease, "error": "e" * 900, "retryable": False})
+def test_what_can_be_large_is_not_on_the_board(unattended: Store):
+    enqueue(unattended, "a")
+    lease = unattended.send("jobs.claim", {"worker": "w"})["result"]["jobs"][0]["lease"]
+    unattended.send("jobs.fail", {"id": "a", "lease": lease, "error": "e" * 900, "retryable": False})
 
-    [item] = browse(store)["items"]
+    [item] = browse(unattended)["items"]
 
     assert len(item["error"]) == 300
     assert "payload" not in item
@@ -93,24 +85,24 @@ def test_what_can_be_large_is_not_on_the_board(store: Store):
 
 
 def test_a_search_for_what_is_rare_looks_at_a_bounded_number_of_rows(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    unattended: Store, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(job_board, "MAXIMUM_SCANNED_ROWS", 3)
-    enqueue(store, "rare", queue="mail")
+    enqueue(unattended, "rare", queue="mail")
     for name in "abcd":
-        enqueue(store, name)
+        enqueue(unattended, name)
 
-    first = browse(store, queue="mail")
+    first = browse(unattended, queue="mail")
     assert ids(first) == []
-    assert ids(browse(store, queue="mail", after=first["next"])) == ["rare"]
+    assert ids(browse(unattended, queue="mail", after=first["next"])) == ["rare"]
 
 
 @pytest.mark.parametrize(
     ("state", "index"),
     [(None, "idx_jobs_created_at"), ("failed", "idx_jobs_finished"), ("pending", "idx_jobs_status")],
 )
-def test_no_page_reads_the_whole_table(store: Store, state: str | None, index: str):
-    connection = open_reader(store.path)
+def test_no_page_reads_the_whole_table(unattended: Store, state: str | None, index: str):
+    connection = open_reader(unattended.path)
     at, table, where, bindings = job_board._order(state)
     plan = connection.execute(
         f"EXPLAIN QUERY PLAN SELECT id FROM {table} WHERE {' AND '.join([*where, 'true'])}"

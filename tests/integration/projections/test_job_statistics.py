@@ -17,7 +17,7 @@ def ask(store: Store, name: str, **body: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+def worked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """A hundred jobs that waited 1 to 100 s and ran for two, one that failed twice, and some that wait."""
     clock = Clock()
     with Store(tmp_path_factory.mktemp("statistics") / "hyperpage.db", clock) as store:
@@ -47,9 +47,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         yield store
 
 
-def test_the_queues_tell_their_jobs_by_state_and_what_is_overdue(store: Store):
-    now = store.clock.now
-    queues = ask(store, "jobs.stats")["queues"]
+def test_the_queues_tell_their_jobs_by_state_and_what_is_overdue(worked: Store):
+    now = worked.clock.now
+    queues = ask(worked, "jobs.stats")["queues"]
 
     assert queues["busy"]["states"] == {"completed": 100, "pending": 1}
     assert queues["default"]["states"] == {"blocked": 1, "failed": 1, "held": 1, "scheduled": 1}
@@ -57,8 +57,8 @@ def test_the_queues_tell_their_jobs_by_state_and_what_is_overdue(store: Store):
     assert (queues["default"]["overdue"], queues["default"]["oldest_due_at"]) == (0, None)
 
 
-def test_the_attempts_of_a_window_are_counted_and_measured(store: Store):
-    said = ask(store, "jobs.stats", until=store.clock.now, window_ms=365 * 86_400_000)
+def test_the_attempts_of_a_window_are_counted_and_measured(worked: Store):
+    said = ask(worked, "jobs.stats", until=worked.clock.now, window_ms=365 * 86_400_000)
 
     assert said["queues"]["busy"]["attempts"] == {"completed": 100}
     assert said["queues"]["default"]["attempts"] == {"failed": 2}
@@ -66,22 +66,22 @@ def test_the_attempts_of_a_window_are_counted_and_measured(store: Store):
     assert said["queues"]["busy"]["run_ms"] == {"p50": 2_000, "p95": 2_000, "p99": 2_000, "max": 2_000}
 
 
-def test_what_ended_before_the_window_is_not_counted(store: Store):
-    said = ask(store, "jobs.stats", until=store.clock.now, window_ms=102_000, queue="busy")
+def test_what_ended_before_the_window_is_not_counted(worked: Store):
+    said = ask(worked, "jobs.stats", until=worked.clock.now, window_ms=102_000, queue="busy")
 
     assert list(said["queues"]) == ["busy"]
     # The last job took 102 s; the one before ended when it was enqueued.
     assert said["queues"]["busy"]["attempts"] == {"completed": 1}
-    assert said["since"] == store.clock.now - 102_000
+    assert said["since"] == worked.clock.now - 102_000
 
 
-def test_without_an_end_the_window_ends_now(store: Store):
-    assert ask(store, "jobs.stats")["until"] == store.clock.now
+def test_without_an_end_the_window_ends_now(worked: Store):
+    assert ask(worked, "jobs.stats")["until"] == worked.clock.now
 
 
-def test_the_attempts_of_a_job_are_told_page_by_page(store: Store):
-    first = ask(store, "jobs.attempts", id="bad", limit=1)
-    second = ask(store, "jobs.attempts", id="bad", limit=1, after=first["next"])
+def test_the_attempts_of_a_job_are_told_page_by_page(worked: Store):
+    first = ask(worked, "jobs.attempts", id="bad", limit=1)
+    second = ask(worked, "jobs.attempts", id="bad", limit=1, after=first["next"])
 
     assert [page["items"][0]["attempt"] for page in (first, second)] == [1, 2]
     assert second["next"] is None
@@ -101,12 +101,12 @@ def test_the_attempts_of_a_job_are_told_page_by_page(store: Store):
         ({"created_from": NOW + 1, "created_until": NOW + 3_000}, ["j002"]),
     ],
 )
-def test_jobs_are_listed_by_what_they_are(store: Store, filters: dict[str, Any], ids: list[str]):
-    assert [row["id"] for row in ask(store, "jobs.list", **filters)["items"]] == ids
+def test_jobs_are_listed_by_what_they_are(worked: Store, filters: dict[str, Any], ids: list[str]):
+    assert [row["id"] for row in ask(worked, "jobs.list", **filters)["items"]] == ids
 
 
-def test_jobs_are_listed_by_when_they_are_due(store: Store):
-    due = ask(store, "jobs.list", state="scheduled", run_from=store.clock.now + 9_000)
+def test_jobs_are_listed_by_when_they_are_due(worked: Store):
+    due = ask(worked, "jobs.list", state="scheduled", run_from=worked.clock.now + 9_000)
 
     assert [row["id"] for row in due["items"]] == ["later"]
-    assert ask(store, "jobs.count", state="scheduled", run_until=store.clock.now) == {"count": 0}
+    assert ask(worked, "jobs.count", state="scheduled", run_until=worked.clock.now) == {"count": 0}

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 from unittest.mock import patch
 
+import httpx
 import msgspec
 
 from ops.cli.main import run
@@ -140,6 +141,10 @@ class Served:
         result = self(*arguments, "--json")
         assert result.code == 0, result
         return result.json
+
+    def http(self) -> httpx.Client:
+        """A client of its HTTP API, to be closed: with `with`, say."""
+        return httpx.Client(base_url=self.runtime["http_url"], trust_env=False, timeout=60)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Its exit code after a signal."""

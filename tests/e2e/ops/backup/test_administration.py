@@ -20,7 +20,7 @@ LISTEN_SECONDS = 30
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def administered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     by_hand = {"HYPERPAGE_BACKUP_INTERVAL_MINUTES": "0", "HYPERPAGE_BACKUP_DRILL_HOURS": "0"}
     data = tmp_path_factory.mktemp("administered") / "data"
     with Served(data, "--http", "127.0.0.1:0", **by_hand) as service:
@@ -30,8 +30,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.fixture
-def http(served: Served) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=served.runtime["http_url"], trust_env=False, timeout=60) as client:
+def over_http(administered: Served) -> Iterator[httpx.Client]:
+    with administered.http() as client:
         yield client
 
 
@@ -50,32 +50,36 @@ def told(served: Served, count: int, act: Callable[[], object]) -> list[tuple[st
     return asyncio.run(listen())
 
 
-def test_whoever_listens_hears_of_backups_whoever_makes_them(served: Served, http: httpx.Client):
-    changes = told(served, 2, lambda: http.post("/api/v1/backups", json={"description": "by http"}))
+def test_whoever_listens_hears_of_backups_whoever_makes_them(administered: Served, over_http: httpx.Client):
+    changes = told(
+        administered, 2, lambda: over_http.post("/api/v1/backups", json={"description": "by http"})
+    )
     assert [change for change, _ in changes] == ["started", "completed"]
     name = Path(changes[1][1]["path"]).name
     assert changes[1][1]["metadata"]["description"] == "by http"
 
-    assert told(served, 1, lambda: http.post(f"/api/v1/backups/{name}/drill")) == [
+    assert told(administered, 1, lambda: over_http.post(f"/api/v1/backups/{name}/drill")) == [
         ("verified", {"name": name, "status": "proven"})
     ]
 
     # In a process that is not the service's: seen when it looks next.
     def by_hand() -> None:
-        served.ask("backup", "create", "by hand")
-        http.post(f"/api/v1/backups/{name}/verify")
+        administered.ask("backup", "create", "by hand")
+        over_http.post(f"/api/v1/backups/{name}/verify")
 
-    changes = told(served, 2, by_hand)
+    changes = told(administered, 2, by_hand)
     assert [change for change, _ in changes] == ["completed", "verified"]
     assert changes[0][1]["metadata"]["description"] == "by hand"
 
 
-def test_a_backup_that_cannot_be_made_is_told_with_the_reason(served: Served, http: httpx.Client):
-    folder = served.data / "backups"
+def test_a_backup_that_cannot_be_made_is_told_with_the_reason(administered: Served, over_http: httpx.Client):
+    folder = administered.data / "backups"
     away = folder.rename(folder.with_name("away"))
     folder.write_text("in the way")
     try:
-        changes = told(served, 2, lambda: problem(http.post("/api/v1/backups", json={}), 422, "refused"))
+        changes = told(
+            administered, 2, lambda: problem(over_http.post("/api/v1/backups", json={}), 422, "refused")
+        )
     finally:
         folder.unlink()
         away.rename(folder)
@@ -83,70 +87,72 @@ def test_a_backup_that_cannot_be_made_is_told_with_the_reason(served: Served, ht
     assert (changes[1][1]["what"], "backup create failed" in changes[1][1]["reason"]) == ("create", True)
 
 
-def test_what_a_restore_would_do_can_be_asked_without_doing_it(served: Served, http: httpx.Client):
+def test_what_a_restore_would_do_can_be_asked_without_doing_it(administered: Served, over_http: httpx.Client):
     asked = {"position": 2, "dry_run": True}
-    plan = administer("backup.restore", asked, served.data)["plan"]
+    plan = administer("backup.restore", asked, administered.data)["plan"]
     assert (plan["position"], plan["timeline"], plan["events_lost"]) == (2, 2, 2)
-    assert http.post("/api/v1/admin/backup/restore", json=asked).json() == {"plan": plan}
-    beyond = http.post("/api/v1/admin/backup/restore", json={"position": 99, "dry_run": True})
+    assert over_http.post("/api/v1/admin/backup/restore", json=asked).json() == {"plan": plan}
+    beyond = over_http.post("/api/v1/admin/backup/restore", json={"position": 99, "dry_run": True})
     assert "ends at position 4" in problem(beyond, 404, "not_found")["detail"]
-    assert served.runtime["timeline"] == 1
+    assert administered.runtime["timeline"] == 1
 
 
-def test_backups_are_pinned_proven_at_once_and_pruned_from_afar(served: Served, http: httpx.Client):
-    made = administer("backup.create", {"prove": True}, served.data)
+def test_backups_are_pinned_proven_at_once_and_pruned_from_afar(
+    administered: Served, over_http: httpx.Client
+):
+    made = administer("backup.create", {"prove": True}, administered.data)
     assert made["metadata"]["last_drilled"] is not None
     name = Path(made["path"]).name
-    assert administer("backup.pin", {"name": name}, served.data)["metadata"]["pinned"] is True
-    kept = http.post("/api/v1/admin/backup/prune", json={"dry_run": True}).json()
+    assert administer("backup.pin", {"name": name}, administered.data)["metadata"]["pinned"] is True
+    kept = over_http.post("/api/v1/admin/backup/prune", json={"dry_run": True}).json()
     assert (kept["removed"], kept["kept"][name]) == ([], "pinned")
-    assert administer("backup.unpin", {"name": name}, served.data)["metadata"]["pinned"] is False
+    assert administer("backup.unpin", {"name": name}, administered.data)["metadata"]["pinned"] is False
     with pytest.raises(CommandFailure, match="there is no backup"):
-        administer("backup.pin", {"name": "hyperpage-backup-none.db"}, served.data)
+        administer("backup.pin", {"name": "hyperpage-backup-none.db"}, administered.data)
 
 
-def test_one_backup_is_deleted_only_if_nothing_hangs_on_it(served: Served):
-    older = Path(served.ask("backup", "create", "older")["path"])
-    newest = Path(served.ask("backup", "create", "newest")["path"])
-    kept = served("backup", "delete", newest.name, "--yes")
+def test_one_backup_is_deleted_only_if_nothing_hangs_on_it(administered: Served):
+    older = Path(administered.ask("backup", "create", "older")["path"])
+    newest = Path(administered.ask("backup", "create", "newest")["path"])
+    kept = administered("backup", "delete", newest.name, "--yes")
     assert (kept.code, "is kept: the newest" in kept.err) == (1, True)
-    served.ask("backup", "pin", older.name)
-    pinned = served("backup", "delete", older.name, "--yes")
+    administered.ask("backup", "pin", older.name)
+    pinned = administered("backup", "delete", older.name, "--yes")
     assert (pinned.code, "unpin" in pinned.err) == (1, True)
-    served.ask("backup", "unpin", older.name)
-    assert served("backup", "delete", older.name).code == 2
+    administered.ask("backup", "unpin", older.name)
+    assert administered("backup", "delete", older.name).code == 2
     assert older.exists()
-    assert served("backup", "delete", older.name, "--yes").code == 0
+    assert administered("backup", "delete", older.name, "--yes").code == 0
     assert not list(older.parent.glob(f"{older.name}*"))
-    assert served("backup", "delete", older.name, "--yes").code == 3
-    assert served("backup", "delete", str(served.data / "hyperpage.db"), "--yes").code == 2
+    assert administered("backup", "delete", older.name, "--yes").code == 3
+    assert administered("backup", "delete", str(administered.data / "hyperpage.db"), "--yes").code == 2
 
     # What is damaged holds nothing, and may go even if it is the newest.
     content = newest.read_bytes()
     newest.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    assert served("backup", "verify", newest.name).code == 6
-    assert administer("backup.delete", {"name": newest.name}, served.data) == {"deleted": newest.name}
-    wait_for(lambda: served("status").code == 0)
+    assert administered("backup", "verify", newest.name).code == 6
+    assert administer("backup.delete", {"name": newest.name}, administered.data) == {"deleted": newest.name}
+    wait_for(lambda: administered("status").code == 0)
 
 
-def test_a_command_that_looks_elsewhere_than_the_service_says_so(served: Served, tmp_path: Path):
+def test_a_command_that_looks_elsewhere_than_the_service_says_so(administered: Served, tmp_path: Path):
     elsewhere = {"HYPERPAGE_BACKUPS": str(tmp_path / "elsewhere")}
-    said = hyperpage("backup", "list", "--data", served.data, **elsewhere).err
-    assert f"the service has its backups in {served.data / 'backups'}" in said
+    said = hyperpage("backup", "list", "--data", administered.data, **elsewhere).err
+    assert f"the service has its backups in {administered.data / 'backups'}" in said
     assert "hyperpage.toml" in said
-    assert served("backup", "list").err == ""
+    assert administered("backup", "list").err == ""
 
 
-def test_without_a_store_nothing_is_pruned(served: Served, tmp_path: Path):
-    there = {"HYPERPAGE_BACKUPS": str(served.data / "backups"), "HYPERPAGE_BACKUP_RETENTION_DAYS": "0"}
+def test_without_a_store_nothing_is_pruned(administered: Served, tmp_path: Path):
+    there = {"HYPERPAGE_BACKUPS": str(administered.data / "backups"), "HYPERPAGE_BACKUP_RETENTION_DAYS": "0"}
     refused = hyperpage("backup", "prune", "--data", tmp_path / "none", **there)
     assert (refused.code, "nothing was deleted" in refused.err) == (3, True)
 
 
-def test_status_says_that_the_archive_would_be_lost_with_the_disk(served: Served):
-    archive = served.ask("status")["archive"]
+def test_status_says_that_the_archive_would_be_lost_with_the_disk(administered: Served):
+    archive = administered.ask("status")["archive"]
     assert (archive["outside"], "another disk, or to a bucket" in archive["note"]) == (False, True)
-    assert "another disk, or to a bucket" in served("status").out
+    assert "another disk, or to a bucket" in administered("status").out
 
 
 def test_a_restore_that_needs_a_key_is_refused_before_the_service_drains(tmp_path: Path):
@@ -158,7 +164,7 @@ def test_a_restore_that_needs_a_key_is_refused_before_the_service_drains(tmp_pat
         made = hyperpage("backup", "create", "--data", data, "--json", HYPERPAGE_ENCRYPT_TO=PUBLIC).json
         name = Path(made["path"]).name
         served.ask("send", "app_state.set", '{"key": "k", "value": 2}')
-        with httpx.Client(base_url=served.runtime["http_url"], trust_env=False, timeout=60) as http:
+        with served.http() as http:
             refused = problem(http.put("/api/backup", json={"backupPath": name}), 422, "refused")
         assert "encrypted" in refused["detail"]
         assert "--identity" in refused["hint"]

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.support.services.browsing import browser, tab
@@ -50,7 +49,7 @@ def test_a_restore_is_looked_at_carried_out_and_told(fresh: Served) -> None:
 
 def test_a_moment_that_is_none_is_refused_and_nothing_is_done(fresh: Served) -> None:
     fresh.ask("send", "app_state.set", '{"key": "k", "value": 1}')
-    with httpx.Client(base_url=fresh.runtime["http_url"], trust_env=False) as http:
+    with fresh.http() as http:
         for wrong in ("position=x", "position=99", "time=yesterday", "backup=../../etc/passwd"):
             assert http.get(f"{RESTORE}?{wrong}").status_code in (400, 404), wrong
         http.get("/console")

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,20 +14,6 @@ from tests.support.services.command_line import Served, separately, wait_for
 from tests.support.services.raw_nats import RawNats
 
 CONFIG, BACKUP = "/api/tools/config", "/api/backup"
-
-
-@pytest.fixture
-def http(served: Served) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=served.runtime["http_url"], trust_env=False, timeout=60) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with Served(
-        tmp_path_factory.mktemp("served") / "data", "--http", "127.0.0.1:0", "--log-format", "json"
-    ) as service:
-        yield service
 
 
 def test_the_ready_line_says_where_the_api_is(served: Served) -> None:
@@ -199,7 +184,7 @@ def test_every_administrative_act_is_recorded_and_told(http: httpx.Client, serve
 def test_tokens_are_made_used_and_revoked(tmp_path: Path) -> None:
     with Served(tmp_path / "data", "--http", "127.0.0.1:0", "--log-format", "json") as served:
         assert "HTTP listens on the loopback only, since there is no token" in served.log.read_text()
-        http = httpx.Client(base_url=served.runtime["http_url"], trust_env=False)
+        http = served.http()
 
         made = served.ask("token", "create", "deploy", "--role", "operate", "--days", "30")
         headers = {"Authorization": f"Bearer {made['token']}"}

@@ -5,10 +5,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import jsonschema_rs
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
@@ -39,12 +37,6 @@ NOT_OURS = "positive_data_acceptance"
 # Each of them takes a process of its own, or goes on as long as somebody listens.
 SLOW = r"/(backup|backups|projections|stream|events)(/|$)"
 EVENTS = "/api/v1/events"
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with Served(tmp_path_factory.mktemp("served") / "data", "--http", "127.0.0.1:0") as service:
-        yield service
 
 
 def test_the_document_is_openapi() -> None:
@@ -87,7 +79,7 @@ def test_every_administrative_act_has_an_operation(tmp_path: Path) -> None:
 
 
 def test_the_service_and_the_command_line_have_the_document(served: Served) -> None:
-    with httpx.Client(base_url=served.runtime["http_url"], trust_env=False) as http:
+    with served.http() as http:
         document = http.get("/openapi.json").json()
 
     said = hyperpage("schema", "--format", "openapi").json

@@ -18,7 +18,7 @@ PACE = 30
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with Served(tmp_path_factory.mktemp("demo") / "data", "--demo") as service:
         yield service
 
@@ -36,37 +36,37 @@ async def run_until(served: Served, condition: Any) -> None:
         await asyncio.gather(demo, return_exceptions=True)
 
 
-def test_the_demo_fills_every_table_and_says_nothing(served, capfd):
+def test_the_demo_fills_every_table_and_says_nothing(shown, capfd):
     def has_something_of_everything() -> bool:
-        states = {job["state"] for job in served.ask("query", "jobs.list", '{"limit": 1000}')["items"]}
+        states = {job["state"] for job in shown.ask("query", "jobs.list", '{"limit": 1000}')["items"]}
         return {"completed", "retrying"} <= states and "failed" in states
 
-    asyncio.run(run_until(served, has_something_of_everything))
+    asyncio.run(run_until(shown, has_something_of_everything))
     assert capfd.readouterr() == ("", "")
-    configured = served.ask("query", "tool_configs.list")["items"]
+    configured = shown.ask("query", "tool_configs.list")["items"]
     assert {row["tool_name"] for row in configured} == {tool.name for tool in tools()}
-    observed = served.ask("query", "rate_limits.list")["items"]
+    observed = shown.ask("query", "rate_limits.list")["items"]
     assert observed
     assert all(0 <= row["limit_remaining"] < row["limit_total"] for row in observed)
-    assert served.ask("query", "app_state.count")["count"] > 0
-    jobs = served.ask("query", "jobs.list", '{"state": "failed"}')["items"]
+    assert shown.ask("query", "app_state.count")["count"] > 0
+    jobs = shown.ask("query", "jobs.list", '{"state": "failed"}')["items"]
     assert all(job["error"] for job in jobs)
 
 
-def test_its_events_are_what_the_schemas_say(served):
+def test_its_events_are_what_the_schemas_say(shown):
     schemas = all_schemas()["events"]
-    events = served.ask("query", "events.read", '{"limit": 1000}')["items"]
+    events = shown.ask("query", "events.read", '{"limit": 1000}')["items"]
     assert events
     for event in events:
         jsonschema_rs.validate(schemas[event["type"].removeprefix("hyperpage.")], event["data"])
 
 
-def test_the_tables_still_equal_the_log(served):
-    assert served.ask("projections", "verify")["equal"] is True
+def test_the_tables_still_equal_the_log(shown):
+    assert shown.ask("projections", "verify")["equal"] is True
 
 
-def test_the_demo_of_serve_is_at_work_and_ends_with_its_service(served):
-    lines = served("tail", "--limit", "1", "--json").out.splitlines()
+def test_the_demo_of_serve_is_at_work_and_ends_with_its_service(shown):
+    lines = shown("tail", "--limit", "1", "--json").out.splitlines()
     assert json.loads(lines[0])["actor"] in {"planner", "operator", "worker-1", "worker-2", "worker-3"}
-    assert served.stop(signal.SIGTERM) == 0
-    assert "the demo ended" not in served.log.read_text()
+    assert shown.stop(signal.SIGTERM) == 0
+    assert "the demo ended" not in shown.log.read_text()

@@ -29,7 +29,8 @@ def disk() -> Iterator[FailingDisk]:
 
 
 @pytest.fixture
-def store(disk: FailingDisk, tmp_path: Path) -> Iterator[Store]:
+def fragile(disk: FailingDisk, tmp_path: Path) -> Iterator[Store]:
+    """A store on a disk that fails when it is told to."""
     with Store(tmp_path / "hyperpage.db") as opened:
         yield opened
         disk.heal()
@@ -93,30 +94,30 @@ def all_unavailable(replies: list[Reply]) -> bool:
 
 
 def test_what_is_to_be_decided_in_order_is_not_decided_behind_a_group_that_failed(
-    disk: FailingDisk, store: Store
+    disk: FailingDisk, fragile: Store
 ):
     # Two groups and a half.
     in_order = [single(Sent("app_state.set", {"key": "k", "value": number})) for number in range(2_500)]
     for one in in_order:
         one.in_order = True
-    with store.held():
-        answers = store.post([*in_order, single(Sent("app_state.set", {"key": "other", "value": 1}))])
+    with fragile.held():
+        answers = fragile.post([*in_order, single(Sent("app_state.set", {"key": "other", "value": 1}))])
         disk.fail("sync")
     *replies, other = [answer() for answer in answers]
 
     assert all_unavailable(replies)
     assert other.code is None
-    assert store.writer.waiting == 0
-    assert [row.stream for row in store.rows()] == ["app_state/other"]
-    assert store.send("app_state.set", {"key": "k", "value": 1}).code is None
+    assert fragile.writer.waiting == 0
+    assert [row.stream for row in fragile.rows()] == ["app_state/other"]
+    assert fragile.send("app_state.set", {"key": "k", "value": 1}).code is None
 
 
-def test_what_is_in_order_shares_nothing_with_a_failed_group_of_others(disk: FailingDisk, store: Store):
+def test_what_is_in_order_shares_nothing_with_a_failed_group_of_others(disk: FailingDisk, fragile: Store):
     others = [single(Sent("app_state.set", {"key": "k", "value": number})) for number in range(2_500)]
     in_order = single(Sent("app_state.set", {"key": "in-order", "value": 1}))
     in_order.in_order = True
-    with store.held():
-        answers = store.post([*others, in_order])
+    with fragile.held():
+        answers = fragile.post([*others, in_order])
         disk.fail("sync")
     replies = [answer() for answer in answers]
 
@@ -128,16 +129,16 @@ def test_what_is_in_order_shares_nothing_with_a_failed_group_of_others(disk: Fai
 @pytest.mark.parametrize("times", [1, FOR_EVER])
 @pytest.mark.parametrize("error", [apsw.IOError, apsw.FullError])
 def test_wherever_a_commit_fails_all_of_its_group_is_unavailable_and_nothing_remains(
-    disk: FailingDisk, store: Store, error: type[Exception], times: int, checkpoint_pages: int
+    disk: FailingDisk, fragile: Store, error: type[Exception], times: int, checkpoint_pages: int
 ):
-    commands = prepare(store)
-    store.connection.wal_autocheckpoint(checkpoint_pages)
-    before = everything(store)
+    commands = prepare(fragile)
+    fragile.connection.wal_autocheckpoint(checkpoint_pages)
+    before = everything(fragile)
     failures = 0
     replies: list[Reply] = []
     for first in range(MANY):
         disk.fail("write", "sync", "truncate", first=first, times=times, error=error)
-        replies = store.send_together(*commands)
+        replies = fragile.send_together(*commands)
         has_failed = disk.failed > 0
         disk.heal()
         if not all_unavailable(replies):
@@ -145,65 +146,67 @@ def test_wherever_a_commit_fails_all_of_its_group_is_unavailable_and_nothing_rem
             break
         assert has_failed
         failures += 1
-        assert everything(store) == before
+        assert everything(fragile) == before
     assert failures > 10
-    assert store.writer.statistics.failed_commits >= failures
+    assert fragile.writer.statistics.failed_commits >= failures
 
     assert [reply.code for reply in replies] == [None, None, "not_found"] + [None] * 8
-    assert [row.position for row in store.rows()] == list(range(1, 22))
-    assert store.in_writer(chain.verify_chain) == store.writer.head
-    assert store.send("app_state.set", {"key": "next", "value": 1})["position"] == 22
-    assert store.send_together(commands[0])[0].body == replies[0].body
+    assert [row.position for row in fragile.rows()] == list(range(1, 22))
+    assert fragile.in_writer(chain.verify_chain) == fragile.writer.head
+    assert fragile.send("app_state.set", {"key": "next", "value": 1})["position"] == 22
+    assert fragile.send_together(commands[0])[0].body == replies[0].body
 
 
 @pytest.mark.parametrize("operation", ["write", "sync"])
 def test_what_was_unavailable_does_not_come_back_when_the_machine_stops(
-    disk: FailingDisk, store: Store, tmp_path: Path, operation: str
+    disk: FailingDisk, fragile: Store, tmp_path: Path, operation: str
 ):
-    commands = prepare(store)
-    before = recovered(store, tmp_path / "before")
+    commands = prepare(fragile)
+    before = recovered(fragile, tmp_path / "before")
     for first in range(MANY):
         disk.fail(operation, first=first)
-        replies = store.send_together(*commands)
+        replies = fragile.send_together(*commands)
         disk.heal()
         if not all_unavailable(replies):
             break
-        assert recovered(store, tmp_path / f"{first}") == before
+        assert recovered(fragile, tmp_path / f"{first}") == before
     assert first > 0
-    assert recovered(store, tmp_path / "after") != before
+    assert recovered(fragile, tmp_path / "after") != before
 
 
-def test_what_was_answered_is_there_when_the_machine_stops(disk: FailingDisk, store: Store, tmp_path: Path):
+def test_what_was_answered_is_there_when_the_machine_stops(disk: FailingDisk, fragile: Store, tmp_path: Path):
     for place in range(20):
         disk.fail("write", "sync", first=place, times=3)
-        store.send("app_state.set", {"key": "lost", "value": place})
+        fragile.send("app_state.set", {"key": "lost", "value": place})
         disk.heal()
-        store.send("app_state.set", {"key": "kept", "value": place})
-        tables = recovered(store, tmp_path / f"{place}")
-        assert tables["app_state"] == store.tables()["app_state"]
+        fragile.send("app_state.set", {"key": "kept", "value": place})
+        tables = recovered(fragile, tmp_path / f"{place}")
+        assert tables["app_state"] == fragile.tables()["app_state"]
         assert f"'{place}'" in [row[1] for row in tables["app_state"]]
         assert (
             tables["events"]
-            == store.in_writer(lambda connection: dump_tables(connection, ["events"]))["events"]
+            == fragile.in_writer(lambda connection: dump_tables(connection, ["events"]))["events"]
         )
 
 
-def test_a_full_disk_refuses_what_does_not_fit_and_takes_what_does_once_there_is_room(store: Store):
-    commands = prepare(store)
-    pages = store.in_writer(lambda connection: connection.pragma("page_count"))
-    store.connection.pragma("max_page_count", pages + 3)
-    before = everything(store)
+def test_a_full_disk_refuses_what_does_not_fit_and_takes_what_does_once_there_is_room(fragile: Store):
+    commands = prepare(fragile)
+    pages = fragile.in_writer(lambda connection: connection.pragma("page_count"))
+    fragile.connection.pragma("max_page_count", pages + 3)
+    before = everything(fragile)
 
-    assert all_unavailable(store.send_together(*commands))
-    assert everything(store) == before
-    assert "full" in (store.writer.statistics.last_failure or "")
+    assert all_unavailable(fragile.send_together(*commands))
+    assert everything(fragile) == before
+    assert "full" in (fragile.writer.statistics.last_failure or "")
     # Small things still fit, and a WAL that cannot grow is no reason to forget them.
-    assert store.send("app_state.set", {"key": "small", "value": 1}).code is None
+    assert fragile.send("app_state.set", {"key": "small", "value": 1}).code is None
 
-    store.connection.pragma("max_page_count", 10**6)
-    assert [reply.code for reply in store.send_together(*commands)] == [None, None, "not_found"] + [None] * 8
-    assert store.writer.statistics.last_failure is None
-    assert store.in_writer(chain.verify_chain) == store.writer.head
+    fragile.connection.pragma("max_page_count", 10**6)
+    assert [reply.code for reply in fragile.send_together(*commands)] == [None, None, "not_found"] + [
+        None
+    ] * 8
+    assert fragile.writer.statistics.last_failure is None
+    assert fragile.in_writer(chain.verify_chain) == fragile.writer.head
 
 
 def test_after_reopening_everything_that_was_answered_is_there(disk: FailingDisk, tmp_path: Path):
@@ -244,12 +247,12 @@ def test_a_job_that_lost_its_lease_is_rescued_although_the_first_attempt_was_not
         until(lambda: [row.type for row in store.rows()].count("job.rescued.v1") == 3)
 
 
-def test_a_file_that_is_locked_for_too_long_is_unavailable_and_free_again_later(store: Store):
-    store.connection.set_busy_timeout(10)
-    other = apsw.Connection(str(store.path))
+def test_a_file_that_is_locked_for_too_long_is_unavailable_and_free_again_later(fragile: Store):
+    fragile.connection.set_busy_timeout(10)
+    other = apsw.Connection(str(fragile.path))
     other.execute("BEGIN IMMEDIATE")
-    assert store.send("app_state.set", {"key": "k", "value": 1}).code == "unavailable"
+    assert fragile.send("app_state.set", {"key": "k", "value": 1}).code == "unavailable"
     other.execute("ROLLBACK")
     other.close()
 
-    assert store.send("app_state.set", {"key": "k", "value": 1})["position"] == 1
+    assert fragile.send("app_state.set", {"key": "k", "value": 1})["position"] == 1

@@ -24,7 +24,7 @@ SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(2**32))
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Path:
+def path(tmp_path: Path) -> Path:
     stored = Stored(tmp_path / "data")
     stored.work(50)
     stored.close()
@@ -77,46 +77,46 @@ def _copy_many(store: Path, copy: Path, count: int) -> set[str]:
 
 @pytest.mark.parametrize("count", [15, pytest.param(1_000, marks=pytest.mark.prove)])
 def test_the_bytes_of_a_store_in_use_are_copied_as_they_were_at_one_moment(
-    store: Path, tmp_path: Path, count: int
+    path: Path, tmp_path: Path, count: int
 ):
-    with transferring(store):
-        assert "bytes" in _copy_many(store, tmp_path / "copy.db", count)
+    with transferring(path):
+        assert "bytes" in _copy_many(path, tmp_path / "copy.db", count)
 
 
 @pytest.mark.parametrize("count", [3, pytest.param(300, marks=pytest.mark.prove)])
-def test_it_goes_page_by_page_where_somebody_reads_for_long(store: Path, tmp_path: Path, count: int):
-    with transferring(store), closing(open_reader(store)) as reader:
+def test_it_goes_page_by_page_where_somebody_reads_for_long(path: Path, tmp_path: Path, count: int):
+    with transferring(path), closing(open_reader(path)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM accounts").fetchall()
-        before = _amounts(store)
-        while _amounts(store) == before:
+        before = _amounts(path)
+        while _amounts(path) == before:
             # What was written since cannot leave the WAL.
             continue
-        assert _copy_many(store, tmp_path / "copy.db", count) == {"pages"}
+        assert _copy_many(path, tmp_path / "copy.db", count) == {"pages"}
 
 
 def test_it_goes_page_by_page_while_somebody_has_begun_to_write(
-    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(copying, "HOLD_WITHIN_MS", 1)
-    with closing(open_writer(store)) as writer:
+    with closing(open_writer(path)) as writer:
         writer.execute("BEGIN IMMEDIATE")
         writer.execute("UPDATE accounts SET amount = 1")
-        assert _copy_many(store, tmp_path / "copy.db", 1) == {"pages"}
+        assert _copy_many(path, tmp_path / "copy.db", 1) == {"pages"}
         writer.execute("ROLLBACK")
 
 
-def test_a_store_that_was_never_opened_since_it_was_restored_is_copied(store: Path, tmp_path: Path):
-    with closing(apsw.Connection(str(store))) as connection:
+def test_a_store_that_was_never_opened_since_it_was_restored_is_copied(path: Path, tmp_path: Path):
+    with closing(apsw.Connection(str(path))) as connection:
         connection.pragma("journal_mode", "delete")
-    assert _copy_many(store, tmp_path / "copy.db", 1) == {"pages"}
+    assert _copy_many(path, tmp_path / "copy.db", 1) == {"pages"}
 
 
 # Where SQLite's locks on a file are, and what a reader holds of them. https://www.sqlite.org/src/file/src/os.h
 SHARED_FIRST, SHARED_SIZE = 0x40000002, 510
 
 
-def test_copying_leaves_the_locks_of_its_own_process_as_they_were(store: Path, tmp_path: Path):
+def test_copying_leaves_the_locks_of_its_own_process_as_they_were(path: Path, tmp_path: Path):
     """Else another process may take itself for the only one, and take the file out of WAL mode, say."""
     program = (
         "import fcntl, sys; file = open(sys.argv[1], 'r+b');"
@@ -125,13 +125,13 @@ def test_copying_leaves_the_locks_of_its_own_process_as_they_were(store: Path, t
 
     def is_locked() -> bool:
         done = subprocess.run(
-            [sys.executable, "-c", program, str(store)], capture_output=True, text=True, check=False
+            [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=False
         )
         assert done.returncode == 0 or "BlockingIOError" in done.stderr, done.stderr
         return done.returncode != 0
 
     assert not is_locked()
-    with closing(open_writer(store)) as writer:
+    with closing(open_writer(path)) as writer:
         writer.execute("UPDATE accounts SET pad = 'y'")
-        assert _copy_many(store, tmp_path / "copy.db", 1) == {"bytes"}
+        assert _copy_many(path, tmp_path / "copy.db", 1) == {"bytes"}
         assert is_locked()

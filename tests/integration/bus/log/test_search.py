@@ -1,7 +1,5 @@
 """The log read backwards, and what caused what, over a real store."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,12 +11,6 @@ from domain.messages import Metadata
 from migrations.connection import open_reader
 from tests.support.documents.reference_examples import ask
 from tests.support.stores.writing import Store
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store(tmp_path / "hyperpage.db", next_upkeep=float("inf")) as store:
-        yield store
 
 
 def said(store: Store, name: str, **query: Any) -> Any:
@@ -40,13 +32,13 @@ def causes(answer: Any) -> dict[int, int | None]:
     return {int(item["event"]["sequence"]): item["cause"] for item in answer["items"]}
 
 
-def test_pages_backwards_reach_every_event_once(store: Store):
+def test_pages_backwards_reach_every_event_once(unattended: Store):
     for number in range(7):
-        put(store, f"k{number}")
+        put(unattended, f"k{number}")
 
     pages, before = [], None
     while True:
-        page = said(store, "events.find", limit=3, **({} if before is None else {"before": before}))
+        page = said(unattended, "events.find", limit=3, **({} if before is None else {"before": before}))
         pages.append(positions(page))
         if (before := page["next"]) is None:
             break
@@ -68,33 +60,33 @@ def test_pages_backwards_reach_every_event_once(store: Store):
         ({"stream": "app_state/*"}, []),
     ],
 )
-def test_events_are_found_by_what_they_are(store: Store, query: dict[str, Any], found: list[int]):
-    put(store, "a")
-    put(store, "b", correlation_id="order-7")
-    store.send("app_state.set", {"key": "a", "value": 2})
-    store.send("tool_configs.set", {"tool_name": "a", "config": {}})
-    store.send("app_state.delete", {"key": "a"}, metadata='{"correlation_id":"order-7"}')
+def test_events_are_found_by_what_they_are(unattended: Store, query: dict[str, Any], found: list[int]):
+    put(unattended, "a")
+    put(unattended, "b", correlation_id="order-7")
+    unattended.send("app_state.set", {"key": "a", "value": 2})
+    unattended.send("tool_configs.set", {"tool_name": "a", "config": {}})
+    unattended.send("app_state.delete", {"key": "a"}, metadata='{"correlation_id":"order-7"}')
 
-    assert positions(said(store, "events.find", **query)) == found
+    assert positions(said(unattended, "events.find", **query)) == found
 
 
 def test_a_search_for_what_is_rare_looks_at_a_bounded_part_of_the_log_at_a_time(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    unattended: Store, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(search, "MAXIMUM_SCANNED_ROWS", 4)
-    store.send("tool_configs.set", {"tool_name": "a", "config": {}})
+    unattended.send("tool_configs.set", {"tool_name": "a", "config": {}})
     for number in range(6):
-        put(store, f"k{number}")
+        put(unattended, f"k{number}")
 
-    first = said(store, "events.find", table="tool_configs")
+    first = said(unattended, "events.find", table="tool_configs")
     assert (positions(first), first["next"]) == ([], 4)
-    second = said(store, "events.find", table="tool_configs", before=first["next"])
+    second = said(unattended, "events.find", table="tool_configs", before=first["next"])
     assert (positions(second), second["next"]) == ([1], None)
 
 
 @pytest.mark.parametrize("column", ["correlation_id", "causation_id"])
-def test_events_that_name_others_are_found_through_an_index(store: Store, column: str):
-    connection = open_reader(store.path)
+def test_events_that_name_others_are_found_through_an_index(unattended: Store, column: str):
+    connection = open_reader(unattended.path)
     plan = connection.execute(
         "EXPLAIN QUERY PLAN SELECT position FROM events"
         f" WHERE json_valid(metadata) AND metadata ->> '$.{column}' = ?"
@@ -107,60 +99,60 @@ def test_events_that_name_others_are_found_through_an_index(store: Store, column
     assert f"idx_events_{column} (<expr>=? AND rowid<?)" in str(step)
 
 
-def test_a_chain_is_the_same_from_wherever_it_is_looked_at(store: Store):
+def test_a_chain_is_the_same_from_wherever_it_is_looked_at(unattended: Store):
     # A command without a correlation id, one that names it as its cause, and one that names that one's event.
-    first = put(store, "order", id="place-order")
-    unrelated = put(store, "other", id="other")
-    second = put(store, "payment", id="pay", causation_id="place-order", correlation_id="place-order")
-    third = put(store, "parcel", causation_id=f"1-{second}")
+    first = put(unattended, "order", id="place-order")
+    unrelated = put(unattended, "other", id="other")
+    second = put(unattended, "payment", id="pay", causation_id="place-order", correlation_id="place-order")
+    third = put(unattended, "parcel", causation_id=f"1-{second}")
     # Correlated, but with a cause that nobody knows.
-    fourth = put(store, "letter", causation_id="lost", correlation_id="place-order")
+    fourth = put(unattended, "letter", causation_id="lost", correlation_id="place-order")
 
     expected = {first: None, second: first, third: second, fourth: None}
     for position in (first, second, third, fourth):
-        answer = said(store, "events.chain", position=position)
+        answer = said(unattended, "events.chain", position=position)
         assert causes(answer) == expected
         assert answer["complete"]
-    assert causes(said(store, "events.chain", correlation_id="place-order")) == expected
-    assert causes(said(store, "events.chain", position=unrelated)) == {unrelated: None}
+    assert causes(said(unattended, "events.chain", correlation_id="place-order")) == expected
+    assert causes(said(unattended, "events.chain", position=unrelated)) == {unrelated: None}
 
 
-def test_all_events_of_a_command_are_in_its_chain_and_effects_follow_from_the_last(store: Store):
-    put(store, "before")
+def test_all_events_of_a_command_are_in_its_chain_and_effects_follow_from_the_last(unattended: Store):
+    put(unattended, "before")
     items = [{"key": f"k{number}", "value": 1} for number in range(5)]
-    store.send("app_state.set_many", {"items": items}, id="many")
-    effect = put(store, "effect", causation_id="many")
+    unattended.send("app_state.set_many", {"items": items}, id="many")
+    effect = put(unattended, "effect", causation_id="many")
 
-    assert causes(said(store, "events.chain", position=4)) == {
+    assert causes(said(unattended, "events.chain", position=4)) == {
         2: None, 3: None, 4: None, 5: None, 6: None, effect: 6,
     }  # fmt: skip
 
 
-def test_who_names_itself_or_the_future_as_its_cause_has_none(store: Store):
-    itself = put(store, "a", id="a", causation_id="a")
-    early = put(store, "b", causation_id=f"1-{itself + 2}")
-    late = put(store, "c", causation_id=f"1-{early}")
+def test_who_names_itself_or_the_future_as_its_cause_has_none(unattended: Store):
+    itself = put(unattended, "a", id="a", causation_id="a")
+    early = put(unattended, "b", causation_id=f"1-{itself + 2}")
+    late = put(unattended, "c", causation_id=f"1-{early}")
 
-    assert causes(said(store, "events.chain", position=itself)) == {itself: None}
-    assert causes(said(store, "events.chain", position=late)) == {early: None, late: early}
+    assert causes(said(unattended, "events.chain", position=itself)) == {itself: None}
+    assert causes(said(unattended, "events.chain", position=late)) == {early: None, late: early}
 
 
-def test_a_chain_that_is_too_long_is_cut_and_says_so(store: Store, monkeypatch: pytest.MonkeyPatch):
+def test_a_chain_that_is_too_long_is_cut_and_says_so(unattended: Store, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(search, "MAXIMUM_CHAIN", 5)
     for number in range(9):
-        put(store, f"k{number}", correlation_id="long")
+        put(unattended, f"k{number}", correlation_id="long")
 
-    answer = said(store, "events.chain", correlation_id="long")
+    answer = said(unattended, "events.chain", correlation_id="long")
 
     assert len(answer["items"]) == 5
     assert not answer["complete"]
 
 
-def test_a_chain_begins_somewhere(store: Store):
+def test_a_chain_begins_somewhere(unattended: Store):
     with pytest.raises(NotFound):
-        said(store, "events.chain", position=1)
+        said(unattended, "events.chain", position=1)
     for query in ({}, {"position": 1, "correlation_id": "x"}):
         with pytest.raises(Invalid):
-            said(store, "events.chain", **query)
+            said(unattended, "events.chain", **query)
     with pytest.raises(Invalid):
-        said(store, "events.find", table="jobs", stream="jobs/a")
+        said(unattended, "events.find", table="jobs", stream="jobs/a")

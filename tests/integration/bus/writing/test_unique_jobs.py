@@ -14,11 +14,6 @@ def enqueue(job_id: str, **unique: Any) -> Sent:
     return Sent("jobs.enqueue", {"id": job_id, "type": "mail", "name": "A mail", "unique": said})
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "hyperpage.db"
-
-
 def test_of_two_jobs_in_one_group_the_second_finds_the_first(path: Path):
     with Store(path) as store:
         first, second = store.send_together(enqueue("a"), enqueue("b"))

@@ -1,6 +1,6 @@
 import gc
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +22,6 @@ from migrations.connection import open_reader
 from ops.store.tables import Tables
 from tests.support.stores.looking_inside import read_after
 from tests.support.stores.writing import NOW, Clock, Reply, Sent, Store, batch, dump_tables, single, until
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "hyperpage.db"
-
-
-@pytest.fixture
-def store(path: Path) -> Iterator[Store]:
-    with Store(path) as opened:
-        yield opened
 
 
 def set_value(key: str, value: Any = 1, **headers: Any) -> Sent:

@@ -4,7 +4,6 @@ import asyncio
 import random
 import shutil
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +30,6 @@ from tests.support.services.serving import until
 from tests.support.services.talking import Talk
 from tests.support.stores.archived import Archived
 from tests.support.stores.backing_up import VERSION, archived_rows, log_of, tables_of
-
-
-@pytest.fixture
-def archived(tmp_path: Path) -> Iterator[Archived]:
-    archived = Archived(tmp_path)
-    yield archived
-    archived.close()
 
 
 def rows_of(segments: list[Segment]) -> list[chain.Row]:

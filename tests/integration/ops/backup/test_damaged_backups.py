@@ -1,6 +1,5 @@
 """Of several backups, one is damaged: it is passed over, remembered, and nothing good goes in its favour."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,13 +17,6 @@ from ops.store.projections_check import verify
 from ops.targets.errors import BackupError
 from ops.targets.sealing import Sealing
 from tests.support.stores.backing_up import VERSION, Stored, log_of, tables_of
-
-
-@pytest.fixture
-def stored(tmp_path: Path) -> Iterator[Stored]:
-    stored = Stored(tmp_path)
-    yield stored
-    stored.close()
 
 
 @pytest.fixture

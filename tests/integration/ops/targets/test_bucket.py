@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,25 +40,18 @@ from tests.support.stores.in_bucket import InBucket
 from tests.support.stores.keys import KEY, SEALED
 
 
-@pytest.fixture
-def stored(tmp_path: Path, bucket_server: BucketServer) -> Iterator[InBucket]:
-    stored = InBucket(tmp_path, bucket_server)
-    yield stored
-    stored.close()
-
-
-def test_a_backup_in_a_bucket_is_listed_verified_drilled_and_deleted(stored: InBucket):
-    stored.work(50)
-    first = stored.backup("the first")
-    assert str(first.place).startswith(stored.address)
-    stored.clock.now += 1
-    stored.work(20)
-    second = stored.backup("the second")
-    folder = stored.places.backups
+def test_a_backup_in_a_bucket_is_listed_verified_drilled_and_deleted(in_bucket: InBucket):
+    in_bucket.work(50)
+    first = in_bucket.backup("the first")
+    assert str(first.place).startswith(in_bucket.address)
+    in_bucket.clock.now += 1
+    in_bucket.work(20)
+    second = in_bucket.backup("the second")
+    folder = in_bucket.places.backups
     assert [one.metadata.description for one in list_backups(folder)] == ["the second", "the first"]
     assert find_backup(folder, first.name) == find_backup(folder, str(first.place)) == first.place
     with verified_copy(second.place) as plain:
-        assert tables_of(plain) == tables_of(stored.path)
+        assert tables_of(plain) == tables_of(in_bucket.path)
     assert not plain.exists()
     assert drill(first.place).metadata.status == "proven"
     # Not what was read before, but what is there now.
@@ -68,12 +60,12 @@ def test_a_backup_in_a_bucket_is_listed_verified_drilled_and_deleted(stored: InB
     assert [one.metadata.description for one in list_backups(folder)] == ["the first"]
     assert verify_by_routine(first.place, None, lambda *_: None).name == first.name
     # Nothing is left where it was staged.
-    assert list((stored.path.parent / "backups").iterdir()) == []
+    assert list((in_bucket.path.parent / "backups").iterdir()) == []
 
 
-def test_what_is_wrong_with_a_backup_in_a_bucket_has_the_same_reasons(stored: InBucket):
-    stored.work(30)
-    backup = stored.backup()
+def test_what_is_wrong_with_a_backup_in_a_bucket_has_the_same_reasons(in_bucket: InBucket):
+    in_bucket.work(30)
+    backup = in_bucket.backup()
     place = backup.place
     assert isinstance(place, BucketPath)
     content = place.read_bytes()
@@ -94,7 +86,7 @@ def test_what_is_wrong_with_a_backup_in_a_bucket_has_the_same_reasons(stored: In
     assert refusal() == "metadata_damaged"
     metadata_path(place).unlink()
     assert refusal() == "no_metadata"
-    assert [(path, error.reason) for path, error in damaged_backups(stored.places.backups)] == [
+    assert [(path, error.reason) for path, error in damaged_backups(in_bucket.places.backups)] == [
         (place, "no_metadata")
     ]
     place.unlink()
@@ -131,28 +123,28 @@ def test_a_store_comes_back_from_a_bucket_alone(
     assert answers_of(stored.path) == remembered
 
 
-def test_many_small_segments_in_a_bucket_become_few(stored: InBucket):
+def test_many_small_segments_in_a_bucket_become_few(in_bucket: InBucket):
     for _ in range(SMALL_SEGMENTS + 2):
-        stored.work(2)
-        stored.archiver = stored.new_archiver()
-        stored.archive()
-    before = stored.segments
+        in_bucket.work(2)
+        in_bucket.archiver = in_bucket.new_archiver()
+        in_bucket.archive()
+    before = in_bucket.segments
     assert len(before) >= SMALL_SEGMENTS
-    fewer = merge(stored.places.archive)
-    assert fewer == len(before) - len(stored.segments) > 0
-    found = reach(stored.places.archive)
+    fewer = merge(in_bucket.places.archive)
+    assert fewer == len(before) - len(in_bucket.segments) > 0
+    found = reach(in_bucket.places.archive)
     assert found is not None
-    assert list(archived_rows(stored.places.archive, found[1])) == log_of(stored.path, 10**9)
+    assert list(archived_rows(in_bucket.places.archive, found[1])) == log_of(in_bucket.path, 10**9)
 
 
-def test_a_safety_backup_goes_into_the_bucket_and_is_the_way_back(stored: InBucket):
-    stored.work(40)
-    done = restore(stored.places, Moment(position=20), version=VERSION)
+def test_a_safety_backup_goes_into_the_bucket_and_is_the_way_back(in_bucket: InBucket):
+    in_bucket.work(40)
+    done = restore(in_bucket.places, Moment(position=20), version=VERSION)
     assert done.safety_backup is not None
-    assert done.safety_backup.startswith(stored.address)
-    undone = restore(stored.places, Moment(backup=done.safety_backup), version=VERSION)
+    assert done.safety_backup.startswith(in_bucket.address)
+    undone = restore(in_bucket.places, Moment(backup=done.safety_backup), version=VERSION)
     assert undone.position > 20
-    assert verify(stored.path)["equal"]
+    assert verify(in_bucket.path)["equal"]
 
 
 def test_a_bucket_that_is_away_fails_soon_is_told_and_caught_up_with(
@@ -219,16 +211,16 @@ def test_an_address_that_is_none_is_refused():
             bucket_path(wrong, endpoint=None, staging=Path())
 
 
-def test_a_large_backup_is_sent_in_parts_and_comes_back_as_it_was(stored: InBucket):
+def test_a_large_backup_is_sent_in_parts_and_comes_back_as_it_was(in_bucket: InBucket):
     for number in range(120):
         value = "".join(f"{number * each:08x}" for each in range(7000))
-        stored.store.send("app_state.set", {"key": f"large-{number % 100}", "value": value})
-    backup = stored.backup()
+        in_bucket.store.send("app_state.set", {"key": f"large-{number % 100}", "value": value})
+    backup = in_bucket.backup()
     assert backup.metadata.size > 12 * 1024 * 1024
     proven: list[str] = []
     with verified_copy(backup.place) as plain:
         prove(Backup(plain, backup.metadata), lambda what, *_: proven.append(what))
-        assert tables_of(plain) == tables_of(stored.path)
+        assert tables_of(plain) == tables_of(in_bucket.path)
     assert "tables" in proven
 
 

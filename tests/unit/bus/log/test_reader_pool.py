@@ -15,7 +15,7 @@ from migrations.connection import open_writer
 DEADLINE_SECONDS = 30
 
 
-class Clock:
+class Stopwatch:
     """Stands still until it is told."""
 
     def __init__(self) -> None:
@@ -26,12 +26,12 @@ class Clock:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def stopwatch() -> Stopwatch:
+    return Stopwatch()
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Iterator[Path]:
+def numbers(tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "some.db"
     writer = open_writer(path)
     writer.execute("CREATE TABLE numbers (value INTEGER)")
@@ -41,8 +41,8 @@ def path(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def pool(path: Path, clock: Clock) -> Iterator[ReaderPool]:
-    pool = ReaderPool(path, maximum=3, idle_seconds=30, wait_seconds=0, clock=clock)
+def pool(numbers: Path, stopwatch: Stopwatch) -> Iterator[ReaderPool]:
+    pool = ReaderPool(numbers, maximum=3, idle_seconds=30, wait_seconds=0, clock=stopwatch)
     yield pool
     pool.close()
 
@@ -92,8 +92,8 @@ def test_a_failure_while_opening_does_not_use_the_pool_up(tmp_path: Path):
             pass
 
 
-def test_a_thread_that_waits_gets_the_connection_that_comes_back(path: Path):
-    pool = ReaderPool(path, maximum=1, wait_seconds=DEADLINE_SECONDS)
+def test_a_thread_that_waits_gets_the_connection_that_comes_back(numbers: Path):
+    pool = ReaderPool(numbers, maximum=1, wait_seconds=DEADLINE_SECONDS)
 
     def read() -> apsw.Connection:
         with pool.connection() as connection:
@@ -107,8 +107,8 @@ def test_a_thread_that_waits_gets_the_connection_that_comes_back(path: Path):
     pool.close()
 
 
-def test_many_threads_never_share_a_connection_nor_open_too_many(path: Path):
-    pool = ReaderPool(path, maximum=4, wait_seconds=DEADLINE_SECONDS)
+def test_many_threads_never_share_a_connection_nor_open_too_many(numbers: Path):
+    pool = ReaderPool(numbers, maximum=4, wait_seconds=DEADLINE_SECONDS)
     together = Barrier(8)
 
     def read_often() -> int:
@@ -129,15 +129,15 @@ def test_many_threads_never_share_a_connection_nor_open_too_many(path: Path):
     pool.close()
 
 
-def test_what_is_idle_for_too_long_is_closed_at_the_next_use(pool: ReaderPool, clock: Clock):
+def test_what_is_idle_for_too_long_is_closed_at_the_next_use(pool: ReaderPool, stopwatch: Stopwatch):
     with pool.connection(), pool.connection():
         pass
-    clock.seconds += 29
+    stopwatch.seconds += 29
     with pool.connection():
         pass
     assert pool.open == 2
 
-    clock.seconds += 1
+    stopwatch.seconds += 1
     with pool.connection():
         pass
 
@@ -145,13 +145,13 @@ def test_what_is_idle_for_too_long_is_closed_at_the_next_use(pool: ReaderPool, c
     assert pool.open == 1
 
 
-def test_a_pool_at_rest_closes_what_is_idle_when_it_is_told_to(pool: ReaderPool, clock: Clock):
+def test_a_pool_at_rest_closes_what_is_idle_when_it_is_told_to(pool: ReaderPool, stopwatch: Stopwatch):
     with pool.connection() as connection:
         pass
     pool.close_idle()
     assert pool.open == 1
 
-    clock.seconds += 30
+    stopwatch.seconds += 30
     pool.close_idle()
 
     assert pool.open == 0
@@ -194,8 +194,8 @@ def test_closing_closes_the_idle_now_and_the_lent_when_they_come_back(pool: Read
         pass
 
 
-def test_a_thread_that_waits_learns_that_the_pool_was_closed(path: Path):
-    pool = ReaderPool(path, maximum=1, wait_seconds=DEADLINE_SECONDS)
+def test_a_thread_that_waits_learns_that_the_pool_was_closed(numbers: Path):
+    pool = ReaderPool(numbers, maximum=1, wait_seconds=DEADLINE_SECONDS)
 
     def read() -> None:
         with pool.connection():

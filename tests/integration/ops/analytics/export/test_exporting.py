@@ -3,8 +3,6 @@
 from contextlib import closing
 from pathlib import Path
 
-import pytest
-
 from bus.log import chain
 from ops.analytics import connect
 from ops.analytics.lake.columns import TABLE_COLUMNS
@@ -31,11 +29,6 @@ class Moments:
         self.tables[position] = self.stored.store.in_writer(rows_of)
         self.times[position] = self.stored.clock.now - 1
         return int(position)
-
-
-@pytest.fixture
-def lake(tmp_path: Path) -> Path:
-    return tmp_path / "lake"
 
 
 def test_the_views_show_what_the_newest_backup_has_column_by_column(tmp_path: Path, lake: Path):

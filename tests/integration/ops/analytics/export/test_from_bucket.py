@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -22,18 +21,6 @@ from tests.support.stores.keys import KEY, SEALED
 from tests.support.stores.lakes import exported, rows_at, rows_of, rows_shown, worked
 
 SEALINGS = [Sealing(), Sealing(compression="zstd"), SEALED]
-
-
-@pytest.fixture
-def lake(tmp_path: Path) -> Path:
-    return tmp_path / "lake"
-
-
-@pytest.fixture
-def stored(tmp_path: Path, bucket_server: BucketServer) -> Iterator[InBucket]:
-    stored = InBucket(tmp_path / "data", bucket_server)
-    yield stored
-    stored.close()
 
 
 @pytest.mark.parametrize("sealing", SEALINGS, ids=["plain", "compressed", "encrypted"])
@@ -62,18 +49,18 @@ def test_backups_and_archive_in_a_bucket_make_the_lake_that_they_make_on_a_disk(
 
 
 def test_segments_that_were_merged_in_the_bucket_meanwhile_are_taken_from_where_the_lake_is(
-    stored: InBucket, lake: Path
+    in_bucket: InBucket, lake: Path
 ):
-    worked(stored)
-    taken = exported(stored, lake).position
+    worked(in_bucket)
+    taken = exported(in_bucket, lake).position
     for _ in range(SMALL_SEGMENTS):
-        worked(stored)
-    end, tables = worked(stored)
-    before = len(list_segments(stored.places.archive))
-    merge(stored.places.archive)
-    assert len(list_segments(stored.places.archive)) < before
+        worked(in_bucket)
+    end, tables = worked(in_bucket)
+    before = len(list_segments(in_bucket.places.archive))
+    merge(in_bucket.places.archive)
+    assert len(list_segments(in_bucket.places.archive)) < before
 
-    report = exported(stored, lake)
+    report = exported(in_bucket, lake)
 
     assert (report.refused, report.archived) == ([], end - taken)
     with closing(connect(lake)) as connection:
@@ -104,18 +91,18 @@ def test_a_bucket_that_is_away_leaves_the_lake_as_it_was(
 
 
 def test_the_command_takes_both_from_the_bucket_that_the_settings_name(
-    stored: InBucket, bucket_server: BucketServer, lake: Path
+    in_bucket: InBucket, bucket_server: BucketServer, lake: Path
 ):
-    worked(stored)
-    backup = stored.backup()
-    end, _ = worked(stored)
+    worked(in_bucket)
+    backup = in_bucket.backup()
+    end, _ = worked(in_bucket)
     done = subprocess.run(
         [sys.executable, "-m", "ops.cli", "analytics", "export", "--out", str(lake), "--json"],
         env=environment(
             **CREDENTIALS,
-            HYPERPAGE_DATA=str(stored.path.parent),
-            HYPERPAGE_BACKUPS=f"{stored.address}/backups",
-            HYPERPAGE_ARCHIVE=f"{stored.address}/archive",
+            HYPERPAGE_DATA=str(in_bucket.path.parent),
+            HYPERPAGE_BACKUPS=f"{in_bucket.address}/backups",
+            HYPERPAGE_ARCHIVE=f"{in_bucket.address}/archive",
             HYPERPAGE_S3_ENDPOINT=bucket_server.endpoint,
         ),
         capture_output=True,

@@ -3,7 +3,7 @@
 import errno
 import gc
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from itertools import chain, repeat
 from pathlib import Path
@@ -24,18 +24,6 @@ from tests.support.stores.archived import Archived
 from tests.support.stores.lakes import exported, restored, rows_at, worked
 
 FEW = 4
-
-
-@pytest.fixture
-def archived(tmp_path: Path) -> Iterator[Archived]:
-    archived = Archived(tmp_path / "data")
-    yield archived
-    archived.close()
-
-
-@pytest.fixture
-def lake(tmp_path: Path) -> Path:
-    return tmp_path / "lake"
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -21,18 +21,6 @@ from ops.backup.sound import file_checksum
 from tests.support.stores.backing_up import Stored
 from tests.support.stores.keys import KEY, SEALED
 from tests.support.stores.lakes import exported
-
-
-@pytest.fixture
-def stored(tmp_path: Path) -> Iterator[Stored]:
-    stored = Stored(tmp_path / "data")
-    yield stored
-    stored.close()
-
-
-@pytest.fixture
-def lake(tmp_path: Path) -> Path:
-    return tmp_path / "lake"
 
 
 def three(stored: Stored) -> list[Backup]:

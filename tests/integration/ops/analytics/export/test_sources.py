@@ -1,6 +1,5 @@
 """What a lake is made of: backups of several timelines, and what the archive has beyond them."""
 
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -19,18 +18,6 @@ from tests.support.stores.archived import Archived
 from tests.support.stores.keys import KEY, SEALED
 from tests.support.stores.lakes import exported, restored, rows_at, rows_of, rows_shown, worked
 from tests.support.stores.writing import Sent
-
-
-@pytest.fixture
-def archived(tmp_path: Path) -> Iterator[Archived]:
-    archived = Archived(tmp_path / "data")
-    yield archived
-    archived.close()
-
-
-@pytest.fixture
-def lake(tmp_path: Path) -> Path:
-    return tmp_path / "lake"
 
 
 def positions_of(lake: Path, view: str, snapshot: str | None = None) -> list[tuple[int, int]]:

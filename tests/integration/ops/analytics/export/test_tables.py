@@ -2,7 +2,6 @@
 
 import errno
 import os
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -22,18 +21,6 @@ from ops.store.projections_check import rebuild_file
 from tests.support.stores.backing_up import VERSION, Stored
 from tests.support.stores.lakes import exported, rows_of, rows_shown
 from tests.support.stores.writing import Sent
-
-
-@pytest.fixture
-def stored(tmp_path: Path) -> Iterator[Stored]:
-    stored = Stored(tmp_path / "data")
-    yield stored
-    stored.close()
-
-
-@pytest.fixture
-def lake(tmp_path: Path) -> Path:
-    return tmp_path / "lake"
 
 
 @pytest.fixture(autouse=True)

@@ -85,7 +85,7 @@ def happen(one: History) -> None:
 
 
 @pytest.fixture(scope="module")
-def lake(history: History, tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
+def opened(history: History, tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
     folder = tmp_path_factory.mktemp("lake")
     backup = create_backup(history.folder / "hyperpage.db", folder / "backups", version="0")
     export([backup], folder / "lake", store_id=None)
@@ -101,13 +101,13 @@ def at(offset_ms: int) -> datetime:
     return datetime(2027, 1, 15, 8, offset_ms // 60_000, offset_ms // 1_000 % 60)  # noqa: DTZ001 - as DuckDB has it
 
 
-def test_position_of_takes_positions_times_and_backups(lake: duckdb.DuckDBPyConnection, history: History):
+def test_position_of_takes_positions_times_and_backups(opened: duckdb.DuckDBPyConnection, history: History):
     first = history.positions["first job"]
     end = history.positions["end"]
-    [(backup,)] = answer(lake, "SELECT name FROM snapshots")
+    [(backup,)] = answer(opened, "SELECT name FROM snapshots")
 
     def position_of(moment: str) -> Any:
-        return answer(lake, f"SELECT position_of({moment})")[0][0]
+        return answer(opened, f"SELECT position_of({moment})")[0][0]
 
     assert position_of("3") == position_of("'3'") == 3
     assert position_of("'2027-01-15T08:00:03Z'") == first
@@ -122,53 +122,53 @@ def test_position_of_takes_positions_times_and_backups(lake: duckdb.DuckDBPyConn
         position_of("'soon'")
 
 
-def test_each_table_at_a_moment(lake: duckdb.DuckDBPyConnection, history: History):
+def test_each_table_at_a_moment(opened: duckdb.DuckDBPyConnection, history: History):
     first, before = history.positions["first job"], history.positions["before archiving"]
 
-    assert answer(lake, f"SELECT id, status FROM jobs_at({first})") == [("a", "completed")]
-    assert answer(lake, f"SELECT id, state FROM jobs_at({before}) ORDER BY id") == [
+    assert answer(opened, f"SELECT id, status FROM jobs_at({first})") == [("a", "completed")]
+    assert answer(opened, f"SELECT id, state FROM jobs_at({before}) ORDER BY id") == [
         ("a", "completed"),
         ("b", "failed"),
     ]
-    assert answer(lake, "SELECT id FROM jobs ORDER BY id") == [("b",), ("c",)]
+    assert answer(opened, "SELECT id FROM jobs ORDER BY id") == [("b",), ("c",)]
     attempts = f"SELECT job_id, status, duration_ms FROM job_history_at({before}) ORDER BY id"
-    assert answer(lake, attempts) == [("a", "completed", 2_000), ("b", "failed", 1_000)]
-    assert answer(lake, "SELECT job_id FROM job_history") == [("b",)]
-    assert answer(lake, f"SELECT key, value FROM app_state_at({before})") == [("cursor", "1")]
-    assert answer(lake, "FROM app_state") == []
+    assert answer(opened, attempts) == [("a", "completed", 2_000), ("b", "failed", 1_000)]
+    assert answer(opened, "SELECT job_id FROM job_history") == [("b",)]
+    assert answer(opened, f"SELECT key, value FROM app_state_at({before})") == [("cursor", "1")]
+    assert answer(opened, "FROM app_state") == []
     port = "SELECT config ->> 'port' FROM tool_configs_at({}) WHERE tool_name = 'smtp'"
-    assert answer(lake, port.format(first)) == [("25",)]
-    assert answer(lake, port.format(before)) == [("587",)]
-    assert answer(lake, f"SELECT limit_remaining FROM rate_limits_at({first})") == [(100,)]
-    assert answer(lake, "FROM queues_at('2027-01-15')") == answer(lake, "FROM schedules_at(1)") == []
+    assert answer(opened, port.format(first)) == [("25",)]
+    assert answer(opened, port.format(before)) == [("587",)]
+    assert answer(opened, f"SELECT limit_remaining FROM rate_limits_at({first})") == [(100,)]
+    assert answer(opened, "FROM queues_at('2027-01-15')") == answer(opened, "FROM schedules_at(1)") == []
 
 
-def test_changes_between(lake: duckdb.DuckDBPyConnection, history: History):
+def test_changes_between(opened: duckdb.DuckDBPyConnection, history: History):
     first, before = history.positions["first job"], history.positions["before archiving"]
 
     changed = answer(
-        lake,
+        opened,
         "SELECT table_name, key, change, old ->> 'config', new ->> 'config'"
         f" FROM changes_between({first}, {before})",
     )
 
     assert changed == [
         ("app_state", "cursor", "added", None, None),
-        ("job_history", str(answer(lake, "SELECT id FROM job_history")[0][0]), "added", None, None),
+        ("job_history", str(answer(opened, "SELECT id FROM job_history")[0][0]), "added", None, None),
         ("jobs", "b", "added", None, None),
         ("rate_limits", "ratelimit:github", "changed", None, None),
         ("tool_configs", "other", "added", None, "{}"),
         ("tool_configs", "smtp", "changed", '{"port":25}', '{"port":587}'),
     ]
-    assert answer(lake, f"FROM changes_between({before}, {before})") == []
+    assert answer(opened, f"FROM changes_between({before}, {before})") == []
     later = f"changes_between({before}, {history.positions['end']})"
     gone = f"SELECT key, change FROM {later} WHERE table_name = 'jobs' ORDER BY key"
-    assert answer(lake, gone) == [("a", "removed"), ("c", "added")]
+    assert answer(opened, gone) == [("a", "removed"), ("c", "added")]
 
 
-def test_attempts_are_all_that_there_were(lake: duckdb.DuckDBPyConnection):
+def test_attempts_are_all_that_there_were(opened: duckdb.DuckDBPyConnection):
     attempts = "SELECT job_id, type, tool, priority, status, wait_ms, duration_ms FROM attempts ORDER BY id"
-    assert answer(lake, attempts) == [
+    assert answer(opened, attempts) == [
         # Of a job that has left the tables.
         ("a", "mail", "smtp", 2, "completed", 1_000, 2_000),
         ("b", "mail", "smtp", 2, "failed", 5_000, 1_000),
@@ -215,16 +215,16 @@ def test_attempts_are_described_by_the_job_that_had_their_id_then(tmp_path: Path
     assert found == [("mail", "smtp"), ("scan", "crawler")]
 
 
-def test_event_rate(lake: duckdb.DuckDBPyConnection):
+def test_event_rate(opened: duckdb.DuckDBPyConnection):
     rate = "SELECT bucket, events FROM event_rate('10 minutes') WHERE type = 'job.enqueued.v1'"
-    assert answer(lake, rate) == [(at(0), 1), (at(600_000), 1), (datetime(2027, 1, 15, 9), 1)]  # noqa: DTZ001
+    assert answer(opened, rate) == [(at(0), 1), (at(600_000), 1), (datetime(2027, 1, 15, 9), 1)]  # noqa: DTZ001
     everything = "SELECT sum(events) FROM event_rate(INTERVAL 1 DAY)"
-    assert answer(lake, everything) == answer(lake, "SELECT count(*) FROM events")
+    assert answer(opened, everything) == answer(opened, "SELECT count(*) FROM events")
 
 
-def test_job_latency(lake: duckdb.DuckDBPyConnection):
+def test_job_latency(opened: duckdb.DuckDBPyConnection):
     columns = "bucket, attempts, wait_p50_ms, wait_max_ms, run_p50_ms, run_p99_ms"
-    assert answer(lake, f"SELECT {columns} FROM job_latency('10 minutes')") == [
+    assert answer(opened, f"SELECT {columns} FROM job_latency('10 minutes')") == [
         (at(0), 1, 1_000, 1_000, 2_000, 2_000),
         (at(600_000), 1, 5_000, 5_000, 1_000, 1_000),
     ]
@@ -241,41 +241,41 @@ def test_job_latency(lake: duckdb.DuckDBPyConnection):
         ("status", [("failed", 1, 1, 0, 1, 1.0), ("completed", 1, 1, 1, 0, 0.0)]),
     ],
 )
-def test_failure_rate(lake: duckdb.DuckDBPyConnection, by: str, rows: list[tuple[Any, ...]]):
+def test_failure_rate(opened: duckdb.DuckDBPyConnection, by: str, rows: list[tuple[Any, ...]]):
     columns = '"by", attempts, ended, completed, failed, failure_rate'
-    assert answer(lake, f"SELECT {columns} FROM failure_rate('{by}')") == rows
+    assert answer(opened, f"SELECT {columns} FROM failure_rate('{by}')") == rows
 
 
-def test_failure_rate_says_what_it_can_be_asked_by(lake: duckdb.DuckDBPyConnection):
+def test_failure_rate_says_what_it_can_be_asked_by(opened: duckdb.DuckDBPyConnection):
     with pytest.raises(duckdb.Error, match="type, tool, endpoint, queue, priority or status, not colour"):
-        answer(lake, "FROM failure_rate('colour')")
+        answer(opened, "FROM failure_rate('colour')")
 
 
-def test_rate_limit_burn(lake: duckdb.DuckDBPyConnection):
+def test_rate_limit_burn(opened: duckdb.DuckDBPyConnection):
     columns = "time, limit_remaining, used_percent, calls, calls_an_hour"
-    assert answer(lake, f"SELECT {columns} FROM rate_limit_burn('github')") == [
+    assert answer(opened, f"SELECT {columns} FROM rate_limit_burn('github')") == [
         (at(0), 100, 0.0, None, None),
         (at(600_000), 40, 60.0, 60, 360.0),
         # Another window begins.
         (at(1_200_000), 100, 0.0, None, None),
     ]
-    assert answer(lake, "FROM rate_limit_burn('nobody')") == []
+    assert answer(opened, "FROM rate_limit_burn('nobody')") == []
 
 
-def test_config_audit(lake: duckdb.DuckDBPyConnection):
+def test_config_audit(opened: duckdb.DuckDBPyConnection):
     columns = "time, tool_name, actor, reason, config_before, config"
-    assert answer(lake, f"SELECT {columns} FROM config_audit('smtp')") == [
+    assert answer(opened, f"SELECT {columns} FROM config_audit('smtp')") == [
         (at(0), "smtp", "ops", "new", None, '{"port":25}'),
         (at(900_000), "smtp", "dev", None, '{"port":25}', '{"port":587}'),
     ]
-    assert answer(lake, "SELECT tool_name FROM config_audit(NULL) GROUP BY ALL ORDER BY ALL") == [
+    assert answer(opened, "SELECT tool_name FROM config_audit(NULL) GROUP BY ALL ORDER BY ALL") == [
         ("other",),
         ("smtp",),
     ]
 
 
-def test_hot_keys_are_typed_columns_with_what_an_event_leaves_out(lake: duckdb.DuckDBPyConnection):
-    columns = dict(answer(lake, "SELECT column_name, column_type FROM (DESCRIBE events)"))
+def test_hot_keys_are_typed_columns_with_what_an_event_leaves_out(opened: duckdb.DuckDBPyConnection):
+    columns = dict(answer(opened, "SELECT column_name, column_type FROM (DESCRIBE events)"))
     assert columns["data_priority"] == columns["data_remaining"] == "BIGINT"
     assert columns["data_type"] == columns["data_error"] == columns["actor"] == "VARCHAR"
     assert columns["data_enabled"] == "BOOLEAN"
@@ -284,16 +284,16 @@ def test_hot_keys_are_typed_columns_with_what_an_event_leaves_out(lake: duckdb.D
         "SELECT key, data_type, data_priority, data ->> 'priority' FROM events WHERE type = 'job.enqueued.v1'"
     )
     # The default is not written, and it is meant.
-    assert answer(lake, f"{enqueued} ORDER BY position") == [
+    assert answer(opened, f"{enqueued} ORDER BY position") == [
         ("a", "mail", 2, None),
         ("b", "mail", 2, None),
         ("c", "scan", 2, None),
     ]
 
 
-def test_every_macro_of_the_catalogue_is_asked_for_something_here(lake: duckdb.DuckDBPyConnection):
+def test_every_macro_of_the_catalogue_is_asked_for_something_here(opened: duckdb.DuckDBPyConnection):
     macros = answer(
-        lake,
+        opened,
         "SELECT DISTINCT function_name FROM duckdb_functions()"
         " WHERE NOT internal AND function_type LIKE '%macro'",
     )
@@ -302,8 +302,8 @@ def test_every_macro_of_the_catalogue_is_asked_for_something_here(lake: duckdb.D
     missing = {name for (name,) in macros if f"{name}(" not in source} - helpers
     assert not missing
     assert answer(
-        lake, "SELECT shown_position(), is_position('x'), milliseconds_of('1970-01-01 00:00:01')"
-    ) == [(answer(lake, "SELECT max(position) FROM events")[0][0], False, 1_000)]
+        opened, "SELECT shown_position(), is_position('x'), milliseconds_of('1970-01-01 00:00:01')"
+    ) == [(answer(opened, "SELECT max(position) FROM events")[0][0], False, 1_000)]
 
 
 def test_attempts_of_a_backup_of_before_a_migration_lack_what_it_brought(tmp_path: Path):

@@ -72,7 +72,7 @@ print(json.dumps(answers))
 
 
 @pytest.fixture(scope="module")
-def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def rich_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lake with two timelines and four snapshots."""
     folder = tmp_path_factory.mktemp("readers")
     stored = Stored(folder / "data")
@@ -141,14 +141,16 @@ def check_files(python: Path | str, lake: Path, moved: Path) -> None:
         hidden.rename(lake)
 
 
-def test_the_files_of_a_lake_need_nothing_of_this_program(lake: Path, tmp_path: Path):
-    check_files(sys.executable, lake, tmp_path / "moved")
+def test_the_files_of_a_lake_need_nothing_of_this_program(rich_lake: Path, tmp_path: Path):
+    check_files(sys.executable, rich_lake, tmp_path / "moved")
 
 
 @pytest.mark.prove
 @pytest.mark.parametrize("version", ["1.1.0", "1.1.3", "1.2.2", "1.3.2", "1.4.5", "1.5.6", "2.0.0"])
-def test_duckdb_of_other_years_reads_it(lake: Path, tmp_path: Path, version: str):
-    check_files(environment_with(tmp_path / "env", f"duckdb=={version}", "pytz"), lake, tmp_path / "moved")
+def test_duckdb_of_other_years_reads_it(rich_lake: Path, tmp_path: Path, version: str):
+    check_files(
+        environment_with(tmp_path / "env", f"duckdb=={version}", "pytz"), rich_lake, tmp_path / "moved"
+    )
 
 
 @pytest.mark.prove
@@ -162,13 +164,13 @@ def test_duckdb_of_other_years_reads_it(lake: Path, tmp_path: Path, version: str
     ],
     ids=["polars of 2024", "polars", "pandas of 2024", "pandas"],
 )
-def test_data_frames_read_it(lake: Path, tmp_path: Path, packages: list[str], program: str):
+def test_data_frames_read_it(rich_lake: Path, tmp_path: Path, packages: list[str], program: str):
     python = environment_with(tmp_path / "env", *packages)
-    with closing(connect(lake)) as connection:
+    with closing(connect(rich_lake)) as connection:
         by_type = "SELECT timeline, type, count(*) FROM all_events GROUP BY ALL ORDER BY ALL"
         by_status = "SELECT snapshot, status, count(*) FROM all_jobs GROUP BY ALL ORDER BY ALL"
         right = [
             [[plain(one) for one in row] for row in connection.execute(query).fetchall()]
             for query in (by_type, by_status)
         ]
-    assert run(python, program, lake=str(lake)) == right
+    assert run(python, program, rich_lake=str(rich_lake)) == right

@@ -1,0 +1,11 @@
+"""Where exports go."""
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    """The folder of a lake that is not there yet."""
+    return tmp_path / "lake"
