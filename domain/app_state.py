@@ -4,8 +4,8 @@ absent --set, set_if, set_many, import--> present --set, set_if, set_many--> pre
                                   present --delete--> absent (the stream and its versions go on)
                                   present --expire--> absent, once its `ttl_ms` is over
 
-From that moment on, a value counts as gone, also while the event that says so is still to come: whoever sets
-the key in between records that event first.
+From that moment on, a value counts as gone, also while the event that says so is still to come. A command
+that sets the key in between records that event first.
 """
 
 from typing import Annotated, Any
@@ -140,7 +140,7 @@ def _set_many(state: None, command: SetMany, context: Context, key: None) -> Dec
 
 
 def _expire(state: Entry | None, command: Expire, context: Context, key: str) -> Decision:
-    # Set anew since it was found, perhaps.
+    # The key may have been set anew since it was found.
     if state is None or exists(state, context.now):
         return Decision()
     return Decision(events=((key, Expired()),))
@@ -159,7 +159,7 @@ def _change(
 ) -> tuple[tuple[str, Event], ...]:
     _require_size(wished.value, path)
     expires_at = None if wished.ttl_ms is None else context.now + wished.ttl_ms
-    # A copy: as it came, the value would keep all of its message in memory.
+    # Copied, since the value as it came would keep its whole message in memory.
     event = ValueSet(value=wished.value.copy(), expires_at=expires_at)
     if state is None:
         return ((wished.key, event),)
@@ -214,7 +214,7 @@ def _key(command: Any) -> str:
     return str(command.key)
 
 
-# Room for the key, the field names and escapes around the largest value.
+# Leaves room for the key, the field names and escapes around the largest value.
 _VALUE_BODY_BYTES = MAXIMUM_VALUE_BYTES + 1024
 
 DECIDER = Decider(

@@ -27,7 +27,7 @@ class TimelineForked(Event, frozen=True, kw_only=True):
     restored_position: int
 
 
-# The only event that is not an aggregate's.
+# The only event that belongs to no aggregate.
 TIMELINE_STREAM = "system/timeline"
 TIMELINE_FORKED = "timeline.forked.v1"
 
@@ -40,7 +40,7 @@ EVENT_TYPES: Mapping[str, type[Event]] = {
     name: event for decider in DECIDERS for name, event in decider.events.items()
 } | {TIMELINE_FORKED: TimelineForked}
 _NAMES: dict[type[Event], str] = {event: name for name, event in EVENT_TYPES.items()}
-# An event belongs to one kind of aggregate: a decision may be about several.
+# The table of each event. A decision may be about several tables.
 TABLE_OF: Mapping[type[Event], str] = {
     event: decider.table for decider in DECIDERS for event in decider.events.values()
 }
@@ -66,7 +66,7 @@ def decode_event(type_name: str, data: str | bytes) -> Event:
     """
     if type_name in UPCASTERS:
         type_name, upcasted = upcast(type_name, msgspec.json.decode(data))
-        # Written once more, since a field that keeps its JSON as it came is only filled from JSON.
+        # Encoded again, since a field that keeps its JSON as it came can only be filled from JSON.
         data = _ENCODER.encode(upcasted)
     try:
         decoder = _DECODERS[type_name]
@@ -78,5 +78,5 @@ def decode_event(type_name: str, data: str | bytes) -> Event:
 
 
 def state_shape(decider: Decider) -> Any:
-    """What identifies the structure of an aggregate's state, for kept states to be compared with."""
+    """The structure of an aggregate's state as a value, which tells whether a kept state can be read."""
     return msgspec.json.schema(decider.state)

@@ -12,12 +12,12 @@ import msgspec
 from domain.errors import Refusal
 from domain.messages import Command, Event, Recorded
 
-# What the body of a command weighs at most, unless its verb says otherwise.
+# The most that the body of a command weighs, unless its verb says otherwise.
 MAXIMUM_BODY_BYTES = 256 * 1024
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A worker's hold on a running job. The token is a fence: whoever shows another one is refused."""
+    """A worker's hold on a running job. The token is a fence: a command with another one is refused."""
 
     job_id: str
     token: str
@@ -58,7 +58,7 @@ class Context(Protocol):
     def dependents(self, job_id: str, limit: int, *, failed: bool) -> list[Any]:
         """At most `limit` jobs that wait for this one, the oldest first.
 
-        If it `failed`, those that go on waiting then are left out.
+        If it `failed`, the jobs that go on waiting all the same are left out.
         """
 
     def matching_jobs(self, search: Any, limit: int) -> tuple[list[Any], int]:
@@ -68,7 +68,7 @@ class Context(Protocol):
         """
 
     def cron_time(self, expression: str, time_zone: str, at: int, *, before: bool = False) -> int | None:
-        """The first time of a cron expression behind `at`, or the last one that is not; `None` if none is.
+        """The first time of a cron expression after `at`, or the last one up to it; `None` if there is none.
 
         Raises:
             Invalid: there is no such expression or time zone.
@@ -149,7 +149,7 @@ class Decider(msgspec.Struct, frozen=True, kw_only=True):
     commands_of: str | None = None
 
     def command_name(self, verb: Verb) -> str:
-        """What a verb is asked for as: `jobs.enqueue`."""
+        """The name that a verb is asked for by: `jobs.enqueue`."""
         return f"{self.commands_of or self.table}.{verb.name}"
 
 

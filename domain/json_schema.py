@@ -1,7 +1,8 @@
 """JSON Schemas that others register: which are taken, and whether a document matches one.
 
-A schema comes from anywhere, and is applied where everybody waits: so it refers to nothing outside of itself,
-is of limited size, also with every reference put in place, and the work that it makes has a bound.
+A schema comes from anywhere, and is applied in a thread that everybody waits for. So it refers to nothing
+outside of itself, has a limited size, also with every reference put in place, and the work that it makes has
+a bound.
 """
 
 from collections.abc import Iterator
@@ -16,10 +17,11 @@ from domain.errors import Invalid, TooLarge
 from domain.json_values import step
 
 MAXIMUM_SCHEMA_BYTES = 64 * 1024
-# Values in a schema, each reference counted as what it refers to: a part with two references to the next,
-# which has two to the next, and so on, is small and takes for ever.
+# The most values in a schema, each reference counted as what it refers to. A part with two references to the
+# next, which has two to the next, and so on, is small and takes for ever.
 MAXIMUM_WEIGHT = 5_000
-# That, times the bytes of a document: two to four seconds, if all of a schema applied to all of a document.
+# The most of these values times the bytes of a document: two to four seconds of work, if all of a schema
+# applied to all of a document.
 MAXIMUM_WORK = 32_000_000
 MAXIMUM_ERRORS = 20
 
@@ -32,7 +34,7 @@ _DIALECTS = (
 _CACHED_VALIDATORS = 128
 _LONGEST_MESSAGE = 150
 _LONGEST_PATH = 100
-# No expression of a schema goes back and forth for ever.
+# The engine for regular expressions, in which none goes back and forth for ever.
 _PATTERNS = jsonschema_rs.FancyRegexOptions(backtrack_limit=100_000, size_limit=1_000_000)
 
 Violation = dict[str, str]
@@ -111,7 +113,7 @@ class _Weighing:
 
     def __init__(self, schema: dict[str, Any]) -> None:
         self._root = schema
-        # By reference; `None` while it is being weighed, so that a circle is noticed.
+        # The weight of each reference; `None` while it is being weighed, so that a circle is noticed.
         self._known: dict[str, int | None] = {"#": None}
 
     @property
@@ -150,7 +152,7 @@ class _Weighing:
             elif name in ("$dynamicRef", "$recursiveRef"):
                 raise Invalid("a schema does not refer to itself", path=_short(here))
             elif name in ("$id", "$anchor", "$dynamicAnchor") and value is not self._root:
-                # References inside would be about that part, and counted as something else.
+                # References inside would be relative to that part, and would be counted as something else.
                 raise Invalid("only the whole schema has a name", path=_short(here))
             else:
                 weight += 1

@@ -10,7 +10,7 @@ _PLAIN_NAME = re.compile(r"[A-Za-z_][\w-]{0,99}", re.ASCII)
 
 
 class Change(NamedTuple):
-    """One difference between two JSON values; what was not, or is no more, is `None`."""
+    """One difference between two JSON values; a side without a value is `None`."""
 
     kind: Literal["added", "removed", "changed"]
     path: str
@@ -39,7 +39,7 @@ def step(name: str) -> str:
 
 
 def differences(before: Any, after: Any, path: str = "$") -> Iterator[Change]:
-    """What turns one JSON value into another, member by member and, in arrays, place by place."""
+    """The changes that make one JSON value of another, member by member and, in arrays, place by place."""
     if isinstance(before, dict) and isinstance(after, dict):
         for name in before.keys() | after.keys():
             yield from _between(
@@ -50,7 +50,7 @@ def differences(before: Any, after: Any, path: str = "$") -> Iterator[Change]:
             was, is_there = index < len(before), index < len(after)
             old, new = before[index] if was else None, after[index] if is_there else None
             yield from _between(was, is_there, old, new, f"{path}[{index}]")
-    # Encoded, since Python holds 1, 1.0 and True for equal.
+    # Compared as JSON, since Python holds 1, 1.0 and True for equal.
     elif msgspec.json.encode(before) != msgspec.json.encode(after):
         yield Change("changed", path, before, after)
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import msgspec
 
 # `gc=False`, here and wherever structs are kept by the thousand: none of them can be part of a cycle, and the
-# garbage collector would look at each of them, over and over. With 40,000 jobs that wait, every thread stood
+# garbage collector would look at each of them again and again. With 40,000 waiting jobs, every thread stood
 # still for 60 ms at a time.
 
 # A key of an aggregate: one path segment for people, one escaped token in a subject. The closing (?!\n)
@@ -13,11 +13,11 @@ import msgspec
 KEY_PATTERN = r"^(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._:@/+=-]{0,199}(?<!\.)$(?!\n)"
 Key = Annotated[str, msgspec.Meta(pattern=KEY_PATTERN, max_length=200)]
 
-# A part of a composed key: as a key, but the colon is the separator.
+# A part of a composed key: like a key, but without colons, which separate the parts.
 KEY_PART_PATTERN = r"^(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._@/+=-]{0,63}(?<!\.)$(?!\n)"
 KeyPart = Annotated[str, msgspec.Meta(pattern=KEY_PART_PATTERN, max_length=64)]
 
-# What the patterns say, for people.
+# The patterns in words, for people.
 KEY_RULES = {
     KEY_PATTERN: "a key has 1 to 200 letters, digits and . _ : @ / + = -, begins with a letter or digit,"
     " has no .. and does not end with a dot",
@@ -25,7 +25,7 @@ KEY_RULES = {
     " digit, has no .. and does not end with a dot",
 }
 
-# Integer milliseconds since the Unix epoch, UTC, up to the end of the year 9999.
+# A time: integer milliseconds since the Unix epoch, UTC, up to the end of the year 9999.
 Time = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999)]
 
 # A short text for people: a name, a reason.

@@ -1,8 +1,8 @@
-"""Queues: every name is one, and a stream is only there for one that was paused.
+"""Queues: every name is one, and only a queue that was paused has a stream.
 
     open --- pause_queue --> paused --- resume_queue --> open
 
-A claim on a paused queue gets nothing. Jobs go on being enqueued there, and those that run are finished.
+A claim on a paused queue gets nothing. Jobs are still enqueued there, and running ones are finished.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Old payloads to new ones, one step each: a type name to the next one and how its JSON object changes."""
+"""Old payloads become new ones, step by step: a type name, the next one, and how the JSON object changes."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

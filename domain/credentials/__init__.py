@@ -1,8 +1,8 @@
 """Credentials are not stored: where a JSON document holds one, and what is let through all the same.
 
-scanning  a document is looked through
-names     what is named as a credential is
-shapes    what looks like one
+scanning  finds them in a document
+names     the names under which people keep them
+shapes    what they look like
 """
 
 from domain.credentials.scanning import (

@@ -3,7 +3,7 @@
 import re
 from functools import lru_cache
 
-# A name is a credential's if it ends in one of these: `token_count` is about something else.
+# The last words of a credential's name: `token_count` is about something else.
 _LAST_WORDS = frozenset(
     {"token", "secret", "password", "passwd", "passphrase", "pwd", "authorization", "auth", "bearer"}
     | {"credential", "apikey", "accesskey", "secretkey", "privatekey", "authtoken", "accesstoken"}
@@ -11,12 +11,12 @@ _LAST_WORDS = frozenset(
 _KINDS_OF_KEY = frozenset(
     {"api", "access", "secret", "private", "signing", "encryption", "master", "shared", "account", "auth"}
 )
-# Where the next page begins is not secret.
+# Tokens of these kinds say where the next page begins, which is not secret.
 _KINDS_OF_PLACE = frozenset(
     {"page", "next", "previous", "continuation", "pagination", "sync", "resume", "cursor", "delta", "change"}
 )
 _PASSWORDS = frozenset({"password", "passwd", "passphrase", "pwd"})
-# What else stands in an object of that name.
+# Names of what else stands in an object whose name is a credential's.
 _ABOUT_IT = frozenset(
     {
         "id",
@@ -37,7 +37,7 @@ _ABOUT_IT = frozenset(
     | {"pattern", "version", "ref", "schema", "digest", "fingerprint", "endpoint", "domain", "region"}
 )
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-# A name that is longer is a text.
+# The longest name: what is longer is a text.
 _LONGEST = 200
 
 

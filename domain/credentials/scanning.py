@@ -18,13 +18,13 @@ from domain.credentials.shapes import REFERENCE, is_password, is_random, kind_of
 from domain.errors import SecretRejected
 from domain.json_values import step
 
-# Kinds beside those of shapes, of values that their names give away.
+# The kinds of values that their names give away, beside the kinds of shapes.
 HIGH_ENTROPY = "high_entropy_value"
 PASSWORD = "password"
-# In what cannot be looked through.
+# The kind of what cannot be looked through.
 UNREADABLE = "unreadable"
 
-# No shape but a URL's is shorter in one piece.
+# The shortest piece of text with a shape, except for a URL's.
 _RUN = 20
 _PIECES = bytes.maketrans(
     bytes(range(256)),
@@ -36,18 +36,19 @@ _PIECES = bytes.maketrans(
     ),
 )  # fmt: skip
 _UUID = b"aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"
-# Inside of a text: `token=…`, `Authorization: Bearer …`, `"password": "…"`. What is assigned is found first,
-# and the name before it then looked for backwards: every letter of a long text could be one's beginning.
+# Assignments in a text: `token=…`, `Authorization: Bearer …`, `"password": "…"`. The value is found first,
+# and the name then looked for backwards from it: every letter of a long text could be the beginning of a
+# name.
 _ASSIGNED = re.compile(
     r"[:=]\s{0,3}[\"']?(?:(?:bearer|basic|token)\s{1,3})?(?P<value>[^\s\"',;&<>()]{10,256})", re.IGNORECASE
 )
-# In the query of an address, which to the expression above is all one value.
+# Assignments in the query of an address, which is one single value to the expression above.
 _IN_A_QUERY = re.compile(r"[?&#](?P<name>[\w.-]{1,60})=(?P<value>[^\s\"'&#<>]{10,256})")
 _NAME_BEFORE = re.compile(r"(?P<name>[\w-]{1,60})[\"']?\s{0,3}$")
 _LONGEST_NAME_BEFORE = 64
 _SCHEME = re.compile(r"(?:bearer|basic|token|digest|apikey)\s+", re.IGNORECASE)
 _BASIC = re.compile(r"basic\s+[A-Za-z0-9+/]{8,}={0,2}", re.IGNORECASE)
-# An answer to a batch has room for a thousand of them.
+# The longest path that is told: the answer to a batch has room for a thousand of them.
 _LONGEST_PATH = 200
 
 
@@ -101,12 +102,12 @@ def rejected(finding: Finding) -> SecretRejected:
 def may_hold_credential(document: bytes) -> bool:
     """Whether a closer look at some JSON is needed; about a microsecond for a small body.
 
-    True wherever `credentials_in` would find something, and now and then elsewhere.
+    It is true wherever `credentials_in` would find something, and now and then elsewhere.
     """
-    # As text in which a byte is a character: to look into bytes with `in` takes five times as long.
+    # Read as a text in which each byte is a character: `in` takes five times as long on bytes.
     text = document.lower().replace(b'"key"', b"").decode("latin-1")
     if (
-        # Whatever is spelled with escapes could be anything.
+        # Escapes could spell anything.
         "\\u" in text
         or ("@" in text and ("://" in text or "\\/" in text))
         or "token" in text
@@ -118,7 +119,7 @@ def may_hold_credential(document: bytes) -> bool:
         or "credential" in text
         or "bearer" in text
         or "eyj" in text
-        # Another than the field of this name.
+        # "key" in any other place than the name of that field.
         or "key" in text
     ):
         return True
@@ -132,7 +133,7 @@ def credentials_in(document: Any) -> Iterator[Finding]:
 
 
 def _look_at(value: Any, path: str, name: str) -> Iterator[Finding]:
-    """What is found in a value; `name` is that of the credential that it may be, empty if none."""
+    """What is found in a value; `name` is the credential's name that it stands under, empty if none."""
     if isinstance(value, str):
         kind = _kind_of(value, name)
         if kind is not None:
@@ -149,11 +150,11 @@ def _look_at_members(value: dict[str, Any], path: str, name: str) -> Iterator[Fi
     for member, inner in value.items():
         kind = _kind_of(member, "")
         if kind is not None:
-            # The name itself: the path ends before it, so as not to repeat it.
+            # The name itself is a credential. The path ends before it, so as not to repeat it.
             yield Finding(path, kind)
             continue
         if member == "value" and isinstance(called, str):
-            # Of a pair, as in {"key": "github/token", "value": "…"}.
+            # The name of a pair, as in {"key": "github/token", "value": "…"}.
             own_name = called if is_of_credential(called) else name
         elif is_of_credential(member):
             own_name = member

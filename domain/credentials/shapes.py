@@ -7,14 +7,15 @@ or cannot begin in the middle of a run of the same characters.
 
 import re
 
-# What stands for a credential and is none: it is looked up by whoever reads the value.
+# A reference to a credential, which its reader looks up, is none itself.
 REFERENCE = re.compile(r"\$\{env:[A-Za-z_][A-Za-z0-9_]{0,127}\}")
 
-# Left of a shape: not in the middle of a longer word.
+# What stands to the left of a shape: it is not in the middle of a longer word.
 _START = r"(?<![A-Za-z0-9])"
 
-# For each kind, what one of its shapes cannot be without, and the shapes. Finding a plain text costs nearly
-# nothing, an expression of many branches half a microsecond for each two characters. Answers name the kinds.
+# The shapes of each kind, and before them plain texts, one of which each shape contains. Finding a plain text
+# costs nearly nothing, an expression of many branches half a microsecond for two characters. Answers name the
+# kinds.
 _SHAPES: dict[str, tuple[tuple[str, ...], str]] = {
     "github_token": (
         ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
@@ -91,18 +92,19 @@ _BY_BEGINNING = tuple(
     for kind, (beginnings, shape) in _SHAPES.items()
     for beginning in beginnings
 )
-# All but the password in a URL are longer.
+# The length of the shortest credential, except for the password in a URL.
 _SHORTEST = 20
 
 _SEPARATOR = re.compile(r"[-_.:/+=~]+")
 _TOKEN = re.compile(r"[\w.~+/=:!@#$%^&*-]{10,}", re.ASCII)
 _DIGIT_THEN_LETTER = re.compile(r"[0-9][A-Za-z]")
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
-# On average; what is drawn from letters and digits falls into words of two or three.
+# The average length of words from which on a text is no random one: random letters and digits fall into words
+# of two or three.
 _SHORTEST_WORDS = 3.6
 _PLACE = re.compile(r"[a-z][a-z0-9+.-]{0,30}://|~?/|\.\.?/|[A-Z]:\\", re.IGNORECASE)
 _PLACEHOLDER = re.compile(r"[<{\[(%].*[>}\])%]|(.)\1*", re.DOTALL)
-# A longer text is known by its beginning.
+# How much of a text is looked at: a longer one is known by its beginning.
 _LOOKED_AT = 256
 
 

@@ -38,7 +38,7 @@ from domain.jobs.state import TABLE, Job
 from domain.messages import Event
 from domain.queues import is_paused
 
-# What a row weighs beside its payload and texts, generously.
+# A generous weight of a row without its payload and texts.
 _ROW_BYTES = 4 * 1024
 
 
@@ -46,7 +46,7 @@ def claim(state: None, command: Claim, context: Context, key: None) -> Decision:
     granted: dict[str, Lease | None] = {}
     events: list[tuple[str, Event]] = []
     bytes_left = context.answer_bytes_left
-    # Whoever asks is answered at once, with nothing.
+    # A paused queue answers at once, with no job.
     limit = 0 if is_paused(command.queue, context) else command.limit
     for job in context.due_jobs(command.queue, command.types, limit):
         bytes_left -= _row_bytes(job, command.worker)
@@ -72,7 +72,7 @@ def _row_bytes(job: Job, worker: str) -> int:
     texts = (job.id, job.type, job.name, job.queue, job.tool, job.endpoint, job.error, job.unique_key, worker)
     # A character takes up to six bytes in JSON: `\u0001`.
     characters = sum(len(text or "") for text in texts) + sum(map(len, job.tags))
-    # Keys are ASCII, and are there twice at most.
+    # Keys are ASCII, and each is there at most twice.
     keys = 2 * sum(len(one) + 3 for one in job.depends_on)
     return len(bytes(job.payload)) + keys + 6 * characters + _ROW_BYTES
 
@@ -185,5 +185,5 @@ def _ends(key: str, event: Event, context: Context) -> Decision:
 
 
 def _given_back(job: Job) -> Event | None:
-    # A worker that lets go of a job it was asked to cancel has agreed to that.
+    # A worker that gives back a job that it was asked to cancel has agreed to that.
     return Cancelled(reason=job.cancel_reason) if job.cancel_requested else None

@@ -82,7 +82,7 @@ def import_job(state: Job | None, command: Import, context: Context, key: str) -
         type=command.type,
         name=command.name,
         priority=command.priority,
-        # Copies: as they came, they would keep all of their message in memory.
+        # Copied, since the values as they came would keep their whole message in memory.
         payload=command.payload.copy(),
         result=command.result.copy(),
         tool=command.tool,

@@ -7,15 +7,15 @@ DEFAULT_TIMEOUT_MS = 900_000
 MAXIMUM_TIMEOUT_MS = 7 * 86_400_000
 MAXIMUM_WINDOW_MS = 366 * 86_400_000
 MAXIMUM_DEPENDENCIES = 100
-# How many of those that wait for a job are decided about in one command; the rest follows.
+# How many of the jobs that wait for one are decided about in one command; the rest follows.
 DEPENDENTS_AT_ONCE = 100
 MAXIMUM_TAGS = 32
-# Of a payload, or of a result.
+# The most bytes of a payload, or of a result.
 MAXIMUM_JSON_BYTES = 256 * 1024
-# Of a job that is imported; its event, which carries all of them, has to fit into a message.
+# The most attempts of an imported job: its event, which carries all of them, has to fit into a message.
 MAXIMUM_IMPORTED_ATTEMPTS = 1_000
 MAXIMUM_IMPORT_BYTES = 700 * 1024
-# A job that took this many workers with it is not handed to a further one.
+# How often a job is rescued: one that took so many workers with it is not handed to a further one.
 MAXIMUM_RESCUES = 3
 RESCUE_DELAY_MS = 5_000
 BACKOFF_BASE_MS = 5_000

@@ -12,12 +12,12 @@ from domain.jobs.state import IDLE, RETRYABLE, STATES, Job, status_of
 from domain.jobs.waiting import retry
 from domain.messages import Event
 
-# What one job adds to an answer: its id, and the name of its event.
+# The bytes that one job adds to an answer: its id, and the name of its event.
 _BYTES_IN_ANSWER = 256
 
 
 class Search(msgspec.Struct, frozen=True, kw_only=True):
-    """Which jobs are meant: all that is not `None` must hold."""
+    """Which jobs are meant: every field that is not `None` must hold."""
 
     states: frozenset[str]
     type: str | None = None
@@ -41,7 +41,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def cancel_many(state: None, command: CancelMany, context: Context, key: None) -> Decision:
-    # Those that were asked before are left out, so that asking again reaches the others.
+    # Jobs that were asked before are left out, so that the same command again reaches the others.
     search = _search(command.filter, IDLE | {"running"}, context, cancel_requested=False)
     return _each(search, command, context, lambda job: _cancel(job, Cancel(id=job.id, reason=command.reason)))
 
@@ -54,7 +54,7 @@ def retry_many(state: None, command: RetryMany, context: Context, key: None) -> 
 
 
 def _cancel(job: Job, command: Cancel) -> Event:
-    # What waits for them is told afterwards: it might be any number.
+    # The jobs that wait for them are told afterwards: there may be any number of them.
     if job.state == "running":
         return CancelRequested(reason=command.reason)
     return Cancelled(reason=command.reason)

@@ -1,4 +1,4 @@
-"""What several verbs refuse in the same words."""
+"""The refusals that several verbs share."""
 
 from domain.decider import Context, Lease
 from domain.errors import NotFound, RuleViolated

@@ -77,12 +77,12 @@ State = Literal[
     "cancelled",
     "timeout",
 ]
-# What the `status` column may say: the states, by the names that there were before.
+# The values of the `status` column: the states, by the names of the system before.
 Status = Literal["pending", "held", "running", "retrying", "completed", "failed", "cancelled", "timeout"]
 STATES: frozenset[str] = frozenset(get_args(State))
-# A worker may get these once their `run_at` has come.
+# The states of jobs that a worker may get once their `run_at` has come.
 WAITING: frozenset[str] = frozenset({"scheduled", "pending", "retrying"})
-# No worker has these, and they are not finished.
+# The states of unfinished jobs that no worker has.
 IDLE: frozenset[str] = WAITING | {"held", "blocked"}
 FINISHED: frozenset[str] = frozenset({"completed", "failed", "cancelled", "timeout"})
 RETRYABLE: frozenset[str] = frozenset({"failed", "cancelled", "timeout"})
@@ -129,7 +129,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     recovery_attempts: int = 0
     started_at: int | None = None
     completed_at: int | None = None
-    # Where it is not `updated_at`: of an imported job, until its first event here.
+    # Set where it differs from `updated_at`: of an imported job, until its first event here.
     persisted_at: int | None = None
     worker: str | None = None
     error: str | None = None
@@ -257,7 +257,7 @@ def _changes(job: Job, event: Event, at: int, position: int) -> dict[str, Any]:
 
 
 def _changes_while_idle(job: Job, event: Event, at: int) -> dict[str, Any]:
-    """What people change about a job that no worker has."""
+    """The changes that people make to a job that no worker has."""
     match event:
         case Held():
             return {"state": "held"}

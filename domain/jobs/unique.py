@@ -1,11 +1,11 @@
 """One job for one key: which job stands in the way of a new one, and what becomes of both.
 
-A key is one for the whole store, whatever the types and queues; it is looked at when a job is enqueued, and
+A key counts in the whole store, whatever the types and queues. It is looked at when a job is enqueued, and
 never again: a job that is retried later may meet a newer one with its key. The scope and the window are those
 that the new job asks for:
 
     incomplete   jobs that are not finished
-    successful   those, and the completed ones: whoever failed, was cancelled or timed out may be done again
+    successful   those, and the completed ones: one that failed, was cancelled or timed out may be done again
     all          every job that has not been archived
 
 With `window_ms`, only jobs that were enqueued less than so long ago count. Of several, the newest counts.
@@ -34,7 +34,7 @@ def in_the_way(unique: Unique, context: Context) -> Job | None:
 
 
 def instead(job: Job, unique: Unique, command: Enqueue, context: Context) -> Decision:
-    """What happens instead of enqueueing; the result names the job that is there.
+    """The decision that takes the place of enqueueing; its result names the job that is there.
 
     Raises:
         RuleViolated: `on_conflict` says so.
@@ -48,7 +48,7 @@ def instead(job: Job, unique: Unique, command: Enqueue, context: Context) -> Dec
             state=job.state,
         )
     result = {"existing": job.id}
-    # What a worker has seen is not changed behind its back.
+    # A job that a worker has seen is not changed behind its back.
     if unique.on_conflict == "return_existing" or job.state not in IDLE or job.started_at is not None:
         return Decision(result=result)
     event = Replaced(

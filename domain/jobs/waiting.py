@@ -85,7 +85,7 @@ def retry(state: Job | None, command: Retry, context: Context, key: str) -> Deci
         )
     waiting_for: tuple[str, ...] = ()
     if job.waiting_for:
-        # It was cancelled while it waited, and has not been told since.
+        # The job was cancelled while it waited, and nobody knows.
         waiting_for = still_to_come(
             job.waiting_for, job.on_dependency_failure, context, before=job.created_position
         )

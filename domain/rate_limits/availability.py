@@ -5,7 +5,7 @@ import msgspec
 from domain.rate_limits.levels import RateLimitLevel, level_of
 from domain.rate_limits.state import Budget, RateLimit, Reservation, tightest
 
-# An observation that is older may not be true any more.
+# How old an observation may be: an older one may not be true any more.
 STALE_AFTER_MS = 300_000
 
 
@@ -24,7 +24,7 @@ class Availability(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def availability(state: RateLimit | None, cost: int, now: int) -> Availability:
-    """Whether `cost` calls are allowed now. What nobody has said anything of is allowed."""
+    """Whether `cost` calls are allowed now. They are, where nothing is known of the limit."""
     if state is None:
         return Availability(allowed=True, retry_at=None, remaining=None, level="unknown", stale=True)
     allowed = _is_allowed(state, cost, now)
@@ -39,7 +39,7 @@ def availability(state: RateLimit | None, cost: int, now: int) -> Availability:
 
 
 def is_stale(observed_at: int | None, now: int) -> bool:
-    """Whether an observation is too old to be relied on; one that was never made is."""
+    """Whether an observation is too old to be relied on, or was never made."""
     return observed_at is None or now - observed_at > STALE_AFTER_MS
 
 
@@ -87,13 +87,13 @@ def _is_allowed(state: RateLimit, cost: int, now: int) -> bool:
 
 
 def _is_void(known: Budget, now: int) -> bool:
-    # Where nobody said when the window ends, it would hold up all calls for ever: without calls, there are no
-    # observations either.
+    # A window whose end nobody told would hold up all calls for ever: without calls there are no
+    # observations.
     return known.reset_time is None and is_stale(known.observed_at, now)
 
 
 def _allowed_from(state: RateLimit, cost: int, now: int) -> int | None:
-    """The first moment at which something changes for the better, and enough."""
+    """The first moment at which enough calls are left again."""
     moments = {one.expires_at for one in state.reservations}
     if state.throttled_until is not None:
         moments.add(state.throttled_until)

@@ -1,4 +1,4 @@
-"""Events of a limit together with the change of level that they lead to."""
+"""Events of a limit, together with the change of level that they lead to."""
 
 from collections.abc import Iterable
 
@@ -18,7 +18,7 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def changes(state: RateLimit | None, events: Iterable[Event | None], now: int, key: str) -> Changes:
-    """The events, of which `None` is none, and behind them the level's, where it is another than before."""
+    """The events, without any `None`, and after them a change of the level, where there is one."""
     after = state
     found: list[Event] = []
     for event in events:
@@ -32,5 +32,5 @@ def changes(state: RateLimit | None, events: Iterable[Event | None], now: int, k
 
 
 def _is_first(state: RateLimit | None, after: RateLimit) -> bool:
-    # A limit that is heard of for the first time, and is normal, has not changed for anybody.
+    # The first that is heard of a limit is no change, if its level is normal.
     return after.level == "normal" and (state is None or state.observed_at is None)

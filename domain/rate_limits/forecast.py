@@ -28,7 +28,7 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def forecast(state: RateLimit | None, now: int) -> Forecast:
-    """What becomes of a limit from now on."""
+    """When a limit runs out, if calls go on as they did."""
     here = availability(state, 1, now)
     budgets = () if state is None else budgets_at(state, now)
     running_out = [
@@ -76,6 +76,7 @@ def _runs_out_at(budget: Budget, now: int) -> int | None:
     rate = _burn_rate(budget)
     if not rate:
         return None
-    # From the last observation on: what has been used since is part of it. A full window begins now.
+    # Counted from the last observation, since calls made after it are part of the estimate. A full window
+    # begins now.
     since = budget.samples[-1].at if budget.samples[-1].remaining == budget.remaining else now
     return max(now, since + round(budget.remaining * MINUTE_MS / rate))

@@ -1,4 +1,4 @@
-"""Counts, moments and waits as platforms write them; what makes no sense is `None`.
+"""Counts, moments and waits as platforms write them; a value that makes no sense is `None`.
 
 The forms meet in the wild under the same names: `X-RateLimit-Reset` is seconds since the epoch at GitHub, the
 same with a fraction at Discord, milliseconds elsewhere, seconds from now with older drafts of the IETF, an
@@ -10,12 +10,14 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 MAXIMUM_COUNT = 2**53 - 1
-# Quotas last a month at most. What claims to end later is a mistake, and would stop all calls.
+# The longest window. Quotas last a month at most: a later end is a mistake, and would stop all calls.
 MAXIMUM_WAIT_MS = 32 * 86_400_000
-# A reset that has just passed is a clock that differs; one of another day is a mistake.
+# How long ago a reset may be. One that has just passed comes of a clock that differs; an older one is a
+# mistake.
 MAXIMUM_PAST_MS = 86_400_000
 
-# Seconds of the epoch had passed this in 2001, and its milliseconds pass it as a number of seconds in 5138.
+# From the first number on, which was in 2001, a number is seconds of the epoch; from the second on, which
+# would be in 5138, milliseconds. Below both it is seconds from now.
 _EPOCH_SECONDS_FROM = 1_000_000_000
 _EPOCH_MILLISECONDS_FROM = 100_000_000_000
 
@@ -44,7 +46,7 @@ def wait_end_in(text: str | None, at: int) -> int | None:
     if _SECONDS.fullmatch(text):
         return _within_reach(at + _milliseconds(text), at)
     moment = _http_date(text)
-    # A date that has passed asks for no wait.
+    # A date in the past asks for no wait.
     return None if moment is None else _within_reach(max(at, moment), at)
 
 
@@ -84,7 +86,7 @@ def _http_date(text: str) -> int | None:
     try:
         return _since_epoch(parsedate_to_datetime(text))
     except (ValueError, OverflowError, TypeError, IndexError):
-        # What it raises for a date that is none differs from case to case.
+        # For what is no date, it raises one error or another.
         return None
 
 

@@ -11,7 +11,7 @@
 | the IETF's draft | `RateLimit`, `RateLimit-Policy` |
 | its versions before the seventh | `RateLimit-Limit`, `-Remaining`, `-Reset` in seconds from now |
 
-Not who speaks decides how a header is read, but what it looks like: proxies and libraries mix the dialects.
+A header is read by what it looks like, whoever speaks: proxies and libraries mix the dialects.
 """
 
 import re
@@ -25,10 +25,10 @@ from domain.rate_limits.header_values import count_in, limit_in, reset_in, wait_
 from domain.rate_limits.reading import Reading
 from domain.rate_limits.structured_fields import MAXIMUM_NAME, readings_in
 
-# Servers refuse longer lines themselves, most of them at 8 KiB.
+# The most characters of a header: most servers refuse longer lines, at 8 KiB.
 _Value = Annotated[str, msgspec.Meta(max_length=8_192)]
 HeaderName = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
-# Some clients hand a header that came several times over as a list.
+# Some clients make a list of a header that came several times.
 HeaderValue = _Value | Annotated[list[_Value], msgspec.Meta(max_length=20)]
 
 _MAXIMUM_REASON = 200
@@ -79,18 +79,18 @@ def named_resource(headers: Mapping[str, str | Sequence[str]]) -> str | None:
     try:
         return msgspec.convert(named, KeyPart)
     except msgspec.ValidationError:
-        # None, or nothing that could be part of a key.
+        # There is none, or it cannot be part of a key.
         return None
 
 
 def _folded(headers: Mapping[str, str | Sequence[str]]) -> Headers:
-    """Headers by their names in small letters; what came several times is one list (RFC 9110, 5.3)."""
+    """Headers by their names in small letters; a header that came several times is a list (RFC 9110, 5.3)."""
     values: dict[str, list[str]] = {}
     for name, value in headers.items():
-        # Jira marks what is not enforced yet; it is no less true.
+        # Jira marks limits that it does not enforce yet, which are as true as others.
         plain = re.sub(r"^(x-)?beta-(?=ratelimit)", r"\1", name.strip().lower())
         for one in (value,) if isinstance(value, str) else value:
-            # The same said twice is said once.
+            # A value that was said twice counts once.
             if one.strip() not in values.setdefault(plain, []):
                 values[plain].append(one.strip())
     return {name: ", ".join(said) for name, said in values.items()}
@@ -104,7 +104,7 @@ def _readings(headers: Headers, at: int) -> tuple[Reading, ...]:
     beside = []
     for reading in named:
         if reading.policy == classic.policy:
-            # Both forms of one policy: the older says more than its policy does.
+            # Both forms of one policy are there: the older one says more.
             classic = msgspec.structs.replace(classic, window_ms=reading.window_ms)
         else:
             beside.append(reading)
@@ -121,7 +121,7 @@ def _classic_reading(headers: Headers, at: int) -> Reading | None:
         if (remaining, limit, used, reset_time) == (None, None, None, None):
             continue
         if remaining is not None and limit is not None and remaining > limit:
-            # They contradict each other; what remains is what counts.
+            # They contradict each other. The number that remains counts.
             limit = None
         return Reading(
             policy=_policy_name(headers),
@@ -162,6 +162,6 @@ def _is_refusal(
         return status == 429
     if retry_at is not None or any(reading.remaining == 0 for reading in readings):
         return True
-    # A 403 of GitHub's secondary limit may leave no other trace than that, so each counts that the caller
-    # does not deny. With others it is a matter of permissions.
+    # A 403 may be the only trace of GitHub's secondary limit, so it counts unless the caller denies it. With
+    # other platforms, 403 is a matter of permissions.
     return platform == "github" or "x-ratelimit-resource" in headers or "x-github-request-id" in headers

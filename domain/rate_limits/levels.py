@@ -9,7 +9,7 @@ _SEVERITY: tuple[RateLimitLevel, ...] = get_args(RateLimitLevel)
 
 
 class Counted(Protocol):
-    """Whatever has counts of calls."""
+    """Something with counts of calls."""
 
     @property
     def remaining(self) -> int | None: ...
@@ -32,7 +32,7 @@ def _level(counted: Counted, warning_percent: int, critical_percent: int) -> Rat
         return "critical"
     if counted.remaining is None or counted.limit is None:
         return "warning" if counted.near_limit else "unknown"
-    # In whole numbers: 80 % is 80 %, not a little less.
+    # Reckoned in whole numbers, so that 80 % is not a little less.
     used = 100 * (counted.limit - counted.remaining)
     if used >= critical_percent * counted.limit:
         return "critical"

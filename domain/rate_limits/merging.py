@@ -1,4 +1,4 @@
-"""What an observation adds to what is known: what it leaves out, and whether it is worth an event."""
+"""What an observation adds to what is known: what it does not mention, and whether it is worth an event."""
 
 import msgspec
 
@@ -7,7 +7,7 @@ from domain.rate_limits.state import Budget
 
 COALESCE_MS = 60_000
 COALESCE_FRACTION = 0.05
-# A reset that is told in whole seconds from now differs by so much from one response to the next.
+# A reset in whole seconds from now differs by this much from one response to the next.
 RESET_JITTER_MS = 1_000
 
 
@@ -59,7 +59,7 @@ def is_news(known: Budget | None, said: Reading, at: int) -> bool:
 
 
 def is_turn(known: Budget | None, said: Reading) -> bool:
-    """Whether a reading is of the window that was kept before the present one: another source's, then."""
+    """Whether a reading is of the window that was kept before the present one, and so of another source."""
     if known is None or known.before is None:
         return False
     return (said.limit, said.reset_time) == (known.before.limit, known.before.reset_time)
@@ -71,14 +71,14 @@ def _differs(remaining: int | None, observed_at: int, said: Reading, at: int) ->
     if said.remaining is None or remaining is None:
         return said.remaining != remaining
     if said.remaining != remaining and 0 in (said.remaining, remaining):
-        # The last call, and the first one again, are what callers wait for.
+        # Callers wait for the last call, and for the first one after it.
         return True
     change = abs(said.remaining - remaining)
     return change > 0 and (said.limit is None or change >= COALESCE_FRACTION * said.limit)
 
 
 def _counted(said: Reading) -> Reading:
-    # Any two of the three give the third.
+    # Two of the three numbers give the third.
     remaining, limit, used = said.remaining, said.limit, said.used
     if remaining is None and limit is not None and used is not None:
         remaining = max(0, limit - used)
@@ -90,7 +90,7 @@ def _counted(said: Reading) -> Reading:
 
 
 def _settled(known: Budget, reset_time: int | None, at: int, jitter_ms: int) -> int | None:
-    """The reset as it is known, where it differs by no more than rounding."""
+    """The known reset, where the new one differs from it by rounding alone."""
     resets = (known.reset_time, None if known.before is None else known.before.reset_time)
     for one in resets:
         if one is not None and reset_time is not None and at < one and abs(one - reset_time) <= jitter_ms:

@@ -9,12 +9,12 @@ from domain.messages import Command, Event, Key, KeyPart, Text, Time
 from domain.rate_limits.headers import HeaderName, HeaderValue, named_resource
 from domain.rate_limits.reading import Reading
 
-# Counts are calls, or whatever units the platform counts in; JSON's integers are exact up to here.
+# The largest count, of calls or of other units of a platform: JSON's integers are exact up to here.
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 Cost = Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)]
 Percent = Annotated[int, msgspec.Meta(ge=1, le=100)]
 
-# A platform sends some 30 headers; a proxy in between adds a few.
+# The most headers: a platform sends some 30, and a proxy in between adds a few.
 MAXIMUM_HEADERS = 200
 
 WARNING_PERCENT = 80

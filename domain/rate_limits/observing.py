@@ -16,7 +16,7 @@ from domain.rate_limits.reading import Reading
 from domain.rate_limits.refusals import refused
 from domain.rate_limits.state import Budget, RateLimit, evolve
 
-# An observation from further ahead than this comes from a clock that is wrong.
+# How far an observation may be ahead: one from further ahead comes from a wrong clock.
 MAXIMUM_CLOCK_LEAD_MS = 300_000
 
 
@@ -32,7 +32,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def observe(state: RateLimit | None, command: Observe, context: Context, key: str) -> Decision:
-    """An observation becomes an event if it says something new."""
+    """The event of an observation, if it says something new."""
     at = _moment(command.observed_at, context)
     said = Reading(
         remaining=command.remaining,
@@ -51,7 +51,7 @@ def observe(state: RateLimit | None, command: Observe, context: Context, key: st
 def observe_response(
     state: RateLimit | None, command: ObserveResponse, context: Context, key: str
 ) -> Decision:
-    """A response shows what remains, or that a call was refused, or nothing of the kind."""
+    """The events of a response, which shows what remains, or a refused call, or nothing of the kind."""
     at = _moment(command.observed_at, context)
     response = read_response(command.platform, command.status, command.headers, at, command.rate_limited)
     reservation = command.reservation
@@ -93,13 +93,13 @@ def _observed(
         if budget is not None and _is_past(budget, reading, at):
             if not confirms:
                 continue
-            # It must not be lost altogether: the calls of its reservation would be granted once more.
+            # Its reservation must end all the same, or its calls would be granted once more.
             at, reading = budget.observed_at, _known_or_fewer(budget, reading)
         elif cost is not None:
             reading = _with_fewer(budget, _with_calls(said, reading, cost))
         is_new = confirms or is_news(budget, reading, at) or _is_fewer(state, budget, reading)
         if not is_new and is_turn(budget, reading):
-            # Its level is not that of the other source, but it is none that is new.
+            # Its level differs from that of the other source, but is not new.
             continue
         is_worth_it = is_worth_it or is_new
         news.append(reading)
@@ -126,7 +126,7 @@ def _held(state: RateLimit | None, reservation: str | None) -> int | None:
 
 
 def _is_past(known: Budget, reading: Reading, at: int) -> bool:
-    """Whether a reading is older than what is known, or of a window before the known one."""
+    """Whether a reading is older than the known one, or of a window before it."""
     if at < known.observed_at:
         return True
     if known.reset_time is None or reading.reset_time is None:
@@ -150,7 +150,7 @@ def _known_or_fewer(known: Budget, reading: Reading) -> Reading:
 
 
 def _with_calls(said: Reading, reading: Reading, calls: int) -> Reading:
-    """What remains after calls of which a response does not say what they left."""
+    """The calls that remain, where a response does not say what it left."""
     if (said.remaining, said.used) != (None, None) or reading.remaining is None:
         return reading
     return msgspec.structs.replace(
@@ -161,7 +161,7 @@ def _with_calls(said: Reading, reading: Reading, calls: int) -> Reading:
 
 
 def _with_fewer(known: Budget | None, reading: Reading) -> Reading:
-    """What remains in a window of which the platform answered several calls at once, in whatever order."""
+    """The calls that remain in a window where the platform answered several calls at once, in any order."""
     if known is None or known.reset_time is None or known.reset_time != reading.reset_time:
         return reading
     if known.remaining is None or reading.remaining is None or known.remaining >= reading.remaining:
@@ -170,7 +170,7 @@ def _with_fewer(known: Budget | None, reading: Reading) -> Reading:
 
 
 def _is_fewer(state: RateLimit | None, known: Budget | None, reading: Reading) -> bool:
-    # Where workers share a budget by reservations, 5 % that nobody noted could be granted once too often.
+    # Workers who share a budget by reservations could be granted the 5 % that nobody noted once too often.
     if state is None or not state.is_shared or known is None:
         return False
     return (
@@ -179,7 +179,7 @@ def _is_fewer(state: RateLimit | None, known: Budget | None, reading: Reading) -
 
 
 def _changes_more(state: RateLimit | None, event: Observed, key: str) -> bool:
-    """Whether an event that shows little is worth keeping all the same: for the level, or after a refusal."""
+    """Whether an event that shows little is kept all the same: for the level, or after a refusal."""
     if state is None:
         return True
     after = evolve(state, Recorded(0, key, 0, event.observed_at, event))
@@ -187,6 +187,6 @@ def _changes_more(state: RateLimit | None, event: Observed, key: str) -> bool:
 
 
 def _spent(state: RateLimit | None, reservation: str | None) -> Released | None:
-    """The end of a reservation whose calls were made, but whose response says nothing of what remains."""
+    """The end of a reservation whose calls were made, where the response does not say what remains."""
     cost = _held(state, reservation)
     return None if cost is None or reservation is None else Released(reservation=reservation, used=cost)

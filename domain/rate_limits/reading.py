@@ -1,4 +1,4 @@
-"""What somebody says of one policy at one moment."""
+"""What is said of one policy at one moment."""
 
 import msgspec
 

@@ -5,12 +5,12 @@ from domain.rate_limits.messages import Throttled
 from domain.rate_limits.reading import Reading
 from domain.rate_limits.state import RateLimit
 
-# The wait where a platform refuses and does not say for how long, and what it grows to.
+# The wait after a refusal that does not say for how long, and the most that it grows to.
 FIRST_WAIT_MS = 60_000
 LONGEST_WAIT_MS = 3_600_000
-# Calls that were under way together are refused together: that is one refusal.
+# Refusals this close together are one: their calls were under way at the same time.
 BURST_MS = 5_000
-# Retry-After comes in whole seconds, so that the same moment is told a little differently each time.
+# Retry-After is in whole seconds, so the same moment differs by this much each time that it is told.
 RETRY_JITTER_MS = 1_000
 
 
@@ -37,7 +37,7 @@ def refused(state: RateLimit | None, response: Response, at: int) -> Throttled |
 
 
 def _told(response: Response, at: int) -> int | None:
-    """Until when the platform says to wait."""
+    """The moment until which the platform says to wait."""
     if response.retry_at is not None:
         return response.retry_at
     resets = (one.reset_time or 0 for one in response.readings if _is_spent(one))
@@ -46,7 +46,7 @@ def _told(response: Response, at: int) -> int | None:
 
 
 def _is_spent(reading: Reading) -> bool:
-    # A response that tells the reset and nothing else, as Jira's do, tells it on account of the refusal.
+    # A response that tells the reset alone, as Jira's do, tells it because of the refusal.
     return reading.remaining == 0 or reading == Reading(reset_time=reading.reset_time)
 
 
@@ -58,5 +58,5 @@ def _count(last: RateLimit | None, at: int) -> int:
 
 
 def _wait_ms(refusals: int) -> int:
-    # Bounded before it is shifted: the count has no end.
+    # The count has no end, so it is bounded before the shift.
     return min(LONGEST_WAIT_MS, FIRST_WAIT_MS << min(refusals - 1, 10))

@@ -1,4 +1,4 @@
-"""Calls that are set aside for one worker, so that several share a budget without overshooting it."""
+"""Calls that are set aside for one worker, so that several workers share a budget without overshooting it."""
 
 import msgspec
 
@@ -9,7 +9,7 @@ from domain.rate_limits.changes import changes
 from domain.rate_limits.messages import Release, Released, Reserve, Reserved
 from domain.rate_limits.state import RateLimit
 
-# Each is kept in the limit's state, and looked at with every command.
+# The most reservations of a limit: each is kept in its state, and looked at with every command.
 MAXIMUM_RESERVATIONS = 100
 
 
@@ -26,7 +26,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def reserve(state: RateLimit | None, command: Reserve, context: Context, key: str) -> Decision:
-    """Granted where the calls are allowed now, with all that is reserved already."""
+    """Grants a reservation where the calls are allowed now, with all that is reserved already."""
     out = () if state is None else reservations_at(state, context.now)
     same = next((one for one in out if one.id == command.reservation), None)
     if same is not None:
@@ -58,7 +58,7 @@ def reserve(state: RateLimit | None, command: Reserve, context: Context, key: st
 
 
 def release(state: RateLimit | None, command: Release, context: Context, key: str) -> Decision:
-    """Ends a reservation; what it is not out for (any more) changes nothing."""
+    """Ends a reservation; one that is not out, or not any more, changes nothing."""
     ids = () if state is None else (one.id for one in state.reservations)
     if command.reservation not in ids:
         return Decision()

@@ -21,11 +21,11 @@ from domain.rate_limits.messages import (
 from domain.rate_limits.reading import Reading
 from domain.rate_limits.structured_fields import MAXIMUM_POLICIES
 
-# As many kept observations of one window as the burn rate is made of.
+# How many observations of a window are kept: the burn rate is made of them.
 MAXIMUM_SAMPLES = 12
-# A policy that nobody has spoken of for so long does not exist any more.
+# How long a policy lasts that nobody speaks of: after that, it does not exist any more.
 FORGOTTEN_AFTER_MS = 86_400_000
-# The longest window among the platforms that do not say how long theirs is: GitHub's and Jira's.
+# The longest window of the platforms that do not tell its length: GitHub's and Jira's.
 ASSUMED_WINDOW_MS = 3_600_000
 
 
@@ -91,7 +91,7 @@ class RateLimit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def observed_at(self) -> int | None:
-        """When the youngest observation was made that was kept."""
+        """When the youngest of the kept observations was made."""
         return max((budget.observed_at for budget in self.budgets), default=None)
 
     @property
@@ -151,14 +151,14 @@ def evolve(state: RateLimit | None, recorded: Recorded) -> RateLimit | None:
         case Released():
             return _levelled(_released(known, event, at))
         case LevelChanged():
-            # What it says follows from the event before it; it is there for those who follow.
+            # It follows from the event before it, and is there for subscribers.
             return known
         case _:
             raise TypeError(f"not an event of a rate limit: {type(event).__name__}")
 
 
 def _imported(event: Imported, recorded: Recorded) -> RateLimit:
-    # A clock that went wrong there is not to have what is observed here taken for outdated.
+    # Bounded: with a wrong clock in the system before, observations of today would count as outdated.
     observed_at = min(event.last_updated, recorded.recorded_at)
     reading = Reading(remaining=event.remaining, limit=event.limit, reset_time=event.reset_time)
     return RateLimit(
@@ -179,7 +179,7 @@ def _observed(known: RateLimit, event: Observed) -> RateLimit:
     budgets = _untold(known, event, {reading.policy for reading in readings})
     before = {budget.policy: budget for budget in known.budgets}
     budgets += tuple(_budget(before.get(one.policy), one, event.observed_at) for one in readings)
-    # The youngest ones stay, in the order of their names: the same whatever they were heard in.
+    # The youngest ones stay, in the order of their names, whatever order they were heard in.
     youngest = sorted(budgets, key=lambda one: (-one.observed_at, one.policy))[:MAXIMUM_POLICIES]
     has_answered = known.throttled_until is None or event.observed_at >= known.throttled_until
     return msgspec.structs.replace(
@@ -237,7 +237,7 @@ def _samples(known: Budget | None, reading: Reading, at: int) -> tuple[Sample, .
     goes_on = (
         known is not None
         and known.limit == reading.limit
-        # More calls than before: a window has begun, or others gave theirs back.
+        # There are more calls than before: a window has begun, or others gave theirs back.
         and (known.remaining is None or reading.remaining <= known.remaining)
         and (known.reset_time is None or at < known.reset_time)
     )
@@ -258,7 +258,7 @@ def _window_before(known: Budget | None, reading: Reading) -> Window | None:
 
 
 def _reserved(known: RateLimit, event: Reserved, at: int) -> RateLimit:
-    # Here, and not when they run out, those go that have: time passes without events.
+    # Reservations that have run out are dropped here: time passes without events.
     others = tuple(one for one in known.reservations if one.expires_at > at and one.id != event.reservation)
     reservation = Reservation(id=event.reservation, cost=event.cost, expires_at=event.expires_at)
     return msgspec.structs.replace(known, reservations=(*others, reservation), is_shared=True)
@@ -294,7 +294,7 @@ def _begun(budget: Budget, calls: int, at: int) -> Budget:
         budget,
         remaining=max(0, budget.limit - calls),
         used=calls,
-        # Nobody has said when it ends. Counted from here, it ends too late rather than too early.
+        # Nobody has told its end. Counted from here, it ends too late rather than too early.
         reset_time=at + (budget.window_ms or ASSUMED_WINDOW_MS),
         samples=(),
     )

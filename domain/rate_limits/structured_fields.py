@@ -12,10 +12,10 @@ from http_sf import StructuredFieldError
 from domain.rate_limits.header_values import MAXIMUM_COUNT, MAXIMUM_WAIT_MS
 from domain.rate_limits.reading import Reading
 
-# A response with more is none that anybody has seen.
+# The most policies of a response: nobody has seen one with more.
 MAXIMUM_POLICIES = 8
 MAXIMUM_NAME = 64
-# What a policy counts that does not say so.
+# The unit of a policy that does not tell it.
 _CALLS = "requests"
 
 
@@ -46,7 +46,7 @@ _UNKNOWN = _Policy()
 def _joined(limit: Reading, policy: _Policy) -> Reading | None:
     quota, window_ms, unit = policy
     if unit != _CALLS:
-        # Neither bytes nor slots for calls at a time are calls. Spent, they hold calls up all the same.
+        # Bytes are no calls, nor are slots for calls at a time. Spent, they hold calls up all the same.
         is_spent = limit.remaining == 0 and limit.reset_time is not None
         return Reading(policy=limit.policy, remaining=0, reset_time=limit.reset_time) if is_spent else None
     total = limit.limit if limit.limit is not None else quota
@@ -87,7 +87,7 @@ def _policies(field: str | None) -> dict[str, _Policy]:
         if quota is not None:
             found[name] = _Policy(quota, window_ms, str(parameters.get("qu", _CALLS)))
         elif name.isdigit():
-            # Before they had names, the item was the quota itself: `100;w=60`.
+            # In drafts without names, the item is the quota itself: `100;w=60`.
             found[""] = _Policy(_number(int(name)), window_ms)
     return found
 

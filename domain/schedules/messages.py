@@ -9,7 +9,7 @@ from domain.jobs.events import EMPTY_OBJECT
 from domain.jobs.limits import DEFAULT_MAXIMUM_ATTEMPTS, DEFAULT_TIMEOUT_MS
 from domain.messages import KEY_PATTERN, Command, Event, Json, Key, Name, Text
 
-# A job's id is `<schedule>@<time>`, and a key itself.
+# Shorter than a key, since a job's id is `<schedule>@<time>`, which is a key itself.
 ScheduleKey = Annotated[str, msgspec.Meta(pattern=KEY_PATTERN, max_length=180)]
 OnMissed = Literal["run_once", "skip"]
 
@@ -21,7 +21,7 @@ class ScheduledJob(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     name: Name
     priority: Priority = 2
     queue: Key = "default"
-    # A factory, since a schema cannot show a default that is raw JSON.
+    # A factory, since a schema cannot show raw JSON as a default.
     payload: Json = msgspec.field(default_factory=lambda: EMPTY_OBJECT)
     tool: Name | None = None
     endpoint: Text | None = None

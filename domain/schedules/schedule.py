@@ -3,7 +3,7 @@
     set --> active --- pause ---> paused --- resume --> active        delete (of any) --> (gone)
 
 A time at which a job is due makes one job at most, ever: the job's id is made of the schedule's and that
-time, and the next time always lies behind the last one and behind the present. When times were missed, since
+time, and the next time is always later than the last one and than the present. When times were missed, since
 the service was away, `on_missed` says what becomes of them: `run_once` makes one job for all of them, `skip`
 none if the last of them is more than ten seconds old.
 """
@@ -106,14 +106,14 @@ def _run(state: Schedule | None, command: RunSchedule, context: Context, key: st
         return Decision(events=((key, Skipped(due_at=due_at, next_run_at=next_run_at)),))
     job_id = f"{key}@{due_at}"
     ran = Ran(job_id=job_id, due_at=due_at, next_run_at=next_run_at)
-    # Somebody may have enqueued a job under this very id.
+    # Somebody may have enqueued a job with this very id.
     if context.state(JOBS, job_id) is not None:
         return Decision(events=((key, ran),))
     return Decision(events=((job_id, _job(state, due_at)), (key, ran)))
 
 
 def _last_due(schedule: Schedule, context: Context) -> int:
-    """The last time that has come; that of an interval is reckoned, that of a cron expression looked up."""
+    """The last time that has come: reckoned for an interval, looked up for a cron expression."""
     assert schedule.next_run_at is not None
     if schedule.every_ms is not None:
         missed = (context.now - schedule.next_run_at) // schedule.every_ms
@@ -124,7 +124,7 @@ def _last_due(schedule: Schedule, context: Context) -> int:
 
 
 def _next(schedule: Schedule | ScheduleSet, context: Context) -> int | None:
-    """The first time behind the present."""
+    """The first time after the present."""
     if schedule.every_ms is None:
         assert schedule.cron is not None
         return context.cron_time(schedule.cron, schedule.time_zone, context.now)
@@ -132,7 +132,7 @@ def _next(schedule: Schedule | ScheduleSet, context: Context) -> int | None:
         return context.now + schedule.every_ms
     if schedule.next_run_at > context.now:
         return schedule.next_run_at
-    # In step with the times before, however late it is.
+    # However late it is, the next time is in step with those before.
     return _last_due(schedule, context) + schedule.every_ms
 
 

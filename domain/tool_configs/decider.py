@@ -38,7 +38,8 @@ from domain.tool_configs.messages import (
 
 TABLE = "tool_configs"
 
-# As it is stored. Patches would make it grow without end, until an event fits into no message.
+# The most bytes of a configuration as it is stored. Patches could make it grow until an event fits into no
+# message.
 MAXIMUM_CONFIG_BYTES = 256 * 1024
 
 
@@ -182,7 +183,7 @@ def _with(event: type[Content], current: ToolConfig, reason: str | None, **chang
 
 
 def _changed(state: ToolConfig | None, key: str, context: Context, event: Content) -> Decision:
-    # The same configuration again is accepted, and is not a change.
+    # The same configuration again is accepted, and changes nothing.
     if state is not None and state.present and _content(state) == _content(event):
         return Decision()
     _require_size(event.config)
@@ -213,12 +214,12 @@ def _require_match(schema: str, config: dict[str, Any], key: str, context: Conte
 
 
 def _room_for_errors(context: Context) -> int:
-    # In a batch of a thousand, each has room for one.
+    # In a batch of a thousand commands, each has room for one error.
     return min(MAXIMUM_ERRORS, context.answer_bytes_left // 2_000)
 
 
 def _content(of: ToolConfig | Content) -> tuple[object, ...]:
-    # Encoded, since Python holds 1, 1.0 and True for equal, and a configuration does not.
+    # Compared as JSON, since Python holds 1, 1.0 and True for equal, and a configuration does not.
     return (of.enabled, msgspec.json.encode(of.config, order="sorted"), of.refresh_interval, of.notifications)
 
 

@@ -1,4 +1,4 @@
-"""What can be said to and of tool configurations: the commands and the events of `domain.tool_configs`."""
+"""The commands and the events of tool configurations."""
 
 from typing import Annotated, Any
 
@@ -6,7 +6,7 @@ import msgspec
 
 from domain.messages import Command, Event, Key, Text, Time
 
-# Milliseconds, as in the system this replaces; up to 366 days.
+# In milliseconds, as in the system before; up to 366 days.
 RefreshInterval = Annotated[int, msgspec.Meta(ge=1, le=31_622_400_000)]
 
 
