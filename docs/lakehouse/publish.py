@@ -7,11 +7,11 @@
 
     uv run docs/lakehouse/publish.py data/lake s3://BUCKET/FOLDER
 
-The catalogue is the one that is called `lake` in PyIceberg's configuration, which says where the bucket is,
-too (see README.md beside this). The files of the lake become those of the tables as they are: none is written
-anew. What is new in a table is one commit, and files that it has taken the place of leave with it. What the
-lake has nothing in place of stays: the rows of a backup that a lake made anew has not got, another lake's
-files. It needs nothing of hyperpage-persistence.
+The catalogue is called `lake` in PyIceberg's configuration, which also says where the bucket is (see
+README.md beside this). The files of the lake become those of the tables as they are: none is written anew.
+All that is new in a table is one commit, and files that the new ones replace leave with it. Files that
+nothing replaces stay: rows of a backup that a lake made anew has not got, files of another lake. The script
+needs nothing of hyperpage-persistence.
 """
 
 import argparse
@@ -35,11 +35,11 @@ from pyiceberg.table import Table, TableProperties
 
 CATALOGUE = "lake"
 NAMESPACE = "hyperpage"
-# An export removes no file that its manifest names while somebody holds it.
+# While somebody holds a lock on this file, no export removes a file that the manifest names.
 READERS = ".readers"
-# The positions in the name of a file of the log: the events, or row versions, from which to which it has.
+# The positions in the name of a file of the log: the first and the last of its events or row versions.
 POSITIONS = re.compile(r"-(\d{12,})-(\d{12,})[^/]*\.parquet$")
-# What the names of the folders say of the files in them, as columns.
+# The columns whose values the names of the folders say.
 PARTITIONS = {"timeline": pyarrow.int32(), "snapshot": pyarrow.string()}
 SNAPSHOTS = pyarrow.schema(
     [
@@ -56,7 +56,7 @@ TIMELINES = pyarrow.schema(
 
 
 def publish(lake: Path, address: str) -> dict[str, int]:
-    """How many files each table got that it had not got yet."""
+    """How many new files each table got."""
     with held(lake):
         manifest = json.loads((lake / "lake.json").read_bytes())
         by_table: dict[str, dict[str, int]] = defaultdict(dict)
@@ -69,7 +69,7 @@ def publish(lake: Path, address: str) -> dict[str, int]:
             name: register(catalogue, name, lake, address, Files(sizes, manifest["stretches"]))
             for name, sizes in sorted(by_table.items())
         }
-    # Last: who reads what snapshots there are finds all that they have.
+    # Last, so that a reader of the snapshots finds all that they have.
     replace(catalogue, "timelines", TIMELINES, history_of(manifest))
     replace(catalogue, "snapshots", SNAPSHOTS, manifest["snapshots"], keep_others_by="snapshot")
     return added
@@ -77,9 +77,9 @@ def publish(lake: Path, address: str) -> dict[str, int]:
 
 @contextmanager
 def held(lake: Path) -> Iterator[None]:
-    """Keeps the files that the manifest names where they are, as whoever asks the lake does."""
+    """Keeps the files that the manifest names where they are, as every reader of a lake does."""
     with ExitStack() as stack:
-        # In a copy of a lake there may be none, and a disk that knows no locks lets no export write.
+        # A copy of a lake may lack the file, and on a disk that knows no locks no export writes.
         with suppress(OSError):
             readers = stack.enter_context((lake / READERS).open("rb"))
             fcntl.flock(readers, fcntl.LOCK_SH)
@@ -87,7 +87,7 @@ def held(lake: Path) -> Iterator[None]:
 
 
 class Files:
-    """The files of one table, by their paths in the lake, and which others they have taken the place of."""
+    """The files of one table by their paths in the lake, and the files that they replace."""
 
     def __init__(self, sizes: Mapping[str, int], stretches: Iterable[Mapping[str, Any]]) -> None:
         self.sizes = sizes
@@ -96,9 +96,9 @@ class Files:
         self._stretches = sorted((one["timeline"], one["first"], one["last"]) for one in stretches)
 
     def replace(self, path: str) -> bool:
-        """Whether all that another file of the table has is in these, so that it would be there twice.
+        """Whether these have all rows of another file of the table, so that they would be there twice.
 
-        A backup's folder is of one export, as a whole. Of the log, a folder has all of a timeline.
+        The folder of a backup is written whole by one export. A folder of the log has all of a timeline.
         """
         folder = str(PurePosixPath(path).parent)
         if path in self.sizes or folder not in self._folders:
@@ -125,7 +125,7 @@ def files_of(manifest: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
 
 
 def history_of(manifest: Mapping[str, Any]) -> list[dict[str, int]]:
-    """From which position to which each timeline is part of the newest history."""
+    """The first and the last position of each timeline that are part of the newest history."""
     history: list[list[int]] = manifest["history"]
     ends = {one["timeline"]: one["last"] for one in manifest["stretches"]}
     followed = zip(history, [*history[1:], None], strict=True)
@@ -149,9 +149,9 @@ def register(catalogue: Catalog, name: str, lake: Path, address: str, files: Fil
         for one in found
         if one["file_path"].startswith(f"{address}/")
     }
-    # A lake made anew may have a file of the same name with other rows.
+    # In a lake made anew, a file of the same name may have other rows.
     new = [path for path in files.paths if known.get(path) != files.sizes[path]]
-    # Small files that an export has made one: the one takes their place in the same commit.
+    # An export may have made one file of many small ones. It takes their place in the same commit.
     replaced = {path for path in known if files.replace(path)} | known.keys() & set(new)
     stale = {f"{address}/{path}" for path in replaced}
     gone = [one.file for one in table.scan().plan_files() if one.file.file_path in stale] if stale else []
@@ -171,7 +171,7 @@ def register(catalogue: Catalog, name: str, lake: Path, address: str, files: Fil
                     change.append_data_file(file)
                 for file in gone:
                     change.delete_data_file(file)
-    # Not only those of this commit: a run that was cut off may have left others, before or after its own.
+    # All that are there, not only those of this commit: a run that was cut off may have left some.
     for path in uploaded(table.io, address, name):
         if files.replace(path):
             table.io.delete(f"{address}/{path}")
@@ -179,7 +179,7 @@ def register(catalogue: Catalog, name: str, lake: Path, address: str, files: Fil
 
 
 def uploaded(files: FileIO, address: str, name: str) -> list[str]:
-    """What the bucket has of a table, by the paths in the lake."""
+    """The files of a table in the bucket, by their paths in the lake."""
     scheme, bucket, folder = PyArrowFileIO.parse_location(address)
     found = (
         PyArrowFileIO(files.properties)
@@ -196,7 +196,7 @@ def upload(files: FileIO, path: Path, address: str) -> None:
 
 
 def prepared(catalogue: Catalog, name: str, schema: pyarrow.Schema, partition: str) -> Table:
-    """A table with these columns, and one more for what the folders' names say."""
+    """A table with these columns, and one more for the value that the folders' names say."""
     schema = schema.append(pyarrow.field(partition, PARTITIONS[partition]))
     identifier = f"{NAMESPACE}.{name}"
     if not catalogue.table_exists(identifier):
@@ -206,7 +206,7 @@ def prepared(catalogue: Catalog, name: str, schema: pyarrow.Schema, partition: s
     with table.update_schema() as update:
         # A newer version of the program may write more columns.
         update.union_by_name(schema)
-    # Columns in the files have names, but no numbers of Iceberg's.
+    # The columns in the files have names, but not the numbers that Iceberg gives columns.
     mapping = table.schema().name_mapping.model_dump_json()
     if table.properties.get(TableProperties.DEFAULT_NAME_MAPPING) != mapping:
         with table.transaction() as transaction:

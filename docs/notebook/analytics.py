@@ -41,7 +41,7 @@ def _():
 @app.cell
 def _(Path, connect, export, list_backups, tempfile):
     backups = Path(__file__).parent / "sample"
-    # `hyperpage analytics export` does the same, into DIR/lake, and keeps it.
+    # `hyperpage analytics export` makes such a lake in DIR/lake, and keeps it.
     folder = tempfile.TemporaryDirectory(prefix="hyperpage-notebook-")
     exported = export(
         list_backups(backups), Path(folder.name) / "lake", store_id=None, scratch=Path(folder.name)
