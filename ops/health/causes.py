@@ -20,7 +20,7 @@ from ops.health.machine import MIB, Disk, Memory
 from ops.health.store import Integrity, StoreLook
 from ops.settings import Settings
 
-Level = Literal["degraded", "unhealthy"]
+HealthLevel = Literal["degraded", "unhealthy"]
 
 # A clock set back by less is nothing unusual: time synchronisation does that.
 CLOCK_BEHIND_MS = 10_000
@@ -36,7 +36,7 @@ class Cause(msgspec.Struct, frozen=True):
     """One reason why the service is not healthy. `cause` is a name that stays; `hint` is what to do."""
 
     cause: str
-    level: Level
+    level: HealthLevel
     message: str
     hint: str = ""
 
@@ -230,7 +230,7 @@ def backup_causes(
         )
 
 
-def status_of(causes: list[Cause]) -> Level | str:
+def status_of(causes: list[Cause]) -> HealthLevel | str:
     """The worst level among causes; `healthy` if there is none."""
     levels = {one.level for one in causes}
     return "unhealthy" if "unhealthy" in levels else "degraded" if "degraded" in levels else "healthy"
