@@ -12,10 +12,10 @@ import msgspec
 
 from domain.messages import stream_name
 from projections import jobs
+from projections.job_history import HISTORY
 from projections.table import Row
-from projections.tables import TABLES
+from projections.tables import TABLES, stream_column
 
-HISTORY = "job_history"
 MAXIMUM_EXAMPLES = 10
 
 
@@ -62,7 +62,7 @@ def remove(connection: apsw.Connection, strays: Iterable[Stray]) -> None:
     if strays:
         count_repair(connection)
     for stray in strays:
-        key = _key_column(stray.table)
+        key = stream_column(stray.table)
         row = connection.execute(
             f"SELECT typeof({key}), CAST({key} AS BLOB) FROM {stray.table} WHERE rowid = ?", (stray.rowid,)
         ).fetchone()
@@ -134,10 +134,6 @@ def _is_stray(name: str, key: Any) -> bool:
     if not isinstance(key, str) or not key.isascii():
         return True
     return name != HISTORY and TABLES[name].row_key(TABLES[name].aggregate_key(key)) != key
-
-
-def _key_column(name: str) -> str:
-    return "job_id" if name == HISTORY else TABLES[name].primary_key
 
 
 def _shown(row: Row) -> Row:

@@ -6,7 +6,7 @@ import apsw
 import msgspec
 
 from domain.messages import Key, Time
-from projections.jobs import HISTORY_COLUMNS
+from projections.job_history import HISTORY_COLUMNS
 from projections.table import page_of
 
 # How many attempts of a window are looked at, the latest: a sample for percentiles, a bound for the query.

@@ -1,6 +1,6 @@
-"""The table `jobs`, one row a job, and `job_history`, one row an attempt."""
+"""The table `jobs`, one row a job."""
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterator, Set
 from typing import Annotated, Any
 
 import apsw
@@ -9,22 +9,9 @@ import msgspec
 from domain import jobs
 from domain.jobs import Job, Search, State, Status, status_of
 from domain.messages import Json, Key, Name, Time
-from migrations.rows import delete_rows
-from projections.table import Row, Table, upsert_rows
+from projections.table import Row, Table
 
 HAS_TAG = "EXISTS (SELECT 1 FROM json_each(jobs.tags) WHERE value = ?)"
-HISTORY_COLUMNS = (
-    "id",
-    "job_id",
-    "attempt",
-    "status",
-    "started_at",
-    "completed_at",
-    "duration_ms",
-    "error_message",
-    "queue",
-    "due_at",
-)
 
 
 class GetJob(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -166,67 +153,6 @@ TABLE = Table(
         "completed_until": "completed_at <= ?",
     },
 )
-
-
-def history_rows(before: Job | None, after: Job | None, event: Any, at: int) -> list[Row]:
-    """The rows of the attempts that an event begins, ends or brings along.
-
-    The id is the position at which the attempt began. Attempts that came with an imported job have negative
-    ids, in their order: no position is negative.
-    """
-    if isinstance(event, jobs.Imported) and after is not None:
-        first = -after.created_position * jobs.MAXIMUM_IMPORTED_ATTEMPTS
-        return [_imported_row(first + index, after, one) for index, one in enumerate(event.history)]
-    row = _history_row(before, after, event, at)
-    return [] if row is None else [row]
-
-
-def _imported_row(row_id: int, job: Job, one: jobs.ImportedAttempt) -> Row:
-    times = (one.started_at, one.completed_at, one.duration_ms)
-    return (row_id, job.id, one.attempt, one.status, *times, one.error_message, job.queue, None)
-
-
-def _history_row(before: Job | None, after: Job | None, event: Any, at: int) -> Row | None:
-    if after is None or before is None:
-        return None
-    if isinstance(event, jobs.Claimed):
-        began = (after.attempt_position, after.id, after.attempt, "running", at)
-        return (*began, None, None, None, after.queue, before.run_at)
-    if before.state != "running" or after.state == "running":
-        return None
-    started_at = before.attempt_started_at
-    return (
-        before.attempt_position,
-        after.id,
-        before.attempt,
-        _ENDS.get(type(event), after.state),
-        started_at,
-        at,
-        None if started_at is None else at - started_at,
-        getattr(event, "error", None),
-        before.queue,
-        # A running job keeps the time that it was due at.
-        before.run_at,
-    )
-
-
-# How an attempt ended, where the next state of its job does not say so.
-_ENDS: dict[type[Any], str] = {
-    jobs.AttemptFailed: "failed",
-    jobs.AttemptTimedOut: "timeout",
-    jobs.Snoozed: "snoozed",
-    jobs.Interrupted: "interrupted",
-    jobs.Rescued: "rescued",
-}
-
-
-def write_history(connection: apsw.Connection, rows: dict[int, Row], archived: Iterable[str]) -> None:
-    """Puts the attempts of a transaction into `job_history`; their jobs are there already.
-
-    An archived job loses its attempts, also where another job has taken its id at once.
-    """
-    delete_rows(connection, "job_history", "job_id", archived)
-    upsert_rows(connection, "job_history", HISTORY_COLUMNS, rows.values())
 
 
 _OPEN_COLUMNS = (

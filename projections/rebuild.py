@@ -17,9 +17,10 @@ import msgspec
 from domain.catalogue import BY_TABLE, TIMELINE_STREAM, decode_event
 from domain.messages import Recorded, split_stream
 from projections import jobs
-from projections.comparison import HISTORY, Stray, TableReport, compare, count_repair
+from projections.comparison import Stray, TableReport, compare, count_repair
+from projections.job_history import HISTORY, HISTORY_COLUMNS, history_rows
 from projections.table import Row, Table, upsert_rows
-from projections.tables import TABLES
+from projections.tables import TABLE_COLUMNS, TABLES
 
 _BATCH_STREAMS = 1_000
 
@@ -79,7 +80,7 @@ def verify(connection: apsw.Connection, scratch: Path, progress: Progress | None
         _make_tables(connection, shadow)
         _fill(connection, shadow, progress)
         wrong: dict[str, None] = {}
-        for name, columns in _all_columns().items():
+        for name, columns in TABLE_COLUMNS.items():
             report.tables[name], strays = compare(connection, shadow, name, columns, wrong)
             report.strays += strays
         report.streams = list(wrong)
@@ -105,14 +106,9 @@ def repair(connection: apsw.Connection, streams: Iterable[str]) -> int:
     return count
 
 
-def _all_columns() -> dict[str, tuple[str, ...]]:
-    columns = {name: table.columns for name, table in TABLES.items()}
-    return columns | {HISTORY: jobs.HISTORY_COLUMNS}
-
-
 def _make_tables(connection: apsw.Connection, shadow: apsw.Connection) -> None:
     # Made by the definitions of the live tables, so that affinities and defaults are the same.
-    for name in _all_columns():
+    for name in TABLE_COLUMNS:
         shadow.execute(connection.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (name,)).get)
 
 
@@ -129,7 +125,7 @@ def _fill(connection: apsw.Connection, shadow: apsw.Connection, progress: Progre
 
 
 def _insert(shadow: apsw.Connection, batch: list[_Folded]) -> None:
-    for name, columns in _all_columns().items():
+    for name, columns in TABLE_COLUMNS.items():
         rows: list[Row] = []
         for one in batch:
             if name == HISTORY:
@@ -180,7 +176,7 @@ def _fold(table: Table, key: str, events: Iterable[Recorded]) -> _Folded:
         before, state = state, evolve(state, recorded)
         version, position = recorded.version, recorded.position
         if table is jobs.TABLE:
-            rows = jobs.history_rows(before, state, recorded.event, recorded.recorded_at)
+            rows = history_rows(before, state, recorded.event, recorded.recorded_at)
             history.update((row[0], row) for row in rows)
             if state is None:
                 history.clear()
@@ -197,4 +193,4 @@ def _put_right(connection: apsw.Connection, folded: _Folded) -> None:
         upsert_rows(connection, table.name, table.columns, [folded.row])
     if table is jobs.TABLE:
         connection.execute(f"DELETE FROM {HISTORY} WHERE job_id = ?", (folded.key,))
-        upsert_rows(connection, HISTORY, jobs.HISTORY_COLUMNS, folded.history)
+        upsert_rows(connection, HISTORY, HISTORY_COLUMNS, folded.history)

@@ -7,6 +7,7 @@ import apsw
 
 from domain.messages import Recorded
 from projections import app_state, jobs, queues, rate_limits, schedules, tool_configs
+from projections.job_history import HISTORY, HISTORY_COLUMNS, history_rows, write_history
 from projections.table import Row, Table, write_rows
 
 TABLES: dict[str, Table] = {
@@ -20,6 +21,15 @@ TABLES: dict[str, Table] = {
         app_state.TABLE,
     )
 }
+# The columns of every table, those of `job_history` too.
+TABLE_COLUMNS: dict[str, tuple[str, ...]] = {name: table.columns for name, table in TABLES.items()} | {
+    HISTORY: HISTORY_COLUMNS
+}
+
+
+def stream_column(table: str) -> str:
+    """The column that says which stream a row of a table belongs to."""
+    return "job_id" if table == HISTORY else TABLES[table].primary_key
 
 
 class Versioned(Protocol):
@@ -62,7 +72,7 @@ def write(connection: apsw.Connection, changes: Iterable[Change]) -> None:
     for change in changes:
         latest.setdefault(change.table, {})[change.key] = change.after
         if change.table == jobs.TABLE.name:
-            rows = jobs.history_rows(
+            rows = history_rows(
                 change.before.state, change.after.state, change.recorded.event, change.recorded.recorded_at
             )
             history.update((row[0], row) for row in rows)
@@ -72,7 +82,7 @@ def write(connection: apsw.Connection, changes: Iterable[Change]) -> None:
     for name, aggregates in latest.items():
         table = TABLES[name]
         write_rows(connection, table, {key: row_of(table, one) for key, one in aggregates.items()})
-    jobs.write_history(connection, history, archived)
+    write_history(connection, history, archived)
 
 
 def row_of(table: Table, aggregate: Versioned) -> Row | None:

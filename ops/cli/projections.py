@@ -83,15 +83,13 @@ def _print_rebuild(report: Mapping[str, Any]) -> None:
 
 
 def _difference(table: str, example: Mapping[str, Any]) -> str:
-    from projections.jobs import HISTORY_COLUMNS
-    from projections.tables import TABLES
+    from projections.tables import TABLE_COLUMNS
 
     expected, found = example["expected"], example["found"]
     if expected is None or found is None:
         return "the row should not be there" if expected is None else "the row is missing"
-    columns = TABLES[table].columns if table in TABLES else HISTORY_COLUMNS
     return "; ".join(
         f"{column} is {compact(is_there)} instead of {compact(should_be)}"
-        for column, should_be, is_there in zip(columns, expected, found, strict=True)
+        for column, should_be, is_there in zip(TABLE_COLUMNS[table], expected, found, strict=True)
         if should_be != is_there
     )

@@ -10,7 +10,7 @@ from migrations import runner
 from ops.contract.availability import ANSWERS
 from ops.contract.schema import Schema, described
 from projections.job_board import COLUMNS as BOARD_COLUMNS
-from projections.jobs import HISTORY_COLUMNS
+from projections.job_history import HISTORY_COLUMNS
 from projections.table import Table
 from projections.tables import TABLES
 

@@ -6,10 +6,11 @@ from typing import Any
 import msgspec
 
 from ops.analytics.asking.query import explained, plain
-from ops.analytics.lake.columns import TABLE_COLUMNS, key_column
+from ops.analytics.lake.columns import key_column
 from ops.analytics.lake.errors import AnalyticsError
 from ops.analytics.lake.manifest import Manifest, find_snapshot, require_manifest
 from ops.analytics.lake.session import Connection, connect
+from projections.tables import TABLE_COLUMNS
 
 Record = dict[str, Any]
 

@@ -19,7 +19,6 @@ from ops.analytics.export.row_versions import Range
 from ops.analytics.export.sealed_source import SealedSource
 from ops.analytics.export.table_files import MOST_NEW_EVENTS, Earlier, changed_keys, write_table
 from ops.analytics.export.written_log import WrittenLog
-from ops.analytics.lake.columns import TABLE_COLUMNS
 from ops.analytics.lake.errors import AnalyticsError
 from ops.analytics.lake.files import File
 from ops.analytics.lake.layout import EVENTS, stamp_of
@@ -30,6 +29,7 @@ from ops.backup.metadata import Backup
 from ops.backup.opening import checksum_differs, require_size
 from ops.backup.sound import file_checksum
 from ops.targets.errors import BackupError
+from projections.tables import TABLE_COLUMNS
 
 EVENTS_IN_FILE = 250_000
 

@@ -20,7 +20,7 @@ from ops.analytics.lake.columns import version_columns
 from ops.analytics.lake.files import File
 from ops.analytics.lake.layout import VERSIONS, stretch_path
 from projections import jobs
-from projections.comparison import HISTORY
+from projections.job_history import HISTORY, history_rows
 from projections.tables import TABLES
 
 # How many states a process holds, and how much their events may weigh. A state that was dropped is read from
@@ -86,7 +86,7 @@ class Fold:
                 known = {table.primary_key: table.row_key(key), "version": version, "position": position}
                 writer.add_gone(known)
             if table is jobs.TABLE:
-                for attempt in jobs.history_rows(before, state, recorded.event, recorded_at):
+                for attempt in history_rows(before, state, recorded.event, recorded_at):
                     history.add((*attempt, position), 0)
                 if state is None:
                     # One version stands for all attempts that the job had.

@@ -14,14 +14,14 @@ import msgspec
 
 from domain.messages import split_stream
 from ops.analytics.export.sealed_source import HEAVY_ROW_BYTES, IS_ROW, SealedSource
-from ops.analytics.export.table_parts import GROUP_ROWS, PART_ROWS, Parts, key_of
+from ops.analytics.export.table_parts import GROUP_ROWS, PART_ROWS, Parts
 from ops.analytics.lake.columns import arrow_schema
 from ops.analytics.lake.files import File
 from ops.analytics.lake.literals import literal
 from ops.analytics.lake.session import Connection
 from projections import jobs
-from projections.comparison import HISTORY
-from projections.tables import TABLES
+from projections.job_history import HISTORY
+from projections.tables import TABLES, stream_column
 
 if TYPE_CHECKING:
     import pyarrow
@@ -97,7 +97,7 @@ def _write_changed(
     if not earlier.changed_keys:
         parts.keep(earlier.files)
         return
-    table, key = parts.table, key_of(parts.table)
+    table, key = parts.table, stream_column(parts.table)
     is_changed = f"{key} IN (SELECT changed_key FROM changed_keys)"
     keys = pyarrow.array(earlier.changed_keys, type=pyarrow.string())
     engine.register("changed_keys", pyarrow.table({"changed_key": keys}))
@@ -125,7 +125,7 @@ def _changed_rows(table: str, after: int) -> str:
     keys = (
         f"SELECT substr(stream, {len(stream) + 1}) FROM {_events_behind(after)} AND stream GLOB '{stream}*'"
     )
-    return f"{table} WHERE {key_of(table)} IN ({keys})"
+    return f"{table} WHERE {stream_column(table)} IN ({keys})"
 
 
 def _events_behind(position: int) -> str:

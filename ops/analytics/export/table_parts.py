@@ -14,8 +14,7 @@ from ops.analytics.export.row_groups import in_groups
 from ops.analytics.lake.files import COMPRESSION, File, columns_digest, finished, replaced
 from ops.analytics.lake.layout import table_path
 from ops.targets.target import sync_folder
-from projections.comparison import HISTORY
-from projections.tables import TABLES
+from projections.tables import stream_column
 
 if TYPE_CHECKING:
     import pyarrow
@@ -30,11 +29,6 @@ ID_ENCODING = "DELTA_LENGTH_BYTE_ARRAY"
 ID_COMPRESSION = "none"
 # How a disk says that it gives a file no second name. Any other error would meet a copy, too.
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV, errno.EMLINK)
-
-
-def key_of(table: str) -> str:
-    """The column that says which stream a row of a table belongs to."""
-    return "job_id" if table == HISTORY else TABLES[table].primary_key
 
 
 class Parts:
@@ -103,7 +97,9 @@ class Parts:
 
         if self._writer is None:
             ids = [
-                one.name for one in self._schema if one.name == key_of(self.table) and one.type == "string"
+                one.name
+                for one in self._schema
+                if one.name == stream_column(self.table) and one.type == "string"
             ]
             names = self._schema.names
             self._writer = ParquetWriter(

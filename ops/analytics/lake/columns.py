@@ -16,9 +16,8 @@ import msgspec
 from domain.catalogue import EVENT_TYPES
 from migrations import runner
 from migrations.connection import open_memory
-from projections import jobs
-from projections.comparison import HISTORY
-from projections.tables import TABLES
+from projections.job_history import HISTORY
+from projections.tables import TABLE_COLUMNS, TABLES
 
 if TYPE_CHECKING:
     import pyarrow
@@ -37,9 +36,6 @@ EVENT_COLUMNS = {
     "hash": "BLOB",
 }
 _TYPES = {str: "VARCHAR", bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE"}
-TABLE_COLUMNS: dict[str, tuple[str, ...]] = {name: table.columns for name, table in TABLES.items()} | {
-    HISTORY: jobs.HISTORY_COLUMNS
-}
 # The column that says whether a version is of a row that is gone.
 DELETED = "deleted"
 

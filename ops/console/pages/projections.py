@@ -11,8 +11,7 @@ from ops.console.routing import action, page
 from ops.console.visit import Visit
 from ops.http.routing import backend_of
 from ops.parts import Parts
-from projections.comparison import HISTORY
-from projections.tables import TABLES
+from projections.tables import TABLE_COLUMNS
 
 PATH = f"{PREFIX}/projections"
 
@@ -61,7 +60,7 @@ def _rebuilt(answer: dict[str, Any]) -> str:
 
 def _rows(parts: Parts) -> dict[str, int]:
     with parts.readers.connection() as connection:
-        return {name: connection.execute(f"SELECT count(*) FROM {name}").get for name in (*TABLES, HISTORY)}
+        return {name: connection.execute(f"SELECT count(*) FROM {name}").get for name in TABLE_COLUMNS}
 
 
 ROUTES = [

@@ -4,7 +4,7 @@ import msgspec
 
 from ops.contract.availability import ANSWERS
 from projections.job_board import COLUMNS as BOARD_COLUMNS
-from projections.jobs import HISTORY_COLUMNS
+from projections.job_history import HISTORY_COLUMNS
 from projections.tables import TABLES
 
 

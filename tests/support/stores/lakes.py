@@ -7,11 +7,11 @@ import apsw
 import duckdb
 
 from ops.analytics.export.exporting import ExportReport, export
-from ops.analytics.lake.columns import TABLE_COLUMNS
 from ops.backup.metadata import damaged_backups, list_backups
 from ops.backup.restoring.restore import restore
 from ops.backup.restoring.restore_path import Moment
 from ops.targets.sealing import Identities
+from projections.tables import TABLE_COLUMNS
 from tests.support.stores.archived import Archived
 from tests.support.stores.backing_up import VERSION, Stored
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from bus.log import chain
 from ops.analytics import connect
-from ops.analytics.lake.columns import TABLE_COLUMNS
 from ops.backup.sound import open_sealed
+from projections.tables import TABLE_COLUMNS
 from tests.support.stores.backing_up import Stored
 from tests.support.stores.lakes import Rows, exported, rows_at, rows_of, rows_shown
 

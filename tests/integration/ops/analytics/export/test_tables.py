@@ -10,7 +10,6 @@ import pytest
 from migrations.connection import open_writer
 from ops.analytics import connect
 from ops.analytics.export import sealed_source, table_files, table_parts
-from ops.analytics.lake.columns import TABLE_COLUMNS
 from ops.analytics.lake.manifest import read_manifest
 from ops.backup.create import create_backup
 from ops.backup.metadata import Backup, list_backups
@@ -18,6 +17,7 @@ from ops.backup.restoring.restore import restore
 from ops.backup.restoring.restore_path import Moment
 from ops.backup.sound import open_sealed
 from ops.store.projections_check import rebuild_file
+from projections.tables import TABLE_COLUMNS
 from tests.support.stores.backing_up import VERSION, Stored
 from tests.support.stores.lakes import exported, rows_of, rows_shown
 from tests.support.stores.writing import Sent
