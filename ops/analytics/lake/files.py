@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 TEMPORARY_SUFFIX = ".tmp"
 # zstd takes half the room of snappy, and is as fast to read for what is asked of a lake.
 COMPRESSION = "zstd"
-_CHUNK_BYTES = 1024 * 1024
 
 
 class File(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,17 +48,15 @@ def finished(lake: Path, path: Path, rows: int) -> File:
     """The entry of a whole file in the manifest; the file is on disk when this returns."""
     from pyarrow.parquet import read_schema
 
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         os.fsync(file.fileno())
         size = os.fstat(file.fileno()).st_size
     return File(
         path=path.relative_to(lake).as_posix(),
         rows=rows,
         size=size,
-        sha256=digest.hexdigest(),
+        sha256=sha256,
         columns=columns_digest(read_schema(path)),
     )
 
