@@ -1,7 +1,7 @@
 """A report: one HTML file with charts that answers what people ask of a lake: `write_report`.
 
 source ─▶ headline, and sections: throughput, latency, retries, budgets, configurations, growth ─▶ page
- period                   └──▶ charts over time, grids by name, stacks; their axes by plot, figures by units
+ period    (each a section)  └──▶ charts over time, grids by name, stacks; axes by plot, figures by units
 
 It needs no network and has no script; what others named is escaped by `markup`.
 """
