@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.support.clock import Clock
 from tests.support.machines.bucket_server import CREDENTIALS, BucketServer
 from tests.support.services.asking import HttpTalk
-from tests.support.services.talking import Clock
 
 # No deadline for one example: on a busy machine it would fail tests that are right. A failure prints how
 # to run the very same example again.

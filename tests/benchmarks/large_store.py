@@ -9,7 +9,8 @@ import random
 from pathlib import Path
 from typing import Any
 
-from tests.support.stores.writing import Clock, Reply, Sent, Store
+from tests.support.clock import Clock
+from tests.support.stores.writing import Reply, Sent, Store
 
 MONTH_MS = 30 * 24 * 3_600_000
 JOBS_IN_ROUND = 200

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.clock import Clock
 from tests.support.services.asking import HttpTalk
-from tests.support.services.talking import Clock
 from tests.support.stores.writing import Store
 
 

@@ -1,11 +1,20 @@
 """How long a test waits for what is promised within a time.
 
+Most of what tests wait for tells nobody when it is there: a file, another process, a part under test.
+
 A promise is about a machine that does nothing else. `make prove` holds the service to its word; the default
 suite runs on any machine, beside anything, and waits several times as long before it fails.
 """
 
+import asyncio
 import os
+import time
+from collections.abc import Callable
+from inspect import isawaitable
+from typing import Any
 
+# Many times what the slowest needs, so that only a hang meets it.
+COMES_WITHIN_SECONDS = 30.0
 # How many times as long as is promised.
 PATIENCE = float(os.environ.get("PATIENCE") or 6)
 
@@ -13,3 +22,27 @@ PATIENCE = float(os.environ.get("PATIENCE") or 6)
 def patiently(promised_seconds: float) -> float:
     """How many seconds to wait for what is promised within so many."""
     return promised_seconds * PATIENCE
+
+
+async def until(condition: Callable[[], Any], seconds: float = COMES_WITHIN_SECONDS) -> None:
+    """Returns when the condition holds, or what it answers with does once it is awaited."""
+    async with asyncio.timeout(seconds):
+        while True:
+            holds = condition()
+            if await holds if isawaitable(holds) else holds:
+                return
+            await asyncio.sleep(0.005)
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = COMES_WITHIN_SECONDS) -> Any:
+    """What the condition answers once that is true.
+
+    Raises:
+        TimeoutError: it never was.
+    """
+    deadline = time.monotonic() + seconds
+    while not (answer := condition()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {seconds:g} s in vain")
+        time.sleep(0.01)
+    return answer

@@ -13,8 +13,9 @@ import pytest
 
 from ops.settings import Settings
 from tests.support.machines.bucket_server import CREDENTIALS, BucketServer
+from tests.support.patience import wait_for
 from tests.support.repository import ROOT
-from tests.support.services.command_line import Result, Served, hyperpage, wait_for
+from tests.support.services.command_line import Result, Served, hyperpage
 
 GUIDE = (ROOT / "docs" / "backups.md").read_text(encoding="utf-8")
 HEADING = re.compile(r"#+ (.+)")

@@ -5,8 +5,9 @@ import shlex
 
 import pytest
 
+from tests.support.patience import wait_for
 from tests.support.repository import ROOT
-from tests.support.services.command_line import Served, wait_for
+from tests.support.services.command_line import Served
 
 DOCS = [(ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("deployment.md", "operating.md")]
 LINES = [

@@ -15,8 +15,9 @@ import pytest
 from domain.catalogue import VERBS
 from domain.jobs import STATES
 from tests.support.machines.node import CLIENT, COMPILER, TYPES, in_javascript, node_with
+from tests.support.patience import wait_for
 from tests.support.repository import ROOT
-from tests.support.services.command_line import PROGRAM, environment, wait_for
+from tests.support.services.command_line import PROGRAM, environment
 
 GUIDE = (ROOT / "docs" / "jobs.md").read_text(encoding="utf-8")
 COMMANDS = [

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import wait_for
 from tests.support.repository import ROOT
-from tests.support.services.command_line import PROGRAM, environment, wait_for
+from tests.support.services.command_line import PROGRAM, environment
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONSOLE = [

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.services.talking import Clock, Talk
+from tests.support.clock import Clock
+from tests.support.services.talking import Talk
 
 
 @pytest.fixture

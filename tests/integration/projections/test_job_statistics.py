@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from ops.contract.queries import query_verbs
-from tests.support.stores.writing import NOW, Clock, Store
+from tests.support.clock import NOW, Clock
+from tests.support.stores.writing import Store
 
 
 def ask(store: Store, name: str, **body: Any) -> Any:

@@ -17,6 +17,7 @@ import apsw
 import pytest
 
 from migrations.connection import open_reader, open_writer, write_transaction
+from tests.support.clock import MINUTE_MS
 from tests.support.services.command_line import environment
 from tests.support.stores.writing import TABLES, Sent, Store, batch
 
@@ -25,7 +26,6 @@ EVENTS = int(os.environ.get("EVENTS") or 1_000_000)
 EMPTY = {"queues", "schedules"}
 # What one round enqueues and claims; about three and a half times as many events come of it.
 JOBS_A_ROUND = 300
-MINUTE_MS = 60_000
 SEED = 11
 # Asked inside: the `ru_maxrss` of a child begins with what its parent held when it was made.
 MEASURED = """

@@ -15,9 +15,10 @@ from domain import app_state, jobs
 from domain.catalogue import DECIDERS, VERBS
 from domain.messages import Event
 from domain.rate_limits.reserving import MAXIMUM_RESERVATIONS
+from tests.support.clock import NOW
 from tests.support.documents.job_states import Move, TriedVerb
 from tests.support.domain.generated_histories import Chance, Group, Later, Wish
-from tests.support.domain.given_when_then import KEY, NOW, TOKEN, Story, declared, given
+from tests.support.domain.given_when_then import KEY, TOKEN, Story, declared, given
 from tests.support.domain.job_states import BODIES, NOT_ITS_OWN, everything_tried, moves_of, outcomes_of
 from tests.support.stores.life import Telling
 

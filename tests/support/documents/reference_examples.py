@@ -27,12 +27,11 @@ from migrations.connection import open_reader
 from ops.contract.queries import query_verbs
 from ops.contract.reference.page import Example, reference
 from ops.store.tables import Tables
+from tests.support.clock import DAY_MS, MINUTE_MS, NOW, Clock
 from tests.support.documents.job_states import job_states
 from tests.support.domain.job_states import everything_tried
-from tests.support.stores.writing import NOW, Clock, Sent, Store
+from tests.support.stores.writing import Sent, Store
 
-MINUTE_MS = 60_000
-DAY_MS = 86_400_000
 # Stands for the token of the newest lease.
 LEASE = "$lease"
 STORE_ID = "01a3185c-5000-7000-8000-000000000000"

@@ -20,7 +20,8 @@ from migrations.connection import write_transaction
 from ops.backup.create import create_backup
 from ops.store.opening import open_store
 from ops.targets.sealing import Sealing
-from tests.support.stores.writing import Clock, Sent, Store
+from tests.support.clock import Clock
+from tests.support.stores.writing import Sent, Store
 
 BEGAN = 1_791_158_400_000  # Monday, 5 October 2026, 00:00 UTC
 STORE_ID = "01998a2c-5c00-7000-8000-000000000005"

@@ -3,9 +3,10 @@
 import random
 from typing import Any, NamedTuple
 
+from tests.support.clock import HOUR_MS
+
 JOBS = [f"job-{letter}" for letter in "abcdefgh"]
 KEYS = ["k", "l"]
-HOUR_MS = 3_600_000
 DELAYS_MS = [-5, 0, 1, 1_000, 50_000]
 LEASED = {"heartbeat", "progress", "complete", "fail", "snooze", "interrupt", "ack_cancel"}
 # How often a command comes. What ends a job is rarer than what keeps it going.

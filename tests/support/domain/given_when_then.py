@@ -18,8 +18,8 @@ from domain.decider import Decision, Lease, Verb
 from domain.errors import Refusal
 from domain.jobs import WAITING, Job
 from domain.messages import Event, Recorded
+from tests.support.clock import NOW
 
-NOW = 1_800_000_000_000
 KEY = "one"
 TOKEN = "token"
 # The one refusal that no verb declares, since all of them have it.
@@ -218,3 +218,8 @@ def declared(verb: Verb) -> set[str]:
 def given(*events: Event, key: str = KEY) -> Story:
     """A story that begins with these events of one aggregate."""
     return Story().given(*events, key=key)
+
+
+def raw(text: str) -> msgspec.Raw:
+    """JSON as it was sent."""
+    return msgspec.Raw(text.encode())

@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import msgspec
-
 from domain.jobs import (
     DECIDER,
     MAXIMUM_RESCUES,
@@ -26,8 +24,9 @@ from domain.jobs import (
     Snoozed,
     TimedOut,
 )
+from tests.support.clock import NOW
 from tests.support.documents.job_states import Move, TriedVerb
-from tests.support.domain.given_when_then import KEY, NOW, TOKEN, Story, given
+from tests.support.domain.given_when_then import KEY, TOKEN, Story, given, raw
 
 LATER = NOW + 60_000
 HOUR = 3_600_000
@@ -40,10 +39,6 @@ def enqueued(**changes) -> Enqueued:
 
 def claimed(attempt: int = 1) -> Claimed:
     return Claimed(worker="worker", attempt=attempt)
-
-
-def raw(text: str) -> msgspec.Raw:
-    return msgspec.Raw(text.encode())
 
 
 def running(**changes) -> Story:

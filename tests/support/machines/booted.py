@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.services.command_line import wait_for
+from tests.support.patience import wait_for
 
 SYSTEMD = Path("/lib/systemd/systemd")
 _NAMESPACES = (

@@ -5,7 +5,8 @@ from typing import Any
 
 import httpx
 
-from tests.support.services.talking import Clock, Talk
+from tests.support.clock import Clock
+from tests.support.services.talking import Talk
 
 
 def problem(response: httpx.Response, status: int, code: str) -> Any:

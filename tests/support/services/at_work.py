@@ -10,15 +10,16 @@ import nats
 
 from bus.broker.users import RESPONDER, private_inbox
 from bus.client import BatchCommand, Client
-from bus.worker import Handler, Worker
+from bus.worker import Handler, JobContext, Worker
 from migrations.connection import open_reader
 from ops.service.composition import Service
-from tests.support.services.serving import broker_of, client_of, serving, until
+from tests.support.patience import until
+from tests.support.services.serving import broker_of, client_of, serving
 from tests.support.stores.looking_inside import read_after
 
 # Longer than any test: whatever comes in time has been heard of.
 NEVER = 3_600.0
-HOUR_MS = 3_600_000
+FAR_AWAY = 4_102_444_800_000
 
 
 class Claims:
@@ -114,3 +115,7 @@ def changes(folder: Path) -> list[tuple[str, str]]:
         return [(row.stream, row.type) for row in read_after(connection, 0, limit=1_000_000)]
     finally:
         connection.close()
+
+
+async def does_nothing(job: JobContext) -> None:
+    """Returns at once."""

@@ -6,8 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -93,20 +91,6 @@ def running(*arguments: str | Path) -> "subprocess.Popen[str]":
         text=True,
         env=environment(),
     )
-
-
-def wait_for(condition: Callable[[], Any]) -> Any:
-    """What the condition answers once that is true.
-
-    Raises:
-        TimeoutError: it never was.
-    """
-    deadline = time.monotonic() + SECONDS
-    while not (answer := condition()):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {SECONDS} s in vain")
-        time.sleep(0.02)
-    return answer
 
 
 class Served:

@@ -5,8 +5,8 @@ from typing import Any
 from urllib.parse import quote
 
 from bus.broker.users import RELAY, private_inbox
+from tests.support.patience import until
 from tests.support.services.raw_nats import Message, RawNats
-from tests.support.services.serving import until
 from tests.support.services.talking import Talk
 
 RESULTS = "HYPERPAGE_RESULTS"

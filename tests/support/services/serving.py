@@ -5,7 +5,6 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from inspect import isawaitable
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,9 @@ from domain.catalogue import TIMELINE_FORKED, TIMELINE_STREAM
 from migrations.connection import open_writer
 from ops.service.composition import Service
 from ops.settings import Settings
+from tests.support.patience import COMES_WITHIN_SECONDS, until
 
 EVENTS = "HYPERPAGE_EVENTS"
-COMES_WITHIN_SECONDS = 30.0
 
 
 @asynccontextmanager
@@ -91,17 +90,6 @@ async def set_keys(client: Client, *keys: str) -> int:
         answer = await client.send("app_state.set", {"key": key, "value": os.urandom(4).hex()})
         position = answer.position or position
     return position
-
-
-async def until(condition: Callable[[], Any], seconds: float = COMES_WITHIN_SECONDS) -> None:
-    """Returns when the condition holds, or what it answers with does once it is awaited."""
-    async with asyncio.timeout(seconds):
-        while True:
-            holds = condition()
-            if await holds if isawaitable(holds) else holds:
-                return
-            # Nobody tells of it.
-            await asyncio.sleep(0.01)
 
 
 async def published(service: Service, position: int) -> None:

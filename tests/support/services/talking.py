@@ -13,20 +13,9 @@ from migrations.connection import open_reader
 from ops.service.composition import Service
 from ops.settings import Settings
 from ops.store.data_directory import read_admin, read_runtime
+from tests.support.clock import Clock
 from tests.support.services.raw_nats import Message, RawNats
 from tests.support.stores.looking_inside import read_after
-
-NOW = 1_800_000_000_000
-
-
-class Clock:
-    """A clock that stands still until it is moved, in milliseconds since the epoch."""
-
-    def __init__(self, now: int = NOW) -> None:
-        self.now = now
-
-    def __call__(self) -> int:
-        return self.now
 
 
 class Talk:
@@ -65,6 +54,11 @@ class Talk:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def later(self, milliseconds: int) -> None:
+        """Moves the clock that the service was given."""
+        assert self.clock is not None
+        self.clock.now += milliseconds
 
     def command(
         self,

@@ -8,11 +8,10 @@ from typing import Any
 
 import httpx
 
-from tests.support.patience import patiently
+from tests.support.clock import Clock
+from tests.support.patience import patiently, until
 from tests.support.services.asking import HttpTalk
 from tests.support.services.command_line import hyperpage
-from tests.support.services.serving import until
-from tests.support.services.talking import Clock
 
 # What an operator is promised: each surface says so after this time.
 SEEN_WITHIN_SECONDS = patiently(5.0)

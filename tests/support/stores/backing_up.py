@@ -18,8 +18,9 @@ from ops.backup.verify import verified
 from ops.targets.places import Places
 from ops.targets.sealing import Identities, Sealing
 from ops.targets.target import Place
+from tests.support.clock import Clock
 from tests.support.stores.looking_inside import read_after
-from tests.support.stores.writing import Clock, Store, dump_tables
+from tests.support.stores.writing import Store, dump_tables
 
 VERSION = "0.0.0"
 
@@ -105,8 +106,8 @@ def tables_of(path: Path) -> dict[str, list[tuple[Any, ...]]]:
         connection.close()
 
 
-def log_of(path: Path, up_to: int) -> list[chain.Row]:
-    """The events of a file up to a position."""
+def log_of(path: Path, up_to: int = 10**9) -> list[chain.Row]:
+    """The events of a file, all or up to a position."""
     connection = open_reader(path)
     try:
         return [row for row in read_after(connection, 0, limit=1_000_000) if row.position <= up_to]

@@ -24,11 +24,12 @@ from domain.messages import Recorded, split_stream
 from migrations.connection import open_reader
 from ops.store.tables import Tables
 from projections import rebuild
-from tests.support.domain.generated_histories import HOUR_MS, Again, Group, Later, Restart, Wish
+from tests.support.clock import HOUR_MS, Clock
+from tests.support.domain.generated_histories import Again, Group, Later, Restart, Wish
 from tests.support.domain.given_when_then import Story
 from tests.support.stores.looking_inside import edges, unfinished
 from tests.support.stores.migrated import migrated_memory
-from tests.support.stores.writing import TABLES, Clock, Reply, Sent, Store, batch, dump_tables, single
+from tests.support.stores.writing import TABLES, Reply, Sent, Store, batch, dump_tables, single
 
 
 @contextmanager

@@ -22,12 +22,12 @@ from bus.transport.jetstream import JetStreamApi
 from bus.transport.jetstream_answers import StoredMessage
 from migrations import runner
 from migrations.connection import open_writer
-from tests.support.patience import patiently
+from tests.support.clock import NOW
+from tests.support.patience import patiently, until
 from tests.support.stores.cloud_events import cloud_event
 from tests.support.stores.looking_inside import read_after
 
 NAMES = BusNames()
-NOW = 1_800_000_000_000
 # How soon the relay must be through, as the contract says.
 THROUGH_WITHIN_SECONDS = patiently(5.0)
 
@@ -252,7 +252,9 @@ async def relay_of(broker: Broker, store: Store) -> AsyncIterator[Relay]:
 
 async def through(relay: Relay, store: Store) -> RelayState:
     """Returns when the relay is through with the log; fails when it is not so in time."""
-    await until(lambda: relay.state.position == store.head.position and relay.state.healthy)
+    await until(
+        lambda: relay.state.position == store.head.position and relay.state.healthy, THROUGH_WITHIN_SECONDS
+    )
     return relay.state
 
 
@@ -264,10 +266,3 @@ def play(scenario: Callable[[Broker, Store], Awaitable[Any]], folder: Path) -> A
             return await scenario(broker, store)
 
     return asyncio.run(run())
-
-
-async def until(condition: Callable[[], bool], seconds: float = THROUGH_WITHIN_SECONDS) -> None:
-    async with asyncio.timeout(seconds):
-        # The state of another process, or of a part under test, notifies nobody.
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.002)

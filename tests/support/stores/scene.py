@@ -54,7 +54,7 @@ class Scene:
 
     @property
     def rows(self) -> list[chain.Row]:
-        return log_of(self.places.store, 10**9)
+        return log_of(self.places.store)
 
     def back_up(self) -> None:
         create_backup(self.places.store, self.folder / "backups", version=VERSION)

@@ -1,7 +1,6 @@
 """A store with its writer, and commands sent to it as the bus would send them."""
 
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -21,21 +20,11 @@ from domain.catalogue import VERBS
 from domain.errors import Refusal
 from ops.store.opening import open_store
 from ops.store.tables import Tables
+from tests.support.clock import Clock
 from tests.support.stores.looking_inside import read_after
 
-NOW = 1_800_000_000_000
 ANSWER_WITHIN_SECONDS = 30
 TABLES = ("jobs", "job_history", "queues", "schedules", "rate_limits", "tool_configs", "app_state")
-
-
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self, now: int = NOW) -> None:
-        self.now = now
-
-    def __call__(self) -> int:
-        return self.now
 
 
 class Sent(NamedTuple):
@@ -218,15 +207,6 @@ def request(sent: Sent) -> Request | Refusal:
         metadata=sent.metadata,
         findings=codec.findings_in(body),
     )
-
-
-def until(condition: Callable[[], Any]) -> Any:
-    """What a condition answers once it is true, which must be soon."""
-    deadline = time.monotonic() + ANSWER_WITHIN_SECONDS
-    while not (answer := condition()):
-        assert time.monotonic() < deadline, "this did not come to be"
-        time.sleep(0.01)
-    return answer
 
 
 def dump_tables(

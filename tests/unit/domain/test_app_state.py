@@ -6,14 +6,11 @@ import pytest
 from domain import app_state
 from domain.app_state import MAXIMUM_VALUE_BYTES, Deleted, Expired, ValueSet
 from domain.messages import Event, Recorded
-from tests.support.domain.given_when_then import KEY, NOW, given
+from tests.support.clock import NOW
+from tests.support.domain.given_when_then import KEY, given, raw
 
 TABLE = "app_state"
 LARGEST = "x" * (MAXIMUM_VALUE_BYTES - 2)
-
-
-def raw(text: str) -> msgspec.Raw:
-    return msgspec.Raw(text.encode())
 
 
 def value_set(text: str) -> ValueSet:

@@ -26,11 +26,7 @@ from domain.catalogue import (
 from domain.messages import Event
 from domain.tool_configs import messages
 from domain.upcasters import UPCASTERS, upcast
-
-
-def raw(text: str) -> msgspec.Raw:
-    return msgspec.Raw(text.encode())
-
+from tests.support.domain.given_when_then import raw
 
 CONTENT = '{"enabled":false,"config":{"a":[1,null]},"refresh_interval":5,"notifications":false,"reason":"why"'
 SAME: dict[str, Any] = {

@@ -8,7 +8,8 @@ import pytest
 from domain.app_state import Deleted, Expired, ValueSet
 from domain.jobs import Cancelled, Claimed, Enqueued, Failed
 from domain.tool_configs.messages import SchemaRegistered
-from tests.support.domain.given_when_then import KEY, NOW, Story, given
+from tests.support.clock import NOW
+from tests.support.domain.given_when_then import KEY, Story, given
 from tests.support.stores.old_databases import CREATED
 
 ENQUEUED = Enqueued(type="t", name="n", run_at=NOW)

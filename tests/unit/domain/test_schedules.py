@@ -20,7 +20,8 @@ from domain.schedules import (
     Skipped,
     Triggered,
 )
-from tests.support.domain.given_when_then import KEY, NOW, Story
+from tests.support.clock import NOW
+from tests.support.domain.given_when_then import KEY, Story
 
 JOB = {"type": "sync", "name": "Sync"}
 MINUTE = 60_000

@@ -16,7 +16,8 @@ from domain.tool_configs.messages import (
     SchemaRegistered,
     SchemaRemoved,
 )
-from tests.support.domain.given_when_then import KEY, NOW, Story, given
+from tests.support.clock import NOW
+from tests.support.domain.given_when_then import KEY, Story, given
 
 TABLE = "tool_configs"
 HERE = {"tool_name": KEY}

@@ -11,8 +11,9 @@ import pytest
 
 from ops.cli.asking import administer
 from ops.cli.terminal.exits import CommandFailure
+from tests.support.patience import wait_for
 from tests.support.services.asking import problem
-from tests.support.services.command_line import Served, hyperpage, wait_for
+from tests.support.services.command_line import Served, hyperpage
 from tests.support.services.raw_nats import RawNats
 from tests.support.stores.keys import KEY, PUBLIC
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.services.command_line import Served, hyperpage, separately, wait_for
+from tests.support.patience import wait_for
+from tests.support.services.command_line import Served, hyperpage, separately
 
 
 @pytest.fixture

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.documents.documented_follower import STREAM, Follower
-from tests.support.patience import patiently
+from tests.support.patience import patiently, until
 from tests.support.repository import ROOT
 from tests.support.services.command_line import Served, separately
 from tests.support.services.raw_nats import RawNats
-from tests.support.services.serving import until
 from tests.support.stores.backing_up import log_of
 
 # A subscriber may wait for 5 s before it looks whether something went wrong.
@@ -57,7 +56,7 @@ class Drama:
                 row.stream,
                 row.hash.hex(),
             )
-            for row in log_of(store, 10**9)
+            for row in log_of(store)
         ]
 
     async def streamed(self) -> list[Event]:

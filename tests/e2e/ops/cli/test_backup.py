@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from migrations.connection import open_writer
-from tests.support.services.command_line import Served, hyperpage, separately, wait_for
+from tests.support.patience import wait_for
+from tests.support.services.command_line import Served, hyperpage, separately
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ import pytest
 from ops.doctor.running import WARM_AFTER_COMMANDS, look_at_service
 from ops.settings import Settings
 from tests.support.machines.bucket_server import CREDENTIALS, BucketServer
-from tests.support.services.command_line import Result, Served, hyperpage, wait_for
+from tests.support.patience import wait_for
+from tests.support.services.command_line import Result, Served, hyperpage
 
 LOOKED_AT = {"service", "rights", "room", "disk_sync", "migrations", "size", "reading", "integrity", "backup"}
 

@@ -12,7 +12,8 @@ import pytest
 from cyclopts import App
 
 from ops.cli.main import application
-from tests.support.services.command_line import environment, hyperpage, running, separately, wait_for
+from tests.support.patience import wait_for
+from tests.support.services.command_line import environment, hyperpage, running, separately
 
 # Messages
 

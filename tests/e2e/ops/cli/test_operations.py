@@ -6,7 +6,8 @@ import json
 import apsw
 
 from bus.broker.users import RELAY, private_inbox
-from tests.support.services.command_line import Served, hyperpage, wait_for
+from tests.support.patience import wait_for
+from tests.support.services.command_line import Served, hyperpage
 from tests.support.services.raw_nats import RawNats
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from tests.support.services.command_line import Served, hyperpage, running, separately, wait_for
+from tests.support.patience import wait_for
+from tests.support.services.command_line import Served, hyperpage, running, separately
 
 
 def test_the_ready_line_is_what_runtime_json_says(served):

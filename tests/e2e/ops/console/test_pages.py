@@ -5,10 +5,9 @@ from typing import Any
 import pytest
 
 from ops.http.access.tokens import TokenFile
-from tests.support.patience import patiently
+from tests.support.patience import patiently, until
 from tests.support.services.asking import HttpTalk
 from tests.support.services.browsing import DESK, PHONE, Tab, browser, tab
-from tests.support.services.serving import until
 from tests.support.services.watching import eventually, number_of_letters
 
 HOSTILE = "<img src=x onerror=alert(1)>'\"&"

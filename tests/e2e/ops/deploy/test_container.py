@@ -13,8 +13,9 @@ import pytest
 from bus.broker.server import find_nats_server
 from ops.settings import Settings
 from tests.support.machines.containers import Podman, podman_in, write_python_image
+from tests.support.patience import wait_for
 from tests.support.repository import ROOT
-from tests.support.services.command_line import hyperpage, wait_for
+from tests.support.services.command_line import hyperpage
 
 IMAGE, BASE, NATS = "hyperpage-persistence", "localhost/python:local", "localhost/nats-server:from-wheel"
 # As compose.yaml has it: nothing can be written but the volume, nothing be gained.

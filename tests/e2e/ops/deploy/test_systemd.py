@@ -10,8 +10,8 @@ import pytest
 
 from ops import deploy
 from tests.support.machines.booted import Booted, booted, missing
+from tests.support.patience import wait_for
 from tests.support.repository import ROOT
-from tests.support.services.command_line import wait_for
 
 UNIT = Path(deploy.__file__).with_name("hyperpage.service").read_text(encoding="utf-8")
 # The program lies where this one does, perhaps below /root, which the unit hides; the rest is as it is.

@@ -9,8 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.patience import wait_for
 from tests.support.services.asking import problem
-from tests.support.services.command_line import Served, separately, wait_for
+from tests.support.services.command_line import Served, separately
 from tests.support.services.raw_nats import RawNats
 
 CONFIG, BACKUP = "/api/tools/config", "/api/backup"

@@ -15,15 +15,8 @@ from nats.js.errors import NotFoundError
 from bus.client import ChangeEvent, Client, Subscription
 from domain import app_state, jobs
 from ops.service.composition import Service
-from tests.support.services.serving import (
-    EVENTS,
-    broker_of,
-    client_of,
-    kill_broker,
-    relay_user,
-    serving,
-    until,
-)
+from tests.support.patience import until
+from tests.support.services.serving import EVENTS, broker_of, client_of, kill_broker, relay_user, serving
 
 # A hot row among others, so that a stream of its own can be followed.
 HOT = "hot"

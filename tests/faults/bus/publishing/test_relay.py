@@ -17,6 +17,7 @@ from bus.broker.users import RELAY
 from bus.publishing.relay import Relay
 from bus.publishing.stream_state import StreamError
 from bus.transport.jetstream import JetStreamError
+from tests.support.patience import until
 from tests.support.repository import ROOT
 from tests.support.stores.relaying import (
     NAMES,
@@ -26,7 +27,6 @@ from tests.support.stores.relaying import (
     play,
     relay_of,
     through,
-    until,
 )
 
 SEED = random.SystemRandom().randrange(2**32)

@@ -8,7 +8,6 @@ and whoever is stopped by SIGTERM gives back what it does not finish.
 """
 
 import asyncio
-import os
 import random
 import signal
 import sys
@@ -27,12 +26,13 @@ from bus.client import Client
 from bus.tasks import cancel
 from domain.jobs import MAXIMUM_RESCUES, RESCUE_DELAY_MS
 from migrations.connection import open_reader
+from tests.support.chance import SEED
+from tests.support.patience import until
 from tests.support.repository import ROOT
 from tests.support.services.at_work import enqueue_many
-from tests.support.services.serving import broker_of, client_of, serving, until
+from tests.support.services.serving import broker_of, client_of, serving
 from tests.support.stores.looking_inside import read_after
 
-SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(2**32))
 # From one blow to the next, and from the last one to the last job.
 DEADLINE_SECONDS = 100
 ENDS_OF_A_CLAIM = {

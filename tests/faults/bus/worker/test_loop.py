@@ -19,9 +19,10 @@ from bus.worker import JobContext, Worker
 from domain.jobs.commands import Claim
 from domain.messages import Command
 from ops.service.composition import Service
+from tests.support.patience import until
 from tests.support.repository import ROOT
 from tests.support.services.at_work import NEVER, changes, completed, enqueue, enqueue_many, in_state, working
-from tests.support.services.serving import broker_of, client_of, kill_broker, serving, until
+from tests.support.services.serving import broker_of, client_of, kill_broker, serving
 
 
 class Handled:

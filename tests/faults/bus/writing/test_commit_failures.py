@@ -10,9 +10,11 @@ import pytest
 
 from bus.log import chain
 from bus.writing.writer import GROUP_COMMANDS
+from tests.support.clock import Clock
 from tests.support.machines.failing_disk import FailingDisk, failing_disk
+from tests.support.patience import wait_for
 from tests.support.stores.looking_inside import states
-from tests.support.stores.writing import Clock, Reply, Sent, Store, dump_tables, single, until
+from tests.support.stores.writing import Reply, Sent, Store, dump_tables, single
 
 # More than any group here needs.
 MANY = 1_000
@@ -242,9 +244,9 @@ def test_a_job_that_lost_its_lease_is_rescued_although_the_first_attempt_was_not
         store.in_writer(lambda connection: connection.execute("DELETE FROM job_leases"))
     disk.fail("write", times=FOR_EVER)
     with Store(path) as store:
-        until(lambda: store.writer.statistics.failed_commits >= 2)
+        wait_for(lambda: store.writer.statistics.failed_commits >= 2)
         disk.heal()
-        until(lambda: [row.type for row in store.rows()].count("job.rescued.v1") == 3)
+        wait_for(lambda: [row.type for row in store.rows()].count("job.rescued.v1") == 3)
 
 
 def test_a_file_that_is_locked_for_too_long_is_unavailable_and_free_again_later(fragile: Store):

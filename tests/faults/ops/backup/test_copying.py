@@ -1,7 +1,5 @@
 """A store is copied while another process writes and checkpoints all the time: a copy is one moment of it."""
 
-import os
-import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,12 +13,10 @@ from migrations.connection import open_reader, open_writer
 from ops.backup import copying
 from ops.backup.content import read_content
 from ops.backup.copying import copy_store
+from tests.support.chance import SEED
 from tests.support.programs import transfers
 from tests.support.repository import ROOT
 from tests.support.stores.backing_up import Stored
-
-# `SEED=… make prove` plays the same again.
-SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(2**32))
 
 
 @pytest.fixture

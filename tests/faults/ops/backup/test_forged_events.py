@@ -1,6 +1,5 @@
 """An event that is forged inside a backup is found by the chain, whatever else is made to fit."""
 
-import os
 import random
 import re
 import shutil
@@ -22,10 +21,10 @@ from ops.backup.sound import file_checksum
 from ops.backup.verify import verify_backup
 from ops.targets.errors import BackupError
 from ops.targets.sealing import Sealing, seal_file
+from tests.support.chance import SEED
 from tests.support.stores.backing_up import VERSION, Stored
 from tests.support.stores.keys import KEY, SEALED
 
-SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(2**32))
 FORMS = (Sealing(), Sealing("zstd"), SEALED)
 LATER = 1_000_000
 

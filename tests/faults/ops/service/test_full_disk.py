@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from ops.store.projections_check import verify
+from tests.support.patience import COMES_WITHIN_SECONDS, until
 from tests.support.services.raw_nats import Message
-from tests.support.services.serving import COMES_WITHIN_SECONDS, EVENTS, broker_of, published, until
+from tests.support.services.serving import EVENTS, broker_of, published
 from tests.support.services.talking import Talk
 from tests.support.stores.relaying import connect
 

@@ -22,13 +22,12 @@ from bus.log import chain
 from migrations.connection import open_reader
 from ops.store.data_directory import read_runtime
 from ops.store.projections_check import verify
+from tests.support.chance import SEED
 from tests.support.patience import patiently
 from tests.support.repository import ROOT
 from tests.support.services.raw_nats import Message, RawNats
 from tests.support.stores.looking_inside import read_after
 
-# `SEED=… make prove` plays the same kills again.
-SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(2**32))
 STREAM, RESULTS = "HYPERPAGE_EVENTS", "HYPERPAGE_RESULTS"
 CONNECTIONS = 4
 REQUESTS_A_CONNECTION, STORING_A_CONNECTION = 4, 2

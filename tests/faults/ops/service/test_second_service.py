@@ -7,8 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from bus.broker.server import NatsServer
 from ops.service.composition import Service
 from ops.settings import Settings
 from ops.store.data_directory import DirectoryInUseError, read_admin, read_runtime
-from tests.support.patience import patiently
+from tests.support.patience import patiently, wait_for
 from tests.support.repository import ROOT
 from tests.support.services.raw_nats import RawNats
 
@@ -50,14 +49,6 @@ def started(folder: Path) -> "subprocess.Popen[str]":
         stderr=subprocess.PIPE,
         text=True,
     )
-
-
-def until(condition: Callable[[], bool], seconds: float = GONE_SECONDS) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to that in time"
-        # Another process tells nobody.
-        time.sleep(0.01)
 
 
 def nats_server_of(process: "subprocess.Popen[str]") -> int:
@@ -136,7 +127,7 @@ def test_a_second_service_as_a_process_exits_with_1_and_says_who_is_there(tmp_pa
 def test_of_several_that_start_at_once_one_serves(tmp_path: Path):
     processes = [started(tmp_path) for _ in range(4)]
     try:
-        until(lambda: sum(one.poll() is None for one in processes) == 1, READY_SECONDS)
+        wait_for(lambda: sum(one.poll() is None for one in processes) == 1, READY_SECONDS)
         (winner,) = [one for one in processes if one.poll() is None]
         assert winner.stdout is not None
         assert winner.stdout.readline()
@@ -177,7 +168,7 @@ def test_nats_server_is_gone_soon_after_its_service_was_killed(tmp_path: Path, s
             os.kill(child, signal.SIGSTOP)
         process.kill()
         process.wait()
-        until(lambda: not is_running(child))
+        wait_for(lambda: not is_running(child), GONE_SECONDS)
 
 
 def test_a_killed_service_is_followed_by_another_with_all_that_was_answered(tmp_path: Path):
@@ -242,7 +233,7 @@ def test_killing_nats_server_alone_costs_a_moment(tmp_path: Path):
             except (OSError, ValueError, KeyError, AssertionError):
                 return False
 
-        until(serves_again)
+        wait_for(serves_again, GONE_SECONDS)
         assert nats_server_of(process) != child
         process.terminate()
         assert process.wait(READY_SECONDS) == 0

@@ -22,7 +22,7 @@ from bus.broker.home import NatsHome
 from bus.broker.server import NatsServer, NatsServerError, PortTakenError, StoreInUseError, find_nats_server
 from bus.broker.tether import tethered
 from bus.broker.users import APP, RELAY, USERS, private_inbox
-from tests.support.patience import patiently
+from tests.support.patience import patiently, until
 from tests.support.repository import ROOT
 
 SERVICE = """
@@ -393,13 +393,6 @@ async def connect(server: NatsServer, user: str) -> Client:
 async def port_of(server: NatsServer) -> int:
     async with server:
         return server.port
-
-
-async def until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    async with asyncio.timeout(seconds):
-        # The state of another process, or of the server under test, notifies nobody.
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 def within(seconds: float, condition: Callable[[], bool]) -> None:

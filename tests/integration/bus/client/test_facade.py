@@ -26,7 +26,8 @@ from domain.errors import (
     VersionConflict,
 )
 from ops.service.composition import Service
-from tests.support.services.serving import broker_of, client_of, kill_broker, serving, set_keys, until
+from tests.support.patience import until
+from tests.support.services.serving import broker_of, client_of, kill_broker, serving, set_keys
 
 
 @asynccontextmanager

@@ -19,6 +19,7 @@ from domain import jobs
 from domain.catalogue import TIMELINE_FORKED
 from domain.errors import Invalid
 from ops.service.composition import Service
+from tests.support.patience import until
 from tests.support.repository import ROOT
 from tests.support.services.serving import (
     EVENTS,
@@ -31,7 +32,6 @@ from tests.support.services.serving import (
     set_keys,
     take,
     take_to,
-    until,
 )
 
 GUIDE = ROOT / "docs" / "subscribing.md"

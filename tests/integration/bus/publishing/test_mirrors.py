@@ -21,8 +21,8 @@ from bus.publishing.relay import Relay
 from bus.tasks import cancel
 from bus.transport.jetstream import JetStreamError
 from ops.store.tables import MirroredRows
-from tests.support.patience import patiently
-from tests.support.stores.relaying import NAMES, Broker, Store, play, until
+from tests.support.patience import patiently, until
+from tests.support.stores.relaying import NAMES, Broker, Store, play
 
 CONFIGS, STATE = NAMES.buckets
 

@@ -10,6 +10,7 @@ from bus.broker.users import APP
 from bus.publishing.relay import Relay
 from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamError
+from tests.support.patience import until
 from tests.support.stores.relaying import (
     NAMES,
     THROUGH_WITHIN_SECONDS,
@@ -18,7 +19,6 @@ from tests.support.stores.relaying import (
     play,
     relay_of,
     through,
-    until,
 )
 
 

@@ -8,8 +8,9 @@ import pytest
 from bus.publishing.relay import Relay
 from bus.publishing.stream_state import AnotherStoreError
 from bus.transport.jetstream import JetStreamError
+from tests.support.patience import until
 from tests.support.stores.cloud_events import cloud_event
-from tests.support.stores.relaying import NAMES, Broker, Store, play, relay_of, through, until
+from tests.support.stores.relaying import NAMES, Broker, Store, play, relay_of, through
 
 
 @pytest.mark.parametrize("deleted", [False, True], ids=["", "which is deleted"])

@@ -14,8 +14,9 @@ import apsw
 import pytest
 
 from domain.catalogue import VERBS
+from tests.support.clock import NOW
 from tests.support.services.raw_nats import HEADER_LINE, Message
-from tests.support.services.talking import NOW, Talk
+from tests.support.services.talking import Talk
 
 TABLES = ("jobs", "rate_limits", "tool_configs", "app_state")
 NUMBERS = {

@@ -13,9 +13,9 @@ from typing import Any
 import apsw
 import pytest
 
+from tests.support.patience import until
 from tests.support.services.durable import COMES_WITHIN_SECONDS, COMMANDS, LETTERS, RESULTS, Durable, escaped
 from tests.support.services.raw_nats import HEADER_LINE, Message
-from tests.support.services.serving import until
 from tests.support.services.talking import Talk
 
 KIB = 1024

@@ -7,8 +7,9 @@ from typing import Any
 import apsw
 import pytest
 
+from tests.support.clock import NOW, Clock
 from tests.support.services.raw_nats import Message
-from tests.support.services.talking import NOW, Clock, Talk
+from tests.support.services.talking import Talk
 
 KIB = 1024
 MESSAGE_BYTES = 1024 * KIB
@@ -61,7 +62,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Talk]:
         for commands in (FIRST, SECOND):
             for name, body in commands.values():
                 send(talk, name, body)
-            tick(talk)
+            talk.later(1000)
         items = [{"key": f"k{n:03}", "value": n} for n in range(250)]
         send(talk, "app_state.set_many", {"items": items})
         for number in range(25):
@@ -76,11 +77,6 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Talk]:
             resource = {"resource": "core"} if number % 2 else {}
             send(talk, "rate_limits.observe", {"platform": f"p{number:02}", "remaining": number} | resource)
         yield talk
-
-
-def tick(talk: Talk) -> None:
-    assert talk.clock is not None
-    talk.clock.now += 1000
 
 
 def send(talk: Talk, name: str, body: Any) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.services.talking import NOW, Talk
+from tests.support.clock import NOW
+from tests.support.services.talking import Talk
 
 GITHUB = {"platform": "github", "resource": "core"}
 RESET = NOW + 1_800_000
@@ -32,11 +33,6 @@ def ask(talk: Talk, verb: str, **body: Any) -> dict[str, Any]:
     return said
 
 
-def later(talk: Talk, milliseconds: int) -> None:
-    assert talk.clock is not None
-    talk.clock.now += milliseconds
-
-
 def test_a_response_is_read_and_answered_and_the_queries_know_it(own: Talk):
     answer = send(own, "observe_response", platform="github", status=200, headers=HEADERS)
 
@@ -52,10 +48,10 @@ def test_the_answers_of_the_queries_change_with_the_time(own: Talk):
     send(own, "observe_response", platform="github", status=429, headers=HEADERS | {"Retry-After": "400"})
 
     assert ask(own, "may_call", **GITHUB)["retry_at"] == NOW + 400_000
-    later(own, 400_000)
+    own.later(400_000)
     after_the_wait = ask(own, "may_call", **GITHUB)
     assert (after_the_wait["allowed"], after_the_wait["stale"]) == (True, True)
-    later(own, 1_400_000)
+    own.later(1_400_000)
     full = ask(own, "may_call", **GITHUB)
     assert (full["remaining"], full["level"]) == (5000, "normal")
 
@@ -64,7 +60,7 @@ def test_a_forecast_tells_when_the_budget_runs_out(own: Talk):
     for remaining in (1000, 900):
         headers = HEADERS | {"x-ratelimit-remaining": str(remaining)}
         send(own, "observe_response", platform="github", status=200, headers=headers)
-        later(own, 60_000)
+        own.later(60_000)
 
     assert ask(own, "forecast", **GITHUB) == {
         "burn_rate": 100.0,
@@ -118,7 +114,7 @@ def test_a_grant_holds_across_a_restart_until_it_runs_out(own: Talk):
     again = send(own, "reserve", **GITHUB, cost=50, reservation="mine", ttl_ms=10_000)["result"]
     assert again == first
     assert ask(own, "may_call", **GITHUB)["retry_at"] == NOW + 10_000
-    later(own, 10_000)
+    own.later(10_000)
     assert ask(own, "may_call", **GITHUB)["remaining"] == 50
 
 

@@ -21,8 +21,8 @@ from nats.aio.transport import TcpTransport
 from bus.broker.server import NatsServer
 from bus.broker.users import APP, RESPONDER, private_inbox
 from bus.transport.connection import UNREADABLE, LeanClient
+from tests.support.patience import until
 from tests.support.services.raw_nats import RawNats
-from tests.support.services.serving import until
 
 COMMANDS = "hyperpage.cmd.v1"
 INBOX = "_INBOX.somebody"

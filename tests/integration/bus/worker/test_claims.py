@@ -10,22 +10,19 @@ import pytest
 
 from bus.client import BatchCommand
 from bus.worker import JobContext, JobFailed, Worker
+from tests.support.patience import until
 from tests.support.services.at_work import (
+    FAR_AWAY,
     at_work,
     completed,
     counting_claims,
+    does_nothing,
     enqueue,
     enqueue_many,
     in_state,
     working,
 )
-from tests.support.services.serving import client_of, serving, until
-
-FAR_AWAY = 4_102_444_800_000
-
-
-async def does_nothing(job: JobContext) -> None:
-    """Returns at once."""
+from tests.support.services.serving import client_of, serving
 
 
 def test_no_more_jobs_than_the_worker_has_room_for(tmp_path: Path):

@@ -11,16 +11,10 @@ import pytest
 from bus.worker import JobContext, JobStopped, Worker
 from ops.service.composition import Service
 from ops.settings import Settings
-from tests.support.services.at_work import (
-    HOUR_MS,
-    at_work,
-    changes,
-    enqueue,
-    in_state,
-    working,
-)
-from tests.support.services.serving import client_of, serving, until
-from tests.support.services.talking import Clock
+from tests.support.clock import HOUR_MS, Clock
+from tests.support.patience import until
+from tests.support.services.at_work import at_work, changes, enqueue, in_state, working
+from tests.support.services.serving import client_of, serving
 
 
 # By an event with a lease of an hour, whose first heartbeat is far; by a heartbeat where no event is heard.

@@ -8,18 +8,14 @@ from typing import Any
 import pytest
 
 from bus.worker import JobContext, JobFailed, JobSnoozed
+from tests.support.patience import until
 from tests.support.services.at_work import (
+    FAR_AWAY,
     at_work,
+    does_nothing,
     enqueue,
     in_state,
 )
-from tests.support.services.serving import until
-
-FAR_AWAY = 4_102_444_800_000
-
-
-async def does_nothing(job: JobContext) -> None:
-    """Returns at once."""
 
 
 def test_a_job_is_done_with_what_its_handler_returned(tmp_path: Path):

@@ -12,9 +12,10 @@ import pytest
 from bus.writing import upkeep
 from migrations.connection import open_reader
 from ops.store.tables import Tables
-from tests.support.services.talking import NOW, Talk
-from tests.support.stores import writing
-from tests.support.stores.writing import Sent, Store, until
+from tests.support.clock import NOW, Clock
+from tests.support.patience import wait_for
+from tests.support.services.talking import Talk
+from tests.support.stores.writing import Sent, Store
 
 
 @pytest.fixture
@@ -36,19 +37,14 @@ def keys(talk: Talk, **query: Any) -> list[str]:
     return [item["key"] for item in talk.query("app_state.list", query).said["items"]]
 
 
-def later(talk: Talk, milliseconds: int) -> None:
-    assert talk.clock is not None
-    talk.clock.now += milliseconds
-
-
 def test_an_expired_value_is_not_shown_although_the_event_is_still_to_come(lasting: Talk):
     lasting.command("app_state.set", {"key": "a", "value": 1, "ttl_ms": 1_000})
     lasting.command("app_state.set", {"key": "b", "value": 1})
-    later(lasting, 999)
+    lasting.later(999)
     assert lasting.query("app_state.get", {"key": "a"}).said["expires_at"] == NOW + 1_000
     assert keys(lasting) == ["a", "b"]
 
-    later(lasting, 1)
+    lasting.later(1)
     assert lasting.query("app_state.get", {"key": "a"}).code == "not_found"
     assert keys(lasting) == ["b"]
     assert lasting.query("app_state.count").said == {"count": 1}
@@ -70,7 +66,7 @@ def test_a_value_was_there_until_it_expired(lasting: Talk):
 def test_a_key_whose_value_has_expired_can_be_made_anew(lasting: Talk):
     lasting.command("app_state.set", {"key": "a", "value": 1, "ttl_ms": 1_000})
     assert lasting.command("app_state.set", {"key": "a", "value": 2}, expected=0).code == "version_conflict"
-    later(lasting, 1_000)
+    lasting.later(1_000)
 
     said = lasting.command("app_state.set", {"key": "a", "value": 2}, expected=0).said
     assert said["events"] == ["app_state.expired.v1", "app_state.set.v1"]
@@ -88,13 +84,13 @@ def test_rows_mirror_and_subscribers_learn_of_an_expired_value(lasting: Talk):
         return [said.get("Status", ""), said.get("KV-Operation", "")]
 
     lasting.command("app_state.set", {"key": "a", "value": 1, "ttl_ms": 1_000})
-    until(lambda: lasting.run(mirrored()) == ["", ""])
+    wait_for(lambda: lasting.run(mirrored()) == ["", ""])
     events = lasting.run(_subscribed(lasting))
-    later(lasting, 1_000)
+    lasting.later(1_000)
     look_again(lasting, at=0)
 
-    until(lambda: [row.type for row in lasting.rows] == ["app_state.set.v1", "app_state.expired.v1"])
-    until(lambda: lasting.run(mirrored()) == ["", "DEL"])
+    wait_for(lambda: [row.type for row in lasting.rows] == ["app_state.set.v1", "app_state.expired.v1"])
+    wait_for(lambda: lasting.run(mirrored()) == ["", "DEL"])
     message = lasting.run(asyncio.wait_for(events.get(), 20))
     assert message.subject == "hyperpage.evt.v1.app_state.a.expired"
     assert lasting.administer("projections.verify").said["equal"]
@@ -113,11 +109,11 @@ def types(store: Store) -> list[str]:
 def test_a_pending_expiry_outlives_a_restart(tmp_path: Path):
     with Store(tmp_path / "store.db", next_upkeep=math.inf) as store:
         store.send("app_state.set", {"key": "a", "value": 1, "ttl_ms": 1_000})
-    with Store(tmp_path / "store.db", writing.Clock(NOW + 999)) as store:
+    with Store(tmp_path / "store.db", Clock(NOW + 999)) as store:
         store.send("app_state.set", {"key": "b", "value": 1})
         assert types(store) == ["app_state.set.v1"] * 2
         store.clock.now += 1
-        until(lambda: types(store)[2:] == ["app_state.expired.v1"])
+        wait_for(lambda: types(store)[2:] == ["app_state.expired.v1"])
         assert [row[0] for row in store.tables()["app_state"]] == ["'b'"]
 
 
@@ -134,7 +130,7 @@ def test_many_values_that_expire_together_are_ended_by_and_by(
         )
         store.clock.now += 5
         store.writer._next_upkeep = 0
-        until(lambda: types(store).count("app_state.expired.v1") == 5)
+        wait_for(lambda: types(store).count("app_state.expired.v1") == 5)
         sizes = [len(commit.rows) for commit in store.commits if commit.rows]
         assert sizes == [5, 2, 2, 1]
         # The longest expired first.
@@ -154,7 +150,7 @@ def test_the_writer_outlives_a_table_that_cannot_be_read(tmp_path: Path):
     with Store(tmp_path / "store.db", projections=Unreadable()) as store:
         store.send("app_state.set", {"key": "a", "value": 1, "ttl_ms": 1})
         store.clock.now += 1
-        until(lambda: types(store)[1:] == ["app_state.expired.v1"])
+        wait_for(lambda: types(store)[1:] == ["app_state.expired.v1"])
 
 
 # Keys with one beginning

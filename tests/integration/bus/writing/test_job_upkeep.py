@@ -8,10 +8,11 @@ from pathlib import Path
 import apsw
 
 from ops.store.tables import Tables
-from tests.support.stores.writing import NOW, Clock, Sent, Store, until
+from tests.support.clock import HOUR_MS, NOW, Clock
+from tests.support.patience import wait_for
+from tests.support.stores.writing import Sent, Store
 
 JOB = {"type": "mail", "name": "A mail"}
-HOUR_MS = 3_600_000
 
 
 def state_of(store: Store, job_id: str) -> str:
@@ -36,7 +37,7 @@ def test_an_attempt_past_its_deadline_is_ended_although_its_lease_is_good(tmp_pa
         assert job["deadline_at"] == NOW + 90_000
         clock.now += 60_000
 
-        until(lambda: state_of(store, "a") == "timeout")
+        wait_for(lambda: state_of(store, "a") == "timeout")
 
         reply = store.send("jobs.complete", {"id": "a", "lease": job["lease"]})
         assert reply["error"]["details"]["rule"] == "stale_lease"
@@ -56,7 +57,7 @@ def test_a_deadline_outlives_a_restart(tmp_path: Path):
         store.send("jobs.heartbeat", {"id": "a", "lease": job["lease"]})
         assert state_of(store, "a") == "running"
         clock.now += 30_000
-        until(lambda: state_of(store, "a") == "retrying")
+        wait_for(lambda: state_of(store, "a") == "retrying")
 
 
 def test_archiving_takes_a_job_and_its_attempts_out_of_the_tables_and_leaves_its_events(tmp_path: Path):
@@ -88,9 +89,9 @@ def test_ten_thousand_jobs_that_wait_for_one_go_on_in_portions(tmp_path: Path):
         answer = store.send("jobs.complete", {"id": "p", "lease": job["lease"]})
 
         assert len(answer["events"]) == 101
-        until(lambda: len(store.writer._aggregates.jobs.due) == 10_000)
+        wait_for(lambda: len(store.writer._aggregates.jobs.due) == 10_000)
         assert max(len(commit.rows) for commit in store.commits) <= 1_000
-        until(lambda: not store.writer._upkeep.has_more)
+        wait_for(lambda: not store.writer._upkeep.has_more)
 
 
 def test_what_waits_for_a_job_that_ended_goes_on_after_a_restart(tmp_path: Path):
@@ -108,7 +109,7 @@ def test_what_waits_for_a_job_that_ended_goes_on_after_a_restart(tmp_path: Path)
         assert state_of(store, "c149") == "blocked"
         assert state_of(store, "g8") == "blocked"
     with Store(path) as store:
-        until(lambda: state_of(store, "c149") == state_of(store, "g8") == "cancelled")
+        wait_for(lambda: state_of(store, "c149") == state_of(store, "g8") == "cancelled")
 
 
 def test_a_schedule_makes_one_job_for_each_time_across_restarts(tmp_path: Path):
@@ -119,7 +120,7 @@ def test_a_schedule_makes_one_job_for_each_time_across_restarts(tmp_path: Path):
         clock.now = NOW + number * HOUR_MS
         for _ in range(2):
             with Store(path, clock) as store:
-                until(partial(is_ahead, store, clock))
+                wait_for(partial(is_ahead, store, clock))
     with Store(path, clock) as store:
         assert [row[0] for row in store.tables()["jobs"]] == [
             f"'s@{NOW + number * HOUR_MS}'" for number in (1, 2, 3)
@@ -144,7 +145,7 @@ def test_jobs_that_ended_long_ago_leave_the_tables_by_their_states(tmp_path: Pat
         assert len(store.tables()["jobs"]) == 903
         clock.now += 1
 
-        until(lambda: len(store.tables()["jobs"]) == 3)
+        wait_for(lambda: len(store.tables()["jobs"]) == 3)
 
         assert [row[0] for row in store.tables()["jobs"]] == ["'awaited'", "'failed'", "'patient'"]
         assert max(len(commit.rows) for commit in store.commits[-5:]) <= 500
@@ -177,5 +178,5 @@ def test_commands_are_taken_although_what_is_to_be_pruned_cannot_be_read(tmp_pat
 
     path = tmp_path / "hyperpage.db"
     with Store(path, projections=Damaged(), prune_after_ms={"failed": HOUR_MS}) as store:
-        until(lambda: store.writer._next_upkeep)
+        wait_for(lambda: store.writer._next_upkeep)
         assert store.send("jobs.enqueue", JOB | {"id": "a"}).code is None

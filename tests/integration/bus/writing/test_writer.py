@@ -20,8 +20,10 @@ from domain.decider import Lease
 from domain.errors import Invalid, Unavailable
 from migrations.connection import open_reader
 from ops.store.tables import Tables
+from tests.support.clock import NOW, Clock
+from tests.support.patience import wait_for
 from tests.support.stores.looking_inside import read_after
-from tests.support.stores.writing import NOW, Clock, Reply, Sent, Store, batch, dump_tables, single, until
+from tests.support.stores.writing import Reply, Sent, Store, batch, dump_tables, single
 
 
 def set_value(key: str, value: Any = 1, **headers: Any) -> Sent:
@@ -658,7 +660,7 @@ def test_a_job_whose_lease_has_run_out_is_rescued_and_is_due_again(store: Store)
     [job] = store.send("jobs.claim", {"worker": "w", "lease_ms": 1_000})["result"]["jobs"]
     store.clock.now += 1_000
 
-    until(lambda: "job.rescued.v1" in types_of(store))
+    wait_for(lambda: "job.rescued.v1" in types_of(store))
     assert store.send("jobs.complete", {"id": "a", "lease": job["lease"]}).code == "refused"
     store.clock.now += 10_000
     assert claimed_ids(store.send("jobs.claim", {"worker": "w"})) == ["a"]
@@ -673,7 +675,7 @@ def test_a_lease_that_is_extended_in_time_is_not_rescued(store: Store):
     store.send("jobs.heartbeat", {"id": "a", "lease": leases["a"]})
     store.clock.now += 20_000
 
-    until(lambda: "job.rescued.v1" in types_of(store))
+    wait_for(lambda: "job.rescued.v1" in types_of(store))
     assert store.send("jobs.complete", {"id": "a", "lease": leases["a"]}).code is None
     assert [row.stream for row in store.rows() if row.type == "job.rescued.v1"] == ["jobs/b"]
 
@@ -698,7 +700,7 @@ def test_a_running_job_whose_lease_is_lost_is_rescued(path: Path):
         store.send("jobs.claim", {"worker": "w"})
         store.in_writer(lambda connection: connection.execute("DELETE FROM job_leases"))
     with Store(path) as store:
-        until(lambda: "job.rescued.v1" in types_of(store))
+        wait_for(lambda: "job.rescued.v1" in types_of(store))
 
 
 def leases_on_disk(connection: apsw.Connection) -> dict[str, Lease]:

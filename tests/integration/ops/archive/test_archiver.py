@@ -26,7 +26,7 @@ from ops.backup.restoring.restore_path import Moment
 from ops.store.projections_check import verify
 from ops.targets.errors import BackupError
 from ops.targets.target import local
-from tests.support.services.serving import until
+from tests.support.patience import until
 from tests.support.services.talking import Talk
 from tests.support.stores.archived import Archived
 from tests.support.stores.backing_up import VERSION, archived_rows, log_of, tables_of
@@ -42,7 +42,7 @@ def test_what_was_committed_is_archived_with_its_answers(archived: Archived):
     answered |= archived.work(30)
     archived.archive()
 
-    assert rows_of(archived.segments) == log_of(archived.path, 10**9)
+    assert rows_of(archived.segments) == log_of(archived.path)
     assert len(archived.segments) == 2
     remembered = {
         command_id: answer
@@ -70,7 +70,7 @@ def test_the_archive_goes_on_where_it_was_after_a_restart(archived: Archived):
     archived._told = len(archived.store.commits)
     archived.archive()
 
-    assert rows_of(archived.segments) == log_of(archived.path, 10**9)
+    assert rows_of(archived.segments) == log_of(archived.path)
     connection = archived.store.connection
     answers = {answer[0] for one in archived.segments for answer in read_segment(one).answers}
     assert answers == {one for (one,) in connection.execute("SELECT command_id FROM command_answers")}
@@ -144,7 +144,7 @@ def test_events_go_to_the_archive_while_its_segments_are_merged(
         await running
 
     asyncio.run(play())
-    assert rows_of(archived.segments) == log_of(archived.path, 10**9)
+    assert rows_of(archived.segments) == log_of(archived.path)
 
 
 def test_a_service_whose_log_was_set_back_behind_its_archive_says_so(tmp_path: Path):
@@ -179,7 +179,7 @@ def test_many_small_segments_become_one_with_the_same_content(
     assert (content.rows, content.answers) == (before, answers)
     archived.work(4)
     archived.archive()
-    assert rows_of(archived.segments) == log_of(archived.path, 10**9)
+    assert rows_of(archived.segments) == log_of(archived.path)
 
 
 def test_a_merge_that_was_cut_off_is_tidied_up(archived: Archived, monkeypatch: pytest.MonkeyPatch):
@@ -193,7 +193,7 @@ def test_a_merge_that_was_cut_off_is_tidied_up(archived: Archived, monkeypatch: 
         path.write_bytes(content)
     merge(archived.places.archive)
     assert len(archived.segments) == 1
-    assert rows_of(archived.segments) == log_of(archived.path, 10**9)
+    assert rows_of(archived.segments) == log_of(archived.path)
 
 
 def test_no_bit_of_a_segment_may_flip_and_no_byte_be_cut_off(archived: Archived):
@@ -422,7 +422,7 @@ def test_what_is_damaged_or_missing_is_found_and_written_anew_from_the_log(archi
     assert verify_archive(archived.places.archive).is_sound
     found = reach(archived.places.archive)
     assert found is not None
-    assert list(archived_rows(archived.places.archive, found[1])) == log_of(archived.path, 10**9)
+    assert list(archived_rows(archived.places.archive, found[1])) == log_of(archived.path)
 
 
 def test_a_forged_event_in_a_segment_is_found_by_the_chain(archived: Archived, monkeypatch: Any):

@@ -82,7 +82,7 @@ def test_backups_under_load_are_each_a_moment_of_the_store(stored: Stored):
         writing.join()
     for answered, backup in made:
         assert backup.metadata.position >= answered
-        assert log_of(backup.path, 10**9) == log_of(stored.path, backup.metadata.position)
+        assert log_of(backup.path) == log_of(stored.path, backup.metadata.position)
         assert drill(backup.path).metadata.status == "proven"
 
 
@@ -440,7 +440,7 @@ def test_without_a_safety_backup_the_store_is_set_aside(stored: Stored):
     backup = stored.backup()
     stored.work(30)
     stored.close()
-    before = log_of(stored.path, 10**9)
+    before = log_of(stored.path)
 
     done = restore(stored.places, Moment(backup=backup.name), version=VERSION, safety=False)
 

@@ -78,7 +78,7 @@ def test_a_time_is_looked_up_in_the_next_backup_if_the_nearest_is_damaged(
     sealed = create_backup(
         stored.path, stored.folder, version=VERSION, now_ms=stored.clock.now, sealing=Sealing("zstd")
     )
-    middle = log_of(stored.path, 10**9)[two[1].metadata.position - 5]
+    middle = log_of(stored.path)[two[1].metadata.position - 5]
     spoil(sealed.path)
     spoil(two[1].path)
     stored.work(20)
@@ -125,7 +125,7 @@ def test_a_damaged_store_is_no_way_to_anywhere_and_is_set_aside(stored: Stored, 
     stored.close()
     before = tables_of(stored.path)
     content = stored.path.read_bytes()
-    head = log_of(stored.path, 10**9)[-1].position
+    head = log_of(stored.path)[-1].position
     with pytest.raises(BackupError, match="the present store is damaged") as caught:
         restore(stored.places, Moment(position=head), version=VERSION, is_damaged=True)
     assert caught.value.reason == "unreachable_moment"
@@ -208,5 +208,5 @@ def test_after_a_restore_that_was_cut_off_it_is_said_which_store_there_is(
     assert (stored.path.parent / INTENT_FILE).exists()
     assert "the new store, on timeline 2" in str(settle(stored.path))
     assert settle(stored.path) is None
-    assert log_of(stored.path, 10**9)[-1].position == two[0].metadata.position + 1
+    assert log_of(stored.path)[-1].position == two[0].metadata.position + 1
     stored.reopen()

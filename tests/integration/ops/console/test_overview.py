@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import until
 from tests.support.services.asking import HttpTalk
-from tests.support.services.serving import until
 
 
 def tile(page: str, label: str) -> str:

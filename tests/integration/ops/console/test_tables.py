@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from migrations.connection import open_writer
+from tests.support.clock import Clock
 from tests.support.services.asking import HttpTalk
-from tests.support.services.talking import Clock
 from tests.support.services.visiting import HOSTILE, Visitor, buttons
 from tests.support.services.watching import eventually, number_of_letters
 

@@ -12,9 +12,8 @@ import msgspec
 
 from ops.http.access.tokens import TokenFile
 from ops.http.following.tails import MAXIMUM_SHOWN, PERIOD_SECONDS
-from tests.support.patience import patiently
+from tests.support.patience import patiently, until
 from tests.support.services.asking import HttpTalk
-from tests.support.services.serving import until
 from tests.support.services.visiting import HOSTILE, Visitor
 
 STREAM = "/console/tail/stream"

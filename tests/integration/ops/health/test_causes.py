@@ -23,13 +23,11 @@ from ops.backup.create import create_backup
 from ops.backup.schedule import FIRST_AFTER_MS
 from ops.health import causes
 from ops.targets.target import local
+from tests.support.clock import HOUR_MS, Clock
 from tests.support.machines.failing_disk import failing_disk
-from tests.support.services.command_line import wait_for
+from tests.support.patience import wait_for
 from tests.support.services.serving import broker_of
-from tests.support.services.talking import Clock
 from tests.support.services.watching import Watched, eventually
-
-HOUR_MS = 3_600_000
 
 # Some settings of a service.
 Pace = dict[str, Any]

@@ -18,9 +18,8 @@ from ops.http.access.tokens import TokenFile
 from ops.http.layers import limits
 from ops.http.layers.limits import MAXIMUM_BODY_BYTES
 from ops.http.layers.throttle import ALLOWED_GUESSES, SECONDS_FOR_A_GUESS
-from tests.support.patience import patiently
+from tests.support.patience import COMES_WITHIN_SECONDS, patiently, until
 from tests.support.services.asking import HttpTalk
-from tests.support.services.serving import COMES_WITHIN_SECONDS, until
 
 HOST = b"Host: localhost\r\n"
 JSON = b"Content-Type: application/json\r\n"

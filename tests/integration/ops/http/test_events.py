@@ -15,8 +15,9 @@ from ops.http.access.tokens import TokenFile
 from ops.http.following.event_feed import PACE_SECONDS, Piece
 from ops.http.layers import limits
 from ops.http.routes import streaming
+from tests.support.patience import COMES_WITHIN_SECONDS, until
 from tests.support.services.asking import HttpTalk, problem
-from tests.support.services.serving import COMES_WITHIN_SECONDS, copy_of, restore_by_hand, until
+from tests.support.services.serving import copy_of, restore_by_hand
 
 EVENTS = "/api/v1/events"
 

@@ -15,6 +15,7 @@ from ops.importing.importer import ImportReport, import_all
 from ops.importing.source import Source, SourceError, SourceMissingError
 from ops.store import projections_check
 from ops.store.opening import open_store
+from tests.support.clock import NOW
 from tests.support.stores.old_databases import (
     APP_STATE,
     CREATED,
@@ -30,7 +31,6 @@ from tests.support.stores.old_databases import (
     writing_to,
 )
 
-NOW = 1_800_000_000_000
 KEY_RULE = "a key is of letters"
 FAILED = {"attempt": 1, "status": "failed", "started_at": 3, "completed_at": 5, "duration_ms": 2}
 ATTEMPTS: list[dict[str, Any]] = [

@@ -16,9 +16,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from ops import deploy
 from ops.backup.create import create_backup
 from ops.backup.drill import drill
+from tests.support.patience import until
 from tests.support.repository import ROOT
 from tests.support.services.asking import HttpTalk
-from tests.support.services.serving import until
 
 DEPLOY = Path(deploy.__file__).parent
 GUIDE = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")

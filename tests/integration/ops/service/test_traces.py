@@ -15,7 +15,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from ops.service.traces import sending_traces
-from tests.support.services.command_line import Served, wait_for
+from tests.support.patience import wait_for
+from tests.support.services.command_line import Served
 from tests.support.services.raw_nats import RawNats
 from tests.support.services.serving import serving
 

@@ -23,7 +23,8 @@ from ops.contract.queries import query_verbs
 from ops.contract.schema import all_schemas
 from ops.store.tables import Tables
 from projections import rebuild
-from tests.support.stores.writing import NOW, Clock, Sent, Store
+from tests.support.clock import NOW, Clock
+from tests.support.stores.writing import Sent, Store
 
 KINDS = all_schemas()
 IDS = ["one", "two", "three"]

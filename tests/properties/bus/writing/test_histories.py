@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from tests.support.clock import NOW
 from tests.support.domain.generated_histories import Chance, Restart
 from tests.support.domain.given_when_then import Story
 from tests.support.stores.life import Life, frequently_kept_states
-from tests.support.stores.writing import NOW
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -12,7 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from domain.rate_limits import RateLimit, availability
 from domain.rate_limits.availability import reservations_at
-from tests.support.domain.given_when_then import NOW, Story
+from tests.support.clock import NOW
+from tests.support.domain.given_when_then import Story
 
 PLATFORM = {"platform": "example"}
 FAR = NOW + 86_400_000

@@ -1,6 +1,5 @@
 """Any position and any time can be restored, from whatever there is: the tables are a fold of the log."""
 
-import os
 import random
 import shutil
 from bisect import bisect_right
@@ -22,12 +21,11 @@ from ops.backup.restoring.restore import restore
 from ops.backup.restoring.restore_path import Moment
 from ops.store.tables import Tables
 from ops.targets.places import Places
+from tests.support.chance import SEED
 from tests.support.stores.archived import Archived
 from tests.support.stores.backing_up import VERSION, answers_of, log_of, tables_of
 from tests.support.stores.writing import dump_tables
 
-# `SEED=… make prove` restores the same moments again.
-SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(2**32))
 SOURCES = ("the store itself", "backups", "backups and the archive", "the archive")
 
 
@@ -71,7 +69,7 @@ class Kept:
         stored.backup()
         stored.close()
         self.places = stored.places
-        self.rows = log_of(stored.path, 10**9)
+        self.rows = log_of(stored.path)
         self.answers = answers_of(stored.path)
         self._folder = folder
 
@@ -114,7 +112,7 @@ def test_the_tables_of_any_restored_moment_are_a_fold_of_the_log_up_to_it(
         store, restored = kept.restore(moment, source)
         assert restored == position, (moment, source)
         assert tables_of(store) == fold.tables_at(position), (moment, source)
-        after = log_of(store, 10**9)
+        after = log_of(store)
         assert after[:-1] == kept.rows[:position], (moment, source)
         assert msgspec.json.decode(str(after[-1].data)) == {"timeline": 2, "restored_position": position}
         assert answers_of(store) == [one for one in kept.answers if one[2] <= position], (moment, source)

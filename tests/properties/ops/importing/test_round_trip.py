@@ -15,10 +15,10 @@ from ops.importing.destinations import StoppedStore
 from ops.importing.importer import ImportReport, import_all
 from ops.importing.source import Source
 from projections import rebuild
+from tests.support.clock import NOW
 from tests.support.stores.migrated import migrated_memory
 from tests.support.stores.old_databases import old_database
 
-NOW = 1_800_000_000_000
 # What looks like a credential is let through: here it is all about what is read and written.
 ALLOWED = AllowedPaths(
     f"*.import:${''.join(steps)}"

@@ -16,10 +16,11 @@ from bus.transport.jetstream import JetStreamApi
 from domain.catalogue import VERBS
 from migrations.connection import open_reader
 from ops.store.projections_check import verify
+from tests.support.clock import Clock
 from tests.support.domain.generated_histories import Again, Chance, Group, Later, Restart, Wish
 from tests.support.services.raw_nats import Message
 from tests.support.services.serving import EVENTS, broker_of, published
-from tests.support.services.talking import Clock, Talk
+from tests.support.services.talking import Talk
 from tests.support.stores.cloud_events import cloud_event
 from tests.support.stores.relaying import connect
 

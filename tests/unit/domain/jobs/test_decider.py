@@ -37,18 +37,9 @@ from domain.jobs import (
     backoff_ms,
 )
 from domain.messages import Event, Recorded
-from tests.support.domain.given_when_then import KEY, NOW, TOKEN, Story, given
-from tests.support.domain.job_states import (
-    BODIES,
-    HOUR,
-    LATER,
-    STATES,
-    claimed,
-    enqueued,
-    raw,
-    running,
-    stopping,
-)
+from tests.support.clock import NOW
+from tests.support.domain.given_when_then import KEY, TOKEN, Story, given, raw
+from tests.support.domain.job_states import BODIES, HOUR, LATER, STATES, claimed, enqueued, running, stopping
 
 # What a verb leads to: an event, nothing ("-"), or a refusal by its code (and rule).
 STALE = "refused stale_lease"

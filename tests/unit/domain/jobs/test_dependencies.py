@@ -19,7 +19,8 @@ from domain.jobs import (
     TimedOut,
 )
 from domain.queues import Paused, Resumed
-from tests.support.domain.given_when_then import NOW, TOKEN, Story
+from tests.support.clock import NOW
+from tests.support.domain.given_when_then import TOKEN, Story
 from tests.support.domain.job_states import BODIES, LATER, claimed, enqueued
 
 ENDS: dict[str, Any] = {

@@ -18,8 +18,9 @@ from domain.jobs import (
     Snoozed,
     TimedOut,
 )
-from tests.support.domain.given_when_then import KEY, NOW, Story, given
-from tests.support.domain.job_states import LATER, claimed, enqueued, raw
+from tests.support.clock import NOW
+from tests.support.domain.given_when_then import KEY, Story, given, raw
+from tests.support.domain.job_states import LATER, claimed, enqueued
 from tests.support.stores.looking_inside import unfinished
 
 FIRST = {"unique_key": "u"}

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from domain.rate_limits import Forecast, forecast
-from tests.support.domain.given_when_then import NOW, Story, given
+from tests.support.clock import MINUTE_MS, NOW
+from tests.support.domain.given_when_then import Story, given
 
 KEY = "gitlab"
-MINUTE_MS = 60_000
 
 
 def burning(*counts: int, every_ms: int = MINUTE_MS, reset: int | None = NOW + 60 * MINUTE_MS) -> Story:

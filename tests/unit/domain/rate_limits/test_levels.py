@@ -16,7 +16,8 @@ from domain.rate_limits import (
     availability,
 )
 from domain.rate_limits.availability import STALE_AFTER_MS
-from tests.support.domain.given_when_then import NOW, Story, given
+from tests.support.clock import NOW
+from tests.support.domain.given_when_then import Story, given
 
 KEY = "gitlab"
 RESET = NOW + 3_600_000

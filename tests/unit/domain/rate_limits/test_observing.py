@@ -6,11 +6,10 @@ import pytest
 
 from domain.rate_limits import LevelChanged, Observed, Throttled, availability
 from domain.rate_limits.refusals import BURST_MS, FIRST_WAIT_MS, LONGEST_WAIT_MS
-from tests.support.domain.given_when_then import NOW, Story, given
+from tests.support.clock import HOUR_MS, MINUTE_MS, NOW
+from tests.support.domain.given_when_then import Story, given
 from tests.support.domain.rate_limit_responses import RESPONSES, Sent
 
-MINUTE_MS = 60_000
-HOUR_MS = 3_600_000
 RESET = NOW + 30 * MINUTE_MS
 
 

@@ -8,7 +8,8 @@ from domain.messages import Event
 from domain.rate_limits import LevelChanged, Observed, RateLimit, Released, Reserved, Throttled, availability
 from domain.rate_limits.reserving import MAXIMUM_RESERVATIONS
 from domain.rate_limits.state import ASSUMED_WINDOW_MS
-from tests.support.domain.given_when_then import NOW, Story, given
+from tests.support.clock import NOW
+from tests.support.domain.given_when_then import Story, given
 
 KEY = "gitlab"
 RESET = NOW + 3_600_000

@@ -13,7 +13,8 @@ from domain.rate_limits import (
     key_of,
     parts_of,
 )
-from tests.support.domain.given_when_then import NOW, Story, given
+from tests.support.clock import NOW
+from tests.support.domain.given_when_then import Story, given
 
 KEY = "github:core"
 HERE = {"platform": "github", "resource": "core"}

@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 
 from ops.backup.metadata import Backup, Metadata
 from ops.backup.retention import Rules, retain
+from tests.support.clock import DAY_MS, HOUR_MS
 
-HOUR_MS = 3_600_000
-DAY_MS = 24 * HOUR_MS
 # A Thursday, at noon.
 NOW = 1_800_014_400_000
 

@@ -16,9 +16,9 @@ from ops.analytics.export.exporting import export
 from ops.backup.create import create_backup
 from ops.backup.metadata import list_backups, write_metadata
 from ops.backup.sound import file_checksum
-from tests.support.stores.writing import Clock, Store
+from tests.support.clock import HOUR_MS, Clock
+from tests.support.stores.writing import Store
 
-HOUR_MS = 3_600_000
 # 2027-01-15, 08:00 UTC.
 START = 1_800_000_000_000
 
