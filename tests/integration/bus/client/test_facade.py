@@ -26,7 +26,7 @@ from domain.errors import (
     VersionConflict,
 )
 from ops.service.composition import Service
-from tests.support.patience import until
+from tests.support.patience import patiently, until
 from tests.support.services.serving import broker_of, client_of, kill_broker, serving, set_keys
 
 
@@ -402,7 +402,7 @@ def test_nobody_is_waited_for_longer_than_the_connection_may_take(tmp_path: Path
             with pytest.raises(
                 Unreachable, match=r"lets us in at .*(?i:authorization|reset by peer)"
             ) as refused:
-                async with connect(wrong, timeout_seconds=0.5):
+                async with connect(wrong, timeout_seconds=patiently(0.25)):
                     pass
         with pytest.raises(Unreachable) as gone:
             async with connect(url, timeout_seconds=0.5):
