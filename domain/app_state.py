@@ -187,7 +187,7 @@ def exists(state: Entry | None, now: int) -> bool:
 
 
 def evolve(state: Entry | None, recorded: Recorded) -> Entry | None:
-    """What the key holds after an event."""
+    """The state of the key after an event."""
     match recorded.event:
         case ValueSet(value=value, expires_at=expires_at):
             return Entry(

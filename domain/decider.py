@@ -1,4 +1,4 @@
-"""What a decider is: three pure things (`decide`, `evolve`, the absent state `None`) for one aggregate.
+"""Deciders: three pure things (`decide`, `evolve`, the absent state `None`) for one aggregate.
 
 `decide(state, command, context, key)` answers with a `Decision` or raises a `Refusal`.
 `evolve(state, recorded)` answers with the state after an event; `None` means that there is none (any more).
@@ -27,7 +27,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Context(Protocol):
-    """What a decision may look at beside its own state. All of it sees the group's earlier commands."""
+    """All that a decision may look at beside its own state, after the group's earlier commands."""
 
     @property
     def now(self) -> int:
@@ -86,7 +86,7 @@ class Notice(msgspec.Struct, frozen=True):
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What a command leads to. An empty one is an accepted command that changes nothing.
+    """The outcome of a command. An empty one is an accepted command that changes nothing.
 
     `events` are (key, event) pairs in the order in which they are recorded; they may be of several tables.
     `result` is what the verb gives back, or a function that makes it from the rows as they are after the

@@ -109,7 +109,7 @@ def _weight(schema: str) -> int:
 
 
 class _Weighing:
-    """What a schema weighs with its references put in place; each of its parts is weighed once."""
+    """The weight of a schema with its references put in place; each of its parts is weighed once."""
 
     def __init__(self, schema: dict[str, Any]) -> None:
         self._root = schema

@@ -50,7 +50,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """Who caused an event, as the caller said; empty where the caller said nothing."""
+    """The cause of an event, as the caller told it; empty where the caller told nothing."""
 
     actor: str | None = None
     correlation_id: str | None = None

@@ -26,7 +26,7 @@ _BATCH_STREAMS = 1_000
 
 
 class RebuildReport(msgspec.Struct, kw_only=True):
-    """What `verify` found at `position`."""
+    """The findings of `verify` at `position`."""
 
     position: int
     tables: dict[str, TableReport]

@@ -1,4 +1,4 @@
-"""What all tables have in common: rows that are a pure function of an aggregate, written once a transaction.
+"""The common part of all tables: rows that are a pure function of an aggregate, written once a transaction.
 
 A row follows from the state of its aggregate and from the version and position of its last event, so that a
 row can be made for any moment, and a rebuild can be compared byte for byte.

@@ -133,7 +133,7 @@ def credentials_in(document: Any) -> Iterator[Finding]:
 
 
 def _look_at(value: Any, path: str, name: str) -> Iterator[Finding]:
-    """What is found in a value; `name` is the credential's name that it stands under, empty if none."""
+    """The findings in a value; `name` is the credential's name that it stands under, empty if none."""
     if isinstance(value, str):
         kind = _kind_of(value, name)
         if kind is not None:

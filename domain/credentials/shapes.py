@@ -1,4 +1,4 @@
-r"""What credentials look like: the shapes that their issuers gave them, and random text.
+r"""The shapes of credentials: those that their issuers gave them, and random text.
 
 The shapes are those that issuers document and scanners look for (GitHub's list of supported secrets,
 gitleaks, detect-secrets, trufflehog). None takes longer than the text is long: each repetition has a bound,
@@ -10,7 +10,7 @@ import re
 # A reference to a credential, which its reader looks up, is none itself.
 REFERENCE = re.compile(r"\$\{env:[A-Za-z_][A-Za-z0-9_]{0,127}\}")
 
-# What stands to the left of a shape: it is not in the middle of a longer word.
+# The left edge of a shape: it is not in the middle of a longer word.
 _START = r"(?<![A-Za-z0-9])"
 
 # The shapes of each kind, and before them plain texts, one of which each shape contains. Finding a plain text

@@ -1,4 +1,4 @@
-"""What can be asked of jobs."""
+"""The commands of jobs."""
 
 from typing import Annotated, Literal
 

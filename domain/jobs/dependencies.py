@@ -66,7 +66,7 @@ def with_dependents(key: str, event: Event, context: Context) -> tuple[tuple[str
 
 
 def on_dependents(key: str, context: Context, *, failed: bool) -> Iterable[tuple[str, Event]]:
-    """What the end of a job does to the first hundred of the jobs that wait for it."""
+    """The events of the first hundred of the jobs that wait for one that has ended."""
     # The answer names each event, and shares a message with its neighbours in a batch.
     limit = min(DEPENDENTS_AT_ONCE, max(0, context.answer_bytes_left) // _BYTES_IN_ANSWER)
     for job in context.dependents(key, limit, failed=failed):

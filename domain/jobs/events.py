@@ -1,4 +1,4 @@
-"""What happens to jobs."""
+"""The events of jobs."""
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""What a response's headers say of rate limits, in the dialects that platforms speak.
+"""Rate limits in the headers of responses, in the dialects that platforms speak.
 
 | spoken by | headers |
 |---|---|
@@ -39,7 +39,7 @@ Headers = Mapping[str, str]
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What a response says of limits. `retry_at` is when Retry-After ends."""
+    """The limits in a response. `retry_at` is when Retry-After ends."""
 
     readings: tuple[Reading, ...]
     retry_at: int | None
@@ -54,7 +54,7 @@ def read_response(
     at: int,
     rate_limited: bool | None = None,
 ) -> Response:
-    """What a response that came at `at` says of limits."""
+    """The limits in a response that came at `at`."""
     folded = _folded(headers)
     retry_at = wait_end_in(folded.get("retry-after"), at)
     readings = _readings(folded, at)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Literal, Protocol, get_args
 
 RateLimitLevel = Literal["unknown", "normal", "warning", "critical"]
-# From the mildest to the most severe.
+# The levels, from the mildest to the most severe.
 _SEVERITY: tuple[RateLimitLevel, ...] = get_args(RateLimitLevel)
 
 

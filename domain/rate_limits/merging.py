@@ -1,4 +1,4 @@
-"""What an observation adds to what is known: what it does not mention, and whether it is worth an event."""
+"""Observations and the known state together: what one does not mention, and whether it is worth an event."""
 
 import msgspec
 

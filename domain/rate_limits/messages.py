@@ -1,4 +1,4 @@
-"""What is asked of a rate limit, and what has become of it."""
+"""The commands and the events of rate limits, and their keys."""
 
 from typing import Annotated, Any
 

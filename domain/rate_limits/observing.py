@@ -21,7 +21,7 @@ MAXIMUM_CLOCK_LEAD_MS = 300_000
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """What a response showed: whether another call is allowed, and the resource that it was counted for."""
+    """The result of a response: whether another call is allowed, and the resource that it was counted for."""
 
     resource: str | None
     allowed: bool

@@ -1,4 +1,4 @@
-"""What is said of one policy at one moment."""
+"""One policy as it was told at one moment: `Reading`."""
 
 import msgspec
 

@@ -14,7 +14,7 @@ MAXIMUM_RESERVATIONS = 100
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a reservation: whether it was granted, else when to try again."""
+    """The result of a reservation: whether it was granted, else when to try again."""
 
     granted: bool
     reservation: str | None

@@ -1,4 +1,4 @@
-"""What is known of a limit, and how events change it."""
+"""The state of a limit, and how events change it."""
 
 from collections.abc import Set
 
@@ -30,7 +30,7 @@ ASSUMED_WINDOW_MS = 3_600_000
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What remained at a moment of a window."""
+    """The calls that remained at a moment of a window."""
 
     at: int
     remaining: int
@@ -46,7 +46,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What is known of one policy: its present window, samples of it, and the window kept before."""
+    """The state of one policy: its present window, samples of it, and the window kept before."""
 
     policy: str = ""
     remaining: int | None = None
@@ -69,7 +69,7 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class RateLimit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What is known of one limit; counts in calls, times in milliseconds since the epoch.
+    """The state of one limit; counts in calls, times in milliseconds since the epoch.
 
     `budgets` has one for each policy. `level` is that of the last event. `is_shared` says that calls have
     been reserved: from then on no observation of fewer calls is left out.
@@ -96,7 +96,7 @@ class RateLimit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def remaining(self) -> int | None:
-        """What the policy that binds has left, as it was observed."""
+        """The calls that the binding policy has left, as it was observed."""
         return None if self.binding is None else self.binding.remaining
 
     @property
@@ -120,7 +120,7 @@ def tightest(budgets: tuple[Budget, ...]) -> Budget | None:
 
 
 def evolve(state: RateLimit | None, recorded: Recorded) -> RateLimit | None:
-    """What is known of the limit after an event."""
+    """The state of the limit after an event."""
     event, at = recorded.event, recorded.recorded_at
     if isinstance(event, Cleared):
         return None

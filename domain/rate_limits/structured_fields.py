@@ -20,7 +20,7 @@ _CALLS = "requests"
 
 
 def readings_in(rate_limit: str | None, rate_limit_policy: str | None, at: int) -> tuple[Reading, ...]:
-    """What the two fields say at `at`, a reading for each policy, at most eight.
+    """The readings of the two fields at `at`, one for each policy, at most eight.
 
     Where only the policies are given, it is known how much there is, but not what remains of it. A policy of
     bytes, say, and not of calls, counts only where nothing is left of it, until its end.
@@ -33,7 +33,7 @@ def readings_in(rate_limit: str | None, rate_limit_policy: str | None, at: int) 
 
 
 class _Policy(NamedTuple):
-    """What a policy promises: its quota, its window in milliseconds, and what it counts."""
+    """The promise of a policy: its quota, its window in milliseconds, and the unit of its counts."""
 
     quota: int | None = None
     window_ms: int | None = None

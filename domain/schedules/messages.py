@@ -1,4 +1,4 @@
-"""What can be asked of schedules, and what happens to them."""
+"""The commands and the events of schedules."""
 
 from typing import Annotated, Literal
 

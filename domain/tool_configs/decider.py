@@ -1,4 +1,4 @@
-"""What is decided about tool configurations, and what follows from their events."""
+"""The decisions about tool configurations, and the state that follows from their events."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What can be sent and asked, as documents for programs and people.
+"""Everything that can be sent and asked, as documents for programs and people.
 
 queries           every query; availability has those that depend on the moment
 tool_config_diff  one of them: what differs between two versions

@@ -20,7 +20,7 @@ _OF_SQLITE = {"TEXT": "string", "INTEGER": "integer", "REAL": "number"}
 
 
 def query_answer(query: str, event: Schema) -> Schema:
-    """What a query, such as `jobs.list`, is answered with; `event` refers to the schema of a CloudEvent."""
+    """The answer to a query, such as `jobs.list`; `event` refers to the schema of a CloudEvent."""
     if query in ANSWERS:
         return described(query, ANSWERS[query], "#/components/schemas/{name}")[0]
     table, _, verb = query.partition(".")
@@ -94,7 +94,7 @@ def array_of(item: Schema) -> Schema:
 
 
 def nullable(schema: Schema) -> Schema:
-    """What a schema of one type says, or null."""
+    """A value of a schema of one type, or null."""
     return {**schema, "type": [schema["type"], "null"]}
 
 

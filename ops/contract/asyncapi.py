@@ -23,7 +23,7 @@ from domain.messages import stream_name
 from ops.contract.answers import TEXT, cloud_event_schema, object_of, query_answer, refusal_schema
 from ops.contract.schema import Schema, all_structs, described
 
-# What stands for a parameter while a subject is made; neither needs an escape.
+# Placeholders of the parameters while a subject is made; neither needs an escape.
 _KEY, _COMMAND_ID = "KEY", "COMMAND_ID"
 _SCHEMAS = "#/components/schemas/"
 

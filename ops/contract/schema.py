@@ -57,7 +57,7 @@ def all_schemas() -> dict[str, dict[str, Schema]]:
 
 
 def all_structs() -> dict[str, Mapping[str, type[msgspec.Struct]]]:
-    """What the schemas are made from, by kind and name."""
+    """The structs that the schemas are made from, by kind and name."""
     return {"commands": _commands(), "queries": _queries(), "events": _events()}
 
 

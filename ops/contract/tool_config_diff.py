@@ -51,7 +51,7 @@ def _diff(connection: apsw.Connection, query: DiffToolConfig) -> bytes:
 
 
 def _content(connection: apsw.Connection, tool_name: str, version: int) -> dict[str, Any]:
-    """What a version says; empty where it says that there is nothing.
+    """The content of a version; empty where it is a deletion, or before the first one.
 
     Raises:
         NotFound: there is no such version.

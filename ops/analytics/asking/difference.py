@@ -1,4 +1,4 @@
-"""What became of each row between two moments, or between two backups: `difference`."""
+"""The difference of all rows between two moments, or between two backups: `difference`."""
 
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ class Changed(msgspec.Struct, frozen=True):
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """What became of the rows of a table, in the order of their keys."""
+    """The difference of the rows of a table, in the order of their keys."""
 
     added: list[Record]
     removed: list[Record]
@@ -33,7 +33,7 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 def difference(lake: Path, first: str, second: str) -> dict[str, Difference]:
-    """What became of the rows of each table from one moment to another, which may be the earlier one.
+    """The difference of the rows of each table from one moment to another, which may be the earlier one.
 
     A moment is the name of a backup, of any timeline; or a position or a time of the newest history.
 

@@ -22,7 +22,7 @@ _EXPLAIN = re.compile(r"\s*explain\s+(analyze\s+)?(\([^)]*\)\s*)?", re.IGNORECAS
 
 
 class QueryResult:
-    """What a query answers: the names of its columns, each once, and its rows, to be read once."""
+    """The result of a query: the names of its columns, each once, and its rows, to be read once."""
 
     def __init__(self, result: Connection) -> None:
         self._result = result

@@ -1,4 +1,4 @@
-"""What the archive has beyond the backups: `add_archive`.
+"""Events that the archive has beyond the backups become part of a lake: `add_archive`.
 
 Each timeline is read on from where the lake ends, segment by segment, up to the first gap. The states that
 these events build on come from the lake's own events.

@@ -42,7 +42,7 @@ class RefusedBackup(msgspec.Struct, frozen=True):
 
 
 class ExportReport(msgspec.Struct, kw_only=True):
-    """What an export has done. `known` are the backups that the lake had already."""
+    """The result of an export. `known` are the backups that the lake had already."""
 
     lake: str
     exported: list[str] = []

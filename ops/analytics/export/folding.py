@@ -26,7 +26,7 @@ from ops.targets.errors import BackupError
 
 # How many processes fold. Writing the events meanwhile takes half as much as one of them.
 PROCESSES = 2
-# From how many events on processes pay: each takes 0.5 s to start.
+# The number of events from which on processes pay: each takes 0.5 s to start.
 WORTH_A_PROCESS = 20_000
 # The exit code of a process that has met what cannot be folded.
 _REFUSED = 3
@@ -40,7 +40,7 @@ class Share(msgspec.Struct, frozen=True):
 
     @property
     def condition(self) -> str:
-        """What is true of its streams, in SQL: streams of other folds never become objects of Python.
+        """A condition for its streams, in SQL: streams of other folds never become objects of Python.
 
         The last letters of a stream's name decide; the name of each table here is longer than that.
         """
@@ -49,12 +49,12 @@ class Share(msgspec.Struct, frozen=True):
 
     @property
     def suffix(self) -> str:
-        """What tells its files from those of the other folds, at the end of their names."""
+        """The end of its files' names, which tells them from those of the other folds."""
         return "" if self.of == 1 else f"-{self.number}"
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """What to fold: the ranges follow each other in the log of a sealed file."""
+    """The work of one fold: the ranges follow each other in the log of a sealed file."""
 
     lake: str
     backup: str
@@ -75,7 +75,7 @@ class Folding:
         self._processes = [_start(msgspec.structs.replace(task, share=share)) for share in shares]
 
     def files(self) -> list[Files]:
-        """What each process has written, whole and on disk.
+        """The files that each process has written, whole and on disk.
 
         Raises:
             BackupError: the log has what cannot be folded.

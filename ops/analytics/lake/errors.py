@@ -1,4 +1,4 @@
-"""What goes wrong with a lake: `AnalyticsError`."""
+"""The error of everything that has to do with a lake: `AnalyticsError`."""
 
 
 class AnalyticsError(RuntimeError):

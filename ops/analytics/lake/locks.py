@@ -1,4 +1,4 @@
-"""Who may do what with a lake at the same time: `locked`, `held`, `unread`.
+"""Locks, so that exports and readers of a lake do not meet: `locked`, `held`, `unread`.
 
 .lock       held by the one export that is under way
 .readers    held by all who read, together; alone by an export that takes files away

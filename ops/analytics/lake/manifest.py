@@ -61,7 +61,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a lake has. `stretches` are in order of timeline and position, `snapshots` in order of time."""
+    """The content of a lake: `stretches` in order of timeline and position, `snapshots` in order of time."""
 
     format: int = FORMAT
     store_id: str

@@ -1,4 +1,4 @@
-"""What has to be installed for analytics, beyond what the service needs."""
+"""The packages that analytics needs beyond those of the service."""
 
 from importlib.util import find_spec
 

@@ -1,4 +1,4 @@
-"""What was left of the platforms' rate limits, over time and over the hours of a day."""
+"""The section about rate limits: the calls that were left, over time and over the hours of a day."""
 
 from collections import defaultdict
 from typing import Any

@@ -37,7 +37,7 @@ class Point(msgspec.Struct, frozen=True):
 
 
 def columns(label: str, period: Period, series: Sequence[Series], axis: Axis, *, width: int = WIDE) -> Markup:
-    """What there was in each stretch of time, one part on the other."""
+    """A column for each stretch of time, one part on the other."""
     plot = Plot(period, width, 250)
     marks = []
     for begin in period.begins():
@@ -145,7 +145,7 @@ def _runs(period: Period, values: Mapping[int, float]) -> Iterator[list[int]]:
 
 
 def _bands(plot: Plot, series: Sequence[Series], written: units.Format) -> Iterator[Markup]:
-    """What the pointer rests on between the lines: the whole height of a stretch of time."""
+    """The places for the pointer to rest on between the lines, one for each stretch of time."""
     for begin in plot.period.begins():
         if any(begin in one.values for one in series):
             left, right = plot.x(begin), plot.x(begin + plot.period.bucket_ms)

@@ -1,4 +1,4 @@
-"""Who changed which configuration, when and why."""
+"""The section about configurations: who changed which one, when and why."""
 
 from typing import Any
 

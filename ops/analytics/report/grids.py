@@ -13,7 +13,7 @@ _HOURS = 24
 
 
 class Bar(msgspec.Struct, frozen=True):
-    """What a name has of each part, and a remark on it."""
+    """The bar of a name: how much it has of each part, and a remark on it."""
 
     name: str
     parts: Sequence[tuple[str, str, float]]

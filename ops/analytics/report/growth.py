@@ -1,4 +1,4 @@
-"""How the log and the file grew, and what the log consists of."""
+"""The section about growth: of the log and the file, and the parts of the log."""
 
 from markupsafe import Markup
 

@@ -1,4 +1,4 @@
-"""How long jobs waited for a worker, and how long their attempts ran."""
+"""The section about times: how long jobs waited for a worker, and how long their attempts ran."""
 
 from typing import Any
 

@@ -45,7 +45,7 @@ class Period(msgspec.Struct, frozen=True):
         return (max(begin, self.since) + min(begin + self.bucket_ms, self.until)) / 2
 
     def begin_of(self, column: str) -> str:
-        """In SQL, when the stretch begins that a column's milliseconds are in."""
+        """The beginning of the stretch that a column's milliseconds are in, in SQL."""
         first = units.begin_of(0, self.bucket_ms)
         return f"(({column} - {first}) // {self.bucket_ms} * {self.bucket_ms} + {first})"
 

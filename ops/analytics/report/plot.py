@@ -1,4 +1,4 @@
-"""What charts are made of: series of values, axes, where things are, and the SVG around them."""
+"""The parts of charts: series of values, axes, the places of things, and the SVG around them."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -84,7 +84,7 @@ class Plot:
 
 
 def legend(*entries: tuple[str, str, str | None]) -> Markup:
-    """What the colours of a chart stand for: name, class and, of a line, its dashes."""
+    """The legend of a chart: the name, the class and, of a line, the dashes of each entry."""
     items = []
     for name, colour, dash in entries:
         mark = (

@@ -1,4 +1,4 @@
-"""What had to be done again, what was rescued from workers that were gone, and what was given up."""
+"""The section about jobs that were tried again, rescued from workers that were gone, or given up."""
 
 from markupsafe import Markup
 

@@ -1,4 +1,4 @@
-"""What a report consists of: sections with charts, each with a table of the same figures beneath it."""
+"""The parts of a report: sections with charts, each with a table of the same figures beneath it."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any

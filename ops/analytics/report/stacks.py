@@ -1,4 +1,4 @@
-"""What there was in each stretch of time, parted by name: columns, and the table beneath."""
+"""Counts in each stretch of time, parted by name: columns, and the table beneath."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable

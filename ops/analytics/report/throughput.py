@@ -1,4 +1,4 @@
-"""How much was done, what of it failed, and of which type and tool."""
+"""The section about attempts: how many there were, how many failed, and of which type and tool."""
 
 from typing import Any
 

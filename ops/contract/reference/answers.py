@@ -1,4 +1,4 @@
-"""What queries give back, and why they are refused, for the reference."""
+"""The answers to queries, and the reasons why they are refused, for the reference."""
 
 import msgspec
 
@@ -9,7 +9,7 @@ from projections.tables import TABLES
 
 
 class QueryNotes(msgspec.Struct, frozen=True):
-    """What the reference says of a query beside its fields, without the refusals that any query can have."""
+    """Notes on a query beside its fields, without the refusals that any query can have."""
 
     answer: str
     refusals: tuple[str, ...] = ()
@@ -45,7 +45,7 @@ _OTHERS = {
 
 
 def query_notes(name: str) -> QueryNotes:
-    """What a query gives back and is refused for.
+    """The notes on a query.
 
     Raises:
         KeyError: nobody has said.

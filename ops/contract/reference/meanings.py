@@ -1,4 +1,4 @@
-"""What the fields of commands and queries mean, and the rules of refusals, in a line each, for the reference.
+"""The meanings of the fields of commands and queries, and of the rules of refusals, in a line each.
 
 A field is looked up as `<table>.<verb>.<field>`, `<table>.<field>`, `<field>` with its path, and at last
 by its own name alone, in this order: most fields mean the same wherever they stand.
@@ -178,7 +178,7 @@ def places_of(verb: str, path: str) -> tuple[str, ...]:
 
 
 def meaning_of(verb: str, path: str) -> str:
-    """What a field of a command or query means.
+    """The meaning of a field of a command or query.
 
     Raises:
         KeyError: nobody has said.
