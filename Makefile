@@ -14,6 +14,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Installs what uv.lock says. Of one minor version, so that all write the same lock.
 UV := UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv
+# What somebody has put beside it stays, as uv itself. Compiled, as pip does it, so that a first start is as quick as
+# the next ones, and tests that wait for one, too.
+SYNC := $(UV) sync --quiet --frozen --inexact --compile-bytecode
 # One worker for each core; one that has done its tests takes from those of another. `ARGS=-n0` is one process, as
 # `--pdb` needs.
 ON_ALL_CORES := --numprocesses=auto --dist=worksteal
@@ -61,16 +64,15 @@ clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
-# What somebody has put beside it (--inexact) stays, as uv itself. Editable: a change of the code needs no new
-# installation, only one of the dependencies does.
+# Editable: a change of the code needs no new installation, only one of the dependencies does.
 $(VENV)/.runtime: pyproject.toml uv.lock $(BIN)/uv
 	@echo "Installing what running needs into $(VENV), once …"
-	@$(UV) sync --quiet --frozen --inexact
+	@$(SYNC)
 	@touch $@
 
 $(VENV)/.development: pyproject.toml uv.lock $(VENV)/.runtime
 	@echo "Installing what developing needs into $(VENV), once …"
-	@$(UV) sync --quiet --frozen --inexact --group dev
+	@$(SYNC) --group dev
 	@touch $@
 
 $(BIN)/uv: $(BIN)/python
