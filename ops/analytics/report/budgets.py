@@ -5,22 +5,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from ops.analytics.report import charts, units
+from ops.analytics.report import charts, section, units
 from ops.analytics.report.grids import Shade, hours
 from ops.analytics.report.markup import joined, named
 from ops.analytics.report.plot import Axis
-from ops.analytics.report.section import (
-    MOST_NAMES,
-    Column,
-    Section,
-    figure,
-    folded,
-    left_out,
-    nothing,
-    table,
-    when,
-    wide_figure,
-)
+from ops.analytics.report.section import MOST_NAMES, Column, Section
 from ops.analytics.report.source import Source
 
 # How many observations a chart of half a page shows: of more, the lowest in each stretch of time.
@@ -45,7 +34,7 @@ def budgets(source: Source) -> Section:
         " FROM observed GROUP BY id ORDER BY share, id"
     )
     if not rows:
-        empty = nothing("Nothing was heard of a rate limit in this period.")
+        empty = section.nothing("Nothing was heard of a rate limit in this period.")
         return Section("budgets", title, Markup(), [empty])
     lowest = rows[0]
     lead = joined(
@@ -56,7 +45,7 @@ def budgets(source: Source) -> Section:
     )
     shown = rows[:MOST_NAMES]
     step = max(1, (period.until - period.since) // _MOST_OBSERVATIONS)
-    figures = [_hours(source, shown, left_out(len(rows), "budgets")), _table(source, shown)]
+    figures = [_hours(source, shown, section.left_out(len(rows), "budgets")), _table(source, shown)]
     figures += [_over_time(source, row, step) for row in shown[:_MOST_CHARTS]]
     return Section("budgets", title, lead, figures)
 
@@ -74,7 +63,7 @@ def _hours(source: Source, shown: list[Any], note: str) -> Markup:
         )
         shades[_name(budget)][hour] = Shade(1 - share, f"{100 * share:.0f} %", said)
     rows = {_name(row["id"]): shades[_name(row["id"])] for row in shown}
-    return wide_figure(label, hours(label, rows), note=note)
+    return section.wide_figure(label, hours(label, rows), note=note)
 
 
 def _table(source: Source, shown: list[Any]) -> Markup:
@@ -89,7 +78,7 @@ def _table(source: Source, shown: list[Any]) -> Markup:
         Column("Limit", units.count),
         Column("Least left", units.count),
         Column("Share", units.percent),
-        when("When"),
+        section.when("When"),
         Column("Refused calls", units.count),
         Column("Observations", units.count),
     )
@@ -105,7 +94,7 @@ def _table(source: Source, shown: list[Any]) -> Markup:
         )
         for row in shown
     ]
-    return wide_figure(title, table(columns, figures, caption=title))
+    return section.wide_figure(title, section.table(columns, figures, caption=title))
 
 
 def _over_time(source: Source, budget: Any, step: int) -> Markup:
@@ -123,8 +112,8 @@ def _over_time(source: Source, budget: Any, step: int) -> Markup:
         Axis((0, 0.25, 0.5, 0.75, 1), units.percent),
         said=lambda at, share: f"{units.moment(at)} UTC\nleft: {units.percent(share)}",
     )
-    columns = (when("Observed"), Column("Share", units.percent), Column("Left", units.count))
-    return figure(label, chart, folded(columns, found, caption=label))
+    columns = (section.when("Observed"), Column("Share", units.percent), Column("Left", units.count))
+    return section.figure(label, chart, section.folded(columns, found, caption=label))
 
 
 def _name(budget: str) -> str:

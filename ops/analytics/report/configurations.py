@@ -5,20 +5,11 @@ from typing import Any
 import msgspec
 from markupsafe import Markup
 
-from ops.analytics.report import charts, units
+from ops.analytics.report import charts, section, units
 from ops.analytics.report.charts import Point
 from ops.analytics.report.markup import joined, listed, named
 from ops.analytics.report.plot import legend
-from ops.analytics.report.section import (
-    MOST_NAMES,
-    Column,
-    Section,
-    left_out,
-    nothing,
-    table,
-    when,
-    wide_figure,
-)
+from ops.analytics.report.section import MOST_NAMES, Column, Section
 from ops.analytics.report.source import Source
 
 KINDS = {
@@ -43,7 +34,7 @@ def configurations(source: Source) -> Section:
         f" AND changed_at < {period.until} ORDER BY position"
     )
     if not rows:
-        empty = nothing("No configuration was changed in this period.")
+        empty = section.nothing("No configuration was changed in this period.")
         return Section("configurations", title, Markup(), [empty])
     times: dict[str, int] = {}
     for row in rows:
@@ -62,7 +53,7 @@ def configurations(source: Source) -> Section:
         "configurations",
         title,
         lead,
-        [_time_line(source, rows, shown, left_out(len(ordered), "tools")), _table(rows)],
+        [_time_line(source, rows, shown, section.left_out(len(ordered), "tools")), _table(rows)],
     )
 
 
@@ -74,7 +65,7 @@ def _time_line(source: Source, rows: list[Any], shown: list[str], note: str) -> 
     ]
     label = "Changes by tool, over time"
     kinds = dict.fromkeys(KINDS.get(row["type"], CHANGED) for row in rows)
-    return wide_figure(
+    return section.wide_figure(
         label,
         charts.points(label, source.period, shown, found),
         legend=legend(*((word, colour, None) for word, colour in kinds)),
@@ -88,7 +79,7 @@ def _table(rows: list[Any]) -> Markup:
     if len(rows) > len(newest):
         title = f"The newest {len(newest)} of {units.count(len(rows))} changes"
     columns = (
-        when("When"),
+        section.when("When"),
         Column("Tool"),
         Column("Version", units.count),
         Column("Change"),
@@ -108,7 +99,7 @@ def _table(rows: list[Any]) -> Markup:
         )
         for row in newest
     ]
-    return wide_figure(title, table(columns, figures, caption=title))
+    return section.wide_figure(title, section.table(columns, figures, caption=title))
 
 
 def changed_keys(before: str | None, after: str | None) -> Markup | None:

@@ -2,22 +2,11 @@
 
 from markupsafe import Markup
 
-from ops.analytics.report import charts, stacks, units
+from ops.analytics.report import charts, section, stacks, units
 from ops.analytics.report.grids import Bar, bars
 from ops.analytics.report.markup import joined
 from ops.analytics.report.plot import WIDE, Axis, Series
-from ops.analytics.report.section import (
-    FROM,
-    MOST_NAMES,
-    Column,
-    Section,
-    figure,
-    folded,
-    left_out,
-    nothing,
-    when,
-    wide_figure,
-)
+from ops.analytics.report.section import FROM, MOST_NAMES, Column, Section
 from ops.analytics.report.source import Source
 
 # The columns of an event that take room; numbers are left out.
@@ -35,7 +24,7 @@ def growth(source: Source) -> Section:
     )
     title = "Growth"
     if not rows:
-        empty = nothing("No event was recorded in this period.")
+        empty = section.nothing("No event was recorded in this period.")
         return Section("growth", title, Markup(), [empty, _file(source)])
     events, size_bytes = sum(row[1] for row in rows), sum(row[3] for row in rows)
     days = (source.period.until - source.period.since) / units.DAY
@@ -72,10 +61,10 @@ def _log(source: Source, rows: list[tuple[int, int, int, int]]) -> Markup:
     )
     figures = [(bucket, position, new, size) for bucket, new, position, size in rows]
     axis = Axis(units.round_ticks(max(values.values())), units.count)
-    return figure(
+    return section.figure(
         label,
         charts.lines(label, period, [Series("events", "c1", values)], axis),
-        folded(columns, figures, caption=label),
+        section.folded(columns, figures, caption=label),
     )
 
 
@@ -87,9 +76,9 @@ def _file(source: Source) -> Markup:
     )
     label = "Size of the file at each backup"
     if not rows:
-        return figure(label, nothing("The lake has no backup that was made in this period."))
+        return section.figure(label, section.nothing("The lake has no backup that was made in this period."))
     columns = (
-        when("Made"),
+        section.when("Made"),
         Column("Backup"),
         Column("Position", units.count),
         Column("File", units.size),
@@ -106,7 +95,7 @@ def _file(source: Source) -> Markup:
         height=250,
         said=lambda at, file: f"{units.moment(at)} UTC\n{units.size(file)}",
     )
-    return figure(label, chart, folded(columns, figures, caption=label))
+    return section.figure(label, chart, section.folded(columns, figures, caption=label))
 
 
 def _by_type(source: Source) -> Markup:
@@ -121,9 +110,9 @@ def _by_type(source: Source) -> Markup:
         for name, events, size_bytes in shown
     ]
     columns = (Column("Type"), Column("Events", units.count), Column("Text", units.size))
-    return wide_figure(
+    return section.wide_figure(
         label,
         bars(label, found, width=WIDE),
-        folded(columns, shown, caption=label),
-        note=left_out(len(rows), "types"),
+        section.folded(columns, shown, caption=label),
+        note=section.left_out(len(rows), "types"),
     )

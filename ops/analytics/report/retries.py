@@ -2,17 +2,10 @@
 
 from markupsafe import Markup
 
-from ops.analytics.report import units
+from ops.analytics.report import section, units
 from ops.analytics.report.markup import joined, shortened
 from ops.analytics.report.plot import Series
-from ops.analytics.report.section import (
-    MOST_NAMES,
-    Column,
-    Section,
-    nothing,
-    table,
-    wide_figure,
-)
+from ops.analytics.report.section import MOST_NAMES, Column, Section
 from ops.analytics.report.source import Source
 from ops.analytics.report.stacks import stacked
 
@@ -36,7 +29,7 @@ def retries(source: Source) -> Section:
         f"SELECT bucket, type, count(*) FROM period_events WHERE type IN ({names}) GROUP BY ALL ORDER BY ALL"
     )
     if not rows:
-        empty = nothing("Nothing was tried again, rescued or given up in this period.")
+        empty = section.nothing("Nothing was tried again, rescued or given up in this period.")
         return Section("retries", title, Markup(), [empty])
     series = [
         Series(word, colour, {bucket: times for bucket, type_, times in rows if type_ == name})
@@ -58,7 +51,7 @@ def _most_attempts(source: Source) -> Markup:
     )
     title = "Jobs with the most attempts"
     if not rows:
-        return wide_figure(title, nothing("No job was tried more than once in this period."))
+        return section.wide_figure(title, section.nothing("No job was tried more than once in this period."))
     columns = (
         Column("Job"),
         Column("Type"),
@@ -71,4 +64,4 @@ def _most_attempts(source: Source) -> Markup:
         (job, kind, tool, attempts, last, error and shortened(error, 300))
         for job, kind, tool, attempts, last, error in rows
     ]
-    return wide_figure(title, table(columns, figures, caption=title))
+    return section.wide_figure(title, section.table(columns, figures, caption=title))

@@ -4,23 +4,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from ops.analytics.report import charts, stacks, units
+from ops.analytics.report import charts, section, stacks, units
 from ops.analytics.report.grids import Bar, bars
 from ops.analytics.report.markup import joined, listed, shortened
 from ops.analytics.report.plot import Axis, Series, legend_of
-from ops.analytics.report.section import (
-    FROM,
-    MOST_NAMES,
-    Column,
-    Section,
-    figure,
-    folded,
-    left_out,
-    nothing,
-    table,
-    when,
-    wide_figure,
-)
+from ops.analytics.report.section import FROM, MOST_NAMES, Column, Section
 from ops.analytics.report.source import Source
 from ops.analytics.report.stacks import OTHER
 
@@ -50,7 +38,7 @@ def throughput(source: Source) -> Section:
         " GROUP BY bucket ORDER BY bucket"
     )
     if not rows:
-        empty = nothing("No attempt at a job ended in this period.")
+        empty = section.nothing("No attempt at a job ended in this period.")
         return Section("throughput", "Throughput and failures", Markup(), [empty])
     return Section(
         "throughput",
@@ -99,10 +87,10 @@ def _over_time(source: Source, rows: list[Any]) -> Markup:
         (row["bucket"], row["ended"], *(row[key] for key in (*OUTCOMES, "other")), row["rate"])
         for row in rows
     ]
-    return wide_figure(
+    return section.wide_figure(
         label,
         charts.columns(label, source.period, shown, axis),
-        folded((FROM, *_COLUMNS), figures, caption=label),
+        section.folded((FROM, *_COLUMNS), figures, caption=label),
         legend=legend_of(shown),
     )
 
@@ -141,11 +129,11 @@ def _by(source: Source, column: str) -> Markup:
         )
         for row in shown
     ]
-    return figure(
+    return section.figure(
         label,
         bars(label, found),
-        folded(columns, figures, caption=label),
-        note=left_out(len(rows), f"{column}s"),
+        section.folded(columns, figures, caption=label),
+        note=section.left_out(len(rows), f"{column}s"),
     )
 
 
@@ -165,10 +153,10 @@ def _errors(source: Source) -> Markup:
     )
     title = "Errors that came most often"
     if not rows:
-        return wide_figure(title, nothing("No attempt ended with an error."))
-    columns = (Column("Error"), Column("Times", units.count), Column("Types"), when("Last"))
+        return section.wide_figure(title, section.nothing("No attempt ended with an error."))
+    columns = (Column("Error"), Column("Times", units.count), Column("Types"), section.when("Last"))
     figures = [(shortened(error, 300), times, listed(types, 3), last) for error, times, last, types in rows]
-    return wide_figure(title, table(columns, figures, caption=title))
+    return section.wide_figure(title, section.table(columns, figures, caption=title))
 
 
 def _name(value: str | None, column: str) -> str:
