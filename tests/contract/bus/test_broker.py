@@ -17,33 +17,31 @@ from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
 from bus.contract.subjects import escape
-from bus.log import chain
 from bus.publishing.stream_state import AnotherStoreError
-from migrations.connection import open_reader
 from ops.service.composition import Service
 from ops.service.errors import ServiceError
 from ops.settings import Settings
 from ops.store.data_directory import read_admin, read_runtime
-from tests.support.stores.looking_inside import read_after
+from tests.support.stores.looking_inside import log_of
 
 PREFIX = "contract"
 
 
-class Broker(msgspec.Struct, frozen=True):
+class BrokerKind(msgspec.Struct, frozen=True):
     """A kind of broker: the address of one that runs already, or none for the embedded one."""
 
     url: str | None
 
 
 @pytest.fixture(params=["embedded", pytest.param("container", marks=pytest.mark.container)])
-def broker(request: pytest.FixtureRequest) -> Broker:
+def broker(request: pytest.FixtureRequest) -> BrokerKind:
     if request.param == "embedded":
-        return Broker(None)
-    return Broker(request.getfixturevalue("nats_container_url"))
+        return BrokerKind(None)
+    return BrokerKind(request.getfixturevalue("nats_container_url"))
 
 
 @asynccontextmanager
-async def _service(broker: Broker, folder: Path, *, fresh: bool = True) -> AsyncIterator[Service]:
+async def _service(broker: BrokerKind, folder: Path, *, fresh: bool = True) -> AsyncIterator[Service]:
     if broker.url is not None and fresh:
         await _wipe(broker.url)
     async with Service(Settings(data=folder, nats=broker.url, nats_port=0, prefix=PREFIX)) as service:
@@ -85,15 +83,7 @@ async def _events(client: Client, count: int) -> list[Any]:
     return [json.loads((await subscription.next_msg(timeout=10)).data) for _ in range(count)]
 
 
-def _rows(folder: Path) -> list[chain.Row]:
-    connection = open_reader(folder / "hyperpage.db")
-    try:
-        return read_after(connection, 0, limit=10_000)
-    finally:
-        connection.close()
-
-
-def test_commands_are_answered_and_rows_can_be_asked_for(broker: Broker, tmp_path: Path) -> None:
+def test_commands_are_answered_and_rows_can_be_asked_for(broker: BrokerKind, tmp_path: Path) -> None:
     async def play() -> None:
         async with _service(broker, tmp_path), _application(tmp_path) as client:
             answer = await _ask(client, "cmd", "app_state.set", {"key": "theme", "value": "dark"})
@@ -103,7 +93,7 @@ def test_commands_are_answered_and_rows_can_be_asked_for(broker: Broker, tmp_pat
     asyncio.run(play())
 
 
-def test_the_stream_has_every_event_once_and_in_order(broker: Broker, tmp_path: Path) -> None:
+def test_the_stream_has_every_event_once_and_in_order(broker: BrokerKind, tmp_path: Path) -> None:
     async def play() -> None:
         async with _service(broker, tmp_path), _application(tmp_path) as client:
             commands = [
@@ -113,13 +103,13 @@ def test_the_stream_has_every_event_once_and_in_order(broker: Broker, tmp_path: 
             await _ask(client, "cmd", "batch", {"commands": commands})
             events = await _events(client, 300)
         assert [(event["id"], event["hash"]) for event in events] == [
-            (f"1-{row.position}", row.hash.hex()) for row in _rows(tmp_path)
+            (f"1-{row.position}", row.hash.hex()) for row in log_of(tmp_path / "hyperpage.db")
         ]
 
     asyncio.run(play())
 
 
-def test_a_restart_goes_on_where_the_stream_stands(broker: Broker, tmp_path: Path) -> None:
+def test_a_restart_goes_on_where_the_stream_stands(broker: BrokerKind, tmp_path: Path) -> None:
     async def play() -> None:
         async with _service(broker, tmp_path), _application(tmp_path) as client:
             await _ask(client, "cmd", "app_state.set", {"key": "a", "value": 1})
@@ -132,7 +122,7 @@ def test_a_restart_goes_on_where_the_stream_stands(broker: Broker, tmp_path: Pat
     asyncio.run(play())
 
 
-def test_a_durable_command_is_answered_on_its_result_subject(broker: Broker, tmp_path: Path) -> None:
+def test_a_durable_command_is_answered_on_its_result_subject(broker: BrokerKind, tmp_path: Path) -> None:
     async def play() -> None:
         async with _service(broker, tmp_path), _application(tmp_path) as client:
             subscription = await client.subscribe(f"{PREFIX}.res.v1.{escape('order/7')}")
@@ -147,7 +137,7 @@ def test_a_durable_command_is_answered_on_its_result_subject(broker: Broker, tmp
     asyncio.run(play())
 
 
-def test_what_cannot_be_processed_is_a_dead_letter(broker: Broker, tmp_path: Path) -> None:
+def test_what_cannot_be_processed_is_a_dead_letter(broker: BrokerKind, tmp_path: Path) -> None:
     async def play() -> None:
         async with _service(broker, tmp_path), _application(tmp_path) as client:
             admin = read_admin(tmp_path)
@@ -163,7 +153,7 @@ def test_what_cannot_be_processed_is_a_dead_letter(broker: Broker, tmp_path: Pat
     asyncio.run(play())
 
 
-def test_the_mirrors_hold_what_a_query_answers(broker: Broker, tmp_path: Path) -> None:
+def test_the_mirrors_hold_what_a_query_answers(broker: BrokerKind, tmp_path: Path) -> None:
     async def play() -> None:
         async with _service(broker, tmp_path) as service, _application(tmp_path) as client:
             await _ask(client, "cmd", "tool_configs.set", {"tool_name": "git/hub", "config": {"a": 1}})
@@ -179,7 +169,7 @@ def test_the_mirrors_hold_what_a_query_answers(broker: Broker, tmp_path: Path) -
     asyncio.run(play())
 
 
-def test_discovery_shows_the_service(broker: Broker, tmp_path: Path) -> None:
+def test_discovery_shows_the_service(broker: BrokerKind, tmp_path: Path) -> None:
     async def play() -> None:
         async with _service(broker, tmp_path), _application(tmp_path) as client:
             found = json.loads((await client.request("$SRV.INFO.hyperpage-persistence", timeout=30)).data)
@@ -194,7 +184,7 @@ def test_a_stream_of_another_store_is_refused_before_anything_is_served(
     nats_container_url: str, tmp_path: Path
 ) -> None:
     async def play() -> None:
-        broker = Broker(nats_container_url)
+        broker = BrokerKind(nats_container_url)
         async with _service(broker, tmp_path / "one"):
             pass
         with pytest.raises(AnotherStoreError, match="store"):
@@ -207,7 +197,7 @@ def test_a_stream_of_another_store_is_refused_before_anything_is_served(
 @pytest.mark.container
 def test_a_second_service_on_the_prefix_is_refused(nats_container_url: str, tmp_path: Path) -> None:
     async def play() -> None:
-        broker = Broker(nats_container_url)
+        broker = BrokerKind(nats_container_url)
         async with _service(broker, tmp_path / "one"):
             with pytest.raises(ServiceError, match="another service serves the prefix contract"):
                 async with _service(broker, tmp_path / "two", fresh=False):
@@ -216,7 +206,7 @@ def test_a_second_service_on_the_prefix_is_refused(nats_container_url: str, tmp_
     asyncio.run(play())
 
 
-def test_a_refusal_carries_the_headers_of_the_services_api(broker: Broker, tmp_path: Path) -> None:
+def test_a_refusal_carries_the_headers_of_the_services_api(broker: BrokerKind, tmp_path: Path) -> None:
     async def play() -> None:
         async with _service(broker, tmp_path), _application(tmp_path) as client:
             message = await client.request(
@@ -230,7 +220,7 @@ def test_a_refusal_carries_the_headers_of_the_services_api(broker: Broker, tmp_p
     asyncio.run(play())
 
 
-def test_nobody_makes_the_service_publish_outside_of_inboxes(broker: Broker, tmp_path: Path) -> None:
+def test_nobody_makes_the_service_publish_outside_of_inboxes(broker: BrokerKind, tmp_path: Path) -> None:
     forged = f"{PREFIX}.evt.v1.jobs.1.forged"
 
     async def play() -> None:
@@ -258,7 +248,7 @@ def test_nobody_makes_the_service_publish_outside_of_inboxes(broker: Broker, tmp
     ids=["a long name", "a body of 1 MiB", "a wildcard", "no text"],
 )
 def test_no_durable_command_keeps_the_next_one_waiting(
-    broker: Broker, tmp_path: Path, name: str, body: bytes
+    broker: BrokerKind, tmp_path: Path, name: str, body: bytes
 ) -> None:
     async def play() -> None:
         async with _service(broker, tmp_path) as service, _application(tmp_path) as client:
@@ -282,7 +272,7 @@ def test_durable_commands_that_wait_while_nobody_serves_are_carried_out_in_order
     nats_container_url: str, tmp_path: Path
 ) -> None:
     async def play() -> None:
-        broker = Broker(nats_container_url)
+        broker = BrokerKind(nats_container_url)
         async with _service(broker, tmp_path):
             """The streams are there from now on."""
         client = await nats.connect(nats_container_url)
@@ -308,7 +298,7 @@ def test_two_services_with_prefixes_of_their_own_share_a_broker(
     async def play() -> None:
         other = Settings(data=tmp_path / "two", nats=nats_container_url, prefix="other")
         async with (
-            _service(Broker(nats_container_url), tmp_path / "one"),
+            _service(BrokerKind(nats_container_url), tmp_path / "one"),
             Service(other),
             _application(tmp_path / "one") as client,
         ):

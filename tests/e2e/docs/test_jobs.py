@@ -17,7 +17,7 @@ from domain.jobs import STATES
 from tests.support.machines.node import CLIENT, COMPILER, TYPES, in_javascript, node_with
 from tests.support.patience import wait_for
 from tests.support.repository import ROOT
-from tests.support.services.command_line import PROGRAM, environment
+from tests.support.services.command_line import PROGRAM, environment, served_in
 
 GUIDE = (ROOT / "docs" / "jobs.md").read_text(encoding="utf-8")
 COMMANDS = [
@@ -31,18 +31,8 @@ WORKER, CLIENT_WORKER = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder in which the service runs on `./data`, as `make run` has it."""
-    serve = [*PROGRAM, "serve", "--data", "./data", "--nats-port", "0"]
-    with subprocess.Popen(serve, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE) as service:
-
-        def is_ready() -> bool:
-            assert service.poll() is None, "the service has ended"
-            return (tmp_path / "data" / "runtime.json").exists()
-
-        wait_for(is_ready)
-        yield tmp_path
-        service.send_signal(signal.SIGTERM)
-        assert service.wait(timeout=20) == 0
+    with served_in(tmp_path) as folder:
+        yield folder
 
 
 def run(folder: Path, *command: str) -> str:

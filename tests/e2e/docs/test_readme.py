@@ -4,7 +4,6 @@ import json
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.patience import wait_for
 from tests.support.repository import ROOT
-from tests.support.services.command_line import PROGRAM, environment
+from tests.support.services.command_line import PROGRAM, environment, served_in
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONSOLE = [
@@ -29,23 +27,8 @@ COMMAND = ".venv/bin/hyperpage "
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder in which the service runs on `./data`, as `make run` has it."""
-    folder = tmp_path_factory.mktemp("clone")
-    with subprocess.Popen(
-        [*PROGRAM, "serve", "--data", "./data", "--nats-port", "0"],
-        cwd=folder,
-        env=environment(),
-        stdout=subprocess.PIPE,
-    ) as service:
-
-        def is_ready() -> bool:
-            assert service.poll() is None, "the service has ended"
-            return (folder / "data" / "runtime.json").exists()
-
-        wait_for(is_ready)
+    with served_in(tmp_path_factory.mktemp("clone")) as folder:
         yield folder
-        service.send_signal(signal.SIGTERM)
-        assert service.wait(timeout=20) == 0
 
 
 def _run(command: str, folder: Path) -> str:

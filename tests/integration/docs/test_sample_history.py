@@ -6,7 +6,7 @@ from ops.backup.metadata import list_backups
 from ops.backup.opening import opened
 from tests.support.documents.sample_history import Company
 from tests.support.repository import ROOT
-from tests.support.stores.backing_up import log_of
+from tests.support.stores.looking_inside import log_of
 
 SAMPLE = ROOT / "docs" / "notebook" / "sample"
 HOURS = 6

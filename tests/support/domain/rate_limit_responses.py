@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 
-class Sent(msgspec.Struct, frozen=True, kw_only=True):
+class Response(msgspec.Struct, frozen=True, kw_only=True):
     """A response, and what is expected to be read from it: a reading for each policy, the first one flat."""
 
     source: str
@@ -38,7 +38,7 @@ DISCORD_AT = 1_470_172_958_553
 AT = 1_800_000_000_000
 
 RESPONSES = (
-    Sent(
+    Response(
         source="GitHub: octokit/fixtures, scenarios/api.github.com/search-issues/raw-fixture.json",
         platform="github",
         status=201,
@@ -54,7 +54,7 @@ RESPONSES = (
         },
         readings=({"limit": 5000, "remaining": 4898, "reset_time": 1_528_007_987_000},),
     ),
-    Sent(
+    Response(
         source="GitHub, graphql: headers of a recorded GraphQL answer",
         platform="github",
         at=1_635_917_000_000,
@@ -68,7 +68,7 @@ RESPONSES = (
         readings=({"limit": 5000, "remaining": 4987, "used": 13, "reset_time": 1_635_919_119_000},),
         resource="graphql",
     ),
-    Sent(
+    Response(
         source="GitHub, primary limit: documentation of the REST API of 2013, without authentication",
         platform="github",
         status=403,
@@ -82,7 +82,7 @@ RESPONSES = (
         readings=({"limit": 60, "remaining": 0, "reset_time": 1_377_013_266_000},),
         is_refusal=True,
     ),
-    Sent(
+    Response(
         source="GitHub, secondary limit: documentation of the REST API, `retry-after` in seconds",
         platform="github",
         status=403,
@@ -93,7 +93,7 @@ RESPONSES = (
         is_refusal=True,
         retry_at=AT + 60_000,
     ),
-    Sent(
+    Response(
         source="GitHub, core: recorded by GitLab's manual of importing through a proxy, October 2022",
         platform="github",
         at=moment("2022-10-18T21:42:55Z"),
@@ -109,7 +109,7 @@ RESPONSES = (
         readings=({"limit": 5000, "remaining": 4997, "used": 3, "reset_time": 1_666_132_381_000},),
         resource="core",
     ),
-    Sent(
+    Response(
         source="GitHub, search without authentication: recorded by hand, October 2024",
         platform="github",
         at=moment("2024-10-01T18:02:09Z"),
@@ -125,7 +125,7 @@ RESPONSES = (
         readings=({"limit": 10, "remaining": 9, "used": 1, "reset_time": 1_727_805_789_000},),
         resource="search",
     ),
-    Sent(
+    Response(
         source="GitHub, search, secondary limit with half of the budget left: KnpLabs/php-github-api, #1072",
         platform="github",
         status=403,
@@ -143,7 +143,7 @@ RESPONSES = (
         resource="search",
         is_refusal=True,
     ),
-    Sent(
+    Response(
         source="GitHub, search, secondary limit, counts that do not add up: semantic-release/github's tests",
         platform="github",
         status=403,
@@ -162,7 +162,7 @@ RESPONSES = (
         resource="search",
         is_refusal=True,
     ),
-    Sent(
+    Response(
         source="GitLab.com, API: recorded in a client's log, January 2022",
         platform="gitlab",
         at=GITLAB_AT,
@@ -176,7 +176,7 @@ RESPONSES = (
         },
         readings=({"limit": 2000, "remaining": 1994, "used": 6, "reset_time": 1_641_505_278_000},),
     ),
-    Sent(
+    Response(
         source="GitLab.com, pages: recorded over HTTP/2, December 2025",
         platform="gitlab",
         at=1_764_613_050_000,
@@ -197,7 +197,7 @@ RESPONSES = (
             },
         ),
     ),
-    Sent(
+    Response(
         source="GitLab, refused: documentation, User and IP rate limits; its counts do not add up",
         platform="gitlab",
         status=429,
@@ -223,7 +223,7 @@ RESPONSES = (
         is_refusal=True,
         retry_at=GITLAB_REFUSED_AT + 30_000,
     ),
-    Sent(
+    Response(
         source="GitLab, only the date of the reset: documentation of GitLab Runner, Handling rate limits",
         platform="gitlab",
         status=429,
@@ -232,7 +232,7 @@ RESPONSES = (
         readings=({"remaining": 0, "reset_time": moment("2015-10-21T07:28:00Z")},),
         is_refusal=True,
     ),
-    Sent(
+    Response(
         source="Jira Cloud, quota spent: documentation, Rate limiting",
         platform="jira",
         status=429,
@@ -248,7 +248,7 @@ RESPONSES = (
         is_refusal=True,
         retry_at=moment("2025-10-08T15:00:00Z"),
     ),
-    Sent(
+    Response(
         source="Jira Cloud, refused: documentation of 2021, a reset without counts",
         platform="jira",
         status=429,
@@ -257,7 +257,7 @@ RESPONSES = (
         readings=({"reset_time": moment("2024-05-05T18:02:00Z")},),
         is_refusal=True,
     ),
-    Sent(
+    Response(
         source="Jira Cloud, near the limit: documentation; the reset is told to the minute",
         platform="jira",
         at=moment("2024-05-05T18:01:20Z"),
@@ -276,7 +276,7 @@ RESPONSES = (
             },
         ),
     ),
-    Sent(
+    Response(
         source="Jira Cloud, points in beta, far from the limit: documentation, Rate limiting",
         platform="jira",
         at=AT,
@@ -293,7 +293,7 @@ RESPONSES = (
             },
         ),
     ),
-    Sent(
+    Response(
         source="Jira Cloud, two policies in beta: documentation, Rate limiting",
         platform="jira",
         at=AT,
@@ -317,7 +317,7 @@ RESPONSES = (
             },
         ),
     ),
-    Sent(
+    Response(
         source="Slack: documentation of the Web API, Rate limits",
         platform="slack",
         status=429,
@@ -326,7 +326,7 @@ RESPONSES = (
         is_refusal=True,
         retry_at=AT + 30_000,
     ),
-    Sent(
+    Response(
         source="Discord: in the form of its documentation; fractions of seconds",
         platform="discord",
         at=DISCORD_AT,
@@ -340,7 +340,7 @@ RESPONSES = (
         readings=({"limit": 5, "remaining": 3, "reset_time": DISCORD_AT + 570},),
         resource="abcd1234",
     ),
-    Sent(
+    Response(
         source="Discord, a bucket refuses: documentation, Rate Limits",
         platform="discord",
         status=429,
@@ -359,7 +359,7 @@ RESPONSES = (
         is_refusal=True,
         retry_at=DISCORD_AT + 65_000,
     ),
-    Sent(
+    Response(
         source="Discord, a bucket of one call refuses: recorded in project-blurple/Canvas-Web, #505",
         platform="discord",
         status=429,
@@ -375,7 +375,7 @@ RESPONSES = (
         resource="b353d78ff3f98f77197d13d44ed4c164",
         is_refusal=True,
     ),
-    Sent(
+    Response(
         source="Discord, a resource that others use as well: documentation, Rate Limits; calls are left",
         platform="discord",
         status=429,
@@ -394,7 +394,7 @@ RESPONSES = (
         is_refusal=True,
         retry_at=DISCORD_AT + 1_337_000,
     ),
-    Sent(
+    Response(
         source="Discord, the limit of all buckets: documentation, Rate Limits",
         platform="discord",
         status=429,
@@ -404,7 +404,7 @@ RESPONSES = (
         is_refusal=True,
         retry_at=DISCORD_AT + 65_000,
     ),
-    Sent(
+    Response(
         source="Discord, no permission: limits come along with a 403, too; made up in the form of the above",
         platform="discord",
         status=403,
@@ -418,7 +418,7 @@ RESPONSES = (
         readings=({"limit": 5, "remaining": 4, "reset_time": 1_470_172_959_500},),
         resource="abcd1234",
     ),
-    Sent(
+    Response(
         source="IETF: draft-ietf-httpapi-ratelimit-headers, one policy",
         platform="example",
         at=AT,
@@ -433,7 +433,7 @@ RESPONSES = (
             },
         ),
     ),
-    Sent(
+    Response(
         source="IETF: draft-ietf-httpapi-ratelimit-headers, several policies, of which one is told",
         platform="example",
         at=AT,
@@ -458,14 +458,14 @@ RESPONSES = (
             },
         ),
     ),
-    Sent(
+    Response(
         source="IETF: only what is promised, with the key of a partition",
         platform="example",
         at=AT,
         headers={"Ratelimit-Policy": '"project.create.user";q=4;w=86400;pk=:dXNlcg==:'},
         readings=({"policy": "project.create.user", "limit": 4, "window_ms": 86_400_000},),
     ),
-    Sent(
+    Response(
         source="monday.com: documentation, Rate limit headers; slots and complexity are no calls",
         platform="monday",
         at=AT,
@@ -476,7 +476,7 @@ RESPONSES = (
         },
         readings=({"policy": "minuteRate", "limit": 5_000, "remaining": 4_999, "window_ms": 60_000},),
     ),
-    Sent(
+    Response(
         source="monday.com, complexity spent: in the form of its documentation",
         platform="monday",
         status=429,
@@ -492,7 +492,7 @@ RESPONSES = (
         ),
         is_refusal=True,
     ),
-    Sent(
+    Response(
         source="Hugging Face: a policy that is no structured field beside one that is",
         platform="huggingface",
         status=429,
@@ -504,14 +504,14 @@ RESPONSES = (
         readings=({"policy": "resolvers", "remaining": 0, "reset_time": AT + 52_000},),
         is_refusal=True,
     ),
-    Sent(
+    Response(
         source="IETF, seventh version: express-rate-limit with `standardHeaders: 'draft-7'`",
         platform="example",
         at=AT,
         headers={"RateLimit-Policy": "100;w=60", "RateLimit": "limit=100, remaining=50, reset=30"},
         readings=({"limit": 100, "remaining": 50, "reset_time": AT + 30_000, "window_ms": 60_000},),
     ),
-    Sent(
+    Response(
         source="IETF, third version: three headers, the reset in seconds from now, policies behind the limit",
         platform="example",
         at=AT,
@@ -522,7 +522,7 @@ RESPONSES = (
         },
         readings=({"limit": 10, "remaining": 9, "reset_time": AT + 50_000},),
     ),
-    Sent(
+    Response(
         source="Linear: documentation of its API, milliseconds since the epoch",
         platform="linear",
         at=AT,
@@ -534,7 +534,7 @@ RESPONSES = (
         },
         readings=({"limit": 2500, "remaining": 2499, "reset_time": AT + 3_600_000},),
     ),
-    Sent(
+    Response(
         source="RapidAPI: a recorded response, a quota of a month",
         platform="rapidapi",
         at=AT,
@@ -548,14 +548,14 @@ RESPONSES = (
         },
         readings=({"limit": 240_000, "remaining": 205_676, "reset_time": AT + 2_163_603_000},),
     ),
-    Sent(
+    Response(
         source="A web server without limits",
         platform="example",
         status=503,
         at=AT,
         headers={"Server": "nginx"},
     ),
-    Sent(
+    Response(
         source="Jira Cloud, a resource is exhausted: documentation, Rate limiting",
         platform="jira",
         status=503,

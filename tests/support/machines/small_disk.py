@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 PAGE_BYTES = 4096
 
 
@@ -19,6 +21,11 @@ class SmallDisk:
         self._filler = folder / "filler"
         options = ["-t", "tmpfs", "-o", f"size={size_bytes}"]
         subprocess.run(["mount", *options, "tmpfs", str(folder)], check=True, capture_output=True)
+
+    def grow(self, size_bytes: int) -> None:
+        """Gives it more room."""
+        options = ["-o", f"remount,size={size_bytes}"]
+        subprocess.run(["mount", *options, "tmpfs", str(self.folder)], check=True, capture_output=True)
 
     def unmount(self) -> None:
         subprocess.run(["umount", "--lazy", str(self.folder)], check=True)
@@ -36,3 +43,14 @@ class SmallDisk:
             yield
         finally:
             self._filler.unlink()
+
+
+@contextmanager
+def small_disk(folder: Path, size_bytes: int) -> Iterator[SmallDisk]:
+    """A small disk for the length of the block; a test that cannot mount it is skipped."""
+    try:
+        disk = SmallDisk(folder, size_bytes)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"a small disk cannot be mounted here, which takes root: {error}")
+    yield disk
+    disk.unmount()

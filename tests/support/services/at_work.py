@@ -11,11 +11,10 @@ import nats
 from bus.broker.users import RESPONDER, private_inbox
 from bus.client import BatchCommand, Client
 from bus.worker import Handler, JobContext, Worker
-from migrations.connection import open_reader
 from ops.service.composition import Service
 from tests.support.patience import until
 from tests.support.services.serving import broker_of, client_of, serving
-from tests.support.stores.looking_inside import read_after
+from tests.support.stores.looking_inside import log_of
 
 # Longer than any test: whatever comes in time has been heard of.
 NEVER = 3_600.0
@@ -110,11 +109,7 @@ async def completed(client: Client, count: int) -> None:
 
 def changes(folder: Path) -> list[tuple[str, str]]:
     """What has happened to jobs, by the log: the stream and the type of each event."""
-    connection = open_reader(folder / "hyperpage.db")
-    try:
-        return [(row.stream, row.type) for row in read_after(connection, 0, limit=1_000_000)]
-    finally:
-        connection.close()
+    return [(row.stream, row.type) for row in log_of(folder / "hyperpage.db")]
 
 
 async def does_nothing(job: JobContext) -> None:

@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
 from unittest.mock import patch
@@ -15,6 +16,7 @@ import httpx
 import msgspec
 
 from ops.cli.main import run
+from tests.support.patience import wait_for
 from tests.support.repository import ROOT
 
 PROGRAM = [sys.executable, "-m", "ops.cli"]
@@ -143,3 +145,19 @@ class Served:
             self.stop()
         assert self.process.stdout is not None
         self.process.stdout.close()
+
+
+@contextmanager
+def served_in(folder: Path) -> Iterator[Path]:
+    """A folder in which the service runs on `./data`, as `make run` has it."""
+    serve = [*PROGRAM, "serve", "--data", "./data", "--nats-port", "0"]
+    with subprocess.Popen(serve, cwd=folder, env=environment(), stdout=subprocess.PIPE) as service:
+
+        def is_ready() -> bool:
+            assert service.poll() is None, "the service has ended"
+            return (folder / "data" / "runtime.json").exists()
+
+        wait_for(is_ready)
+        yield folder
+        service.send_signal(signal.SIGTERM)
+        assert service.wait(timeout=20) == 0

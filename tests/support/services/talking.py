@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from bus.log import chain
-from migrations.connection import open_reader
 from ops.service.composition import Service
 from ops.settings import Settings
 from ops.store.data_directory import read_admin, read_runtime
 from tests.support.clock import Clock
 from tests.support.services.raw_nats import Message, RawNats
-from tests.support.stores.looking_inside import read_after
+from tests.support.stores.looking_inside import log_of
 
 
 class Talk:
@@ -103,11 +102,7 @@ class Talk:
     @property
     def rows(self) -> list[chain.Row]:
         """The whole log, read from the file."""
-        connection = open_reader(self.settings.store_path)
-        try:
-            return read_after(connection, 0, limit=1_000_000)
-        finally:
-            connection.close()
+        return log_of(self.settings.store_path)
 
     async def _start(self) -> None:
         self.service = Service(self.settings, clock=self.clock)

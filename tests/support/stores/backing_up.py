@@ -19,7 +19,6 @@ from ops.targets.places import Places
 from ops.targets.sealing import Identities, Sealing
 from ops.targets.target import Place
 from tests.support.clock import Clock
-from tests.support.stores.looking_inside import read_after
 from tests.support.stores.writing import Store, dump_tables
 
 VERSION = "0.0.0"
@@ -102,15 +101,6 @@ def tables_of(path: Path) -> dict[str, list[tuple[Any, ...]]]:
     connection = open_reader(path)
     try:
         return dump_tables(connection)
-    finally:
-        connection.close()
-
-
-def log_of(path: Path, up_to: int = 10**9) -> list[chain.Row]:
-    """The events of a file, all or up to a position."""
-    connection = open_reader(path)
-    try:
-        return [row for row in read_after(connection, 0, limit=1_000_000) if row.position <= up_to]
     finally:
         connection.close()
 

@@ -1,12 +1,17 @@
 """What the log holds and the writer knows, whole: for comparing."""
 
+from contextlib import closing
+from pathlib import Path
+
 import apsw
 
+from bus.log import chain
 from bus.log.chain import Row
 from bus.log.states import Aggregate
 from bus.writing.dependents import Dependents
 from bus.writing.hot_states import HotStates
 from bus.writing.unique_jobs import UniqueJobs
+from migrations.connection import open_reader
 
 
 def read_after(connection: apsw.Connection, position: int, *, limit: int) -> list[Row]:
@@ -37,3 +42,9 @@ def unfinished(unique: UniqueJobs) -> dict[str, set[str]]:
 def states(hot: HotStates) -> dict[str, Aggregate]:
     """Everything that is in memory, the one used longest ago first."""
     return {stream: place.aggregate for stream, place in hot._places.items()}
+
+
+def log_of(path: Path, up_to: int = 10**9) -> list[chain.Row]:
+    """The events of a file, all or up to a position."""
+    with closing(open_reader(path)) as connection:
+        return [row for row in read_after(connection, 0, limit=10**9) if row.position <= up_to]

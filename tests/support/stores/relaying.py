@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from bus.log import chain
 from bus.log.cloud_events import Origin
 from bus.log.reader_pool import ReaderPool
 from bus.publishing.relay import Relay, RelayState
+from bus.publishing.stream_state import StreamError
 from bus.transport.connection import LeanClient
-from bus.transport.jetstream import JetStreamApi
+from bus.transport.jetstream import JetStreamApi, JetStreamError
 from bus.transport.jetstream_answers import StoredMessage
 from migrations import runner
 from migrations.connection import open_writer
@@ -248,6 +249,23 @@ async def relay_of(broker: Broker, store: Store) -> AsyncIterator[Relay]:
     finally:
         relay.stop()
         await running
+
+
+async def relayed(broker: Broker, store: Store) -> None:
+    """Runs a relay until it is through with the log."""
+    async with relay_of(broker, store) as relay:
+        await through(relay, store)
+
+
+async def until_stream_holds(broker: Broker, store: Store) -> None:
+    """Returns when the stream is the log; it may be away meanwhile."""
+
+    async def is_so() -> bool:
+        with suppress(JetStreamError, StreamError):
+            return await broker.bodies() == store.bodies()
+        return False
+
+    await until(is_so, THROUGH_WITHIN_SECONDS)
 
 
 async def through(relay: Relay, store: Store) -> RelayState:

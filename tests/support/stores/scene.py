@@ -19,8 +19,9 @@ from ops.backup.restoring.restore_path import Moment
 from ops.backup.verify import verify_backup
 from ops.targets.places import Places
 from tests.support.stores.archived import Archived
-from tests.support.stores.backing_up import VERSION, log_of
+from tests.support.stores.backing_up import VERSION
 from tests.support.stores.keys import KEY, SEALED
+from tests.support.stores.looking_inside import log_of
 
 RESTORED = 60
 

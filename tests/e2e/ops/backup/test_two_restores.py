@@ -16,7 +16,7 @@ from tests.support.patience import patiently, until
 from tests.support.repository import ROOT
 from tests.support.services.command_line import Served, separately
 from tests.support.services.raw_nats import RawNats
-from tests.support.stores.backing_up import log_of
+from tests.support.stores.looking_inside import log_of
 
 # A subscriber may wait for 5 s before it looks whether something went wrong.
 FOLLOWED_SECONDS = patiently(15)

@@ -15,18 +15,18 @@ import pytest
 
 from bus.broker.users import RELAY
 from bus.publishing.relay import Relay
-from bus.publishing.stream_state import StreamError
 from bus.transport.jetstream import JetStreamError
 from tests.support.patience import until
 from tests.support.repository import ROOT
 from tests.support.stores.relaying import (
     NAMES,
-    THROUGH_WITHIN_SECONDS,
     Broker,
     Store,
     play,
     relay_of,
+    relayed,
     through,
+    until_stream_holds,
 )
 
 SEED = random.SystemRandom().randrange(2**32)
@@ -70,8 +70,7 @@ def test_a_broker_that_is_killed_under_load_costs_nothing(tmp_path: Path, kills:
                 await until_published(relay, behind)
                 await broker.kill()
             await until(lambda: broker.connection.is_connected)
-        async with relay_of(broker, store) as relay:
-            await through(relay, store)
+        await relayed(broker, store)
         assert await broker.bodies() == store.bodies()
         assert await broker.offsets() == [(1, 1, 0)]
 
@@ -96,8 +95,7 @@ def test_a_relay_that_is_killed_costs_nothing_and_neither_does_its_broker(tmp_pa
                 await broker.kill()
             process.kill()
             await process.wait()
-        async with relay_of(broker, store) as relay:
-            await through(relay, store)
+        await relayed(broker, store)
         assert await broker.bodies() == store.bodies()
 
     play(scenario, tmp_path)
@@ -118,8 +116,7 @@ def test_whatever_becomes_of_the_stream_events_come_once_and_in_order(tmp_path: 
                 with suppress(JetStreamError):
                     await chance.choice([broker.kill, broker.purge, delete])()
                 await until(lambda: broker.connection.is_connected)
-        async with relay_of(broker, store) as relay:
-            await through(relay, store)
+        await relayed(broker, store)
         found = await broker.messages()
         # Each is at its place, so none is there twice.
         bodies = store.bodies()
@@ -142,7 +139,7 @@ def test_a_broker_that_lost_its_files_is_filled_again(tmp_path: Path, lost: str)
             await through(relay, store)
             await broker.restart(lambda: shutil.rmtree(folder / "msgs" if lost == "messages" else folder))
             relay.notify(store.append(5))
-            await until_refilled(broker, store)
+            await until_stream_holds(broker, store)
             await through(relay, store)
 
     play(scenario, tmp_path)
@@ -156,7 +153,7 @@ def test_a_broker_whose_files_vanish_while_it_runs_is_filled_again(tmp_path: Pat
             shutil.rmtree(broker.streams)
             relay.notify(store.append(5))
             await broker.kill()
-            await until_refilled(broker, store)
+            await until_stream_holds(broker, store)
             await through(relay, store)
 
     play(scenario, tmp_path)
@@ -181,7 +178,7 @@ def test_a_stream_that_lost_its_last_messages_gets_them_again(tmp_path: Path):
                 shutil.copytree(earlier, folder)
 
             await broker.restart(set_back)
-            await until_refilled(broker, store)
+            await until_stream_holds(broker, store)
         assert await broker.last_sequence() == 500
 
     play(scenario, tmp_path)
@@ -275,15 +272,6 @@ async def until_stream_has(broker: Broker, sequence: int) -> None:
         while True:
             with suppress(JetStreamError, AssertionError):
                 if await broker.last_sequence() >= sequence:
-                    return
-            await asyncio.sleep(0.01)
-
-
-async def until_refilled(broker: Broker, store: Store) -> None:
-    async with asyncio.timeout(THROUGH_WITHIN_SECONDS):
-        while True:
-            with suppress(JetStreamError, StreamError):
-                if await broker.bodies() == store.bodies():
                     return
             await asyncio.sleep(0.01)
 

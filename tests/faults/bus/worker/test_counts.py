@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import pytest
@@ -25,13 +25,12 @@ from bus.broker.users import APP
 from bus.client import Client
 from bus.tasks import cancel
 from domain.jobs import MAXIMUM_RESCUES, RESCUE_DELAY_MS
-from migrations.connection import open_reader
 from tests.support.chance import SEED
 from tests.support.patience import until
 from tests.support.repository import ROOT
 from tests.support.services.at_work import enqueue_many
 from tests.support.services.serving import broker_of, client_of, serving
-from tests.support.stores.looking_inside import read_after
+from tests.support.stores.looking_inside import log_of
 
 # From one blow to the next, and from the last one to the last job.
 DEADLINE_SECONDS = 100
@@ -201,7 +200,8 @@ def by_the_log(folder: Path) -> tuple[list[Claim], dict[str, str]]:
     rescues = Counter[str]()
     claims: list[Claim] = []
     states: dict[str, str] = {}
-    for job, kind, said in events_in(folder):
+    for row in log_of(folder / "hyperpage.db"):
+        job, kind, said = row.stream, row.type, msgspec.json.decode(str(row.data))
         assert job not in states, "nothing happens to a job that has ended"
         if kind == "job.claimed.v1":
             assert job not in open_claims, "the one before has ended"
@@ -224,12 +224,3 @@ def by_the_log(folder: Path) -> tuple[list[Claim], dict[str, str]]:
             assert kind == "job.enqueued.v1"
     assert not open_claims
     return claims, states
-
-
-def events_in(folder: Path) -> list[tuple[str, str, dict[str, Any]]]:
-    reader = open_reader(folder / "hyperpage.db")
-    try:
-        rows = list(read_after(reader, 0, limit=1_000_000))
-    finally:
-        reader.close()
-    return [(row.stream, row.type, msgspec.json.decode(str(row.data))) for row in rows]

@@ -22,7 +22,8 @@ from ops.backup.verify import verify_backup
 from ops.store.projections_check import verify
 from ops.targets import target
 from tests.support.services.command_line import PROGRAM, environment
-from tests.support.stores.backing_up import VERSION, Stored, log_of, tables_of
+from tests.support.stores.backing_up import VERSION, Stored, tables_of
+from tests.support.stores.looking_inside import log_of
 
 
 def filled(folder: Path, commands: int = 200) -> Stored:

@@ -15,7 +15,8 @@ from ops.targets.places import Places
 from tests.support.services.command_line import Served
 from tests.support.services.pacing import Answered, PacedLoad
 from tests.support.services.raw_nats import RawNats
-from tests.support.stores.backing_up import VERSION, answers_of, log_of
+from tests.support.stores.backing_up import VERSION, answers_of
+from tests.support.stores.looking_inside import log_of
 
 RATE = 2_000
 # On a machine that does other things as well.

@@ -30,8 +30,9 @@ from ops.targets.places import Places
 from ops.targets.sealing import Sealing
 from tests.support.chance import SEED
 from tests.support.stores.archived import Archived
-from tests.support.stores.backing_up import VERSION, log_of
+from tests.support.stores.backing_up import VERSION
 from tests.support.stores.keys import KEY, PUBLIC, SEALED
+from tests.support.stores.looking_inside import log_of
 
 FORMS = (Sealing(), Sealing("zstd"), Sealing("none", (PUBLIC,)), SEALED)
 

@@ -17,7 +17,8 @@ from ops.backup.metadata import list_backups, metadata_path
 from ops.backup.restoring.swap import finish_swap
 from ops.store.projections_check import verify
 from tests.support.programs.every_step import DONE, TOLD, Fault, count_steps, fail_at
-from tests.support.stores.backing_up import answers_of, archived_rows, log_of, tables_of
+from tests.support.stores.backing_up import answers_of, archived_rows, tables_of
+from tests.support.stores.looking_inside import log_of
 from tests.support.stores.scene import RESTORED, Scene
 
 

@@ -1,7 +1,6 @@
 """Backups, archive and restores on disks that are really full, sooner or later: done, or told why not."""
 
 import errno
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,8 +17,9 @@ from ops.backup.verify import verify_backup
 from ops.store.projections_check import verify
 from ops.targets.places import Places
 from ops.targets.sealing import Sealing
-from tests.support.machines.small_disk import PAGE_BYTES, SmallDisk
-from tests.support.stores.backing_up import VERSION, archived_rows, log_of, tables_of
+from tests.support.machines.small_disk import PAGE_BYTES, SmallDisk, small_disk
+from tests.support.stores.backing_up import VERSION, archived_rows, tables_of
+from tests.support.stores.looking_inside import log_of
 from tests.support.stores.scene import Scene
 
 DISK_BYTES = 16 * 1024 * 1024
@@ -28,12 +28,8 @@ RESTORED = 60
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    try:
-        disk = SmallDisk(tmp_path / "disk", DISK_BYTES)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"a small disk cannot be mounted here, which takes root: {error}")
-    yield disk
-    disk.unmount()
+    with small_disk(tmp_path / "disk", DISK_BYTES) as disk:
+        yield disk
 
 
 def rooms(most_bytes: int, count: int | None) -> list[int]:

@@ -1,7 +1,6 @@
 """A disk that is really full, of the store and of the broker beside it: nothing is lost, and all goes on."""
 
 import asyncio
-import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ops.store.projections_check import verify
+from tests.support.machines.small_disk import SmallDisk, small_disk
 from tests.support.patience import COMES_WITHIN_SECONDS, until
 from tests.support.services.raw_nats import Message
 from tests.support.services.serving import EVENTS, broker_of, published
@@ -16,39 +16,18 @@ from tests.support.services.talking import Talk
 from tests.support.stores.relaying import connect
 
 # Room for a hundred values, with what the broker makes of them.
+MIB = 1024 * 1024
 SMALL_MIB, LARGE_MIB = 30, 150
 VALUE = "x" * 60_000
 
 
-class Disk:
-    """A disk of its own, which `grow` gives more room."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir()
-        self._mount("tmpfs", "-t", "tmpfs", "-o", f"size={SMALL_MIB}m")
-
-    def grow(self) -> None:
-        self._mount("tmpfs", "-o", f"remount,size={LARGE_MIB}m")
-
-    def unmount(self) -> None:
-        subprocess.run(["umount", "--lazy", str(self.folder)], check=True)
-
-    def _mount(self, what: str, *options: str) -> None:
-        subprocess.run(["mount", *options, what, str(self.folder)], check=True, capture_output=True)
-
-
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
-    try:
-        disk = Disk(tmp_path / "disk")
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"a small disk cannot be mounted here, which takes root: {error}")
-    yield disk
-    disk.unmount()
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    with small_disk(tmp_path / "disk", SMALL_MIB * MIB) as disk:
+        yield disk
 
 
-def test_a_full_disk_refuses_commands_and_all_goes_on_once_there_is_room(disk: Disk, tmp_path: Path):
+def test_a_full_disk_refuses_commands_and_all_goes_on_once_there_is_room(disk: SmallDisk, tmp_path: Path):
     with Talk(disk.folder / "data", archive=str(tmp_path / "archive"), backup_interval_minutes=0) as talk:
 
         def ask(number: int) -> tuple[str | None, bytes]:
@@ -72,7 +51,7 @@ def test_a_full_disk_refuses_commands_and_all_goes_on_once_there_is_room(disk: D
         log = (disk.folder / "data" / "nats" / "nats-server.log").read_text()
         print(f"{len(answered)} answered; the broker's disk was full, too: {'no space left' in log}")
 
-        disk.grow()
+        disk.grow(LARGE_MIB * MIB)
         assert ask(10_000)[0] is None
         assert {number: ask(number)[1] for number in answered} == answered
         position = len(answered) + 1

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from tests.support.chance import SEED
 from tests.support.patience import patiently
 from tests.support.repository import ROOT
 from tests.support.services.raw_nats import Message, RawNats
-from tests.support.stores.looking_inside import read_after
+from tests.support.stores.looking_inside import log_of
 
 STREAM, RESULTS = "HYPERPAGE_EVENTS", "HYPERPAGE_RESULTS"
 CONNECTIONS = 4
@@ -40,7 +41,7 @@ DURABLE_SECONDS = 60.0
 Command = tuple[str, dict[str, Any]]
 
 
-class Served:
+class Killable:
     """The service as a process of its own, which can be killed and started again."""
 
     def __init__(self, folder: Path) -> None:
@@ -98,7 +99,7 @@ class Load:
     knows what became of it.
     """
 
-    def __init__(self, served: Served, chance: random.Random) -> None:
+    def __init__(self, served: Killable, chance: random.Random) -> None:
         self._served = served
         self._chance = chance
         self.answered: dict[str, tuple[Command, bytes]] = {}
@@ -171,15 +172,12 @@ async def _until(condition: Callable[[], Awaitable[bool]], seconds: float) -> No
 
 
 def _rows(folder: Path) -> list[chain.Row]:
-    connection = open_reader(folder / "hyperpage.db")
-    try:
+    with closing(open_reader(folder / "hyperpage.db")) as connection:
         chain.verify_chain(connection)
-        return read_after(connection, 0, limit=10**9)
-    finally:
-        connection.close()
+    return log_of(folder / "hyperpage.db")
 
 
-async def _connect(served: Served) -> RawNats:
+async def _connect(served: Killable) -> RawNats:
     """A connection to a service that answers, which it must soon after the restart."""
     deadline = time.monotonic() + CAUGHT_UP_SECONDS
     while True:
@@ -258,7 +256,7 @@ async def _require_stored_ones_answered(client: RawNats, stored: dict[str, Comma
         assert known[command_id] == len(answer.said["events"]), answer.body
 
 
-async def _require_stream_equals_log(served: Served) -> None:
+async def _require_stream_equals_log(served: Killable) -> None:
     rows = _rows(served.folder)
     assert [row.position for row in rows] == list(range(1, len(rows) + 1))
     client = await nats.connect(served.url)
@@ -273,7 +271,7 @@ async def _require_stream_equals_log(served: Served) -> None:
         await client.close()
 
 
-async def _round(served: Served, chance: random.Random, stored: dict[str, Command]) -> None:
+async def _round(served: Killable, chance: random.Random, stored: dict[str, Command]) -> None:
     load = Load(served, chance)
     working = asyncio.create_task(load.run())
     answers = chance.randrange(20, 400)
@@ -301,7 +299,7 @@ async def _round(served: Served, chance: random.Random, stored: dict[str, Comman
 def test_whatever_is_killed_answered_commands_are_there_once(tmp_path: Path, kills: int) -> None:
     print(f"seed {SEED}")
     chance = random.Random(SEED)
-    served = Served(tmp_path)
+    served = Killable(tmp_path)
     stored: dict[str, Command] = {}
 
     async def play() -> None:
@@ -322,7 +320,7 @@ def test_whatever_is_killed_answered_commands_are_there_once(tmp_path: Path, kil
 
 
 def test_durable_commands_of_a_killed_service_are_carried_out_soon_and_in_order(tmp_path: Path) -> None:
-    served = Served(tmp_path)
+    served = Killable(tmp_path)
     values = list(range(3_000))
 
     async def play() -> None:

@@ -9,7 +9,6 @@ import pytest
 from bus.broker.users import APP
 from bus.publishing.relay import Relay
 from bus.transport.connection import LeanClient
-from bus.transport.jetstream import JetStreamError
 from tests.support.patience import until
 from tests.support.stores.relaying import (
     NAMES,
@@ -18,15 +17,16 @@ from tests.support.stores.relaying import (
     Store,
     play,
     relay_of,
+    relayed,
     through,
+    until_stream_holds,
 )
 
 
 def test_what_the_log_has_is_published_in_order(tmp_path: Path):
     async def scenario(broker: Broker, store: Store):
         rows = store.append(700)
-        async with relay_of(broker, store) as relay:
-            await through(relay, store)
+        await relayed(broker, store)
         messages = await broker.messages()
 
         assert [message.payload for message in messages] == store.bodies()
@@ -66,8 +66,7 @@ def test_a_commit_that_nobody_told_of_is_found(tmp_path: Path):
 def test_large_events_are_published(tmp_path: Path):
     async def scenario(broker: Broker, store: Store):
         store.append(20, size=250 * 1024)
-        async with relay_of(broker, store) as relay:
-            await through(relay, store)
+        await relayed(broker, store)
         assert await broker.bodies() == store.bodies()
 
     play(scenario, tmp_path)
@@ -91,8 +90,7 @@ def test_the_next_relay_goes_on_where_the_stream_stands(tmp_path: Path):
     async def scenario(broker: Broker, store: Store):
         for _ in range(3):
             store.append(50)
-            async with relay_of(broker, store) as relay:
-                await through(relay, store)
+            await relayed(broker, store)
         assert await broker.bodies() == store.bodies()
         assert await broker.offsets() == [(1, 1, 0)]
 
@@ -163,8 +161,7 @@ def test_an_emptied_stream_goes_on_where_it_stood(tmp_path: Path, running: bool,
         if not running:
             await empty()
             store.append(5)
-            async with relay_of(broker, store) as relay:
-                await through(relay, store)
+            await relayed(broker, store)
 
         messages = await broker.messages()
         assert [message.payload for message in messages] == store.bodies(after=20)
@@ -201,8 +198,7 @@ def test_a_stream_that_a_limit_cuts_goes_on(tmp_path: Path):
             relay.notify(store.append(10))
             await through(relay, store)
         store.append(10)
-        async with relay_of(broker, store) as relay:
-            await through(relay, store)
+        await relayed(broker, store)
         assert await broker.bodies() == store.bodies(after=35)
 
     play(scenario, tmp_path)
@@ -215,8 +211,7 @@ def test_a_stream_whose_last_message_was_deleted_goes_on(tmp_path: Path):
             await through(relay, store)
             await broker.delete_message(5)
         store.append(2)
-        async with relay_of(broker, store) as relay:
-            await through(relay, store)
+        await relayed(broker, store)
         assert [message.sequence for message in await broker.messages()] == [1, 2, 3, 4, 6, 7]
 
     play(scenario, tmp_path)
@@ -259,8 +254,7 @@ def test_draining_says_whether_everything_went_out(tmp_path: Path):
 def test_the_metadata_says_what_a_subscriber_needs(tmp_path: Path):
     async def scenario(broker: Broker, store: Store):
         store.append(1)
-        async with relay_of(broker, store) as relay:
-            await through(relay, store)
+        await relayed(broker, store)
         report = await broker.api.report(NAMES.events)
         assert report is not None
         return {key: value for key, value in report.metadata.items() if key.startswith("hyperpage_")}
@@ -271,17 +265,6 @@ def test_the_metadata_says_what_a_subscriber_needs(tmp_path: Path):
     assert msgspec.json.decode(metadata["hyperpage_offsets"]) == [
         {"timeline": 1, "first_position": 1, "offset": 0}
     ]
-
-
-async def until_stream_holds(broker: Broker, store: Store) -> None:
-    async with asyncio.timeout(THROUGH_WITHIN_SECONDS):
-        while True:
-            # The stream may be away at this moment.
-            try:
-                if await broker.bodies() == store.bodies():
-                    return
-            except JetStreamError:
-                continue
 
 
 async def until_empty(broker: Broker) -> None:

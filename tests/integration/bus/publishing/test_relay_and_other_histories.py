@@ -10,7 +10,7 @@ from bus.publishing.stream_state import AnotherStoreError
 from bus.transport.jetstream import JetStreamError
 from tests.support.patience import until
 from tests.support.stores.cloud_events import cloud_event
-from tests.support.stores.relaying import NAMES, Broker, Store, play, relay_of, through
+from tests.support.stores.relaying import NAMES, Broker, Store, play, relay_of, relayed, through
 
 
 @pytest.mark.parametrize("deleted", [False, True], ids=["", "which is deleted"])
@@ -51,8 +51,7 @@ def test_behind_a_foreign_message_nothing_is_published(tmp_path: Path, running: 
 def test_a_log_that_was_set_back_behind_the_stream_publishes_nothing(tmp_path: Path):
     async def scenario(broker: Broker, store: Store):
         store.append(9)
-        async with relay_of(broker, store) as relay:
-            await through(relay, store)
+        await relayed(broker, store)
         taken = store.set_back(5)
         async with relay_of(broker, store) as relay:
             await until(lambda: "ahead of the log" in (relay.state.problem or ""))
@@ -67,8 +66,7 @@ def test_a_log_that_was_set_back_behind_the_stream_publishes_nothing(tmp_path: P
 def test_a_log_with_another_past_publishes_nothing(tmp_path: Path):
     async def scenario(broker: Broker, store: Store):
         store.append(9)
-        async with relay_of(broker, store) as relay:
-            await through(relay, store)
+        await relayed(broker, store)
         store.set_back(5)
         store.append(10)
         async with relay_of(broker, store) as relay:
@@ -84,8 +82,7 @@ def test_a_log_with_another_past_publishes_nothing(tmp_path: Path):
 def test_a_restored_log_goes_on_behind_the_history_it_gave_up(tmp_path: Path):
     async def scenario(broker: Broker, store: Store):
         store.append(9)
-        async with relay_of(broker, store) as relay:
-            await through(relay, store)
+        await relayed(broker, store)
         given_up = store.bodies(after=5)
         store.restore(5, timeline=2)
         store.append(3)
@@ -102,8 +99,7 @@ def test_a_restored_log_goes_on_behind_the_history_it_gave_up(tmp_path: Path):
 
         # What was given up does not come back.
         await broker.api.delete(NAMES.events)
-        async with relay_of(broker, store) as relay:
-            await through(relay, store)
+        await relayed(broker, store)
         assert await broker.bodies() == store.bodies()
         assert await broker.offsets() == [(1, 1, 0), (2, 6, 0)]
 
@@ -113,14 +109,12 @@ def test_a_restored_log_goes_on_behind_the_history_it_gave_up(tmp_path: Path):
 def test_a_log_restored_twice_while_nobody_published_goes_on(tmp_path: Path):
     async def scenario(broker: Broker, store: Store):
         store.append(9)
-        async with relay_of(broker, store) as relay:
-            await through(relay, store)
+        await relayed(broker, store)
         store.restore(7, timeline=2)
         store.append(5)
         store.restore(10, timeline=3)
         await broker.purge()
-        async with relay_of(broker, store) as relay:
-            await through(relay, store)
+        await relayed(broker, store)
         assert await broker.bodies() == store.bodies(after=7)
         assert await broker.offsets() == [(1, 1, 0), (2, 8, 2), (3, 11, 2)]
 
@@ -130,8 +124,7 @@ def test_a_log_restored_twice_while_nobody_published_goes_on(tmp_path: Path):
 def test_a_restored_log_that_never_was_this_streams_publishes_nothing(tmp_path: Path):
     async def scenario(broker: Broker, store: Store):
         store.append(9)
-        async with relay_of(broker, store) as relay:
-            await through(relay, store)
+        await relayed(broker, store)
         # A copy of the store that went another way, and was restored then.
         store.set_back(2)
         store.append(7)
@@ -147,8 +140,7 @@ def test_a_restored_log_that_never_was_this_streams_publishes_nothing(tmp_path: 
 def test_the_stream_of_another_store_is_refused_before_anything_is_served(tmp_path: Path):
     async def scenario(broker: Broker, store: Store):
         store.append(3)
-        async with relay_of(broker, store) as relay:
-            await through(relay, store)
+        await relayed(broker, store)
         before = await broker.messages()
         other = Store(tmp_path / "other" / "hyperpage.db", "store-2")
         other.append(5)
@@ -173,8 +165,7 @@ def test_an_empty_stream_that_somebody_made_is_taken_over(tmp_path: Path):
             name=NAMES.events, subjects=["hyperpage.evt.v1.>"], description="ours", max_msgs=1_000
         )
         store.append(3)
-        async with relay_of(broker, store) as relay:
-            await through(relay, store)
+        await relayed(broker, store)
         report = await broker.api.report(NAMES.events)
         assert report is not None
         assert (report.config["description"], report.config["max_msgs"]) == ("ours", 1_000)

@@ -29,7 +29,8 @@ from ops.targets.target import local
 from tests.support.patience import until
 from tests.support.services.talking import Talk
 from tests.support.stores.archived import Archived
-from tests.support.stores.backing_up import VERSION, archived_rows, log_of, tables_of
+from tests.support.stores.backing_up import VERSION, archived_rows, tables_of
+from tests.support.stores.looking_inside import log_of
 
 
 def rows_of(segments: list[Segment]) -> list[chain.Row]:

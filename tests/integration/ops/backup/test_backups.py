@@ -33,7 +33,8 @@ from ops.backup.sound import file_checksum
 from ops.backup.verify import verify_backup
 from ops.store.projections_check import verify
 from ops.targets.errors import BackupError
-from tests.support.stores.backing_up import VERSION, Stored, log_of, tables_of
+from tests.support.stores.backing_up import VERSION, Stored, tables_of
+from tests.support.stores.looking_inside import log_of
 
 
 def refusal(path: Path, **options: object) -> str:

@@ -16,7 +16,8 @@ from ops.backup.routine import verify_by_routine, verify_whole
 from ops.store.projections_check import verify
 from ops.targets.errors import BackupError
 from ops.targets.sealing import Sealing
-from tests.support.stores.backing_up import VERSION, Stored, log_of, tables_of
+from tests.support.stores.backing_up import VERSION, Stored, tables_of
+from tests.support.stores.looking_inside import log_of
 
 
 @pytest.fixture

@@ -34,11 +34,11 @@ from tests.support.stores.backing_up import (
     Stored,
     answers_of,
     archived_rows,
-    log_of,
     tables_of,
     verified_copy,
 )
 from tests.support.stores.keys import KEY, PUBLIC
+from tests.support.stores.looking_inside import log_of
 
 OTHER = pyrage.x25519.Identity.generate()
 FORMS = [Sealing("zstd"), Sealing("none", (PUBLIC,)), Sealing("zstd", (str(OTHER.to_public()), PUBLIC))]

@@ -2,8 +2,6 @@
 
 import asyncio
 import re
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -26,17 +24,11 @@ from ops.targets.errors import BackupError
 from ops.targets.sealing import Sealing
 from tests.support.machines.bucket_server import BucketServer, Gate
 from tests.support.patience import patiently, until
-from tests.support.services.command_line import environment
-from tests.support.stores.backing_up import (
-    VERSION,
-    answers_of,
-    archived_rows,
-    log_of,
-    tables_of,
-    verified_copy,
-)
+from tests.support.services.command_line import separately
+from tests.support.stores.backing_up import VERSION, answers_of, archived_rows, tables_of, verified_copy
 from tests.support.stores.in_bucket import InBucket
 from tests.support.stores.keys import KEY, SEALED
+from tests.support.stores.looking_inside import log_of
 
 
 def test_a_backup_in_a_bucket_is_listed_verified_drilled_and_deleted(in_bucket: InBucket):
@@ -187,21 +179,15 @@ def test_a_bucket_that_is_away_fails_soon_is_told_and_caught_up_with(
 
 
 def test_who_is_not_let_in_hears_what_the_server_says(bucket_server: BucketServer, tmp_path: Path):
-    done = subprocess.run(
-        [sys.executable, "-m", "ops.cli", "backup", "list", "--data", str(tmp_path)],
-        env=environment(
-            AWS_ACCESS_KEY_ID="somebody",
-            AWS_SECRET_ACCESS_KEY="else",
-            HYPERPAGE_BACKUPS=bucket_server.new_bucket(),
-            HYPERPAGE_S3_ENDPOINT=bucket_server.endpoint,
-        ),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+    done = separately(
+        *("backup", "list", "--data", tmp_path),
+        AWS_ACCESS_KEY_ID="somebody",
+        AWS_SECRET_ACCESS_KEY="else",
+        HYPERPAGE_BACKUPS=bucket_server.new_bucket(),
+        HYPERPAGE_S3_ENDPOINT=bucket_server.endpoint,
     )
-    assert done.returncode == 5, done.stderr
-    assert "the bucket refuses" in done.stderr
+    assert done.code == 5, done.err
+    assert "the bucket refuses" in done.err
 
 
 def test_an_address_that_is_none_is_refused():

@@ -23,7 +23,8 @@ from ops.store.tables import Tables
 from ops.targets.places import Places
 from tests.support.chance import SEED
 from tests.support.stores.archived import Archived
-from tests.support.stores.backing_up import VERSION, answers_of, log_of, tables_of
+from tests.support.stores.backing_up import VERSION, answers_of, tables_of
+from tests.support.stores.looking_inside import log_of
 from tests.support.stores.writing import dump_tables
 
 SOURCES = ("the store itself", "backups", "backups and the archive", "the archive")

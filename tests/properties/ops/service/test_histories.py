@@ -29,7 +29,7 @@ HISTORIES_A_RESTART = 20
 ASKED_AT_ONCE = 500
 
 
-class Sent(NamedTuple):
+class Outgoing(NamedTuple):
     """One command as it goes out, and goes out again."""
 
     name: str
@@ -55,7 +55,7 @@ class Sent(NamedTuple):
         return headers
 
 
-class Life:
+class LifeOnTheBus:
     """A service, and all that it was asked and answered."""
 
     def __init__(self, talk: Talk, clock: Clock) -> None:
@@ -64,7 +64,7 @@ class Life:
         self._tokens: dict[str, list[str]] = {}
         self._ids = 0
         self.codes: set[str | None] = set()
-        self.remembered: list[tuple[Sent, bytes]] = []
+        self.remembered: list[tuple[Outgoing, bytes]] = []
 
     def live(self, history: list[Any], prefix: str) -> None:
         """Plays a history on keys that begin with `prefix`."""
@@ -104,7 +104,7 @@ class Life:
                 for command, outcome in zip(commands, answer.said["outcomes"], strict=True):
                     self._note(command, outcome, None)
 
-    def _ask(self, submissions: list[tuple[str, list[Sent]]]) -> list[Message]:
+    def _ask(self, submissions: list[tuple[str, list[Outgoing]]]) -> list[Message]:
         client = self._talk.client
 
         async def ask_at_once() -> list[Message]:
@@ -123,7 +123,7 @@ class Life:
         answers: list[Message] = self._talk.run(ask_at_once())
         return answers
 
-    def _note(self, sent: Sent, said: dict[str, Any], body: bytes | None) -> None:
+    def _note(self, sent: Outgoing, said: dict[str, Any], body: bytes | None) -> None:
         if "error" in said:
             assert said["error"]["code"] != "internal", said
             return
@@ -136,7 +136,7 @@ class Life:
         if said["events"] or verb.empty_is_remembered:
             self.remembered.append((sent, body))
 
-    def _resolved(self, wished: Wish, prefix: str) -> Sent:
+    def _resolved(self, wished: Wish, prefix: str) -> Outgoing:
         body = _with_own_keys(wished.body, prefix)
         if wished.lease is not None:
             known = self._tokens.get(body["id"], [])
@@ -144,7 +144,7 @@ class Life:
         body |= {name: self._clock.now + delay for name, delay in wished.after_ms.items()}
         self._ids += wished.has_id
         command_id = f"command {self._ids}" if wished.has_id else None
-        return Sent(wished.name, body, command_id, wished.expected_version)
+        return Outgoing(wished.name, body, command_id, wished.expected_version)
 
 
 def _with_own_keys(body: dict[str, Any], prefix: str) -> dict[str, Any]:
@@ -165,7 +165,7 @@ def test_the_laws_hold_from_end_to_end(tmp_path: Path, count: int):
     print(f"histories {first} to {first + count - 1}")
     clock = Clock()
     with Talk(tmp_path, clock=clock) as talk:
-        life = Life(talk, clock)
+        life = LifeOnTheBus(talk, clock)
         for number in range(count):
             history = Chance(first + number).history(60)
             life.live(history, f"h{number}-")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from domain.rate_limits import Reading
 from domain.rate_limits.header_values import MAXIMUM_WAIT_MS, count_in, reset_in, wait_end_in
 from domain.rate_limits.headers import named_resource, read_response
-from tests.support.domain.rate_limit_responses import AT, RESPONSES, Sent
+from tests.support.domain.rate_limit_responses import AT, RESPONSES, Response
 
 
 def readings(**headers: str) -> tuple[Reading, ...]:
@@ -21,7 +21,7 @@ def readings(**headers: str) -> tuple[Reading, ...]:
 
 
 @pytest.mark.parametrize("sent", RESPONSES, ids=[sent.source for sent in RESPONSES])
-def test_what_a_platform_sends_is_understood(sent: Sent):
+def test_what_a_platform_sends_is_understood(sent: Response):
     response = read_response(sent.platform, sent.status, sent.headers, sent.at)
 
     assert response.readings == tuple(Reading(**said) for said in sent.readings)
@@ -31,7 +31,7 @@ def test_what_a_platform_sends_is_understood(sent: Sent):
 
 @pytest.mark.parametrize("fold", [str.upper, str.lower, str.title])
 @pytest.mark.parametrize("sent", RESPONSES, ids=[sent.source for sent in RESPONSES])
-def test_the_case_of_names_does_not_matter(sent: Sent, fold: Any):
+def test_the_case_of_names_does_not_matter(sent: Response, fold: Any):
     folded = {fold(name): value for name, value in sent.headers.items()}
 
     assert read_response(sent.platform, sent.status, folded, sent.at) == read_response(

@@ -8,7 +8,7 @@ from domain.rate_limits import LevelChanged, Observed, Throttled, availability
 from domain.rate_limits.refusals import BURST_MS, FIRST_WAIT_MS, LONGEST_WAIT_MS
 from tests.support.clock import HOUR_MS, MINUTE_MS, NOW
 from tests.support.domain.given_when_then import Story, given
-from tests.support.domain.rate_limit_responses import RESPONSES, Sent
+from tests.support.domain.rate_limit_responses import RESPONSES, Response
 
 RESET = NOW + 30 * MINUTE_MS
 
@@ -164,7 +164,7 @@ def test_a_platforms_own_warning_is_a_warning():
 @pytest.mark.parametrize(
     "sent", [sent for sent in RESPONSES if sent.is_refusal], ids=lambda sent: sent.source
 )
-def test_after_a_platforms_refusal_no_call_is_allowed_until_it_says_so(sent: Sent):
+def test_after_a_platforms_refusal_no_call_is_allowed_until_it_says_so(sent: Response):
     story = Story().at(sent.at)
     body = {"platform": sent.platform, "status": sent.status, "headers": sent.headers}
     seen = story.when("rate_limits.observe_response", **body).decision.result

@@ -1,8 +1,5 @@
 """A lake of what a bucket has, of a real S3-compatible server: backups, and the archive beyond them."""
 
-import json
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -15,7 +12,7 @@ from ops.archive.segment import list_segments
 from ops.targets.bucket import BucketError
 from ops.targets.sealing import Sealing
 from tests.support.machines.bucket_server import CREDENTIALS, BucketServer, Gate
-from tests.support.services.command_line import environment
+from tests.support.services.command_line import separately
 from tests.support.stores.in_bucket import InBucket
 from tests.support.stores.keys import KEY, SEALED
 from tests.support.stores.lakes import exported, rows_at, rows_of, rows_shown, worked
@@ -96,22 +93,16 @@ def test_the_command_takes_both_from_the_bucket_that_the_settings_name(
     worked(in_bucket)
     backup = in_bucket.backup()
     end, _ = worked(in_bucket)
-    done = subprocess.run(
-        [sys.executable, "-m", "ops.cli", "analytics", "export", "--out", str(lake), "--json"],
-        env=environment(
-            **CREDENTIALS,
-            HYPERPAGE_DATA=str(in_bucket.path.parent),
-            HYPERPAGE_BACKUPS=f"{in_bucket.address}/backups",
-            HYPERPAGE_ARCHIVE=f"{in_bucket.address}/archive",
-            HYPERPAGE_S3_ENDPOINT=bucket_server.endpoint,
-        ),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+    done = separately(
+        *("analytics", "export", "--out", lake, "--json"),
+        **CREDENTIALS,
+        HYPERPAGE_DATA=str(in_bucket.path.parent),
+        HYPERPAGE_BACKUPS=f"{in_bucket.address}/backups",
+        HYPERPAGE_ARCHIVE=f"{in_bucket.address}/archive",
+        HYPERPAGE_S3_ENDPOINT=bucket_server.endpoint,
     )
 
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
+    assert done.code == 0, done.err
+    report = done.json
     assert (report["exported"], report["position"]) == ([backup.name], end)
     assert report["archived"] == end - backup.metadata.position
