@@ -17,7 +17,7 @@ from tests.support.services.asking import HttpTalk
 settings.register_profile("hyperpage", deadline=None, print_blob=True)
 settings.load_profile("hyperpage")
 
-# What a shell starts in the background ignores Ctrl-C, and so would every program that tests send it to.
+# A shell's background jobs ignore Ctrl-C, and so would every program that a test sends it to.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

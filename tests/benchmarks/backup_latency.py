@@ -46,7 +46,7 @@ async def measure(
             answer = await operator.ask("hyperpage.adm.v1.backup.create", {})
             assert answer.code is None, answer.body
             backed_up = time.perf_counter()
-            # What was sent in time is answered a little later.
+            # Commands that were sent in time are answered a little later.
             await asyncio.sleep(seconds)
             without.append([one.seconds for one in load.answered if began <= one.sent_at < ended])
             during.append([one.seconds for one in load.answered if ended <= one.sent_at < backed_up])

@@ -133,7 +133,7 @@ class Reader(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.size_bytes += len(data)
-        # What is looked for may lie across two reads; none of it is longer than this.
+        # The text that is looked for may lie across two reads; it is never longer than this.
         data = self._rest + data
         whole, self._rest = data[:-64], data[-64:]
         self._count(whole)

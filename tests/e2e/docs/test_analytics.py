@@ -25,7 +25,7 @@ COMMANDS = [
 ]
 PYTHON = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
 *QUESTIONS, MOVED = re.findall(r"```sql\n(.*?)```", GUIDE, re.DOTALL)
-# What the guide's times are of, in milliseconds.
+# The morning that the guide's times are of, in milliseconds.
 MORNING = 1_795_507_200_000  # 24 November 2026, 08:00 UTC
 
 
@@ -100,7 +100,7 @@ def test_a_lake_that_was_moved_is_asked_without_this_program(folder: Path, tmp_p
     with duckdb.connect(moved / "lake.duckdb", read_only=True) as engine:
         setting, query = MOVED.replace("/where/the/folder/is/now", str(moved)).split(";", 1)
         engine.execute(setting)
-        # What follows the setting is a remark.
+        # The rest of the line is a remark.
         rows = engine.execute(query).fetchall()
     assert sum(jobs for _, jobs in rows) > 0
 

@@ -17,7 +17,7 @@ from tests.support.repository import ROOT
 from tests.support.services.command_line import Served, environment
 
 GUIDE = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
-# What the guide takes for granted; the test has a port of its own.
+# The address in the guide; the test has a port of its own.
 ADDRESS = "127.0.0.1:8822"
 MARK = "@@ {} @@"
 Step = tuple[str, str]

@@ -24,7 +24,7 @@ from tests.support.stores.writing import TABLES, Sent, Store, batch
 EVENTS = int(os.environ.get("EVENTS") or 1_000_000)
 # No round touches these.
 EMPTY = {"queues", "schedules"}
-# What one round enqueues and claims; about three and a half times as many events come of it.
+# Jobs that one round enqueues and claims; about three and a half times as many events come of it.
 JOBS_A_ROUND = 300
 SEED = 11
 # Asked inside: the `ru_maxrss` of a child begins with what its parent held when it was made.

@@ -104,7 +104,7 @@ def stories_of_dependencies() -> Iterator[Story]:
 MORE: dict[str, dict[str, Any]] = {"snooze": {"run_at": NOW}, "fail": {"error": "x"}}
 
 
-# What chance does not come to, or too seldom.
+# Cases that chance does not reach, or too seldom.
 def rare_stories() -> Iterator[Story]:
     yield reserved_often()
     yield released_after_most_calls()

@@ -106,7 +106,7 @@ async def _make_consumer(client: RawNats) -> str:
 
 
 async def _fetch(client: RawNats, consumer: str) -> list[Message]:
-    """What comes within the silence; an end of it, whatever its status, ends it."""
+    """The messages of one request for more; it ends with any status, or with the silence."""
     inbox = f"{client.inbox}-fetch"
     arrived = client.subscribe(inbox)
     wish = {"batch": PAGE, "expires": round(SILENCE_SECONDS * 1e9)}

@@ -32,7 +32,7 @@ BACKUP_HOURS = 16
 STEP_MS = 10_000
 LEASE_MS = 300_000
 DEADLINE_MS = 480_000
-# What becomes of an attempt, and how often; nothing: it completes.
+# The outcomes of an attempt, and how often each comes; none: it completes.
 VANISHES, HANGS, DOWN = "vanishes", "hangs", "503 Service Unavailable"
 OUTCOMES = {
     "": 88.0,
@@ -119,7 +119,7 @@ CHANGES: tuple[tuple[float, str, dict[str, Any], str], ...] = (
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """What a worker is at, until `ends_at`."""
+    """The job that a worker is at, until `ends_at`."""
 
     job: dict[str, Any]
     tool: Tool
@@ -132,7 +132,7 @@ class Attempt(msgspec.Struct, frozen=True):
 
 
 class Company:
-    """What works on a store, step by step, until it is closed."""
+    """The workers on a store, who take one step after the other until it is closed."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "hyperpage.db"

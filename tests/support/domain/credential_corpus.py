@@ -123,7 +123,7 @@ def named(seed: int = 1) -> dict[str, dict[str, Any]]:
 
 
 def harmless(seed: int = 1) -> dict[str, Any]:
-    """What is let through, by what it is."""
+    """Texts that are let through, by their kind."""
     make = Pieces(seed)
     prose = (
         "The token bucket algorithm: a token is added every second, and each request takes one. "

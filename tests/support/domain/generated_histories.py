@@ -42,7 +42,7 @@ class Wish(NamedTuple):
 
 
 class Group(NamedTuple):
-    """What the writer takes at once: single commands, and batches, atomic or not."""
+    """Commands that the writer takes at once: single ones, and batches, atomic or not."""
 
     submissions: list[tuple[str, list[Wish]]]
 

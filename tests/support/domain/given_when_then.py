@@ -134,7 +134,7 @@ class Story:
             return seen
         return seen | {f"result {name}" for name in msgspec.to_builtins(self.decision.result)}
 
-    # What a decision may look at.
+    # The context that a decision may look at.
 
     def new_id(self) -> str:
         self._ids += 1

@@ -134,7 +134,7 @@ BODIES: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 
-# What these do is done to other jobs, or has its own guide.
+# These act on other jobs, or have a guide of their own.
 NOT_ITS_OWN = {"resolve_dependents", "import"}
 
 
@@ -199,7 +199,7 @@ def moves_of(story: Story) -> Iterator[Move]:
 
 
 def outcomes_of(story: Story, key: str) -> Iterator[TriedVerb]:
-    """What the last command did to the job that it was for; nothing, where it changed others alone."""
+    """The effect of the last command on its own job; none where it changed others alone."""
     changed = {event_key for event_key, _ in story.decision.events}
     if not changed:
         refusal = None if story.refusal is None else story.refusal.details.get("rule", story.refusal.code)

@@ -19,7 +19,7 @@ from obstore.store import S3Store
 ACCESS_KEY = "hyperpage-test"
 SECRET_KEY = "only-on-the-loopback"  # of a server that is gone after the test
 START_SECONDS = 60.0
-# What a program needs to be let in.
+# The credentials that let a program in.
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": ACCESS_KEY,
     "AWS_SECRET_ACCESS_KEY": SECRET_KEY,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# What a shell in a Dockerfile needs beside Python, as in any slim image.
+# Programs that a shell in a Dockerfile needs beside Python, as in any slim image.
 _TOOLS = {"dash": "sh", "mkdir": "mkdir", "chown": "chown", "env": "env"}
 # Loaded by name, so that no program lists them.
 _LIBRARIES = ("libnss_*", "libpthread", "libdl", "librt", "libutil", "libgcc_s", "libstdc++")

@@ -22,13 +22,13 @@ DONE, TOLD, FAILED = 0, 3, 4
 _CHANGES = frozenset(
     ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate", "shutil.rmtree")
 )
-# What a full disk still allows.
+# Operations that a full disk still allows.
 _FREES = frozenset(("os.remove", "os.rmdir", "shutil.rmtree"))
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
 class Fault(Enum):
-    """What happens at the step: the process is killed, or there is no more room, from then on."""
+    """The fault at the step: the process is killed, or there is no more room, from then on."""
 
     KILL = "kill -9"
     FULL = "a full disk"

@@ -20,7 +20,7 @@ def logged_in(talk: HttpTalk, role: str) -> dict[str, str]:
 
 
 class Visitor:
-    """Who was logged in with a role. Their forms carry the token of their session."""
+    """Somebody who is logged in with a role; their forms carry the token of their session."""
 
     def __init__(self, talk: HttpTalk, role: str) -> None:
         self._talk = talk
@@ -32,7 +32,7 @@ class Visitor:
         return self._talk.get(path, headers=self._cookie)
 
     async def look(self, path: str) -> httpx.Response:
-        """What is there, for who waits for something."""
+        """The page at a path, for a test that waits for something on it."""
         async with httpx.AsyncClient(base_url=self._talk.url, trust_env=False, timeout=20) as client:
             return await client.get(path, headers=self._cookie)
 
@@ -48,7 +48,7 @@ class Visitor:
         return self._talk.ask("POST", path, headers=self._cookie, data=form)
 
     def does(self, path: str, **fields: Any) -> str:
-        """What the page says to which a form leads."""
+        """The notices of the page that a form leads to."""
         answer = self.post(path, **fields)
         assert answer.status_code == 303, answer.text
         return self.told(answer.headers["location"])
@@ -60,6 +60,6 @@ class Visitor:
 
 
 def buttons(page: str) -> list[str]:
-    """What can be pressed on a page, beside what every page has."""
+    """The buttons of a page, without those that every page has."""
     main = page[page.index("<main") : page.index("</main>")]
     return re.findall(r"<(?:button|a class=\"button\")[^>]*>(.*?)<", main)

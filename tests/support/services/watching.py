@@ -13,7 +13,7 @@ from tests.support.patience import patiently, until
 from tests.support.services.asking import HttpTalk
 from tests.support.services.command_line import hyperpage
 
-# What an operator is promised: each surface says so after this time.
+# The promise to an operator: each surface says so within this time.
 SEEN_WITHIN_SECONDS = patiently(5.0)
 
 

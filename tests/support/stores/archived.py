@@ -30,7 +30,7 @@ class Archived(Stored):
         )
 
     def archive(self) -> None:
-        """What was committed until now is in the archive when this returns."""
+        """Archives everything that was committed until now."""
         for commit in self.store.commits[self._told :]:
             self.archiver.notify(commit)
         self._told = len(self.store.commits)

@@ -242,7 +242,7 @@ class Life:
         return found
 
     def _check_indexes(self) -> None:
-        """What is kept in memory is what a start would take in."""
+        """Memory holds what a start would load."""
         fresh = JobIndexes()
         fresh.load(*self.store.in_writer(_as_at_a_start))
         kept = self.store.writer._aggregates

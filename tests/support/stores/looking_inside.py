@@ -25,7 +25,7 @@ def read_after(connection: apsw.Connection, position: int, *, limit: int) -> lis
 
 
 def edges(dependents: Dependents) -> set[tuple[str, str, bool]]:
-    """Who is awaited, who waits, and whether patiently."""
+    """Each awaited job with one that waits for it, and whether that one waits patiently."""
     return {
         (awaited, job_id, patient)
         for patient, waiting in ((True, dependents._patient), (False, dependents._impatient))

@@ -38,7 +38,7 @@ class Sent(NamedTuple):
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """What came back: the bytes, and what they say."""
+    """An answer: its bytes, and what they say."""
 
     body: bytes
 

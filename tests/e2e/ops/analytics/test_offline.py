@@ -77,7 +77,7 @@ def ask_everything(namespace: list[str], home: Path, program: list[str], data: P
         return run(namespace, home, *program, "analytics", command, *arguments, "--data", data, stdin=stdin)
 
     assert "exported" in analytics("export")
-    # What DuckDB has in extensions: JSON, times with zones, Parquet.
+    # Parts that DuckDB has in extensions: JSON, times with zones, Parquet.
     zoned = "max(time) > TIMESTAMPTZ '2020-01-01 01:00+01'"
     moments = "(SELECT count(*) FROM jobs_at('2100-01-01T00:00:00Z')) = (SELECT count(*) FROM jobs)"
     query = f"SELECT count(data ->> 'type') > 0 AS json, {zoned} AS zoned, {moments} AS moments FROM events"

@@ -128,7 +128,7 @@ def test_one_backup_is_deleted_only_if_nothing_hangs_on_it(administered: Served)
     assert administered("backup", "delete", older.name, "--yes").code == 3
     assert administered("backup", "delete", str(administered.data / "hyperpage.db"), "--yes").code == 2
 
-    # What is damaged holds nothing, and may go even if it is the newest.
+    # Nothing hangs on a damaged backup: it may go even if it is the newest.
     content = newest.read_bytes()
     newest.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     assert administered("backup", "verify", newest.name).code == 6
@@ -169,7 +169,7 @@ def test_a_restore_that_needs_a_key_is_refused_before_the_service_drains(tmp_pat
             refused = problem(http.put("/api/backup", json={"backupPath": name}), 422, "refused")
         assert "encrypted" in refused["detail"]
         assert "--identity" in refused["hint"]
-        # What the store itself has, needs none.
+        # Events that the store itself has need none.
         assert administer("backup.restore", {"position": 1, "dry_run": True}, data)["plan"]["backup"] == (
             "the present store"
         )

@@ -136,12 +136,12 @@ def test_whoever_follows_the_documentation_ends_with_the_log_after_two_restores_
             await until(lambda: changes_of(example) == expected, FOLLOWED_SECONDS)
             assert program.poll() is None
 
-            # What was given up is in the stream, too, all of it, and once.
+            # The events that were given up are in the stream, too, each once.
             given_up = drama.log(Path(first["safety_backup"]), ((1, 1),))
             given_up_next = drama.log(Path(second["safety_backup"]), ((1, 1), (2, 31)))
             assert (len(given_up), len(given_up_next)) == (50, 46)
             assert await drama.streamed() == [*given_up, *given_up_next[30:], *log[30:]]
-            # Who followed throughout was handed each of them.
+            # A follower who stayed was handed each of them.
             assert set(throughout.handled) == {one[0] for one in (*given_up, *given_up_next, *log)}
         finally:
             program.kill()

@@ -174,7 +174,7 @@ def test_tail_ends_with_0_on_control_c_and_when_its_reader_has_seen_enough(serve
         values = iter(range(1_000))
 
         def has_ended() -> bool:
-            # What it writes after its reader has gone meets a closed pipe.
+            # After its reader has gone, its writes meet a closed pipe.
             served.ask("send", "app_state.set", json.dumps({"key": "piped", "value": next(values)}))
             return piped.poll() is not None
 

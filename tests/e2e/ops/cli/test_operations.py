@@ -71,7 +71,7 @@ def test_a_stopped_store_is_migrated_down_and_up_and_its_events_are_kept(tmp_pat
     assert lossy.code == 1
     assert "say --drop-events" in lossy.err
     assert hyperpage("migrate", "up", *where, "--json").json == {"applied": [names[-1]]}
-    # What was dropped with its columns is there again.
+    # The values that went with dropped columns are there again.
     assert hyperpage("projections", "verify", *where).code == 0
     emptied = hyperpage("migrate", "down", "--to", names[0], "--drop-events", *where)
     assert emptied.out.splitlines() == [f"reverted {name}" for name in reversed(names[1:])]

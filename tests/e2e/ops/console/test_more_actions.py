@@ -11,7 +11,7 @@ def test_a_backup_is_made_checked_proven_and_pinned_and_the_tables_too(talk: Htt
     async def operate() -> None:
         async with browser() as started, tab(started, talk.url) as here:
             press, page = here.press, here.page
-            # What the pages wait for until they ask again is not waited for here.
+            # The time until the pages ask again is not waited for here.
             await page.clock.install()
             await here.open("/console/backups")
             await press("Make a backup…")

@@ -73,7 +73,7 @@ def healthy(podman: Podman, container: str) -> bool:
 @pytest.mark.container
 def test_the_image_serves_as_nobody_special_is_healthy_and_keeps_its_data(podman: Podman):
     size = {one: int(podman("inspect", one, "--format", "{{.Size}}")) for one in (IMAGE, BASE)}
-    # What is ours on top of Python.
+    # Our own part, on top of Python.
     assert (size[IMAGE] - size[BASE]) / 2**20 < 150
 
     podman("run", "--detach", "--name", "one", *SHUT, "--volume", "data:/var/lib/hyperpage", IMAGE)

@@ -176,7 +176,7 @@ def test_systemd_finds_nothing_wrong_with_the_unit(unit: Path):
         check=False,
         timeout=60,
     )
-    # What it says of this machine's other units does not matter.
+    # Its words about other units of this machine do not matter.
     assert [line for line in done.stderr.splitlines() if unit.name in line] == []
 
 

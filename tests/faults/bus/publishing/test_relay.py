@@ -122,7 +122,7 @@ def test_whatever_becomes_of_the_stream_events_come_once_and_in_order(tmp_path: 
         bodies = store.bodies()
         assert all(message.payload == bodies[message.sequence - 1] for message in found)
         assert await broker.last_sequence() == store.head.position
-        # What a purge took is the beginning, and nothing else is missing.
+        # The purge took the beginning; nothing else is missing.
         assert [message.sequence for message in found] == list(
             range(store.head.position + 1 - len(found), store.head.position + 1)
         )

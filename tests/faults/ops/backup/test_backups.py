@@ -61,7 +61,7 @@ def kill_backups(folder: Path, rounds: int) -> None:
         for backup in list_backups(stored.folder):
             verify_backup(backup.path, whole=False)
         assert list_backups(stored.folder), f"round {number}"
-    # What was left behind stands in nobody's way.
+    # Leftovers are in nobody's way.
     assert create_backup(stored.path, stored.folder, version=VERSION).metadata.position > 0
 
 

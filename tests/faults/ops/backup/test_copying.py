@@ -86,7 +86,7 @@ def test_it_goes_page_by_page_where_somebody_reads_for_long(path: Path, tmp_path
         reader.execute("SELECT count(*) FROM accounts").fetchall()
         before = _amounts(path)
         while _amounts(path) == before:
-            # What was written since cannot leave the WAL.
+            # Later writes cannot leave the WAL.
             continue
         assert _copy_many(path, tmp_path / "copy.db", count) == {"pages"}
 

@@ -1,4 +1,4 @@
-"""Every damage that bytes can suffer is refused for the right reason, by who verifies and by who restores.
+"""Every damage that bytes can suffer is refused for the right reason, on verifying and on restoring.
 
 Backups and segments in the clear, compressed, encrypted and both; `CASES` are what happens to them.
 """
@@ -185,7 +185,7 @@ def metadata_is_damaged(gallery: Gallery, form: Sealing, chance: random.Random) 
 
 
 def _members(content: bytes) -> dict[str, object]:
-    """What it still says of its format; of what is no object of JSON any more, nobody asks."""
+    """The format that it still names; nobody asks one that is no JSON object any more."""
     try:
         members: dict[str, object] = msgspec.json.decode(content, type=dict[str, object])
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -249,7 +249,7 @@ def segment_is_damaged(gallery: Gallery, form: Sealing, chance: random.Random) -
 
 
 def segment_is_damaged_beside(gallery: Gallery, form: Sealing, chance: random.Random) -> None:
-    """What is known of an encrypted one without the key; one in the clear has nothing beside it."""
+    """What is readable of an encrypted segment without the key; a plain one has nothing beside it."""
     segment = chance.choice(gallery.segments(gallery.ours, encrypted=True))
     beside = segment.path.with_name(segment.name + METADATA_SUFFIX)
     with healed(beside):
@@ -328,7 +328,7 @@ def test_whatever_is_damaged_is_refused_for_the_right_reason(tmp_path: Path, cou
     for (name, form_name), times in sorted(tally.items()):
         print(f"{times:5} {name.replace('_', ' ')}, {form_name}")
 
-    # What was healed is as good as before.
+    # A healed file is as good as before.
     for backups in gallery.our_backups.values():
         for backup in backups:
             verify_backup(backup.place, store_id=gallery.store_id, identities=[KEY])

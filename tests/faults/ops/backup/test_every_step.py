@@ -29,7 +29,7 @@ def check_backup(before: Scene, after: Scene) -> None:
         assert same.read_bytes() == one.path.read_bytes()
         assert metadata_path(same).read_bytes() == metadata_path(one.path).read_bytes()
     assert after.rows == before.rows
-    # What was left behind stands in nobody's way.
+    # Leftovers are in nobody's way.
     after.back_up()
     assert len(after.require_backups_sound()) == len(kept) + 1
 
@@ -56,7 +56,7 @@ def check_archive(before: Scene, after: Scene) -> None:
 
 def check_restore(before: Scene, after: Scene) -> None:
     rows = before.rows
-    # What the next start does.
+    # As the next start does.
     finish_swap(after.places.store)
     if after.rows == rows:
         assert tables_of(after.places.store) == tables_of(before.places.store)
@@ -64,7 +64,7 @@ def check_restore(before: Scene, after: Scene) -> None:
         assert after.rows[:-1] == rows[:RESTORED]
         assert after.rows[-1].type == "timeline.forked.v1"
         assert verify(after.places.store)["equal"]
-        # What was given up can be had again.
+        # The events that were given up can be had again.
         assert any(log_of(path) == rows for path in after.require_backups_sound())
     with closing(open_reader(after.places.store)) as connection:
         chain.verify_chain(connection)

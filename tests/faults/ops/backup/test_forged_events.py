@@ -28,7 +28,7 @@ from tests.support.stores.keys import KEY, SEALED
 FORMS = (Sealing(), Sealing("zstd"), SEALED)
 LATER = 1_000_000
 
-# What is done to the event at a position, as SQL; `:p` is that position.
+# The forgeries of the event at a position, as SQL; `:p` is that position.
 FORGERIES = {
     "its data": "UPDATE events SET data = json_set(data, '$.forged', 1) WHERE position = :p",
     "its metadata": 'UPDATE events SET metadata = \'{"actor":"somebody"}\' WHERE position = :p',

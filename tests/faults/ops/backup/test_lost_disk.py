@@ -55,7 +55,7 @@ def lose_the_disk(folder: Path, seconds: float) -> float:
 
 
 async def _work_until_it_is_killed(service: Served, seconds: float) -> tuple[list[Answered], float]:
-    """What was answered, and when the service was killed; a backup was made in the middle."""
+    """The answered commands, and when the service was killed; a backup was made in the middle."""
     admin = read_admin(service.data)
     assert admin is not None
     async with (

@@ -47,7 +47,7 @@ def test_a_full_disk_refuses_commands_and_all_goes_on_once_there_is_room(disk: S
         assert set(refused) == {"unavailable"}
         assert talk.position == len(answered) > 20
         assert talk.query("app_state.count").said == {"count": len(answered)}
-        # What the broker could not write in its turn, if it could not.
+        # Whether the broker had no room to write, either.
         log = (disk.folder / "data" / "nats" / "nats-server.log").read_text()
         print(f"{len(answered)} answered; the broker's disk was full, too: {'no space left' in log}")
 
@@ -62,7 +62,7 @@ def test_a_full_disk_refuses_commands_and_all_goes_on_once_there_is_room(disk: S
 
 
 async def _answer(talk: Talk, number: int) -> Message:
-    """What is answered, if need be by another nats-server: it is started again once its disk has room."""
+    """The answer, if need be of another nats-server: it is started again once its disk has room."""
     body = {"key": f"k{number}", "value": VALUE}
     async with asyncio.timeout(COMES_WITHIN_SECONDS):
         while True:

@@ -35,7 +35,7 @@ REQUESTS_A_CONNECTION, STORING_A_CONNECTION = 4, 2
 READY_SECONDS = 30.0
 # The promise: through so soon after the restart.
 CAUGHT_UP_SECONDS = patiently(5.0)
-# What was on its way through a broker that died is delivered again after half a minute.
+# Messages that were in a broker that died are delivered again after half a minute.
 DURABLE_SECONDS = 60.0
 
 Command = tuple[str, dict[str, Any]]

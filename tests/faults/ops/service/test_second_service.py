@@ -73,7 +73,7 @@ def is_running(process_id: int) -> bool:
 
 
 def put(folder: Path, key: str) -> Any:
-    """What the service on a folder answers to a command."""
+    """The answer of the service on a folder to a command."""
 
     async def ask() -> Any:
         runtime = read_runtime(folder)
@@ -188,7 +188,7 @@ def test_a_killed_service_is_followed_by_another_with_all_that_was_answered(tmp_
             # It has told nobody that it went.
             assert read_runtime(tmp_path) is not None
 
-    # Who knows how to reach it finds it again.
+    # A client that knows its address finds it again.
     assert len(addresses) == 1
     assert len(stores) == 1
 

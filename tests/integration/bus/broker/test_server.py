@@ -117,7 +117,7 @@ def test_a_second_start_on_the_same_folder_is_refused(tmp_path: Path, monkeypatc
 
 
 def test_an_orphan_keeps_its_files_until_it_is_gone(tmp_path: Path):
-    """What is left of a killed service for a moment: a child, and no parent that holds the lock."""
+    """The moment after a service was killed: a child, and no parent that holds the lock."""
 
     async def scenario():
         home = NatsHome(tmp_path)

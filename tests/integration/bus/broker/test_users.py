@@ -97,7 +97,7 @@ class Bus:
         self.server = NatsServer(data=data, port=0)
         self.clients: dict[str, Client] = {}
         self.violations: dict[str, list[str]] = {user: [] for user in USERS}
-        # What arrived where the responder serves.
+        # Messages that arrived where the responder serves.
         self.served: list[Msg] = []
 
     def run(self, scenario: Coroutine[Any, Any, Any]) -> Any:
@@ -141,7 +141,7 @@ class Bus:
             await client.flush()
 
     async def contents(self) -> dict[str, tuple[Any, ...]]:
-        """What each stream is and holds."""
+        """Each stream's configuration and contents."""
         await self.settled()
         streams = await self.jetstream(RELAY).streams_info()
         return {

@@ -46,7 +46,7 @@ def keys(count: int, name: str = "key") -> list[str]:
 
 
 async def consumers(service: Service) -> list[str]:
-    """Who reads the stream of events."""
+    """The readers of the stream of events."""
     async with relay_user(service) as relay:
         return [consumer.name for consumer in await relay.jetstream().consumers_info(EVENTS)]
 

@@ -97,7 +97,7 @@ def test_a_restored_log_goes_on_behind_the_history_it_gave_up(tmp_path: Path):
         assert [message.headers["Nats-Msg-Id"] for message in messages[8:11]] == ["1-9", "2-6", "2-7"]
         assert await broker.offsets() == [(1, 1, 0), (2, 6, 4)]
 
-        # What was given up does not come back.
+        # The events that were given up do not come back.
         await broker.api.delete(NAMES.events)
         await relayed(broker, store)
         assert await broker.bodies() == store.bodies()

@@ -899,7 +899,7 @@ def test_the_inbox_prefix_is_a_setting(tmp_path: Path):
             talk.client.publish("hyperpage.cmd.v1.app_state.set", {"key": "k", "value": reply}, reply=reply)
             await talk.client.flush()
 
-        # What the usual inboxes begin with is not enough here.
+        # The usual prefix of inboxes is not enough here.
         talk.run(send("_INBOX.other.1"))
         assert talk.run(answer_on(talk, "_INBOX.mine.1")).code is None
         assert [json.loads(str(row.data)) for row in talk.rows] == [{"value": "_INBOX.mine.1"}]

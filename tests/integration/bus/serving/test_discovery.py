@@ -35,7 +35,7 @@ def discover(talk: Talk, what: str) -> dict[str, Any]:
         talk.client.publish(f"$SRV.{what}", b"", reply=inbox)
         async with asyncio.timeout(30):
             found = [await heard.get()]
-        # Whoever else has something to say has said it by the time that this is answered.
+        # By the time that this is answered, every other answer has come, too.
         await talk.client.query("jobs.count")
         return [*found, *(heard.get_nowait() for _ in range(heard.qsize()))]
 

@@ -61,7 +61,7 @@ class Heard(Client):
             self._ps.reset()
 
     async def hear(self, pieces: list[bytes]) -> list[Any]:
-        """What was heard in the end. After a connection that is lost, there is another."""
+        """Everything that was heard; a lost connection is followed by another one."""
         try:
             for piece in pieces:
                 if not self.lost:
@@ -138,7 +138,7 @@ control_lines = st.sampled_from(
         b'INFO {"server_id":"x","connect_urls":["127.0.0.1:4222"]}\r\n',
     ]
 )
-# What no server writes, but nats-py takes, or refuses.
+# Bytes that no server writes, and that nats-py takes or refuses.
 oddities = st.sampled_from(
     [
         b"MSG  a\t1  2\r\nhi\r\n",

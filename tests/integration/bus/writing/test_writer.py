@@ -97,7 +97,7 @@ def test_a_row_holds_the_event_its_command_and_who_caused_it(store: Store):
     assert (row.position, row.stream, row.version, row.type) == (1, "app_state/a/b", 1, "app_state.set.v1")
     assert (row.recorded_at, row.command_id, row.metadata) == (NOW, "c", '{"actor":"me"}')
     assert row.data == '{"value":{"x":[1.5]}}'
-    # What the client sent is kept as it came; here it came without the zero.
+    # The client's JSON is kept as it came; here it came without the zero.
     store.send("app_state.set", b'{"key":"k","value": {"x":1.50} }')
     assert store.rows()[1].data == '{"value":{"x":1.50}}'
 

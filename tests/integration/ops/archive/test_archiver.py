@@ -387,7 +387,7 @@ def test_a_backup_can_be_restored_by_its_name_whatever_the_archive_is_like(archi
     with pytest.raises(BackupError) as caught:
         restore(archived.places, Moment(latest=True), version=VERSION)
     assert (caught.value.reason, "by its name" in caught.value.hint) == ("segment_damaged", True)
-    # What the store itself has, needs no archive.
+    # Events that the store itself has need no archive.
     assert plan_restore(archived.places, Moment(position=5), check=True).position == 5
     done = restore(archived.places, Moment(backup=backup.name), version=VERSION)
     assert (done.position, done.timeline) == (backup.metadata.position, 2)

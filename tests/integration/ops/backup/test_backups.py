@@ -255,7 +255,7 @@ def test_any_position_and_time_can_be_restored(stored: Stored, tmp_path: Path):
     for leftover in stored.path.parent.glob("hyperpage.db?*"):
         leftover.unlink()
     shutil.copy(original, stored.path)
-    # What was answered up to the moment is answered so again, byte for byte.
+    # Answers from before the moment are given again, byte for byte.
     restore(stored.places, Moment(position=head), version=VERSION)
     stored.reopen()
     connection = stored.store.connection

@@ -39,14 +39,14 @@ class Scheduled:
         self.told.append((change, what))
 
     async def look(self, later_ms: int = 0) -> list[str]:
-        """What is told when it is looked some time later."""
+        """The notices that a look some time later leads to."""
         self.now += later_ms
         self.told.clear()
         await self.schedule.do_what_is_due()
         return [change for change, _ in self.told]
 
     async def failure(self) -> str:
-        """What is wrong when it is looked."""
+        """The problem that a look finds."""
         await self.look()
         return self.schedule.state.failure or ""
 
@@ -182,7 +182,7 @@ def spoil(backup: Backup) -> None:
 def test_what_others_make_and_find_is_told_too(tmp_path: Path):
     async def scenario(scheduled: Scheduled, stored: Stored) -> None:
         stored.backup()
-        # What there was before says nothing new.
+        # A problem from before is no news.
         assert await scheduled.look() == []
         other = stored.backup()
         assert await scheduled.look() == ["completed"]

@@ -1,4 +1,4 @@
-"""Who sees what of the console, and what is refused whoever asks: without a browser, by what is answered."""
+"""The console by role, without a browser: the pages and buttons of each, and what nobody may do."""
 
 import re
 from pathlib import Path

@@ -10,7 +10,7 @@ from tests.support.services.asking import HttpTalk
 
 
 def tile(page: str, label: str) -> str:
-    """What stands under a label, without its marks."""
+    """The text under a label, without its markup."""
     found = re.search(rf"<dt>{label}</dt><dd>(.*?)</dd>", page, re.DOTALL)
     assert found is not None, label
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", found[1])).strip()
@@ -74,7 +74,7 @@ def test_while_there_is_no_service_pages_say_so_and_come_back_by_themselves(talk
 def test_a_page_with_a_defect_tells_the_incident_and_nothing_else(
     talk: HttpTalk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # What is there is not what the page was written for.
+    # The page was not written for such a report.
     monkeypatch.setattr(talk.service.health, "report", lambda: {"status": "secret"})
     answer = talk.get("/console")
     assert answer.status_code == 500

@@ -37,7 +37,7 @@ async def watching(talk: HttpTalk, path: str = STREAM, **headers: str) -> AsyncI
 
 
 async def set_keys(talk: HttpTalk, count: int) -> None:
-    """So many events at once: the values are new ones."""
+    """Stores that many events at once; each value is a new one."""
     items = [
         {"command": "app_state.set", "body": {"key": f"k{number}", "value": os.urandom(4).hex()}}
         for number in range(count)

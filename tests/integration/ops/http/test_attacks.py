@@ -33,7 +33,7 @@ async def connected(talk: HttpTalk) -> Streams:
 
 
 async def answered(talk: HttpTalk, request: bytes) -> bytes:
-    """What comes back on a connection of its own, until that ends."""
+    """The answer on a connection of its own, until that ends."""
     reader, writer = await connected(talk)
     answer = b""
     with contextlib.suppress(ConnectionError):
@@ -52,7 +52,7 @@ def status_of(answer: bytes) -> int:
 
 @asynccontextmanager
 async def many(talk: HttpTalk, count: int, first: bytes) -> AsyncIterator[list[Streams]]:
-    """So many connections on which that was sent."""
+    """That many connections, on each of which this was sent."""
     connections = [await connected(talk) for _ in range(count)]
     try:
         for _, writer in connections:
@@ -282,7 +282,7 @@ def test_guessing_tokens_is_slowed_down_to_nothing(tmp_path: Path) -> None:
         answers = talk.run(answered(talk, b"".join(requests) + last))
         seconds = time.monotonic() - began
 
-        # Who is known is not made to wait for who guesses.
+        # A known client does not wait because another one guesses.
         assert talk.get("/session", headers=good).status_code == 200
     statuses = [int(line[:3]) for line in answers.split(b"HTTP/1.1 ")[1:]]
     assert statuses.pop() == 200

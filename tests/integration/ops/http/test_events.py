@@ -1,4 +1,4 @@
-"""The events as server-sent events: from any position, nothing left out, whoever is slow is cut off."""
+"""The events as server-sent events: from any position, nothing left out; a slow reader is cut off."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ EVENTS = "/api/v1/events"
 
 
 class Reader:
-    """What comes out of a stream, event by event."""
+    """The events that come out of a stream, one by one."""
 
     def __init__(self, response: httpx.Response) -> None:
         self.response = response
@@ -152,7 +152,7 @@ def test_after_a_restore_whoever_was_ahead_of_it_begins_with_the_fork(tmp_path: 
 
     with talk:
         assert talk.run(read("1-4")) == ["hyperpage.timeline.forked.v1", "hyperpage.app_state.set.v1"]
-        # Who had not come as far hears of it in its place.
+        # A reader that had not come as far hears of it in its place.
         assert talk.run(read("1-1")) == ["hyperpage.app_state.set.v1", "hyperpage.timeline.forked.v1"]
 
 

@@ -264,7 +264,7 @@ def test_who_caused_an_event_stands_in_it(shared: HttpTalk) -> None:
 
 
 async def raw(talk: HttpTalk, request: str) -> bytes:
-    """What comes back on a connection that only this was sent on."""
+    """The answer on a connection that carries this request alone."""
     import asyncio
 
     assert talk.service.http is not None

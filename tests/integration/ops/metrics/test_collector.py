@@ -79,7 +79,7 @@ def labelled(found: Samples, name: str) -> dict[tuple[str, ...], float]:
 
 def test_commands_are_counted_one_by_one_by_what_became_of_them(busy: HttpTalk):
     counted = labelled(samples(busy), "hyperpage_commands_total")
-    # What the service does of its own accord is among them.
+    # Commands of the service's own are among them.
     assert {key: value for key, value in counted.items() if key[0] != "jobs.rescue"} == {
         # One alone, two of the first batch; that of the atomic one was undone.
         ("jobs.enqueue", "accepted"): 3,
@@ -159,7 +159,7 @@ def test_the_guide_lists_the_metrics_that_there_are(busy: HttpTalk):
 
 
 def expressions(name: str) -> list[str]:
-    """What a file asks Prometheus for."""
+    """The metrics that a file asks Prometheus for."""
     text = (DEPLOY / name).read_text(encoding="utf-8")
     if name.endswith(".yml"):
         return re.findall(r"^\s+expr: (?:\|\n(?:\s{10}.*\n)+|.*)", text, re.MULTILINE)

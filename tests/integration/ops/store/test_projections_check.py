@@ -161,7 +161,7 @@ def test_the_file_of_a_stopped_service_is_verified_and_rebuilt_as_well(tmp_path:
         verify(tmp_path / "nothing.db")
 
 
-# What no program of ours would write: a damaged disk, or somebody's hand, might.
+# Rows that no program of ours writes; a damaged disk or somebody's hand might.
 STRANGE = {
     "a limit without its prefix": (
         "INSERT INTO rate_limits (id, platform, last_updated) VALUES ('github', 'github', 1)",

@@ -81,7 +81,7 @@ class Bodies(random.Random):
         return self._of_type(part, whole, name) if special is None else special()
 
     def _special(self, name: str) -> Callable[[], Any] | None:
-        """What most values would be refused for, so that something happens."""
+        """A maker of likely values for a field in which most would be refused, so that something happens."""
         likely: dict[str, Callable[[], Any]] = {
             **dict.fromkeys(("id", "key", "tool_name", "name"), lambda: self.choice(IDS)),
             **dict.fromkeys(TIMES, lambda: NOW + self.choice([-5_000, 0, 1_000, 100_000])),

@@ -43,7 +43,7 @@ class WhatIsKnown(RuleBasedStateMachine):
     def observe(self, remaining: int, age: int, named: str | None) -> None:
         at = self.story.now - age
         is_out = any(one.id == named for one in self._reservations())
-        # What was left out, since it said nothing new, is not known to have been said.
+        # An observation that said nothing new was left out, so nothing is known of it.
         kept_at = state_of(self.story).observed_at or 0
         body: dict[str, Any] = {"remaining": remaining, "limit": LIMIT, "reset_time": FAR, "observed_at": at}
         if named is not None:

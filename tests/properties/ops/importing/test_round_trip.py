@@ -19,7 +19,7 @@ from tests.support.clock import NOW
 from tests.support.stores.migrated import migrated_memory
 from tests.support.stores.old_databases import old_database
 
-# What looks like a credential is let through: here it is all about what is read and written.
+# Texts that look like credentials are let through: this is about reading and writing.
 ALLOWED = AllowedPaths(
     f"*.import:${''.join(steps)}"
     for steps in (
@@ -176,7 +176,7 @@ def test_every_row_is_afterwards_what_it_was(jobs, attempts, rate_limits, tool_c
     with tempfile.TemporaryDirectory() as folder:
         report, connection = imported(Path(folder), **tables)
         with closing(connection):
-            # What looks like a credential in JSON may be anywhere, and is told by other tests.
+            # A credential in JSON may be anywhere; other tests are about that.
             assert {one.code for one in report.not_taken} <= {"secret_rejected"}
             for table, rows in tables.items():
                 if rows and not report.tables[table].not_taken:

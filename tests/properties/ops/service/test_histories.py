@@ -86,7 +86,7 @@ class LifeOnTheBus:
             portion = self.remembered[start : start + ASKED_AT_ONCE]
             answers = self._ask([("single", [sent]) for sent, _ in portion])
             assert [answer.body for answer in answers] == [body for _, body in portion]
-        # What the service does of its own accord has another command's id.
+        # The service's own commands have other ids.
         ids = {sent.id for sent, _ in self.remembered}
         assert not [row for row in self._talk.rows[before:] if row.command_id in ids]
 

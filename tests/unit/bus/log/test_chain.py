@@ -36,7 +36,7 @@ OTHER_VALUES: dict[str, st.SearchStrategy[Any]] = {
 
 @st.composite
 def batches(draw: st.DrawFn, minimum: int = 0) -> list[tuple[int, list[chain.Entry]]]:
-    """What a history of appends was: the time of each, and its entries; at least `minimum` of them in all."""
+    """A history of appends: the time of each, and its entries; at least `minimum` of them in all."""
     versions: dict[str, int] = {}
 
     def entry(stream: str) -> chain.Entry:
@@ -130,7 +130,7 @@ def test_a_dropped_row_is_found(appended: list[tuple[int, list[chain.Entry]]], d
         if position < head.position:
             assert broken_at(connection) == position
         else:
-            # What is left is whole, but it is not what the head vouched for.
+            # The rest is whole, but not what the head vouched for.
             assert chain.verify_chain(connection) != head
 
 

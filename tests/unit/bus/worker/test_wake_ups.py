@@ -91,7 +91,7 @@ def test_nothing_follows_what_makes_no_job_of_ours_due(change: str, data: dict[s
     async def play() -> None:
         heard = Heard()
         heard.hear(change, **data)
-        # What comes behind it is the next that is heard.
+        # The event behind it is heard next.
         heard.hear("snoozed", run_at=TIME_MS + 200)
         assert len(heard.wake_ups._times) == 1
 

@@ -41,7 +41,7 @@ from tests.support.clock import NOW
 from tests.support.domain.given_when_then import KEY, TOKEN, Story, given, raw
 from tests.support.domain.job_states import BODIES, HOUR, LATER, STATES, claimed, enqueued, running, stopping
 
-# What a verb leads to: an event, nothing ("-"), or a refusal by its code (and rule).
+# The outcome of a verb: an event, nothing ("-"), or a refusal by its code (and rule).
 STALE = "refused stale_lease"
 FINISHED = "refused already_finished"
 FINAL = "refused not_retryable"

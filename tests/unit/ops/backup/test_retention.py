@@ -85,5 +85,5 @@ def test_more_is_never_kept_by_fewer_rules(ages: list[int], rules: Rules):
     kept = kept_ages(backups, rules)
     assert min(ages) in kept
     assert set(kept_ages(backups, Rules(days=rules.days))) <= set(kept)
-    # What was kept is kept again: pruning twice deletes nothing more.
+    # Pruning twice deletes nothing more.
     assert kept_ages([one for one in backups if NOW - one.metadata.timestamp in kept], rules) == kept

@@ -42,5 +42,5 @@ def test_every_template_can_be_read_and_holds_neither_scripts_nor_styles_of_its_
 
 
 def test_a_form_is_taken_by_an_address_of_its_own_alone() -> None:
-    # What changes something is a POST, and each has its page: nobody is led to a change by a link.
+    # Every change is a POST from a page of its own: no link leads to a change.
     assert {answer.methods for answer in ROUTES} == {("GET",), ("POST",)}

@@ -31,7 +31,7 @@ def logged(form: LogFormat, error: Exception | None = None, **extra: object) -> 
 
 
 def failed(value: str) -> Exception:
-    """What a defect raises that stumbles over data, with the data in its local variables."""
+    """The exception of a defect that stumbles over data, with the data in its local variables."""
     try:
         try:
             int(value)

@@ -72,7 +72,7 @@ def test_who_reads_meanwhile_goes_on_reading(archived: Archived, lake: Path):
         worked(archived, 10)
         exported(archived, lake)
     end = archived.store.writer.head.position
-    # For who reads the folder, too.
+    # Readers of the folder see the same.
     assert_each_once(lake, end)
 
     assert rows_at(session, str(first)) == tables
