@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import msgspec
 
 from bus.contract.subjects import BusNames
-from domain.credentials import AllowedPaths
+from domain.credentials.scanning import AllowedPaths
 from ops.targets.bucket import SCHEME, bucket_path
 from ops.targets.places import Places
 from ops.targets.sealing import Compression, Sealing, require_recipients

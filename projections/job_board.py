@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import apsw
 import msgspec
 
-from domain.jobs import State
+from domain.jobs.state import State
 from domain.messages import Key, Name
 from projections.jobs import HAS_TAG
 

@@ -5,8 +5,7 @@ from typing import Any
 
 import apsw
 
-from domain import jobs
-from domain.jobs import Job
+from domain.jobs import Job, events, limits
 from migrations.rows import delete_rows
 from projections.table import Row, upsert_rows
 
@@ -31,14 +30,14 @@ def history_rows(before: Job | None, after: Job | None, event: Any, at: int) -> 
     The id is the position at which the attempt began. Attempts that came with an imported job have negative
     ids, in their order: no position is negative.
     """
-    if isinstance(event, jobs.Imported) and after is not None:
-        first = -after.created_position * jobs.MAXIMUM_IMPORTED_ATTEMPTS
+    if isinstance(event, events.Imported) and after is not None:
+        first = -after.created_position * limits.MAXIMUM_IMPORTED_ATTEMPTS
         return [_imported_row(first + index, after, one) for index, one in enumerate(event.history)]
     row = _history_row(before, after, event, at)
     return [] if row is None else [row]
 
 
-def _imported_row(row_id: int, job: Job, one: jobs.ImportedAttempt) -> Row:
+def _imported_row(row_id: int, job: Job, one: events.ImportedAttempt) -> Row:
     times = (one.started_at, one.completed_at, one.duration_ms)
     return (row_id, job.id, one.attempt, one.status, *times, one.error_message, job.queue, None)
 
@@ -46,7 +45,7 @@ def _imported_row(row_id: int, job: Job, one: jobs.ImportedAttempt) -> Row:
 def _history_row(before: Job | None, after: Job | None, event: Any, at: int) -> Row | None:
     if after is None or before is None:
         return None
-    if isinstance(event, jobs.Claimed):
+    if isinstance(event, events.Claimed):
         began = (after.attempt_position, after.id, after.attempt, "running", at)
         return (*began, None, None, None, after.queue, before.run_at)
     if before.state != "running" or after.state == "running":
@@ -69,11 +68,11 @@ def _history_row(before: Job | None, after: Job | None, event: Any, at: int) -> 
 
 # How an attempt ended, where the next state of its job does not say so.
 _ENDS: dict[type[Any], str] = {
-    jobs.AttemptFailed: "failed",
-    jobs.AttemptTimedOut: "timeout",
-    jobs.Snoozed: "snoozed",
-    jobs.Interrupted: "interrupted",
-    jobs.Rescued: "rescued",
+    events.AttemptFailed: "failed",
+    events.AttemptTimedOut: "timeout",
+    events.Snoozed: "snoozed",
+    events.Interrupted: "interrupted",
+    events.Rescued: "rescued",
 }
 
 

@@ -7,7 +7,9 @@ import apsw
 import msgspec
 
 from domain import jobs
-from domain.jobs import Job, Search, State, Status, status_of
+from domain.jobs import Job, events
+from domain.jobs.many import Search
+from domain.jobs.state import State, Status, status_of
 from domain.messages import Json, Key, Name, Time
 from projections.table import Row, Table
 
@@ -89,7 +91,7 @@ def _row(job: Job, version: int, position: int) -> Row:
 
 
 def _json(value: Json) -> str | None:
-    return None if value == jobs.NO_RESULT else bytes(value).decode()
+    return None if value == events.NO_RESULT else bytes(value).decode()
 
 
 def _array(texts: tuple[str, ...]) -> str:

@@ -6,8 +6,9 @@ import msgspec
 
 from domain import rate_limits
 from domain.messages import KeyPart
-from domain.rate_limits import Budget, Cost, RateLimit, key_of, parts_of
 from domain.rate_limits.levels import RateLimitLevel
+from domain.rate_limits.messages import Cost, key_of, parts_of
+from domain.rate_limits.state import Budget, RateLimit
 from projections.table import Row, Table
 
 

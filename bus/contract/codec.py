@@ -10,14 +10,8 @@ import msgspec
 
 from bus.contract.headers import ERROR, ERROR_CODE
 from domain.catalogue import VERBS
-from domain.credentials import (
-    UNREADABLE,
-    Finding,
-    credentials_in,
-    kind_of_shape,
-    may_hold_credential,
-    rejected,
-)
+from domain.credentials.scanning import UNREADABLE, Finding, credentials_in, may_hold_credential, rejected
+from domain.credentials.shapes import kind_of_shape
 from domain.decider import Decider, Verb
 from domain.errors import Invalid, NotFound, Refusal, TooLarge
 from domain.messages import KEY_RULES

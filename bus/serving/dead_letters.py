@@ -14,7 +14,8 @@ from bus.contract.headers import COMMAND_ID
 from bus.contract.subjects import BusNames
 from bus.serving.administration import AdministrationVerb
 from bus.transport.ensured_streams import ensure_stream
-from domain.credentials import AllowedPaths, kind_of_shape
+from domain.credentials.scanning import AllowedPaths
+from domain.credentials.shapes import kind_of_shape
 from domain.errors import Invalid, NotFound, Refusal, SecretRejected
 
 REASON_CODE = "Hyperpage-Reason-Code"

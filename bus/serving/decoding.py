@@ -19,7 +19,8 @@ from bus.incident import internal
 from bus.measures import Tally
 from bus.transport.connection import UNREADABLE
 from bus.writing.submission import Request, Submission, count_refused, refused
-from domain.credentials import Finding, kind_of_shape, rejected
+from domain.credentials.scanning import Finding, rejected
+from domain.credentials.shapes import kind_of_shape
 from domain.errors import Invalid, Refusal
 from domain.messages import Metadata
 

@@ -19,8 +19,8 @@ from bus.worker.attempt import HEARTBEATS_IN_A_LEASE, Attempt
 from bus.worker.handler import Handler
 from bus.worker.wake_ups import WakeUps
 from domain.errors import Refusal
-from domain.jobs import DEFAULT_LEASE_MS
 from domain.jobs.commands import Claim
+from domain.jobs.limits import DEFAULT_LEASE_MS
 
 MAXIMUM_CONCURRENCY = 1_000
 # The most that the service answers a claim with.

@@ -16,7 +16,7 @@ from bus.writing.aggregates import Aggregates, snapshot_rows
 from bus.writing.group_context import GroupContext, Projections
 from bus.writing.submission import Outcome, Request, Submission, correlation_id_in, refused
 from domain.catalogue import TABLE_OF, encode_event
-from domain.credentials import AllowedPaths
+from domain.credentials.scanning import AllowedPaths
 from domain.decider import Decision, Notice
 from domain.errors import CommandIdReused, Invalid, Refusal, TooLarge, VersionConflict
 from domain.messages import Recorded, stream_name

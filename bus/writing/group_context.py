@@ -12,8 +12,10 @@ from bus.writing.aggregates import Aggregates, Transition
 from bus.writing.cron import cron_time
 from bus.writing.job_indexes import OpenJob
 from domain.decider import Lease
-from domain.jobs import FINISHED, STATES, Job, Search
 from domain.jobs import TABLE as JOBS
+from domain.jobs import Job
+from domain.jobs.many import Search
+from domain.jobs.state import FINISHED, STATES
 
 # How many jobs beyond its limit a search counts.
 MAXIMUM_COUNTED = 10_000

@@ -12,7 +12,8 @@ import msgspec
 from bus.writing.dependents import Dependents
 from bus.writing.due_jobs import DueJobs, WaitingJob
 from bus.writing.unique_jobs import UniqueJobs
-from domain.jobs import FINISHED, WAITING, Job
+from domain.jobs import Job
+from domain.jobs.state import FINISHED, WAITING
 
 # The deadline of a running job whose row has none: a row changed by hand must not end an attempt.
 NEVER = 2**62

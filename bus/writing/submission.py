@@ -8,7 +8,7 @@ import msgspec
 from bus.contract import codec
 from bus.log import chain
 from bus.measures import UNKNOWN, Tally
-from domain.credentials import Finding
+from domain.credentials.scanning import Finding
 from domain.decider import Decider, Notice, Verb
 from domain.errors import Refusal
 from domain.messages import Metadata

@@ -13,7 +13,7 @@ from bus.writing.aggregates import Aggregates
 from bus.writing.group_context import Projections
 from bus.writing.submission import Request, Submission
 from domain.catalogue import VERBS
-from domain.jobs import DEFAULT_LEASE_MS, DEPENDENTS_AT_ONCE
+from domain.jobs.limits import DEFAULT_LEASE_MS, DEPENDENTS_AT_ONCE
 
 # How many of each kind one group gets at most; the rest follows in the next one.
 MAXIMUM_COMMANDS = 1_000

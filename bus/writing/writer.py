@@ -26,7 +26,7 @@ from bus.writing.group_context import Projections
 from bus.writing.statistics import Statistics, Work
 from bus.writing.submission import Commit, GroupTimes, Submission, all_refused, count_refused, joined, refused
 from bus.writing.upkeep import Upkeep, expiries
-from domain.credentials import AllowedPaths
+from domain.credentials.scanning import AllowedPaths
 from domain.decider import Lease
 from domain.errors import Busy, Refusal, Unavailable
 from migrations.connection import write_transaction

@@ -19,14 +19,10 @@ bind one limit (per second and per hour, say): the one with the fewest calls lef
 
 from domain.decider import Context, Decider, Decision, Verb
 from domain.errors import AlreadyExists, Invalid, NotFound
-from domain.rate_limits.availability import Availability, availability
 from domain.rate_limits.changes import changes
-from domain.rate_limits.forecast import Forecast, forecast
-from domain.rate_limits.merging import COALESCE_MS
 from domain.rate_limits.messages import (
     Clear,
     Cleared,
-    Cost,
     Import,
     Imported,
     LevelChanged,
@@ -43,39 +39,10 @@ from domain.rate_limits.messages import (
     Throttled,
     key_of,
     key_of_response,
-    parts_of,
 )
-from domain.rate_limits.observing import MAXIMUM_CLOCK_LEAD_MS, observe, observe_response
-from domain.rate_limits.reading import Reading
+from domain.rate_limits.observing import observe, observe_response
 from domain.rate_limits.reserving import release, reserve
-from domain.rate_limits.state import Budget, RateLimit, evolve
-
-__all__ = [
-    "COALESCE_MS",
-    "DECIDER",
-    "MAXIMUM_CLOCK_LEAD_MS",
-    "TABLE",
-    "Availability",
-    "Budget",
-    "Clear",
-    "Cleared",
-    "Cost",
-    "Forecast",
-    "Imported",
-    "LevelChanged",
-    "Observed",
-    "RateLimit",
-    "Reading",
-    "Released",
-    "Reserved",
-    "ThresholdsSet",
-    "Throttled",
-    "availability",
-    "evolve",
-    "forecast",
-    "key_of",
-    "parts_of",
-]
+from domain.rate_limits.state import RateLimit, evolve
 
 TABLE = "rate_limits"
 

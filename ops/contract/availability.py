@@ -13,7 +13,10 @@ import msgspec
 from bus.contract import codec
 from bus.log.states import read_aggregate
 from bus.serving.queries import QueryVerb
-from domain.rate_limits import TABLE, Availability, Forecast, availability, forecast, key_of
+from domain.rate_limits import TABLE
+from domain.rate_limits.availability import Availability, availability
+from domain.rate_limits.forecast import Forecast, forecast
+from domain.rate_limits.messages import key_of
 from projections.rate_limits import ForecastRateLimit, MayCallRateLimit
 
 ANSWERS: dict[str, type[msgspec.Struct]] = {

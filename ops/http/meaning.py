@@ -23,7 +23,7 @@ from bus.serving.queries import QueryVerb
 from domain.catalogue import VERBS
 from domain.errors import Invalid
 from domain.messages import stream_name
-from domain.rate_limits import parts_of
+from domain.rate_limits.messages import parts_of
 from ops.http.refusals import MethodNotAllowed, no_such_place
 from projections.tables import TABLES
 

@@ -10,11 +10,12 @@ import msgspec
 from bus.contract import codec
 from bus.writing.submission import Request
 from domain.catalogue import VERBS
-from domain.credentials import AllowedPaths, Finding
+from domain.credentials.scanning import AllowedPaths, Finding
 from domain.errors import Invalid, Refusal
-from domain.jobs import MAXIMUM_IMPORTED_ATTEMPTS, OldAttempt
+from domain.jobs.importing import OldAttempt
+from domain.jobs.limits import MAXIMUM_IMPORTED_ATTEMPTS
 from domain.messages import Key, Metadata
-from domain.rate_limits import parts_of
+from domain.rate_limits.messages import parts_of
 from ops.importing.source import Row, Unreadable
 
 # The actor of all imported events.

@@ -11,7 +11,7 @@ from bus.log import chain
 from bus.writing.aggregates import Aggregates
 from bus.writing.group import Group
 from bus.writing.submission import Request, Submission
-from domain.credentials import AllowedPaths
+from domain.credentials.scanning import AllowedPaths
 from domain.errors import Unavailable
 from migrations import runner
 from migrations.connection import open_memory, open_reader, write_transaction

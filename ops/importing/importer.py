@@ -6,9 +6,9 @@ from typing import Any, Protocol
 import msgspec
 
 from bus.writing.submission import Request
-from domain.credentials import AllowedPaths
+from domain.credentials.scanning import AllowedPaths
 from domain.errors import Invalid, Refusal
-from domain.jobs import OldAttempt
+from domain.jobs.importing import OldAttempt
 from ops.importing import commands
 from ops.importing.commands import NotTaken, not_taken
 from ops.importing.old_tables import APP_STATE, JOB_HISTORY, JOBS, OLD_TABLES, RATE_LIMITS, TOOL_CONFIGS

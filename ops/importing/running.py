@@ -10,7 +10,7 @@ import msgspec
 from bus.serving.administration import AdministrationVerb
 from bus.writing.submission import Request
 from bus.writing.writer import RETRY_AFTER_MS, Writer
-from domain.credentials import AllowedPaths
+from domain.credentials.scanning import AllowedPaths
 from domain.errors import Busy, NotFound, RuleViolated, Unavailable
 from ops.importing.destinations import answer, batch
 from ops.importing.importer import ImportReport, import_all

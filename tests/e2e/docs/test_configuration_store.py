@@ -9,7 +9,7 @@ import tomllib
 import nats
 from nats.js.client import JetStreamContext
 
-from domain.credentials import AllowedPaths
+from domain.credentials.scanning import AllowedPaths
 from tests.support.documents.bucket_reading import read_bucket
 from tests.support.patience import patiently
 from tests.support.repository import ROOT

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from domain.catalogue import VERBS
-from domain.jobs import STATES
+from domain.jobs.state import STATES
 from tests.support.machines.node import CLIENT, COMPILER, TYPES, in_javascript, node_with
 from tests.support.patience import wait_for
 from tests.support.repository import ROOT

@@ -13,6 +13,7 @@ import pytest
 
 from domain import app_state, jobs
 from domain.catalogue import DECIDERS, VERBS
+from domain.jobs import events, limits
 from domain.messages import Event
 from domain.rate_limits.reserving import MAXIMUM_RESERVATIONS
 from tests.support.clock import NOW
@@ -32,13 +33,13 @@ HUGE = {"a": "x" * 300_000}
 HEAVY = {"enum": list(range(4_900))}
 
 
-def a_job(**changes: Any) -> jobs.Enqueued:
+def a_job(**changes: Any) -> events.Enqueued:
     said: dict[str, Any] = {"type": "mail", "name": "A mail", "run_at": NOW}
-    return jobs.Enqueued(**said | changes)
+    return events.Enqueued(**said | changes)
 
 
 def running(**changes: Any) -> Story:
-    return given(a_job(**changes), jobs.Claimed(worker="w", attempt=1)).leased()
+    return given(a_job(**changes), events.Claimed(worker="w", attempt=1)).leased()
 
 
 def awaited(story: Story, on_failure: str) -> Story:
@@ -80,25 +81,25 @@ def rolled_back_under_a_heavy_schema() -> Story:
 def ends_with_others(verb: str, **body: Any) -> Iterator[Story]:
     """A verb that ends a job, with another one that goes on then, and one that is cancelled."""
     for on_failure in ("run", "cancel"):
-        stopping = running(max_attempts=1).given(jobs.CancelRequested())
+        stopping = running(max_attempts=1).given(events.CancelRequested())
         story = awaited(stopping, on_failure)
         # The service's own verbs come when the time is over.
-        story = story if body else story.later(jobs.DEFAULT_TIMEOUT_MS)
+        story = story if body else story.later(limits.DEFAULT_TIMEOUT_MS)
         yield story.when(f"jobs.{verb}", id=KEY, **body)
 
 
 def cancelled_while_waiting(*of_the_other: Event) -> Story:
     story = given(a_job(), key="other").given(a_job(depends_on=("other",), waiting_for=("other",)))
-    return story.given(jobs.Cancelled()).given(*of_the_other, key="other")
+    return story.given(events.Cancelled()).given(*of_the_other, key="other")
 
 
 def stories_of_dependencies() -> Iterator[Story]:
-    for event in (jobs.Completed(), jobs.Failed(error="x")):
+    for event in (events.Completed(), events.Failed(error="x")):
         yield awaited(running().given(event), "run").when("jobs.resolve_dependents", id=KEY)
-    yield awaited(running().given(jobs.Completed()), "run").when("jobs.archive", id=KEY)
-    gone = cancelled_while_waiting(jobs.Cancelled(), jobs.Archived())
+    yield awaited(running().given(events.Completed()), "run").when("jobs.archive", id=KEY)
+    gone = cancelled_while_waiting(events.Cancelled(), events.Archived())
     yield gone.when("jobs.retry", id=KEY)
-    yield cancelled_while_waiting(jobs.Cancelled()).when("jobs.retry", id=KEY)
+    yield cancelled_while_waiting(events.Cancelled()).when("jobs.retry", id=KEY)
 
 
 MORE: dict[str, dict[str, Any]] = {"snooze": {"run_at": NOW}, "fail": {"error": "x"}}
@@ -128,8 +129,8 @@ def rare_stories() -> Iterator[Story]:
         yield from ends_with_others(verb, lease=TOKEN, **MORE.get(verb, {}))
     yield from ends_with_others("rescue")
     yield from ends_with_others("time_out")
-    claimed, rescued = jobs.Claimed(worker="w", attempt=1), jobs.Rescued(next_run_at=NOW)
-    lost = given(a_job(), *(claimed, rescued) * jobs.MAXIMUM_RESCUES, claimed)
+    claimed, rescued = events.Claimed(worker="w", attempt=1), events.Rescued(next_run_at=NOW)
+    lost = given(a_job(), *(claimed, rescued) * limits.MAXIMUM_RESCUES, claimed)
     yield lost.when("jobs.rescue", id=KEY)
     yield from stories_of_dependencies()
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple, get_args
 
 from domain.catalogue import VERBS
-from domain.jobs import State
+from domain.jobs.state import State
 
 _INTRODUCTION = """
 ## The states of a job

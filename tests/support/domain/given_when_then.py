@@ -16,7 +16,8 @@ from bus.writing.cron import cron_time
 from domain.catalogue import BY_TABLE, DECIDERS, VERBS
 from domain.decider import Decision, Lease, Verb
 from domain.errors import Refusal
-from domain.jobs import WAITING, Job
+from domain.jobs import Job
+from domain.jobs.state import WAITING
 from domain.messages import Event, Recorded
 from tests.support.clock import NOW
 

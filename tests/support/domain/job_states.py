@@ -3,9 +3,8 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from domain.jobs import (
-    DECIDER,
-    MAXIMUM_RESCUES,
+from domain.jobs import DECIDER
+from domain.jobs.events import (
     Archived,
     AttemptFailed,
     AttemptTimedOut,
@@ -24,6 +23,7 @@ from domain.jobs import (
     Snoozed,
     TimedOut,
 )
+from domain.jobs.limits import MAXIMUM_RESCUES
 from tests.support.clock import NOW
 from tests.support.documents.job_states import Move, TriedVerb
 from tests.support.domain.given_when_then import KEY, TOKEN, Story, given, raw

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain import app_state, jobs, queues, rate_limits, schedules
+from domain import app_state, queues
 from domain.catalogue import (
     BY_TABLE,
     DECIDERS,
@@ -23,7 +23,11 @@ from domain.catalogue import (
     encode_event,
     state_shape,
 )
+from domain.jobs import events as job_events
 from domain.messages import Event
+from domain.rate_limits import messages as rate_limit_messages
+from domain.rate_limits import reading as rate_limit_reading
+from domain.schedules import messages as schedule_messages
 from domain.tool_configs import messages
 from domain.upcasters import UPCASTERS, upcast
 from tests.support.domain.given_when_then import raw
@@ -44,19 +48,19 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
             '{"type":"t","name":"n","priority":4,"queue":"q","payload":{"a":1},"tool":"x","endpoint":"e",'
             '"run_at":7,"max_attempts":9,"timeout_ms":1000,"tags":["a","b"],"unique_key":"u","depends_on":["p","r"],'
             '"waiting_for":["p"],"on_dependency_failure":"run","held":true,"schedule_id":"s"}',
-            jobs.Enqueued(
+            job_events.Enqueued(
                 type="t", name="n", priority=4, queue="q", payload=raw('{"a":1}'), tool="x", endpoint="e",
                 run_at=7, max_attempts=9, timeout_ms=1000, tags=("a", "b"), unique_key="u",
                 depends_on=("p", "r"), waiting_for=("p",), on_dependency_failure="run", held=True,
                 schedule_id="s",
             ),
         ),
-        ('{"type":"t","name":"n","run_at":7}', jobs.Enqueued(type="t", name="n", run_at=7)),
+        ('{"type":"t","name":"n","run_at":7}', job_events.Enqueued(type="t", name="n", run_at=7)),
     ],
-    "job.claimed.v1": [('{"worker":"w","attempt":2}', jobs.Claimed(worker="w", attempt=2))],
+    "job.claimed.v1": [('{"worker":"w","attempt":2}', job_events.Claimed(worker="w", attempt=2))],
     "job.progressed.v1": [
-        ('{"percent":12.5,"note":"half"}', jobs.Progressed(percent=12.5, note="half")),
-        ("{}", jobs.Progressed()),
+        ('{"percent":12.5,"note":"half"}', job_events.Progressed(percent=12.5, note="half")),
+        ("{}", job_events.Progressed()),
     ],
     "job.imported.v1": [
         (
@@ -65,13 +69,13 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
             '"created_at":1,"updated_at":2,"persisted_at":3,"started_at":4,"completed_at":5,"result":[1],'
             '"error":"x","history":[{"attempt":1,"status":"failed","started_at":4,"completed_at":5,'
             '"duration_ms":1,"error_message":"x"}]}',
-            jobs.Imported(
+            job_events.Imported(
                 type="t", name="n", priority=4, payload=raw('{"a":1}'), tool="x", endpoint="e",
                 state="failed", run_at=7, max_attempts=9, attempt=8, retry_count=6, recovery_attempts=1,
                 created_at=1, updated_at=2, persisted_at=3, started_at=4, completed_at=5, result=raw("[1]"),
                 error="x",
                 history=(
-                    jobs.ImportedAttempt(
+                    job_events.ImportedAttempt(
                         attempt=1, status="failed", started_at=4, completed_at=5, duration_ms=1,
                         error_message="x",
                     ),
@@ -81,110 +85,113 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
         (
             '{"type":"t","name":"n","state":"pending","run_at":7,"created_at":1,"updated_at":2,'
             '"persisted_at":3}',
-            jobs.Imported(
+            job_events.Imported(
                 type="t", name="n", state="pending", run_at=7, created_at=1, updated_at=2, persisted_at=3
             ),
         ),
     ],
     "job.completed.v1": [
-        ('{"result":[1,2]}', jobs.Completed(result=raw("[1,2]"))),
-        ("{}", jobs.Completed()),
+        ('{"result":[1,2]}', job_events.Completed(result=raw("[1,2]"))),
+        ("{}", job_events.Completed()),
     ],
     "job.attempt_failed.v1": [
-        ('{"error":"x","next_run_at":7}', jobs.AttemptFailed(error="x", next_run_at=7)),
+        ('{"error":"x","next_run_at":7}', job_events.AttemptFailed(error="x", next_run_at=7)),
     ],
-    "job.failed.v1": [('{"error":"x"}', jobs.Failed(error="x"))],
-    "job.snoozed.v1": [('{"run_at":7}', jobs.Snoozed(run_at=7))],
-    "job.interrupted.v1": [("{}", jobs.Interrupted())],
+    "job.failed.v1": [('{"error":"x"}', job_events.Failed(error="x"))],
+    "job.snoozed.v1": [('{"run_at":7}', job_events.Snoozed(run_at=7))],
+    "job.interrupted.v1": [("{}", job_events.Interrupted())],
     "job.cancel_requested.v1": [
-        ('{"reason":"why"}', jobs.CancelRequested(reason="why")),
-        ("{}", jobs.CancelRequested()),
+        ('{"reason":"why"}', job_events.CancelRequested(reason="why")),
+        ("{}", job_events.CancelRequested()),
     ],
-    "job.cancelled.v1": [('{"reason":"why"}', jobs.Cancelled(reason="why")), ("{}", jobs.Cancelled())],
+    "job.cancelled.v1": [
+        ('{"reason":"why"}', job_events.Cancelled(reason="why")),
+        ("{}", job_events.Cancelled()),
+    ],
     "job.retried.v1": [
-        ('{"max_attempts":6,"waiting_for":["p"]}', jobs.Retried(max_attempts=6, waiting_for=("p",))),
-        ('{"max_attempts":6}', jobs.Retried(max_attempts=6)),
+        ('{"max_attempts":6,"waiting_for":["p"]}', job_events.Retried(max_attempts=6, waiting_for=("p",))),
+        ('{"max_attempts":6}', job_events.Retried(max_attempts=6)),
     ],
-    "job.dependency_met.v1": [('{"dependency":"p"}', jobs.DependencyMet(dependency="p"))],
+    "job.dependency_met.v1": [('{"dependency":"p"}', job_events.DependencyMet(dependency="p"))],
     "queue.paused.v1": [('{"reason":"why"}', queues.Paused(reason="why")), ("{}", queues.Paused())],
     "queue.resumed.v1": [("{}", queues.Resumed())],
     "job.attempt_timed_out.v1": [
-        ('{"error":"x","next_run_at":7}', jobs.AttemptTimedOut(error="x", next_run_at=7)),
+        ('{"error":"x","next_run_at":7}', job_events.AttemptTimedOut(error="x", next_run_at=7)),
     ],
-    "job.timed_out.v1": [('{"error":"x"}', jobs.TimedOut(error="x"))],
-    "job.held.v1": [("{}", jobs.Held())],
-    "job.released.v1": [("{}", jobs.Released())],
+    "job.timed_out.v1": [('{"error":"x"}', job_events.TimedOut(error="x"))],
+    "job.held.v1": [("{}", job_events.Held())],
+    "job.released.v1": [("{}", job_events.Released())],
     "job.replaced.v1": [
         (
             '{"type":"t","name":"n","priority":4,"queue":"q","payload":{"a":1},"tool":"x","endpoint":"e",'
             '"run_at":7,"max_attempts":9,"timeout_ms":1000,"tags":["a"]}',
-            jobs.Replaced(
+            job_events.Replaced(
                 type="t", name="n", priority=4, queue="q", payload=raw('{"a":1}'), tool="x", endpoint="e",
                 run_at=7, max_attempts=9, timeout_ms=1000, tags=("a",),
             ),
         ),
-        ('{"type":"t","name":"n","run_at":7}', jobs.Replaced(type="t", name="n", run_at=7)),
+        ('{"type":"t","name":"n","run_at":7}', job_events.Replaced(type="t", name="n", run_at=7)),
     ],
-    "job.rescheduled.v1": [('{"run_at":7}', jobs.Rescheduled(run_at=7))],
-    "job.reprioritized.v1": [('{"priority":4}', jobs.Reprioritized(priority=4))],
+    "job.rescheduled.v1": [('{"run_at":7}', job_events.Rescheduled(run_at=7))],
+    "job.reprioritized.v1": [('{"priority":4}', job_events.Reprioritized(priority=4))],
     "job.payload_updated.v1": [
-        ('{"payload":{"a":1}}', jobs.PayloadUpdated(payload=raw('{"a":1}'))),
+        ('{"payload":{"a":1}}', job_events.PayloadUpdated(payload=raw('{"a":1}'))),
     ],
-    "job.archived.v1": [("{}", jobs.Archived())],
-    "job.rescued.v1": [('{"next_run_at":7}', jobs.Rescued(next_run_at=7))],
+    "job.archived.v1": [("{}", job_events.Archived())],
+    "job.rescued.v1": [('{"next_run_at":7}', job_events.Rescued(next_run_at=7))],
     "schedule.set.v1": [
         (
             '{"job":{"type":"t","name":"n","payload":{}},"every_ms":1000,"cron":"* * * * *",'
             '"time_zone":"Z","on_missed":"skip","next_run_at":7}',
-            schedules.ScheduleSet(
-                job=schedules.JobTemplate(type="t", name="n"), every_ms=1000, cron="* * * * *",
+            schedule_messages.ScheduleSet(
+                job=schedule_messages.JobTemplate(type="t", name="n"), every_ms=1000, cron="* * * * *",
                 time_zone="Z", on_missed="skip", next_run_at=7,
             ),
         ),
         (
             '{"job":{"type":"t","name":"n","payload":{}}}',
-            schedules.ScheduleSet(job=schedules.JobTemplate(type="t", name="n")),
+            schedule_messages.ScheduleSet(job=schedule_messages.JobTemplate(type="t", name="n")),
         ),
     ],
-    "schedule.deleted.v1": [("{}", schedules.Deleted())],
-    "schedule.paused.v1": [("{}", schedules.Paused())],
+    "schedule.deleted.v1": [("{}", schedule_messages.Deleted())],
+    "schedule.paused.v1": [("{}", schedule_messages.Paused())],
     "schedule.resumed.v1": [
-        ('{"next_run_at":7}', schedules.Resumed(next_run_at=7)),
-        ("{}", schedules.Resumed()),
+        ('{"next_run_at":7}', schedule_messages.Resumed(next_run_at=7)),
+        ("{}", schedule_messages.Resumed()),
     ],
-    "schedule.triggered.v1": [('{"job_id":"j"}', schedules.Triggered(job_id="j"))],
+    "schedule.triggered.v1": [('{"job_id":"j"}', schedule_messages.Triggered(job_id="j"))],
     "schedule.ran.v1": [
         (
             '{"job_id":"j","due_at":7,"next_run_at":8}',
-            schedules.Ran(job_id="j", due_at=7, next_run_at=8),
+            schedule_messages.Ran(job_id="j", due_at=7, next_run_at=8),
         ),
-        ('{"job_id":"j","due_at":7}', schedules.Ran(job_id="j", due_at=7)),
+        ('{"job_id":"j","due_at":7}', schedule_messages.Ran(job_id="j", due_at=7)),
     ],
     "schedule.skipped.v1": [
-        ('{"due_at":7,"next_run_at":8}', schedules.Skipped(due_at=7, next_run_at=8)),
-        ('{"due_at":7}', schedules.Skipped(due_at=7)),
+        ('{"due_at":7,"next_run_at":8}', schedule_messages.Skipped(due_at=7, next_run_at=8)),
+        ('{"due_at":7}', schedule_messages.Skipped(due_at=7)),
     ],
     "rate_limit.imported.v1": [
         (
             '{"remaining":1,"limit":3,"reset_time":9,"last_updated":7,"created_at":5}',
-            rate_limits.Imported(remaining=1, limit=3, reset_time=9, last_updated=7, created_at=5),
+            rate_limit_messages.Imported(remaining=1, limit=3, reset_time=9, last_updated=7, created_at=5),
         ),
-        ('{"last_updated":7,"created_at":5}', rate_limits.Imported(last_updated=7, created_at=5)),
+        ('{"last_updated":7,"created_at":5}', rate_limit_messages.Imported(last_updated=7, created_at=5)),
     ],
     "rate_limit.observed.v1": [
         (
             '{"remaining":1,"limit":3,"used":2,"reset_time":9,"observed_at":7}',
-            rate_limits.Observed(remaining=1, limit=3, used=2, reset_time=9, observed_at=7),
+            rate_limit_messages.Observed(remaining=1, limit=3, used=2, reset_time=9, observed_at=7),
         ),
-        ('{"observed_at":7}', rate_limits.Observed(observed_at=7)),
+        ('{"observed_at":7}', rate_limit_messages.Observed(observed_at=7)),
         (
             '{"observed_at":7,"policy":"hour","window_ms":8,"near_limit":true,'
             '"others":[{"policy":"day","remaining":1,"limit":3,"used":2,"reset_time":9,"window_ms":8,'
             '"near_limit":true}],"reservation":"r"}',
-            rate_limits.Observed(
+            rate_limit_messages.Observed(
                 observed_at=7, policy="hour", window_ms=8, near_limit=True, reservation="r",
                 others=(
-                    rate_limits.Reading(
+                    rate_limit_reading.Reading(
                         policy="day", remaining=1, limit=3, used=2, reset_time=9, window_ms=8, near_limit=True
                     ),
                 ),
@@ -194,34 +201,34 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
     "rate_limit.level_changed.v1": [
         (
             '{"level":"warning","previous":"normal"}',
-            rate_limits.LevelChanged(level="warning", previous="normal"),
+            rate_limit_messages.LevelChanged(level="warning", previous="normal"),
         ),
     ],
     "rate_limit.throttled.v1": [
         (
             '{"until":7,"reason":"HTTP 429","refusals":2,"refused_at":5}',
-            rate_limits.Throttled(until=7, reason="HTTP 429", refusals=2, refused_at=5),
+            rate_limit_messages.Throttled(until=7, reason="HTTP 429", refusals=2, refused_at=5),
         ),
-        ('{"until":7,"reason":"429"}', rate_limits.Throttled(until=7, reason="429")),
-        ('{"until":7}', rate_limits.Throttled(until=7)),
+        ('{"until":7,"reason":"429"}', rate_limit_messages.Throttled(until=7, reason="429")),
+        ('{"until":7}', rate_limit_messages.Throttled(until=7)),
     ],
     "rate_limit.thresholds_set.v1": [
         (
             '{"warning_percent":50,"critical_percent":90}',
-            rate_limits.ThresholdsSet(warning_percent=50, critical_percent=90),
+            rate_limit_messages.ThresholdsSet(warning_percent=50, critical_percent=90),
         ),
     ],
     "rate_limit.reserved.v1": [
         (
             '{"reservation":"r","cost":2,"expires_at":7}',
-            rate_limits.Reserved(reservation="r", cost=2, expires_at=7),
+            rate_limit_messages.Reserved(reservation="r", cost=2, expires_at=7),
         ),
     ],
     "rate_limit.released.v1": [
-        ('{"reservation":"r","used":2}', rate_limits.Released(reservation="r", used=2)),
-        ('{"reservation":"r"}', rate_limits.Released(reservation="r")),
+        ('{"reservation":"r","used":2}', rate_limit_messages.Released(reservation="r", used=2)),
+        ('{"reservation":"r"}', rate_limit_messages.Released(reservation="r")),
     ],
-    "rate_limit.cleared.v1": [("{}", rate_limits.Cleared())],
+    "rate_limit.cleared.v1": [("{}", rate_limit_messages.Cleared())],
     "tool_config.set.v1": [
         (CONTENT + "}", messages.ConfigSet(**SAME)),
         ("{}", messages.ConfigSet()),
@@ -382,7 +389,9 @@ def test_an_old_event_is_brought_to_todays_form_step_by_step(monkeypatch: pytest
 
     assert upcast("job.finished.v1", {"result": 1}, steps) == ("job.completed.v1", {"result": 1})
     assert upcast("job.completed.v1", {"result": 1}, steps) == ("job.completed.v1", {"result": 1})
-    assert decode_event("job.finished.v1", '{"result":{"a":[1]}}') == jobs.Completed(result=raw('{"a":[1]}'))
+    assert decode_event("job.finished.v1", '{"result":{"a":[1]}}') == job_events.Completed(
+        result=raw('{"a":[1]}')
+    )
 
 
 def test_an_upcaster_that_leads_nowhere_is_an_unknown_event_type(monkeypatch: pytest.MonkeyPatch):
@@ -409,7 +418,7 @@ VALUES: dict[Any, st.SearchStrategy[Any]] = {
     dict[str, Any]: st.dictionaries(st.text(max_size=5), json_values, max_size=3),
     tuple[str, ...]: st.lists(st.text(), max_size=3).map(tuple),
     type(None): st.none(),
-    schedules.JobTemplate: st.builds(schedules.JobTemplate, type=st.text(), name=st.text()),
+    schedule_messages.JobTemplate: st.builds(schedule_messages.JobTemplate, type=st.text(), name=st.text()),
 }
 
 

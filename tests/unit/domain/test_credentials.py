@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.contract.codec import findings_in
-from domain.credentials import AllowedPaths, Finding, credentials_in, may_hold_credential
+from domain.credentials.scanning import AllowedPaths, Finding, credentials_in, may_hold_credential
 from domain.errors import SecretRejected
 from tests.support.domain.credential_corpus import harmless, named, shaped
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from domain.app_state import Deleted, Expired, ValueSet
-from domain.jobs import Cancelled, Claimed, Enqueued, Failed
+from domain.jobs.events import Cancelled, Claimed, Enqueued, Failed
 from domain.tool_configs.messages import SchemaRegistered
 from tests.support.clock import NOW
 from tests.support.domain.given_when_then import KEY, Story, given

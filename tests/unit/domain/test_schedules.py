@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bus.writing.cron import cron_time
-from domain.jobs import Enqueued
-from domain.schedules import (
-    DECIDER,
+from domain.jobs.events import Enqueued
+from domain.schedules import DECIDER
+from domain.schedules.messages import (
     Deleted,
     JobTemplate,
     Paused,

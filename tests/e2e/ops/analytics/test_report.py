@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from domain.jobs import DEFAULT_MAXIMUM_ATTEMPTS
+from domain.jobs.limits import DEFAULT_MAXIMUM_ATTEMPTS
 from ops.analytics import connect
 from tests.support.repository import ROOT
 from tests.support.services.browsing import DESK, PHONE, browser, chromium, tab

@@ -13,7 +13,8 @@ import pytest
 from nats.js.errors import NotFoundError
 
 from bus.client import ChangeEvent, Client, Subscription
-from domain import app_state, jobs
+from domain import app_state
+from domain.jobs import commands
 from ops.service.composition import Service
 from tests.support.patience import until
 from tests.support.services.serving import EVENTS, broker_of, client_of, kill_broker, relay_user, serving
@@ -92,9 +93,9 @@ class Load:
             number += 1
             outcomes = await self._client.send_batch(
                 [
-                    jobs.Enqueue(type="sync", name="x", id=f"j-{number}"),
+                    commands.Enqueue(type="sync", name="x", id=f"j-{number}"),
                     app_state.Set(key=HOT, value=msgspec.Raw(b"%d" % number)),
-                    jobs.Cancel(id=f"j-{number}"),
+                    commands.Cancel(id=f"j-{number}"),
                 ],
                 timeout_seconds=ANSWER_WITHIN_SECONDS,
             )

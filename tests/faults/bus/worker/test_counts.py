@@ -24,7 +24,7 @@ import pytest
 from bus.broker.users import APP
 from bus.client import Client
 from bus.tasks import cancel
-from domain.jobs import MAXIMUM_RESCUES, RESCUE_DELAY_MS
+from domain.jobs.limits import MAXIMUM_RESCUES, RESCUE_DELAY_MS
 from tests.support.chance import SEED
 from tests.support.patience import until
 from tests.support.repository import ROOT

@@ -15,7 +15,7 @@ import bus.writing.writer
 from bus.broker.server import NatsServer
 from bus.broker.users import APP
 from bus.client import Answer, BatchCommand, Client, ClosedError, Unreachable, connect
-from domain import app_state, jobs
+from domain import app_state
 from domain.errors import (
     Busy,
     CommandIdReused,
@@ -25,6 +25,7 @@ from domain.errors import (
     TooLarge,
     VersionConflict,
 )
+from domain.jobs import commands as job_commands
 from ops.service.composition import Service
 from tests.support.patience import patiently, until
 from tests.support.services.serving import broker_of, client_of, kill_broker, serving, set_keys
@@ -80,7 +81,7 @@ async def has_refused(service: Service, count: int) -> bool:
 def test_a_command_of_the_domain_and_one_by_name_are_answered(tmp_path: Path):
     async def scenario():
         async with service_and_client(tmp_path) as (_, client):
-            enqueued = await client.send(jobs.Enqueue(type="sync", name="nightly", id="j1"))
+            enqueued = await client.send(job_commands.Enqueue(type="sync", name="nightly", id="j1"))
             claimed = await client.send("jobs.claim", {"worker": "w1"})
             return enqueued, claimed
 
@@ -94,7 +95,7 @@ def test_a_command_of_the_domain_and_one_by_name_are_answered(tmp_path: Path):
 def test_every_command_has_an_id_and_repeating_it_changes_nothing(tmp_path: Path):
     async def scenario():
         async with service_and_client(tmp_path) as (_, client):
-            command = jobs.Enqueue(type="sync", name="nightly")
+            command = job_commands.Enqueue(type="sync", name="nightly")
             first = await client.send(command)
             again = await client.send(command, command_id=first.command_id)
             other = await client.send(command)
@@ -123,7 +124,7 @@ def test_a_refusal_is_raised_as_what_it_is(tmp_path: Path):
                 await client.send("jobs.celebrate", {})
             await client.send("jobs.enqueue", {"type": "sync", "name": "x", "id": "j"})
             with pytest.raises(RuleViolated) as violated:
-                await client.send(jobs.Retry(id="j"))
+                await client.send(job_commands.Retry(id="j"))
             return invalid.value, conflict.value, violated.value
 
     invalid, conflict, violated = asyncio.run(scenario())
@@ -300,7 +301,7 @@ def test_a_command_whose_answer_got_lost_is_asked_again_and_carried_out_once(tmp
             async with writer_held(service):
                 sending = [
                     asyncio.create_task(
-                        client.send(jobs.Enqueue(type="sync", name=f"n{number}"), timeout_seconds=60)
+                        client.send(job_commands.Enqueue(type="sync", name=f"n{number}"), timeout_seconds=60)
                     )
                     for number in range(20)
                 ]
@@ -364,7 +365,8 @@ def test_requests_during_repeated_failures_of_the_broker_are_all_carried_out_onc
                 while not stop.is_set():
                     count += 1
                     answer = await client.send(
-                        jobs.Enqueue(type="sync", name="x", id=f"j-{number}-{count}"), timeout_seconds=60
+                        job_commands.Enqueue(type="sync", name="x", id=f"j-{number}-{count}"),
+                        timeout_seconds=60,
                     )
                     positions.append(answer.position or 0)
 

@@ -15,9 +15,9 @@ import pytest
 import bus.client.live_feed
 from bus.broker.server import NatsServer
 from bus.client import ChangeEvent, Client, PlaceLostError, Subscription
-from domain import jobs
 from domain.catalogue import TIMELINE_FORKED
 from domain.errors import Invalid
+from domain.jobs import commands
 from ops.service.composition import Service
 from tests.support.patience import until
 from tests.support.repository import ROOT
@@ -58,7 +58,7 @@ def test_everything_from_the_first_position_on_then_live(tmp_path: Path):
             async with client.subscribe() as events:
                 earlier = await take(events, 5)
                 await client.send(
-                    jobs.Enqueue(type="sync", name="x", id="j"),
+                    commands.Enqueue(type="sync", name="x", id="j"),
                     actor="me",
                     command_id="c",
                     correlation_id="r",
@@ -214,7 +214,7 @@ def test_one_that_takes_its_time_holds_little_and_misses_nothing(tmp_path: Path)
             async with client.subscribe() as events:
                 first = await take(events, 1)
                 for _ in range(4):
-                    await client.send_batch([jobs.Enqueue(type="sync", name="x")] * 1_000)
+                    await client.send_batch([commands.Enqueue(type="sync", name="x")] * 1_000)
                 await published(service, 4_001)
                 feed = events._feed
                 assert feed is not None

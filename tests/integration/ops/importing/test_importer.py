@@ -8,7 +8,7 @@ from typing import Any
 import apsw
 import pytest
 
-from domain.credentials import AllowedPaths
+from domain.credentials.scanning import AllowedPaths
 from ops.importing import importer
 from ops.importing.destinations import StoppedStore, Trial, trial_connection
 from ops.importing.importer import ImportReport, import_all

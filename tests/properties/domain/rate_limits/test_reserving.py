@@ -10,8 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from domain.rate_limits import RateLimit, availability
-from domain.rate_limits.availability import reservations_at
+from domain.rate_limits.availability import availability, reservations_at
+from domain.rate_limits.state import RateLimit
 from tests.support.clock import NOW
 from tests.support.domain.given_when_then import Story
 

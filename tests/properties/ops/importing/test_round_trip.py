@@ -10,7 +10,7 @@ import apsw
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from domain.credentials import AllowedPaths
+from domain.credentials.scanning import AllowedPaths
 from ops.importing.destinations import StoppedStore
 from ops.importing.importer import ImportReport, import_all
 from ops.importing.source import Source

@@ -7,12 +7,9 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 
 from domain import jobs
-from domain.jobs import (
-    BACKOFF_BASE_MS,
-    BACKOFF_CAP_MS,
-    MAXIMUM_RESCUES,
-    PROGRESS_EVENT_INTERVAL_MS,
-    RESCUE_DELAY_MS,
+from domain.jobs import events
+from domain.jobs import state as job_state
+from domain.jobs.events import (
     Archived,
     AttemptFailed,
     AttemptTimedOut,
@@ -34,6 +31,13 @@ from domain.jobs import (
     Retried,
     Snoozed,
     TimedOut,
+)
+from domain.jobs.limits import (
+    BACKOFF_BASE_MS,
+    BACKOFF_CAP_MS,
+    MAXIMUM_RESCUES,
+    PROGRESS_EVENT_INTERVAL_MS,
+    RESCUE_DELAY_MS,
     backoff_ms,
 )
 from domain.messages import Event, Recorded
@@ -125,7 +129,7 @@ def test_the_table_of_states_and_verbs_has_every_verb_and_every_event():
     assert set(EXPECTED) == set(STATES)
     assert all(set(row) == verbs for row in EXPECTED.values())
     # These need a second job, and have tests of their own.
-    assert reached == set(jobs.DECIDER.events.values()) - {jobs.Replaced, jobs.DependencyMet}
+    assert reached == set(jobs.DECIDER.events.values()) - {events.Replaced, events.DependencyMet}
 
 
 @pytest.mark.parametrize(("state", "verb"), [(state, verb) for state in STATES for verb in BODIES], ids=str)
@@ -180,7 +184,7 @@ def test_each_event_leads_to_the_state_of_the_picture(story: Story, state: str):
 
 
 def test_filters_take_the_statuses_that_the_column_may_have_and_no_others():
-    assert {jobs.status_of(state) for state in jobs.STATES} == set(get_args(jobs.Status))
+    assert {job_state.status_of(state) for state in job_state.STATES} == set(get_args(job_state.Status))
 
 
 # Enqueue
@@ -529,9 +533,11 @@ def test_the_times_of_a_job_are_those_of_its_events():
 
 
 def test_a_result_that_is_null_is_no_result():
-    assert given(enqueued()).state("jobs").result == jobs.NO_RESULT
-    assert given(enqueued(), claimed(), Completed()).state("jobs").result == jobs.NO_RESULT
-    assert given(enqueued(), claimed(), Completed(result=raw("null"))).state("jobs").result == jobs.NO_RESULT
+    assert given(enqueued()).state("jobs").result == events.NO_RESULT
+    assert given(enqueued(), claimed(), Completed()).state("jobs").result == events.NO_RESULT
+    assert (
+        given(enqueued(), claimed(), Completed(result=raw("null"))).state("jobs").result == events.NO_RESULT
+    )
 
 
 def test_a_foreign_event_is_not_taken_for_one_of_a_job():
@@ -539,7 +545,7 @@ def test_a_foreign_event_is_not_taken_for_one_of_a_job():
         pass
 
     with pytest.raises(TypeError):
-        jobs.evolve(given(enqueued()).state("jobs"), Recorded(2, KEY, 2, NOW, Strange()))
+        job_state.evolve(given(enqueued()).state("jobs"), Recorded(2, KEY, 2, NOW, Strange()))
 
 
 # What people change

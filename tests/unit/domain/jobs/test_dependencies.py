@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from bus.writing.dependents import Dependents
-from domain.jobs import (
-    DEPENDENTS_AT_ONCE,
+from domain.jobs.events import (
     AttemptFailed,
     Cancelled,
     Claimed,
@@ -18,6 +17,7 @@ from domain.jobs import (
     Retried,
     TimedOut,
 )
+from domain.jobs.limits import DEPENDENTS_AT_ONCE
 from domain.queues import Paused, Resumed
 from tests.support.clock import NOW
 from tests.support.domain.given_when_then import TOKEN, Story

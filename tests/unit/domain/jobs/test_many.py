@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from domain.jobs import Cancelled, CancelRequested, Completed, Failed, Retried
+from domain.jobs.events import Cancelled, CancelRequested, Completed, Failed, Retried
 from tests.support.domain.given_when_then import TOKEN, Story
 from tests.support.domain.job_states import claimed, enqueued
 

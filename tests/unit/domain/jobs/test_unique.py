@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bus.writing.unique_jobs import UniqueJobs
-from domain.jobs import (
+from domain.jobs.events import (
     Archived,
     AttemptFailed,
     Cancelled,

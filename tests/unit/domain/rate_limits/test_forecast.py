@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from domain.rate_limits import Forecast, forecast
+from domain.rate_limits.forecast import Forecast, forecast
 from tests.support.clock import MINUTE_MS, NOW
 from tests.support.domain.given_when_then import Story, given
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.rate_limits import Reading
 from domain.rate_limits.header_values import MAXIMUM_WAIT_MS, count_in, reset_in, wait_end_in
 from domain.rate_limits.headers import named_resource, read_response
+from domain.rate_limits.reading import Reading
 from tests.support.domain.rate_limit_responses import AT, RESPONSES, Response
 
 

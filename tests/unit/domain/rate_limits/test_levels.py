@@ -5,17 +5,10 @@ from typing import Any
 import pytest
 
 from domain.messages import Event
-from domain.rate_limits import (
-    Availability,
-    LevelChanged,
-    Observed,
-    RateLimit,
-    Reading,
-    ThresholdsSet,
-    Throttled,
-    availability,
-)
-from domain.rate_limits.availability import STALE_AFTER_MS
+from domain.rate_limits.availability import STALE_AFTER_MS, Availability, availability
+from domain.rate_limits.messages import LevelChanged, Observed, ThresholdsSet, Throttled
+from domain.rate_limits.reading import Reading
+from domain.rate_limits.state import RateLimit
 from tests.support.clock import NOW
 from tests.support.domain.given_when_then import Story, given
 

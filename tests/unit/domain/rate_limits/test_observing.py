@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from domain.rate_limits import LevelChanged, Observed, Throttled, availability
+from domain.rate_limits.availability import availability
+from domain.rate_limits.messages import LevelChanged, Observed, Throttled
 from domain.rate_limits.refusals import BURST_MS, FIRST_WAIT_MS, LONGEST_WAIT_MS
 from tests.support.clock import HOUR_MS, MINUTE_MS, NOW
 from tests.support.domain.given_when_then import Story, given

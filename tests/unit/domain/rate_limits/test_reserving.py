@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from domain.messages import Event
-from domain.rate_limits import LevelChanged, Observed, RateLimit, Released, Reserved, Throttled, availability
+from domain.rate_limits.availability import availability
+from domain.rate_limits.messages import LevelChanged, Observed, Released, Reserved, Throttled
 from domain.rate_limits.reserving import MAXIMUM_RESERVATIONS
-from domain.rate_limits.state import ASSUMED_WINDOW_MS
+from domain.rate_limits.state import ASSUMED_WINDOW_MS, RateLimit
 from tests.support.clock import NOW
 from tests.support.domain.given_when_then import Story, given
 

@@ -1,18 +1,11 @@
 import msgspec
 import pytest
 
-from domain import rate_limits
 from domain.messages import Event, Recorded
-from domain.rate_limits import (
-    COALESCE_MS,
-    MAXIMUM_CLOCK_LEAD_MS,
-    Cleared,
-    LevelChanged,
-    Observed,
-    Throttled,
-    key_of,
-    parts_of,
-)
+from domain.rate_limits import messages, state
+from domain.rate_limits.merging import COALESCE_MS
+from domain.rate_limits.messages import Cleared, LevelChanged, Observed, Throttled, key_of, parts_of
+from domain.rate_limits.observing import MAXIMUM_CLOCK_LEAD_MS
 from tests.support.clock import NOW
 from tests.support.domain.given_when_then import Story, given
 
@@ -43,7 +36,7 @@ def known(*events: Event) -> Story:
     ],
 )
 def test_a_key_is_made_of_its_parts_and_falls_into_them_again(parts, key):
-    command = rate_limits.Clear(**parts)
+    command = messages.Clear(**parts)
 
     assert key_of(command) == key
     assert parts_of(key) == (parts["platform"], parts.get("resource"), parts.get("identifier"))
@@ -234,4 +227,4 @@ def test_a_foreign_event_is_not_taken_for_one_of_a_rate_limit():
         pass
 
     with pytest.raises(TypeError):
-        rate_limits.evolve(None, Recorded(1, KEY, 1, NOW, Strange()))
+        state.evolve(None, Recorded(1, KEY, 1, NOW, Strange()))
