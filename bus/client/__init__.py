@@ -1,13 +1,14 @@
 """The client for services written in Python: commands, queries, and events to follow.
 
     async with connect("nats://…") as client:
-        answer = await client.send(jobs.Enqueue(type="sync", name="nightly"))
+        answer = await client.send(Enqueue(type="sync", name="nightly"))
         row = await client.get("jobs", id=answer.stream.removeprefix("jobs/"))
         async for event in client.subscribe(table="jobs"):
             …
 
-A command goes out under an id, and goes out again under that id until it is answered: it is carried out once.
-`bus.worker` is a worker for jobs on top of it.
+Commands are structs of the domain, here `domain.jobs.commands.Enqueue`. A command goes out under an id, and
+goes out again under that id until it is answered: it is carried out once. `bus.worker` is a worker for jobs
+on top of it.
 
 facade         `connect`, and the client with all that it can do
 connection     one connection that is kept, and requests that are asked again until they are answered
