@@ -1,6 +1,5 @@
 """The guide to analytics, typed in word for word."""
 
-import re
 import shlex
 import shutil
 import subprocess
@@ -12,19 +11,20 @@ import duckdb
 import pytest
 
 from ops.analytics import connect
+from tests.support.documents.guides import blocks, guide
 from tests.support.repository import ROOT
 from tests.support.services.command_line import Result, environment, hyperpage
 from tests.support.stores.backing_up import Stored
 
-GUIDE = (ROOT / "docs" / "analytics.md").read_text(encoding="utf-8")
+GUIDE = guide("analytics.md")
 COMMANDS = [
     line.removeprefix("$ hyperpage ")
-    for block in re.findall(r"```console\n(.*?)```", GUIDE, re.DOTALL)
+    for block in blocks("console", GUIDE)
     for line in block.splitlines()
     if line.startswith("$ hyperpage ")
 ]
-PYTHON = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
-*QUESTIONS, MOVED = re.findall(r"```sql\n(.*?)```", GUIDE, re.DOTALL)
+PYTHON = blocks("python", GUIDE)
+*QUESTIONS, MOVED = blocks("sql", GUIDE)
 # The morning that the guide's times are of, in milliseconds.
 MORNING = 1_795_507_200_000  # 24 November 2026, 08:00 UTC
 

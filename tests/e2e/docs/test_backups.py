@@ -12,12 +12,13 @@ import httpx
 import pytest
 
 from ops.settings import Settings
+from tests.support.documents.guides import blocks, guide
 from tests.support.machines.bucket_server import CREDENTIALS, BucketServer
 from tests.support.patience import wait_for
 from tests.support.repository import ROOT
 from tests.support.services.command_line import Result, Served, hyperpage
 
-GUIDE = (ROOT / "docs" / "backups.md").read_text(encoding="utf-8")
+GUIDE = guide("backups.md")
 HEADING = re.compile(r"#+ (.+)")
 
 
@@ -43,7 +44,7 @@ def commands(heading: str) -> list[str]:
 
 
 def settings_in(heading: str) -> str:
-    (block,) = re.findall(r"```toml\n(.*?)```", SECTIONS[heading], re.DOTALL)
+    (block,) = blocks("toml", SECTIONS[heading])
     return re.sub(r"^ +", "", block, flags=re.MULTILINE)
 
 

@@ -1,18 +1,17 @@
 """The guide to clients of any language, typed in word for word."""
 
-import re
 import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.documents.guides import blocks, guide
 from tests.support.machines.node import in_javascript
-from tests.support.repository import ROOT
 from tests.support.services.command_line import Served
 
-GUIDE = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
-[JAVASCRIPT] = re.findall(r"```js\n(.*?)```", GUIDE, re.DOTALL)
-[PRINTED] = re.findall(r"```text\n(.*?)```", GUIDE, re.DOTALL)
-[SOCKET] = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
+GUIDE = guide("clients.md")
+[JAVASCRIPT] = blocks("js", GUIDE)
+[PRINTED] = blocks("text", GUIDE)
+[SOCKET] = blocks("python", GUIDE)
 
 
 def printed(folder: Path, *command: str) -> list[str]:

@@ -11,12 +11,13 @@ from nats.js.client import JetStreamContext
 
 from domain.credentials.scanning import AllowedPaths
 from tests.support.documents.bucket_reading import read_bucket
+from tests.support.documents.guides import blocks, guide
 from tests.support.patience import patiently
 from tests.support.repository import ROOT
 from tests.support.services.command_line import Served
 
-GUIDE = (ROOT / "docs" / "configuration-store.md").read_text(encoding="utf-8")
-CONSOLE = "\n".join(re.findall(r"```console\n(.*?)```", GUIDE, re.DOTALL))
+GUIDE = guide("configuration-store.md")
+CONSOLE = "\n".join(blocks("console", GUIDE))
 # Each command, with the lines below it: what its output has in it.
 STEPS = [step.splitlines() for step in re.split(r"^\$ ", CONSOLE, flags=re.MULTILINE) if step.strip()]
 REFUSALS = ("config_matches_schema", "version_conflict", "secret_rejected")
@@ -61,7 +62,7 @@ def test_what_a_bucket_has_is_read_as_the_guide_reads_it_however_often(served: S
 
 
 def test_the_places_in_the_guide_are_places():
-    (example,) = re.findall(r"```toml\n(.*?)```", GUIDE, re.DOTALL)
+    (example,) = blocks("toml", GUIDE)
     AllowedPaths(tomllib.loads(example)["allowed_secret_paths"])
 
 

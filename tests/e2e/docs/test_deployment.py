@@ -5,15 +5,16 @@ import shlex
 
 import pytest
 
+from tests.support.documents.guides import blocks, guide
 from tests.support.patience import wait_for
 from tests.support.repository import ROOT
 from tests.support.services.command_line import Served
 
-DOCS = [(ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("deployment.md", "operating.md")]
+DOCS = [guide(name) for name in ("deployment.md", "operating.md")]
 LINES = [
     line.removeprefix("$ ")
     for text in DOCS
-    for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL)
+    for block in blocks("console", text)
     for line in block.splitlines()
 ]
 # Behind what runs it elsewhere, as another user or in a container.

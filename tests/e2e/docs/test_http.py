@@ -13,10 +13,10 @@ from ops.http import protocol, routing
 from ops.http.access import sessions
 from ops.http.layers import limits, throttle
 from ops.settings import Settings
-from tests.support.repository import ROOT
+from tests.support.documents.guides import blocks, guide
 from tests.support.services.command_line import Served, environment
 
-GUIDE = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
+GUIDE = guide("http.md")
 # The address in the guide; the test has a port of its own.
 ADDRESS = "127.0.0.1:8822"
 MARK = "@@ {} @@"
@@ -26,7 +26,7 @@ Step = tuple[str, str]
 def steps() -> list[Step]:
     """Each command of the guide, and what it prints."""
     found: list[Step] = []
-    for block in re.findall(r"```console\n(.*?)```", GUIDE, re.DOTALL):
+    for block in blocks("console", GUIDE):
         for part in block.split("$ ")[1:] if block.startswith("$ ") else []:
             found.append(part.partition("\n")[::2])  # noqa: PERF401  # a comprehension would hide the shape
     return found

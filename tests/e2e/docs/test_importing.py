@@ -5,15 +5,13 @@ import shlex
 
 import apsw
 
-from tests.support.repository import ROOT
+from tests.support.documents.guides import blocks, guide
 from tests.support.services.command_line import hyperpage
 from tests.support.stores.old_databases import APP_STATE, JOB, old_database
 
-GUIDE = (ROOT / "docs" / "importing.md").read_text(encoding="utf-8")
+GUIDE = guide("importing.md")
 COMMANDS = [
-    line.removeprefix("$ hyperpage ")
-    for block in re.findall(r"```console\n(.*?)```", GUIDE, re.DOTALL)
-    for line in block.splitlines()
+    line.removeprefix("$ hyperpage ") for block in blocks("console", GUIDE) for line in block.splitlines()
 ]
 
 

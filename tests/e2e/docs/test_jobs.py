@@ -1,7 +1,6 @@
 """The guide to jobs, typed in word for word."""
 
 import json
-import re
 import shlex
 import signal
 import subprocess
@@ -14,19 +13,20 @@ import pytest
 
 from domain.catalogue import VERBS
 from domain.jobs.state import STATES
+from tests.support.documents.guides import blocks, guide
 from tests.support.machines.node import CLIENT, COMPILER, TYPES, in_javascript, node_with
 from tests.support.patience import wait_for
 from tests.support.repository import ROOT
 from tests.support.services.command_line import PROGRAM, environment, served_in
 
-GUIDE = (ROOT / "docs" / "jobs.md").read_text(encoding="utf-8")
+GUIDE = guide("jobs.md")
 COMMANDS = [
     line.removeprefix("$ .venv/bin/hyperpage ")
-    for block in re.findall(r"```console\n(.*?)```", GUIDE, re.DOTALL)
+    for block in blocks("console", GUIDE)
     for line in block.splitlines()
 ]
-WORKER, CLIENT_WORKER = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
-[JAVASCRIPT_WORKER] = re.findall(r"```js\n(.*?)```", GUIDE, re.DOTALL)
+WORKER, CLIENT_WORKER = blocks("python", GUIDE)
+[JAVASCRIPT_WORKER] = blocks("js", GUIDE)
 
 
 @pytest.fixture

@@ -1,22 +1,17 @@
 """The guide to API budgets: its commands run, and do what it says."""
 
 import json
-import re
 import shlex
 from typing import Any
 
 from domain.rate_limits.messages import MAXIMUM_HEADERS
 from domain.rate_limits.reserving import MAXIMUM_RESERVATIONS
-from tests.support.repository import ROOT
+from tests.support.documents.guides import blocks, guide
 from tests.support.services.command_line import Served
 
-GUIDE = (ROOT / "docs" / "rate-limits.md").read_text(encoding="utf-8")
+GUIDE = guide("rate-limits.md")
 COMMAND = "$ .venv/bin/hyperpage "
-COMMANDS = [
-    line.removeprefix(COMMAND)
-    for block in re.findall(r"```console\n(.*?)```", GUIDE, re.DOTALL)
-    for line in block.splitlines()
-]
+COMMANDS = [line.removeprefix(COMMAND) for block in blocks("console", GUIDE) for line in block.splitlines()]
 
 
 def test_the_worked_example_does_what_the_guide_says(served: Served) -> None:

@@ -1,7 +1,6 @@
 """The README's first screen, typed in word for word."""
 
 import json
-import re
 import shlex
 import shutil
 import subprocess
@@ -11,17 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.documents.guides import blocks
 from tests.support.repository import ROOT
 from tests.support.services.command_line import PROGRAM, environment, served_in
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONSOLE = [
     line.removeprefix("$ ")
-    for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+    for block in blocks("console", README)
     for line in block.splitlines()
     if line.startswith("$ ")
 ]
-PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+PYTHON = blocks("python", README)
 COMMAND = ".venv/bin/hyperpage "
 
 

@@ -27,14 +27,15 @@ from ops.analytics.lake.manifest import read_manifest
 from ops.backup.metadata import list_backups
 from ops.backup.restoring.restore import restore
 from ops.backup.restoring.restore_path import Moment
+from tests.support.documents.guides import blocks, guide
 from tests.support.machines.bucket_server import CREDENTIALS, BucketServer
 from tests.support.repository import ROOT
 from tests.support.stores.backing_up import VERSION, Stored
 
-GUIDE = (ROOT / "docs" / "lakehouse" / "README.md").read_text(encoding="utf-8")
-PYTHON = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
-SQL = re.findall(r"```sql\n(.*?)```", GUIDE, re.DOTALL)
-[CONFIGURATION] = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
+GUIDE = guide("lakehouse/README.md")
+PYTHON = blocks("python", GUIDE)
+SQL = blocks("sql", GUIDE)
+[CONFIGURATION] = blocks("yaml", GUIDE)
 PUBLISH = ROOT / "docs" / "lakehouse" / "publish.py"
 ADDRESS = "s3://lake/hyperpage"
 # The newest DuckDB that there are wheels of its extensions for; what `INSTALL` fetches comes from elsewhere.

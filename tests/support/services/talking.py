@@ -4,7 +4,7 @@ What is asked and answered passes through sockets and a real nats-server. The se
 """
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Self
 
@@ -59,19 +59,9 @@ class Talk:
         assert self.clock is not None
         self.clock.now += milliseconds
 
-    def command(
-        self,
-        name: str,
-        body: Any = b"{}",
-        *,
-        id: str | None = None,  # noqa: A002 - the contract's word
-        expected: int | str | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Message:
-        """The answer to a command."""
-        message: Message = self.run(
-            self.client.command(name, body, id=id, expected=expected, headers=headers)
-        )
+    def command(self, name: str, body: Any = b"{}", **options: Any) -> Message:
+        """The answer to a command; `id`, `expected` and `headers` as `RawNats.command` has them."""
+        message: Message = self.run(self.client.command(name, body, **options))
         return message
 
     def batch(self, *commands: Any, atomic: bool = False, **headers: Any) -> Message:

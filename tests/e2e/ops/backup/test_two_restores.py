@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import re
 import sqlite3
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.documents.documented_follower import STREAM, Follower
+from tests.support.documents.guides import blocks, guide
 from tests.support.patience import patiently, until
 from tests.support.repository import ROOT
 from tests.support.services.command_line import Served, separately
@@ -20,7 +20,7 @@ from tests.support.stores.looking_inside import log_of
 
 # A subscriber may wait for 5 s before it looks whether something went wrong.
 FOLLOWED_SECONDS = patiently(15)
-GUIDE = ROOT / "docs" / "subscribing.md"
+GUIDE = guide("subscribing.md")
 Event = tuple[str, str, str]
 """Its id, its stream and its hash."""
 
@@ -92,7 +92,7 @@ def changes_of(example: Path) -> list[tuple[int, str, str]]:
 
 
 def test_whoever_follows_the_documentation_ends_with_the_log_after_two_restores_of_one_backup(tmp_path: Path):
-    (source,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    (source,) = blocks("python", GUIDE)
     example = tmp_path / "example.py"
     example.write_text(source, encoding="utf-8")
 

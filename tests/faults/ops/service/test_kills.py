@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from migrations.connection import open_reader
 from ops.store.data_directory import read_runtime
 from ops.store.projections_check import verify
 from tests.support.chance import SEED
-from tests.support.patience import patiently
+from tests.support.patience import patiently, until
 from tests.support.repository import ROOT
 from tests.support.services.raw_nats import Message, RawNats
 from tests.support.stores.looking_inside import log_of
@@ -62,7 +61,7 @@ class Killable:
             assert process.poll() is None, "the service did not start"
             return found is not None and found.pid == process.pid
 
-        await _until(is_ready, READY_SECONDS)
+        await until(is_ready, READY_SECONDS)
 
     @property
     def url(self) -> str:
@@ -163,14 +162,6 @@ def _request(kind: str, command: Command, command_id: str) -> tuple[str, dict[st
     return f"hyperpage.{kind}.v1.{name}", body, {"Hyperpage-Command-Id": command_id}
 
 
-async def _until(condition: Callable[[], Awaitable[bool]], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not await condition():
-        assert time.monotonic() < deadline, "it did not come to that in time"
-        # Another process tells nobody.
-        await asyncio.sleep(0.02)
-
-
 def _rows(folder: Path) -> list[chain.Row]:
     with closing(open_reader(folder / "hyperpage.db")) as connection:
         chain.verify_chain(connection)
@@ -204,7 +195,7 @@ async def _require_caught_up(client: RawNats, folder: Path) -> None:
         info = await client.request(f"$JS.API.STREAM.INFO.{STREAM}")
         return bool(info.said["state"]["last_seq"] == head)
 
-    await _until(is_caught_up, CAUGHT_UP_SECONDS)
+    await until(is_caught_up, CAUGHT_UP_SECONDS)
 
 
 async def _require_all_there(client: RawNats, load: Load, folder: Path) -> None:
@@ -249,7 +240,7 @@ async def _require_stored_ones_answered(client: RawNats, stored: dict[str, Comma
             del waiting[command_id]
         return True
 
-    await _until(are_answered, DURABLE_SECONDS)
+    await until(are_answered, DURABLE_SECONDS)
     assert [answer.body for answer in answers.values() if answer.code is not None] == []
     known = Counter(row.command_id for row in _rows(folder))
     for command_id, answer in answers.items():
@@ -279,7 +270,7 @@ async def _round(served: Killable, chance: random.Random, stored: dict[str, Comm
     async def are_answered() -> bool:
         return len(load.answered) >= answers or working.done()
 
-    await _until(are_answered, READY_SECONDS)
+    await until(are_answered, READY_SECONDS)
     what = chance.choice(["service", "nats-server", "both"])
     print(f"after {len(load.answered)} answers and {len(load.stored)} acknowledgements: kill -9 of {what}")
     served.kill(what)
@@ -336,7 +327,7 @@ def test_durable_commands_of_a_killed_service_are_carried_out_soon_and_in_order(
             row = (await client.query("app_state.get", {"key": "k"})).said
             return bool(row.get("version") == len(values))
 
-        await _until(is_carried_out, CAUGHT_UP_SECONDS)
+        await until(is_carried_out, CAUGHT_UP_SECONDS)
         await client.close()
 
     try:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 import sqlite3
 import sys
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from domain.catalogue import TIMELINE_FORKED
 from domain.errors import Invalid
 from domain.jobs import commands
 from ops.service.composition import Service
+from tests.support.documents.guides import blocks, guide
 from tests.support.patience import until
 from tests.support.repository import ROOT
 from tests.support.services.serving import (
@@ -34,7 +34,7 @@ from tests.support.services.serving import (
     take_to,
 )
 
-GUIDE = ROOT / "docs" / "subscribing.md"
+GUIDE = guide("subscribing.md")
 
 
 def positions(events: Sequence[ChangeEvent]) -> list[int]:
@@ -428,7 +428,7 @@ def test_one_that_was_ahead_of_the_restored_log_is_told_as_soon_as_it_comes_back
 
 
 def test_the_example_of_the_guide_keeps_each_change_once_although_it_is_killed(tmp_path: Path):
-    (example,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    (example,) = blocks("python", GUIDE)
     (tmp_path / "example.py").write_text(example, encoding="utf-8")
 
     def changes() -> list[tuple[int, str, str]]:

@@ -16,12 +16,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from ops import deploy
 from ops.backup.create import create_backup
 from ops.backup.drill import drill
+from tests.support.documents.guides import guide
 from tests.support.patience import until
 from tests.support.repository import ROOT
 from tests.support.services.asking import HttpTalk
 
 DEPLOY = Path(deploy.__file__).parent
-GUIDE = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
+GUIDE = guide("operating.md")
 OURS = re.compile(r"\b(?:hyperpage|process|python)_[a-z0-9_]+\b")
 OPEN_METRICS = {"accept": "application/openmetrics-text; version=1.0.0"}
 

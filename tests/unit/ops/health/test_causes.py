@@ -13,9 +13,10 @@ from ops.health.causes import backup_causes, store_causes
 from ops.health.machine import limits_in
 from ops.health.store import Integrity, StoreLook
 from ops.settings import Settings
+from tests.support.documents.guides import guide
 from tests.support.repository import ROOT
 
-GUIDE = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
+GUIDE = guide("operating.md")
 
 
 SOURCE = Path(causes.__file__).read_text(encoding="utf-8")
