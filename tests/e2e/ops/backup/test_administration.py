@@ -27,6 +27,8 @@ def administered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with Served(data, "--http", "127.0.0.1:0", **by_hand) as service:
         for number in range(4):
             service.ask("send", "app_state.set", f'{{"key": "k", "value": {number}}}')
+        # By the service itself, which tells of it at once.
+        administer("backup.create", {}, data)
         yield service
 
 
