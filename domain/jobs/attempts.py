@@ -6,32 +6,8 @@ import msgspec
 
 from domain.decider import Context, Decision, Lease, Notice
 from domain.errors import RuleViolated
-from domain.jobs.commands import (
-    AckCancel,
-    Claim,
-    Complete,
-    Fail,
-    Heartbeat,
-    Interrupt,
-    Progress,
-    Rescue,
-    Snooze,
-    TimeOut,
-)
+from domain.jobs import commands, events
 from domain.jobs.dependencies import with_dependents
-from domain.jobs.events import (
-    AttemptFailed,
-    AttemptTimedOut,
-    Cancelled,
-    Claimed,
-    Completed,
-    Failed,
-    Interrupted,
-    Progressed,
-    Rescued,
-    Snoozed,
-    TimedOut,
-)
 from domain.jobs.limits import MAXIMUM_RESCUES, PROGRESS_EVENT_INTERVAL_MS, RESCUE_DELAY_MS, backoff_ms
 from domain.jobs.refusals import existing, leased
 from domain.jobs.state import TABLE, Job
@@ -42,9 +18,9 @@ from domain.queues import is_paused
 _ROW_BYTES = 4 * 1024
 
 
-def claim(state: None, command: Claim, context: Context, key: None) -> Decision:
+def claim(state: None, command: commands.Claim, context: Context, key: None) -> Decision:
     granted: dict[str, Lease | None] = {}
-    events: list[tuple[str, Event]] = []
+    claimed: list[tuple[str, Event]] = []
     bytes_left = context.answer_bytes_left
     # A paused queue answers at once, with no job.
     limit = 0 if is_paused(command.queue, context) else command.limit
@@ -59,13 +35,13 @@ def claim(state: None, command: Claim, context: Context, key: None) -> Decision:
             lease_ms=command.lease_ms,
             expires_at=context.now + command.lease_ms,
         )
-        events.append((job.id, Claimed(worker=command.worker, attempt=job.attempt + 1)))
+        claimed.append((job.id, events.Claimed(worker=command.worker, attempt=job.attempt + 1)))
     leases = [lease for lease in granted.values() if lease is not None]
 
     def result(row: Any) -> Any:
         return {"jobs": [_leased_row(row(TABLE, lease.job_id), lease) for lease in leases]}
 
-    return Decision(events=tuple(events), leases=granted, result=result)
+    return Decision(events=tuple(claimed), leases=granted, result=result)
 
 
 def _row_bytes(job: Job, worker: str) -> int:
@@ -83,7 +59,7 @@ def _leased_row(row: msgspec.Raw, lease: Lease) -> msgspec.Raw:
     return msgspec.Raw(bytes(row)[:-1] + b"," + extra[1:])
 
 
-def heartbeat(state: Job | None, command: Heartbeat, context: Context, key: str) -> Decision:
+def heartbeat(state: Job | None, command: commands.Heartbeat, context: Context, key: str) -> Decision:
     job, lease = leased(state, command.id, command.lease, context)
     lease_ms = command.lease_ms or lease.lease_ms
     extended = msgspec.structs.replace(lease, lease_ms=lease_ms, expires_at=context.now + lease_ms)
@@ -93,11 +69,11 @@ def heartbeat(state: Job | None, command: Heartbeat, context: Context, key: str)
     )
 
 
-def progress(state: Job | None, command: Progress, context: Context, key: str) -> Decision:
+def progress(state: Job | None, command: commands.Progress, context: Context, key: str) -> Decision:
     job, _ = leased(state, command.id, command.lease, context)
     said = {"id": key, "percent": command.percent, "note": command.note, "at": context.now}
     due = job.progressed_at is None or context.now - job.progressed_at >= PROGRESS_EVENT_INTERVAL_MS
-    event = Progressed(percent=command.percent, note=command.note)
+    event = events.Progressed(percent=command.percent, note=command.note)
     return Decision(
         events=((key, event),) if due else (),
         notices=(Notice((TABLE, key, "progress"), said),),
@@ -105,12 +81,12 @@ def progress(state: Job | None, command: Progress, context: Context, key: str) -
     )
 
 
-def complete(state: Job | None, command: Complete, context: Context, key: str) -> Decision:
+def complete(state: Job | None, command: commands.Complete, context: Context, key: str) -> Decision:
     leased(state, command.id, command.lease, context)
-    return _ends(key, Completed(result=command.result), context)
+    return _ends(key, events.Completed(result=command.result), context)
 
 
-def fail(state: Job | None, command: Fail, context: Context, key: str) -> Decision:
+def fail(state: Job | None, command: commands.Fail, context: Context, key: str) -> Decision:
     job, _ = leased(state, command.id, command.lease, context)
     event: Event
     if command.retryable and job.attempt < job.max_attempts and not job.cancel_requested:
@@ -119,33 +95,33 @@ def fail(state: Job | None, command: Fail, context: Context, key: str) -> Decisi
             if command.retry_at is not None
             else context.now + backoff_ms(job.attempt, context.random())
         )
-        event = AttemptFailed(error=command.error, next_run_at=next_run_at)
+        event = events.AttemptFailed(error=command.error, next_run_at=next_run_at)
     else:
-        event = Failed(error=command.error)
+        event = events.Failed(error=command.error)
     return _ends(key, event, context)
 
 
-def snooze(state: Job | None, command: Snooze, context: Context, key: str) -> Decision:
+def snooze(state: Job | None, command: commands.Snooze, context: Context, key: str) -> Decision:
     job, _ = leased(state, command.id, command.lease, context)
-    event = _given_back(job) or Snoozed(run_at=max(command.run_at, context.now))
+    event = _given_back(job) or events.Snoozed(run_at=max(command.run_at, context.now))
     return _ends(key, event, context)
 
 
-def interrupt(state: Job | None, command: Interrupt, context: Context, key: str) -> Decision:
+def interrupt(state: Job | None, command: commands.Interrupt, context: Context, key: str) -> Decision:
     job, _ = leased(state, command.id, command.lease, context)
-    return _ends(key, _given_back(job) or Interrupted(), context)
+    return _ends(key, _given_back(job) or events.Interrupted(), context)
 
 
-def ack_cancel(state: Job | None, command: AckCancel, context: Context, key: str) -> Decision:
+def ack_cancel(state: Job | None, command: commands.AckCancel, context: Context, key: str) -> Decision:
     job, _ = leased(state, command.id, command.lease, context)
     if not job.cancel_requested:
         raise RuleViolated(
             "cancel_not_requested", f"nobody asked to cancel job {key}", hint="complete, fail or interrupt it"
         )
-    return _ends(key, Cancelled(reason=job.cancel_reason), context)
+    return _ends(key, events.Cancelled(reason=job.cancel_reason), context)
 
 
-def rescue(state: Job | None, command: Rescue, context: Context, key: str) -> Decision:
+def rescue(state: Job | None, command: commands.Rescue, context: Context, key: str) -> Decision:
     job = existing(state, key)
     if job.state != "running":
         return Decision()
@@ -154,28 +130,28 @@ def rescue(state: Job | None, command: Rescue, context: Context, key: str) -> De
         return Decision()
     event: Event
     if job.cancel_requested:
-        event = Cancelled(reason=job.cancel_reason)
+        event = events.Cancelled(reason=job.cancel_reason)
     elif job.recovery_attempts >= MAXIMUM_RESCUES:
-        event = Failed(error=f"lost by its worker {job.recovery_attempts + 1} times")
+        event = events.Failed(error=f"lost by its worker {job.recovery_attempts + 1} times")
     else:
-        event = Rescued(next_run_at=context.now + RESCUE_DELAY_MS)
+        event = events.Rescued(next_run_at=context.now + RESCUE_DELAY_MS)
     return _ends(key, event, context)
 
 
-def time_out(state: Job | None, command: TimeOut, context: Context, key: str) -> Decision:
+def time_out(state: Job | None, command: commands.TimeOut, context: Context, key: str) -> Decision:
     job = existing(state, key)
     if job.state != "running" or job.deadline_at is None or context.now < job.deadline_at:
         return Decision()
     error = f"the attempt took longer than {job.timeout_ms} ms"
     event: Event
     if job.cancel_requested:
-        event = Cancelled(reason=job.cancel_reason)
+        event = events.Cancelled(reason=job.cancel_reason)
     elif job.attempt < job.max_attempts:
-        event = AttemptTimedOut(
+        event = events.AttemptTimedOut(
             error=error, next_run_at=context.now + backoff_ms(job.attempt, context.random())
         )
     else:
-        event = TimedOut(error=error)
+        event = events.TimedOut(error=error)
     return _ends(key, event, context)
 
 
@@ -186,4 +162,4 @@ def _ends(key: str, event: Event, context: Context) -> Decision:
 
 def _given_back(job: Job) -> Event | None:
     # A worker that gives back a job that it was asked to cancel has agreed to that.
-    return Cancelled(reason=job.cancel_reason) if job.cancel_requested else None
+    return events.Cancelled(reason=job.cancel_reason) if job.cancel_requested else None

@@ -34,32 +34,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-from domain.jobs.events import (
-    NO_RESULT,
-    Archived,
-    AttemptFailed,
-    AttemptTimedOut,
-    Cancelled,
-    CancelRequested,
-    Claimed,
-    Completed,
-    DependencyMet,
-    Enqueued,
-    Failed,
-    Held,
-    Imported,
-    Interrupted,
-    PayloadUpdated,
-    Progressed,
-    Released,
-    Replaced,
-    Reprioritized,
-    Rescheduled,
-    Rescued,
-    Retried,
-    Snoozed,
-    TimedOut,
-)
+from domain.jobs import events
 from domain.jobs.limits import DEFAULT_TIMEOUT_MS
 from domain.messages import Event, Json, Recorded
 
@@ -135,19 +110,19 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     error: str | None = None
     cancel_requested: bool = False
     cancel_reason: str | None = None
-    progress: Progressed | None = None
+    progress: events.Progressed | None = None
     progressed_at: int | None = None
 
 
 def evolve(state: Job | None, recorded: Recorded) -> Job | None:
     """The job after an event; `None` once it is archived."""
     event, at = recorded.event, recorded.recorded_at
-    if isinstance(event, Enqueued):
+    if isinstance(event, events.Enqueued):
         return _new(event, recorded)
-    if isinstance(event, Imported):
+    if isinstance(event, events.Imported):
         return _imported(event, recorded)
     assert state is not None, "a job begins with its enqueueing"
-    if isinstance(event, Archived):
+    if isinstance(event, events.Archived):
         return None
     changes = _changes(state, event, at, recorded.position)
     if state.state == "running" and changes.get("state", "running") != "running":
@@ -155,7 +130,7 @@ def evolve(state: Job | None, recorded: Recorded) -> Job | None:
     return msgspec.structs.replace(state, updated_at=at, persisted_at=None, **changes)
 
 
-def _new(event: Enqueued, recorded: Recorded) -> Job:
+def _new(event: events.Enqueued, recorded: Recorded) -> Job:
     return Job(
         id=recorded.key,
         type=event.type,
@@ -178,11 +153,11 @@ def _new(event: Enqueued, recorded: Recorded) -> Job:
         created_at=recorded.recorded_at,
         updated_at=recorded.recorded_at,
         created_position=recorded.position,
-        result=NO_RESULT,
+        result=events.NO_RESULT,
     )
 
 
-def _imported(event: Imported, recorded: Recorded) -> Job:
+def _imported(event: events.Imported, recorded: Recorded) -> Job:
     columns = msgspec.structs.asdict(event)
     del columns["history"]
     return Job(id=recorded.key, queue="default", created_position=recorded.position, **columns)
@@ -199,7 +174,7 @@ def _by_time(run_at: int, now: int) -> State:
 
 def _changes(job: Job, event: Event, at: int, position: int) -> dict[str, Any]:
     match event:
-        case Claimed():
+        case events.Claimed():
             return {
                 "state": "running",
                 "worker": event.worker,
@@ -211,30 +186,30 @@ def _changes(job: Job, event: Event, at: int, position: int) -> dict[str, Any]:
                 "progress": None,
                 "progressed_at": None,
             }
-        case Completed():
+        case events.Completed():
             return {"state": "completed", "completed_at": at, "result": event.result, "error": None}
-        case Progressed():
+        case events.Progressed():
             return {"progress": event, "progressed_at": at}
-        case AttemptFailed() | AttemptTimedOut():
+        case events.AttemptFailed() | events.AttemptTimedOut():
             return {
                 "state": "retrying",
                 "run_at": event.next_run_at,
                 "error": event.error,
                 "retry_count": job.retry_count + 1,
             }
-        case Failed():
+        case events.Failed():
             return {"state": "failed", "completed_at": at, "error": event.error}
-        case TimedOut():
+        case events.TimedOut():
             return {"state": "timeout", "completed_at": at, "error": event.error}
-        case Snoozed():
+        case events.Snoozed():
             return {"state": "scheduled", "run_at": event.run_at, "attempt": job.attempt - 1, "worker": None}
-        case Interrupted():
+        case events.Interrupted():
             return {"state": "pending", "run_at": at, "attempt": job.attempt - 1, "worker": None}
-        case CancelRequested():
+        case events.CancelRequested():
             return {"cancel_requested": True, "cancel_reason": event.reason}
-        case Cancelled():
+        case events.Cancelled():
             return {"state": "cancelled", "completed_at": at, "cancel_reason": event.reason}
-        case Retried():
+        case events.Retried():
             return {
                 "state": "blocked" if event.waiting_for else "pending",
                 "waiting_for": event.waiting_for,
@@ -246,7 +221,7 @@ def _changes(job: Job, event: Event, at: int, position: int) -> dict[str, Any]:
                 "cancel_requested": False,
                 "cancel_reason": None,
             }
-        case Rescued():
+        case events.Rescued():
             return {
                 "state": "retrying",
                 "run_at": event.next_run_at,
@@ -259,21 +234,21 @@ def _changes(job: Job, event: Event, at: int, position: int) -> dict[str, Any]:
 def _changes_while_idle(job: Job, event: Event, at: int) -> dict[str, Any]:
     """The changes that people make to a job that no worker has."""
     match event:
-        case Held():
+        case events.Held():
             return {"state": "held"}
-        case Released():
+        case events.Released():
             return {"state": _free(job.waiting_for, job.run_at, at)}
-        case DependencyMet():
+        case events.DependencyMet():
             waiting_for = tuple(one for one in job.waiting_for if one != event.dependency)
             state = _free(waiting_for, job.run_at, at) if job.state == "blocked" else job.state
             return {"waiting_for": waiting_for, "state": state}
-        case Rescheduled():
+        case events.Rescheduled():
             return {"run_at": event.run_at, "state": _moved(job, event.run_at, at)}
-        case Replaced():
+        case events.Replaced():
             return msgspec.structs.asdict(event) | {"state": _moved(job, event.run_at, at)}
-        case Reprioritized():
+        case events.Reprioritized():
             return {"priority": event.priority}
-        case PayloadUpdated():
+        case events.PayloadUpdated():
             return {"payload": event.payload}
         case _:
             raise TypeError(f"not an event of a job: {type(event).__name__}")

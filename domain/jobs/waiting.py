@@ -2,38 +2,15 @@
 
 from domain.decider import Context, Decision
 from domain.errors import AlreadyExists, Invalid, RuleViolated
-from domain.jobs.commands import (
-    Archive,
-    Cancel,
-    Enqueue,
-    Hold,
-    Release,
-    Reprioritize,
-    Reschedule,
-    ResolveDependents,
-    Retry,
-    UpdatePayload,
-)
+from domain.jobs import commands, events
 from domain.jobs.dependencies import on_dependents, still_to_come, with_dependents
-from domain.jobs.events import (
-    Archived,
-    Cancelled,
-    CancelRequested,
-    Enqueued,
-    Held,
-    PayloadUpdated,
-    Released,
-    Reprioritized,
-    Rescheduled,
-    Retried,
-)
 from domain.jobs.refusals import existing
 from domain.jobs.state import FINISHED, IDLE, RETRYABLE, Job
 from domain.jobs.unique import in_the_way, instead
 from domain.messages import Json
 
 
-def enqueue(state: Job | None, command: Enqueue, context: Context, key: str) -> Decision:
+def enqueue(state: Job | None, command: commands.Enqueue, context: Context, key: str) -> Decision:
     if state is not None:
         raise AlreadyExists(
             f"there is a job {key} already", hint="choose another id, or leave it out", state=state.state
@@ -43,7 +20,7 @@ def enqueue(state: Job | None, command: Enqueue, context: Context, key: str) -> 
     if unique is not None and (existing_job := in_the_way(unique, context)) is not None:
         return instead(existing_job, unique, command, context)
     depends_on = tuple(dict.fromkeys(command.depends_on))
-    event = Enqueued(
+    event = events.Enqueued(
         type=command.type,
         name=command.name,
         priority=command.priority,
@@ -64,18 +41,18 @@ def enqueue(state: Job | None, command: Enqueue, context: Context, key: str) -> 
     return Decision(events=((key, event),))
 
 
-def cancel(state: Job | None, command: Cancel, context: Context, key: str) -> Decision:
+def cancel(state: Job | None, command: commands.Cancel, context: Context, key: str) -> Decision:
     job = existing(state, key)
     if job.state in IDLE:
-        return Decision(events=with_dependents(key, Cancelled(reason=command.reason), context))
+        return Decision(events=with_dependents(key, events.Cancelled(reason=command.reason), context))
     if job.state == "running":
         if job.cancel_requested:
             return Decision()
-        return Decision(events=((key, CancelRequested(reason=command.reason)),))
+        return Decision(events=((key, events.CancelRequested(reason=command.reason)),))
     raise RuleViolated("already_finished", f"job {key} is {job.state}", state=job.state)
 
 
-def retry(state: Job | None, command: Retry, context: Context, key: str) -> Decision:
+def retry(state: Job | None, command: commands.Retry, context: Context, key: str) -> Decision:
     job = existing(state, key)
     if job.state not in RETRYABLE:
         raise RuleViolated(
@@ -89,35 +66,39 @@ def retry(state: Job | None, command: Retry, context: Context, key: str) -> Deci
         waiting_for = still_to_come(
             job.waiting_for, job.on_dependency_failure, context, before=job.created_position
         )
-    event = Retried(max_attempts=max(job.max_attempts, job.attempt + 1), waiting_for=waiting_for)
+    event = events.Retried(max_attempts=max(job.max_attempts, job.attempt + 1), waiting_for=waiting_for)
     return Decision(events=((key, event),))
 
 
-def hold(state: Job | None, command: Hold, context: Context, key: str) -> Decision:
+def hold(state: Job | None, command: commands.Hold, context: Context, key: str) -> Decision:
     job = _idle(state, key)
-    return Decision() if job.state == "held" else Decision(events=((key, Held()),))
+    return Decision() if job.state == "held" else Decision(events=((key, events.Held()),))
 
 
-def release(state: Job | None, command: Release, context: Context, key: str) -> Decision:
+def release(state: Job | None, command: commands.Release, context: Context, key: str) -> Decision:
     job = existing(state, key)
     if job.state != "held":
         raise RuleViolated("not_held", f"job {key} is {job.state}, and not held", state=job.state)
-    return Decision(events=((key, Released()),))
+    return Decision(events=((key, events.Released()),))
 
 
-def reschedule(state: Job | None, command: Reschedule, context: Context, key: str) -> Decision:
+def reschedule(state: Job | None, command: commands.Reschedule, context: Context, key: str) -> Decision:
     job = _idle(state, key)
     run_at = max(command.run_at, context.now)
-    return Decision() if job.run_at == run_at else Decision(events=((key, Rescheduled(run_at=run_at)),))
+    return (
+        Decision() if job.run_at == run_at else Decision(events=((key, events.Rescheduled(run_at=run_at)),))
+    )
 
 
-def reprioritize(state: Job | None, command: Reprioritize, context: Context, key: str) -> Decision:
+def reprioritize(state: Job | None, command: commands.Reprioritize, context: Context, key: str) -> Decision:
     if _idle(state, key).priority == command.priority:
         return Decision()
-    return Decision(events=((key, Reprioritized(priority=command.priority)),))
+    return Decision(events=((key, events.Reprioritized(priority=command.priority)),))
 
 
-def update_payload(state: Job | None, command: UpdatePayload, context: Context, key: str) -> Decision:
+def update_payload(
+    state: Job | None, command: commands.UpdatePayload, context: Context, key: str
+) -> Decision:
     job = _idle(state, key)
     _require_object(command.payload)
     if job.started_at is not None:
@@ -129,10 +110,10 @@ def update_payload(state: Job | None, command: UpdatePayload, context: Context, 
         )
     if command.payload == job.payload:
         return Decision()
-    return Decision(events=((key, PayloadUpdated(payload=command.payload)),))
+    return Decision(events=((key, events.PayloadUpdated(payload=command.payload)),))
 
 
-def archive(state: Job | None, command: Archive, context: Context, key: str) -> Decision:
+def archive(state: Job | None, command: commands.Archive, context: Context, key: str) -> Decision:
     job = existing(state, key)
     if job.state not in FINISHED:
         raise RuleViolated(
@@ -142,10 +123,12 @@ def archive(state: Job | None, command: Archive, context: Context, key: str) -> 
         raise RuleViolated(
             "awaited", f"other jobs wait for job {key}", hint="retry it, or cancel those that wait for it"
         )
-    return Decision(events=((key, Archived()),))
+    return Decision(events=((key, events.Archived()),))
 
 
-def resolve_dependents(state: Job | None, command: ResolveDependents, context: Context, key: str) -> Decision:
+def resolve_dependents(
+    state: Job | None, command: commands.ResolveDependents, context: Context, key: str
+) -> Decision:
     job = existing(state, key)
     if job.state not in FINISHED:
         return Decision()

@@ -5,19 +5,8 @@ from collections.abc import Set
 import msgspec
 
 from domain.messages import Recorded
+from domain.rate_limits import messages
 from domain.rate_limits.levels import RateLimitLevel, level_of
-from domain.rate_limits.messages import (
-    CRITICAL_PERCENT,
-    WARNING_PERCENT,
-    Cleared,
-    Imported,
-    LevelChanged,
-    Observed,
-    Released,
-    Reserved,
-    ThresholdsSet,
-    Throttled,
-)
 from domain.rate_limits.reading import Reading
 from domain.rate_limits.structured_fields import MAXIMUM_POLICIES
 
@@ -84,8 +73,8 @@ class RateLimit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     throttle_reason: str | None = None
     refusals: int = 0
     refused_at: int | None = None
-    warning_percent: int = WARNING_PERCENT
-    critical_percent: int = CRITICAL_PERCENT
+    warning_percent: int = messages.WARNING_PERCENT
+    critical_percent: int = messages.CRITICAL_PERCENT
     reservations: tuple[Reservation, ...] = ()
     is_shared: bool = False
 
@@ -122,17 +111,17 @@ def tightest(budgets: tuple[Budget, ...]) -> Budget | None:
 def evolve(state: RateLimit | None, recorded: Recorded) -> RateLimit | None:
     """The state of the limit after an event."""
     event, at = recorded.event, recorded.recorded_at
-    if isinstance(event, Cleared):
+    if isinstance(event, messages.Cleared):
         return None
-    if isinstance(event, Imported):
+    if isinstance(event, messages.Imported):
         return _levelled(_imported(event, recorded))
     known = msgspec.structs.replace(
         state or RateLimit(key=recorded.key, created_at=at, updated_at=at), updated_at=at
     )
     match event:
-        case Observed():
+        case messages.Observed():
             return _levelled(_observed(known, event))
-        case Throttled():
+        case messages.Throttled():
             return msgspec.structs.replace(
                 known,
                 throttled_until=event.until,
@@ -140,24 +129,24 @@ def evolve(state: RateLimit | None, recorded: Recorded) -> RateLimit | None:
                 refusals=event.refusals,
                 refused_at=event.refused_at,
             )
-        case ThresholdsSet():
+        case messages.ThresholdsSet():
             return _levelled(
                 msgspec.structs.replace(
                     known, warning_percent=event.warning_percent, critical_percent=event.critical_percent
                 )
             )
-        case Reserved():
+        case messages.Reserved():
             return _reserved(known, event, at)
-        case Released():
+        case messages.Released():
             return _levelled(_released(known, event, at))
-        case LevelChanged():
+        case messages.LevelChanged():
             # It follows from the event before it, and is there for subscribers.
             return known
         case _:
             raise TypeError(f"not an event of a rate limit: {type(event).__name__}")
 
 
-def _imported(event: Imported, recorded: Recorded) -> RateLimit:
+def _imported(event: messages.Imported, recorded: Recorded) -> RateLimit:
     # Bounded: with a wrong clock in the system before, observations of today would count as outdated.
     observed_at = min(event.last_updated, recorded.recorded_at)
     reading = Reading(remaining=event.remaining, limit=event.limit, reset_time=event.reset_time)
@@ -174,7 +163,7 @@ def _levelled(known: RateLimit) -> RateLimit:
     return msgspec.structs.replace(known, level=level)
 
 
-def _observed(known: RateLimit, event: Observed) -> RateLimit:
+def _observed(known: RateLimit, event: messages.Observed) -> RateLimit:
     readings = (_first_reading(event), *event.others)
     budgets = _untold(known, event, {reading.policy for reading in readings})
     before = {budget.policy: budget for budget in known.budgets}
@@ -190,7 +179,7 @@ def _observed(known: RateLimit, event: Observed) -> RateLimit:
     )
 
 
-def _untold(known: RateLimit, event: Observed, told: Set[str]) -> tuple[Budget, ...]:
+def _untold(known: RateLimit, event: messages.Observed, told: Set[str]) -> tuple[Budget, ...]:
     """The policies of which an observation does not speak.
 
     If it confirms a reservation, the calls of that one were made; how many, only the reservation says.
@@ -203,7 +192,7 @@ def _untold(known: RateLimit, event: Observed, told: Set[str]) -> tuple[Budget, 
     )
 
 
-def _first_reading(event: Observed) -> Reading:
+def _first_reading(event: messages.Observed) -> Reading:
     return Reading(
         policy=event.policy,
         remaining=event.remaining,
@@ -257,14 +246,14 @@ def _window_before(known: Budget | None, reading: Reading) -> Window | None:
     )
 
 
-def _reserved(known: RateLimit, event: Reserved, at: int) -> RateLimit:
+def _reserved(known: RateLimit, event: messages.Reserved, at: int) -> RateLimit:
     # Reservations that have run out are dropped here: time passes without events.
     others = tuple(one for one in known.reservations if one.expires_at > at and one.id != event.reservation)
     reservation = Reservation(id=event.reservation, cost=event.cost, expires_at=event.expires_at)
     return msgspec.structs.replace(known, reservations=(*others, reservation), is_shared=True)
 
 
-def _released(known: RateLimit, event: Released, at: int) -> RateLimit:
+def _released(known: RateLimit, event: messages.Released, at: int) -> RateLimit:
     return msgspec.structs.replace(
         known,
         budgets=tuple(_spent(budget, event.used, at) for budget in known.budgets),

@@ -17,22 +17,7 @@ from domain.errors import Invalid, NotFound
 from domain.jobs.events import Enqueued
 from domain.jobs.state import TABLE as JOBS
 from domain.messages import Event, Recorded
-from domain.schedules.messages import (
-    Deleted,
-    DeleteSchedule,
-    JobTemplate,
-    Paused,
-    PauseSchedule,
-    Ran,
-    Resumed,
-    ResumeSchedule,
-    RunSchedule,
-    ScheduleSet,
-    SetSchedule,
-    Skipped,
-    Triggered,
-    TriggerSchedule,
-)
+from domain.schedules import messages
 
 TABLE = "schedules"
 MISSED_AFTER_MS = 10_000
@@ -42,7 +27,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A schedule as its events have left it. `next_run_at` is `None` where no time is left."""
 
     id: str
-    job: JobTemplate
+    job: messages.JobTemplate
     every_ms: int | None
     cron: str | None
     time_zone: str
@@ -55,13 +40,13 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     last_job_id: str | None = None
 
 
-def _set(state: Schedule | None, command: SetSchedule, context: Context, key: str) -> Decision:
+def _set(state: Schedule | None, command: messages.SetSchedule, context: Context, key: str) -> Decision:
     if (command.every_ms is None) == (command.cron is None):
         raise Invalid("either every_ms or cron", path="$")
     if bytes(command.job.payload).lstrip()[:1] != b"{":
         raise Invalid("payload must be an object", path="$.job.payload")
-    event = ScheduleSet(
-        job=JobTemplate(**msgspec.structs.asdict(command.job)),
+    event = messages.ScheduleSet(
+        job=messages.JobTemplate(**msgspec.structs.asdict(command.job)),
         every_ms=command.every_ms,
         cron=command.cron,
         time_zone=command.time_zone,
@@ -75,37 +60,39 @@ def _set(state: Schedule | None, command: SetSchedule, context: Context, key: st
     return Decision(events=((key, event),))
 
 
-def _delete(state: Schedule | None, command: DeleteSchedule, context: Context, key: str) -> Decision:
+def _delete(state: Schedule | None, command: messages.DeleteSchedule, context: Context, key: str) -> Decision:
     _existing(state, key)
-    return Decision(events=((key, Deleted()),))
+    return Decision(events=((key, messages.Deleted()),))
 
 
-def _pause(state: Schedule | None, command: PauseSchedule, context: Context, key: str) -> Decision:
-    return Decision() if _existing(state, key).paused else Decision(events=((key, Paused()),))
+def _pause(state: Schedule | None, command: messages.PauseSchedule, context: Context, key: str) -> Decision:
+    return Decision() if _existing(state, key).paused else Decision(events=((key, messages.Paused()),))
 
 
-def _resume(state: Schedule | None, command: ResumeSchedule, context: Context, key: str) -> Decision:
+def _resume(state: Schedule | None, command: messages.ResumeSchedule, context: Context, key: str) -> Decision:
     schedule = _existing(state, key)
     if not schedule.paused:
         return Decision()
-    return Decision(events=((key, Resumed(next_run_at=_next(schedule, context))),))
+    return Decision(events=((key, messages.Resumed(next_run_at=_next(schedule, context))),))
 
 
-def _trigger(state: Schedule | None, command: TriggerSchedule, context: Context, key: str) -> Decision:
+def _trigger(
+    state: Schedule | None, command: messages.TriggerSchedule, context: Context, key: str
+) -> Decision:
     schedule = _existing(state, key)
     job_id = context.new_id()
-    events = ((job_id, _job(schedule, context.now)), (key, Triggered(job_id=job_id)))
+    events = ((job_id, _job(schedule, context.now)), (key, messages.Triggered(job_id=job_id)))
     return Decision(events=events, result={"id": job_id})
 
 
-def _run(state: Schedule | None, command: RunSchedule, context: Context, key: str) -> Decision:
+def _run(state: Schedule | None, command: messages.RunSchedule, context: Context, key: str) -> Decision:
     if state is None or state.paused or state.next_run_at is None or state.next_run_at > context.now:
         return Decision()
     due_at, next_run_at = _last_due(state, context), _next(state, context)
     if state.on_missed == "skip" and context.now - due_at > MISSED_AFTER_MS:
-        return Decision(events=((key, Skipped(due_at=due_at, next_run_at=next_run_at)),))
+        return Decision(events=((key, messages.Skipped(due_at=due_at, next_run_at=next_run_at)),))
     job_id = f"{key}@{due_at}"
-    ran = Ran(job_id=job_id, due_at=due_at, next_run_at=next_run_at)
+    ran = messages.Ran(job_id=job_id, due_at=due_at, next_run_at=next_run_at)
     # Somebody may have enqueued a job with this very id.
     if context.state(JOBS, job_id) is not None:
         return Decision(events=((key, ran),))
@@ -123,12 +110,12 @@ def _last_due(schedule: Schedule, context: Context) -> int:
     return schedule.next_run_at if last is None else max(last, schedule.next_run_at)
 
 
-def _next(schedule: Schedule | ScheduleSet, context: Context) -> int | None:
+def _next(schedule: Schedule | messages.ScheduleSet, context: Context) -> int | None:
     """The first time after the present."""
     if schedule.every_ms is None:
         assert schedule.cron is not None
         return context.cron_time(schedule.cron, schedule.time_zone, context.now)
-    if isinstance(schedule, ScheduleSet) or schedule.next_run_at is None:
+    if isinstance(schedule, messages.ScheduleSet) or schedule.next_run_at is None:
         return context.now + schedule.every_ms
     if schedule.next_run_at > context.now:
         return schedule.next_run_at
@@ -136,7 +123,7 @@ def _next(schedule: Schedule | ScheduleSet, context: Context) -> int | None:
     return _last_due(schedule, context) + schedule.every_ms
 
 
-def _times(schedule: Schedule | ScheduleSet) -> tuple[Any, ...]:
+def _times(schedule: Schedule | messages.ScheduleSet) -> tuple[Any, ...]:
     return schedule.every_ms, schedule.cron, schedule.time_zone
 
 
@@ -167,7 +154,7 @@ def _existing(state: Schedule | None, key: str) -> Schedule:
 def evolve(state: Schedule | None, recorded: Recorded) -> Schedule | None:
     """The schedule after an event; `None` once it is deleted."""
     event, at = recorded.event, recorded.recorded_at
-    if isinstance(event, ScheduleSet):
+    if isinstance(event, messages.ScheduleSet):
         return Schedule(
             id=recorded.key,
             job=event.job,
@@ -183,22 +170,22 @@ def evolve(state: Schedule | None, recorded: Recorded) -> Schedule | None:
             last_job_id=None if state is None else state.last_job_id,
         )
     assert state is not None, "a schedule begins with its setting"
-    if isinstance(event, Deleted):
+    if isinstance(event, messages.Deleted):
         return None
     return msgspec.structs.replace(state, updated_at=at, **_changes(event, at))
 
 
 def _changes(event: Event, at: int) -> dict[str, Any]:
     match event:
-        case Paused():
+        case messages.Paused():
             return {"paused": True}
-        case Resumed():
+        case messages.Resumed():
             return {"paused": False, "next_run_at": event.next_run_at}
-        case Triggered():
+        case messages.Triggered():
             return {"last_run_at": at, "last_job_id": event.job_id}
-        case Ran():
+        case messages.Ran():
             return {"last_run_at": at, "last_job_id": event.job_id, "next_run_at": event.next_run_at}
-        case Skipped():
+        case messages.Skipped():
             return {"next_run_at": event.next_run_at}
         case _:
             raise TypeError(f"not an event of a schedule: {type(event).__name__}")
@@ -213,56 +200,56 @@ DECIDER = Decider(
     state=Schedule,
     evolve=evolve,
     events={
-        "schedule.set.v1": ScheduleSet,
-        "schedule.deleted.v1": Deleted,
-        "schedule.paused.v1": Paused,
-        "schedule.resumed.v1": Resumed,
-        "schedule.triggered.v1": Triggered,
-        "schedule.ran.v1": Ran,
-        "schedule.skipped.v1": Skipped,
+        "schedule.set.v1": messages.ScheduleSet,
+        "schedule.deleted.v1": messages.Deleted,
+        "schedule.paused.v1": messages.Paused,
+        "schedule.resumed.v1": messages.Resumed,
+        "schedule.triggered.v1": messages.Triggered,
+        "schedule.ran.v1": messages.Ran,
+        "schedule.skipped.v1": messages.Skipped,
     },
     verbs=(
-        Verb(name="set", command=SetSchedule, key=_id, decide=_set, events=(ScheduleSet,)),
+        Verb(name="set", command=messages.SetSchedule, key=_id, decide=_set, events=(messages.ScheduleSet,)),
         Verb(
             name="delete",
-            command=DeleteSchedule,
+            command=messages.DeleteSchedule,
             key=_id,
             decide=_delete,
-            events=(Deleted,),
+            events=(messages.Deleted,),
             refusals=(NotFound,),
         ),
         Verb(
             name="pause",
-            command=PauseSchedule,
+            command=messages.PauseSchedule,
             key=_id,
             decide=_pause,
-            events=(Paused,),
+            events=(messages.Paused,),
             refusals=(NotFound,),
         ),
         Verb(
             name="resume",
-            command=ResumeSchedule,
+            command=messages.ResumeSchedule,
             key=_id,
             decide=_resume,
-            events=(Resumed,),
+            events=(messages.Resumed,),
             refusals=(NotFound,),
         ),
         Verb(
             name="trigger",
-            command=TriggerSchedule,
+            command=messages.TriggerSchedule,
             key=_id,
             decide=_trigger,
-            events=(Enqueued, Triggered),
+            events=(Enqueued, messages.Triggered),
             refusals=(NotFound,),
             result={"id": "the job that was made"},
         ),
         Verb(
             name="run",
-            command=RunSchedule,
+            command=messages.RunSchedule,
             key=_id,
             decide=_run,
             internal=True,
-            events=(Enqueued, Ran, Skipped),
+            events=(Enqueued, messages.Ran, messages.Skipped),
         ),
     ),
 )

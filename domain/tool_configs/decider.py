@@ -9,32 +9,7 @@ from domain.errors import AlreadyExists, NotFound, RuleViolated, TooLarge
 from domain.json_schema import MAXIMUM_ERRORS, Violation, require_schema, violations
 from domain.json_values import merge_patch
 from domain.messages import Recorded
-from domain.tool_configs.messages import (
-    ConfigPatched,
-    ConfigSet,
-    Content,
-    Delete,
-    Deleted,
-    Disable,
-    Disabled,
-    Enable,
-    Enabled,
-    Import,
-    Imported,
-    NotificationsSet,
-    Patch,
-    RefreshIntervalSet,
-    RegisterSchema,
-    RemoveSchema,
-    Rollback,
-    RolledBack,
-    SchemaRegistered,
-    SchemaRemoved,
-    Set,
-    SetNotifications,
-    SetRefreshInterval,
-    Validate,
-)
+from domain.tool_configs import messages
 
 TABLE = "tool_configs"
 
@@ -59,12 +34,12 @@ class ToolConfig(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     schema: str | None = None
 
 
-def _set(state: ToolConfig | None, command: Set, context: Context, key: str) -> Decision:
+def _set(state: ToolConfig | None, command: messages.Set, context: Context, key: str) -> Decision:
     return _changed(
         state,
         key,
         context,
-        ConfigSet(
+        messages.ConfigSet(
             enabled=command.enabled,
             config=command.config,
             refresh_interval=command.refresh_interval,
@@ -74,70 +49,76 @@ def _set(state: ToolConfig | None, command: Set, context: Context, key: str) -> 
     )
 
 
-def _patch(state: ToolConfig | None, command: Patch, context: Context, key: str) -> Decision:
+def _patch(state: ToolConfig | None, command: messages.Patch, context: Context, key: str) -> Decision:
     current = _existing(state, key)
     config = merge_patch(current.config, command.patch)
-    return _changed(state, key, context, _with(ConfigPatched, current, command.reason, config=config))
-
-
-def _enable(state: ToolConfig | None, command: Enable, context: Context, key: str) -> Decision:
-    return _changed(state, key, context, _with(Enabled, _existing(state, key), command.reason, enabled=True))
-
-
-def _disable(state: ToolConfig | None, command: Disable, context: Context, key: str) -> Decision:
     return _changed(
-        state, key, context, _with(Disabled, _existing(state, key), command.reason, enabled=False)
+        state, key, context, _with(messages.ConfigPatched, current, command.reason, config=config)
+    )
+
+
+def _enable(state: ToolConfig | None, command: messages.Enable, context: Context, key: str) -> Decision:
+    return _changed(
+        state, key, context, _with(messages.Enabled, _existing(state, key), command.reason, enabled=True)
+    )
+
+
+def _disable(state: ToolConfig | None, command: messages.Disable, context: Context, key: str) -> Decision:
+    return _changed(
+        state, key, context, _with(messages.Disabled, _existing(state, key), command.reason, enabled=False)
     )
 
 
 def _set_refresh_interval(
-    state: ToolConfig | None, command: SetRefreshInterval, context: Context, key: str
+    state: ToolConfig | None, command: messages.SetRefreshInterval, context: Context, key: str
 ) -> Decision:
     current = _existing(state, key)
     return _changed(
         state,
         key,
         context,
-        _with(RefreshIntervalSet, current, command.reason, refresh_interval=command.refresh_interval),
+        _with(
+            messages.RefreshIntervalSet, current, command.reason, refresh_interval=command.refresh_interval
+        ),
     )
 
 
 def _set_notifications(
-    state: ToolConfig | None, command: SetNotifications, context: Context, key: str
+    state: ToolConfig | None, command: messages.SetNotifications, context: Context, key: str
 ) -> Decision:
     current = _existing(state, key)
     return _changed(
         state,
         key,
         context,
-        _with(NotificationsSet, current, command.reason, notifications=command.notifications),
+        _with(messages.NotificationsSet, current, command.reason, notifications=command.notifications),
     )
 
 
-def _rollback(state: ToolConfig | None, command: Rollback, context: Context, key: str) -> Decision:
+def _rollback(state: ToolConfig | None, command: messages.Rollback, context: Context, key: str) -> Decision:
     old = context.state_at(TABLE, key, command.to_version)
     if old is None or not old.present:
         raise NotFound(
             f"{key} has no configuration at version {command.to_version}", to_version=command.to_version
         )
     return _changed(
-        state, key, context, _with(RolledBack, old, command.reason, to_version=command.to_version)
+        state, key, context, _with(messages.RolledBack, old, command.reason, to_version=command.to_version)
     )
 
 
-def _delete(state: ToolConfig | None, command: Delete, context: Context, key: str) -> Decision:
+def _delete(state: ToolConfig | None, command: messages.Delete, context: Context, key: str) -> Decision:
     _existing(state, key)
-    return Decision(events=((key, Deleted(reason=command.reason)),))
+    return Decision(events=((key, messages.Deleted(reason=command.reason)),))
 
 
-def _import(state: ToolConfig | None, command: Import, context: Context, key: str) -> Decision:
+def _import(state: ToolConfig | None, command: messages.Import, context: Context, key: str) -> Decision:
     if exists(state, context.now):
         raise AlreadyExists(f"there is a configuration of {key} already")
     return _changed(state, key, context, _imported(command))
 
 
 def _register_schema(
-    state: ToolConfig | None, command: RegisterSchema, context: Context, key: str
+    state: ToolConfig | None, command: messages.RegisterSchema, context: Context, key: str
 ) -> Decision:
     require_schema(command.schema)
     schema = msgspec.json.encode(command.schema).decode()
@@ -145,16 +126,18 @@ def _register_schema(
         return Decision()
     if state is not None and state.present:
         _require_match(schema, state.config, key, context)
-    return Decision(events=((key, SchemaRegistered(schema=command.schema, reason=command.reason)),))
+    return Decision(events=((key, messages.SchemaRegistered(schema=command.schema, reason=command.reason)),))
 
 
-def _remove_schema(state: ToolConfig | None, command: RemoveSchema, context: Context, key: str) -> Decision:
+def _remove_schema(
+    state: ToolConfig | None, command: messages.RemoveSchema, context: Context, key: str
+) -> Decision:
     if state is None or state.schema is None:
         raise NotFound(f"{key} has no schema")
-    return Decision(events=((key, SchemaRemoved(reason=command.reason)),))
+    return Decision(events=((key, messages.SchemaRemoved(reason=command.reason)),))
 
 
-def _validate(state: ToolConfig | None, command: Validate, context: Context, key: str) -> Decision:
+def _validate(state: ToolConfig | None, command: messages.Validate, context: Context, key: str) -> Decision:
     _require_size(command.config)
     errors: list[Violation] = []
     if state is not None and state.schema is not None:
@@ -162,8 +145,8 @@ def _validate(state: ToolConfig | None, command: Validate, context: Context, key
     return Decision(result={"valid": not errors, "errors": errors})
 
 
-def _imported(command: Import) -> Imported:
-    return Imported(
+def _imported(command: messages.Import) -> messages.Imported:
+    return messages.Imported(
         enabled=command.enabled,
         config=command.config,
         refresh_interval=command.refresh_interval,
@@ -172,7 +155,9 @@ def _imported(command: Import) -> Imported:
     )
 
 
-def _with(event: type[Content], current: ToolConfig, reason: str | None, **changes: Any) -> Content:
+def _with(
+    event: type[messages.Content], current: ToolConfig, reason: str | None, **changes: Any
+) -> messages.Content:
     content: dict[str, Any] = {
         "enabled": current.enabled,
         "config": current.config,
@@ -182,7 +167,7 @@ def _with(event: type[Content], current: ToolConfig, reason: str | None, **chang
     return event(**(content | changes), reason=reason)
 
 
-def _changed(state: ToolConfig | None, key: str, context: Context, event: Content) -> Decision:
+def _changed(state: ToolConfig | None, key: str, context: Context, event: messages.Content) -> Decision:
     # The same configuration again is accepted, and changes nothing.
     if state is not None and state.present and _content(state) == _content(event):
         return Decision()
@@ -218,7 +203,7 @@ def _room_for_errors(context: Context) -> int:
     return min(MAXIMUM_ERRORS, context.answer_bytes_left // 2_000)
 
 
-def _content(of: ToolConfig | Content) -> tuple[object, ...]:
+def _content(of: ToolConfig | messages.Content) -> tuple[object, ...]:
     # Compared as JSON, since Python holds 1, 1.0 and True for equal, and a configuration does not.
     return (of.enabled, msgspec.json.encode(of.config, order="sorted"), of.refresh_interval, of.notifications)
 
@@ -237,21 +222,21 @@ def exists(state: ToolConfig | None, now: int) -> bool:
 def evolve(state: ToolConfig | None, recorded: Recorded) -> ToolConfig | None:
     """The configuration after an event."""
     event = recorded.event
-    if isinstance(event, Content):
+    if isinstance(event, messages.Content):
         return ToolConfig(
             tool_name=recorded.key,
             enabled=event.enabled,
             config=event.config,
             refresh_interval=event.refresh_interval,
             notifications=event.notifications,
-            updated_at=event.updated_at if isinstance(event, Imported) else recorded.recorded_at,
+            updated_at=event.updated_at if isinstance(event, messages.Imported) else recorded.recorded_at,
             schema=None if state is None else state.schema,
         )
-    if isinstance(event, Deleted):
+    if isinstance(event, messages.Deleted):
         return None if state is None or state.schema is None else _with_schema(None, recorded, state.schema)
-    if isinstance(event, SchemaRegistered):
+    if isinstance(event, messages.SchemaRegistered):
         return _with_schema(state, recorded, msgspec.json.encode(event.schema).decode())
-    if isinstance(event, SchemaRemoved):
+    if isinstance(event, messages.SchemaRemoved):
         return _with_schema(state, recorded, None) if state is not None and state.present else None
     raise TypeError(f"not an event of a tool configuration: {type(event).__name__}")
 
@@ -274,96 +259,106 @@ DECIDER = Decider(
     evolve=evolve,
     exists=exists,
     events={
-        "tool_config.set.v1": ConfigSet,
-        "tool_config.imported.v1": Imported,
-        "tool_config.patched.v1": ConfigPatched,
-        "tool_config.enabled.v1": Enabled,
-        "tool_config.disabled.v1": Disabled,
-        "tool_config.refresh_interval_set.v1": RefreshIntervalSet,
-        "tool_config.notifications_set.v1": NotificationsSet,
-        "tool_config.rolled_back.v1": RolledBack,
-        "tool_config.deleted.v1": Deleted,
-        "tool_config.schema_registered.v1": SchemaRegistered,
-        "tool_config.schema_removed.v1": SchemaRemoved,
+        "tool_config.set.v1": messages.ConfigSet,
+        "tool_config.imported.v1": messages.Imported,
+        "tool_config.patched.v1": messages.ConfigPatched,
+        "tool_config.enabled.v1": messages.Enabled,
+        "tool_config.disabled.v1": messages.Disabled,
+        "tool_config.refresh_interval_set.v1": messages.RefreshIntervalSet,
+        "tool_config.notifications_set.v1": messages.NotificationsSet,
+        "tool_config.rolled_back.v1": messages.RolledBack,
+        "tool_config.deleted.v1": messages.Deleted,
+        "tool_config.schema_registered.v1": messages.SchemaRegistered,
+        "tool_config.schema_removed.v1": messages.SchemaRemoved,
     },
     verbs=(
         Verb(
             name="set",
-            command=Set,
+            command=messages.Set,
             key=_key,
             decide=_set,
-            events=(ConfigSet,),
+            events=(messages.ConfigSet,),
             refusals=(TooLarge,),
             rules=("config_matches_schema",),
         ),
         Verb(
             name="patch",
-            command=Patch,
+            command=messages.Patch,
             key=_key,
             decide=_patch,
-            events=(ConfigPatched,),
+            events=(messages.ConfigPatched,),
             refusals=(NotFound, TooLarge),
             rules=("config_matches_schema",),
         ),
         Verb(
-            name="enable", command=Enable, key=_key, decide=_enable, events=(Enabled,), refusals=(NotFound,)
+            name="enable",
+            command=messages.Enable,
+            key=_key,
+            decide=_enable,
+            events=(messages.Enabled,),
+            refusals=(NotFound,),
         ),
         Verb(
             name="disable",
-            command=Disable,
+            command=messages.Disable,
             key=_key,
             decide=_disable,
-            events=(Disabled,),
+            events=(messages.Disabled,),
             refusals=(NotFound,),
         ),
         Verb(
             name="set_refresh_interval",
-            command=SetRefreshInterval,
+            command=messages.SetRefreshInterval,
             key=_key,
             decide=_set_refresh_interval,
-            events=(RefreshIntervalSet,),
+            events=(messages.RefreshIntervalSet,),
             refusals=(NotFound,),
         ),
         Verb(
             name="set_notifications",
-            command=SetNotifications,
+            command=messages.SetNotifications,
             key=_key,
             decide=_set_notifications,
-            events=(NotificationsSet,),
+            events=(messages.NotificationsSet,),
             refusals=(NotFound,),
         ),
         Verb(
             name="rollback",
-            command=Rollback,
+            command=messages.Rollback,
             key=_key,
             decide=_rollback,
-            events=(RolledBack,),
+            events=(messages.RolledBack,),
             refusals=(NotFound, TooLarge),
             rules=("config_matches_schema",),
         ),
         Verb(
-            name="delete", command=Delete, key=_key, decide=_delete, events=(Deleted,), refusals=(NotFound,)
+            name="delete",
+            command=messages.Delete,
+            key=_key,
+            decide=_delete,
+            events=(messages.Deleted,),
+            refusals=(NotFound,),
         ),
         Verb(
             name="register_schema",
-            command=RegisterSchema,
+            command=messages.RegisterSchema,
             key=_key,
             decide=_register_schema,
-            events=(SchemaRegistered,),
+            events=(messages.SchemaRegistered,),
             refusals=(TooLarge,),
             rules=("config_matches_schema",),
         ),
         Verb(
             name="remove_schema",
-            command=RemoveSchema,
+            command=messages.RemoveSchema,
             key=_key,
             decide=_remove_schema,
-            events=(SchemaRemoved,),
+            events=(messages.SchemaRemoved,),
             refusals=(NotFound,),
         ),
         Verb(
             name="validate",
-            command=Validate,
+            command=messages.Validate,
             key=_key,
             decide=_validate,
             remembered=False,
@@ -375,11 +370,11 @@ DECIDER = Decider(
         ),
         Verb(
             name="import",
-            command=Import,
+            command=messages.Import,
             key=_key,
             decide=_import,
             internal=True,
-            events=(Imported,),
+            events=(messages.Imported,),
             refusals=(AlreadyExists, TooLarge),
             rules=("config_matches_schema",),
         ),
