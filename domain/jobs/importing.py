@@ -78,30 +78,18 @@ def import_job(state: Job | None, command: Import, context: Context, key: str) -
     if state_here in IDLE:
         # It is tried at least once more.
         max_attempts = max(max_attempts, command.attempt + 1)
-    event = Imported(
-        type=command.type,
-        name=command.name,
-        priority=command.priority,
+    said = msgspec.structs.asdict(command)
+    del said["id"], said["status"]
+    said |= {
         # Copied, since the values as they came would keep their whole message in memory.
-        payload=command.payload.copy(),
-        result=command.result.copy(),
-        tool=command.tool,
-        endpoint=command.endpoint,
-        state=state_here,
-        run_at=run_at,
-        max_attempts=max_attempts,
-        attempt=command.attempt,
-        retry_count=command.retry_count,
-        recovery_attempts=command.recovery_attempts,
-        created_at=command.created_at,
-        updated_at=command.updated_at,
-        persisted_at=command.persisted_at,
-        started_at=command.started_at,
-        completed_at=command.completed_at,
-        error=command.error,
-        history=tuple(ImportedAttempt(**msgspec.structs.asdict(one)) for one in command.history),
-    )
-    return Decision(events=((key, event),))
+        "payload": command.payload.copy(),
+        "result": command.result.copy(),
+        "state": state_here,
+        "run_at": run_at,
+        "max_attempts": max_attempts,
+        "history": tuple(ImportedAttempt(**msgspec.structs.asdict(one)) for one in command.history),
+    }
+    return Decision(events=((key, Imported(**said)),))
 
 
 def _state(status: OldStatus, run_at: int, now: int) -> State:

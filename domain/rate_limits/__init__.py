@@ -17,6 +17,8 @@ bind one limit (per second and per hour, say): the one with the fewest calls lef
 - `availability`, `forecast`: what follows from it at a moment
 """
 
+import msgspec
+
 from domain.decider import Context, Decider, Decision, Verb
 from domain.errors import AlreadyExists, Invalid, NotFound
 from domain.rate_limits.changes import changes
@@ -83,14 +85,7 @@ def _clear(state: RateLimit | None, command: Clear, context: Context, key: str) 
 def _import(state: RateLimit | None, command: Import, context: Context, key: str) -> Decision:
     if state is not None:
         raise AlreadyExists(f"something is known of {key} already")
-    imported = Imported(
-        remaining=command.remaining,
-        limit=command.limit,
-        reset_time=command.reset_time,
-        last_updated=command.last_updated,
-        created_at=command.created_at,
-    )
-    return Decision(events=((key, imported),))
+    return Decision(events=((key, msgspec.convert(command, Imported, from_attributes=True)),))
 
 
 _STANDING = {

@@ -34,12 +34,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 def observe(state: RateLimit | None, command: Observe, context: Context, key: str) -> Decision:
     """The event of an observation, if it says something new."""
     at = _moment(command.observed_at, context)
-    said = Reading(
-        remaining=command.remaining,
-        limit=command.limit,
-        used=command.used,
-        reset_time=command.reset_time,
-    )
+    said = msgspec.convert(command, Reading, from_attributes=True)
     if said == Reading():
         raise Invalid("an observation says at least one of remaining, limit, used, reset_time", path="$")
     if not command.data_fresh:
@@ -135,15 +130,7 @@ def _is_past(known: Budget, reading: Reading, at: int) -> bool:
 
 
 def _known_or_fewer(known: Budget, reading: Reading) -> Reading:
-    present = Reading(
-        policy=known.policy,
-        remaining=known.remaining,
-        limit=known.limit,
-        used=known.used,
-        reset_time=known.reset_time,
-        window_ms=known.window_ms,
-        near_limit=known.near_limit,
-    )
+    present = msgspec.convert(known, Reading, from_attributes=True)
     if reading.reset_time is None or reading.reset_time != known.reset_time:
         return present
     return min(present, reading, key=_tightness)

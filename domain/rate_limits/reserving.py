@@ -4,7 +4,7 @@ import msgspec
 
 from domain.decider import Context, Decision
 from domain.errors import AlreadyExists, RuleViolated
-from domain.rate_limits.availability import availability, reservations_at
+from domain.rate_limits.availability import Availability, availability, reservations_at
 from domain.rate_limits.changes import changes
 from domain.rate_limits.messages import Release, Released, Reserve, Reserved
 from domain.rate_limits.state import RateLimit
@@ -36,10 +36,10 @@ def reserve(state: RateLimit | None, command: Reserve, context: Context, key: st
                 hint="take another id, or release it first",
                 cost=same.cost,
             )
-        return Decision(result=_grant(state, same.id, same.expires_at, context.now))
+        return Decision(result=_answer(availability(state, 1, context.now), same.id, same.expires_at))
     here = availability(state, command.cost, context.now)
     if not here.allowed:
-        return Decision(result=_refusal(state, command.cost, context.now))
+        return Decision(result=_answer(here))
     if len(out) >= MAXIMUM_RESERVATIONS:
         raise RuleViolated(
             "too_many_reservations",
@@ -53,7 +53,8 @@ def reserve(state: RateLimit | None, command: Reserve, context: Context, key: st
         expires_at=context.now + command.ttl_ms,
     )
     changed = changes(state, (reserved,), context.now, key)
-    grant = _grant(changed.state, reserved.reservation, reserved.expires_at, context.now)
+    after = availability(changed.state, 1, context.now)
+    grant = _answer(after, reserved.reservation, reserved.expires_at)
     return Decision(events=changed.events, result=grant)
 
 
@@ -66,26 +67,13 @@ def release(state: RateLimit | None, command: Release, context: Context, key: st
     return Decision(events=changes(state, (released,), context.now, key).events)
 
 
-def _grant(state: RateLimit | None, reservation: str, expires_at: int, now: int) -> Grant:
-    here = availability(state, 1, now)
+def _answer(here: Availability, reservation: str | None = None, expires_at: int | None = None) -> Grant:
+    """What is said of a reservation that was granted; without one, of the calls that were not."""
     return Grant(
-        granted=True,
+        granted=reservation is not None,
         reservation=reservation,
         expires_at=expires_at,
-        retry_at=None,
-        remaining=here.remaining,
-        level=here.level,
-        stale=here.stale,
-    )
-
-
-def _refusal(state: RateLimit | None, cost: int, now: int) -> Grant:
-    here = availability(state, cost, now)
-    return Grant(
-        granted=False,
-        reservation=None,
-        expires_at=None,
-        retry_at=here.retry_at,
+        retry_at=here.retry_at if reservation is None else None,
         remaining=here.remaining,
         level=here.level,
         stale=here.stale,

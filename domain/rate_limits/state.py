@@ -164,7 +164,7 @@ def _levelled(known: RateLimit) -> RateLimit:
 
 
 def _observed(known: RateLimit, event: messages.Observed) -> RateLimit:
-    readings = (_first_reading(event), *event.others)
+    readings = (msgspec.convert(event, Reading, from_attributes=True), *event.others)
     budgets = _untold(known, event, {reading.policy for reading in readings})
     before = {budget.policy: budget for budget in known.budgets}
     budgets += tuple(_budget(before.get(one.policy), one, event.observed_at) for one in readings)
@@ -192,27 +192,9 @@ def _untold(known: RateLimit, event: messages.Observed, told: Set[str]) -> tuple
     )
 
 
-def _first_reading(event: messages.Observed) -> Reading:
-    return Reading(
-        policy=event.policy,
-        remaining=event.remaining,
-        limit=event.limit,
-        used=event.used,
-        reset_time=event.reset_time,
-        window_ms=event.window_ms,
-        near_limit=event.near_limit,
-    )
-
-
 def _budget(known: Budget | None, reading: Reading, at: int) -> Budget:
     return Budget(
-        policy=reading.policy,
-        remaining=reading.remaining,
-        limit=reading.limit,
-        used=reading.used,
-        reset_time=reading.reset_time,
-        window_ms=reading.window_ms,
-        near_limit=reading.near_limit,
+        **msgspec.structs.asdict(reading),
         observed_at=at,
         samples=_samples(known, reading, at),
         before=_window_before(known, reading),
@@ -238,12 +220,7 @@ def _samples(known: Budget | None, reading: Reading, at: int) -> tuple[Sample, .
 def _window_before(known: Budget | None, reading: Reading) -> Window | None:
     if known is None or (known.limit, known.reset_time) == (reading.limit, reading.reset_time):
         return None if known is None else known.before
-    return Window(
-        remaining=known.remaining,
-        limit=known.limit,
-        reset_time=known.reset_time,
-        observed_at=known.observed_at,
-    )
+    return msgspec.convert(known, Window, from_attributes=True)
 
 
 def _reserved(known: RateLimit, event: messages.Reserved, at: int) -> RateLimit:

@@ -128,21 +128,7 @@ def _times(schedule: Schedule | messages.ScheduleSet) -> tuple[Any, ...]:
 
 
 def _job(schedule: Schedule, due_at: int) -> Enqueued:
-    job = schedule.job
-    return Enqueued(
-        type=job.type,
-        name=job.name,
-        priority=job.priority,
-        queue=job.queue,
-        payload=job.payload,
-        tool=job.tool,
-        endpoint=job.endpoint,
-        run_at=due_at,
-        max_attempts=job.max_attempts,
-        timeout_ms=job.timeout_ms,
-        tags=job.tags,
-        schedule_id=schedule.id,
-    )
+    return Enqueued(**msgspec.structs.asdict(schedule.job), run_at=due_at, schedule_id=schedule.id)
 
 
 def _existing(state: Schedule | None, key: str) -> Schedule:
@@ -157,12 +143,7 @@ def evolve(state: Schedule | None, recorded: Recorded) -> Schedule | None:
     if isinstance(event, messages.ScheduleSet):
         return Schedule(
             id=recorded.key,
-            job=event.job,
-            every_ms=event.every_ms,
-            cron=event.cron,
-            time_zone=event.time_zone,
-            on_missed=event.on_missed,
-            next_run_at=event.next_run_at,
+            **msgspec.structs.asdict(event),
             created_at=at if state is None else state.created_at,
             updated_at=at,
             paused=state is not None and state.paused,

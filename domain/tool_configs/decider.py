@@ -35,64 +35,34 @@ class ToolConfig(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def _set(state: ToolConfig | None, command: messages.Set, context: Context, key: str) -> Decision:
-    return _changed(
-        state,
-        key,
-        context,
-        messages.ConfigSet(
-            enabled=command.enabled,
-            config=command.config,
-            refresh_interval=command.refresh_interval,
-            notifications=command.notifications,
-            reason=command.reason,
-        ),
-    )
+    return _changed(state, key, context, msgspec.convert(command, messages.ConfigSet, from_attributes=True))
 
 
 def _patch(state: ToolConfig | None, command: messages.Patch, context: Context, key: str) -> Decision:
-    current = _existing(state, key)
-    config = merge_patch(current.config, command.patch)
-    return _changed(
-        state, key, context, _with(messages.ConfigPatched, current, command.reason, config=config)
-    )
+    config = merge_patch(_existing(state, key).config, command.patch)
+    return _altered(messages.ConfigPatched, state, command, context, config=config)
 
 
 def _enable(state: ToolConfig | None, command: messages.Enable, context: Context, key: str) -> Decision:
-    return _changed(
-        state, key, context, _with(messages.Enabled, _existing(state, key), command.reason, enabled=True)
-    )
+    return _altered(messages.Enabled, state, command, context, enabled=True)
 
 
 def _disable(state: ToolConfig | None, command: messages.Disable, context: Context, key: str) -> Decision:
-    return _changed(
-        state, key, context, _with(messages.Disabled, _existing(state, key), command.reason, enabled=False)
-    )
+    return _altered(messages.Disabled, state, command, context, enabled=False)
 
 
 def _set_refresh_interval(
     state: ToolConfig | None, command: messages.SetRefreshInterval, context: Context, key: str
 ) -> Decision:
-    current = _existing(state, key)
-    return _changed(
-        state,
-        key,
-        context,
-        _with(
-            messages.RefreshIntervalSet, current, command.reason, refresh_interval=command.refresh_interval
-        ),
-    )
+    interval = command.refresh_interval
+    return _altered(messages.RefreshIntervalSet, state, command, context, refresh_interval=interval)
 
 
 def _set_notifications(
     state: ToolConfig | None, command: messages.SetNotifications, context: Context, key: str
 ) -> Decision:
-    current = _existing(state, key)
-    return _changed(
-        state,
-        key,
-        context,
-        _with(messages.NotificationsSet, current, command.reason, notifications=command.notifications),
-    )
+    notifications = command.notifications
+    return _altered(messages.NotificationsSet, state, command, context, notifications=notifications)
 
 
 def _rollback(state: ToolConfig | None, command: messages.Rollback, context: Context, key: str) -> Decision:
@@ -114,7 +84,7 @@ def _delete(state: ToolConfig | None, command: messages.Delete, context: Context
 def _import(state: ToolConfig | None, command: messages.Import, context: Context, key: str) -> Decision:
     if exists(state, context.now):
         raise AlreadyExists(f"there is a configuration of {key} already")
-    return _changed(state, key, context, _imported(command))
+    return _changed(state, key, context, msgspec.convert(command, messages.Imported, from_attributes=True))
 
 
 def _register_schema(
@@ -145,14 +115,12 @@ def _validate(state: ToolConfig | None, command: messages.Validate, context: Con
     return Decision(result={"valid": not errors, "errors": errors})
 
 
-def _imported(command: messages.Import) -> messages.Imported:
-    return messages.Imported(
-        enabled=command.enabled,
-        config=command.config,
-        refresh_interval=command.refresh_interval,
-        notifications=command.notifications,
-        updated_at=command.updated_at,
-    )
+def _altered(
+    event: type[messages.Content], state: ToolConfig | None, command: Any, context: Context, **changes: Any
+) -> Decision:
+    """Some of a configuration that is there becomes another."""
+    key = command.tool_name
+    return _changed(state, key, context, _with(event, _existing(state, key), command.reason, **changes))
 
 
 def _with(
