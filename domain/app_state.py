@@ -8,7 +8,8 @@ From that moment on, a value counts as gone, also while the event that says so i
 that sets the key in between records that event first.
 """
 
-from typing import Annotated, Any
+from operator import attrgetter
+from typing import Annotated
 
 import msgspec
 
@@ -210,10 +211,7 @@ def evolve(state: Entry | None, recorded: Recorded) -> Entry | None:
             raise TypeError(f"not an event of the application state: {type(event).__name__}")
 
 
-def _key(command: Any) -> str:
-    return str(command.key)
-
-
+_key = attrgetter("key")
 # Leaves room for the key, the field names and escapes around the largest value.
 _VALUE_BODY_BYTES = MAXIMUM_VALUE_BYTES + 1024
 

@@ -5,7 +5,7 @@
 A claim on a paused queue gets nothing. Jobs are still enqueued there, and running ones are finished.
 """
 
-from typing import Any
+from operator import attrgetter
 
 import msgspec
 
@@ -80,10 +80,7 @@ def evolve(state: Queue | None, recorded: Recorded) -> Queue:
             raise TypeError(f"not an event of a queue: {type(event).__name__}")
 
 
-def _queue(command: Any) -> str:
-    return str(command.queue)
-
-
+_queue = attrgetter("queue")
 DECIDER = Decider(
     table=TABLE,
     state=Queue,

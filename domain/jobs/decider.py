@@ -1,6 +1,6 @@
 """Everything that the catalogue knows of jobs."""
 
-from typing import Any
+from operator import attrgetter
 
 from domain.decider import Decider, Verb
 from domain.errors import AlreadyExists, NotFound, TooLarge
@@ -8,15 +8,7 @@ from domain.jobs import attempts, commands, events, importing, many, waiting
 from domain.jobs.limits import MAXIMUM_IMPORT_BYTES
 from domain.jobs.state import TABLE, Job, evolve
 
-
-def _id_if_given(command: commands.Enqueue) -> str | None:
-    return command.id
-
-
-def _id(command: Any) -> str:
-    return str(command.id)
-
-
+_id = attrgetter("id")
 _STOP = "whether the worker is asked to stop"
 _MANY = {
     "ids": "the jobs that were changed, or would be without `dry_run`",
@@ -57,7 +49,7 @@ DECIDER = Decider(
         Verb(
             name="enqueue",
             command=commands.Enqueue,
-            key=_id_if_given,
+            key=_id,
             decide=waiting.enqueue,
             events=(events.Enqueued, events.Replaced),
             refusals=(AlreadyExists,),

@@ -8,6 +8,7 @@ the service was away, `on_missed` says what becomes of them: `run_once` makes on
 none if the last of them is more than ten seconds old.
 """
 
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -172,10 +173,7 @@ def _changes(event: Event, at: int) -> dict[str, Any]:
             raise TypeError(f"not an event of a schedule: {type(event).__name__}")
 
 
-def _id(command: Any) -> str:
-    return str(command.id)
-
-
+_id = attrgetter("id")
 DECIDER = Decider(
     table=TABLE,
     state=Schedule,

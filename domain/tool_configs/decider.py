@@ -1,5 +1,6 @@
 """The decisions about tool configurations, and the state that follows from their events."""
 
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -217,10 +218,7 @@ def _with_schema(state: ToolConfig | None, recorded: Recorded, schema: str | Non
     return msgspec.structs.replace(state, updated_at=recorded.recorded_at, schema=schema)
 
 
-def _key(command: Any) -> str:
-    return str(command.tool_name)
-
-
+_key = attrgetter("tool_name")
 DECIDER = Decider(
     table=TABLE,
     state=ToolConfig,
