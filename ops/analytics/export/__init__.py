@@ -4,10 +4,10 @@ exporting       all of it: `export`
 addition        one backup that becomes part of a lake
 archive_source  what the archive has beyond the backups
 sealed_source   a sealed backup, read into Arrow
-event_files     the log as Parquet, with the columns of event_columns
-row_versions    every row after every event, in a version_file; folding has processes for it
+event_files     the log as Parquet
+row_versions    every row after every event; folding has processes for it
 table_files     the tables as a backup has them, each in parts (table_parts)
 written_log     the log as the lake has it already
 merging         small files of the log become one
-log_files       how files of the log are written, in row_groups
+row_groups      how rows become files, a group at a time
 """

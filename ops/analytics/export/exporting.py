@@ -20,8 +20,7 @@ from ops.analytics.lake.errors import AnalyticsError
 from ops.analytics.lake.layout import sweep
 from ops.analytics.lake.locks import LOCK, READERS, locked, unread
 from ops.analytics.lake.manifest import Manifest, read_manifest, write_manifest
-from ops.analytics.lake.requirements import require_installed
-from ops.analytics.lake.session import CONFIGURATION, Connection, Engine
+from ops.analytics.lake.session import CONFIGURATION, Connection, Engine, require_installed
 from ops.backup.metadata import Backup
 from ops.backup.opening import opened
 from ops.progress import Progress, ignore_progress

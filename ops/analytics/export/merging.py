@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ops.analytics.export.log_files import ROW_GROUP_ROWS, write_groups
-from ops.analytics.export.row_groups import GROUP_BYTES, in_groups
+from ops.analytics.export.row_groups import GROUP_BYTES, ROW_GROUP_ROWS, in_groups, write_groups
 from ops.analytics.lake.files import File
 from ops.analytics.lake.layout import stretch_path
 from ops.analytics.lake.manifest import Manifest, Stretch, write_manifest

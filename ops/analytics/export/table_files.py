@@ -15,9 +15,8 @@ import msgspec
 from domain.messages import split_stream
 from ops.analytics.export.sealed_source import HEAVY_ROW_BYTES, IS_ROW, SealedSource
 from ops.analytics.export.table_parts import GROUP_ROWS, PART_ROWS, Parts
-from ops.analytics.lake.columns import arrow_schema
+from ops.analytics.lake.columns import arrow_schema, literal
 from ops.analytics.lake.files import File
-from ops.analytics.lake.literals import literal
 from ops.analytics.lake.session import Connection
 from projections import jobs
 from projections.job_history import HISTORY

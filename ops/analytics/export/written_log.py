@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bus.log import chain
+from ops.analytics.lake.columns import literal
 from ops.analytics.lake.layout import EVENTS
-from ops.analytics.lake.literals import literal
 from ops.analytics.lake.manifest import Manifest, Stretch
 from ops.analytics.lake.session import Connection
 from ops.archive.timelines import END, Timelines, history_of

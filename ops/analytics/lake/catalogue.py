@@ -9,10 +9,16 @@ from pathlib import Path
 
 import msgspec
 
-from ops.analytics.lake.columns import DELETED, EVENT_COLUMNS, key_column, log_columns, version_columns
+from ops.analytics.lake.columns import (
+    DELETED,
+    EVENT_COLUMNS,
+    key_column,
+    literal,
+    log_columns,
+    version_columns,
+)
 from ops.analytics.lake.files import File
 from ops.analytics.lake.layout import EVENTS, VERSIONS
-from ops.analytics.lake.literals import literal
 from ops.analytics.lake.manifest import Manifest, find_snapshot
 from ops.archive.timelines import END, Timelines, history_of
 from projections.job_history import HISTORY

@@ -1,4 +1,4 @@
-"""The columns of a lake: of its log, of its tables, and of every row after every event.
+"""The columns of a lake: of its log, of its tables, and of every row after every event; values in its SQL.
 
 The log has those of its table, what its metadata say, and keys of the events' data. Each key that holds a
 single value in some type of event is a column, `data_<key>`, with the value that the event means, also where
@@ -89,6 +89,15 @@ def arrow_schema(declared: Mapping[str, str]) -> "pyarrow.Schema":
         "BLOB": pyarrow.binary(),
     }
     return pyarrow.schema([(name, kinds[kind]) for name, kind in declared.items()])
+
+
+def literal(value: object) -> str:
+    """A value as SQL has it."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool | int | float):
+        return str(value)
+    return "'" + str(value).replace("'", "''") + "'"
 
 
 def _single(kind: Any) -> str | None:

@@ -3,13 +3,12 @@
 from pathlib import Path
 
 from ops.analytics.lake.catalogue import Catalogue
+from ops.analytics.lake.columns import literal
 from ops.analytics.lake.errors import AnalyticsError
 from ops.analytics.lake.files import replaced
 from ops.analytics.lake.layout import DATABASE
-from ops.analytics.lake.literals import literal
 from ops.analytics.lake.manifest import Manifest, require_manifest
-from ops.analytics.lake.requirements import require_installed
-from ops.analytics.lake.session import Connection, connect
+from ops.analytics.lake.session import Connection, connect, require_installed
 
 # The storage version that DuckDB 1.0 and newer can read.
 STORAGE = "v1.0.0"

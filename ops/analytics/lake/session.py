@@ -1,13 +1,14 @@
-"""A connection that has the views and macros of a lake."""
+"""A connection that has the views and macros of a lake, and whether the packages for it are installed."""
 
 import weakref
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from ops.analytics.lake.errors import AnalyticsError
 from ops.analytics.lake.locks import held
 from ops.analytics.lake.manifest import require_manifest
-from ops.analytics.lake.requirements import require_installed
 
 if TYPE_CHECKING:
     import duckdb
@@ -16,6 +17,8 @@ Connection: TypeAlias = "duckdb.DuckDBPyConnection"
 # Opens DuckDB, or gives the connection that is open.
 Engine: TypeAlias = Callable[[], Connection]
 
+# Module and distribution.
+_NEEDED = {"duckdb": "duckdb", "pyarrow": "pyarrow", "adbc_driver_sqlite": "adbc-driver-sqlite"}
 # A time without a zone is in UTC, as everywhere here.
 PREPARATION = ("SET TimeZone = 'UTC'",)
 CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
@@ -24,6 +27,21 @@ CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
     # Nothing changes a file of a lake, so its metadata are read once.
     "parquet_metadata_cache": True,
 }
+
+
+def require_installed() -> None:
+    """Returns if everything is there.
+
+    Raises:
+        AnalyticsError: something is missing; the hint says how to get it.
+    """
+    missing = [name for module, name in _NEEDED.items() if find_spec(module) is None]
+    if missing:
+        raise AnalyticsError(
+            "not_installed",
+            f"analytics needs {', '.join(missing)}",
+            "pip install 'hyperpage-persistence[analytics]'",
+        )
 
 
 def connect(lake: Path, *, snapshot: str | None = None) -> Connection:

@@ -14,7 +14,7 @@ import pytest
 
 from ops.analytics import connect
 from ops.analytics.export import exporting, merging
-from ops.analytics.export.log_files import write_groups
+from ops.analytics.export.row_groups import write_groups
 from ops.analytics.lake.database import write_views
 from ops.analytics.lake.errors import AnalyticsError
 from ops.analytics.lake.locks import READERS
