@@ -1,12 +1,12 @@
 """JSON Schema of what queries are answered with, for the documents that describe the contract."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from functools import cache
 from typing import Any
 
-import apsw
-
 from migrations import runner
+from migrations.connection import open_memory
 from ops.contract.availability import ANSWERS
 from ops.contract.schema import Schema, described
 from projections.job_board import COLUMNS as BOARD_COLUMNS
@@ -71,16 +71,13 @@ def row_of(table: Table) -> Schema:
 @cache
 def column_types(table: str) -> Mapping[str, Schema]:
     """The JSON types of a table's columns: those that the migrations give them."""
-    connection = apsw.Connection(":memory:")
-    try:
+    with closing(open_memory()) as connection:
         runner.up(connection)
         columns = connection.execute('SELECT name, type, "notnull" FROM pragma_table_info(?)', (table,))
         return {
             name: {"type": _OF_SQLITE[kind]} if not_null else {"type": [_OF_SQLITE[kind], "null"]}
             for name, kind, not_null in columns
         }
-    finally:
-        connection.close()
 
 
 def page_of(item: Schema) -> Schema:

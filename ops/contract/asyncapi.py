@@ -40,7 +40,9 @@ def asyncapi_document(names: BusNames, version: str) -> Document:
         _add_message(document, name, name, headers="command_headers")
         answer = "batch_answer" if name == BATCH else "answer"
         _add_request(document, f"command.{name}", names.command(name), name, answer)
-        _add_durable(document, name, names.durable_command(name))
+        # The answer to its durable form comes as a result of its own.
+        durable = names.durable_command(name)
+        _add_received(document, f"durable.{name}", durable, name, ("results", answer))
     for name, struct in kinds["queries"].items():
         _add_schemas(document, name, struct)
         _add_message(document, name, name)
@@ -76,33 +78,24 @@ def _frame(version: str) -> Document:
 
 
 def _add_request(document: Document, channel: str, subject: str, message: str, answer: str) -> None:
+    _add_received(document, channel, subject, message, ("replies", answer))
+    bindings = {"nats": {"queue": QUEUE_GROUP, "bindingVersion": "0.1.0"}}
+    document["operations"][channel]["bindings"] = bindings
+
+
+def _add_received(
+    document: Document, channel: str, subject: str, message: str, answered: tuple[str, str]
+) -> None:
+    """A message that is `answered`: in which channel, and by which message."""
+    answers, answer = answered
     document["channels"][channel] = _channel(subject, [message])
     document["operations"][channel] = {
         "action": "receive",
         "channel": {"$ref": f"#/channels/{channel}"},
         "messages": [_in_channel(channel, message)],
         "reply": {
-            "channel": {"$ref": "#/channels/replies"},
-            "messages": [_in_channel("replies", answer), _in_channel("replies", "error")],
-        },
-        "bindings": {"nats": {"queue": QUEUE_GROUP, "bindingVersion": "0.1.0"}},
-    }
-
-
-def _add_durable(document: Document, name: str, subject: str) -> None:
-    """The durable form of a command, whose answer comes as a result of its own."""
-    channel = f"durable.{name}"
-    document["channels"][channel] = _channel(subject, [name])
-    document["operations"][channel] = {
-        "action": "receive",
-        "channel": {"$ref": f"#/channels/{channel}"},
-        "messages": [_in_channel(channel, name)],
-        "reply": {
-            "channel": {"$ref": "#/channels/results"},
-            "messages": [
-                _in_channel("results", "batch_answer" if name == BATCH else "answer"),
-                _in_channel("results", "error"),
-            ],
+            "channel": {"$ref": f"#/channels/{answers}"},
+            "messages": [_in_channel(answers, answer), _in_channel(answers, "error")],
         },
     }
 
@@ -137,7 +130,7 @@ def _add_replies(document: Document, names: BusNames, queries: Iterable[str]) ->
         }
     commands = ["answer", "batch_answer", "error"]
     # Replies have no address: a request brings its reply subject along.
-    document["channels"]["replies"] = {**_channel(None, [*commands, *answers])}
+    document["channels"]["replies"] = _channel(None, [*commands, *answers])
     document["channels"]["results"] = _channel(names.result(_COMMAND_ID), commands)
     document["operations"]["results"] = _sends("results", commands)
     progress = {"name": "progress", "payload": _to_schema("progress")}

@@ -15,7 +15,7 @@ from bus.serving.queries import QueryVerb
 from domain.catalogue import BY_TABLE
 from domain.errors import NotFound
 from ops.contract.availability import availability_verbs
-from ops.contract.tool_config_diff import diff_verb
+from ops.contract.tool_config_diff import DiffToolConfig, diff
 from projections import job_statistics
 from projections.job_board import BrowseJobs, browse_jobs
 from projections.job_statistics import JobStatistics, ListAttempts
@@ -29,8 +29,8 @@ def query_verbs(row_json: RowJson, clock: Callable[[], int]) -> dict[str, QueryV
     """The verbs by name, such as `jobs.get`; `clock` answers with milliseconds since the epoch."""
     verbs = [verb for table in TABLES.values() for verb in _of_table(table, row_json, clock)]
     verbs += availability_verbs(clock)
-    verbs.append(diff_verb())
     verbs += (
+        QueryVerb(name="tool_configs.diff", shape=DiffToolConfig, answer=diff),
         QueryVerb(name="events.read", shape=ReadEvents, answer=reading.read_events),
         QueryVerb(name="events.find", shape=FindEvents, answer=find_events),
         QueryVerb(name="events.chain", shape=FindChain, answer=find_chain),

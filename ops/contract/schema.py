@@ -27,15 +27,6 @@ def command_schema(name: str) -> Schema:
     return struct_schema(name, _commands()[name])
 
 
-def query_schema(name: str) -> Schema:
-    """The schema of the body of a query, such as `jobs.list`.
-
-    Raises:
-        KeyError: there is no such query.
-    """
-    return struct_schema(name, _queries()[name])
-
-
 def schema_of(name: str) -> Schema:
     """The schema of whatever has this name.
 

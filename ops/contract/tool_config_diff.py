@@ -7,7 +7,6 @@ import msgspec
 
 from bus.contract.codec import encode
 from bus.log.states import read_aggregate
-from bus.serving.queries import QueryVerb
 from domain.errors import NotFound
 from domain.json_values import differences
 from domain.messages import Key
@@ -28,12 +27,8 @@ class DiffToolConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     to_version: Version
 
 
-def diff_verb() -> QueryVerb:
-    """The query `tool_configs.diff`."""
-    return QueryVerb(name="tool_configs.diff", shape=DiffToolConfig, answer=_diff)
-
-
-def _diff(connection: apsw.Connection, query: DiffToolConfig) -> bytes:
+def diff(connection: apsw.Connection, query: DiffToolConfig) -> bytes:
+    """The answer to `tool_configs.diff`."""
     before = _content(connection, query.tool_name, query.from_version)
     after = _content(connection, query.tool_name, query.to_version)
     changes = sorted(differences(before, after), key=lambda change: change.path)

@@ -21,7 +21,7 @@ from domain.messages import Event
 from ops.contract.reference.answers import query_notes
 from ops.contract.reference.fields import fields_of
 from ops.contract.reference.meanings import RULES
-from ops.contract.schema import all_structs, command_schema, query_schema
+from ops.contract.schema import all_structs, struct_schema
 
 _WIDTH = 110
 _INTRODUCTION = """\
@@ -137,13 +137,13 @@ def _refusals() -> str:
 
 def _command(name: str, struct: Any, example: Example | None) -> str:
     facts = _batch_facts() if name == BATCH else _command_facts(VERBS[name][1])
-    return _section(name, struct, fields_of(name, command_schema(name)), facts, example)
+    return _section(name, struct, fields_of(name, struct_schema(name, struct)), facts, example)
 
 
 def _query(name: str, struct: Any, example: Example | None) -> str:
     notes = query_notes(name)
     facts = [f"Answer: {notes.answer}.", f"Refusals: {_codes(notes.refusals)}."]
-    return _section(name, struct, fields_of(name, query_schema(name)), facts, example)
+    return _section(name, struct, fields_of(name, struct_schema(name, struct)), facts, example)
 
 
 def _section(name: str, struct: Any, fields: str, facts: Iterable[str], example: Example | None) -> str:
