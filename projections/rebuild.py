@@ -7,7 +7,7 @@ portion at a time.
 """
 
 from collections.abc import Iterable, Iterator
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from projections.table import Row, Table, upsert_rows
 from projections.tables import TABLE_COLUMNS, TABLES
 
 _BATCH_STREAMS = 1_000
+_EVENTS = "SELECT stream, position, version, type, recorded_at, data FROM events"
 
 
 class RebuildReport(msgspec.Struct, kw_only=True):
@@ -99,7 +100,8 @@ def repair(connection: apsw.Connection, streams: Iterable[str]) -> int:
     count = 0
     for stream in streams:
         table, key = split_stream(stream)
-        _put_right(connection, _fold(TABLES[table], key, _events(connection, stream)))
+        rows = connection.execute(f"{_EVENTS} WHERE stream = ? ORDER BY version", (stream,))
+        _put_right(connection, _fold(TABLES[table], key, (_recorded(key, row) for row in rows)))
         count += 1
     if count:
         count_repair(connection)
@@ -114,13 +116,9 @@ def _make_tables(connection: apsw.Connection, shadow: apsw.Connection) -> None:
 
 def _fill(connection: apsw.Connection, shadow: apsw.Connection, progress: Progress) -> None:
     shadow.execute("BEGIN")
-    batch: list[_Folded] = []
-    for folded in _fold_all(connection, progress):
-        batch.append(folded)
-        if len(batch) == _BATCH_STREAMS:
-            _insert(shadow, batch)
-            batch = []
-    _insert(shadow, batch)
+    folded = _fold_all(connection, progress)
+    while batch := list(islice(folded, _BATCH_STREAMS)):
+        _insert(shadow, batch)
     shadow.execute("COMMIT")
 
 
@@ -136,9 +134,7 @@ def _insert(shadow: apsw.Connection, batch: list[_Folded]) -> None:
 
 
 def _fold_all(connection: apsw.Connection, progress: Progress) -> Iterator[_Folded]:
-    rows = connection.execute(
-        "SELECT stream, position, version, type, recorded_at, data FROM events ORDER BY stream, version"
-    )
+    rows = connection.execute(f"{_EVENTS} ORDER BY stream, version")
     for stream, events in groupby(rows, key=lambda row: str(row[0])):
         table, key = split_stream(stream)
         # Streams of other applications have no tables here.
@@ -150,16 +146,6 @@ def _counted(events: Iterable[tuple[Any, ...]], progress: Progress) -> Iterator[
     for event in events:
         progress.events += 1
         yield event
-
-
-def _events(connection: apsw.Connection, stream: str) -> Iterator[Recorded]:
-    _, key = split_stream(stream)
-    for row in connection.execute(
-        "SELECT stream, position, version, type, recorded_at, data FROM events"
-        " WHERE stream = ? ORDER BY version",
-        (stream,),
-    ):
-        yield _recorded(key, row)
 
 
 def _recorded(key: str, row: tuple[Any, ...]) -> Recorded:
