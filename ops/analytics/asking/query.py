@@ -5,6 +5,7 @@ import math
 import re
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -139,17 +140,15 @@ def _require_query(query: str) -> None:
         )
 
 
-class explained:  # noqa: N801  # used as a function
+@contextmanager
+def explained() -> Iterator[None]:
     """DuckDB's errors become an AnalyticsError, with the place in the query."""
+    import duckdb
 
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        import duckdb
-
-        if isinstance(error, duckdb.Error):
-            raise AnalyticsError("query_failed", str(error).strip()) from error
+    try:
+        yield
+    except duckdb.Error as error:
+        raise AnalyticsError("query_failed", str(error).strip()) from error
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

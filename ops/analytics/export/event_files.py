@@ -10,7 +10,7 @@ from bus.log import chain
 from domain.catalogue import EVENT_TYPES
 from ops.analytics.export.row_groups import ROW_GROUP_ROWS, in_groups, write_groups
 from ops.analytics.export.sealed_source import HEAVY_ROW_BYTES, IS_ROW, SealedSource
-from ops.analytics.lake.columns import EVENT_COLUMNS, METADATA, literal, promoted_columns
+from ops.analytics.lake.columns import EVENT_COLUMNS, METADATA, arrow_schema, literal, promoted_columns
 from ops.analytics.lake.files import File
 from ops.analytics.lake.layout import EVENTS, stretch_path
 from ops.analytics.lake.session import Connection
@@ -19,16 +19,9 @@ if TYPE_CHECKING:
     import pyarrow
 
 # `data` is text; bytes, which another application may keep in the log, go to `data_bytes`.
-_COLUMNS = {
-    "position": ("INTEGER", "position"),
-    "stream": ("TEXT", "stream"),
-    "version": ("INTEGER", "version"),
-    "type": ("TEXT", "type"),
-    "recorded_at": ("INTEGER", "recorded_at"),
-    "command_id": ("TEXT", "command_id"),
+_OF_SQLITE = {"BIGINT": "INTEGER", "VARCHAR": "TEXT", "BLOB": "BLOB"}
+_COLUMNS = {name: (_OF_SQLITE[kind], name) for name, kind in EVENT_COLUMNS.items()} | {
     "data": ("TEXT", "iif(typeof(data) = 'text', data, NULL)"),
-    "metadata": ("TEXT", "metadata"),
-    "hash": ("BLOB", "hash"),
     "data_bytes": ("BLOB", "iif(typeof(data) = 'blob', data, NULL)"),
 }
 
@@ -52,7 +45,6 @@ def write_rows(lake: Path, engine: Connection, rows: Sequence[chain.Row], timeli
     """Writes events that are in memory; the file is whole and on disk when this returns."""
     import pyarrow
 
-    kinds = {"INTEGER": pyarrow.int64(), "TEXT": pyarrow.string(), "BLOB": pyarrow.binary()}
     columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
     for row in rows:
         for name in chain.Row.__struct_fields__:
@@ -61,10 +53,9 @@ def write_rows(lake: Path, engine: Connection, rows: Sequence[chain.Row], timeli
             columns[name].append(None if is_bytes else value)
             if name == "data":
                 columns["data_bytes"].append(value if is_bytes else None)
-    table = pyarrow.table(
-        {name: pyarrow.array(values, kinds[_COLUMNS[name][0]]) for name, values in columns.items()}
-        | {IS_ROW: pyarrow.array([1] * len(rows), pyarrow.int64())}
-    )
+    columns[IS_ROW] = [1] * len(rows)
+    kinds = {name: kind for name, (kind, _) in _COLUMNS.items()} | {IS_ROW: "INTEGER"}
+    table = pyarrow.table(columns, schema=arrow_schema(kinds))
     row_bytes = table.nbytes // len(rows)
     return _write(lake, engine, table, timeline, rows[0].position, rows[-1].position, row_bytes)
 

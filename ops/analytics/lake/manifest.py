@@ -88,7 +88,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(
             self,
             timelines=dict(sorted((self.timelines | dict(timelines)).items())),
-            history=_newer(self.history, timelines),
+            # That of the two which leads to the newer timeline.
+            history=max(self.history, timelines, key=lambda one: one[-1][0] if one else 0),
             stretches=tuple(sorted((*self.stretches, *stretches), key=lambda one: (one.timeline, one.first))),
         )
 
@@ -168,8 +169,3 @@ def write_manifest(lake: Path, manifest: Manifest) -> None:
         file.flush()
         os.fsync(file.fileno())
     sync_folder(lake)
-
-
-def _newer(one: Timelines, other: Timelines) -> Timelines:
-    """The one of the two that leads to the newer timeline."""
-    return max(one, other, key=lambda timelines: timelines[-1][0] if timelines else 0)

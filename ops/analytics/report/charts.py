@@ -36,9 +36,9 @@ class Point(msgspec.Struct, frozen=True):
     said: str
 
 
-def columns(label: str, period: Period, series: Sequence[Series], axis: Axis, *, width: int = WIDE) -> Markup:
+def columns(label: str, period: Period, series: Sequence[Series], axis: Axis) -> Markup:
     """A column for each stretch of time, one part on the other."""
-    plot = Plot(period, width, 250)
+    plot = Plot(period, WIDE, 250)
     marks = []
     for begin in period.begins():
         left, right = plot.x(begin), plot.x(begin + period.bucket_ms)
@@ -65,9 +65,9 @@ def columns(label: str, period: Period, series: Sequence[Series], axis: Axis, *,
     return _svg(label, plot, *plot.value_axis(axis), *marks, *plot.time_axis())
 
 
-def lines(label: str, period: Period, series: Sequence[Series], axis: Axis, *, width: int = NARROW) -> Markup:
+def lines(label: str, period: Period, series: Sequence[Series], axis: Axis) -> Markup:
     """How values went over time; where there is none, the line has a gap."""
-    plot = Plot(period, width, 250)
+    plot = Plot(period, NARROW, 250)
     marks: list[Markup] = []
     for one in series:
         for run in _runs(period, one.values):
@@ -92,12 +92,11 @@ def steps(
     colour: str,
     axis: Axis,
     *,
-    width: int = NARROW,
     height: int = 190,
     said: Callable[[int, float], str],
 ) -> Markup:
     """A value that stays as it is until the next one is known."""
-    plot = Plot(period, width, height)
+    plot = Plot(period, NARROW, height)
     path, marks = [], []
     for place, (at, value) in enumerate(values):
         x, y = plot.x(at), plot.y(axis.share(value))

@@ -1,6 +1,7 @@
 """The parts of a report: sections with charts, each with a table of the same figures beneath it."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -39,18 +40,19 @@ class Section(msgspec.Struct, frozen=True):
     figures: Sequence[Markup]
 
 
-def figure(
-    title: str, chart: Markup, *beneath: Markup, legend: Markup | None = None, note: str = ""
+def _figure(
+    kind: str, title: str, chart: Markup, *beneath: Markup, legend: Markup | None = None, note: str = ""
 ) -> Markup:
-    """A chart over half of the page, with a title above and a table beneath."""
-    return _figure("figure", title, chart, beneath, legend, note)
+    """A chart, with a title above and a table beneath."""
+    remark = element("p", note, class_="note") if note else None
+    return element(
+        "figure", element("figcaption", title), legend, chart, remark, joined(*beneath), class_=kind
+    )
 
 
-def wide_figure(
-    title: str, chart: Markup, *beneath: Markup, legend: Markup | None = None, note: str = ""
-) -> Markup:
-    """A chart over the whole width, with a title above and a table beneath."""
-    return _figure("figure wide", title, chart, beneath, legend, note)
+# Over half of the page, and over its whole width.
+figure = partial(_figure, "figure")
+wide_figure = partial(_figure, "figure wide")
 
 
 def nothing(text: str) -> Markup:
@@ -79,15 +81,6 @@ def left_out(found: int, what: str) -> str:
     """A remark on what there is no room for."""
     more = found - MOST_NAMES
     return f"{MOST_NAMES} are shown, {units.count(more)} more {what} are not." if more > 0 else ""
-
-
-def _figure(
-    kind: str, title: str, chart: Markup, beneath: Sequence[Markup], legend: Markup | None, note: str
-) -> Markup:
-    remark = element("p", note, class_="note") if note else None
-    return element(
-        "figure", element("figcaption", title), legend, chart, remark, joined(*beneath), class_=kind
-    )
 
 
 def _head(column: Column) -> Markup:
