@@ -34,8 +34,8 @@ def budgets(source: Source) -> Section:
         " FROM observed GROUP BY id ORDER BY share, id"
     )
     if not rows:
-        empty = section.nothing("Nothing was heard of a rate limit in this period.")
-        return Section("budgets", title, Markup(), [empty])
+        nothing = section.nothing("Nothing was heard of a rate limit in this period.")
+        return Section("budgets", title, [nothing])
     lowest = rows[0]
     lead = joined(
         "Closest to its end was ",
@@ -47,7 +47,7 @@ def budgets(source: Source) -> Section:
     step = max(1, (period.until - period.since) // _MOST_OBSERVATIONS)
     figures = [_hours(source, shown, section.left_out(len(rows), "budgets")), _table(source, shown)]
     figures += [_over_time(source, row, step) for row in shown[:_MOST_CHARTS]]
-    return Section("budgets", title, lead, figures)
+    return Section("budgets", title, figures, lead)
 
 
 def _hours(source: Source, shown: list[Any], note: str) -> Markup:

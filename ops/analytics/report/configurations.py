@@ -34,8 +34,8 @@ def configurations(source: Source) -> Section:
         f" AND changed_at < {period.until} ORDER BY position"
     )
     if not rows:
-        empty = section.nothing("No configuration was changed in this period.")
-        return Section("configurations", title, Markup(), [empty])
+        nothing = section.nothing("No configuration was changed in this period.")
+        return Section("configurations", title, [nothing])
     times: dict[str, int] = {}
     for row in rows:
         times[row["tool_name"]] = times.get(row["tool_name"], 0) + 1
@@ -49,12 +49,8 @@ def configurations(source: Source) -> Section:
         named(ordered[0]),
         ".",
     )
-    return Section(
-        "configurations",
-        title,
-        lead,
-        [_time_line(source, rows, shown, section.left_out(len(ordered), "tools")), _table(rows)],
-    )
+    figures = [_time_line(source, rows, shown, section.left_out(len(ordered), "tools")), _table(rows)]
+    return Section("configurations", title, figures, lead)
 
 
 def _time_line(source: Source, rows: list[Any], shown: list[str], note: str) -> Markup:

@@ -24,17 +24,16 @@ def growth(source: Source) -> Section:
     )
     title = "Growth"
     if not rows:
-        empty = section.nothing("No event was recorded in this period.")
-        return Section("growth", title, Markup(), [empty, _file(source)])
+        nothing = section.nothing("No event was recorded in this period.")
+        return Section("growth", title, [nothing, _file(source)])
     events, size_bytes = sum(row[1] for row in rows), sum(row[3] for row in rows)
     days = (source.period.until - source.period.since) / units.DAY
     lead = joined(
         f"{units.count(events)} events were recorded, {units.size(size_bytes)} of text:"
         f" {units.count(events / days)} a day, {units.size(size_bytes / events)} each."
     )
-    return Section(
-        "growth", title, lead, [_by_table(source), _log(source, rows), _file(source), _by_type(source)]
-    )
+    figures = [_by_table(source), _log(source, rows), _file(source), _by_type(source)]
+    return Section("growth", title, figures, lead)
 
 
 def _by_table(source: Source) -> Markup:
@@ -84,7 +83,6 @@ def _file(source: Source) -> Markup:
         Column("File", units.size),
         Column("Backup's size", units.size),
     )
-    figures = [(at, name, position, file, kept) for at, name, position, file, kept in rows]
     axis = Axis(units.round_ticks(max(row[3] for row in rows)), units.size)
     chart = charts.steps(
         label,
@@ -95,7 +93,7 @@ def _file(source: Source) -> Markup:
         height=250,
         said=lambda at, file: f"{units.moment(at)} UTC\n{units.size(file)}",
     )
-    return section.figure(label, chart, section.folded(columns, figures, caption=label))
+    return section.figure(label, chart, section.folded(columns, rows, caption=label))
 
 
 def _by_type(source: Source) -> Markup:

@@ -24,7 +24,7 @@ def latency(source: Source) -> Section:
         " FROM period_attempts GROUP BY bucket ORDER BY bucket"
     )
     if not rows:
-        return Section("latency", title, Markup(), [nothing("No attempt at a job began in this period.")])
+        return Section("latency", title, [nothing("No attempt at a job began in this period.")])
     [whole] = source.records(
         f"SELECT {quantiles('wait_ms')}, {quantiles('duration_ms')}, max(wait_ms) AS longest"
         " FROM period_attempts"
@@ -41,15 +41,11 @@ def latency(source: Source) -> Section:
             f" Half of them ran for {units.duration(whole['duration_ms_p50'])} at most, 95 % for"
             f" {units.duration(whole['duration_ms_p95'])}."
         )
-    return Section(
-        "latency",
-        title,
-        joined(*said),
-        [
-            _percentiles(source, rows, "wait_ms", "Wait for a worker"),
-            _percentiles(source, rows, "duration_ms", "Run time of an attempt"),
-        ],
-    )
+    figures = [
+        _percentiles(source, rows, "wait_ms", "Wait for a worker"),
+        _percentiles(source, rows, "duration_ms", "Run time of an attempt"),
+    ]
+    return Section("latency", title, figures, joined(*said))
 
 
 def quantiles(column: str) -> str:

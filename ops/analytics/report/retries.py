@@ -29,8 +29,8 @@ def retries(source: Source) -> Section:
         f"SELECT bucket, type, count(*) FROM period_events WHERE type IN ({names}) GROUP BY ALL ORDER BY ALL"
     )
     if not rows:
-        empty = section.nothing("Nothing was tried again, rescued or given up in this period.")
-        return Section("retries", title, Markup(), [empty])
+        nothing = section.nothing("Nothing was tried again, rescued or given up in this period.")
+        return Section("retries", title, [nothing])
     series = [
         Series(word, colour, {bucket: times for bucket, type_, times in rows if type_ == name})
         for name, (word, colour) in KINDS.items()
@@ -39,7 +39,7 @@ def retries(source: Source) -> Section:
     label = f"Tried again, rescued or given up in each {source.period.bucket}"
     chart = stacked(source, label, series)
     said = "; ".join(f"{units.count(times)} {word}" for word, times in totals.items())
-    return Section("retries", title, joined(said, "."), [chart, _most_attempts(source)])
+    return Section("retries", title, [chart, _most_attempts(source)], joined(said, "."))
 
 
 def _most_attempts(source: Source) -> Markup:

@@ -36,8 +36,8 @@ class Section(msgspec.Struct, frozen=True):
 
     anchor: str
     title: str
-    lead: Markup
     figures: Sequence[Markup]
+    lead: Markup = Markup()
 
 
 def _figure(

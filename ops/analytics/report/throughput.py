@@ -37,21 +37,17 @@ def throughput(source: Source) -> Section:
         f"SELECT bucket, count(*) AS ended, {_COUNTS}, {failure_rate()} AS rate FROM ended_attempts"
         " GROUP BY bucket ORDER BY bucket"
     )
+    title = "Throughput and failures"
     if not rows:
-        empty = section.nothing("No attempt at a job ended in this period.")
-        return Section("throughput", "Throughput and failures", Markup(), [empty])
-    return Section(
-        "throughput",
-        "Throughput and failures",
-        _lead(source, rows),
-        [
-            _over_time(source, rows),
-            _by(source, "type"),
-            _by(source, "tool"),
-            _types_over_time(source),
-            _errors(source),
-        ],
-    )
+        return Section("throughput", title, [section.nothing("No attempt at a job ended in this period.")])
+    figures = [
+        _over_time(source, rows),
+        _by(source, "type"),
+        _by(source, "tool"),
+        _types_over_time(source),
+        _errors(source),
+    ]
+    return Section("throughput", title, figures, _lead(source, rows))
 
 
 def failure_rate() -> str:

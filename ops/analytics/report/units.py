@@ -84,7 +84,9 @@ def iso(milliseconds: int) -> str:
 
 def bucket_of(span_ms: int, most: int) -> int:
     """The shortest round stretch of time of which a span has at most so many."""
-    return next((one for one in STRETCHES_MS if span_ms <= one * most), _long_stretch(span_ms, most))
+    longest = STRETCHES_MS[-1]
+    longer = math.ceil(span_ms / most / longest) * longest
+    return next((one for one in STRETCHES_MS if span_ms <= one * most), longer)
 
 
 def begin_of(milliseconds: int, stretch_ms: int) -> int:
@@ -142,10 +144,6 @@ def _round_step(least: float) -> float:
         return 1.0
     power = 10 ** math.floor(math.log10(least))
     return float(next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-9)))
-
-
-def _long_stretch(span_ms: int, most: int) -> int:
-    return math.ceil(span_ms / most / STRETCHES_MS[-1]) * STRETCHES_MS[-1]
 
 
 def _significant(value: float) -> str:
