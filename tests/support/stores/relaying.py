@@ -5,8 +5,9 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -20,11 +21,11 @@ from bus.publishing.relay import Relay, RelayState
 from bus.publishing.stream_state import StreamError
 from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamApi, JetStreamError
-from bus.transport.jetstream_answers import StoredMessage
+from bus.transport.jetstream_answers import StoredMessage, StreamReport
 from migrations import runner
 from migrations.connection import open_writer
 from tests.support.clock import NOW
-from tests.support.patience import patiently, until
+from tests.support.patience import COMES_WITHIN_SECONDS, patiently, until
 from tests.support.stores.cloud_events import cloud_event
 from tests.support.stores.looking_inside import read_after
 
@@ -121,6 +122,29 @@ class Store:
         return self._written
 
 
+Answer = TypeVar("Answer")
+
+
+class PatientApi(JetStreamApi):
+    """Reads again where the broker, killed a moment ago on a busy machine, takes longer than a service waits."""
+
+    async def report(self, stream: str) -> StreamReport | None:
+        return await self._again(partial(super().report, stream))
+
+    async def messages_from(self, stream: str, sequence: int) -> list[StoredMessage]:
+        return await self._again(partial(super().messages_from, stream, sequence))
+
+    async def _again(self, read: Callable[[], Awaitable[Answer]]) -> Answer:
+        async with asyncio.timeout(COMES_WITHIN_SECONDS):
+            while True:
+                try:
+                    return await read()
+                except JetStreamError as error:
+                    if self._connection.is_connected and not isinstance(error.__cause__, TimeoutError):
+                        raise
+                await asyncio.sleep(0.01)
+
+
 class Broker:
     """A nats-server that comes back when it is killed, and the relay user's connection to it."""
 
@@ -131,7 +155,7 @@ class Broker:
     async def open(self) -> None:
         await self._serve()
         self.connection = await connect(self.server)
-        self.api = JetStreamApi(self.connection)
+        self.api = PatientApi(self.connection)
 
     async def close(self) -> None:
         await self.connection.close()

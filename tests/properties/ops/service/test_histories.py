@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import pytest
 
 from bus.log import chain
-from bus.transport.jetstream import JetStreamApi
 from domain.catalogue import VERBS
 from migrations.connection import open_reader
 from ops.store.projections_check import verify
@@ -22,7 +21,7 @@ from tests.support.services.raw_nats import Message
 from tests.support.services.serving import EVENTS, broker_of, published
 from tests.support.services.talking import Talk
 from tests.support.stores.cloud_events import cloud_event
-from tests.support.stores.relaying import connect
+from tests.support.stores.relaying import PatientApi, connect
 
 # Each takes half a second, in which little else happens.
 HISTORIES_A_RESTART = 20
@@ -197,7 +196,7 @@ def _check_the_log(folder: Path) -> None:
 async def _stream(talk: Talk) -> list[tuple[int, bytes]]:
     """All that the stream of events holds: sequence and body."""
     connection = await connect(broker_of(talk.service))
-    api = JetStreamApi(connection)
+    api = PatientApi(connection)
     found: list[tuple[int, bytes]] = []
     while messages := await api.messages_from(EVENTS, found[-1][0] + 1 if found else 1):
         found += [(message.sequence, message.payload) for message in messages]
