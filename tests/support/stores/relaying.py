@@ -126,7 +126,7 @@ Answer = TypeVar("Answer")
 
 
 class PatientApi(JetStreamApi):
-    """Reads again where the broker, killed a moment ago on a busy machine, takes longer than a service waits."""
+    """Reads again where a broker that was killed, on a busy machine, takes longer than a service waits."""
 
     async def report(self, stream: str) -> StreamReport | None:
         return await self._again(partial(super().report, stream))
