@@ -37,13 +37,11 @@ from ops.health.monitor import Monitor
 from ops.importing.running import RunningImport
 from ops.metrics.collector import Metrics
 from ops.parts import Parts
-from ops.service.commits import hand_on
-from ops.service.connections import connect_as
+from ops.service.connections import connect_as, http_server
 from ops.service.endpoints import command_endpoints, query_endpoints
 from ops.service.errors import ServiceError
-from ops.service.listening import http_server
-from ops.service.notices import Notices
-from ops.service.sound_store import make_sound
+from ops.service.notices import Notices, hand_on
+from ops.service.restores import make_sound
 from ops.service.traces import traces_if_wanted
 from ops.settings import Settings
 from ops.store.data_directory import Admin, DataDirectory, Runtime

@@ -1,12 +1,17 @@
-"""A service's connections to the broker: `connect_as`."""
+"""How a service is reached: `connect_as` for the broker, `http_server` for HTTP."""
 
 import logging
+from typing import TYPE_CHECKING
 
 from bus.broker.users import private_inbox
 from bus.serving.discovery import SERVICE_NAME
 from bus.transport.connecting import NotConnectedError, connect
 from bus.transport.connection import LeanClient
 from ops.service.errors import ServiceError
+from ops.settings import Settings
+
+if TYPE_CHECKING:
+    from ops.http.server import HttpServer
 
 CONNECT_SECONDS = 10.0
 
@@ -34,3 +39,13 @@ async def connect_as(user: str, url: str) -> LeanClient:
     except NotConnectedError as error:
         reason = error.said or f"no answer within {CONNECT_SECONDS:g} s"
         raise ServiceError(f"no nats-server lets us in at {url.rpartition('@')[2]}: {reason}") from error
+
+
+def http_server(settings: Settings) -> "HttpServer | None":
+    """A server that does not listen yet; None, with nothing loaded for it, where the settings want none."""
+    if settings.no_http:
+        return None
+    from ops.console.routes import ROUTES
+    from ops.http.server import HttpServer
+
+    return HttpServer(settings, ROUTES)

@@ -1,5 +1,6 @@
-"""Notices: news of a service for those who listen now, beside the events that are kept. `Notices`."""
+"""Who is told what: `hand_on` tells all that a commit concerns, `Notices` those who listen now."""
 
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -9,14 +10,22 @@ from nats.errors import Error as NatsError
 from bus.contract.codec import encode
 from bus.contract.subjects import BusNames
 from bus.serving.audit import Act, Actor, AuditOutcome, summary, write_to_log
+from bus.serving.durable import Delivery
 from bus.tasks import Tasks
 from bus.transport.connection import LeanClient
+from bus.writing.submission import Commit
 from domain.decider import Notice
 from domain.errors import Refusal
+from ops.http.backend import Backend
+from ops.parts import Parts
+from ops.service.traces import Traces
 
 
 class Notices:
-    """Notices of commits, of backups and of what operators do. Used from the event loop's thread only."""
+    """News beside the events that are kept: of commits, of backups and of what operators do.
+
+    Used from the event loop's thread only.
+    """
 
     def __init__(self, connection: LeanClient, names: BusNames, now_ms: Callable[[], int]) -> None:
         self._connection = connection
@@ -58,3 +67,30 @@ class Notices:
         # A notice that is lost does no harm: the log of the service has it.
         with suppress(NatsError):
             await self._connection.publish(subject, encode(what))
+
+
+def hand_on(
+    commit: Commit, parts: Parts, notices: Notices, *, traces: Traces | None, backend: Backend | None
+) -> None:
+    """Answers the commands of a commit that is on disk, and wakes whatever follows the log."""
+    requested = []
+    for one in commit.submissions:
+        if isinstance(one.context, Delivery):
+            parts.durable.answered(one)
+        elif isinstance(one.context, threading.Event):
+            one.context.set()
+        else:
+            requested.append(one)
+    # Before the events go out: clients send their next commands meanwhile.
+    parts.intake.answer(requested)
+    if traces is not None:
+        # Before the events go out: their spans end when the stream has them.
+        traces.committed(commit)
+    parts.archiver.notify(commit)
+    if commit.rows:
+        if backend is not None:
+            backend.committed(commit.rows[-1].position)
+        parts.relay.notify(commit.rows)
+        parts.mirrors.notify(commit.rows)
+    for notice in commit.notices:
+        notices.of_commit(notice)

@@ -18,9 +18,9 @@ import msgspec
 from bus.tasks import cancel
 from ops.health.causes import status_of
 from ops.service.composition import Service
+from ops.service.connections import http_server
 from ops.service.demo import run_demo
 from ops.service.errors import ServiceError
-from ops.service.listening import http_server
 from ops.service.restores import Restores
 from ops.service.supervision import Supervisor
 from ops.settings import Settings

@@ -2,6 +2,8 @@
 
 backup.restore ──▶ checked, accepted ──▶ the service drains and ends ──▶ restore ──▶ the next one serves
 and answers backup.restored
+
+And `make_sound`: a store that is damaged or gone is recovered before it is opened.
 """
 
 import asyncio
@@ -16,6 +18,7 @@ from bus.serving.audit import Act, Actor, acting, summary
 from domain.errors import Invalid, NotFound, RuleViolated
 from ops.backup.requests import Ended, RestoreRequest
 from ops.backup.restoring.preparing import prepared_places, require_readable
+from ops.backup.restoring.recovery import require_sound_store
 from ops.backup.restoring.restore import Plan, Restored, plan_restore, restore
 from ops.backup.restoring.stream_timeline import highest_timeline_in_stream
 from ops.backup.restoring.swap import settle
@@ -148,3 +151,21 @@ class Restores:
 
     async def _tell(self, _: NoArguments) -> Ended | None:
         return self.last
+
+
+async def make_sound(settings: Settings, version: str, *, after_a_crash: bool) -> None:
+    """Ends a restore that was cut off, and recovers a store that is damaged or gone.
+
+    Raises:
+        DamagedStoreError: it is damaged or gone, and was left as it is.
+        OSError: there is no store, and it cannot be seen whether there is a backup of one.
+    """
+    if (which := settle(settings.store_path)) is not None:
+        logger.warning("%s", which)
+    recovered = await asyncio.to_thread(
+        require_sound_store, settings, after_a_crash=after_a_crash, version=version
+    )
+    if recovered is not None:
+        for reason in recovered.passed_over.values():
+            logger.error("passed over: %s", reason)
+        logger.error("the store is as it was at position %d", recovered.position)
