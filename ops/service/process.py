@@ -8,8 +8,8 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import apsw
@@ -53,25 +53,14 @@ async def serve(order: Order) -> None:
     telling = asyncio.create_task(supervisor.run(), name="what the supervisor is told")
     stop = _stop_on_signals()
     restores = Restores(order.settings)
-    try:
-        async with _listening(order.settings) as http:
-            while await _serve_once(order, stop, restores, http, supervisor):
-                await restores.carry_out()
-                order = msgspec.structs.replace(order, demo=False)
-    finally:
-        await cancel(telling)
-
-
-@asynccontextmanager
-async def _listening(settings: Settings) -> "AsyncIterator[HttpServer | None]":
-    """An HTTP server for all services of this process, unless there is to be none."""
-    # It does not listen yet: the first service starts it, once it has the lock of the directory.
-    server = http_server(settings)
-    try:
-        yield server
-    finally:
-        if server is not None:
-            await server.stop()
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(cancel, telling)
+        # For all services of this process. The first starts it, once it has the lock of the directory.
+        if (http := http_server(order.settings)) is not None:
+            stack.push_async_callback(http.stop)
+        while await _serve_once(order, stop, restores, http, supervisor):
+            await restores.carry_out()
+            order = msgspec.structs.replace(order, demo=False)
 
 
 async def _serve_once(

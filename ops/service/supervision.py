@@ -31,7 +31,7 @@ class Supervisor:
             # Twice as often as the watchdog demands, as its manual advises.
             self._interval_seconds = min(INTERVAL_SECONDS, int(watchdog_us) / 2_000_000)
         self._phase: Phase = "starting"
-        self._is_alive = _always
+        self._is_alive: Callable[[], bool] = lambda: True
         self._says: Callable[[], str] | None = None
         # Changes that could not be told yet.
         self._change = ""
@@ -40,7 +40,7 @@ class Supervisor:
         self,
         phase: Phase,
         *,
-        is_alive: Callable[[], bool] | None = None,
+        is_alive: Callable[[], bool] = lambda: True,
         says: Callable[[], str] | None = None,
     ) -> None:
         """Tells at once what is done from now on.
@@ -48,7 +48,7 @@ class Supervisor:
         `is_alive` answers meanwhile whether it makes sense to go on, as `/livez` does: once it does not, the
         supervisor hears nothing more, and starts the process again. `says` answers how it is, in a few words.
         """
-        self._phase, self._is_alive, self._says = phase, is_alive or _always, says
+        self._phase, self._is_alive, self._says = phase, is_alive, says
         self._change = {"serving": "READY=1", "stopping": "STOPPING=1"}.get(phase, "")
         self._tell()
 
@@ -83,7 +83,3 @@ class Supervisor:
             # Its queue is full, or it is not there: the next interval tries again.
             return False
         return True
-
-
-def _always() -> bool:
-    return True
