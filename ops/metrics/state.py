@@ -122,18 +122,14 @@ def broker_families(parts: Parts, health: Monitor) -> Iterator[Metric]:
         "How often the embedded nats-server was started again.",
         0 if server is None else server.restarts,
     )
-    durable = GaugeMetricFamily(
-        "hyperpage_durable_commands_waiting", "Durable commands that are not answered yet.", labels=()
+    yield _gauge(
+        "hyperpage_durable_commands_waiting",
+        "Durable commands that are not answered yet.",
+        health.durable_waiting,
     )
-    if health.durable_waiting is not None:
-        durable.add_metric((), health.durable_waiting)
-    yield durable
-    dead = GaugeMetricFamily(
-        "hyperpage_dead_letters", "Durable commands that could not be processed.", labels=()
+    yield _gauge(
+        "hyperpage_dead_letters", "Durable commands that could not be processed.", health.dead_letters
     )
-    if health.dead_letters is not None:
-        dead.add_metric((), health.dead_letters)
-    yield dead
 
 
 def backup_families(look: Look) -> Iterator[Metric]:
@@ -145,20 +141,16 @@ def backup_families(look: Look) -> Iterator[Metric]:
         "Whether the last attempt to make, verify or prove one failed: 1 or 0.",
         backups.failure is not None,
     )
-    made = GaugeMetricFamily(
-        "hyperpage_backup_last_timestamp_seconds", "When the newest backup was made.", labels=()
+    yield _gauge(
+        "hyperpage_backup_last_timestamp_seconds",
+        "When the newest backup was made.",
+        _seconds(backups.last_at),
     )
-    if backups.last_at is not None:
-        made.add_metric((), backups.last_at / 1_000)
-    yield made
-    proven = GaugeMetricFamily(
+    yield _gauge(
         "hyperpage_backup_last_proven_timestamp_seconds",
         "When the newest one was made that is proven to be restorable.",
-        labels=(),
+        _seconds(backups.last_proven_at),
     )
-    if backups.last_proven_at is not None:
-        proven.add_metric((), backups.last_proven_at / 1_000)
-    yield proven
     yield _gauge(
         "hyperpage_archive_healthy",
         "Whether the archive is written: 1 or 0.",
@@ -173,5 +165,10 @@ def backup_families(look: Look) -> Iterator[Metric]:
     )
 
 
-def _gauge(name: str, help_text: str, value: float) -> Metric:
+def _gauge(name: str, help_text: str, value: float | None) -> Metric:
+    """A gauge; without a sample, where its value is not known."""
     return GaugeMetricFamily(name, help_text, value)
+
+
+def _seconds(milliseconds: int | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1_000
