@@ -14,7 +14,6 @@ import asyncio
 import logging
 import re
 from collections import deque
-from types import TracebackType
 from typing import Self
 
 from bus.client.change_events import ChangeEvent
@@ -104,9 +103,7 @@ class Subscription:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:

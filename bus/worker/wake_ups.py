@@ -10,7 +10,6 @@ import logging
 import random
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
-from types import TracebackType
 from typing import Self
 
 import msgspec
@@ -112,9 +111,7 @@ class WakeUps:
         self._connection.listeners.add(self._connection_changed)
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._connection.listeners.discard(self._connection_changed)
         if self._timer is not None:
             self._timer.cancel()
