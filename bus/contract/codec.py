@@ -4,6 +4,7 @@ import json
 import re
 from functools import cache
 from hashlib import sha256
+from itertools import accumulate
 from typing import Any, get_args
 
 import msgspec
@@ -32,6 +33,8 @@ _SORTED_ENCODER = msgspec.json.Encoder(order="sorted")
 _ANY = msgspec.json.Decoder()
 _DECODERS: dict[type[Any], msgspec.json.Decoder[Any]] = {}
 _NOT_PRINTABLE = re.compile(r"[^ -~]")
+# Whole strings of JSON, and all else that opens and closes nothing.
+_NOT_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"|[^\[\]{}"]+', re.DOTALL)
 # msgspec appends where the fault lies: "Expected `int`, got `str` - at `$.limit`".
 _PATH = re.compile(r"^(?P<message>.*?)(?: - at (?:`key` in )?`(?P<path>[^`]*)`)?$", re.DOTALL)
 
@@ -197,24 +200,8 @@ def _invalid(message: str, path: str) -> Refusal:
 
 
 def _depth(body: bytes) -> int:
-    depth = deepest = 0
-    in_string = escaped = False
-    for byte in body:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:
-                escaped = True
-            elif byte == 0x22:
-                in_string = False
-        elif byte == 0x22:
-            in_string = True
-        elif byte in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif byte in b"]}":
-            depth -= 1
-    return deepest
+    brackets = _NOT_BRACKETS.sub(b"", body)
+    return max(accumulate(1 if one in b"[{" else -1 for one in brackets), default=0)
 
 
 def _too_deep() -> Invalid:
@@ -275,18 +262,13 @@ def encode(value: Any) -> bytes:
 
 def error_body(refusal: Refusal) -> bytes:
     """The body of a refused command or query."""
-    return b'{"error":' + error_object(refusal) + b"}"
-
-
-def error_object(refusal: Refusal) -> bytes:
-    return _ENCODER.encode(
-        {
-            "code": refusal.code,
-            "message": refusal.message,
-            "hint": refusal.hint,
-            "details": refusal.details,
-        }
-    )
+    error = {
+        "code": refusal.code,
+        "message": refusal.message,
+        "hint": refusal.hint,
+        "details": refusal.details,
+    }
+    return _ENCODER.encode({"error": error})
 
 
 def error_headers(refusal: Refusal) -> dict[str, str]:
