@@ -5,6 +5,4 @@ headers          the headers of commands
 codec            bodies of commands and answers, read and written
 log_requests     requests to the log
 stream_metadata  the metadata of the stream of events
-addresses        addresses of brokers, as they may be shown
-addresses        of brokers, as they may be shown
 """

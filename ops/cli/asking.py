@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bus.contract.addresses import without_credentials
 from bus.contract.headers import ACTOR, COMMAND_LINE, ERROR_CODE
 from bus.contract.subjects import BusNames
 from ops.cli.terminal.exits import CommandFailure, Exit, failure, refused, unreachable
 from ops.cli.terminal.options import settings_for
+from ops.cli.terminal.output import without_credentials
 from ops.store.data_directory import read_admin, read_runtime
 
 if TYPE_CHECKING:

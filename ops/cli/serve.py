@@ -5,10 +5,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from bus.contract.addresses import without_credentials
 from ops.cli.terminal.exits import Exit, failure
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
-from ops.cli.terminal.output import print_result
+from ops.cli.terminal.output import print_result, without_credentials
 from ops.store.data_directory import Runtime
 
 if TYPE_CHECKING:

@@ -195,3 +195,9 @@ def _columns_that_fit(widths: Sequence[int]) -> int:
 def _terminal_width() -> int | None:
     """The columns of the terminal; `None` where the output goes elsewhere, which gets it whole."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def without_credentials(url: str) -> str:
+    """The address of a broker as it may be shown: without a user and a password."""
+    scheme, separator, rest = url.partition("://")
+    return scheme + separator + rest.rpartition("@")[2]
