@@ -3,7 +3,6 @@
 https://docs.nats.io/reference/reference-protocols/nats_api_reference
 """
 
-from base64 import b64decode
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,12 +46,12 @@ class StreamReport(msgspec.Struct, frozen=True):
         return self.config.get("metadata") or {}
 
 
-class StoredMessage(msgspec.Struct, frozen=True):
+class StoredMessage(msgspec.Struct, frozen=True, rename={"sequence": "seq", "payload": "data"}):
     """A message in a stream."""
 
     sequence: int
     subject: str
-    payload: bytes
+    payload: bytes = b""
     headers: dict[str, str] = {}
 
 
@@ -67,20 +66,10 @@ class Stored(msgspec.Struct, frozen=True):
 
 class _Answer(msgspec.Struct):
     error: ApiError | None = None
-
-
-class _Message(msgspec.Struct):
-    seq: int
-    subject: str
-    data: str = ""
-
-
-class _MessageAnswer(msgspec.Struct):
-    message: _Message | None = None
+    message: StoredMessage | None = None
 
 
 _decode_answer = msgspec.json.Decoder(_Answer).decode
-_decode_message = msgspec.json.Decoder(_MessageAnswer).decode
 _decode_stored = msgspec.json.Decoder(Stored).decode
 
 decode_report = msgspec.json.Decoder(StreamReport).decode
@@ -93,8 +82,7 @@ def error_in(answer: bytes) -> ApiError | None:
 
 def message_in(answer: bytes) -> StoredMessage | None:
     """The message that was asked for; None where there is none."""
-    found = _decode_message(answer).message
-    return None if found is None else StoredMessage(found.seq, found.subject, b64decode(found.data))
+    return _decode_answer(answer).message
 
 
 def stored(headers: Mapping[str, str] | None, body: bytes) -> Stored:
