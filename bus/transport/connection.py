@@ -33,7 +33,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
 
-from bus.identifiers import new_id
+from bus.incident import internal
 from bus.tasks import cancel
 from bus.transport import protocol
 from bus.transport.protocol import DirectParser, Handler
@@ -93,7 +93,9 @@ class LeanClient(Client):
         count = body_bytes = 0
         for subject, reply, body, headers in messages:
             if not subject or not self._skip_subject_validation:
-                _require_subjects(subject, reply)
+                _validate_subject(subject)
+                if reply:
+                    _validate_subject(reply)
             if len(body) > self._max_payload:
                 raise errors.MaxPayloadError
             parts += (protocol.head(subject, reply, len(body), headers), body, protocol.CRLF)
@@ -126,8 +128,8 @@ class LeanClient(Client):
         self.stats["in_bytes"] += len(body)
         try:
             handler(_text(subject), _text(reply), headers, body)
-        except Exception:
-            _log_incident(subject)
+        except Exception as error:
+            _log_incident(subject, error)
 
     def _require_open(self, size_bytes: int = 0) -> None:
         if self.is_closed:
@@ -189,8 +191,8 @@ class LeanClient(Client):
                 await super()._process_msg(sid, subject, reply, data, headers or b"")
             else:
                 self.hand_over(handler, subject, reply, await self._process_headers(headers), data)
-        except Exception:
-            _log_incident(subject)
+        except Exception as error:
+            _log_incident(subject, error)
 
     def _remove_sub(self, sid: int, max_msgs: int = 0) -> None:
         super()._remove_sub(sid, max_msgs)
@@ -223,12 +225,6 @@ async def stop_receiving(subscription: Subscription) -> None:
         logger.warning("no more messages are taken, although the broker could not be told: %s", error)
 
 
-def _require_subjects(subject: str, reply: str) -> None:
-    _validate_subject(subject)
-    if reply:
-        _validate_subject(reply)
-
-
 def _slices(parts: list[bytes], size_bytes: int) -> Iterator[bytes]:
     """Messages of three parts each, joined; never a part of one, since others may send in between."""
     if size_bytes <= SLICE_BYTES:
@@ -247,10 +243,5 @@ def _text(name: bytes) -> str:
     return name.decode(errors="replace")
 
 
-def _log_incident(subject: bytes) -> None:
-    incident = new_id()
-    logger.exception(
-        "a message could not be handled (incident %s)",
-        incident,
-        extra={"incident": incident, "subject": subject[:200].decode("utf-8", "replace")},
-    )
+def _log_incident(subject: bytes, error: Exception) -> None:
+    internal(logger, "a message could not be handled", error, subject=_text(subject[:200]))
