@@ -17,7 +17,6 @@ from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Self
 
-import msgspec
 from nats.errors import MaxPayloadError
 
 from bus.client.refusals import read_refusal
@@ -41,7 +40,10 @@ PING_SECONDS = 10
 # The header of the broker's own answer that nobody listens.
 STATUS = "Status"
 _SIGNS = frozenset({ERROR_CODE, STATUS})
-_NO_HEADERS: Mapping[str, str] = {}
+# A question as it is published, again and again: subject, reply subject, body, headers.
+_Message = tuple[str, str, bytes, dict[str, str] | None]
+# Headers, body.
+_Answer = tuple[Mapping[str, str], bytes]
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +142,7 @@ class ClientConnection:
         token = str(self._last_token)
         self._questions[token] = question
         try:
-            message = _Message(subject, body, dict(headers) if headers else None, f"{self._inbox}.{token}")
+            message = (subject, f"{self._inbox}.{token}", body, dict(headers) if headers else None)
             return await self._ask(question, message, within_seconds)
         finally:
             del self._questions[token]
@@ -158,7 +160,7 @@ class ClientConnection:
             except (Unreachable, Busy, Unavailable) as error:
                 logger.info("%s: %s; asking on", subject, error)
 
-    async def _ask(self, question: "_Question", message: "_Message", within_seconds: float) -> bytes:
+    async def _ask(self, question: "_Question", message: _Message, within_seconds: float) -> bytes:
         clock = asyncio.get_running_loop().time
         deadline = clock() + within_seconds
         refusal: Refusal | None = None
@@ -170,30 +172,30 @@ class ClientConnection:
             question.sent += 1
             send_again = clock() + FIRST_WAIT_SECONDS * 2.0 ** min(attempt, 10)
             while (answer := await question.answer(min(send_again, deadline))) is not None:
-                if _SIGNS.isdisjoint(answer.headers):
-                    return answer.body
+                headers, body = answer
+                if _SIGNS.isdisjoint(headers):
+                    return body
                 # If it is no refusal of the service's, it is the broker's answer that nobody listens.
-                refusal = read_refusal(answer.body) if ERROR_CODE in answer.headers else None
+                refusal = read_refusal(body) if ERROR_CODE in headers else None
                 if refusal is not None and not isinstance(refusal, Busy | Unavailable):
                     raise refusal
                 send_again = clock() + _pause(attempt, refusal)
         if refusal is not None and not question.is_open:
             raise refusal
         raise Unreachable(
-            f"no answer on {message.subject} within {within_seconds:g} s",
+            f"no answer on {message[0]} within {within_seconds:g} s",
             may_have_been_carried_out=question.is_open,
         )
 
-    async def _publish(self, message: "_Message") -> None:
+    async def _publish(self, message: _Message) -> None:
+        subject, reply, body, headers = message
         try:
-            await self.nats.publish(
-                message.subject, message.body, reply=message.reply, headers=message.headers
-            )
+            await self.nats.publish(subject, body, reply=reply, headers=headers)
         except MaxPayloadError:
             raise TooLarge(
                 f"a message has at most {self.nats.max_payload} bytes",
                 limit_bytes=self.nats.max_payload,
-                size_bytes=len(message.body),
+                size_bytes=len(body),
             ) from None
 
     async def _wait_until_up(self, deadline: float) -> None:
@@ -214,11 +216,11 @@ class ClientConnection:
     def _receive(self, subject: str, reply: str, headers: Mapping[str, str] | None, body: bytes) -> None:
         question = self._questions.get(subject.rpartition(".")[2])
         if question is not None:
-            question.take(_Answer(headers or _NO_HEADERS, body))
+            question.take((headers or {}, body))
 
     def _note_error(self, said: str) -> None:
         self._last_error = said
-        logger.info("nats: %s", self._last_error)
+        logger.info("nats: %s", said)
 
     async def _went_down(self) -> None:
         self.losses += 1
@@ -235,20 +237,6 @@ class ClientConnection:
                 question.wake()
         for listener in tuple(self.listeners):
             listener()
-
-
-class _Message(msgspec.Struct, frozen=True):
-    """A question as it is published, again and again."""
-
-    subject: str
-    body: bytes
-    headers: dict[str, str] | None
-    reply: str
-
-
-class _Answer(msgspec.Struct, frozen=True):
-    headers: Mapping[str, str]
-    body: bytes
 
 
 class _Question:
