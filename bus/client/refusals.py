@@ -22,10 +22,6 @@ class _Error(msgspec.Struct):
     details: dict[str, Any] = {}
 
 
-class _Body(msgspec.Struct):
-    error: _Error
-
-
 def _below(kind: type[Refusal]) -> Iterator[type[Refusal]]:
     for each in kind.__subclasses__():
         yield each
@@ -33,25 +29,23 @@ def _below(kind: type[Refusal]) -> Iterator[type[Refusal]]:
 
 
 _KINDS = {kind.code: kind for kind in _below(Refusal)}
-_decode_body = msgspec.json.Decoder(_Body).decode
+_decode_body = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def read_refusal(body: bytes) -> Refusal:
     """The refusal that an error's body tells of."""
     try:
-        return _refusal(_decode_body(body).error)
+        refusal = refusal_in(_decode_body(body))
     except msgspec.MsgspecError:
-        return UnknownRefusal("an error whose body cannot be read", code="")
+        refusal = None
+    return refusal or UnknownRefusal("an error whose body cannot be read", code="")
 
 
 def refusal_in(outcome: dict[str, Any]) -> Refusal | None:
     """The refusal that one outcome of a batch is, if it is one."""
     if "error" not in outcome:
         return None
-    return _refusal(msgspec.convert(outcome["error"], _Error))
-
-
-def _refusal(error: _Error) -> Refusal:
+    error = msgspec.convert(outcome["error"], _Error)
     kind = _KINDS.get(error.code)
     if kind is None:
         return UnknownRefusal(error.message, hint=error.hint, **{**error.details, "code": error.code})
