@@ -32,15 +32,6 @@ _decode_answer = msgspec.json.Decoder(CommandAnswer).decode
 _decode_json = msgspec.json.Decoder().decode
 
 
-class _Batch(msgspec.Struct):
-    outcomes: list[dict[str, Any]]
-
-
-class _Page(msgspec.Struct):
-    items: list[Any]
-    next: Any
-
-
 class Client:
     """A service's way to the store; used in one event loop, by any number of tasks.
 
@@ -111,7 +102,7 @@ class Client:
         answer = await self._connection.ask(
             self._names.command(BATCH), content, headers, within_seconds=timeout_seconds
         )
-        outcomes = msgspec.json.decode(answer, type=_Batch).outcomes
+        outcomes = _decode_json(answer)["outcomes"]
         return [refusal_in(one) or msgspec.convert(one, CommandAnswer) for one in outcomes]
 
     @overload
@@ -184,12 +175,12 @@ class Client:
         """Every row that the filters leave, in the order of the keys; asked for page by page."""
         asked = dict(filters)
         while True:
-            page = msgspec.convert(await self.query(f"{table}.list", asked), _Page)
-            for row in page.items:
+            page = await self.query(f"{table}.list", asked)
+            for row in page["items"]:
                 yield row
-            if page.next is None:
+            if page["next"] is None:
                 return
-            asked["after"] = page.next
+            asked["after"] = page["next"]
 
     async def count(self, table: str, /, **filters: Any) -> int:
         """How many rows the filters leave."""
