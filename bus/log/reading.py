@@ -1,7 +1,7 @@
 """The log as it is asked for: a stream, a part of all, and a row as it was."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import apsw
 
@@ -36,6 +36,18 @@ class Items:
         self._items.append(item)
         return True
 
+    def take_all(self, numbered: Iterable[tuple[int, bytes | None]], before: int) -> tuple[int, bool]:
+        """Takes items for as long as there is room for one that is not None.
+
+        The number of the last that was passed (`before` where there was none), and whether it was the end.
+        """
+        last = before
+        for number, item in numbered:
+            if item is not None and not self.take(item):
+                return last, False
+            last = number
+        return last, True
+
     def __len__(self) -> int:
         return len(self._items)
 
@@ -52,13 +64,8 @@ def history(connection: apsw.Connection, table: str, key: str, after: int, limit
     """
     events = stream_events(connection, read_origin(connection), stream_name(table, key), after)
     items = Items(limit)
-    last = 0
-    following = None
-    for version, item in events:
-        if not items.take(item):
-            following = last
-            break
-        last = version
+    last, is_all = items.take_all(events, 0)
+    following = None if is_all else last
     if not items and not chain.has_stream(connection, stream_name(table, key)):
         raise NotFound(f"there is no stream {stream_name(table, key)}")
     return b'{"items":%s,"next":%s}' % (items.as_json(), codec.encode(following))
@@ -100,13 +107,8 @@ def read_events(connection: apsw.Connection, query: ReadEvents) -> bytes:
     origin = read_origin(connection)
     head = chain.read_head(connection).position
     items = Items(query.limit)
-    last = query.after
-    for position, item in scan_events(
-        connection, origin, query.after, streams=streams, limit=MAXIMUM_SCANNED_ROWS
-    ):
-        if item is not None and not items.take(item):
-            break
-        last = position
+    events = scan_events(connection, origin, query.after, streams=streams, limit=MAXIMUM_SCANNED_ROWS)
+    last, _ = items.take_all(events, query.after)
     following = last if last < head else None
     return b'{"items":%s,"next":%s,"head":%d}' % (items.as_json(), codec.encode(following), head)
 

@@ -32,15 +32,8 @@ def find_events(connection: apsw.Connection, query: FindEvents) -> bytes:
     head = chain.read_head(connection).position
     before = head + 1 if query.before is None else query.before
     items = Items(query.limit)
-    following = None
-    last = before
-    for position, item in _backwards(connection, query, before):
-        if item is not None and not items.take(item):
-            following = last
-            break
-        last = position
-    else:
-        following = _where_a_scan_ended(query, before, last)
+    last, is_all = items.take_all(_backwards(connection, query, before), before)
+    following = _where_a_scan_ended(query, before, last) if is_all else last
     return b'{"items":%s,"next":%s,"head":%d}' % (items.as_json(), codec.encode(following), head)
 
 
