@@ -42,20 +42,17 @@ def read_aggregate(
     decider = BY_TABLE[table]
     stream = stream_name(table, key)
     start = _kept(connection, decider, stream, up_to_position, up_to_version)
-    last: chain.Row | None = None
-    recorded = []
-    for row in chain.read_stream(
+    rows = chain.read_stream(
         connection,
         stream,
         after_version=start.version,
         up_to_position=up_to_position,
         up_to_version=up_to_version,
-    ):
-        last = row
-        recorded.append(to_recorded(row))
-    if last is None:
+    )
+    recorded = [to_recorded(row) for row in rows]
+    if not recorded:
         return start
-    return Aggregate(last.version, last.position, replay(decider, recorded, start.state))
+    return Aggregate(recorded[-1].version, recorded[-1].position, replay(decider, recorded, start.state))
 
 
 def to_recorded(row: chain.Row) -> Recorded:
