@@ -165,11 +165,5 @@ def _library_errors() -> Iterator[None]:
     except PoolClosedError as error:
         raise InterfaceError("the event store is closed") from error
     except apsw.Error as error:
-        raise _raised_as(error)(str(error)) from error
-
-
-def _raised_as(error: apsw.Error) -> type[DatabaseError]:
-    for apsw_errors, library_error in _ERRORS:
-        if isinstance(error, apsw_errors):
-            return library_error
-    return OperationalError
+        fitting = (ours for theirs, ours in _ERRORS if isinstance(error, theirs))
+        raise next(fitting, OperationalError)(str(error)) from error

@@ -46,11 +46,6 @@ def uuid_or_text(stream: str) -> UUID | str:
     return UUID(stream) if _CANONICAL_UUID.fullmatch(stream) else stream
 
 
-def wall_clock_ms() -> int:
-    """The time in milliseconds since the Unix epoch."""
-    return time.time_ns() // 1_000_000
-
-
 class DatabaseRecorder(Recorder):
     """Records in a `Database`, which it shares with others."""
 
@@ -71,13 +66,8 @@ class StreamRecorder(DatabaseRecorder, AggregateRecorder):
         self, database: Database, table: str, *, read_id: Callable[[str], UUID | str] = uuid_or_text
     ) -> None:
         super().__init__(database)
+        self._table = table
         self._read_id = read_id
-        # The index on (stream, version) gives the order.
-        self._select_ascending = (
-            f'SELECT stream, version, type, data FROM "{table}"'
-            " WHERE stream = ? AND version > ? AND version <= ? ORDER BY version LIMIT ?"
-        )
-        self._select_descending = self._select_ascending.replace("ORDER BY version", "ORDER BY version DESC")
 
     def select_events(
         self,
@@ -95,8 +85,11 @@ class StreamRecorder(DatabaseRecorder, AggregateRecorder):
             _UNLIMITED if limit is None else limit,
         )
         with self.database.reading() as connection:
+            # The index on (stream, version) gives the order.
             rows: list[Any] = connection.execute(
-                self._select_descending if desc else self._select_ascending, bounds
+                f'SELECT stream, version, type, data FROM "{self._table}" WHERE stream = ? AND version > ?'
+                f" AND version <= ? ORDER BY version {'DESC' if desc else 'ASC'} LIMIT ?",
+                bounds,
             ).fetchall()
         return [
             StoredEvent(self._read_id(stream), version, topic, _as_bytes(data))
@@ -112,8 +105,7 @@ class TableAggregateRecorder(StreamRecorder):
     ) -> None:
         if not _PURPOSE.fullmatch(purpose):
             raise ValueError(f"{purpose!r} cannot be part of a table's name: letters, digits and _ can")
-        self._table = f"stored_{purpose}"
-        super().__init__(database, self._table, read_id=read_id)
+        super().__init__(database, f"stored_{purpose}", read_id=read_id)
 
     def create_tables(self) -> None:
         super().create_tables()
@@ -135,7 +127,8 @@ class TableAggregateRecorder(StreamRecorder):
 class LogApplicationRecorder(StreamRecorder, ApplicationRecorder):
     """Events of an application in the log: one sequence without gaps, each vouched for by a hash.
 
-    A notification's id is the event's position. `clock` gives the time that is recorded with it.
+    A notification's id is the event's position. `clock` gives the time that is recorded with it, in
+    milliseconds since the Unix epoch.
     """
 
     def __init__(
@@ -143,7 +136,7 @@ class LogApplicationRecorder(StreamRecorder, ApplicationRecorder):
         database: Database,
         *,
         read_id: Callable[[str], UUID | str] = uuid_or_text,
-        clock: Callable[[], int] = wall_clock_ms,
+        clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         super().__init__(database, "events", read_id=read_id)
         self._clock = clock

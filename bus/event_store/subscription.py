@@ -14,27 +14,25 @@ PAGE_EVENTS = 500
 
 
 class CommitSignal:
-    """Tells waiting threads of each commit that is made through the same `Database`."""
+    """Tells waiting threads of each commit that is made through the same `Database`.
+
+    `count` is how often. Read it before you look at the log, then wait for it to change.
+    """
 
     def __init__(self) -> None:
         self._announced = Condition()
-        self._count = 0
-
-    @property
-    def count(self) -> int:
-        """How often it was announced. Read it before you look at the log, then wait for it to change."""
-        return self._count
+        self.count = 0
 
     def announce(self) -> None:
         """Wakes everybody who waits."""
         with self._announced:
-            self._count += 1
+            self.count += 1
             self._announced.notify_all()
 
     def wait(self, seen: int, timeout_seconds: float) -> None:
         """Returns once the count is no longer `seen`, or the time is over."""
         with self._announced:
-            self._announced.wait_for(lambda: self._count != seen, timeout_seconds)
+            self._announced.wait_for(lambda: self.count != seen, timeout_seconds)
 
 
 class LogSubscription(Subscription[ApplicationRecorder]):
