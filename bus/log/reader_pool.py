@@ -36,8 +36,9 @@ class _Idle(msgspec.Struct, frozen=True):
 class ReaderPool:
     """Lends connections that cannot write; any thread may ask.
 
-    `maximum` is how many there are at most; `idle_seconds` after how long one that nobody uses is closed, and
-    `wait_seconds` how long a reader waits for one while all are in use. `clock` counts seconds from whenever.
+    `maximum` is how many there are at most, `in_use` how many are lent at this moment. `idle_seconds` is
+    after how long one that nobody uses is closed, `wait_seconds` how long a reader waits for one while all
+    are in use. `clock` counts seconds from whenever.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class ReaderPool:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._path = path
-        self._maximum = maximum
+        self.maximum = maximum
         self._idle_seconds = idle_seconds
         self._wait_seconds = wait_seconds
         self._clock = clock
@@ -58,26 +59,16 @@ class ReaderPool:
         self._returned = Condition()
         # The longest idle on the left. Lent from the right, so that few are warm and the rest can go.
         self._idle: deque[_Idle] = deque()
-        self._in_use = 0
+        self.in_use = 0
         self._closed = False
         # Counts of connections that are closed, and of the others as they were last looked at.
         self._cache = PageCache()
 
     @property
-    def in_use(self) -> int:
-        """How many connections are lent at this moment."""
-        return self._in_use
-
-    @property
     def open(self) -> int:
         """How many connections are open, lent or idle."""
         with self._returned:
-            return self._in_use + len(self._idle)
-
-    @property
-    def maximum(self) -> int:
-        """How many may be open at once."""
-        return self._maximum
+            return self.in_use + len(self._idle)
 
     @property
     def cache(self) -> PageCache:
@@ -123,19 +114,22 @@ class ReaderPool:
 
     def _take(self) -> apsw.Connection:
         with self._returned:
-            if not self._returned.wait_for(lambda: self._closed or self._has_room(), self._wait_seconds):
-                raise PoolExhaustedError(self._maximum, self._wait_seconds)
+            has_room = self._returned.wait_for(
+                lambda: self._closed or self.in_use < self.maximum, self._wait_seconds
+            )
+            if not has_room:
+                raise PoolExhaustedError(self.maximum, self._wait_seconds)
             if self._closed:
                 raise PoolClosedError
             # Counted before it is opened, outside the lock: opening reads the disk.
-            self._in_use += 1
+            self.in_use += 1
             if self._idle:
                 return self._idle.pop().connection
         try:
             return open_reader(self._path)
         except BaseException:
             with self._returned:
-                self._in_use -= 1
+                self.in_use -= 1
                 self._returned.notify()
             raise
 
@@ -148,14 +142,11 @@ class ReaderPool:
                 leaving.append(connection)
             else:
                 self._idle.append(_Idle(connection, self._clock()))
-            self._in_use -= 1
+            self.in_use -= 1
             self._returned.notify()
         for each in leaving:
             # Forced: a cursor that was not read to its end would keep it open.
             each.close(True)
-
-    def _has_room(self) -> bool:
-        return self._in_use < self._maximum
 
     def _expired(self) -> list[apsw.Connection]:
         oldest_allowed = self._clock() - self._idle_seconds
