@@ -12,8 +12,6 @@ from bus.publishing.mirror import AllRows, Mirror, MirrorState, RowJson
 from bus.transport.connection import LeanClient
 from domain.messages import split_stream
 
-__all__ = ["MirrorState", "Mirrors"]
-
 
 class Mirrors:
     """All mirrors of one store. Everything is called on the event loop's thread.

@@ -49,7 +49,7 @@ Message = tuple[str, bytes, Mapping[str, str]]
 
 
 class Block(msgspec.Struct, frozen=True):
-    """Messages in the protocol's form: the first expects `Publisher.expected`, the last asks at `reply`."""
+    """Messages in the protocol's form: the first expects the last one sent, the last asks at `reply`."""
 
     encoded: bytes
     count: int
@@ -102,11 +102,6 @@ class Publisher:
     def nudge(self) -> None:
         """Ends a `pause`."""
         self._changed.set()
-
-    @property
-    def expected(self) -> int:
-        """The sequence that the stream ends with when the next message arrives."""
-        return self._sent
 
     @property
     def reply(self) -> str:
