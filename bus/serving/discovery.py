@@ -7,6 +7,7 @@ to callers.
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -73,7 +74,8 @@ class Discovery:
 
     async def start(self) -> None:
         """Answers from now on."""
-        for verb, answer in (("PING", self._ping), ("INFO", self._info), ("STATS", self._stats)):
+        ping = partial(self._identity, "ping")
+        for verb, answer in (("PING", ping), ("INFO", self._info), ("STATS", self._stats)):
             for scope in ("", f".{SERVICE_NAME}", f".{SERVICE_NAME}.{self.instance}"):
                 await self._connection.subscribe(f"$SRV.{verb}{scope}", cb=self._answering(answer))
 
@@ -93,19 +95,11 @@ class Discovery:
             "metadata": self._metadata | {"serving": "true" if self.serving else "false"},
         }
 
-    def _ping(self) -> dict[str, Any]:
-        return self._identity("ping")
-
     def _info(self) -> dict[str, Any]:
         return self._identity("info") | {
             "description": "Commands, queries and events of hyperpage-persistence",
             "endpoints": [
-                {
-                    "name": one.name,
-                    "subject": one.subject,
-                    "queue_group": QUEUE_GROUP,
-                    "metadata": {"schema": codec.encode(one.schema).decode()},
-                }
+                _place(one) | {"metadata": {"schema": codec.encode(one.schema).decode()}}
                 for one in self._endpoints
             ],
         }
@@ -114,10 +108,8 @@ class Discovery:
         return self._identity("stats") | {
             "started": self._started,
             "endpoints": [
-                {
-                    "name": one.name,
-                    "subject": one.subject,
-                    "queue_group": QUEUE_GROUP,
+                _place(one)
+                | {
                     "num_requests": one.requests,
                     "num_errors": one.errors,
                     "last_error": one.last_error,
@@ -127,3 +119,7 @@ class Discovery:
                 for one in self._endpoints
             ],
         }
+
+
+def _place(endpoint: Endpoint) -> dict[str, Any]:
+    return {"name": endpoint.name, "subject": endpoint.subject, "queue_group": QUEUE_GROUP}
