@@ -68,13 +68,6 @@ class Delivery(msgspec.Struct, frozen=True):
     body: bytes
 
 
-class _Unstored(msgspec.Struct, frozen=True):
-    """An answer that was sent to be stored, at a time of the monotonic clock."""
-
-    acknowledgement: str
-    sent_at: float
-
-
 class DurableIntake:
     """Takes durable commands from their stream. Used from the event loop's thread only.
 
@@ -93,7 +86,8 @@ class DurableIntake:
         self._consumer = DurableConsumer(relay, names, take=self._take)
         self._results_inbox = f"{private_inbox(RESPONDER)}.{new_id()}"
         self._results_created: datetime | None = None
-        self._unstored: dict[str, _Unstored] = {}
+        # Answers that were sent to be stored: how the command is acknowledged, when (by the monotonic clock).
+        self._unstored: dict[str, tuple[str, float]] = {}
         self._arrived: list[Submission] = []
         # How many commands the writer has.
         self._undecided = 0
@@ -148,8 +142,9 @@ class DurableIntake:
                 await self._dead_letters.prepare()
             except (NatsError, TimeoutError) as error:
                 logger.warning("the streams behind durable commands are not there: %s", error)
-            for token in [token for token, one in self._unstored.items() if one.sent_at < lost_before]:
-                await self._try_again(self._unstored.pop(token).acknowledgement)
+            lost = [token for token, (_, sent_at) in self._unstored.items() if sent_at < lost_before]
+            for token in lost:
+                await self._try_again(self._unstored.pop(token)[0])
 
     def _take(self, message: Msg) -> None:
         submission = self._submission(message)
@@ -229,7 +224,8 @@ class DurableIntake:
             await self._try_again(delivery.acknowledgement)
             return
         try:
-            if isinstance(refusal, Internal) or not _was_decided(submission, refusal):
+            # Where the domain had no say, the message itself cannot be processed, now or later.
+            if isinstance(refusal, Internal) or isinstance(submission.requests[0], Refusal):
                 headers = {**delivery.headers, COMMAND_ID: delivery.command_id}
                 await self._dead_letters.put(
                     delivery.name,
@@ -247,7 +243,7 @@ class DurableIntake:
     async def _store_result(self, delivery: Delivery, body: bytes, refusal: Refusal | None) -> None:
         headers = None if refusal is None else codec.error_headers(refusal)
         token = str(delivery.sequence)
-        self._unstored[token] = _Unstored(delivery.acknowledgement, time.monotonic())
+        self._unstored[token] = (delivery.acknowledgement, time.monotonic())
         await self._responder.publish(
             self._names.result(delivery.command_id),
             body,
@@ -259,14 +255,14 @@ class DurableIntake:
 
     async def _result_stored(self, message: Msg) -> None:
         answer = stored(message.headers, message.data)
-        unstored = self._unstored.pop(message.subject.rpartition(".")[2], None)
-        if unstored is None:
+        acknowledgement, _ = self._unstored.pop(message.subject.rpartition(".")[2], (None, 0.0))
+        if acknowledgement is None:
             return
         if answer.error is not None:
             logger.warning("an answer was not stored: %s", answer.error.description)
-            await self._try_again(unstored.acknowledgement)
+            await self._try_again(acknowledgement)
             return
-        await self._consumer.acknowledge(unstored.acknowledgement)
+        await self._consumer.acknowledge(acknowledgement)
 
     async def _try_again(self, acknowledgement: str) -> None:
         """Has one command delivered again in a moment, and others meanwhile."""
@@ -279,8 +275,3 @@ def _usable(command_id: str | None) -> str | None:
     if command_id is None or len(command_id) > codec.MAXIMUM_COMMAND_ID_CHARACTERS:
         return None
     return command_id
-
-
-def _was_decided(submission: Submission, refusal: Refusal | None) -> bool:
-    """Whether the domain had its say: else the message itself cannot be processed, now or later."""
-    return refusal is None or not isinstance(submission.requests[0], Refusal)
