@@ -18,7 +18,7 @@ from ops.backup.restoring.restore_path import Moment
 from ops.backup.restoring.search import search_for
 from ops.backup.routine import verify_by_routine, verify_whole
 from ops.doctor.finding import DoctorFinding
-from ops.health.machine import MIB, disks
+from ops.health.machine import MIB, disks, disks_of
 from ops.progress import Progress
 from ops.settings import Settings
 from ops.targets.errors import BackupError
@@ -157,9 +157,7 @@ def look_at_reach(settings: Settings) -> Iterator[DoctorFinding]:
 
 
 def _same_disk(settings: Settings) -> str:
-    places = {"backups": settings.backup_folder, "archive": settings.archive_folder}
-    local = {name: place for name, place in places.items() if isinstance(place, Path)}
-    if len(local) == len(places) and len(disks({"store": settings.data, **local})) == 1:
+    if [disk.used_for for disk in disks_of(settings)] == [["store", "backups", "archive"]]:
         return (
             "backups and archive are on the store's own disk: on another one, or in a bucket, they outlive it"
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from ops.doctor.finding import DoctorFinding
-from ops.health.machine import MIB, disks
+from ops.health.machine import MIB, disks_of
 from ops.settings import Settings
 
 # A commit waits for one sync. A solid-state disk takes some tenths of a millisecond up to a few, a spinning
@@ -50,8 +50,7 @@ def _is_open_to_others(folder: Path, data: Path) -> bool:
 
 def look_at_room(settings: Settings, store_bytes: int) -> Iterator[DoctorFinding]:
     """Whether the disks have room for what is to come, a restore among it."""
-    places = {"store": settings.data, "backups": settings.backup_folder, "archive": settings.archive_folder}
-    for disk in disks({name: place for name, place in places.items() if isinstance(place, Path)}):
+    for disk in disks_of(settings):
         free_mib, needed_mib = disk.free_bytes // MIB, COPIES_OF_THE_STORE * store_bytes // MIB
         finding = DoctorFinding(
             check="room",

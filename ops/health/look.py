@@ -1,13 +1,12 @@
 """One look at a running service: `look_around`. It reads files and waits for disks, so a thread does it."""
 
 import time
-from pathlib import Path
 
 import msgspec
 
 from ops.archive.archiver import ArchiveState
 from ops.backup.schedule import BackupState
-from ops.health.machine import Disk, Memory, disks, memory
+from ops.health.machine import Disk, Memory, disks_of, memory
 from ops.health.store import StoreLook, StoreProbe
 from ops.parts import Parts
 
@@ -25,16 +24,9 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 
 def look_around(parts: Parts, probe: StoreProbe) -> Look:
     """A look at the store, the disks and the memory; an error of a disk is the problem of the store."""
-    settings = parts.settings
-    folders = {
-        "store": settings.data,
-        "backups": settings.backup_folder,
-        "archive": settings.archive_folder,
-    }
     store = probe.look()
     try:
-        # A bucket has no disk that could be full.
-        found = disks({name: folder for name, folder in folders.items() if isinstance(folder, Path)})
+        found = disks_of(parts.settings)
     except OSError as error:
         found = []
         store = msgspec.structs.replace(store, problem=store.problem or str(error))

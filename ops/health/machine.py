@@ -8,6 +8,8 @@ from pathlib import Path
 
 import msgspec
 
+from ops.settings import Settings
+
 MIB = 1024 * 1024
 _CONTROL_GROUPS = Path("/sys/fs/cgroup")
 _OWN_GROUPS = Path("/proc/self/cgroup")
@@ -53,6 +55,12 @@ def disks(folders: Mapping[str, Path]) -> list[Disk]:
             )
         )
     return found
+
+
+def disks_of(settings: Settings) -> list[Disk]:
+    """As `disks`, for store, backups and archive. A bucket has no disk that could be full."""
+    places = {"store": settings.data, "backups": settings.backup_folder, "archive": settings.archive_folder}
+    return disks({name: place for name, place in places.items() if isinstance(place, Path)})
 
 
 def memory() -> Memory:
