@@ -11,6 +11,7 @@ import time
 from collections import deque
 from typing import Any
 
+import msgspec
 from nats.errors import Error as NatsError
 
 from ops.health.causes import (
@@ -20,11 +21,11 @@ from ops.health.causes import (
     machine_causes,
     mirror_causes,
     reading_causes,
+    status_of,
     store_causes,
     writer_causes,
 )
 from ops.health.look import Look, look_around
-from ops.health.report import report
 from ops.health.store import Integrity, StoreProbe, check_integrity
 from ops.parts import Parts
 
@@ -41,14 +42,17 @@ logger = logging.getLogger(__name__)
 
 
 class Monitor:
-    """The health of one service. `report` may be asked by any thread, the rest belongs to the event loop."""
+    """The health of one service; `integrity` is the last check of its store.
+
+    `report` may be asked by any thread, the rest belongs to the event loop.
+    """
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._settings = parts.settings
         self._probe = StoreProbe(parts.settings.store_path)
         self._look: Look | None = None
-        self._integrity = Integrity()
+        self.integrity = Integrity()
         self._next_check = time.monotonic() + min(FIRST_CHECK_SECONDS, self._check_seconds)
         self._checking: asyncio.Task[None] | None = None
         self._stopping = threading.Event()
@@ -90,11 +94,6 @@ class Monitor:
         return self._look
 
     @property
-    def integrity(self) -> Integrity:
-        """The last check of the store."""
-        return self._integrity
-
-    @property
     def causes(self) -> list[Cause]:
         """Why the service is not healthy; empty if it is. The unhealthy ones come first."""
         parts, look, settings = self._parts, self.look, self._settings
@@ -119,7 +118,7 @@ class Monitor:
             ),
             *store_causes(
                 look.store,
-                self._integrity,
+                self.integrity,
                 look_age_seconds=monotonic - look.at,
                 look_late_seconds=LOOK_LATE_SECONDS + settings.health_interval_seconds,
             ),
@@ -139,17 +138,70 @@ class Monitor:
         return sorted(found, key=lambda one: one.level, reverse=True)
 
     def report(self) -> dict[str, Any]:
-        """The whole answer: `status`, the reasons for it, and the figures."""
-        return report(
-            self._parts,
-            self.look,
-            causes=self.causes,
-            integrity=self._integrity,
-            commands_per_second=self.commands_per_second,
-            relay_lag_seconds=self.relay_lag_seconds,
-            durable_waiting=self.durable_waiting,
-            dead_letters=self.dead_letters,
-        )
+        """The answer to `service.status`: the status, the reasons for it, and the figures."""
+        parts, look, causes = self._parts, self.look, self.causes
+        writer, readers, relay, server = parts.writer, parts.readers, parts.relay.state, parts.nats_server
+        statistics = writer.statistics
+        return {
+            "status": status_of(causes),
+            "reasons": [one.text for one in causes],
+            "causes": causes,
+            "version": parts.version,
+            "store_id": parts.origin.store_id,
+            "timeline": writer.timeline,
+            "position": writer.head.position,
+            "store": self._store_figures(),
+            "writer": {
+                "waiting_commands": writer.waiting,
+                "groups": statistics.groups,
+                "commands": statistics.commands,
+                "commands_per_second": round(self.commands_per_second, 2),
+                "events": statistics.events,
+                "failed_commits": statistics.failed_commits,
+            },
+            "readers": {"open": readers.open, "in_use": readers.in_use, "maximum": readers.maximum},
+            # One connection writes; each reader that is in use may have a transaction open.
+            "connections": {
+                "open": 1 + readers.open,
+                "open_transactions": readers.in_use + (statistics.busy_since is not None),
+            },
+            "memory": {
+                **msgspec.structs.asdict(look.memory),
+                "page_caches_bytes": statistics.cache.used_bytes + readers.cache.used_bytes,
+            },
+            "disks": look.disks,
+            "broker": {
+                "embedded": server is not None,
+                "connected": parts.is_connected,
+                "restarts": 0 if server is None else server.restarts,
+                "durable_commands_waiting": self.durable_waiting,
+                "dead_letters": self.dead_letters,
+            },
+            "relay": {
+                "position": relay.position,
+                "lag_events": relay.lag,
+                "lag_seconds": self.relay_lag_seconds,
+            },
+            "mirrors": [
+                {"bucket": one.bucket, "waiting": one.waiting, "problem": one.problem}
+                for one in parts.mirrors.state
+            ],
+            "backups": look.backups,
+            "archive": look.archive,
+            "dropped_requests": parts.dropped_requests,
+        }
+
+    def _store_figures(self) -> dict[str, Any]:
+        look, hit_rate = self.look.store, self._parts.writer.statistics.cache.hit_rate
+        return {
+            "size_bytes": look.size_bytes,
+            "free_bytes": look.free_bytes,
+            "wal_bytes": look.wal_bytes,
+            "query_ms": look.query_ms,
+            "cache_hit_rate": None if hit_rate is None else round(hit_rate, 4),
+            "integrity": self.integrity,
+            "migrations": look.migrations or "all applied",
+        }
 
     @property
     def relay_lag_seconds(self) -> float:
@@ -200,7 +252,7 @@ class Monitor:
             self._checking = asyncio.create_task(self._check(), name="check of the store")
 
     async def _check(self) -> None:
-        self._integrity = await asyncio.to_thread(
+        self.integrity = await asyncio.to_thread(
             check_integrity,
             self._settings.store_path,
             now_ms=self._parts.now_ms(),
