@@ -64,12 +64,3 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     def dropped_requests(self) -> int:
         """Requests that were not carried out, since their reply subject was nobody's inbox."""
         return self.intake.dropped + self.queries.dropped + self.durable.dropped + self.administration.dropped
-
-    async def stream_messages(self, stream: str) -> int:
-        """How many messages one of the service's streams has.
-
-        Raises:
-            NatsError, TimeoutError: the broker does not say.
-        """
-        info = await self.relay_connection.jetstream(timeout=1).stream_info(stream)
-        return info.state.messages

@@ -232,10 +232,11 @@ class Monitor:
         return look_around(self._parts, self._probe)
 
     async def _ask_the_broker(self) -> None:
+        names, jetstream = self._parts.names, self._parts.relay_connection.jetstream(timeout=1)
         try:
             async with asyncio.timeout(BROKER_SECONDS):
-                self.durable_waiting = await self._parts.stream_messages(self._parts.names.commands)
-                self.dead_letters = await self._parts.stream_messages(self._parts.names.dead_letters)
+                self.durable_waiting = (await jetstream.stream_info(names.commands)).state.messages
+                self.dead_letters = (await jetstream.stream_info(names.dead_letters)).state.messages
         except (NatsError, TimeoutError):
             # The figures are not known meanwhile; the state of the relay has the reason.
             self.durable_waiting = self.dead_letters = None
