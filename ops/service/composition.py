@@ -19,7 +19,6 @@ from bus.log.reader_pool import ReaderPool
 from bus.publishing.mirrors import Mirrors
 from bus.publishing.relay import Relay
 from bus.serving.administration import Administration, AdministrationVerb, NoArguments
-from bus.serving.audit import Act
 from bus.serving.dead_letters import DeadLetters
 from bus.serving.discovery import Discovery
 from bus.serving.durable import DurableIntake
@@ -334,10 +333,6 @@ class Service:
         if self.http is not None:
             self.http.backend.attach(self.parts, self.health, self.metrics)
             self._stack.push_async_callback(self.http.backend.detach)
-
-    def record(self, act: Act) -> None:
-        """Has an administrative act stand in the log, and tells whoever listens."""
-        self._notices.record(act)
 
     async def _refill_stream(self, _: NoArguments) -> dict[str, bool]:
         await self.relay.refill()

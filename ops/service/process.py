@@ -77,7 +77,7 @@ async def _serve_once(
     # that it opened is closed in order.
     await _start(service)
     if (act := restores.take_act()) is not None:
-        service.record(act)
+        service.parts.record(act)
     failed = asyncio.create_task(service.failure(), name="failure of the service")
     working = asyncio.create_task(_demo(order.settings), name="demo") if order.demo else None
     try:
