@@ -18,6 +18,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,13 +74,16 @@ class NatsHome:
         descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         deadline = time.monotonic() + timeout_ms / 1000
         try:
-            while not _try_lock(descriptor):
+            while True:
+                # flock, not POSIX locks: it belongs to the open file, so a child inherits it.
+                with suppress(BlockingIOError):
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    return descriptor
                 self._require_time_before(deadline)
                 await asyncio.sleep(LOCK_POLL_INTERVAL_MS / 1000)
         except BaseException:
             os.close(descriptor)
             raise
-        return descriptor
 
     def passwords(self) -> Mapping[str, str]:
         """Each user's password; made at the first call, and for a user who is new.
@@ -184,15 +188,6 @@ class NatsHome:
         """
         held = sum(file.stat().st_size for file in (self.path / "jetstream").rglob("*") if file.is_file())
         return held + self.free_bytes() * 3 // 4
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        # flock, not POSIX locks: it belongs to the open file, so a child inherits it.
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _write_private(path: Path, content: bytes) -> None:
