@@ -17,7 +17,6 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple
 
 import msgspec
 from opentelemetry import trace
@@ -30,7 +29,7 @@ from bus.contract.subjects import BATCH, BusNames
 from bus.log.chain import Row
 from bus.serving.durable import Delivery
 from bus.serving.intake import Caller
-from bus.writing.submission import Commit, Request, Submission
+from bus.writing.submission import Commit, GroupTimes, Request, Submission
 from domain.messages import Metadata
 
 # Spans that wait for the stream. While the broker is away, the oldest are given up.
@@ -39,11 +38,6 @@ _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT
 _PROPAGATOR = TraceContextTextMapPropagator()
 
 logger = logging.getLogger(__name__)
-
-
-class _Unpublished(NamedTuple):
-    position: int
-    span: Span
 
 
 class _Answer(msgspec.Struct):
@@ -63,7 +57,8 @@ class Traces:
     def __init__(self, names: BusNames, version: str) -> None:
         self._names = names
         self._tracer = trace.get_tracer("hyperpage", version)
-        self._unpublished: deque[_Unpublished] = deque()
+        # The spans of events that the stream has not yet, with their positions.
+        self._unpublished: deque[tuple[int, Span]] = deque()
         self._published = 0
         # The difference between the monotonic clock and the time of day.
         self._offset_ns = time.time_ns() - time.perf_counter_ns()
@@ -82,19 +77,16 @@ class Traces:
         """Ends the spans of events up to a position: the stream has them."""
         self._published = position
         now_ns = time.time_ns()
-        while self._unpublished and self._unpublished[0].position <= position:
-            self._unpublished.popleft().span.end(now_ns)
+        while self._unpublished and self._unpublished[0][0] <= position:
+            self._unpublished.popleft()[1].end(now_ns)
 
     def _trace(self, submission: Submission, commit: Commit, now_ns: int) -> None:
         request = next((one for one in submission.requests if isinstance(one, Request)), None)
         name = BATCH if submission.batch or request is None else request.name
         caller, times = submission.context, commit.times
         if isinstance(caller, Caller):
-            kind, subject, began_ns = (
-                SpanKind.SERVER,
-                self._names.command(name),
-                caller.arrived_ns + self._offset_ns,
-            )
+            kind, subject = SpanKind.SERVER, self._names.command(name)
+            began_ns = caller.arrived_ns + self._offset_ns
         else:
             kind, subject = SpanKind.CONSUMER, self._names.durable_command(name)
             began_ns = now_ns if times is None else self._at(times.began)
@@ -117,8 +109,9 @@ class Traces:
                 )
             self._describe(span, submission, request)
             if times is not None:
-                self._spans_of_group(span, commit)
-                self._events(span, submission, commit)
+                context = trace.set_span_in_context(span, Context())
+                self._spans_of_group(context, commit, times)
+                self._events(context, submission, commit, times)
         span.end(now_ns)
 
     def _describe(self, span: Span, submission: Submission, request: Request | None) -> None:
@@ -130,10 +123,7 @@ class Traces:
         if request is not None and request.command_id is not None and not submission.batch:
             span.set_attribute("hyperpage.command_id", request.command_id)
 
-    def _spans_of_group(self, parent: Span, commit: Commit) -> None:
-        times = commit.times
-        assert times is not None
-        context = trace.set_span_in_context(parent, Context())
+    def _spans_of_group(self, context: Context, commit: Commit, times: GroupTimes) -> None:
         group = {"hyperpage.group.commands": sum(len(one.requests) for one in commit.submissions)}
         for name, began, ended in (
             ("decide", times.began, times.decided),
@@ -144,9 +134,7 @@ class Traces:
             )
             span.end(self._at(ended))
 
-    def _events(self, parent: Span, submission: Submission, commit: Commit) -> None:
-        context = trace.set_span_in_context(parent, Context())
-        assert commit.times is not None
+    def _events(self, context: Context, submission: Submission, commit: Commit, times: GroupTimes) -> None:
         for row in _rows_of(submission, commit):
             span = self._tracer.start_span(
                 f"publish {row.type}",
@@ -159,11 +147,11 @@ class Traces:
                     "hyperpage.stream": row.stream,
                     "hyperpage.position": row.position,
                 },
-                start_time=self._at(commit.times.committed),
+                start_time=self._at(times.committed),
             )
             if len(self._unpublished) == MAXIMUM_UNPUBLISHED:
                 self._unpublished.popleft()
-            self._unpublished.append(_Unpublished(row.position, span))
+            self._unpublished.append((row.position, span))
 
     def _at(self, perf_counter: float) -> int:
         return round(perf_counter * 1e9) + self._offset_ns
