@@ -36,24 +36,15 @@ class Client:
     """A service's way to the store; used in one event loop, by any number of tasks.
 
     Everything may raise `Unreachable` (no answer within `timeout_seconds`), `ClosedError`, and what the
-    service refuses with: a `Refusal`, whose subclass says why.
+    service refuses with: a `Refusal`, whose subclass says why. `connection` and `names` are for
+    programs on top of it, such as a worker.
     """
 
     def __init__(self, connection: ClientConnection, names: BusNames, *, actor: str | None = None) -> None:
-        self._connection = connection
-        self._names = names
+        self.connection = connection
+        self.names = names
         self._actor = actor
         self._durable = DurableSender(connection, names)
-
-    @property
-    def connection(self) -> ClientConnection:
-        """The connection under it; for programs on top of it, such as a worker."""
-        return self._connection
-
-    @property
-    def names(self) -> BusNames:
-        """The names on the bus."""
-        return self._names
 
     async def send(
         self,
@@ -75,8 +66,8 @@ class Client:
         """
         one = Outgoing.of(command, body, self._about(about))
         try:
-            answer = await self._connection.ask(
-                self._names.command(one.name), one.body, one.headers, within_seconds=timeout_seconds
+            answer = await self.connection.ask(
+                self.names.command(one.name), one.body, one.headers, within_seconds=timeout_seconds
             )
         except Unreachable as error:
             error.command_id = one.command_id
@@ -99,8 +90,8 @@ class Client:
         """
         content = encode({"atomic": atomic, "commands": [batch_item(one) for one in commands]})
         headers = headers_about(self._about(about))
-        answer = await self._connection.ask(
-            self._names.command(BATCH), content, headers, within_seconds=timeout_seconds
+        answer = await self.connection.ask(
+            self.names.command(BATCH), content, headers, within_seconds=timeout_seconds
         )
         outcomes = _decode_json(answer)["outcomes"]
         return [refusal_in(one) or msgspec.convert(one, CommandAnswer) for one in outcomes]
@@ -238,12 +229,12 @@ class Client:
         if position < 0:
             raise ValueError(f"positions begin with 1, not with {from_position}")
         return Subscription(
-            self._connection, self._names, position=position, timeline=timeline, table=table, stream=stream
+            self.connection, self.names, position=position, timeline=timeline, table=table, stream=stream
         )
 
     async def _ask(self, name: str, body: Any, timeout_seconds: float = ANSWER_SECONDS) -> bytes:
         content = b"{}" if body is None else encode(body)
-        return await self._connection.ask(self._names.query(name), content, within_seconds=timeout_seconds)
+        return await self.connection.ask(self.names.query(name), content, within_seconds=timeout_seconds)
 
     def _about(self, about: About) -> About:
         return about if self._actor is None else {"actor": self._actor, **about}
