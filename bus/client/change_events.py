@@ -81,13 +81,6 @@ class EventPage(msgspec.Struct, frozen=True):
         return max(self.head, self.items[-1].position) if self.items else self.head
 
 
-class HistoryPage(msgspec.Struct, frozen=True):
-    """A part of a stream, in order. `next` is the version behind which the following part begins."""
-
-    items: tuple[ChangeEvent, ...]
-    next: int | None
-
-
 def parse_event_id(event_id: str) -> tuple[int, int]:
     """The timeline and the position of an event's id.
 
@@ -103,4 +96,3 @@ def parse_event_id(event_id: str) -> tuple[int, int]:
 # Not strict: CloudEvents asks for the position as a string.
 decode_event = msgspec.json.Decoder(ChangeEvent, strict=False).decode
 decode_event_page = msgspec.json.Decoder(EventPage, strict=False).decode
-decode_history_page = msgspec.json.Decoder(HistoryPage, strict=False).decode

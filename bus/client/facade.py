@@ -6,13 +6,7 @@ from typing import Any, Literal, Unpack, overload
 
 import msgspec
 
-from bus.client.change_events import (
-    ChangeEvent,
-    EventPage,
-    decode_event_page,
-    decode_history_page,
-    parse_event_id,
-)
+from bus.client.change_events import ChangeEvent, EventPage, decode_event_page, parse_event_id
 from bus.client.connection import ClientConnection, Unreachable
 from bus.client.durable import DurableSender
 from bus.client.outgoing import About, BatchCommand, Outgoing, batch_item, headers_about
@@ -164,14 +158,8 @@ class Client:
 
     async def list(self, table: str, /, **filters: Any) -> AsyncIterator[dict[str, Any]]:
         """Every row that the filters leave, in the order of the keys; asked for page by page."""
-        asked = dict(filters)
-        while True:
-            page = await self.query(f"{table}.list", asked)
-            for row in page["items"]:
-                yield row
-            if page["next"] is None:
-                return
-            asked["after"] = page["next"]
+        async for row in self._items(f"{table}.list", filters):
+            yield row
 
     async def count(self, table: str, /, **filters: Any) -> int:
         """How many rows the filters leave."""
@@ -180,14 +168,8 @@ class Client:
 
     async def history(self, table: str, /, **key: Any) -> AsyncIterator[ChangeEvent]:
         """The events of one row's stream, in order; `after=3` leaves out versions 1 to 3."""
-        asked = dict(key)
-        while True:
-            page = decode_history_page(await self._ask(f"{table}.history", asked))
-            for event in page.items:
-                yield event
-            if page.next is None:
-                return
-            asked["after"] = page.next
+        async for event in self._items(f"{table}.history", key):
+            yield msgspec.convert(event, ChangeEvent, strict=False)
 
     async def as_of(self, table: str, /, **key_and_moment: Any) -> dict[str, Any]:
         """A row as it was at a `position`, or at a `time` in milliseconds since the epoch.
@@ -231,6 +213,15 @@ class Client:
         return Subscription(
             self.connection, self.names, position=position, timeline=timeline, table=table, stream=stream
         )
+
+    async def _items(self, name: str, asked: dict[str, Any]) -> AsyncIterator[Any]:
+        while True:
+            page = await self.query(name, asked)
+            for item in page["items"]:
+                yield item
+            if page["next"] is None:
+                return
+            asked["after"] = page["next"]
 
     async def _ask(self, name: str, body: Any, timeout_seconds: float = ANSWER_SECONDS) -> bytes:
         content = b"{}" if body is None else encode(body)
