@@ -23,6 +23,7 @@ from bus.client.refusals import read_refusal
 from bus.contract.headers import ERROR_CODE
 from bus.transport.connecting import NotConnectedError, connect
 from bus.transport.connection import LeanClient
+from bus.waiting import is_set_within
 from domain.errors import Busy, Refusal, TooLarge, Unavailable
 
 # An answer takes milliseconds, and a few hundred of them on a busy service. After this time a question is
@@ -207,10 +208,8 @@ class ClientConnection:
             if self.nats.is_closed:
                 raise ClosedError(f"the connection is closed; {self._last_error}".rstrip("; "))
             self._up.clear()
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await self._up.wait()
-            except TimeoutError:
+            left = deadline - asyncio.get_running_loop().time()
+            if not await is_set_within(self._up, left * 1000):
                 return
 
     def _receive(self, subject: str, reply: str, headers: Mapping[str, str] | None, body: bytes) -> None:

@@ -22,6 +22,7 @@ from bus.client.connection import ClientConnection
 from bus.client.stream_report import FeedLostError, ask_jetstream, report_on, sequence_behind
 from bus.identifiers import new_id
 from bus.transport.pulls import Pulls, sequences_in
+from bus.waiting import is_set_within
 
 # The size of one pull. At most one and a half are out at once, and as much again is being handed out.
 PULL_MESSAGES = 500
@@ -58,6 +59,7 @@ class LiveFeed:
         # The reply subject and the body of each message.
         self._arrived: deque[tuple[str, bytes]] = deque()
         self._last_sequence = start - 1
+        # Messages arrived, or a pull ended.
         self._changed = asyncio.Event()
         self._pulls = Pulls(
             self._inbox,
@@ -112,12 +114,14 @@ class LiveFeed:
         Raises:
             FeedLostError: events may be missing behind those that were taken before.
         """
-        until = asyncio.get_running_loop().time() + PULL_SECONDS
+        clock = asyncio.get_running_loop().time
+        until = clock() + PULL_SECONDS
         # Pulled ahead of need: the broker sends the next events while these are handled.
         await self._pull()
         while not self._arrived:
-            if not await self._changes_before(until):
+            if not await is_set_within(self._changed, (until - clock()) * 1000):
                 return []
+            self._changed.clear()
             await self._pull()
         events = [self._event(*self._arrived.popleft()) for _ in range(len(self._arrived))]
         if self._is_filtered:
@@ -173,16 +177,6 @@ class LiveFeed:
             await self._connection.nats.publish(subject, body, reply=reply)
         except NatsError as error:
             raise FeedLostError(f"nothing can be pulled: {error}") from error
-
-    async def _changes_before(self, until: float) -> bool:
-        """Whether messages arrived, or a pull ended, before `until` (of the loop's clock)."""
-        try:
-            async with asyncio.timeout_at(until):
-                await self._changed.wait()
-        except TimeoutError:
-            return False
-        self._changed.clear()
-        return True
 
     def _receive(self, subject: str, reply: str, headers: Mapping[str, str] | None, body: bytes) -> None:
         if reply:
