@@ -1,6 +1,6 @@
 """The log as it is asked for: a stream, a part of all, and a row as it was."""
 
-import re
+import glob
 from collections.abc import Callable, Iterable
 
 import apsw
@@ -116,9 +116,5 @@ def read_events(connection: apsw.Connection, query: ReadEvents) -> bytes:
 def pattern_of(table: str | None, stream: str | None) -> str:
     """A pattern (GLOB) of one stream, or else of one table's, or else of all."""
     if stream is not None:
-        return _literally(stream)
-    return "*" if table is None else f"{_literally(table)}/*"
-
-
-def _literally(name: str) -> str:
-    return re.sub(r"[*?\[]", lambda match: f"[{match[0]}]", name)
+        return glob.escape(stream)
+    return "*" if table is None else f"{glob.escape(table)}/*"

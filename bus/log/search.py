@@ -33,7 +33,10 @@ def find_events(connection: apsw.Connection, query: FindEvents) -> bytes:
     before = head + 1 if query.before is None else query.before
     items = Items(query.limit)
     last, is_all = items.take_all(_backwards(connection, query, before), before)
-    following = _where_a_scan_ended(query, before, last) if is_all else last
+    is_scan = query.stream is None and query.correlation_id is None
+    # Positions have no gap: this tells whether a scan ended at its limit.
+    is_cut = is_scan and before - last == MAXIMUM_SCANNED_ROWS and last > 1
+    following = last if is_cut or not is_all else None
     return b'{"items":%s,"next":%s,"head":%d}' % (items.as_json(), codec.encode(following), head)
 
 
@@ -71,12 +74,6 @@ def _conditions(query: FindEvents) -> tuple[list[str], list[Any]]:
     )
     meant = [(sql, value) for sql, value in given if value is not None]
     return [sql for sql, _ in meant], [value for _, value in meant]
-
-
-def _where_a_scan_ended(query: FindEvents, before: int, last: int) -> int | None:
-    is_scan = query.stream is None and query.correlation_id is None
-    # Positions have no gap: this tells whether the scan ended at its limit.
-    return last if is_scan and before - last == MAXIMUM_SCANNED_ROWS and last > 1 else None
 
 
 def find_chain(connection: apsw.Connection, query: FindChain) -> bytes:
