@@ -1,6 +1,6 @@
 """Counts and durations, as families of metrics: commands, queries, groups, requests over HTTP."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
@@ -116,10 +116,7 @@ def _histogram(name: str, help_text: str, histogram: Histogram) -> Metric:
 def _durations(name: str, help_text: str, label: str, endpoints: Mapping[str, Endpoint]) -> Metric:
     family = HistogramMetricFamily(name, help_text, labels=(label,))
     # Endpoints that nobody has used are left out: they would be most of the answer.
-    for used, endpoint in _used(endpoints):
-        family.add_metric((used,), list(endpoint.durations.cumulated()), endpoint.durations.sum)
+    for used, endpoint in endpoints.items():
+        if endpoint.requests:
+            family.add_metric((used,), list(endpoint.durations.cumulated()), endpoint.durations.sum)
     return family
-
-
-def _used(endpoints: Mapping[str, Endpoint]) -> Iterable[tuple[str, Endpoint]]:
-    return ((name, one) for name, one in endpoints.items() if one.requests)
