@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from bus.client import Client, ClosedError, CommandAnswer, Unreachable
+from bus.client import Client, ClosedError, Unreachable
 from bus.identifiers import new_id
 from bus.tasks import cancel
 from bus.waiting import is_set_within
@@ -134,21 +134,21 @@ class Attempt:
 
     async def _beat(self) -> bool:
         """Whether the job is still ours, as far as anybody can tell; renews the lease."""
-        return await self._ask(Heartbeat(**self._held), self._beat_seconds)
+        return await self._ask(Heartbeat(**self._held))
 
     async def _keep_informed(self) -> None:
         while True:
             await self._has_progress.wait()
             self._has_progress.clear()
             progress = self._progress
-            if progress is not None and not await self._ask(progress, self._beat_seconds):
+            if progress is not None and not await self._ask(progress):
                 return
             await asyncio.sleep(PROGRESS_SECONDS)
 
-    async def _ask(self, command: Command, timeout_seconds: float) -> bool:
+    async def _ask(self, command: Command) -> bool:
         """Whether the job is still ours, by the answer to a heartbeat or the like."""
         try:
-            answer = await self._client.send(command, timeout_seconds=timeout_seconds)
+            answer = await self._client.send(command, timeout_seconds=self._beat_seconds)
         except (NotFound, RuleViolated) as error:
             logger.warning("job %s: %s", self.job.id, error)
             self.stop("lease_lost")
@@ -162,7 +162,8 @@ class Attempt:
         except Refusal as error:
             logger.warning("job %s: %s is refused: %s", self.job.id, type(command).__name__.lower(), error)
             return True
-        if _is_to_be_cancelled(answer) and self.job.stop_reason is None:
+        said = answer.result if isinstance(answer.result, dict) else {}
+        if said.get("cancel_requested") is True and self.job.stop_reason is None:
             self.stop("cancel_requested")
         return True
 
@@ -199,7 +200,3 @@ class Attempt:
             else:
                 return
             await asyncio.sleep(REPORT_PAUSE_SECONDS)
-
-
-def _is_to_be_cancelled(answer: CommandAnswer) -> bool:
-    return isinstance(answer.result, dict) and answer.result.get("cancel_requested") is True
