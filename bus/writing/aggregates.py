@@ -12,7 +12,7 @@ import msgspec
 
 from bus.log.states import ABSENT, SHAPES, Aggregate, read_aggregate
 from bus.writing.hot_states import HotStates
-from bus.writing.job_indexes import JobIndexes, OpenJob
+from bus.writing.job_indexes import JobIndexes
 from domain import jobs, schedules
 from domain.catalogue import BY_TABLE
 from domain.decider import Lease
@@ -55,14 +55,6 @@ class Aggregates:
     def hot_count(self) -> int:
         """How many states are in memory."""
         return len(self._hot)
-
-    def load_jobs(self, open_jobs: Iterable[OpenJob], ended: Iterable[tuple[str, bool]]) -> None:
-        """Takes in the unfinished jobs, and the ended ones that they wait for, each with whether it failed.
-
-        All that was known of them before is forgotten.
-        """
-        self.jobs = JobIndexes()
-        self.jobs.load(open_jobs, ended)
 
     def get(self, table: str, key: str) -> Aggregate:
         """The aggregate as it is now; `ABSENT` where its stream is empty."""

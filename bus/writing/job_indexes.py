@@ -36,16 +36,16 @@ class OpenJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class JobIndexes:
-    """The order of due jobs, the deadlines of attempts, the keys in use, and jobs that wait for others."""
+    """The order of due jobs, the deadlines of attempts, the keys in use, and jobs that wait for others.
 
-    def __init__(self) -> None:
+    Filled with the unfinished jobs, and the ended ones that they wait for, each with whether it failed.
+    """
+
+    def __init__(self, open_jobs: Iterable[OpenJob] = (), ended: Iterable[tuple[str, bool]] = ()) -> None:
         self.due = DueJobs()
         self.deadlines: dict[str, int] = {}
         self.unique = UniqueJobs()
         self.dependents = Dependents()
-
-    def load(self, open_jobs: Iterable[OpenJob], ended: Iterable[tuple[str, bool]]) -> None:
-        """Takes in what is unfinished, and what that waits for; only into empty indexes."""
         for job in open_jobs:
             self._add(job)
         self.dependents.ended.update(ended)

@@ -23,6 +23,7 @@ from bus.log.page_cache import read_page_cache
 from bus.writing.aggregates import Aggregates
 from bus.writing.group import Group
 from bus.writing.group_context import Projections
+from bus.writing.job_indexes import JobIndexes
 from bus.writing.statistics import Statistics, Work
 from bus.writing.submission import Commit, GroupTimes, Submission, all_refused, count_refused, joined, refused
 from bus.writing.upkeep import Upkeep, expiries
@@ -114,7 +115,7 @@ class Writer:
 
     def reload(self) -> None:
         """Takes in anew what is to be done, as after a repair; in the writer's thread."""
-        self._aggregates.load_jobs(
+        self._aggregates.jobs = JobIndexes(
             self._projections.open_jobs(self._connection),
             self._projections.ended_dependencies(self._connection),
         )

@@ -243,8 +243,7 @@ class Life:
 
     def _check_indexes(self) -> None:
         """Memory holds what a start would load."""
-        fresh = JobIndexes()
-        fresh.load(*self.store.in_writer(_as_at_a_start))
+        fresh = JobIndexes(*self.store.in_writer(_as_at_a_start))
         kept = self.store.writer._aggregates
         assert len(kept.jobs.due) == len(fresh.due)
         assert self._order_of(kept.jobs.due) == self._order_of(fresh.due)
