@@ -3,7 +3,6 @@
     machine     what the operating system says: memory, room on disks
     store       what reading the store says: latency, size, migrations, integrity
     causes      what makes a service degraded or unhealthy
-    look        one look at a running service
     monitor     looks every two seconds, and answers whoever asks, with the whole report
 
 Everybody gets the same answer: `service.status` on the bus, `hyperpage status`, and HTTP.

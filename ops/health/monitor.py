@@ -14,6 +14,8 @@ from typing import Any
 import msgspec
 from nats.errors import Error as NatsError
 
+from ops.archive.archiver import ArchiveState
+from ops.backup.schedule import BackupState
 from ops.health.causes import (
     Cause,
     backup_causes,
@@ -25,8 +27,8 @@ from ops.health.causes import (
     store_causes,
     writer_causes,
 )
-from ops.health.look import Look, look_around
-from ops.health.store import Integrity, StoreProbe, check_integrity
+from ops.health.machine import Disk, Memory, disks_of, memory
+from ops.health.store import Integrity, StoreLook, StoreProbe, check_integrity
 from ops.parts import Parts
 
 # How late a look may be: a disk that does not answer for longer counts as gone.
@@ -39,6 +41,17 @@ FIRST_CHECK_SECONDS = 60.0
 RATE_SECONDS = 10.0
 
 logger = logging.getLogger(__name__)
+
+
+class Look(msgspec.Struct, frozen=True, kw_only=True):
+    """The findings of one look. `at` is by the monotonic clock, in seconds."""
+
+    at: float
+    store: StoreLook
+    disks: list[Disk]
+    memory: Memory
+    backups: BackupState
+    archive: ArchiveState
 
 
 class Monitor:
@@ -227,9 +240,24 @@ class Monitor:
         return self._settings.integrity_check_minutes * 60
 
     def _look_around(self) -> Look:
-        readers = self._parts.readers
-        self._exhausted_looks = self._exhausted_looks + 1 if readers.in_use >= readers.maximum else 0
-        return look_around(self._parts, self._probe)
+        """A look. It waits for disks, so a thread takes it; an error of theirs is a problem of the store."""
+        parts = self._parts
+        is_exhausted = parts.readers.in_use >= parts.readers.maximum
+        self._exhausted_looks = self._exhausted_looks + 1 if is_exhausted else 0
+        store = self._probe.look()
+        try:
+            found = disks_of(self._settings)
+        except OSError as error:
+            found = []
+            store = msgspec.structs.replace(store, problem=store.problem or str(error))
+        return Look(
+            at=time.monotonic(),
+            store=store,
+            disks=found,
+            memory=memory(),
+            backups=parts.backups.state,
+            archive=parts.archiver.state,
+        )
 
     async def _ask_the_broker(self) -> None:
         names, jetstream = self._parts.names, self._parts.relay_connection.jetstream(timeout=1)

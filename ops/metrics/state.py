@@ -7,8 +7,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from bus.waiting import UNTRIED
 from bus.writing.writer import Writer
 from ops.health.causes import status_of
-from ops.health.look import Look
-from ops.health.monitor import Monitor
+from ops.health.monitor import Look, Monitor
 from ops.parts import Parts
 
 
