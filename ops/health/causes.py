@@ -4,20 +4,21 @@
 out. *Degraded* is one that does, and that somebody should look at before it no longer does.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import msgspec
 
+from bus.log.reader_pool import ReaderPool
 from bus.publishing.mirror import MirrorState
-from bus.publishing.relay import RelayState
 from bus.waiting import UNTRIED
-from bus.writing.statistics import Statistics
-from bus.writing.writer import MAXIMUM_WAITING_COMMANDS
+from bus.writing.writer import MAXIMUM_WAITING_COMMANDS, Writer
 from ops.archive.archiver import ArchiveState
 from ops.backup.schedule import BackupState
 from ops.health.machine import MIB, Disk, Memory
 from ops.health.store import Integrity, StoreLook
+from ops.parts import Parts
 from ops.settings import Settings
 
 HealthLevel = Literal["degraded", "unhealthy"]
@@ -45,13 +46,12 @@ class Cause(msgspec.Struct, frozen=True):
         return f"{self.message}; {self.hint}" if self.hint else self.message
 
 
-def broker_causes(
-    *, embedded_failure: str | None, is_connected: bool, relay: RelayState, now_ms: int, settings: Settings
-) -> Iterator[Cause]:
-    """Causes between the service and JetStream. `embedded_failure` is that of the embedded nats-server."""
-    if embedded_failure is not None:
-        yield Cause("nats_server_down", "unhealthy", f"the embedded nats-server is down: {embedded_failure}")
-    elif not is_connected:
+def broker_causes(parts: Parts, now_ms: int) -> Iterator[Cause]:
+    """Causes between the service and JetStream."""
+    relay, failure = parts.relay.state, None if parts.nats_server is None else parts.nats_server.failure
+    if failure is not None:
+        yield Cause("nats_server_down", "unhealthy", f"the embedded nats-server is down: {failure}")
+    elif not parts.is_connected:
         yield Cause("nats_disconnected", "unhealthy", "there is no connection to the nats-server")
     if not relay.healthy:
         yield Cause(
@@ -59,7 +59,7 @@ def broker_causes(
         )
     elif relay.oldest_unpublished_at is not None:
         behind_seconds = (now_ms - relay.oldest_unpublished_at) / 1_000
-        if behind_seconds > settings.relay_lag_degraded_seconds:
+        if behind_seconds > parts.settings.relay_lag_degraded_seconds:
             yield Cause(
                 "relay_behind",
                 "degraded",
@@ -75,17 +75,12 @@ def mirror_causes(mirrors: Sequence[MirrorState]) -> Iterator[Cause]:
             yield Cause("mirror_stopped", "degraded", f"the mirror {one.bucket} is not kept: {one.problem}")
 
 
-def writer_causes(
-    statistics: Statistics,
-    *,
-    is_alive: bool,
-    waiting: int,
-    busy_seconds: float,
-    clock_behind_ms: int,
-    settings: Settings,
-) -> Iterator[Cause]:
-    """Causes that keep commands from being stored. `busy_seconds` is the age of the group in hand."""
-    if not is_alive:
+def writer_causes(writer: Writer, now_ms: int, settings: Settings) -> Iterator[Cause]:
+    """Causes that keep commands from being stored."""
+    statistics = writer.statistics
+    busy_since, clock_behind_ms = statistics.busy_since, writer.head.recorded_at - now_ms
+    busy_seconds = 0.0 if busy_since is None else time.monotonic() - busy_since
+    if not writer.is_alive:
         yield Cause("writer_stopped", "unhealthy", "nothing writes to the store any more", "restart it")
     if statistics.last_failure is not None:
         yield Cause(
@@ -98,7 +93,7 @@ def writer_causes(
             f"the writer has been at one group of commands, or one repair, for {busy_seconds:.0f} s",
             "a disk that does not answer, another program that holds the store's lock, or a rebuild",
         )
-    if waiting > WAITING_DEGRADED:
+    if (waiting := writer.waiting) > WAITING_DEGRADED:
         yield Cause(
             "commands_queue_up",
             "degraded",
@@ -149,19 +144,14 @@ def store_causes(
 
 
 def reading_causes(
-    look: StoreLook,
-    *,
-    readers_in_use: int,
-    readers_maximum: int,
-    are_readers_exhausted: bool,
-    settings: Settings,
+    look: StoreLook, readers: ReaderPool, settings: Settings, *, are_readers_exhausted: bool
 ) -> Iterator[Cause]:
     """Causes that make queries slow."""
     if are_readers_exhausted:
         yield Cause(
             "readers_exhausted",
             "degraded",
-            f"{readers_in_use} of {readers_maximum} reading connections are in use, and queries wait",
+            f"{readers.in_use} of {readers.maximum} reading connections are in use, and queries wait",
             "raise HYPERPAGE_READER_CONNECTIONS, or ask for smaller pages",
         )
     if look.query_ms is not None and look.query_ms > settings.query_latency_degraded_ms:

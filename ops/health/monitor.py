@@ -110,37 +110,18 @@ class Monitor:
     def causes(self) -> list[Cause]:
         """Why the service is not healthy; empty if it is. The unhealthy ones come first."""
         parts, look, settings = self._parts, self.look, self._settings
-        writer, readers, server = parts.writer, parts.readers, parts.nats_server
-        now_ms, monotonic = parts.now_ms(), time.monotonic()
-        busy_since = writer.statistics.busy_since
+        now_ms = parts.now_ms()
         found = [
-            *broker_causes(
-                embedded_failure=None if server is None else server.failure,
-                is_connected=parts.is_connected,
-                relay=parts.relay.state,
-                now_ms=now_ms,
-                settings=settings,
-            ),
-            *writer_causes(
-                writer.statistics,
-                is_alive=writer.is_alive,
-                waiting=writer.waiting,
-                busy_seconds=0.0 if busy_since is None else monotonic - busy_since,
-                clock_behind_ms=writer.head.recorded_at - now_ms,
-                settings=settings,
-            ),
+            *broker_causes(parts, now_ms),
+            *writer_causes(parts.writer, now_ms, settings),
             *store_causes(
                 look.store,
                 self.integrity,
-                look_age_seconds=monotonic - look.at,
+                look_age_seconds=time.monotonic() - look.at,
                 look_late_seconds=LOOK_LATE_SECONDS + settings.health_interval_seconds,
             ),
             *reading_causes(
-                look.store,
-                readers_in_use=readers.in_use,
-                readers_maximum=readers.maximum,
-                are_readers_exhausted=self._exhausted_looks > 1,
-                settings=settings,
+                look.store, parts.readers, settings, are_readers_exhausted=self._exhausted_looks > 1
             ),
             *machine_causes(look.disks, look.memory, settings),
             *mirror_causes(parts.mirrors.state),
