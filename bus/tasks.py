@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-CANCEL_AGAIN_SECONDS = 0.5
-
 T = TypeVar("T")
 
 
@@ -17,7 +15,7 @@ async def cancel(task: asyncio.Task[Any]) -> None:
     """
     while not task.done():
         task.cancel()
-        await asyncio.wait({task}, timeout=CANCEL_AGAIN_SECONDS)
+        await asyncio.wait({task}, timeout=0.5)
     # The error is looked at, or asyncio would log that it never was.
     if not task.cancelled():
         task.exception()

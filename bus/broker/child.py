@@ -11,7 +11,6 @@ from bus.broker.tether import NEEDS_PIPE, NO_PIPE, tethered
 
 # A child ends in some milliseconds; one that is stopped or stuck is killed after this time.
 STOP_TIMEOUT_MS = 3_000
-LAST_WORDS_BYTES = 2_000
 # The most that is read of the log at one look; more of it would say the same.
 NEWS_BYTES = 64 * 1024
 # nats-server logs this for each message that it could not write, and not for one that a limit refuses.
@@ -86,7 +85,7 @@ class NatsChild:
 
     def last_words(self) -> str:
         """The end of what it wrote to the log since its start, on one line."""
-        written = self._log.read_bytes()[self._logged_before_bytes :][-LAST_WORDS_BYTES:]
+        written = self._log.read_bytes()[self._logged_before_bytes :][-2_000:]
         return " / ".join(written.decode(errors="replace").split("\n")).strip(" /") or "it wrote nothing"
 
 

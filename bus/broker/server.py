@@ -37,7 +37,6 @@ USUAL_PORT = 4222
 LOCK_TIMEOUT_MS = 5_000
 # Long, since it reads its streams before it listens, and all of each if its index was lost.
 START_TIMEOUT_MS = 120_000
-JETSTREAM_TIMEOUT_MS = 10_000
 # How often the file is looked for in which the child names its port; nothing tells when it appears.
 POLL_INTERVAL_MS = 20
 
@@ -274,7 +273,7 @@ def _require_free(port: int) -> None:
 
 
 async def _require_jetstream(url: str) -> None:
-    timeout_seconds = JETSTREAM_TIMEOUT_MS / 1000
+    timeout_seconds = 10.0
     try:
         async with asyncio.timeout(timeout_seconds):
             connection = await connect(

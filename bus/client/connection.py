@@ -35,7 +35,6 @@ FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 1.0
 # The deadline of one question in `ask_patiently`, which asks on after it.
 PATIENT_SECONDS = 60.0
-RECONNECT_SECONDS = 0.2
 # A broker that hangs is noticed after two unanswered pings.
 PING_SECONDS = 10
 # The header of the broker's own answer that nobody listens.
@@ -97,7 +96,7 @@ class ClientConnection:
                 inbox_prefix=inbox_prefix,
                 within_seconds=timeout_seconds,
                 # Each question has a deadline of its own.
-                again_after_seconds=RECONNECT_SECONDS,
+                again_after_seconds=0.2,
                 on_error=self._note_error,
                 client=self.nats,
                 ping_interval=PING_SECONDS,

@@ -15,7 +15,6 @@ from domain.errors import Unavailable
 
 # How often the kept results are looked at: one that was published while the connection was lost is there.
 LOOK_SECONDS = 1.0
-REQUEST_SECONDS = 2.0
 
 # Stands for the kept result if there is none.
 _NO_RESULT = StoredMessage(0, "", b"")
@@ -80,7 +79,7 @@ class DurableSender:
         request = encode({"last_by_subj": subject})
         try:
             answer = await self._connection.ask(
-                f"$JS.API.STREAM.MSG.GET.{self._names.results}", request, within_seconds=REQUEST_SECONDS
+                f"$JS.API.STREAM.MSG.GET.{self._names.results}", request, within_seconds=2.0
             )
         except Unreachable:
             return _NO_RESULT

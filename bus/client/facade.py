@@ -18,7 +18,6 @@ from bus.contract.subjects import BATCH, BusNames
 from domain.errors import Refusal
 from domain.messages import Command
 
-CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 5.0
 DURABLE_ANSWER_SECONDS = 30.0
 
@@ -239,7 +238,7 @@ async def connect(
     actor: str | None = None,
     inbox_prefix: str = "_INBOX",
     name: str = "hyperpage client",
-    timeout_seconds: float = CONNECT_SECONDS,
+    timeout_seconds: float = 10.0,
 ) -> AsyncIterator[Client]:
     """A client for the length of the block, over one connection that is made again whenever it is lost.
 

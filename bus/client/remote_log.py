@@ -6,7 +6,6 @@ from bus.client.change_events import ChangeEvent, EventPage, decode_event_page
 from bus.contract.codec import encode
 from bus.contract.log_requests import ReadEvents
 
-PAGE_EVENTS = 1_000
 # Beyond every position: a page behind it is empty, and tells the head.
 _BEYOND = 2**62
 
@@ -18,7 +17,7 @@ class RemoteLog:
         self._ask = ask
 
     async def page(
-        self, after: int, *, limit: int = PAGE_EVENTS, table: str | None = None, stream: str | None = None
+        self, after: int, *, limit: int = 1_000, table: str | None = None, stream: str | None = None
     ) -> EventPage:
         """Events behind position `after`, in order; fewer than `limit` where they would not fit."""
         query = ReadEvents(after=after, limit=limit, table=table, stream=stream)

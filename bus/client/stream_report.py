@@ -9,8 +9,6 @@ from bus.contract.codec import encode
 from bus.contract.stream_metadata import OFFSETS, STORE_ID, decode_segments
 from bus.transport.jetstream_answers import StreamReport, decode_report, error_in
 
-REQUEST_SECONDS = 2.0
-
 
 class FeedLostError(RuntimeError):
     """Events may be missing from here on, or the broker has none; the log has them all."""
@@ -52,7 +50,7 @@ async def ask_jetstream(connection: ClientConnection, verb: str, request: Any = 
     """
     body = b"" if request is None else encode(request)
     try:
-        answer = await connection.ask(f"$JS.API.{verb}", body, within_seconds=REQUEST_SECONDS)
+        answer = await connection.ask(f"$JS.API.{verb}", body, within_seconds=2.0)
     except (Unreachable, ClosedError) as error:
         raise FeedLostError(str(error)) from error
     refused = error_in(answer)

@@ -17,8 +17,6 @@ from bus.event_store.recorders import (
     uuid_or_text,
 )
 
-DEFAULT_LOCK_TIMEOUT_SECONDS = 5
-
 _Recorder = TypeVar("_Recorder", bound=DatabaseRecorder)
 
 
@@ -97,7 +95,7 @@ class Factory(InfrastructureFactory[TableTrackingRecorder]):
         text = (self.env.get(self.SQLITE_LOCK_TIMEOUT) or "").strip()
         if text and not text.isdecimal():
             raise OSError(f"{self.SQLITE_LOCK_TIMEOUT}: {text!r} is not a number of seconds")
-        return int(text) if text else DEFAULT_LOCK_TIMEOUT_SECONDS
+        return int(text) if text else 5
 
     def _configured_read_id(self) -> Callable[[str], UUID | str]:
         match self.env.get(self.ORIGINATOR_ID_TYPE, "uuid").lower():

@@ -36,7 +36,6 @@ from bus.event_store.subscription import LogSubscription
 from bus.log import chain
 
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
-_UNLIMITED = -1
 _CANONICAL_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PURPOSE = re.compile(r"[A-Za-z0-9_]+")
 
@@ -82,7 +81,7 @@ class StreamRecorder(DatabaseRecorder, AggregateRecorder):
             str(originator_id),
             _LOWEST if gt is None else gt,
             _HIGHEST if lte is None else lte,
-            _UNLIMITED if limit is None else limit,
+            -1 if limit is None else limit,
         )
         with self.database.reading() as connection:
             # The index on (stream, version) gives the order.

@@ -18,8 +18,6 @@ from bus.serving.discovery import QUEUE_GROUP
 from bus.tasks import Tasks
 from domain.errors import NotFound, Refusal
 
-MAXIMUM_ACTOR_CHARACTERS = 100
-
 logger = logging.getLogger(__name__)
 
 
@@ -124,6 +122,6 @@ class Administration:
 def _actor(message: Msg) -> Actor:
     # Anybody with the administrator's credentials tells who they are; nothing can check it.
     said = (message.headers or {}).get(ACTOR, "")
-    name = codec.one_line(said)[:MAXIMUM_ACTOR_CHARACTERS] or "administrator"
+    name = codec.one_line(said)[:100] or "administrator"
     is_command_line = name.startswith(COMMAND_LINE)
     return Actor(name=name.removeprefix(COMMAND_LINE), via="command line" if is_command_line else "nats")

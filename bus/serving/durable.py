@@ -48,7 +48,6 @@ RESULTS_KEPT_SECONDS = 24 * 3600.0
 LOOK_SECONDS = 1.0
 # An answer that is not known to be stored after this time is taken for lost.
 STORED_WITHIN_SECONDS = 5.0
-RETRY_SECONDS = 1.0
 # A command that fails here this often, for a reason that is not its own, is put aside.
 MAXIMUM_FAILURES = 5
 
@@ -265,9 +264,8 @@ class DurableIntake:
         await self._consumer.acknowledge(acknowledgement)
 
     async def _try_again(self, acknowledgement: str) -> None:
-        """Has one command delivered again in a moment, and others meanwhile."""
-        delay = b'-NAK {"delay": %d}' % int(RETRY_SECONDS * 1e9)
-        await self._consumer.acknowledge(acknowledgement, delay)
+        """Has one command delivered again in a second, and others meanwhile."""
+        await self._consumer.acknowledge(acknowledgement, b'-NAK {"delay": 1000000000}')
 
 
 def _usable(command_id: str | None) -> str | None:

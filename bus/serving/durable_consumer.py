@@ -30,7 +30,6 @@ PULL_MESSAGES = 500
 PULL_EXPIRES_SECONDS = 2.0
 # A pull that the broker forgot (it was restarted, say) is noticed this much later.
 PULL_GRACE_SECONDS = 1.0
-MAXIMUM_UNACKNOWLEDGED = 5_000
 ACK_WAIT_SECONDS = 30.0
 # The pause before all comes again, as while the store cannot be written.
 PAUSE_SECONDS = 1.0
@@ -136,7 +135,7 @@ class DurableConsumer:
                 durable_name=self._consumer,
                 ack_policy=AckPolicy.EXPLICIT,
                 ack_wait=ACK_WAIT_SECONDS,
-                max_ack_pending=MAXIMUM_UNACKNOWLEDGED,
+                max_ack_pending=5_000,
                 max_deliver=-1,
             ),
         )

@@ -25,7 +25,6 @@ from domain.errors import Busy, NotFound, Refusal, TooLarge, Unavailable
 
 MAXIMUM_BODY_BYTES = 64 * 1024
 MAXIMUM_UNDER_WAY = 2_000
-THREADS = 20
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +59,7 @@ class Queries:
         self._verbs = verbs
         self._endpoints = endpoints
         self._unknown = Endpoint(name="unknown", subject="")
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="reader")
+        self._threads = ThreadPoolExecutor(20, thread_name_prefix="reader")
         self._under_way = Tasks()
         self.dropped = 0
 

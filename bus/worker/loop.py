@@ -25,14 +25,10 @@ from domain.jobs.limits import DEFAULT_LEASE_MS
 MAXIMUM_CONCURRENCY = 1_000
 # The most that the service answers a claim with.
 MAXIMUM_CLAIMED = 100
-GRACE_SECONDS = 10.0
-POLL_SECONDS = 5.0
 # The time for handlers that were told to stop, and then the time to tell the service. With the grace period
 # and one unanswered claim, a stop takes less than the half minute that orchestrators wait by default.
 LEAVE_SECONDS = 5.0
 GIVE_BACK_SECONDS = 5.0
-FIRST_PAUSE_MS = 250
-LONGEST_PAUSE_MS = 10_000
 
 logger = logging.getLogger(__name__)
 
@@ -57,8 +53,8 @@ class Worker:
         queue: str = "default",
         concurrency: int = 10,
         lease_ms: int = DEFAULT_LEASE_MS,
-        poll_seconds: float = POLL_SECONDS,
-        grace_seconds: float = GRACE_SECONDS,
+        poll_seconds: float = 5.0,
+        grace_seconds: float = 10.0,
         name: str | None = None,
     ) -> None:
         if not 1 <= concurrency <= MAXIMUM_CONCURRENCY:
@@ -84,10 +80,7 @@ class Worker:
         self._hurrying = asyncio.Event()
         self._has_run = False
         self._trouble = Trouble(
-            f"claiming jobs of {queue}",
-            logger,
-            first_pause_ms=FIRST_PAUSE_MS,
-            longest_pause_ms=LONGEST_PAUSE_MS,
+            f"claiming jobs of {queue}", logger, first_pause_ms=250, longest_pause_ms=10_000
         )
 
     @property

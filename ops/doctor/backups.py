@@ -23,7 +23,6 @@ from ops.progress import Progress
 from ops.settings import Settings
 from ops.targets.errors import BackupError
 
-DESCRIPTION = "by hyperpage doctor"
 # Events by which the archive may be behind: as many as a busy service writes in a second.
 ARCHIVE_LAG_EVENTS = 20_000
 
@@ -42,7 +41,7 @@ def look_at_backup(settings: Settings, version: str, progress: Progress) -> Iter
         made = create_backup(
             settings.store_path,
             settings.backup_folder,
-            description=DESCRIPTION,
+            description="by hyperpage doctor",
             version=version,
             sealing=settings.sealing,
             prove=prove,

@@ -53,8 +53,6 @@ from ops.version import service_version
 if TYPE_CHECKING:
     from ops.http.server import HttpServer
 
-DRAIN_MS = 5_000
-
 logger = logging.getLogger(__name__)
 
 
@@ -354,7 +352,7 @@ class Service:
         await asyncio.sleep(0)
         await self.intake.drain()
         await self.archiver.stop()
-        if not await self.relay.drain(DRAIN_MS):
+        if not await self.relay.drain(5_000):
             logger.warning("not every event is published yet; the rest follows after the next start")
         try:
             await self._responder_connection.flush(timeout=2)
