@@ -152,9 +152,8 @@ class LogApplicationRecorder(StreamRecorder, ApplicationRecorder):
         """
         if not stored_events:
             return []
-        entries = _entries(stored_events)
         with self.database.writing() as connection:
-            return self._append(connection, entries)
+            return self._append(connection, stored_events)
 
     def select_notifications(
         self,
@@ -191,7 +190,18 @@ class LogApplicationRecorder(StreamRecorder, ApplicationRecorder):
         """Every event behind the position `gt`, then each new one, whichever process commits it."""
         return LogSubscription(self, self.database.commits, gt, topics)
 
-    def _append(self, connection: apsw.Connection, entries: Sequence[chain.Entry]) -> Sequence[int]:
+    def _append(self, connection: apsw.Connection, stored_events: Sequence[StoredEvent]) -> Sequence[int]:
+        entries = (
+            chain.Entry(
+                stream=str(event.originator_id),
+                version=event.originator_version,
+                type=event.topic,
+                command_id=None,
+                data=_as_text(event.state),
+                metadata=None,
+            )
+            for event in stored_events
+        )
         rows, _ = chain.extend(chain.read_head(connection), entries, self._clock())
         chain.insert(connection, rows)
         return [row.position for row in rows]
@@ -251,24 +261,9 @@ class LogProcessRecorder(TableTrackingRecorder, LogApplicationRecorder, ProcessR
         tracking: Tracking | None = kwargs.get("tracking")
         if tracking is None:
             return super().insert_events(stored_events, **kwargs)
-        entries = _entries(stored_events)
         with self.database.writing() as connection:
             self.record_tracking(connection, tracking)
-            return self._append(connection, entries)
-
-
-def _entries(stored_events: Sequence[StoredEvent]) -> list[chain.Entry]:
-    return [
-        chain.Entry(
-            stream=str(event.originator_id),
-            version=event.originator_version,
-            type=event.topic,
-            command_id=None,
-            data=_as_text(event.state),
-            metadata=None,
-        )
-        for event in stored_events
-    ]
+            return self._append(connection, stored_events)
 
 
 def _as_text(state: bytes) -> str | bytes:
