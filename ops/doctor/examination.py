@@ -1,7 +1,6 @@
 """All that is looked at, in order: `examine`."""
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 
 import apsw
 
@@ -19,22 +18,24 @@ def examine(settings: Settings, *, quick: bool, version: str, progress: Progress
     `quick` leaves out what reads the whole store: the check of its integrity, and the backup.
     """
     store_bytes = settings.store_path.stat().st_size
-    looks: list[tuple[str, Callable[[], Iterator[DoctorFinding]]]] = [
-        ("rights", partial(look_at_rights, settings)),
-        ("room", partial(look_at_room, settings, store_bytes)),
-        ("disk_sync", partial(look_at_syncs, settings)),
-        ("migrations", partial(look_at_shape, settings)),
-        ("reading", partial(look_at_reading, settings)),
-    ]
-    if not quick:
-        looks.append(("integrity", partial(look_at_integrity, settings)))
-        looks.append(("backup", partial(look_at_backup, settings, version, progress)))
-    looks.append(("old_backups", partial(look_at_old_backups, settings)))
-    looks.append(("reach", partial(look_at_reach, settings)))
-    for name, look in looks:
+    # Each begins when its turn comes.
+    looks = {
+        "rights": look_at_rights(settings),
+        "room": look_at_room(settings, store_bytes),
+        "disk_sync": look_at_syncs(settings),
+        "migrations": look_at_shape(settings),
+        "reading": look_at_reading(settings),
+        "integrity": look_at_integrity(settings),
+        "backup": look_at_backup(settings, version, progress),
+        "old_backups": look_at_old_backups(settings),
+        "reach": look_at_reach(settings),
+    }
+    for name, look in looks.items():
+        if quick and name in ("integrity", "backup"):
+            continue
         progress(name, 0, 1)
         try:
-            yield from look()
+            yield from look
         except (apsw.Error, OSError, UnicodeDecodeError) as error:
             # A look that fails is a finding, too, and the rest is looked at all the same.
             yield DoctorFinding(

@@ -17,10 +17,8 @@ from ops.settings import Settings
 # A commit waits for one sync. A solid-state disk takes some tenths of a millisecond up to a few, a spinning
 # one around ten; if it takes longer, the disk is in a network, or busy with something else.
 SLOW_SYNC_MS = 20.0
-_SYNCS = 50
 # How long syncs are tried at most: of a slow disk, fewer say as much.
 _SYNC_SECONDS = 3.0
-_BLOCK_BYTES = 4096
 # Room for a restore: the new file, the safety backup's copy, and the drill's.
 COPIES_OF_THE_STORE = 3
 
@@ -81,8 +79,8 @@ def look_at_syncs(settings: Settings) -> Iterator[DoctorFinding]:
     took: list[float] = []
     with tempfile.NamedTemporaryFile(dir=settings.data, prefix=".doctor-") as file:
         deadline = time.monotonic() + _SYNC_SECONDS
-        while len(took) < _SYNCS and time.monotonic() < deadline:
-            os.write(file.fileno(), bytes(_BLOCK_BYTES))
+        while len(took) < 50 and time.monotonic() < deadline:
+            os.write(file.fileno(), bytes(4096))
             began = time.perf_counter()
             os.fsync(file.fileno())
             took.append((time.perf_counter() - began) * 1_000)

@@ -11,8 +11,6 @@ import msgspec
 from ops.settings import Settings
 
 MIB = 1024 * 1024
-_CONTROL_GROUPS = Path("/sys/fs/cgroup")
-_OWN_GROUPS = Path("/proc/self/cgroup")
 
 
 class Disk(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +66,7 @@ def memory() -> Memory:
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return Memory(
         resident_bytes=_resident_bytes(),
-        limit_bytes=min([machine, *limits_in(_CONTROL_GROUPS, _OWN_GROUPS)]),
+        limit_bytes=min([machine, *limits_in(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup"))]),
     )
 
 

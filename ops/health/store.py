@@ -111,7 +111,8 @@ def check_integrity(path: Path, *, now_ms: int, stopping: Event) -> Integrity:
     try:
         # The file on disk, not pages that were read before.
         with closing(open_reader(path, cache_kib=4 * 1024, mmap_bytes=0)) as connection:
-            for table in _tables(connection):
+            tables = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name"
+            for table in [str(name) for (name,) in connection.execute(tables)]:
                 try:
                     findings += _check_table(connection, table, stopping)
                 except apsw.InterruptError:
@@ -131,10 +132,3 @@ def _check_table(connection: apsw.Connection, table: str, stopping: Event) -> li
     connection.set_progress_handler(lambda: stopping.is_set() or time.monotonic() > deadline, _STEPS)
     found = connection.execute(f'PRAGMA quick_check("{table}")')
     return [str(row[0]) for row in found if row[0] != "ok"][:MAXIMUM_FINDINGS]
-
-
-def _tables(connection: apsw.Connection) -> list[str]:
-    return [
-        name
-        for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
-    ]
