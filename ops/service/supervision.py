@@ -8,6 +8,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Literal
 
 # How often it is told how it is, where the watchdog does not ask for more.
@@ -62,24 +63,18 @@ class Supervisor:
         if not self._address:
             return
         takes_its_time = self._phase in ("starting", "stopping")
-        is_told = self._send(
+        lines = (
             self._change,
             f"STATUS={self._phase if self._says is None else self._says()}",
             "WATCHDOG=1" if self._is_alive() else "",
             f"EXTEND_TIMEOUT_USEC={EXTENSION_SECONDS * 1_000_000}" if takes_its_time else "",
         )
-        if is_told:
-            self._change = ""
-
-    def _send(self, *lines: str) -> bool:
         # The leading @ stands for the byte with which the names of abstract sockets begin.
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
-        try:
+        # Where its queue is full, or it is not there, the next interval tries again.
+        with suppress(OSError):
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
                 # A supervisor that does not read must not hold the service up.
                 sender.setblocking(False)
                 sender.sendto("\n".join(filter(None, lines)).encode(), address)
-        except OSError:
-            # Its queue is full, or it is not there: the next interval tries again.
-            return False
-        return True
+            self._change = ""
