@@ -177,7 +177,8 @@ def _reading(stream: str) -> dict[str, dict[str, str]]:
     is answered at once, and may be asked thousands of times a second.
     """
     one: dict[str, str] = {}
-    waiting, burst = _many("5m"), _many("5s")
+    waiting = {"response_type": "stream", "threshold": "5m"}
+    burst = {"response_type": "stream", "threshold": "5s"}
     return {
         f"$JS.API.STREAM.INFO.{stream}": one,
         f"$JS.API.STREAM.MSG.GET.{stream}": one,
@@ -197,7 +198,3 @@ def _reading(stream: str) -> dict[str, dict[str, str]]:
         # Flow control of push consumers, ordered ones above all.
         f"$JS.FC.{stream}.>": one,
     }
-
-
-def _many(threshold: str) -> dict[str, str]:
-    return {"response_type": "stream", "threshold": threshold}

@@ -24,7 +24,6 @@ tests/integration/bus/transport/test_connection.py fails where one of them chang
 import asyncio
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
 from typing import Any
 
 from nats import errors
@@ -172,7 +171,7 @@ class LeanClient(Client):
         if isinstance(transport, TcpTransport):
             # From Python 3.12 on, until the newest releases, asyncio's own raises a TypeError once the
             # connection is lost, and nats-py never connects again. https://github.com/python/cpython/issues/136234
-            transport.writelines = partial(_write_joined, transport)  # type: ignore[method-assign]
+            transport.writelines = lambda payload: transport.write(b"".join(payload))  # type: ignore[method-assign,no-untyped-call]
 
     async def _send_ping(self, future: asyncio.Future[Any] | None = None) -> None:
         # nats-py's own writes past its buffer, so the ping overtakes messages that were sent earlier: a flush
@@ -211,10 +210,6 @@ class LeanClient(Client):
             await super()._close(status, do_cbs)
         if not self._subs:
             self._direct.clear()
-
-
-def _write_joined(transport: TcpTransport, payload: Iterable[bytes]) -> None:
-    transport.write(b"".join(payload))  # type: ignore[no-untyped-call]  # nats-py
 
 
 async def stop_receiving(subscription: Subscription) -> None:

@@ -139,17 +139,14 @@ class Aggregates:
 
 def snapshot_rows(transitions: list[Transition]) -> list[tuple[str, int, int, str, str]]:
     """The states to keep after these events, as rows of `snapshots`."""
-    rows = []
-    for one in transitions:
-        if one.after.version % SNAPSHOT_INTERVAL == 0 and one.after.state is not None:
-            state = msgspec.json.encode(one.after.state).decode()
-            rows.append(
-                (
-                    stream_name(one.table, one.key),
-                    one.after.version,
-                    one.after.position,
-                    SHAPES[one.table],
-                    state,
-                )
-            )
-    return rows
+    return [
+        (
+            stream_name(one.table, one.key),
+            one.after.version,
+            one.after.position,
+            SHAPES[one.table],
+            msgspec.json.encode(one.after.state).decode(),
+        )
+        for one in transitions
+        if one.after.version % SNAPSHOT_INTERVAL == 0 and one.after.state is not None
+    ]
