@@ -158,3 +158,24 @@ def replay(decider: Decider, recorded: Iterable[Recorded], state: Any = None) ->
     for one in recorded:
         state = decider.evolve(state, one)
     return state
+
+
+class Aggregate(msgspec.Struct, frozen=True, gc=False):
+    """A stream as far as it goes: the version and position of its last event, and the state after it."""
+
+    version: int = 0
+    position: int = 0
+    state: Any = None
+
+
+ABSENT = Aggregate()
+
+
+class Transition(msgspec.Struct, frozen=True, gc=False):
+    """One event, with its stream before and after it."""
+
+    table: str
+    key: str
+    before: Aggregate
+    after: Aggregate
+    recorded: Recorded

@@ -1,11 +1,10 @@
 """All the tables together, brought up to date by the events of one transaction."""
 
 from collections.abc import Iterable
-from typing import Any, Protocol
 
 import apsw
 
-from domain.messages import Recorded
+from domain.decider import Aggregate, Transition
 from projections import app_state, jobs, queues, rate_limits, schedules, tool_configs
 from projections.job_history import HISTORY, HISTORY_COLUMNS, history_rows, write_history
 from projections.table import Row, Table, write_rows
@@ -32,41 +31,9 @@ def stream_column(table: str) -> str:
     return "job_id" if table == HISTORY else TABLES[table].primary_key
 
 
-class Versioned(Protocol):
-    """A state with the version and position of the event that led to it."""
-
-    @property
-    def version(self) -> int: ...
-
-    @property
-    def position(self) -> int: ...
-
-    @property
-    def state(self) -> Any: ...
-
-
-class Change(Protocol):
-    """One event, with the aggregate before and after it."""
-
-    @property
-    def table(self) -> str: ...
-
-    @property
-    def key(self) -> str: ...
-
-    @property
-    def before(self) -> Versioned: ...
-
-    @property
-    def after(self) -> Versioned: ...
-
-    @property
-    def recorded(self) -> Recorded: ...
-
-
-def write(connection: apsw.Connection, changes: Iterable[Change]) -> None:
+def write(connection: apsw.Connection, changes: Iterable[Transition]) -> None:
     """Brings every table up to date with these events, each row once. Nothing is committed here."""
-    latest: dict[str, dict[str, Versioned]] = {}
+    latest: dict[str, dict[str, Aggregate]] = {}
     history: dict[int, Row] = {}
     archived: list[str] = []
     for change in changes:
@@ -85,7 +52,7 @@ def write(connection: apsw.Connection, changes: Iterable[Change]) -> None:
     write_history(connection, history, archived)
 
 
-def row_of(table: Table, aggregate: Versioned) -> Row | None:
+def row_of(table: Table, aggregate: Aggregate) -> Row | None:
     """The row of an aggregate; `None` where there is none, or none any more."""
     if aggregate.state is None:
         return None

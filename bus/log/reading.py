@@ -9,7 +9,8 @@ from bus.contract import codec
 from bus.contract.log_requests import ReadEvents
 from bus.log import chain
 from bus.log.cloud_events import read_origin, scan_events, stream_events
-from bus.log.states import Aggregate, read_aggregate
+from bus.log.states import read_aggregate
+from domain.decider import Aggregate
 from domain.errors import Invalid, NotFound
 from domain.messages import stream_name
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Any, cast
+from typing import cast
 
 import apsw
 import msgspec
 
 from bus.log import chain
 from domain.catalogue import BY_TABLE, decode_event, state_shape
-from domain.decider import Decider, replay
+from domain.decider import ABSENT, Aggregate, Decider, replay
 from domain.messages import Recorded, split_stream, stream_name
 
 # A hash of each state's structure. A kept state of another structure is passed over: the events say it all.
@@ -17,17 +17,6 @@ SHAPES: Mapping[str, str] = {
     table: sha256(msgspec.json.encode(state_shape(decider), order="sorted")).hexdigest()[:16]
     for table, decider in BY_TABLE.items()
 }
-
-
-class Aggregate(msgspec.Struct, frozen=True, gc=False):
-    """A stream as far as it goes: the version and position of its last event, and the state after it."""
-
-    version: int = 0
-    position: int = 0
-    state: Any = None
-
-
-ABSENT = Aggregate()
 
 
 def read_aggregate(

@@ -10,27 +10,17 @@ from typing import Any
 import apsw
 import msgspec
 
-from bus.log.states import ABSENT, SHAPES, Aggregate, read_aggregate
+from bus.log.states import SHAPES, read_aggregate
 from bus.writing.hot_states import HotStates
 from bus.writing.job_indexes import JobIndexes
 from domain import jobs, schedules
 from domain.catalogue import BY_TABLE
-from domain.decider import Lease
+from domain.decider import ABSENT, Aggregate, Lease, Transition
 from domain.messages import Recorded, stream_name
 from domain.schedules import Schedule
 
 # A stream is read from its last kept state on, and a state is kept about as often as this many events.
 SNAPSHOT_INTERVAL = 100
-
-
-class Transition(msgspec.Struct, frozen=True, gc=False):
-    """One event, with its stream before and after it."""
-
-    table: str
-    key: str
-    before: Aggregate
-    after: Aggregate
-    recorded: Recorded
 
 
 class Aggregates:

@@ -10,14 +10,13 @@ from bus.contract.codec import MAXIMUM_ANSWER_BYTES
 from bus.contract.headers import EXPECTED_VERSION
 from bus.incident import internal
 from bus.log import chain
-from bus.log.states import ABSENT, Aggregate
 from bus.measures import UNKNOWN, Tally
 from bus.writing.aggregates import Aggregates, snapshot_rows
 from bus.writing.group_context import GroupContext, Projections
 from bus.writing.submission import Outcome, Request, Submission, correlation_id_in, refused
 from domain.catalogue import TABLE_OF, encode_event
 from domain.credentials.scanning import AllowedPaths
-from domain.decider import Decision, Notice
+from domain.decider import ABSENT, Aggregate, Decision, Notice
 from domain.errors import CommandIdReused, Invalid, Refusal, TooLarge, VersionConflict
 from domain.messages import Recorded, stream_name
 from migrations.rows import delete_rows, insert_rows

@@ -7,11 +7,11 @@ from typing import Any, Protocol
 import apsw
 
 from bus.identifiers import new_ids
-from bus.log.states import Aggregate, read_aggregate
-from bus.writing.aggregates import Aggregates, Transition
+from bus.log.states import read_aggregate
+from bus.writing.aggregates import Aggregates
 from bus.writing.cron import cron_time
 from bus.writing.job_indexes import OpenJob
-from domain.decider import Lease
+from domain.decider import Aggregate, Lease, Transition
 from domain.jobs import TABLE as JOBS
 from domain.jobs import Job
 from domain.jobs.many import Search

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from bus.log.states import Aggregate
+from domain.decider import Aggregate
 from domain.jobs import Job
 
 # The rough size of a state, with its place here and its parts of common size.

@@ -10,9 +10,9 @@ from bus.contract.codec import MAXIMUM_ANSWER_BYTES
 from bus.contract.log_requests import FindChain, FindEvents, Moment, Page, ReadEvents
 from bus.log import reading
 from bus.log.search import find_chain, find_events
-from bus.log.states import Aggregate
 from bus.serving.queries import QueryVerb
 from domain.catalogue import BY_TABLE
+from domain.decider import Aggregate
 from domain.errors import NotFound
 from ops.contract.availability import availability_verbs
 from ops.contract.tool_config_diff import DiffToolConfig, diff

@@ -6,9 +6,8 @@ import apsw
 import msgspec
 
 from bus.log.reader_pool import ReaderPool
-from bus.log.states import Aggregate
-from bus.writing.aggregates import Transition
 from bus.writing.job_indexes import OpenJob
+from domain.decider import Aggregate, Transition
 from domain.jobs.many import Search
 from projections import app_state, jobs, schedules, tables
 from projections.table import all_rows, as_json, get_row

@@ -11,9 +11,9 @@ from pathlib import Path
 import msgspec
 
 from bus.log import chain
-from bus.log.states import ABSENT, Aggregate, to_recorded
+from bus.log.states import to_recorded
 from domain.catalogue import BY_TABLE, UnknownEventTypeError
-from domain.decider import replay
+from domain.decider import ABSENT, Aggregate, replay
 from domain.messages import split_stream, stream_name
 from ops.analytics.export.event_files import write_rows
 from ops.analytics.export.row_versions import Fold, Range

@@ -16,8 +16,9 @@ from typing import Any
 import apsw
 import msgspec
 
-from bus.log.states import Aggregate, read_aggregate
+from bus.log.states import read_aggregate
 from domain.catalogue import UnknownEventTypeError
+from domain.decider import Aggregate
 from ops.analytics.export.row_versions import Fold, Range
 from ops.analytics.lake.errors import AnalyticsError
 from ops.analytics.lake.files import File

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bus.log.states import Aggregate
 from domain.catalogue import BY_TABLE, decode_event
+from domain.decider import Aggregate
 from domain.messages import Recorded
 from ops.analytics.export.row_groups import GROUP_BYTES, ROW_GROUP_ROWS, log_writer
 from ops.analytics.lake.columns import DELETED, arrow_schema, version_columns

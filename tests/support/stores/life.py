@@ -11,14 +11,13 @@ import msgspec
 import pytest
 
 from bus.log import chain
-from bus.log.states import Aggregate, read_aggregate, to_recorded
+from bus.log.states import read_aggregate, to_recorded
 from bus.writing import aggregates
-from bus.writing.aggregates import Transition
 from bus.writing.due_jobs import DueJobs
 from bus.writing.group import Group as GroupCommit
 from bus.writing.job_indexes import JobIndexes
 from domain.catalogue import BY_TABLE, VERBS
-from domain.decider import Lease
+from domain.decider import Aggregate, Lease, Transition
 from domain.errors import Refusal
 from domain.messages import Recorded, split_stream
 from migrations.connection import open_reader

@@ -10,13 +10,12 @@ import pytest
 
 from bus.contract.headers import COMMAND_ID
 from bus.log import chain
-from bus.log.states import Aggregate, read_aggregate
+from bus.log.states import read_aggregate
 from bus.serving.decoding import submission_of
 from bus.writing import aggregates
-from bus.writing.aggregates import Transition
 from bus.writing.submission import Submission
 from bus.writing.writer import MAXIMUM_WAITING_BYTES, MAXIMUM_WAITING_COMMANDS
-from domain.decider import Lease
+from domain.decider import Aggregate, Lease, Transition
 from domain.errors import Invalid, Unavailable
 from migrations.connection import open_reader
 from ops.store.tables import Tables

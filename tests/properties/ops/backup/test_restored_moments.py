@@ -12,9 +12,9 @@ import msgspec
 import pytest
 
 from bus.log import chain
-from bus.log.states import Aggregate, to_recorded
-from bus.writing.aggregates import Transition
+from bus.log.states import to_recorded
 from domain.catalogue import BY_TABLE
+from domain.decider import Aggregate, Transition
 from domain.messages import split_stream
 from migrations import runner
 from ops.backup.restoring.restore import restore

@@ -1,8 +1,8 @@
 import msgspec
 
-from bus.log.states import ABSENT, Aggregate
 from bus.writing.hot_states import HotStates
 from domain.app_state import Entry
+from domain.decider import ABSENT, Aggregate
 from tests.support.domain.given_when_then import given
 from tests.support.domain.job_states import enqueued
 
