@@ -15,7 +15,6 @@ from ops.analytics.report.source import Source
 # How many observations a chart of half a page shows: of more, the lowest in each stretch of time.
 _MOST_OBSERVATIONS = 400
 _MOST_CHARTS = 6
-_PREFIX = "ratelimit:"
 
 
 def budgets(source: Source) -> Section:
@@ -117,4 +116,4 @@ def _over_time(source: Source, budget: Any, step: int) -> Markup:
 
 
 def _name(budget: str) -> str:
-    return budget.removeprefix(_PREFIX)
+    return budget.removeprefix("ratelimit:")

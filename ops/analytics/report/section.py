@@ -62,7 +62,7 @@ def nothing(text: str) -> Markup:
 
 def table(columns: Sequence[Column], rows: Iterable[Sequence[Any]], *, caption: str) -> Markup:
     """The figures themselves; `<data value>` has each number as it is, unrounded and without a unit."""
-    head = element("tr", *(_head(column) for column in columns))
+    head = element("tr", *(element("th", one.name, scope="col", class_=_class_of(one)) for one in columns))
     body = [
         element("tr", *(_cell(column, value) for column, value in zip(columns, row, strict=True)))
         for row in rows
@@ -81,10 +81,6 @@ def left_out(found: int, what: str) -> str:
     """A remark on what there is no room for."""
     more = found - MOST_NAMES
     return f"{MOST_NAMES} are shown, {units.count(more)} more {what} are not." if more > 0 else ""
-
-
-def _head(column: Column) -> Markup:
-    return element("th", column.name, scope="col", class_=_class_of(column))
 
 
 def _cell(column: Column, value: Any) -> Markup:
