@@ -78,7 +78,9 @@ def verify(connection: apsw.Connection, scratch: Path, progress: Progress | None
         )
         # Positions have no gaps, so the last one is the number of events.
         progress.all_events = report.position
-        _make_tables(connection, shadow)
+        # Made by the definitions of the live tables, so that affinities and defaults are the same.
+        for name in TABLE_COLUMNS:
+            shadow.execute(connection.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (name,)).get)
         _fill(connection, shadow, progress)
         wrong: dict[str, None] = {}
         for name, columns in TABLE_COLUMNS.items():
@@ -106,12 +108,6 @@ def repair(connection: apsw.Connection, streams: Iterable[str]) -> int:
     if count:
         count_repair(connection)
     return count
-
-
-def _make_tables(connection: apsw.Connection, shadow: apsw.Connection) -> None:
-    # Made by the definitions of the live tables, so that affinities and defaults are the same.
-    for name in TABLE_COLUMNS:
-        shadow.execute(connection.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (name,)).get)
 
 
 def _fill(connection: apsw.Connection, shadow: apsw.Connection, progress: Progress) -> None:
