@@ -37,12 +37,11 @@ def forecast(state: RateLimit | None, now: int) -> Forecast:
     if running_out:
         runs_out_at, budget = min(running_out, key=lambda one: (one[0], one[1].policy))
         return _of(here, budget, runs_out_at)
-    return _of(here, tightest(budgets), None)
+    return _of(here, tightest(budgets) or Budget(observed_at=0), None)
 
 
-def _of(here: Availability, budget: Budget | None, runs_out_at: int | None) -> Forecast:
-    rate = None if budget is None else _burn_rate(budget)
-    reset_time = None if budget is None else budget.reset_time
+def _of(here: Availability, budget: Budget, runs_out_at: int | None) -> Forecast:
+    rate, reset_time = _burn_rate(budget), budget.reset_time
     if runs_out_at is not None:
         before_reset = None if reset_time is None else runs_out_at < reset_time
     else:
@@ -53,8 +52,8 @@ def _of(here: Availability, budget: Budget | None, runs_out_at: int | None) -> F
         runs_out_before_reset=before_reset,
         reset_time=reset_time,
         remaining=here.remaining,
-        limit=None if budget is None else budget.limit,
-        policy="" if budget is None else budget.policy,
+        limit=budget.limit,
+        policy=budget.policy,
         level=here.level,
         stale=here.stale,
     )
