@@ -6,9 +6,8 @@ import msgspec
 
 from domain import rate_limits
 from domain.messages import KeyPart
-from domain.rate_limits.levels import RateLimitLevel
 from domain.rate_limits.messages import Cost, key_of, parts_of
-from domain.rate_limits.state import Budget, RateLimit
+from domain.rate_limits.state import Budget, RateLimit, RateLimitLevel
 from projections.table import Row, Table
 
 

@@ -9,8 +9,7 @@ from domain.errors import RuleViolated
 from domain.jobs import commands, events
 from domain.jobs.dependencies import with_dependents
 from domain.jobs.limits import MAXIMUM_RESCUES, PROGRESS_EVENT_INTERVAL_MS, RESCUE_DELAY_MS, backoff_ms
-from domain.jobs.refusals import existing, leased
-from domain.jobs.state import TABLE, Job
+from domain.jobs.state import TABLE, Job, existing
 from domain.messages import Event
 from domain.queues import is_paused
 
@@ -60,7 +59,7 @@ def _leased_row(row: msgspec.Raw, lease: Lease) -> msgspec.Raw:
 
 
 def heartbeat(state: Job | None, command: commands.Heartbeat, context: Context, key: str) -> Decision:
-    job, lease = leased(state, command.id, command.lease, context)
+    job, lease = _leased(state, command.id, command.lease, context)
     lease_ms = command.lease_ms or lease.lease_ms
     extended = msgspec.structs.replace(lease, lease_ms=lease_ms, expires_at=context.now + lease_ms)
     return Decision(
@@ -70,7 +69,7 @@ def heartbeat(state: Job | None, command: commands.Heartbeat, context: Context, 
 
 
 def progress(state: Job | None, command: commands.Progress, context: Context, key: str) -> Decision:
-    job, _ = leased(state, command.id, command.lease, context)
+    job, _ = _leased(state, command.id, command.lease, context)
     said = {"id": key, "percent": command.percent, "note": command.note, "at": context.now}
     due = job.progressed_at is None or context.now - job.progressed_at >= PROGRESS_EVENT_INTERVAL_MS
     event = events.Progressed(percent=command.percent, note=command.note)
@@ -82,12 +81,12 @@ def progress(state: Job | None, command: commands.Progress, context: Context, ke
 
 
 def complete(state: Job | None, command: commands.Complete, context: Context, key: str) -> Decision:
-    leased(state, command.id, command.lease, context)
+    _leased(state, command.id, command.lease, context)
     return _ends(key, events.Completed(result=command.result), context)
 
 
 def fail(state: Job | None, command: commands.Fail, context: Context, key: str) -> Decision:
-    job, _ = leased(state, command.id, command.lease, context)
+    job, _ = _leased(state, command.id, command.lease, context)
     event: Event
     if command.retryable and job.attempt < job.max_attempts and not job.cancel_requested:
         next_run_at = (
@@ -102,18 +101,18 @@ def fail(state: Job | None, command: commands.Fail, context: Context, key: str) 
 
 
 def snooze(state: Job | None, command: commands.Snooze, context: Context, key: str) -> Decision:
-    job, _ = leased(state, command.id, command.lease, context)
+    job, _ = _leased(state, command.id, command.lease, context)
     event = _given_back(job) or events.Snoozed(run_at=max(command.run_at, context.now))
     return _ends(key, event, context)
 
 
 def interrupt(state: Job | None, command: commands.Interrupt, context: Context, key: str) -> Decision:
-    job, _ = leased(state, command.id, command.lease, context)
+    job, _ = _leased(state, command.id, command.lease, context)
     return _ends(key, _given_back(job) or events.Interrupted(), context)
 
 
 def ack_cancel(state: Job | None, command: commands.AckCancel, context: Context, key: str) -> Decision:
-    job, _ = leased(state, command.id, command.lease, context)
+    job, _ = _leased(state, command.id, command.lease, context)
     if not job.cancel_requested:
         raise RuleViolated(
             "cancel_not_requested", f"nobody asked to cancel job {key}", hint="complete, fail or interrupt it"
@@ -153,6 +152,25 @@ def time_out(state: Job | None, command: commands.TimeOut, context: Context, key
     else:
         event = events.TimedOut(error=error)
     return _ends(key, event, context)
+
+
+def _leased(state: Job | None, key: str, token: str, context: Context) -> tuple[Job, Lease]:
+    """The running job of a command whose token is that of the lease that is out on it.
+
+    Raises:
+        NotFound: there is no such job.
+        RuleViolated: the token is another one, or no lease is out.
+    """
+    job = existing(state, key)
+    lease = context.lease(key)
+    if job.state != "running" or lease is None or lease.token != token:
+        raise RuleViolated(
+            "stale_lease",
+            f"this lease on job {key} is no longer valid",
+            hint="stop working on the job: it was finished, given back, or handed to another worker",
+            state=job.state,
+        )
+    return job, lease
 
 
 def _ends(key: str, event: Event, context: Context) -> Decision:

@@ -34,6 +34,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
+from domain.errors import NotFound
 from domain.jobs import events
 from domain.jobs.limits import DEFAULT_TIMEOUT_MS
 from domain.messages import Event, Json, Recorded
@@ -112,6 +113,17 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     cancel_reason: str | None = None
     progress: events.Progressed | None = None
     progressed_at: int | None = None
+
+
+def existing(state: Job | None, key: str) -> Job:
+    """The job of a command.
+
+    Raises:
+        NotFound: there is none.
+    """
+    if state is None:
+        raise NotFound(f"there is no job {key}")
+    return state
 
 
 def evolve(state: Job | None, recorded: Recorded) -> Job | None:

@@ -4,8 +4,7 @@ from domain.decider import Context, Decision
 from domain.errors import AlreadyExists, Invalid, RuleViolated
 from domain.jobs import commands, events
 from domain.jobs.dependencies import on_dependents, still_to_come, with_dependents
-from domain.jobs.refusals import existing
-from domain.jobs.state import FINISHED, IDLE, RETRYABLE, Job
+from domain.jobs.state import FINISHED, IDLE, RETRYABLE, Job, existing
 from domain.jobs.unique import in_the_way, instead
 from domain.messages import Json
 

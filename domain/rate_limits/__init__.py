@@ -13,7 +13,7 @@ bind one limit (per second and per hour, say): the one with the fewest calls lef
 - `merging`, `observing`: what an observation adds to what is known, and whether it is worth an event
 - `refusals`: how long to wait after one
 - `reserving`: calls set aside for one of several workers
-- `state`, `levels`, `changes`: what is known, and what events make of it
+- `state`, `changes`: what is known, and what events make of it
 - `availability`, `forecast`: what follows from it at a moment
 """
 

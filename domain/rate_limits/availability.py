@@ -2,8 +2,7 @@
 
 import msgspec
 
-from domain.rate_limits.levels import RateLimitLevel, level_of
-from domain.rate_limits.state import Budget, RateLimit, Reservation, tightest
+from domain.rate_limits.state import Budget, RateLimit, RateLimitLevel, Reservation, level_of, tightest
 
 # How old an observation may be: an older one may not be true any more.
 STALE_AFTER_MS = 300_000

@@ -5,9 +5,8 @@ from collections.abc import Iterable
 import msgspec
 
 from domain.messages import Event, Recorded
-from domain.rate_limits.levels import RateLimitLevel
 from domain.rate_limits.messages import LevelChanged
-from domain.rate_limits.state import RateLimit, evolve
+from domain.rate_limits.state import RateLimit, RateLimitLevel, evolve
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True):

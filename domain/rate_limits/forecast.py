@@ -3,8 +3,7 @@
 import msgspec
 
 from domain.rate_limits.availability import Availability, availability, budgets_at
-from domain.rate_limits.levels import RateLimitLevel
-from domain.rate_limits.state import Budget, RateLimit, tightest
+from domain.rate_limits.state import Budget, RateLimit, RateLimitLevel, tightest
 
 MINUTE_MS = 60_000
 

@@ -1,12 +1,12 @@
 """The state of a limit, and how events change it."""
 
-from collections.abc import Set
+from collections.abc import Iterable, Set
+from typing import Literal, get_args
 
 import msgspec
 
 from domain.messages import Recorded
 from domain.rate_limits import messages
-from domain.rate_limits.levels import RateLimitLevel, level_of
 from domain.rate_limits.reading import Reading
 from domain.rate_limits.structured_fields import MAXIMUM_POLICIES
 
@@ -16,6 +16,11 @@ MAXIMUM_SAMPLES = 12
 FORGOTTEN_AFTER_MS = 86_400_000
 # The longest window of the platforms that do not tell its length: GitHub's and Jira's.
 ASSUMED_WINDOW_MS = 3_600_000
+
+# How much of a limit is used, as a word.
+RateLimitLevel = Literal["unknown", "normal", "warning", "critical"]
+# The levels, from the mildest to the most severe.
+_SEVERITY: tuple[RateLimitLevel, ...] = get_args(RateLimitLevel)
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -106,6 +111,24 @@ def tightest(budgets: tuple[Budget, ...]) -> Budget | None:
         ),
         default=None,
     )
+
+
+def level_of(budgets: Iterable[Budget], warning_percent: int, critical_percent: int) -> RateLimitLevel:
+    """The most severe level among policies."""
+    levels = (_level(one, warning_percent, critical_percent) for one in budgets)
+    return max(levels, key=_SEVERITY.index, default="unknown")
+
+
+def _level(budget: Budget, warning_percent: int, critical_percent: int) -> RateLimitLevel:
+    if budget.remaining == 0:
+        return "critical"
+    if budget.remaining is None or budget.limit is None:
+        return "warning" if budget.near_limit else "unknown"
+    # Reckoned in whole numbers, so that 80 % is not a little less.
+    used = 100 * (budget.limit - budget.remaining)
+    if used >= critical_percent * budget.limit:
+        return "critical"
+    return "warning" if budget.near_limit or used >= warning_percent * budget.limit else "normal"
 
 
 def evolve(state: RateLimit | None, recorded: Recorded) -> RateLimit | None:

@@ -5,8 +5,8 @@ from typing import Any, get_args
 from starlette.responses import Response
 
 from domain.errors import Invalid, NotFound
-from domain.rate_limits.levels import RateLimitLevel
 from domain.rate_limits.messages import parts_of
+from domain.rate_limits.state import RateLimitLevel
 from ops.console.routing import action, page
 from ops.console.shown_events import Shown
 from ops.console.visit import Visit
