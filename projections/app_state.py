@@ -8,7 +8,7 @@ import msgspec
 from domain import app_state
 from domain.app_state import Entry
 from domain.messages import Key
-from projections.table import Row, Table
+from projections.table import Row, Table, page_query
 
 # The beginning of a key. It is ASCII alone, so there is a text right behind all keys that begin with it.
 Prefix = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:@/+=-]*$(?!\n)", max_length=200)]
@@ -24,13 +24,6 @@ class CountAppState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Keys that hold something: all, or those that begin with `prefix`."""
 
     prefix: Prefix | None = None
-
-
-class ListAppState(CountAppState, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Keys with what they hold, in order: all, or those that begin with `prefix`."""
-
-    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
-    after: str | None = None
 
 
 def _row(entry: Entry, version: int, position: int) -> Row:
@@ -61,7 +54,9 @@ TABLE = Table(
     get_query=GetAppState,
     key_of=lambda query: str(query.key),
     count_query=CountAppState,
-    list_query=ListAppState,
+    list_query=page_query(
+        CountAppState, "Keys with what they hold, in order: all, or those that begin with `prefix`."
+    ),
     json_columns=frozenset({"value"}),
     expiry_column="expires_at",
 )

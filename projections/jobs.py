@@ -1,7 +1,7 @@
 """The table `jobs`, one row a job."""
 
 from collections.abc import Iterator, Set
-from typing import Annotated, Any
+from typing import Any
 
 import apsw
 import msgspec
@@ -11,7 +11,7 @@ from domain.jobs import Job, events
 from domain.jobs.many import Search
 from domain.jobs.state import State, Status, status_of
 from domain.messages import Json, Key, Name, Time
-from projections.table import Row, Table
+from projections.table import Row, Table, page_query
 
 HAS_TAG = "EXISTS (SELECT 1 FROM json_each(jobs.tags) WHERE value = ?)"
 
@@ -40,13 +40,6 @@ class CountJobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     run_until: Time | None = None
     completed_from: Time | None = None
     completed_until: Time | None = None
-
-
-class ListJobs(CountJobs, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Jobs by what they are, in the order of their ids."""
-
-    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
-    after: str | None = None
 
 
 def _row(job: Job, version: int, position: int) -> Row:
@@ -142,7 +135,7 @@ TABLE = Table(
     get_query=GetJob,
     key_of=lambda query: str(query.id),
     count_query=CountJobs,
-    list_query=ListJobs,
+    list_query=page_query(CountJobs, "Jobs by what they are, in the order of their ids."),
     json_columns=frozenset({"payload", "result", "progress", "tags", "depends_on", "waiting_for"}),
     boolean_columns=frozenset({"cancel_requested"}),
     conditions={

@@ -1,13 +1,11 @@
 """The table `queues`, one row a queue that was paused at least once."""
 
-from typing import Annotated
-
 import msgspec
 
 from domain import queues
 from domain.messages import Key
 from domain.queues import Queue
-from projections.table import Row, Table
+from projections.table import Row, Table, page_query
 
 
 class GetQueue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -20,13 +18,6 @@ class CountQueues(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Queues that were paused at least once."""
 
     paused: bool | None = None
-
-
-class ListQueues(CountQueues, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Queues that were paused at least once, in the order of their names."""
-
-    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
-    after: str | None = None
 
 
 def _row(queue: Queue, version: int, position: int) -> Row:
@@ -48,6 +39,6 @@ TABLE = Table(
     get_query=GetQueue,
     key_of=lambda query: str(query.name),
     count_query=CountQueues,
-    list_query=ListQueues,
+    list_query=page_query(CountQueues, "Queues that were paused at least once, in the order of their names."),
     boolean_columns=frozenset({"paused"}),
 )

@@ -1,6 +1,6 @@
 """The table `rate_limits`, one row a limit; its id is `ratelimit:<key>`."""
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
@@ -8,7 +8,7 @@ from domain import rate_limits
 from domain.messages import KeyPart
 from domain.rate_limits.messages import Cost, key_of, parts_of
 from domain.rate_limits.state import Budget, RateLimit, RateLimitLevel
-from projections.table import Row, Table
+from projections.table import Row, Table, page_query
 
 
 class GetRateLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,13 +36,6 @@ class CountRateLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     resource: KeyPart | None = None
     identifier: KeyPart | None = None
     level: RateLimitLevel | None = None
-
-
-class ListRateLimits(CountRateLimits, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Limits by what they are, and how much of them is used, in the order of their ids."""
-
-    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
-    after: str | None = None
 
 
 def _row_id(key: str) -> str:
@@ -120,6 +113,8 @@ TABLE = Table(
     get_query=GetRateLimit,
     key_of=key_of,
     count_query=CountRateLimits,
-    list_query=ListRateLimits,
+    list_query=page_query(
+        CountRateLimits, "Limits by what they are, and how much of them is used, in the order of their ids."
+    ),
     json_columns=frozenset({"policies"}),
 )

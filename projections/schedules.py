@@ -1,7 +1,6 @@
 """The table `schedules`, one row a schedule."""
 
 from collections.abc import Iterator
-from typing import Annotated
 
 import apsw
 import msgspec
@@ -9,7 +8,7 @@ import msgspec
 from domain import schedules
 from domain.messages import Key
 from domain.schedules import Schedule
-from projections.table import Row, Table
+from projections.table import Row, Table, page_query
 
 
 class GetSchedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -22,13 +21,6 @@ class CountSchedules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Schedules by what they are."""
 
     paused: bool | None = None
-
-
-class ListSchedules(CountSchedules, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Schedules by what they are, in the order of their ids."""
-
-    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
-    after: str | None = None
 
 
 def _row(schedule: Schedule, version: int, position: int) -> Row:
@@ -72,7 +64,7 @@ TABLE = Table(
     get_query=GetSchedule,
     key_of=lambda query: str(query.id),
     count_query=CountSchedules,
-    list_query=ListSchedules,
+    list_query=page_query(CountSchedules, "Schedules by what they are, in the order of their ids."),
     json_columns=frozenset({"job"}),
     boolean_columns=frozenset({"paused"}),
 )

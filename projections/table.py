@@ -5,7 +5,7 @@ row can be made for any moment, and a rebuild can be compared byte for byte.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import apsw
 import msgspec
@@ -43,6 +43,19 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def primary_key(self) -> str:
         return self.columns[0]
+
+
+def page_query(count_query: type[Any], summary: str) -> type[Any]:
+    """A query for a page of the rows that another one counts; `after` is the `next` of the page before."""
+    return msgspec.defstruct(
+        count_query.__name__.replace("Count", "List"),
+        [("limit", Annotated[int, msgspec.Meta(ge=1, le=1000)], 100), ("after", str | None, None)],
+        bases=(count_query,),
+        namespace={"__doc__": summary},
+        frozen=True,
+        kw_only=True,
+        forbid_unknown_fields=True,
+    )
 
 
 def write_rows(connection: apsw.Connection, table: Table, rows: Mapping[str, Row | None]) -> None:

@@ -1,13 +1,11 @@
 """The table `tool_configs`, one row a tool."""
 
-from typing import Annotated
-
 import msgspec
 
 from domain import tool_configs
 from domain.messages import Key
 from domain.tool_configs import ToolConfig
-from projections.table import Row, Table
+from projections.table import Row, Table, page_query
 
 
 class GetToolConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -21,13 +19,6 @@ class CountToolConfigs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     enabled: bool | None = None
     notifications: bool | None = None
-
-
-class ListToolConfigs(CountToolConfigs, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Configurations by what they say, in the order of the tools' names."""
-
-    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
-    after: str | None = None
 
 
 def _row(config: ToolConfig, version: int, position: int) -> Row | None:
@@ -63,7 +54,9 @@ TABLE = Table(
     get_query=GetToolConfig,
     key_of=lambda query: str(query.tool_name),
     count_query=CountToolConfigs,
-    list_query=ListToolConfigs,
+    list_query=page_query(
+        CountToolConfigs, "Configurations by what they say, in the order of the tools' names."
+    ),
     json_columns=frozenset({"config", "schema"}),
     boolean_columns=frozenset({"enabled", "notifications"}),
 )
