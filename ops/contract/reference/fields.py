@@ -11,7 +11,6 @@ from ops.contract.schema import Schema
 
 _HEADING = "| field | type | limits | default | meaning |\n|---|---|---|---|---|\n"
 _KEY_PART_PATTERN = get_args(KeyPart)[1].pattern
-_TYPES = {"string": "text", "null": "null"}
 # Limits from here on go without saying: the last millisecond of the year 9999, JSON's last exact integer.
 _NO_LIMIT = 253_402_300_799_999
 
@@ -72,7 +71,7 @@ def _one_type(schema: Schema) -> str:
         return "any JSON"
     if kind == "array":
         return f"array of {_type(schema.get('items', {}))}"
-    return _TYPES.get(kind, str(kind))
+    return "text" if kind == "string" else str(kind)
 
 
 def _limits(field: Schema) -> str:

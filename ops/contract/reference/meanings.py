@@ -14,14 +14,13 @@ MEANINGS: Mapping[str, str] = {
     "jobs.enqueue.id": "the id of the new job; without one, it gets a time-ordered one",
     "type": "what kind of work it is; workers may claim by it",
     "name": "what people call it",
-    "jobs.list.type": "only jobs of this type",
-    "jobs.browse.type": "only jobs of this type",
-    "jobs.count.type": "only jobs of this type",
     "priority": "1 low, 2 medium, 3 high, 4 critical; higher is sooner",
     "queue": "the queue",
-    "jobs.list.queue": "only jobs of this queue",
-    "jobs.browse.queue": "only jobs of this queue",
-    "jobs.count.queue": "only jobs of this queue",
+    **{
+        f"{place}.{field}": f"only jobs of this {field}"
+        for place in ("jobs.list", "jobs.browse", "jobs.count", "filter")
+        for field in ("type", "queue", "tool")
+    },
     "jobs.stats.queue": "only this queue; all of them if it is left out",
     "payload": "an object that the worker gets with the job",
     "tool": "the tool that it is about",
@@ -57,12 +56,6 @@ MEANINGS: Mapping[str, str] = {
     "status": "only jobs whose column `status` says this",
     "state": "only jobs in this state",
     "tag": "only jobs with this tag",
-    "filter.type": "only jobs of this type",
-    "filter.queue": "only jobs of this queue",
-    "filter.tool": "only jobs of this tool",
-    "jobs.list.tool": "only jobs of this tool",
-    "jobs.browse.tool": "only jobs of this tool",
-    "jobs.count.tool": "only jobs of this tool",
     "filter.older_than_ms": "only jobs that were enqueued at least so many milliseconds ago",
     "jobs.cancel_many.limit": "how many jobs at most",
     "jobs.retry_many.limit": "how many jobs at most",
