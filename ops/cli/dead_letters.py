@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from ops.cli.asking import administer
-from ops.cli.terminal.exits import Exit, usage_failure
+from ops.cli.terminal.exits import usage_failure
 from ops.cli.terminal.options import DataOption, JsonOption, option
 from ops.cli.terminal.output import print_records, print_result, print_value, say
 
@@ -30,7 +30,7 @@ def list_dead_letters(
     after: Annotated[int, option("Only those behind this sequence. Default: 0.")] = 0,
     data: DataOption = None,
     as_json: JsonOption = False,
-) -> int:
+) -> None:
     """Lists dead letters, the oldest first.
 
     For example:
@@ -39,12 +39,11 @@ def list_dead_letters(
     """
     page = administer("dlq.list", {"limit": limit, "after": after}, data)
     print_result(page, as_json, _print_page)
-    return Exit.DONE
 
 
 def show_dead_letter(
     sequence: SequenceArgument, /, *, data: DataOption = None, as_json: JsonOption = False
-) -> int:
+) -> None:
     """Shows one dead letter whole, with headers and body.
 
     For example:
@@ -55,7 +54,6 @@ def show_dead_letter(
         raise usage_failure("which one? Name its sequence", "`hyperpage dlq list` has it")
     letter = administer("dlq.show", {"sequence": sequence}, data)
     print_result(letter, as_json, print_value)
-    return Exit.DONE
 
 
 def replay_dead_letters(
@@ -65,7 +63,7 @@ def replay_dead_letters(
     every: Annotated[bool, option("All of them.", name="--all")] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
-) -> int:
+) -> None:
     """Puts dead letters back among the durable commands, to be tried again.
 
     For example:
@@ -75,7 +73,6 @@ def replay_dead_letters(
     """
     answer = administer("dlq.replay", _chosen(sequence, every), data)
     print_result(answer, as_json, f"Replayed: {answer['replayed']}.")
-    return Exit.DONE
 
 
 def drop_dead_letters(
@@ -86,7 +83,7 @@ def drop_dead_letters(
     yes: Annotated[bool, option("Yes, drop all of them.")] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
-) -> int:
+) -> None:
     """Drops dead letters for good.
 
     For example:
@@ -99,7 +96,6 @@ def drop_dead_letters(
         raise usage_failure("this drops every dead letter, and nothing brings them back", "say --yes, too")
     answer = administer("dlq.drop", chosen, data)
     print_result(answer, as_json, f"Dropped: {answer['dropped']}.")
-    return Exit.DONE
 
 
 def _print_page(page: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ def files(
     *,
     data: DataOption = None,
     as_json: JsonOption = False,
-) -> int:
+) -> None:
     """Prints a file that a deployment needs, or lists what there is.
 
     For example:
@@ -36,9 +36,8 @@ def files(
     if name is None:
         listed = [{"name": each, "for": purpose} for each, purpose in FILES.items()]
         print_result(listed, as_json, print_table)
-        return Exit.DONE
+        return
     if name not in FILES:
         raise failure(Exit.NOT_FOUND, "not_found", f"there is no file {name}", "`hyperpage files` lists them")
     text = (resources("ops.deploy") / name).read_text(encoding="utf-8")
     print_result({"name": name, "text": text}, as_json, lambda file: print(file["text"], end=""))
-    return Exit.DONE

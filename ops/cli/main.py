@@ -84,7 +84,7 @@ def application() -> App:
         version=_version,
     )
     app.command(serve, group=service)
-    each: tuple[Callable[..., int], ...] = (send, query, tail, schema)
+    each: tuple[Callable[..., int | None], ...] = (send, query, tail, schema)
     for place, message in enumerate(each):
         app.command(message, group=messages, sort_key=place)
     app.command(status, group=operation, sort_key=0)
@@ -110,7 +110,10 @@ def _version() -> str:
 
 
 def _guarded(command: Callable[..., Any], *arguments: Any, **options: Any) -> int:
-    """Runs a command; errors of the machine and of settings end it as a failed command."""
+    """The exit code of a command; one that returns nothing is done.
+
+    Errors of the machine and of settings end it as a failed command.
+    """
     try:
         return int(command(*arguments, **options) or Exit.DONE)
     except SettingsError as error:

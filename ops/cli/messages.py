@@ -92,7 +92,7 @@ def query(
     timeout: TimeoutOption = DEFAULT_TIMEOUT_SECONDS,
     data: DataOption = None,
     as_json: JsonOption = False,
-) -> int:
+) -> None:
     """Asks for rows, their history, or how they once were.
 
     For example:
@@ -109,7 +109,6 @@ def query(
     address = application_address(data)
     answer = asyncio.run(ask(address, address.names.query(name), content, timeout_seconds=timeout))
     print_result(answer, as_json, print_value)
-    return Exit.DONE
 
 
 def read_body(text: str) -> bytes:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App
 
 from ops.cli.stopped import free_directory, require_store, stopped_directory, stopped_store
-from ops.cli.terminal.exits import Exit
 from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
 from ops.cli.terminal.output import print_result, print_table
@@ -28,7 +27,7 @@ def migrate() -> App:
     return app
 
 
-def migration_status(*, data: DataOption = None, as_json: JsonOption = False) -> int:
+def migration_status(*, data: DataOption = None, as_json: JsonOption = False) -> None:
     """Lists the migrations, and when each was applied; also beside a running service.
 
     For example:
@@ -44,10 +43,9 @@ def migration_status(*, data: DataOption = None, as_json: JsonOption = False) ->
         known = runner.status(connection)
     rows = [{"name": one.name, "applied": one.applied, "executed_at": one.executed_at} for one in known]
     print_result(rows, as_json, print_table)
-    return Exit.DONE
 
 
-def migrate_up(*, data: DataOption = None, as_json: JsonOption = False) -> int:
+def migrate_up(*, data: DataOption = None, as_json: JsonOption = False) -> None:
     """Applies the migrations that are not applied yet, all or none.
 
     For example:
@@ -60,13 +58,14 @@ def migrate_up(*, data: DataOption = None, as_json: JsonOption = False) -> int:
     from migrations import runner
 
     if _is_served_up_to_date(settings_for(data)):
-        return _print_names("applied", [], as_json)
+        _print_names("applied", [], as_json)
+        return
     with _writing(data) as connection:
         names = runner.up(connection)
         has_events = connection.execute("SELECT 1 FROM events LIMIT 1").get is not None
     if names and has_events:
         _fill_again(data)
-    return _print_names("applied", names, as_json)
+    _print_names("applied", names, as_json)
 
 
 def migrate_down(
@@ -79,7 +78,7 @@ def migrate_down(
     ] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
-) -> int:
+) -> None:
     """Reverts migrations, the newest first.
 
     For example:
@@ -95,7 +94,7 @@ def migrate_down(
     require_store(settings_for(data).store_path)
     with _writing(data) as connection:
         names = runner.down(connection, to=to, drop_events=drop_events)
-    return _print_names("reverted", names, as_json)
+    _print_names("reverted", names, as_json)
 
 
 def _is_served_up_to_date(settings: "Settings") -> bool:
@@ -120,10 +119,9 @@ def _fill_again(data: Path | None) -> None:
             rebuild_file(path)
 
 
-def _print_names(done: str, names: list[str], as_json: bool) -> int:
+def _print_names(done: str, names: list[str], as_json: bool) -> None:
     lines = "\n".join(f"{done} {name}" for name in names)
     print_result({done: names}, as_json, lines or f"nothing had to be {done}")
-    return Exit.DONE
 
 
 @contextmanager

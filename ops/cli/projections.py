@@ -39,7 +39,7 @@ def verify(*, data: DataOption = None, as_json: JsonOption = False) -> int:
     return Exit.DONE if report["equal"] else Exit.VERIFICATION_FAILED
 
 
-def rebuild(*, data: DataOption = None, as_json: JsonOption = False) -> int:
+def rebuild(*, data: DataOption = None, as_json: JsonOption = False) -> None:
     """Compares as `verify` does, and writes the rows that differ anew from the events.
 
     For example:
@@ -51,7 +51,6 @@ def rebuild(*, data: DataOption = None, as_json: JsonOption = False) -> int:
     """
     report = _check("rebuild", data)
     print_result(report, as_json, _print_rebuild)
-    return Exit.DONE
 
 
 def _check(verb: str, data: Path | None) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def schema(
     ] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
-) -> int:
+) -> None:
     """Tells what there is to send, ask and follow, and how it is written.
 
     For example:
@@ -48,29 +48,29 @@ def schema(
         if name is not None:
             raise usage_failure("such a document describes all messages", "leave the name out")
         if form == "markdown":
-            return _print_reference()
-        return _print_document(_asyncapi(data) if form == "asyncapi" else _openapi())
-    if name is not None:
-        return _print_document(_one(name))
-    if form == "jsonschema" or as_json:
+            _print_reference()
+        else:
+            _print_document(_asyncapi(data) if form == "asyncapi" else _openapi())
+    elif name is not None:
+        _print_document(_one(name))
+    elif form == "jsonschema" or as_json:
         from ops.contract.schema import all_schemas
 
-        return _print_document(all_schemas())
-    return _print_names()
+        _print_document(all_schemas())
+    else:
+        _print_names()
 
 
-def _print_document(document: dict[str, Any]) -> int:
+def _print_document(document: dict[str, Any]) -> None:
     # Indented, since people read it, too.
     print(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
-    return Exit.DONE
 
 
-def _print_reference() -> int:
+def _print_reference() -> None:
     from ops.contract.reference.page import reference
 
     # The examples come from tests; only the page in the repository has them.
     print(reference({}), end="")
-    return Exit.DONE
 
 
 def _asyncapi(data: Any) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def _one(name: str) -> dict[str, Any]:
         ) from None
 
 
-def _print_names() -> int:
+def _print_names() -> None:
     from ops.contract.schema import all_structs
 
     structs = all_structs()
@@ -116,4 +116,3 @@ def _print_names() -> int:
             first_line = (struct.__doc__ or "").partition("\n")[0]
             print(f"  {name.ljust(width)}  {first_line}".rstrip())
     say("`hyperpage schema NAME` shows one of them; `--format jsonschema` all.")
-    return Exit.DONE

@@ -44,7 +44,7 @@ def serve(
     ] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
-) -> int:
+) -> None:
     """Runs the service on a data directory, until Ctrl-C or SIGTERM.
 
     For example:
@@ -71,10 +71,10 @@ def serve(
         log_level=log_level,
         log_format=log_format,
     )
-    return _serve(settings, demo=demo, as_json=as_json)
+    _serve(settings, demo=demo, as_json=as_json)
 
 
-def _serve(settings: "Settings", *, demo: bool, as_json: bool) -> int:
+def _serve(settings: "Settings", *, demo: bool, as_json: bool) -> None:
     from migrations.connection import without_memory_statistics
     from ops.service.logs import configure_logging
 
@@ -97,7 +97,6 @@ def _serve(settings: "Settings", *, demo: bool, as_json: bool) -> int:
             asyncio.run(serve_until_stopped(order))
         except ServiceError as error:
             raise failure(Exit.FAILED, "failed", str(error), error.hint) from error
-    return Exit.DONE
 
 
 def _announcement(runtime: Runtime, data: Path) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 from cyclopts import App
 
 from ops.cli.asking import administer
-from ops.cli.terminal.exits import Exit, usage_failure
+from ops.cli.terminal.exits import usage_failure
 from ops.cli.terminal.options import DataOption, JsonOption, option
 from ops.cli.terminal.output import print_result
 
@@ -22,7 +22,7 @@ def refill(
     yes: Annotated[bool, option("Yes, delete the stream.")] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
-) -> int:
+) -> None:
     """Deletes the stream of events, and has it filled again from position 1.
 
     For example:
@@ -41,4 +41,3 @@ def refill(
         )
     answer = administer("stream.refill", {}, data)
     print_result(answer, as_json, "The stream is being filled again; `hyperpage status` tells how far it is.")
-    return Exit.DONE

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -30,7 +31,7 @@ def tail(
     limit: Annotated[int | None, option("End after so many events. Default: go on.")] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
-) -> int:
+) -> None:
     """Prints change events as they happen, each once and in order, until Ctrl-C.
 
     For example:
@@ -53,11 +54,8 @@ def tail(
             raise usage_failure(f"{name} counts from 1, and is {value}")
     address = application_address(data)
     following = _follow(address, from_position, table, stream, limit, _print_json if as_json else _print_line)
-    try:
+    with suppress(KeyboardInterrupt):
         asyncio.run(following)
-    except KeyboardInterrupt:
-        return Exit.DONE
-    return Exit.DONE
 
 
 async def _follow(

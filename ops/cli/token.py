@@ -37,7 +37,7 @@ def create(
     days: Annotated[int | None, option("After how many days it expires. Default: never.")] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
-) -> int:
+) -> None:
     """Makes a token, and prints it: this once, since only its hash is kept.
 
     For example:
@@ -61,10 +61,9 @@ def create(
         raise failure(Exit.FAILED, "failed", str(error)) from error
     note = f"The token {name} has the role {role}. It is not shown again."
     print_result({**_entry(made), "token": secret}, as_json, secret, note=note)
-    return Exit.DONE
 
 
-def list_all(*, data: DataOption = None, as_json: JsonOption = False) -> int:
+def list_all(*, data: DataOption = None, as_json: JsonOption = False) -> None:
     """Lists the tokens, also those that were revoked or have expired.
 
     For example:
@@ -79,7 +78,6 @@ def list_all(*, data: DataOption = None, as_json: JsonOption = False) -> int:
     except TokenError as error:
         raise failure(Exit.FAILED, "failed", str(error)) from error
     print_result([_entry(one) for one in tokens], as_json, _print_tokens)
-    return Exit.DONE
 
 
 def revoke(
@@ -88,7 +86,7 @@ def revoke(
     *,
     data: DataOption = None,
     as_json: JsonOption = False,
-) -> int:
+) -> None:
     """Ends a token, at once and for good, with the sessions that were opened with it.
 
     For example:
@@ -102,7 +100,6 @@ def revoke(
     except TokenError as error:
         raise failure(Exit.NOT_FOUND, "not_found", str(error)) from error
     print_result(_entry(gone), as_json, f"{gone.name}: revoked")
-    return Exit.DONE
 
 
 def _print_tokens(entries: list[dict[str, Any]]) -> None:

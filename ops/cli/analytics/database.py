@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 from ops.cli.analytics.lake import LakeOption, SnapshotOption, lake_folder
-from ops.cli.terminal.exits import Exit
 from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption, option
 from ops.cli.terminal.output import print_result
@@ -17,7 +16,7 @@ def database(
     snapshot: SnapshotOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
-) -> int:
+) -> None:
     """Writes what a lake shows into one DuckDB file to hand around: rows, views and macros.
 
     For example:
@@ -31,4 +30,3 @@ def database(
     with understandable():
         write_database(lake_folder(lake, data), out, snapshot=snapshot)
     print_result({"database": str(out), "size_bytes": out.stat().st_size}, as_json, str(out))
-    return Exit.DONE

@@ -10,7 +10,6 @@ from cyclopts import Parameter
 
 from ops.cli.analytics.export import export_to
 from ops.cli.analytics.lake import LakeOption, lake_folder
-from ops.cli.terminal.exits import Exit
 from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption
 from ops.cli.terminal.output import compact, print_result, printable, say
@@ -27,7 +26,7 @@ def diff(
     lake: LakeOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
-) -> int:
+) -> None:
     """Says what became of each row between two moments: added, removed, changed, with old and new values.
 
     For example:
@@ -44,7 +43,6 @@ def diff(
     with understandable(bucket_hint=""), _lake_at_hand(lake, data) as at_hand:
         found = difference(at_hand, first, second)
     print_result(found, as_json, _print)
-    return Exit.DONE
 
 
 @contextmanager

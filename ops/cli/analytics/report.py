@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 from ops.cli.analytics.lake import LakeOption, SnapshotOption, lake_folder
-from ops.cli.terminal.exits import Exit
 from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption, option
 from ops.cli.terminal.output import print_result
@@ -23,7 +22,7 @@ def report(
     snapshot: SnapshotOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
-) -> int:
+) -> None:
     """Writes a page of charts: throughput and failures, waiting, retries, budgets, changes, growth.
 
     For example:
@@ -41,4 +40,3 @@ def report(
             lake_folder(lake, data), out, since=since, until=until, snapshot=snapshot, title=title
         )
     print_result(written, as_json, str(out))
-    return Exit.DONE

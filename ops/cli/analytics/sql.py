@@ -10,7 +10,7 @@ from typing import Annotated, Literal, TextIO
 from cyclopts import Parameter
 
 from ops.cli.analytics.lake import LakeOption, SnapshotOption, lake_folder
-from ops.cli.terminal.exits import Exit, usage_failure
+from ops.cli.terminal.exits import usage_failure
 from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption, option
 from ops.cli.terminal.output import print_table, say
@@ -31,7 +31,7 @@ def sql(
     out: Annotated[Path | None, option("The file to write to; needed for parquet.")] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
-) -> int:
+) -> None:
     """Asks one question of a lake. It reads nothing else, and writes nothing but its answer.
 
     For example:
@@ -64,7 +64,6 @@ def sql(
         else:
             with _writing(out) as file:
                 (answer.write_csv if wanted == "csv" else answer.write_json)(file)
-    return Exit.DONE
 
 
 @contextmanager

@@ -6,7 +6,6 @@ from cyclopts import Parameter
 
 from ops.cli.backup.options import backup_settings
 from ops.cli.stopped import require_store
-from ops.cli.terminal.exits import Exit
 from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption, option
 from ops.cli.terminal.output import print_result, size_text
@@ -20,7 +19,7 @@ def create(
     prove: Annotated[bool, option("Drill it, too, before it is sealed: while it needs no key.")] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
-) -> int:
+) -> None:
     """Makes a backup and checks it; also while the service runs, which it does not hold up.
 
     For example:
@@ -54,4 +53,3 @@ def create(
         as_json,
         f"{made.place}: position {made.metadata.position}, {size}, {done}",
     )
-    return Exit.DONE

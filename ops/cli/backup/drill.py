@@ -20,7 +20,7 @@ def drill(
     identity: IdentityOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
-) -> int:
+) -> None:
     """Proves a backup: makes a store from it in a scratch folder, folds its log and compares every row.
 
     For example:
@@ -50,4 +50,3 @@ def drill(
             raise unsound(error, name or "") from error
     answer = {"valid": True, "message": "a store made from it is the same", **entry_of(proven)}
     print_result(answer, as_json, f"{proven.name}: proven; a store made from it is the same")
-    return Exit.DONE

@@ -27,7 +27,7 @@ def prune(
     dry_run: Annotated[bool, option("Say what would go, and delete nothing.")] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
-) -> int:
+) -> None:
     """Deletes the backups that no rule keeps. The service does so after each backup that it makes.
 
     For example:
@@ -59,27 +59,26 @@ def prune(
     lines = [{"name": name, "kept": why or done} for name, why in kept.items()]
     if_none = f"There is no backup in {settings.backup_folder}."
     print_result(answer, as_json, lambda _: print_records(lines, if_none=if_none))
-    return Exit.DONE
 
 
-def pin(name: NameArgument, /, *, data: DataOption = None, as_json: JsonOption = False) -> int:
+def pin(name: NameArgument, /, *, data: DataOption = None, as_json: JsonOption = False) -> None:
     """Keeps a backup for good, whatever the rules of retention say.
 
     For example:
 
         hyperpage backup pin hyperpage-backup-20261124T081500000Z.db
     """
-    return _set_pinned(name, True, data, as_json)
+    _set_pinned(name, True, data, as_json)
 
 
-def unpin(name: NameArgument, /, *, data: DataOption = None, as_json: JsonOption = False) -> int:
+def unpin(name: NameArgument, /, *, data: DataOption = None, as_json: JsonOption = False) -> None:
     """Leaves a backup to the rules of retention again.
 
     For example:
 
         hyperpage backup unpin hyperpage-backup-20261124T081500000Z.db
     """
-    return _set_pinned(name, False, data, as_json)
+    _set_pinned(name, False, data, as_json)
 
 
 def delete(
@@ -89,7 +88,7 @@ def delete(
     yes: Annotated[bool, option("Yes, delete it. Nothing brings it back.")] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
-) -> int:
+) -> None:
     """Deletes one backup: one that was found damaged, or that was never finished, say.
 
     For example:
@@ -122,7 +121,6 @@ def delete(
             raise usage_failure(f"this deletes {place}", "say --yes")
         remove(KeptFile(place))
     print_result({"deleted": place.name}, as_json, f"{place.name}: deleted")
-    return Exit.DONE
 
 
 def _retained(settings: "Settings", rules: "Rules") -> "tuple[list[Backup], dict[str, str | None]]":
@@ -147,7 +145,7 @@ def _retained(settings: "Settings", rules: "Rules") -> "tuple[list[Backup], dict
     return found, retain(found, rules, time.time_ns() // 1_000_000, needed=needed)
 
 
-def _set_pinned(name: str, pinned: bool, data: Path | None, as_json: bool) -> int:
+def _set_pinned(name: str, pinned: bool, data: Path | None, as_json: bool) -> None:
     from ops.backup.metadata import Backup, entry_of, find_backup, update_metadata
 
     with understandable():
@@ -155,4 +153,3 @@ def _set_pinned(name: str, pinned: bool, data: Path | None, as_json: bool) -> in
         metadata = update_metadata(place, pinned=pinned)
     what = "kept for good" if pinned else "left to the rules of retention"
     print_result(entry_of(Backup(place, metadata)), as_json, f"{place.name}: {what}")
-    return Exit.DONE

@@ -15,7 +15,7 @@ def new_key(
     /,
     *,
     as_json: JsonOption = False,
-) -> int:
+) -> None:
     """Makes a key for encrypted backups: writes the secret one into a file, and prints the public one.
 
     For example:
@@ -40,4 +40,3 @@ def new_key(
         ) from None
     note = f"The secret key is in {file}: keep it away from the service, and more than once."
     print_result({"file": str(file.absolute()), "public_key": public}, as_json, public, note=note)
-    return Exit.DONE

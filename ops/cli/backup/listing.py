@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING, Any
 
 from ops.cli.backup.options import backup_settings
-from ops.cli.terminal.exits import Exit
 from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption
 from ops.cli.terminal.output import print_records, print_result, say, size_text
@@ -12,7 +11,7 @@ if TYPE_CHECKING:
     from ops.backup.metadata import Backup
 
 
-def list_all(*, data: DataOption = None, as_json: JsonOption = False) -> int:
+def list_all(*, data: DataOption = None, as_json: JsonOption = False) -> None:
     """Lists the backups, newest first. `good` ones were checked, `proven` ones restored and compared.
 
     For example:
@@ -31,7 +30,6 @@ def list_all(*, data: DataOption = None, as_json: JsonOption = False) -> int:
     )
     for path, error in damaged:
         say(f"{path.name} is no backup: {error.message}")
-    return Exit.DONE
 
 
 def _line(backup: "Backup") -> dict[str, Any]:

@@ -52,7 +52,7 @@ def restore(
     identity: IdentityOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
-) -> int:
+) -> None:
     """Puts the store back to what it was, on a new timeline.
 
     For example:
@@ -76,7 +76,7 @@ def restore(
         with understandable(), shown_progress() as progress:
             plan = plan_restore(settings.places, moment, identities=identities, check=True, progress=progress)
         print_result(plan, as_json, _print)
-        return Exit.DONE
+        return
     if not yes:
         raise usage_failure("this replaces the store", "see what it would do with --dry-run, then say --yes")
     # Checked first: a mistyped name or directory should cost nothing, and make nothing.
@@ -88,7 +88,6 @@ def restore(
         else:
             done = _restore_running(data, moment, not no_safety_backup, identities)
     print_result(done, as_json, _print)
-    return Exit.DONE
 
 
 def _moment(name: str | None, position: int | None, at: str | None, latest: bool) -> "Moment":

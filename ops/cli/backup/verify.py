@@ -10,7 +10,7 @@ from ops.cli.backup.options import (
     identities_in,
     scratch_folder,
 )
-from ops.cli.terminal.exits import CommandFailure, Exit
+from ops.cli.terminal.exits import CommandFailure
 from ops.cli.terminal.failures import exit_code_of, understandable
 from ops.cli.terminal.options import DataOption, JsonOption, option
 from ops.cli.terminal.output import print_result
@@ -34,7 +34,7 @@ def verify(
     ] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
-) -> int:
+) -> None:
     """Checks all of a backup: its file, its content, and the hash of every event from the first one on.
 
     For example:
@@ -64,7 +64,6 @@ def verify(
             raise unsound(error, name) from error
     answer = {"valid": True, "message": "it is as it was", **entry_of(found)}
     print_result(answer, as_json, f"{found.name}: it is as it was (position {found.metadata.position})")
-    return Exit.DONE
 
 
 def unsound(error: "BackupError", name: str) -> CommandFailure:

@@ -12,7 +12,7 @@ from ops.cli.terminal.progress_bars import shown_progress
 
 def verify_archive(
     *, identity: IdentityOption = None, data: DataOption = None, as_json: JsonOption = False
-) -> int:
+) -> None:
     """Reads all of the archive, and says which segments are damaged, and where events are missing.
 
     For example:
@@ -42,4 +42,3 @@ def verify_archive(
     how = f" ({report.unread} encrypted, by their checksums)" if report.unread else ""
     line = f"{settings.archive_folder}: {report.segments} segments, as they were written{how}"
     print_result(answer, as_json, line)
-    return Exit.DONE
