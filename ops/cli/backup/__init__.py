@@ -1,8 +1,9 @@
 """`hyperpage backup`.
 
 commands  the list of them
-create, listing (list), verify, drill, verify_archive, restore, key (new-key),
-keep (prune, pin, unpin, delete)
-          one command a module, except those that say which backups stay
+keep      create, list, prune, pin, unpin, delete
+verify    verify, drill, verify-archive
+restore   restore
+key       new-key
 options   options of several commands, and the values behind them
 """

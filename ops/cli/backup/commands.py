@@ -2,14 +2,10 @@
 
 from cyclopts import App
 
-from ops.cli.backup.create import create
-from ops.cli.backup.drill import drill
-from ops.cli.backup.keep import delete, pin, prune, unpin
+from ops.cli.backup.keep import create, delete, list_all, pin, prune, unpin
 from ops.cli.backup.key import new_key
-from ops.cli.backup.listing import list_all
 from ops.cli.backup.restore import restore
-from ops.cli.backup.verify import verify
-from ops.cli.backup.verify_archive import verify_archive
+from ops.cli.backup.verify import drill, verify, verify_archive
 
 
 def backup() -> App:

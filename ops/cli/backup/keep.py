@@ -1,19 +1,101 @@
-"""`hyperpage backup prune`, `pin`, `unpin`, `delete`: which backups stay."""
+"""`hyperpage backup create`, `list`, `prune`, `pin`, `unpin`, `delete`: the backups, and which stay."""
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 from ops.cli.backup.options import NameArgument, backup_settings
+from ops.cli.stopped import require_store
 from ops.cli.terminal.exits import Exit, failure, usage_failure
 from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption, option
-from ops.cli.terminal.output import print_records, print_result
+from ops.cli.terminal.output import print_records, print_result, say, size_text
+from ops.cli.terminal.progress_bars import shown_progress
 
 if TYPE_CHECKING:
     from ops.backup.metadata import Backup
     from ops.backup.retention import Rules
     from ops.settings import Settings
+
+
+def create(
+    description: Annotated[str, Parameter(help="What it is for, in your words.")] = "",
+    /,
+    *,
+    prove: Annotated[bool, option("Drill it, too, before it is sealed: while it needs no key.")] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Makes a backup and checks it; also while the service runs, which it does not hold up.
+
+    For example:
+
+        hyperpage backup create
+        hyperpage backup create "before the upgrade" --prove
+
+    It is compressed as HYPERPAGE_BACKUP_COMPRESSION says, and encrypted to
+    the public keys in HYPERPAGE_ENCRYPT_TO.
+    """
+    from ops.backup.create import create_backup
+    from ops.backup.drill import prove as carry_out
+    from ops.targets.target import address
+    from ops.version import service_version
+
+    settings = backup_settings(data)
+    require_store(settings.store_path)
+    with understandable(), shown_progress() as progress:
+        made = create_backup(
+            settings.store_path,
+            settings.backup_folder,
+            description=description,
+            version=service_version(),
+            sealing=settings.sealing,
+            prove=carry_out if prove else None,
+            progress=progress,
+        )
+    size, done = size_text(made.metadata.size), "proven" if prove else "checked"
+    print_result(
+        {"path": address(made.place), "metadata": made.metadata},
+        as_json,
+        f"{made.place}: position {made.metadata.position}, {size}, {done}",
+    )
+
+
+def list_all(*, data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Lists the backups, newest first. `good` ones were checked, `proven` ones restored and compared.
+
+    For example:
+
+        hyperpage backup list
+    """
+    from ops.backup.metadata import damaged_backups, entry_of, list_backups
+
+    folder = backup_settings(data).backup_folder
+    with understandable():
+        found, damaged = list_backups(folder), list(damaged_backups(folder))
+    print_result(
+        [entry_of(one) for one in found],
+        as_json,
+        lambda _: print_records([_line(one) for one in found], if_none=f"There is no backup in {folder}."),
+    )
+    for path, error in damaged:
+        say(f"{path.name} is no backup: {error.message}")
+
+
+def _line(backup: "Backup") -> dict[str, Any]:
+    metadata = backup.metadata
+    return {
+        "name": backup.name,
+        "made_at": metadata.timestamp,
+        "status": metadata.status,
+        "position": metadata.position,
+        "timeline": metadata.timeline,
+        "size": size_text(metadata.size),
+        "description": metadata.description or None,
+    }
+
 
 _HOW_TO_LET_GO = {
     "pinned": "`hyperpage backup unpin` lets it go",
