@@ -1,8 +1,8 @@
 """`hyperpage analytics`.
 
 commands  the list of them
-export, sql, diff, report, shell, database
-          one command a module
-lake      options for a lake, and its folder
+export    export
+lake      sql, shell, report, database; options for a lake, and its folder
+diff      diff
 prompt    the prompt of `shell`
 """

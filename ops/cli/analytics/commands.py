@@ -2,12 +2,9 @@
 
 from cyclopts import App
 
-from ops.cli.analytics.database import database
 from ops.cli.analytics.diff import diff
 from ops.cli.analytics.export import export_backups
-from ops.cli.analytics.report import report
-from ops.cli.analytics.shell import shell
-from ops.cli.analytics.sql import sql
+from ops.cli.analytics.lake import database, report, shell, sql
 
 
 def analytics() -> App:

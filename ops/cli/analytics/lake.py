@@ -1,9 +1,21 @@
-"""The options that name a lake, and its folder."""
+"""`hyperpage analytics sql`, `shell`, `report`, `database`: what is asked of a lake, and made of it."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, TextIO
 
-from ops.cli.terminal.options import option, settings_for
+from cyclopts import Parameter
+
+from ops.cli.terminal.exits import usage_failure
+from ops.cli.terminal.failures import understandable
+from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
+from ops.cli.terminal.output import print_result, print_table, say
+
+# Of a table for people; the other formats have all rows.
+SHOWN_ROWS = 1_000
 
 LakeOption = Annotated[Path | None, option("The lake's folder. Default: DIR/lake.", name="--lake")]
 SnapshotOption = Annotated[
@@ -14,3 +26,133 @@ SnapshotOption = Annotated[
 def lake_folder(lake: Path | None, data: Path | None) -> Path:
     """The folder that was named, or the one in the data directory."""
     return settings_for(data).data / "lake" if lake is None else lake
+
+
+def sql(
+    query: Annotated[str, Parameter(help="One query, or - to read it from stdin.")],
+    /,
+    *,
+    lake: LakeOption = None,
+    snapshot: SnapshotOption = None,
+    format: Annotated[  # noqa: A002  # what users call it
+        Literal["table", "csv", "json", "parquet"], option("How the answer is written. Default: table.")
+    ] = "table",
+    out: Annotated[Path | None, option("The file to write to; needed for parquet.")] = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Asks one question of a lake. It reads nothing else, and writes nothing but its answer.
+
+    For example:
+
+        hyperpage analytics sql "SELECT status, count(*) FROM jobs GROUP BY ALL"
+        hyperpage analytics sql "FROM job_latency('1 hour')" --format csv
+        hyperpage analytics sql "FROM jobs_at(41872)" --format parquet --out jobs.parquet
+
+    Views: events, jobs, job_history, queues, schedules, rate_limits,
+    tool_configs, app_state, snapshots, attempts, and the <table>_versions.
+    """
+    from ops.analytics.asking.query import ask
+
+    wanted = "json" if as_json else format
+    if wanted == "parquet" and out is None:
+        raise usage_failure("Parquet is for files", "name one with --out")
+    with understandable():
+        answer = ask(lake_folder(lake, data), sys.stdin.read() if query == "-" else query, snapshot=snapshot)
+        if wanted == "parquet" and out is not None:
+            answer.write_parquet(out)
+        elif wanted == "table":
+            records = answer.records()
+            shown = list(islice(records, SHOWN_ROWS))
+            if shown:
+                print_table(shown)
+            else:
+                say("No rows.")
+            if next(records, None) is not None:
+                say(f"(only the first {SHOWN_ROWS:,} rows are shown; --format csv or json has all)")
+        else:
+            with _writing(out) as file:
+                (answer.write_csv if wanted == "csv" else answer.write_json)(file)
+
+
+@contextmanager
+def _writing(out: Path | None) -> Iterator[TextIO]:
+    """Standard output, or a file that is put in its place when it is whole."""
+    from ops.analytics.lake.files import replaced
+
+    if out is None:
+        yield sys.stdout
+        return
+    with replaced(out) as temporary, temporary.open("w", encoding="utf-8") as file:
+        yield file
+
+
+def shell(*, lake: LakeOption = None, snapshot: SnapshotOption = None, data: DataOption = None) -> int:
+    """Opens a prompt for SQL over a lake; DuckDB's own, if the program `duckdb` is installed.
+
+    For example:
+
+        hyperpage analytics shell
+
+    What is made there is in memory: the lake stays as it is.
+    """
+    from ops.cli.analytics.prompt import run_shell
+
+    with understandable():
+        return run_shell(lake_folder(lake, data), snapshot=snapshot)
+
+
+def report(
+    *,
+    out: Annotated[Path, option("The HTML file to write.")],
+    since: Annotated[
+        str | None,
+        option("The first moment: a time, or an age before the end: 24h, 7d, 4w. Default: the first event."),
+    ] = None,
+    until: Annotated[str | None, option("The moment of its end. Default: the last event.")] = None,
+    title: Annotated[str, option("What stands above it.")] = "hyperpage-persistence",
+    lake: LakeOption = None,
+    snapshot: SnapshotOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Writes a page of charts: throughput and failures, waiting, retries, budgets, changes, growth.
+
+    For example:
+
+        hyperpage analytics report --out report.html
+        hyperpage analytics report --out week.html --since 7d --title "Our week"
+        hyperpage analytics report --out outage.html --since 2026-11-24T08:00:00Z --until 2026-11-24T10:00:00Z
+
+    One file that needs nothing else: to mail, to print, to keep.
+    """
+    from ops.analytics.report import write_report
+
+    with understandable():
+        written = write_report(
+            lake_folder(lake, data), out, since=since, until=until, snapshot=snapshot, title=title
+        )
+    print_result(written, as_json, str(out))
+
+
+def database(
+    *,
+    out: Annotated[Path, option("The file to write.")],
+    lake: LakeOption = None,
+    snapshot: SnapshotOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Writes what a lake shows into one DuckDB file to hand around: rows, views and macros.
+
+    For example:
+
+        hyperpage analytics database --out november.duckdb
+
+    Whoever has DuckDB opens it, without the lake and without this program.
+    """
+    from ops.analytics.lake.database import write_database
+
+    with understandable():
+        write_database(lake_folder(lake, data), out, snapshot=snapshot)
+    print_result({"database": str(out), "size_bytes": out.stat().st_size}, as_json, str(out))
