@@ -15,6 +15,9 @@ class HttpRefusal(Exception):
     code: ClassVar[str]
     number: ClassVar[int]
 
+    def __init_subclass__(cls, *, code: str, number: int) -> None:
+        cls.code, cls.number = code, number
+
     def __init__(
         self, message: str, *, hint: str = "", headers: Mapping[str, str] | None = None, **details: Any
     ) -> None:
@@ -34,56 +37,35 @@ def no_such_place() -> NotFound:
     return NotFound("there is nothing at this path", hint="/openapi.json lists all paths")
 
 
-class MethodNotAllowed(HttpRefusal):
+class MethodNotAllowed(HttpRefusal, code="method_not_allowed", number=405):
     """The path is right, and the method is not."""
-
-    code: ClassVar[str] = "method_not_allowed"
-    number: ClassVar[int] = 405
 
     def __init__(self, method: str, allowed: str) -> None:
         super().__init__(f"{method[:20]} is not for this path", headers={"Allow": allowed})
 
 
-class Unauthorized(HttpRefusal):
+class Unauthorized(HttpRefusal, code="unauthorized", number=401):
     """Nobody knows who asks."""
 
-    code: ClassVar[str] = "unauthorized"
-    number: ClassVar[int] = 401
 
-
-class Forbidden(HttpRefusal):
+class Forbidden(HttpRefusal, code="forbidden", number=403):
     """Who asks may not."""
 
-    code: ClassVar[str] = "forbidden"
-    number: ClassVar[int] = 403
 
-
-class Misdirected(HttpRefusal):
+class Misdirected(HttpRefusal, code="misdirected", number=421):
     """The request names a host that is none of ours: a browser may have been led here."""
 
-    code: ClassVar[str] = "misdirected"
-    number: ClassVar[int] = 421
 
-
-class UnsupportedMediaType(HttpRefusal):
+class UnsupportedMediaType(HttpRefusal, code="unsupported_media_type", number=415):
     """The body is not JSON, or does not say so."""
 
-    code: ClassVar[str] = "unsupported_media_type"
-    number: ClassVar[int] = 415
 
-
-class TooManyRequests(HttpRefusal):
+class TooManyRequests(HttpRefusal, code="too_many_requests", number=429):
     """Too much from one address, or at all; `details.retry_after_ms` says when to try again."""
 
-    code: ClassVar[str] = "too_many_requests"
-    number: ClassVar[int] = 429
 
-
-class BodyTooLarge(HttpRefusal):
+class BodyTooLarge(HttpRefusal, code="too_large", number=413):
     """The body is larger than any that means something; the rest of it is not read."""
-
-    code: ClassVar[str] = "too_large"
-    number: ClassVar[int] = 413
 
     def __init__(self, size_bytes: int, limit_bytes: int) -> None:
         super().__init__(
@@ -94,18 +76,12 @@ class BodyTooLarge(HttpRefusal):
         )
 
 
-class HeadTooLarge(HttpRefusal):
+class HeadTooLarge(HttpRefusal, code="too_large", number=431):
     """The request's line and headers are longer than any that mean something."""
-
-    code: ClassVar[str] = "too_large"
-    number: ClassVar[int] = 431
 
     def __init__(self, limit_bytes: int) -> None:
         super().__init__("the head is too long", headers={"Connection": "close"}, limit_bytes=limit_bytes)
 
 
-class RequestTimeout(HttpRefusal):
+class RequestTimeout(HttpRefusal, code="request_timeout", number=408):
     """The request did not arrive in time."""
-
-    code: ClassVar[str] = "request_timeout"
-    number: ClassVar[int] = 408
