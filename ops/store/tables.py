@@ -1,6 +1,6 @@
 """Joins the projections to the writer and to the queries: the bus knows the shape, not the tables."""
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator
 
 import apsw
 import msgspec
@@ -8,13 +8,19 @@ import msgspec
 from bus.log.reader_pool import ReaderPool
 from bus.writing.job_indexes import OpenJob
 from domain.decider import Aggregate, Transition
-from domain.jobs.many import Search
 from projections import app_state, jobs, schedules, tables
 from projections.table import all_rows, as_json, get_row
 
 
 class Tables:
     """The projections as the writer knows them."""
+
+    ended_dependencies = staticmethod(jobs.ended_dependencies)
+    ended_jobs = staticmethod(jobs.ended_jobs)
+    matching_jobs = staticmethod(jobs.matching_jobs)
+    unique_jobs = staticmethod(jobs.unique_jobs)
+    next_runs = staticmethod(schedules.next_runs)
+    expired_states = staticmethod(app_state.expired_keys)
 
     def write(self, connection: apsw.Connection, transitions: Iterable[Transition]) -> None:
         """Brings every table up to date with a group's events."""
@@ -29,36 +35,6 @@ class Tables:
     def open_jobs(self, connection: apsw.Connection) -> Iterator[OpenJob]:
         """Every unfinished job, as the tables have it."""
         return (msgspec.convert(row, OpenJob) for row in jobs.open_jobs(connection))
-
-    def ended_dependencies(self, connection: apsw.Connection) -> Iterator[tuple[str, bool]]:
-        """The finished jobs that others wait for, as the tables have it, and whether they failed."""
-        return jobs.ended_dependencies(connection)
-
-    def ended_jobs(
-        self, connection: apsw.Connection, state: str, ended_until: int, limit: int
-    ) -> Iterator[str]:
-        """The ids of jobs that ended in a state, the earliest first, as the tables have it."""
-        return jobs.ended_jobs(connection, state, ended_until, limit)
-
-    def next_runs(self, connection: apsw.Connection) -> Iterator[tuple[str, int]]:
-        """Every schedule that makes jobs, with the time of its next one, as the tables have it."""
-        return schedules.next_runs(connection)
-
-    def matching_jobs(
-        self, connection: apsw.Connection, search: Search, limit: int
-    ) -> Iterator[tuple[int, str]]:
-        """At most `limit` jobs that are meant, as the tables have it: `created_position` and id, in order."""
-        return jobs.matching_jobs(connection, search, limit)
-
-    def unique_jobs(
-        self, connection: apsw.Connection, key: str, states: Set[str], created_since: int
-    ) -> Iterator[str]:
-        """The ids of jobs with a unique key, the newest first, as the tables have it."""
-        return jobs.unique_jobs(connection, key, states, created_since)
-
-    def expired_states(self, connection: apsw.Connection, now: int, limit: int) -> list[str]:
-        """At most `limit` keys of the state whose value has expired, the longest expired first."""
-        return app_state.expired_keys(connection, now, limit)
 
 
 class MirroredRows:
