@@ -6,18 +6,15 @@ from domain.errors import NotFound
 from ops.console import files
 from ops.console.pages import (
     backups,
-    configuration,
     configurations,
     dead_letters,
-    event,
-    job,
+    events,
     jobs,
     login,
     overview,
     projections,
     rate_limits,
     state,
-    streams,
     tail,
 )
 from ops.console.routing import page
@@ -34,12 +31,9 @@ ROUTES = (
     *login.ROUTES,
     *overview.ROUTES,
     *jobs.ROUTES,
-    *job.ROUTES,
-    *streams.ROUTES,
-    *event.ROUTES,
+    *events.ROUTES,
     *tail.ROUTES,
     *configurations.ROUTES,
-    *configuration.ROUTES,
     *rate_limits.ROUTES,
     *state.ROUTES,
     *backups.ROUTES,

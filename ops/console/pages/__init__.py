@@ -1,1 +1,1 @@
-"""The console's pages: a module for each, with a template of the same name."""
+"""The console's pages: a module for each subject, which names its templates."""

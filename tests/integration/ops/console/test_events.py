@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ops.console.pages.streams import DEEPEST, as_tree
+from ops.console.pages.events import DEEPEST, as_tree
 from tests.support.services.asking import HttpTalk
 from tests.support.services.visiting import HOSTILE, Visitor
 
