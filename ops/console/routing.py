@@ -29,46 +29,42 @@ Handler = Callable[[Visit], Awaitable[Response]]
 
 def page(path: str, handler: Handler, *, role: Role = "read") -> RouteEntry:
     """A page of the console, for visitors with a role."""
-
-    async def answer(request: Request) -> Response:
-        try:
-            visit = _visit(request, role)
-            return await handler(visit)
-        except Unauthorized:
-            return _to_log_in(request)
-        except (Refusal, HttpRefusal) as refusal:
-            return refused(request, refusal)
-        except Exception as error:
-            return _failed(request, error)
-
-    return route(PREFIX + path, answer, role=None, operation=None)
+    return _declared("GET", path, handler, role)
 
 
 def action(path: str, handler: Handler, *, role: Role = "operate") -> RouteEntry:
     """The answer to a form, for visitors with a role; a refusal is told on the page that the form is on."""
 
-    async def answer(request: Request) -> Response:
-        try:
-            visit = _visit(request, role)
-            visit = msgspec.structs.replace(visit, form=await read_form(request))
-            said = request.headers.get(CSRF_HEADER, visit.form.text(CSRF_FIELD))
-            if not is_from_a_page_of(visit.session, said):
-                raise Forbidden("the page that sent this is not of this session", hint="load it again")
-        except Unauthorized:
-            return _to_log_in(request)
-        except (Refusal, HttpRefusal) as refusal:
-            return refused(request, refusal)
+    async def act(visit: Visit) -> Response:
+        visit = msgspec.structs.replace(visit, form=await read_form(visit.request))
+        said = visit.request.headers.get(CSRF_HEADER, visit.form.text(CSRF_FIELD))
+        if not is_from_a_page_of(visit.session, said):
+            raise Forbidden("the page that sent this is not of this session", hint="load it again")
         try:
             return await handler(visit)
         except Refusal as refusal:
             visit.tell(said_of(refusal), "bad")
             return visit.go(local_address(visit.form.text("back", visit.here)))
         except HttpRefusal as refusal:
-            return refused(request, refusal)
-        except Exception as error:
-            return _failed(request, error)
+            return refused(visit.request, refusal)
 
-    return route(PREFIX + path, answer, role=None, operation=None, methods=("POST",))
+    return _declared("POST", path, act, role)
+
+
+def _declared(method: str, path: str, handler: Handler, role: Role) -> RouteEntry:
+    async def answer(request: Request) -> Response:
+        try:
+            return await handler(_visit(request, role))
+        except Unauthorized:
+            return _to_log_in(request)
+        except (Refusal, HttpRefusal) as refusal:
+            return refused(request, refusal)
+        except ClientDisconnect:
+            raise
+        except Exception as error:
+            return refused(request, internal(logger, "a page failed", error, path=path_of(request)))
+
+    return route(PREFIX + path, answer, role=None, operation=None, methods=(method,))
 
 
 def refused(request: Request, refusal: Refusal | HttpRefusal) -> Response:
@@ -100,9 +96,3 @@ def _to_log_in(request: Request) -> Response:
     if is_part:
         return Response(status_code=401, headers={"HX-Redirect": where})
     return RedirectResponse(where, 303)
-
-
-def _failed(request: Request, error: Exception) -> Response:
-    if isinstance(error, ClientDisconnect):
-        raise error
-    return refused(request, internal(logger, "a page failed", error, path=path_of(request)))
