@@ -39,12 +39,12 @@ class RunningBackups:
                 name="backup.list", shape=NoArguments, carry_out=self._list, changes_nothing=True
             ),
             AdministrationVerb(name="backup.create", shape=CreateBackup, carry_out=self._create),
-            AdministrationVerb(name="backup.verify", shape=NameBackup, carry_out=self._verify),
-            AdministrationVerb(name="backup.drill", shape=NameBackup, carry_out=self._drill),
+            self._about_one("verify", looks=True),
+            self._about_one("drill", looks=True),
             AdministrationVerb(name="backup.prune", shape=PruneBackups, carry_out=self._prune),
-            AdministrationVerb(name="backup.pin", shape=NameBackup, carry_out=self._pin),
-            AdministrationVerb(name="backup.unpin", shape=NameBackup, carry_out=self._unpin),
-            AdministrationVerb(name="backup.delete", shape=NameBackup, carry_out=self._delete),
+            self._about_one("pin"),
+            self._about_one("unpin"),
+            self._about_one("delete", "--yes", looks=True),
         )
 
     async def _list(self, _: NoArguments) -> dict[str, Any]:
@@ -64,36 +64,22 @@ class RunningBackups:
         await self._schedule.look()
         return answer
 
-    async def _verify(self, wish: NameBackup) -> dict[str, Any]:
-        return await self._prove("verify", wish.name)
-
-    async def _drill(self, wish: NameBackup) -> dict[str, Any]:
-        return await self._prove("drill", wish.name)
-
-    async def _prove(self, command: str, name: str) -> dict[str, Any]:
-        try:
-            return await self._command(command, self._known(name))
-        finally:
-            # The finding is in the backup's metadata, whichever it is.
-            await self._schedule.look()
-
     async def _prune(self, wish: PruneBackups) -> dict[str, Any]:
         return await self._command("prune", None, *(["--dry-run"] if wish.dry_run else []))
 
-    async def _pin(self, wish: NameBackup) -> dict[str, Any]:
-        return await self._command("pin", self._known(wish.name))
+    def _about_one(self, verb: str, *options: str, looks: bool = False) -> AdministrationVerb:
+        """The verb that is `hyperpage backup <verb> NAME`; `looks`: whether the schedule tells what came of it."""
 
-    async def _unpin(self, wish: NameBackup) -> dict[str, Any]:
-        return await self._command("unpin", self._known(wish.name))
+        async def carry_out(wish: NameBackup) -> dict[str, Any]:
+            try:
+                name = name_inside(self._settings.backup_folder, wish.name)
+                return await self._command(verb, name, *options)
+            finally:
+                if looks:
+                    # The finding is in the backup's metadata, whichever it is.
+                    await self._schedule.look()
 
-    async def _delete(self, wish: NameBackup) -> dict[str, Any]:
-        try:
-            return await self._command("delete", self._known(wish.name), "--yes")
-        finally:
-            await self._schedule.look()
-
-    def _known(self, name: str) -> str:
-        return name_inside(self._settings.backup_folder, name)
+        return AdministrationVerb(name=f"backup.{verb}", shape=NameBackup, carry_out=carry_out)
 
     async def _command(self, verb: str, argument: str | None, *options: str) -> dict[str, Any]:
         """The answer of `hyperpage backup <verb>`.
