@@ -7,7 +7,7 @@ create          a consistent copy of a store in use
 sound           whether a file is a sound store, and the expected one
 scratch         what is on a disk for a while, and what is left of it
 opening         a backup as a plain local file
-verify          whether a backup is what it was; routine is how that is noted
+verify          whether a backup is what it was, and how that is noted
 drill           whether a store can be had from it
 restoring       a store as it was, in the place of the present one
 retention       which backups may go; needed says which the archive needs

@@ -68,7 +68,7 @@ class RunningBackups:
         return await self._command("prune", None, *(["--dry-run"] if wish.dry_run else []))
 
     def _about_one(self, verb: str, *options: str, looks: bool = False) -> AdministrationVerb:
-        """The verb that is `hyperpage backup <verb> NAME`; `looks`: whether the schedule tells what came of it."""
+        """The verb that is `hyperpage backup <verb> NAME`; if it `looks`, the schedule tells of it."""
 
         async def carry_out(wish: NameBackup) -> dict[str, Any]:
             try:

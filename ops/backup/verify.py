@@ -77,22 +77,44 @@ def verified(
         yield plain
 
 
-def verify_outside(
-    path: Place, *, store_id: str | None = None, progress: Progress = ignore_progress
+def verify_whole(
+    place: Place, store_id: str | None, identities: Identities, scratch: Path | None, progress: Progress
 ) -> Backup:
-    """The backup, which is, byte for byte, what was made; what can be told of one that is encrypted.
+    """The backup, all of which was found to be sound.
 
     Raises:
-        BackupError: it is not; `reason` says how.
-        OSError: the bucket is away.
+        BackupError: it is not, or cannot be read without a key.
+        OSError: the bucket is away, the disk is full.
     """
-    backup = _described(path, store_id)
-    require_size(backup)
-    require_checksum(backup, progress)
-    return backup
+    with noting_damage(place):
+        found = verify_backup(
+            place, store_id=store_id, identities=identities, scratch=scratch, progress=progress
+        )
+    return _mark_verified(
+        found, "checksum", "quick_check", "integrity_check", "content", "chain_end", "chain"
+    )
 
 
-def mark_verified(backup: Backup, *checks: Check) -> Backup:
+def verify_by_routine(place: Place, store_id: str | None, progress: Progress) -> Backup:
+    """The backup, found to be sound as far as that is cheap: its chain from where an older backup ends.
+
+    What is encrypted was checked as a whole before it was; here, that it is still the same, byte for byte.
+
+    Raises:
+        BackupError: it is not.
+        OSError: the bucket is away, the disk is full.
+    """
+    with noting_damage(place):
+        if place.exists() and read_metadata(place).recipients:
+            backup = _described(place, store_id)
+            require_size(backup)
+            require_checksum(backup, progress)
+            return _mark_verified(backup, "checksum")
+        found = verify_backup(place, whole=False, store_id=store_id, progress=progress)
+    return _mark_verified(found, "checksum", "quick_check", "content", "chain_end")
+
+
+def _mark_verified(backup: Backup, *checks: Check) -> Backup:
     """Notes in a backup's metadata that these checks have just passed."""
     now = time.time_ns() // 1_000_000
     known = read_metadata(backup.place)

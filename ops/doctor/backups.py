@@ -16,7 +16,7 @@ from ops.backup.drill import prove
 from ops.backup.metadata import damaged_backups
 from ops.backup.restoring.restore_path import Moment
 from ops.backup.restoring.search import search_for
-from ops.backup.routine import verify_by_routine, verify_whole
+from ops.backup.verify import verify_by_routine, verify_whole
 from ops.doctor.finding import DoctorFinding
 from ops.health.machine import MIB, disks, disks_of
 from ops.progress import Progress

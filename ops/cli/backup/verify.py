@@ -50,7 +50,7 @@ def verify(
     """
     from ops.backup.content import store_id_of
     from ops.backup.metadata import entry_of, find_backup
-    from ops.backup.routine import verify_by_routine, verify_whole
+    from ops.backup.verify import verify_by_routine, verify_whole
     from ops.targets.errors import BackupError
 
     settings = backup_settings(data)

@@ -12,7 +12,7 @@ from ops.backup.restoring.restore import Restored, plan_restore, restore
 from ops.backup.restoring.restore_path import Moment
 from ops.backup.restoring.swap import INTENT_FILE, WORK_SUFFIX, settle
 from ops.backup.retention import Rules, retain
-from ops.backup.routine import verify_by_routine, verify_whole
+from ops.backup.verify import verify_by_routine, verify_whole
 from ops.store.projections_check import verify
 from ops.targets.errors import BackupError
 from ops.targets.sealing import Sealing

@@ -11,7 +11,6 @@ import pytest
 from ops.backup.drill import drill
 from ops.backup.metadata import Backup, list_backups, metadata_path, update_metadata
 from ops.backup.retention import remove
-from ops.backup.routine import verify_by_routine
 from ops.backup.schedule import (
     DAY_MS,
     FIRST_AFTER_MS,
@@ -19,6 +18,7 @@ from ops.backup.schedule import (
     VERIFY_ARCHIVE_FIRST_AFTER_MS,
     BackupSchedule,
 )
+from ops.backup.verify import verify_by_routine
 from ops.settings import Settings
 from ops.targets.errors import BackupError
 from tests.support.stores.backing_up import Stored

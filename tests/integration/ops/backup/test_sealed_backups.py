@@ -21,9 +21,8 @@ from ops.backup.drill import drill, prove
 from ops.backup.metadata import list_backups, metadata_path, read_metadata, write_metadata
 from ops.backup.restoring.restore import plan_restore, restore
 from ops.backup.restoring.restore_path import Moment
-from ops.backup.routine import verify_by_routine
 from ops.backup.schedule import DAY_MS, BackupSchedule
-from ops.backup.verify import verify_backup
+from ops.backup.verify import verify_backup, verify_by_routine
 from ops.settings import load_settings
 from ops.store.projections_check import verify
 from ops.targets.errors import BackupError

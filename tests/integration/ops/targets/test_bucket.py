@@ -16,8 +16,7 @@ from ops.backup.metadata import Backup, damaged_backups, find_backup, list_backu
 from ops.backup.restoring.restore import plan_restore, restore
 from ops.backup.restoring.restore_path import Moment
 from ops.backup.retention import remove
-from ops.backup.routine import verify_by_routine
-from ops.backup.verify import verify_backup
+from ops.backup.verify import verify_backup, verify_by_routine
 from ops.store.projections_check import verify
 from ops.targets.bucket import BucketError, BucketPath, bucket_errors, bucket_path
 from ops.targets.errors import BackupError
