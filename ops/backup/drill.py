@@ -57,7 +57,8 @@ def _require_provable(plain: Backup, now_ms: int, progress: Progress) -> None:
     with tempfile.TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=plain.path.parent) as scratch:
         # Without what an earlier drill found: a restore would rebuild the tables that are to be compared.
         as_it_is = Backup(plain.place, msgspec.structs.replace(plain.metadata, unsound=""))
-        made = materialize(
+        made = Path(scratch) / "hyperpage.db"
+        materialize(
             RestorePath(
                 position=plain.metadata.position,
                 store_id=plain.metadata.store_id,
@@ -65,13 +66,13 @@ def _require_provable(plain: Backup, now_ms: int, progress: Progress) -> None:
                 backup=as_it_is,
                 stretches=[],
             ),
-            Path(scratch) / "hyperpage.db",
+            made,
             timeline=plain.metadata.timeline + 1,
             now_ms=now_ms,
             progress=progress,
         )
         progress("tables", 0, 1)
-        report = verify(made.path)
+        report = verify(made)
     if not report["equal"]:
         wrong = [
             name

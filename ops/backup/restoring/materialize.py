@@ -26,14 +26,6 @@ from ops.targets.sealing import Identities
 from ops.targets.target import sync_file
 
 
-class Made(msgspec.Struct, frozen=True):
-    """A store's file: `position` is the moment's, behind which the fork to `timeline` stands."""
-
-    path: Path
-    position: int
-    timeline: int
-
-
 def materialize(
     restore_path: RestorePath,
     work: Path,
@@ -42,7 +34,7 @@ def materialize(
     now_ms: int,
     identities: Identities = (),
     progress: Progress,
-) -> Made:
+) -> None:
     """Makes a store in the file `work`: first the backup, then the archive, then a fork.
 
     The backup of the path is a plain local file; see `opened`. It is copied, and the copy is checked as
@@ -89,7 +81,6 @@ def materialize(
             )
     seal(work)
     _require_made(work, restore_path.position, is_checked=not (migrated or is_changed))
-    return Made(work, restore_path.position, timeline)
 
 
 def without_segment(error: BackupError, reached: int) -> BackupError:
