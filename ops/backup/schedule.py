@@ -76,7 +76,7 @@ class BackupSchedule:
     ) -> None:
         self._settings = settings
         self._store_id = store_id
-        self._notify = notify
+        self.tell = notify
         self._clock = clock
         self._look_seconds = look_seconds
         self._began = clock()
@@ -148,10 +148,6 @@ class BackupSchedule:
             await self._prove("verify", unverified)
         elif self._clock() >= self._verify_archive_at:
             await self._verify_archive()
-
-    async def tell(self, change: Change, what: dict[str, Any]) -> None:
-        """Tells the listener what happened."""
-        await self._notify(change, what)
 
     async def look(self) -> list[Backup]:
         """The backups; tells which are new, verified or damaged since the last look, by whomever."""
@@ -272,45 +268,39 @@ class BackupSchedule:
 
     async def _make(self, *, prove: bool) -> None:
         await self.tell("started", {})
-        answer = await self._command("create", "", *(["--prove"] if prove else []), argument="by the clock")
-        if answer is None:
+        if await self._command("create", "", *(["--prove"] if prove else []), argument="by the clock"):
+            await self.look()
+            await self._command("prune", "")
+        else:
             self._retry_at = self._clock() + round(min(RETRY_MS, self._interval_ms))
-            await self.tell("failed", {"what": "create", "reason": self._failures["create", ""]})
-            return
-        await self.look()
-        if await self._command("prune", "") is None:
-            await self.tell("failed", {"what": "prune", "reason": self._failures["prune", ""]})
 
     async def _prove(self, command: str, backup: Backup) -> None:
         # Verifications are frequent, so they take the cheap form; a drill looks at everything.
         more = ["--routine"] if command == "verify" else []
-        answer = await self._command(command, backup.name, *more, argument=backup.name)
-        if answer is None:
-            reason = self._failures[command, backup.name]
-            await self.tell("failed", {"what": command, "name": backup.name, "reason": reason})
-            if self._told is not None and backup.name in self._told:
-                # Its damage is told by this failure.
-                self._told[backup.name] = msgspec.structs.replace(backup.metadata, unsound=TOLD)
+        worked = await self._command(command, backup.name, *more, argument=backup.name)
+        if not worked and self._told is not None and backup.name in self._told:
+            # Its damage was told with the failure.
+            self._told[backup.name] = msgspec.structs.replace(backup.metadata, unsound=TOLD)
         await self.look()
 
     async def _verify_archive(self) -> None:
         self._verify_archive_at = self._clock() + VERIFY_ARCHIVE_AFTER_MS
-        if await self._command("verify-archive", "") is None:
-            reason = self._failures["verify-archive", ""]
-            await self.tell("failed", {"what": "verify-archive", "reason": reason})
+        await self._command("verify-archive", "")
 
-    async def _command(
-        self, command: str, name: str, *options: str, argument: str | None = None
-    ) -> dict[str, Any] | None:
-        """The answer of `hyperpage backup <command>`; `None` where it failed, and `_failures` says why."""
+    async def _command(self, command: str, name: str, *options: str, argument: str | None = None) -> bool:
+        """Whether `hyperpage backup <command>` worked; if not, why is in `_failures`, and told.
+
+        `name` is the backup that it is about; "" where it is about none.
+        """
         ran = await run_backup_command(self._settings.data, command, *options, name=argument)
         if ran.succeeded:
             self._failures.pop((command, name), None)
-            return ran.answer
+            return True
         reason = f"backup {command} failed: {ran.message}{f' ({ran.hint})' if ran.hint else ''}"
         self._failures[command, name] = reason
         logger.error("%s", reason)
-        return None
+        await self.tell("failed", {"what": command, **({"name": name} if name else {}), "reason": reason})
+        return False
 
 
 def _damage(backup: Backup) -> str:
