@@ -7,7 +7,6 @@ more is cut off, and can go on with `Last-Event-ID`.
 import asyncio
 from collections.abc import AsyncIterator
 from random import random
-from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -92,20 +91,16 @@ async def _events(
 
 
 def _wish(request: Request) -> Follow:
+    given = request.query_params.multi_items()
+    if len(dict(given)) != len(given):
+        raise Invalid("a parameter is there twice", path="$")
     try:
-        wish = msgspec.convert(_parameters(request), Follow)
+        wish = msgspec.convert(dict(given), Follow)
     except msgspec.ValidationError as error:
         raise codec.refusal_of(error) from None
     if wish.table is not None and wish.stream is not None:
         raise Invalid("either a table or a stream", path="$")
     return wish
-
-
-def _parameters(request: Request) -> dict[str, Any]:
-    given = request.query_params.multi_items()
-    if len(dict(given)) != len(given):
-        raise Invalid("a parameter is there twice", path="$")
-    return dict(given)
 
 
 _LAST_EVENT_ID = parameter(

@@ -65,25 +65,8 @@ class RestoreBackup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     backup_path: _PRESENT
 
 
-class _ConfigurationRow(msgspec.Struct):
-    tool_name: str
-    enabled: bool
-    config: msgspec.Raw
-    refresh_interval: int | None
-    notifications: bool
-
-    def as_legacy(self) -> ToolConfiguration:
-        """The row in the shape of the system before."""
-        return ToolConfiguration(
-            enabled=self.enabled,
-            config=self.config,
-            refresh_interval=self.refresh_interval,
-            notifications=self.notifications,
-        )
-
-
 class _Rows(msgspec.Struct):
-    items: list[_ConfigurationRow]
+    items: list[dict[str, msgspec.Raw]]
     next: str | None
 
 
@@ -93,8 +76,8 @@ async def get_configuration(request: Request) -> Response:
     tool = request.query_params.get("tool")
     if tool:
         row = await backend.query("tool_configs.get", codec.encode({"tool_name": tool}))
-        return json_response(codec.encode(msgspec.json.decode(row, type=_ConfigurationRow).as_legacy()))
-    found: dict[str, ToolConfiguration] = {}
+        return json_response(codec.encode(_as_before(msgspec.json.decode(row, type=dict[str, msgspec.Raw]))))
+    found: dict[str, dict[str, msgspec.Raw]] = {}
     after, size = None, 0
     while True:
         page = await backend.query("tool_configs.list", codec.encode({"limit": 1000, "after": after}))
@@ -106,9 +89,15 @@ async def get_configuration(request: Request) -> Response:
                 limit_bytes=MAXIMUM_BYTES,
             )
         rows = msgspec.json.decode(page, type=_Rows)
-        found |= {row.tool_name: row.as_legacy() for row in rows.items}
+        found |= {msgspec.json.decode(row["tool_name"], type=str): _as_before(row) for row in rows.items}
         if (after := rows.next) is None:
             return json_response(codec.encode(found))
+
+
+def _as_before(row: dict[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
+    """The fields of a configuration, by their names in the system before."""
+    names = zip(ToolConfiguration.__struct_encode_fields__, ToolConfiguration.__struct_fields__, strict=True)
+    return {theirs: row[ours] for theirs, ours in names}
 
 
 async def save_configuration(request: Request) -> Response:
