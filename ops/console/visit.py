@@ -81,7 +81,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def now_ms(self) -> int:
         """The time by the service's clock."""
-        return backend_of(self.request).parts.now_ms()
+        return backend_of(self.request).now.parts.now_ms()
 
     async def query(self, name: str, **fields: Any) -> Any:
         """The answer to a query; fields that are `None` are left out.
@@ -169,9 +169,9 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         context |= {
             "visit": self,
             "notices": notices,
-            "status": status_of(backend.health.causes),
-            "position": backend.parts.writer.head.position,
-            "now_ms": backend.parts.now_ms(),
+            "status": status_of(backend.now.health.causes),
+            "position": backend.now.parts.writer.head.position,
+            "now_ms": backend.now.parts.now_ms(),
             "command_id": new_id(),
         }
         return self._with_cookie(Response(write(template, **context), status, media_type=HTML))

@@ -20,7 +20,9 @@ from ops.parts import Parts
 DETACH_SECONDS = 5.0
 
 
-class _Attached(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+class Attached(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """A service, as requests reach it: its parts, its health and figures, its events, and views of them."""
+
     parts: Parts
     health: Monitor
     metrics: Metrics
@@ -29,13 +31,10 @@ class _Attached(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 class Backend:
-    """The running service, as requests reach it. Used from the event loop's thread only.
-
-    Each of its parts raises `Unavailable` while there is no service.
-    """
+    """The running service, while there is one. Used from the event loop's thread only."""
 
     def __init__(self) -> None:
-        self._attached: _Attached | None = None
+        self._attached: Attached | None = None
         self._comes = asyncio.Event()
         self._under_way = 0
         self._idle = asyncio.Event()
@@ -44,7 +43,7 @@ class Backend:
     def attach(self, parts: Parts, health: Monitor, metrics: Metrics) -> None:
         """Serves what this service has, from now on."""
         feed = EventFeed(parts.readers.connection, parts.origin, parts.writer.head.position)
-        self._attached = _Attached(
+        self._attached = Attached(
             parts=parts,
             health=health,
             metrics=metrics,
@@ -68,32 +67,12 @@ class Backend:
                 await self._idle.wait()
 
     @property
-    def parts(self) -> Parts:
-        """The parts of the service."""
-        return self._now.parts
+    def now(self) -> Attached:
+        """The service that is there now.
 
-    @property
-    def health(self) -> Monitor:
-        """How the service is."""
-        return self._now.health
-
-    @property
-    def metrics(self) -> Metrics:
-        """The figures of the service."""
-        return self._now.metrics
-
-    @property
-    def feed(self) -> EventFeed:
-        """The events of the service."""
-        return self._now.feed
-
-    @property
-    def tails(self) -> Tails:
-        """The views of the service's log that somebody watches."""
-        return self._now.tails
-
-    @property
-    def _now(self) -> _Attached:
+        Raises:
+            Unavailable: there is none.
+        """
         if self._attached is None:
             raise Unavailable("the service is starting, restoring or shutting down", retry_after_ms=1_000)
         return self._attached
@@ -116,7 +95,7 @@ class Backend:
         Raises:
             Unavailable: there is none at the moment.
         """
-        parts = self.parts
+        parts = self.now.parts
         self._under_way += 1
         self._idle.clear()
         try:

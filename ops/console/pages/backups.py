@@ -18,7 +18,7 @@ RESTORE = f"{PATH}/-/restore"
 async def show_backups(visit: Visit) -> Response:
     """The backups, newest first, and how far the archive is."""
     listed = await visit.administer("backup.list")
-    archive = backend_of(visit.request).health.report()["archive"]
+    archive = backend_of(visit.request).now.health.report()["archive"]
     return visit.render("backups.html", backups=listed["items"], archive=archive)
 
 
@@ -96,7 +96,7 @@ def _moment(visit: Visit, given: dict[str, str | None]) -> dict[str, Any]:
     """The moment that a form names, as fields of the request for a restore."""
     moment: dict[str, Any] = {}
     if given["backup"] is not None:
-        folder = backend_of(visit.request).parts.settings.backup_folder
+        folder = backend_of(visit.request).now.parts.settings.backup_folder
         moment["backup"] = name_inside(folder, given["backup"])
     if given["position"] is not None:
         moment["position"] = whole_number(given["position"], "a position is a number", path="position")

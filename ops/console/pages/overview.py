@@ -23,8 +23,8 @@ _MINUTE_MS = 60_000
 async def show(visit: Visit) -> Response:
     """How the service is, what it does, and how old its backups are."""
     backend = backend_of(visit.request)
-    report = msgspec.json.decode(codec.encode(backend.health.report()))
-    times, rates = await asyncio.to_thread(_events_by_minute, backend.parts, visit.now_ms)
+    report = msgspec.json.decode(codec.encode(backend.now.health.report()))
+    times, rates = await asyncio.to_thread(_events_by_minute, backend.now.parts, visit.now_ms)
     statistics = await visit.shared_query("jobs.stats")
     return visit.render(
         "overview.html",

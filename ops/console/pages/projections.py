@@ -18,7 +18,7 @@ PATH = f"{PREFIX}/projections"
 
 async def show_projections(visit: Visit) -> Response:
     """The number of rows of each table, and how far a check is or what the last one found."""
-    parts = backend_of(visit.request).parts
+    parts = backend_of(visit.request).now.parts
     return visit.render(
         "projections.html",
         rows=await asyncio.to_thread(_rows, parts),
@@ -37,7 +37,7 @@ async def rebuild(visit: Visit) -> Response:
 
 
 def _begin(visit: Visit, verb: str, say: Any) -> Response:
-    last = backend_of(visit.request).parts.projections.last
+    last = backend_of(visit.request).now.parts.projections.last
     if last is not None and last.ended_at is None:
         raise Busy("a check is under way", retry_after_ms=1_000)
     return visit.begin(PATH, f"projections.{verb}", say)

@@ -92,7 +92,7 @@ def restore_of_ours(request: Request, wish: RestoreRequest) -> bytes:
     if wish.moment == Moment():
         raise Invalid("what to restore: a backup, a position, a time or the latest", path="$")
     if wish.backup is not None:
-        folder = backend_of(request).parts.settings.backup_folder
+        folder = backend_of(request).now.parts.settings.backup_folder
         wish = msgspec.structs.replace(wish, backup=name_inside(folder, wish.backup))
     return codec.encode(wish)
 

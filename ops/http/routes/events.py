@@ -54,7 +54,7 @@ async def follow(request: Request) -> Response:
     wish = _wish(request)
     backend = backend_of(request)
     await backend.attached_within(ATTACHED_WITHIN_SECONDS)
-    feed = backend.feed
+    feed = backend.now.feed
     place = request.headers.get("last-event-id") or wish.after
     after = feed.head if place is None else feed.place_of(place)
     streams = pattern_of(wish.table, wish.stream)

@@ -27,7 +27,7 @@ _FRESH = {"Cache-Control": "no-store"}
 async def answer_livez(request: Request) -> Response:
     """Whether it makes sense to let it run."""
     try:
-        is_alive = backend_of(request).parts.writer.is_alive
+        is_alive = backend_of(request).now.parts.writer.is_alive
     except Unavailable:
         # It starts, or restores its store, which may take long; a restart would not help.
         is_alive = True
@@ -40,7 +40,7 @@ async def answer_readyz(request: Request) -> Response:
     if is_verbose:
         principal_of(request).require("read")
     try:
-        report = backend_of(request).health.report()
+        report = backend_of(request).now.health.report()
     except Unavailable as refusal:
         report = {"status": "unhealthy", "reasons": [refusal.message], "causes": []}
     said = report if is_verbose else {"status": report["status"]}
@@ -52,7 +52,7 @@ async def answer_metrics(request: Request) -> Response:
 
     In the format that the scraper prefers.
     """
-    metrics = backend_of(request).metrics
+    metrics = backend_of(request).now.metrics
     # In a thread, since it writes a thousand lines or two: other requests are answered meanwhile.
     body, content_type = await asyncio.to_thread(metrics.exposition, request.headers.get("accept", ""))
     return Response(body, headers={"Content-Type": content_type, **_FRESH})

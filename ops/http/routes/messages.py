@@ -31,7 +31,7 @@ _PASSED_ON = (ACTOR, CORRELATION_ID, CAUSATION_ID, TRACEPARENT)
 async def answer_message(request: Request) -> Response:
     """A command's or a query's answer."""
     backend = backend_of(request)
-    queries = backend.parts.query_verbs
+    queries = backend.now.parts.query_verbs
     meaning = meaning_of(request.method, request.scope["raw_path"].removeprefix(PREFIX.encode()), queries)
     if meaning.kind == "command":
         principal_of(request).require("operate")

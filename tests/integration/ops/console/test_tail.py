@@ -103,7 +103,7 @@ def test_at_most_ten_pieces_come_in_a_second_whatever_happens(talk: HttpTalk) ->
 
 def test_those_who_watch_get_their_pieces_one_after_the_other(talk: HttpTalk) -> None:
     assert talk.service.http is not None
-    tails = talk.service.http.backend.tails
+    tails = talk.service.http.backend.now.tails
     delays = sorted(tails.delay_seconds() for _ in range(50))
     apart = [later - earlier for earlier, later in pairwise(delays)]
     assert delays[0] >= 0
@@ -116,7 +116,7 @@ def test_those_who_watch_get_their_pieces_one_after_the_other(talk: HttpTalk) ->
 def test_nothing_is_read_for_nobody(talk: HttpTalk) -> None:
     async def watch() -> None:
         assert talk.service.http is not None
-        tails = talk.service.http.backend.tails
+        tails = talk.service.http.backend.now.tails
         async with watching(talk) as pieces, watching(talk) as more:
             await anext(pieces)
             await anext(more)

@@ -181,7 +181,7 @@ def test_what_many_follow_is_made_once_for_all_of_them(
     talk: HttpTalk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     readers, commands = 12, 400
-    feed = talk.service.http.backend.feed  # type: ignore[union-attr]
+    feed = talk.service.http.backend.now.feed  # type: ignore[union-attr]
     made: list[int] = []
     read = feed._read
 
