@@ -19,7 +19,6 @@ from bus.log.cloud_events import Origin, cloud_event_sql, event_id_sql
 from bus.log.reader_pool import PoolClosedError, PoolExhaustedError
 from domain.catalogue import TIMELINE_STREAM
 from domain.errors import Invalid
-from ops.http.following.source import Source
 
 # The size of one piece: at most this many positions, or this many bytes of `data`.
 MAXIMUM_POSITIONS = 500
@@ -52,6 +51,31 @@ class Piece(msgspec.Struct, frozen=True):
     last: int
     frames: bytes
     count: int
+
+
+class Source:
+    """Something that grows until it is closed. Used from the event loop's thread."""
+
+    def __init__(self, reached: int) -> None:
+        self.reached = reached
+        """How far it has come; the subclass says what is counted."""
+        self.is_closed = False
+        self._news = asyncio.Event()
+
+    async def beyond(self, reached: int, seconds: float) -> bool:
+        """Waits until it has come further than that, or is closed; false if the time is over first."""
+        try:
+            async with asyncio.timeout(seconds):
+                while self.reached <= reached and not self.is_closed:
+                    await self._news.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _wake(self) -> None:
+        """Makes all who wait look again."""
+        news, self._news = self._news, asyncio.Event()
+        news.set()
 
 
 class EventFeed(Source):

@@ -13,8 +13,7 @@ import apsw
 import msgspec
 
 from bus.log.reader_pool import PoolClosedError, PoolExhaustedError
-from ops.http.following.event_feed import EventFeed
-from ops.http.following.source import Source
+from ops.http.following.event_feed import EventFeed, Source
 
 # Five pieces a second look live.
 PERIOD_SECONDS = 0.2

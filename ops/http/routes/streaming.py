@@ -8,7 +8,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from domain.errors import Busy
-from ops.http.following.source import Source
+from ops.http.following.event_feed import Source
 from ops.http.routing import access_of
 
 MEDIA_TYPE = "text/event-stream"
