@@ -209,8 +209,7 @@ def _retained(settings: "Settings", rules: "Rules") -> "tuple[list[Backup], dict
     """The backups of the store, and why each is kept."""
     from ops.backup.content import store_id_of
     from ops.backup.metadata import list_backups
-    from ops.backup.needed import needed_backups
-    from ops.backup.retention import retain
+    from ops.backup.retention import needed_backups, retain
 
     store_id = store_id_of(settings.store_path)
     if store_id is None:
