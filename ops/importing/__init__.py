@@ -4,8 +4,7 @@
 - `source`: its file, opened without being changed, and its rows one after the other
 - `commands`: what a row asks for here, or why it cannot be taken
 - `importer`: all rows in portions, and the report
-- `destinations`: where the portions go: a stopped store, or nowhere, to try it out
-- `running`: the same through the writer of a running service
+- `destinations`: where the portions go: a stopped store, a running service, or nowhere, to try it out
 
 A row is one command with an id made from its table and key, so that a second run knows it again.
 """

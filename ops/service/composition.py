@@ -33,7 +33,7 @@ from ops.backup.administration import RunningBackups
 from ops.backup.schedule import BackupSchedule
 from ops.contract.queries import query_verbs
 from ops.health.monitor import Monitor
-from ops.importing.running import RunningImport
+from ops.importing.destinations import RunningImport
 from ops.metrics.collector import Metrics
 from ops.parts import Parts
 from ops.service.connections import connect_as, http_server
