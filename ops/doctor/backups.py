@@ -15,7 +15,7 @@ from ops.backup.create import create_backup
 from ops.backup.drill import prove
 from ops.backup.metadata import damaged_backups
 from ops.backup.restoring.restore_path import Moment
-from ops.backup.restoring.search import search_for
+from ops.backup.restoring.search import Search
 from ops.backup.verify import verify_by_routine, verify_whole
 from ops.doctor.finding import DoctorFinding
 from ops.health.machine import MIB, disks, disks_of
@@ -124,7 +124,7 @@ def look_at_reach(settings: Settings) -> Iterator[DoctorFinding]:
         yield DoctorFinding(check="reach", message="there is nothing yet that could be lost")
         return
     try:
-        restore_path = search_for(settings.places, Moment(latest=True)).next_path()
+        restore_path = Search(settings.places, Moment(latest=True)).next_path()
     except (BackupError, OSError) as error:
         message = error.message if isinstance(error, BackupError) else str(error)
         yield DoctorFinding(

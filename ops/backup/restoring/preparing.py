@@ -10,7 +10,7 @@ from ops.archive.writing import row_lines, write_segment
 from ops.backup.metadata import Backup, write_metadata
 from ops.backup.opening import bring, require_key
 from ops.backup.restoring.restore_path import Moment
-from ops.backup.restoring.search import search_for
+from ops.backup.restoring.search import Search
 from ops.progress import Progress, ignore_progress
 from ops.targets.errors import BackupError
 from ops.targets.places import Places
@@ -32,7 +32,7 @@ def require_readable(places: Places, moment: Moment, identities: Identities) -> 
         BackupError: there is not.
         OSError: a bucket is away.
     """
-    restore_path = search_for(places, moment, identities).next_path()
+    restore_path = Search(places, moment, identities).next_path()
     if restore_path.backup is not None:
         require_key(restore_path.backup, identities)
     if not identities:
@@ -62,7 +62,7 @@ def prepare(
     there = prepared_places(places, folder)
     assert isinstance(there.backups, Path)
     there.backups.mkdir(mode=0o700)
-    search = search_for(places, moment, identities)
+    search = Search(places, moment, identities)
     plain: Backup | None = None
     while True:
         restore_path = search.next_path()
@@ -73,7 +73,7 @@ def prepare(
             plain = bring(restore_path.backup, there.backups, identities, progress=progress)
             break
         except BackupError as error:
-            search.pass_over(restore_path, error)
+            search.pass_over(restore_path.begins_with, error)
             for leftover in there.backups.iterdir():
                 leftover.unlink()
     # Looking up a time takes a key: the service gets its position instead.

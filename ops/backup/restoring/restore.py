@@ -20,7 +20,7 @@ from ops.backup.metadata import Backup, list_backups
 from ops.backup.opening import plain_metadata
 from ops.backup.restoring.materialize import materialize, without_segment
 from ops.backup.restoring.restore_path import PRESENT, Moment, RestorePath
-from ops.backup.restoring.search import Search, present_content
+from ops.backup.restoring.search import Search
 from ops.backup.restoring.swap import WORK_SUFFIX, Intent, swap
 from ops.backup.scratch import SCRATCH_PREFIX, sweep
 from ops.backup.verify import verified
@@ -71,8 +71,8 @@ def plan_restore(
         BackupError: there is no way to that moment, or what there is, is not sound.
         OSError: a bucket is away.
     """
-    present = present_content(places)
-    search = Search(source or places, moment, present, identities)
+    search = Search(source or places, moment, identities)
+    present = search.present
     while True:
         restore_path = search.next_path()
         if not check or restore_path.backup is None:
@@ -81,7 +81,7 @@ def plan_restore(
             with _checked(restore_path, places, present, identities, progress, inside=True):
                 break
         except BackupError as error:
-            search.pass_over(restore_path, error)
+            search.pass_over(restore_path.begins_with, error)
     for number, stretch in enumerate(restore_path.stretches if check else ()):
         progress("archive", number, len(restore_path.stretches))
         try:
@@ -127,8 +127,8 @@ def restore(
     """
     now = time.time_ns() // 1_000_000 if now_ms is None else now_ms
     store = places.store
-    present = present_content(places)
-    search = Search(source or places, moment, present, identities)
+    search = Search(source or places, moment, identities)
+    present = search.present
     restore_path = search.next_path()
     timeline = 1 + _highest_timeline(places, present, highest_timeline)
     store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -149,7 +149,7 @@ def restore(
                     _make(restore_path, begins_with, work, timeline, now, identities, progress)
                 break
             except BackupError as error:
-                search.pass_over(restore_path, error)
+                search.pass_over(restore_path.begins_with, error)
             restore_path = search.next_path()
     return _put_in_place(places, restore_path, timeline, now, safety_backup.taken, search.passed_over)
 

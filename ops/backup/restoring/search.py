@@ -17,13 +17,12 @@ from ops.targets.sealing import Identities
 class Search:
     """The way to a moment, without damaged backups."""
 
-    def __init__(
-        self, places: Places, moment: Moment, present: StoreContent | None, identities: Identities
-    ) -> None:
+    def __init__(self, places: Places, moment: Moment, identities: Identities = ()) -> None:
         self._places = places
         self._moment = moment
-        self._present = present
         self._identities = identities
+        self.present = _present_content(places)
+        """The content of the present store; `None` where there is none, or none that could be read."""
         self.passed_over: dict[str, str] = {}
         self._left_out: set[str] = set()
 
@@ -43,28 +42,25 @@ class Search:
                 return find_restore_path(
                     self._places,
                     self._moment,
-                    self._present,
+                    self.present,
                     self._identities,
                     without=self._left_out.union(self.passed_over),
                 )
             except BackupError as error:
                 if error.backup:
-                    self._pass_over(error.backup, error)
+                    self.pass_over(error.backup, error)
                 elif not self.passed_over:
                     raise
                 else:
                     damage = "; ".join(self.passed_over.values())
                     raise BackupError(error.reason, f"{error.message} ({damage})", error.hint) from error
 
-    def pass_over(self, restore_path: RestorePath, error: BackupError) -> None:
-        """Goes on without the backup that a way begins with.
+    def pass_over(self, which: str, error: BackupError) -> None:
+        """Goes on without what a way `begins_with`.
 
         Raises:
             BackupError: it was asked for, or something else is wrong than that it is damaged.
         """
-        self._pass_over(restore_path.begins_with, error)
-
-    def _pass_over(self, which: str, error: BackupError) -> None:
         if error.reason not in UNUSABLE or which in self.passed_over or self._moment.backup is not None:
             raise error
         if self._moment == Moment():
@@ -75,13 +71,7 @@ class Search:
         self.passed_over[which] = error.message
 
 
-def search_for(places: Places, moment: Moment, identities: Identities = ()) -> Search:
-    """The search that `restore` would begin with."""
-    return Search(places, moment, present_content(places), identities)
-
-
-def present_content(places: Places) -> StoreContent | None:
-    """The content of the present store; `None` where there is none, or none that could be read."""
+def _present_content(places: Places) -> StoreContent | None:
     if not places.store.exists():
         return None
     try:
