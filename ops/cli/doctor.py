@@ -9,8 +9,7 @@ from ops.cli.asking import asked_status
 from ops.cli.stopped import free_directory, require_store
 from ops.cli.terminal.exits import CommandFailure, Exit
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
-from ops.cli.terminal.output import print_result, printable
-from ops.cli.terminal.progress_bars import shown_progress
+from ops.cli.terminal.output import print_result, printable, shown_progress
 
 if TYPE_CHECKING:
     from ops.doctor.finding import DoctorFinding

@@ -14,8 +14,7 @@ from ops.cli.stopped import free_directory
 from ops.cli.terminal.exits import Exit, failure, refused
 from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
-from ops.cli.terminal.output import compact, print_result, print_table, printable, say
-from ops.cli.terminal.progress_bars import shown_progress
+from ops.cli.terminal.output import compact, print_result, print_table, printable, say, shown_progress
 
 if TYPE_CHECKING:
     from ops.importing.importer import ImportReport

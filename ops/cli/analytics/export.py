@@ -8,8 +8,7 @@ from ops.cli.backup.options import IdentityOption, identities_in, scratch_folder
 from ops.cli.terminal.exits import Exit
 from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
-from ops.cli.terminal.output import print_result, say
-from ops.cli.terminal.progress_bars import shown_progress
+from ops.cli.terminal.output import print_result, say, shown_progress
 
 if TYPE_CHECKING:
     from ops.analytics.export.exporting import ExportReport

@@ -11,8 +11,7 @@ from ops.cli.stopped import require_store
 from ops.cli.terminal.exits import Exit, failure, usage_failure
 from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption, option
-from ops.cli.terminal.output import print_records, print_result, say, size_text
-from ops.cli.terminal.progress_bars import shown_progress
+from ops.cli.terminal.output import print_records, print_result, say, shown_progress, size_text
 
 if TYPE_CHECKING:
     from ops.backup.metadata import Backup

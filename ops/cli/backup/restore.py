@@ -16,8 +16,7 @@ from ops.cli.stopped import free_directory
 from ops.cli.terminal.exits import CommandFailure, Exit, failure, unreachable, usage_failure
 from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
-from ops.cli.terminal.output import print_members, print_result, say
-from ops.cli.terminal.progress_bars import shown_progress
+from ops.cli.terminal.output import print_members, print_result, say, shown_progress
 from ops.store.data_directory import Runtime, read_runtime
 
 if TYPE_CHECKING:

@@ -16,8 +16,7 @@ from ops.cli.backup.options import (
 from ops.cli.terminal.exits import CommandFailure, Exit, failure
 from ops.cli.terminal.failures import exit_code_of, understandable
 from ops.cli.terminal.options import DataOption, JsonOption, option
-from ops.cli.terminal.output import print_result
-from ops.cli.terminal.progress_bars import shown_progress
+from ops.cli.terminal.output import print_result, shown_progress
 
 if TYPE_CHECKING:
     from ops.targets.errors import BackupError

@@ -1,8 +1,7 @@
 """The terminal, as every command uses it.
 
 options        options that several commands have
-output         results for people and for programs
-progress_bars  how far something is
+output         results for people and for programs, and how far something is
 exits          exit codes, and failures that end a command
 failures       errors of other rooms, as such failures
 """

@@ -1,4 +1,4 @@
-"""How results are printed: JSON for programs; lines, lists and aligned tables for people.
+"""How results and progress are shown: JSON for programs; lines, lists and aligned tables for people.
 
 Stored values may hold anything, so none reaches a terminal unescaped: a control character in a job's name
 could otherwise move the cursor, or rewrite what was printed before.
@@ -6,11 +6,15 @@ could otherwise move the cursor, or rewrite what was printed before.
 
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+
+from ops.progress import Progress, ignore_progress
 
 # In a table, a longer value is cut; `--json` shows it whole.
 LONGEST_CELL = 48
@@ -201,3 +205,32 @@ def without_credentials(url: str) -> str:
     """The address of a broker as it may be shown: without a user and a password."""
     scheme, separator, rest = url.partition("://")
     return scheme + separator + rest.rpartition("@")[2]
+
+
+# Work that ends sooner needs no bar.
+PATIENCE_SECONDS = 1.0
+
+
+@contextmanager
+def shown_progress() -> Iterator[Progress]:
+    """Takes the progress of the block; shows it as bars on a terminal, and nowhere else."""
+    if not sys.stderr.isatty():
+        yield ignore_progress
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description:<12}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    began = time.monotonic()
+    bars: dict[str, TaskID] = {}
+    with Bars(*columns, console=Console(stderr=True), transient=True) as shown:
+
+        def tell(what: str, done: int, total: int) -> None:
+            if what not in bars:
+                if time.monotonic() - began < PATIENCE_SECONDS:
+                    return
+                bars[what] = shown.add_task(what)
+            shown.update(bars[what], completed=done, total=total or None)
+
+        yield tell
