@@ -33,16 +33,9 @@ RETRY_AFTER_MS = 1_000
 class LimitsMiddleware:
     """Refuses requests that are too large, too slow, too frequent or too many at once."""
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        per_second: float,
-    ) -> None:
+    def __init__(self, app: ASGIApp, *, per_second: float) -> None:
         self._app = app
         self._throttle = Throttle(per_second)
-        self._body_seconds = BODY_SECONDS
-        self._send_seconds = SEND_SECONDS
         self._under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,9 +55,9 @@ class LimitsMiddleware:
                 self._under_way -= 1
 
         scope["hyperpage.leave"] = leave
-        body = _Body(receive, scope, self._body_seconds)
+        body = _Body(receive)
         try:
-            await self._app(scope, body.receive, _in_time(send, scope["hyperpage.abort"], self._send_seconds))
+            await self._app(scope, body.receive, _in_time(send, scope["hyperpage.abort"]))
         finally:
             leave()
 
@@ -93,9 +86,9 @@ def _head_bytes(scope: Scope) -> int:
 class _Body:
     """A request's body as it comes in."""
 
-    def __init__(self, receive: Receive, scope: Scope, seconds: float) -> None:
+    def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self._deadline = asyncio.get_running_loop().time() + seconds
+        self._deadline = asyncio.get_running_loop().time() + BODY_SECONDS
         self._size = 0
         self._is_whole = False
 
@@ -121,7 +114,7 @@ class _Body:
         return message
 
 
-def _in_time(send: Send, abort: Callable[[], None], seconds: float) -> Send:
+def _in_time(send: Send, abort: Callable[[], None]) -> Send:
     """The same `send`, which cuts the connection of a reader that does not read.
 
     It then raises a `ReaderTooSlowError`, so that nothing more is made for that reader.
@@ -129,7 +122,7 @@ def _in_time(send: Send, abort: Callable[[], None], seconds: float) -> Send:
 
     async def send_in_time(message: Message) -> None:
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(SEND_SECONDS):
                 await send(message)
         except TimeoutError:
             # `close` would wait for the reader.

@@ -39,9 +39,7 @@ _PROBLEMS: Mapping[int, tuple[type[errors.Refusal] | type[refusals.HttpRefusal],
     500: (errors.Internal,),
     503: (errors.Unavailable,),
 }
-_MORE = {
-    412: "The row is at another version than If-Match or If-None-Match said.",
-}
+_PRECONDITION_FAILED = "The row is at another version than If-Match or If-None-Match said."
 
 
 def operation_object(operation: Operation, role: Role | None) -> OperationObject:
@@ -87,7 +85,8 @@ def problem_responses() -> dict[str, Any]:
 def _problem_response(status: int) -> Any:
     kinds = _PROBLEMS[status]
     lines = [f"`{kind.code}`: {(kind.__doc__ or '').splitlines()[0]}" for kind in kinds]
-    response = answer(_MORE.get(status, "\n\n".join(lines)), reference("problem"), kind=MEDIA_TYPE)
+    text = _PRECONDITION_FAILED if status == 412 else "\n\n".join(lines)
+    response = answer(text, reference("problem"), kind=MEDIA_TYPE)
     if status == 429:
         response["headers"] = {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}
     return response
