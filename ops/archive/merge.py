@@ -7,6 +7,8 @@ from collections.abc import Callable
 from itertools import groupby
 from typing import NamedTuple
 
+import msgspec
+
 from ops.archive.reading import read_envelope, read_segment
 from ops.archive.segment import (
     MAXIMUM_SEGMENT_BYTES,
@@ -61,11 +63,10 @@ def merge(folder: Place, *, recipients: tuple[str, ...] = (), read_log: ReadLog 
         fewer += _remove_covered(segments)
         left = list_segments(folder, segments[0].timeline)
         while len(row := _small_in_a_row(left, merges_encrypted=read_log is not None)) >= SMALL_SEGMENTS:
-            merged = (
-                _merge_encrypted(folder, row, recipients, read_log)
-                if read_log and row[0].is_encrypted
-                else (_merge(folder, row, recipients))
-            )
+            if read_log and row[0].is_encrypted:
+                merged = _merge_encrypted(folder, row, recipients, read_log)
+            else:
+                merged = _merge(folder, row, recipients)
             if merged < 2:
                 break
             fewer += merged - 1
@@ -146,13 +147,7 @@ def _replace(
     path = segment_path(folder, merged[0].timeline, first, logged.last, suffix)
     write_segment(
         path,
-        Header(
-            store_id=header.store_id,
-            timelines=header.timelines,
-            first=first,
-            last=logged.last,
-            previous_hash=previous_hash,
-        ),
+        msgspec.structs.replace(header, first=first, last=logged.last, previous_hash=previous_hash),
         logged.lines,
         logged.answers,
         level=LEVEL,
