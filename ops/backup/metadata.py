@@ -6,7 +6,6 @@ and, by a checksum of its own, for itself.
 
 import os
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
@@ -174,13 +173,21 @@ def look_for_backups(
     Raises:
         OSError: the folder cannot be read, or the bucket is away.
     """
+    files = {one.name: one for one in list_files(folder)}
+    found = [one for one in files.values() if _NAME.fullmatch(one.name)]
+    described = [one for one in found if one.name + _METADATA_SUFFIX in files]
+    contents = read_files([files[one.name + _METADATA_SUFFIX] for one in described])
+    by_name = dict(zip((one.name for one in described), contents, strict=True))
     backups: list[Backup] = []
     others: list[tuple[Place, BackupError]] = []
-    for one in _look(folder):
-        if not isinstance(one, Backup):
-            others.append(one)
-        elif store_id in (None, one.metadata.store_id):
-            backups.append(one)
+    for one in found:
+        try:
+            backup = Backup(one.path, _metadata(one.path, by_name.get(one.name, FileNotFoundError())))
+        except BackupError as error:
+            others.append((one.path, error))
+        else:
+            if store_id in (None, backup.metadata.store_id):
+                backups.append(backup)
     backups.sort(key=lambda one: (one.metadata.timestamp, one.name), reverse=True)
     return backups, sorted(others, key=lambda one: one[0].name)
 
@@ -210,19 +217,6 @@ def update_metadata(backup: Place, **changes: Any) -> Metadata:
         BackupError: there is none any more.
     """
     return write_metadata(backup, msgspec.structs.replace(read_metadata(backup), **changes))
-
-
-def _look(folder: Place) -> Iterator[Backup | tuple[Place, BackupError]]:
-    files = {one.name: one for one in list_files(folder)}
-    backups = [one for one in files.values() if _NAME.fullmatch(one.name)]
-    described = [one for one in backups if one.name + _METADATA_SUFFIX in files]
-    contents = read_files([files[one.name + _METADATA_SUFFIX] for one in described])
-    by_name = dict(zip((one.name for one in described), contents, strict=True))
-    for one in backups:
-        try:
-            yield Backup(one.path, _metadata(one.path, by_name.get(one.name, FileNotFoundError())))
-        except BackupError as error:
-            yield one.path, error
 
 
 def _metadata(backup: Place, content: bytes | OSError) -> Metadata:
