@@ -1,12 +1,11 @@
 """Verifying and rebuilding the projections, of a running service and of a stopped one's file."""
 
 import asyncio
-import os
-import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any, Literal
 
 import msgspec
@@ -125,19 +124,12 @@ def _as_answer_of_rebuild(report: RebuildReport) -> dict[str, Any]:
 
 
 def _report(path: Path, progress: Progress | None = None) -> RebuildReport:
-    with _scratch(path.parent) as scratch, closing(open_reader(path)) as connection:
-        return rebuild.verify(connection, scratch, progress)
-
-
-@contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
-    # Beside the store: a temporary folder may be small, or memory.
-    descriptor, name = tempfile.mkstemp(prefix="projections-", suffix=".scratch", dir=folder)
-    os.close(descriptor)
-    try:
-        yield Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    with (
+        # Beside the store: a temporary folder may be small, or memory.
+        NamedTemporaryFile(prefix="projections-", suffix=".scratch", dir=path.parent) as scratch,
+        closing(open_reader(path)) as connection,
+    ):
+        return rebuild.verify(connection, Path(scratch.name), progress)
 
 
 def _portions(streams: Iterable[str]) -> Iterator[list[str]]:
