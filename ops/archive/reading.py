@@ -197,11 +197,7 @@ def _row(values: list[Any]) -> chain.Row:
 def _require_chain(name: str, header: Header, rows: list[chain.Row]) -> None:
     previous = bytes.fromhex(header.previous_hash)
     for position, row in enumerate(rows, header.first):
-        expected = chain.chain_hash(previous, *_columns(row))
+        expected = chain.chain_hash(previous, *msgspec.structs.astuple(row)[:-1])
         if row.position != position or row.hash != expected:
             raise BackupError("chain_broken", f"{name}: the hash chain is broken at position {position}")
         previous = expected
-
-
-def _columns(row: chain.Row) -> Any:
-    return msgspec.structs.astuple(row)[:-1]

@@ -9,7 +9,7 @@ from bus.log import chain
 from migrations.connection import write_transaction
 from migrations.rows import insert_rows
 from ops.archive.reading import read_header, read_segment
-from ops.archive.segment import ArchivedAnswer, Header, Segment, SegmentContent, list_segments, runs
+from ops.archive.segment import Header, Segment, SegmentContent, list_segments, runs
 from ops.archive.timelines import Timelines, history_of
 from ops.targets.errors import BackupError
 from ops.targets.sealing import Identities
@@ -124,8 +124,5 @@ def _append(connection: apsw.Connection, segment: Segment, content: SegmentConte
         if rows[0].position != head.position + 1 or before != head.hash.hex():
             raise BackupError("chain_broken", f"{segment.name} does not follow from position {head.position}")
         chain.insert(connection, rows)
-    _remember(connection, [answer for answer in content.answers if answer[2] <= until])
-
-
-def _remember(connection: apsw.Connection, answers: Sequence[ArchivedAnswer]) -> None:
+    answers = [answer for answer in content.answers if answer[2] <= until]
     insert_rows(connection, "INSERT OR IGNORE INTO command_answers", answers)

@@ -11,6 +11,11 @@ from bus.log.cloud_events import read_origin
 from migrations import runner
 from migrations.connection import open_reader
 
+_TABLES = (
+    "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite~_%' ESCAPE '~'"
+    " ORDER BY name"
+)
+
 
 class StoreContent(msgspec.Struct, frozen=True):
     """A store's content at one moment."""
@@ -40,7 +45,10 @@ def read_content(connection: apsw.Connection) -> StoreContent:
         timelines=origin.timelines,
         head=chain.read_head(connection),
         first_recorded_at=connection.execute("SELECT recorded_at FROM events ORDER BY position LIMIT 1").get,
-        rows={name: connection.execute(f'SELECT count(*) FROM "{name}"').get for name in _tables(connection)},
+        rows={
+            name: connection.execute(f'SELECT count(*) FROM "{name}"').get
+            for (name,) in connection.execute(_TABLES)
+        },
         migrations=[one.name for one in runner.status(connection) if one.applied],
     )
 
@@ -52,13 +60,3 @@ def store_id_of(store: Path) -> str | None:
             return read_origin(connection).store_id
     except apsw.Error:
         return None
-
-
-def _tables(connection: apsw.Connection) -> list[str]:
-    return [
-        name
-        for (name,) in connection.execute(
-            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite~_%' ESCAPE '~'"
-            " ORDER BY name"
-        )
-    ]

@@ -39,7 +39,8 @@ def check_copy(
 def open_sealed(path: Path) -> apsw.Connection:
     """A connection to a file that nobody changes; it takes no locks, and makes no files beside it."""
     connection = apsw.Connection(
-        f"file:{_quoted(path)}?immutable=1", flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+        f"file:{quote(str(path.absolute()))}?immutable=1",
+        flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI,
     )
     # A forged file may have anything in its schema: it stays without effect.
     connection.pragma("trusted_schema", False)
@@ -96,7 +97,3 @@ def file_checksum(path: Path, progress: Progress = ignore_progress) -> str:
             done += count
             progress("checksum", done, total)
     return digest.hexdigest()
-
-
-def _quoted(path: Path) -> str:
-    return quote(str(path.absolute()))

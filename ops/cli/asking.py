@@ -131,7 +131,11 @@ async def ask(
                 f"the service on {address.data} is not there, or is just stopping", "try again"
             ) from error
         except NatsTimeoutError as error:
-            raise timed_out(timeout_seconds) from error
+            raise unreachable(
+                f"no answer within {timeout_seconds:g} s",
+                "what was asked may have been done all the same: a command that was sent with --id can be"
+                " sent again, and does nothing twice",
+            ) from error
         except MaxPayloadError as error:
             raise failure(Exit.FAILED, "too_large", f"{len(body)} bytes do not fit into a message") from error
     return answer_of(message.data, message.headers)
@@ -263,11 +267,3 @@ def answer_of(body: bytes, headers: Mapping[str, str] | None) -> bytes:
     if headers and ERROR_CODE in headers:
         raise refused(msgspec.json.decode(body)["error"])
     return body
-
-
-def timed_out(timeout_seconds: float) -> CommandFailure:
-    return unreachable(
-        f"no answer within {timeout_seconds:g} s",
-        "what was asked may have been done all the same: a command that was sent with --id can be sent again,"
-        " and does nothing twice",
-    )

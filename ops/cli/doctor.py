@@ -1,6 +1,7 @@
 """`hyperpage doctor`: looks at everything, and says of each finding what to do."""
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -13,7 +14,6 @@ from ops.cli.terminal.output import print_result, printable, shown_progress
 
 if TYPE_CHECKING:
     from ops.doctor.finding import DoctorFinding
-    from ops.progress import Progress
     from ops.settings import Settings
 
 # A failure of these checks has an exit code of its own.
@@ -45,11 +45,15 @@ def doctor(
     Exits with 0 when all is well, with 1 when something needs attention, with
     6 when the store or its backup is not what it should be.
     """
+    from ops.doctor.examination import examine
+    from ops.version import service_version
+
     settings = settings_for(data)
     require_store(settings.store_path)
     found = []
     with shown_progress() as progress:
-        for finding in _findings(settings, quick, progress):
+        checks = examine(settings, quick=quick, version=service_version(), progress=progress)
+        for finding in chain(_service(settings), checks):
             found.append(finding)
             if not as_json:
                 _print(finding)
@@ -58,14 +62,6 @@ def doctor(
     if any(one.level == "wrong" and one.check in _VERIFICATIONS for one in found):
         return Exit.VERIFICATION_FAILED
     return Exit.DONE if worst == "well" else Exit.FAILED
-
-
-def _findings(settings: "Settings", quick: bool, progress: "Progress") -> "Iterator[DoctorFinding]":
-    from ops.doctor.examination import examine
-    from ops.version import service_version
-
-    yield from _service(settings)
-    yield from examine(settings, quick=quick, version=service_version(), progress=progress)
 
 
 def _service(settings: "Settings") -> "Iterator[DoctorFinding]":

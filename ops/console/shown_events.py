@@ -49,25 +49,24 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 
 def shown(events: Iterable[dict[str, Any]]) -> list[Shown]:
     """CloudEvents as they are shown."""
-    return [_shown(event) for event in events]
-
-
-def _shown(event: dict[str, Any]) -> Shown:
-    return Shown(
-        position=int(event["sequence"]),
-        at=milliseconds(event["time"]),
-        stream=event["subject"],
-        version=event["version"],
-        type=event["type"].removeprefix(_PREFIX),
-        command_id=event.get("commandid"),
-        actor=event.get("actor"),
-        correlation_id=event.get("correlationid"),
-        causation_id=event.get("causationid"),
-        traceparent=event.get("traceparent"),
-        timeline=event["timeline"],
-        hash=event["hash"],
-        data=event.get("data"),
-    )
+    return [
+        Shown(
+            position=int(event["sequence"]),
+            at=milliseconds(event["time"]),
+            stream=event["subject"],
+            version=event["version"],
+            type=event["type"].removeprefix(_PREFIX),
+            command_id=event.get("commandid"),
+            actor=event.get("actor"),
+            correlation_id=event.get("correlationid"),
+            causation_id=event.get("causationid"),
+            traceparent=event.get("traceparent"),
+            timeline=event["timeline"],
+            hash=event["hash"],
+            data=event.get("data"),
+        )
+        for event in events
+    ]
 
 
 def _short(name: str, value: Any) -> Any:

@@ -209,7 +209,9 @@ def said_of(refusal: Refusal | HttpRefusal) -> str:
 
 def local_address(said: str) -> str:
     """The address that somebody named, if it is one of the console's; else its first page."""
-    return said if _is_ours(said) else PREFIX
+    parts = urlsplit(said)
+    is_local = not parts.scheme and not parts.netloc and "\\" not in said and said.isprintable()
+    return said if is_local and (parts.path == PREFIX or parts.path.startswith(f"{PREFIX}/")) else PREFIX
 
 
 def is_whole(said: str) -> bool:
@@ -222,9 +224,3 @@ def path_of(request: Request) -> str:
     """The path that was asked for, as it was written."""
     raw: bytes = request.scope["raw_path"]
     return raw.decode("ascii")
-
-
-def _is_ours(address: str) -> bool:
-    parts = urlsplit(address)
-    is_local = not parts.scheme and not parts.netloc and "\\" not in address and address.isprintable()
-    return is_local and (parts.path == PREFIX or parts.path.startswith(f"{PREFIX}/"))
