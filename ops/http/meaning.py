@@ -30,15 +30,17 @@ from projections.tables import TABLES
 PREFIX = "/api/v1/"
 # Stands where a key would: no key begins with it.
 NO_KEY = "-"
-# By table: the verb that a method stands for, where there is exactly one that fits.
-POSTED: Mapping[str, str] = {"jobs": "enqueue"}
-PUT: Mapping[str, str] = {"app_state": "set", "tool_configs": "set", "schedules": "set"}
-PATCHED: Mapping[str, str] = {"tool_configs": "patch"}
-DELETED: Mapping[str, str] = {
-    "app_state": "delete",
-    "tool_configs": "delete",
-    "schedules": "delete",
-    "rate_limits": "clear",
+# By method and table: the verb that the method stands for, where there is exactly one that fits.
+BY_METHOD: Mapping[str, Mapping[str, str]] = {
+    "POST": {"jobs": "enqueue"},
+    "PUT": {"app_state": "set", "tool_configs": "set", "schedules": "set"},
+    "PATCH": {"tool_configs": "patch"},
+    "DELETE": {
+        "app_state": "delete",
+        "tool_configs": "delete",
+        "schedules": "delete",
+        "rate_limits": "clear",
+    },
 }
 
 Kind = Literal["command", "query"]
@@ -115,19 +117,14 @@ def key_fields(table: str, key: str) -> dict[str, str]:
 def _of_table(method: str, table: str) -> RequestMeaning:
     if table not in TABLES:
         raise no_such_place()
-    verbs = {"GET": "list", "POST": POSTED.get(table)}
+    verbs = {"GET": "list", "POST": BY_METHOD["POST"].get(table)}
     meaning = _chosen(method, table, verbs)
     return msgspec.structs.replace(meaning, creates=meaning.kind == "command")
 
 
 def _of_row(method: str, table: str, key: str) -> RequestMeaning:
     fields = key_fields(table, key)
-    verbs = {
-        "GET": "get",
-        "PUT": PUT.get(table),
-        "PATCH": PATCHED.get(table),
-        "DELETE": DELETED.get(table),
-    }
+    verbs = {"GET": "get", **{one: BY_METHOD[one].get(table) for one in ("PUT", "PATCH", "DELETE")}}
     meaning = _chosen(method, table, verbs)
     return msgspec.structs.replace(meaning, key=fields, stream=stream_name(table, key))
 

@@ -37,13 +37,6 @@ MERGE_PATCH = "application/merge-patch+json"
 _OF_COMMANDS = (404, 409, 422)
 _OF_QUERIES = (404, 413)
 
-# The verbs that methods stand for, by method and table.
-_BY_METHOD: Mapping[str, Mapping[str, str]] = {
-    "post": meaning.POSTED,
-    "put": meaning.PUT,
-    "patch": meaning.PATCHED,
-    "delete": meaning.DELETED,
-}
 _PART = r"[A-Za-z0-9][A-Za-z0-9._@/+=-]{0,63}"
 _RATE_LIMIT_KEY = rf"^(ratelimit:)?{_PART}(:{_PART}){{0,2}}$"
 
@@ -82,7 +75,7 @@ def _command_places(name: str, schema: Schema) -> Iterator[tuple[str, str]]:
         return
     table, _, verb = name.partition(".")
     place = f"{meaning.PREFIX}{table}"
-    by_method = [method for method, verbs in _BY_METHOD.items() if verbs.get(table) == verb]
+    by_method = [method.lower() for method, verbs in meaning.BY_METHOD.items() if verbs.get(table) == verb]
     for method in by_method:
         yield place if method == "post" else f"{place}/{{key}}", method
     # A merge patch has no room for a reason, so the verb has a path of its own, too.
