@@ -136,7 +136,12 @@ def restore(
     work = store.with_name(store.name + WORK_SUFFIX)
     with TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=store.parent) as scratch:
         safety_backup = _SafetyBackup(
-            places, Path(scratch), version, now, progress, is_possible=present is not None and not is_damaged
+            places=places,
+            plain_copy=Path(scratch) / "present.db",
+            version=version,
+            now_ms=now,
+            progress=progress,
+            is_possible=present is not None and not is_damaged,
         )
         while True:
             try:
@@ -205,48 +210,38 @@ def _make(
         raise
 
 
-class _SafetyBackup:
+class _SafetyBackup(msgspec.Struct, kw_only=True):
     """The backup of the present store before it is replaced: taken once, unless that is not possible."""
 
-    def __init__(
-        self,
-        places: Places,
-        scratch: Path,
-        version: str,
-        now_ms: int,
-        progress: Progress,
-        *,
-        is_possible: bool,
-    ) -> None:
-        self._places = places
-        self._plain_copy = scratch / "present.db"
-        self._version = version
-        self._now_ms = now_ms
-        self._progress = progress
-        self._is_possible = is_possible
-        self.taken: Backup | None = None
+    places: Places
+    plain_copy: Path
+    version: str
+    now_ms: int
+    progress: Progress
+    is_possible: bool
+    taken: Backup | None = None
 
     def take(self, search: Search) -> None:
         """Takes it, if it is not taken yet; `search` leaves it out, since what is in it is to be replaced."""
-        if self.taken is not None or not self._is_possible:
+        if self.taken is not None or not self.is_possible:
             return
         try:
             self.taken = create_backup(
-                self._places.store,
-                self._places.backups,
+                self.places.store,
+                self.places.backups,
                 description="before a restore",
-                version=self._version,
-                now_ms=self._now_ms,
-                sealing=self._places.sealing,
-                plain_copy=self._plain_copy,
-                progress=self._progress,
+                version=self.version,
+                now_ms=self.now_ms,
+                sealing=self.places.sealing,
+                plain_copy=self.plain_copy,
+                progress=self.progress,
             )
         except apsw.FullError:
             # A full disk is no damage of the store.
             raise
         except (BackupError, apsw.Error):
             # The store is too damaged, and will be set aside.
-            self._is_possible = False
+            self.is_possible = False
         else:
             search.leave_out(self.taken)
 
@@ -261,7 +256,7 @@ class _SafetyBackup:
             raise BackupError("damaged", "the present store is damaged")
         if self.taken.is_plain_here:
             return self.taken
-        return Backup(self._plain_copy, plain_metadata(self.taken.metadata))
+        return Backup(self.plain_copy, plain_metadata(self.taken.metadata))
 
 
 def _put_in_place(
