@@ -98,9 +98,7 @@ class BucketPath:
         Raises:
             FileNotFoundError: it is not there.
         """
-        import obstore
-
-        with bucket_errors(self):
+        with bucket_errors(self) as obstore:
             return int(obstore.head(self.bucket.store(), self.key)["size"])
 
     def read_bytes(self) -> bytes:
@@ -109,9 +107,7 @@ class BucketPath:
         Raises:
             FileNotFoundError: it is not there.
         """
-        import obstore
-
-        with bucket_errors(self):
+        with bucket_errors(self) as obstore:
             found = obstore.get(self.bucket.store(), self.key)
             if found.meta["size"] > MAXIMUM_READ_BYTES:
                 raise BucketError(f"{self} is larger than anything that is read as a whole")
@@ -123,34 +119,26 @@ class BucketPath:
         Raises:
             FileNotFoundError: it is not there.
         """
-        import obstore
-
-        with bucket_errors(self):
+        with bucket_errors(self) as obstore:
             for chunk in obstore.get(self.bucket.store(), self.key).stream(size_bytes):
                 yield bytes(chunk)
 
     def put(self, content: bytes | Path) -> None:
         """Puts a file there, whole; one of that name is replaced."""
-        import obstore
-
-        with bucket_errors(self):
+        with bucket_errors(self) as obstore:
             obstore.put(
                 self.bucket.store(), self.key, content, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE
             )
 
     def unlink(self, missing_ok: bool = False) -> None:
         """Deletes it; S3 does not say whether it was there."""
-        import obstore
-
-        with bucket_errors(self):
+        with bucket_errors(self) as obstore:
             obstore.delete(self.bucket.store(), self.key)
 
     def files(self) -> Iterator[tuple["BucketPath", int, str]]:
         """The files in this folder and below, with sizes and ETags, in no order."""
-        import obstore
-
         prefix = self.key + "/" if self.key else None
-        with bucket_errors(self):
+        with bucket_errors(self) as obstore:
             for page in obstore.list(self.bucket.store(), prefix):
                 for one in page:
                     yield BucketPath(self.bucket, one["path"]), one["size"], one["e_tag"] or ""
@@ -221,20 +209,21 @@ def _store(name: str, endpoint: str | None) -> "S3Store":
 
 
 @contextmanager
-def bucket_errors(path: BucketPath) -> Iterator[None]:
-    """Turns errors of a bucket into such with a message of one line.
+def bucket_errors(path: BucketPath) -> Iterator[Any]:
+    """The library, whose errors within the block get a message of one line.
 
     Raises:
         BucketError: it does not answer, or refuses.
         FileNotFoundError: it has no such file.
     """
     try:
+        import obstore
         from obstore.exceptions import BaseError
     except ImportError:
         path.bucket.store()  # says what is missing
         raise
     try:
-        yield
+        yield obstore
     except FileNotFoundError as error:
         if "NoSuchBucket" in str(error):
             raise BucketError(f"there is no bucket {path.bucket.name}") from error
