@@ -118,6 +118,8 @@ class Archiver:
     def state(self) -> ArchiveState:
         """How far it is, now. Any thread may ask."""
         since, outside = self._waiting_since, self._is_outside()
+        merging = self._merge_trouble.problem
+        problem = None if merging in (None, UNTRIED) else f"its segments cannot be merged: {merging}"
         return ArchiveState(
             folder=str(self._folder),
             position=self._position,
@@ -125,7 +127,7 @@ class Archiver:
             lag_seconds=0.0 if since is None else time.monotonic() - since,
             outside=outside,
             note=None if outside else NOT_OUTSIDE,
-            problem=self._trouble.problem or self._problem_of_merging,
+            problem=self._trouble.problem or problem,
         )
 
     def notify(self, commit: Commit) -> None:
@@ -187,11 +189,6 @@ class Archiver:
             else:
                 self._merge_trouble.recovered()
                 return
-
-    @property
-    def _problem_of_merging(self) -> str | None:
-        problem = self._merge_trouble.problem
-        return None if problem in (None, UNTRIED) else f"its segments cannot be merged: {problem}"
 
     def _new_trouble(self, what: str) -> Trouble:
         return Trouble(what, logger, first_pause_ms=FIRST_RETRY_MS, longest_pause_ms=LONGEST_RETRY_MS)

@@ -147,7 +147,8 @@ class BackupSchedule:
         elif (unverified := self._to_verify(backups)) is not None:
             await self._prove("verify", unverified)
         elif self._clock() >= self._verify_archive_at:
-            await self._verify_archive()
+            self._verify_archive_at = self._clock() + VERIFY_ARCHIVE_AFTER_MS
+            await self._command("verify-archive", "")
 
     async def look(self) -> list[Backup]:
         """The backups; tells which are new, verified or damaged since the last look, by whomever."""
@@ -282,10 +283,6 @@ class BackupSchedule:
             # Its damage was told with the failure.
             self._told[backup.name] = msgspec.structs.replace(backup.metadata, unsound=TOLD)
         await self.look()
-
-    async def _verify_archive(self) -> None:
-        self._verify_archive_at = self._clock() + VERIFY_ARCHIVE_AFTER_MS
-        await self._command("verify-archive", "")
 
     async def _command(self, command: str, name: str, *options: str, argument: str | None = None) -> bool:
         """Whether `hyperpage backup <command>` worked; if not, why is in `_failures`, and told.

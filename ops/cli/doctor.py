@@ -57,8 +57,11 @@ def doctor(
             found.append(finding)
             if not as_json:
                 _print(finding)
-    worst = _worst(found)
-    print_result({"status": worst, "findings": found}, as_json, _verdict(found))
+    levels = {one.level for one in found}
+    worst = next((level for level in ("wrong", "attention") if level in levels), "well")
+    bad = sum(one.level != "well" for one in found)
+    verdict = f"Something to do: {bad} of {len(found)} findings." if bad else "All is well."
+    print_result({"status": worst, "findings": found}, as_json, verdict)
     if any(one.level == "wrong" and one.check in _VERIFICATIONS for one in found):
         return Exit.VERIFICATION_FAILED
     return Exit.DONE if worst == "well" else Exit.FAILED
@@ -86,17 +89,7 @@ def _service(settings: "Settings") -> "Iterator[DoctorFinding]":
     yield from look_at_service(report)
 
 
-def _worst(found: "list[DoctorFinding]") -> str:
-    levels = {one.level for one in found}
-    return next((level for level in ("wrong", "attention") if level in levels), "well")
-
-
 def _print(finding: "DoctorFinding") -> None:
     print(f"{_SIGNS[finding.level]}  {finding.check}: {printable(finding.message)}", flush=True)
     if finding.hint:
         print(f"      what to do: {printable(finding.hint)}")
-
-
-def _verdict(found: "list[DoctorFinding]") -> str:
-    bad = sum(one.level != "well" for one in found)
-    return f"Something to do: {bad} of {len(found)} findings." if bad else "All is well."

@@ -121,14 +121,9 @@ def _guarded(command: Callable[..., Any], *arguments: Any, **options: Any) -> in
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise _machine_failure(error) from error
-
-
-def _machine_failure(error: OSError) -> CommandFailure:
-    where = f"{error.filename}: " if error.filename else ""
-    return CommandFailure(
-        Exit.FAILED, {"code": "failed", "message": f"{where}{error.strerror or error}", "details": {}}
-    )
+        where = f"{error.filename}: " if error.filename else ""
+        failed = {"code": "failed", "message": f"{where}{error.strerror or error}", "details": {}}
+        raise CommandFailure(Exit.FAILED, failed) from error
 
 
 def _report(error: CommandFailure, *, as_json: bool) -> int:

@@ -81,7 +81,8 @@ def send(
         else ask(address, address.names.command(name), content, headers=given, timeout_seconds=timeout)
     )
     print_result(answer, as_json, print_answer)
-    return _exit_code(answer) if name == "batch" else Exit.DONE
+    outcomes = msgspec.json.decode(answer)["outcomes"] if name == "batch" else ()
+    return Exit.FAILED if any("error" in outcome for outcome in outcomes) else Exit.DONE
 
 
 def query(
@@ -164,8 +165,3 @@ def _summary(answer: dict[str, Any]) -> str:
 def _require_name(name: str) -> None:
     if _NAME.fullmatch(name) is None:
         raise usage_failure(f"{name!r} is not TABLE.VERB", "for example jobs.enqueue; see `hyperpage schema`")
-
-
-def _exit_code(batch_answer: bytes) -> Exit:
-    outcomes = msgspec.json.decode(batch_answer)["outcomes"]
-    return Exit.FAILED if any("error" in outcome for outcome in outcomes) else Exit.DONE

@@ -44,18 +44,27 @@ def schema(
 
     Without a name and a format it lists the names. Needs no running service.
     """
-    if form in ("asyncapi", "openapi", "markdown"):
-        if name is not None:
-            raise usage_failure("such a document describes all messages", "leave the name out")
-        if form == "markdown":
-            _print_reference()
-        else:
-            _print_document(_asyncapi(data) if form == "asyncapi" else _openapi())
+    from ops.contract.schema import all_schemas
+    from ops.version import service_version
+
+    if form in ("asyncapi", "openapi", "markdown") and name is not None:
+        raise usage_failure("such a document describes all messages", "leave the name out")
+    if form == "asyncapi":
+        from ops.contract.asyncapi import asyncapi_document
+
+        _print_document(asyncapi_document(settings_for(data).names, service_version()))
+    elif form == "openapi":
+        from ops.http.openapi.document import openapi_document
+
+        _print_document(openapi_document(service_version(), needs_token=True))
+    elif form == "markdown":
+        from ops.contract.reference.page import reference
+
+        # The examples come from tests; only the page in the repository has them.
+        print(reference({}), end="")
     elif name is not None:
         _print_document(_one(name))
     elif form == "jsonschema" or as_json:
-        from ops.contract.schema import all_schemas
-
         _print_document(all_schemas())
     else:
         _print_names()
@@ -64,27 +73,6 @@ def schema(
 def _print_document(document: dict[str, Any]) -> None:
     # Indented, since people read it, too.
     print(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
-
-
-def _print_reference() -> None:
-    from ops.contract.reference.page import reference
-
-    # The examples come from tests; only the page in the repository has them.
-    print(reference({}), end="")
-
-
-def _asyncapi(data: Any) -> dict[str, Any]:
-    from ops.contract.asyncapi import asyncapi_document
-    from ops.version import service_version
-
-    return asyncapi_document(settings_for(data).names, service_version())
-
-
-def _openapi() -> dict[str, Any]:
-    from ops.http.openapi.document import openapi_document
-    from ops.version import service_version
-
-    return openapi_document(service_version(), needs_token=True)
 
 
 def _one(name: str) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def tail(
         if value is not None and value < 1:
             raise usage_failure(f"{name} counts from 1, and is {value}")
     address = application_address(data)
-    following = _follow(address, from_position, table, stream, limit, _print_json if as_json else _print_line)
+    following = _follow(address, from_position, table, stream, limit, compact if as_json else event_line)
     with suppress(KeyboardInterrupt):
         asyncio.run(following)
 
@@ -64,7 +64,7 @@ async def _follow(
     table: str | None,
     stream: str | None,
     limit: int | None,
-    show: "Callable[[ChangeEvent], None]",
+    written: Callable[[dict[str, Any]], str],
 ) -> None:
     from bus.client import ClosedError, PlaceLostError, Unreachable, connect
 
@@ -87,7 +87,8 @@ async def _follow(
             client.subscribe(start, table=table, stream=stream) as events,
         ):
             async for event in events:
-                show(event)
+                # Flushed line by line: a reader behind a pipe follows, too.
+                print(written(cloud_event(event)), flush=True)
                 shown += 1
                 if shown == limit:
                     return
@@ -95,15 +96,6 @@ async def _follow(
         raise failure(Exit.NOT_FOUND, "not_found", str(error)) from error
     except (ClosedError, Unreachable) as error:
         raise unreachable(str(error), "try again") from error
-
-
-def _print_line(event: "ChangeEvent") -> None:
-    # Flushed line by line: a reader behind a pipe follows, too.
-    print(event_line(cloud_event(event)), flush=True)
-
-
-def _print_json(event: "ChangeEvent") -> None:
-    print(compact(cloud_event(event)), flush=True)
 
 
 def cloud_event(event: "ChangeEvent") -> dict[str, Any]:

@@ -77,7 +77,9 @@ def list_all(*, data: DataOption = None, as_json: JsonOption = False) -> None:
         tokens = file.read()
     except TokenError as error:
         raise failure(Exit.FAILED, "failed", str(error)) from error
-    print_result([_entry(one) for one in tokens], as_json, _print_tokens)
+    if_none = "There is no token: the HTTP API serves the loopback only, and everybody there."
+    entries = [_entry(one) for one in tokens]
+    print_result(entries, as_json, lambda listed: print_records(listed, if_none=if_none))
 
 
 def revoke(
@@ -100,12 +102,6 @@ def revoke(
     except TokenError as error:
         raise failure(Exit.NOT_FOUND, "not_found", str(error)) from error
     print_result(_entry(gone), as_json, f"{gone.name}: revoked")
-
-
-def _print_tokens(entries: list[dict[str, Any]]) -> None:
-    print_records(
-        entries, if_none="There is no token: the HTTP API serves the loopback only, and everybody there."
-    )
 
 
 def _entry(token: "Token") -> dict[str, Any]:

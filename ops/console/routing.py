@@ -54,7 +54,10 @@ def action(path: str, handler: Handler, *, role: Role = "operate") -> RouteEntry
 def _declared(method: str, path: str, handler: Handler, role: Role) -> RouteEntry:
     async def answer(request: Request) -> Response:
         try:
-            return await handler(_visit(request, role))
+            cookie, session = access_of(request).session_for_page(request)
+            session.principal.require(role)
+            visit = Visit(request=request, principal=session.principal, session=session, cookie=cookie)
+            return await handler(visit)
         except Unauthorized:
             return _to_log_in(request)
         except (Refusal, HttpRefusal) as refusal:
@@ -73,13 +76,6 @@ def refused(request: Request, refusal: Refusal | HttpRefusal) -> Response:
     text = write("refused.html", refusal=refusal, is_away=is_away and request.method == "GET")
     headers = refusal.headers if isinstance(refusal, HttpRefusal) else {}
     return Response(text, refusal.number, headers, HTML)
-
-
-def _visit(request: Request, role: Role) -> Visit:
-    access = access_of(request)
-    cookie, session = access.session_for_page(request)
-    session.principal.require(role)
-    return Visit(request=request, principal=session.principal, session=session, cookie=cookie)
 
 
 def _to_log_in(request: Request) -> Response:

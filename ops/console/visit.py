@@ -48,8 +48,6 @@ PAGES = (
 
 logger = logging.getLogger(__name__)
 
-Tone = Literal["good", "bad"]
-
 
 class Visit(msgspec.Struct, frozen=True, kw_only=True):
     """A browser's request. `cookie` is the secret of the session, if that began with this request."""
@@ -156,7 +154,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         response.background = BackgroundTask(carry_out)
         return response
 
-    def tell(self, text: str, tone: Tone = "good") -> None:
+    def tell(self, text: str, tone: Literal["good", "bad"] = "good") -> None:
         """Has the next page show a notice."""
         self.session.notices.append((tone, text))
         del self.session.notices[:-MAXIMUM_NOTICES]

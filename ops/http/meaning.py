@@ -43,8 +43,6 @@ BY_METHOD: Mapping[str, Mapping[str, str]] = {
     },
 }
 
-Kind = Literal["command", "query"]
-
 
 class RequestMeaning(msgspec.Struct, frozen=True, kw_only=True):
     """The command or query that is asked for, and the part of its body that the path says.
@@ -53,7 +51,7 @@ class RequestMeaning(msgspec.Struct, frozen=True, kw_only=True):
     `wrapped` is the field that the request's body becomes, where it is not the command's whole body.
     """
 
-    kind: Kind
+    kind: Literal["command", "query"]
     name: str
     key: Mapping[str, str] = {}
     stream: str | None = None

@@ -161,7 +161,9 @@ class RunningImport:
         done = threading.Event()
         submission = batch(requests, context=done)
         for _ in range(OFFERS):
-            if not self._writer.submit([submission]) or not _is_busy(submission.outcome):
+            is_taken = self._writer.submit([submission])
+            outcome = submission.outcome
+            if not is_taken or outcome is None or not isinstance(outcome.refusal, Busy):
                 break
             # Others come first between two offers: they did not bring a whole file.
             done.wait(RETRY_AFTER_MS / 1_000)
@@ -169,7 +171,3 @@ class RunningImport:
         if submission.outcome is None and not done.wait(ANSWER_SECONDS):
             raise Unavailable(f"the store was not written within {ANSWER_SECONDS:g} s", hint="try again")
         return answer(submission)
-
-
-def _is_busy(outcome: Any) -> bool:
-    return outcome is not None and isinstance(outcome.refusal, Busy)
