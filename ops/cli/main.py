@@ -8,8 +8,13 @@ from typing import Any
 
 from cyclopts import App, Group
 
-from ops.cli.analytics.commands import analytics
-from ops.cli.backup.commands import backup
+from ops.cli.analytics.diff import diff
+from ops.cli.analytics.export import export_backups
+from ops.cli.analytics.lake import database, report, shell, sql
+from ops.cli.backup.keep import create, delete, list_all, pin, prune, unpin
+from ops.cli.backup.key import new_key
+from ops.cli.backup.restore import restore
+from ops.cli.backup.verify import drill, verify, verify_archive
 from ops.cli.dead_letters import dead_letters
 from ops.cli.doctor import doctor
 from ops.cli.files import files
@@ -89,7 +94,7 @@ def application() -> App:
         app.command(message, group=messages, sort_key=place)
     app.command(status, group=operation, sort_key=0)
     app.command(doctor, group=operation, sort_key=1)
-    several = (backup(), projections(), migrate(), dead_letters(), stream(), token(), analytics())
+    several = (_backup(), projections(), migrate(), dead_letters(), stream(), token(), _analytics())
     for place, commands in enumerate(several, start=2):
         commands.group, commands.sort_key = operation, place
         app.command(commands)
@@ -99,6 +104,33 @@ def application() -> App:
         help="Have the shell complete commands and options; for bash, zsh and fish.", group=others
     )
     app["--help"].group = app["--version"].group = others
+    return app
+
+
+def _backup() -> App:
+    app = App(name="backup", help="Makes proven copies of the store, and brings them back.")
+    app.command(create)
+    app.command(list_all, name="list")
+    app.command(verify)
+    app.command(drill)
+    app.command(verify_archive)
+    app.command(prune)
+    app.command(pin)
+    app.command(unpin)
+    app.command(delete)
+    app.command(restore)
+    app.command(new_key)
+    return app
+
+
+def _analytics() -> App:
+    app = App(name="analytics", help="Asks SQL questions of backups and of the whole history, offline.")
+    app.command(export_backups, name="export")
+    app.command(sql)
+    app.command(diff)
+    app.command(report)
+    app.command(shell)
+    app.command(database)
     return app
 
 

@@ -1,6 +1,5 @@
 """`hyperpage analytics`.
 
-commands  the list of them
 export    export
 lake      sql, shell, report, database; options for a lake, and its folder
 diff      diff

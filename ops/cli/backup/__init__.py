@@ -1,6 +1,5 @@
 """`hyperpage backup`.
 
-commands  the list of them
 keep      create, list, prune, pin, unpin, delete
 verify    verify, drill, verify-archive
 restore   restore
