@@ -67,7 +67,10 @@ class Access:
     def _found(self, request: Request) -> Principal:
         authorization = request.headers.get("authorization")
         if authorization is not None:
-            return _bearer(self._token_in(request, authorization))
+            scheme, _, secret = authorization.partition(" ")
+            if scheme.lower() != "bearer":
+                raise _no_token("only bearer tokens are known here")
+            return _bearer(self._token(request, secret.strip()))
         if (session := self.session(request)) is not None:
             return session.principal
         if self.tokens.required:
@@ -141,7 +144,10 @@ class Access:
         if (session := self.session(request)) is not None:
             return None, session
         principal = self.principal(request)
-        return self.sessions.open(principal, None if principal is ANYBODY else self._hash_in(request))
+        if principal is ANYBODY:
+            return self.sessions.open(principal, None)
+        secret = request.headers["authorization"].partition(" ")[2].strip()
+        return self.sessions.open(principal, hash_of(secret))
 
     def set_cookie(self, request: Request, response: Response, secret: str) -> None:
         """Has the browser keep a session."""
@@ -163,15 +169,6 @@ class Access:
     def delete_cookie(self, response: Response) -> None:
         """Has the browser forget its session."""
         response.delete_cookie(self.cookie_name, path="/", httponly=True, samesite="lax")
-
-    def _hash_in(self, request: Request) -> str:
-        return hash_of(request.headers["authorization"].partition(" ")[2].strip())
-
-    def _token_in(self, request: Request, authorization: str) -> Token:
-        scheme, _, secret = authorization.partition(" ")
-        if scheme.lower() != "bearer":
-            raise _no_token("only bearer tokens are known here")
-        return self._token(request, secret.strip())
 
     def _token(self, request: Request, secret: str) -> Token:
         address = address_of(request)
