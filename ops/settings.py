@@ -25,8 +25,6 @@ from ops.targets.target import Place
 FILE = "hyperpage.toml"
 _VARIABLE = "HYPERPAGE_"
 
-CheckAtStart = Literal["after_a_crash", "always", "never"]
-LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 LogFormat = Literal["console", "json"]
 
 
@@ -130,7 +128,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The public keys of age (`age1…`) that backups and archive are encrypted to, any of whose owners can
     read them; the service cannot. In a variable, commas between them. Default: none, not encrypted."""
 
-    check_at_start: CheckAtStart = "after_a_crash"
+    check_at_start: Literal["after_a_crash", "always", "never"] = "after_a_crash"
     """When the store's file is checked before serving: `after_a_crash`, `always` or `never`; it takes some
     seconds for a gigabyte. Default `after_a_crash`."""
 
@@ -164,7 +162,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     path that the refusal gave; `*` stands for anything within one step. In a variable, commas between them.
     For false alarms only: what is stored is kept for ever. Default: nowhere."""
 
-    log_level: LogLevel = "INFO"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """DEBUG, INFO, WARNING or ERROR; logs go to stderr. Default INFO."""
 
     log_format: LogFormat = "console"

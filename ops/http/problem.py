@@ -19,7 +19,6 @@ from ops.http.refusals import HttpRefusal, no_such_place
 MEDIA_TYPE = "application/problem+json"
 # The paths that front ends of the system before ask.
 LEGACY_PATHS = ("/api/tools/config", "/api/backup")
-_TYPE = "urn:hyperpage:problem:"
 # Details that stand at the top as well.
 _PROMOTED = ("rule", "path", "incident")
 
@@ -33,7 +32,7 @@ def problem(
     """
     number = refusal.number if status is None else status
     body: dict[str, Any] = {
-        "type": _TYPE + refusal.code,
+        "type": f"urn:hyperpage:problem:{refusal.code}",
         "title": refusal.code.replace("_", " ").capitalize(),
         "status": number,
         "detail": refusal.message,

@@ -22,9 +22,7 @@ from ops.importing.source import Row, Unreadable
 METADATA = msgspec.json.encode(Metadata(actor="import")).decode()
 LONGEST_SHOWN_KEY = 200
 
-_ROW_ID_PREFIX = "ratelimit"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_BLANKS = " \t\r\n"
 
 
 class NotTaken(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,7 +111,7 @@ def rate_limit_request(row: Row) -> Request:
 
 def _limit(row_id: Any, platform: Any) -> tuple[str, str | None, str | None]:
     prefix, *parts = str(row_id).split(":")
-    if prefix != _ROW_ID_PREFIX or not 1 <= len(parts) <= 3:
+    if prefix != "ratelimit" or not 1 <= len(parts) <= 3:
         raise Invalid(
             "the id is not ratelimit:<platform>, ratelimit:<platform>:<resource> or"
             " ratelimit:<platform>:<identifier>:<resource>",
@@ -208,7 +206,7 @@ def _json(field: str, text: Any) -> msgspec.Raw | None:
     """The JSON of a text as it stands there; it is checked, since it becomes part of a larger one."""
     if text is None:
         return None
-    content = str(text).strip(_BLANKS).encode()
+    content = str(text).strip(" \t\r\n").encode()
     try:
         if not isinstance(text, str) or not content:
             raise Invalid("it is empty, or no text")

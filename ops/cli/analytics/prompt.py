@@ -14,8 +14,6 @@ from ops.analytics.lake.locks import held
 from ops.analytics.lake.manifest import require_manifest
 from ops.analytics.lake.session import PREPARATION, Connection, connect
 
-PROMPT = "lake> "
-CONTINUED = "  ... "
 SHOWN_ROWS = 40
 HELP = """Statements end with a semicolon, and may go over several lines.
 
@@ -73,7 +71,7 @@ class _Prompt:
         entered = ""
         while not self._failed or self._is_terminal:
             try:
-                line = self._read(CONTINUED if entered else PROMPT)
+                line = self._read("  ... " if entered else "lake> ")
             except EOFError:
                 break
             except KeyboardInterrupt:
