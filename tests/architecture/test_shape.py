@@ -2,8 +2,8 @@
 
 import ast
 from collections import Counter
-from collections.abc import Iterator
-from itertools import chain
+from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 
 from tests.support.repository import ROOT
@@ -14,10 +14,11 @@ FLAT = {"architecture", "benchmarks", "support"}
 LONGEST_FILE, LONGEST_FUNCTION, MOST_FILES = 400, 60, 20
 
 
-def sources(*folders: str) -> Iterator[Path]:
-    """The modules below these folders, each by its path in the repository."""
-    for path in chain.from_iterable((ROOT / folder).rglob("*.py") for folder in folders):
-        yield path.relative_to(ROOT)
+def sources(*folders: str, kinds: Sequence[str] = ("py",)) -> Iterator[Path]:
+    """The modules below these folders, or sources of other kinds, each by its path in the repository."""
+    for folder, kind in product(folders, kinds):
+        for path in (ROOT / folder).rglob(f"*.{kind}"):
+            yield path.relative_to(ROOT)
 
 
 def imported(tree: ast.AST) -> Iterator[str]:
@@ -60,7 +61,10 @@ def test_tests_are_in_a_folder_like_that_of_what_they_test():
 
 
 def test_a_folder_is_seen_at_a_glance():
-    counts = Counter(str(path.parent) for path in sources(*PRODUCT, "tests", "docs"))
+    counts = Counter(
+        str(path.parent)
+        for path in sources(*PRODUCT, "tests", "docs", kinds=("py", "html", "sql", "css", "js"))
+    )
     assert {folder: count for folder, count in counts.items() if count > MOST_FILES} == {}
 
 

@@ -19,7 +19,7 @@ async def show_backups(visit: Visit) -> Response:
     """The backups, newest first, and how far the archive is."""
     listed = await visit.administer("backup.list")
     archive = backend_of(visit.request).now.health.report()["archive"]
-    return visit.render("backups.html", backups=listed["items"], archive=archive)
+    return visit.render("backups/backups.html", backups=listed["items"], archive=archive)
 
 
 async def show_backup(visit: Visit) -> Response:
@@ -28,7 +28,7 @@ async def show_backup(visit: Visit) -> Response:
     listed = await visit.administer("backup.list")
     for one in listed["items"]:
         if one["name"] == name:
-            return visit.render("backup.html", backup=one, metadata=one["metadata"])
+            return visit.render("backups/backup.html", backup=one, metadata=one["metadata"])
     raise NotFound(f"there is no backup {name[:200]}")
 
 
@@ -73,7 +73,7 @@ async def show_restore(visit: Visit) -> Response:
     if any(given.values()):
         answer = await visit.administer("backup.restore", **_moment(visit, given), dry_run=True)
         plan = answer["plan"]
-    return visit.render("restore.html", given=given, plan=plan)
+    return visit.render("backups/restore.html", given=given, plan=plan)
 
 
 async def restore(visit: Visit) -> Response:
@@ -89,7 +89,7 @@ async def restore(visit: Visit) -> Response:
 
 async def show_end(visit: Visit) -> Response:
     """How the last restore ended. Until the next service serves, the page asks again by itself."""
-    return visit.render("restored.html", ended=await visit.administer("backup.restored"))
+    return visit.render("backups/restored.html", ended=await visit.administer("backup.restored"))
 
 
 def _moment(visit: Visit, given: dict[str, str | None]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ async def show_configurations(visit: Visit) -> Response:
     listed = await visit.query("tool_configs.list", after=after, limit=PAGE_ROWS)
     counted = await visit.query("tool_configs.count")
     return visit.render(
-        "configurations.html",
+        "configurations/configurations.html",
         rows=listed["items"],
         next=listed["next"],
         count=counted["count"],
@@ -74,7 +74,7 @@ def _form(
     visit: Visit, tool: str | None, filled_in: dict[str, Any], refusal: Refusal | None = None
 ) -> Response:
     return visit.render(
-        "configuration_edit.html",
+        "configurations/configuration_edit.html",
         200 if refusal is None else refusal.number,
         tool=tool,
         said=filled_in,
@@ -120,7 +120,7 @@ async def show_configuration(visit: Visit) -> Response:
     if before is None or after is None:
         before, after = newest - 1, newest
     return visit.render(
-        "configuration.html",
+        "configurations/configuration.html",
         key=tool,
         row=await visit.row("tool_configs.get", tool_name=tool),
         events=events,

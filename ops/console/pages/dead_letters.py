@@ -17,7 +17,7 @@ async def show_dead_letters(visit: Visit) -> Response:
     """The dead letters, oldest first; their contents are on pages of their own."""
     listed = await visit.administer("dlq.list", after=visit.number("after"), limit=PAGE_ROWS)
     return visit.render(
-        "dead_letters.html",
+        "dead_letters/dead_letters.html",
         letters=[_with_time(letter) for letter in listed["items"]],
         next=listed["next"],
         is_first=visit.parameter("after") is None,
@@ -27,7 +27,7 @@ async def show_dead_letters(visit: Visit) -> Response:
 async def show_dead_letter(visit: Visit) -> Response:
     """One dead letter, whole."""
     letter = await visit.administer("dlq.show", sequence=_sequence(visit.request.path_params["sequence"]))
-    return visit.render("dead_letter.html", letter=_with_time(letter))
+    return visit.render("dead_letters/dead_letter.html", letter=_with_time(letter))
 
 
 async def settle(visit: Visit) -> Response:

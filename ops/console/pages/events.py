@@ -35,7 +35,7 @@ async def show_events(visit: Visit) -> Response:
     stream = given["stream"]
     row = stream_link(stream) if stream and "/" in stream else None
     return visit.render(
-        "events.html",
+        "log/events.html",
         events=shown(found["items"]),
         next=found["next"],
         given=given,
@@ -67,7 +67,7 @@ async def show_chain(visit: Visit) -> Response:
     correlation_id = visit.parameter("correlation_id")
     found = await visit.query("events.chain", correlation_id=correlation_id)
     return visit.render(
-        "chain.html",
+        "log/chain.html",
         correlation_id=correlation_id,
         nodes=as_tree(found["items"]),
         is_complete=found["complete"],
@@ -105,7 +105,7 @@ async def show_event(visit: Visit) -> Response:
         (event,) = shown(read["items"])
     row, before = await _row(visit, event, position), await _row(visit, event, position - 1)
     return visit.render(
-        "event.html",
+        "log/event.html",
         event=event,
         tree=tree,
         is_complete=chain["complete"],

@@ -39,7 +39,7 @@ async def show_board(visit: Visit) -> Response:
     statistics = await visit.shared_query("jobs.stats", queue=given["queue"])
     counts = summed(statistics, "states")
     return visit.render(
-        "jobs.html",
+        "jobs/jobs.html",
         jobs=browsed["items"],
         next=browsed["next"],
         is_first=visit.parameter("after") is None,
@@ -55,7 +55,7 @@ async def show_bulk(visit: Visit) -> Response:
     verb = visit.parameter("verb") or ""
     given = {name: visit.parameter(name) for name in FILTERS}
     answer = await visit.command(_command(verb), _body(given) | {"dry_run": True})
-    return visit.render("jobs_bulk.html", verb=verb, given=given, **answer["result"])
+    return visit.render("jobs/jobs_bulk.html", verb=verb, given=given, **answer["result"])
 
 
 async def change_many(visit: Visit) -> Response:
@@ -106,7 +106,7 @@ async def show_job(visit: Visit) -> Response:
         raise NotFound(f"there is no job {key[:200]}")
     asked = visit.parameter("show")
     return visit.render(
-        "job.html",
+        "jobs/job.html",
         key=key,
         job=job,
         events=events,

@@ -25,7 +25,7 @@ async def show_rate_limits(visit: Visit) -> Response:
     given = {name: visit.parameter(name) for name in ("platform", "level")}
     listed = await visit.query("rate_limits.list", **given, after=visit.parameter("after"), limit=PAGE_ROWS)
     return visit.render(
-        "rate_limits.html",
+        "rate_limits/rate_limits.html",
         limits=listed["items"],
         next=listed["next"],
         given=given,
@@ -43,7 +43,7 @@ async def show_rate_limit(visit: Visit) -> Response:
         raise NotFound(f"nothing is known of a limit {key[:200]}")
     forecast = await visit.query("rate_limits.forecast", **names)
     return visit.render(
-        "rate_limit.html",
+        "rate_limits/rate_limit.html",
         key=key,
         row=row,
         forecast=forecast,

@@ -19,7 +19,7 @@ async def show_state(visit: Visit) -> Response:
     listed = await visit.query("app_state.list", prefix=prefix, after=after, limit=PAGE_ROWS)
     counted = await visit.query("app_state.count", prefix=prefix)
     return visit.render(
-        "state.html",
+        "state/state.html",
         rows=listed["items"],
         next=listed["next"],
         wanted_prefix=prefix,
@@ -36,7 +36,7 @@ async def show_key(visit: Visit) -> Response:
     if now is None and not events:
         raise NotFound(f"the key {key[:200]} never held anything")
     return visit.render(
-        "state_key.html",
+        "state/state_key.html",
         key=key,
         row=now,
         at=position,

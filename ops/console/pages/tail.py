@@ -25,7 +25,7 @@ async def show_tail(visit: Visit) -> Response:
     """The newest events, of all tables or of one."""
     table = visit.parameter("table")
     found = await visit.query("events.find", table=table, limit=LINES)
-    return visit.render("tail.html", table=table, tables=TABLES, events=shown(found["items"]))
+    return visit.render("log/tail.html", table=table, tables=TABLES, events=shown(found["items"]))
 
 
 async def follow(request: Request) -> Response:
