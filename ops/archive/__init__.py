@@ -5,7 +5,6 @@ writing     how it is written
 reading     how it is read, and what may be wrong with it
 archiver    writes segments while the service runs
 merge       makes few large segments of many small ones
-timelines   how a history goes through them
 verify      reads all of them, and says what is damaged
 replay      brings a store forward by what segments have
 timelines   the timelines that a history goes through

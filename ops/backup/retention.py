@@ -25,7 +25,7 @@ _DAY_MS = 24 * 60 * 60 * 1000
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
-    """What is kept; a backup stays that any of these keeps.
+    """The rules; a backup stays if one of them keeps it.
 
     `days`: all that are younger. `hourly`, `daily`, `weekly`, `monthly`: the newest one of each of that many
     hours, days, weeks and months (UTC) that have any, the newest first.
@@ -152,7 +152,7 @@ def _reaches_back(segments: list[Segment], history: Timelines, first: int) -> bo
 
 
 def _holds(backup: Backup, history: Timelines, first: int, last: int) -> bool:
-    """Whether the events of a run can be had with a backup: it ends before, in or behind it."""
+    """Whether a run can be replayed on a backup: one of its history that ends before, in or behind it."""
     metadata = backup.metadata
     if metadata.position < first - 1:
         return False

@@ -120,7 +120,7 @@ def _copy(backup: Backup, work: Path, progress: Progress) -> None:
         try:
             require_content(backup, whole=False, copy=work, progress=progress)
         finally:
-            # That it is another file altogether is told rather than what is wrong inside.
+            # A wrong checksum is told first: it is another file then, whatever else is wrong inside.
             if checksum.result() != backup.metadata.checksum:
                 raise checksum_differs(backup.place)
         synced.result()

@@ -18,7 +18,11 @@ from ops.targets.sealing import Identities
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
-    """The plain copies in a folder: `moment` as it is called there, and where they came from."""
+    """Plain copies in a folder.
+
+    `moment` is what to ask for there, `begins_with` the backup that it begins with. Damaged ones were passed
+    over, each with the reason.
+    """
 
     moment: Moment
     begins_with: str

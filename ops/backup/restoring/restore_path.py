@@ -93,8 +93,8 @@ def find_restore_path(
     """The way to a moment. `identities` are for looking a time up in what is encrypted.
 
     Without a backup's name, the history is that of the present store, or, where there is none, the newest one
-    that backups and archive know. What is known to be damaged is passed over, and so is what it is to be done
-    `without`, as `begins_with` calls it.
+    that backups and archive know. Sources that are known to be damaged are passed over, and so are those in
+    `without`, named as in `begins_with`.
 
     Raises:
         BackupError: there is none, or the time is in something encrypted.

@@ -56,7 +56,7 @@ class Search:
                     raise BackupError(error.reason, f"{error.message} ({damage})", error.hint) from error
 
     def pass_over(self, which: str, error: BackupError) -> None:
-        """Goes on without what a way `begins_with`.
+        """Goes on without a source that turned out to be damaged, named as in `RestorePath.begins_with`.
 
         Raises:
             BackupError: it was asked for, or something else is wrong than that it is damaged.

@@ -1,1 +1,13 @@
-"""The console's pages: a module for each subject, which names its templates."""
+"""The console's pages: a module for each subject, which names its templates.
+
+overview        whether all is well
+jobs            the board, one job, many at once
+events          streams, one event, causes and effects; tail follows them live
+configurations  of tools
+rate_limits     of platforms
+state           of applications
+backups         made, proven, restored
+projections     verified and rebuilt
+dead_letters    listed, replayed, dropped
+login           in and out
+"""
