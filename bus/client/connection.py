@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Self
 
+from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError
 
 from bus.client.refusals import read_refusal
@@ -106,7 +107,8 @@ class ClientConnection:
             )
             self._inbox = self.nats.new_inbox()
             await self.nats.subscribe_direct(f"{self._inbox}.*", handler=self._receive)
-        except NotConnectedError as error:
+        except (NotConnectedError, NatsError, OSError) as error:
+            await self.nats.close()
             raise Unreachable(
                 f"no nats-server lets us in at {url.rpartition('@')[2]}: {str(error) or 'no answer'}",
                 may_have_been_carried_out=False,

@@ -87,13 +87,13 @@ def find_chain(connection: apsw.Connection, query: FindChain) -> bytes:
     """
     if (query.position is None) == (query.correlation_id is None):
         raise Invalid("either a position or a correlation id", path="$")
-    chain = _Chain(connection)
+    linked = _Chain(connection)
     if query.position is not None:
-        chain.begin_at(query.position)
+        linked.begin_at(query.position)
     if query.correlation_id is not None:
-        chain.take_correlated(query.correlation_id)
-    chain.follow()
-    return chain.as_json()
+        linked.take_correlated(query.correlation_id)
+    linked.follow()
+    return linked.as_json()
 
 
 class _Chain:

@@ -10,7 +10,7 @@ from bus.transport.connection import LeanClient
 
 
 class NotConnectedError(RuntimeError):
-    """No nats-server let us in; `said` is what the last attempt ended with, "" where none ended."""
+    """No nats-server let us in; `said` is how the last attempt ended, "" if none has ended."""
 
     def __init__(self, said: str, cause: Exception) -> None:
         super().__init__(said or str(cause))

@@ -124,7 +124,8 @@ def expiries(projections: Projections, connection: apsw.Connection, now: int) ->
     """Commands that end what has expired in the state by now, the longest expired first.
 
     They are found by an index of their table. Nothing is kept in memory, so a restart loses none; what could
-    not be written is found again the next time. Until it is, it is not shown any more either.
+    not be written is found again the next time. A value that has expired is not shown, even while its command
+    still waits.
     """
     keys = projections.expired_states(connection, now, MAXIMUM_COMMANDS)
     return [_submission("app_state.expire", key=key) for key in keys]

@@ -24,7 +24,7 @@ _SEVERITY: tuple[RateLimitLevel, ...] = get_args(RateLimitLevel)
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The calls that remained at a moment of a window."""
+    """What remained at a moment of a window."""
 
     at: int
     remaining: int
@@ -40,7 +40,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The state of one policy: its present window, samples of it, and the window kept before."""
+    """What is known of one policy: its present window, samples of it, and the window kept before."""
 
     policy: str = ""
     remaining: int | None = None
@@ -63,7 +63,7 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class RateLimit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The state of one limit; counts in calls, times in milliseconds since the epoch.
+    """What is known of one limit; counts in calls, times in milliseconds since the epoch.
 
     `budgets` has one for each policy. `level` is that of the last event. `is_shared` says that calls have
     been reserved: from then on no observation of fewer calls is left out.
@@ -187,7 +187,7 @@ def _levelled(known: RateLimit) -> RateLimit:
 
 
 def _observed(known: RateLimit, event: messages.Observed) -> RateLimit:
-    readings = (msgspec.convert(event, Reading, from_attributes=True), *event.others)
+    readings = (_first_reading(event), *event.others)
     budgets = _untold(known, event, {reading.policy for reading in readings})
     before = {budget.policy: budget for budget in known.budgets}
     budgets += tuple(_budget(before.get(one.policy), one, event.observed_at) for one in readings)
@@ -215,9 +215,28 @@ def _untold(known: RateLimit, event: messages.Observed, told: Set[str]) -> tuple
     )
 
 
+def _first_reading(event: messages.Observed) -> Reading:
+    # Field by field, here and below, as it is quickest: every observation that is replayed comes through.
+    return Reading(
+        policy=event.policy,
+        remaining=event.remaining,
+        limit=event.limit,
+        used=event.used,
+        reset_time=event.reset_time,
+        window_ms=event.window_ms,
+        near_limit=event.near_limit,
+    )
+
+
 def _budget(known: Budget | None, reading: Reading, at: int) -> Budget:
     return Budget(
-        **msgspec.structs.asdict(reading),
+        policy=reading.policy,
+        remaining=reading.remaining,
+        limit=reading.limit,
+        used=reading.used,
+        reset_time=reading.reset_time,
+        window_ms=reading.window_ms,
+        near_limit=reading.near_limit,
         observed_at=at,
         samples=_samples(known, reading, at),
         before=_window_before(known, reading),

@@ -30,7 +30,7 @@ async def connect_as(user: str, url: str) -> LeanClient:
             name=f"{SERVICE_NAME} {user}",
             inbox_prefix=private_inbox(user),
             within_seconds=CONNECT_SECONDS,
-            # The broker may be away for long, the store is not.
+            # For ever: the broker may be away for long, and the store is read meanwhile.
             again_after_seconds=0.1,
             on_error=lambda said: logger.warning("nats: %s", said),
             # Subjects are made by `bus.contract.subjects`, or were checked by the broker.

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nats.errors import Error as NatsError
 
@@ -16,9 +16,12 @@ from bus.transport.connection import LeanClient
 from bus.writing.submission import Commit
 from domain.decider import Notice
 from domain.errors import Refusal
-from ops.http.backend import Backend
 from ops.parts import Parts
 from ops.service.traces import Traces
+
+if TYPE_CHECKING:
+    # Nothing of HTTP is loaded for a service that has none.
+    from ops.http.backend import Backend
 
 
 class Notices:
@@ -70,7 +73,7 @@ class Notices:
 
 
 def hand_on(
-    commit: Commit, parts: Parts, notices: Notices, *, traces: Traces | None, backend: Backend | None
+    commit: Commit, parts: Parts, notices: Notices, *, traces: Traces | None, backend: "Backend | None"
 ) -> None:
     """Answers the commands of a commit that is on disk, and wakes whatever follows the log."""
     requested = []

@@ -36,7 +36,7 @@ logger = logging.getLogger("hyperpage")
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings of a process. `announce` is called each time that a service is ready."""
+    """What a process is started with. `announce` is called each time that a service is ready."""
 
     settings: Settings
     announce: Callable[[Runtime], None]

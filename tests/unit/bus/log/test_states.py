@@ -1,0 +1,16 @@
+"""States that are kept beside the log can be read by the versions that come after."""
+
+from bus.log.states import SHAPES
+
+
+def test_states_that_earlier_versions_kept_are_still_used():
+    # A changed one, be it by a word in a docstring, has every state of its table made anew from the whole
+    # stream, in the writer's thread, when it is next asked for.
+    assert SHAPES == {
+        "jobs": "40679283426ff881",
+        "queues": "bc9dcb5f3c50149a",
+        "schedules": "6cabf0253147c20f",
+        "rate_limits": "02f1821fe62e1d36",
+        "tool_configs": "1a5e10ed260e32e3",
+        "app_state": "e2203390e5ecdae4",
+    }
