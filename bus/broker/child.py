@@ -36,6 +36,8 @@ class NatsChild:
         read_end, write_end = os.pipe() if NEEDS_PIPE else (NO_PIPE, NO_PIPE)
         inherited = [keep_open, read_end] if NEEDS_PIPE else [keep_open]
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        # Before it runs: one that ends at once may have written by the time that its start returns.
+        logged_before_bytes = os.fstat(output).st_size
         try:
             child = cls(
                 await asyncio.create_subprocess_exec(
@@ -48,7 +50,7 @@ class NatsChild:
                     start_new_session=True,
                 ),
                 log,
-                os.fstat(output).st_size,
+                logged_before_bytes,
             )
         except BaseException:
             _close(write_end)

@@ -22,6 +22,7 @@ from ops.service.composition import Service
 from ops.service.errors import ServiceError
 from ops.settings import Settings
 from ops.store.data_directory import read_admin, read_runtime
+from tests.support.patience import until
 from tests.support.stores.looking_inside import log_of
 
 PREFIX = "contract"
@@ -306,7 +307,10 @@ def test_two_services_with_prefixes_of_their_own_share_a_broker(
             message = await client.request("other.cmd.v1.app_state.set", b'{"key":"k","value":2}', timeout=30)
             assert json.loads(message.data)["position"] == 1
             assert [event["data"]["value"] for event in await _events(client, 1)] == ["one"]
-            found = await client.jetstream().stream_info("OTHER_EVENTS")
-            assert found.state.last_seq == 1
+
+            async def has_one_event() -> bool:
+                return (await client.jetstream().stream_info("OTHER_EVENTS")).state.last_seq == 1
+
+            await until(has_one_event)
 
     asyncio.run(play())

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nats
 import pytest
@@ -364,6 +365,25 @@ def test_a_child_that_does_not_start_says_why(tmp_path: Path):
         asyncio.run(NatsServer(data=tmp_path, port=0, program=program).start())
 
     assert is_unlocked(tmp_path)
+
+
+def test_a_child_that_ended_before_its_start_returned_says_why_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    program = tmp_path / "nats-server"
+    program.write_text("#!/bin/sh\necho out of luck >&2\nexit 1\n")
+    program.chmod(0o700)
+    start = asyncio.create_subprocess_exec
+
+    async def returns_late(*command: Any, **options: Any) -> asyncio.subprocess.Process:
+        process = await start(*command, **options)
+        await process.wait()
+        return process
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", returns_late)
+
+    with pytest.raises(NatsServerError, match="did not start: out of luck"):
+        asyncio.run(NatsServer(data=tmp_path, port=0, program=program).start())
 
 
 def test_a_missing_program_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
