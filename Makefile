@@ -17,10 +17,9 @@ UV := UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv
 # What somebody has put beside it stays, as uv itself. Compiled, as pip does it, so that a first start is as quick as
 # the next ones, and tests that wait for one, too.
 SYNC := $(UV) sync --quiet --frozen --inexact --compile-bytecode
-# Three workers for two cores, since much of a test is waiting. The tests of a file stay together and in order, since
-# some share a service. `ARGS=-n0` is one process, as `--pdb` needs.
-WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) \* 3 / 2)
-ON_ALL_CORES := --numprocesses=$(WORKERS) --dist=loadfile
+# One worker for each core. The tests of a file stay together and in order, since some share a service. `ARGS=-n0` is
+# one process, as `--pdb` needs.
+ON_ALL_CORES := --numprocesses=auto --dist=loadfile
 
 .DEFAULT_GOAL := run
 .PHONY: run test prove bench reference sample install lock clean
