@@ -8,8 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,7 @@ from bus.broker.home import NatsHome
 from bus.broker.server import NatsServer, NatsServerError, PortTakenError, StoreInUseError, find_nats_server
 from bus.broker.tether import tethered
 from bus.broker.users import APP, RELAY, USERS, private_inbox
-from tests.support.patience import patiently, until
+from tests.support.patience import patiently, until, wait_for
 from tests.support.repository import ROOT
 
 SERVICE = """
@@ -181,7 +179,7 @@ def test_the_child_is_gone_five_seconds_after_its_service_was_killed(tmp_path: P
     service.kill()
     service.wait()
 
-    within(patiently(5), lambda: is_free(port) and is_unlocked(tmp_path))
+    wait_for(lambda: is_free(port) and is_unlocked(tmp_path), patiently(5))
 
 
 def test_without_a_kernel_that_tells_a_pipe_ends_the_program(tmp_path: Path):
@@ -199,7 +197,7 @@ def test_without_a_kernel_that_tells_a_pipe_ends_the_program(tmp_path: Path):
     os.close(write_end)
 
     assert program.wait(timeout=30) == -signal.SIGKILL
-    within(patiently(5), lambda: is_unlocked(tmp_path))
+    wait_for(lambda: is_unlocked(tmp_path), patiently(5))
 
 
 def test_a_killed_child_is_started_again_on_the_same_port_with_the_same_messages(tmp_path: Path):
@@ -356,10 +354,16 @@ def test_a_port_that_was_asked_for_is_that_or_an_error(tmp_path: Path):
     assert asyncio.run(port_of(NatsServer(data=tmp_path, port=port))) == port
 
 
-def test_a_child_that_does_not_start_says_why(tmp_path: Path):
-    program = tmp_path / "nats-server"
+def out_of_luck(folder: Path) -> Path:
+    """A program in the place of nats-server that says so and ends at once."""
+    program = folder / "nats-server"
     program.write_text("#!/bin/sh\necho out of luck >&2\nexit 1\n")
     program.chmod(0o700)
+    return program
+
+
+def test_a_child_that_does_not_start_says_why(tmp_path: Path):
+    program = out_of_luck(tmp_path)
 
     with pytest.raises(NatsServerError, match="did not start: out of luck"):
         asyncio.run(NatsServer(data=tmp_path, port=0, program=program).start())
@@ -370,9 +374,7 @@ def test_a_child_that_does_not_start_says_why(tmp_path: Path):
 def test_a_child_that_ended_before_its_start_returned_says_why_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    program = tmp_path / "nats-server"
-    program.write_text("#!/bin/sh\necho out of luck >&2\nexit 1\n")
-    program.chmod(0o700)
+    program = out_of_luck(tmp_path)
     start = asyncio.create_subprocess_exec
 
     async def returns_late(*command: Any, **options: Any) -> asyncio.subprocess.Process:
@@ -413,13 +415,6 @@ async def connect(server: NatsServer, user: str) -> Client:
 async def port_of(server: NatsServer) -> int:
     async with server:
         return server.port
-
-
-def within(seconds: float, condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not so after {seconds} s"
-        time.sleep(0.01)
 
 
 def taken(port: int) -> socket.socket:
