@@ -107,15 +107,14 @@ class ClientConnection:
             )
             self._inbox = self.nats.new_inbox()
             await self.nats.subscribe_direct(f"{self._inbox}.*", handler=self._receive)
-        except (NotConnectedError, NatsError, OSError) as error:
+        except BaseException as error:
             await self.nats.close()
+            if not isinstance(error, NotConnectedError | NatsError | OSError):
+                raise
             raise Unreachable(
                 f"no nats-server lets us in at {url.rpartition('@')[2]}: {str(error) or 'no answer'}",
                 may_have_been_carried_out=False,
             ) from error
-        except BaseException:
-            await self.nats.close()
-            raise
         self._up.set()
         return self
 
