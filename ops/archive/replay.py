@@ -77,6 +77,18 @@ def stretches_between(folder: Place, timelines: Timelines, after: int, position:
     return chosen
 
 
+def late_answers(folder: Place, timelines: Timelines, position: int) -> list[Stretch]:
+    """The segments that may have answers of `position`, whichever its event is in; `timelines` end there.
+
+    A command that changes nothing is remembered at the position of the last event, and archived later.
+    """
+    return [
+        Stretch(segment, position)
+        for segment in list_segments(folder, timelines[-1][0] if timelines else None)
+        if segment.first <= position + 1 and position <= segment.last
+    ]
+
+
 def position_at(
     folder: Place, timelines: Timelines, after: int, time_ms: int, identities: Identities = ()
 ) -> int:

@@ -1,5 +1,6 @@
 """A store's file as it was at a moment, made from a backup: `materialize`."""
 
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -24,6 +25,8 @@ from ops.store.projections_check import rebuild_file
 from ops.targets.errors import TABLES_DIFFER, BackupError
 from ops.targets.sealing import Identities
 from ops.targets.target import sync_file
+
+logger = logging.getLogger(__name__)
 
 
 def materialize(
@@ -63,6 +66,12 @@ def materialize(
                 replay(connection, stretch, restore_path.store_id, identities)
             except BackupError as error:
                 raise without_segment(error, chain.read_head(connection).position) from error
+        for stretch in restore_path.late_answers:
+            try:
+                replay(connection, stretch, restore_path.store_id, identities)
+            except BackupError as error:
+                # The moment's events are all here, and its tables: better restored than refused.
+                logger.warning("commands that changed nothing may have been forgotten: %s", error)
         with write_transaction(connection):
             _cut(connection, restore_path.position)
             insert_rows(connection, "INSERT OR IGNORE INTO timelines", restore_path.timelines)

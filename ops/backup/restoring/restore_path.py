@@ -9,7 +9,7 @@ import msgspec
 
 from bus.log import chain
 from migrations.connection import open_reader
-from ops.archive.replay import Stretch, position_at, reach, stretches_between
+from ops.archive.replay import Stretch, late_answers, position_at, reach, stretches_between
 from ops.archive.timelines import Timelines
 from ops.backup.content import StoreContent
 from ops.backup.metadata import Backup, find_backup, list_backups, read_metadata
@@ -46,6 +46,8 @@ class RestorePath(msgspec.Struct, frozen=True, kw_only=True):
     timelines: Timelines
     backup: Backup | None
     stretches: list[Stretch]
+    late_answers: list[Stretch] = []
+    """Segments that may have more answers of the position; a restore goes without, if it must."""
     from_nothing: bool = False
 
     @property
@@ -122,12 +124,18 @@ def find_restore_path(
     else:
         start = max(same, key=lambda one: one.position, default=_Source(None, newest.store_id, (), 0, True))
         stretches = stretches_between(places.archive, history, start.position, position)
+    is_archived = any(one.is_archive and one.history(position) == history for one in sources)
+    # Files that go on behind the position have all its answers, and so does the present store.
+    is_complete = start.position > position or (start.begins_with == PRESENT and not start.is_archive)
     return RestorePath(
         position=position,
         store_id=newest.store_id,
         timelines=history,
         backup=start.backup,
         stretches=stretches,
+        late_answers=(
+            late_answers(places.archive, history, position) if is_archived and not is_complete else []
+        ),
         from_nothing=start.is_archive,
     )
 

@@ -285,6 +285,51 @@ def test_a_store_comes_back_from_a_backup_and_the_archive(archived: Archived, tm
             assert found.encode() == answer
 
 
+@pytest.mark.parametrize("merged", [False, True], ids=["small segments", "merged segments"])
+@pytest.mark.parametrize("with_backup", [True, False], ids=["a backup and the archive", "the archive alone"])
+def test_a_command_that_changed_nothing_after_the_last_event_is_remembered_too(
+    archived: Archived, monkeypatch: pytest.MonkeyPatch, with_backup: bool, merged: bool
+):
+    same = ("tool_configs.set", {"tool_name": "github", "config": {"n": 1}})
+    archived.store.send(*same)
+    archived.archive()
+    if with_backup:
+        archived.backup()
+    asked = archived.store.send(*same, id="changes nothing").body
+    archived.archive()
+    archived.store.send("app_state.set", {"key": "k", "value": 1})
+    archived.archive()
+    if merged:
+        monkeypatch.setattr(merging, "SMALL_SEGMENTS", 2)
+        assert merge(archived.places.archive) > 0
+    archived.close()
+    for leftover in archived.path.parent.glob("hyperpage.db*"):
+        leftover.unlink()
+
+    done = restore(archived.places, Moment(position=1), version=VERSION)
+
+    assert (done.position, done.backup == "nothing") == (1, not with_backup)
+    again = archived.reopen().send(*same, id="changes nothing")
+    assert again.body == asked
+
+
+def test_a_damaged_segment_behind_the_moment_is_no_obstacle(archived: Archived):
+    archived.work(10)
+    archived.archive()
+    backup = archived.backup()
+    archived.work(10)
+    archived.archive()
+    newest = archived.segments[-1]
+    local(newest.place).write_bytes(b"damaged")
+    archived.close()
+    archived.path.unlink()
+
+    done = restore(archived.places, Moment(position=backup.metadata.position), version=VERSION)
+
+    assert done.position == backup.metadata.position
+    archived.reopen()
+
+
 def test_a_store_comes_back_from_the_archive_alone(archived: Archived):
     archived.work(40)
     archived.archive()
