@@ -124,20 +124,24 @@ def find_restore_path(
     else:
         start = max(same, key=lambda one: one.position, default=_Source(None, newest.store_id, (), 0, True))
         stretches = stretches_between(places.archive, history, start.position, position)
-    is_archived = any(one.is_archive and one.history(position) == history for one in sources)
-    # Files that go on behind the position have all its answers, and so does the present store.
-    is_complete = start.position > position or (start.begins_with == PRESENT and not start.is_archive)
     return RestorePath(
         position=position,
         store_id=newest.store_id,
         timelines=history,
         backup=start.backup,
         stretches=stretches,
-        late_answers=(
-            late_answers(places.archive, history, position) if is_archived and not is_complete else []
-        ),
+        late_answers=_late_answers(start, sources, places, history, position),
         from_nothing=start.is_archive,
     )
+
+
+def _late_answers(
+    start: _Source, sources: list[_Source], places: Places, history: Timelines, position: int
+) -> list[Stretch]:
+    is_archived = any(one.is_archive and one.history(position) == history for one in sources)
+    # Files that go on behind the position have all its answers, and so does the present store.
+    is_complete = start.position > position or (start.backup is None and not start.is_archive)
+    return late_answers(places.archive, history, position) if is_archived and not is_complete else []
 
 
 def _sources(
