@@ -60,18 +60,7 @@ def materialize(
         migrated = runner.up(connection)
         if restore_path.backup is None:
             connection.execute("INSERT INTO store VALUES (?, ?)", (restore_path.store_id, now_ms))
-        for number, stretch in enumerate(restore_path.stretches):
-            progress("archive", number, len(restore_path.stretches))
-            try:
-                replay(connection, stretch, restore_path.store_id, identities)
-            except BackupError as error:
-                raise without_segment(error, chain.read_head(connection).position) from error
-        for stretch in restore_path.late_answers:
-            try:
-                replay(connection, stretch, restore_path.store_id, identities)
-            except BackupError as error:
-                # The moment's events are all here, and its tables: better restored than refused.
-                logger.warning("commands that changed nothing may have been forgotten: %s", error)
+        _go_on_with_the_archive(connection, restore_path, identities, progress)
         with write_transaction(connection):
             _cut(connection, restore_path.position)
             insert_rows(connection, "INSERT OR IGNORE INTO timelines", restore_path.timelines)
@@ -90,6 +79,23 @@ def materialize(
             )
     seal(work)
     _require_made(work, restore_path.position, is_checked=not (migrated or is_changed))
+
+
+def _go_on_with_the_archive(
+    connection: apsw.Connection, restore_path: RestorePath, identities: Identities, progress: Progress
+) -> None:
+    for number, stretch in enumerate(restore_path.stretches):
+        progress("archive", number, len(restore_path.stretches))
+        try:
+            replay(connection, stretch, restore_path.store_id, identities)
+        except BackupError as error:
+            raise without_segment(error, chain.read_head(connection).position) from error
+    for stretch in restore_path.late_answers:
+        try:
+            replay(connection, stretch, restore_path.store_id, identities)
+        except BackupError as error:
+            # The moment's events are all here, and its tables: better restored than refused.
+            logger.warning("commands that changed nothing may have been forgotten: %s", error)
 
 
 def without_segment(error: BackupError, reached: int) -> BackupError:
