@@ -8,7 +8,7 @@
     operations      what a route says of itself for the document
     access/         the caller, and what they may do
     layers/         what every request goes through
-    protocol        one connection: uvicorn's protocol, with deadlines
+    connections/    the connections: deadlines, strict reading
     backend         the running service behind the server: commands, queries, administration
     following/      events as they are committed
     meaning         which command or query a path, a method and parameters stand for

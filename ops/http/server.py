@@ -20,8 +20,8 @@ from ops.http.access.authentication import Access
 from ops.http.access.tokens import Token
 from ops.http.app import application
 from ops.http.backend import Backend
+from ops.http.connections.protocol import Connection
 from ops.http.layers.limits import MAXIMUM_HEAD_BYTES
-from ops.http.protocol import Connection
 from ops.http.routes.streaming import Slots
 from ops.http.routing import RouteEntry
 from ops.metrics.http_counts import HttpCounts

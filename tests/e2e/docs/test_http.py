@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ops.http import protocol, routing
+from ops.http import routing
 from ops.http.access import sessions
+from ops.http.connections import protocol
 from ops.http.layers import limits, throttle
 from ops.settings import Settings
 from tests.support.documents.guides import blocks, guide

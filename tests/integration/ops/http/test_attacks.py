@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from ops.http import protocol
 from ops.http.access.tokens import TokenFile
+from ops.http.connections import protocol
 from ops.http.layers import limits
 from ops.http.layers.limits import MAXIMUM_BODY_BYTES
 from ops.http.layers.throttle import ALLOWED_GUESSES, SECONDS_FOR_A_GUESS
@@ -145,7 +145,10 @@ def test_nothing_of_a_request_becomes_a_header_of_its_answer(shared: HttpTalk, r
         b"Hyperpage-Actor: a\r\n folded\r\n",
         b"Hyper page: a\r\n",
         b"Content-Length: 2\r\nContent-Length: 3\r\n",
+        b"Content-Length: 2\r\nContent-Length: 2\r\n",
         b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding: chunked\r\nContent-Length: 0\r\n",
+        b"Transfer-Encoding:\r\n\tchunked\r\n",
         b"Content-Length: -1\r\n",
         b"Content-Length: 1e3\r\n",
         b"Transfer-Encoding: chunked, identity\r\n",
@@ -162,6 +165,33 @@ def test_a_head_that_others_may_read_in_another_way_is_refused(shared: HttpTalk,
     assert status_of(answer) in (400, 421, 501), answer
     assert answer.count(b"HTTP/1.1 ") == 1
     assert shared.get("/api/v1/app_state/smuggled").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"no size\r\n",
+        b"1;extension\r\nx\r\n",
+        b"0\r\nTrailer: a\r\n b\r\n\r\n",
+        b"1\r\n" + b"x" * 99_999,
+    ],
+)
+def test_a_body_that_goes_wrong_behind_its_answer_gets_no_second_one(shared: HttpTalk, rest: bytes) -> None:
+    async def scene() -> bytes:
+        reader, writer = await connected(shared)
+        # The answer does not wait for the body.
+        writer.write(b"GET /livez HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n")
+        async with asyncio.timeout(COMES_WITHIN_SECONDS):
+            answer = await reader.readuntil(b"}")
+            writer.write(rest)
+            answer += await end_of(reader)
+        writer.close()
+        return answer
+
+    answer = shared.run(scene())
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
 
 
 @pytest.mark.parametrize(

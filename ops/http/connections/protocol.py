@@ -11,6 +11,8 @@ import h11
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
+from ops.http.connections.strict_reading import NotStrictError, StrictConnection
+from ops.http.layers.limits import MAXIMUM_HEAD_BYTES
 from ops.http.layers.security_headers import SECURITY_HEADERS
 
 # How long a request's line and headers may take, from the first byte on (or the connection's beginning).
@@ -23,6 +25,7 @@ class Connection(H11Protocol):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self.conn = StrictConnection(MAXIMUM_HEAD_BYTES)
         self._answer = self.app
         self.app = self._answer_abortably
         self._is_turned_away = False
@@ -59,12 +62,18 @@ class Connection(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answers what is no HTTP, or has too long a head, and closes."""
-        # Called while h11's error is handled, which knows the status where the head is too long.
-        hint = getattr(sys.exception(), "error_status_hint", 400)
+        # Called while h11's error is handled, which knows the status where it is another one.
+        error = sys.exception()
+        hint = getattr(error, "error_status_hint", 400)
+        # Messages of h11 repeat what was sent; our own say what is wrong with it.
+        message = str(error) if isinstance(error, NotStrictError) else msg
         if hint == 431:
-            self._say_and_close(431, "Request Header Fields Too Large", "too_large", "the head is too long")
+            message = "the head is too long" if message is msg else message
+            self._say_and_close(431, "Request Header Fields Too Large", "too_large", message)
+        elif hint == 413:
+            self._say_and_close(413, "Content Too Large", "too_large", message)
         else:
-            self._say_and_close(400, "Bad Request", "invalid", msg)
+            self._say_and_close(400, "Bad Request", "invalid", message)
 
     async def _answer_abortably(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["hyperpage.abort"] = self.transport.abort
@@ -92,6 +101,14 @@ class Connection(H11Protocol):
     def _say_and_close(self, status: int, phrase: str, code: str, message: str) -> None:
         # Written by hand, since h11 may be in a state in which it writes nothing more.
         if self.transport.is_closing():
+            return
+        if not self.is_idle:
+            # Whoever answers this request has nobody left to answer.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            # An answer has begun, or is through: another one would be taken for that of the next request.
+            self.transport.close()
             return
         body = (
             f'{{"type":"urn:hyperpage:problem:{code}","title":"{phrase}","status":{status},'
