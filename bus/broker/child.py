@@ -13,6 +13,9 @@ from bus.broker.tether import NEEDS_PIPE, NO_PIPE, tethered
 STOP_TIMEOUT_MS = 3_000
 # The most that is read of the log at one look; more of it would say the same.
 NEWS_BYTES = 64 * 1024
+# All that it gets of this process's variables, which may hold passwords and keys of buckets: where libraries
+# lie (for the Python that ties it), the zone of its log's times, and what any program in Go may be told.
+ENVIRONMENT = ("LD_LIBRARY_PATH", "TZ", "GOGC", "GOMAXPROCS", "GOMEMLIMIT")
 # nats-server logs this for each message that it could not write, and not for one that a limit refuses.
 _WRITE_FAILURE = re.compile(rb"\[ERR\] JetStream (failed to store a msg|stream .* critical write error)")
 
@@ -32,7 +35,10 @@ class NatsChild:
 
     @classmethod
     async def spawn(cls, command: Sequence[str], *, log: Path, keep_open: int) -> Self:
-        """Runs `command`, which inherits the descriptor `keep_open` and appends its output to `log`."""
+        """Runs `command`, which appends its output to `log`.
+
+        Of this process it inherits the descriptor `keep_open`, and of its variables those of `ENVIRONMENT`.
+        """
         read_end, write_end = os.pipe() if NEEDS_PIPE else (NO_PIPE, NO_PIPE)
         inherited = [keep_open, read_end] if NEEDS_PIPE else [keep_open]
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -46,6 +52,7 @@ class NatsChild:
                     stdout=output,
                     stderr=output,
                     pass_fds=inherited,
+                    env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
                     # Ctrl-C goes to a terminal's whole group; the service drains first, then ends the child.
                     start_new_session=True,
                 ),

@@ -9,6 +9,7 @@ It imports the standard library alone, since it runs without site-packages (a st
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 from collections.abc import Sequence
@@ -31,11 +32,18 @@ def tethered(program: Sequence[str], *, pipe: int = NO_PIPE) -> list[str]:
 
 def main() -> None:
     caller, pipe, *program = sys.argv[1:]
+    keep_private()
     if int(pipe) == NO_PIPE:
         die_with(int(caller))
     else:
         leave_watchdog(int(pipe))
     os.execv(program[0], program)
+
+
+def keep_private() -> None:
+    """What the program writes is for its owner alone, and it leaves no picture of its memory when it dies."""
+    os.umask(0o077)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def die_with(caller: int) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import os
+import re
 import shutil
 import signal
 import socket
@@ -68,6 +69,38 @@ def test_what_is_secret_is_readable_by_its_owner_alone(tmp_path: Path):
 
     assert found.pop("") == 0o700
     assert {found[name] for name in ("credentials.json", "nats-server.conf", "nats-server.log")} == {0o600}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads what Linux says of a process")
+def test_nats_server_gets_no_secret_of_ours_writes_for_its_owner_alone_and_leaves_no_core(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("HYPERPAGE_NATS_RELAY", "nats://relay:s3cret@elsewhere:4222")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cret")
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    before = os.umask(0o022)
+
+    async def scenario():
+        async with NatsServer(data=tmp_path, port=0) as server:
+            relay = await connect(server, RELAY)
+            await relay.jetstream().add_stream(name="HYPERPAGE_EVENTS", subjects=["hyperpage.evt.v1.>"])
+            await relay.jetstream().publish("hyperpage.evt.v1.jobs.1.enqueued", b"{}")
+            await relay.close()
+            process = Path(f"/proc/{server.process_id}")
+            return (process / "environ").read_bytes(), (process / "limits").read_text()
+
+    try:
+        environment, limits = asyncio.run(scenario())
+    finally:
+        os.umask(before)
+
+    # What libraries need may stand there, and what the Python that ties it says of characters.
+    names = {one.partition(b"=")[0].decode() for one in environment.split(b"\0")[:-1]}
+    assert names - {"LD_LIBRARY_PATH", "LC_CTYPE", "GOGC", "GOMAXPROCS", "GOMEMLIMIT"} == {"TZ"}
+    assert re.search(r"^Max core file size\s+0\s+0\s", limits, re.MULTILINE)
+    written = [one for one in tmp_path.rglob("*") if not one.is_symlink()]
+    assert any(one.suffix == ".blk" for one in written)
+    assert {one for one in written if one.stat().st_mode & 0o077} == set()
 
 
 def test_nobody_enters_without_credentials_and_nothing_but_clients_is_listened_for(tmp_path: Path):
