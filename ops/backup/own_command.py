@@ -15,6 +15,11 @@ import msgspec
 
 # Commands come first: somebody waits for their answers.
 NICENESS = 10
+# What a backup has no use for: passwords of the broker, and the address of a supervisor, who watches the
+# service alone. Its settings and the keys of buckets it needs.
+WITHHELD = frozenset(
+    {"HYPERPAGE_NATS", "HYPERPAGE_NATS_RELAY", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"}
+)
 
 
 class Ran(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +44,8 @@ async def run_backup_command(data: Path, command: str, *options: str, name: str 
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": _with_ours(os.environ.get("PYTHONPATH"))},
+        env={name: value for name, value in os.environ.items() if name not in WITHHELD}
+        | {"PYTHONPATH": _with_ours(os.environ.get("PYTHONPATH"))},
     )
     try:
         with suppress(ProcessLookupError, PermissionError):

@@ -6,6 +6,7 @@ answer on stdout.
 """
 
 import gc
+import os
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -29,6 +30,8 @@ from ops.targets.errors import BackupError
 PROCESSES = 2
 # The number of events from which on processes pay: each takes 0.5 s to start.
 WORTH_A_PROCESS = 20_000
+# Where the packages of this very program are.
+OURS = str(Path(__file__).parents[3])
 # The exit code of a process that has met what cannot be folded.
 _REFUSED = 3
 
@@ -110,7 +113,9 @@ class Folding:
 
 def _start(task: Task) -> "subprocess.Popen[bytes]":
     process = subprocess.Popen(
-        [sys.executable, "-m", __name__],
+        # `-P`: a folder of the working directory that is called `ops` must not be run instead.
+        [sys.executable, "-P", "-m", __name__],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (OURS, os.environ.get("PYTHONPATH"))))},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )

@@ -3,6 +3,8 @@
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from bus.log import chain
 from ops.analytics import connect
 from ops.backup.sound import open_sealed
@@ -52,6 +54,20 @@ def test_the_views_show_what_the_newest_backup_has_column_by_column(tmp_path: Pa
         assert [row[:width] for row in events] == list(
             source.execute("SELECT * FROM events ORDER BY position")
         )
+
+
+def test_processes_that_fold_are_ours_wherever_the_export_is_run(
+    tmp_path: Path, lake: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "ops").mkdir()
+    (tmp_path / "ops" / "__init__.py").write_text("raise SystemExit('taken over')")
+    moments = Moments(tmp_path / "data", rounds=2)
+    backup = moments.stored.backup()
+    moments.stored.close()
+    monkeypatch.setattr("ops.analytics.export.folding.WORTH_A_PROCESS", 0)
+    monkeypatch.chdir(tmp_path)
+
+    assert exported(moments.stored, lake).exported == [backup.name]
 
 
 def test_the_tables_at_a_position_or_a_time_are_what_they_were(tmp_path: Path, lake: Path):
