@@ -5,9 +5,11 @@ serve ──▶ asked to restore ──▶ drained, ended ──▶ restored ─
 """
 
 import asyncio
+import ctypes
 import logging
 import os
 import signal
+import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 # One Ctrl-C can come twice: from the terminal, and from a program around this one that passes it on.
 SAME_REQUEST_SECONDS = 1.0
+PR_SET_DUMPABLE = 4
 
 logger = logging.getLogger("hyperpage")
 
@@ -49,6 +52,7 @@ async def serve(order: Order) -> None:
     Raises:
         ServiceError: a service cannot start, or a part of it that must not end has ended.
     """
+    keep_memory_private()
     supervisor = Supervisor()
     telling = asyncio.create_task(supervisor.run(), name="what the supervisor is told")
     stop = _stop_on_signals()
@@ -61,6 +65,16 @@ async def serve(order: Order) -> None:
         while await _serve_once(order, stop, restores, http, supervisor):
             await restores.carry_out()
             order = msgspec.structs.replace(order, demo=False)
+
+
+def keep_memory_private() -> None:
+    """Others of this user, the nats-server among them, can read neither memory nor variables of this process.
+
+    Variables may hold the keys of a bucket. And no core dump is made, not by a handler that disregards limits
+    either. Linux alone has this (prctl(2), PR_SET_DUMPABLE); root may look in all the same.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, ctypes.c_ulong(0))
 
 
 async def _serve_once(

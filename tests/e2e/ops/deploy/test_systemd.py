@@ -66,6 +66,10 @@ def test_the_unit_serves_is_watched_loses_nothing_and_stops(systemd: Booted):
     assert re.search(r"^Seccomp:\s+2$", status, re.MULTILINE)
     assert re.search(r"^Uid:\s+11999\b", status, re.MULTILINE)
 
+    # Nobody but root reads the variables of the service, with which its nats-server is not told anything.
+    assert systemd("stat", "--format=%u", f"/proc/{frozen}/environ") == "0"
+    assert re.search(r"^Max core file size\s+0\s+0\s", systemd("cat", f"/proc/{frozen}/limits"), re.MULTILINE)
+
     systemd("kill", "-STOP", frozen)
     wait_for(lambda: systemd.show("hyperpage", "NRestarts") == "1")
     wait_for(lambda: systemd("systemctl", "is-active", "hyperpage", check=False) == "active")
