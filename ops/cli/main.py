@@ -1,6 +1,7 @@
 """`hyperpage`: all commands, and how each ends."""
 
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -52,6 +53,10 @@ def main() -> None:
     """Runs what the command line asks for, and exits with its code."""
     # As an exception, so that a backup that is cut off tidies up; `serve` has its own way to end.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    # Whatever a command writes (a store, a backup, a lake) is for its owner alone, and its memory, with
+    # passwords and keys in it, goes into no core file; so it is for the processes that it starts.
+    os.umask(0o077)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sys.exit(run(sys.argv[1:]))
 
 

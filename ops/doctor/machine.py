@@ -1,6 +1,7 @@
 """Looks at the machine: whether the files are the service's own, the room, and how quick the disks are."""
 
 import os
+import shlex
 import stat
 import statistics
 import tempfile
@@ -13,10 +14,13 @@ import msgspec
 from ops.doctor.finding import DoctorFinding
 from ops.health.machine import MIB, disks_of
 from ops.settings import Settings
+from ops.store.private_files import SHOWN, in_short, open_to_others
 
 # A commit waits for one sync. A solid-state disk takes some tenths of a millisecond up to a few, a spinning
 # one around ten; if it takes longer, the disk is in a network, or busy with something else.
 SLOW_SYNC_MS = 20.0
+# Files that a finding about rights has in its figures, at most.
+MAXIMUM_NAMED = 100
 # How long syncs are tried at most: of a slow disk, fewer say as much.
 _SYNC_SECONDS = 3.0
 # Room for a restore: the new file, the safety backup's copy, and the drill's.
@@ -28,13 +32,21 @@ def look_at_rights(settings: Settings) -> Iterator[DoctorFinding]:
     places = (settings.data, settings.backup_folder, settings.archive_folder)
     # The rights of a bucket cannot be seen from here.
     folders = sorted({place.absolute() for place in places if isinstance(place, Path) and place.is_dir()})
-    open_ones = [str(one) for one in folders if _is_open_to_others(one, settings.data)]
+    open_ones = [one for one in folders if _is_open_to_others(one, settings.data)]
+    # What lies inside is to be private even where the directory is, which somebody may open one day, or copy.
+    open_ones += open_to_others(settings.data, places)
     if open_ones:
         yield DoctorFinding(
             check="rights",
             level="attention",
-            message=f"others on this machine may read {', '.join(open_ones)}",
-            hint=f"chmod go-rwx {' '.join(open_ones)}",
+            message=f"others on this machine may read {in_short(open_ones)}",
+            hint=f"chmod go-rwx {' '.join(map(shlex.quote, map(str, open_ones[:SHOWN])))}"
+            + (
+                ", and so on; a start of the service does it for what is in its directory"
+                if len(open_ones) > SHOWN
+                else ""
+            ),
+            figures={"open": [str(one) for one in open_ones[:MAXIMUM_NAMED]], "count": len(open_ones)},
         )
     else:
         yield DoctorFinding(check="rights", message="only the service's own user can read its files")

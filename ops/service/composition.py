@@ -45,6 +45,7 @@ from ops.service.traces import traces_if_wanted
 from ops.settings import Settings
 from ops.store.data_directory import Admin, DataDirectory, Runtime
 from ops.store.opening import open_store
+from ops.store.private_files import take_from_others
 from ops.store.projections_check import ProjectionsCheck
 from ops.store.tables import MirroredRows, Tables
 from ops.targets.target import address
@@ -116,6 +117,7 @@ class Service:
         # end.
         directory = DataDirectory(self.settings.data)
         self._stack.callback(directory.release)
+        take_from_others(self.settings.data, (self.settings.backup_folder, self.settings.archive_folder))
         await make_sound(self.settings, self.version, after_a_crash=directory.was_left_behind)
         connection = self._open_store()
         await self._listen()

@@ -2,6 +2,7 @@
 
 data_directory     the folder of a service: its lock, and what others find it by
 opening            the store, made and migrated where it must be
+private_files      what others may read of it, and how that is taken from them
 tables             the projections, as the writer and the mirrors need them
 projections_check  tables compared with the log, and rebuilt
 """

@@ -1,5 +1,6 @@
 """Opens the store: its file, its shape, its identity."""
 
+import os
 import time
 from pathlib import Path
 
@@ -18,6 +19,9 @@ def open_store(path: Path, *, cache_kib: int) -> tuple[apsw.Connection, Origin]:
     Raises:
         UnsafeSqliteError, MigrationError: as they say.
     """
+    if not path.exists():
+        # SQLite would let others read it; its WAL has the rights of the file.
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = open_writer(path, cache_kib=cache_kib)
     try:
         if runner.up(connection):

@@ -1,14 +1,18 @@
 """`hyperpage serve`: how a service starts, ends, and says why it cannot."""
 
 import json
+import re
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import apsw
 import pytest
 
 from tests.support.patience import wait_for
+from tests.support.repository import ROOT
 from tests.support.services.command_line import Served, hyperpage, running, separately
 
 
@@ -16,6 +20,39 @@ def test_the_ready_line_is_what_runtime_json_says(served):
     assert json.loads(served.ready_line) == served.runtime
     assert served.runtime["nats_url"].startswith("nats://app:")
     assert (served.data / "runtime.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_directory_and_files_that_were_open_keep_their_secrets_and_the_doctor_names_them(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir(mode=0o755)
+    with Served(data) as service:
+        service.ask("send", "app_state.set", '{"key": "theme", "value": "dark"}')
+        service.ask("backup", "create")
+    for file in (data, data / "backups", data / "hyperpage.db", *(data / "backups").iterdir()):
+        file.chmod(0o755)
+    found = {
+        one["check"]: one for one in hyperpage("doctor", "--quick", "--data", data, "--json").json["findings"]
+    }
+    assert str(data / "hyperpage.db") in found["rights"]["figures"]["open"]
+    with Served(data) as service:
+        open_ones = [one for one in data.rglob("*") if one.stat().st_mode & 0o077]
+        assert open_ones == []
+        assert f"others on this machine could use {data / 'hyperpage.db'}" in service.log.read_text()
+    # How the directory itself is, its owner says.
+    assert data.stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads what Linux says of a process")
+def test_what_it_writes_is_for_its_owner_alone_and_its_memory_for_nobody(served):
+    process = Path(f"/proc/{served.process.pid}")
+    assert re.search(r"^Umask:\s+0077$", (process / "status").read_text(), re.MULTILINE)
+    assert re.search(r"^Max core file size\s+0\s+0\s", (process / "limits").read_text(), re.MULTILINE)
+    asked = (
+        "import ctypes; from ops.service.process import keep_memory_private as keep;"
+        " get = lambda: ctypes.CDLL(None).prctl(3); print(get()); keep(); print(get())"
+    )
+    told = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["1", "0"]
 
 
 def test_a_second_service_on_the_directory_is_refused(served):
@@ -108,6 +145,9 @@ def test_a_service_that_cannot_start_says_why_on_one_line_and_what_to_do_on_the_
     tmp_path, prepare, options, code, said
 ):
     prepare(tmp_path / "data")
+    for file in (tmp_path / "data").glob("*"):
+        # Otherwise that is said, too.
+        file.chmod(0o600)
     result = separately("serve", "--data", tmp_path / "data", *options)
     assert (result.code, result.out) == (code, "")
     assert said in result.err
