@@ -2,11 +2,7 @@
 
 import asyncio
 import json
-import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from contextlib import closing
@@ -20,75 +16,22 @@ from bus.contract.subjects import escape
 from bus.identifiers import new_id
 from bus.log import chain
 from migrations.connection import open_reader
-from ops.store.data_directory import read_runtime
 from ops.store.projections_check import verify
 from tests.support.chance import SEED
 from tests.support.patience import patiently, until
-from tests.support.repository import ROOT
+from tests.support.services.killable import READY_SECONDS, Killable
 from tests.support.services.raw_nats import Message, RawNats
 from tests.support.stores.looking_inside import log_of
 
 STREAM, RESULTS = "HYPERPAGE_EVENTS", "HYPERPAGE_RESULTS"
 CONNECTIONS = 4
 REQUESTS_A_CONNECTION, STORING_A_CONNECTION = 4, 2
-READY_SECONDS = 30.0
 # The promise: through so soon after the restart.
 CAUGHT_UP_SECONDS = patiently(5.0)
 # Messages that were in a broker that died are delivered again after half a minute.
 DURABLE_SECONDS = 60.0
 
 Command = tuple[str, dict[str, Any]]
-
-
-class Killable:
-    """The service as a process of its own, which can be killed and started again."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
-
-    async def start(self) -> None:
-        self._process = subprocess.Popen(  # noqa: ASYNC220 (milliseconds, and nothing else runs)
-            [sys.executable, "-m", "ops.cli", "serve", "--data", str(self.folder), "--nats-port", "0"],
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-            # Inherited: pytest shows it beside a failure.
-        )
-        process = self._process
-
-        async def is_ready() -> bool:
-            found = read_runtime(self.folder)
-            assert process.poll() is None, "the service did not start"
-            return found is not None and found.pid == process.pid
-
-        await until(is_ready, READY_SECONDS)
-
-    @property
-    def url(self) -> str:
-        runtime = read_runtime(self.folder)
-        assert runtime is not None
-        return runtime.nats_url
-
-    def kill(self, what: str) -> None:
-        assert self._process is not None
-        # The tether has become the nats-server: a child of the service.
-        found = subprocess.run(
-            ["pgrep", "-P", str(self._process.pid), "nats-server"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if what in ("nats-server", "both"):
-            for child in found.stdout.split():
-                os.kill(int(child), signal.SIGKILL)
-        if what in ("service", "both"):
-            self._process.kill()
-            self._process.wait()
-
-    def stop(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            assert self._process.wait(timeout=30) == 0
 
 
 class Load:
