@@ -26,8 +26,9 @@ NAME = "Hyperpage-Name"
 WHOLE_SIZE = "Hyperpage-Whole-Size"
 # Left out when a message is sent again, as the broker's own headers are, which are about the old message.
 _OURS = (REASON_CODE, REASON, NAME, WHOLE_SIZE)
-# Stands in place of a body.
+# Stand in place of a body.
 WITHHELD = b"withheld: it looks as if it holds a credential"
+UNSEEN = b"withheld: looking through it for credentials took the service down"
 MAXIMUM_LISTED = 1_000
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}(\.[A-Za-z0-9_-]{1,100}){0,3}")
@@ -61,6 +62,14 @@ class ChooseDeadLetters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     all: bool = False
 
 
+class DeadLetter(msgspec.Struct, frozen=True):
+    """The message that is kept."""
+
+    subject: str
+    body: bytes
+    headers: dict[str, str]
+
+
 class DeadLetters:
     """The stream of dead letters, through the connection that may write it."""
 
@@ -82,18 +91,25 @@ class DeadLetters:
             ),
         )
 
-    async def put(
-        self, name: str, body: bytes, headers: Mapping[str, str], refusal: Refusal | None, *, message_id: str
-    ) -> None:
-        """Keeps a command with the reason; it is stored when this returns, once for each `message_id`.
+    def letter(
+        self,
+        name: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        refusal: Refusal,
+        *,
+        message_id: str,
+        is_looked_through: bool = True,
+    ) -> DeadLetter:
+        """A command with the reason why it cannot be processed, kept once for each `message_id`.
 
         Nothing that looks like a credential is kept. A header with one is left out. In place of a body with
-        one stands a line that says so, and that is no command if it is sent again.
+        one, or of one that is not to be looked through, stands a line that says so, and that is no command if
+        it is sent again.
 
         If a message is so large that the reason has no room beside it, it loses its own headers, and then the
         end of its body: a message of that size would be refused anyway when it is sent again.
         """
-        assert refusal is not None
         reasons = {
             "Nats-Msg-Id": message_id,
             REASON_CODE: refusal.code,
@@ -102,11 +118,16 @@ class DeadLetters:
         if not _NAME.fullmatch(name):
             reasons[NAME] = codec.one_line(name)[:200]
             name = "unknown"
-        kept = {name: value for name, value in _forwarded(headers).items() if kind_of_shape(value) is None}
-        try:
-            self._allowed_secrets.require(name, codec.findings_in(body))
-        except SecretRejected:
-            body = WITHHELD
+        kept = _forwarded(headers)
+        if is_looked_through:
+            try:
+                self._allowed_secrets.require(name, codec.findings_in(body))
+            except SecretRejected:
+                body = WITHHELD
+        else:
+            body = UNSEEN
+            kept = {one: value for one, value in kept.items() if one == COMMAND_ID}
+        kept = {one: value for one, value in kept.items() if kind_of_shape(value) is None}
         room = self._relay.max_payload - _size(reasons)
         if _size(kept) + len(body) > room:
             kept = {name: value for name, value in kept.items() if _SENT_HEADERS.fullmatch(name)}
@@ -114,7 +135,11 @@ class DeadLetters:
             kept = {COMMAND_ID: kept[COMMAND_ID]} if COMMAND_ID in kept else {}
             kept[WHOLE_SIZE] = str(len(body))
             body = body[: room - _size(kept)]
-        await self._jetstream.publish(self._names.dead_letter(name), body, headers={**kept, **reasons})
+        return DeadLetter(self._names.dead_letter(name), body, {**kept, **reasons})
+
+    async def put(self, letter: DeadLetter) -> None:
+        """Returns when the letter is stored."""
+        await self._jetstream.publish(letter.subject, letter.body, headers=letter.headers)
 
     def verbs(self) -> tuple[AdministrationVerb, ...]:
         """The verbs for operators."""

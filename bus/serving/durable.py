@@ -11,11 +11,15 @@ while, or service and broker are killed: one portion at a time is with the write
 a portion with its first part; then all that is not acknowledged is asked for again, from the first one on.
 Two kinds are decided again behind later ones: a command that a defect of the service kept from being decided,
 and a refused one whose answer could not be stored. (An accepted one is only answered again.)
+
+One that was being decided when the service went down is decided alone then. If the service goes down with it
+once more, the command is put aside (`bus.serving.suspects`).
 """
 
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -31,14 +35,15 @@ from bus.contract.headers import COMMAND_ID, REPLY_TO
 from bus.contract.subjects import BATCH, BusNames
 from bus.identifiers import new_id
 from bus.measures import UNKNOWN, Tally
-from bus.serving.dead_letters import DeadLetters
+from bus.serving.dead_letters import DeadLetter, DeadLetters
 from bus.serving.decoding import count_turned_away, refused_submission, submission_of
 from bus.serving.durable_consumer import DurableConsumer
+from bus.serving.suspects import Suspects
 from bus.tasks import Tasks
 from bus.transport.ensured_streams import ensure_stream
 from bus.transport.jetstream_answers import stored
 from bus.waiting import is_set_within
-from bus.writing.submission import Outcome, Submission
+from bus.writing.submission import Outcome, Submission, refused
 from bus.writing.writer import Writer
 from domain.catalogue import VERBS
 from domain.errors import Busy, Internal, Invalid, Refusal, Unavailable
@@ -50,14 +55,19 @@ LOOK_SECONDS = 1.0
 STORED_WITHIN_SECONDS = 5.0
 # A command that fails here this often, for a reason that is not its own, is put aside.
 MAXIMUM_FAILURES = 5
+# So is one with which the service went down this often.
+MAXIMUM_DOWNS = 2
+# How many are read, one after the other, before the event loop has its turn and the writer its work.
+PORTION = 512
 
 logger = logging.getLogger(__name__)
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """One delivered command, on its way to an answer."""
+    """One delivered command, on its way to an answer. `stream` is when its stream was made."""
 
     name: str
+    stream: int
     command_id: str
     reply: str | None
     acknowledgement: str
@@ -74,21 +84,29 @@ class DurableIntake:
     """
 
     def __init__(
-        self, relay: Client, responder: Client, writer: Writer, names: BusNames, dead_letters: DeadLetters
+        self,
+        relay: Client,
+        responder: Client,
+        writer: Writer,
+        names: BusNames,
+        dead_letters: DeadLetters,
+        suspects: Suspects,
     ) -> None:
         self._relay = relay
         self._responder = responder
         self._writer = writer
         self._names = names
         self._dead_letters = dead_letters
+        self._suspects = suspects
         self._jetstream = relay.jetstream(timeout=5)
         self._consumer = DurableConsumer(relay, names, take=self._take)
         self._results_inbox = f"{private_inbox(RESPONDER)}.{new_id()}"
         self._results_created: datetime | None = None
         # Answers that were sent to be stored: how the command is acknowledged, when (by the monotonic clock).
         self._unstored: dict[str, tuple[str, float]] = {}
-        self._arrived: list[Submission] = []
-        # How many commands the writer has.
+        # Each with the time at which its stream was made.
+        self._arrived: deque[tuple[int, Msg]] = deque()
+        # How many commands the writer has, or are being put aside.
         self._undecided = 0
         self._under_way = Tasks()
         self._stopping = asyncio.Event()
@@ -100,6 +118,12 @@ class DurableIntake:
         """Streams and consumer are there when this returns."""
         await self._prepare_results()
         await self._consumer.prepare()
+        self._suspects.forget_before(self._consumer.created_ms, self._consumer.first_sequence)
+        if self._suspects.count:
+            logger.warning(
+                "the service went down while it decided durable commands: %d of them are decided one by one",
+                self._suspects.count,
+            )
 
     async def run(self) -> None:
         """Serves until `stop`."""
@@ -146,98 +170,173 @@ class DurableIntake:
                 await self._try_again(self._unstored.pop(token)[0])
 
     def _take(self, message: Msg) -> None:
-        submission = self._submission(message)
-        if submission is None:
-            return
-        if submission.outcome is not None and submission.outcome.refusal is not None:
-            name = submission.context.name
-            self.refused.add(name if name in VERBS else UNKNOWN, submission.outcome.refusal.code)
-            self._settle(submission)
-            return
         if not self._arrived:
             asyncio.get_running_loop().call_soon(self._hand_over)
-        self._arrived.append(submission)
-
-    def _submission(self, message: Msg) -> Submission | None:
-        headers = message.headers or {}
-        meta = message.metadata
-        sequence = meta.sequence.stream
-        fallback = self._name_of(sequence)
-        reply = headers.get(REPLY_TO)
-        delivery = Delivery(
-            name=self._names.name_in(message.subject),
-            command_id=_usable(headers.get(COMMAND_ID)) or fallback,
-            reply=reply,
-            acknowledgement=message.reply,
-            sequence=sequence,
-            delivered=meta.num_delivered or 1,
-            headers=headers,
-            body=message.data,
-        )
-        if reply is not None and not self._names.is_named_inbox(reply):
-            self.dropped += 1
-            self._under_way.start(self._consumer.acknowledge(delivery.acknowledgement, b"+TERM"))
-            return None
-        if delivery.name == BATCH:
-            refusal = Invalid("a batch is a request; send its commands one by one", path="$")
-            return refused_submission(refusal, delivery)
-        return submission_of(delivery.name, message.data, headers, delivery, fallback_id=fallback)
-
-    def _name_of(self, sequence: int) -> str:
-        """The id of a stored command to which its sender gave none."""
-        return f"durable-{self._consumer.created_ms}-{sequence}"
+        self._arrived.append((self._consumer.created_ms, message))
 
     def _hand_over(self) -> None:
         # One portion at a time: if one fails, none must go through behind it.
         if self._undecided or not self._arrived or self._stopping.is_set():
             return
-        arrived, self._arrived = self._arrived, []
-        for one in arrived:
-            one.in_order = True
-        turned_away = self._writer.submit(arrived)
-        self._undecided = len(arrived) - len(turned_away)
+        downs = self._downs(*self._arrived[0])
+        try:
+            portion = self._marked_portion(is_alone=downs > 0)
+        except OSError as error:
+            logger.warning("durable commands are not decided, since that cannot be noted before: %s", error)
+            self._wait_for_room()
+            return
+        if downs >= MAXIMUM_DOWNS:
+            self._undecided = 1
+            self._under_way.start(self._put_aside(self._delivery(*portion[0]), downs))
+            return
+        submissions = [one for arrived in portion if (one := self._submission(*arrived)) is not None]
+        turned_away = self._writer.submit(submissions)
+        self._undecided = len(submissions) - len(turned_away)
         count_turned_away(self.refused, turned_away)
         for one in turned_away:
             self._settle(one)
+        self._go_on()
+
+    def _downs(self, stream: int, message: Msg) -> int:
+        return self._suspects.downs(stream, message.metadata.sequence.stream)
+
+    def _marked_portion(self, *, is_alone: bool) -> list[tuple[int, Msg]]:
+        """The next ones to be decided together, whose number stands on disk when this returns."""
+        portion = [self._arrived.popleft()]
+        while (
+            not is_alone and self._arrived and len(portion) < PORTION and not self._downs(*self._arrived[0])
+        ):
+            portion.append(self._arrived.popleft())
+        stream = portion[0][0]
+        sequences = [message.metadata.sequence.stream for made, message in portion if made == stream]
+        self._suspects.mark(stream, sequences, synced=is_alone)
+        return portion
+
+    def _go_on(self) -> None:
+        """Takes the next portion, if nothing of the last one is left."""
+        if self._undecided:
+            return
+        if self._arrived:
+            asyncio.get_running_loop().call_soon(self._hand_over)
+        else:
+            self._suspects.clear()
+
+    def _delivery(self, stream: int, message: Msg) -> Delivery:
+        headers = message.headers or {}
+        sequence = message.metadata.sequence.stream
+        return Delivery(
+            name=self._names.name_in(message.subject),
+            stream=stream,
+            command_id=_usable(headers.get(COMMAND_ID)) or _name_of(stream, sequence),
+            reply=headers.get(REPLY_TO),
+            acknowledgement=message.reply,
+            sequence=sequence,
+            delivered=message.metadata.num_delivered or 1,
+            headers=headers,
+            body=message.data,
+        )
+
+    def _submission(self, stream: int, message: Msg) -> Submission | None:
+        """A message as a submission, if there is anything to decide about it; otherwise it is settled."""
+        delivery = self._delivery(stream, message)
+        if self._is_dropped(delivery):
+            self._suspects.decided(stream, delivery.sequence)
+            return None
+        if delivery.name == BATCH:
+            refusal = Invalid("a batch is a request; send its commands one by one", path="$")
+            submission = refused_submission(refusal, delivery)
+        else:
+            fallback = _name_of(stream, delivery.sequence)
+            submission = submission_of(
+                delivery.name, delivery.body, delivery.headers, delivery, fallback_id=fallback
+            )
+        if submission.outcome is not None and submission.outcome.refusal is not None:
+            name = delivery.name if delivery.name in VERBS else UNKNOWN
+            self.refused.add(name, submission.outcome.refusal.code)
+            self._settle(submission)
+            return None
+        submission.in_order = True
+        return submission
+
+    def _is_dropped(self, delivery: Delivery) -> bool:
+        if delivery.reply is None or self._names.is_named_inbox(delivery.reply):
+            return False
+        self.dropped += 1
+        self._under_way.start(self._consumer.acknowledge(delivery.acknowledgement, b"+TERM"))
+        return True
 
     def answered(self, submission: Submission) -> None:
         """Takes up the outcome of a durable command."""
         self._undecided -= 1
         self._settle(submission)
-        self._hand_over()
+        self._go_on()
 
     def _settle(self, submission: Submission) -> None:
-        outcome = submission.outcome
+        outcome, delivery = submission.outcome, submission.context
         assert outcome is not None
         if isinstance(outcome.refusal, Busy | Unavailable):
-            # All commands behind it wait for it.
-            self._arrived.clear()
-            self._consumer.begin_anew()
+            self._wait_for_room()
         else:
-            self._under_way.start(self._conclude(submission, outcome))
+            # While it is marked, since a letter is looked through.
+            letter = self._letter_of(submission, outcome)
+            self._suspects.decided(delivery.stream, delivery.sequence)
+            self._under_way.start(self._conclude(delivery, outcome, letter))
 
-    async def _conclude(self, submission: Submission, outcome: Outcome) -> None:
-        delivery: Delivery = submission.context
-        refusal = outcome.refusal
-        if isinstance(refusal, Internal) and delivery.delivered < MAXIMUM_FAILURES:
+    def _letter_of(self, submission: Submission, outcome: Outcome) -> DeadLetter | None:
+        delivery, refusal = submission.context, outcome.refusal
+        # Where the domain had no say, the message itself cannot be processed, now or later.
+        if isinstance(refusal, Internal):
+            is_dead = delivery.delivered >= MAXIMUM_FAILURES
+        else:
+            is_dead = isinstance(submission.requests[0], Refusal)
+        return self._letter(delivery, refusal) if is_dead and refusal is not None else None
+
+    def _wait_for_room(self) -> None:
+        """Gives up what has arrived: all commands behind one that cannot be decided now wait for it."""
+        self._arrived.clear()
+        self._consumer.begin_anew()
+
+    async def _conclude(self, delivery: Delivery, outcome: Outcome, letter: DeadLetter | None) -> None:
+        if isinstance(outcome.refusal, Internal) and letter is None:
             await self._try_again(delivery.acknowledgement)
             return
         try:
-            # Where the domain had no say, the message itself cannot be processed, now or later.
-            if isinstance(refusal, Internal) or isinstance(submission.requests[0], Refusal):
-                headers = {**delivery.headers, COMMAND_ID: delivery.command_id}
-                await self._dead_letters.put(
-                    delivery.name,
-                    delivery.body,
-                    headers,
-                    refusal,
-                    message_id=self._name_of(delivery.sequence),
-                )
-            await self._store_result(delivery, outcome.body, refusal)
+            if letter is not None:
+                await self._dead_letters.put(letter)
+            await self._store_result(delivery, outcome.body, outcome.refusal)
         except (NatsError, TimeoutError) as error:
             # Not acknowledged: it is delivered again, and its id gets the same answer.
             logger.warning("a durable command's answer could not be stored yet: %s", error)
             await self._try_again(delivery.acknowledgement)
+
+    async def _put_aside(self, delivery: Delivery, downs: int) -> None:
+        """Keeps a command among the dead letters with which the service went down again and again."""
+        try:
+            if self._is_dropped(delivery):
+                return
+            logger.error(
+                "the service went down %d times with a durable command, which becomes a dead letter",
+                downs,
+                extra={"command": delivery.name[:100], "command_id": delivery.command_id},
+            )
+            refusal = _took_it_down(downs)
+            letter = self._letter(delivery, refusal, is_looked_through=downs == MAXIMUM_DOWNS)
+            # From here on, it does nothing to us.
+            self._suspects.clear()
+            await self._conclude(delivery, refused(refusal), letter)
+        finally:
+            self._undecided = 0
+            self._go_on()
+
+    def _letter(self, delivery: Delivery, refusal: Refusal, *, is_looked_through: bool = True) -> DeadLetter:
+        return self._dead_letters.letter(
+            delivery.name,
+            delivery.body,
+            {**delivery.headers, COMMAND_ID: delivery.command_id},
+            refusal,
+            message_id=_name_of(delivery.stream, delivery.sequence),
+            is_looked_through=is_looked_through,
+        )
 
     async def _store_result(self, delivery: Delivery, body: bytes, refusal: Refusal | None) -> None:
         headers = None if refusal is None else codec.error_headers(refusal)
@@ -266,6 +365,19 @@ class DurableIntake:
     async def _try_again(self, acknowledgement: str) -> None:
         """Has one command delivered again in a second, and others meanwhile."""
         await self._consumer.acknowledge(acknowledgement, b'-NAK {"delay": 1000000000}')
+
+
+def _name_of(stream: int, sequence: int) -> str:
+    """The id of a stored command to which its sender gave none."""
+    return f"durable-{stream}-{sequence}"
+
+
+def _took_it_down(downs: int) -> Internal:
+    return Internal(
+        f"the service went down {downs} times while it decided this command",
+        hint="it is kept among the dead letters, from where it can be sent again once the cause is known",
+        times=downs,
+    )
 
 
 def _usable(command_id: str | None) -> str | None:

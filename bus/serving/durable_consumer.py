@@ -64,6 +64,8 @@ class DurableConsumer:
         # When the stream was made, in milliseconds since the epoch. A new one counts from 1 again, and this
         # tells its commands from the old one's.
         self.created_ms = 0
+        # The first one that the stream had when it was looked at last.
+        self.first_sequence = 0
 
     async def prepare(self, *, afresh: bool = True) -> None:
         """Stream and consumer are there when this returns.
@@ -80,6 +82,7 @@ class DurableConsumer:
             ),
         )
         self.created_ms = int(info.created.timestamp() * 1000) if info.created else 0
+        self.first_sequence = info.state.first_seq
         async with self._choosing:
             await self._choose_consumer(afresh=afresh)
 

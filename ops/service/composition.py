@@ -25,6 +25,7 @@ from bus.serving.durable import DurableIntake
 from bus.serving.intake import Intake
 from bus.serving.prefix_claim import PrefixClaim
 from bus.serving.queries import Queries, QueryVerb
+from bus.serving.suspects import Suspects
 from bus.tasks import cancel
 from bus.writing.submission import Commit
 from bus.writing.writer import Writer
@@ -259,7 +260,9 @@ class Service:
         relay, responder = self._relay_connection, self._responder_connection
         self.dead_letters = DeadLetters(relay, self.names, self.settings.allowed_secrets)
         self.intake = Intake(responder, self.writer, self.names, self.command_endpoints)
-        self.durable = DurableIntake(relay, responder, self.writer, self.names, self.dead_letters)
+        suspects = Suspects(self.settings.data / "durable")
+        self._stack.callback(suspects.close)
+        self.durable = DurableIntake(relay, responder, self.writer, self.names, self.dead_letters, suspects)
         self.queries = Queries(
             responder, self.readers.connection, self.names, self.query_verbs, self.query_endpoints
         )

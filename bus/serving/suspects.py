@@ -1,0 +1,135 @@
+"""Which durable commands the service was deciding when it went down, so that none takes it down for ever.
+
+    mark ──▶ decide ──▶ mark others, or none      down in between: the next start counts it for those marked
+
+Of several that were decided together, each is a suspect then. Suspects are decided alone, each marked on disk
+before, so that the second time tells which one it was. A broker's own count of deliveries does not: it hands
+over hundreds at once, and each start of the service begins with a new consumer.
+
+    deciding     the mark, written over and over; not synced: it is to outlive the process, not the machine
+    counts.json  how often the service went down with each of them; a whole file, synced
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from bus.identifiers import new_id
+
+# More than any portion's.
+_LARGEST_MARK_BYTES = 1024 * 1024
+
+
+class _Mark(msgspec.Struct, frozen=True):
+    """Those that are being decided. `stream` tells sequences of a stream from those of one before it."""
+
+    id: str
+    stream: int
+    sequences: Sequence[int]
+
+
+class _Counts(msgspec.Struct, frozen=True):
+    """How often the service went down with each sequence. `counted` is the last mark that is in it."""
+
+    counted: str
+    stream: int
+    downs: Mapping[int, int]
+
+
+class Suspects:
+    """The marks and counts in one folder, which is made. Used by one thread.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._counts_file = folder / "counts.json"
+        self._mark_file = os.open(folder / "deciding", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # Whatever is there may be one.
+        self._is_marked = True
+        self._stream = 0
+        self._downs: dict[int, int] = {}
+        self._take_over()
+
+    def close(self) -> None:
+        """The files are no longer written; whatever is marked stays so."""
+        os.close(self._mark_file)
+
+    @property
+    def count(self) -> int:
+        """How many there are that have not been decided since."""
+        return len(self._downs)
+
+    def downs(self, stream: int, sequence: int) -> int:
+        """How often the service went down while it decided that command."""
+        return self._downs.get(sequence, 0) if stream == self._stream else 0
+
+    def mark(self, stream: int, sequences: Sequence[int], *, synced: bool = False) -> None:
+        """Notes that these, and no others, are being decided from now on."""
+        self._write(msgspec.json.encode(_Mark(new_id(), stream, sequences)))
+        self._is_marked = True
+        if synced:
+            os.fdatasync(self._mark_file)
+
+    def clear(self) -> None:
+        """Notes that none is being decided."""
+        if self._is_marked:
+            self._write(b"")
+            self._is_marked = False
+
+    def decided(self, stream: int, sequence: int) -> None:
+        """Notes that a suspect was decided, and the service is still there."""
+        if self.downs(stream, sequence):
+            del self._downs[sequence]
+            if not self._downs:
+                self._write_counts("")
+
+    def forget_before(self, stream: int, first_sequence: int) -> None:
+        """Notes that the stream has none before that one any more."""
+        if stream == self._stream:
+            self._downs = {one: downs for one, downs in self._downs.items() if one >= first_sequence}
+
+    def _take_over(self) -> None:
+        """Counts what was marked when the service was last here, once, whenever it goes down meanwhile."""
+        counts, mark = self._read_counts(), self._read_mark()
+        self._stream, self._downs = counts.stream, dict(counts.downs)
+        if mark is None:
+            return
+        if mark.id != counts.counted:
+            if mark.stream != self._stream:
+                self._stream, self._downs = mark.stream, {}
+            for sequence in mark.sequences:
+                self._downs[sequence] = self._downs.get(sequence, 0) + 1
+            self._write_counts(mark.id)
+        self.clear()
+
+    def _read_mark(self) -> _Mark | None:
+        said, end, _ = os.pread(self._mark_file, _LARGEST_MARK_BYTES, 0).partition(b"\n")
+        try:
+            # A mark that is cut off was written in the moment of the end, before any of it was decided.
+            return msgspec.json.decode(said, type=_Mark) if said and end else None
+        except msgspec.MsgspecError:
+            return None
+
+    def _read_counts(self) -> _Counts:
+        try:
+            return msgspec.json.decode(self._counts_file.read_bytes(), type=_Counts)
+        except (FileNotFoundError, msgspec.MsgspecError):
+            return _Counts("", 0, {})
+
+    def _write(self, mark: bytes) -> None:
+        # What is left of a longer mark behind the end of the line is not read.
+        os.pwrite(self._mark_file, mark + b"\n", 0)
+
+    def _write_counts(self, counted: str) -> None:
+        content = msgspec.json.encode(_Counts(counted, self._stream, self._downs))
+        temporary = self._counts_file.with_suffix(".new")
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self._counts_file)
