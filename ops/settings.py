@@ -1,17 +1,7 @@
-"""Every setting, with its meaning, unit and default; from flags, then the environment, then a file.
+"""Every setting, with its meaning, unit and default. `ops/settings_sources.py` says where they come from."""
 
-A setting `reader_connections` is `--reader-connections` where a command takes it, the variable
-`HYPERPAGE_READER_CONNECTIONS`, and `reader_connections = 20` in `hyperpage.toml`: the one in the data
-directory, or the one that `HYPERPAGE_CONFIG` names (`ops/deploy/hyperpage.toml` has them all). A variable
-that is empty counts as not set. One that names no setting is passed over, since others may begin with
-`HYPERPAGE_` too; in the file, it is an error.
-"""
-
-import os
-import tomllib
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -21,9 +11,6 @@ from ops.targets.bucket import SCHEME, bucket_path
 from ops.targets.places import Places
 from ops.targets.sealing import Compression, Sealing, require_recipients
 from ops.targets.target import Place
-
-FILE = "hyperpage.toml"
-_VARIABLE = "HYPERPAGE_"
 
 LogFormat = Literal["console", "json"]
 
@@ -299,70 +286,3 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             archive=self.archive_folder,
             sealing=self.sealing,
         )
-
-
-def load_settings(
-    flags: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None
-) -> Settings:
-    """The settings: flags (those that are not `None`) before variables before the file before the defaults.
-
-    Raises:
-        SettingsError: one of them is unknown, or its value is not one.
-    """
-    environment = os.environ if environment is None else environment
-    given = {name: value for name, value in (flags or {}).items() if value is not None}
-    variables = {
-        name.removeprefix(_VARIABLE).lower(): value
-        for name, value in environment.items()
-        if name.startswith(_VARIABLE) and value
-    }
-    named_file = variables.pop("config", None)
-    variables = {name: value for name, value in variables.items() if name in Settings.__struct_fields__}
-    data = Path(given.get("data") or variables.get("data") or "data").expanduser()
-    file = Path(named_file).expanduser() if named_file else data / FILE
-    from_file = _read_file(file, required=named_file is not None)
-    merged = _converted(from_file, strict=True, spelling=lambda name: f"{file}: {name}")
-    merged |= _converted(variables, strict=False, spelling=lambda name: _VARIABLE + name.upper())
-    merged |= _converted(given, strict=True, spelling=lambda name: "--" + name.replace("_", "-"))
-    settings = Settings(**merged)
-    settings.names  # noqa: B018 - raises where a prefix is not one
-    settings.allowed_secrets  # noqa: B018 - raises where a place is not one
-    settings.places  # noqa: B018 - raises where a bucket's address or a public key is not one
-    settings.http_address  # noqa: B018 - raises where it is none
-    return settings
-
-
-def _read_file(path: Path, *, required: bool) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        if required:
-            raise SettingsError(f"there is no file {path}") from None
-        return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"{path} cannot be read: {error}") from None
-
-
-def _converted(values: Mapping[str, Any], *, strict: bool, spelling: Callable[[str], str]) -> dict[str, Any]:
-    """Values as their settings' types; `spelling` is how the user wrote a setting's name."""
-    fields = {field.name: field for field in msgspec.structs.fields(Settings)}
-    converted = {}
-    for name, value in values.items():
-        if name not in fields:
-            raise SettingsError(f"{spelling(name)}: there is no such setting")
-        kind = fields[name].type
-        try:
-            plain = str(value) if isinstance(value, Path) else value
-            if not strict and get_origin(kind) is tuple:
-                plain = [each.strip() for each in value.split(",")]
-            converted[name] = msgspec.convert(plain, kind, strict=strict, dec_hook=_path)
-        except msgspec.ValidationError as error:
-            choice = f"; it is one of {', '.join(get_args(kind))}" if get_origin(kind) is Literal else ""
-            raise SettingsError(f"{spelling(name)}: {error}{choice}") from None
-    return converted
-
-
-def _path(kind: type, value: Any) -> Any:
-    if kind is Path and isinstance(value, str):
-        return Path(value).expanduser()
-    raise msgspec.ValidationError(f"Expected `str`, got {value!r}")

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from ops.cli.terminal.exits import usage_failure
 from ops.cli.terminal.options import option, settings_for
 from ops.cli.terminal.output import say
-from ops.settings import FILE
+from ops.settings_sources import FILE
 from ops.store.data_directory import read_runtime
 from ops.targets.bucket import SCHEME
 

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 
-from ops.settings import Settings, load_settings
+from ops.settings import Settings
+from ops.settings_sources import load_settings
 
 _OPTIONS = Group("Options", sort_key=50)
 # Shown below a command's own options, which readers look for first.

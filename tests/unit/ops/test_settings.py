@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ops.settings import Settings, SettingsError, load_settings
+from ops.settings import Settings, SettingsError
+from ops.settings_sources import load_settings
 
 
 def write(directory: Path, text: str, name: str = "hyperpage.toml") -> Path:

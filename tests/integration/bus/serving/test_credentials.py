@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from domain.catalogue import VERBS
-from ops.settings import Settings, SettingsError, load_settings
+from ops.settings import Settings, SettingsError
+from ops.settings_sources import load_settings
 from tests.support.domain.credential_corpus import named, shaped
 from tests.support.services.durable import Durable
 from tests.support.services.raw_nats import Message

@@ -23,7 +23,7 @@ from ops.backup.restoring.restore import plan_restore, restore
 from ops.backup.restoring.restore_path import Moment
 from ops.backup.schedule import DAY_MS, BackupSchedule
 from ops.backup.verify import verify_backup, verify_by_routine
-from ops.settings import load_settings
+from ops.settings_sources import load_settings
 from ops.store.projections_check import verify
 from ops.targets.errors import BackupError
 from ops.targets.sealing import Compression, Sealing, read_identities

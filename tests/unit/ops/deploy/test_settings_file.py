@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 
 from ops import deploy, settings
-from ops.settings import Settings, load_settings
+from ops.settings import Settings
+from ops.settings_sources import load_settings
 
 SHIPPED = Path(deploy.__file__).with_name("hyperpage.toml").read_text(encoding="utf-8")
 # A setting is one line, behind a # without a space; what explains it, the comment before.
