@@ -32,6 +32,20 @@ def require_safe_sqlite(version: str | None = None) -> None:
         )
 
 
+def distrust(connection: apsw.Connection, *, has_views: bool = False) -> None:
+    """Lets nothing of what a file brings along in its schema run on a connection: it may be from elsewhere.
+
+    Triggers and views, of which the service has none, do nothing, unless it `has_views`, as applications with
+    tables of their own may; functions with an effect are out of their reach in any case. Ordinary SQL can't
+    corrupt the file. See https://www.sqlite.org/security.html
+    """
+    connection.pragma("trusted_schema", False)
+    connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
+    if not has_views:
+        connection.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
+        connection.config(apsw.SQLITE_DBCONFIG_ENABLE_VIEW, 0)
+
+
 def without_memory_statistics() -> None:
     """Stops SQLite's count of memory: its threads take turns for it at each allocation.
 
@@ -43,11 +57,13 @@ def without_memory_statistics() -> None:
     apsw.initialize()
 
 
-def open_writer(path: Path, *, cache_kib: int = 64 * 1024, checkpoint_pages: int = 4_000) -> apsw.Connection:
+def open_writer(
+    path: Path, *, cache_kib: int = 64 * 1024, checkpoint_pages: int = 4_000, has_views: bool = False
+) -> apsw.Connection:
     """The one connection that writes. The file is created where there is none, and put into WAL mode.
 
     `cache_kib` is the size of the page cache. A WAL checkpoint follows a commit once the WAL has
-    `checkpoint_pages` pages of 4 KiB.
+    `checkpoint_pages` pages of 4 KiB. `has_views`: see `distrust`.
     """
     require_safe_sqlite()
     connection = apsw.Connection(str(path), statementcachesize=200)
@@ -66,8 +82,7 @@ def open_writer(path: Path, *, cache_kib: int = 64 * 1024, checkpoint_pages: int
     connection.wal_autocheckpoint(checkpoint_pages)
     # A WAL that grew while somebody read for long is cut back once it is reset.
     connection.pragma("journal_size_limit", 64 * 1024 * 1024)
-    # Functions with side effects are out of reach of views and triggers that a foreign file may bring.
-    connection.pragma("trusted_schema", False)
+    distrust(connection, has_views=has_views)
     return connection
 
 
@@ -86,9 +101,9 @@ def _switch_to_wal(connection: apsw.Connection) -> None:
 
 
 def open_reader(
-    path: Path, *, cache_kib: int = 8 * 1024, mmap_bytes: int = 256 * 1024 * 1024
+    path: Path, *, cache_kib: int = 8 * 1024, mmap_bytes: int = 256 * 1024 * 1024, has_views: bool = False
 ) -> apsw.Connection:
-    """A connection that cannot write, for queries beside the running writer.
+    """A connection that cannot write, for queries beside the running writer. `has_views`: see `distrust`.
 
     Raises:
         apsw.CantOpenError: there is no file.
@@ -101,7 +116,7 @@ def open_reader(
     connection.pragma("temp_store", "memory")
     # Readers share the operating system's page cache instead of copying pages each into their own.
     connection.pragma("mmap_size", mmap_bytes)
-    connection.pragma("trusted_schema", False)
+    distrust(connection, has_views=has_views)
     return connection
 
 

@@ -119,12 +119,29 @@ def down(
     return [one.name for one in reverted]
 
 
+def require_checksums(connection: apsw.Connection) -> None:
+    """Returns if a file records the checksums of its migrations, or no migrations at all.
+
+    Raises:
+        MigrationError: it was made by the system before this one, or by another program.
+    """
+    # Such a file is not adopted: its rows follow from no events, so the first rebuild would remove them.
+    columns = connection.execute("SELECT name FROM pragma_table_info('schema_migrations')").fetchall()
+    if columns and ("checksum",) not in columns:
+        raise MigrationError(
+            "the file records no checksums of its migrations: it was made by the system before this one, or "
+            "by another program",
+            "leave it as it is, choose another data directory, for a store of its own, and read it into that"
+            " one with `hyperpage import FILE --data DIR`",
+        )
+
+
 def _applied(connection: apsw.Connection, known: tuple[Migration, ...]) -> dict[str, int]:
     # Not `table_exists`, which answers from this connection's memory of the schema. Another connection may
     # have applied migrations in the meantime.
     if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'schema_migrations'").get:
         return {}
-    _require_checksums(connection)
+    require_checksums(connection)
     checksums = {one.name: one.checksum for one in known}
     applied = {}
     rows = connection.execute(
@@ -143,18 +160,6 @@ def _applied(connection: apsw.Connection, known: tuple[Migration, ...]) -> dict[
             )
         applied[name] = executed_at
     return applied
-
-
-def _require_checksums(connection: apsw.Connection) -> None:
-    # Such a file is not adopted: its rows follow from no events, so the first rebuild would remove them.
-    columns = connection.execute("SELECT name FROM pragma_table_info('schema_migrations')")
-    if ("checksum",) not in columns:
-        raise MigrationError(
-            "the file records no checksums of its migrations: it was made by the system before this one, or "
-            "by another program",
-            "leave it as it is, choose another data directory, for a store of its own, and read it into that"
-            " one with `hyperpage import FILE --data DIR`",
-        )
 
 
 def _refuse_to_lose(connection: apsw.Connection, migration: Migration, drop_events: bool) -> None:

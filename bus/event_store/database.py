@@ -78,7 +78,10 @@ class Database:
         self._turn = RLock()
         self._writer: apsw.Connection | None = None
         self._readers = (
-            None if location.path is None else ReaderPool(location.path, wait_seconds=lock_timeout_seconds)
+            None
+            if location.path is None
+            # The file is the application's own, with whatever its views make in it.
+            else ReaderPool(location.path, wait_seconds=lock_timeout_seconds, has_views=True)
         )
         self._is_closed = False
         self.commits = CommitSignal()
@@ -150,7 +153,9 @@ class Database:
 
     def _open(self) -> apsw.Connection:
         path = self._location.path
-        connection = open_memory(self._location.memory_name) if path is None else open_writer(path)
+        connection = (
+            open_memory(self._location.memory_name) if path is None else open_writer(path, has_views=True)
+        )
         connection.set_busy_timeout(round(self._lock_timeout_seconds * 1_000))
         return connection
 

@@ -38,7 +38,7 @@ class ReaderPool:
 
     `maximum` is how many there are at most, `in_use` how many are lent at this moment. `idle_seconds` is
     after how long one that nobody uses is closed, `wait_seconds` how long a reader waits for one while all
-    are in use. `clock` counts seconds from whenever.
+    are in use. `clock` counts seconds from whenever. `has_views`: see `distrust`.
     """
 
     def __init__(
@@ -49,12 +49,14 @@ class ReaderPool:
         idle_seconds: float = 30.0,
         wait_seconds: float = 2.0,
         clock: Callable[[], float] = time.monotonic,
+        has_views: bool = False,
     ) -> None:
         self._path = path
         self.maximum = maximum
         self._idle_seconds = idle_seconds
         self._wait_seconds = wait_seconds
         self._clock = clock
+        self._has_views = has_views
         # Guards everything below, and is notified when a connection comes back.
         self._returned = Condition()
         # The longest idle on the left. Lent from the right, so that few are warm and the rest can go.
@@ -126,7 +128,7 @@ class ReaderPool:
             if self._idle:
                 return self._idle.pop().connection
         try:
-            return open_reader(self._path)
+            return open_reader(self._path, has_views=self._has_views)
         except BaseException:
             with self._returned:
                 self.in_use -= 1

@@ -10,6 +10,9 @@ from bus.log import chain
 from bus.log.cloud_events import read_origin
 from migrations import runner
 from migrations.connection import open_reader
+from migrations.runner import MigrationError
+from migrations.schema import SchemaDiffersError, require_own_schema
+from ops.targets.errors import BackupError
 
 _TABLES = (
     "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite~_%' ESCAPE '~'"
@@ -51,6 +54,22 @@ def read_content(connection: apsw.Connection) -> StoreContent:
         },
         migrations=[one.name for one in runner.status(connection) if one.applied],
     )
+
+
+def require_shape(connection: apsw.Connection, name: str) -> None:
+    """Returns if a file has the schema that its migrations make, and nothing beside it.
+
+    Raises:
+        BackupError: it has not, another version's, or one that cannot be read.
+    """
+    try:
+        require_own_schema(connection, name)
+    except SchemaDiffersError as error:
+        raise BackupError("schema_differs", error.message, error.hint) from error
+    except MigrationError as error:
+        raise BackupError("unknown_format", f"{name}: {error.message}", error.hint) from error
+    except (apsw.Error, UnicodeDecodeError) as error:
+        raise BackupError("damaged", f"{name} is no sound SQLite file: {error}") from error
 
 
 def store_id_of(store: Path) -> str | None:

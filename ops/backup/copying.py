@@ -18,7 +18,7 @@ from pathlib import Path
 import apsw
 
 from migrations.connection import open_reader, require_safe_sqlite
-from ops.backup.content import StoreContent, read_content
+from ops.backup.content import StoreContent, read_content, require_shape
 from ops.progress import Progress
 from ops.targets.errors import BackupError
 
@@ -43,7 +43,7 @@ def copy_store(store: Path, copy: Path, progress: Progress) -> StoreContent:
     The copy is whole in itself (no WAL belongs to it), but not yet on disk.
 
     Raises:
-        BackupError: there is no store.
+        BackupError: there is no store, or its schema is not this program's.
         OSError, apsw.Error: the disk is full, the store cannot be read.
     """
     if not store.exists():
@@ -52,6 +52,7 @@ def copy_store(store: Path, copy: Path, progress: Progress) -> StoreContent:
     with closing(open_reader(store) if emptied is None else emptied) as source:
         if emptied is None:
             source.execute("BEGIN")
+        require_shape(source, store.name)
         content = read_content(source)
         if emptied is None:
             _copy_pages(source, copy, progress)

@@ -7,7 +7,8 @@ from urllib.parse import quote
 import apsw
 
 from bus.log import chain
-from ops.backup.content import StoreContent, read_content
+from migrations.connection import distrust
+from ops.backup.content import StoreContent, read_content, require_shape
 from ops.progress import Progress, ignore_progress
 from ops.targets.errors import BackupError
 
@@ -37,15 +38,30 @@ def check_copy(
 
 
 def open_sealed(path: Path) -> apsw.Connection:
-    """A connection to a file that nobody changes; it takes no locks, and makes no files beside it."""
-    connection = apsw.Connection(
-        f"file:{quote(str(path.absolute()))}?immutable=1",
-        flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI,
-    )
-    # A forged file may have anything in its schema: it stays without effect.
-    connection.pragma("trusted_schema", False)
-    connection.pragma("cache_size", -16 * 1024)
-    connection.pragma("mmap_size", 256 * 1024 * 1024)
+    """A connection to a store that nobody changes; it takes no locks, and makes no files beside it.
+
+    A forged file may have anything in its schema, so nothing of it is read before that is found to be ours.
+
+    Raises:
+        BackupError: it has another schema than its migrations make, or is no sound SQLite file.
+    """
+    try:
+        connection = apsw.Connection(
+            f"file:{quote(str(path.absolute()))}?immutable=1",
+            flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI,
+        )
+    except apsw.Error as error:
+        raise BackupError("damaged", f"{path.name} cannot be opened: {error}") from error
+    try:
+        distrust(connection)
+        # A page whose cells lie outside of it is noticed when it is read.
+        connection.pragma("cell_size_check", True)
+        require_shape(connection, path.name)
+        connection.pragma("cache_size", -16 * 1024)
+        connection.pragma("mmap_size", 256 * 1024 * 1024)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

@@ -127,8 +127,10 @@ def _print_names(done: str, names: list[str], as_json: bool) -> None:
 @contextmanager
 def _writing(data: Path | None) -> "Iterator[apsw.Connection]":
     from migrations.connection import open_writer
+    from migrations.schema import require_own_schema
 
     settings = settings_for(data)
     path = settings.store_path
     with stopped_directory(settings), understandable(path), closing(open_writer(path)) as connection:
+        require_own_schema(connection, path.name)
         yield connection

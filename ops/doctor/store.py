@@ -12,6 +12,7 @@ import apsw
 from bus.log import chain
 from migrations import runner
 from migrations.connection import open_reader
+from migrations.schema import schema_differences
 from ops.doctor.finding import DoctorFinding
 from ops.health.causes import CLOCK_BEHIND_MS
 from ops.health.machine import MIB
@@ -26,6 +27,10 @@ def look_at_shape(settings: Settings) -> Iterator[DoctorFinding]:
     """Whether the file can be read, has the shape that this program writes, and how large it is."""
     with closing(open_reader(settings.store_path, mmap_bytes=0)) as connection:
         try:
+            differences = schema_differences(connection)
+            if differences:
+                yield _wrong_schema(differences)
+                return
             pending = [one.name for one in runner.status(connection) if not one.applied]
         except runner.MigrationError as error:
             yield DoctorFinding(check="migrations", level="wrong", message=error.message, hint=error.hint)
@@ -48,6 +53,17 @@ def look_at_shape(settings: Settings) -> Iterator[DoctorFinding]:
                 message=f"the clock is {behind_ms / 1_000:.0f} s behind the last event",
                 hint="set the clock; times stand still in the log until it is past that event",
             )
+
+
+def _wrong_schema(differences: list[str]) -> DoctorFinding:
+    shown = "; ".join(differences[:MAXIMUM_FINDINGS])
+    return DoctorFinding(
+        check="schema",
+        level="wrong",
+        message=f"the store has in its schema what this program did not make: {shown}",
+        hint=f"somebody has changed the file; {_RESTORE}, which takes a backup from before",
+        figures={"differences": len(differences)},
+    )
 
 
 def _look_at_sizes(connection: apsw.Connection, settings: Settings) -> Iterator[DoctorFinding]:

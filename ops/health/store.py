@@ -14,6 +14,7 @@ import msgspec
 from bus.log import chain
 from migrations import runner
 from migrations.connection import open_reader
+from migrations.schema import schema_differences
 
 # One table in one go, whose read transaction keeps the WAL from being reset meanwhile. About 8 s for a
 # gigabyte; what takes longer is left to backups, whose copies are checked whole.
@@ -94,6 +95,8 @@ class StoreProbe:
 
     def _migrations_problem(self, connection: apsw.Connection) -> str | None:
         try:
+            if differences := schema_differences(connection, self._known):
+                return "; ".join(differences[:MAXIMUM_FINDINGS])
             pending = [one.name for one in runner.status(connection, self._known) if not one.applied]
         except runner.MigrationError as error:
             return error.message

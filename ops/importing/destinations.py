@@ -20,6 +20,7 @@ from domain.credentials.scanning import AllowedPaths
 from domain.errors import Busy, NotFound, RuleViolated, Unavailable
 from migrations import runner
 from migrations.connection import open_memory, open_reader, write_transaction
+from migrations.schema import require_own_schema
 from ops.importing.importer import ImportReport, import_all
 from ops.importing.source import Source, SourceError, SourceMissingError
 from ops.store.tables import Tables
@@ -89,6 +90,7 @@ def trial_connection(store: Path) -> Iterator[apsw.Connection]:
             yield connection
         return
     with closing(open_reader(store)) as connection:
+        require_own_schema(connection, store.name)
         if not all(one.applied for one in runner.status(connection)):
             raise runner.MigrationError(
                 f"{store} has not the shape that this program needs", "bring it there: `hyperpage migrate up`"

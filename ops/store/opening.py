@@ -10,6 +10,7 @@ from bus.identifiers import new_id
 from bus.log.cloud_events import Origin, read_origin
 from migrations import runner
 from migrations.connection import open_writer, write_transaction
+from migrations.schema import require_own_schema
 from ops.store.projections_check import rebuild_file
 
 
@@ -17,13 +18,15 @@ def open_store(path: Path, *, cache_kib: int) -> tuple[apsw.Connection, Origin]:
     """The writing connection of a store, migrated and with an identity; a new store where there is none.
 
     Raises:
-        UnsafeSqliteError, MigrationError: as they say.
+        UnsafeSqliteError, MigrationError: as they say; SchemaDiffersError: there is something in the file
+            that its migrations did not make, a trigger say.
     """
     if not path.exists():
         # SQLite would let others read it; its WAL has the rights of the file.
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = open_writer(path, cache_kib=cache_kib)
     try:
+        require_own_schema(connection, path.name)
         if runner.up(connection):
             # Columns that are new (or were gone for a while) are filled from the log.
             rebuild_file(path)

@@ -13,6 +13,7 @@ import msgspec
 from bus.serving.administration import AdministrationVerb, NoArguments
 from bus.writing.writer import Writer
 from migrations.connection import open_reader, open_writer, write_transaction
+from migrations.schema import require_own_schema
 from projections import comparison, rebuild
 from projections.rebuild import Progress, RebuildReport
 
@@ -103,9 +104,14 @@ def verify(path: Path) -> dict[str, Any]:
 
 
 def rebuild_file(path: Path) -> dict[str, Any]:
-    """Compares, and puts right what differs, on the file of a stopped service."""
-    report = _report(path)
+    """Compares, and puts right what differs, on the file of a stopped service.
+
+    Raises:
+        SchemaDiffersError: there is something in the file that its migrations did not make.
+    """
     with closing(open_writer(path)) as connection:
+        require_own_schema(connection, path.name)
+        report = _report(path)
         for portion in _portions(report.streams):
             with write_transaction(connection):
                 rebuild.repair(connection, portion)

@@ -2,7 +2,15 @@
 
 # Reasons for which nothing can be restored from a backup: it is not what was made.
 UNUSABLE = frozenset(
-    ("size_differs", "checksum_differs", "damaged", "content_differs", "chain_broken", "unknown_format")
+    (
+        "size_differs",
+        "checksum_differs",
+        "damaged",
+        "schema_differs",
+        "content_differs",
+        "chain_broken",
+        "unknown_format",
+    )
 )
 # Reason for which a restore makes the tables anew: the log is sound, and the tables are not what it says.
 TABLES_DIFFER = "tables_differ"
@@ -13,8 +21,8 @@ class BackupError(RuntimeError):
 
     `backup` is where the damaged one is, where the caller could not know that.
     Reasons: `not_found`, `no_metadata`, `metadata_damaged`, `unknown_format`, `size_differs`,
-    `checksum_differs`, `damaged`, `content_differs`, `chain_broken`, `foreign`, `tables_differ`,
-    `unreachable_moment`, `segment_damaged`, `encrypted`.
+    `checksum_differs`, `damaged`, `schema_differs`, `content_differs`, `chain_broken`, `foreign`,
+    `tables_differ`, `unreachable_moment`, `segment_damaged`, `encrypted`.
     """
 
     def __init__(self, reason: str, message: str, hint: str = "", *, backup: str = "") -> None:

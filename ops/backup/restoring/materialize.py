@@ -11,7 +11,7 @@ import msgspec
 from bus.log import chain
 from domain.catalogue import TIMELINE_FORKED, TIMELINE_STREAM
 from migrations import runner
-from migrations.connection import write_transaction
+from migrations.connection import distrust, write_transaction
 from migrations.rows import insert_rows
 from ops.archive.replay import replay
 from ops.backup.copying import COPY_BYTES, TOLD_BYTES
@@ -54,6 +54,7 @@ def materialize(
     if restore_path.backup is not None:
         _copy(restore_path.backup, work, progress)
     with closing(apsw.Connection(str(work))) as connection:
+        distrust(connection)
         # No syncing here: the file counts only once it is put in its place as a whole.
         connection.pragma("synchronous", "off")
         connection.pragma("journal_mode", "memory")

@@ -11,8 +11,10 @@ import duckdb
 import msgspec
 import pytest
 
+from migrations import runner
 from ops.analytics import connect
 from ops.analytics.export.exporting import export
+from ops.backup.content import read_content
 from ops.backup.create import create_backup
 from ops.backup.metadata import list_backups, write_metadata
 from ops.backup.sound import file_checksum
@@ -315,10 +317,16 @@ def test_attempts_of_a_backup_of_before_a_migration_lack_what_it_brought(tmp_pat
         one.send("jobs.archive", id="a")
         backup = create_backup(tmp_path / "hyperpage.db", tmp_path / "backups", version="0")
     with closing(apsw.Connection(str(backup.path))) as connection:
-        connection.execute("DROP INDEX idx_job_history_completed")
-        connection.execute("ALTER TABLE job_history DROP COLUMN due_at")
-    checksum, size = file_checksum(backup.path), backup.path.stat().st_size
-    write_metadata(backup.path, msgspec.structs.replace(backup.metadata, checksum=checksum, size=size))
+        runner.down(connection, to="005_configuration_and_state")
+        content = read_content(connection)
+    metadata = msgspec.structs.replace(
+        backup.metadata,
+        checksum=file_checksum(backup.path),
+        size=backup.path.stat().st_size,
+        rows=content.rows,
+        migrations=content.migrations,
+    )
+    write_metadata(backup.path, metadata)
 
     assert export(list_backups(tmp_path / "backups"), tmp_path / "lake", store_id=None).refused == []
 

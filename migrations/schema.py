@@ -1,0 +1,194 @@
+"""Whether a file has the schema that its migrations make, and nothing beside it: `require_own_schema`.
+
+A file that came from elsewhere may bring triggers, views, constraints, generated columns or indexes, which
+SQLite would carry out with every command from then on. So all of `sqlite_schema` is compared, as text, with
+that of a new file which the same migrations were applied to, up to the last one that the file records.
+"""
+
+from collections import Counter
+from contextlib import closing
+from functools import lru_cache
+from itertools import takewhile
+
+import apsw
+import msgspec
+
+from migrations import runner
+from migrations.connection import open_memory
+from migrations.runner import Migration, MigrationError
+
+# How many differences are named, and how many characters of a name or a definition.
+MAXIMUM_NAMED = 5
+MAXIMUM_CHARACTERS = 80
+# The header's count of repairs, and the last number of a migration, are small; one near the largest integer
+# would make a later write fail.
+MAXIMUM_COUNT = 2**30
+
+_RECORDS = "schema_migrations"
+_SEQUENCE = "sqlite_sequence"
+# As bytes: a forged text need not be UTF-8. Its kinds count, since SQLite takes a blob for a text here.
+_OBJECTS = (
+    "SELECT CAST(type AS BLOB), CAST(name AS BLOB), CAST(tbl_name AS BLOB), CAST(sql AS BLOB),"
+    " typeof(type) || ' ' || typeof(name) || ' ' || typeof(tbl_name) || ' ' || typeof(sql) || ' ' ||"
+    " iif(typeof(rootpage) = 'integer', rootpage > 0, 'none') FROM sqlite_schema"
+)
+
+
+class SchemaDiffersError(MigrationError):
+    """The file has another schema than its migrations make; `differences` names the objects."""
+
+    def __init__(self, name: str, differences: list[str]) -> None:
+        named = "; ".join(differences[:MAXIMUM_NAMED])
+        more = len(differences) - MAXIMUM_NAMED
+        super().__init__(
+            f"{name} has a schema that is not this program's: {named}"
+            + (f"; and {more} more" if more > 0 else ""),
+            "somebody has changed the file: restore a backup from before (`hyperpage backup restore`), or, if"
+            " you know what it is and made it yourself, take it back with a program for SQLite",
+        )
+        self.differences = differences
+
+
+class _Object(msgspec.Struct, frozen=True):
+    """A row of `sqlite_schema`; `kinds` are its columns' types, and whether it has pages of its own."""
+
+    type: bytes | None
+    name: bytes | None
+    table: bytes | None
+    sql: bytes | None
+    kinds: str
+
+    def __str__(self) -> str:
+        on = "" if self.table in (self.name, None) else f" on {_shown(self.table)}"
+        return f"{_shown(self.type)} {_shown(self.name)}{on}"
+
+    @property
+    def rank(self) -> tuple[int, str]:
+        """What does something by itself comes first, and indexes last."""
+        kinds = (b"trigger", b"view", b"table")
+        return kinds.index(self.type) if self.type in kinds else len(kinds), str(self)
+
+    @property
+    def key(self) -> tuple[bytes | None, bytes | None]:
+        return self.type, self.name
+
+
+def require_own_schema(
+    connection: apsw.Connection, name: str, known: tuple[Migration, ...] | None = None
+) -> None:
+    """Returns if a file has exactly the schema that its migrations make; an empty one has.
+
+    Nothing in the file but its schema is read before that is found to be right. `name` is the file's.
+
+    Raises:
+        SchemaDiffersError: it has not.
+        MigrationError: its migrations are another program's, or were edited.
+        apsw.Error: it is no sound SQLite file.
+    """
+    if found := schema_differences(connection, known):
+        raise SchemaDiffersError(name, found)
+
+
+def schema_differences(connection: apsw.Connection, known: tuple[Migration, ...] | None = None) -> list[str]:
+    """Each object that differs, is missing or is there beside those that the migrations make, in words.
+
+    Raises:
+        MigrationError: the migrations are another program's, or were edited.
+        apsw.Error: it is no sound SQLite file.
+    """
+    known = runner.known_migrations() if known is None else known
+    # Set once, when the file was made. Another encoding makes other bytes of the same texts.
+    if (encoding := connection.pragma("encoding")) != "UTF-8":
+        return [f"its texts are in {encoding}, not in UTF-8"]
+    found = Counter(_Object(*row) for row in connection.execute(_OBJECTS))
+    applied = _applied(connection, found, known)
+    if applied != tuple(one.name for one in known[: len(applied)]):
+        return [f"its records of migrations have a gap: {', '.join(applied)}"]
+    expected = _made_by(known[: len(applied)])
+    differing = [*_differing(found, expected)]
+    return differing or [*_wrong_counts(connection, len(applied))]
+
+
+@lru_cache(maxsize=16)
+def _made_by(migrations: tuple[Migration, ...]) -> frozenset[_Object]:
+    with closing(open_memory()) as connection:
+        if migrations:
+            runner.up(connection, migrations)
+        return frozenset(_Object(*row) for row in connection.execute(_OBJECTS))
+
+
+def _applied(
+    connection: apsw.Connection, found: Counter[_Object], known: tuple[Migration, ...]
+) -> tuple[str, ...]:
+    """The names of the migrations that a file records; none where it has no such records as ours."""
+    records = next((one for one in _made_by(known) if one.name == _RECORDS.encode()), None)
+    if records not in found:
+        # What pretends to be the records may be anything, an endless view say: it is not read.
+        runner.require_checksums(connection)
+        pretends = any((one.name or b"").lower() == _RECORDS.encode() for one in found)
+        return tuple(one.name for one in known) if pretends else ()
+    return tuple(one.name for one in runner.status(connection, known) if one.applied)
+
+
+def _differing(found: Counter[_Object], expected: frozenset[_Object]) -> list[str]:
+    right = {one.key: one for one in expected}
+    differing = []
+    # Where nothing is applied any more, SQLite's own table of numbers stays behind.
+    left_behind = _made_sequence() if not expected else None
+    for one in sorted(found, key=lambda one: one.rank):
+        if one in expected or one == left_behind:
+            if found[one] > 1:
+                differing.append(f"{one} is there {found[one]} times")
+        elif one.key in right:
+            differing.append(f"{one} is not defined as it should be: {_where(one.sql, right[one.key].sql)}")
+        else:
+            differing.append(f"{one} does not belong there")
+    present = {one.key for one in found}
+    missing = sorted((one for one in expected if one.key not in present), key=lambda one: one.rank)
+    differing += [f"{one} is missing" for one in missing]
+    return differing
+
+
+@lru_cache(maxsize=1)
+def _made_sequence() -> _Object:
+    with closing(open_memory()) as connection:
+        connection.execute("CREATE TABLE one (id INTEGER PRIMARY KEY AUTOINCREMENT)")
+        rows = connection.execute(f"{_OBJECTS} WHERE name = ?", (_SEQUENCE,))
+        return _Object(*next(iter(rows)))
+
+
+def _where(found: bytes | None, expected: bytes | None) -> str:
+    """The place from which on two definitions differ."""
+    if found is None or expected is None or found == expected:
+        return "its row of sqlite_schema"
+    same = len([*takewhile(lambda pair: pair[0] == pair[1], zip(found, expected, strict=False))])
+    # From the beginning of the word.
+    start = max(found.rfind(b" ", 0, same), found.rfind(b"\n", 0, same)) + 1
+    return f"{_shown(found[start:]) or 'it ends'} in place of {_shown(expected[start:]) or 'its end'}"
+
+
+def _wrong_counts(connection: apsw.Connection, applied: int) -> list[str]:
+    """What is wrong with the numbers that SQLite keeps for a program."""
+    wrong = []
+    if connection.pragma("application_id") != 0:
+        wrong.append(f"its application_id is {connection.pragma('application_id')}, not 0")
+    if not 0 <= connection.pragma("user_version") < MAXIMUM_COUNT:
+        wrong.append(f"its user_version is {connection.pragma('user_version')}")
+    if applied:
+        numbers = connection.execute(f"SELECT name, seq FROM {_SEQUENCE} LIMIT 2").fetchall()
+        last = connection.execute(f"SELECT max(id) FROM {_RECORDS}").get
+        names = [name for name, _ in numbers]
+        if names != [_RECORDS] or not all(
+            isinstance(number, int) and last <= number < MAXIMUM_COUNT for _, number in numbers
+        ):
+            wrong.append(f"its {_SEQUENCE} is not as migrations leave it")
+    return wrong
+
+
+def _shown(text: bytes | None) -> str:
+    """A part of a forged text, fit for one line of a terminal."""
+    if text is None:
+        return "NULL"
+    start = text[: 4 * MAXIMUM_CHARACTERS].decode(errors="replace")
+    words = " ".join("".join(one if one.isprintable() else " " for one in start).split())
+    return words if len(words) <= MAXIMUM_CHARACTERS else words[: MAXIMUM_CHARACTERS - 1] + "…"
