@@ -213,7 +213,8 @@ def sending_traces(version: str, environment: Mapping[str, str] | None = None) -
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ModuleNotFoundError as error:
         logger.warning(
-            "no traces are sent, since %s is not installed: pip install 'hyperpage-persistence[traces]'",
+            "no traces are sent, since %s is not installed: in a copy of the repository,"
+            " `pip install '.[traces]'`",
             error.name,
         )
         yield False

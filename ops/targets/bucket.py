@@ -190,7 +190,7 @@ def _store(name: str, endpoint: str | None) -> "S3Store":
         from obstore.store import S3Store
     except ImportError:
         raise BucketError(
-            f"{SCHEME}{name} needs the library obstore: install hyperpage-persistence[s3]"
+            f"{SCHEME}{name} needs the library obstore: in a copy of the repository, `pip install '.[s3]'`"
         ) from None
     address = endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     more: dict[str, Any] = {} if address is None else {"endpoint": address}

@@ -1,9 +1,18 @@
 """uv.lock is the same wherever it was written."""
 
+import re
+import subprocess
 import tomllib
 from urllib.parse import urlsplit
 
 from tests.support.repository import ROOT
+
+THIS = "tests/architecture/test_lock.py"
+TEXTS = {".py", ".md", ".toml", ".service", ".html", ".yaml", ".conf", ""}
+# Our own name, with an extra or behind an installer: on the index it is somebody else's, or nobody's yet.
+TOLD_TO_INSTALL = (
+    r"hyperpage-persistence\[|\b(?:pipx?|uvx|uv tool|uv pip|uv) (?:install|add) [^\n`]*\bhyperpage-"
+)
 
 
 def test_packages_come_from_the_public_index_and_not_from_where_one_machine_takes_them():
@@ -13,3 +22,16 @@ def test_packages_come_from_the_public_index_and_not_from_where_one_machine_take
     assert indexes == {"https://pypi.org/simple"}
     files = [file["url"] for one in packages for file in [*one.get("wheels", []), one.get("sdist")] if file]
     assert {urlsplit(url).netloc for url in files} == {"files.pythonhosted.org"}
+
+
+def test_nobody_is_told_to_install_a_name_that_is_not_ours_on_the_index():
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    # Where the extras are defined, the name is this very project's; and a test has wheels, and no network.
+    fine = {"pyproject.toml", "uv.lock", "tests/e2e/ops/analytics/test_offline.py", THIS}
+    told = [
+        f"{name}: {found[0]}"
+        for name in tracked.split()
+        if name not in fine and (ROOT / name).suffix in TEXTS
+        for found in re.finditer(TOLD_TO_INSTALL, (ROOT / name).read_text(errors="replace"))
+    ]
+    assert told == []

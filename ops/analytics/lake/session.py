@@ -40,7 +40,7 @@ def require_installed() -> None:
         raise AnalyticsError(
             "not_installed",
             f"analytics needs {', '.join(missing)}",
-            "pip install 'hyperpage-persistence[analytics]'",
+            "in a copy of the repository: `pip install '.[analytics]'`, or `uv sync --extra analytics`",
         )
 
 

@@ -200,4 +200,4 @@ def test_an_sdk_that_is_wanted_and_not_installed_is_named_with_how_to_get_it(mon
         sending_traces("0", {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}) as is_sent,
     ):
         assert not is_sent
-    assert "hyperpage-persistence[traces]" in caplog.text
+    assert "pip install '.[traces]'" in caplog.text
