@@ -7,16 +7,18 @@
 #   make reference write docs/reference.md anew: from the program, with examples that are really sent
 #   make sample    write the sample backups of docs/notebook anew
 #   make install   only set up what `make run` needs
-#   make lock      write uv.lock anew after a change in pyproject.toml    ARGS=--upgrade takes the newest packages
+#   make lock      write uv.lock and build-requirements.txt anew after a change in pyproject.toml
+#                                          ARGS=--upgrade takes the newest packages
 #   make clean     remove the environment and all caches, never ./data
 
 VENV := .venv
 BIN := $(VENV)/bin
-# Installs what uv.lock says. Of one minor version, so that all write the same lock.
+# Installs what uv.lock says, each file by its hash. It and what builds the program come likewise, from
+# build-requirements.txt, so that nothing is taken only because it has a name.
 UV := UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv
 # What somebody has put beside it stays, as uv itself. Compiled, as pip does it, so that a first start is as quick as
 # the next ones, and tests that wait for one, too.
-SYNC := $(UV) sync --quiet --frozen --inexact --compile-bytecode
+SYNC := $(UV) sync --quiet --frozen --inexact --compile-bytecode --no-build-isolation-package hyperpage-persistence
 # One worker for each core. The tests of a file stay together and in order, since some share a service. `ARGS=-n0` is
 # one process, as `--pdb` needs.
 ON_ALL_CORES := --numprocesses=auto --dist=loadfile
@@ -59,6 +61,8 @@ install: $(VENV)/.runtime
 
 lock: $(BIN)/uv
 	$(UV) lock $(ARGS)
+	$(UV) export --quiet --frozen --only-group build --no-emit-project --no-header --no-annotate \
+	    --output-file build-requirements.txt
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
@@ -75,10 +79,11 @@ $(VENV)/.development: pyproject.toml uv.lock $(VENV)/.runtime
 	@$(SYNC) --group dev
 	@touch $@
 
-$(BIN)/uv: $(BIN)/python
+$(BIN)/uv: build-requirements.txt $(BIN)/python
 	@# An environment that uv made has no pip.
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
-	@$(BIN)/python -m pip --quiet --disable-pip-version-check install 'uv>=0.13,<0.14'
+	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes \
+	    --only-binary=:all: --requirement build-requirements.txt
 	@touch $@
 
 # The first Python that is new enough and can make environments. Each is run, not only looked for: a version

@@ -35,3 +35,28 @@ def test_nobody_is_told_to_install_a_name_that_is_not_ours_on_the_index():
         for found in re.finditer(TOLD_TO_INSTALL, (ROOT / name).read_text(errors="replace"))
     ]
     assert told == []
+
+
+def test_what_installs_and_builds_is_pinned_by_hashes_as_the_lock_has_it():
+    lock = tomllib.loads((ROOT / "uv.lock").read_text(encoding="utf-8"))["package"]
+    locked = {one["name"]: one for one in lock}
+    (ours,) = (one for one in lock if "editable" in one["source"])
+    wanted, waiting = set(), [one["name"] for one in ours["dev-dependencies"]["build"]]
+    while waiting:
+        if (name := waiting.pop()) not in wanted:
+            wanted.add(name)
+            waiting += [one["name"] for one in locked[name].get("dependencies", [])]
+    assert wanted >= {"uv", "hatchling"}
+
+    text = (ROOT / "build-requirements.txt").read_text(encoding="utf-8")
+    written = {
+        found[1]: (found[2], set(re.findall(r"--hash=(\S+)", found[3])))
+        for found in re.finditer(r"^(\S+)==(\S+)((?: \\\n    --hash=\S+)+)$", text, re.MULTILINE)
+    }
+    # Every line belongs to one of them.
+    assert len(text.splitlines()) == sum(1 + len(hashes) for _, hashes in written.values())
+    assert written == {
+        name: (one["version"], {file["hash"] for file in [*one["wheels"], one["sdist"]]})
+        for name in wanted
+        for one in [locked[name]]
+    }
