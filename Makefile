@@ -9,6 +9,9 @@
 #   make install   only set up what `make run` needs
 #   make lock      write uv.lock and build-requirements.txt anew after a change in pyproject.toml
 #                                          ARGS=--upgrade takes the newest packages
+#   make sbom      write dist/sbom.cdx.json, what the program is made of      ARGS='--extra s3' instead of all extras
+#   make licences  write THIRD-PARTY-LICENSES.md anew, which a new lock needs
+#   make audit     ask an index of advisories about what uv.lock pins; says so where none can be reached
 #   make clean     remove the environment and all caches, never ./data
 
 VENV := .venv
@@ -19,12 +22,14 @@ UV := UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv
 # What somebody has put beside it stays, as uv itself. Compiled, as pip does it, so that a first start is as quick as
 # the next ones, and tests that wait for one, too.
 SYNC := $(UV) sync --quiet --frozen --inexact --compile-bytecode --no-build-isolation-package hyperpage-persistence
+# What the lock says of the program, as a bill of materials that supply/materials.py completes.
+LOCKED := $(UV) export --quiet --frozen --no-dev --format cyclonedx1.5
 # One worker for each core. The tests of a file stay together and in order, since some share a service. `ARGS=-n0` is
 # one process, as `--pdb` needs.
 ON_ALL_CORES := --numprocesses=auto --dist=loadfile
 
 .DEFAULT_GOAL := run
-.PHONY: run test prove bench reference sample install lock clean
+.PHONY: run test prove bench reference sample install lock sbom licences audit clean
 
 # `exec` leaves no shell between make and the service: a signal to make reaches the service, which drains.
 run: $(VENV)/.runtime
@@ -35,7 +40,7 @@ test: $(VENV)/.development
 	    "\`make lock\` and commit both." >&2; exit 1; }
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/deptry domain migrations bus projections ops
+	$(BIN)/deptry domain migrations bus projections ops supply
 	$(BIN)/deptry --ignore DEP002,DEP004 tests docs # may import what only developing needs, and need not all
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
@@ -56,6 +61,18 @@ reference: $(VENV)/.development
 
 sample: $(VENV)/.development
 	$(BIN)/python -m tests.support.documents.sample_history docs/notebook/sample
+
+sbom: $(VENV)/.development
+	@mkdir -p dist
+	$(LOCKED) $(or $(ARGS),--all-extras) | $(BIN)/python supply/materials.py > $(VENV)/sbom.json
+	mv $(VENV)/sbom.json dist/sbom.cdx.json
+
+licences: $(VENV)/.development
+	$(LOCKED) --all-extras | $(BIN)/python supply/materials.py --licences > $(VENV)/licences.md
+	mv $(VENV)/licences.md THIRD-PARTY-LICENSES.md
+
+audit: $(BIN)/uv
+	@.ci/audit
 
 install: $(VENV)/.runtime
 
