@@ -5,13 +5,18 @@ import os
 import re
 import shutil
 import tarfile
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from packaging.utils import canonicalize_name
 
 from bus.broker.server import find_nats_server
 from ops.settings import Settings
+from ops.version import service_version
 from tests.support.machines.containers import Podman, podman_in, write_python_image
 from tests.support.patience import wait_for
 from tests.support.repository import ROOT
@@ -31,11 +36,22 @@ def test_each_setting_in_the_files_for_containers_is_one():
     assert {one.removeprefix("HYPERPAGE_").lower() for one in named} <= set(Settings.__struct_fields__)
 
 
+def test_the_image_begins_with_one_content_and_installs_only_what_has_a_hash():
+    lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", "")
+    assert re.search(r"^ARG PYTHON=\S+:\S+@sha256:[0-9a-f]{64}$", lines, re.MULTILINE)
+    assert set(re.findall(r"^FROM (\S+)", lines, re.MULTILINE)) == {"${PYTHON}"}
+    installing = [line for line in lines.splitlines() if re.search(r"\bpip\b.*\b(install|wheel)\b", line)]
+    assert len(installing) >= 3
+    # By hashes, or from what is there already.
+    assert [line for line in installing if "--require-hashes" not in line and "--no-index" not in line] == []
+
+
 def test_everything_that_the_image_is_built_from_is_let_through():
     kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     packages = re.search(r"^packages = (\[.*\])$", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     assert packages is not None
-    assert kept == {*json.loads(packages[1]), "pyproject.toml", "uv.lock", "README.md", "LICENSE"}
+    files = {"pyproject.toml", "uv.lock", "build-requirements.txt", "README.md", "LICENSE"}
+    assert kept == {*json.loads(packages[1]), *files, "supply", "THIRD-PARTY-LICENSES.md"}
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +78,40 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
             seconds=900,
         )
         yield podman
+
+
+# Where the image says what it is made of.
+DOCUMENTS = "/opt/hyperpage/share/doc/hyperpage"
+
+
+def python_of_the_image(podman: Podman, program: str) -> str:
+    return podman("run", "--rm", "--entrypoint", "/opt/hyperpage/bin/python3", IMAGE, "-c", program)
+
+
+@pytest.mark.prove
+@pytest.mark.container
+def test_the_image_has_what_its_bill_of_materials_says_and_what_the_lock_has(podman: Podman):
+    bill = json.loads(python_of_the_image(podman, f"print(open('{DOCUMENTS}/sbom.cdx.json').read())"))
+    assert JsonStrictValidator(SchemaVersion.V1_5).validate_str(json.dumps(bill)) is None
+    said = {(one["name"], one["version"]) for one in bill["components"]}
+    asked = (
+        "import importlib.metadata as m, json;"
+        "print(json.dumps([[one.metadata['Name'], one.version] for one in m.distributions()]))"
+    )
+    installed = {
+        (canonicalize_name(name), version) for name, version in json.loads(python_of_the_image(podman, asked))
+    }
+    locked = {
+        (one["name"], one["version"])
+        for one in tomllib.loads((ROOT / "uv.lock").read_text(encoding="utf-8"))["package"]
+    }
+    assert installed <= locked
+    packages = {(one["name"], one["version"]) for one in bill["components"] if "pkg:pypi/" in one["purl"]}
+    assert installed == packages | {("hyperpage-persistence", service_version())}
+    assert {name for name, _ in said} >= {"nats-server", "SQLite", "htmx", "uPlot", "obstore"}
+    assert "duckdb" not in {name for name, _ in said}
+    listed = python_of_the_image(podman, f"import os; print(*os.listdir('{DOCUMENTS}'))")
+    assert set(listed.split()) == {"LICENSE", "THIRD-PARTY-LICENSES.md", "sbom.cdx.json"}
 
 
 def healthy(podman: Podman, container: str) -> bool:
