@@ -10,8 +10,8 @@ from pathlib import Path
 # anybody's home. The file of settings is an operator's, and may have the broker's password.
 NAMES = ("hyperpage.*", "runtime.*", "admin.*", "service.lock", "tokens.*", "users.*", "audit.*", "restore.*")
 SETTINGS_FILE = "hyperpage.toml"
-# Of the embedded nats-server, all of it.
-BROKER_FOLDER = "nats"
+# All of them, with what is in them: the embedded nats-server's, what the intake writes down, an analyst's.
+FOLDERS = ("nats", "durable", "lake")
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 # As many are named in a line of the log.
 SHOWN = 5
@@ -95,7 +95,7 @@ def _ours(data: Path, places: Iterable[object]) -> Iterator[tuple[Path, int]]:
         for path in data.glob(pattern):
             if stat.S_ISREG(mode := _mode(path)):
                 yield path, mode
-    for folder in (data / BROKER_FOLDER, *sorted(inside)):
+    for folder in (*(data / one for one in FOLDERS), *sorted(inside)):
         if stat.S_ISDIR(_mode(folder)):
             yield from _all_in(folder)
 
