@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from bus.contract.subjects import BusNames
+from bus.transport.ensured_streams import Limits, StreamLimits
 from domain.credentials.scanning import AllowedPaths
 from ops.targets.bucket import SCHEME, bucket_path
 from ops.targets.places import Places
@@ -13,6 +14,7 @@ from ops.targets.sealing import Compression, Sealing, require_recipients
 from ops.targets.target import Place
 
 LogFormat = Literal["console", "json"]
+MIB = 1024 * 1024
 
 
 class SettingsError(ValueError):
@@ -63,6 +65,36 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     inbox_prefix: str = "_INBOX."
     """What reply subjects must begin with; a request with another one is dropped. Default `_INBOX.`."""
+
+    commands_stream_mib: Annotated[int, msgspec.Meta(ge=0)] = 512
+    """How much may wait as durable commands, in MiB; the broker refuses more, and tells the sender so.
+    Default 512; 0: as the stream is."""
+
+    results_stream_mib: Annotated[int, msgspec.Meta(ge=0)] = 512
+    """How much the answers to durable commands may take, in MiB; beyond that, the oldest go before their
+    time. Default 512; 0: as the stream is."""
+
+    results_kept_hours: Annotated[float, msgspec.Meta(gt=0)] = 24.0
+    """For how many hours those answers are kept. Default 24."""
+
+    dead_letters_stream_mib: Annotated[int, msgspec.Meta(ge=0)] = 128
+    """How much dead letters may take, in MiB, and messages that are no command the half of it; beyond that,
+    these are answered and not kept, and others wait among the commands. Default 128; 0: as the stream is."""
+
+    mirror_stream_mib: Annotated[int, msgspec.Meta(ge=0)] = 1024
+    """How much each mirror may take, in MiB; beyond that, it is not kept up to date. Default 1024; 0: as the
+    bucket is."""
+
+    events_stream_mib: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """How much the stream of events may take, in MiB; beyond that, the oldest go, and stay in the store.
+    Default 0: as the stream is, which keeps everything."""
+
+    events_kept_days: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """For how many days events stay in that stream; they stay in the store. Default 0: as the stream is,
+    which keeps everything."""
+
+    stream_consumers: Annotated[int, msgspec.Meta(ge=0)] = 1000
+    """How many consumers each stream that applications read may have at once. Default 1000; 0: as it is."""
 
     reader_connections: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 20
     """How many read-only connections may be open at once. Default 20."""
@@ -221,6 +253,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             return AllowedPaths(self.allowed_secret_paths)
         except ValueError as error:
             raise SettingsError(f"allowed_secret_paths: {error}") from None
+
+    @property
+    def stream_limits(self) -> StreamLimits:
+        """How much there may be on the broker."""
+        consumers = self.stream_consumers
+        return StreamLimits(
+            events=Limits(
+                size_bytes=self.events_stream_mib * MIB,
+                kept_seconds=self.events_kept_days * 86_400,
+                consumers=consumers,
+            ),
+            commands=Limits(size_bytes=self.commands_stream_mib * MIB),
+            results=Limits(
+                size_bytes=self.results_stream_mib * MIB,
+                kept_seconds=self.results_kept_hours * 3_600,
+                consumers=consumers,
+            ),
+            dead_letters=Limits(size_bytes=self.dead_letters_stream_mib * MIB),
+            mirrors=Limits(size_bytes=self.mirror_stream_mib * MIB, consumers=consumers),
+        )
 
     @property
     def prune_after_ms(self) -> dict[str, int]:

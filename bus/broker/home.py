@@ -56,7 +56,9 @@ class StoreInUseError(NatsServerError):
 class NatsHome:
     """The folder, made where there is none."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, *, set_aside_bytes: int = 0) -> None:
+        """`set_aside_bytes` is the most that streams may have together which have a limit."""
+        self._set_aside_bytes = set_aside_bytes
         # Absolute: the child gets paths, and the service may change its working directory.
         self.path = data.resolve() / "nats"
         self.log = self.path / "nats-server.log"
@@ -184,10 +186,22 @@ class NatsHome:
         """The bytes that the streams have, and three quarters of those that are free; the rest is for SQLite.
 
         nats-server's own default leaves out what the streams have already, so that a full stream is refused
-        more messages after a restart.
+        more messages after a restart. It also sets aside the most that each stream may have, and where that
+        is more than this, it takes no change of any stream. So on a disk with less room, it is that.
         """
-        held = sum(file.stat().st_size for file in (self.path / "jetstream").rglob("*") if file.is_file())
-        return held + self.free_bytes() * 3 // 4
+        streams = self.path / "jetstream"
+        held = sum(file.stat().st_size for file in streams.rglob("*") if file.is_file())
+        set_aside = sum(map(_reserved_bytes, streams.glob("*/streams/*/meta.inf")))
+        return max(held + self.free_bytes() * 3 // 4, self._set_aside_bytes, set_aside + 1024 * 1024)
+
+
+def _reserved_bytes(stream: Path) -> int:
+    """The most that a stream may have, by the file in which nats-server keeps its configuration."""
+    try:
+        return max(0, int(msgspec.json.decode(stream.read_bytes())["max_bytes"]))
+    except (OSError, msgspec.DecodeError, KeyError, TypeError, ValueError):
+        # nats-server leaves out a stream whose file it cannot read.
+        return 0
 
 
 def _write_private(path: Path, content: bytes) -> None:

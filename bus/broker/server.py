@@ -72,14 +72,16 @@ class NatsServer:
         port: int | None = None,
         program: Path | None = None,
         on_change: Callable[[bool], None] = lambda alive: None,
+        set_aside_bytes: int = 0,
     ) -> None:
         """Nothing starts yet, but the folder `<data>/nats` is made.
 
         `port` is that port or an error. None is the usual one, 4222, if that is free, 0 any that is free;
         both prefer the last one, so that clients find it again. `program` is the nats-server to run, by
         default the wheel's. `on_change` hears False when the child has died, True when it serves again.
+        `set_aside_bytes` is the most that streams may have together which have a limit.
         """
-        self.home = NatsHome(data)
+        self.home = NatsHome(data, set_aside_bytes=set_aside_bytes)
         self.names = names or BusNames()
         self.port = 0
         self.restarts = 0

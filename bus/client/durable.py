@@ -10,7 +10,7 @@ from bus.client.connection import ClientConnection, ClosedError, Unreachable
 from bus.client.outgoing import Outgoing
 from bus.contract.codec import encode
 from bus.contract.subjects import BusNames
-from bus.transport.jetstream_answers import StoredMessage, error_in, message_in
+from bus.transport.jetstream_answers import FULL, StoredMessage, error_in, message_in
 from domain.errors import Unavailable
 
 # How often the kept results are looked at: one that was published while the connection was lost is there.
@@ -40,7 +40,10 @@ class DurableSender:
         )
         refused = error_in(answer)
         if refused is not None:
-            raise Unavailable(f"the broker did not store the command: {refused.description}")
+            raise Unavailable(
+                f"the broker did not store the command: {refused.description}",
+                hint="too many durable commands wait; try again later" if refused.description in FULL else "",
+            )
 
     async def send(self, command: Outgoing, *, timeout_seconds: float) -> bytes:
         """The body of the command's result.

@@ -21,6 +21,7 @@ from bus.publishing.stream_state import (
     published_event,
     recorded_segments,
 )
+from bus.transport.ensured_streams import NO_LIMITS, Limits, within_room
 from bus.transport.jetstream import JetStreamApi
 from bus.transport.jetstream_answers import StreamReport
 
@@ -30,7 +31,7 @@ DUPLICATE_WINDOW_NS = 1_000_000_000
 
 
 class EventStream:
-    """The stream of one store's events. `read` lends a connection to that store."""
+    """The stream of one store's events, within `limits`. `read` lends a connection to that store."""
 
     def __init__(
         self,
@@ -38,7 +39,9 @@ class EventStream:
         names: BusNames,
         origin: Origin,
         read: Callable[[], AbstractContextManager[apsw.Connection]],
+        limits: Limits = NO_LIMITS,
     ) -> None:
+        self._limits = limits
         self._api = api
         self._names = names
         self._origin = origin
@@ -85,14 +88,16 @@ class EventStream:
         report = await self._api.report(stream)
         if report is not None:
             return report
-        return await self._api.create(
+        return await within_room(
+            self._api,
+            self._api.create,
             {
                 "name": stream,
                 **self._needed(),
                 "storage": "file",
                 "duplicate_window": DUPLICATE_WINDOW_NS,
                 "metadata": metadata_of(self._origin.store_id, ()),
-            }
+            },
         )
 
     async def _compare(self, report: StreamReport) -> tuple[StreamStanding, chain.Head, chain.Row | None]:
@@ -161,12 +166,14 @@ class EventStream:
             "retention": "limits",
             "republish": {"src": subjects, "dest": self._names.live_events},
             "allow_direct": True,
+            # What is over a limit goes, the oldest first; the log keeps it.
+            **self._limits.config,
         }
 
     async def _configure(self, report: StreamReport, metadata: dict[str, str]) -> None:
         wanted = {**report.config, **self._needed(), "metadata": {**report.metadata, **metadata}}
         if wanted != report.config:
-            await self._api.update(wanted)
+            await within_room(self._api, self._api.update, wanted)
 
 
 def _require_same(stream: str, common: PublishedEvent | None, row: chain.Row | None) -> None:

@@ -20,7 +20,8 @@ import msgspec
 from bus.contract.subjects import BusNames
 from bus.publishing.publisher import Publisher
 from bus.transport.connection import LeanClient
-from bus.transport.jetstream import JetStreamApi, JetStreamError, WrongSequenceError
+from bus.transport.ensured_streams import Limits, found_or_made
+from bus.transport.jetstream import JetStreamApi, JetStreamError, StreamFullError, WrongSequenceError
 from bus.transport.jetstream_answers import StreamCounts, StreamReport
 from bus.waiting import Trouble, is_set_within
 
@@ -35,6 +36,8 @@ MAXIMUM_WAITING_KEYS = 10_000
 LOOK_INTERVAL_MS = 2_000
 FIRST_RETRY_MS = 100
 LONGEST_RETRY_MS = 2_000
+# A bucket that is full is compared with its table before each attempt, and both are large.
+FULL_RETRY_MS = 10_000
 
 _DELETED = {"KV-Operation": "DEL"}
 
@@ -58,8 +61,15 @@ class Mirror:
     """One bucket and its table."""
 
     def __init__(
-        self, connection: LeanClient, names: BusNames, table: str, row_json: RowJson, all_rows: AllRows
+        self,
+        connection: LeanClient,
+        names: BusNames,
+        table: str,
+        row_json: RowJson,
+        all_rows: AllRows,
+        limits: Limits,
     ) -> None:
+        self._limits = limits
         self._names = names
         self._table = table
         self._bucket = names.mirrors[table]
@@ -130,7 +140,9 @@ class Mirror:
                     # Comparing settles a wrong sequence.
                     if not (isinstance(error, WrongSequenceError) and self._trouble.is_first):
                         self._trouble.failed(error)
-                    await is_set_within(self._stopped, self._trouble.next_pause_ms())
+                    is_full = isinstance(error, StreamFullError)
+                    pause_ms = FULL_RETRY_MS if is_full else self._trouble.next_pause_ms()
+                    await is_set_within(self._stopped, pause_ms)
         finally:
             await self._publisher.close()
 
@@ -144,9 +156,10 @@ class Mirror:
         self._compared = True
         self._waiting.clear()
         differing = await asyncio.to_thread(self._differing, found)
+        # These first: they make room in a bucket that is full.
+        await self._publisher.send([(subject, b"", _DELETED) for subject in found])
         for start in range(0, len(differing), CHUNK_KEYS):
             await self._write(differing[start : start + CHUNK_KEYS])
-        await self._publisher.send([(subject, b"", _DELETED) for subject in found])
         await self._publisher.settle()
         after = await self._found_or_made()
         if after.created != self._bucket_before.created:
@@ -203,13 +216,14 @@ class Mirror:
         ]
 
     async def _found_or_made(self) -> StreamReport:
-        report = await self._api.report(self._stream)
-        if report is None:
-            return await self._api.create(_bucket_config(self._stream, self._bucket))
-        if not report.config.get("allow_direct"):
-            # Without it, a bucket that somebody else made could not be read.
-            return await self._api.update({**report.config, "allow_direct": True})
-        return report
+        is_first = not self._bucket_before.created
+        return await found_or_made(
+            self._api,
+            _bucket_config(self._stream, self._bucket),
+            # Without direct reading, a bucket that somebody else made could not be read.
+            {**self._limits.config, "allow_direct": True},
+            is_adjusted=is_first,
+        )
 
     async def _is_ours_alone(self) -> bool:
         """Whether only we have changed the bucket since it was last checked."""

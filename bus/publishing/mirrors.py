@@ -10,19 +10,28 @@ from bus.contract.subjects import BusNames
 from bus.log import chain
 from bus.publishing.mirror import AllRows, Mirror, MirrorState, RowJson
 from bus.transport.connection import LeanClient
+from bus.transport.ensured_streams import NO_LIMITS, Limits
 from domain.messages import split_stream
 
 
 class Mirrors:
     """All mirrors of one store. Everything is called on the event loop's thread.
 
-    `connection` is the relay user's, and comes back for ever. `row_json(table, key)` reads a row, and
-    `all_rows(table)` all of them, each as `get` answers it; both are called in other threads.
+    `connection` is the relay user's, and comes back for ever. Each bucket has the `limits`.
+    `row_json(table, key)` reads a row, and `all_rows(table)` all of them, each as `get` answers it; both are
+    called in other threads.
     """
 
-    def __init__(self, connection: LeanClient, names: BusNames, row_json: RowJson, all_rows: AllRows) -> None:
+    def __init__(
+        self,
+        connection: LeanClient,
+        names: BusNames,
+        row_json: RowJson,
+        all_rows: AllRows,
+        limits: Limits = NO_LIMITS,
+    ) -> None:
         self._mirrors = {
-            table: Mirror(connection, names, table, row_json, all_rows) for table in names.mirrors
+            table: Mirror(connection, names, table, row_json, all_rows, limits) for table in names.mirrors
         }
 
     @property

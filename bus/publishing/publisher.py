@@ -20,8 +20,8 @@ from nats.aio.subscription import Subscription
 
 from bus.transport import protocol
 from bus.transport.connection import LeanClient
-from bus.transport.jetstream import JetStreamError, WrongSequenceError
-from bus.transport.jetstream_answers import INSUFFICIENT_RESOURCES, WRONG_LAST_SEQUENCE, Stored, stored
+from bus.transport.jetstream import JetStreamError, StreamFullError, WrongSequenceError
+from bus.transport.jetstream_answers import FULL, INSUFFICIENT_RESOURCES, WRONG_LAST_SEQUENCE, Stored, stored
 from bus.waiting import is_set_within
 
 # How many messages are in flight at most. More would gain nothing: the broker's own pipeline is full by then.
@@ -248,6 +248,11 @@ def _failure_of(stream: str, answer: Stored, sequence: int) -> JetStreamError:
     if answer.error.err_code == WRONG_LAST_SEQUENCE:
         return WrongSequenceError(
             f"{stream} does not end before {sequence}: {answer.error.description}", _AFTER_A_FULL_DISK
+        )
+    if answer.error.description in FULL:
+        return StreamFullError(
+            f"{stream} did not store a message: {answer.error.description}",
+            "raise its limit in the settings, or make room",
         )
     return JetStreamError(
         f"{stream} did not store a message: {answer.error.description}",

@@ -27,6 +27,7 @@ from bus.publishing.event_stream import EventStream
 from bus.publishing.publisher import Block, Publisher
 from bus.publishing.stream_state import DivergedError, StreamError
 from bus.transport.connection import LeanClient
+from bus.transport.ensured_streams import NO_LIMITS, Limits
 from bus.transport.jetstream import JetStreamApi, JetStreamError, WrongSequenceError
 from bus.waiting import Trouble, is_set_within
 
@@ -80,11 +81,12 @@ class Relay:
         origin: Origin,
         read: Callable[[], AbstractContextManager[apsw.Connection]],
         *,
+        limits: Limits = NO_LIMITS,
         on_published: Callable[[int], None] | None = None,
     ) -> None:
         self._read = read
         self._on_published = on_published
-        self._stream = EventStream(JetStreamApi(connection), names, origin, read)
+        self._stream = EventStream(JetStreamApi(connection), names, origin, read, limits)
         self._publisher = Publisher(connection, names.events, on_stored=self._on_stored)
         self._encoder = EventEncoder(names, origin)
         self._head = 0

@@ -2,6 +2,7 @@
 
 intake           commands as requests, and batches; decoding makes submissions of messages
 durable          commands that a stream keeps until they are answered; durable_consumer takes them from it
+results          their answers, which are kept for some hours
 suspects         those with which the service went down
 dead_letters     commands that could not be carried out
 queries          questions about the state, answered beside the writer

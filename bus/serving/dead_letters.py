@@ -6,14 +6,15 @@ from typing import Annotated, Any
 
 import msgspec
 from nats.aio.client import Client
-from nats.js.api import RawStreamMsg, StorageType, StreamConfig
+from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError as NoMessageError
 
 from bus.contract import codec
 from bus.contract.headers import COMMAND_ID
 from bus.contract.subjects import BusNames
 from bus.serving.administration import AdministrationVerb
-from bus.transport.ensured_streams import ensure_stream
+from bus.transport.ensured_streams import Limits, ensure_stream
+from bus.transport.jetstream import JetStreamApi
 from domain.credentials.scanning import AllowedPaths
 from domain.credentials.shapes import kind_of_shape
 from domain.errors import Invalid, NotFound, Refusal, SecretRejected
@@ -30,6 +31,8 @@ _OURS = (REASON_CODE, REASON, NAME, WHOLE_SIZE)
 WITHHELD = b"withheld: it looks as if it holds a credential"
 UNSEEN = b"withheld: looking through it for credentials took the service down"
 MAXIMUM_LISTED = 1_000
+# The share of the stream that messages may take which are no command at all.
+UNREADABLE_SHARE = 0.5
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}(\.[A-Za-z0-9_-]{1,100}){0,3}")
 # The names that can be sent (RFC 9110, 5.6.2); the broker lets others in.
@@ -71,25 +74,52 @@ class DeadLetter(msgspec.Struct, frozen=True):
 
 
 class DeadLetters:
-    """The stream of dead letters, through the connection that may write it."""
+    """The stream of dead letters, through the connection that may write it.
 
-    def __init__(self, relay: Client, names: BusNames, allowed_secrets: AllowedPaths) -> None:
+    `unkept` counts the messages that were answered, and not kept here, since there was no room for them.
+    """
+
+    def __init__(self, relay: Client, names: BusNames, allowed_secrets: AllowedPaths, limits: Limits) -> None:
         self._relay = relay
         self._jetstream = relay.jetstream(timeout=5)
+        self._api = JetStreamApi(relay)
         self._names = names
         self._allowed_secrets = allowed_secrets
+        self._limits = limits
+        self._is_prepared = False
+        # As the stream was when it was looked at last, with what was put there since.
+        self._size_bytes = 0
+        self._limit_bytes = 0
+        self.unkept = 0
 
     async def prepare(self) -> None:
         """The stream is there when this returns."""
-        await ensure_stream(
-            self._jetstream,
-            StreamConfig(
-                name=self._names.dead_letters,
-                subjects=[self._names.dead_letter(">")],
-                storage=StorageType.FILE,
-                allow_direct=True,
-            ),
+        report = await ensure_stream(
+            self._api,
+            {
+                "name": self._names.dead_letters,
+                "subjects": [self._names.dead_letter(">")],
+                "storage": "file",
+                "allow_direct": True,
+            },
+            # What is there stays until somebody has looked.
+            {**self._limits.config, "discard": "new"},
+            is_adjusted=not self._is_prepared,
         )
+        self._is_prepared = True
+        self._size_bytes = report.state.bytes
+        self._limit_bytes = max(0, report.config.get("max_bytes", 0))
+
+    def has_room_for_unreadable(self, size_bytes: int) -> bool:
+        """Whether a message that is no command is kept; where not, it is counted as `unkept`.
+
+        Anybody can send any number of these, and each is answered. So they get the half of the stream: the
+        other one is for commands that the service owes something, since it failed.
+        """
+        if self._limit_bytes and self._size_bytes + size_bytes > self._limit_bytes * UNREADABLE_SHARE:
+            self.unkept += 1
+            return False
+        return True
 
     def letter(
         self,
@@ -140,6 +170,7 @@ class DeadLetters:
     async def put(self, letter: DeadLetter) -> None:
         """Returns when the letter is stored."""
         await self._jetstream.publish(letter.subject, letter.body, headers=letter.headers)
+        self._size_bytes += len(letter.body) + _size(letter.headers)
 
     def verbs(self) -> tuple[AdministrationVerb, ...]:
         """The verbs for operators."""

@@ -18,47 +18,43 @@ once more, the command is put aside (`bus.serving.suspects`).
 
 import asyncio
 import logging
-import time
 from collections import deque
 from collections.abc import Mapping
-from datetime import datetime
 
 import msgspec
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
-from nats.js.api import StorageType, StreamConfig
 
-from bus.broker.users import RESPONDER, private_inbox
 from bus.contract import codec
 from bus.contract.headers import COMMAND_ID, REPLY_TO
 from bus.contract.subjects import BATCH, BusNames
-from bus.identifiers import new_id
 from bus.measures import UNKNOWN, Tally
 from bus.serving.dead_letters import DeadLetter, DeadLetters
 from bus.serving.decoding import count_turned_away, refused_submission, submission_of
 from bus.serving.durable_consumer import DurableConsumer
+from bus.serving.results import Results
 from bus.serving.suspects import Suspects
 from bus.tasks import Tasks
-from bus.transport.ensured_streams import ensure_stream
-from bus.transport.jetstream_answers import stored
+from bus.transport.ensured_streams import StreamLimits
+from bus.transport.jetstream import JetStreamError
 from bus.waiting import is_set_within
 from bus.writing.submission import Outcome, Submission, refused
 from bus.writing.writer import Writer
 from domain.catalogue import VERBS
 from domain.errors import Busy, Internal, Invalid, Refusal, Unavailable
 
-RESULTS_KEPT_SECONDS = 24 * 3600.0
 # How often the streams are checked; nothing tells us when one is deleted.
 LOOK_SECONDS = 1.0
-# An answer that is not known to be stored after this time is taken for lost.
-STORED_WITHIN_SECONDS = 5.0
 # A command that fails here this often, for a reason that is not its own, is put aside.
 MAXIMUM_FAILURES = 5
 # So is one with which the service went down this often.
 MAXIMUM_DOWNS = 2
 # How many are read, one after the other, before the event loop has its turn and the writer its work.
 PORTION = 512
+# With so much that has arrived, no more is asked for.
+MAXIMUM_ARRIVED = 1_000
+MAXIMUM_ARRIVED_BYTES = 16 * 1024 * 1024
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +87,7 @@ class DurableIntake:
         names: BusNames,
         dead_letters: DeadLetters,
         suspects: Suspects,
+        limits: StreamLimits,
     ) -> None:
         self._relay = relay
         self._responder = responder
@@ -98,14 +95,20 @@ class DurableIntake:
         self._names = names
         self._dead_letters = dead_letters
         self._suspects = suspects
-        self._jetstream = relay.jetstream(timeout=5)
-        self._consumer = DurableConsumer(relay, names, take=self._take)
-        self._results_inbox = f"{private_inbox(RESPONDER)}.{new_id()}"
-        self._results_created: datetime | None = None
-        # Answers that were sent to be stored: how the command is acknowledged, when (by the monotonic clock).
-        self._unstored: dict[str, tuple[str, float]] = {}
+        self._consumer = DurableConsumer(
+            relay, names, limits.commands, take=self._take, has_room=self._has_room
+        )
+        self._results = Results(
+            relay,
+            responder,
+            names,
+            limits.results,
+            on_stored=self._consumer.acknowledge,
+            on_lost=self._try_again,
+        )
         # Each with the time at which its stream was made.
         self._arrived: deque[tuple[int, Msg]] = deque()
+        self._arrived_bytes = 0
         # How many commands the writer has, or are being put aside.
         self._undecided = 0
         self._under_way = Tasks()
@@ -116,7 +119,7 @@ class DurableIntake:
 
     async def prepare(self) -> None:
         """Streams and consumer are there when this returns."""
-        await self._prepare_results()
+        await self._results.prepare()
         await self._consumer.prepare()
         self._suspects.forget_before(self._consumer.created_ms, self._consumer.first_sequence)
         if self._suspects.count:
@@ -127,7 +130,7 @@ class DurableIntake:
 
     async def run(self) -> None:
         """Serves until `stop`."""
-        await self._responder.subscribe(f"{self._results_inbox}.*", cb=self._result_stored)
+        await self._results.listen()
         await asyncio.gather(self._consumer.run(), self._look_after_streams())
 
     async def stop(self) -> None:
@@ -136,43 +139,27 @@ class DurableIntake:
         await self._consumer.stop()
         await self._under_way.finish()
 
-    async def _prepare_results(self) -> bool:
-        """Whether the stream is another one than it was."""
-        info = await ensure_stream(
-            self._jetstream,
-            StreamConfig(
-                name=self._names.results,
-                subjects=[self._names.result_filter],
-                storage=StorageType.FILE,
-                max_age=RESULTS_KEPT_SECONDS,
-                max_msgs_per_subject=1,
-                allow_direct=True,
-            ),
-        )
-        is_another = info.created != self._results_created
-        self._results_created = info.created
-        return is_another
-
     async def _look_after_streams(self) -> None:
         """Makes deleted streams anew, and has commands answered again whose answers were not stored."""
         while not await is_set_within(self._stopping, LOOK_SECONDS * 1000):
             if not self._relay.is_connected:
                 continue
-            lost_before = time.monotonic() - STORED_WITHIN_SECONDS
             try:
-                if await self._prepare_results():
-                    lost_before = time.monotonic()
+                is_another = await self._results.prepare()
                 await self._dead_letters.prepare()
-            except (NatsError, TimeoutError) as error:
+                await self._results.give_up(all_of_them=is_another)
+            except (JetStreamError, NatsError) as error:
                 logger.warning("the streams behind durable commands are not there: %s", error)
-            lost = [token for token, (_, sent_at) in self._unstored.items() if sent_at < lost_before]
-            for token in lost:
-                await self._try_again(self._unstored.pop(token)[0])
+                await self._results.give_up(all_of_them=False)
 
     def _take(self, message: Msg) -> None:
         if not self._arrived:
             asyncio.get_running_loop().call_soon(self._hand_over)
         self._arrived.append((self._consumer.created_ms, message))
+        self._arrived_bytes += len(message.data)
+
+    def _has_room(self) -> bool:
+        return len(self._arrived) < MAXIMUM_ARRIVED and self._arrived_bytes < MAXIMUM_ARRIVED_BYTES
 
     def _hand_over(self) -> None:
         # One portion at a time: if one fails, none must go through behind it.
@@ -207,6 +194,7 @@ class DurableIntake:
             not is_alone and self._arrived and len(portion) < PORTION and not self._downs(*self._arrived[0])
         ):
             portion.append(self._arrived.popleft())
+        self._arrived_bytes -= sum(len(message.data) for _, message in portion)
         stream = portion[0][0]
         sequences = [message.metadata.sequence.stream for made, message in portion if made == stream]
         self._suspects.mark(stream, sequences, synced=is_alone)
@@ -216,6 +204,7 @@ class DurableIntake:
         """Takes the next portion, if nothing of the last one is left."""
         if self._undecided:
             return
+        self._consumer.ask()
         if self._arrived:
             asyncio.get_running_loop().call_soon(self._hand_over)
         else:
@@ -265,6 +254,11 @@ class DurableIntake:
         self._under_way.start(self._consumer.acknowledge(delivery.acknowledgement, b"+TERM"))
         return True
 
+    @property
+    def unkept_letters(self) -> int:
+        """How many messages were answered that are no command, and not kept, since there was no room."""
+        return self._dead_letters.unkept
+
     def answered(self, submission: Submission) -> None:
         """Takes up the outcome of a durable command."""
         self._undecided -= 1
@@ -279,6 +273,10 @@ class DurableIntake:
         else:
             # While it is marked, since a letter is looked through.
             letter = self._letter_of(submission, outcome)
+            refusal = outcome.refusal
+            if letter is None and refusal is submission.requests[0]:
+                refusal.details["kept"] = False
+                outcome = refused(refusal)
             self._suspects.decided(delivery.stream, delivery.sequence)
             self._under_way.start(self._conclude(delivery, outcome, letter))
 
@@ -286,14 +284,17 @@ class DurableIntake:
         delivery, refusal = submission.context, outcome.refusal
         # Where the domain had no say, the message itself cannot be processed, now or later.
         if isinstance(refusal, Internal):
-            is_dead = delivery.delivered >= MAXIMUM_FAILURES
+            is_kept = delivery.delivered >= MAXIMUM_FAILURES
         else:
-            is_dead = isinstance(submission.requests[0], Refusal)
-        return self._letter(delivery, refusal) if is_dead and refusal is not None else None
+            is_kept = isinstance(
+                submission.requests[0], Refusal
+            ) and self._dead_letters.has_room_for_unreadable(len(delivery.body))
+        return self._letter(delivery, refusal) if is_kept and refusal is not None else None
 
     def _wait_for_room(self) -> None:
         """Gives up what has arrived: all commands behind one that cannot be decided now wait for it."""
         self._arrived.clear()
+        self._arrived_bytes = 0
         self._consumer.begin_anew()
 
     async def _conclude(self, delivery: Delivery, outcome: Outcome, letter: DeadLetter | None) -> None:
@@ -303,7 +304,7 @@ class DurableIntake:
         try:
             if letter is not None:
                 await self._dead_letters.put(letter)
-            await self._store_result(delivery, outcome.body, outcome.refusal)
+            await self._store_result(delivery, outcome)
         except (NatsError, TimeoutError) as error:
             # Not acknowledged: it is delivered again, and its id gets the same answer.
             logger.warning("a durable command's answer could not be stored yet: %s", error)
@@ -338,29 +339,12 @@ class DurableIntake:
             is_looked_through=is_looked_through,
         )
 
-    async def _store_result(self, delivery: Delivery, body: bytes, refusal: Refusal | None) -> None:
-        headers = None if refusal is None else codec.error_headers(refusal)
-        token = str(delivery.sequence)
-        self._unstored[token] = (delivery.acknowledgement, time.monotonic())
-        await self._responder.publish(
-            self._names.result(delivery.command_id),
-            body,
-            reply=f"{self._results_inbox}.{token}",
-            headers=headers,
-        )
+    async def _store_result(self, delivery: Delivery, outcome: Outcome) -> None:
+        token, refusal = str(delivery.sequence), outcome.refusal
+        await self._results.store(token, delivery.acknowledgement, delivery.command_id, outcome.body, refusal)
         if delivery.reply is not None:
-            await self._responder.publish(delivery.reply, body, headers=headers)
-
-    async def _result_stored(self, message: Msg) -> None:
-        answer = stored(message.headers, message.data)
-        acknowledgement, _ = self._unstored.pop(message.subject.rpartition(".")[2], (None, 0.0))
-        if acknowledgement is None:
-            return
-        if answer.error is not None:
-            logger.warning("an answer was not stored: %s", answer.error.description)
-            await self._try_again(acknowledgement)
-            return
-        await self._consumer.acknowledge(acknowledgement)
+            headers = None if refusal is None else codec.error_headers(refusal)
+            await self._responder.publish(delivery.reply, outcome.body, headers=headers)
 
     async def _try_again(self, acknowledgement: str) -> None:
         """Has one command delivered again in a second, and others meanwhile."""

@@ -11,26 +11,31 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from datetime import datetime
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
-from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StorageType, StreamConfig
+from nats.js.api import AckPolicy, ConsumerConfig
 
 from bus.broker.users import RELAY, private_inbox
 from bus.contract.subjects import BusNames
 from bus.identifiers import new_id
 from bus.tasks import Tasks
-from bus.transport.ensured_streams import ensure_stream
+from bus.transport.ensured_streams import Limits, ensure_stream
+from bus.transport.jetstream import JetStreamApi, JetStreamError
 from bus.transport.pulls import Pulls
 
 # Two pulls are outstanding, so that the broker never waits for the next one.
 PULLS = 2
 PULL_MESSAGES = 500
+PULL_BYTES = 8 * 1024 * 1024
 PULL_EXPIRES_SECONDS = 2.0
 # A pull that the broker forgot (it was restarted, say) is noticed this much later.
 PULL_GRACE_SECONDS = 1.0
 ACK_WAIT_SECONDS = 30.0
+# The largest message on the bus, as the contract says; an outside broker may take larger ones.
+MAXIMUM_MESSAGE_BYTES = 1024 * 1024
 # The pause before all comes again, as while the store cannot be written.
 PAUSE_SECONDS = 1.0
 
@@ -40,13 +45,26 @@ logger = logging.getLogger(__name__)
 class DurableConsumer:
     """Asks for durable commands and hands each delivery to `take`. Used from the event loop's thread only.
 
+    It asks while there `has_room`; when there is again, `ask` tells it so.
+
     `relay` is the connection that may consume the commands.
     """
 
-    def __init__(self, relay: Client, names: BusNames, *, take: Callable[[Msg], None]) -> None:
+    def __init__(
+        self,
+        relay: Client,
+        names: BusNames,
+        limits: Limits,
+        *,
+        take: Callable[[Msg], None],
+        has_room: Callable[[], bool],
+    ) -> None:
         self._relay = relay
+        self._limits = limits
+        self._api = JetStreamApi(relay)
         self._names = names
         self._take = take
+        self._has_room = has_room
         self._jetstream = relay.jetstream(timeout=5)
         self._consumer = ""
         self._choosing = asyncio.Lock()
@@ -56,6 +74,7 @@ class DurableConsumer:
             messages=PULL_MESSAGES,
             expires_seconds=PULL_EXPIRES_SECONDS,
             grace_seconds=PULL_GRACE_SECONDS,
+            maximum_bytes=PULL_BYTES,
         )
         self._asking = Tasks()
         # When all is to come again, by the monotonic clock; deliveries before that are passed over.
@@ -72,17 +91,20 @@ class DurableConsumer:
 
         `afresh`, the consumer is a new one, and all that is not acknowledged comes again.
         """
-        info = await ensure_stream(
-            self._jetstream,
-            StreamConfig(
-                name=self._names.commands,
-                subjects=[self._names.durable_command(">")],
-                storage=StorageType.FILE,
-                retention=RetentionPolicy.WORK_QUEUE,
-            ),
+        report = await ensure_stream(
+            self._api,
+            {
+                "name": self._names.commands,
+                "subjects": [self._names.durable_command(">")],
+                "storage": "file",
+                "retention": "workqueue",
+            },
+            # Nothing that was taken in makes room for what comes: the sender is told that there is none.
+            {**self._limits.config, "discard": "new", "max_msg_size": MAXIMUM_MESSAGE_BYTES},
+            is_adjusted=not self.created_ms,
         )
-        self.created_ms = int(info.created.timestamp() * 1000) if info.created else 0
-        self.first_sequence = info.state.first_seq
+        self.created_ms = int(datetime.fromisoformat(report.created).timestamp() * 1000)
+        self.first_sequence = report.state.first_seq
         async with self._choosing:
             await self._choose_consumer(afresh=afresh)
 
@@ -99,7 +121,7 @@ class DurableConsumer:
                 reconnects = seen
             try:
                 await self._keep_asking()
-            except (NatsError, TimeoutError) as error:
+            except (NatsError, JetStreamError, TimeoutError) as error:
                 logger.warning("durable commands cannot be asked for: %s", error)
             await asyncio.sleep(PULL_EXPIRES_SECONDS / 4)
 
@@ -107,6 +129,11 @@ class DurableConsumer:
         """Asks for no more."""
         self._stopping = True
         await self._asking.finish()
+
+    def ask(self) -> None:
+        """Asks for more, if there is room and too little was asked for."""
+        if len(self._pulls) < PULLS and not self._stopping and self._anew_at is None:
+            self._asking.start(self._ask())
 
     def begin_anew(self, *, after_seconds: float = PAUSE_SECONDS) -> None:
         """Has all that is not acknowledged delivered again, in order; until then, `take` gets nothing."""
@@ -152,7 +179,10 @@ class DurableConsumer:
             self._pulls.clear()
             self._anew_at = None
         self._pulls.drop_lost(now)
-        while len(self._pulls) < PULLS and not self._stopping:
+        await self._ask()
+
+    async def _ask(self) -> None:
+        while len(self._pulls) < PULLS and not self._stopping and self._has_room():
             await self._pull()
 
     async def _pull(self) -> None:
@@ -167,7 +197,7 @@ class DurableConsumer:
             await self._pull_ended(message)
         elif message.metadata.consumer == self._consumer:
             if self._pulls.count_one():
-                self._asking.start(self._pull())
+                self._asking.start(self._ask())
             self._take(message)
 
     async def _pull_ended(self, message: Msg) -> None:
@@ -177,7 +207,7 @@ class DurableConsumer:
             # The stream or the consumer is gone.
             try:
                 await self.prepare(afresh=False)
-            except (NatsError, TimeoutError) as error:
+            except (NatsError, JetStreamError, TimeoutError) as error:
                 logger.warning("the stream of durable commands cannot be made: %s", error)
-        elif len(self._pulls) < PULLS and not self._stopping:
-            await self._pull()
+        else:
+            await self._ask()

@@ -1,34 +1,131 @@
-"""Makes sure that a stream is there, as it should be."""
+"""Makes sure that a stream is there, as it should be, within limits."""
 
 import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
 
-from nats.errors import Error as NatsError
-from nats.js import JetStreamContext
-from nats.js.api import StreamConfig, StreamInfo
-from nats.js.errors import NotFoundError
+import msgspec
+
+from bus.transport.jetstream import JetStreamApi, JetStreamError
+from bus.transport.jetstream_answers import STORAGE_EXCEEDED, StreamReport
 
 _TRIES = 20
 _PAUSE_SECONDS = 0.25
+# Of a broker that has not even so much room, nothing can be had.
+_SMALLEST_BYTES = 1024 * 1024
+
+logger = logging.getLogger(__name__)
 
 
-async def ensure_stream(jetstream: JetStreamContext, config: StreamConfig) -> StreamInfo:
-    """The stream of that name; it is made as `config` says if there is none.
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """How much a stream may hold, how long it keeps that, how many consumers it may have.
 
-    One that is there stays as it is: an operator may have given it limits. A broker that is still getting
-    ready is asked again for some seconds.
-
-    Raises:
-        NatsError: the broker refuses, or does not answer.
+    0: as the stream has it already, and none if it is made.
     """
-    assert config.name is not None
+
+    size_bytes: int = 0
+    kept_seconds: float = 0
+    consumers: int = 0
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The part of a stream's configuration that says so."""
+        said = {
+            "max_bytes": self.size_bytes,
+            "max_age": int(self.kept_seconds * 1e9),
+            "max_consumers": self.consumers,
+        }
+        return {name: value for name, value in said.items() if value}
+
+
+NO_LIMITS = Limits()
+
+
+class StreamLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """The limits of each of a service's streams; the mirrors have theirs each."""
+
+    events: Limits = NO_LIMITS
+    commands: Limits = NO_LIMITS
+    results: Limits = NO_LIMITS
+    dead_letters: Limits = NO_LIMITS
+    mirrors: Limits = NO_LIMITS
+
+    @property
+    def set_aside_bytes(self) -> int:
+        """The bytes that a broker must have for all of them."""
+        each = (self.events, self.commands, self.results, self.dead_letters, self.mirrors, self.mirrors)
+        return sum(one.size_bytes for one in each) + _SMALLEST_BYTES
+
+
+async def ensure_stream(
+    api: JetStreamApi, config: dict[str, Any], limits: dict[str, Any], *, is_adjusted: bool
+) -> StreamReport:
+    """The stream of that name; otherwise as `found_or_made`.
+
+    A broker that is still getting ready is asked again for some seconds.
+    """
     for remaining in range(_TRIES, 0, -1):
         try:
-            try:
-                return await jetstream.stream_info(config.name)
-            except NotFoundError:
-                return await jetstream.add_stream(config)
-        except (NatsError, TimeoutError):
+            return await found_or_made(api, config, limits, is_adjusted=is_adjusted)
+        except JetStreamError:
             if remaining == 1:
                 raise
             await asyncio.sleep(_PAUSE_SECONDS)
     raise AssertionError("unreachable")
+
+
+async def found_or_made(
+    api: JetStreamApi, config: dict[str, Any], limits: dict[str, Any], *, is_adjusted: bool
+) -> StreamReport:
+    """The stream of that name; it is made as `config` and `limits` say if there is none.
+
+    One that is there stays as it is, but for its limits, if it `is_adjusted`. Where the broker refuses that,
+    it is logged, and the stream goes on without.
+
+    Raises:
+        JetStreamError: the broker refuses, or does not answer.
+    """
+    name = config["name"]
+    report = await api.report(name)
+    if report is None:
+        return await within_room(api, api.create, config | limits)
+    wanted = report.config | limits
+    if not is_adjusted or wanted == report.config:
+        return report
+    try:
+        return await within_room(api, api.update, wanted)
+    except JetStreamError as error:
+        logger.warning("the limits of %s stay as they are: %s", name, error)
+        return report
+
+
+async def within_room(
+    api: JetStreamApi, configure: Callable[[dict[str, Any]], Awaitable[StreamReport]], config: dict[str, Any]
+) -> StreamReport:
+    """What `configure` answers; where a broker has not so many bytes, for a part of them.
+
+    A broker sets aside the most that each of its streams may take. The part leaves room for other streams.
+
+    Raises:
+        JetStreamError: the broker refuses for another reason, has no room at all, or does not answer.
+    """
+    asked_bytes = fitting_bytes = config.get("max_bytes", -1)
+    report = None
+    while report is None:
+        try:
+            report = await configure(config | ({"max_bytes": fitting_bytes} if asked_bytes > 0 else {}))
+        except JetStreamError as error:
+            fitting_bytes //= 2
+            if error.code != STORAGE_EXCEEDED or fitting_bytes < _SMALLEST_BYTES:
+                raise
+    if fitting_bytes == asked_bytes:
+        return report
+    part_bytes = max(fitting_bytes // 4, _SMALLEST_BYTES)
+    logger.warning(
+        "%s may take %d bytes rather than %d: nats-server has not so many for it",
+        config["name"],
+        part_bytes,
+        asked_bytes,
+    )
+    return await api.update(report.config | {"max_bytes": part_bytes})

@@ -1,6 +1,7 @@
 """JetStream's API as the relay uses it: plain JSON requests, each with a bound, and one kind of error.
 
     JetStreamError                 not now: no connection, no answer, or a refusal; trying again may help
+    ├── StreamFullError            a limit of the stream refuses a message
     └── WrongSequenceError         the stream does not stand where we took it to stand: look again
 
 Configurations are read and written back as they are: the structs of a client library drop each setting that
@@ -33,12 +34,20 @@ BATCH_BYTES = 1024 * 1024
 
 
 class JetStreamError(RuntimeError):
-    """JetStream did not do what was asked; `repair` says what an operator can do, where we know."""
+    """JetStream did not do what was asked; `repair` says what an operator can do, where we know.
 
-    def __init__(self, problem: str, repair: str | None = None) -> None:
+    `code` is JetStream's own number for it, if it said one.
+    """
+
+    def __init__(self, problem: str, repair: str | None = None, *, code: int = 0) -> None:
         super().__init__(problem)
         self.problem = problem
         self.repair = repair
+        self.code = code
+
+
+class StreamFullError(JetStreamError):
+    """A limit of the stream refuses a message."""
 
 
 class WrongSequenceError(JetStreamError):
@@ -141,7 +150,7 @@ class JetStreamApi:
             return answer.data
         if refused.err_code == absent:
             return None
-        raise JetStreamError(f"JetStream refused {verb}: {refused.description}")
+        raise JetStreamError(f"JetStream refused {verb}: {refused.description}", code=refused.err_code)
 
 
 def _unanswered(verb: str, error: Exception) -> JetStreamError:

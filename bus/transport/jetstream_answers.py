@@ -10,6 +10,9 @@ import msgspec
 
 # JetStream's own numbers for what went wrong.
 INSUFFICIENT_RESOURCES = 10023
+STORAGE_EXCEEDED = 10047
+# The numbers of what a stream refuses have other meanings, too (10077); these are its words.
+FULL = ("maximum bytes exceeded", "maximum messages exceeded")
 NO_STREAM = 10059
 NO_MESSAGE = 10037
 WRONG_LAST_SEQUENCE = 10071
@@ -29,9 +32,11 @@ class StreamCounts(msgspec.Struct, frozen=True):
     """
 
     messages: int = 0
+    bytes: int = 0
     first_seq: int = 0
     last_seq: int = 0
     num_deleted: int = 0
+    consumer_count: int = 0
 
 
 class StreamReport(msgspec.Struct, frozen=True):

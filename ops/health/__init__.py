@@ -2,6 +2,7 @@
 
     machine     what the operating system says: memory, room on disks
     store       what reading the store says: latency, size, migrations, integrity
+    streams     what the broker says of the service's streams
     causes      what makes a service degraded or unhealthy
     monitor     looks every two seconds, and answers whoever asks, with the whole report
 

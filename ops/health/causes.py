@@ -5,19 +5,22 @@ out. *Degraded* is one that does, and that somebody should look at before it no 
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import msgspec
 
+from bus.contract.subjects import BusNames
 from bus.log.reader_pool import ReaderPool
 from bus.publishing.mirror import MirrorState
+from bus.serving.dead_letters import UNREADABLE_SHARE
 from bus.waiting import UNTRIED
 from bus.writing.writer import MAXIMUM_WAITING_COMMANDS, Writer
 from ops.archive.archiver import ArchiveState
 from ops.backup.schedule import BackupState
 from ops.health.machine import MIB, Disk, Memory
 from ops.health.store import Integrity, StoreLook
+from ops.health.streams import StreamFigures
 from ops.parts import Parts
 from ops.settings import Settings
 
@@ -31,6 +34,8 @@ WAITING_DEGRADED = MAXIMUM_WAITING_COMMANDS // 2
 STALE_DRILLS = 2
 # The archive is promised to be 2 s behind at most; a bucket that is slow once is no cause.
 ARCHIVE_BEHIND_SECONDS = 10.0
+# Of the bytes that a stream may have. A message that does not fit leaves some of them free.
+NEARLY_FULL = 0.8
 
 
 class Cause(msgspec.Struct, frozen=True):
@@ -65,6 +70,44 @@ def broker_causes(parts: Parts, now_ms: int) -> Iterator[Cause]:
                 "degraded",
                 f"the relay is {behind_seconds:.1f} s and {relay.lag} events behind",
                 "it catches up by itself; if it does not, the nats-server is too slow",
+            )
+
+
+def stream_causes(
+    streams: Mapping[str, StreamFigures], names: BusNames, *, has_unkept_letters: bool
+) -> Iterator[Cause]:
+    """Causes in streams that are nearly as large as they may be."""
+    commands, results = streams.get(names.commands), streams.get(names.results)
+    letters = streams.get(names.dead_letters)
+    if commands is not None and commands.is_filled_to(NEARLY_FULL):
+        yield Cause(
+            "commands_stream_full",
+            "degraded",
+            f"durable commands take {commands.room}; the broker refuses more, and tells their senders",
+            "it shrinks as they are carried out; else raise HYPERPAGE_COMMANDS_STREAM_MIB",
+        )
+    if results is not None and results.is_filled_to(NEARLY_FULL):
+        yield Cause(
+            "results_stream_full",
+            "degraded",
+            f"the answers to durable commands take {results.room}, so that the oldest go before their time",
+            "whoever misses one sends the command again under its id; raise HYPERPAGE_RESULTS_STREAM_MIB",
+        )
+    if letters is not None and letters.is_filled_to(UNREADABLE_SHARE * NEARLY_FULL):
+        yield Cause(
+            "dead_letters_full",
+            "degraded",
+            f"dead letters take {letters.room}, and messages that are no command are kept to the half of that"
+            + (", of which some were answered and not kept" if has_unkept_letters else ""),
+            "`hyperpage dlq list`, and replay or drop them; or raise HYPERPAGE_DEAD_LETTERS_STREAM_MIB",
+        )
+    for name, stream in streams.items():
+        if stream.limit_consumers is not None and stream.consumers >= stream.limit_consumers:
+            yield Cause(
+                "consumers_full",
+                "degraded",
+                f"{name} has {stream.consumers} consumers, and takes no more",
+                "delete those that nobody uses (`nats consumer report`), or raise HYPERPAGE_STREAM_CONSUMERS",
             )
 
 

@@ -9,11 +9,12 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from nats.errors import Error as NatsError
 
+from bus.transport.jetstream import JetStreamApi, JetStreamError
 from ops.archive.archiver import ArchiveState
 from ops.backup.schedule import BackupState
 from ops.health.causes import (
@@ -25,10 +26,12 @@ from ops.health.causes import (
     reading_causes,
     status_of,
     store_causes,
+    stream_causes,
     writer_causes,
 )
 from ops.health.machine import Disk, Memory, disks_of, memory
 from ops.health.store import Integrity, StoreLook, StoreProbe, check_integrity
+from ops.health.streams import StreamFigures, stream_figures
 from ops.parts import Parts
 
 # How late a look may be: a disk that does not answer for longer counts as gone.
@@ -75,8 +78,8 @@ class Monitor:
         self._causes: dict[str, Cause] = {}
         # The times of the last looks, each with the number of commands by then.
         self._counted: deque[tuple[float, int]] = deque()
-        self.durable_waiting: int | None = None
-        self.dead_letters: int | None = None
+        # By name; empty while the broker does not say.
+        self.streams: Mapping[str, StreamFigures] = {}
 
     async def start(self) -> None:
         """Looks once; from then on there is something to say."""
@@ -124,6 +127,7 @@ class Monitor:
                 look.store, parts.readers, settings, are_readers_exhausted=self._exhausted_looks > 1
             ),
             *machine_causes(look.disks, look.memory, settings),
+            *stream_causes(self.streams, parts.names, has_unkept_letters=parts.durable.unkept_letters > 0),
             *mirror_causes(parts.mirrors.state),
             *backup_causes(
                 look.backups, look.archive, now_ms=now_ms, began_ms=self._began_ms, settings=settings
@@ -170,6 +174,8 @@ class Monitor:
                 "restarts": 0 if server is None else server.restarts,
                 "durable_commands_waiting": self.durable_waiting,
                 "dead_letters": self.dead_letters,
+                "dead_letters_not_kept": parts.durable.unkept_letters,
+                "streams": self.streams,
             },
             "relay": {
                 "position": relay.position,
@@ -196,6 +202,20 @@ class Monitor:
             "integrity": self.integrity,
             "migrations": look.migrations or "all applied",
         }
+
+    @property
+    def durable_waiting(self) -> int | None:
+        """How many durable commands wait; `None` while the broker does not say."""
+        return self._messages_in(self._parts.names.commands)
+
+    @property
+    def dead_letters(self) -> int | None:
+        """How many dead letters there are; `None` while the broker does not say."""
+        return self._messages_in(self._parts.names.dead_letters)
+
+    def _messages_in(self, stream: str) -> int | None:
+        figures = self.streams.get(stream)
+        return None if figures is None else figures.messages
 
     @property
     def relay_lag_seconds(self) -> float:
@@ -241,14 +261,13 @@ class Monitor:
         )
 
     async def _ask_the_broker(self) -> None:
-        names, jetstream = self._parts.names, self._parts.relay_connection.jetstream(timeout=1)
         try:
             async with asyncio.timeout(BROKER_SECONDS):
-                self.durable_waiting = (await jetstream.stream_info(names.commands)).state.messages
-                self.dead_letters = (await jetstream.stream_info(names.dead_letters)).state.messages
-        except (NatsError, TimeoutError):
+                api = JetStreamApi(self._parts.relay_connection)
+                self.streams = await stream_figures(api, self._parts.names)
+        except (JetStreamError, TimeoutError):
             # The figures are not known meanwhile; the state of the relay has the reason.
-            self.durable_waiting = self.dead_letters = None
+            self.streams = {}
 
     def _try_to_write(self) -> None:
         # An unhealthy service is sent no commands by a load balancer, so it has to try by itself.

@@ -129,6 +129,25 @@ def broker_families(parts: Parts, health: Monitor) -> Iterator[Metric]:
     yield _gauge(
         "hyperpage_dead_letters", "Durable commands that could not be processed.", health.dead_letters
     )
+    yield CounterMetricFamily(
+        "hyperpage_dead_letters_not_kept",
+        "Messages that are no command, and for which there was no room there.",
+        parts.durable.unkept_letters,
+    )
+    size, limit, consumers = (
+        GaugeMetricFamily(name, said, labels=("stream",))
+        for name, said in (
+            ("hyperpage_stream_size_bytes", "The bytes that a stream on the broker has."),
+            ("hyperpage_stream_limit_bytes", "The bytes that it may have; no sample where it may have any."),
+            ("hyperpage_stream_consumers", "The consumers that it has."),
+        )
+    )
+    for name, stream in health.streams.items():
+        size.add_metric((name,), stream.size_bytes)
+        if stream.limit_bytes is not None:
+            limit.add_metric((name,), stream.limit_bytes)
+        consumers.add_metric((name,), stream.consumers)
+    yield from (size, limit, consumers)
 
 
 def backup_families(look: Look) -> Iterator[Metric]:

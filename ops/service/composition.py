@@ -169,10 +169,12 @@ class Service:
 
     async def _broker_urls(self) -> dict[str, str]:
         """The address for each kind of user; the embedded nats-server is started where none is given."""
-        if self.settings.nats is not None:
-            url = self.settings.nats
-            return {RELAY: self.settings.nats_relay or url, RESPONDER: url, APP: url, ADMIN: url}
-        self.nats_server = NatsServer(data=self.settings.data, names=self.names, port=self.settings.nats_port)
+        settings, room = self.settings, self.settings.stream_limits.set_aside_bytes
+        if (url := settings.nats) is not None:
+            return {RELAY: settings.nats_relay or url, RESPONDER: url, APP: url, ADMIN: url}
+        self.nats_server = NatsServer(
+            data=settings.data, names=self.names, port=settings.nats_port, set_aside_bytes=room
+        )
         await self._stack.enter_async_context(self.nats_server)
         self._in_background(self.nats_server.supervise(), "the embedded nats-server")
         return {user: self.nats_server.url_for(user) for user in (RELAY, RESPONDER, APP, ADMIN)}
@@ -230,15 +232,17 @@ class Service:
 
     async def _start_publishing(self) -> None:
         self.traces = traces_if_wanted(self.names, self.version)
+        connection, limits = self._relay_connection, self.settings.stream_limits
         self.relay = Relay(
-            self._relay_connection,
+            connection,
             self.names,
             self.origin,
             self.readers.connection,
+            limits=limits.events,
             on_published=None if self.traces is None else self.traces.published,
         )
         rows = MirroredRows(self.readers)
-        self.mirrors = Mirrors(self._relay_connection, self.names, rows.row_json, rows.all_rows)
+        self.mirrors = Mirrors(connection, self.names, rows.row_json, rows.all_rows, limits.mirrors)
         # A stream of another store is refused here, before anything is served.
         await self.relay.prepare()
         await self.mirrors.prepare()
@@ -258,17 +262,20 @@ class Service:
 
     async def _start_serving(self) -> None:
         relay, responder = self._relay_connection, self._responder_connection
-        self.dead_letters = DeadLetters(relay, self.names, self.settings.allowed_secrets)
+        secrets, limits = self.settings.allowed_secrets, self.settings.stream_limits
+        self.dead_letters = DeadLetters(relay, self.names, secrets, limits.dead_letters)
         self.intake = Intake(responder, self.writer, self.names, self.command_endpoints)
         suspects = Suspects(self.settings.data / "durable")
         self._stack.callback(suspects.close)
-        self.durable = DurableIntake(relay, responder, self.writer, self.names, self.dead_letters, suspects)
+        self.durable = DurableIntake(
+            relay, responder, self.writer, self.names, self.dead_letters, suspects, limits
+        )
         self.queries = Queries(
             responder, self.readers.connection, self.names, self.query_verbs, self.query_endpoints
         )
         self.projections = ProjectionsCheck(self.settings.store_path, self.writer, self.now_ms)
         refill = AdministrationVerb(name="stream.refill", shape=NoArguments, carry_out=self._refill_stream)
-        imports = RunningImport(self.writer, self.settings.allowed_secrets)
+        imports = RunningImport(self.writer, secrets)
         running_backups = RunningBackups(self.settings, self.origin.store_id, self.backups)
         administered = (
             *running_backups.verbs(),

@@ -26,7 +26,7 @@ from ops.targets.target import local
 from tests.support.clock import HOUR_MS, Clock
 from tests.support.machines.failing_disk import failing_disk
 from tests.support.patience import wait_for
-from tests.support.services.serving import broker_of
+from tests.support.services.serving import EVENTS, broker_of
 from tests.support.services.watching import Watched, eventually
 
 # Some settings of a service.
@@ -125,6 +125,44 @@ def test_a_store_that_cannot_be_written_is_told_and_found_out_to_be_well_without
         other.execute("ROLLBACK")
         service.sees_none("store_not_writable")
         assert service.get("/readyz").status_code == 200
+
+
+def test_streams_that_are_nearly_full_are_told_and_heal_when_room_is_made(tmp_path: Path, pace: Pace):
+    limits: dict[str, Any] = {
+        "commands_stream_mib": 1,
+        "results_stream_mib": 1,
+        "dead_letters_stream_mib": 1,
+        "stream_consumers": 1,
+    }
+    filler = "x" * 60_000
+    with Watched(tmp_path, **pace, **limits) as service, beside(service) as other:
+
+        async def store(name: str, *bodies: Any) -> None:
+            for body in bodies:
+                await service.client.request(f"hyperpage.dcmd.v1.{name}", body)
+
+        service.service.writer.call(lambda connection: connection.set_busy_timeout(50), lambda _: None)
+        service.command("app_state.delete", {"key": "k"})
+        other.execute("BEGIN IMMEDIATE")
+        service.run(store("app_state.set", *({"key": f"k{n}", "value": filler} for n in range(15))))
+        assert "the broker refuses more" in service.sees("commands_stream_full", level="degraded")
+        other.execute("ROLLBACK")
+        service.sees_none("commands_stream_full")
+
+        service.run(store("no.such", *(filler[:10_000] for _ in range(80))))
+        assert "and not kept" in service.sees("dead_letters_full", level="degraded")
+        service.administer("dlq.drop", {"all": True})
+        service.sees_none("dead_letters_full")
+
+        responder = service.service.parts.responder_connection
+        for number in range(20):
+            service.run(responder.publish(f"hyperpage.res.v1.{number}", filler.encode()))
+        assert "before their time" in service.sees("results_stream_full", level="degraded")
+
+        consumer = {"stream_name": EVENTS, "config": {"name": "c", "inactive_threshold": 10**9}}
+        service.run(service.client.request(f"$JS.API.CONSUMER.CREATE.{EVENTS}.c", consumer))
+        assert "takes no more" in service.sees("consumers_full", level="degraded")
+        service.sees_none("consumers_full")
 
 
 def test_a_store_whose_shape_is_changed_by_another_program_is_told(tmp_path: Path, pace: Pace):

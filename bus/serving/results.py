@@ -1,0 +1,104 @@
+"""The answers to durable commands: each kept under its command's id for some hours, if there is room."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from bus.broker.users import RESPONDER, private_inbox
+from bus.contract import codec
+from bus.contract.subjects import BusNames
+from bus.identifiers import new_id
+from bus.transport.ensured_streams import Limits, ensure_stream
+from bus.transport.jetstream import JetStreamApi
+from bus.transport.jetstream_answers import stored
+from domain.errors import Refusal
+
+# An answer that is not known to be stored after this time is taken for lost.
+STORED_WITHIN_SECONDS = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+class Results:
+    """The stream of results. Used from the event loop's thread only.
+
+    `relay` is the connection that may make the stream, `responder` the one that may store results.
+    `on_stored` and `on_lost` hear of each answer how its command is to be acknowledged.
+    """
+
+    def __init__(
+        self,
+        relay: Client,
+        responder: Client,
+        names: BusNames,
+        limits: Limits,
+        *,
+        on_stored: Callable[[str], Awaitable[None]],
+        on_lost: Callable[[str], Awaitable[None]],
+    ) -> None:
+        self._api = JetStreamApi(relay)
+        self._responder = responder
+        self._names = names
+        self._limits = limits
+        self._on_stored = on_stored
+        self._on_lost = on_lost
+        self._inbox = f"{private_inbox(RESPONDER)}.{new_id()}"
+        self._created = ""
+        # Answers that were sent to be stored: how the command is acknowledged, when (by the monotonic clock).
+        self._unstored: dict[str, tuple[str, float]] = {}
+        self._preparing = asyncio.Lock()
+
+    async def prepare(self) -> bool:
+        """The stream is there when this returns; whether it is another one than it was."""
+        async with self._preparing:
+            report = await ensure_stream(
+                self._api,
+                {
+                    "name": self._names.results,
+                    "subjects": [self._names.result_filter],
+                    "storage": "file",
+                    "max_msgs_per_subject": 1,
+                    "allow_direct": True,
+                },
+                # The oldest ones go first. Whoever misses one asks again with the command's id.
+                {**self._limits.config, "discard": "old"},
+                is_adjusted=not self._created,
+            )
+            is_another = report.created != self._created
+            self._created = report.created
+            return is_another
+
+    async def listen(self) -> None:
+        """Hears from now on of what is stored."""
+        await self._responder.subscribe(f"{self._inbox}.*", cb=self._stored)
+
+    async def store(
+        self, token: str, acknowledgement: str, command_id: str, body: bytes, refusal: Refusal | None
+    ) -> None:
+        """Sends an answer to be stored; `token` names it among those that are under way."""
+        headers = None if refusal is None else codec.error_headers(refusal)
+        self._unstored[token] = (acknowledgement, time.monotonic())
+        await self._responder.publish(
+            self._names.result(command_id), body, reply=f"{self._inbox}.{token}", headers=headers
+        )
+
+    async def give_up(self, *, all_of_them: bool) -> None:
+        """Tells of the answers that were not stored in time, or are not stored by now, that they are lost."""
+        before = time.monotonic() - (0 if all_of_them else STORED_WITHIN_SECONDS)
+        for token in [token for token, (_, sent_at) in self._unstored.items() if sent_at < before]:
+            await self._on_lost(self._unstored.pop(token)[0])
+
+    async def _stored(self, message: Msg) -> None:
+        answer = stored(message.headers, message.data)
+        acknowledgement, _ = self._unstored.pop(message.subject.rpartition(".")[2], (None, 0.0))
+        if acknowledgement is None:
+            return
+        if answer.error is not None:
+            logger.warning("an answer was not stored: %s", answer.error.description)
+            await self._on_lost(acknowledgement)
+            return
+        await self._on_stored(acknowledgement)
