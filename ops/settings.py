@@ -53,6 +53,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     http_proxies: tuple[str, ...] = ()
     """Addresses of reverse proxies that are believed about where a request came from. Default: none."""
 
+    http_connections: Annotated[int, msgspec.Meta(ge=16)] = 4096
+    """How many connections there may be over HTTP at once; beyond that, one that only waits ends for a new
+    one. Each takes a file; the service raises its own limit of them as far as it may. Default 4096."""
+
+    http_connections_of_one_address: Annotated[int, msgspec.Meta(ge=1)] = 1536
+    """How many of those one address may have, unless it is one of `http_proxies`. Default 1536."""
+
     http_requests_per_second: Annotated[float, msgspec.Meta(ge=0)] = 500.0
     """How many requests one address may send in a second, in the long run; twice as many at once.
     Default 500; 0: as many as it likes."""

@@ -20,7 +20,7 @@ from ops.http.access.roles import Role
 from ops.http.access.sessions import CSRF_FIELD, CSRF_HEADER, is_from_a_page_of
 from ops.http.forms import read_form
 from ops.http.refusals import Forbidden, HttpRefusal, Unauthorized
-from ops.http.routing import RouteEntry, access_of, route
+from ops.http.routing import RouteEntry, access_of, count_for, route
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +56,7 @@ def _declared(method: str, path: str, handler: Handler, role: Role) -> RouteEntr
         try:
             cookie, session = access_of(request).session_for_page(request)
             session.principal.require(role)
+            count_for(request, session.principal)
             visit = Visit(request=request, principal=session.principal, session=session, cookie=cookie)
             return await handler(visit)
         except Unauthorized:

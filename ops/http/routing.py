@@ -15,6 +15,7 @@ from domain.errors import Refusal
 from ops.http.access.authentication import Access, address_of
 from ops.http.access.roles import Principal, Role
 from ops.http.backend import Backend
+from ops.http.layers.limits import WATCHED_PATHS
 from ops.http.operations import JSON, Operation
 from ops.http.refusals import HttpRefusal, MethodNotAllowed, UnsupportedMediaType
 
@@ -89,7 +90,12 @@ class _Place:
         if entry is None:
             raise MethodNotAllowed(request.method, ", ".join(self._by_method))
         if entry.role is not None:
-            await access_of(request).admit(request, entry.role)
+            principal = await access_of(request).admit(request, entry.role)
+            count_for(request, principal)
+        if scope["path"] not in WATCHED_PATHS:
+            # Nothing is done, and no place is taken, before all of a request is there.
+            await request.body()
+        if entry.role is not None:
             # A small store is restored in a moment: its clients notice no more than a longer wait.
             await backend_of(request).attached_within(ATTACHED_WITHIN_SECONDS)
         try:
@@ -111,6 +117,16 @@ def principal_of(request: Request) -> Principal:
         Unauthorized: it is not known who that is.
     """
     return access_of(request).principal(request)
+
+
+def count_for(request: Request, principal: Principal) -> None:
+    """Takes in whose request it is, for the limits.
+
+    Raises:
+        Busy: too many requests of that token are under way.
+    """
+    if principal.kind != "anybody":
+        request.scope["hyperpage.stay"].is_of(principal.name)
 
 
 def backend_of(request: Request) -> Backend:

@@ -20,16 +20,15 @@ from ops.http.access.authentication import Access
 from ops.http.access.tokens import Token
 from ops.http.app import application
 from ops.http.backend import Backend
+from ops.http.connections.acceptor import Acceptor, connections_possible
+from ops.http.connections.crowd import Crowd, Seat
 from ops.http.connections.protocol import Connection
-from ops.http.layers.limits import MAXIMUM_HEAD_BYTES
 from ops.http.routes.streaming import Slots
 from ops.http.routing import RouteEntry
 from ops.metrics.http_counts import HttpCounts
 from ops.settings import Settings
 
 USUAL_PORT = 8822
-# How many connections may wait to be accepted.
-BACKLOG = 256
 KEEP_ALIVE_SECONDS = 30
 # How long requests may take to end when the server stops.
 STOP_SECONDS = 2
@@ -52,6 +51,11 @@ class HttpServer:
         self.access = Access(settings.data, on_change=self._record)
         self.event_streams = Slots(settings.http_event_streams)
         self.counts = HttpCounts()
+        self.crowd = Crowd(
+            most=connections_possible(settings.http_connections),
+            most_of_one=settings.http_connections_of_one_address,
+            proxies=settings.http_proxies,
+        )
         self.url = ""
         self.listens_at: tuple[Any, ...] = ()
         self._server: uvicorn.Server | None = None
@@ -85,8 +89,6 @@ class HttpServer:
                 requests_per_second=self._settings.http_requests_per_second,
             ),
             interface="asgi3",
-            http=Connection,
-            h11_max_incomplete_event_size=MAXIMUM_HEAD_BYTES,
             lifespan="off",
             # Logging is set up already, and a line for each request is a reverse proxy's to write.
             log_config=None,
@@ -96,16 +98,15 @@ class HttpServer:
             # From known proxies only: otherwise anybody could claim that a request came from elsewhere.
             proxy_headers=bool(self._settings.http_proxies),
             forwarded_allow_ips=list(self._settings.http_proxies),
-            backlog=BACKLOG,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=STOP_SECONDS,
         )
         # Uvicorn would repeat at every start and stop what we log ourselves.
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-        self._server = uvicorn.Server(config)
+        self._server = _Server(config, self.crowd)
         # `serve` would take over the signals, which belong to the command line.
         self._running = asyncio.create_task(self._server._serve([bound]), name="the HTTP server")
-        self._watching = asyncio.create_task(self._watch_tokens(), name="watching the tokens")
+        self._watching = asyncio.create_task(self._watch(), name="watching tokens and connections")
         while not self._server.started:
             if self._running.done():
                 self._running.result()
@@ -123,12 +124,14 @@ class HttpServer:
                 await asyncio.shield(self._running)
         await cancel(self._running)
         await cancel(self._watching)
+        self.crowd.end_all()
 
-    async def _watch_tokens(self) -> None:
-        # Each request refreshes, too; this records changes while none comes.
+    async def _watch(self) -> None:
         while True:
             await asyncio.sleep(WATCH_SECONDS)
+            # Each request refreshes, too; this records changes while none comes.
             self.access.tokens.refresh()
+            self.crowd.look_after_all()
 
     def _record(self, verb: str, token: Token) -> None:
         made = verb == "create"
@@ -158,6 +161,33 @@ class HttpServer:
             host,
         )
         return "::1" if ":" in host else "127.0.0.1"
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn's server, whose connections come from an `Acceptor`. It leans on `startup` and `servers`."""
+
+    def __init__(self, config: uvicorn.Config, crowd: Crowd) -> None:
+        super().__init__(config)
+        self._crowd = crowd
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listens on the sockets from now on."""
+
+        def connect(seat: Seat) -> Connection:
+            return Connection(
+                config=self.config,
+                server_state=self.server_state,
+                app_state={},
+                seat=seat,
+                crowd=self._crowd,
+            )
+
+        # They have what uvicorn asks of a server: `close` and `wait_closed`.
+        self.servers = [
+            Acceptor(one, self._crowd, connect, lambda: None)  # type: ignore[misc]
+            for one in sockets or ()
+        ]
+        self.started = True
 
 
 def _bound(host: str, asked_port: int | None) -> socket.socket:

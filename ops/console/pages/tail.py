@@ -32,7 +32,7 @@ async def follow(request: Request) -> Response:
     """The newest events in pieces, as server-sent events."""
     backend = backend_of(request)
     streams = pattern_of(request.query_params.get("table") or None, None)
-    return EventStream(_pieces(request, backend.now.tails, streams), request.app.state.event_streams)
+    return EventStream(request, _pieces(request, backend.now.tails, streams))
 
 
 async def _pieces(request: Request, tails: Tails, streams: str) -> AsyncIterator[bytes]:

@@ -1,6 +1,7 @@
 """One connection: uvicorn's protocol, with limits for clients that only hold connections open.
 
-It leans on `H11Protocol`: on `app`, `conn`, `cycle`, `connections`, `transport` and `send_400_response`.
+It leans on `H11Protocol`: on `app`, `conn`, `cycle`, `flow`, `transport`, `on_response_complete` and
+`send_400_response`.
 """
 
 import asyncio
@@ -11,48 +12,67 @@ import h11
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
+from ops.http.connections.crowd import Crowd, Seat
 from ops.http.connections.strict_reading import NotStrictError, StrictConnection
 from ops.http.layers.limits import MAXIMUM_HEAD_BYTES
 from ops.http.layers.security_headers import SECURITY_HEADERS
 
 # How long a request's line and headers may take, from the first byte on (or the connection's beginning).
 HEAD_SECONDS = 10.0
-MAXIMUM_CONNECTIONS = 512
+# What is still on its way of a body that nobody waits for is thrown away for so long, and so much of it: who
+# sends it may read the answer meanwhile, which is lost where a connection is closed at once.
+UNWANTED_SECONDS = 3.0
+UNWANTED_BYTES = 1024 * 1024
+# How long the end of a connection waits for a reader who has not read all.
+CLOSE_SECONDS = 10.0
 
 
 class Connection(H11Protocol):
-    """A connection whose requests must come in time. Of too many, an idle one gives way to a new one."""
+    """A connection whose requests must come in time, and which gives way to a new one while it only waits."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    def __init__(self, *arguments: Any, seat: Seat, crowd: Crowd, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.conn = StrictConnection(MAXIMUM_HEAD_BYTES)
         self._answer = self.app
         self.app = self._answer_abortably
-        self._is_turned_away = False
+        self._seat = seat
+        self._crowd = crowd
         self._head_is_late: asyncio.TimerHandle | None = None
+        # Since when a body comes that nobody waits for, and how much of it came.
+        self._unwanted_since: float | None = None
+        self._unwanted_bytes = 0
+        self._closing_since: float | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        if len(self.connections) >= MAXIMUM_CONNECTIONS and not self._has_made_room():
-            self._is_turned_away = True
-            transport.abort()
-            return
         super().connection_made(transport)
+        self._seat.abort = transport.abort
+        self._seat.only_waits = self._only_waits
+        self._seat.look_after = self._look_after
         self._expect_head()
 
     def data_received(self, data: bytes) -> None:
-        if self._is_turned_away:
-            return
         super().data_received(data)
         if self.conn.their_state is h11.IDLE:
             if self._head_is_late is None and not self.transport.is_closing():
                 self._expect_head()
         else:
             self._expect_no_head()
+        if self._is_unwanted:
+            self._unwanted_bytes += len(data)
+            if self._unwanted_bytes > UNWANTED_BYTES:
+                self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._expect_no_head()
-        if not self._is_turned_away:
-            super().connection_lost(exc)
+        self._crowd.leave(self._seat)
+        super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        self._crowd.was_of_use(self._seat)
+        super().on_response_complete()
+        if self._is_unwanted:
+            self._unwanted_since = self.loop.time()
+            self._unwanted_bytes = 0
 
     @property
     def is_idle(self) -> bool:
@@ -76,16 +96,27 @@ class Connection(H11Protocol):
             self._say_and_close(400, "Bad Request", "invalid", message)
 
     async def _answer_abortably(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._crowd.was_of_use(self._seat)
         scope["hyperpage.abort"] = self.transport.abort
         await self._answer(scope, receive, send)
 
-    def _has_made_room(self) -> bool:
-        for one in self.connections:
-            if isinstance(one, Connection) and one.is_idle:
-                self.connections.discard(one)
-                one.transport.abort()
-                return True
-        return False
+    @property
+    def _is_unwanted(self) -> bool:
+        """Whether what comes is the rest of a body whose request is answered."""
+        return self.is_idle and self.conn.their_state is h11.SEND_BODY
+
+    def _only_waits(self) -> bool:
+        return self.is_idle or self.cycle.more_body or self.flow.write_paused
+
+    def _look_after(self, now: float) -> None:
+        if self._is_unwanted and now - (self._unwanted_since or now) > UNWANTED_SECONDS:
+            self.transport.close()
+        if not self.transport.is_closing():
+            return
+        if self._closing_since is None:
+            self._closing_since = now
+        elif now - self._closing_since > CLOSE_SECONDS:
+            self.transport.abort()
 
     def _expect_head(self) -> None:
         self._head_is_late = self.loop.call_later(HEAD_SECONDS, self._head_came_late)

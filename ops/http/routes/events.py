@@ -60,7 +60,7 @@ async def follow(request: Request) -> Response:
     streams = pattern_of(wish.table, wish.stream)
     slots: Slots = request.app.state.event_streams
     phase = random() * min(PACE_SECONDS, slots.taken * SECONDS_FOR_EACH)
-    return EventStream(_events(request, feed, after, streams, phase), slots)
+    return EventStream(request, _events(request, feed, after, streams, phase))
 
 
 async def _events(

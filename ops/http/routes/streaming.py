@@ -1,15 +1,17 @@
 """Streams of server-sent events, whatever they tell: how many followers there may be, and for how long."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from domain.errors import Busy
+from ops.http.access.authentication import address_of
 from ops.http.following.event_feed import Source
-from ops.http.routing import access_of
+from ops.http.layers.addresses import network_of
+from ops.http.routing import access_of, principal_of
 
 MEDIA_TYPE = "text/event-stream"
 # How often something is sent at least: proxies end connections on which nothing happens.
@@ -24,41 +26,84 @@ LOOK_AGAIN_SECONDS = 5.0
 class EventStream(StreamingResponse):
     """A response of server-sent events; it takes one of the slots until the reader leaves."""
 
-    def __init__(self, events: AsyncIterator[bytes], slots: "Slots") -> None:
+    def __init__(self, request: Request, events: AsyncIterator[bytes]) -> None:
         super().__init__(events, headers={"X-Accel-Buffering": "no"}, media_type=MEDIA_TYPE)
-        self._slots = slots
-        self._slots.take()
+        slots: Slots = request.app.state.event_streams
+        principal = principal_of(request)
+        if principal.kind == "anybody":
+            self._slot = slots.take(network_of(address_of(request)), request.scope["hyperpage.abort"])
+        else:
+            most = max(1, slots.most // 2)
+            self._slot = slots.take(f"token {principal.name}", request.scope["hyperpage.abort"], most=most)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Sends them."""
         # From here on it counts as a stream, and no longer as a request that is answered in a moment.
-        scope["hyperpage.leave"]()
+        scope["hyperpage.stay"].leave()
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._slots.give_back()
+            self._slot.give_back()
 
 
 class Slots:
-    """The number of streams that may be open at once."""
+    """The streams that may be open at once. If need be, whoever has most gives one up to another."""
 
     def __init__(self, most: int) -> None:
-        self._most = most
-        self.taken = 0
+        self.most = most
+        # By holder, in the order in which they began.
+        self._open: dict[str, dict[Slot, None]] = {}
 
-    def take(self) -> None:
-        """Counts one more stream.
+    @property
+    def taken(self) -> int:
+        """How many there are."""
+        return sum(map(len, self._open.values()))
+
+    def take(self, holder: str, abort: Callable[[], None], *, most: int | None = None) -> "Slot":
+        """A slot for one more stream of a holder, who may have `most`; `abort` ends the stream at once.
 
         Raises:
-            Busy: there are too many.
+            Busy: there are too many, or this holder has too many.
         """
-        if self.taken >= self._most:
-            raise Busy("too many follow the events already", hint="try again later", retry_after_ms=5_000)
-        self.taken += 1
+        its_own = self._open.get(holder, {})
+        if most is not None and len(its_own) >= most:
+            raise _too_many("this token follows the events too often already")
+        if self.taken >= self.most:
+            fullest = max(self._open.values(), key=len, default={})
+            # One more for this holder, one less for the other: it is to be fairer then, not the same.
+            if len(fullest) <= len(its_own) + 1:
+                raise _too_many("too many follow the events already")
+            next(iter(fullest)).end()
+        slot = Slot(self._open, holder, abort)
+        self._open.setdefault(holder, {})[slot] = None
+        return slot
+
+
+class Slot:
+    """The slot of one stream."""
+
+    def __init__(
+        self, streams: "dict[str, dict[Slot, None]]", holder: str, abort: Callable[[], None]
+    ) -> None:
+        self._open = streams
+        self._holder = holder
+        self._abort = abort
 
     def give_back(self) -> None:
-        """Counts one stream less."""
-        self.taken -= 1
+        """Counts the stream no more; once is enough."""
+        its_own = self._open.get(self._holder, {})
+        its_own.pop(self, None)
+        if not its_own:
+            self._open.pop(self._holder, None)
+
+    def end(self) -> None:
+        """Ends the stream for another one; its reader may come back, and goes on where it was."""
+        self.give_back()
+        self._abort()
+
+
+def _too_many(message: str) -> Busy:
+    return Busy(message, hint="try again later", retry_after_ms=5_000)
 
 
 class Follower:

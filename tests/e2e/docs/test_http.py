@@ -11,8 +11,8 @@ import pytest
 
 from ops.http import routing
 from ops.http.access import sessions
-from ops.http.connections import protocol
-from ops.http.layers import limits, throttle
+from ops.http.connections import protocol, strict_reading
+from ops.http.layers import bodies, limits, places, sending, throttle
 from ops.settings import Settings
 from tests.support.documents.guides import blocks, guide
 from tests.support.services.command_line import Served, environment
@@ -70,14 +70,17 @@ def test_the_numbers_of_the_guide_are_those_of_the_program() -> None:
     seconds = settings.http_requests_per_second
     for shown in (
         f"{seconds:.0f} per second in the long run, {2 * seconds:,.0f} at once",
-        f"| requests under way | {limits.MAXIMUM_UNDER_WAY} |",
-        f"| connections | {protocol.MAXIMUM_CONNECTIONS};",
-        f"{limits.MAXIMUM_BODY_BYTES >> 20} MiB, within {limits.BODY_SECONDS:.0f} s",
-        f"{limits.MAXIMUM_HEAD_BYTES >> 10} KiB, within {protocol.HEAD_SECONDS:.0f} s",
+        f"| requests under way | {places.MAXIMUM_UNDER_WAY}; {places.MAXIMUM_OF_ONE} of one address,"
+        f" and as many of one token |",
+        f"| connections | {settings.http_connections:,} (`http_connections`),"
+        f" {settings.http_connections_of_one_address:,} of one address (`http_connections_of_one_address`) |",
+        f"{bodies.MAXIMUM_BODY_BYTES >> 20} MiB, within {bodies.BODY_SECONDS:.0f} s",
+        f"{limits.MAXIMUM_HEAD_BYTES >> 10} KiB, {strict_reading.MAXIMUM_HEADERS} headers,"
+        f" within {protocol.HEAD_SECONDS:.0f} s",
         f"{throttle.ALLOWED_GUESSES}, then one each {throttle.SECONDS_FOR_A_GUESS:.0f} s",
         f"| readers of events | {settings.http_event_streams} (`http_event_streams`) |",
         f"`http_event_streams` ({settings.http_event_streams})",
-        f"takes nothing for {limits.SEND_SECONDS:.0f} s",
+        f"takes nothing for {sending.SEND_SECONDS:.0f} s",
         f"wait up to {routing.ATTACHED_WITHIN_SECONDS:.0f} s first",
         f"after {sessions.IDLE_SECONDS / 3600:.0f} h without a request,",
         f"after {sessions.LIFETIME_SECONDS / 3600:.0f} h, and",

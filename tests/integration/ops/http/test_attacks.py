@@ -15,9 +15,10 @@ import pytest
 
 from ops.http.access.tokens import TokenFile
 from ops.http.connections import protocol
-from ops.http.layers import limits
-from ops.http.layers.limits import MAXIMUM_BODY_BYTES
+from ops.http.layers import bodies
+from ops.http.layers.bodies import MAXIMUM_BODY_BYTES
 from ops.http.layers.throttle import ALLOWED_GUESSES, SECONDS_FOR_A_GUESS
+from ops.settings import Settings
 from tests.support.patience import COMES_WITHIN_SECONDS, patiently, until
 from tests.support.services.asking import HttpTalk
 
@@ -224,7 +225,7 @@ def test_requests_that_never_end_are_ended_and_hold_nobody_up(
 ) -> None:
     # Not so short that a machine that stands still for a moment ends the others, too.
     monkeypatch.setattr(protocol, "HEAD_SECONDS", 4.0)
-    monkeypatch.setattr(limits, "BODY_SECONDS", 4.0)
+    monkeypatch.setattr(bodies, "BODY_SECONDS", 4.0)
     slow_heads, slow_bodies = 120, 80
 
     async def dribble(connections: list[Streams]) -> None:
@@ -237,11 +238,11 @@ def test_requests_that_never_end_are_ended_and_hold_nobody_up(
     async def attack(talk: HttpTalk) -> tuple[list[int], list[float]]:
         head = b"GET /livez HTTP/1.1\r\n" + HOST + b"X-Slow: "
         body = SET + b"Content-Length: 1000000\r\n\r\n{"
-        async with many(talk, slow_heads, head) as heads, many(talk, slow_bodies, body) as bodies:
-            dribbling = asyncio.create_task(dribble([*heads, *bodies]))
+        async with many(talk, slow_heads, head) as heads, many(talk, slow_bodies, body) as begun:
+            dribbling = asyncio.create_task(dribble([*heads, *begun]))
             waited = [await seconds_for_a_command(talk) for _ in range(20)]
             async with asyncio.timeout(COMES_WITHIN_SECONDS):
-                ended = [status_of(await end_of(reader)) for reader, _ in (*heads, *bodies)]
+                ended = [status_of(await end_of(reader)) for reader, _ in (*heads, *begun)]
             dribbling.cancel()
         return ended, waited
 
@@ -267,7 +268,7 @@ async def end_of(reader: asyncio.StreamReader) -> bytes:
 
 def test_who_only_holds_connections_makes_room_for_others(shared: HttpTalk) -> None:
     async def attack() -> float:
-        async with many(shared, protocol.MAXIMUM_CONNECTIONS + 100, b""):
+        async with many(shared, Settings().http_connections_of_one_address + 100, b""):
             return statistics.median([await seconds_for_a_command(shared) for _ in range(10)])
 
     assert shared.run(attack()) < patiently(0.5)

@@ -13,7 +13,7 @@ import pytest
 
 from ops.http.access.tokens import TokenFile
 from ops.http.following.event_feed import PACE_SECONDS, Piece
-from ops.http.layers import limits
+from ops.http.layers import sending
 from ops.http.routes import streaming
 from tests.support.patience import COMES_WITHIN_SECONDS, until
 from tests.support.services.asking import HttpTalk, problem
@@ -243,7 +243,7 @@ def test_more_readers_than_are_allowed_are_refused_and_commands_go_on(tmp_path: 
 def test_a_reader_that_takes_nothing_is_cut_off_and_goes_on_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "SEND_SECONDS", 0.2)
+    monkeypatch.setattr(sending, "SEND_SECONDS", 0.2)
     with HttpTalk(tmp_path) as talk:
         # More than the buffers of both ends hold.
         value = "x" * 60_000

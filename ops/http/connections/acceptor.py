@@ -1,0 +1,153 @@
+"""Accepts connections, and goes on accepting whatever happens: `Acceptor`.
+
+Asyncio's own server would stop for a second when files run out, and would not see connections that never
+finish their TLS handshake. Here each of them has a seat from its first moment.
+"""
+
+import asyncio
+import errno
+import logging
+import os
+import resource
+import socket
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+
+from ops.http.connections.crowd import Crowd, Seat
+
+# How many connections may wait to be accepted; the kernel may allow fewer (net.core.somaxconn).
+BACKLOG = 1_024
+# After so many in one turn of the event loop, others have theirs.
+AT_ONCE = 64
+HANDSHAKE_SECONDS = 10.0
+# How long a TLS connection may take to say farewell.
+FAREWELL_SECONDS = 5.0
+# The kernel keeps this much (and as much again) of each connection, each way: what is sent and not read.
+RECEIVE_BYTES = 64 * 1024
+SEND_BYTES = 128 * 1024
+# Files that are kept for the store, its readers, the broker and backups.
+FILES_FOR_OTHERS = 256
+_OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+logger = logging.getLogger(__name__)
+
+
+class Acceptor:
+    """Takes what comes to a listening socket; `connect` makes the protocol of a seat.
+
+    `context` is asked for each connection: `None` means no TLS.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        crowd: Crowd,
+        connect: Callable[[Seat], asyncio.Protocol],
+        context: Callable[[], ssl.SSLContext | None],
+    ) -> None:
+        self._listener = listener
+        self._crowd = crowd
+        self._connect = connect
+        self._context = context
+        self._loop = asyncio.get_running_loop()
+        self._opening: set[asyncio.Task[None]] = set()
+        self._warned_at = -60.0
+        # Given up for a moment when there is no file for a connection: it is taken, and closed.
+        self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        for option, size in ((socket.SO_RCVBUF, RECEIVE_BYTES), (socket.SO_SNDBUF, SEND_BYTES)):
+            listener.setsockopt(socket.SOL_SOCKET, option, size)
+        listener.setblocking(False)
+        listener.listen(BACKLOG)
+        self._loop.add_reader(listener, self._accept)
+
+    def close(self) -> None:
+        """Takes no more connections; those that there are stay."""
+        if self._listener.fileno() >= 0:
+            self._loop.remove_reader(self._listener)
+            self._listener.close()
+            os.close(self._spare)
+        for task in self._opening:
+            task.cancel()
+
+    async def wait_closed(self) -> None:
+        """Returns when no connection is being opened any more."""
+        await asyncio.gather(*self._opening, return_exceptions=True)
+
+    def _accept(self) -> None:
+        for _ in range(AT_ONCE):
+            try:
+                accepted, address = self._listener.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except ConnectionAbortedError:
+                continue
+            except OSError as error:
+                if error.errno not in _OUT_OF_FILES:
+                    raise
+                self._free_a_file(error)
+                return
+            self._seat(accepted, address[0])
+
+    def _seat(self, accepted: socket.socket, host: str) -> None:
+        def cut() -> None:
+            # Until there is a transport: its end is what the handshake sees next.
+            with suppress(OSError):
+                accepted.shutdown(socket.SHUT_RDWR)
+
+        seat = self._crowd.enter(host, cut)
+        if seat is None:
+            accepted.close()
+            return
+        task = self._loop.create_task(self._open(accepted, seat), name="opening a connection")
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+
+    async def _open(self, accepted: socket.socket, seat: Seat) -> None:
+        accepted.setblocking(False)
+        context = self._context()
+        try:
+            await self._loop.connect_accepted_socket(
+                lambda: self._connect(seat),
+                accepted,
+                ssl=context,
+                ssl_handshake_timeout=None if context is None else HANDSHAKE_SECONDS,
+                ssl_shutdown_timeout=None if context is None else FAREWELL_SECONDS,
+            )
+        except OSError as error:
+            # No TLS, a wrong certificate, or nobody there any more.
+            logger.debug("a connection did not come to be: %s", error)
+            self._crowd.leave(seat)
+        except BaseException:
+            self._crowd.leave(seat)
+            raise
+
+    def _free_a_file(self, error: OSError) -> None:
+        if self._loop.time() - self._warned_at >= 60.0:
+            self._warned_at = self._loop.time()
+            logger.warning("HTTP connections end for new ones: %s; see LimitNOFILE", error.strerror)
+        # Its file is free in the next turn of the event loop, in which we are called again.
+        if self._crowd.make_room():
+            return
+        os.close(self._spare)
+        with suppress(OSError):
+            self._listener.accept()[0].close()
+        self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def connections_possible(wanted: int) -> int:
+    """How many of the wanted connections there are files for, once this process may open all that it can."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + FILES_FOR_OTHERS
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return wanted
+    possible = max(soft - FILES_FOR_OTHERS, soft // 2)
+    logger.warning(
+        "there are files for %d connections over HTTP and not for %d; raise LimitNOFILE", possible, wanted
+    )
+    return possible
