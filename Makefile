@@ -5,6 +5,7 @@
 #   make prove     the long counts: minutes, not seconds              ARGS= likewise
 #   make bench     throughput of this machine                         ARGS= likewise
 #   make reference write docs/reference.md anew: from the program, with examples that are really sent
+#   make credential-rules   write the shapes of credentials anew, from a clone of gitleaks    GITLEAKS=../gitleaks
 #   make sample    write the sample backups of docs/notebook anew
 #   make install   only set up what `make run` needs
 #   make lock      write uv.lock and build-requirements.txt anew after a change in pyproject.toml
@@ -29,7 +30,7 @@ LOCKED := $(UV) export --quiet --frozen --no-dev --format cyclonedx1.5
 ON_ALL_CORES := --numprocesses=auto --dist=loadfile
 
 .DEFAULT_GOAL := run
-.PHONY: run test prove bench reference sample install lock sbom licences audit clean
+.PHONY: run test prove bench reference credential-rules sample install lock sbom licences audit clean
 
 # `exec` leaves no shell between make and the service: a signal to make reaches the service, which drains.
 run: $(VENV)/.runtime
@@ -58,6 +59,12 @@ bench: $(VENV)/.development
 reference: $(VENV)/.development
 	$(BIN)/python -m tests.support.documents.reference_examples > $(VENV)/reference.md
 	mv $(VENV)/reference.md docs/reference.md
+
+# Not into the module itself: it would be empty where this fails.
+credential-rules: $(VENV)/.development
+	$(BIN)/python -m tests.support.domain.gitleaks_rules $(GITLEAKS) > $(VENV)/rules.py
+	mv $(VENV)/rules.py domain/credentials/gitleaks/rules.py
+	git -C $(GITLEAKS) show HEAD:LICENSE > domain/credentials/gitleaks/LICENSE
 
 sample: $(VENV)/.development
 	$(BIN)/python -m tests.support.documents.sample_history docs/notebook/sample

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from tests.support.clock import Clock
+from tests.support.figures import figures_in
 from tests.support.machines.bucket_server import CREDENTIALS, BucketServer
 from tests.support.services.asking import HttpTalk
 
@@ -19,6 +20,15 @@ settings.load_profile("hyperpage")
 
 # A shell's background jobs ignore Ctrl-C, and so would every program that a test sends it to.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests have counted stands at the end of a run, also where they pass."""
+    reports = [one for status in ("passed", "failed") for one in terminalreporter.stats.get(status, [])]
+    if figures := figures_in(reports):
+        terminalreporter.section("figures")
+        for line in figures:
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")

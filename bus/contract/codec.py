@@ -11,8 +11,14 @@ import msgspec
 
 from bus.contract.headers import ERROR, ERROR_CODE
 from domain.catalogue import VERBS
-from domain.credentials.scanning import UNREADABLE, Finding, credentials_in, may_hold_credential, rejected
-from domain.credentials.shapes import kind_of_shape
+from domain.credentials.scanning import (
+    UNREADABLE,
+    Finding,
+    credentials_in,
+    kind_of_text,
+    may_hold_credential,
+    rejected,
+)
 from domain.decider import Decider, Verb
 from domain.errors import Invalid, NotFound, Refusal, TooLarge
 from domain.messages import KEY_RULES
@@ -191,7 +197,7 @@ def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _invalid(message: str, path: str) -> Refusal:
     """The refusal of a body, whose reason may repeat a name or a word from it: not if it is a credential."""
-    kind = kind_of_shape(message) or kind_of_shape(path)
+    kind = kind_of_text(message) or kind_of_text(path)
     if kind is not None:
         return rejected(Finding("$", kind))
     for pattern, rule in KEY_RULES.items():

@@ -15,8 +15,7 @@ from bus.contract.subjects import BusNames
 from bus.serving.administration import AdministrationVerb
 from bus.transport.ensured_streams import Limits, ensure_stream
 from bus.transport.jetstream import JetStreamApi
-from domain.credentials.scanning import AllowedPaths
-from domain.credentials.shapes import kind_of_shape
+from domain.credentials.scanning import AllowedPaths, kind_of_text
 from domain.errors import Invalid, NotFound, Refusal, SecretRejected
 
 REASON_CODE = "Hyperpage-Reason-Code"
@@ -157,7 +156,7 @@ class DeadLetters:
         else:
             body = UNSEEN
             kept = {one: value for one, value in kept.items() if one == COMMAND_ID}
-        kept = {one: value for one, value in kept.items() if kind_of_shape(value) is None}
+        kept = {one: value for one, value in kept.items() if kind_of_text(value) is None}
         room = self._relay.max_payload - _size(reasons)
         if _size(kept) + len(body) > room:
             kept = {name: value for name, value in kept.items() if _SENT_HEADERS.fullmatch(name)}

@@ -19,8 +19,7 @@ from bus.incident import internal
 from bus.measures import Tally
 from bus.transport.connection import UNREADABLE
 from bus.writing.submission import Request, Submission, count_refused, refused
-from domain.credentials.scanning import Finding, rejected
-from domain.credentials.shapes import kind_of_shape
+from domain.credentials.scanning import Finding, kind_of_text, rejected
 from domain.errors import Invalid, Refusal
 from domain.messages import Metadata
 
@@ -156,7 +155,7 @@ def _metadata(headers: Mapping[str, str]) -> str | None:
             continue
         if len(value) > MAXIMUM_HEADER_CHARACTERS:
             raise Invalid(f"a header has at most {MAXIMUM_HEADER_CHARACTERS} characters", path=name)
-        if (kind := kind_of_shape(value)) is not None:
+        if (kind := kind_of_text(value)) is not None:
             raise rejected(Finding(name, kind))
     actor, correlation_id, causation_id, traceparent = values
     said = Metadata(

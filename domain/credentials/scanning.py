@@ -13,8 +13,18 @@ from typing import Any
 
 import msgspec
 
+from domain.credentials.assignments import has_assignment
 from domain.credentials.names import is_about_credential, is_of_credential, is_of_password
-from domain.credentials.shapes import REFERENCE, is_password, is_random, kind_of_shape
+from domain.credentials.randomness import is_password, is_random
+from domain.credentials.shapes import REFERENCE, kind_of_shape, may_hold_shape
+from domain.credentials.wrappings import (
+    LONG_PIECE,
+    RUN,
+    has_texts_within,
+    pieces_of,
+    plainly,
+    texts_within,
+)
 from domain.errors import SecretRejected
 from domain.json_values import step
 
@@ -24,32 +34,13 @@ PASSWORD = "password"
 # The kind of what cannot be looked through.
 UNREADABLE = "unreadable"
 
-# The shortest piece of text with a shape, except for a URL's.
-_RUN = 20
-_PIECES = bytes.maketrans(
-    bytes(range(256)),
-    bytes(
-        ord("a") if chr(code).isascii() and (chr(code).isalnum() or chr(code) in "_+=") else
-        ord("-") if chr(code) == "-" else
-        ord(" ")
-        for code in range(256)
-    ),
-)  # fmt: skip
-_UUID = b"aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"
-# Assignments in a text: `token=…`, `Authorization: Bearer …`, `"password": "…"`. The value is found first,
-# and the name then looked for backwards from it: every letter of a long text could be the beginning of a
-# name.
-_ASSIGNED = re.compile(
-    r"[:=]\s{0,3}[\"']?(?:(?:bearer|basic|token)\s{1,3})?(?P<value>[^\s\"',;&<>()]{10,256})", re.IGNORECASE
-)
-# Assignments in the query of an address, which is one single value to the expression above.
-_IN_A_QUERY = re.compile(r"[?&#](?P<name>[\w.-]{1,60})=(?P<value>[^\s\"'&#<>]{10,256})")
-_NAME_BEFORE = re.compile(r"(?P<name>[\w-]{1,60})[\"']?\s{0,3}$")
-_LONGEST_NAME_BEFORE = 64
 _SCHEME = re.compile(r"(?:bearer|basic|token|digest|apikey)\s+", re.IGNORECASE)
 _BASIC = re.compile(r"basic\s+[A-Za-z0-9+/]{8,}={0,2}", re.IGNORECASE)
 # The longest path that is told: the answer to a batch has room for a thousand of them.
 _LONGEST_PATH = 200
+# How often a text is looked at that was found within another.
+_LAYERS = 3
+_JSON = msgspec.json.Decoder()
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -118,37 +109,55 @@ def may_hold_credential(document: bytes) -> bool:
         or "auth" in text
         or "credential" in text
         or "bearer" in text
-        or "eyj" in text
+        or "basic " in text
+        or "curl " in text
         # "key" in any other place than the name of that field.
         or "key" in text
     ):
         return True
-    pieces = document.translate(_PIECES).replace(_UUID, b"").replace(b"-", b"a")
-    return pieces.find(_RUN * b"a") >= 0
+    pieces = pieces_of(document)
+    if pieces.find(LONG_PIECE) < 0:
+        # A few have no long piece in them, or none that is told from a UUID.
+        return "q~" in text or "$" in text or "mws." in text
+    return _may_hold_long_one(document, text, pieces)
+
+
+def _may_hold_long_one(document: bytes, text: str, pieces: bytes) -> bool:
+    if "%" in text and plainly(text) != text:
+        # What comes out could be anything.
+        return True
+    if "\\" in text:
+        text = plainly(text)
+    return may_hold_shape(text) or has_texts_within(document, pieces)
+
+
+def kind_of_text(text: str) -> str | None:
+    """The kind of credential that a text is or contains, where no name says what it is: an id, say."""
+    return _kind_of(text, "")
 
 
 def credentials_in(document: Any) -> Iterator[Finding]:
     """Every value, and every member's name, of a decoded JSON document that looks like a credential."""
-    return _look_at(document, "$", "")
+    return _look_at(document, "$", "", _LAYERS)
 
 
-def _look_at(value: Any, path: str, name: str) -> Iterator[Finding]:
+def _look_at(value: Any, path: str, name: str, layers: int) -> Iterator[Finding]:
     """The findings in a value; `name` is the credential's name that it stands under, empty if none."""
     if isinstance(value, str):
-        kind = _kind_of(value, name)
+        kind = _kind_of(value, name, layers)
         if kind is not None:
             yield Finding(path, kind)
     elif isinstance(value, list):
         for index, each in enumerate(value):
-            yield from _look_at(each, f"{path}[{index}]", name)
+            yield from _look_at(each, f"{path}[{index}]", name, layers)
     elif isinstance(value, dict):
-        yield from _look_at_members(value, path, name)
+        yield from _look_at_members(value, path, name, layers)
 
 
-def _look_at_members(value: dict[str, Any], path: str, name: str) -> Iterator[Finding]:
+def _look_at_members(value: dict[str, Any], path: str, name: str, layers: int) -> Iterator[Finding]:
     called = value.get("key", value.get("name"))
     for member, inner in value.items():
-        kind = _kind_of(member, "")
+        kind = _kind_of(member, "", layers)
         if kind is not None:
             # The name itself is a credential. The path ends before it, so as not to repeat it.
             yield Finding(path, kind)
@@ -160,10 +169,10 @@ def _look_at_members(value: dict[str, Any], path: str, name: str) -> Iterator[Fi
             own_name = member
         else:
             own_name = "" if is_about_credential(member) else name
-        yield from _look_at(inner, path + step(member), own_name)
+        yield from _look_at(inner, path + step(member), own_name, layers)
 
 
-def _kind_of(text: str, name: str) -> str | None:
+def _kind_of(text: str, name: str, layers: int = _LAYERS) -> str | None:
     if "${env:" in text:
         text = REFERENCE.sub("", text)
     kind = kind_of_shape(text)
@@ -174,20 +183,27 @@ def _kind_of(text: str, name: str) -> str | None:
             return HIGH_ENTROPY
         if is_of_password(name) and is_password(text):
             return PASSWORD
-    return HIGH_ENTROPY if _has_assignment(text) else None
+    if has_assignment(text):
+        return HIGH_ENTROPY
+    return _kind_within(text, layers) if layers and len(text) >= RUN else None
 
 
-def _is_given_away(name: str, value: str) -> bool:
-    return (is_of_credential(name) and is_random(value)) or (is_of_password(name) and is_password(value))
+def _kind_within(text: str, layers: int) -> str | None:
+    """The kind of a credential that is in a text in another spelling."""
+    if ("\\" in text or "%" in text) and (plain := plainly(text)) != text:
+        kind = _kind_of(plain, "", layers - 1)
+        if kind is not None:
+            return kind
+    if text[0] in "{[" and (kind := _kind_in_json(text, layers)) is not None:
+        return kind
+    kinds = (_kind_of(inner, "", layers - 1) for inner in texts_within(text))
+    return next(filter(None, kinds), None)
 
 
-def _has_assignment(text: str) -> bool:
-    if len(text) < _RUN or not (":" in text or "=" in text):
-        return False
-    for one in _ASSIGNED.finditer(text):
-        before = _NAME_BEFORE.search(text[max(0, one.start() - _LONGEST_NAME_BEFORE) : one.start()])
-        if before and _is_given_away(before["name"], one["value"]):
-            return True
-    return ("?" in text or "#" in text) and any(
-        _is_given_away(one["name"], one["value"]) for one in _IN_A_QUERY.finditer(text)
-    )
+def _kind_in_json(text: str, layers: int) -> str | None:
+    try:
+        document = _JSON.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    found = next(_look_at(document, "$", "", layers - 1), None)
+    return None if found is None else found.kind

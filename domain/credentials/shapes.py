@@ -1,154 +1,157 @@
-r"""The shapes of credentials: those that their issuers gave them, and random text.
+"""The shapes of credentials: what their issuers gave them, and where a text has one.
 
-The shapes are those that issuers document and scanners look for (GitHub's list of supported secrets,
-gitleaks, detect-secrets, trufflehog). None takes longer than the text is long: each repetition has a bound,
-or cannot begin in the middle of a run of the same characters.
+Each shape has marks, of which a text that holds it has one. A mark is how the shape begins, as an expression
+in lower case; the sign before it is no letter and no digit. Behind a star it is a text from the middle of the
+shape, in lower case. One expression looks for all the marks at once, and shapes are tried only where it
+finds one: so the cost of a look hardly grows with the list. No shape takes longer than the text is long: each
+repetition has a bound, or cannot begin in the middle of a run of the same characters.
 """
 
 import re
+from binascii import Error, a2b_base64
+from collections.abc import Iterator
+from functools import cache
+
+from domain.credentials import issuers
+from domain.credentials.gitleaks import rules
+from domain.credentials.randomness import bits_a_character, is_random
 
 # A reference to a credential, which its reader looks up, is none itself.
 REFERENCE = re.compile(r"\$\{env:[A-Za-z_][A-Za-z0-9_]{0,127}\}")
 
-# The left edge of a shape: it is not in the middle of a longer word.
-_START = r"(?<![A-Za-z0-9])"
+# Kind, marks, bits a character at least, expression.
+SHAPES = (*((kind, marks, 0.0, shape) for kind, marks, shape in issuers.SHAPES), *rules.RULES)
+# The length of the shortest credential, except for the password in a URL and what follows a scheme.
+_SHORTEST = 18
 
-# The shapes of each kind, and before them plain texts, one of which each shape contains. Finding a plain text
-# costs nearly nothing, an expression of many branches half a microsecond for two characters. Answers name the
-# kinds.
-_SHAPES: dict[str, tuple[tuple[str, ...], str]] = {
-    "github_token": (
-        ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
-        _START + r"(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_\w{36})",
-    ),
-    "gitlab_token": (
-        (
-            *("glpat-", "gloas-", "gldt-", "glrt-", "glrtr-", "glcbt-", "glptt-", "glft-", "glimt-"),
-            *("glagent-", "glwt-", "glsoat-", "glffct-", "GR1348941"),
-        ),
-        _START
-        + r"(?:gl(?:pat|oas|dt|rt|rtr|cbt|ptt|ft|imt|agent|wt|soat|ffct)-[\w-]{20}|GR1348941[\w-]{20})",
-    ),
-    "atlassian_token": (
-        ("ATATT", "ATCTT", "ATBB"),
-        _START + r"(?:AT[AC]TT[\w=-]{24}|ATBB[A-Za-z0-9]{28})",
-    ),
-    "slack_token": (
-        ("xox", "xapp-"),
-        _START + r"(?:xox[abeoprs](?:\.xox[bp])?-[A-Za-z0-9-]{16}|xapp-\d-[A-Za-z0-9-]{16})",
-    ),
-    "webhook_address": (
-        ("hooks.slack.com/", "/api/webhooks/", "webhook.office.com/"),
-        r"hooks\.slack\.com/(?:services|workflows|triggers)/[\w/+-]{20}"
-        r"|discord(?:app)?\.com/api/webhooks/\d{5,25}/[\w-]{20}"
-        r"|webhook\.office\.com/webhookb2/[\w@/-]{36}",
-    ),
-    "aws_access_key": (
-        ("AKIA", "ASIA", "ABIA", "ACCA"),
-        _START + r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Za-z0-9])",
-    ),
-    "google_key": (
-        ("AIza", "ya29.", "GOCSPX-"),
-        _START + r"(?:AIza[\w-]{35}(?![\w-])|ya29\.[\w-]{20}|GOCSPX-[\w-]{28})",
-    ),
-    "private_key": (
-        ("PRIVATE KEY", "PuTTY-User-Key-File-", "AGE-SECRET-KEY-1"),
-        r"-----BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
-        r"|PuTTY-User-Key-File-\d|AGE-SECRET-KEY-1[A-Z0-9]{58}",
-    ),
-    "json_web_token": (("eyJ",), r"(?<![\w-])eyJ[\w-]{8,4096}\.eyJ[\w-]{8}"),
-    "url_with_password": (
-        ("://",),
-        # A mask, as in `user:***@host`, is no password, nor is a place to put one.
-        r"://[^\s/?#:@\"'<>]{0,256}:(?![*x]{1,64}@)[^\s/?#@\"'<>{}]{1,256}@[^\s/]",
-    ),
-    "stripe_key": (
-        ("k_live_", "k_test_", "k_prod_", "whsec_"),
-        _START + r"(?:[sr]k_(?:live|test|prod)_[A-Za-z0-9]{16}|whsec_[A-Za-z0-9+/]{24})",
-    ),
-    "model_provider_key": (
-        ("sk-", "hf_"),
-        _START + r"(?:sk-(?:ant-|proj-|svcacct-|admin-|or-v1-)[\w-]{20}|sk-[A-Za-z0-9]{20}T3BlbkFJ"
-        r"|hf_[A-Za-z]{34})",
-    ),
-    "package_registry_token": (
-        ("npm_", "pypi-AgE", "dckr_"),
-        _START + r"(?:npm_[A-Za-z0-9]{36}|pypi-AgE[\w-]{30}|dckr_(?:pat|oat)_[\w-]{20})",
-    ),
-    "platform_token": (
-        ("_v1_", "dapi", "hvs.", "hvb.", "glsa_", "glc_", "shp", "lin_api_", "figd_", "SG."),
-        _START + r"(?:do[opr]_v1_[a-f0-9]{64}|dapi[a-f0-9]{32}|hv[sb]\.[\w-]{24}|gl(?:sa|c)_[\w+/=]{32}"
-        r"|shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}|lin_api_[A-Za-z0-9]{40}|figd_[\w-]{40}"
-        r"|SG\.[\w-]{20,32}\.[\w-]{20})",
-    ),
-    "storage_key": (
-        ("AccountKey=", "SharedAccessKey="),
-        r"(?:AccountKey|SharedAccessKey)=[A-Za-z0-9+/%]{40}",
-    ),
-    "telegram_token": ((":AA",), _START + r"\d{8,10}:AA[\w-]{33}(?![\w-])"),
-}
-_BY_BEGINNING = tuple(
-    (beginning, kind, re.compile(shape))
-    for kind, (beginnings, shape) in _SHAPES.items()
-    for beginning in beginnings
+URL_WITH_PASSWORD = "url_with_password"
+AUTHORIZATION = "authorization"
+# A mask, as in `user:***@host`, is no password, nor is a place to put one.
+_IN_A_URL = re.compile(r"://[^\s/?#:@\"'<>]{0,256}:(?![*x]{1,64}@)[^\s/?#@\"'<>{}]{1,256}@[^\s/]")
+# A token may stand where the user's name does.
+_USER_IN_A_URL = re.compile(r"://(?P<value>[\w.~-]{20,256})@[^\s/]", re.ASCII)
+_BEARER = re.compile(r"(?<![a-z0-9])bearer\s{1,3}(?P<value>[\w.~+/=-]{16,256})", re.IGNORECASE | re.ASCII)
+_BASIC = re.compile(r"(?<![a-z0-9])basic\s{1,3}(?P<value>[a-z0-9+/]{8,512}={0,2})", re.IGNORECASE)
+_OTHER_SCHEME = re.compile(
+    r"\s*(?:authorization:\s*)?(?:token|bot|apikey|api-key|oauth|ssws|geniekey|splunk|digest)\s{1,3}"
+    r"(?:token=)?(?P<value>[\w.~+/=-]{16,256})\s*",
+    re.IGNORECASE | re.ASCII,
 )
-# The length of the shortest credential, except for the password in a URL.
-_SHORTEST = 20
+# As that begins; most of its words give it away in another place.
+_MARKS_OF_SCHEMES = tuple(
+    rf"{scheme}\s{{1,3}}[\w.=-]{{8}}" for scheme in ("bot", "apikey", "ssws", "geniekey", "splunk", "digest")
+)
+# So many signs of Base64 in front of it, and it is a piece of data, in which chance spells everything.
+_WITHIN_DATA = 100
+_IN_DATA = re.compile(rf"[A-Za-z0-9+/]{{{_WITHIN_DATA - 1}}}[+/]")
 
-_SEPARATOR = re.compile(r"[-_.:/+=~]+")
-_TOKEN = re.compile(r"[\w.~+/=:!@#$%^&*-]{10,}", re.ASCII)
-_DIGIT_THEN_LETTER = re.compile(r"[0-9][A-Za-z]")
-_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
-# The average length of words from which on a text is no random one: random letters and digits fall into words
-# of two or three.
-_SHORTEST_WORDS = 3.6
-_PLACE = re.compile(r"[a-z][a-z0-9+.-]{0,30}://|~?/|\.\.?/|[A-Z]:\\", re.IGNORECASE)
-_PLACEHOLDER = re.compile(r"[<{\[(%].*[>}\])%]|(.)\1*", re.DOTALL)
-# How much of a text is looked at: a longer one is known by its beginning.
-_LOOKED_AT = 256
+
+def _beginning(mark: str) -> str:
+    return mark[:2] if mark[0] == "\\" else mark[0]
+
+
+def _by_beginning() -> dict[str, list[str]]:
+    marks: dict[str, list[str]] = {}
+    for shape_marks in (_MARKS_OF_SCHEMES, *(marks for _, marks, _, _ in SHAPES)):
+        for mark in shape_marks:
+            if mark[0] != "*" and mark not in marks.setdefault(_beginning(mark), []):
+                marks[_beginning(mark)].append(mark)
+    return marks
+
+
+def _expression_of_marks() -> str:
+    # By the first sign, so that most places are passed over after one comparison with each.
+    branches = (
+        f"{first}(?:{'|'.join(mark[len(first) :] for mark in marks)})"
+        for first, marks in sorted(_by_beginning().items())
+    )
+    return f"[^a-z0-9](?={'|'.join(branches)})"
+
+
+@cache
+def _mark() -> re.Pattern[str]:
+    return re.compile(_expression_of_marks(), re.ASCII)
+
+
+_INNER_MARKS = tuple({mark[1:]: None for _, marks, _, _ in SHAPES for mark in marks if mark[0] == "*"})
+
+
+def may_hold_shape(text: str) -> bool:
+    """Whether a longer look is needed. The text is in lower case, with no letter outside of Latin-1."""
+    return _mark().search(text) is not None or any(mark in text for mark in _INNER_MARKS)
 
 
 def kind_of_shape(text: str) -> str | None:
     """The kind of a credential that the text is or contains, by its shape alone."""
-    if len(text) < _SHORTEST and "://" not in text:
-        return None
-    for beginning, kind, shape in _BY_BEGINNING:
-        if beginning in text and shape.search(text):
-            return kind
-    return None
+    if len(text) < _SHORTEST:
+        if "://" in text and "@" in text and _IN_A_URL.search(text):
+            return URL_WITH_PASSWORD
+        return AUTHORIZATION if len(text) > 12 and "basic" in text.lower() and _has_basic(text) else None
+    if not text.isascii():
+        # One character a byte, so that lower case is as long.
+        text = text.encode("utf-8", "surrogatepass").decode("latin-1")
+    return next(_kinds_in(text), None)
 
 
-def is_random(text: str) -> bool:
-    """Whether a text looks as if a machine had drawn it: no words, no path, no address.
+def _kinds_in(text: str) -> Iterator[str]:
+    lower = " " + text.lower()
+    for found in _mark().finditer(lower):
+        # Behind the sign before it, and one earlier in the text, which has no space in front.
+        place = found.end() - 1
+        shape = _shapes_from(lower[place + 1]).match(text, place)
+        if shape and (kind := _named_by(shape)) and not _IN_DATA.fullmatch(text, place - _WITHIN_DATA, place):
+            yield kind
+    for mark in _INNER_MARKS:
+        if mark in lower:
+            yield from filter(None, map(_named_by, _shapes_around(mark).finditer(text)))
+    if "://" in text and "@" in text:
+        if _IN_A_URL.search(text):
+            yield URL_WITH_PASSWORD
+        if any(is_random(one["value"]) for one in _USER_IN_A_URL.finditer(text)):
+            yield URL_WITH_PASSWORD
+    if "bearer" in lower and any(is_random(one["value"]) for one in _BEARER.finditer(text)):
+        yield AUTHORIZATION
+    if "basic" in lower and _has_basic(text):
+        yield AUTHORIZATION
+    if " " in text and (whole := _OTHER_SCHEME.fullmatch(text)) and is_random(whole["value"]):
+        yield AUTHORIZATION
 
-    One part of it, between `-`, `_`, `.` and the like, mixes digits among letters, or changes between upper
-    and lower case more often than words do.
-    """
-    text = text[:_LOOKED_AT]
-    if not _TOKEN.fullmatch(text):
+
+def _has_basic(text: str) -> bool:
+    return any(_is_user_and_password(one["value"]) for one in _BASIC.finditer(text))
+
+
+def _is_user_and_password(encoded: str) -> bool:
+    try:
+        plain = a2b_base64(encoded.rstrip("=") + "==")
+    except Error:
         return False
-    parts = _SEPARATOR.split(text)
-    if _PLACE.match(text) and not any(len(part) >= 16 and _is_drawn(part) for part in parts):
-        return False
-    return any(map(_is_drawn, parts))
+    return plain.isascii() and b":" in plain.strip(b":") and plain.decode("ascii").isprintable()
 
 
-def _is_drawn(part: str) -> bool:
-    if len(part) < 8 or len(set(part)) < 5:
-        return False
-    digits = sum(map(str.isdigit, part))
-    if digits >= 2 and _DIGIT_THEN_LETTER.search(part):
-        return True
-    return len(part) >= 16 and len(_WORD.findall(part)) * _SHORTEST_WORDS >= len(part)
+def _named_by(found: re.Match[str]) -> str | None:
+    """The kind of the shape that was found, unless its characters are too much alike for a credential."""
+    assert found.lastgroup is not None
+    kind, _, bits, _ = SHAPES[int(found.lastgroup[1:])]
+    return kind if not bits or bits_a_character(found[0]) >= bits else None
 
 
-def is_password(text: str) -> bool:
-    """Whether a text under the name of a password is more than a word: 6 characters and not letters alone."""
-    return (
-        len(text) >= 6
-        and not any(map(str.isspace, text))
-        and any(map(str.isalpha, text))
-        and not text.replace("-", "").replace("_", "").replace(".", "").isalpha()
-        and not _PLACEHOLDER.fullmatch(text)
-        and not _PLACE.match(text)
+@cache
+def _shapes_from(first: str) -> re.Pattern[str]:
+    """All shapes with a mark that begins with this sign."""
+    return _any_of(
+        number
+        for number, (_, marks, _, _) in enumerate(SHAPES)
+        if any(_beginning(mark)[-1] == first for mark in marks)
     )
+
+
+@cache
+def _shapes_around(inner: str) -> re.Pattern[str]:
+    return _any_of(number for number, (_, marks, _, _) in enumerate(SHAPES) if "*" + inner in marks)
+
+
+def _any_of(numbers: Iterator[int]) -> re.Pattern[str]:
+    # A credential whose case was changed is known all the same.
+    shapes = "|".join(f"(?P<_{number}>{SHAPES[number][3]})" for number in numbers)
+    return re.compile(shapes, re.IGNORECASE | re.ASCII)

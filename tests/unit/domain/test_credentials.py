@@ -141,6 +141,21 @@ REPEATED = [
     "a=",
     "?a=",
     "?a",
+    "curl ",
+    "login ",
+    "password=",
+    "host=a password=",
+    "basic ",
+    "%41",
+    "%25",
+    "\\n",
+    "[",
+    '{"a":',
+    "dG9rZW5zIGFyZSBub3Qga2VwdCBoZXJl/",
+    "-us",
+    ".atlasv1.",
+    "webhook.office",
+    "SUAAAAAAAAAAAAAAAAAAAA-",
 ]
 
 
