@@ -41,7 +41,7 @@ def difference(lake: Path, first: str, second: str) -> dict[str, Difference]:
         AnalyticsError: there is no lake, or no such moment in it.
     """
     manifest = require_manifest(lake)
-    with connect(lake) as engine, explained():
+    with connect(lake, confined=True) as engine, explained():
         sides = [_Side(engine, manifest, moment) for moment in (first, second)]
         return {table: _compare(engine, table, *sides) for table in TABLE_COLUMNS}
 
@@ -73,14 +73,20 @@ class _Side:
         return [name for name, *_ in described]
 
 
+def _quoted(column: str) -> str:
+    """A name as SQL has it: the files of a lake from elsewhere may call their columns anything."""
+    return '"' + column.replace('"', '""') + '"'
+
+
 def _compare(engine: Connection, table: str, first: _Side, second: _Side) -> Difference:
     key = key_column(table)
     # A migration adds or removes columns. That is no change of a row: the columns of both sides count.
     others = set(second.columns(table))
     columns = [name for name in first.columns(table) if name in others]
-    names = ", ".join(columns)
+    names = ", ".join(map(_quoted, columns))
+    pairs = ", ".join(f"a.{_quoted(one)}, b.{_quoted(one)}" for one in columns)
     result = engine.execute(
-        f"SELECT a.{key} IS NULL, b.{key} IS NULL, {', '.join(f'a.{one}, b.{one}' for one in columns)}"
+        f"SELECT a.{key} IS NULL, b.{key} IS NULL, {pairs}"
         f" FROM (SELECT {names} FROM {first.rows(table)}) AS a"
         f" FULL JOIN (SELECT {names} FROM {second.rows(table)}) AS b ON a.{key} = b.{key}"
         f" WHERE a IS DISTINCT FROM b ORDER BY coalesce(a.{key}, b.{key})"

@@ -80,13 +80,9 @@ def ask(lake: Path, query: str, *, snapshot: str | None = None) -> QueryResult:
     Raises:
         AnalyticsError: it is no query, or there is something wrong with it: the message points at the place.
     """
-    connection = connect(lake, snapshot=snapshot)
+    connection = connect(lake, snapshot=snapshot, confined=True)
     with explained():
         _require_query(query)
-        # From here on no query can read another file, or write one.
-        connection.execute("SET allowed_directories = [$lake]", {"lake": f"{lake.absolute()}/"})
-        connection.execute("SET enable_external_access = false")
-        connection.execute("SET lock_configuration = true")
         return QueryResult(connection.execute(query))
 
 

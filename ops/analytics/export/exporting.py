@@ -18,7 +18,7 @@ from ops.analytics.export.merging import merge_small, remove_replaced
 from ops.analytics.lake.database import write_views
 from ops.analytics.lake.errors import AnalyticsError
 from ops.analytics.lake.layout import sweep
-from ops.analytics.lake.locks import LOCK, READERS, locked, unread
+from ops.analytics.lake.locks import LOCK, READERS, locked, open_own, unread
 from ops.analytics.lake.manifest import Manifest, read_manifest, write_manifest
 from ops.analytics.lake.session import CONFIGURATION, Connection, Engine, require_installed
 from ops.backup.metadata import Backup
@@ -190,7 +190,7 @@ def _open(lake: Path, store_id: str | None) -> Manifest:
             raise AnalyticsError(
                 "no_lake", f"{lake} is no lake, and it is not empty", "name another folder with --out"
             )
-        (lake / READERS).touch()
+        open_own(lake / READERS).close()
         manifest = Manifest(store_id=store_id or "")
         if store_id is not None:
             write_manifest(lake, manifest)
@@ -202,6 +202,6 @@ def _open(lake: Path, store_id: str | None) -> Manifest:
             "name another folder with --out",
         )
     # A copy of a lake may lack the files whose names begin with a dot.
-    (lake / READERS).touch()
+    open_own(lake / READERS).close()
     sweep(lake, manifest)
     return manifest

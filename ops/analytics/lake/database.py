@@ -51,18 +51,26 @@ def write_database(lake: Path, file: Path, *, snapshot: str | None = None) -> No
     It has the same views and macros, but for those of other timelines and other snapshots (`all_…`).
 
     Raises:
-        AnalyticsError: there is no lake, or it has no such snapshot.
+        AnalyticsError: there is no lake, it has no such snapshot, or a file of it is damaged or gone; or the
+            disk is full.
     """
     require_installed()
+    import duckdb
+
     manifest = require_manifest(lake)
     catalogue = Catalogue(manifest, lake, snapshot=snapshot)
-    with replaced(file) as temporary, connect(lake, snapshot=snapshot) as engine:
-        temporary.unlink(missing_ok=True)
-        engine.execute(f"ATTACH {literal(temporary)} AS target (STORAGE_VERSION '{STORAGE}')")
-        for name in catalogue.shown():
-            engine.execute(f"CREATE TABLE target.{name} AS FROM memory.{name}")
-        engine.execute("USE target")
-        for statement in catalogue.derived(events=catalogue.shown_events):
-            engine.execute(statement)
-        engine.execute("USE memory")
-        engine.execute("DETACH target")
+    try:
+        with (
+            replaced(file) as temporary,
+            connect(lake, snapshot=snapshot, confined=True, writing=[temporary]) as engine,
+        ):
+            engine.execute(f"ATTACH {literal(temporary)} AS target (STORAGE_VERSION '{STORAGE}')")
+            for name in catalogue.shown():
+                engine.execute(f"CREATE TABLE target.{name} AS FROM memory.{name}")
+            engine.execute("USE target")
+            for statement in catalogue.derived(events=catalogue.shown_events):
+                engine.execute(statement)
+            engine.execute("USE memory")
+            engine.execute("DETACH target")
+    except duckdb.Error as error:
+        raise AnalyticsError("not_written", f"{file} cannot be written: {error}") from error

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
@@ -18,13 +18,26 @@ TEMPORARY_SUFFIX = ".tmp"
 COMPRESSION = "zstd"
 
 
+# The parts of a path, as a lake's layout makes them. A lake may come from elsewhere, and its paths and names
+# become part of SQL and are opened, linked and removed: none leads out of it, and none is a pattern.
+TableName = Annotated[str, msgspec.Meta(pattern=r"\A[a-z][a-z_]{0,63}\Z")]
+Stamp = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9]{1,64}\Z")]
+RelativePath = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"\A[a-z][a-z_]{0,63}/(timeline=[0-9]{1,10}|snapshot=[A-Za-z0-9]{1,64})"
+        r"/[a-z][A-Za-z0-9_.-]{0,150}\.parquet\Z"
+    ),
+]
+
+
 class File(msgspec.Struct, frozen=True, kw_only=True):
     """A Parquet file of the lake. `path` is relative to the lake's folder, the checksum is its SHA-256.
 
     Files that have the same `columns` have columns of the same names and types, in the same order.
     """
 
-    path: str
+    path: RelativePath
     rows: int
     size: int
     sha256: str
@@ -36,6 +49,8 @@ def replaced(path: Path) -> Iterator[Path]:
     """Another path in the same folder; what is there when the block ends takes the place of `path`."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
+    # What lies there may be a link to a file of somebody's.
+    temporary.unlink(missing_ok=True)
     try:
         yield temporary
         if temporary.exists():

@@ -40,7 +40,7 @@ def table_path(lake: Path, table: str, snapshot: str, number: int) -> Path:
 def stamp_of(name: str, timestamp: int) -> str:
     """The name of the folders of a backup's tables: when it was begun, as the name of the backup says."""
     stem = name.removeprefix(PREFIX).split(".", 1)[0]
-    if name.startswith(PREFIX) and stem.isalnum():
+    if name.startswith(PREFIX) and stem.isascii() and stem.isalnum():
         return stem
     moment = datetime.fromtimestamp(timestamp / 1000, UTC)
     return f"{moment:%Y%m%dT%H%M%S}{timestamp % 1000:03d}Z"
@@ -53,8 +53,9 @@ def sweep(lake: Path, manifest: Manifest) -> None:
         folder, _, name = path.rpartition("/")
         named.setdefault(folder, set()).add(name)
     for table in lake.iterdir():
-        for folder in _names_in(table) if table.is_dir() else ():
-            if "=" in folder:
+        # What links lead to is no part of the lake, and stays as it is.
+        for folder in _names_in(table) if table.is_dir() and not table.is_symlink() else ():
+            if "=" in folder and not (table / folder).is_symlink() and (table / folder).is_dir():
                 _sweep_folder(table / folder, named.get(f"{table.name}/{folder}", set()))
 
 

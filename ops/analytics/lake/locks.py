@@ -5,12 +5,14 @@
 """
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from ops.analytics.lake.errors import AnalyticsError
+from ops.targets.regular_files import open_regular, require_regular
 
 LOCK = ".lock"
 READERS = ".readers"
@@ -24,7 +26,7 @@ def locked(lake: Path) -> Iterator[None]:
         AnalyticsError: another one is under way.
     """
     lake.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (lake / LOCK).open("w") as lock:
+    with open_own(lake / LOCK) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -41,7 +43,7 @@ def held(lake: Path) -> BinaryIO | None:
     cannot be opened: there is no lake, or it was copied without it and no export has made it since.
     """
     try:
-        readers = (lake / READERS).open("rb")
+        readers = open_regular(lake / READERS, follow=False)
     except OSError:
         return None
     # A disk that knows no locks is no reason not to read: exports refuse to write to it.
@@ -53,10 +55,23 @@ def held(lake: Path) -> BinaryIO | None:
 @contextmanager
 def unread(lake: Path) -> Iterator[bool]:
     """Whether nobody reads a lake. If so, new readers wait until the block ends."""
-    with (lake / READERS).open("a") as readers:
+    with open_own(lake / READERS) as readers:
         try:
             fcntl.flock(readers, fcntl.LOCK_EX | fcntl.LOCK_NB)
             is_unread = True
         except BlockingIOError:
             is_unread = False
         yield is_unread
+
+
+def open_own(path: Path) -> BinaryIO:
+    """A file of the lake that has no content, made where there is none; never what a link leads to.
+
+    Raises:
+        OSError: something else is in its place, or it cannot be made.
+    """
+    if os.path.lexists(path):
+        require_regular(path, follow=False)
+    # To be written to: where a disk is in a network, a lock of one's own needs that.
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    return os.fdopen(os.open(path, flags, 0o600), "r+b", buffering=0)

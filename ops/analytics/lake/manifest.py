@@ -3,16 +3,20 @@
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
 from ops.analytics.lake.errors import AnalyticsError
-from ops.analytics.lake.files import File, replaced
+from ops.analytics.lake.files import File, RelativePath, Stamp, TableName, replaced
 from ops.archive.timelines import END, Timelines, history_of
+from ops.targets.regular_files import read_regular, require_regular
 from ops.targets.target import sync_folder
 
 FORMAT = 2
 MANIFEST = "lake.json"
+# Ten thousand snapshots take some tens of megabytes.
+MAXIMUM_MANIFEST_BYTES = 512 * 1024 * 1024
 
 
 class Stretch(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,8 +28,8 @@ class Stretch(msgspec.Struct, frozen=True, kw_only=True):
     timeline: int
     first: int
     last: int
-    last_hash: str
-    files: dict[str, tuple[File, ...]]
+    last_hash: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+    files: dict[TableName, tuple[File, ...]]
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +38,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     `snapshot` is what its folders are called by. `tables` has the files of each table.
     """
 
-    snapshot: str
+    snapshot: Stamp
     name: str
     timestamp: int
     description: str
@@ -46,7 +50,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     checksum: str
     version: str
-    tables: dict[str, tuple[File, ...]]
+    tables: dict[TableName, tuple[File, ...]]
     file_size: int | None = None
     """The size of the SQLite file in it, where it is compressed or encrypted."""
     repairs: int = 0
@@ -71,7 +75,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """The timelines of the newest history that is known, in order."""
     stretches: tuple[Stretch, ...] = ()
     snapshots: tuple[Snapshot, ...] = ()
-    replaced: tuple[str, ...] = ()
+    replaced: tuple[RelativePath, ...] = ()
     """Files that others have taken the place of: no part of the lake, but a session may still read them."""
 
     @property
@@ -104,14 +108,24 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 def read_manifest(lake: Path) -> Manifest | None:
     """The manifest of a lake; `None` where there is none yet.
 
+    The lake may come from elsewhere: no file that is named leads out of it, by its name or by a link.
+
     Raises:
-        AnalyticsError: it cannot be read, or another version wrote it.
+        AnalyticsError: it cannot be read, names what no lake has, or another version wrote it.
     """
     path = lake / MANIFEST
     try:
-        content = path.read_bytes()
+        content = read_regular(path, MAXIMUM_MANIFEST_BYTES, follow=False)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise AnalyticsError("manifest_damaged", f"{path} cannot be read: {error.strerror}") from error
+    manifest = _decoded(path, content)
+    _require_inside(lake, manifest)
+    return manifest
+
+
+def _decoded(path: Path, content: bytes) -> Manifest:
     try:
         found = msgspec.json.decode(content, type=dict[str, msgspec.Raw]).get("format", b"null")
         if bytes(found) != b"%d" % FORMAT:
@@ -121,12 +135,37 @@ def read_manifest(lake: Path) -> Manifest | None:
                 "use the version of the program that wrote it, or export into another folder",
             )
         return msgspec.json.decode(content, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise AnalyticsError(
             "manifest_damaged",
             f"{path} cannot be read: {error}",
             "remove the folder and export again: everything in it comes from the backups",
         ) from None
+
+
+def _require_inside(lake: Path, manifest: Manifest) -> None:
+    """Returns if all that is named is a regular file, or not there, and no folder above it is a link."""
+    paths = {*manifest.paths(), *manifest.replaced}
+    folders = {path.rpartition("/")[0] for path in paths}
+    for folder in sorted(folders | {folder.partition("/")[0] for folder in folders}):
+        if (lake / folder).is_symlink():
+            raise _leads_out(lake / folder, "it is a link")
+    for path in paths:
+        try:
+            require_regular(lake / path, follow=False)
+        except (FileNotFoundError, NotADirectoryError):
+            # Whoever reads it says so, and an export goes on without it.
+            continue
+        except OSError as error:
+            raise _leads_out(lake / path, str(error.strerror)) from error
+
+
+def _leads_out(path: Path, why: str) -> AnalyticsError:
+    return AnalyticsError(
+        "lake_unsafe",
+        f"{path} is no part of a lake: {why}",
+        "look at where the lake came from; everything in one can be exported again from the backups",
+    )
 
 
 def require_manifest(lake: Path) -> Manifest:

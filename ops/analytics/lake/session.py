@@ -1,7 +1,7 @@
 """A connection that has the views and macros of a lake, and whether the packages for it are installed."""
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -44,14 +44,20 @@ def require_installed() -> None:
         )
 
 
-def connect(lake: Path, *, snapshot: str | None = None) -> Connection:
+def connect(
+    lake: Path, *, snapshot: str | None = None, confined: bool = False, writing: Sequence[Path] = ()
+) -> Connection:
     """A connection to a database in memory, whose views show a lake; what is made there is gone with it.
+
+    One that is `confined` reads the lake and nothing else, whatever it is asked, and writes nothing but the
+    files named in `writing`.
 
     The files of the lake stay as long as the connection object itself does, since nothing tells when it is
     closed. A cursor of it keeps nothing.
 
     Raises:
-        AnalyticsError: there is no lake, it has no such snapshot, or DuckDB is not installed.
+        AnalyticsError: there is no lake, it has no such snapshot, a file of it cannot be read, or DuckDB is
+            not installed.
     """
     require_installed()
     import duckdb
@@ -64,9 +70,29 @@ def connect(lake: Path, *, snapshot: str | None = None) -> Connection:
     if files is not None:
         weakref.finalize(connection, files.close)
     try:
+        if confined:
+            _confine(connection, lake, writing)
         for statement in (*PREPARATION, *Catalogue(manifest, lake, snapshot=snapshot).statements()):
             connection.execute(statement)
+        if confined:
+            connection.execute("SET lock_configuration = true")
+    except duckdb.Error as error:
+        connection.close()
+        raise AnalyticsError(
+            "lake_unreadable",
+            f"the lake {lake} cannot be read: {str(error).strip()}",
+            "if a file of it is damaged, remove the folder and export again: it comes from the backups",
+        ) from error
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _confine(connection: Connection, lake: Path, writing: Sequence[Path]) -> None:
+    connection.execute("SET allowed_directories = [$lake]", {"lake": f"{lake.absolute()}/"})
+    # DuckDB writes the log of a file's changes beside it.
+    suffixes = ("", ".wal", ".wal.checkpoint", ".wal.recovery")
+    paths = [f"{one.absolute()}{suffix}" for one in writing for suffix in suffixes]
+    connection.execute("SET allowed_paths = $paths", {"paths": paths})
+    connection.execute("SET enable_external_access = false")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from ops.analytics.asking.query import explained
 from ops.analytics.lake.files import replaced
 from ops.analytics.lake.session import connect
 from ops.analytics.report.budgets import budgets
@@ -53,7 +54,7 @@ def write_report(
     Raises:
         AnalyticsError: there is no lake, it has no such snapshot, no event, or the period cannot be read.
     """
-    with closing(connect(lake, snapshot=snapshot)) as connection:
+    with closing(connect(lake, snapshot=snapshot, confined=True)) as connection, explained():
         source = Source(connection, find_period(connection, since, until))
         shown = source.snapshot()
         content = page(

@@ -1,0 +1,71 @@
+"""Opens what others have named or put there: regular files alone, and no more of them than was expected.
+
+A FIFO would be waited for without an end, a device may never end, and a folder cannot be read.
+"""
+
+import errno
+import os
+import stat
+from io import FileIO
+from pathlib import Path
+
+_KINDS = {
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFLNK: "a link",
+}
+
+
+def open_regular(path: Path, *, follow: bool = True) -> FileIO:
+    """A regular file, opened to be read, without a buffer. Without `follow`, it may be no symbolic link.
+
+    Raises:
+        OSError: it is something else, is not there, or cannot be read.
+    """
+    # Opening a FIFO does not wait then, nor does a device that reacts to being opened.
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY | (0 if follow else os.O_NOFOLLOW)
+    require_regular(path, follow=follow)
+    descriptor = os.open(path, flags)
+    try:
+        # Once more, of what is open: another one may have come in its place.
+        _require_regular(path, os.fstat(descriptor))
+        os.set_blocking(descriptor, True)
+        return os.fdopen(descriptor, "rb", buffering=0)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_regular(path: Path, most_bytes: int, *, follow: bool = True) -> bytes:
+    """The content of a regular file.
+
+    Raises:
+        OSError: as `open_regular`; or it has more than `most_bytes`.
+    """
+    with open_regular(path, follow=follow) as file:
+        content = bytearray()
+        while chunk := file.read(most_bytes + 1 - len(content)):
+            content += chunk
+            if len(content) > most_bytes:
+                raise OSError(errno.EFBIG, f"it has more than {most_bytes} bytes", str(path))
+        return bytes(content)
+
+
+def require_regular(path: Path, *, follow: bool = True) -> None:
+    """Returns if there is a regular file.
+
+    Raises:
+        OSError: there is something else, or nothing.
+    """
+    # `stat` alone: already the opening of a device or a tape can have an effect.
+    _require_regular(path, path.stat(follow_symlinks=follow))
+
+
+def _require_regular(path: Path, found: os.stat_result) -> None:
+    kind = stat.S_IFMT(found.st_mode)
+    if kind != stat.S_IFREG:
+        found_kind = _KINDS.get(kind, "something else")
+        raise OSError(errno.EINVAL, f"it is no regular file, but {found_kind}", str(path))
