@@ -8,7 +8,7 @@ import msgspec
 from bus.contract.subjects import BusNames
 from bus.transport.ensured_streams import Limits, StreamLimits
 from domain.credentials.scanning import AllowedPaths
-from ops.targets.bucket import SCHEME, bucket_path
+from ops.targets.bucket import bucket_path, is_bucket
 from ops.targets.places import Places
 from ops.targets.sealing import Compression, Sealing, require_recipients
 from ops.targets.target import Place
@@ -316,7 +316,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def _place(self, name: str, given: str | None) -> Place:
         staging = self.data / name
-        if given is None or not given.startswith(SCHEME):
+        if given is None or not is_bucket(given):
             return staging if given is None else Path(given).expanduser()
         try:
             return bucket_path(given, endpoint=self.s3_endpoint, staging=staging)

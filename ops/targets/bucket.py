@@ -170,6 +170,11 @@ def read_all(files: Sequence[tuple[BucketPath, str]]) -> list[bytes | OSError]:
         return list(pool.map(read, files))
 
 
+def is_bucket(address: str) -> bool:
+    """Whether that is the address of a folder in a bucket, and no path."""
+    return address.startswith(SCHEME)
+
+
 @cache
 def bucket_path(address: str, *, endpoint: str | None, staging: Path) -> BucketPath:
     """The folder `s3://bucket/prefix`. `endpoint` is the address of a server that is not Amazon's.
@@ -179,7 +184,7 @@ def bucket_path(address: str, *, endpoint: str | None, staging: Path) -> BucketP
     """
     name, _, key = address.removeprefix(SCHEME).partition("/")
     parts = [part for part in key.split("/") if part]
-    if not address.startswith(SCHEME) or not name or ".." in parts:
+    if not is_bucket(address) or not name or ".." in parts:
         raise ValueError(f"{address!r} is no s3://bucket/prefix")
     return BucketPath(Bucket(name, endpoint, staging), "/".join(parts))
 

@@ -10,7 +10,7 @@ from ops.cli.terminal.options import option, settings_for
 from ops.cli.terminal.output import say
 from ops.settings_sources import FILE
 from ops.store.data_directory import read_runtime
-from ops.targets.bucket import SCHEME
+from ops.targets.bucket import is_bucket
 
 if TYPE_CHECKING:
     from ops.settings import Settings
@@ -47,7 +47,7 @@ def backup_settings(data: Path | None) -> "Settings":
 
 
 def _is_same(one: str, other: str) -> bool:
-    return one == other or (not one.startswith(SCHEME) and Path(one).resolve() == Path(other).resolve())
+    return one == other or (not is_bucket(one) and Path(one).resolve() == Path(other).resolve())
 
 
 def identities_in(file: Path | None) -> "Identities":
