@@ -1,5 +1,6 @@
 """Reads segments, and says what is wrong with one: `read_segment`; `read_envelope` where there is no key."""
 
+import errno
 import hashlib
 from typing import Any
 
@@ -20,8 +21,10 @@ from ops.archive.segment import (
     SegmentContent,
     Trailer,
 )
+from ops.targets.bucket import MAXIMUM_READ_BYTES
 from ops.targets.errors import BackupError
 from ops.targets.sealing import Identities, SealedError, UnsoundError, open_bytes
+from ops.targets.target import MAXIMUM_METADATA_BYTES, Place, read_whole
 from ops.targets.vouching import is_whole
 
 
@@ -42,7 +45,7 @@ def read_envelope(segment: Segment) -> Envelope:
     """
     path = segment.place.with_name(segment.name + METADATA_SUFFIX)
     try:
-        content = path.read_bytes()
+        content = _read(path, MAXIMUM_METADATA_BYTES)
         _require_known_format(path.name, content)
         envelope = msgspec.json.decode(content, type=Envelope)
         whole = is_whole(content)
@@ -63,7 +66,7 @@ def verify_outside(segment: Segment) -> Envelope:
         BackupError: it is not.
     """
     envelope = read_envelope(segment)
-    _require_sealed(segment, envelope, segment.place.read_bytes())
+    _require_sealed(segment, envelope, _read(segment.place, MAXIMUM_READ_BYTES))
     return envelope
 
 
@@ -105,11 +108,20 @@ def require_segment_key(segment: Segment) -> None:
         )
 
 
+def _read(place: Place, most_bytes: int) -> bytes:
+    try:
+        return read_whole(place, most_bytes)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EFBIG):
+            raise
+        raise BackupError("segment_damaged", f"{place.name} cannot be read: {error.strerror}") from error
+
+
 def _opened(segment: Segment, identities: Identities) -> bytes:
     """The file's content, decrypted."""
     name = segment.name
     try:
-        content = segment.place.read_bytes()
+        content = _read(segment.place, MAXIMUM_READ_BYTES)
     except FileNotFoundError:
         # It was merged meanwhile, or deleted by hand.
         raise BackupError("segment_damaged", f"{name} is missing", "try again") from None

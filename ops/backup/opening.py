@@ -1,6 +1,8 @@
 """A backup as a plain database in a local file, however and wherever it is kept: `opened`."""
 
+import errno
 import hashlib
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +14,7 @@ from ops.backup.metadata import Backup, Metadata
 from ops.backup.scratch import SCRATCH_PREFIX
 from ops.progress import Progress, ignore_progress
 from ops.targets.errors import BackupError
+from ops.targets.regular_files import require_regular
 from ops.targets.sealing import Identities, SealedError, UnsoundError, as_reader, open_file
 from ops.targets.target import Place, chunks_of, size_of, staging_folder
 
@@ -36,6 +39,7 @@ def opened(
         OSError: the bucket is away, the disk is full.
     """
     if backup.is_plain_here:
+        require_size(backup)
         yield backup
         return
     require_key(backup, identities)
@@ -52,6 +56,8 @@ def bring(
     metadata = plain_metadata(backup.metadata)
     path = folder / backup.name.removesuffix(backup.metadata.sealing.suffix)
     require_size(backup)
+    # What is told of the content is not proven yet: a forged file might fill the disk.
+    require_room(folder, metadata.size)
     stored = hashlib.sha256()
 
     def read() -> Iterator[bytes]:
@@ -132,12 +138,18 @@ def require_size(backup: Backup) -> None:
     """Returns if the file has the size that it was made with.
 
     Raises:
-        BackupError: it has another one, or is not there.
+        BackupError: it has another one, is not there, or is no regular file.
     """
     try:
+        if isinstance(backup.place, Path):
+            require_regular(backup.place)
         size = size_of(backup.place)
     except FileNotFoundError as error:
         raise BackupError("not_found", f"there is no backup {backup.place}") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise BackupError("damaged", f"{backup.name} cannot be read: {error.strerror}") from error
     if size != backup.metadata.size:
         raise BackupError(
             "size_differs", f"{backup.name} has {size} bytes, and had {backup.metadata.size} when it was made"
@@ -158,6 +170,19 @@ def require_checksum(backup: Backup, progress: Progress) -> None:
         progress("checksum", done, backup.metadata.size)
     if digest.hexdigest() != backup.metadata.checksum:
         raise checksum_differs(backup.place)
+
+
+def require_room(folder: Path, size_bytes: int) -> None:
+    """Returns if a copy of a backup fits on a disk, so that it does not fill up meanwhile.
+
+    Raises:
+        OSError: it does not.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < size_bytes:
+        raise OSError(
+            errno.ENOSPC, f"{size_bytes} bytes are needed there for a copy, and {free} are free", str(folder)
+        )
 
 
 def checksum_differs(path: Place) -> BackupError:

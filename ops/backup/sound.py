@@ -11,6 +11,7 @@ from migrations.connection import distrust
 from ops.backup.content import StoreContent, read_content, require_shape
 from ops.progress import Progress, ignore_progress
 from ops.targets.errors import BackupError
+from ops.targets.regular_files import open_regular
 
 # Bytes hashed at a time: other threads run meanwhile, and each time the next may have to wait for them.
 HASHED_BYTES = 8 * 1024 * 1024
@@ -107,7 +108,7 @@ def file_checksum(path: Path, progress: Progress = ignore_progress) -> str:
     digest = hashlib.sha256()
     total, done = path.stat().st_size, 0
     chunk = memoryview(bytearray(HASHED_BYTES))
-    with path.open("rb", buffering=0) as file:
+    with open_regular(path) as file:
         while count := file.readinto(chunk):
             digest.update(chunk[:count])
             done += count

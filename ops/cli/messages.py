@@ -13,7 +13,10 @@ from ops.cli.asking import application_address, ask, ask_durably
 from ops.cli.terminal.exits import Exit, usage_failure
 from ops.cli.terminal.options import DataOption, JsonOption, option
 from ops.cli.terminal.output import print_result, print_value
+from ops.targets.regular_files import read_regular
 
+# A message has 1 MiB at most.
+MAXIMUM_BODY_BYTES = 1024 * 1024
 _NAME = re.compile(r"[a-z_]+\.[a-z_]+|batch")
 DEFAULT_TIMEOUT_SECONDS = 10.0
 
@@ -119,12 +122,17 @@ def read_body(text: str) -> bytes:
         CommandFailure: it cannot be read, or is not JSON.
     """
     if text == "-":
-        body = sys.stdin.buffer.read()
+        body = sys.stdin.buffer.read(MAXIMUM_BODY_BYTES + 1)
+        if len(body) > MAXIMUM_BODY_BYTES:
+            raise usage_failure(f"the body has more than {MAXIMUM_BODY_BYTES} bytes", "send it in parts")
     elif text.startswith("@"):
         try:
-            body = Path(text[1:]).read_bytes()
+            body = read_regular(Path(text[1:]), MAXIMUM_BODY_BYTES)
         except OSError as error:
-            raise usage_failure(f"{text[1:]} cannot be read: {error.strerror}") from error
+            raise usage_failure(
+                f"{text[1:]} cannot be read: {error.strerror}",
+                "- reads from standard input, which may be a pipe; a large batch is sent in parts",
+            ) from error
     elif text.startswith("--"):
         raise usage_failure(f"there is no option {text}", "`--help` lists them")
     else:

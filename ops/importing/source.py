@@ -8,8 +8,9 @@ from urllib.parse import quote
 import apsw
 import msgspec
 
-from migrations.connection import BUSY_TIMEOUT_MS, require_safe_sqlite
+from migrations.connection import BUSY_TIMEOUT_MS, distrust, require_safe_sqlite
 from ops.importing.old_tables import JOB_HISTORY, JOBS, OLD_TABLES, OldTable
+from ops.targets.regular_files import open_regular, require_regular
 
 Row = dict[str, Any]
 
@@ -44,7 +45,8 @@ class Source:
     """An open old file; all of it is read as it was at one moment.
 
     Raises:
-        SourceError: it is not there, not an SQLite database, not one of the old system, or cannot be read.
+        SourceError: it is not there, no regular file (a FIFO, say), not an SQLite database, not one of the
+            old system, or cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -150,12 +152,16 @@ def _is_immutable(path: Path) -> bool:
         SourceError: it is no SQLite database.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             header = file.read(20)
+        # SQLite opens these by itself, and would wait for a FIFO for ever.
+        for beside in (_beside(path, "-wal"), _beside(path, "-shm"), _beside(path, "-journal")):
+            if beside.exists():
+                require_regular(beside)
     except FileNotFoundError as error:
         raise SourceMissingError(f"there is no {path}") from error
     except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror}") from error
+        raise SourceError(f"{error.filename} cannot be read: {error.strerror}") from error
     if not header.startswith(_HEADER):
         raise SourceError(
             f"{path} is not an SQLite database", "name the file that the old system kept its tables in"
@@ -180,8 +186,9 @@ def _open(path: Path, *, immutable: bool) -> apsw.Connection:
     connection = apsw.Connection(name, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
     connection.set_busy_timeout(BUSY_TIMEOUT_MS)
     connection.pragma("query_only", True)
-    # It is a foreign file: nothing in its schema may have an effect.
-    connection.pragma("trusted_schema", False)
+    # It is a foreign file: nothing in its schema may have an effect, and its pages may be anything.
+    distrust(connection)
+    connection.pragma("cell_size_check", True)
     return connection
 
 

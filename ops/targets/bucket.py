@@ -101,16 +101,16 @@ class BucketPath:
         with bucket_errors(self) as obstore:
             return int(obstore.head(self.bucket.store(), self.key)["size"])
 
-    def read_bytes(self) -> bytes:
-        """All of it.
+    def read_bytes(self, most_bytes: int = MAXIMUM_READ_BYTES) -> bytes:
+        """All of it, unless that is more than so many bytes.
 
         Raises:
             FileNotFoundError: it is not there.
         """
         with bucket_errors(self) as obstore:
             found = obstore.get(self.bucket.store(), self.key)
-            if found.meta["size"] > MAXIMUM_READ_BYTES:
-                raise BucketError(f"{self} is larger than anything that is read as a whole")
+            if found.meta["size"] > most_bytes:
+                raise BucketError(f"{self} has more than {most_bytes} bytes")
             return bytes(found.bytes())
 
     def chunks(self, size_bytes: int) -> Iterator[bytes]:
@@ -144,7 +144,7 @@ class BucketPath:
                     yield BucketPath(self.bucket, one["path"]), one["size"], one["e_tag"] or ""
 
 
-def read_all(files: Sequence[tuple[BucketPath, str]]) -> list[bytes | OSError]:
+def read_all(files: Sequence[tuple[BucketPath, str]], most_bytes: int) -> list[bytes | OSError]:
     """The content of small files, some at once; of those that are known by their ETag, what is known."""
 
     def read(one: tuple[BucketPath, str]) -> bytes | OSError:
@@ -153,7 +153,7 @@ def read_all(files: Sequence[tuple[BucketPath, str]]) -> list[bytes | OSError]:
         if known is not None:
             return known
         try:
-            content = path.read_bytes()
+            content = path.read_bytes(most_bytes)
         except FileNotFoundError as error:
             return error
         if tag:

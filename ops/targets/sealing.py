@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, cast
 import msgspec
 import zstandard
 
+from ops.targets.regular_files import read_regular
 from ops.targets.target import CHUNK_BYTES
 
 if TYPE_CHECKING:
@@ -80,8 +81,7 @@ def read_identities(file: Path) -> Identities:
     """
     import pyrage
 
-    with file.open("rb") as opened:
-        content = opened.read(MAXIMUM_IDENTITY_FILE_BYTES)
+    content = read_regular(file, MAXIMUM_IDENTITY_FILE_BYTES)
     lines = [line.strip() for line in content.decode(errors="replace").splitlines()]
     try:
         found = [pyrage.x25519.Identity.from_str(line) for line in lines if line and not line.startswith("#")]

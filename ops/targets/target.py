@@ -10,11 +10,14 @@ from pathlib import Path
 import msgspec
 
 from ops.targets.bucket import BucketPath, read_all
+from ops.targets.regular_files import open_regular, read_regular
 
 # Where a file or a folder is.
 Place = Path | BucketPath
 
 CHUNK_BYTES = 1024 * 1024
+# Limit of the metadata of a backup, or of a segment: they have some kilobytes.
+MAXIMUM_METADATA_BYTES = 1024 * 1024
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -88,14 +91,14 @@ def list_files(folder: Place) -> list[Entry]:
 
 
 def read_files(entries: list[Entry]) -> list[bytes | OSError]:
-    """The contents of some small files; for one that could not be read, the error.
+    """The contents of some small files, 1 MiB at most; for one that could not be read, the error.
 
     Raises:
         BucketError: the bucket is away.
     """
     remote = [(one.path, one.tag) for one in entries if isinstance(one.path, BucketPath)]
     if remote:
-        return read_all(remote)
+        return read_all(remote, MAXIMUM_METADATA_BYTES)
     return [_read(one.path) for one in entries]
 
 
@@ -109,9 +112,19 @@ def chunks_of(path: Place) -> Iterator[bytes]:
     if isinstance(path, BucketPath):
         yield from path.chunks(CHUNK_BYTES)
         return
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while chunk := file.read(CHUNK_BYTES):
             yield chunk
+
+
+def read_whole(path: Place, most_bytes: int) -> bytes:
+    """The content of a file that has no more than so many bytes.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        OSError: it is larger, no regular file, or cannot be read.
+    """
+    return path.read_bytes(most_bytes) if isinstance(path, BucketPath) else read_regular(path, most_bytes)
 
 
 def write_file(path: Place, content: bytes) -> None:
@@ -177,6 +190,6 @@ def sync_folder(folder: Path) -> None:
 
 def _read(path: Place) -> bytes | OSError:
     try:
-        return path.read_bytes()
+        return read_regular(local(path), MAXIMUM_METADATA_BYTES)
     except OSError as error:
         return error

@@ -16,13 +16,14 @@ from migrations.rows import insert_rows
 from ops.archive.replay import replay
 from ops.backup.copying import COPY_BYTES, TOLD_BYTES
 from ops.backup.metadata import Backup
-from ops.backup.opening import checksum_differs
+from ops.backup.opening import checksum_differs, require_room
 from ops.backup.restoring.restore_path import RestorePath
 from ops.backup.sound import file_checksum, head_at, open_sealed, require_chain, require_sound
 from ops.backup.verify import require_content
 from ops.progress import Progress
 from ops.store.projections_check import rebuild_file
 from ops.targets.errors import TABLES_DIFFER, BackupError
+from ops.targets.regular_files import open_regular
 from ops.targets.sealing import Identities
 from ops.targets.target import sync_file
 
@@ -123,8 +124,9 @@ def _require_made(work: Path, position: int, *, is_checked: bool) -> None:
 
 def _copy(backup: Backup, work: Path, progress: Progress) -> None:
     """Copies a backup, and checks what has arrived."""
+    require_room(work.parent, backup.metadata.size)
     done = 0
-    with backup.path.open("rb", buffering=0) as source, work.open("wb", buffering=0) as target:
+    with open_regular(backup.path) as source, work.open("wb", buffering=0) as target:
         while chunk := source.read(COPY_BYTES):
             done += target.write(chunk)
             if done % TOLD_BYTES < COPY_BYTES:
