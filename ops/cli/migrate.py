@@ -56,12 +56,14 @@ def migrate_up(*, data: DataOption = None, as_json: JsonOption = False) -> None:
     starts, so beside a running service there is nothing to apply.
     """
     from migrations import runner
+    from ops.store.opening import give_identity
 
     if _is_served_up_to_date(settings_for(data)):
         _print_names("applied", [], as_json)
         return
     with _writing(data) as connection:
         names = runner.up(connection)
+        give_identity(connection)
         has_events = connection.execute("SELECT 1 FROM events LIMIT 1").get is not None
     if names and has_events:
         _fill_again(data)

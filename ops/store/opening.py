@@ -30,12 +30,18 @@ def open_store(path: Path, *, cache_kib: int) -> tuple[apsw.Connection, Origin]:
         if runner.up(connection):
             # Columns that are new (or were gone for a while) are filled from the log.
             rebuild_file(path)
-        with write_transaction(connection):
-            if connection.execute("SELECT store_id FROM store").get is None:
-                now = time.time_ns() // 1_000_000
-                connection.execute("INSERT INTO store VALUES (?, ?)", (new_id(), now))
-                connection.execute("INSERT INTO timelines VALUES (1, 1)")
+        give_identity(connection)
     except BaseException:
         connection.close()
         raise
     return connection, read_origin(connection)
+
+
+def give_identity(connection: apsw.Connection) -> None:
+    """Gives a store that has none its id and its first timeline; they are on disk when this returns."""
+    with write_transaction(connection):
+        if connection.execute("SELECT store_id FROM store").get is None:
+            now = time.time_ns() // 1_000_000
+            connection.execute("INSERT INTO store VALUES (?, ?)", (new_id(), now))
+            # A restore may have begun one already.
+            connection.execute("INSERT OR IGNORE INTO timelines VALUES (1, 1)")

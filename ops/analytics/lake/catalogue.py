@@ -155,7 +155,8 @@ class Catalogue:
         ]
         return (
             "CREATE OR REPLACE VIEW timelines AS SELECT * FROM"
-            f" (VALUES {', '.join(rows)}) AS known(timeline, first_position, last_position)"
+            f" (VALUES {', '.join(rows or ['(0, 0, 0)'])}) AS known(timeline, first_position, last_position)"
+            f" WHERE {bool(rows)}"
         )
 
     def _of_stretches(

@@ -81,7 +81,8 @@ class _Source(NamedTuple):
 
     @property
     def reaches(self) -> tuple[int, int]:
-        return self.timelines[-1][0], self.position
+        # A store that was never served may have no timeline yet.
+        return self.timelines[-1][0] if self.timelines else 0, self.position
 
 
 def find_restore_path(
