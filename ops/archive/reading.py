@@ -1,6 +1,5 @@
 """Reads segments, and says what is wrong with one: `read_segment`; `read_envelope` where there is no key."""
 
-import errno
 import hashlib
 from typing import Any
 
@@ -23,6 +22,7 @@ from ops.archive.segment import (
 )
 from ops.targets.bucket import MAXIMUM_READ_BYTES
 from ops.targets.errors import BackupError
+from ops.targets.regular_files import REFUSED
 from ops.targets.sealing import Identities, SealedError, UnsoundError, open_bytes
 from ops.targets.target import MAXIMUM_METADATA_BYTES, Place, read_whole
 from ops.targets.vouching import is_whole
@@ -112,7 +112,7 @@ def _read(place: Place, most_bytes: int) -> bytes:
     try:
         return read_whole(place, most_bytes)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.EFBIG):
+        if error.errno not in REFUSED:
             raise
         raise BackupError("segment_damaged", f"{place.name} cannot be read: {error.strerror}") from error
 

@@ -4,8 +4,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import msgspec
-
 from ops.backup.metadata import DRILL_CHECKS, Backup, read_metadata, update_metadata
 from ops.backup.restoring.materialize import materialize
 from ops.backup.restoring.restore_path import RestorePath
@@ -55,20 +53,19 @@ def prove(plain: Backup, progress: Progress = ignore_progress) -> None:
 
 def _require_provable(plain: Backup, now_ms: int, progress: Progress) -> None:
     with tempfile.TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=plain.path.parent) as scratch:
-        # Without what an earlier drill found: a restore would rebuild the tables that are to be compared.
-        as_it_is = Backup(plain.place, msgspec.structs.replace(plain.metadata, unsound=""))
         made = Path(scratch) / "hyperpage.db"
         materialize(
             RestorePath(
                 position=plain.metadata.position,
                 store_id=plain.metadata.store_id,
                 timelines=plain.metadata.timelines,
-                backup=as_it_is,
+                backup=plain,
                 stretches=[],
             ),
             made,
             timeline=plain.metadata.timeline + 1,
             now_ms=now_ms,
+            as_it_is=True,
             progress=progress,
         )
         progress("tables", 0, 1)

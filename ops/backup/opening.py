@@ -14,7 +14,7 @@ from ops.backup.metadata import Backup, Metadata
 from ops.backup.scratch import SCRATCH_PREFIX
 from ops.progress import Progress, ignore_progress
 from ops.targets.errors import BackupError
-from ops.targets.regular_files import require_regular
+from ops.targets.regular_files import REFUSED, require_regular
 from ops.targets.sealing import Identities, SealedError, UnsoundError, as_reader, open_file
 from ops.targets.target import Place, chunks_of, size_of, staging_folder
 
@@ -147,7 +147,7 @@ def require_size(backup: Backup) -> None:
     except FileNotFoundError as error:
         raise BackupError("not_found", f"there is no backup {backup.place}") from error
     except OSError as error:
-        if error.errno != errno.EINVAL:
+        if error.errno not in REFUSED:
             raise
         raise BackupError("damaged", f"{backup.name} cannot be read: {error.strerror}") from error
     if size != backup.metadata.size:

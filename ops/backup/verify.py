@@ -8,6 +8,7 @@ from pathlib import Path
 import apsw
 
 from bus.log import chain
+from domain.catalogue import TIMELINE_FORKED, TIMELINE_STREAM
 from migrations.runner import MigrationError
 from ops.backup.content import StoreContent, read_content
 from ops.backup.metadata import Backup, Check, Metadata, read_metadata, update_metadata
@@ -168,6 +169,7 @@ def require_content(
         require_sound(connection, name, thorough=whole)
         content = read_content(connection)
         _require_same(name, metadata, content)
+        _require_forks(connection, name, content)
         start = chain.Head() if whole else head_at(connection, metadata.chain_verified_from)
         progress("hash chain", start.position, content.head.position)
         require_chain(connection, name, content.head, start)
@@ -177,6 +179,16 @@ def require_content(
         raise BackupError("unknown_format", f"{name}: {error.message}", error.hint) from error
     finally:
         connection.close()
+
+
+def _require_forks(connection: apsw.Connection, name: str, content: StoreContent) -> None:
+    """Returns if each timeline begins where the log has its fork; the first has none."""
+    forks = connection.execute(
+        "SELECT data ->> '$.timeline', position FROM events WHERE stream = ? AND type = ?",
+        (TIMELINE_STREAM, TIMELINE_FORKED),
+    )
+    if set(content.timelines) - {(1, 1)} != set(forks) - {(1, 1)}:
+        raise BackupError("content_differs", f"{name}: its timelines are not those of its log")
 
 
 def _require_same(name: str, metadata: Metadata, content: StoreContent) -> None:

@@ -14,9 +14,12 @@ _KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
     stat.S_IFSOCK: "a socket",
-    stat.S_IFDIR: "a folder",
     stat.S_IFLNK: "a link",
 }
+
+
+# The numbers of the errors by which these functions refuse what they found.
+REFUSED = (errno.EINVAL, errno.EISDIR, errno.EFBIG)
 
 
 def open_regular(path: Path, *, follow: bool = True) -> FileIO:
@@ -66,6 +69,8 @@ def require_regular(path: Path, *, follow: bool = True) -> None:
 
 def _require_regular(path: Path, found: os.stat_result) -> None:
     kind = stat.S_IFMT(found.st_mode)
+    if kind == stat.S_IFDIR:
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if kind != stat.S_IFREG:
         found_kind = _KINDS.get(kind, "something else")
         raise OSError(errno.EINVAL, f"it is no regular file, but {found_kind}", str(path))

@@ -37,13 +37,15 @@ def materialize(
     timeline: int,
     now_ms: int,
     identities: Identities = (),
+    as_it_is: bool = False,
     progress: Progress,
 ) -> None:
     """Makes a store in the file `work`: first the backup, then the archive, then a fork.
 
     The backup of the path is a plain local file; see `opened`. It is copied, and the copy is checked as
-    `verify_backup` does it. `identities` are for the archive. The tables are what the log says. The file is
-    closed, sealed and on disk when this returns.
+    `verify_backup` does it: its metadata may be forged as well, so all of it, from the first event on.
+    `identities` are for the archive. The tables are what the log says, whatever the backup's say, unless they
+    are taken `as_it_is`, to be compared. The file is closed, sealed and on disk when this returns.
 
     Raises:
         BackupError: the backup is not sound, a segment is not, or the tables cannot be made to agree with the
@@ -68,19 +70,14 @@ def materialize(
             insert_rows(connection, "INSERT OR IGNORE INTO timelines", restore_path.timelines)
             _fork(connection, restore_path.position, timeline, now_ms)
     work.chmod(0o600)
-    is_changed = (
-        restore_path.backup is None
-        or restore_path.position != restore_path.backup.metadata.position
-        or restore_path.backup.metadata.unsound == TABLES_DIFFER
-    )
-    if migrated or is_changed:
+    if migrated or not as_it_is:
         progress("tables", 0, 1)
         if not rebuild_file(work)["equal"] and not rebuild_file(work)["equal"]:
             raise BackupError(
                 TABLES_DIFFER, f"the tables of {restore_path.begins_with} cannot be made from its log"
             )
     seal(work)
-    _require_made(work, restore_path.position, is_checked=not (migrated or is_changed))
+    _require_made(work, restore_path.position, is_checked=not migrated and as_it_is)
 
 
 def _go_on_with_the_archive(
@@ -136,7 +133,7 @@ def _copy(backup: Backup, work: Path, progress: Progress) -> None:
         checksum = threads.submit(file_checksum, work)
         synced = threads.submit(sync_file, work)
         try:
-            require_content(backup, whole=False, copy=work, progress=progress)
+            require_content(backup, whole=True, copy=work, progress=progress)
         finally:
             # A wrong checksum is told first: it is another file then, whatever else is wrong inside.
             if checksum.result() != backup.metadata.checksum:
@@ -155,10 +152,11 @@ def _cut(connection: apsw.Connection, position: int) -> None:
     for table, column in (
         ("events", "position"),
         ("command_answers", "position"),
-        ("snapshots", "position"),
         ("timelines", "first_position"),
     ):
         connection.execute(f"DELETE FROM {table} WHERE {column} > ?", (position,))
+    # Kept states shorten reading alone, and no hash vouches for them: the log makes them again.
+    connection.execute("DELETE FROM snapshots")
     # No worker holds a job of that moment any more: every running job is to be rescued.
     connection.execute("DELETE FROM job_leases")
 

@@ -92,7 +92,7 @@ def plan_restore(
         backup=restore_path.begins_with,
         segments=len(restore_path.stretches),
         position=restore_path.position,
-        timeline=1 + _highest_timeline(places, present, highest_timeline),
+        timeline=1 + _highest_timeline(places, present, restore_path, highest_timeline),
         events_lost=None if present is None else max(0, present.head.position - restore_path.position),
         passed_over=search.passed_over,
     )
@@ -130,7 +130,7 @@ def restore(
     search = Search(source or places, moment, identities)
     present = search.present
     restore_path = search.next_path()
-    timeline = 1 + _highest_timeline(places, present, highest_timeline)
+    timeline = 1 + _highest_timeline(places, present, restore_path, highest_timeline)
     store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     sweep(store.parent)
     work = store.with_name(store.name + WORK_SUFFIX)
@@ -156,6 +156,7 @@ def restore(
             except BackupError as error:
                 search.pass_over(restore_path.begins_with, error)
             restore_path = search.next_path()
+            timeline = 1 + _highest_timeline(places, present, restore_path, highest_timeline)
     return _put_in_place(places, restore_path, timeline, now, safety_backup.taken, search.passed_over)
 
 
@@ -175,7 +176,8 @@ def _checked(
         return
     with verified(
         restore_path.backup.place,
-        whole=False,
+        # What the metadata say of earlier checks may be forged as well.
+        whole=True,
         store_id=None if present is None else present.store_id,
         inside=inside,
         identities=identities,
@@ -286,8 +288,14 @@ def _put_in_place(
     )
 
 
-def _highest_timeline(places: Places, present: StoreContent | None, elsewhere: int) -> int:
+def _highest_timeline(
+    places: Places, present: StoreContent | None, restore_path: RestorePath, elsewhere: int
+) -> int:
     store_id = None if present is None else present.store_id
     known = [one.metadata.timeline for one in list_backups(places.backups, store_id)]
     known += [one.timeline for one in list_segments(places.archive)]
+    # A backup that is named by its path may be in none of these places.
+    known += [timeline for timeline, _ in restore_path.timelines]
+    if restore_path.backup is not None:
+        known.append(restore_path.backup.metadata.timeline)
     return max([*known, elsewhere, 0 if present is None else present.timeline])
