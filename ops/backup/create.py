@@ -29,6 +29,7 @@ from ops.backup.metadata import (
 from ops.backup.scratch import sweep
 from ops.backup.sound import check_copy, file_checksum
 from ops.progress import Progress, ignore_progress
+from ops.targets.regular_files import open_to_write
 from ops.targets.sealing import Sealing, seal_file
 from ops.targets.target import Place, delete_file, move_file, staging_folder, sync_file
 
@@ -153,7 +154,7 @@ def _put(
         if sealing != Sealing():
             progress("seal", 0, 1)
             finished = staging_folder(path.parent) / f".{path.name}.tmp"
-            finished.touch(0o600)
+            os.close(open_to_write(finished))
             seal_file(copy, finished, sealing)
             metadata = msgspec.structs.replace(
                 metadata,
@@ -179,7 +180,7 @@ def _put(
 def _temporary(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.tmp")
     # Never readable by others, not even for a moment.
-    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+    os.close(open_to_write(temporary))
     try:
         yield temporary
     finally:

@@ -57,6 +57,19 @@ def read_regular(path: Path, most_bytes: int, *, follow: bool = True) -> bytes:
         return bytes(content)
 
 
+def open_to_write(path: Path) -> int:
+    """The descriptor of an empty file for its owner alone, new or emptied; never what a link leads to.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        # Nothing of ours: whoever may write here has put it in the way.
+        path.unlink()
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    return os.open(path, flags, 0o600)
+
+
 def require_regular(path: Path, *, follow: bool = True) -> None:
     """Returns if there is a regular file.
 

@@ -3,6 +3,7 @@
 A file is put in its place whole, and is on disk when that returns; a listing has it or has it not.
 """
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from ops.targets.bucket import BucketPath, read_all
-from ops.targets.regular_files import open_regular, read_regular
+from ops.targets.regular_files import open_regular, open_to_write, read_regular
 
 # Where a file or a folder is.
 Place = Path | BucketPath
@@ -83,8 +84,10 @@ def list_files(folder: Place) -> list[Entry]:
             for one in entries:
                 try:
                     found.append(Entry(folder / one.name, one.stat().st_size, ""))
-                except FileNotFoundError:
-                    continue
+                except OSError as error:
+                    # It is gone, or a link that leads to itself.
+                    if error.errno not in (errno.ENOENT, errno.ELOOP):
+                        raise
     except (FileNotFoundError, NotADirectoryError):
         return []
     return found
@@ -134,7 +137,7 @@ def write_file(path: Place, content: bytes) -> None:
         return
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    descriptor = open_to_write(temporary)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)

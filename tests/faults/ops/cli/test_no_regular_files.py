@@ -178,3 +178,30 @@ def test_a_compressed_backup_that_says_it_is_huge_fills_no_disk(data: Path, tmp_
         result = hyperpage("backup", command, sealed.path, "--data", data)
         assert result.code == 1
         assert "bytes are needed there for a copy" in result.err
+
+
+def test_no_backup_and_no_metadata_are_written_to_what_a_link_leads_to(data: Path, tmp_path: Path):
+    victim = tmp_path / "victim"
+    victim.write_text("as it was")
+    (backup,) = (data / "backups").glob("*.db")
+    (data / "backups" / f".{metadata_path(backup).name}.tmp").symlink_to(victim)
+    now_ms = 1_800_000_000_000
+    for suffix in ("", ".zst"):
+        name = f".hyperpage-backup-20270115T080000000Z.db{suffix}.tmp"
+        (data / "backups" / name).symlink_to(victim)
+
+    assert hyperpage("backup", "pin", backup.name, "--data", data).code == 0
+    for sealing in (Sealing("zstd"), Sealing()):
+        made = create_backup(
+            data / "hyperpage.db", data / "backups", version=VERSION, now_ms=now_ms, sealing=sealing
+        )
+        assert made.path.is_file()
+
+    assert victim.read_text() == "as it was"
+
+
+def test_a_link_that_leads_to_itself_is_no_backup(data: Path):
+    loop = data / "backups" / "hyperpage-backup-20270115T080000000Z.db"
+    loop.symlink_to(loop)
+    listed = hyperpage("backup", "list", "--data", data, "--json")
+    assert (listed.code, len(listed.json)) == (0, 1)
