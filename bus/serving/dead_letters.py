@@ -71,6 +71,10 @@ class DeadLetter(msgspec.Struct, frozen=True):
     body: bytes
     headers: dict[str, str]
 
+    @property
+    def size_bytes(self) -> int:
+        return len(self.body) + _size(self.headers)
+
 
 class DeadLetters:
     """The stream of dead letters, through the connection that may write it.
@@ -87,8 +91,10 @@ class DeadLetters:
         self._limits = limits
         self._is_prepared = False
         # As the stream was when it was looked at last, with what was put there since.
-        self._size_bytes = 0
+        self._stored_bytes = 0
         self._limit_bytes = 0
+        # Of letters that are not stored yet.
+        self._under_way_bytes = 0
         self.unkept = 0
 
     async def prepare(self) -> None:
@@ -106,7 +112,7 @@ class DeadLetters:
             is_adjusted=not self._is_prepared,
         )
         self._is_prepared = True
-        self._size_bytes = report.state.bytes
+        self._stored_bytes = report.state.bytes
         self._limit_bytes = max(0, report.config.get("max_bytes", 0))
 
     def has_room_for_unreadable(self, size_bytes: int) -> bool:
@@ -115,7 +121,8 @@ class DeadLetters:
         Anybody can send any number of these, and each is answered. So they get the half of the stream: the
         other one is for commands that the service owes something, since it failed.
         """
-        if self._limit_bytes and self._size_bytes + size_bytes > self._limit_bytes * UNREADABLE_SHARE:
+        taken_bytes = self._stored_bytes + self._under_way_bytes
+        if self._limit_bytes and taken_bytes + size_bytes > self._limit_bytes * UNREADABLE_SHARE:
             self.unkept += 1
             return False
         return True
@@ -164,12 +171,17 @@ class DeadLetters:
             kept = {COMMAND_ID: kept[COMMAND_ID]} if COMMAND_ID in kept else {}
             kept[WHOLE_SIZE] = str(len(body))
             body = body[: room - _size(kept)]
-        return DeadLetter(self._names.dead_letter(name), body, {**kept, **reasons})
+        letter = DeadLetter(self._names.dead_letter(name), body, {**kept, **reasons})
+        self._under_way_bytes += letter.size_bytes
+        return letter
 
     async def put(self, letter: DeadLetter) -> None:
-        """Returns when the letter is stored."""
-        await self._jetstream.publish(letter.subject, letter.body, headers=letter.headers)
-        self._size_bytes += len(letter.body) + _size(letter.headers)
+        """Returns when the letter is stored; for each letter once, whatever becomes of it."""
+        try:
+            await self._jetstream.publish(letter.subject, letter.body, headers=letter.headers)
+            self._stored_bytes += letter.size_bytes
+        finally:
+            self._under_way_bytes -= letter.size_bytes
 
     def verbs(self) -> tuple[AdministrationVerb, ...]:
         """The verbs for operators."""
@@ -213,12 +225,14 @@ class DeadLetters:
             )
             await self._jetstream.delete_msg(self._names.dead_letters, message.seq or 0)
             replayed += 1
+        await self.prepare()
         return {"replayed": replayed}
 
     async def _drop(self, request: ChooseDeadLetters) -> dict[str, int]:
         chosen = await self._chosen(request)
         for message in chosen:
             await self._jetstream.delete_msg(self._names.dead_letters, message.seq or 0)
+        await self.prepare()
         return {"dropped": len(chosen)}
 
     async def _chosen(self, request: ChooseDeadLetters) -> list[RawStreamMsg]:
