@@ -7,7 +7,7 @@ import msgspec
 
 from domain.decider import Context, Decider, Decision, Verb
 from domain.errors import AlreadyExists, NotFound, RuleViolated, TooLarge
-from domain.json_schema import MAXIMUM_ERRORS, Violation, require_schema, violations
+from domain.json_schema import MAXIMUM_ERRORS, RULE, Violation, require_schema, violations
 from domain.json_values import merge_patch
 from domain.messages import Recorded
 from domain.tool_configs import messages
@@ -245,7 +245,7 @@ DECIDER = Decider(
             decide=_set,
             events=(messages.ConfigSet,),
             refusals=(TooLarge,),
-            rules=("config_matches_schema",),
+            rules=("config_matches_schema", RULE),
         ),
         Verb(
             name="patch",
@@ -254,7 +254,7 @@ DECIDER = Decider(
             decide=_patch,
             events=(messages.ConfigPatched,),
             refusals=(NotFound, TooLarge),
-            rules=("config_matches_schema",),
+            rules=("config_matches_schema", RULE),
         ),
         Verb(
             name="enable",
@@ -295,7 +295,7 @@ DECIDER = Decider(
             decide=_rollback,
             events=(messages.RolledBack,),
             refusals=(NotFound, TooLarge),
-            rules=("config_matches_schema",),
+            rules=("config_matches_schema", RULE),
         ),
         Verb(
             name="delete",
@@ -329,6 +329,7 @@ DECIDER = Decider(
             decide=_validate,
             remembered=False,
             refusals=(TooLarge,),
+            rules=(RULE,),
             result={
                 "valid": "whether `set` would take it",
                 "errors": "where it does not match: `path` and `message` of each, 20 at most",
@@ -342,7 +343,7 @@ DECIDER = Decider(
             internal=True,
             events=(messages.Imported,),
             refusals=(AlreadyExists, TooLarge),
-            rules=("config_matches_schema",),
+            rules=("config_matches_schema", RULE),
         ),
     ),
 )

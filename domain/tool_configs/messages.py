@@ -78,7 +78,8 @@ class RegisterSchema(Command, frozen=True, kw_only=True):
     """From now on, the tool's configuration has to match this JSON Schema, and does already, if there is one.
 
     It is one of draft 2020-12, if `$schema` does not say 2019-09 or draft 7, refers to nothing but its own
-    parts (`#/$defs/…`), and not to itself.
+    parts (`#/$defs/…`), and not to itself. Its work has a bound: regular expressions are without
+    lookaround and backreferences, and `unevaluatedProperties` not nested deeply.
     """
 
     tool_name: Key

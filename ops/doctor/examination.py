@@ -7,6 +7,7 @@ import apsw
 from ops.doctor.backups import look_at_backup, look_at_old_backups, look_at_reach
 from ops.doctor.finding import DoctorFinding
 from ops.doctor.machine import look_at_rights, look_at_room, look_at_syncs
+from ops.doctor.schemas import look_at_schemas
 from ops.doctor.store import look_at_integrity, look_at_reading, look_at_shape
 from ops.progress import Progress
 from ops.settings import Settings
@@ -25,6 +26,7 @@ def examine(settings: Settings, *, quick: bool, version: str, progress: Progress
         "disk_sync": look_at_syncs(settings),
         "migrations": look_at_shape(settings),
         "reading": look_at_reading(settings),
+        "schemas": look_at_schemas(settings),
         "integrity": look_at_integrity(settings),
         "backup": look_at_backup(settings, version, progress),
         "old_backups": look_at_old_backups(settings),

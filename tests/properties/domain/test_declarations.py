@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, cast
 import msgspec
 import pytest
 
-from domain import app_state, jobs
+from domain import app_state, jobs, tool_configs
 from domain.catalogue import DECIDERS, VERBS
 from domain.jobs import events, limits
 from domain.messages import Event
@@ -29,8 +29,10 @@ TOOL = {"tool_name": "t"}
 TRIED = {f"jobs.{name}" for name in BODIES if name not in NOT_ITS_OWN}
 # Nothing weighs this much in a history.
 HUGE = {"a": "x" * 300_000}
-# A schema of some 5,000 values, with which a document may have a few kilobytes.
-HEAVY = {"enum": list(range(4_900))}
+# A schema with which a document may have a few kilobytes.
+HEAVY = {"additionalProperties": {"pattern": "(a|b)*a(a|b){200}c"}}
+# One that was taken once.
+OUTDATED = tool_configs.messages.SchemaRegistered(schema={"pattern": "(?=a)"})
 
 
 def a_job(**changes: Any) -> events.Enqueued:
@@ -78,6 +80,19 @@ def rolled_back_under_a_heavy_schema() -> Story:
     return story.when("tool_configs.rollback", **TOOL, to_version=1)
 
 
+def under_a_schema_that_was_taken_once() -> Iterator[Story]:
+    bodies: dict[str, dict[str, Any]] = {
+        "set": {"config": {"a": 1}},
+        "patch": {"patch": {"a": 1}},
+        "validate": {"config": {}},
+        "rollback": {"to_version": 1},
+    }
+    for verb, body in bodies.items():
+        first = tool_configs.messages.ConfigSet(config={"a": 2})
+        story = given(first, tool_configs.messages.ConfigSet(config={}), OUTDATED, key="t")
+        yield story.when(f"tool_configs.{verb}", **TOOL, **body)
+
+
 def ends_with_others(verb: str, **body: Any) -> Iterator[Story]:
     """A verb that ends a job, with another one that goes on then, and one that is cancelled."""
     for on_failure in ("run", "cancel"):
@@ -121,6 +136,7 @@ def rare_stories() -> Iterator[Story]:
     yield given().when("tool_configs.register_schema", **TOOL, schema={"description": "x" * 100_000})
     yield rolled_back_to_what_no_longer_validates()
     yield rolled_back_under_a_heavy_schema()
+    yield from under_a_schema_that_was_taken_once()
     too_large = "x" * (app_state.MAXIMUM_VALUE_BYTES + 1)
     yield given().when("app_state.set", key="k", value=too_large)
     yield given().when("app_state.set_if", key="k", value=too_large, expected_version=0)

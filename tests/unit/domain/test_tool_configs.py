@@ -331,3 +331,52 @@ def test_many_places_are_named_only_as_far_as_the_answer_has_room():
     assert len(errors(story.copy().when("tool_configs.set", **HERE, config=wrong))) == 20
     story.answer_bytes_left = 3_000
     assert len(errors(story.when("tool_configs.set", **HERE, config=wrong))) == 1
+
+
+def nested_conditions(levels: int) -> dict[str, Any]:
+    """A schema whose work doubles with each level."""
+    schema: dict[str, Any] = {"properties": {"a": {}}}
+    for _ in range(levels):
+        schema = {"if": schema, "unevaluatedProperties": False}
+    return schema
+
+
+@pytest.mark.parametrize(
+    ("schema", "path"),
+    [
+        ({"properties": {"a": {"pattern": "(?<=a)(?=[ab]*c)x"}}}, "$.schema.properties.a.pattern"),
+        ({"$ref": "#"}, '$.schema["$ref"]'),
+        (nested_conditions(23), "$.schema"),
+    ],
+)
+def test_a_schema_that_was_registered_when_it_was_still_taken_is_not_applied(
+    schema: dict[str, Any], path: str
+):
+    story = given(config_set(), SchemaRegistered(schema=schema))
+    rule = {"rule": "schema_is_still_taken", "schema_path": path}
+
+    story.when("tool_configs.set", **HERE, config={"a": "a" * 40_000}).then_refused("refused", **rule)
+    story.when("tool_configs.patch", **HERE, patch={"a": "b"}).then_refused("refused", **rule)
+    story.when("tool_configs.validate", **HERE, config={"a": "b"}).then_refused("refused", **rule)
+    story.when("tool_configs.register_schema", **HERE, schema=schema)
+    assert story.refusal is not None
+    assert story.state(TABLE).config == {"a": 1}
+
+    # What leaves the configuration as it is goes on, and another schema makes all well.
+    story.when("tool_configs.disable", **HERE).then(Disabled(**(CONTENT | {"enabled": False})))
+    story.when("tool_configs.register_schema", **HERE, schema=SCHEMA).then(REGISTERED)
+    story.when("tool_configs.patch", **HERE, patch={"b": 2}).then(
+        ConfigPatched(**(CONTENT | {"enabled": False, "config": {"a": 1, "b": 2}}))
+    )
+
+
+def test_a_version_from_before_is_not_brought_back_under_a_schema_that_is_no_longer_taken():
+    story = given(config_set(config={"a": 2}), config_set(), SchemaRegistered(schema={"pattern": "(?=a)"}))
+
+    story.when("tool_configs.rollback", **HERE, to_version=1).then_refused(
+        "refused", rule="schema_is_still_taken"
+    )
+    story.when("tool_configs.remove_schema", **HERE).then(SchemaRemoved())
+    story.when("tool_configs.rollback", **HERE, to_version=1).then(
+        RolledBack(**(CONTENT | {"config": {"a": 2}}), to_version=1)
+    )

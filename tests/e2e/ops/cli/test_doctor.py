@@ -9,6 +9,7 @@ import apsw
 import pyrage
 import pytest
 
+from bus.log import chain
 from ops.doctor.running import WARM_AFTER_COMMANDS, look_at_service
 from ops.settings import Settings
 from tests.support.machines.bucket_server import CREDENTIALS, BucketServer
@@ -120,6 +121,40 @@ def test_a_row_that_no_event_explains_makes_the_backup_one_that_is_not_proven(da
     assert found["integrity"]["level"] == "well"
     assert "app_state" in found["backup"]["message"]
     assert "hyperpage projections rebuild" in found["backup"]["hint"]
+
+
+def test_a_schema_that_was_taken_once_and_would_not_be_today_is_named(data: Path):
+    register = {"tool_name": "tidy", "schema": {"type": "object"}}
+    with Served(data, "--no-http") as service:
+        service.ask("send", "tool_configs.register_schema", json.dumps(register))
+        (found,) = [one for one in service.ask("doctor", "--quick")["findings"] if one["check"] == "schemas"]
+        assert (found["level"], found["figures"]) == ("well", {"schemas": 1, "refused": 0})
+    with closing(apsw.Connection(str(data / "hyperpage.db"))) as connection:
+        registered = chain.Entry(
+            stream="tool_configs/old",
+            version=1,
+            type="tool_config.schema_registered.v1",
+            command_id=None,
+            data='{"schema": {"items": {"pattern": "(?<=a)(?=[ab]*c)x"}}}',
+            metadata=None,
+        )
+        head = chain.read_head(connection)
+        with connection:
+            chain.insert(connection, chain.extend(head, [registered], head.recorded_at)[0])
+
+    with Served(data, "--no-http") as service:
+        (found,) = [
+            one
+            for one in service("doctor", "--quick", "--json").json["findings"]
+            if one["check"] == "schemas"
+        ]
+        assert (found["level"], found["figures"]) == ("attention", {"schemas": 2, "refused": 1})
+        assert "old: a regular expression has no lookaround" in found["message"]
+        body = {"tool_name": "old", "config": {"a": "a" * 40_000}}
+        refused = service("send", "tool_configs.set", json.dumps(body))
+        assert "would be refused today" in refused.err
+        service.ask("send", "tool_configs.remove_schema", '{"tool_name": "old"}')
+        service.ask("send", "tool_configs.set", json.dumps(body))
 
 
 def test_folders_that_others_may_read_and_little_room_need_attention(data: Path):

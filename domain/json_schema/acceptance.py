@@ -1,0 +1,251 @@
+"""Which schemas are taken, and whether a document matches one."""
+
+from functools import lru_cache
+from itertools import islice
+from typing import Any, NamedTuple
+
+import jsonschema_rs
+import msgspec
+
+from domain.errors import Invalid, Refusal, RuleViolated, TooLarge
+from domain.json_schema.costs import Size
+from domain.json_schema.patterns import ENGINE, pattern
+from domain.json_schema.references import References, short
+from domain.json_schema.sizes import size_of
+from domain.json_schema.work import Question, Works
+from domain.json_values import step
+
+MAXIMUM_SCHEMA_BYTES = 64 * 1024
+MAXIMUM_ERRORS = 20
+# The rule that a schema breaks which was registered once, and would be refused today.
+RULE = "schema_is_still_taken"
+
+# The most nanoseconds that may be needed, as they are counted: it takes far less as a rule, since every
+# branch is counted. All of it together is below 100 ms, also where a machine is twice as slow as the one
+# that was measured.
+_BUILD_NS = 20_000_000
+_CHECK_NS = 15_000_000
+_ERRORS_NS = 20_000_000
+_VALUE_BUILD_NS = 1_500
+_DEEPEST_DOCUMENT = 100
+# A path is written four times for an error, which takes 10 µs without one.
+_PATH_BYTES = 2_000
+# A schema that can not be applied to a document of this size is refused at once.
+_SMALL_DOCUMENT = Size(values=50, size_bytes=1_000, pairs=500, members=500, path_bytes=50, depth=5)
+
+_DIALECTS = (
+    "https://json-schema.org/draft/2020-12/schema",
+    "https://json-schema.org/draft/2019-09/schema",
+    "http://json-schema.org/draft-07/schema#",
+    "http://json-schema.org/draft-07/schema",
+)
+_CACHED_SCHEMAS = 128
+_LONGEST_MESSAGE = 150
+
+Violation = dict[str, str]
+
+
+class _Taken(NamedTuple):
+    schema: dict[str, Any]
+    validator: Any
+    works: Works
+
+    def needs(self, question: Question, document: dict[str, Any], size: Size, allowed: float) -> float:
+        return self.works.needed(question, self.schema, document, size, allowed)
+
+
+def require_schema(schema: dict[str, Any]) -> None:
+    """Returns if a schema can be registered.
+
+    Raises:
+        TooLarge: it has too many bytes or values, or makes too much work.
+        Invalid: it is no schema, of another dialect, refers to what is not a part of it, or to itself, or
+        has a
+            regular expression that could take for ever.
+    """
+    refusal = _refusal_or_taken(msgspec.json.encode(schema).decode())
+    if isinstance(refusal, Refusal):
+        raise _again(refusal)
+
+
+def problem_of(schema: str) -> str | None:
+    """Why a schema that was registered once would be refused today; `None` if it would not."""
+    found = _refusal_or_taken(schema)
+    if not isinstance(found, Refusal):
+        return None
+    return f"{found.message} ({found.details.get('path', '$.schema')})"
+
+
+def violations(schema: str, document: dict[str, Any], path: str, *, limit: int) -> list[Violation]:
+    """Where a document (its root called `path`) does not match a registered schema; empty if it does.
+
+    At most `limit` of them, and never more than 20, as `{"path", "message"}`. Messages do not repeat
+    values. Of a large document, only the first is told, or only that there is one.
+
+    Raises:
+        TooLarge: the document is too large for such a schema.
+        RuleViolated: the schema would be refused today, and is not applied.
+    """
+    taken = _refusal_or_taken(schema)
+    if isinstance(taken, Refusal):
+        raise RuleViolated(
+            RULE,
+            f"the registered schema would be refused today: {_cut(taken.message)}",
+            hint="register another one with tool_configs.register_schema, or end it with "
+            "tool_configs.remove_schema; the configuration stays as it is",
+            schema_path=taken.details.get("path", "$.schema"),
+        )
+    size = size_of(document, len(msgspec.json.encode(document)))
+    if size.depth > _DEEPEST_DOCUMENT:
+        raise TooLarge(
+            f"with a schema, a document has at most {_DEEPEST_DOCUMENT} levels",
+            limit=_DEEPEST_DOCUMENT,
+            size=size.depth,
+            path=path,
+        )
+    needed = taken.needs("check", document, size, _CHECK_NS)
+    if needed > _CHECK_NS:
+        most = int(size.size_bytes * _CHECK_NS / needed)
+        raise TooLarge(
+            f"with this schema, such a document has at most some {most} bytes",
+            hint="the more a schema applies to each value, the smaller are the documents that it goes with",
+            limit_bytes=most,
+            size_bytes=size.size_bytes,
+            path=path,
+        )
+    if taken.validator.is_valid(document):
+        return []
+    return [
+        {"path": _path(path, error.instance_path), "message": _cut(error.message)}
+        for error in islice(_errors(taken, document, size), max(1, min(limit, MAXIMUM_ERRORS)))
+    ] or [{"path": path, "message": "it does not match the schema, and is too large to tell where"}]
+
+
+def _errors(taken: _Taken, document: dict[str, Any], size: Size) -> Any:
+    paths = 1 + size.path_bytes / _PATH_BYTES
+    if taken.needs("errors", document, size, _ERRORS_NS / paths) <= _ERRORS_NS / paths:
+        return taken.validator.iter_errors(document)
+    if taken.works.of(taken.schema).error.of(size) * paths <= _ERRORS_NS:
+        try:
+            taken.validator.validate(document)
+        except jsonschema_rs.ValidationError as error:
+            return iter((error,))
+    return iter(())
+
+
+@lru_cache(maxsize=_CACHED_SCHEMAS)
+def _refusal_or_taken(schema: str) -> _Taken | Refusal:
+    # Refusals are kept, too: looking at a schema again is work.
+    try:
+        return _take(schema)
+    except Refusal as refusal:
+        return _again(refusal)
+
+
+def _again(refusal: Refusal) -> Refusal:
+    """The same refusal, without the trace of where it was raised."""
+    return type(refusal)(refusal.message, hint=refusal.hint, **refusal.details)
+
+
+def _take(text: str) -> _Taken:
+    size = len(text.encode())
+    if size > MAXIMUM_SCHEMA_BYTES:
+        raise TooLarge(
+            f"a schema has at most {MAXIMUM_SCHEMA_BYTES} bytes",
+            limit_bytes=MAXIMUM_SCHEMA_BYTES,
+            size_bytes=size,
+            path="$.schema",
+        )
+    schema = msgspec.json.decode(text)
+    dialect = schema.get("$schema", _DIALECTS[0])
+    if dialect not in _DIALECTS:
+        raise Invalid(
+            "the dialect of the schema is not known here",
+            hint="leave $schema out for draft 2020-12; 2019-09 and draft 7 are known, too",
+            path='$.schema["$schema"]',
+        )
+    references = References(schema)
+    values = references.require()
+    works = Works(references.target, asks="unevaluated" in text)
+    work = works.of(schema)
+    _require_bounded(schema, works, work.build + works.targets_build + values * _VALUE_BUILD_NS)
+    if work.check.of(_SMALL_DOCUMENT) > _CHECK_NS:
+        raise TooLarge(
+            "the schema makes too much work even for small documents",
+            hint="nested unevaluatedProperties and unevaluatedItems double it with each level, "
+            "which additionalProperties does not",
+            path="$.schema",
+        )
+    return _Taken(schema, _built(text, schema), works)
+
+
+def _require_bounded(schema: dict[str, Any], works: Works, build_ns: float) -> None:
+    for expression in works.refused_patterns:
+        found = pattern(expression)
+        raise Invalid(
+            found.problem or "",
+            hint=found.hint or "",
+            path=_place(schema, "pattern", expression),
+            pattern=_cut(expression),
+        )
+    if works.has_regex_format:
+        raise Invalid(
+            "the format regex is not checked here: how long that takes has no bound",
+            hint="leave it out, or say what may be written with a pattern",
+            path=_place(schema, "format", "regex"),
+        )
+    if build_ns > _BUILD_NS:
+        raise TooLarge(
+            "the schema takes too long to build",
+            hint="it has too many parts or regular expressions, or nested unevaluatedProperties",
+            path="$.schema",
+        )
+
+
+def _built(text: str, schema: dict[str, Any]) -> Any:
+    try:
+        return jsonschema_rs.validator_for(
+            text, offline=True, mask="the value", validate_formats=True, pattern_options=ENGINE
+        )
+    except jsonschema_rs.ValidationError as error:
+        wrong = _found(schema, error.instance_path)
+        found = pattern(wrong) if isinstance(wrong, str) and error.instance_path[-1:] == ["pattern"] else None
+        problem = found.problem if found else None
+        raise Invalid(
+            problem or _cut(error.message),
+            hint=(found.hint or "") if found else "",
+            path=_path("$.schema", error.instance_path),
+        ) from None
+    except (jsonschema_rs.ReferencingError, ValueError) as error:
+        raise Invalid(_cut(str(error)), path="$.schema") from None
+
+
+def _found(value: Any, steps: list[str | int]) -> Any:
+    for each in steps:
+        value = value[each]
+    return value
+
+
+def _place(schema: dict[str, Any], name: str, wanted: str) -> str:
+    """The path of the first member with such a name and value, or of the first pattern of properties."""
+    inside: list[tuple[Any, str]] = [(schema, "$.schema")]
+    while inside:
+        value, path = inside.pop()
+        if isinstance(value, list):
+            inside += [(each, f"{path}[{index}]") for index, each in enumerate(value)]
+        elif isinstance(value, dict):
+            if value.get(name) == wanted:
+                return short(path + step(name))
+            patterns = value.get("patternProperties")
+            if isinstance(patterns, dict) and wanted in patterns:
+                return short(f"{path}.patternProperties{step(wanted)}")
+            inside += [(each, path + step(key)) for key, each in value.items()]
+    return "$.schema"
+
+
+def _path(root: str, steps: list[str | int]) -> str:
+    return short(root + "".join(f"[{each}]" if isinstance(each, int) else step(each) for each in steps))
+
+
+def _cut(message: str) -> str:
+    return message if len(message) <= _LONGEST_MESSAGE else message[: _LONGEST_MESSAGE - 1] + "…"

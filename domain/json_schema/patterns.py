@@ -1,0 +1,85 @@
+"""Regular expressions in schemas: which are taken, and what one costs.
+
+They are matched by an engine that looks at each byte of a text once, with all the places of the expression
+where it may be at that byte. So the work is at most the number of these places times the bytes, whatever
+the text. An engine with lookaround or backreferences has no such bound.
+"""
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+import jsonschema_rs
+import msgspec
+
+from domain.json_schema.costs import Cost
+
+MAXIMUM_PATTERN_LENGTH = 2_000
+MAXIMUM_COMPILED_BYTES = 300_000
+# The steps in which the compiled size is found out.
+_SIZES = (500, 2_000, 8_000, 32_000, 100_000, MAXIMUM_COMPILED_BYTES)
+# The engine of all schemas.
+ENGINE = jsonschema_rs.RegexOptions(size_limit=MAXIMUM_COMPILED_BYTES)
+# Whether a text is written as one, looked at without building it.
+_WRITTEN = jsonschema_rs.validator_for({"format": "regex"}, validate_formats=True)
+_WITHOUT_BOUND = re.compile(r"\(\?<?[=!]|\\[1-9]|\\k<")
+
+_MICROSECOND = 1_000
+# Each of these is put in place by reading the whole expression again, which has grown by so many characters.
+_CLASSES = {"s": 100, "S": 100, "w": 30, "W": 30, "d": 10, "D": 10, "c": 5}
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+
+
+class Pattern(NamedTuple):
+    """A regular expression: what is wrong with it (`None`: nothing), what building it and matching costs."""
+
+    problem: str | None
+    hint: str | None = None
+    build: float = 0
+    match: Cost = Cost()
+
+
+@lru_cache(maxsize=1_024)
+def pattern(expression: str) -> Pattern:
+    """What a regular expression costs, or why it is not taken."""
+    if len(expression) > MAXIMUM_PATTERN_LENGTH:
+        return Pattern(f"a regular expression has at most {MAXIMUM_PATTERN_LENGTH} characters")
+    build = _build(expression)
+    if build > 20_000 * _MICROSECOND:
+        return Pattern("the regular expression has too many classes such as \\s and \\w", _SHORTER)
+    for size in _SIZES:
+        if _compiles(expression, jsonschema_rs.RegexOptions(size_limit=size)):
+            # A place takes 70 bytes or more, and 4 to 5 ns for a byte. Where there are many, more is spent on
+            # remembering which belong together.
+            match = Cost(fixed=100, byte=min(size / 4, 200) + size / 9)
+            return Pattern(None, build=build, match=match)
+    if _WRITTEN.is_valid(expression):
+        if _WITHOUT_BOUND.search(expression):
+            return Pattern(
+                "a regular expression has no lookaround and no backreference here",
+                "say it with allOf, not or if, or with several expressions",
+            )
+        return Pattern("the regular expression is too large, once its repetitions are written out", _SHORTER)
+    return Pattern(
+        "it is no regular expression", "it is one of ECMA 262 without lookaround and backreferences"
+    )
+
+
+_SHORTER = "lengths are better said with minLength and maxLength"
+
+
+def _build(expression: str) -> float:
+    escapes = _ESCAPE.findall(expression)
+    classes = [_CLASSES[each] for each in escapes if each in _CLASSES]
+    again = len(classes) * (len(expression) + sum(classes)) * 0.1
+    properties = sum(each in "pP" for each in escapes) * 150
+    return (100 + 2 * len(expression) + properties + again) * _MICROSECOND
+
+
+def _compiles(expression: str, engine: jsonschema_rs.RegexOptions) -> bool:
+    schema = msgspec.json.encode({"pattern": expression}).decode()
+    try:
+        jsonschema_rs.validator_for(schema, offline=True, pattern_options=engine)
+    except (jsonschema_rs.ValidationError, ValueError):
+        return False
+    return True

@@ -1,0 +1,263 @@
+"""The work that a schema makes: to build its validator, to look at a document, to tell errors.
+
+It is an upper bound. Every branch is taken, and what is looked at twice counts twice:
+`unevaluatedProperties` asks once more what its neighbours accept, so nested ones double with each level,
+and are soon too much.
+
+From the schema alone, a bound follows that grows with a document's size, as if all of the document were
+where it is looked at most closely. For most documents that is enough. Otherwise they are gone through part
+by part, together with the schema, as far as parts are large.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, NamedTuple
+
+from domain.json_schema.costs import NOTHING, Cost, Size, highest, total
+from domain.json_schema.keywords import (
+    APART,
+    COMBINATIONS,
+    CONDITIONS,
+    KEYWORD_NS,
+    NODE_BUILD_NS,
+    UNEVALUATED,
+    Keyword,
+    combined,
+    keywords,
+    told,
+    unevaluated,
+)
+from domain.json_schema.patterns import pattern
+from domain.json_schema.sizes import Sizes
+
+# The most values of a document that is gone through, and of its parts as schemas are applied to them: each
+# takes some microseconds.
+_MAXIMUM_VALUES = 4_000
+_MAXIMUM_PARTS = 2_000
+# What costs less than this part of all that is allowed is not looked at more closely.
+_SMALL_PART = 500
+_TOO_MUCH = 1e18
+
+Question = Literal["check", "errors"]
+
+
+class Work(NamedTuple):
+    """What a schema costs where it is applied."""
+
+    # Whether a document matches.
+    check: Cost = NOTHING
+    # All of its errors, told.
+    errors: Cost = NOTHING
+    # One error, told.
+    error: Cost = NOTHING
+    # Which members and items it looked at, as `unevaluatedProperties` of a schema around it asks.
+    marks: Cost = NOTHING
+    # Nanoseconds to build it, and to build its part in what asks.
+    build: float = 0
+    marks_build: float = 0
+    keywords: tuple[Keyword, ...] = ()
+
+
+class Works:
+    """The works of the parts of a schema, each found out once. The schema has no circle of references.
+
+    `target` finds what a reference points to; `asks` is whether an unevaluated keyword may be somewhere.
+    """
+
+    def __init__(self, target: Callable[[str], Any], *, asks: bool) -> None:
+        self._target = target
+        # If no part asks what others looked at, nobody needs to know what asking takes.
+        self._asks = asks
+        # By the identity of the part: it is asked for where it is applied, and again where its marks are.
+        self._known: dict[int, Work] = {}
+        self._referred: dict[str, Work] = {}
+        self.targets_build = 0.0
+        # Regular expressions that are not taken, in the order in which they were found.
+        self.refused_patterns: list[str] = []
+        self.has_regex_format = False
+
+    def of(self, schema: Any) -> Work:
+        """The work of a schema, which is an object, or says yes or no to everything."""
+        if not isinstance(schema, dict):
+            return _BOOLEAN
+        if id(schema) not in self._known:
+            self._known[id(schema)] = self._of_object(schema)
+        return self._known[id(schema)]
+
+    def needed(self, question: Question, schema: Any, document: Any, size: Size, allowed: float) -> float:
+        """The most nanoseconds that a question about a document takes; above `allowed`, any such number."""
+        bound: float = getattr(self.of(schema), question).of(size)
+        if bound <= allowed or size.number > _MAXIMUM_VALUES:
+            return bound
+        return _Walk(self, question, allowed).needed(schema, document)
+
+    def _of_object(self, schema: dict[str, Any]) -> Work:
+        self._look(schema)
+        parts = list(keywords(schema))
+        if isinstance(reference := schema.get("$ref"), str):
+            parts.append(Keyword(schemas=((None, self._referred_to(reference)),), shared=True))
+        marks = self._marks(schema) if self._asks else Work()
+        asking = [name for name in UNEVALUATED if name in schema]
+        parts += [unevaluated(schema[name], marks.check) for name in asking]
+        works = [self._applied(part) for part in parts]
+        return Work(
+            check=total([_SCHEMA, *[work.check for work in works]]),
+            errors=total([_SCHEMA, *[work.errors for work in works]]),
+            error=highest([work.error for work in works]),
+            marks=marks.check,
+            build=NODE_BUILD_NS + sum(work.build for work in works) + marks.build * len(asking),
+            marks_build=marks.build,
+            keywords=tuple(parts),
+        )
+
+    def _look(self, schema: dict[str, Any]) -> None:
+        """Notes what is not taken."""
+        expressions = [schema.get("pattern"), *(_object(schema.get("patternProperties")))]
+        for each in expressions:
+            if isinstance(each, str) and pattern(each).problem is not None:
+                self.refused_patterns.append(each)
+        self.has_regex_format |= schema.get("format") == "regex"
+
+    def _applied(self, keyword: Keyword) -> Work:
+        """A keyword with the schemas in it."""
+        own = combined(keyword)
+        # A keyword that is broken is asked twice.
+        told_by_itself = own.plus(own, keyword.errors)
+        if not keyword.schemas:
+            return Work(own, told_by_itself, keyword.error, build=keyword.build)
+        inner = [self.of(schema) for _, schema in keyword.schemas]
+        once = [_in(keyword, work.check) for work in inner]
+        both = highest if keyword.reach in APART else total
+        check = both(once)
+        errors = check.times(keyword.asked_again)
+        one = highest(work.error for work in inner) if keyword.tells else NOTHING
+        if keyword.tells:
+            errors = errors.plus(both([_in(keyword, work.errors) for work in inner]))
+            if keyword.asked_again:
+                one = errors
+        return Work(
+            check=own.plus(check.times(keyword.asked)),
+            errors=told_by_itself.plus(errors),
+            error=keyword.error.plus(one),
+            build=keyword.build + (NODE_BUILD_NS if keyword.shared else sum(work.build for work in inner)),
+        )
+
+    def _referred_to(self, reference: str) -> Any:
+        target = self._target(reference)
+        if reference not in self._referred:
+            self._referred[reference] = self.of(target)
+            # Its validator is built once, and shared.
+            self.targets_build += self._referred[reference].build
+        return target
+
+    def _marks(self, schema: dict[str, Any]) -> Work:
+        """What it takes to find out which members and items a schema looked at; its `check` and `build`."""
+        checks = [Cost(KEYWORD_NS, 250)]
+        build: float = NODE_BUILD_NS
+        for branch in map(self.of, self._in_place(schema)):
+            checks += (branch.check, branch.marks)
+            build += branch.build + branch.marks_build
+        for expression, inner in _object(schema.get("patternProperties")).items():
+            checks.append(pattern(expression).match.each())
+            build += self.of(inner).build
+        for name in ("contains", "additionalProperties", *UNEVALUATED):
+            if name in schema:
+                checks.append(self.of(schema[name]).check.each())
+                build += self.of(schema[name]).build
+        return Work(check=total(checks), build=build)
+
+    def _in_place(self, schema: dict[str, Any]) -> Iterator[Any]:
+        for name in COMBINATIONS:
+            if isinstance(branches := schema.get(name), list):
+                yield from branches
+        yield from (schema[name] for name in CONDITIONS if name in schema)
+        yield from _object(schema.get("dependentSchemas")).values()
+        if isinstance(reference := schema.get("$ref"), str):
+            yield self._target(reference)
+
+
+class _Walk:
+    """A document gone through with a schema, as far as that may matter."""
+
+    def __init__(self, works: Works, question: Question, allowed: float) -> None:
+        self._works = works
+        self._question = question
+        self._allowed = allowed
+        self._sizes = Sizes()
+        self._parts = 0
+        self._known: dict[tuple[str, int, int], float] = {}
+
+    def needed(self, schema: Any, value: Any) -> float:
+        return self._needed(self._question, schema, value)
+
+    def _needed(self, question: Question, schema: Any, value: Any) -> float:
+        work = self._works.of(schema)
+        size = self._sizes.of(value)
+        bound: float = getattr(work, question).of(size)
+        if bound <= self._allowed / _SMALL_PART:
+            return bound
+        known = (question, id(schema), id(value))
+        if known not in self._known:
+            self._parts += 1
+            if self._parts > _MAXIMUM_PARTS:
+                return _TOO_MUCH
+            self._known[known] = sum(
+                (self._keyword(question, each, value, size) for each in work.keywords), float(KEYWORD_NS)
+            )
+        return min(bound, self._known[known])
+
+    def _keyword(self, question: Question, keyword: Keyword, value: Any, size: Size) -> float:
+        needed = keyword.check.of(size) + keyword.names.of(_names(value))
+        if isinstance(value, str):
+            needed += keyword.text.of(size)
+        asked = keyword.asked
+        if question == "errors":
+            needed += needed + keyword.errors.of(size)
+            asked = keyword.asked_again
+        for key, schema in keyword.schemas:
+            for part in _reached(keyword, key, value):
+                if asked:
+                    needed += asked * self._needed("check", schema, part)
+                if question == "errors" and keyword.tells:
+                    needed += self._needed("errors", schema, part)
+                if needed > self._allowed:
+                    return needed
+        return needed
+
+
+def _reached(keyword: Keyword, key: Any, value: Any) -> Iterator[Any]:
+    """The parts of a value that a schema in a keyword is applied to."""
+    if keyword.reach == "value":
+        yield value
+    elif isinstance(value, list):
+        if keyword.reach == "inside":
+            yield from value
+        elif keyword.reach == "places" and key < len(value):
+            yield value[key]
+    elif isinstance(value, dict):
+        if keyword.reach == "inside":
+            yield from value.values()
+        elif keyword.reach == "others":
+            yield from (each for name, each in value.items() if name not in key)
+        elif keyword.reach == "names":
+            yield from value
+        elif key in value and keyword.reach in ("named", "if"):
+            yield value[key] if keyword.reach == "named" else value
+
+
+def _names(value: Any) -> Size:
+    if not isinstance(value, dict):
+        return _NO_NAMES
+    return Size(len(value), 4 * sum(map(len, value)), 0, 0, 0, 0)
+
+
+def _in(keyword: Keyword, cost: Cost) -> Cost:
+    return cost if keyword.reach in ("value", "if") else cost.each()
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+_SCHEMA = Cost(KEYWORD_NS)
+_NO_NAMES = Size(0, 0, 0, 0, 0, 0)
+_BOOLEAN = Work(Cost(KEYWORD_NS), told(False), told(False), build=NODE_BUILD_NS)
