@@ -43,6 +43,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     no_http: bool = False
     """Whether there is no HTTP API at all. Default false."""
 
+    http_certificate: Path | None = None
+    """The server's certificate for HTTPS, in PEM, with those of the authorities between it and a known one
+    behind it. This file and the next two are read again when they change. Default: none; plain HTTP."""
+
+    http_key: Path | None = None
+    """The key of that certificate, in PEM, without a password. Default: none."""
+
+    http_client_ca: Path | None = None
+    """The authority whose certificates clients may show over HTTPS, in PEM; the common name in one is that of
+    a token, whose role they have. Its revocation list may stand behind it. Default: none."""
+
+    http_hsts_seconds: Annotated[int, msgspec.Meta(ge=0)] = 31_536_000
+    """How many seconds browsers are told to come with TLS and never without (HSTS), over HTTPS. Default
+    31536000, a year; 0: they are told nothing."""
+
     http_hosts: tuple[str, ...] = ()
     """Host names by which the HTTP API is reached, beside those of the loopback; a request that names another
     one is refused. In a variable, commas between them. Default: any, where a token is needed."""
@@ -248,6 +263,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         if not (separator and host and port.isascii() and port.isdigit() and int(port) <= 65_535):
             raise SettingsError(f"http: {self.http!r} is not HOST:PORT, as 127.0.0.1:8822 or [::1]:8822 are")
         return host, int(port)
+
+    @property
+    def http_tls(self) -> tuple[Path, Path, Path | None] | None:
+        """The server's certificate, its key and the authority of clients; `None`: plain HTTP.
+
+        Raises:
+            SettingsError: one of them is missing.
+        """
+        if self.http_certificate is None and self.http_key is None and self.http_client_ca is None:
+            return None
+        if self.http_certificate is None or self.http_key is None:
+            raise SettingsError("http_certificate and http_key belong together; http_client_ca needs both")
+        return self.http_certificate, self.http_key, self.http_client_ca
 
     @property
     def allowed_secrets(self) -> AllowedPaths:

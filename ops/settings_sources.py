@@ -48,6 +48,7 @@ def load_settings(
     settings.names  # noqa: B018 - raises where a prefix is not one
     settings.allowed_secrets  # noqa: B018 - raises where a place is not one
     settings.places  # noqa: B018 - raises where a bucket's address or a public key is not one
+    settings.http_tls  # noqa: B018 - raises where a file is missing
     settings.http_address  # noqa: B018 - raises where it is none
     return settings
 

@@ -238,15 +238,25 @@ def asked_status(data: Path | None) -> bytes:
 def _status_over_http(data: Path | None) -> bytes | None:
     """The report, as JSON; `None` where the service does not answer, or not to us."""
     import http.client
+    import ssl
     from urllib.parse import urlsplit
 
-    runtime = read_runtime(settings_for(data).data)
+    settings = settings_for(data)
+    runtime = read_runtime(settings.data)
     if runtime is None or runtime.http_url is None:
         return None
     # Connects directly, whatever proxy the environment names.
     address = urlsplit(runtime.http_url)
     connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=STATUS_SECONDS)
     try:
+        if address.scheme == "https":
+            # Its own certificate is enough to know it by, whatever name that has.
+            context = ssl.create_default_context(cafile=settings.http_certificate)
+            context.check_hostname = False
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+            connection = http.client.HTTPSConnection(
+                address.hostname or "", address.port, timeout=STATUS_SECONDS, context=context
+            )
         connection.request("GET", "/readyz?verbose")
         response = connection.getresponse()
         body = response.read(MAXIMUM_REPORT_BYTES)

@@ -50,6 +50,7 @@ def application(
     origins: Collection[str] = (),
     any_host: bool = False,
     requests_per_second: float = 0,
+    hsts_seconds: int = 0,
 ) -> ASGIApp:
     """The application that serves everything over HTTP.
 
@@ -85,5 +86,5 @@ def application(
     )
     layers = LimitsMiddleware(layers, per_second=requests_per_second)
     layers = IncidentMiddleware(layers)
-    layers = SecurityHeadersMiddleware(layers)
+    layers = SecurityHeadersMiddleware(layers, hsts_seconds=hsts_seconds)
     return CountingMiddleware(layers, counts)

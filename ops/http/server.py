@@ -7,6 +7,7 @@ two are told to try again, and connections stay.
 import asyncio
 import logging
 import socket
+import ssl
 from collections.abc import Sequence
 from contextlib import suppress
 from ipaddress import ip_address
@@ -23,6 +24,7 @@ from ops.http.backend import Backend
 from ops.http.connections.acceptor import Acceptor, connections_possible
 from ops.http.connections.crowd import Crowd, Seat
 from ops.http.connections.protocol import Connection
+from ops.http.connections.tls import Certificates, TlsError
 from ops.http.routes.streaming import Slots
 from ops.http.routing import RouteEntry
 from ops.metrics.http_counts import HttpCounts
@@ -59,21 +61,24 @@ class HttpServer:
         self.url = ""
         self.listens_at: tuple[Any, ...] = ()
         self._server: uvicorn.Server | None = None
+        self._certificates: Certificates | None = None
 
     async def start(self) -> None:
         """Listens when this returns; may be called again.
 
         Raises:
-            HttpServerError: the address is taken, or is none of this machine's.
+            HttpServerError: the address is taken, or is none of this machine's; or its certificate is none.
         """
         if self._server is not None:
             return
+        self._certificates = _certificates(self._settings)
         asked_host, asked_port = self._settings.http_address
         host = self._allowed_host(asked_host)
         bound = _bound(host, asked_port)
         self.listens_at = bound.getsockname()
         port = self.listens_at[1]
-        self.url = f"http://{_in_url(_reachable(host))}:{port}"
+        scheme = "http" if self._certificates is None else "https"
+        self.url = f"{scheme}://{_in_url(_reachable(host))}:{port}"
         # With the port in its name, since cookies know no ports: another service on this host has its own.
         self.access.cookie_name = f"hyperpage_session_{port}"
         config = uvicorn.Config(
@@ -87,6 +92,7 @@ class HttpServer:
                 origins=self._settings.http_origins,
                 any_host=not self._settings.http_hosts,
                 requests_per_second=self._settings.http_requests_per_second,
+                hsts_seconds=self._settings.http_hsts_seconds,
             ),
             interface="asgi3",
             lifespan="off",
@@ -103,7 +109,7 @@ class HttpServer:
         )
         # Uvicorn would repeat at every start and stop what we log ourselves.
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-        self._server = _Server(config, self.crowd)
+        self._server = _Server(config, self.crowd, self._certificates)
         # `serve` would take over the signals, which belong to the command line.
         self._running = asyncio.create_task(self._server._serve([bound]), name="the HTTP server")
         self._watching = asyncio.create_task(self._watch(), name="watching tokens and connections")
@@ -132,6 +138,8 @@ class HttpServer:
             # Each request refreshes, too; this records changes while none comes.
             self.access.tokens.refresh()
             self.crowd.look_after_all()
+            if self._certificates is not None:
+                self._certificates.refresh()
 
     def _record(self, verb: str, token: Token) -> None:
         made = verb == "create"
@@ -163,12 +171,22 @@ class HttpServer:
         return "::1" if ":" in host else "127.0.0.1"
 
 
+def _certificates(settings: Settings) -> Certificates | None:
+    if (files := settings.http_tls) is None:
+        return None
+    try:
+        return Certificates(*files)
+    except TlsError as error:
+        raise HttpServerError(str(error)) from error
+
+
 class _Server(uvicorn.Server):
     """Uvicorn's server, whose connections come from an `Acceptor`. It leans on `startup` and `servers`."""
 
-    def __init__(self, config: uvicorn.Config, crowd: Crowd) -> None:
+    def __init__(self, config: uvicorn.Config, crowd: Crowd, certificates: Certificates | None) -> None:
         super().__init__(config)
         self._crowd = crowd
+        self._certificates = certificates
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listens on the sockets from now on."""
@@ -180,11 +198,15 @@ class _Server(uvicorn.Server):
                 app_state={},
                 seat=seat,
                 crowd=self._crowd,
+                certificates=self._certificates,
             )
+
+        def context() -> ssl.SSLContext | None:
+            return None if self._certificates is None else self._certificates.context
 
         # They have what uvicorn asks of a server: `close` and `wait_closed`.
         self.servers = [
-            Acceptor(one, self._crowd, connect, lambda: None)  # type: ignore[misc]
+            Acceptor(one, self._crowd, connect, context)  # type: ignore[misc]
             for one in sockets or ()
         ]
         self.started = True

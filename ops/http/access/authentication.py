@@ -2,6 +2,7 @@
 
 Authorization: Bearer …     a token                                   scripts, services
 a cookie                    a session that was opened with a token    browsers
+a client's certificate      the token that has its name                 services
 nothing                     anybody on this machine, as long as there never was a token
 """
 
@@ -11,6 +12,7 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ops.http.access.certificates import token_of_certificate
 from ops.http.access.roles import Principal, Role
 from ops.http.access.sessions import CSRF_FIELD, CSRF_HEADER, Session, Sessions, is_from_a_page_of
 from ops.http.access.tokens import PREFIX, Token, Tokens, hash_of
@@ -73,6 +75,8 @@ class Access:
             return _bearer(self._token(request, secret.strip()))
         if (session := self.session(request)) is not None:
             return session.principal
+        if (token := token_of_certificate(request, self.tokens)) is not None:
+            return _bearer(token)
         if self.tokens.required:
             raise Unauthorized(
                 "this needs a token",
@@ -146,6 +150,9 @@ class Access:
         principal = self.principal(request)
         if principal is ANYBODY:
             return self.sessions.open(principal, None)
+        if "authorization" not in request.headers:
+            token = token_of_certificate(request, self.tokens)
+            return self.sessions.open(principal, None if token is None else token.hash)
         secret = request.headers["authorization"].partition(" ")[2].strip()
         return self.sessions.open(principal, hash_of(secret))
 

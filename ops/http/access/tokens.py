@@ -184,6 +184,12 @@ class Tokens:
         token = self._by_hash.get(token_hash)
         return token if token is not None and token.is_good(self._clock()) else None
 
+    def named(self, name: str) -> Token | None:
+        """The token of this name, if it still lets its bearer in."""
+        self.refresh()
+        now = self._clock()
+        return next((one for one in self._by_hash.values() if one.name == name and one.is_good(now)), None)
+
     def refresh(self) -> None:
         """Reads the file again if it was changed."""
         stamp = self._stamp()

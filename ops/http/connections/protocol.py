@@ -6,6 +6,7 @@ It leans on `H11Protocol`: on `app`, `conn`, `cycle`, `flow`, `transport`, `on_r
 
 import asyncio
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import h11
@@ -14,6 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from ops.http.connections.crowd import Crowd, Seat
 from ops.http.connections.strict_reading import NotStrictError, StrictConnection
+from ops.http.connections.tls import Certificates
 from ops.http.layers.limits import MAXIMUM_HEAD_BYTES
 from ops.http.layers.security_headers import SECURITY_HEADERS
 
@@ -23,6 +25,10 @@ HEAD_SECONDS = 10.0
 # sends it may read the answer meanwhile, which is lost where a connection is closed at once.
 UNWANTED_SECONDS = 3.0
 UNWANTED_BYTES = 1024 * 1024
+# What may wait in a connection for a reader, beside what the kernel keeps.
+WRITE_BUFFER_BYTES = 64 * 1024
+# Where those who let callers in find the name in a client's certificate.
+CERTIFICATE_NAME = "hyperpage.certificate_name"
 # How long the end of a connection waits for a reader who has not read all.
 CLOSE_SECONDS = 10.0
 
@@ -30,13 +36,22 @@ CLOSE_SECONDS = 10.0
 class Connection(H11Protocol):
     """A connection whose requests must come in time, and which gives way to a new one while it only waits."""
 
-    def __init__(self, *arguments: Any, seat: Seat, crowd: Crowd, **options: Any) -> None:
+    def __init__(
+        self,
+        *arguments: Any,
+        seat: Seat,
+        crowd: Crowd,
+        certificates: Certificates | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(*arguments, **options)
         self.conn = StrictConnection(MAXIMUM_HEAD_BYTES)
         self._answer = self.app
         self.app = self._answer_abortably
         self._seat = seat
         self._crowd = crowd
+        self._certificates = certificates
+        self._certificate_name: Callable[[], str | None] = lambda: None
         self._head_is_late: asyncio.TimerHandle | None = None
         # Since when a body comes that nobody waits for, and how much of it came.
         self._unwanted_since: float | None = None
@@ -45,6 +60,9 @@ class Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        if self._certificates is not None:
+            self._certificate_name = self._certificates.name_of(transport)
         self._seat.abort = transport.abort
         self._seat.only_waits = self._only_waits
         self._seat.look_after = self._look_after
@@ -97,6 +115,7 @@ class Connection(H11Protocol):
 
     async def _answer_abortably(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._crowd.was_of_use(self._seat)
+        scope[CERTIFICATE_NAME] = self._certificate_name
         scope["hyperpage.abort"] = self.transport.abort
         await self._answer(scope, receive, send)
 

@@ -28,18 +28,24 @@ SECURITY_HEADERS = {
 class SecurityHeadersMiddleware:
     """Adds the headers that an answer has not set itself; pages get the policy for pages."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, hsts_seconds: int) -> None:
         self._app = app
+        self._always = dict(SECURITY_HEADERS)
+        # Over TLS only; a browser then comes with TLS for so long, whatever it is told elsewhere (RFC 6797).
+        self._over_tls = {**SECURITY_HEADERS, "Strict-Transport-Security": f"max-age={hsts_seconds}"}
+        if hsts_seconds == 0:
+            self._over_tls = self._always
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hands a request on, and adds headers to its response."""
+        added = self._over_tls if scope["scheme"] == "https" else self._always
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 if headers.get("content-type", "").startswith("text/html"):
                     headers.setdefault("Content-Security-Policy", PAGE_POLICY)
-                for name, value in SECURITY_HEADERS.items():
+                for name, value in added.items():
                     headers.setdefault(name, value)
             await send(message)
 
