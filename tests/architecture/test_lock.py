@@ -1,5 +1,6 @@
 """uv.lock is the same wherever it was written."""
 
+import json
 import re
 import subprocess
 import tomllib
@@ -60,3 +61,14 @@ def test_what_installs_and_builds_is_pinned_by_hashes_as_the_lock_has_it():
         for name in wanted
         for one in [locked[name]]
     }
+
+
+def test_packages_of_javascript_are_pinned_by_hashes_and_name_no_registry():
+    text = (ROOT / "tests/support/javascript/package-lock.json").read_text(encoding="utf-8")
+    lock = json.loads(text)
+    wanted = json.loads((ROOT / "tests/support/javascript/package.json").read_text(encoding="utf-8"))
+    assert lock["packages"][""]["dependencies"] == wanted["dependencies"]
+    assert {one.removeprefix("node_modules/") for one in lock["packages"]} >= wanted["dependencies"].keys()
+    installed = [one for name, one in lock["packages"].items() if name]
+    assert [one for one in installed if not one["integrity"].startswith("sha512-")] == []
+    assert [one for one in installed if "resolved" in one or "hasInstallScript" in one] == []

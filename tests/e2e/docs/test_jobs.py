@@ -14,9 +14,8 @@ import pytest
 from domain.catalogue import VERBS
 from domain.jobs.state import STATES
 from tests.support.documents.guides import blocks, guide
-from tests.support.machines.node import CLIENT, COMPILER, TYPES, in_javascript, node_with
+from tests.support.machines.node import CLIENT, COMPILER, INSTALLED, TYPES, in_javascript, node_with
 from tests.support.patience import wait_for
-from tests.support.repository import ROOT
 from tests.support.services.command_line import PROGRAM, environment, served_in
 
 GUIDE = guide("jobs.md")
@@ -70,8 +69,8 @@ def long_lived_worker(request: pytest.FixtureRequest, folder: Path) -> list[str]
 
 def test_typescript_takes_the_worker_in_javascript_as_it_is(tmp_path: Path) -> None:
     node = node_with(CLIENT, COMPILER, TYPES)
-    compiler = ROOT / "node_modules" / COMPILER / "bin" / "tsc"
-    (tmp_path / "node_modules").symlink_to(ROOT / "node_modules")
+    compiler = INSTALLED / COMPILER / "bin" / "tsc"
+    (tmp_path / "node_modules").symlink_to(INSTALLED)
     (tmp_path / "worker.mts").write_text(JAVASCRIPT_WORKER, encoding="utf-8")
     settings = "--noEmit --strict false --target es2022 --module nodenext --skipLibCheck --types node"
 

@@ -7,6 +7,8 @@ import pytest
 
 from tests.support.repository import ROOT
 
+# Where `.ci/node-packages` puts them.
+INSTALLED = ROOT / "tests" / "support" / "javascript" / "node_modules"
 CLIENT = "@nats-io/transport-node"
 COMPILER = "typescript"
 TYPES = "@types/node"
@@ -15,8 +17,8 @@ TYPES = "@types/node"
 def node_with(*packages: str) -> str:
     """The path of Node.js; skips the test where that, or one of the packages, is not there."""
     node = shutil.which("node")
-    if node is None or not all((ROOT / "node_modules" / package).exists() for package in packages):
-        pytest.skip(f"needs node, and here `npm install --no-save --no-package-lock {' '.join(packages)}`")
+    if node is None or not all((INSTALLED / package).exists() for package in packages):
+        pytest.skip(f"needs node and {', '.join(packages)}: `.ci/node-packages` installs them")
     return node
 
 
@@ -24,6 +26,6 @@ def in_javascript(folder: Path, program: str) -> list[str]:
     """The command that runs a program in the folder; skips the test where it cannot be run."""
     node = node_with(CLIENT)
     # Where node looks for packages: beside the program.
-    (folder / "node_modules").symlink_to(ROOT / "node_modules")
+    (folder / "node_modules").symlink_to(INSTALLED)
     (folder / "program.mjs").write_text(program, encoding="utf-8")
     return [node, "program.mjs"]
