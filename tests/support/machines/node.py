@@ -8,7 +8,7 @@ import pytest
 from tests.support.repository import ROOT
 
 # Where `.ci/node-packages` puts them.
-INSTALLED = ROOT / "tests" / "support" / "javascript" / "node_modules"
+INSTALLED = ROOT / "node_modules"
 CLIENT = "@nats-io/transport-node"
 COMPILER = "typescript"
 TYPES = "@types/node"
