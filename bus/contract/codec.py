@@ -80,9 +80,12 @@ def find_verb(name: str) -> tuple[Decider, Verb]:
 
     Raises:
         NotFound: there is no such command.
+        SecretRejected: there is none, and its name looks like a credential, which is not repeated.
     """
     found = VERBS.get(name)
     if found is None or found[1].internal:
+        if (kind := kind_of_text(name)) is not None:
+            raise rejected(Finding("command", kind))
         raise NotFound(f"there is no command {name[:100]}", hint="`hyperpage schema` lists all of them")
     return found
 

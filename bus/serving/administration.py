@@ -14,8 +14,10 @@ from bus.contract.headers import ACTOR, COMMAND_LINE
 from bus.contract.subjects import BusNames
 from bus.incident import internal
 from bus.serving.audit import Actor, AuditOutcome, acting
+from bus.serving.decoding import findings_in_headers
 from bus.serving.discovery import QUEUE_GROUP
 from bus.tasks import Tasks
+from domain.credentials.scanning import Finding, kind_of_text, rejected
 from domain.errors import NotFound, Refusal
 
 logger = logging.getLogger(__name__)
@@ -74,16 +76,18 @@ class Administration:
         """Carries out a request of an operator; the answer is to be encoded as JSON.
 
         Raises:
-            Refusal: it was not carried out.
+            Refusal: it was not carried out, because of what looks like a credential in it, say.
         """
         verb = self._verbs.get(name)
         if verb is None:
+            _refuse_credentials((Finding("command", kind),) if (kind := kind_of_text(name)) else ())
             raise NotFound(f"there is no {name[:100]}")
         if verb.changes_nothing:
             return await self._answer(verb, codec.decode(verb.shape, body))
         acting.set(actor)
         try:
             request = codec.decode(verb.shape, body)
+            _refuse_credentials(codec.findings_in(body))
             answer = await self._answer(verb, request)
         except Refusal as refusal:
             self._record(actor, name, body, "failed" if refusal.number == 500 else "refused", refusal)
@@ -119,9 +123,16 @@ class Administration:
             logger.warning("an answer could not be sent: %s", error)
 
 
+def _refuse_credentials(findings: tuple[Finding, ...]) -> None:
+    # Acts are told to all who follow them, and some of their texts are kept, as a backup's description is.
+    if findings:
+        raise rejected(findings[0])
+
+
 def _actor(message: Msg) -> Actor:
     # Anybody with the administrator's credentials tells who they are; nothing can check it.
     said = (message.headers or {}).get(ACTOR, "")
+    _refuse_credentials(findings_in_headers({ACTOR: said}))
     name = codec.one_line(said)[:100] or "administrator"
     is_command_line = name.startswith(COMMAND_LINE)
     return Actor(name=name.removeprefix(COMMAND_LINE), via="command line" if is_command_line else "nats")

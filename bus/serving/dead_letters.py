@@ -13,6 +13,7 @@ from bus.contract import codec
 from bus.contract.headers import COMMAND_ID
 from bus.contract.subjects import BusNames
 from bus.serving.administration import AdministrationVerb
+from bus.serving.decoding import LOOKED_AT, findings_in_headers
 from bus.transport.ensured_streams import Limits, ensure_stream
 from bus.transport.jetstream import JetStreamApi
 from domain.credentials.scanning import AllowedPaths, kind_of_text
@@ -151,7 +152,9 @@ class DeadLetters:
             REASON_CODE: refusal.code,
             REASON: codec.one_line(refusal.message),
         }
-        if not _NAME.fullmatch(name):
+        if kind_of_text(name) is not None:
+            name = "unknown"
+        elif not _NAME.fullmatch(name):
             reasons[NAME] = codec.one_line(name)[:200]
             name = "unknown"
         kept = _forwarded(headers)
@@ -163,7 +166,7 @@ class DeadLetters:
         else:
             body = UNSEEN
             kept = {one: value for one, value in kept.items() if one == COMMAND_ID}
-        kept = {one: value for one, value in kept.items() if kind_of_text(value) is None}
+        kept = {one: value for one, value in kept.items() if _may_be_kept(one, value)}
         room = self._relay.max_payload - _size(reasons)
         if _size(kept) + len(body) > room:
             kept = {name: value for name, value in kept.items() if _SENT_HEADERS.fullmatch(name)}
@@ -287,6 +290,12 @@ def _forwarded(headers: Mapping[str, str]) -> dict[str, str]:
         for name, value in headers.items()
         if name not in _OURS and not _is_brokers(name) and _HEADER_NAME.fullmatch(name)
     }
+
+
+def _may_be_kept(name: str, value: str) -> bool:
+    if name in LOOKED_AT:
+        return not findings_in_headers({name: value})
+    return not codec.findings_in(codec.encode({name: value}))
 
 
 def _is_brokers(name: str) -> bool:

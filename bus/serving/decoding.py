@@ -19,13 +19,17 @@ from bus.incident import internal
 from bus.measures import Tally
 from bus.transport.connection import UNREADABLE
 from bus.writing.submission import Request, Submission, count_refused, refused
-from domain.credentials.scanning import Finding, kind_of_text, rejected
+from domain.credentials.scanning import Finding, kind_of_text
 from domain.errors import Invalid, Refusal
 from domain.messages import Metadata
 
 MAXIMUM_HEADER_CHARACTERS = 512
-# UUIDs and traces, as most of these headers have: no credential is spelled like that.
-_MACHINE_ID = re.compile(r"[0-9a-f-]+")
+# UUIDs, traces and ULIDs, as most of these headers have: no credential is spelled like that.
+_MACHINE_ID = re.compile(r"[0-9a-f-]+|[0-9A-HJKMNP-TV-Z]{26}")
+# What follows a word in an id, as in `rotate-token:<uuid>`, is not what the word says.
+_UUID_IN_ID = re.compile(r"(?<![^:/.])[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(?![^:/.])")
+# Texts that are stored with a command, or told with its events.
+LOOKED_AT = (COMMAND_ID, ACTOR, CORRELATION_ID, CAUSATION_ID, TRACEPARENT)
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +78,7 @@ def _request(name: str, body: bytes, headers: Mapping[str, str] | None, fallback
         command_id=_command_id(headers.get(COMMAND_ID)) or fallback_id,
         expected_version=_version(headers.get(EXPECTED_VERSION)),
         metadata=_metadata(headers),
-        findings=findings,
+        findings=(*findings_in_headers(headers), *findings),
     )
 
 
@@ -87,6 +91,7 @@ def _batch(body: bytes, headers: Mapping[str, str] | None, context: Any) -> Subm
     if headers and EXPECTED_VERSION in headers:
         raise Invalid("a batch has no one version to expect; its commands may", path=EXPECTED_VERSION)
     metadata = _metadata(headers) if headers else None
+    of_all = findings_in_headers(headers) if headers else ()
     requests: list[Request | Refusal] = []
     for index, item in enumerate(batch.commands):
         try:
@@ -100,7 +105,11 @@ def _batch(body: bytes, headers: Mapping[str, str] | None, context: Any) -> Subm
                     command_id=_command_id(item.id),
                     expected_version=_not_negative(item.expected_version),
                     metadata=metadata,
-                    findings=codec.findings_in(item_body),
+                    findings=(
+                        *of_all,
+                        *_findings_in_id(item.id, f"$.commands[{index}].id"),
+                        *codec.findings_in(item_body),
+                    ),
                 )
             )
         except Refusal as refusal:
@@ -109,6 +118,18 @@ def _batch(body: bytes, headers: Mapping[str, str] | None, context: Any) -> Subm
     return Submission(
         requests=requests, size_bytes=len(body), context=context, batch=True, atomic=batch.atomic
     )
+
+
+def findings_in_headers(headers: Mapping[str, str]) -> tuple[Finding, ...]:
+    """What looks like a credential in the headers of a command; the path of each is the header's name."""
+    return tuple(one for name in LOOKED_AT for one in _findings_in_id(headers.get(name), name))
+
+
+def _findings_in_id(value: str | None, path: str) -> tuple[Finding, ...]:
+    if value is None or _MACHINE_ID.fullmatch(value):
+        return ()
+    kind = kind_of_text(_UUID_IN_ID.sub("", value) if ":" in value else value)
+    return () if kind is None else (Finding(path, kind),)
 
 
 def _require_readable(headers: Mapping[str, str]) -> None:
@@ -151,12 +172,8 @@ def _metadata(headers: Mapping[str, str]) -> str | None:
     if not any(values):
         return None
     for name, value in zip((ACTOR, CORRELATION_ID, CAUSATION_ID, TRACEPARENT), values, strict=True):
-        if value is None or (len(value) < MAXIMUM_HEADER_CHARACTERS and _MACHINE_ID.fullmatch(value)):
-            continue
-        if len(value) > MAXIMUM_HEADER_CHARACTERS:
+        if value is not None and len(value) > MAXIMUM_HEADER_CHARACTERS:
             raise Invalid(f"a header has at most {MAXIMUM_HEADER_CHARACTERS} characters", path=name)
-        if (kind := kind_of_text(value)) is not None:
-            raise rejected(Finding(name, kind))
     actor, correlation_id, causation_id, traceparent = values
     said = Metadata(
         actor=actor, correlation_id=correlation_id, causation_id=causation_id, traceparent=traceparent

@@ -31,7 +31,7 @@ from bus.contract.headers import COMMAND_ID, REPLY_TO
 from bus.contract.subjects import BATCH, BusNames
 from bus.measures import UNKNOWN, Tally
 from bus.serving.dead_letters import DeadLetter, DeadLetters
-from bus.serving.decoding import count_turned_away, refused_submission, submission_of
+from bus.serving.decoding import count_turned_away, findings_in_headers, refused_submission, submission_of
 from bus.serving.durable_consumer import DurableConsumer
 from bus.serving.results import Results
 from bus.serving.suspects import Suspects
@@ -315,10 +315,11 @@ class DurableIntake:
         try:
             if self._is_dropped(delivery):
                 return
+            name = delivery.name if delivery.name in VERBS else UNKNOWN
             logger.error(
                 "the service went down %d times with a durable command, which becomes a dead letter",
                 downs,
-                extra={"command": delivery.name[:100], "command_id": delivery.command_id},
+                extra={"command": name, "command_id": delivery.command_id},
             )
             refusal = _took_it_down(downs)
             letter = self._letter(delivery, refusal, is_looked_through=downs == MAXIMUM_DOWNS)
@@ -365,7 +366,8 @@ def _took_it_down(downs: int) -> Internal:
 
 
 def _usable(command_id: str | None) -> str | None:
-    """An id that a result can be addressed to; one that is too long is refused, and told under another."""
+    """An id that a result can be addressed to; any other is refused, which is told under another one."""
     if command_id is None or len(command_id) > codec.MAXIMUM_COMMAND_ID_CHARACTERS:
         return None
-    return command_id
+    # A subject is told to everybody who follows the results.
+    return None if findings_in_headers({COMMAND_ID: command_id}) else command_id

@@ -15,6 +15,7 @@ import apsw
 import msgspec
 
 from bus.log import chain
+from domain.credentials.scanning import Finding, kind_of_text, rejected
 from ops.backup.content import StoreContent
 from ops.backup.copying import copy_store
 from ops.backup.metadata import (
@@ -53,10 +54,13 @@ def create_backup(
     that copy is left, if the backup is not a plain file itself.
 
     Raises:
+        SecretRejected: the description looks like a credential; it would be kept with every copy.
         BackupError: the copy is not what the store was; the store is damaged; it is not proven.
         OSError, apsw.Error: the disk is full, the store cannot be read, the bucket is away. No backup is left
             behind.
     """
+    if (kind := kind_of_text(description)) is not None:
+        raise rejected(Finding("$.description", kind))
     began = time.monotonic()
     outgoing = staging_folder(folder)
     # The plain copy of an encrypted backup never lies on the disk of the backups, not even for a moment.
@@ -82,11 +86,7 @@ def create_backup(
         )
         if prove is not None:
             prove(Backup(temporary, metadata), progress)
-            metadata = msgspec.structs.replace(
-                metadata,
-                last_drilled=timestamp,
-                checks={**metadata.checks, **dict.fromkeys(DRILL_CHECKS, timestamp)},
-            )
+            metadata = _drilled(metadata, timestamp)
         metadata = _put(temporary, path, metadata, sealing, plain_copy, progress)
     duration_ms = round((time.monotonic() - began) * 1000)
     try:
@@ -94,6 +94,11 @@ def create_backup(
     except BaseException:
         delete_file(path)
         raise
+
+
+def _drilled(metadata: Metadata, timestamp: int) -> Metadata:
+    checks = {**metadata.checks, **dict.fromkeys(DRILL_CHECKS, timestamp)}
+    return msgspec.structs.replace(metadata, last_drilled=timestamp, checks=checks)
 
 
 def _metadata_of(

@@ -30,6 +30,7 @@ from bus.log.chain import Row
 from bus.serving.durable import Delivery
 from bus.serving.intake import Caller
 from bus.writing.submission import Commit, GroupTimes, Request, Submission
+from domain.errors import SecretRejected
 from domain.messages import Metadata
 
 # Spans that wait for the stream. While the broker is away, the oldest are given up.
@@ -120,7 +121,9 @@ class Traces:
         if refusal is not None and refusal.number >= 500:
             # A refusal is an answer, and no error; having no answer is one.
             span.set_status(Status(StatusCode.ERROR, refusal.code))
-        if request is not None and request.command_id is not None and not submission.batch:
+        if request is None or request.command_id is None or submission.batch:
+            return
+        if not isinstance(refusal, SecretRejected):
             span.set_attribute("hyperpage.command_id", request.command_id)
 
     def _spans_of_group(self, context: Context, commit: Commit, times: GroupTimes) -> None:

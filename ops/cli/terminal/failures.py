@@ -35,6 +35,7 @@ def _failure_of(error: Exception, store: Path | None, bucket_hint: str) -> Comma
     # Imported after the error: a command that succeeds does not wait for rooms that it does not use.
     import apsw
 
+    from domain.errors import SecretRejected
     from migrations.connection import UnsafeSqliteError
     from migrations.runner import MigrationError
     from ops.analytics.lake.errors import AnalyticsError
@@ -44,6 +45,8 @@ def _failure_of(error: Exception, store: Path | None, bucket_hint: str) -> Comma
     match error:
         case BackupError():
             return failure(exit_code_of(error), error.reason, error.message, error.hint)
+        case SecretRejected():
+            return failure(Exit.FAILED, error.code, error.message, error.hint, **error.details)
         case AnalyticsError():
             return _analytics_failure(error)
         case BucketError():

@@ -1,5 +1,6 @@
 """Credentials over the wire: refused however they are sent, and nowhere to be found afterwards."""
 
+import base64
 import json
 import logging
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 import pytest
 
 from domain.catalogue import VERBS
+from domain.errors import SecretRejected
+from ops.backup.create import create_backup
 from ops.settings import Settings, SettingsError
 from ops.settings_sources import load_settings
 from tests.support.domain.credential_corpus import named, shaped
@@ -16,6 +19,8 @@ from tests.support.services.raw_nats import Message
 from tests.support.services.talking import Talk
 
 SECRET = shaped()["github p"]
+# Only its name gives it away.
+HIDDEN = named()["random api_key"]["api_key"]
 JOB = {"type": "sync", "name": "acme/site"}
 LEASED = {"id": "nobody", "lease": "no-lease"}
 
@@ -87,12 +92,83 @@ def test_the_reason_why_a_body_is_invalid_does_not_repeat_a_credential(shared: T
     assert SECRET not in str(answer.headers)
 
 
-@pytest.mark.parametrize("header", ["Hyperpage-Actor", "Hyperpage-Correlation-Id", "Hyperpage-Causation-Id"])
-def test_what_is_said_about_a_command_is_looked_through(shared: Talk, header: str):
-    error = shared.command("app_state.set", {"key": "k", "value": 1}, headers={header: SECRET}).error
+HEADERS = (
+    "Hyperpage-Command-Id",
+    "Hyperpage-Actor",
+    "Hyperpage-Correlation-Id",
+    "Hyperpage-Causation-Id",
+    "traceparent",
+)
 
-    assert error["code"] == "secret_rejected"
-    assert error["details"]["path"] == header
+
+@pytest.mark.parametrize("header", HEADERS)
+@pytest.mark.parametrize("said", [SECRET, f"job:{SECRET}", base64.b64encode(SECRET.encode()).decode()])
+def test_what_is_said_about_a_command_is_looked_through(shared: Talk, header: str, said: str):
+    before = shared.position
+    body = {"key": "k", "value": 1}
+    alone = shared.command("app_state.set", body, headers={header: said})
+    assert (alone.error["code"], alone.error["details"]["path"]) == ("secret_rejected", header)
+    if header != "Hyperpage-Command-Id":
+        together = shared.batch({"command": "app_state.set", "body": body}, headers={header: said})
+        assert together.said["outcomes"][0]["error"]["details"]["path"] == header
+        assert SECRET.encode() not in together.body
+    assert said not in str(alone.headers) + alone.body.decode()
+    assert shared.position == before
+
+
+@pytest.mark.parametrize("atomic", [False, True])
+def test_the_ids_in_a_batch_are_looked_through(shared: Talk, atomic: bool):
+    before = shared.position
+    body = {"key": "k", "value": 1}
+    commands = [{"command": "app_state.set", "id": one, "body": body} for one in (SECRET, f"a/{SECRET}")]
+    answer = shared.batch(*commands, atomic=atomic)
+
+    errors = [answer.error] if atomic else [one["error"] for one in answer.said["outcomes"]]
+    assert {one["code"] for one in errors} == {"secret_rejected"}
+    assert [one["details"]["path"] for one in errors] == [
+        f"$.commands[{index}].id" for index in range(len(errors))
+    ]
+    assert SECRET.encode() not in answer.body
+    assert shared.position == before
+
+
+@pytest.mark.parametrize(
+    "command_id",
+    [
+        "01a20adb-1a24-7ae3-8f72-87397e233a2a",
+        "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+        "rotate-token:01a20adb-1a24-7ae3-8f72-87397e233a2a",
+        "job_01h2xcejqtf2nbrexx3vqjhp41",
+        "sync/acme/site@0123456789abcdef0123456789abcdef01234567",
+        "sha256:" + "0123456789abcdef" * 4,
+        "token/refresh/2026-11-24T09:30:00Z",
+    ],
+)
+def test_ids_as_people_make_them_are_fine(shared: Talk, command_id: str):
+    said = shared.command("app_state.set", {"key": "k", "value": command_id[::-1]}, id=command_id)
+    assert said.said["command_id"] == command_id
+
+
+def test_a_name_of_no_command_that_is_a_credential_is_not_repeated(shared: Talk):
+    for name in (SECRET, f"app_state.{SECRET}"):
+        alone = shared.command(name, {})
+        in_batch = shared.batch({"command": name})
+        administrative = shared.administer(name)
+        assert alone.code == administrative.code == "secret_rejected"
+        assert in_batch.said["outcomes"][0]["error"]["code"] == "secret_rejected"
+        for answer in (alone, in_batch, administrative):
+            assert SECRET not in str(answer.headers) + answer.body.decode()
+
+
+def test_the_description_of_a_backup_is_looked_through(shared: Talk, tmp_path: Path):
+    answer = shared.administer("backup.create", {"description": f"before {SECRET} goes"})
+    assert (answer.code, answer.error["details"]["path"]) == ("secret_rejected", "$.description")
+    assert SECRET.encode() not in answer.body
+
+    with pytest.raises(SecretRejected):
+        create_backup(shared.settings.store_path, tmp_path, description=SECRET, version="1")
+    assert list(tmp_path.iterdir()) == []
+    assert shared.administer("backup.list").said == {"items": []}
 
 
 def test_nothing_of_a_refused_command_is_kept_anywhere(tmp_path: Path, caplog: pytest.LogCaptureFixture):
@@ -109,6 +185,7 @@ def test_nothing_of_a_refused_command_is_kept_anywhere(tmp_path: Path, caplog: p
                 await durable.answer("no.such", good, "three"),
                 await durable.answer("tool_configs.set", b'{"token": "' + SECRET.encode(), "four"),
                 await durable.answer("tool_configs.set", b'{"tool_name": 7}', "five", Authorization=SECRET),
+                await durable.answer("app_state.delete", b"7", "six", **{"X-Api-Key": HIDDEN, "X-Page": "7"}),
             ]
             await durable.nothing_waits()
             return answers
@@ -120,22 +197,56 @@ def test_nothing_of_a_refused_command_is_kept_anywhere(tmp_path: Path, caplog: p
         ]
         own.run(durable.relay.close())
 
-    assert [one.code for one in answers] == ["secret_rejected", "invalid", "not_found", "invalid", "invalid"]
+    refused = ["secret_rejected", "invalid", "not_found", "invalid", "invalid", "invalid"]
+    assert [one.code for one in answers] == refused
     letters = {one.said["command_id"]: one.said for one in shown}
-    assert set(letters) == {"two", "three", "four", "five"}
+    assert set(letters) == {"two", "three", "four", "five", "six"}
     for command_id in ("two", "three", "four"):
         assert letters[command_id]["body"] == "withheld: it looks as if it holds a credential"
     assert letters["five"]["body"] == '{"tool_name": 7}'
     assert "Authorization" not in letters["five"]["headers"]
+    assert "X-Api-Key" not in letters["six"]["headers"]
+    assert letters["six"]["headers"]["X-Page"] == "7"
     assert not any(SECRET.encode() in one.body for one in (*answers, *shown))
     assert SECRET not in caplog.text
+    assert_nothing_has(tmp_path)
+
+
+def assert_nothing_has(data: Path) -> None:
     # The stream that took the commands in had them before anybody could look; nothing else has.
     holding = {
-        file.relative_to(tmp_path).as_posix()
-        for file in tmp_path.rglob("*")
-        if file.is_file() and SECRET.encode() in file.read_bytes()
+        file.relative_to(data).as_posix()
+        for file in data.rglob("*")
+        if file.is_file() and any(one.encode() in file.read_bytes() for one in (SECRET, HIDDEN))
     }
     assert all("HYPERPAGE_COMMANDS" in file for file in holding), holding
+
+
+def test_a_credential_in_the_headers_or_the_name_of_a_durable_command_is_kept_nowhere(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.DEBUG)
+    body = {"key": "k", "value": 1}
+    with Talk(tmp_path) as own:
+        durable = Durable(own)
+
+        async def scenario() -> None:
+            for header in HEADERS:
+                await durable.store("app_state.set", body, {header: SECRET})
+                await durable.store("app_state.set", b"{", {header: SECRET})
+            await durable.store(SECRET, body, {"Hyperpage-Command-Id": "named"})
+            await durable.store(f"app_state.{SECRET}", body, {"Hyperpage-Command-Id": SECRET})
+            await durable.nothing_waits()
+
+        own.run(scenario())
+        for letter in own.run(durable.letters()):
+            shown = own.administer("dlq.show", {"sequence": letter["sequence"]})
+            assert SECRET.encode() not in shown.body
+        assert own.run(durable.result("named")).code == "secret_rejected"
+        assert own.query("app_state.get", {"key": "k"}).code == "not_found"
+        own.run(durable.relay.close())
+    assert SECRET not in caplog.text
+    assert_nothing_has(tmp_path)
 
 
 def test_a_letter_without_its_body_is_no_command_when_it_is_sent_again(tmp_path: Path):
