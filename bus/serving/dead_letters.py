@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from nats.aio.client import Client
 from nats.js.api import RawStreamMsg
+from nats.js.errors import APIError
 from nats.js.errors import NotFoundError as NoMessageError
 
 from bus.contract import codec
@@ -17,7 +18,7 @@ from bus.serving.decoding import LOOKED_AT, findings_in_headers
 from bus.transport.ensured_streams import Limits, ensure_stream
 from bus.transport.jetstream import JetStreamApi
 from domain.credentials.scanning import AllowedPaths, kind_of_text
-from domain.errors import Invalid, NotFound, Refusal, SecretRejected
+from domain.errors import Invalid, NotFound, Refusal, SecretRejected, Unavailable
 
 REASON_CODE = "Hyperpage-Reason-Code"
 REASON = "Hyperpage-Reason"
@@ -221,11 +222,18 @@ class DeadLetters:
         for message in await self._chosen(request):
             name = self._names.name_in(message.subject or "")
             # Stored anew before the old one is deleted: at worst it is there twice, under one command id.
-            await self._jetstream.publish(
-                self._names.durable_command(name),
-                message.data or b"",
-                headers=_forwarded(message.headers or {}) or None,
-            )
+            try:
+                await self._jetstream.publish(
+                    self._names.durable_command(name),
+                    message.data or b"",
+                    headers=_forwarded(message.headers or {}) or None,
+                )
+            except APIError as error:
+                raise Unavailable(
+                    f"the broker takes no more durable commands: {error.description}",
+                    hint="try again when fewer wait",
+                    replayed=replayed,
+                ) from error
             await self._jetstream.delete_msg(self._names.dead_letters, message.seq or 0)
             replayed += 1
         await self.prepare()

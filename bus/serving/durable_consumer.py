@@ -34,6 +34,9 @@ PULL_EXPIRES_SECONDS = 2.0
 # A pull that the broker forgot (it was restarted, say) is noticed this much later.
 PULL_GRACE_SECONDS = 1.0
 ACK_WAIT_SECONDS = 30.0
+# The broker remembers each message id that a sender gives for so long, all of them in its memory. A command's
+# own id does what they are for, for ever.
+DUPLICATE_WINDOW_NS = 1_000_000_000
 # The largest message on the bus, as the contract says; an outside broker may take larger ones.
 MAXIMUM_MESSAGE_BYTES = 1024 * 1024
 # The pause before all comes again, as while the store cannot be written.
@@ -100,7 +103,12 @@ class DurableConsumer:
                 "retention": "workqueue",
             },
             # Nothing that was taken in makes room for what comes: the sender is told that there is none.
-            {**self._limits.config, "discard": "new", "max_msg_size": MAXIMUM_MESSAGE_BYTES},
+            {
+                **self._limits.config,
+                "discard": "new",
+                "max_msg_size": MAXIMUM_MESSAGE_BYTES,
+                "duplicate_window": DUPLICATE_WINDOW_NS,
+            },
             is_adjusted=not self.created_ms,
         )
         self.created_ms = int(datetime.fromisoformat(report.created).timestamp() * 1000)

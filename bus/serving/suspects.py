@@ -10,8 +10,10 @@ over hundreds at once, and each start of the service begins with a new consumer.
     counts.json  how often the service went down with each of them; a whole file, synced
 """
 
+import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -20,6 +22,8 @@ from bus.identifiers import new_id
 
 # More than any portion's.
 _LARGEST_MARK_BYTES = 1024 * 1024
+
+logger = logging.getLogger(__name__)
 
 
 class _Mark(msgspec.Struct, frozen=True):
@@ -42,7 +46,7 @@ class Suspects:
     """The marks and counts in one folder, which is made. Used by one thread.
 
     Raises:
-        OSError: the disk refuses.
+        OSError: the folder cannot be made, or read.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -69,7 +73,11 @@ class Suspects:
         return self._downs.get(sequence, 0) if stream == self._stream else 0
 
     def mark(self, stream: int, sequences: Sequence[int], *, synced: bool = False) -> None:
-        """Notes that these, and no others, are being decided from now on."""
+        """Notes that these, and no others, are being decided from now on.
+
+        Raises:
+            OSError: the disk refuses.
+        """
         self._write(msgspec.json.encode(_Mark(new_id(), stream, sequences)))
         self._is_marked = True
         if synced:
@@ -78,15 +86,17 @@ class Suspects:
     def clear(self) -> None:
         """Notes that none is being decided."""
         if self._is_marked:
-            self._write(b"")
-            self._is_marked = False
+            with _tolerated():
+                self._write(b"")
+                self._is_marked = False
 
     def decided(self, stream: int, sequence: int) -> None:
         """Notes that a suspect was decided, and the service is still there."""
         if self.downs(stream, sequence):
             del self._downs[sequence]
             if not self._downs:
-                self._write_counts("")
+                with _tolerated():
+                    self._write_counts("")
 
     def forget_before(self, stream: int, first_sequence: int) -> None:
         """Notes that the stream has none before that one any more."""
@@ -133,3 +143,12 @@ class Suspects:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self._counts_file)
+
+
+@contextmanager
+def _tolerated() -> Iterator[None]:
+    # What stands there for too long makes suspects of those that are none, and no more than that.
+    try:
+        yield
+    except OSError as error:
+        logger.warning("that durable commands are decided cannot be noted: %s", error)

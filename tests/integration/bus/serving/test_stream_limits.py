@@ -150,7 +150,13 @@ def test_durable_commands_over_the_limit_are_refused_and_those_that_were_taken_a
                 with pytest.raises(Unavailable) as error:
                     await client.send_durable("app_state.set", {"key": "client", "value": FILLER})
                 assert "too many durable commands wait" in error.value.hint
+            # An operator is told, too, and the letter stays.
+            replayed = await durable.talk.admin.request("hyperpage.adm.v1.dlq.replay", {"all": True})
+            assert replayed.code == "unavailable"
+            assert len(await durable.letters()) == 1
 
+        durable.run(durable.store("no.such", FILLER))
+        durable.run(durable.nothing_waits())
         with locked(durable.talk):
             durable.run(flood())
         assert set(refused) == {"maximum bytes exceeded"}
@@ -159,6 +165,7 @@ def test_durable_commands_over_the_limit_are_refused_and_those_that_were_taken_a
         assert [row.stream for row in durable.talk.rows] == [f"app_state/k{number}" for number in taken]
         durable.run(sees_none(durable))
         assert durable.run(durable.answer("app_state.set", {"key": "k", "value": 1}, "after")).code is None
+        assert durable.talk.administer("dlq.replay", {"all": True}).said == {"replayed": 1}
 
 
 def test_messages_that_are_no_command_take_the_half_of_the_dead_letters_and_are_answered_beyond_it(
