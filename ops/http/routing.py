@@ -15,7 +15,7 @@ from domain.errors import Refusal
 from ops.http.access.authentication import Access, address_of
 from ops.http.access.roles import Principal, Role
 from ops.http.backend import Backend
-from ops.http.layers.limits import WATCHED_PATHS
+from ops.http.layers.limits import HEALTH_PATHS
 from ops.http.operations import JSON, Operation
 from ops.http.refusals import HttpRefusal, MethodNotAllowed, UnsupportedMediaType
 
@@ -92,7 +92,7 @@ class _Place:
         if entry.role is not None:
             principal = await access_of(request).admit(request, entry.role)
             count_for(request, principal)
-        if scope["path"] not in WATCHED_PATHS:
+        if scope["path"] not in HEALTH_PATHS:
             # Nothing is done, and no place is taken, before all of a request is there.
             await request.body()
         if entry.role is not None:

@@ -17,6 +17,7 @@ from ops.http.access.roles import Principal, Role
 from ops.http.access.sessions import CSRF_FIELD, CSRF_HEADER, Session, Sessions, is_from_a_page_of
 from ops.http.access.tokens import PREFIX, Token, Tokens, hash_of
 from ops.http.forms import read_form
+from ops.http.layers.addresses import MAXIMUM_CHARACTERS, network_of
 from ops.http.layers.guard import SAFE_METHODS
 from ops.http.layers.throttle import Guesses
 from ops.http.refusals import Forbidden, TooManyRequests, Unauthorized
@@ -178,7 +179,7 @@ class Access:
         response.delete_cookie(self.cookie_name, path="/", httponly=True, samesite="lax")
 
     def _token(self, request: Request, secret: str) -> Token:
-        address = address_of(request)
+        address = network_of(address_of(request))
         token_hash = hash_of(secret[:MAXIMUM_SECRET_CHARACTERS])
         wait = self.guesses.wait_seconds(address, token_hash)
         if wait > 0:
@@ -198,7 +199,8 @@ class Access:
 
 def address_of(request: Request) -> str:
     """The address that a request comes from, as far as the connection tells."""
-    return request.client.host if request.client is not None else "unknown"
+    # A proxy may have handed on whatever its client wrote in the place of an address.
+    return request.client.host[:MAXIMUM_CHARACTERS] if request.client is not None else "unknown"
 
 
 async def _csrf_token(request: Request) -> str:

@@ -7,6 +7,7 @@ from ops.http.layers.addresses import network_of
 from ops.http.layers.bodies import MAXIMUM_BODY_BYTES, Bodies
 from ops.http.layers.places import (
     MAXIMUM_OF_ONE,
+    MAXIMUM_SCRAPING,
     MAXIMUM_UNDER_WAY,
     MAXIMUM_WATCHING,
     Places,
@@ -20,7 +21,8 @@ from ops.http.refusals import BodyTooLarge, HeadTooLarge, HttpRefusal, TooManyRe
 # Line and headers together.
 MAXIMUM_HEAD_BYTES = 32 * 1024
 # Who asks for these decides whether the service is started anew: they never wait for others.
-WATCHED_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
+HEALTH_PATHS = frozenset({"/livez", "/readyz"})
+METRICS_PATH = "/metrics"
 
 
 class LimitsMiddleware:
@@ -34,7 +36,9 @@ class LimitsMiddleware:
         self._app = app
         self._throttle = Throttle(per_second)
         self._places = Places(MAXIMUM_UNDER_WAY, MAXIMUM_OF_ONE)
-        self._watching = Places(MAXIMUM_WATCHING, MAXIMUM_WATCHING)
+        watching = Places(MAXIMUM_WATCHING, MAXIMUM_WATCHING)
+        scraping = Places(MAXIMUM_SCRAPING, MAXIMUM_SCRAPING)
+        self._places_of = {**dict.fromkeys(HEALTH_PATHS, watching), METRICS_PATH: scraping}
         self._bodies = Bodies()
         self._answers = Answers()
 
@@ -42,8 +46,8 @@ class LimitsMiddleware:
         """Hands a request on if it is within the limits."""
         client = scope["client"]
         address = network_of(client[0]) if client else "unknown"
-        is_watching = scope["path"] in WATCHED_PATHS
-        stay = Stay(self._watching if is_watching else self._places, address)
+        path = scope["path"]
+        stay = Stay(self._places_of.get(path, self._places), address)
         scope["hyperpage.stay"] = stay
         body = self._bodies.expect(receive, address, stay.enter) if _has_body(scope) else None
         in_time = self._answers.in_time(send, scope["hyperpage.abort"])
@@ -55,7 +59,8 @@ class LimitsMiddleware:
             await in_time(message)
 
         try:
-            refusal: Busy | HttpRefusal | None = self._refusal(scope, None if is_watching else address)
+            throttled = None if path in HEALTH_PATHS else address
+            refusal: Busy | HttpRefusal | None = self._refusal(scope, throttled)
             if refusal is None and body is None:
                 refusal = _entered(stay)
             if refusal is not None:

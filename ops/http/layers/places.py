@@ -8,8 +8,10 @@ from domain.errors import Busy
 MAXIMUM_UNDER_WAY = 256
 # As many of one address, and of one token.
 MAXIMUM_OF_ONE = 128
-# Those who watch whether the service lives have places of their own, whatever others do.
+# Those who watch whether the service lives have places of their own, whatever others do; scrapers, too, whose
+# answers take longer.
 MAXIMUM_WATCHING = 32
+MAXIMUM_SCRAPING = 8
 RETRY_AFTER_MS = 1_000
 
 

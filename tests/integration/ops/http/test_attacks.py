@@ -333,3 +333,7 @@ def test_a_client_that_asks_too_often_is_told_to_wait(tmp_path: Path) -> None:
         assert set(statuses) == {200, 429}
         assert statuses[:40] == [200] * 40
         assert b"retry-after: 1" in answers.lower()
+        # Whether the service lives is answered all the same.
+        health = b"GET /livez HTTP/1.1\r\n" + HOST + b"\r\n" + b"GET /readyz HTTP/1.1\r\n" + HOST + b"\r\n"
+        answers = talk.run(answered(talk, request * 50 + health * 100 + last))
+        assert [int(line[:3]) for line in answers.split(b"HTTP/1.1 ")[1:]][-200:] == [200] * 200
