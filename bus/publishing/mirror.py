@@ -37,7 +37,7 @@ LOOK_INTERVAL_MS = 2_000
 FIRST_RETRY_MS = 100
 LONGEST_RETRY_MS = 2_000
 # A bucket that is full is compared with its table before each attempt, and both are large.
-FULL_RETRY_MS = 10_000
+FULL_RETRY_MS = 30_000
 
 _DELETED = {"KV-Operation": "DEL"}
 

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -560,6 +561,36 @@ def test_commands_that_wait_when_the_service_stops_are_carried_out_in_order_afte
     talk.run(durable.nothing_waits())
 
     assert [json.loads(str(row.data))["value"] for row in talk.rows] == list(range(3_000))
+
+
+def test_the_service_asks_for_no_more_than_it_has_room_for_while_its_writer_is_busy(durable: Durable):
+    talk, go_on = durable.talk, threading.Event()
+    talk.service.writer.call(lambda connection: go_on.wait(), lambda _: None)
+    count = 6_000
+
+    async def scenario() -> None:
+        subject = "hyperpage.dcmd.v1.app_state.set"
+        await asyncio.gather(*(durable.client.ask(subject, put("k", number)) for number in range(count)))
+
+        async def consumer() -> Any:
+            (found,) = (await durable.api(f"CONSUMER.LIST.{COMMANDS}"))["consumers"]
+            return found
+
+        async def is_not_asked() -> bool:
+            found = await consumer()
+            return bool(found["num_waiting"] == 0 and found["num_pending"])
+
+        try:
+            await until(is_not_asked)
+            # The portion that the writer has, what has arrived since, and what was asked for by then.
+            assert (await consumer())["num_ack_pending"] <= 512 + 1_000 + 2 * 500
+        finally:
+            go_on.set()
+        await durable.nothing_waits()
+
+    talk.run(scenario())
+
+    assert [json.loads(str(row.data))["value"] for row in talk.rows] == list(range(count))
 
 
 def test_commands_that_a_store_could_not_take_are_carried_out_after_a_restart(durable: Durable):
