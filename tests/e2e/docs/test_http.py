@@ -75,6 +75,7 @@ def test_the_numbers_of_the_guide_are_those_of_the_program() -> None:
         f"| connections | {settings.http_connections:,} (`http_connections`),"
         f" {settings.http_connections_of_one_address:,} of one address (`http_connections_of_one_address`) |",
         f"{bodies.MAXIMUM_BODY_BYTES >> 20} MiB, within {bodies.BODY_SECONDS:.0f} s",
+        f"| a body in chunks | {strict_reading.MAXIMUM_CHUNKS:,} of them |",
         f"{limits.MAXIMUM_HEAD_BYTES >> 10} KiB, {strict_reading.MAXIMUM_HEADERS} headers,"
         f" within {protocol.HEAD_SECONDS:.0f} s",
         f"{throttle.ALLOWED_GUESSES}, then one each {throttle.SECONDS_FOR_A_GUESS:.0f} s",

@@ -51,6 +51,18 @@ class Authority:
         )
         return issued
 
+    def revoke(self, *issued: Issued) -> str:
+        """The list of the certificates that are taken back, in PEM."""
+        configuration, index = self._folder / "revoking.cnf", self._folder / "index.txt"
+        index.touch()
+        configuration.write_text(f"[ca]\ndefault_ca=own\n[own]\ndatabase={index}\ndefault_md=sha256\n")
+        signed = ("-config", configuration, "-cert", self.certificate, "-keyfile", self._key)
+        for one in issued:
+            _openssl("ca", *signed, "-revoke", one.certificate)
+        revoked = self._folder / "revoked.crl"
+        _openssl("ca", *signed, "-gencrl", "-crldays", "30", "-out", revoked)
+        return revoked.read_text()
+
     @staticmethod
     def _made(certificate: Path, key: Path, subject: str, *more: Any, is_over: bool = False) -> None:
         _openssl(

@@ -12,7 +12,9 @@ import httpx
 import msgspec
 import pytest
 
+from ops.cli.asking import _status_over_http
 from ops.http.access.tokens import TokenFile
+from ops.http.layers import sending
 from ops.http.server import HttpServer, HttpServerError
 from ops.settings import Settings, SettingsError
 from ops.settings_sources import load_settings
@@ -258,6 +260,50 @@ def test_clients_of_an_authority_that_was_replaced_are_nobody_at_once(secured: S
         talk.run(scene(talk))
 
 
+def test_a_certificate_that_was_taken_back_counts_for_nothing(secured: Secured) -> None:
+    kept = secured.authority.issue("kept", "/CN=billing")
+    lost = secured.authority.issue("lost", "/CN=billing")
+    with secured.serve() as talk:
+        token(talk, "billing", "read")
+        assert ask(talk, secured.context(lost)).status_code == 200
+        revoked = secured.authority.revoke(lost)
+        secured.clients.write_text(secured.authority.certificate.read_text() + revoked)
+
+        async def is_refused() -> bool:
+            try:
+                async with httpx.AsyncClient(
+                    base_url=talk.url, trust_env=False, verify=secured.context(lost)
+                ) as client:
+                    await client.get("/livez")
+            except (httpx.TransportError, ssl.SSLError):
+                return True
+            return False
+
+        talk.run(until(is_refused))
+        assert ask(talk, secured.context(kept)).json()["name"] == "billing"
+
+
+def test_who_reads_slowly_over_tls_is_given_up(secured: Secured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "SEND_SECONDS", 0.3)
+    monkeypatch.setattr(sending, "BYTES_FOR_A_SECOND", 10_000_000)
+
+    async def scene(talk: HttpTalk) -> None:
+        http = talk.service.http
+        assert http is not None
+        _, writer = await asyncio.open_connection(
+            *http.listens_at[:2], ssl=secured.context(), server_hostname="localhost"
+        )
+        writer.write((b"GET /openapi.json HTTP/1.1\r\n" + HOST + b"\r\n") * 40)
+        await until(lambda: http.crowd.count == 1)
+        await until(lambda: http.crowd.count == 0)
+        writer.close()
+
+    with secured.serve() as talk:
+        talk.run(scene(talk))
+        # Who reads gets it all.
+        assert len(ask(talk, secured.context(), path="/openapi.json").content) > 100_000
+
+
 def test_handshakes_that_never_end_hold_nobody_up(secured: Secured) -> None:
     async def scene(talk: HttpTalk) -> None:
         http = talk.service.http
@@ -274,6 +320,20 @@ def test_handshakes_that_never_end_hold_nobody_up(secured: Secured) -> None:
 
     with secured.serve() as talk:
         talk.run(scene(talk))
+
+
+def test_status_finds_a_service_over_https_when_its_bus_does_not_answer(
+    secured: Secured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HYPERPAGE_HTTP_CERTIFICATE", str(secured.files.certificate))
+    monkeypatch.setenv("HYPERPAGE_HTTP_KEY", str(secured.files.key))
+    with secured.serve() as talk:
+        said = talk.run(asyncio.to_thread(_status_over_http, talk.data))
+        assert b'"status":"' in said
+
+        # Whoever else listens there is not believed.
+        secured.install(secured.authority.issue("other", "/CN=localhost", use="serverAuth"))
+        assert talk.run(asyncio.to_thread(_status_over_http, talk.data)) is None
 
 
 def test_what_is_no_certificate_is_told_at_the_start(secured: Secured, tmp_path: Path) -> None:
