@@ -85,7 +85,7 @@ def _combination(name: str, branches: list[Any]) -> Keyword:
         return Keyword(Cost(KEYWORD_NS), schemas=schemas)
     # Told is what is wrong with each of the branches.
     error = told(None)
-    return Keyword(Cost(KEYWORD_NS), errors=error, error=error, schemas=schemas, asked=2, asked_again=2)
+    return Keyword(Cost(KEYWORD_NS), errors=error, error=error, schemas=schemas, asked_again=1)
 
 
 def _condition(schema: dict[str, Any], name: str, value: Any) -> Keyword:
@@ -94,7 +94,7 @@ def _condition(schema: dict[str, Any], name: str, value: Any) -> Keyword:
 
 def _not(schema: dict[str, Any], name: str, value: Any) -> Keyword:
     error = told(value)
-    return Keyword(errors=error, error=error, schemas=((None, value),), asked_again=2, tells=False)
+    return Keyword(errors=error, error=error, schemas=((None, value),), asked_again=1, tells=False)
 
 
 def _contains(schema: dict[str, Any], name: str, value: Any) -> Keyword:

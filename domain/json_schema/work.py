@@ -12,6 +12,7 @@ by part, together with the schema, as far as parts are large.
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
 
+from domain.errors import TooLarge
 from domain.json_schema.costs import NOTHING, Cost, Size, highest, total
 from domain.json_schema.keywords import (
     APART,
@@ -26,7 +27,7 @@ from domain.json_schema.keywords import (
     told,
     unevaluated,
 )
-from domain.json_schema.patterns import pattern
+from domain.json_schema.patterns import MAXIMUM_BUILD_NS, build_ns, pattern
 from domain.json_schema.sizes import Sizes
 
 # The most values of a document that is gone through, and of its parts as schemas are applied to them: each
@@ -71,6 +72,8 @@ class Works:
         self._known: dict[int, Work] = {}
         self._referred: dict[str, Work] = {}
         self.targets_build = 0.0
+        self._patterns: set[str] = set()
+        self._patterns_build = 0.0
         # Regular expressions that are not taken, in the order in which they were found.
         self.refused_patterns: list[str] = []
         self.has_regex_format = False
@@ -113,8 +116,14 @@ class Works:
         """Notes what is not taken."""
         expressions = [schema.get("pattern"), *(_object(schema.get("patternProperties")))]
         for each in expressions:
-            if isinstance(each, str) and pattern(each).problem is not None:
-                self.refused_patterns.append(each)
+            if isinstance(each, str) and each not in self._patterns:
+                self._patterns.add(each)
+                self._patterns_build += build_ns(each)
+                # To find out what they cost, they are built: not all of them, if there are too many.
+                if self._patterns_build > MAXIMUM_BUILD_NS and len(self._patterns) > 1:
+                    raise TooLarge("the schema has too many regular expressions", path="$.schema")
+                if pattern(each).problem is not None:
+                    self.refused_patterns.append(each)
         self.has_regex_format |= schema.get("format") == "regex"
 
     def _applied(self, keyword: Keyword) -> Work:
