@@ -41,6 +41,12 @@ _DECODERS: dict[type[Any], msgspec.json.Decoder[Any]] = {}
 _NOT_PRINTABLE = re.compile(r"[^ -~]")
 # A whole string of JSON. It is sought only in what msgspec has decoded: a string without an end takes long.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+# Numbers near the ends of what a double holds take 8 µs to read, a hundred times as long as others, and so do
+# those of hundreds of digits. They are sought between the marks around a number, so that digests are none.
+_FAR_NUMBER = re.compile(rb"[\[,:\s]-?[0-9]++(?:\.[0-9]++)?[eE][-+]?0*+[1-9][0-9]{2}(?=[\],}\s])")
+_LONG_NUMBER = re.compile(rb"[\[,:\s]-?[0-9]{300}")
+MAXIMUM_FAR_NUMBERS = 1_000
+MAXIMUM_LONG_NUMBERS = 10
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 # msgspec appends where the fault lies: "Expected `int`, got `str` - at `$.limit`".
@@ -111,6 +117,8 @@ def findings_in(content: bytes) -> tuple[Finding, ...]:
     if not may_hold_credential(content):
         return ()
     try:
+        if _is_slow(content):
+            return (Finding("$", UNREADABLE),)
         document = _ANY.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError):
         document = content.decode("utf-8", "replace")
@@ -149,6 +157,13 @@ def decode(shape: type[Any], body: bytes) -> Any:
         Invalid: with the path where it can be told.
     """
     body = body or b"{}"
+    if _is_slow(body):
+        raise Invalid(
+            "the body has too many numbers of hundreds of digits, or with exponents of three",
+            hint=f"up to {MAXIMUM_FAR_NUMBERS} with such exponents, and {MAXIMUM_LONG_NUMBERS} of 300 digits;"
+            " more of them as texts",
+            path="$",
+        )
     decoder = _DECODERS.get(shape)
     if decoder is None:
         decoder = _DECODERS[shape] = msgspec.json.Decoder(shape)
@@ -171,6 +186,16 @@ def refusal_of(error: msgspec.ValidationError) -> Refusal:
     match = _PATH.match(str(error))
     assert match is not None
     return _invalid(match["message"], match["path"] or "$")
+
+
+def _is_slow(body: bytes) -> bool:
+    """Whether reading the numbers of a body takes longer than reading anything else could."""
+    # Counted before they are sought, which is all that most bodies need.
+    exponents = body.count(b"e") + body.count(b"E")
+    if exponents > MAXIMUM_FAR_NUMBERS and len(_FAR_NUMBER.findall(body)) > MAXIMUM_FAR_NUMBERS:
+        return True
+    long = len(body) > 300 * MAXIMUM_LONG_NUMBERS
+    return long and len(_LONG_NUMBER.findall(body)) > MAXIMUM_LONG_NUMBERS
 
 
 def _refuse_ambiguity(body: bytes) -> None:

@@ -386,6 +386,26 @@ def test_many_objects_beside_each_other_are_not_deep():
     assert decode_command(SET, value(b"[" + b"[],{}," * 5_000 + b"1]")) is not None
 
 
+@pytest.mark.parametrize(
+    "number", [b"1e308", b"-17.976931348623157E+307", b"5e-324", b"1e000308", b"9" * 4_200]
+)
+def test_numbers_that_take_long_to_read_are_few_in_a_body(number: bytes):
+    assert decode_command(SET, value(b"[" + b",".join([number] * 10) + b"]")) is not None
+
+    many = value(b"[" + b" , ".join([number] * (60_000 // (len(number) + 3))) + b"]")
+    began = time.process_time()
+    assert "too many numbers" in refused(SET, many).message
+    assert [finding.path for finding in codec.findings_in(many)] in ([], ["$"])
+    assert time.process_time() - began < 0.1
+
+
+def test_texts_with_digits_are_no_numbers_that_take_long():
+    texts = b",".join(b'"%064x"' % (0xE1E308 << each % 200) for each in range(900))
+
+    assert decode_command(SET, value(b"[" + texts + b"]")) is not None
+    assert decode_command(SET, value(b"[" + b",".join([b"1.5e10"] * 5_000) + b"]")) is not None
+
+
 # Size
 
 
