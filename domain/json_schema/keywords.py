@@ -64,7 +64,7 @@ def keywords(schema: dict[str, Any]) -> Iterator[Keyword]:
     for name, value in schema.items():
         if isinstance(value, list) and name in COMBINATIONS:
             yield _combination(name, value)
-        elif isinstance(value, dict | bool | list) and name in _APPLIED:
+        elif name in _APPLIED and isinstance(value, _SHAPES.get(name, dict | bool)):
             yield _APPLIED[name](schema, name, value)
         else:
             yield _assertion(name, value)
@@ -246,6 +246,16 @@ def combined(keyword: Keyword) -> Cost:
     return total((keyword.check, keyword.text, keyword.names))
 
 
+# Of what else a schema may be; what is of another shape, the library refuses.
+_SHAPES: dict[str, Any] = {
+    "items": dict | bool | list,
+    "prefixItems": list,
+    "properties": dict,
+    "patternProperties": dict,
+    "dependentSchemas": dict,
+    "dependencies": dict,
+    "dependentRequired": dict,
+}
 _APPLIED = {
     **dict.fromkeys(CONDITIONS, _condition),
     "not": _not,

@@ -30,6 +30,8 @@ from domain.json_schema.keywords import (
 from domain.json_schema.patterns import MAXIMUM_BUILD_NS, build_ns, pattern
 from domain.json_schema.sizes import Sizes
 
+# The most schemas in a schema: what each costs is found out in some 20 µs.
+MAXIMUM_SCHEMAS = 1_500
 # The most values of a document that is gone through, and of its parts as schemas are applied to them: each
 # takes some microseconds.
 _MAXIMUM_VALUES = 4_000
@@ -71,6 +73,7 @@ class Works:
         # By the identity of the part: it is asked for where it is applied, and again where its marks are.
         self._known: dict[int, Work] = {}
         self._referred: dict[str, Work] = {}
+        self._schemas = 0
         self.targets_build = 0.0
         self._patterns: set[str] = set()
         self._patterns_build = 0.0
@@ -94,6 +97,13 @@ class Works:
         return _Walk(self, question, allowed).needed(schema, document)
 
     def _of_object(self, schema: dict[str, Any]) -> Work:
+        self._schemas += 1
+        if self._schemas > MAXIMUM_SCHEMAS:
+            raise TooLarge(
+                f"a schema has at most {MAXIMUM_SCHEMAS} schemas in it",
+                limit=MAXIMUM_SCHEMAS,
+                path="$.schema",
+            )
         self._look(schema)
         parts = list(keywords(schema))
         if isinstance(reference := schema.get("$ref"), str):
