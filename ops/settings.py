@@ -11,6 +11,7 @@ from domain.credentials.scanning import AllowedPaths
 from ops.targets.bucket import bucket_path, is_bucket
 from ops.targets.places import Places
 from ops.targets.sealing import Compression, Sealing, require_recipients
+from ops.targets.signing import SIGNING_KEY_FILE, Signing, signing_with
 from ops.targets.target import Place
 
 LogFormat = Literal["console", "json"]
@@ -168,6 +169,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     encrypt_to: tuple[str, ...] = ()
     """The public keys of age (`age1…`) that backups and archive are encrypted to, any of whose owners can
     read them; the service cannot. In a variable, commas between them. Default: none, not encrypted."""
+
+    trusted_keys: tuple[str, ...] = ()
+    """The public keys (`ed25519:…`) whose signatures of backups and archive are trusted, beside the store's
+    own, which `hyperpage backup signing-key` prints. In a variable, commas between them. Default: none."""
+
+    require_signed: bool = False
+    """Whether backups and segments of the archive that no trusted key has signed are refused; those that are
+    older than their store's key, too. Default false: it is only said."""
 
     check_at_start: Literal["after_a_crash", "always", "never"] = "after_a_crash"
     """When the store's file is checked before serving: `after_a_crash`, `always` or `never`; it takes some
@@ -365,6 +374,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return Sealing(self.backup_compression, self.encrypt_to)
 
     @property
+    def signing(self) -> Signing:
+        """What signs backups and archive, and whose signatures are trusted.
+
+        Raises:
+            SettingsError: a public key is not one.
+        """
+        key_file = self.data / SIGNING_KEY_FILE
+        try:
+            return signing_with(key_file, self.trusted_keys, is_required=self.require_signed)
+        except ValueError as error:
+            raise SettingsError(f"trusted_keys: {error}") from None
+
+    @property
     def places(self) -> Places:
         """Where a restore finds what it needs."""
         return Places(
@@ -372,4 +394,5 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             backups=self.backup_folder,
             archive=self.archive_folder,
             sealing=self.sealing,
+            signing=self.signing,
         )

@@ -32,6 +32,7 @@ from ops.archive.segment import (
 from ops.archive.writing import event_lines, write_segment
 from ops.targets.errors import BackupError
 from ops.targets.sealing import ENCRYPTED_SUFFIX
+from ops.targets.signing import ANYBODYS, Signing
 from ops.targets.target import Place
 
 # How often it is written to. With the time of writing, less than 2 s are lost with the disk of the store.
@@ -81,7 +82,7 @@ class _Next(NamedTuple):
 class Archiver:
     """The archive of one store. All but `state` is called on the event loop's thread.
 
-    What it writes is encrypted to `recipients`, the public keys of those who may read it.
+    What it writes is encrypted to `recipients`, the public keys of those who may read it, and signed.
     """
 
     def __init__(
@@ -92,9 +93,11 @@ class Archiver:
         *,
         store: Path,
         recipients: tuple[str, ...] = (),
+        signing: Signing = ANYBODYS,
     ) -> None:
         self._folder = folder
         self._recipients = recipients
+        self._signing = signing
         self._origin = origin
         self._read = read
         self._store = store
@@ -143,6 +146,7 @@ class Archiver:
 
     async def run(self) -> None:
         """Writes every second until `stop`. What goes wrong stands in `state`, and is tried again."""
+        self._say_who_signs()
         try:
             while not self._stopped.is_set():
                 pause_ms = float(INTERVAL_MS)
@@ -157,6 +161,14 @@ class Archiver:
         finally:
             if self._merging is not None:
                 await cancel(self._merging)
+
+    def _say_who_signs(self) -> None:
+        # A new store gets its key now. In the log, its public half is found when all else is lost.
+        try:
+            if (signer := self._signing.signer()) is not None:
+                logger.info("backups and archive are signed by %s", signer.public)
+        except (BackupError, OSError) as error:
+            self._trouble.failed(error)
 
     async def stop(self) -> None:
         """Writes what is left, if that goes at once; `run` ends."""
@@ -181,7 +193,11 @@ class Archiver:
         while True:
             try:
                 await asyncio.to_thread(
-                    merge, self._folder, recipients=self._recipients, read_log=self._read_log
+                    merge,
+                    self._folder,
+                    recipients=self._recipients,
+                    signing=self._signing,
+                    read_log=self._read_log,
                 )
             except (BackupError, OSError, apsw.Error, TimeoutError) as error:
                 self._merge_trouble.failed(error)
@@ -212,6 +228,7 @@ class Archiver:
                     following.answers,
                     last_hash=following.last_hash,
                     recipients=self._recipients,
+                    signer=self._signing.signer(),
                 )
             except BaseException:
                 self._is_table_ahead = True
@@ -228,20 +245,11 @@ class Archiver:
             self._position = self._find_place(connection)
         after = self._position
         last = chain.end_of_next(connection, after, most=MAXIMUM_EVENTS, most_bytes=MAXIMUM_BYTES)
-        # Each segment is of one timeline.
-        timelines = tuple(one for one in self._origin.timelines if one[1] <= after + 1)
-        later = [first for _, first in self._origin.timelines if first > after + 1]
-        end = after if last is None else min([last, *(first - 1 for first in later)])
+        end = after if last is None else self._end_of_timeline(after, last)
         answers = self._take_answers(connection, after)
         if last is None and not answers:
             return None
-        header = Header(
-            store_id=self._origin.store_id,
-            timelines=timelines,
-            first=after + 1,
-            last=end,
-            previous_hash=_hash_at(connection, after).hex(),
-        )
+        header = self._header(connection, after + 1, end)
         lines = event_lines(connection, after, end)
         return _Next(header, lines, answers, _hash_at(connection, end).hex(), last is not None)
 
@@ -250,7 +258,7 @@ class Archiver:
             fitting = chain.end_of_next(
                 connection, first - 1, most=last - first + 1, most_bytes=MAXIMUM_SEGMENT_BYTES // 2
             )
-            end = first - 1 if fitting is None else min(fitting, last)
+            end = first - 1 if fitting is None else self._end_of_timeline(first - 1, min(fitting, last))
             answers: list[ArchivedAnswer] = list(
                 connection.execute(
                     "SELECT command_id, request_hash, position, answer FROM command_answers"
@@ -259,7 +267,21 @@ class Archiver:
                 )
             )
             lines = event_lines(connection, first - 1, end)
-            return Logged(end, _hash_at(connection, end).hex(), lines, answers)
+            header = self._header(connection, first, end)
+            return Logged(header, _hash_at(connection, end).hex(), lines, answers)
+
+    def _end_of_timeline(self, after: int, last: int) -> int:
+        """The last position up to `last` of the timeline of what follows `after`: each segment is of one."""
+        return min([last, *(first - 1 for _, first in self._origin.timelines if first > after + 1)])
+
+    def _header(self, connection: apsw.Connection, first: int, last: int) -> Header:
+        return Header(
+            store_id=self._origin.store_id,
+            timelines=tuple(one for one in self._origin.timelines if one[1] <= first),
+            first=first,
+            last=last,
+            previous_hash=_hash_at(connection, first - 1).hex(),
+        )
 
     def _take_answers(self, connection: apsw.Connection, after: int) -> list[ArchivedAnswer]:
         # The event loop may add more meanwhile.
@@ -296,10 +318,10 @@ class Archiver:
     def _require_same(self, connection: apsw.Connection, segment: Segment, position: int) -> None:
         if segment.is_encrypted:
             # Without a key, only its beginning and its end are known.
-            envelope = read_envelope(segment)
+            envelope = read_envelope(segment, self._signing)
             header, known = envelope.header, {segment.last: bytes.fromhex(envelope.last_hash)}
         else:
-            content = read_segment(segment)
+            content = read_segment(segment, (), self._signing)
             header, known = content.header, {row.position: row.hash for row in content.rows}
         known[segment.first - 1] = bytes.fromhex(header.previous_hash)
         same_store = header.store_id == self._origin.store_id

@@ -1,6 +1,8 @@
 """Makes few large segments of many small ones, so that an archive of years is some thousand files.
 
-Encrypted segments cannot be read again here: the large one is made from the log, which has the same events.
+Where the log has the same history, the large one is made from that: it is the store's own word, whoever wrote
+the small ones. Elsewhere, those that a trusted key has signed become one that is signed, and others one that
+is not; encrypted ones stay, since they cannot be read here.
 """
 
 from collections.abc import Callable
@@ -9,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from ops.archive.reading import read_envelope, read_segment
+from ops.archive.reading import read_envelope, read_segment, read_signature
 from ops.archive.segment import (
     MAXIMUM_SEGMENT_BYTES,
     METADATA_SUFFIX,
@@ -21,7 +23,9 @@ from ops.archive.segment import (
     segment_path,
 )
 from ops.archive.writing import row_lines, write_segment
+from ops.targets.errors import BackupError
 from ops.targets.sealing import ENCRYPTED_SUFFIX
+from ops.targets.signing import ANYBODYS, Signing, SigningKey
 from ops.targets.target import Place, delete_file
 
 # How many small ones in a row are merged. Fewer are left alone: more are about to follow.
@@ -34,9 +38,9 @@ LEVEL = 9
 
 
 class Logged(NamedTuple):
-    """Events as lines, and remembered answers; `last` and its hash are those of the last event."""
+    """Events as lines, and remembered answers; header and last hash are those of a segment of them."""
 
-    last: int
+    header: Header
     last_hash: str
     lines: bytes
     answers: list[ArchivedAnswer]
@@ -46,32 +50,47 @@ class Logged(NamedTuple):
 ReadLog = Callable[[int, int], Logged]
 
 
-def merge(folder: Place, *, recipients: tuple[str, ...] = (), read_log: ReadLog | None = None) -> int:
+def merge(
+    folder: Place,
+    *,
+    recipients: tuple[str, ...] = (),
+    signing: Signing = ANYBODYS,
+    read_log: ReadLog | None = None,
+) -> int:
     """Merges where there are many small segments in a row; how many files there are fewer.
 
-    What comes out is encrypted to `recipients`. Encrypted ones stay as they are where there is no `read_log`,
-    or where the log has another history. A crash leaves the small ones beside the large one, which has the
-    same events; the next call removes them.
+    What comes out is encrypted to `recipients`, and signed. Encrypted ones stay as they are where there is no
+    `read_log`, or where the log has another history. A crash leaves the small ones beside the large one, with
+    the same events; the next call removes them.
 
     Raises:
-        BackupError: a segment is damaged.
+        BackupError: a segment is damaged or forged.
         OSError: the disk is full, the bucket is away.
     """
     fewer = 0
+    # Old ones that nobody signed are merged, too.
+    into = _Into(folder, recipients, msgspec.structs.replace(signing, is_required=False))
     for _, timeline in groupby(list_segments(folder), key=lambda one: one.timeline):
         segments = list(timeline)
-        fewer += _remove_covered(segments)
+        fewer += _remove_covered(segments, signing)
         left = list_segments(folder, segments[0].timeline)
         while len(row := _small_in_a_row(left, merges_encrypted=read_log is not None)) >= SMALL_SEGMENTS:
-            if read_log and row[0].is_encrypted:
-                merged = _merge_encrypted(folder, row, recipients, read_log)
-            else:
-                merged = _merge(folder, row, recipients)
+            merged = _merge_from_log(into, row, read_log) if read_log is not None else 0
+            if merged < 2 and not row[0].is_encrypted:
+                merged = _merge(into, row)
             if merged < 2:
                 break
             fewer += merged - 1
             left = list_segments(folder, segments[0].timeline)
     return fewer
+
+
+class _Into(NamedTuple):
+    """Where merged segments go, and in what form."""
+
+    folder: Place
+    recipients: tuple[str, ...]
+    signing: Signing
 
 
 def _small_in_a_row(segments: list[Segment], *, merges_encrypted: bool) -> list[Segment]:
@@ -89,16 +108,21 @@ def _small_in_a_row(segments: list[Segment], *, merges_encrypted: bool) -> list[
     return row
 
 
-def _merge(folder: Place, row: list[Segment], recipients: tuple[str, ...]) -> int:
-    """How many became one."""
+def _merge(into: _Into, row: list[Segment]) -> int:
+    """How many became one: signed ones in a row, or unsigned ones, whichever are more."""
+    groups = [
+        (is_trusted, list(some)) for is_trusted, some in groupby(row, key=lambda one: _is_trusted(one, into))
+    ]
+    is_trusted, alike = max(groups, key=lambda group: len(group[1]))
     merged: list[Segment] = []
     header: Header | None = None
     previous_hash = last_hash = ""
     lines: list[bytes] = []
     answers: list[ArchivedAnswer] = []
     size = events = 0
-    for one in row:
-        content = read_segment(one)
+    for one in alike:
+        # Judged again as it is read: the file may be another one by now.
+        content = read_segment(one, (), msgspec.structs.replace(into.signing, is_required=is_trusted))
         more = row_lines(content.rows)
         if merged and (size + len(more) > MAXIMUM_SEGMENT_BYTES // 2 or events > MERGED_EVENTS):
             break
@@ -111,68 +135,92 @@ def _merge(folder: Place, row: list[Segment], recipients: tuple[str, ...]) -> in
         size += len(more)
         events += len(content.rows)
     assert header is not None, "a row has segments"
-    logged = Logged(max(one.last for one in merged), last_hash, b"".join(lines), answers)
-    return _replace(folder, merged, header, previous_hash, logged, recipients)
-
-
-def _merge_encrypted(
-    folder: Place, row: list[Segment], recipients: tuple[str, ...], read_log: ReadLog
-) -> int:
-    """How many became one; 0 where the log has another history, or no more fits into one."""
-    first = row[0].first
-    logged = read_log(first, min(max(one.last for one in row), first + MERGED_EVENTS - 1))
-    merged = [one for one in row if one.last <= logged.last]
     if len(merged) < 2:
         return 0
-    newest = max(merged, key=lambda one: (one.last, one.first <= one.last))
-    if newest.last < logged.last:
-        logged = read_log(first, newest.last)
-    envelope = read_envelope(newest)
-    if envelope.last_hash != logged.last_hash:
+    header = msgspec.structs.replace(
+        header,
+        first=merged[0].first,
+        last=max(one.last for one in merged),
+        previous_hash=previous_hash,
+    )
+    logged = Logged(header, last_hash, b"".join(lines), answers)
+    return _replace(into, merged, logged, into.signing.own_key if is_trusted else None)
+
+
+def _is_trusted(segment: Segment, into: _Into) -> bool:
+    return read_signature(segment, into.signing).is_trusted
+
+
+def _merge_from_log(into: _Into, row: list[Segment], read_log: ReadLog) -> int:
+    """How many became one; 0 where the log has another history, or no more fits into one."""
+    first = row[0].first
+    try:
+        logged = read_log(first, min(max(one.last for one in row), first + MERGED_EVENTS - 1))
+        merged = [one for one in row if one.last <= logged.header.last]
+        if len(merged) < 2:
+            return 0
+        last = max(one.last for one in merged)
+        if last < logged.header.last:
+            logged = read_log(first, last)
+    except BackupError as error:
+        if error.reason != "foreign":
+            raise
         return 0
-    previous_hash = read_envelope(row[0]).header.previous_hash
-    return _replace(folder, merged, envelope.header, previous_hash, logged, recipients)
+    newest = max(merged, key=lambda one: (one.last, one.first <= one.last))
+    is_same = logged.header.timelines[-1][0] == newest.timeline and logged.header.last == last
+    if not is_same or _last_hash(newest, into.signing) != logged.last_hash:
+        return 0
+    return _replace(into, merged, logged, into.signing.signer())
 
 
-def _replace(
-    folder: Place,
-    merged: list[Segment],
-    header: Header,
-    previous_hash: str,
-    logged: Logged,
-    recipients: tuple[str, ...],
-) -> int:
-    first = merged[0].first
-    suffix = ENCRYPTED_SUFFIX if recipients else ""
-    path = segment_path(folder, merged[0].timeline, first, logged.last, suffix)
+def _last_hash(segment: Segment, signing: Signing) -> str:
+    if segment.is_encrypted:
+        return read_envelope(segment, signing).last_hash
+    content = read_segment(segment, (), signing)
+    return content.rows[-1].hash.hex() if content.rows else content.header.previous_hash
+
+
+def _replace(into: _Into, merged: list[Segment], logged: Logged, signer: SigningKey | None) -> int:
+    header, suffix = logged.header, ENCRYPTED_SUFFIX if into.recipients else ""
+    path = segment_path(into.folder, merged[0].timeline, header.first, header.last, suffix)
     write_segment(
         path,
-        msgspec.structs.replace(header, first=first, last=logged.last, previous_hash=previous_hash),
+        header,
         logged.lines,
         logged.answers,
         level=LEVEL,
         last_hash=logged.last_hash,
-        recipients=recipients,
+        recipients=into.recipients,
+        signer=signer,
     )
     _remove([one for one in merged if one.place != path])
     return len(merged)
 
 
-def _remove_covered(segments: list[Segment]) -> int:
-    covered = [
-        one
-        for one in segments
-        if one.first <= one.last
-        and any(
-            other.first <= one.first
+def _remove_covered(segments: list[Segment], signing: Signing) -> int:
+    covered = []
+    for one in segments:
+        covering = [
+            other
+            for other in segments
+            if one.first <= one.last
+            and other.first <= one.first
             and one.last <= other.last
             # One of two with the same events stays.
             and ((other.first, other.last) != (one.first, one.last) or other.name < one.name)
-            for other in segments
-        )
-    ]
+        ]
+        if any(_may_replace(other, signing) for other in covering):
+            covered.append(one)
     _remove(covered)
     return len(covered)
+
+
+def _may_replace(segment: Segment, signing: Signing) -> bool:
+    """Whether others may go in its favour. Somebody might have put it there for that."""
+    try:
+        return read_signature(segment, signing).is_trusted or signing.key_file is None
+    except BackupError:
+        return False
 
 
 def _remove(segments: list[Segment]) -> None:

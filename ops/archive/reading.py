@@ -13,71 +13,88 @@ from ops.archive.segment import (
     FORMAT,
     MAXIMUM_SEGMENT_BYTES,
     METADATA_SUFFIX,
+    SIGNATURE_FRAME,
+    SIGNATURE_FRAME_BYTES,
     ArchivedAnswer,
     Envelope,
     Header,
     Segment,
     SegmentContent,
     Trailer,
+    signed_name,
 )
 from ops.targets.bucket import MAXIMUM_READ_BYTES
 from ops.targets.errors import BackupError
 from ops.targets.regular_files import REFUSED
 from ops.targets.sealing import Identities, SealedError, UnsoundError, open_bytes
+from ops.targets.signing import ANYBODYS, Signature, Signing, require_accepted
 from ops.targets.target import MAXIMUM_METADATA_BYTES, Place, read_whole
-from ops.targets.vouching import is_whole
+from ops.targets.vouching import is_whole, split_signature
 
 
-def read_header(segment: Segment) -> Header:
+def read_header(segment: Segment, signing: Signing = ANYBODYS) -> Header:
     """A segment's header, also without a key.
 
     Raises:
-        BackupError: it is damaged, or another one than its name says.
+        BackupError: it is damaged, another one than its name says, or not signed as it must be.
     """
-    return read_envelope(segment).header if segment.is_encrypted else read_segment(segment).header
+    if segment.is_encrypted:
+        return read_envelope(segment, signing).header
+    return read_segment(segment, (), signing).header
 
 
-def read_envelope(segment: Segment) -> Envelope:
+def read_envelope(segment: Segment, signing: Signing = ANYBODYS) -> Envelope:
     """The envelope of an encrypted segment, which is read without the key.
 
     Raises:
-        BackupError: that is damaged, or about another one than its name says.
+        BackupError: that is damaged, about another one than its name says, or not signed as it must be.
     """
-    path = segment.place.with_name(segment.name + METADATA_SUFFIX)
-    try:
-        content = _read(path, MAXIMUM_METADATA_BYTES)
-        _require_known_format(path.name, content)
-        envelope = msgspec.json.decode(content, type=Envelope)
-        whole = is_whole(content)
-    except FileNotFoundError:
-        raise BackupError("segment_damaged", f"{path.name} is missing") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BackupError("segment_damaged", f"{path.name} cannot be read: {error}") from None
-    if not whole:
-        raise BackupError("segment_damaged", f"{path.name} was changed: its own checksum does not fit")
-    _require_named(segment, envelope.header)
-    return envelope
+    return _read_envelope(segment, signing)[0]
 
 
-def verify_outside(segment: Segment) -> Envelope:
+def verify_outside(segment: Segment, signing: Signing = ANYBODYS) -> Envelope:
     """The envelope of an encrypted segment that is, byte for byte, what was written.
 
     Raises:
         BackupError: it is not.
     """
-    envelope = read_envelope(segment)
-    _require_sealed(segment, envelope, _read(segment.place, MAXIMUM_READ_BYTES))
-    return envelope
+    return verify_sealed(segment, signing)[0]
 
 
-def read_segment(segment: Segment, identities: Identities = ()) -> SegmentContent:
+def verify_sealed(segment: Segment, signing: Signing = ANYBODYS) -> tuple[Envelope, Signature]:
+    """The same, and whose it is.
+
+    Raises:
+        BackupError: it is not what was written.
+    """
+    envelope, signature = _read_envelope(segment, signing)
+    _require_sealed(segment, envelope, _read_bytes(segment))
+    return envelope, signature
+
+
+def read_signature(segment: Segment, signing: Signing) -> Signature:
+    """Whose a segment is, without a key; nothing of it was decompressed.
+
+    Raises:
+        BackupError: it is damaged, or not signed as it must be.
+    """
+    if segment.is_encrypted:
+        return _read_envelope(segment, signing)[1]
+    return _compressed(segment, _read_bytes(segment), signing)[1]
+
+
+def read_segment(
+    segment: Segment, identities: Identities = (), signing: Signing = ANYBODYS
+) -> SegmentContent:
     """The content of a segment, which is what was written.
 
     Raises:
-        BackupError: it is damaged, another one than its name says, or encrypted and there is no key for it.
+        BackupError: it is damaged, another one than its name says, not signed as it must be, or encrypted and
+            there is no key for it.
     """
     name = segment.name
-    content = _decompress(name, _opened(segment, identities))
+    compressed, signature = _opened(segment, identities, signing)
+    content = _decompress(name, compressed)
     body, separator, trailer = content.removesuffix(b"\n").rpartition(b"\n")
     try:
         expected = msgspec.json.decode(trailer, type=Trailer).sha256
@@ -91,7 +108,7 @@ def read_segment(segment: Segment, identities: Identities = ()) -> SegmentConten
     except (msgspec.DecodeError, ValueError, IndexError) as error:
         raise BackupError("segment_damaged", f"{name} cannot be read: {error}") from None
     _require_chain(name, header, rows)
-    return SegmentContent(header, rows, answers)
+    return SegmentContent(header, rows, answers, signature)
 
 
 def require_segment_key(segment: Segment) -> None:
@@ -117,27 +134,74 @@ def _read(place: Place, most_bytes: int) -> bytes:
         raise BackupError("segment_damaged", f"{place.name} cannot be read: {error.strerror}") from error
 
 
-def _opened(segment: Segment, identities: Identities) -> bytes:
-    """The file's content, decrypted."""
-    name = segment.name
+def _read_envelope(segment: Segment, signing: Signing) -> tuple[Envelope, Signature]:
+    path = segment.place.with_name(segment.name + METADATA_SUFFIX)
     try:
-        content = _read(segment.place, MAXIMUM_READ_BYTES)
+        content = _read(path, MAXIMUM_METADATA_BYTES)
+    except FileNotFoundError:
+        raise BackupError("segment_damaged", f"{path.name} is missing") from None
+    content, signature = split_signature(content, signing, "segment metadata", signed_name(segment.place))
+    try:
+        _require_known_format(path.name, content)
+        envelope = msgspec.json.decode(content, type=Envelope)
+        whole = is_whole(content)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BackupError("segment_damaged", f"{path.name} cannot be read: {error}") from None
+    if not whole:
+        raise BackupError("segment_damaged", f"{path.name} was changed: its own checksum does not fit")
+    require_accepted(segment.name, signature)
+    _require_named(segment, envelope.header)
+    return envelope, signature
+
+
+def _read_bytes(segment: Segment) -> bytes:
+    try:
+        return _read(segment.place, MAXIMUM_READ_BYTES)
     except FileNotFoundError:
         # It was merged meanwhile, or deleted by hand.
-        raise BackupError("segment_damaged", f"{name} is missing", "try again") from None
+        raise BackupError("segment_damaged", f"{segment.name} is missing", "try again") from None
+
+
+def _opened(segment: Segment, identities: Identities, signing: Signing) -> tuple[bytes, Signature]:
+    """The compressed lines, decrypted, and whose they are."""
+    name = segment.name
+    content = _read_bytes(segment)
     if not segment.is_encrypted:
-        return content
-    _require_sealed(segment, read_envelope(segment), content)
+        return _compressed(segment, content, signing)
+    envelope, signature = _read_envelope(segment, signing)
+    _require_sealed(segment, envelope, content)
     if not identities:
         require_segment_key(segment)
     try:
-        return open_bytes(content, identities)
+        return _unframed(name, open_bytes(content, identities)), signature
     except SealedError:
         raise BackupError(
             "encrypted", f"{name} is encrypted to other keys", "name the file of one that it is encrypted to"
         ) from None
     except UnsoundError as error:
         raise BackupError("segment_damaged", f"{name} is damaged: {error}") from error
+
+
+def _compressed(segment: Segment, kept: bytes, signing: Signing) -> tuple[bytes, Signature]:
+    """The compressed lines of a segment that is not encrypted, and whose they are."""
+    content = _unframed(segment.name, kept)
+    frame = content[-SIGNATURE_FRAME_BYTES:]
+    signature = signing.unsigned()
+    if frame.startswith(SIGNATURE_FRAME):
+        content = content[:-SIGNATURE_FRAME_BYTES]
+        signed = frame.removeprefix(SIGNATURE_FRAME)
+        digest = hashlib.sha256(content).digest()
+        signature = signing.check("segment", signed_name(segment.place), digest, signed[:32], signed[32:])
+    require_accepted(segment.name, signature)
+    return content, signature
+
+
+def _unframed(name: str, kept: bytes) -> bytes:
+    """A file's content without the checksum at its end, which fits."""
+    content, end = kept[:-END_BYTES], kept[-END_BYTES:]
+    if end != END_FRAME + hashlib.sha256(content).digest():
+        raise BackupError("segment_damaged", f"{name} is damaged: its SHA-256 does not fit")
+    return content
 
 
 def _require_sealed(segment: Segment, envelope: Envelope, content: bytes) -> None:
@@ -158,10 +222,7 @@ def _require_named(segment: Segment, header: Header) -> None:
         )
 
 
-def _decompress(name: str, kept: bytes) -> bytes:
-    compressed, end = kept[:-END_BYTES], kept[-END_BYTES:]
-    if end != END_FRAME + hashlib.sha256(compressed).digest():
-        raise BackupError("segment_damaged", f"{name} is damaged: its SHA-256 does not fit")
+def _decompress(name: str, compressed: bytes) -> bytes:
     try:
         with zstandard.ZstdDecompressor().stream_reader(compressed) as reader:
             # A forged one might be as large as the memory.

@@ -13,30 +13,31 @@ from ops.archive.segment import Header, Segment, SegmentContent, list_segments, 
 from ops.archive.timelines import Timelines, history_of
 from ops.targets.errors import BackupError
 from ops.targets.sealing import Identities
+from ops.targets.signing import ANYBODYS, Signature, Signing
 from ops.targets.target import Place
 
 
-def reach(folder: Place) -> tuple[str, Timelines, int] | None:
+def reach(folder: Place, signing: Signing = ANYBODYS) -> tuple[str, Timelines, int] | None:
     """How far an archive goes: the store, the newest history and its last position; `None` if it is empty.
 
     Raises:
-        BackupError: all segments of the newest timeline are damaged.
+        BackupError: all segments of the newest timeline are damaged, or not signed as they must be.
         OSError: the folder cannot be read, or the bucket is away.
     """
     segments = list_segments(folder)
     if not segments:
         return None
     newest = max(segments, key=lambda one: (one.timeline, one.last))
-    header = _history_header([one for one in segments if one.timeline == newest.timeline])
+    header = _history_header([one for one in segments if one.timeline == newest.timeline], signing)
     return header.store_id, header.timelines, newest.last
 
 
-def _history_header(segments: Sequence[Segment]) -> Header:
+def _history_header(segments: Sequence[Segment], signing: Signing) -> Header:
     """A header that says how history led to a timeline, from one of its segments that can be read."""
     damage: BackupError | None = None
     for one in sorted(segments, key=lambda one: one.last, reverse=True):
         try:
-            return read_header(one)
+            return read_header(one, signing)
         except BackupError as error:
             damage = damage or error
     assert damage is not None, "a timeline has segments"
@@ -90,7 +91,12 @@ def late_answers(folder: Place, timelines: Timelines, position: int) -> list[Str
 
 
 def position_at(
-    folder: Place, timelines: Timelines, after: int, time_ms: int, identities: Identities = ()
+    folder: Place,
+    timelines: Timelines,
+    after: int,
+    time_ms: int,
+    identities: Identities = (),
+    signing: Signing = ANYBODYS,
 ) -> int:
     """The last position of a history, at or behind `after`, whose event was recorded at or before a time."""
     found = after
@@ -98,7 +104,7 @@ def position_at(
         if found >= end:
             continue
         for segment in runs(list_segments(folder, timeline), max(found, first - 1)):
-            for row in read_segment(segment, identities).rows:
+            for row in read_segment(segment, identities, signing).rows:
                 if row.position > end:
                     break
                 if row.recorded_at > time_ms:
@@ -107,21 +113,28 @@ def position_at(
     return found
 
 
-def replay(connection: apsw.Connection, stretch: Stretch, store_id: str, identities: Identities = ()) -> None:
-    """Appends the events behind the log's head, and the answers that belong to them.
+def replay(
+    connection: apsw.Connection,
+    stretch: Stretch,
+    store_id: str,
+    identities: Identities = (),
+    signing: Signing = ANYBODYS,
+) -> Signature:
+    """Appends the events behind the log's head, and the answers that belong to them; whose word they are.
 
     Raises:
-        BackupError: it is damaged, another store's, does not follow from the log, or is encrypted and there
-            is no key for it.
+        BackupError: it is damaged, another store's, does not follow from the log, is not signed as it must
+            be, or is encrypted and there is no key for it.
     """
     segment = stretch.segment
-    content = read_segment(segment, identities)
+    content = read_segment(segment, identities, signing)
     if content.header.store_id != store_id:
         raise BackupError(
             "foreign", f"{segment.name} is of store {content.header.store_id}, not of {store_id}"
         )
     with write_transaction(connection):
         _append(connection, segment, content, stretch.until)
+    return content.signature
 
 
 def _append(connection: apsw.Connection, segment: Segment, content: SegmentContent, until: int) -> None:

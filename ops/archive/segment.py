@@ -5,10 +5,12 @@
 Compressed lines of JSON: a header; an array for each event, its columns in the order of the table; an array
 for each remembered answer; at the end the SHA-256 of all that. The header names the hash of the event before
 the first, and each event's own hash follows from it, so segments vouch for each other. Behind the compressed
-lines is their SHA-256 as they lie there, in a frame that programs for zstd skip.
+lines are two frames that programs for zstd skip: a public key and the signature, made with it, of the SHA-256
+of these lines as they lie there and of the segment's name; and the SHA-256 of all that stands before. So both
+are looked at before anything is decompressed.
 
 One that is encrypted has `.age` behind its name, and beside it, written last, `<the same>.meta.json`: what
-must be known of it without the key, and its checksum. Without that, there is no such segment.
+must be known of it without the key, its checksum and the signature. Without that, there is no such segment.
 """
 
 import hashlib
@@ -20,6 +22,7 @@ import msgspec
 from bus.log import chain
 from ops.targets.bucket import BucketPath
 from ops.targets.sealing import ENCRYPTED_SUFFIX
+from ops.targets.signing import Signature
 from ops.targets.target import Entry, KeptFile, Place, list_files
 
 FORMAT = 1
@@ -31,9 +34,13 @@ METADATA_SUFFIX = ".meta.json"
 # Without the frame, a bit that means nothing to zstd could flip, and its own checksum could be cut off.
 END_FRAME = bytes.fromhex("502a4d18") + hashlib.sha256().digest_size.to_bytes(4, "little")
 END_BYTES = len(END_FRAME) + hashlib.sha256().digest_size
+# Before it, in what is signed: 32 bytes of the public key, and 64 of the signature.
+SIGNATURE_FRAME = bytes.fromhex("532a4d18") + (32 + 64).to_bytes(4, "little")
+SIGNATURE_FRAME_BYTES = len(SIGNATURE_FRAME) + 32 + 64
 
-_NAME = re.compile(r"events-(\d{12})-(\d{12})(?:\.\d+)?\.jsonl\.zst(?:\.age)?")
-_FOLDER = re.compile(r"timeline-(\d{4,})")
+_NAME = re.compile(r"events-([0-9]{12})-([0-9]{12})(?:\.[0-9]+)?\.jsonl\.zst(?:\.age)?")
+# Numbers that SQLite can count on from, whatever somebody calls a folder.
+_FOLDER = re.compile(r"timeline-([0-9]{4,15})")
 
 # Command id, hash of the request, position, and the answer itself.
 ArchivedAnswer = tuple[str, bytes, int, str]
@@ -50,6 +57,11 @@ class Segment(KeptFile, frozen=True):
     @property
     def is_encrypted(self) -> bool:
         return self.name.endswith(ENCRYPTED_SUFFIX)
+
+
+def signed_name(place: Place) -> str:
+    """The name under which a segment is signed: with its timeline's folder."""
+    return f"{place.parent.name}/{place.name}"
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +95,7 @@ class SegmentContent(msgspec.Struct, frozen=True):
     header: Header
     rows: list[chain.Row]
     answers: list[ArchivedAnswer]
+    signature: Signature = Signature()
 
 
 class Trailer(msgspec.Struct, frozen=True, kw_only=True):

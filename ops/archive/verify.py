@@ -1,12 +1,15 @@
 """Tells whether an archive is what was written: `verify_archive` reads all of it."""
 
+from collections import Counter
+
 import msgspec
 
-from ops.archive.reading import read_envelope, read_segment, verify_outside
+from ops.archive.reading import read_segment, read_signature, verify_sealed
 from ops.archive.segment import Segment, list_segments, runs
 from ops.progress import Progress, ignore_progress
 from ops.targets.errors import BackupError
 from ops.targets.sealing import Identities
+from ops.targets.signing import ANYBODYS, Signature, Signing
 from ops.targets.target import Place
 
 
@@ -18,6 +21,10 @@ class ArchiveReport(msgspec.Struct, frozen=True, kw_only=True):
     unread: int
     """How many are encrypted, and were compared by their checksums alone."""
     damage: dict[str, str]
+    signatures: dict[str, int]
+    """How many segments are whose, in words: `signed by ed25519:…`, `unsigned`."""
+    ends: dict[int, int]
+    """The last position of each timeline: what is missing behind it, nothing here can tell."""
 
     @property
     def is_sound(self) -> bool:
@@ -25,7 +32,11 @@ class ArchiveReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def verify_archive(
-    folder: Place, identities: Identities = (), *, progress: Progress = ignore_progress
+    folder: Place,
+    identities: Identities = (),
+    *,
+    signing: Signing = ANYBODYS,
+    progress: Progress = ignore_progress,
 ) -> ArchiveReport:
     """Reads every segment, and checks that each leads on to the next; also while the service writes.
 
@@ -34,15 +45,20 @@ def verify_archive(
     """
     segments = list_segments(folder)
     damage: dict[str, str] = {}
-    ends: dict[str, tuple[str, str]] = {}
+    ends: dict[Segment, tuple[str, str]] = {}
+    signatures: Counter[str] = Counter()
     for number, one in enumerate(segments):
         progress("archive", number, len(segments))
         try:
-            ends[one.name] = _ends(one, identities)
+            previous, last, signature = _ends(one, identities, signing)
+            ends[one] = previous, last
+            signatures[str(signature)] += 1
         except BackupError as error:
             # One that is gone was merged meanwhile: a larger one has its events.
             if one.place.exists():
                 damage[one.name] = error.message
+                if error.reason in ("forged", "unsigned", "untrusted"):
+                    signatures[_whose(one, signing)] += 1
     for timeline in {one.timeline for one in segments}:
         own = [one for one in segments if one.timeline == timeline]
         damage |= _breaks(timeline, own, ends)
@@ -51,30 +67,42 @@ def verify_archive(
         timelines=len({one.timeline for one in segments}),
         unread=sum(one.is_encrypted for one in segments) if not identities else 0,
         damage=damage,
+        signatures=dict(signatures),
+        ends={
+            timeline: max(one.last for one in segments if one.timeline == timeline)
+            for timeline in {one.timeline for one in segments}
+        },
     )
 
 
-def _ends(segment: Segment, identities: Identities) -> tuple[str, str]:
-    """The hash before a segment's first event, and that of its last."""
+def _ends(segment: Segment, identities: Identities, signing: Signing) -> tuple[str, str, Signature]:
+    """The hash before a segment's first event, and that of its last; whose it is."""
     if segment.is_encrypted:
-        verify_outside(segment)
-        envelope = read_envelope(segment)
+        envelope, signature = verify_sealed(segment, signing)
         if identities:
-            read_segment(segment, identities)
-        return envelope.header.previous_hash, envelope.last_hash
-    content = read_segment(segment)
+            read_segment(segment, identities, signing)
+        return envelope.header.previous_hash, envelope.last_hash, signature
+    content = read_segment(segment, (), signing)
     previous = content.header.previous_hash
-    return previous, content.rows[-1].hash.hex() if content.rows else previous
+    return previous, content.rows[-1].hash.hex() if content.rows else previous, content.signature
 
 
-def _breaks(timeline: int, segments: list[Segment], ends: dict[str, tuple[str, str]]) -> dict[str, str]:
+def _whose(segment: Segment, signing: Signing) -> str:
+    """Whose a segment is that must not be used, in words."""
+    try:
+        return str(read_signature(segment, msgspec.structs.replace(signing, is_required=False)))
+    except BackupError as error:
+        return error.reason
+
+
+def _breaks(timeline: int, segments: list[Segment], ends: dict[Segment, tuple[str, str]]) -> dict[str, str]:
     """The places where the segments of a timeline do not lead on."""
     found: dict[str, str] = {}
     start, end = min(one.first for one in segments) - 1, max(one.last for one in segments)
     position, last_hash = start, ""
     for one in runs(segments, start):
         position = max(position, one.last)
-        previous, own = ends.get(one.name, ("", ""))
+        previous, own = ends.get(one, ("", ""))
         if previous and last_hash and previous != last_hash:
             found[one.name] = f"{one.name} does not follow from position {one.first - 1}"
         last_hash = own if one.first <= one.last else last_hash

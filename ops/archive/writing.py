@@ -8,10 +8,20 @@ import msgspec
 import zstandard
 
 from bus.log import chain
-from ops.archive.segment import END_FRAME, METADATA_SUFFIX, ArchivedAnswer, Envelope, Header, Trailer
+from ops.archive.segment import (
+    END_FRAME,
+    METADATA_SUFFIX,
+    SIGNATURE_FRAME,
+    ArchivedAnswer,
+    Envelope,
+    Header,
+    Trailer,
+    signed_name,
+)
 from ops.targets.sealing import seal_bytes
+from ops.targets.signing import SigningKey
 from ops.targets.target import Place, write_file
-from ops.targets.vouching import encode_vouched
+from ops.targets.vouching import add_signature, encode_vouched
 
 # Level of zstd: fast, and a third of the size.
 LEVEL = 3
@@ -56,8 +66,11 @@ def write_segment(
     level: int = LEVEL,
     last_hash: str | None = None,
     recipients: tuple[str, ...] = (),
+    signer: SigningKey | None = None,
 ) -> None:
-    """Puts a segment in its place, whole and on disk. `last_hash` is that of its last event, if it has any.
+    """Puts a segment in its place, whole and on disk, signed by `signer`.
+
+    `last_hash` is that of its last event, if it has any.
 
     Raises:
         OSError: the disk is full, the bucket is away.
@@ -76,6 +89,9 @@ def write_segment(
     )
     content += encode(Trailer(sha256=hashlib.sha256(content).hexdigest())) + b"\n"
     compressed = zstandard.ZstdCompressor(level=level, write_checksum=True).compress(content)
+    if signer is not None and not recipients:
+        signature = signer.sign("segment", signed_name(path), hashlib.sha256(compressed).digest())
+        compressed += SIGNATURE_FRAME + signer.public_bytes + signature
     kept = seal_bytes(compressed + END_FRAME + hashlib.sha256(compressed).digest(), recipients)
     write_file(path, kept)
     if recipients:
@@ -86,4 +102,5 @@ def write_segment(
             checksum=hashlib.sha256(kept).hexdigest(),
             recipients=recipients,
         )
-        write_file(path.with_name(path.name + METADATA_SUFFIX), encode_vouched(envelope))
+        described = add_signature(encode_vouched(envelope), signer, "segment metadata", signed_name(path))
+        write_file(path.with_name(path.name + METADATA_SUFFIX), described)

@@ -49,7 +49,9 @@ class RunningBackups:
 
     async def _list(self, _: NoArguments) -> dict[str, Any]:
         try:
-            found = await asyncio.to_thread(list_backups, self._settings.backup_folder, self._store_id)
+            found = await asyncio.to_thread(
+                list_backups, self._settings.backup_folder, self._store_id, self._settings.signing
+            )
         except BucketError as error:
             raise Unavailable(str(error)) from error
         return {"items": [entry_of(one) for one in found[:MAXIMUM_LISTED]]}

@@ -32,6 +32,7 @@ from ops.backup.sound import check_copy, file_checksum
 from ops.progress import Progress, ignore_progress
 from ops.targets.regular_files import open_to_write
 from ops.targets.sealing import Sealing, seal_file
+from ops.targets.signing import ANYBODYS, Signature, Signing, SigningKey
 from ops.targets.target import Place, delete_file, move_file, staging_folder, sync_file
 
 
@@ -43,6 +44,7 @@ def create_backup(
     version: str,
     now_ms: int | None = None,
     sealing: Sealing = Sealing(),  # noqa: B008 - nothing changes it
+    signing: Signing = ANYBODYS,
     prove: Callable[[Backup, Progress], None] | None = None,
     plain_copy: Path | None = None,
     progress: Progress = ignore_progress,
@@ -62,6 +64,7 @@ def create_backup(
     if (kind := kind_of_text(description)) is not None:
         raise rejected(Finding("$.description", kind))
     began = time.monotonic()
+    signer = signing.signer()
     outgoing = staging_folder(folder)
     # The plain copy of an encrypted backup never lies on the disk of the backups, not even for a moment.
     staging = store.parent if sealing.recipients else outgoing
@@ -72,7 +75,7 @@ def create_backup(
     path = backup_path(folder, timestamp, sealing.suffix)
     with _temporary(staging / path.name.removesuffix(sealing.suffix)) as temporary:
         source = copy_store(store, temporary, progress)
-        verified = _verified_head(folder, source)
+        verified = _verified_head(folder, source, signing)
         checksum, content = check_copy(temporary, source, verified, progress)
         sync_file(temporary)
         metadata = _metadata_of(
@@ -89,11 +92,17 @@ def create_backup(
             metadata = _drilled(metadata, timestamp)
         metadata = _put(temporary, path, metadata, sealing, plain_copy, progress)
     duration_ms = round((time.monotonic() - began) * 1000)
+    return _describe(path, msgspec.structs.replace(metadata, duration_ms=duration_ms), signer)
+
+
+def _describe(path: Place, metadata: Metadata, signer: SigningKey | None) -> Backup:
+    """The backup, which has its metadata; where that cannot be written, there is none."""
     try:
-        return Backup(path, write_metadata(path, msgspec.structs.replace(metadata, duration_ms=duration_ms)))
+        metadata = write_metadata(path, metadata, signer)
     except BaseException:
         delete_file(path)
         raise
+    return Backup(path, metadata, Signature() if signer is None else signer.trusted)
 
 
 def _drilled(metadata: Metadata, timestamp: int) -> Metadata:
@@ -136,10 +145,13 @@ def _metadata_of(
     )
 
 
-def _verified_head(folder: Place, source: StoreContent) -> chain.Head:
+def _verified_head(folder: Place, source: StoreContent, signing: Signing) -> chain.Head:
     """The head of the newest backup of the same history, up to which the chain has been verified already."""
-    for backup in list_backups(folder, source.store_id):
+    for backup in list_backups(folder, source.store_id, signing):
         metadata = backup.metadata
+        # What somebody else wrote there would keep us from looking, or have us find a break that is none.
+        if signing.key_file is not None and not backup.signature.is_trusted:
+            continue
         history = tuple(one for one in source.timelines if one[1] <= metadata.position)
         if (
             metadata.timelines == history

@@ -4,7 +4,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from ops.backup.metadata import DRILL_CHECKS, Backup, read_metadata, update_metadata
+from ops.backup.metadata import DRILL_CHECKS, Backup, note, read_metadata
 from ops.backup.restoring.materialize import materialize
 from ops.backup.restoring.restore_path import RestorePath
 from ops.backup.scratch import SCRATCH_PREFIX
@@ -13,6 +13,7 @@ from ops.progress import Progress, ignore_progress
 from ops.store.projections_check import verify
 from ops.targets.errors import TABLES_DIFFER, BackupError
 from ops.targets.sealing import Identities
+from ops.targets.signing import ANYBODYS, Signing
 from ops.targets.target import Place
 
 
@@ -20,6 +21,7 @@ def drill(
     path: Place,
     *,
     identities: Identities = (),
+    signing: Signing = ANYBODYS,
     scratch: Path | None = None,
     now_ms: int | None = None,
     progress: Progress = ignore_progress,
@@ -33,12 +35,12 @@ def drill(
     """
     now = time.time_ns() // 1_000_000 if now_ms is None else now_ms
     with (
-        noting_damage(path),
-        verified(path, identities=identities, scratch=scratch, progress=progress) as plain,
+        noting_damage(path, signing),
+        verified(path, identities=identities, signing=signing, scratch=scratch, progress=progress) as plain,
     ):
         _require_provable(plain, now, progress)
     checks = read_metadata(path).checks | dict.fromkeys(("checksum", "content", *DRILL_CHECKS), now)
-    return Backup(path, update_metadata(path, last_verified=now, last_drilled=now, checks=checks, unsound=""))
+    return note(path, signing, last_verified=now, last_drilled=now, checks=checks, unsound="")
 
 
 def prove(plain: Backup, progress: Progress = ignore_progress) -> None:

@@ -1,7 +1,8 @@
 """A backup's metadata, kept beside it: `<backup>.meta.json`, written last. A file without it is no backup.
 
 The metadata vouches for the file (size, SHA-256), for its content (position, head hash, rows of each table),
-and, by a checksum of its own, for itself.
+and, by a checksum of its own, for itself. Its signature says whose word all that is. Whoever has the key of
+the store signs it again with each change, and nobody signs what was not trusted before.
 """
 
 import os
@@ -15,8 +16,9 @@ import msgspec
 from ops.targets.bucket import BucketPath
 from ops.targets.errors import BackupError
 from ops.targets.sealing import Sealing
+from ops.targets.signing import ANYBODYS, Signature, Signing, SigningKey, require_accepted
 from ops.targets.target import Entry, KeptFile, Place, address, list_files, read_files, write_file
-from ops.targets.vouching import encode_vouched, is_whole
+from ops.targets.vouching import add_signature, encode_vouched, is_whole, split_signature
 
 FORMAT = 1
 PREFIX = "hyperpage-backup-"
@@ -99,6 +101,12 @@ class Backup(KeptFile, frozen=True):
     """A backup that has its metadata."""
 
     metadata: Metadata
+    signature: Signature = Signature()
+
+    @property
+    def status(self) -> Status:
+        """That of its metadata; `damaged` if its signature lets nobody use it."""
+        return "damaged" if self.signature.is_refused else self.metadata.status
 
     @property
     def is_plain_here(self) -> bool:
@@ -111,8 +119,11 @@ def entry_of(backup: Backup) -> dict[str, Any]:
     return {
         "name": backup.name,
         "path": address(backup.place),
-        "status": backup.metadata.status,
+        "status": backup.status,
         "metadata": backup.metadata,
+        "signature": backup.signature.state,
+        "signed_by": backup.signature.key,
+        "trusted": backup.signature.is_trusted,
     }
 
 
@@ -149,15 +160,15 @@ def find_backup(folder: Place, name: str) -> Place:
     return path
 
 
-def list_backups(folder: Place, store_id: str | None = None) -> list[Backup]:
-    """The backups of a folder, or of one store in it, newest first.
+def list_backups(folder: Place, store_id: str | None = None, signing: Signing = ANYBODYS) -> list[Backup]:
+    """The backups of a folder, or of one store in it, newest first, each with its signature.
 
-    What has no readable metadata is none; see `damaged_backups`.
+    What has no readable metadata is none; see `damaged_backups`. What is forged is among them, as damaged.
 
     Raises:
         OSError: the folder cannot be read, or the bucket is away.
     """
-    return look_for_backups(folder, store_id)[0]
+    return look_for_backups(folder, store_id, signing)[0]
 
 
 def damaged_backups(folder: Place) -> list[tuple[Place, BackupError]]:
@@ -166,7 +177,7 @@ def damaged_backups(folder: Place) -> list[tuple[Place, BackupError]]:
 
 
 def look_for_backups(
-    folder: Place, store_id: str | None = None
+    folder: Place, store_id: str | None = None, signing: Signing = ANYBODYS
 ) -> tuple[list[Backup], list[tuple[Place, BackupError]]]:
     """What `list_backups` and `damaged_backups` answer, with one look.
 
@@ -182,7 +193,7 @@ def look_for_backups(
     others: list[tuple[Place, BackupError]] = []
     for one in found:
         try:
-            backup = Backup(one.path, _metadata(one.path, by_name.get(one.name, FileNotFoundError())))
+            backup = _backup(one.path, by_name.get(one.name, FileNotFoundError()), signing)
         except BackupError as error:
             others.append((one.path, error))
         else:
@@ -193,30 +204,76 @@ def look_for_backups(
 
 
 def read_metadata(backup: Place) -> Metadata:
-    """A backup's metadata.
+    """A backup's metadata, whoever signed it.
 
     Raises:
         BackupError: there is none, it is not whole, or another version's.
         BucketError: the bucket is away.
     """
-    entry = Entry(metadata_path(backup), 0, "")
-    return _metadata(backup, read_files([entry])[0])
+    return read_backup(backup, ANYBODYS).metadata
 
 
-def write_metadata(backup: Place, metadata: Metadata) -> Metadata:
-    """Puts the metadata in its place, whole and on disk; answers with it, its checksum included."""
+def read_backup(place: Place, signing: Signing) -> Backup:
+    """A backup with its metadata and its signature; what is to be done about that is for the caller to say.
+
+    Raises:
+        BackupError: it has no metadata, it is not whole, or another version's.
+        BucketError: the bucket is away.
+    """
+    return _backup(place, read_files([Entry(metadata_path(place), 0, "")])[0], signing)
+
+
+def write_metadata(backup: Place, metadata: Metadata, signer: SigningKey | None = None) -> Metadata:
+    """Puts the metadata in its place, whole, signed and on disk; answers with it, its checksum included."""
     content = encode_vouched(metadata)
-    write_file(metadata_path(backup), content)
+    write_file(metadata_path(backup), add_signature(content, signer, "backup", backup.name))
     return msgspec.json.decode(content, type=Metadata)
 
 
-def update_metadata(backup: Place, **changes: Any) -> Metadata:
-    """Changes some of a backup's metadata; the rest stays as it is now, whoever wrote it meanwhile.
+def update_metadata(place: Place, signing: Signing = ANYBODYS, **changes: Any) -> Backup:
+    """The backup, with some of its metadata changed; the rest stays as it is now, whoever wrote it meanwhile.
+
+    What was signed is signed again. What was not, is not: that would make somebody's forgery ours.
 
     Raises:
-        BackupError: there is none any more.
+        BackupError: there is no metadata any more, it is forged, or it is signed and there is no key to sign
+            the change with.
     """
-    return write_metadata(backup, msgspec.structs.replace(read_metadata(backup), **changes))
+    backup = read_backup(place, signing)
+    signer = None
+    if backup.signature.state != "unsigned":
+        require_accepted(place.name, backup.signature)
+        signer = signing.own_key
+        if signer is None or not backup.signature.is_trusted:
+            raise BackupError(
+                "no_signing_key",
+                f"{place.name} is {backup.signature}, and there is nothing here to sign a change with",
+                "change it where its store is",
+            )
+    metadata = write_metadata(place, msgspec.structs.replace(backup.metadata, **changes), signer)
+    return Backup(place, metadata, backup.signature if signer is None else signer.trusted)
+
+
+def note(place: Place, signing: Signing, **changes: Any) -> Backup:
+    """The backup with what was found out about it, which is kept if it can be: see `update_metadata`.
+
+    Raises:
+        BackupError: there is no metadata any more, or it is forged.
+    """
+    try:
+        return update_metadata(place, signing, **changes)
+    except BackupError as error:
+        if error.reason != "no_signing_key":
+            raise
+    backup = read_backup(place, signing)
+    return Backup(place, msgspec.structs.replace(backup.metadata, **changes), backup.signature)
+
+
+def _backup(place: Place, content: bytes | OSError, signing: Signing) -> Backup:
+    signature = signing.unsigned()
+    if isinstance(content, bytes):
+        content, signature = split_signature(content, signing, "backup", place.name)
+    return Backup(place, _metadata(place, content), signature)
 
 
 def _metadata(backup: Place, content: bytes | OSError) -> Metadata:

@@ -16,6 +16,7 @@ from ops.progress import Progress, ignore_progress
 from ops.targets.errors import BackupError
 from ops.targets.regular_files import REFUSED, require_regular
 from ops.targets.sealing import Identities, SealedError, UnsoundError, as_reader, open_file
+from ops.targets.signing import require_accepted
 from ops.targets.target import Place, chunks_of, size_of, staging_folder
 
 
@@ -35,9 +36,11 @@ def opened(
     are encrypted, since others may read theirs.
 
     Raises:
-        BackupError: it is encrypted and there is no key for it, or it is not what was made.
+        BackupError: it is encrypted and there is no key for it, it is not what was made, or its signature
+            does not let it pass.
         OSError: the bucket is away, the disk is full.
     """
+    require_accepted(backup.name, backup.signature)
     if backup.is_plain_here:
         require_size(backup)
         yield backup
@@ -53,6 +56,7 @@ def bring(
     backup: Backup, folder: Path, identities: Identities, *, progress: Progress = ignore_progress
 ) -> Backup:
     """The backup as a plain file in a local folder; see `opened`."""
+    require_accepted(backup.name, backup.signature)
     metadata = plain_metadata(backup.metadata)
     path = folder / backup.name.removesuffix(backup.metadata.sealing.suffix)
     require_size(backup)
@@ -96,7 +100,7 @@ def bring(
         raise BackupError("damaged", f"{backup.name}: {problem}") from problem
     if (checksum, path.stat().st_size) != (metadata.checksum, metadata.size):
         raise BackupError("content_differs", f"{backup.name}: what is in it is not what its metadata says")
-    return Backup(path, metadata)
+    return Backup(path, metadata, backup.signature)
 
 
 def plain_metadata(metadata: Metadata) -> Metadata:

@@ -55,7 +55,8 @@ def retain(
     """Why each backup is kept, by its name; `None` for those that may go.
 
     Whatever the rules say, pinned ones, the newest one, the newest proven one and those that are `needed` (by
-    the archive) stay. One that was found damaged stands for nothing: it stays while it is young or pinned.
+    the archive) stay; of those that a trusted key has signed, the same. One that was found damaged, or whose
+    signature lets nobody use it, stands for nothing: it stays while it is young or pinned.
     """
     newest_first = sorted(backups, key=lambda one: one.metadata.timestamp, reverse=True)
     kept: dict[str, str | None] = {one.name: None for one in newest_first}
@@ -64,11 +65,15 @@ def retain(
         for one in chosen:
             kept[one.name] = kept[one.name] or why
 
-    sound = [one for one in newest_first if one.metadata.status != "damaged"]
-    proven = [one for one in sound if one.metadata.status == "proven"]
+    sound = [one for one in newest_first if one.status != "damaged"]
+    proven = [one for one in sound if one.status == "proven"]
+    signed = [one for one in sound if one.signature.is_trusted]
     keep((one for one in newest_first if one.metadata.pinned), "pinned")
     keep((sound or newest_first)[:1], "the newest")
     keep(proven[:1], "the newest proven one")
+    # Whoever writes to the folder can make others that look newer.
+    keep(signed[:1], "the newest signed one")
+    keep([one for one in signed if one.status == "proven"][:1], "the newest signed and proven one")
     keep((one for one in newest_first if one.name in needed), "the archive needs it")
     oldest_ms = now_ms - rules.days * _DAY_MS
     keep((one for one in newest_first if one.metadata.timestamp > oldest_ms), f"within {rules.days:g} days")

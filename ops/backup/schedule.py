@@ -106,19 +106,18 @@ class BackupSchedule:
             for (command, name), reason in tuple(self._failures.items())
             if command == "look" or name in names
         ]
-        failures += [_damage(one) for one in backups if one.metadata.status == "damaged"]
-        last = next(iter(backups), None)
-        proven = next((one for one in backups if one.metadata.status == "proven"), None)
+        failures += [_damage(one) for one in backups if _is_bad(one)]
+        ours = [one for one in backups if not one.signature.is_refused]
+        last = next(iter(ours), None)
+        proven = next((one for one in ours if one.status == "proven"), None)
         now = self._clock()
-        since = max(
-            [self._began, *(one.metadata.timestamp for one in backups if one.metadata.timestamp <= now)]
-        )
+        since = max([self._began, *(one.metadata.timestamp for one in ours if one.metadata.timestamp <= now)])
         return BackupState(
             last=None if last is None else last.name,
             last_at=None if last is None else last.metadata.timestamp,
             last_proven=None if proven is None else proven.name,
             last_proven_at=None if proven is None else proven.metadata.timestamp,
-            count=len(backups),
+            count=len(ours),
             failure=next(iter(failures), None),
             stale=self._interval_ms > 0 and now - since > STALE_INTERVALS * self._interval_ms,
         )
@@ -162,6 +161,11 @@ class BackupSchedule:
 
     async def _tell_what_changed(self, backup: Backup, before: Metadata | None) -> None:
         name, now = backup.name, backup.metadata
+        if backup.signature.is_refused:
+            # Whatever it says of itself is nobody's word.
+            if _is_bad(backup) and before != now:
+                await self.tell("failed", {"what": "verify", "name": name, "reason": _damage(backup)})
+            return
         if before is None:
             await self.tell(
                 "completed", {"path": address(backup.place), "metadata": msgspec.to_builtins(now)}
@@ -191,7 +195,7 @@ class BackupSchedule:
         is_settled = changed_at is not None and time.time_ns() - changed_at > SETTLED_NS
         self._changed_at = changed_at if is_settled else None
         try:
-            self._seen = list_backups(folder, self._store_id)
+            self._seen = list_backups(folder, self._store_id, self._settings.signing)
         except OSError as error:
             self._failures["list", ""] = f"the backups cannot be listed: {error}"
         else:
@@ -200,7 +204,9 @@ class BackupSchedule:
 
     def _look(self) -> list[Backup]:
         try:
-            self._seen, others = look_for_backups(self._settings.backup_folder, self._store_id)
+            self._seen, others = look_for_backups(
+                self._settings.backup_folder, self._store_id, self._settings.signing
+            )
         except OSError as error:
             self._failures["list", ""] = f"the backups cannot be listed: {error}"
             return self._seen
@@ -231,14 +237,14 @@ class BackupSchedule:
         if self._interval_ms == 0 or now < self._retry_at:
             return False
         # A backup from the future was made while the clock was wrong: it does not count.
-        past = [one for one in backups if one.metadata.timestamp <= now]
+        past = [one for one in backups if one.metadata.timestamp <= now and not one.signature.is_refused]
         if not past:
             return now - self._began >= min(FIRST_AFTER_MS, self._interval_ms)
         return now - past[0].metadata.timestamp >= self._interval_ms
 
     def _is_drill_due(self, backups: list[Backup]) -> bool:
         hours = self._settings.backup_drill_hours
-        sound = [one.metadata for one in backups if one.metadata.status != "damaged"]
+        sound = [one.metadata for one in backups if one.status != "damaged"]
         proven_at = max((one.last_drilled or 0 for one in sound), default=0)
         return hours > 0 and self._clock() - proven_at >= hours * 3_600_000
 
@@ -265,7 +271,9 @@ class BackupSchedule:
     def _is_unsound(self, backup: Backup) -> bool:
         # A backup that failed is not tried over and over: the operator decides.
         failed = any(name == backup.name for _, name in self._failures)
-        return failed or backup.metadata.status == "damaged"
+        # What another key has signed cannot be noted there: it would be looked at again and again.
+        is_anothers = backup.signature.state == "signed" and not backup.signature.is_trusted
+        return failed or is_anothers or backup.status == "damaged"
 
     async def _make(self, *, prove: bool) -> None:
         await self.tell("started", {})
@@ -300,7 +308,14 @@ class BackupSchedule:
         return False
 
 
+def _is_bad(backup: Backup) -> bool:
+    """Whether it is damaged or forged. One that is only unsigned may be old, and nobody's fault."""
+    return bool(backup.metadata.unsound) or backup.signature.state == "forged"
+
+
 def _damage(backup: Backup) -> str:
+    if backup.signature.state == "forged":
+        return f"{backup.name} is forged: who wrote it, or its metadata, has not the key of the store"
     return (
         f"{backup.name} was found to be damaged ({backup.metadata.unsound});"
         " `hyperpage backup verify` says how, `hyperpage backup delete` removes it"

@@ -11,12 +11,13 @@ from bus.log import chain
 from domain.catalogue import TIMELINE_FORKED, TIMELINE_STREAM
 from migrations.runner import MigrationError
 from ops.backup.content import StoreContent, read_content
-from ops.backup.metadata import Backup, Check, Metadata, read_metadata, update_metadata
+from ops.backup.metadata import Backup, Check, Metadata, note, read_backup, read_metadata, update_metadata
 from ops.backup.opening import opened, require_checksum, require_key, require_size
 from ops.backup.sound import head_at, open_sealed, require_chain, require_sound
 from ops.progress import Progress, ignore_progress
 from ops.targets.errors import TABLES_DIFFER, UNUSABLE, BackupError
 from ops.targets.sealing import Identities
+from ops.targets.signing import ANYBODYS, Signing, require_accepted
 from ops.targets.target import Place
 
 
@@ -26,6 +27,7 @@ def verify_backup(
     whole: bool = True,
     store_id: str | None = None,
     identities: Identities = (),
+    signing: Signing = ANYBODYS,
     scratch: Path | None = None,
     progress: Progress = ignore_progress,
 ) -> Backup:
@@ -39,10 +41,16 @@ def verify_backup(
         OSError: the bucket is away, the disk is full.
     """
     described = verified(
-        path, whole=whole, store_id=store_id, identities=identities, scratch=scratch, progress=progress
+        path,
+        whole=whole,
+        store_id=store_id,
+        identities=identities,
+        signing=signing,
+        scratch=scratch,
+        progress=progress,
     )
     with described:
-        return Backup(path, read_metadata(path))
+        return read_backup(path, signing)
 
 
 @contextmanager
@@ -53,6 +61,7 @@ def verified(
     store_id: str | None = None,
     inside: bool = True,
     identities: Identities = (),
+    signing: Signing = ANYBODYS,
     scratch: Path | None = None,
     progress: Progress = ignore_progress,
 ) -> Iterator[Backup]:
@@ -61,10 +70,11 @@ def verified(
     Without `inside`, what it has is left to the caller, who copies it and checks the copy.
 
     Raises:
-        BackupError: it is not sound, or encrypted and cannot be read; `reason` says how.
+        BackupError: it is not sound, not signed as it must be, or encrypted and cannot be read; `reason`
+            says how.
         OSError: the bucket is away, the disk is full.
     """
-    backup = _described(path, store_id)
+    backup = _described(path, store_id, signing)
     require_size(backup)
     if backup.metadata.recipients and not identities:
         # Damage is told first: it matters more than a missing key.
@@ -79,7 +89,12 @@ def verified(
 
 
 def verify_whole(
-    place: Place, store_id: str | None, identities: Identities, scratch: Path | None, progress: Progress
+    place: Place,
+    store_id: str | None,
+    identities: Identities,
+    scratch: Path | None,
+    progress: Progress,
+    signing: Signing = ANYBODYS,
 ) -> Backup:
     """The backup, all of which was found to be sound.
 
@@ -87,16 +102,26 @@ def verify_whole(
         BackupError: it is not, or cannot be read without a key.
         OSError: the bucket is away, the disk is full.
     """
-    with noting_damage(place):
+    with noting_damage(place, signing):
         found = verify_backup(
-            place, store_id=store_id, identities=identities, scratch=scratch, progress=progress
+            place,
+            store_id=store_id,
+            identities=identities,
+            signing=signing,
+            scratch=scratch,
+            progress=progress,
         )
     return _mark_verified(
-        found, "checksum", "quick_check", "integrity_check", "content", "chain_end", "chain"
+        found, signing, "checksum", "quick_check", "integrity_check", "content", "chain_end", "chain"
     )
 
 
-def verify_by_routine(place: Place, store_id: str | None, progress: Progress) -> Backup:
+def verify_by_routine(
+    place: Place,
+    store_id: str | None,
+    progress: Progress,
+    signing: Signing = ANYBODYS,
+) -> Backup:
     """The backup, found to be sound as far as that is cheap: its chain from where an older backup ends.
 
     What is encrypted was checked as a whole before it was; here, that it is still the same, byte for byte.
@@ -105,32 +130,32 @@ def verify_by_routine(place: Place, store_id: str | None, progress: Progress) ->
         BackupError: it is not.
         OSError: the bucket is away, the disk is full.
     """
-    with noting_damage(place):
+    with noting_damage(place, signing):
         if place.exists() and read_metadata(place).recipients:
-            backup = _described(place, store_id)
+            backup = _described(place, store_id, signing)
             require_size(backup)
             require_checksum(backup, progress)
-            return _mark_verified(backup, "checksum")
-        found = verify_backup(place, whole=False, store_id=store_id, progress=progress)
-    return _mark_verified(found, "checksum", "quick_check", "content", "chain_end")
+            return _mark_verified(backup, signing, "checksum")
+        found = verify_backup(place, whole=False, store_id=store_id, signing=signing, progress=progress)
+    return _mark_verified(found, signing, "checksum", "quick_check", "content", "chain_end")
 
 
-def _mark_verified(backup: Backup, *checks: Check) -> Backup:
+def _mark_verified(backup: Backup, signing: Signing, *checks: Check) -> Backup:
     """Notes in a backup's metadata that these checks have just passed."""
     now = time.time_ns() // 1_000_000
     known = read_metadata(backup.place)
-    metadata = update_metadata(
+    return note(
         backup.place,
+        signing,
         last_verified=now,
         checks={**known.checks, **dict.fromkeys(checks, now)},
         # Only a drill looks at the tables.
         unsound=known.unsound if known.unsound == TABLES_DIFFER else "",
     )
-    return Backup(backup.place, metadata)
 
 
 @contextmanager
-def noting_damage(place: Place) -> Iterator[None]:
+def noting_damage(place: Place, signing: Signing) -> Iterator[None]:
     """Writes damage that is found into the backup's metadata, for those who choose among several backups."""
     try:
         yield
@@ -138,21 +163,22 @@ def noting_damage(place: Place) -> Iterator[None]:
         if error.reason in UNUSABLE | {TABLES_DIFFER} and error.reason != "unknown_format":
             # The damage is raised also where it cannot be noted.
             with suppress(BackupError, OSError):
-                update_metadata(place, unsound=error.reason)
+                update_metadata(place, signing, unsound=error.reason)
         raise
 
 
-def _described(path: Place, store_id: str | None) -> Backup:
+def _described(path: Place, store_id: str | None, signing: Signing) -> Backup:
     if not path.exists():
         raise BackupError("not_found", f"there is no backup {path}", "`hyperpage backup list` lists them")
-    metadata = read_metadata(path)
-    if store_id is not None and metadata.store_id != store_id:
+    backup = read_backup(path, signing)
+    require_accepted(backup.name, backup.signature)
+    if store_id is not None and backup.metadata.store_id != store_id:
         raise BackupError(
             "foreign",
-            f"{path.name} is of store {metadata.store_id}, not of {store_id}",
+            f"{path.name} is of store {backup.metadata.store_id}, not of {store_id}",
             "choose one of its own",
         )
-    return Backup(path, metadata)
+    return backup
 
 
 def require_content(

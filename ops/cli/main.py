@@ -13,7 +13,7 @@ from ops.cli.analytics.diff import diff
 from ops.cli.analytics.export import export_backups
 from ops.cli.analytics.lake import database, report, shell, sql
 from ops.cli.backup.keep import create, delete, list_all, pin, prune, unpin
-from ops.cli.backup.key import new_key
+from ops.cli.backup.key import new_key, signing_key
 from ops.cli.backup.restore import restore
 from ops.cli.backup.verify import drill, verify, verify_archive
 from ops.cli.dead_letters import dead_letters
@@ -125,6 +125,7 @@ def _backup() -> App:
     app.command(delete)
     app.command(restore)
     app.command(new_key)
+    app.command(signing_key)
     return app
 
 

@@ -44,6 +44,7 @@ def look_at_backup(settings: Settings, version: str, progress: Progress) -> Iter
             description="by hyperpage doctor",
             version=version,
             sealing=settings.sealing,
+            signing=settings.signing,
             prove=prove,
             progress=progress,
         )
@@ -51,9 +52,9 @@ def look_at_backup(settings: Settings, version: str, progress: Progress) -> Iter
         store_id = store_id_of(settings.store_path)
         if made.metadata.recipients:
             # There is no key for it here: it is compared, byte for byte, with what was proven.
-            verify_by_routine(made.place, store_id, progress)
+            verify_by_routine(made.place, store_id, progress, settings.signing)
         else:
-            verify_whole(made.place, store_id, (), None, progress)
+            verify_whole(made.place, store_id, (), None, progress, settings.signing)
     except (BackupError, MigrationError) as error:
         yield DoctorFinding(
             check="backup",

@@ -255,6 +255,7 @@ class Service:
             self.readers.connection,
             store=self.settings.store_path,
             recipients=self.settings.encrypt_to,
+            signing=self.settings.signing,
         )
         self.backups = BackupSchedule(
             self.settings, self.origin.store_id, notify=self._notices.of_backup, clock=self.now_ms

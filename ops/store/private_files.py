@@ -8,7 +8,10 @@ from pathlib import Path
 
 # What a service keeps right in its directory; everything else there, it leaves as it is: the directory may be
 # anybody's home. The file of settings is an operator's, and may have the broker's password.
-NAMES = ("hyperpage.*", "runtime.*", "admin.*", "service.lock", "tokens.*", "users.*", "audit.*", "restore.*")
+NAMES = (
+    *("hyperpage.*", "runtime.*", "admin.*", "service.lock", "tokens.*", "users.*", "audit.*", "restore.*"),
+    "signing-key.*",
+)
 SETTINGS_FILE = "hyperpage.toml"
 # All of them, with what is in them: the embedded nats-server's, what the intake writes down, an analyst's.
 FOLDERS = ("nats", "durable", "lake")

@@ -22,7 +22,8 @@ class BackupError(RuntimeError):
     `backup` is where the damaged one is, where the caller could not know that.
     Reasons: `not_found`, `no_metadata`, `metadata_damaged`, `unknown_format`, `size_differs`,
     `checksum_differs`, `damaged`, `schema_differs`, `content_differs`, `chain_broken`, `foreign`,
-    `tables_differ`, `unreachable_moment`, `segment_damaged`, `encrypted`.
+    `tables_differ`, `unreachable_moment`, `segment_damaged`, `encrypted`, `forged`, `unsigned`, `untrusted`,
+    `no_signing_key`.
     """
 
     def __init__(self, reason: str, message: str, hint: str = "", *, backup: str = "") -> None:

@@ -27,6 +27,7 @@ from ops.archive.segment import Segment, list_segments, runs
 from ops.archive.timelines import Timelines, history_of
 from ops.targets.errors import BackupError
 from ops.targets.sealing import Identities
+from ops.targets.signing import ANYBODYS, Signing
 from ops.targets.target import Place
 from projections.tables import TABLES
 
@@ -40,6 +41,7 @@ def add_archive(
     manifest: Manifest,
     archive: Place,
     identities: Identities = (),
+    signing: Signing = ANYBODYS,
 ) -> Iterator[Manifest]:
     """The manifest with more and more of the archive; every file that each names is whole and on disk.
 
@@ -54,7 +56,7 @@ def add_archive(
         new = [one for one in found if one.last > manifest.end_of(timeline)]
         if not new:
             continue
-        header = read_header(new[0])
+        header = read_header(new[0], signing)
         if header.store_id != manifest.store_id:
             raise BackupError(
                 "foreign", f"{new[0].name} is of store {header.store_id}, not of {manifest.store_id}"
@@ -62,7 +64,7 @@ def add_archive(
         for one, first, last in history_of(header.timelines, max(one.last for one in new)):
             start = max(first, manifest.end_of(one) + 1)
             segments = runs(list_segments(archive, one), start - 1)
-            for rows in _portions(segments, header.timelines, start, last, identities):
+            for rows in _portions(segments, header.timelines, start, last, identities, signing):
                 manifest = _add(lake, engine(), manifest, header.timelines, one, rows)
                 yield manifest
             if manifest.end_of(one) < last:
@@ -73,14 +75,19 @@ def add_archive(
 
 
 def _portions(
-    segments: Iterator[Segment], timelines: Timelines, start: int, last: int, identities: Identities
+    segments: Iterator[Segment],
+    timelines: Timelines,
+    start: int,
+    last: int,
+    identities: Identities,
+    signing: Signing,
 ) -> Iterator[list[chain.Row]]:
     """The events from `start` to `last`, up to the first gap, as many at a time as a file takes."""
     portion: list[chain.Row] = []
     following = start
     while following <= last and (segment := next(segments, None)) is not None:
         try:
-            content = read_segment(segment, identities)
+            content = read_segment(segment, identities, signing)
         except BackupError:
             if portion:
                 yield portion

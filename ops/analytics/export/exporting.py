@@ -26,6 +26,7 @@ from ops.backup.opening import opened
 from ops.progress import Progress, ignore_progress
 from ops.targets.errors import BackupError
 from ops.targets.sealing import Identities
+from ops.targets.signing import ANYBODYS, Signing
 from ops.targets.target import Place
 
 # How much memory DuckDB may take while it writes.
@@ -65,6 +66,7 @@ def export(
     damaged: Iterable[tuple[Place, BackupError]] = (),
     archive: Place | None = None,
     identities: Identities = (),
+    signing: Signing = ANYBODYS,
     scratch: Path | None = None,
     progress: Progress = ignore_progress,
 ) -> ExportReport:
@@ -90,7 +92,7 @@ def export(
             progress("backups", number, len(backups))
             under_way.add(backup, partial(opened, backup, identities, scratch=scratch, progress=progress))
         if archive is not None:
-            under_way.add_archive(archive, identities)
+            under_way.add_archive(archive, identities, signing)
         under_way.finish()
     return report
 
@@ -119,14 +121,16 @@ class _Export:
         except BackupError as error:
             self._refuse(_refused(backup.name, error))
 
-    def add_archive(self, archive: Place, identities: Identities) -> None:
+    def add_archive(self, archive: Place, identities: Identities, signing: Signing) -> None:
         """Adds what an archive has beyond the backups."""
         import duckdb
 
         of_backups = self._manifest.events
         name = f"the archive {archive}"
         try:
-            for extended in add_archive(self._lake, self._engine, self._manifest, archive, identities):
+            for extended in add_archive(
+                self._lake, self._engine, self._manifest, archive, identities, signing
+            ):
                 self._put(extended)
         except BackupError as error:
             self._refuse(_refused(name, error))

@@ -1,6 +1,7 @@
 """A store's file as it was at a moment, made from a backup: `materialize`."""
 
 import logging
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -25,6 +26,7 @@ from ops.store.projections_check import rebuild_file
 from ops.targets.errors import TABLES_DIFFER, BackupError
 from ops.targets.regular_files import open_regular
 from ops.targets.sealing import Identities
+from ops.targets.signing import ANYBODYS, Signing
 from ops.targets.target import sync_file
 
 logger = logging.getLogger(__name__)
@@ -38,14 +40,16 @@ def materialize(
     now_ms: int,
     identities: Identities = (),
     as_it_is: bool = False,
+    signing: Signing = ANYBODYS,
     progress: Progress,
-) -> None:
+) -> Counter[str]:
     """Makes a store in the file `work`: first the backup, then the archive, then a fork.
 
     The backup of the path is a plain local file; see `opened`. It is copied, and the copy is checked as
     `verify_backup` does it: its metadata may be forged as well, so all of it, from the first event on.
     `identities` are for the archive. The tables are what the log says, whatever the backup's say, unless they
-    are taken `as_it_is`, to be compared. The file is closed, sealed and on disk when this returns.
+    are taken `as_it_is`, to be compared. The file is closed, sealed and on disk when this returns; the answer
+    is how many segments were whose, in words.
 
     Raises:
         BackupError: the backup is not sound, a segment is not, or the tables cannot be made to agree with the
@@ -64,7 +68,7 @@ def materialize(
         migrated = runner.up(connection)
         if restore_path.backup is None:
             connection.execute("INSERT INTO store VALUES (?, ?)", (restore_path.store_id, now_ms))
-        _go_on_with_the_archive(connection, restore_path, identities, progress)
+        signatures = _go_on_with_the_archive(connection, restore_path, identities, signing, progress)
         with write_transaction(connection):
             _cut(connection, restore_path.position)
             insert_rows(connection, "INSERT OR IGNORE INTO timelines", restore_path.timelines)
@@ -78,23 +82,32 @@ def materialize(
             )
     seal(work)
     _require_made(work, restore_path.position, is_checked=not migrated and as_it_is)
+    return signatures
 
 
 def _go_on_with_the_archive(
-    connection: apsw.Connection, restore_path: RestorePath, identities: Identities, progress: Progress
-) -> None:
+    connection: apsw.Connection,
+    restore_path: RestorePath,
+    identities: Identities,
+    signing: Signing,
+    progress: Progress,
+) -> Counter[str]:
+    """How many segments were whose, in words."""
+    signatures: Counter[str] = Counter()
     for number, stretch in enumerate(restore_path.stretches):
         progress("archive", number, len(restore_path.stretches))
         try:
-            replay(connection, stretch, restore_path.store_id, identities)
+            whose = replay(connection, stretch, restore_path.store_id, identities, signing)
         except BackupError as error:
             raise without_segment(error, chain.read_head(connection).position) from error
+        signatures[str(whose)] += 1
     for stretch in restore_path.late_answers:
         try:
-            replay(connection, stretch, restore_path.store_id, identities)
+            replay(connection, stretch, restore_path.store_id, identities, signing)
         except BackupError as error:
             # The moment's events are all here, and its tables: better restored than refused.
             logger.warning("commands that changed nothing may have been forgotten: %s", error)
+    return signatures
 
 
 def without_segment(error: BackupError, reached: int) -> BackupError:

@@ -4,6 +4,7 @@ validate ─▶ safety backup ─▶ make the file beside the store ─▶ verif
 """
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from tempfile import TemporaryDirectory
 import apsw
 import msgspec
 
-from ops.archive.reading import read_segment
+from ops.archive.reading import read_segment, read_signature
 from ops.archive.segment import list_segments
 from ops.backup.content import StoreContent
 from ops.backup.create import create_backup
@@ -28,6 +29,7 @@ from ops.progress import Progress, ignore_progress
 from ops.targets.errors import BackupError
 from ops.targets.places import Places
 from ops.targets.sealing import Identities
+from ops.targets.signing import Signing, require_accepted
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +43,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     events_lost: int | None
     passed_over: dict[str, str]
     """What would have been nearer, and why it cannot be used."""
+    signatures: dict[str, int] = {}
+    """How many of the files are whose, as far as they were looked at: `signed by ed25519:…`, `unsigned`."""
 
 
 class Restored(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +57,8 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
     safety_backup: str | None
     set_aside: str | None
     passed_over: dict[str, str] = {}
+    signatures: dict[str, int] = {}
+    """How many of the files that it is made of are whose: `signed by ed25519:…`, `unsigned`."""
 
 
 def plan_restore(
@@ -73,6 +79,7 @@ def plan_restore(
     """
     search = Search(source or places, moment, identities)
     present = search.present
+    signatures: Counter[str] = Counter()
     while True:
         restore_path = search.next_path()
         if not check or restore_path.backup is None:
@@ -82,12 +89,15 @@ def plan_restore(
                 break
         except BackupError as error:
             search.pass_over(restore_path.begins_with, error)
+    if restore_path.backup is not None:
+        signatures[str(restore_path.backup.signature)] += 1
     for number, stretch in enumerate(restore_path.stretches if check else ()):
         progress("archive", number, len(restore_path.stretches))
         try:
-            read_segment(stretch.segment, identities)
+            found = read_segment(stretch.segment, identities, places.signing).signature
         except BackupError as error:
             raise without_segment(error, stretch.segment.first - 1) from error
+        signatures[str(found)] += 1
     return Plan(
         backup=restore_path.begins_with,
         segments=len(restore_path.stretches),
@@ -95,6 +105,7 @@ def plan_restore(
         timeline=1 + _highest_timeline(places, present, restore_path, highest_timeline),
         events_lost=None if present is None else max(0, present.head.position - restore_path.position),
         passed_over=search.passed_over,
+        signatures=dict(signatures),
     )
 
 
@@ -121,8 +132,7 @@ def restore(
     is the one that was asked for.
 
     Raises:
-        BackupError: there is no way to that moment, what there is, is not sound, or it is encrypted and there
-            is no key for it.
+        BackupError: there is no way to that moment, what there is, is not sound, or no key opens it.
         OSError, apsw.Error: the disk is full, a bucket is away.
     """
     now = time.time_ns() // 1_000_000 if now_ms is None else now_ms
@@ -130,10 +140,11 @@ def restore(
     search = Search(source or places, moment, identities)
     present = search.present
     restore_path = search.next_path()
+    require_signed(restore_path, places.signing)
     timeline = 1 + _highest_timeline(places, present, restore_path, highest_timeline)
+    signatures: Counter[str] = Counter()
     store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     sweep(store.parent)
-    work = store.with_name(store.name + WORK_SUFFIX)
     with TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=store.parent) as scratch:
         safety_backup = _SafetyBackup(
             places=places,
@@ -151,13 +162,30 @@ def restore(
                     if safety or is_present:
                         safety_backup.take(search)
                     begins_with = safety_backup.as_plain_file if is_present else checked
-                    _make(restore_path, begins_with, work, timeline, now, identities, progress)
+                    signatures = _make(restore_path, begins_with, places, timeline, now, identities, progress)
                 break
             except BackupError as error:
                 search.pass_over(restore_path.begins_with, error)
             restore_path = search.next_path()
             timeline = 1 + _highest_timeline(places, present, restore_path, highest_timeline)
-    return _put_in_place(places, restore_path, timeline, now, safety_backup.taken, search.passed_over)
+    return _put_in_place(places, restore_path, timeline, now, safety_backup.taken, search, signatures)
+
+
+def require_signed(restore_path: RestorePath, signing: Signing) -> None:
+    """Returns if everything on a way is signed as it must be: told before anything is touched.
+
+    Raises:
+        BackupError: something is not, or is damaged.
+        OSError: a bucket is away.
+    """
+    if restore_path.backup is not None:
+        require_accepted(restore_path.backup.name, restore_path.backup.signature)
+    # Without that, what is forged is found as it is read.
+    for stretch in restore_path.stretches if signing.is_required else ():
+        try:
+            read_signature(stretch.segment, signing)
+        except BackupError as error:
+            raise without_segment(error, stretch.segment.first - 1) from error
 
 
 @contextmanager
@@ -181,6 +209,7 @@ def _checked(
         store_id=None if present is None else present.store_id,
         inside=inside,
         identities=identities,
+        signing=places.signing,
         scratch=places.store.parent if places.store.parent.is_dir() else None,
         progress=progress,
     ) as plain:
@@ -190,26 +219,31 @@ def _checked(
 def _make(
     restore_path: RestorePath,
     begins_with: Backup | None,
-    work: Path,
+    places: Places,
     timeline: int,
     now_ms: int,
     identities: Identities,
     progress: Progress,
-) -> None:
-    """The new store in the file `work`; none where this fails."""
+) -> Counter[str]:
+    """Makes the new store beside the present one; none where this fails. Answers how many files are whose."""
+    work = places.store.with_name(places.store.name + WORK_SUFFIX)
     try:
-        materialize(
+        signatures = materialize(
             msgspec.structs.replace(restore_path, backup=begins_with),
             work,
             timeline=timeline,
             now_ms=now_ms,
             identities=identities,
+            signing=places.signing,
             progress=progress,
         )
     except BaseException:
         for leftover in work.parent.glob(f"{work.name}*"):
             leftover.unlink()
         raise
+    if restore_path.backup is not None:
+        signatures[str(restore_path.backup.signature)] += 1
+    return signatures
 
 
 class _SafetyBackup(msgspec.Struct, kw_only=True):
@@ -235,6 +269,7 @@ class _SafetyBackup(msgspec.Struct, kw_only=True):
                 version=self.version,
                 now_ms=self.now_ms,
                 sealing=self.places.sealing,
+                signing=self.places.signing,
                 plain_copy=self.plain_copy,
                 progress=self.progress,
             )
@@ -267,7 +302,8 @@ def _put_in_place(
     timeline: int,
     now_ms: int,
     taken: Backup | None,
-    passed_over: dict[str, str],
+    search: Search,
+    signatures: Counter[str],
 ) -> Restored:
     """Swaps the made store for the present one, which is set aside where no backup was `taken` of it."""
     store = places.store
@@ -284,7 +320,8 @@ def _put_in_place(
         segments=len(restore_path.stretches),
         safety_backup=safety_backup,
         set_aside=None if set_aside is None else str(store.with_name(set_aside)),
-        passed_over=passed_over,
+        passed_over=search.passed_over,
+        signatures=dict(signatures),
     )
 
 

@@ -12,12 +12,13 @@ from migrations.connection import open_reader
 from ops.archive.replay import Stretch, late_answers, position_at, reach, stretches_between
 from ops.archive.timelines import Timelines
 from ops.backup.content import StoreContent
-from ops.backup.metadata import Backup, find_backup, list_backups, read_metadata
+from ops.backup.metadata import Backup, find_backup, list_backups, read_backup
 from ops.backup.opening import opened
 from ops.backup.sound import open_sealed
 from ops.targets.errors import UNUSABLE, BackupError
 from ops.targets.places import Places
 from ops.targets.sealing import Identities
+from ops.targets.signing import require_accepted
 
 PRESENT = "the present store"
 
@@ -150,12 +151,17 @@ def _sources(
 ) -> Iterable[_Source]:
     if moment.backup is not None:
         path = find_backup(places.backups, moment.backup)
-        yield _of(Backup(path, read_metadata(path)))
+        named = read_backup(path, places.signing)
+        # Found out before anything that it says of itself leads anywhere.
+        require_accepted(named.name, named.signature)
+        yield _of(named)
         return
     found = [
         _of(one)
-        for one in list_backups(places.backups, present.store_id if present else None)
-        if one.metadata.unsound not in UNUSABLE and str(one.place) not in without
+        for one in list_backups(places.backups, present.store_id if present else None, places.signing)
+        if one.metadata.unsound not in UNUSABLE
+        and not one.signature.is_refused
+        and str(one.place) not in without
     ]
     yield from found
     if moment == Moment():
@@ -169,7 +175,7 @@ def _sources(
     if present is not None and not moment.latest and PRESENT not in without:
         yield _Source(None, present.store_id, present.timelines, present.head.position)
     try:
-        archived = reach(places.archive)
+        archived = reach(places.archive, places.signing)
     except BackupError:
         # The present store has all that the archive may have.
         if present is None or moment.latest or PRESENT in without:
@@ -230,7 +236,7 @@ def _position_at(
         if position < file.position:
             return position
     if newest.is_archive and newest.position > position:
-        return position_at(places.archive, newest.timelines, position, time, identities)
+        return position_at(places.archive, newest.timelines, position, time, identities, places.signing)
     return position
 
 

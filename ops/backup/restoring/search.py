@@ -7,11 +7,12 @@ import apsw
 from migrations.connection import open_reader
 from migrations.runner import MigrationError
 from ops.backup.content import StoreContent, read_content
-from ops.backup.metadata import Backup
+from ops.backup.metadata import Backup, list_backups
 from ops.backup.restoring.restore_path import Moment, RestorePath, find_restore_path
 from ops.targets.errors import UNUSABLE, BackupError
 from ops.targets.places import Places
 from ops.targets.sealing import Identities
+from ops.targets.signing import require_accepted
 
 
 class Search:
@@ -24,6 +25,9 @@ class Search:
         self.present = _present_content(places)
         """The content of the present store; `None` where there is none, or none that could be read."""
         self.passed_over: dict[str, str] = {}
+        self._refused: BackupError | None = None
+        if moment.backup is None:
+            self._pass_over_refused()
         self._left_out: set[str] = set()
 
     def leave_out(self, backup: Backup) -> None:
@@ -53,7 +57,19 @@ class Search:
                     raise
                 else:
                     damage = "; ".join(self.passed_over.values())
-                    raise BackupError(error.reason, f"{error.message} ({damage})", error.hint) from error
+                    refused = self._refused if error.reason == "not_found" else None
+                    reason, hint = (refused.reason, refused.hint) if refused else (error.reason, error.hint)
+                    raise BackupError(reason, f"{error.message} ({damage})", hint) from error
+
+    def _pass_over_refused(self) -> None:
+        """Passes over backups whose signature lets nobody use them, whatever else is right with them."""
+        store_id = None if self.present is None else self.present.store_id
+        for one in list_backups(self._places.backups, store_id, self._places.signing):
+            try:
+                require_accepted(one.name, one.signature)
+            except BackupError as error:
+                self.passed_over[str(one.place)] = error.message
+                self._refused = self._refused or error
 
     def pass_over(self, which: str, error: BackupError) -> None:
         """Goes on without a source that turned out to be damaged, named as in `RestorePath.begins_with`.

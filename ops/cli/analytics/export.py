@@ -49,13 +49,13 @@ def export_to(backup: str, lake: Path, data: Path | None, identities: "Identitie
     from ops.analytics.export.exporting import export
     from ops.archive.segment import list_segments
     from ops.backup.content import store_id_of
-    from ops.backup.metadata import Backup, damaged_backups, find_backup, list_backups, read_metadata
+    from ops.backup.metadata import find_backup, look_for_backups, read_backup
     from ops.targets.errors import BackupError
 
     settings = settings_for(data)
     folder = settings.backup_folder
     if backup == "all":
-        backups, damaged = list_backups(folder), list(damaged_backups(folder))
+        backups, damaged = look_for_backups(folder, signing=settings.signing)
         archive: Place | None = settings.archive_folder
         if not backups and not damaged and not list_segments(settings.archive_folder):
             raise BackupError(
@@ -65,7 +65,7 @@ def export_to(backup: str, lake: Path, data: Path | None, identities: "Identitie
             )
     else:
         path = find_backup(folder, backup)
-        backups, damaged, archive = [Backup(path, read_metadata(path))], [], None
+        backups, damaged, archive = [read_backup(path, settings.signing)], [], None
     store_id = store_id_of(settings.store_path)
     with shown_progress() as progress:
         return export(
@@ -75,6 +75,7 @@ def export_to(backup: str, lake: Path, data: Path | None, identities: "Identitie
             damaged=damaged,
             archive=archive,
             identities=identities,
+            signing=settings.signing,
             scratch=scratch_folder(settings),
             progress=progress,
         )

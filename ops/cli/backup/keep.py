@@ -51,14 +51,20 @@ def create(
             description=description,
             version=service_version(),
             sealing=settings.sealing,
+            signing=settings.signing,
             prove=carry_out if prove else None,
             progress=progress,
         )
     size, done = size_text(made.metadata.size), "proven" if prove else "checked"
     print_result(
-        {"path": address(made.place), "metadata": made.metadata},
+        {
+            "path": address(made.place),
+            "metadata": made.metadata,
+            "signature": made.signature.state,
+            "signed_by": made.signature.key,
+        },
         as_json,
-        f"{made.place}: position {made.metadata.position}, {size}, {done}",
+        f"{made.place}: position {made.metadata.position}, {size}, {done}, {made.signature}",
     )
 
 
@@ -69,11 +75,12 @@ def list_all(*, data: DataOption = None, as_json: JsonOption = False) -> None:
 
         hyperpage backup list
     """
-    from ops.backup.metadata import damaged_backups, entry_of, list_backups
+    from ops.backup.metadata import entry_of, look_for_backups
 
-    folder = backup_settings(data).backup_folder
+    settings = backup_settings(data)
+    folder = settings.backup_folder
     with understandable():
-        found, damaged = list_backups(folder), list(damaged_backups(folder))
+        found, damaged = look_for_backups(folder, signing=settings.signing)
     print_result(
         [entry_of(one) for one in found],
         as_json,
@@ -92,6 +99,7 @@ def _line(backup: "Backup") -> dict[str, Any]:
         "position": metadata.position,
         "timeline": metadata.timeline,
         "size": size_text(metadata.size),
+        "signature": backup.signature.short(),
         "description": metadata.description or None,
     }
 
@@ -219,17 +227,17 @@ def _retained(settings: "Settings", rules: "Rules") -> "tuple[list[Backup], dict
             f"there is no store in {settings.data} that could be read",
             "nothing was deleted: it is not known which backups are its own",
         )
-    found = list_backups(settings.backup_folder, store_id)
-    sound = [one for one in found if one.metadata.status != "damaged"]
+    found = list_backups(settings.backup_folder, store_id, settings.signing)
+    sound = [one for one in found if one.status != "damaged"]
     needed = needed_backups(settings.archive_folder, sound)
     return found, retain(found, rules, time.time_ns() // 1_000_000, needed=needed)
 
 
 def _set_pinned(name: str, pinned: bool, data: Path | None, as_json: bool) -> None:
-    from ops.backup.metadata import Backup, entry_of, find_backup, update_metadata
+    from ops.backup.metadata import entry_of, find_backup, update_metadata
 
+    settings = backup_settings(data)
     with understandable():
-        place = find_backup(backup_settings(data).backup_folder, name)
-        metadata = update_metadata(place, pinned=pinned)
+        changed = update_metadata(find_backup(settings.backup_folder, name), settings.signing, pinned=pinned)
     what = "kept for good" if pinned else "left to the rules of retention"
-    print_result(entry_of(Backup(place, metadata)), as_json, f"{place.name}: {what}")
+    print_result(entry_of(changed), as_json, f"{changed.name}: {what}")

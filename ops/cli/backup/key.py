@@ -1,12 +1,14 @@
-"""`hyperpage backup new-key`: a key for encrypted backups."""
+"""`hyperpage backup new-key`, `signing-key`: the key that opens what is encrypted, and the one that signs."""
 
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from ops.cli.stopped import require_store
 from ops.cli.terminal.exits import Exit, failure
-from ops.cli.terminal.options import JsonOption
+from ops.cli.terminal.failures import understandable
+from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
 from ops.cli.terminal.output import print_result
 
 
@@ -26,6 +28,7 @@ def new_key(
     Do it on another machine than the service's, and keep the file there, twice:
     without it, nothing that was encrypted can be restored. The service needs
     the public key alone, in HYPERPAGE_ENCRYPT_TO.
+    Whose a backup is, is another key's business: see `signing-key`.
     """
     from ops.targets.sealing import write_new_identity
 
@@ -40,3 +43,51 @@ def new_key(
         ) from None
     note = f"The secret key is in {file}: keep it away from the service, and more than once."
     print_result({"file": str(file.absolute()), "public_key": public}, as_json, public, note=note)
+
+
+def signing_key(
+    *,
+    new: Annotated[bool, option("Make another key in the place of the present one.")] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Prints the public key with which the backups and the archive of this store are signed.
+
+    For example:
+
+        hyperpage backup signing-key
+        hyperpage backup signing-key --new
+
+    The secret one is made with the first start or backup, and stays in the data
+    directory; no backup has it. Keep the public one elsewhere: with it in
+    HYPERPAGE_TRUSTED_KEYS, any machine tells what this store has made from what
+    somebody else has written in its place. A running service takes a new key at
+    once.
+    """
+    from ops.targets.signing import make_key
+
+    settings = settings_for(data)
+    signing = settings.signing
+    assert signing.key_file is not None, "settings name one"
+    note = "Keep it elsewhere, too; with it in `trusted_keys`, other machines know what is this store's."
+    with understandable():
+        before = signing.own_key
+        if new:
+            require_store(settings.store_path)
+            make_key(signing.key_file, replace=True)
+            if before is not None:
+                note += f" What the old one has signed is trusted if that is named there: {before.public}"
+        present = signing.own_key
+    if present is None:
+        raise failure(
+            Exit.NOT_FOUND,
+            "not_found",
+            f"there is no signing key in {settings.data} yet",
+            "it is made when the service starts, or with the first backup",
+        )
+    answer = {
+        "public_key": present.public,
+        "file": str(signing.key_file.absolute()),
+        "previous": before.public if new and before is not None else None,
+    }
+    print_result(answer, as_json, present.public, note=note)

@@ -143,7 +143,8 @@ def _restore_running(
         done = _ask_to_restore(data, {**request, **moved})
         # The service knows only the copy.
         begins_with = ready.begins_with if Path(folder).name in done["backup"] else done["backup"]
-        return {**done, "backup": begins_with, "passed_over": {**ready.passed_over, **done["passed_over"]}}
+        passed_over = {**ready.passed_over, **done["passed_over"]}
+        return {**done, "backup": begins_with, "passed_over": passed_over, "signatures": ready.signatures}
 
 
 def _ask_to_restore(data: Path | None, request: dict[str, Any]) -> dict[str, Any]:

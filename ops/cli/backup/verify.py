@@ -59,13 +59,15 @@ def verify(
             place = find_backup(settings.backup_folder, name)
             store_id = store_id_of(settings.store_path)
             if routine:
-                found = verify_by_routine(place, store_id, progress)
+                found = verify_by_routine(place, store_id, progress, settings.signing)
             else:
-                found = verify_whole(place, store_id, identities, scratch_folder(settings), progress)
+                scratch = scratch_folder(settings)
+                found = verify_whole(place, store_id, identities, scratch, progress, settings.signing)
         except BackupError as error:
             raise unsound(error, name) from error
     answer = {"valid": True, "message": "it is as it was", **entry_of(found)}
-    print_result(answer, as_json, f"{found.name}: it is as it was (position {found.metadata.position})")
+    position = found.metadata.position
+    print_result(answer, as_json, f"{found.name}: it is as it was (position {position}), {found.signature}")
 
 
 def unsound(error: "BackupError", name: str) -> CommandFailure:
@@ -73,6 +75,8 @@ def unsound(error: "BackupError", name: str) -> CommandFailure:
     # An encrypted one that cannot be read may be sound or not.
     valid = None if error.reason == "encrypted" else False
     answer = {"valid": valid, "message": error.message, "reason": error.reason, "name": Path(name).name}
+    if error.reason in ("forged", "unsigned"):
+        answer["signature"] = error.reason
     described = {"code": error.reason, "message": error.message, "hint": error.hint, "details": {}}
     return CommandFailure(exit_code_of(error), described, answer=answer)
 
@@ -103,17 +107,27 @@ def drill(
     settings = backup_settings(data)
     folder, identities = settings.backup_folder, identities_in(identity)
     with understandable(), shown_progress() as progress:
-        newest = next(iter(list_backups(folder, store_id_of(settings.store_path))), None)
+        listed = list_backups(folder, store_id_of(settings.store_path), settings.signing)
+        # One that a signature keeps from being used is no candidate, except where there is no other.
+        newest = next((one for one in listed if not one.signature.is_refused), next(iter(listed), None))
         if name is None and newest is None:
             raise failure(Exit.NOT_FOUND, "not_found", f"there is no backup in {folder}")
         try:
             place = find_backup(folder, name) if name is not None else newest.place  # type: ignore[union-attr]
             scratch = scratch_folder(settings)
-            proven = carry_out(place, identities=identities, scratch=scratch, progress=progress)
+            proven = carry_out(
+                place,
+                identities=identities,
+                signing=settings.signing,
+                scratch=scratch,
+                progress=progress,
+            )
         except BackupError as error:
             raise unsound(error, name or "") from error
     answer = {"valid": True, "message": "a store made from it is the same", **entry_of(proven)}
-    print_result(answer, as_json, f"{proven.name}: proven; a store made from it is the same")
+    print_result(
+        answer, as_json, f"{proven.name}: proven; a store made from it is the same; {proven.signature}"
+    )
 
 
 def verify_archive(
@@ -135,7 +149,7 @@ def verify_archive(
     settings = backup_settings(data)
     identities = identities_in(identity)
     with understandable(), shown_progress() as progress:
-        report = carry_out(settings.archive_folder, identities, progress=progress)
+        report = carry_out(settings.archive_folder, identities, signing=settings.signing, progress=progress)
     answer = {"valid": report.is_sound, **msgspec.to_builtins(report)}
     if not report.is_sound:
         damage = "; ".join(report.damage.values())
@@ -143,8 +157,10 @@ def verify_archive(
             "the service writes a segment anew from its log if the damaged file is moved away and the service"
             " is started again"
         )
-        described = {"code": "segment_damaged", "message": damage, "hint": hint, "details": {}}
+        code = "forged" if "forged" in report.signatures else "segment_damaged"
+        described = {"code": code, "message": damage, "hint": hint, "details": {}}
         raise CommandFailure(Exit.VERIFICATION_FAILED, described, answer=answer)
     how = f" ({report.unread} encrypted, by their checksums)" if report.unread else ""
-    line = f"{settings.archive_folder}: {report.segments} segments, as they were written{how}"
-    print_result(answer, as_json, line)
+    whose = ", ".join(f"{count} {whose}" for whose, count in sorted(report.signatures.items()))
+    as_written = f"{report.segments} segments, as they were written{how}"
+    print_result(answer, as_json, f"{settings.archive_folder}: {as_written}{whose and '; '}{whose}")

@@ -52,8 +52,8 @@ async def create_backup(request: Request) -> Response:
     """A new backup."""
     made = await administer(request, "backup.create", await json_body(request))
     name = made["path"].rpartition("/")[2]
-    described = codec.encode({"name": name, "metadata": made["metadata"]})
-    return json_response(described, 201, {"Location": f"{BACKUPS}/{name}"})
+    described = {"name": name, **{member: made[member] for member in ("metadata", *_SIGNED)}}
+    return json_response(codec.encode(described), 201, {"Location": f"{BACKUPS}/{name}"})
 
 
 async def verify_backup(request: Request) -> Response:
@@ -131,7 +131,14 @@ SCHEMAS: Mapping[str, type[msgspec.Struct]] = {
 _OBJECT: Schema = {"type": "object"}
 _NAME = parameter("name", "path", {"type": "string", "pattern": "^hyperpage-backup-[A-Za-z0-9._-]{1,100}$"})
 _KNOWN = {"name": TEXT, "metadata": reference("backup_metadata")}
-_LISTED = object_of({**_KNOWN, "status": {"enum": ["good", "proven"]}})
+_TEXT_OR_NULL: Schema = {"type": ["string", "null"]}
+_SIGNED: dict[str, Schema] = {
+    "signature": {"enum": ["signed", "unsigned", "forged"]},
+    "signed_by": _TEXT_OR_NULL,
+}
+_LISTED = object_of(
+    {**_KNOWN, **_SIGNED, "status": {"enum": ["good", "proven", "damaged"]}, "trusted": {"type": "boolean"}}
+)
 
 
 def _act(name: str, summary: str, body: str) -> Operation:
@@ -162,7 +169,7 @@ ROUTES = [
         operation=Operation(
             "backups.create",
             "backups",
-            {201: answer("It is made and checked.", object_of(_KNOWN), headers=["Location"])},
+            {201: answer("It is made and checked.", object_of(_KNOWN | _SIGNED), headers=["Location"])},
             problems=(422,),
             body=request_body(reference("create_backup"), required=False),
         ),

@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -81,8 +82,13 @@ class Typed:
         return Served(self.data, "--http", "127.0.0.1:0", HYPERPAGE_BACKUP_DRILL_HOURS="0", **self.variables)
 
     def backups(self) -> list[str]:
-        listed = hyperpage("backup", "list", "--data", self.data, "--json", **self.variables).json
-        return [one["name"] for one in listed]
+        return [one["name"] for one in self.listed()]
+
+    def listed(self) -> list[dict[str, Any]]:
+        listed: list[dict[str, Any]] = hyperpage(
+            "backup", "list", "--data", self.data, "--json", **self.variables
+        ).json
+        return listed
 
 
 @pytest.fixture
@@ -181,6 +187,40 @@ def test_with_a_key(typed: Typed):
         assert service.runtime["timeline"] == 2
 
 
+def test_whose_it_is(typed: Typed, tmp_path: Path):
+    show, *_, make_new = (one for one in commands("Whose it is") if "signing-key" in one)
+    with typed.serving() as service:
+        set_value(service, 1)
+        typed.type("hyperpage backup create")
+        set_value(service, 2)
+        archived(service, 2)
+        public = typed.type(show).out.strip()
+        typed.name = typed.backups()[0]
+    # Another machine has the backups, and the settings that name the public key.
+    there = Typed(tmp_path / "there")
+    there.folder.mkdir()
+    there.replaced["ed25519:…"] = public
+    there.name = typed.name
+    there.settings("Whose it is")
+    for kept in ("backups", "archive"):
+        shutil.copytree(typed.data / kept, there.data / kept)
+    for command in commands("Whose it is"):
+        if "signing-key" not in command:
+            said = there.type(command).out
+            assert "signed by ed25519:" in said, command
+            assert "(not a key you trust)" not in said, command
+    there.type("hyperpage backup restore --latest --yes")
+    with there.serving() as service:
+        assert service.ask("query", "app_state.get", '{"key": "k"}')["value"] == 2
+
+    another = there.type(make_new).out.strip()
+    assert another.startswith("ed25519:")
+    assert another != public
+    there.type("hyperpage backup create")
+    assert {one["signed_by"] for one in there.listed()} >= {another, public}
+    assert all(one["trusted"] for one in there.listed() if one["signed_by"] in (another, public))
+
+
 def test_in_a_bucket(typed: Typed, server: BucketServer):
     typed.replaced |= {
         "s3://my-bucket/hyperpage": server.new_bucket(),
@@ -257,6 +297,7 @@ def test_the_guide_leaves_no_command_untried():
         "Which ones are kept",
         "The archive",
         "Keys",
+        "Whose it is",
         "Buckets",
         "From afar",
     )
@@ -265,7 +306,7 @@ def test_the_guide_leaves_no_command_untried():
 
 
 def test_the_guide_has_every_setting_and_every_link_leads_somewhere():
-    prefixes = ("backup", "archive", "s3_", "encrypt", "check_at", "restore_")
+    prefixes = ("backup", "archive", "s3_", "encrypt", "check_at", "restore_", "trusted_", "require_signed")
     for setting in Settings.__struct_fields__:
         if setting.startswith(prefixes):
             spelled = setting.upper().removeprefix("BACKUP_KEEP_")

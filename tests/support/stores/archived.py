@@ -27,6 +27,7 @@ class Archived(Stored):
             self.readers.connection,
             store=self.path,
             recipients=self.places.sealing.recipients,
+            signing=self.places.signing,
         )
 
     def archive(self) -> None:

@@ -71,6 +71,7 @@ class Stored:
             version=VERSION,
             now_ms=self.clock.now,
             sealing=self.places.sealing,
+            signing=self.places.signing,
             prove=prove if proven else None,
         )
 

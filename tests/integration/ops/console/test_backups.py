@@ -48,6 +48,7 @@ def test_a_backup_is_made_checked_proven_and_kept(quiet: HttpTalk) -> None:
         assert "&lt;script&gt;alert(1)" in text
         assert "<script>alert" not in text
 
+    assert f"signed by <code>{made['signed_by']}</code>" in operator.page(page)
     operator.does(page, verb="verify")
     waits_for(quiet, operator, f"{made['name']} is in order", page)
     operator.does(page, verb="drill")
