@@ -25,7 +25,7 @@ HANDSHAKE_SECONDS = 10.0
 FAREWELL_SECONDS = 5.0
 # The kernel keeps this much (and as much again) of each connection, each way: what is sent and not read.
 RECEIVE_BYTES = 64 * 1024
-SEND_BYTES = 128 * 1024
+SEND_BYTES = 64 * 1024
 # Files that are kept for the store, its readers, the broker and backups.
 FILES_FOR_OTHERS = 256
 _OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
