@@ -6,10 +6,12 @@ from domain.credentials.names import is_of_credential, is_of_password
 from domain.credentials.randomness import is_password, is_placeholder, is_random
 
 # The value is found first, and the name then looked for backwards from it: every letter of a long text could
-# be the beginning of a name.
+# be the beginning of a name. It may hold another assignment, as in `//host/:_authToken=…`.
 _ASSIGNED = re.compile(
-    r"[:=]\s{0,3}[\"']?(?:(?:bearer|basic|token)\s{1,3})?(?P<value>[^\s\"',;&<>()]{10,256})", re.IGNORECASE
+    r"(?<=[\w\s\"'])[:=]\s{0,3}[\"']?(?:(?:bearer|basic|token)\s{1,3})?(?=(?P<value>[^\s\"',;&<>()]{10,256}))",
+    re.IGNORECASE,
 )
+_IN_MARKUP = re.compile(r"<(?P<name>[\w.-]{1,60})>(?P<value>[^\s<>]{6,256})</")
 # In the query of an address, which is one single value to the expression above.
 _IN_A_QUERY = re.compile(r"[?&#](?P<name>[\w.-]{1,60})=(?P<value>[^\s\"'&#<>]{6,256})")
 _NAME_BEFORE = re.compile(r"(?P<name>[\w-]{1,60})[\"']?\s{0,3}$")
@@ -48,6 +50,8 @@ def has_assignment(text: str) -> bool:
             return True
         if _has_password(text):
             return True
+    if "</" in text and any(_is_given_away(one["name"], one["value"]) for one in _IN_MARKUP.finditer(text)):
+        return True
     if "curl " in text or "login" in text:
         return any(not is_placeholder(one["one"] or one["other"]) for one in _BY_A_PROGRAM.finditer(text))
     return False

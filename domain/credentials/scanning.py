@@ -82,9 +82,13 @@ class AllowedPaths:
 def rejected(finding: Finding) -> SecretRejected:
     """The refusal for a finding."""
     path = finding.path if len(finding.path) <= _LONGEST_PATH else finding.path[: _LONGEST_PATH - 1] + "…"
+    if finding.path.startswith("$"):
+        hint = "refer to it, as in ${env:NAME}; the setting allowed_secret_paths lets a false alarm through"
+    else:
+        hint = "an id says which, and nothing secret: choose another one"
     return SecretRejected(
         f"a value looks like a credential ({finding.kind}), and those are not stored",
-        hint="refer to it, as in ${env:NAME}; the setting allowed_secret_paths lets a false alarm through",
+        hint=hint,
         path=path,
         kind=finding.kind,
     )

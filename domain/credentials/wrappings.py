@@ -26,7 +26,7 @@ _PERCENT = re.compile(r"%([0-9a-f]{2})", re.IGNORECASE)
 _ESCAPE = re.compile(r"\\+(?:u00([0-7][0-9a-f])|([nrtbf])|([/\"'\\]))", re.IGNORECASE)
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]*")
-_HEX = re.compile(rb"(?:[0-9A-Fa-f]{2})+")
+_HEX = re.compile(rb"(?:0x)?((?:[0-9A-Fa-f]{2})+)")
 _OF_TEXT = bytes(range(ord(" "), ord("~") + 1)) + b"\t\n\r"
 # How many bytes have to be text: chance makes none of as many.
 _TRIED_BYTES = 18
@@ -84,8 +84,8 @@ def _texts_within(content: bytes, pieces: bytes) -> Iterator[str]:
             assert found is not None
             end = max(end, found.end()) if found.end() - start >= _LONG_DATA else end
         found = _HEX.match(content, start)
-        if found is not None and _is_text(bytes.fromhex(found[0][: 2 * _TRIED_BYTES].decode())):
-            yield bytes.fromhex(found[0].decode()).decode("utf-8", "replace")
+        if found is not None and _is_text(bytes.fromhex(found[1][: 2 * _TRIED_BYTES].decode())):
+            yield bytes.fromhex(found[1].decode()).decode("utf-8", "replace")
 
 
 def _from_base64(encoded: bytes) -> bytes:

@@ -231,6 +231,8 @@ SHAPED: dict[str, Maker] = {
     "curl": lambda make: f"curl -H 'Authorization: Bearer {make.of(WORD, 32)}' https://api.example.com",
     "curl -u": lambda make: f"curl -u admin:{make.of(WORD, 12)} https://api.example.com",
     "shell": lambda make: f"export GITHUB_TOKEN={make.of(WORD, 40)}",
+    "npmrc": lambda make: f"//registry.example.com/:_authToken={make.of(WORD, 36)}",
+    "markup": lambda make: f"<server><user>me</user><password>{make.of(WORD, 9)}7x</password></server>",
     "netrc": lambda make: f"machine api.example.com login me password {make.of(WORD, 14)}",
 }  # fmt: skip
 

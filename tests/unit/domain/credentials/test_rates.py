@@ -106,6 +106,7 @@ WRAPPINGS: dict[str, Callable[[str], str]] = {
     "Base64 twice": lambda text: encoded(encoded(text)),
     "Base64 of JSON": lambda text: encoded(msgspec.json.encode({"note": text}).decode()),
     "hexadecimal": lambda text: text.encode().hex(),
+    "hexadecimal, as numbers have it": lambda text: f"0x{text.encode().hex().upper()}",
 }
 
 
