@@ -1,12 +1,12 @@
 """Every setting, with its meaning, unit and default. `ops/settings_sources.py` says where they come from."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from bus.contract.subjects import BusNames
-from bus.transport.ensured_streams import Limits, StreamLimits
+from bus.transport.ensured_streams import BYTES_A_MESSAGE, Limits, StreamLimits
 from domain.credentials.scanning import AllowedPaths
 from ops.targets.bucket import bucket_path, is_bucket
 from ops.targets.places import Places
@@ -308,14 +308,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 kept_seconds=self.events_kept_days * 86_400,
                 consumers=consumers,
             ),
-            commands=Limits(size_bytes=self.commands_stream_mib * MIB),
-            results=Limits(
-                size_bytes=self.results_stream_mib * MIB,
-                kept_seconds=self.results_kept_hours * 3_600,
-                consumers=consumers,
+            commands=_room(self.commands_stream_mib),
+            results=_room(
+                self.results_stream_mib, kept_seconds=self.results_kept_hours * 3_600, consumers=consumers
             ),
-            dead_letters=Limits(size_bytes=self.dead_letters_stream_mib * MIB),
-            mirrors=Limits(size_bytes=self.mirror_stream_mib * MIB, consumers=consumers),
+            dead_letters=_room(self.dead_letters_stream_mib),
+            mirrors=_room(self.mirror_stream_mib, consumers=consumers),
         )
 
     @property
@@ -396,3 +394,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             sealing=self.sealing,
             signing=self.signing,
         )
+
+
+def _room(size_mib: int, **limits: Any) -> Limits:
+    size_bytes = size_mib * MIB
+    return Limits(size_bytes=size_bytes, messages=size_bytes // BYTES_A_MESSAGE, **limits)

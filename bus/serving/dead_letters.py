@@ -15,7 +15,7 @@ from bus.contract.headers import COMMAND_ID
 from bus.contract.subjects import BusNames
 from bus.serving.administration import AdministrationVerb
 from bus.serving.decoding import LOOKED_AT, findings_in_headers
-from bus.transport.ensured_streams import Limits, ensure_stream
+from bus.transport.ensured_streams import BYTES_A_MESSAGE, Limits, ensure_stream
 from bus.transport.jetstream import JetStreamApi
 from domain.credentials.scanning import AllowedPaths, kind_of_text
 from domain.errors import Invalid, NotFound, Refusal, SecretRejected, Unavailable
@@ -75,7 +75,8 @@ class DeadLetter(msgspec.Struct, frozen=True):
 
     @property
     def size_bytes(self) -> int:
-        return len(self.body) + _size(self.headers)
+        """The bytes that it counts for: the stream has a limit of messages, too, however small they are."""
+        return max(len(self.body) + _size(self.headers), BYTES_A_MESSAGE)
 
 
 class DeadLetters:
@@ -114,7 +115,7 @@ class DeadLetters:
             is_adjusted=not self._is_prepared,
         )
         self._is_prepared = True
-        self._stored_bytes = report.state.bytes
+        self._stored_bytes = max(report.state.bytes, report.state.messages * BYTES_A_MESSAGE)
         self._limit_bytes = max(0, report.config.get("max_bytes", 0))
 
     def has_room_for_unreadable(self, size_bytes: int) -> bool:

@@ -12,6 +12,9 @@ from bus.transport.jetstream_answers import STORAGE_EXCEEDED, StreamReport
 
 _TRIES = 20
 _PAUSE_SECONDS = 0.25
+# A stream may have one message for so many of its bytes: nats-server keeps some 350 bytes of memory for each
+# subject, and of results, mirrored keys and commands that somebody made up, each has its own.
+BYTES_A_MESSAGE = 512
 # Of a broker that has not even so much room, nothing can be had.
 _SMALLEST_BYTES = 1024 * 1024
 
@@ -25,6 +28,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     size_bytes: int = 0
+    messages: int = 0
     kept_seconds: float = 0
     consumers: int = 0
 
@@ -33,6 +37,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         """The part of a stream's configuration that says so."""
         said = {
             "max_bytes": self.size_bytes,
+            "max_msgs": self.messages,
             "max_age": int(self.kept_seconds * 1e9),
             "max_consumers": self.consumers,
         }

@@ -14,20 +14,23 @@ class StreamFigures(msgspec.Struct, frozen=True, kw_only=True):
     """One stream. A limit is `None` where there is none."""
 
     messages: int
+    limit_messages: int | None
     size_bytes: int
     limit_bytes: int | None
     consumers: int
     limit_consumers: int | None
 
     def is_filled_to(self, share: float) -> bool:
-        """Whether that share of the bytes that it may have is taken."""
-        return self.limit_bytes is not None and self.size_bytes >= self.limit_bytes * share
+        """Whether that share of the bytes or messages that it may have is taken."""
+        limits = ((self.size_bytes, self.limit_bytes), (self.messages, self.limit_messages))
+        return any(limit is not None and taken >= limit * share for taken, limit in limits)
 
     @property
     def room(self) -> str:
-        """The bytes that are taken, for people."""
-        of = "" if self.limit_bytes is None else f" of {self.limit_bytes / 2**20:,.1f}"
-        return f"{self.size_bytes / 2**20:,.1f}{of} MiB"
+        """What is taken, for people."""
+        of_bytes = "" if self.limit_bytes is None else f" of {self.limit_bytes / 2**20:,.1f}"
+        of_messages = "" if self.limit_messages is None else f" of {self.limit_messages:,}"
+        return f"{self.size_bytes / 2**20:,.1f}{of_bytes} MiB in {self.messages:,}{of_messages} messages"
 
 
 async def stream_figures(api: JetStreamApi, names: BusNames) -> Mapping[str, StreamFigures]:
@@ -47,9 +50,11 @@ async def stream_figures(api: JetStreamApi, names: BusNames) -> Mapping[str, Str
 
 
 def _figures(report: StreamReport) -> StreamFigures:
-    limit_bytes, limit_consumers = (report.config.get(name, -1) for name in ("max_bytes", "max_consumers"))
+    names = ("max_bytes", "max_msgs", "max_consumers")
+    limit_bytes, limit_messages, limit_consumers = (report.config.get(name, -1) for name in names)
     return StreamFigures(
         messages=report.state.messages,
+        limit_messages=limit_messages if limit_messages > 0 else None,
         size_bytes=report.state.bytes,
         limit_bytes=limit_bytes if limit_bytes > 0 else None,
         consumers=report.state.consumer_count,

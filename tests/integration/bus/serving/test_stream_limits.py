@@ -238,6 +238,21 @@ def test_a_command_that_the_service_failed_at_has_its_place_among_the_dead_lette
         durable.run(scenario())
 
 
+def test_many_small_messages_have_a_limit_too(tmp_path: Path):
+    with serving(tmp_path, dead_letters_stream_mib=1, results_stream_mib=1) as durable:
+
+        async def scenario() -> None:
+            sent = (durable.client.ask(f"hyperpage.dcmd.v1.no.v{number}") for number in range(3_000))
+            await asyncio.gather(*sent)
+            await durable.nothing_waits()
+            assert 500 < (await durable.state(LETTERS))["messages"] <= 1_100
+            assert (await durable.state(RESULTS))["messages"] <= 2_048
+            await sees(durable, "dead_letters_full")
+            await sees(durable, "results_stream_full")
+
+        durable.run(scenario())
+
+
 def test_results_over_the_limit_go_early_and_are_there_again_for_who_asks_again(tmp_path: Path):
     with serving(tmp_path, results_stream_mib=1) as durable:
 
