@@ -54,6 +54,7 @@ class HttpServer:
         self.event_streams = Slots(settings.http_event_streams)
         self.counts = HttpCounts()
         self.crowd = Crowd(
+            self.counts,
             most=connections_possible(settings.http_connections),
             most_of_one=settings.http_connections_of_one_address,
             proxies=settings.http_proxies,

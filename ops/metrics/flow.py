@@ -101,6 +101,14 @@ def http_families(counts: HttpCounts) -> Iterator[Metric]:
         counts.durations,
     )
     yield GaugeMetricFamily(
+        "hyperpage_http_connections", "Connections over HTTP that there are now.", counts.connections
+    )
+    yield _counter(
+        "hyperpage_http_connections_ended",
+        "Connections over HTTP that only waited and were ended for new ones.",
+        counts.gave_way,
+    )
+    yield GaugeMetricFamily(
         "hyperpage_event_stream_clients", "Who follows a stream of server-sent events now.", counts.streams
     )
 

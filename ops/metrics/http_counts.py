@@ -13,3 +13,7 @@ class HttpCounts:
         """In seconds, of responses that end by themselves."""
         self.streams = 0
         """Streams of events that are open now."""
+        self.connections = 0
+        """Connections that there are now."""
+        self.gave_way = 0
+        """Connections that only waited and were ended for others."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable
 from ipaddress import ip_address, ip_network
 
 from ops.http.layers.addresses import network_of
+from ops.metrics.http_counts import HttpCounts
 
 
 class Seat:
@@ -29,16 +30,21 @@ class Seat:
 class Crowd:
     """The connections of one server: `most` of them, `most_of_one` of one address unless it is a proxy's."""
 
-    def __init__(self, *, most: int, most_of_one: int, proxies: Collection[str] = ()) -> None:
+    def __init__(
+        self, counts: HttpCounts, *, most: int, most_of_one: int, proxies: Collection[str] = ()
+    ) -> None:
+        self._counts = counts
         self._most = most
         self._most_of_one = most_of_one
         self._proxies = [ip_network(one, strict=False) for one in proxies if _is_network(one)]
         self._all_are_proxies = "*" in proxies
         # By address; of each, in the order in which they were of use, at first of their beginning.
         self._seats: dict[str, dict[Seat, None]] = {}
-        self.count = 0
-        self.gave_way = 0
-        """How many connections had to give way so far."""
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return self._counts.connections
 
     def enter(self, host: str, abort: Callable[[], None]) -> Seat | None:
         """The seat of a new connection; `None` if all that there are are in use."""
@@ -50,7 +56,7 @@ class Crowd:
             return None
         seat = Seat(network, abort)
         self._seats.setdefault(network, {})[seat] = None
-        self.count += 1
+        self._counts.connections += 1
         return seat
 
     def was_of_use(self, seat: Seat) -> None:
@@ -65,7 +71,7 @@ class Crowd:
         its_own = self._seats.get(seat.network, {})
         if seat in its_own:
             del its_own[seat]
-            self.count -= 1
+            self._counts.connections -= 1
             if not its_own:
                 del self._seats[seat.network]
 
@@ -92,7 +98,7 @@ class Crowd:
         if seat is None:
             return False
         self.leave(seat)
-        self.gave_way += 1
+        self._counts.gave_way += 1
         seat.abort()
         return True
 

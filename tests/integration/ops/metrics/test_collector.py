@@ -110,6 +110,9 @@ def test_times_are_counted_once_for_each_request(busy: HttpTalk):
     queries = labelled(found, "hyperpage_queries_total")
     assert (queries["answered", "jobs.list"], queries["not_found", "jobs.get"]) == (1, 1)
     assert labelled(found, "hyperpage_http_requests_total").items() >= {("GET", "404"): 1.0}.items()
+    # That of the scrape.
+    assert found["hyperpage_http_connections", ()] >= 1
+    assert found["hyperpage_http_connections_ended_total", ()] == 0
 
 
 def test_the_state_is_that_of_the_status(busy: HttpTalk):

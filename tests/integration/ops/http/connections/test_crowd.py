@@ -32,7 +32,7 @@ def test_more_connections_than_one_address_may_have_end_those_that_only_wait(tmp
         first = [await connected(talk) for _ in range(20)]
         other = await connected(talk, "127.0.0.2")
         second = [await connected(talk) for _ in range(20)]
-        await until(lambda: http.crowd.gave_way >= 20)
+        await until(lambda: http.counts.gave_way >= 20)
 
         # Of the address that has too many; the oldest; and none for which something is done.
         assert http.crowd.count == 21
@@ -58,7 +58,7 @@ def test_no_address_keeps_the_others_out_when_there_are_too_many_in_all(tmp_path
         http = talk.service.http
         assert http is not None
         held = [await connected(talk, host) for host in SEVERAL[:2] for _ in range(20)]
-        await until(lambda: http.crowd.gave_way >= 10)
+        await until(lambda: http.counts.gave_way >= 10)
         assert (await answered(talk, get("/livez"), SEVERAL[2])).startswith(b"HTTP/1.1 200 ")
         for _, writer in held:
             writer.close()
