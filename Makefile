@@ -34,7 +34,7 @@ ON_ALL_CORES := --numprocesses=auto --dist=loadfile
 
 # `exec` leaves no shell between make and the service: a signal to make reaches the service, which drains.
 run: $(VENV)/.runtime
-	@exec $(BIN)/hyperpage serve --data ./data $(ARGS)
+	@HYPERPAGE_CONSOLE_LINK=$${HYPERPAGE_CONSOLE_LINK:-always} exec $(BIN)/hyperpage serve --data ./data $(ARGS)
 
 test: $(VENV)/.development
 	@$(UV) lock --check --quiet || { echo "error: pyproject.toml asks for what uv.lock does not have: run" \

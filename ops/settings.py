@@ -41,6 +41,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Where the HTTP API listens, as HOST:PORT; port 0 is a free one. Beyond the loopback it listens only
     once there is a token. Default: 127.0.0.1:8822 if that port is free, else a free one."""
 
+    http_open: bool = False
+    """Whether nobody needs a token, and whoever reaches HTTP may do everything: other users of this machine,
+    and the whole world through a proxy. On a loopback address only. Default false."""
+
     no_http: bool = False
     """Whether there is no HTTP API at all. Default false."""
 
@@ -82,6 +86,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     http_event_streams: Annotated[int, msgspec.Meta(ge=0)] = 128
     """How many readers may follow the events over HTTP at once. Default 128."""
+
+    console_link: Literal["terminal", "always", "never"] = "terminal"
+    """Whether a start prints a link on stderr that logs a browser in, once and within 10 minutes: at a
+    `terminal`, `always` or `never`. Default `terminal`; `hyperpage console` prints one at any time."""
 
     prefix: str = "hyperpage"
     """First token(s) of every subject; streams and buckets are named after it. Default `hyperpage`."""

@@ -242,8 +242,8 @@ def _status_over_http(data: Path | None) -> bytes | None:
     from urllib.parse import urlsplit
 
     settings = settings_for(data)
-    runtime = read_runtime(settings.data)
-    if runtime is None or runtime.http_url is None:
+    runtime, admin = read_runtime(settings.data), read_admin(settings.data)
+    if runtime is None or runtime.http_url is None or admin is None:
         return None
     # Connects directly, whatever proxy the environment names.
     address = urlsplit(runtime.http_url)
@@ -257,7 +257,8 @@ def _status_over_http(data: Path | None) -> bytes | None:
             connection = http.client.HTTPSConnection(
                 address.hostname or "", address.port, timeout=STATUS_SECONDS, context=context
             )
-        connection.request("GET", "/readyz?verbose")
+        bearer = {"Authorization": f"Bearer {admin.http_secret}"}
+        connection.request("GET", "/readyz?verbose", headers=bearer)
         response = connection.getresponse()
         body = response.read(MAXIMUM_REPORT_BYTES)
     except (OSError, http.client.HTTPException):

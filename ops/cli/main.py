@@ -16,6 +16,7 @@ from ops.cli.backup.keep import create, delete, list_all, pin, prune, unpin
 from ops.cli.backup.key import new_key, signing_key
 from ops.cli.backup.restore import restore
 from ops.cli.backup.verify import drill, verify, verify_archive
+from ops.cli.console import console
 from ops.cli.dead_letters import dead_letters
 from ops.cli.doctor import doctor
 from ops.cli.files import files
@@ -99,12 +100,13 @@ def application() -> App:
         app.command(message, group=messages, sort_key=place)
     app.command(status, group=operation, sort_key=0)
     app.command(doctor, group=operation, sort_key=1)
+    app.command(console, group=operation, sort_key=2)
     several = (_backup(), projections(), migrate(), dead_letters(), stream(), token(), _analytics())
-    for place, commands in enumerate(several, start=2):
+    for place, commands in enumerate(several, start=3):
         commands.group, commands.sort_key = operation, place
         app.command(commands)
-    app.command(import_file, name="import", group=operation, sort_key=len(several) + 2)
-    app.command(files, group=operation, sort_key=len(several) + 3)
+    app.command(import_file, name="import", group=operation, sort_key=len(several) + 3)
+    app.command(files, group=operation, sort_key=len(several) + 4)
     app.register_install_completion_command(
         help="Have the shell complete commands and options; for bash, zsh and fish.", group=others
     )

@@ -5,13 +5,30 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from ops.cli.asking import user
 from ops.cli.terminal.exits import Exit, failure
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
-from ops.cli.terminal.output import print_result, without_credentials
+from ops.cli.terminal.output import print_result, say, without_credentials
 from ops.store.data_directory import Runtime
 
 if TYPE_CHECKING:
     from ops.settings import Settings
+
+
+HttpOption = Annotated[
+    str | None,
+    option(
+        "Where the HTTP API listens, as HOST:PORT. Default: 127.0.0.1:8822 if that port is free, else a"
+        " free one."
+    ),
+]
+HttpOpenOption = Annotated[
+    bool,
+    option(
+        "No token is needed over HTTP: whoever reaches it on this machine may do everything. On the"
+        " loopback only."
+    ),
+]
 
 
 def serve(
@@ -24,14 +41,9 @@ def serve(
         int | None,
         option("Port of its own nats-server. Default: 4222 if that is free, else a free one; 0: a free one."),
     ] = None,
-    http: Annotated[
-        str | None,
-        option(
-            "Where the HTTP API listens, as HOST:PORT. Default: 127.0.0.1:8822 if that port is free, else a"
-            " free one."
-        ),
-    ] = None,
+    http: HttpOption = None,
     no_http: Annotated[bool, option("No HTTP API.")] = False,
+    http_open: HttpOpenOption = False,
     prefix: Annotated[str | None, option("What every subject begins with. Default: hyperpage.")] = None,
     demo: Annotated[
         bool, option("Send itself a small, realistic workload, for a first look around.")
@@ -54,7 +66,8 @@ def serve(
         hyperpage serve --data /var/lib/hyperpage --nats nats://broker:4222
 
     It prints one line when it is ready; the other commands find it by its
-    directory. When it is told to stop, it takes no more commands, and ends
+    directory. At a terminal it prints a link besides, which opens the
+    console, once. When it is told to stop, it takes no more commands, and ends
     when all that it took is stored, answered and sent.
 
     Every option can also be a variable, such as HYPERPAGE_NATS_PORT, or stand
@@ -67,6 +80,7 @@ def serve(
         http=http,
         # None instead of False: without the flag, the variable or the file decides.
         no_http=no_http or None,
+        http_open=http_open or None,
         prefix=prefix,
         log_level=log_level,
         log_format=log_format,
@@ -90,13 +104,32 @@ def _serve(settings: "Settings", *, demo: bool, as_json: bool) -> None:
         print_result(runtime, as_json, _announcement(runtime, settings.data))
         # A program that started this one with a pipe waits for the line.
         sys.stdout.flush()
+        if link_is_wanted and runtime.http_url is not None and not links:
+            links.append(_new_link(settings.data, runtime.http_url))
+            say(links[0])
 
+    # Of several services in this process, before and after a restore, the first prints one.
+    links: list[str] = []
+    link_is_wanted = settings.console_link == "always" or (
+        settings.console_link == "terminal" and sys.stderr.isatty()
+    )
     order = Order(settings=settings, announce=announce, demo=demo)
     with sending_traces(service_version()):
         try:
             asyncio.run(serve_until_stopped(order))
         except ServiceError as error:
             raise failure(Exit.FAILED, "failed", str(error), error.hint) from error
+
+
+def _new_link(data: Path, http_url: str) -> str:
+    from ops.http.access.links import LIFETIME_MS, LogInLinks, address_of_link
+
+    try:
+        code = LogInLinks(data).create(by=user())
+    except OSError as error:
+        return f"There is no link to the console: {error.filename}: {error.strerror}"
+    minutes = LIFETIME_MS // 60_000
+    return f"The console, once and within {minutes} minutes: {address_of_link(http_url, code)}"
 
 
 def _announcement(runtime: Runtime, data: Path) -> str:

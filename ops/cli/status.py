@@ -39,4 +39,7 @@ def _print_status(report: Mapping[str, Any]) -> None:
     print(report["status"])
     for reason in report.get("reasons", ()):
         print(f"  because {reason}")
-    print_members({name: value for name, value in report.items() if name not in ("status", "reasons")})
+    for note in report.get("notes", ()):
+        print(f"  note that {note['message']}; {note['hint']}")
+    shown = report.keys() - {"status", "reasons", "notes"}
+    print_members({name: value for name, value in report.items() if name in shown})

@@ -45,9 +45,9 @@ def create(
         hyperpage token create dashboard
         hyperpage token create deploy --role operate --days 90
 
-    From the first token on, nobody uses the HTTP API without one. A running
-    service knows it at once; one that listens on the loopback only, since
-    there was none, listens where it should after a new start.
+    Nobody uses the HTTP API without one. A running service knows it at once;
+    one that listens on the loopback only, since there was none, listens where
+    it should after a new start.
     """
     from ops.http.access.tokens import TokenError, TokenFile
 
@@ -77,7 +77,7 @@ def list_all(*, data: DataOption = None, as_json: JsonOption = False) -> None:
         tokens = file.read()
     except TokenError as error:
         raise failure(Exit.FAILED, "failed", str(error)) from error
-    if_none = "There is no token: the HTTP API serves the loopback only, and everybody there."
+    if_none = "There is no token: nobody can use the HTTP API, unless it is open."
     entries = [_entry(one) for one in tokens]
     print_result(entries, as_json, lambda listed: print_records(listed, if_none=if_none))
 

@@ -20,7 +20,7 @@ from ops.http.access.roles import Role
 from ops.http.access.sessions import CSRF_FIELD, CSRF_HEADER, is_from_a_page_of
 from ops.http.forms import read_form
 from ops.http.refusals import Forbidden, HttpRefusal, Unauthorized
-from ops.http.routing import RouteEntry, access_of, count_for, route
+from ops.http.routing import RouteEntry, access_of, count_for, principal_of, route
 
 logger = logging.getLogger(__name__)
 
@@ -55,9 +55,10 @@ def _declared(method: str, path: str, handler: Handler, role: Role) -> RouteEntr
     async def answer(request: Request) -> Response:
         try:
             cookie, session = access_of(request).session_for_page(request)
-            session.principal.require(role)
-            count_for(request, session.principal)
-            visit = Visit(request=request, principal=session.principal, session=session, cookie=cookie)
+            principal = principal_of(request)
+            principal.require(role)
+            count_for(request, principal)
+            visit = Visit(request=request, principal=principal, session=session, cookie=cookie)
             return await handler(visit)
         except Unauthorized:
             return _to_log_in(request)

@@ -167,6 +167,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         context |= {
             "visit": self,
             "notices": notices,
+            "notes": backend.now.health.notes,
             "status": status_of(backend.now.health.causes),
             "position": backend.now.parts.writer.head.position,
             "now_ms": backend.now.parts.now_ms(),

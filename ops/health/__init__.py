@@ -4,6 +4,7 @@
     store       what reading the store says: latency, size, migrations, integrity
     streams     what the broker says of the service's streams
     causes      what makes a service degraded or unhealthy
+    access      who is let in over HTTP, where an operator has to know of it
     monitor     looks every two seconds, and answers whoever asks, with the whole report
 
 Everybody gets the same answer: `service.status` on the bus, `hyperpage status`, and HTTP.

@@ -18,6 +18,7 @@ from bus.waiting import UNTRIED
 from bus.writing.writer import MAXIMUM_WAITING_COMMANDS, Writer
 from ops.archive.archiver import ArchiveState
 from ops.backup.schedule import BackupState
+from ops.health.access import AccessStanding
 from ops.health.machine import MIB, Disk, Memory
 from ops.health.store import Integrity, StoreLook
 from ops.health.streams import StreamFigures
@@ -260,6 +261,17 @@ def backup_causes(
             "degraded",
             f"the archive is {archive.lag_seconds:.0f} s and {archive.lag_events} events behind",
             "its disk, or the way to its bucket, is too slow",
+        )
+
+
+def access_causes(standing: AccessStanding) -> Iterator[Cause]:
+    """Causes that keep callers out."""
+    if standing.problem is not None:
+        yield Cause(
+            "tokens_unknown",
+            "degraded",
+            f"nobody is let in over HTTP by a token: {standing.problem}",
+            "put the file back as it was, or move it away and make new ones with `hyperpage token create`",
         )
 
 

@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -17,8 +17,10 @@ import msgspec
 from bus.transport.jetstream import JetStreamApi, JetStreamError
 from ops.archive.archiver import ArchiveState
 from ops.backup.schedule import BackupState
+from ops.health.access import HTTP_OPEN, AccessStanding, Note
 from ops.health.causes import (
     Cause,
+    access_causes,
     backup_causes,
     broker_causes,
     machine_causes,
@@ -60,11 +62,13 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 class Monitor:
     """The health of one service; `integrity` is the last check of its store.
 
-    `report` may be asked by any thread, the rest belongs to the event loop.
+    `access` says who is let in over HTTP. `report` may be asked by any thread, the rest belongs to the event
+    loop.
     """
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, access: Callable[[], AccessStanding] = AccessStanding) -> None:
         self._parts = parts
+        self._access = access
         self._settings = parts.settings
         self._probe = StoreProbe(parts.settings.store_path)
         self._look: Look | None = None
@@ -129,11 +133,17 @@ class Monitor:
             *machine_causes(look.disks, look.memory, settings),
             *stream_causes(self.streams, parts.names, has_unkept_letters=parts.durable.unkept_letters > 0),
             *mirror_causes(parts.mirrors.state),
+            *access_causes(self._access()),
             *backup_causes(
                 look.backups, look.archive, now_ms=now_ms, began_ms=self._began_ms, settings=settings
             ),
         ]
         return sorted(found, key=lambda one: one.level, reverse=True)
+
+    @property
+    def notes(self) -> list[Note]:
+        """What should be known, though the service is healthy."""
+        return [HTTP_OPEN] if self._access().is_open else []
 
     def report(self) -> dict[str, Any]:
         """The answer to `service.status`: the status, the reasons for it, and the figures."""
@@ -144,6 +154,7 @@ class Monitor:
             "status": status_of(causes),
             "reasons": [one.text for one in causes],
             "causes": causes,
+            "notes": self.notes,
             "version": parts.version,
             "store_id": parts.origin.store_id,
             "timeline": writer.timeline,

@@ -55,7 +55,7 @@ def application(
     """The application that serves everything over HTTP.
 
     `pages` are routes beside those of the API. `hosts` are the names that it is reached by, beside those of
-    the loopback; with `any_host`, every name is good once a token is needed. Pages of `origins` may use the
+    the loopback; with `any_host`, every name is good once there was a token. Pages of `origins` may use the
     API.
     """
     app = Starlette(
@@ -82,7 +82,10 @@ def application(
             expose_headers=list(_READ_HEADERS),
         )
     layers = GuardMiddleware(
-        layers, hosts=hosts, origins=origins, is_open=lambda: any_host and access.tokens.required
+        layers,
+        hosts=hosts,
+        origins=origins,
+        is_open=lambda: any_host and not access.is_open and access.tokens.were_made,
     )
     layers = LimitsMiddleware(layers, per_second=requests_per_second)
     layers = IncidentMiddleware(layers)

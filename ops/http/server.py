@@ -17,6 +17,7 @@ import uvicorn
 
 from bus.serving.audit import Act, Actor, summary
 from bus.tasks import cancel
+from ops.health.access import HTTP_OPEN, AccessStanding
 from ops.http.access.authentication import Access
 from ops.http.access.tokens import Token
 from ops.http.app import application
@@ -50,7 +51,7 @@ class HttpServer:
         self._settings = settings
         self._pages = pages
         self.backend = Backend()
-        self.access = Access(settings.data, on_change=self._record)
+        self.access = Access(settings.data, is_open=settings.http_open, on_change=self._record)
         self.event_streams = Slots(settings.http_event_streams)
         self.counts = HttpCounts()
         self.crowd = Crowd(
@@ -77,6 +78,7 @@ class HttpServer:
         host = self._allowed_host(asked_host)
         bound = _bound(host, asked_port)
         self.listens_at = bound.getsockname()
+        self._refuse_to_be_open_beyond_this_machine(bound)
         port = self.listens_at[1]
         scheme = "http" if self._certificates is None else "https"
         self.url = f"{scheme}://{_in_url(_reachable(host))}:{port}"
@@ -153,23 +155,40 @@ class HttpServer:
         )
         self.backend.record(act)
 
+    def _refuse_to_be_open_beyond_this_machine(self, bound: socket.socket) -> None:
+        # Of the address itself: a name may lead anywhere.
+        host = bound.getsockname()[0]
+        if self._settings.http_open and not _is_loopback(host):
+            bound.close()
+            raise HttpServerError(
+                f"HTTP may be open on this machine's own addresses alone, and {host} is none of them;"
+                " leave out --http-open, and make tokens with `hyperpage token create`"
+            )
+
     def _allowed_host(self, host: str) -> str:
-        """The host to listen at: without a token, only this machine's own."""
-        if _is_loopback(host):
-            if not self.access.tokens.required:
-                logger.info(
-                    "HTTP listens on the loopback only, since there is no token: whoever is on this"
-                    " machine may do everything"
-                )
+        """The host to listen at: as long as there is no token, only this machine's own."""
+        if self._settings.http_open:
+            logger.warning("%s; %s", HTTP_OPEN.message, HTTP_OPEN.hint)
             return host
-        if self.access.tokens.required:
+        if self.access.tokens.were_made:
             return host
-        logger.warning(
-            "HTTP listens on the loopback only and not at %s, since there is no token; make one with"
-            " `hyperpage token create`, and start again",
-            host,
+        logger.log(
+            logging.INFO if _is_loopback(host) else logging.WARNING,
+            "HTTP listens on the loopback only, since there is no token, and lets nobody in:"
+            " `hyperpage token create NAME --role ROLE --data %s` makes one%s;"
+            " `hyperpage console --data %s` prints a link to the console, which is good once",
+            self._settings.data,
+            "" if _is_loopback(host) else f", with which a new start listens at {host}",
+            self._settings.data,
         )
+        if _is_loopback(host):
+            return host
         return "::1" if ":" in host else "127.0.0.1"
+
+    @property
+    def standing(self) -> AccessStanding:
+        """Who is let in, for those who watch the service."""
+        return AccessStanding(is_open=self.access.is_open, problem=self.access.tokens.problem)
 
 
 def _certificates(settings: Settings) -> Certificates | None:

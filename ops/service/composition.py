@@ -141,7 +141,11 @@ class Service:
                 backups=address(self.settings.backup_folder),
                 archive=address(self.settings.archive_folder),
             ),
-            Admin(nats_url=urls[ADMIN], inbox_prefix=ADMIN_INBOX.removesuffix(".")),
+            Admin(
+                nats_url=urls[ADMIN],
+                inbox_prefix=ADMIN_INBOX.removesuffix("."),
+                http_secret="" if self.http is None else self.http.access.local_secret,
+            ),
         )
 
     def _open_store(self) -> apsw.Connection:
@@ -321,7 +325,8 @@ class Service:
             command_endpoints=self.command_endpoints,
             query_endpoints=self.query_endpoints,
         )
-        self.health = Monitor(self.parts)
+        http = self.http
+        self.health = Monitor(self.parts) if http is None else Monitor(self.parts, lambda: http.standing)
         self.metrics = Metrics(self.parts, self.health, None if self.http is None else self.http.counts)
 
     async def _begin_to_serve(self) -> None:

@@ -1,7 +1,9 @@
 """The data directory: who has it, and the files by which others find the running service."""
 
+import errno
 import fcntl
 import os
+import stat
 from pathlib import Path
 
 import msgspec
@@ -37,11 +39,13 @@ class Admin(msgspec.Struct, frozen=True, kw_only=True):
     """The content of `admin.json`: the address with the administrator's credentials.
 
     `inbox_prefix` is for the answers to administrative requests, which nobody else may read; those to the
-    administrator's commands and queries go to usual inboxes, as anybody's.
+    administrator's commands and queries go to usual inboxes, as anybody's. `http_secret` is a bearer that may
+    read over HTTP as long as this service runs: the command line asks there when the broker is away.
     """
 
     nats_url: str
     inbox_prefix: str
+    http_secret: str = ""
 
 
 class DataDirectory:
@@ -110,5 +114,40 @@ def write_private(path: Path, content: bytes) -> None:
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
+        give_to_owner(path.parent, descriptor)
         file.write(content + b"\n")
+        file.flush()
+        # Else a power cut may leave an empty file under the name.
+        os.fsync(descriptor)
     temporary.replace(path)
+
+
+def read_private(path: Path, *, at_most_bytes: int) -> bytes:
+    """The content of a file that nobody but its owner may have changed. It never waits, whatever is there.
+
+    Raises:
+        OSError: it cannot be read, is no file, too large, or others may write to it.
+    """
+    # A FIFO would be waited for without O_NONBLOCK.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        if about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise OSError(errno.EPERM, "others than its owner may write to it (`chmod go-w` ends that)")
+        with open(descriptor, "rb", closefd=False) as file:
+            content = file.read(at_most_bytes + 1)
+    finally:
+        os.close(descriptor)
+    if len(content) > at_most_bytes:
+        raise OSError(errno.EFBIG, f"it has more than {at_most_bytes} bytes")
+    return content
+
+
+def give_to_owner(folder: Path, made: int | Path) -> None:
+    """Has what root just made in a folder belong to the folder's owner: the service runs as that one."""
+    if os.geteuid() == 0:
+        owner = folder.stat()
+        # Never what somebody put in the place of a path meanwhile.
+        os.chown(made, owner.st_uid, owner.st_gid, follow_symlinks=isinstance(made, int))

@@ -12,7 +12,7 @@ from tests.support.services.command_line import Served
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A service on a directory of its own, for all tests of a file: they choose keys of their own."""
     folder = tmp_path_factory.mktemp("served") / "data"
-    with Served(folder, "--http", "127.0.0.1:0", "--log-format", "json") as service:
+    with Served(folder, "--http", "127.0.0.1:0", "--http-open", "--log-format", "json") as service:
         yield service
 
 

@@ -1,25 +1,42 @@
-"""Logging in and out: `login.html`."""
+"""Logging in and out: `login.html`, and the links of `hyperpage console`."""
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from ops.console.rendering import PREFIX
 from ops.console.routing import action
-from ops.console.visit import HTML, Visit, local_address, write
+from ops.console.visit import HTML, Visit, local_address, said_of, write
+from ops.http.access.links import PARAMETER, PATH
 from ops.http.forms import read_form
 from ops.http.refusals import TooManyRequests, Unauthorized
 from ops.http.routing import access_of, route
 
-PATH = f"{PREFIX}/login"
-
 
 async def show(request: Request) -> Response:
-    """The page that asks for a token."""
+    """The page that asks for a token; with the code of a link, a session and the way to the console."""
     wanted = local_address(request.query_params.get("next", ""))
-    if not access_of(request).tokens.required:
-        # Nobody has a token, and nobody needs one.
+    if (code := request.query_params.get(PARAMETER)) is not None:
+        return _log_in_by_link(request, code, wanted)
+    if access_of(request).is_open:
+        # Nobody needs a token.
         return RedirectResponse(wanted, 303)
     return _ask(wanted)
+
+
+def _log_in_by_link(request: Request, code: str, wanted: str) -> Response:
+    purpose = request.headers.get("sec-purpose", request.headers.get("purpose", ""))
+    if request.method != "GET" or "prefetch" in purpose:
+        # Somebody looks where the link leads, and has not followed it yet.
+        return Response(status_code=503)
+    access = access_of(request)
+    try:
+        secret, _ = access.log_in_by_link(request, code)
+    except (Unauthorized, TooManyRequests) as refusal:
+        return _ask(wanted, refusal)
+    access.end_session(request)
+    # Away from here at once, so that the code stands neither in the history nor in a referrer.
+    response = RedirectResponse(wanted, 303)
+    access.set_cookie(request, response, secret)
+    return response
 
 
 async def log_in(request: Request) -> Response:
@@ -47,7 +64,7 @@ async def log_out(visit: Visit) -> Response:
 
 
 def _ask(wanted: str, refusal: Unauthorized | TooManyRequests | None = None) -> Response:
-    text = write("login.html", wanted=wanted, problem=None if refusal is None else refusal.message)
+    text = write("login.html", wanted=wanted, problem=None if refusal is None else said_of(refusal))
     return Response(text, 200 if refusal is None else refusal.number, media_type=HTML)
 
 

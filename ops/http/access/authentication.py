@@ -1,11 +1,15 @@
 """The caller of a request, and whether they may: `Access`.
 
-Authorization: Bearer …     a token                                   scripts, services
-a cookie                    a session that was opened with a token    browsers
-a client's certificate      the token that has its name                 services
-nothing                     anybody on this machine, as long as there never was a token
+The first of these that is there decides, everywhere:
+
+Authorization: Bearer …     a token, or the secret of `admin.json`           scripts, services
+a cookie                    a session, opened with a token or with a link    browsers
+a client's certificate      the token that has its name                      services
+nothing                     anybody, if the settings say that nobody needs a token; else nobody
 """
 
+import hmac
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ops.http.access.certificates import token_of_certificate
+from ops.http.access.links import LogInLinks
 from ops.http.access.roles import Principal, Role
 from ops.http.access.sessions import CSRF_FIELD, CSRF_HEADER, Session, Sessions, is_from_a_page_of
 from ops.http.access.tokens import PREFIX, Token, Tokens, hash_of
@@ -22,8 +27,10 @@ from ops.http.layers.guard import SAFE_METHODS
 from ops.http.layers.throttle import Guesses
 from ops.http.refusals import Forbidden, TooManyRequests, Unauthorized
 
-# As long as there is no token, whoever reaches the loopback may do everything: they are on this machine.
-ANYBODY = Principal(name="anybody on this machine", role="admin", kind="anybody")
+# Who sends neither token nor session, where the settings say that nobody needs one.
+ANONYMOUS = Principal(name="anonymous", role="admin", kind="anybody")
+# Who can read `admin.json`.
+LOCAL = Principal(name="admin", role="read", kind="local")
 
 # Longer than any token.
 MAXIMUM_SECRET_CHARACTERS = 200
@@ -35,12 +42,23 @@ _SESSION = "hyperpage.session"
 
 
 class Access:
-    """Finds the caller of a request. Used from the event loop's thread only."""
+    """Finds the caller of a request. Used from the event loop's thread only.
+
+    `is_open` is whether nobody needs a token. `local_secret` is what the command line on this machine bears.
+    """
 
     def __init__(
-        self, data: Path, *, on_change: Callable[[str, Token], None] = lambda verb, token: None
+        self,
+        data: Path,
+        *,
+        is_open: bool = False,
+        on_change: Callable[[str, Token], None] = lambda verb, token: None,
     ) -> None:
+        self.is_open = is_open
         self.tokens = Tokens(data, on_change=on_change)
+        self.links = LogInLinks(data)
+        self.local_secret = secrets.token_urlsafe(32)
+        self._local_hash = hash_of(self.local_secret)
         self.sessions = Sessions()
         self.guesses = Guesses()
         self.cookie_name = "hyperpage_session"
@@ -68,17 +86,17 @@ class Access:
         return True
 
     def _found(self, request: Request) -> Principal:
-        authorization = request.headers.get("authorization")
-        if authorization is not None:
-            scheme, _, secret = authorization.partition(" ")
-            if scheme.lower() != "bearer":
-                raise _no_token("only bearer tokens are known here")
-            return _bearer(self._token(request, secret.strip()))
+        if (secret := _bearer_secret(request)) is not None:
+            if hmac.compare_digest(hash_of(secret), self._local_hash):
+                return LOCAL
+            return _bearer(self._token(request, secret))
         if (session := self.session(request)) is not None:
             return session.principal
         if (token := token_of_certificate(request, self.tokens)) is not None:
             return _bearer(token)
-        if self.tokens.required:
+        if "authorization" in request.headers:
+            raise _no_token("only bearer tokens are known here")
+        if not self.is_open:
             raise Unauthorized(
                 "this needs a token",
                 hint="`hyperpage token create` makes one; send it as `Authorization: Bearer …`",
@@ -90,7 +108,7 @@ class Access:
                 hint="make one with `hyperpage token create`",
                 headers={"WWW-Authenticate": 'Bearer realm="hyperpage"'},
             )
-        return ANYBODY
+        return ANONYMOUS
 
     async def admit(self, request: Request, role: Role) -> Principal:
         """The caller, who has the role.
@@ -101,19 +119,23 @@ class Access:
         """
         principal = self.principal(request)
         principal.require(role)
-        if request.method not in SAFE_METHODS and "authorization" not in request.headers:
-            session = self.session(request)
-            if session is not None and not is_from_a_page_of(session, await _csrf_token(request)):
-                raise Forbidden(
-                    "the page that sent this is not of this session",
-                    hint=f"load it again, or send {CSRF_HEADER}",
-                )
+        # A browser sends a cookie along by itself, and a bearer never.
+        session = None if request.method in SAFE_METHODS else self.session(request)
+        if session is not None and not is_from_a_page_of(session, await _csrf_token(request)):
+            raise Forbidden(
+                "the page that sent this is not of this session",
+                hint=f"load it again, or send {CSRF_HEADER}",
+            )
         return principal
 
     def session(self, request: Request) -> Session | None:
-        """The browser's session, as long as the token that it was opened with is good."""
+        """The session that decides who the caller is; `None` where a bearer does, or nothing.
+
+        It is good for as long as the token is that it was opened with.
+        """
         if _SESSION not in request.scope:
-            request.scope[_SESSION] = self._found_session(request)
+            has_bearer = _bearer_secret(request) is not None
+            request.scope[_SESSION] = None if has_bearer else self._found_session(request)
         session: Session | None = request.scope[_SESSION]
         return session
 
@@ -122,10 +144,11 @@ class Access:
         session = None if secret is None else self.sessions.find(secret)
         if session is None or secret is None:
             return None
-        if session.token_hash is None:
-            good = not self.tokens.required
+        if session.token_hash is not None:
+            token = self.tokens.still_good(session.token_hash)
+            good = token is not None and session.principal == _bearer(token)
         else:
-            good = self.tokens.still_good(session.token_hash) is not None
+            good = session.principal.kind == "link" or self.is_open
         if not good:
             self.sessions.close(secret)
             return None
@@ -140,22 +163,38 @@ class Access:
         token = self._token(request, secret)
         return self.sessions.open(_bearer(token), token.hash)
 
+    def log_in_by_link(self, request: Request, code: str) -> tuple[str, Session]:
+        """As `log_in`, for a caller who shows the code of a link, which is used up by that.
+
+        Raises:
+            Unauthorized: it is none, was used, or is too old.
+            TooManyRequests: as `principal`.
+        """
+        code = code[:MAXIMUM_SECRET_CHARACTERS]
+        address = self._guessing(request, hash_of(code))
+        link = self.links.use(code)
+        if link is None:
+            self.guesses.was_wrong(address)
+            raise Unauthorized(
+                "this link was used, or is too old", hint="`hyperpage console` makes a new one"
+            )
+        return self.sessions.open(Principal(name="console", role=link.role, kind="link"), None)
+
     def session_for_page(self, request: Request) -> tuple[str | None, Session]:
-        """The browser's session; a new one, after the secret of its cookie, where no token is needed.
+        """The caller's session; a new one, after the secret of its cookie, where no token is needed.
 
         Raises:
             Unauthorized: it has to log in.
         """
+        principal = self.principal(request)
+        if (secret := _bearer_secret(request)) is not None:
+            return None, self.sessions.of_bearer(principal, hash_of(secret))
         if (session := self.session(request)) is not None:
             return None, session
-        principal = self.principal(request)
-        if principal is ANYBODY:
-            return self.sessions.open(principal, None)
-        if "authorization" not in request.headers:
-            token = token_of_certificate(request, self.tokens)
-            return self.sessions.open(principal, None if token is None else token.hash)
-        secret = request.headers["authorization"].partition(" ")[2].strip()
-        return self.sessions.open(principal, hash_of(secret))
+        if (token := token_of_certificate(request, self.tokens)) is not None:
+            # The certificate comes with each request, as a bearer does.
+            return None, self.sessions.of_bearer(principal, token.hash)
+        return self.sessions.open(principal, None)
 
     def set_cookie(self, request: Request, response: Response, secret: str) -> None:
         """Has the browser keep a session."""
@@ -170,8 +209,9 @@ class Access:
         )
 
     def end_session(self, request: Request) -> None:
-        """Ends the browser's session, if it has one."""
-        if (secret := request.cookies.get(self.cookie_name)) is not None:
+        """Ends the browser's session, if it has one that decides who it is."""
+        secret = request.cookies.get(self.cookie_name)
+        if secret is not None and _bearer_secret(request) is None:
             self.sessions.close(secret)
 
     def delete_cookie(self, response: Response) -> None:
@@ -179,22 +219,34 @@ class Access:
         response.delete_cookie(self.cookie_name, path="/", httponly=True, samesite="lax")
 
     def _token(self, request: Request, secret: str) -> Token:
-        address = network_of(address_of(request))
         token_hash = hash_of(secret[:MAXIMUM_SECRET_CHARACTERS])
-        wait = self.guesses.wait_seconds(address, token_hash)
-        if wait > 0:
-            raise TooManyRequests(
-                "too many tokens from there were none",
-                hint="try again later",
-                retry_after_ms=round(wait * 1000),
-            )
+        address = self._guessing(request, token_hash)
         token = self.tokens.still_good(token_hash)
+        if token is None and self.tokens.problem is not None:
+            # No guess: nobody could be right.
+            raise _no_token("no token is known at the moment", hint="`hyperpage status` says why")
         if token is None or not secret.startswith(PREFIX):
             self.guesses.forget(token_hash)
             self.guesses.was_wrong(address)
             raise _no_token("there is no such token, or it was revoked, or has expired")
         self.guesses.was_right(address, token_hash)
         return token
+
+    def _guessing(self, request: Request, secret_hash: str) -> str:
+        """The network of a caller whose secret may be looked at now.
+
+        Raises:
+            TooManyRequests: too many from there were wrong.
+        """
+        address = network_of(address_of(request))
+        wait = self.guesses.wait_seconds(address, secret_hash)
+        if wait > 0:
+            raise TooManyRequests(
+                "too many tokens from there were none",
+                hint="try again later",
+                retry_after_ms=round(wait * 1000),
+            )
+        return address
 
 
 def address_of(request: Request) -> str:
@@ -208,11 +260,23 @@ async def _csrf_token(request: Request) -> str:
     return said if said is not None else (await read_form(request)).said(CSRF_FIELD)
 
 
+def _bearer_secret(request: Request) -> str | None:
+    """What a request bears, if it bears something.
+
+    Raises:
+        Unauthorized: it has several such headers, which others might read in another order.
+    """
+    said = request.headers.getlist("authorization")
+    if len(said) > 1:
+        raise _no_token("there is more than one header Authorization")
+    scheme, _, secret = "".join(said).partition(" ")
+    return secret.strip() if scheme.lower() == "bearer" else None
+
+
 def _bearer(token: Token) -> Principal:
     return Principal(name=token.name, role=token.role, kind="token")
 
 
-def _no_token(message: str) -> Unauthorized:
-    return Unauthorized(
-        message, headers={"WWW-Authenticate": 'Bearer realm="hyperpage", error="invalid_token"'}
-    )
+def _no_token(message: str, *, hint: str = "") -> Unauthorized:
+    headers = {"WWW-Authenticate": 'Bearer realm="hyperpage", error="invalid_token"'}
+    return Unauthorized(message, hint=hint, headers=headers)

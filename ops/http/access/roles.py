@@ -18,12 +18,22 @@ Role = Literal["read", "operate", "admin"]
 _RANK: dict[Role, int] = {"read": 0, "operate": 1, "admin": 2}
 
 
+# What others are called: no token has such a name.
+RESERVED_NAMES = frozenset({"app", "admin", "anonymous", "console", "hyperpage"})
+
+
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
-    """A caller: the bearer of a token, a browser that was logged in with one, or anybody on this machine."""
+    """A caller, and how it is known who that is.
+
+    token      by a token, or by a session that was opened with it: `name` is the token's
+    link       by a session that was opened with a link of `hyperpage console`: `console`
+    local      by the secret in `admin.json`, as the command line on this machine: `admin`
+    anybody    not at all, where the settings say that nobody needs a token: `anonymous`
+    """
 
     name: str
     role: Role
-    kind: Literal["token", "anybody"] = "token"
+    kind: Literal["token", "link", "local", "anybody"] = "token"
 
     def may(self, role: Role) -> bool:
         """Whether what needs that role is allowed."""

@@ -7,7 +7,7 @@ each change. Another site can make a browser send the cookie, but it cannot know
 import hmac
 import secrets
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 
 import msgspec
@@ -23,7 +23,7 @@ LIFETIME_SECONDS = 12 * 3600.0
 
 
 class Session(msgspec.Struct, kw_only=True):
-    """One browser. `token_hash` is that of the token it was logged in with; `None` where none is needed.
+    """One browser. `token_hash` is that of the token it was logged in with; `None` where it was none.
 
     `notices` are what the next page says of what was done before it: a tone, and a text each.
     """
@@ -43,22 +43,26 @@ class Sessions:
         self._clock = clock
         # In order of use: the first has been unused longest.
         self._sessions: OrderedDict[str, Session] = OrderedDict()
+        # Of bearers, by the hash of what they bear: one each, however often they ask.
+        self._of_bearers: OrderedDict[str, Session] = OrderedDict()
 
     def open(self, principal: Principal, token_hash: str | None) -> tuple[str, Session]:
         """A new session, and the secret of its cookie."""
-        now = self._clock()
         secret = secrets.token_urlsafe(32)
-        session = Session(
-            principal=principal,
-            token_hash=token_hash,
-            csrf_token=secrets.token_urlsafe(32),
-            began=now,
-            used=now,
-        )
-        self._sessions[secret] = session
-        while len(self._sessions) > MAXIMUM_SESSIONS:
-            self._sessions.popitem(last=False)
+        session = self._sessions[secret] = self._new(principal, token_hash)
+        if len(self._sessions) > MAXIMUM_SESSIONS:
+            self._end_one()
         return secret, session
+
+    def of_bearer(self, principal: Principal, token_hash: str) -> Session:
+        """The session of whoever bears a token, which has no cookie: each request brings the token."""
+        session = self._of_bearers.get(token_hash)
+        if session is None or session.principal != principal:
+            session = self._of_bearers[token_hash] = self._new(principal, token_hash)
+        self._of_bearers.move_to_end(token_hash)
+        if len(self._of_bearers) > MAXIMUM_SESSIONS:
+            self._of_bearers.popitem(last=False)
+        return session
 
     def find(self, secret: str) -> Session | None:
         """The session of a cookie, which counts as used."""
@@ -76,6 +80,17 @@ class Sessions:
     def close(self, secret: str) -> None:
         """Ends a session, if there is one."""
         self._sessions.pop(secret, None)
+
+    def _new(self, principal: Principal, token_hash: str | None) -> Session:
+        now = self._clock()
+        csrf_token = secrets.token_urlsafe(32)
+        return Session(principal=principal, token_hash=token_hash, csrf_token=csrf_token, began=now, used=now)
+
+    def _end_one(self) -> None:
+        """Ends the session that was unused longest of whoever has most: nobody ends those of others."""
+        holders = Counter(one.principal.name for one in self._sessions.values())
+        (most, _), *_ = holders.most_common(1)
+        del self._sessions[next(key for key, one in self._sessions.items() if one.principal.name == most)]
 
 
 def is_from_a_page_of(session: Session, said: str) -> bool:

@@ -1,31 +1,40 @@
 """Bearer tokens: `TokenFile` keeps them, `Tokens` knows them while the service runs.
 
 A token is 256 random bits, so that its plain SHA-256 is kept and nothing slower: there is nothing to guess.
-Revoked tokens stay in the file: once there was a token, nobody comes in without one.
+Revoked tokens stay in the file, so that the record names them. Whatever becomes of the file, nobody is let in
+by that: a token that is not in it lets nobody in, and whether one is needed does not depend on the file.
 """
 
 import fcntl
 import hashlib
+import logging
 import os
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
 from bus.identifiers import new_id
-from ops.http.access.roles import Role
-from ops.store.data_directory import write_private
+from ops.http.access.roles import RESERVED_NAMES, Role
+from ops.store.data_directory import give_to_owner, read_private, write_private
 
 FILE = "tokens.json"
+# More than so many tokens take.
+MAXIMUM_FILE_BYTES = 4 * 1024 * 1024
 # The beginning of every token, so that one that is found somewhere is recognised.
 PREFIX = "hpt_"
 MAXIMUM_TOKENS = 1_000
 
-TokenName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}\Z")]
+# Those that are made. Older ones may have capital letters, dots and at signs, too.
+_NEW_NAME = re.compile(r"[a-z0-9_][a-z0-9_-]{0,63}")
+TokenName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}\Z")]
+
+logger = logging.getLogger(__name__)
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +62,7 @@ class TokenError(RuntimeError):
 
 
 class _File(msgspec.Struct, frozen=True, kw_only=True):
-    tokens: list[Token] = []
+    tokens: list[Token]
 
 
 def hash_of(secret: str) -> str:
@@ -66,6 +75,8 @@ class TokenFile:
 
     def __init__(self, data: Path) -> None:
         self.path = data / FILE
+        # There from the first token on, and never removed.
+        self.lock_path = self.path.with_suffix(".lock")
 
     def read(self) -> list[Token]:
         """All that were ever made, in that order.
@@ -74,11 +85,13 @@ class TokenFile:
             TokenError: the file cannot be read.
         """
         try:
-            return msgspec.json.decode(self.path.read_bytes(), type=_File).tokens
+            content = read_private(self.path, at_most_bytes=MAXIMUM_FILE_BYTES)
+            return msgspec.json.decode(content, type=_File).tokens
         except (FileNotFoundError, NotADirectoryError):
             return []
         except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
-            raise TokenError(f"{self.path} cannot be read: {error}") from error
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise TokenError(f"{self.path} cannot be read: {reason}") from error
 
     def create(
         self, name: str, role: Role, *, by: str = "", lifetime_ms: int | None = None
@@ -99,13 +112,12 @@ class TokenFile:
             created_by=by,
             expires_at=None if lifetime_ms is None else now + lifetime_ms,
         )
-        try:
-            msgspec.convert(name, TokenName)
-        except msgspec.ValidationError:
+        if not _NEW_NAME.fullmatch(name):
             raise TokenError(
-                f"{name!r} is no name of a token: 1 to 64 letters, digits and . _ @ -,"
-                " the first a letter or digit"
-            ) from None
+                f"{name!r} is no name of a token: 1 to 64 small letters, digits, _ and -, the first none of -"
+            )
+        if name in RESERVED_NAMES:
+            raise TokenError(f"{name} is what others are called; choose another name, such as {name}-1")
         with self._locked():
             tokens = self.read()
             if any(one.name == name and one.is_good(now) for one in tokens):
@@ -122,6 +134,8 @@ class TokenFile:
             TokenError: there is none that would; the file cannot be read.
         """
         now = _now()
+        if not self.read():
+            raise TokenError(f"there is no token {name_or_id}")
         with self._locked():
             tokens = self.read()
             for place, one in enumerate(tokens):
@@ -137,8 +151,16 @@ class TokenFile:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         # Without the lock, the second of two writers at once would drop the token of the first.
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with suppress(FileExistsError):
+                made = os.open(self.lock_path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+                give_to_owner(self.path.parent, made)
+                os.close(made)
+            descriptor = os.open(self.lock_path, flags)
+        except OSError as error:
+            raise TokenError(f"{self.lock_path} cannot be used: {error.strerror}") from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
@@ -153,7 +175,8 @@ def _now() -> int:
 class Tokens:
     """The tokens of a running service; a change of the file counts from the next request on.
 
-    `on_change` hears of each token that was made or revoked since: the verb, and the token.
+    `on_change` hears of each token that was made or revoked since: the verb, and the token. `clock` is in
+    milliseconds since the epoch; one that is set back does not bring back what has expired.
     """
 
     def __init__(
@@ -166,23 +189,21 @@ class Tokens:
         self._file = TokenFile(data)
         self._on_change = on_change
         self._clock = clock
-        self._seen: tuple[int, ...] | None = None
+        self._latest = 0
+        self._seen: tuple[object, ...] = ()
         self._by_hash: dict[str, Token] = {}
+        self.were_made = False
+        """Whether there ever was a token here, as far as this process and the files can tell."""
         self.problem: str | None = None
-        """Why the file cannot be read; while it cannot, nobody is let in."""
+        """Why tokens that were made are not known; while they are not, nobody is let in by them."""
         self._read(self._stamp())
-
-    @property
-    def required(self) -> bool:
-        """Whether a token is needed: there once was one, or the file cannot be read."""
-        self.refresh()
-        return bool(self._by_hash) or self.problem is not None
 
     def still_good(self, token_hash: str) -> Token | None:
         """The token with this hash, if it still lets its bearer in."""
         self.refresh()
+        self._latest = max(self._latest, self._clock())
         token = self._by_hash.get(token_hash)
-        return token if token is not None and token.is_good(self._clock()) else None
+        return token if token is not None and token.is_good(self._latest) else None
 
     def named(self, name: str) -> Token | None:
         """The token of this name, if it still lets its bearer in."""
@@ -202,19 +223,38 @@ class Tokens:
                 if token.revoked_at is not None and before.get(token_hash, token).revoked_at is None:
                     self._on_change("revoke", token)
 
-    def _read(self, stamp: tuple[int, ...]) -> None:
+    def _read(self, stamp: tuple[object, ...]) -> None:
         self._seen = stamp
+        before, problem = self._by_hash, None
         try:
             self._by_hash = {one.hash: one for one in self._file.read()}
-            self.problem = None
         except TokenError as error:
-            self._by_hash = {}
-            self.problem = str(error)
+            self._by_hash, problem = {}, str(error)
+        self.were_made = self.were_made or bool(self._by_hash or problem or self._was_locked())
+        if problem is None and self.were_made and not self._by_hash:
+            problem = f"{self._file.path} has no tokens any more"
+        lost = [one.name for token_hash, one in before.items() if token_hash not in self._by_hash]
+        if problem is None and lost:
+            logger.warning("tokens that nobody revoked are gone, and let nobody in: %s", ", ".join(lost))
+        if problem is not None and problem != self.problem:
+            logger.warning("nobody is let in by a token: %s", problem)
+        if problem is None and self.problem is not None:
+            logger.info("tokens are known again")
+        self.problem = problem
 
-    def _stamp(self) -> tuple[int, ...]:
-        # Enough to see a change: the file is always replaced as a whole, never written in place.
+    def _was_locked(self) -> bool:
         try:
-            stat = self._file.path.stat()
+            self._file.lock_path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
         except OSError:
-            return ()
-        return stat.st_ino, stat.st_mtime_ns, stat.st_size
+            pass
+        return True
+
+    def _stamp(self) -> tuple[object, ...]:
+        # Enough to see a change: nobody can set the time at which an inode was changed.
+        try:
+            about = self._file.path.stat()
+        except OSError as error:
+            return (error.errno,)
+        return about.st_ino, about.st_ctime_ns, about.st_mtime_ns, about.st_size, about.st_mode

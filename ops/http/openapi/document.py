@@ -45,7 +45,7 @@ A browser that was logged in sends `{CSRF_HEADER}` with whatever changes somethi
 def openapi_document(version: str, *, needs_token: bool, cookie: str = "hyperpage_session_8822") -> Document:
     """The document for one version of the program.
 
-    `needs_token` is false while there is no token, and everybody on the machine may do everything.
+    `needs_token` is false where the settings say that nobody needs one.
     `cookie` is the name of a session's cookie.
     """
     messages = message_schemas()
@@ -107,7 +107,7 @@ async def answer_openapi(request: Request) -> Response:
     As it holds for this service.
     """
     access = access_of(request)
-    return json_response(_document(access.cookie_name, access.tokens.required))
+    return json_response(_document(access.cookie_name, not access.is_open))
 
 
 @cache

@@ -83,9 +83,9 @@ def bus_headers(request: Request) -> dict[str, str]:
         headers[COMMAND_ID] = command_id[1:-1] if quoted else command_id
     if (version := expected_version(request.headers)) is not None:
         headers[EXPECTED_VERSION] = version
-    # The token is the actor, unless the caller names another.
+    # Who is known is the actor, unless they name another.
     principal = principal_of(request)
-    if principal.kind == "token":
+    if principal.kind != "anybody":
         headers.setdefault(ACTOR, principal.name)
     return headers
 

@@ -241,6 +241,9 @@ def test_in_a_bucket(typed: Typed, server: BucketServer):
     assert not list((typed.data / "backups").glob("hyperpage*"))
 
 
+CREATE = "hyperpage token create afar --role admin"
+
+
 def test_from_afar(typed: Typed):
     with typed.serving() as service, httpx.Client(trust_env=False, timeout=60) as http:
         set_value(service, 1)
@@ -248,7 +251,11 @@ def test_from_afar(typed: Typed):
         service_url = service.runtime["http_url"]
         typed.replaced["http://127.0.0.1:8822"] = service_url
         answers = []
-        for command in commands("From afar"):
+        create, *others = commands("From afar")
+        assert create == f"TOKEN=$({CREATE})"
+        typed.replaced["$TOKEN"] = typed.type(CREATE).out.strip()
+        http.headers["Authorization"] = f"Bearer {typed.replaced['$TOKEN']}"
+        for command in others:
             if typed.backups():
                 typed.name = typed.backups()[0]
             if "/restored" in command:
@@ -274,6 +281,8 @@ def curl(http: httpx.Client, command: str) -> httpx.Response:
     for word in words:
         if word == "-X":
             method = next(words)
+        elif word == "--oauth2-bearer":
+            headers["Authorization"] = f"Bearer {next(words)}"
         elif word == "-H":
             name, _, value = next(words).partition(": ")
             headers[name] = value

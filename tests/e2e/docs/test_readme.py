@@ -61,11 +61,20 @@ def test_every_command_of_the_first_screen_does_what_it_says(folder: Path) -> No
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the examples need curl")
 def test_the_curl_examples_store_a_row_and_show_it(folder: Path) -> None:
     url = json.loads((folder / "data" / "runtime.json").read_text())["http_url"]
-    commands = [one.replace("http://127.0.0.1:8822", url) for one in CONSOLE if one.startswith("curl ")]
-    stored, row = (
-        json.loads(subprocess.run(shlex.split(one), capture_output=True, check=True, timeout=30).stdout)
-        for one in commands
+    beginning = f"TOKEN=$({COMMAND}"
+    [token] = [one for one in CONSOLE if one.startswith(beginning)]
+    shown = [one for one in CONSOLE if one.startswith("curl ")]
+    lines = [token.replace(COMMAND, f"{shlex.join(PROGRAM)} "), *(f"{one}; echo" for one in shown)]
+    done = subprocess.run(
+        ["bash", "-euc", "\n".join(lines).replace("http://127.0.0.1:8822", url)],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
     )
+    stored, row = map(json.loads, done.stdout.splitlines())
 
     assert stored["stream"] == "app_state/theme"
     assert row["value"] == "dark"

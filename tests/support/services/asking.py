@@ -18,10 +18,15 @@ def problem(response: httpx.Response, status: int, code: str) -> Any:
 
 
 class HttpTalk(Talk):
-    """A service that listens for HTTP on a free port of the loopback. `with` ends it."""
+    """A service that listens for HTTP on a free port of the loopback. `with` ends it.
+
+    It is open unless a test says otherwise: most are not about who asks.
+    """
 
     def __init__(self, data: Path, *, clock: Clock | None = None, **settings: Any) -> None:
-        super().__init__(data, clock=clock, **{"no_http": False, "http": "127.0.0.1:0", **settings})
+        super().__init__(
+            data, clock=clock, **{"no_http": False, "http": "127.0.0.1:0", "http_open": True, **settings}
+        )
 
     @property
     def url(self) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from ops.store.data_directory import read_admin
 from tests.support.clock import Clock
 from tests.support.patience import patiently, until
 from tests.support.services.asking import HttpTalk
@@ -22,7 +23,9 @@ class Watched(HttpTalk):
 
     def __init__(self, data: Path, *, clock: Clock | None = None, **settings: Any) -> None:
         super().__init__(
-            data, clock=clock, **{"disk_free_degraded_mib": 0, "disk_free_unhealthy_mib": 0, **settings}
+            data,
+            clock=clock,
+            **{"http_open": False, "disk_free_degraded_mib": 0, "disk_free_unhealthy_mib": 0, **settings},
         )
         self.surfaces: dict[str, Callable[[], Awaitable[Any]]] = {
             "bus": self._on_the_bus,
@@ -70,8 +73,11 @@ class Watched(HttpTalk):
         return result.json
 
     async def _over_http(self) -> Any:
+        admin = read_admin(self.data)
+        assert admin is not None
+        bearer = {"Authorization": f"Bearer {admin.http_secret}"}
         async with httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=20) as client:
-            response = await client.get("/readyz?verbose")
+            response = await client.get("/readyz?verbose", headers=bearer)
         report = response.json()
         assert response.status_code == (503 if report["status"] == "unhealthy" else 200)
         return report

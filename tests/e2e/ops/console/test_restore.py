@@ -14,7 +14,7 @@ RESTORE = "/console/backups/-/restore"
 
 @pytest.fixture
 def fresh(tmp_path: Path) -> Iterator[Served]:
-    with Served(tmp_path / "data", "--http", "127.0.0.1:0") as served:
+    with Served(tmp_path / "data", "--http", "127.0.0.1:0", "--http-open") as served:
         yield served
 
 

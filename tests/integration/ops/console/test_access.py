@@ -1,6 +1,7 @@
 """The console by role, without a browser: the pages and buttons of each, and what nobody may do."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -9,6 +10,20 @@ import pytest
 from ops.http.access.tokens import TokenFile
 from tests.support.services.asking import HttpTalk
 from tests.support.services.visiting import HOSTILE, Visitor, logged_in
+
+
+@pytest.fixture
+def talk(tmp_path: Path) -> Iterator[HttpTalk]:
+    """A service as it is without a setting: who is let in has a token."""
+    with HttpTalk(tmp_path, http_open=False) as talk:
+        yield talk
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[HttpTalk]:
+    """A service that nobody needs a token for."""
+    with HttpTalk(tmp_path / "open", http_open=True) as talk:
+        yield talk
 
 
 def test_whoever_has_no_session_is_sent_to_log_in_and_comes_back(talk: HttpTalk) -> None:
@@ -34,13 +49,13 @@ def test_a_part_of_a_page_that_needs_a_session_leads_all_of_it_to_log_in(
     assert answer.headers["hx-redirect"] == "/console/login?next=%2Fconsole%2Fjobs%3Fstate%3Dfailed"
 
 
-def test_without_a_token_a_form_of_another_page_is_refused_all_the_same(talk: HttpTalk) -> None:
-    talk.command("jobs.enqueue", {"id": "j", "type": "t", "name": "n"})
+def test_without_a_token_a_form_of_another_page_is_refused_all_the_same(opened: HttpTalk) -> None:
+    opened.command("jobs.enqueue", {"id": "j", "type": "t", "name": "n"})
     form = {"verb": "cancel", "csrf_token": "guessed"}
-    assert talk.ask("POST", "/console/jobs/j", data=form).status_code == 403
-    cookie = {"Cookie": talk.get("/console").headers["set-cookie"].partition(";")[0]}
-    assert talk.ask("POST", "/console/jobs/j", data=form, headers=cookie).status_code == 403
-    assert talk.query("jobs.get", {"id": "j"}).said["state"] == "pending"
+    assert opened.ask("POST", "/console/jobs/j", data=form).status_code == 403
+    cookie = {"Cookie": opened.get("/console").headers["set-cookie"].partition(";")[0]}
+    assert opened.ask("POST", "/console/jobs/j", data=form, headers=cookie).status_code == 403
+    assert opened.query("jobs.get", {"id": "j"}).said["state"] == "pending"
 
 
 @pytest.mark.parametrize(
@@ -53,11 +68,13 @@ def test_nobody_is_sent_elsewhere_by_a_link_to_log_in(talk: HttpTalk, elsewhere:
     assert 'name="next" value="/console"' in page.text
 
 
-def test_without_any_token_the_console_opens_at_once(talk: HttpTalk) -> None:
+def test_where_nobody_needs_a_token_the_console_opens_at_once_and_says_so(opened: HttpTalk) -> None:
     for path in ("/", "/console/login"):
-        answer = talk.get(path)
+        answer = opened.get(path)
         assert (answer.status_code, answer.headers["location"]) == (303, "/console")
-    assert "anybody on this machine" in talk.get("/console").text
+    page = opened.get("/console").text
+    assert "anonymous" in page
+    assert "HTTP is open: no token is needed" in page
 
 
 def test_a_wrong_token_is_told_and_opens_nothing(talk: HttpTalk) -> None:
@@ -97,35 +114,37 @@ def test_what_is_no_page_is_told_by_one(talk: HttpTalk) -> None:
         assert "To the overview" in answer.text
 
 
-def test_pages_run_nothing_that_is_written_in_them(talk: HttpTalk) -> None:
-    policy = talk.get("/console").headers["content-security-policy"]
+def test_pages_run_nothing_that_is_written_in_them(opened: HttpTalk) -> None:
+    policy = opened.get("/console").headers["content-security-policy"]
     assert "default-src 'none'; script-src 'self'; style-src 'self';" in policy
     assert "unsafe" not in policy
 
-    talk.command("jobs.enqueue", {"type": HOSTILE, "name": HOSTILE, "tool": HOSTILE, "tags": [HOSTILE]})
+    opened.command("jobs.enqueue", {"type": HOSTILE, "name": HOSTILE, "tool": HOSTILE, "tags": [HOSTILE]})
     for path in ("/console/jobs", "/console/jobs?tag=" + HOSTILE):
-        page = talk.get(path).text
+        page = opened.get(path).text
         assert "alert(1)" in page
         assert "<script>alert" not in page
         assert re.search(r"<[^>]+ (on\w+|style)=", page) is None
 
 
-def test_the_files_of_pages_are_theirs_alone_and_kept_as_long_as_they_are_the_same(talk: HttpTalk) -> None:
-    page = talk.get("/console").text
+def test_the_files_of_pages_are_theirs_alone_and_kept_as_long_as_they_are_the_same(opened: HttpTalk) -> None:
+    page = opened.get("/console").text
     addresses = re.findall(r'(?:href|src)="(/console/static/[^"]+)"', page)
     assert len(addresses) >= 4
     for address in addresses:
-        answer = talk.get(address)
+        answer = opened.get(address)
         assert answer.status_code == 200
         assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
-    assert "immutable" not in talk.get("/console/static/console.css?v=other").headers["cache-control"]
-    assert talk.get("/console/static/../visit.py").status_code == 404
-    assert talk.get("/console/static/nothing.js").status_code == 404
+    assert "immutable" not in opened.get("/console/static/console.css?v=other").headers["cache-control"]
+    assert opened.get("/console/static/../visit.py").status_code == 404
+    assert opened.get("/console/static/nothing.js").status_code == 404
 
 
 def test_behind_a_proxy_with_tls_forms_are_taken_from_its_pages_alone(tmp_path: Path) -> None:
     proxied = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1", "Host": "console.example.com"}
-    with HttpTalk(tmp_path, http_hosts=("console.example.com",), http_proxies=("127.0.0.1",)) as talk:
+    with HttpTalk(
+        tmp_path, http_hosts=("console.example.com",), http_proxies=("127.0.0.1",), http_open=False
+    ) as talk:
         _, secret = TokenFile(talk.data).create("ops", "operate")
 
         def log_in(origin: str) -> httpx.Response:

@@ -142,7 +142,7 @@ def test_who_watches_ends_with_the_token(talk: HttpTalk) -> None:
                         return
 
     talk.run(watch())
-    assert talk.get(STREAM).status_code == 401
+    assert talk.get(STREAM, headers={"Authorization": f"Bearer {secret}"}).status_code == 401
 
 
 def test_the_page_begins_with_the_newest(talk: HttpTalk) -> None:

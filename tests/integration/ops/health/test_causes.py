@@ -22,6 +22,7 @@ from bus.broker.users import RELAY, private_inbox
 from ops.backup.create import create_backup
 from ops.backup.schedule import FIRST_AFTER_MS
 from ops.health import causes
+from ops.http.access.tokens import TokenFile
 from ops.targets.target import local
 from tests.support.clock import HOUR_MS, Clock
 from tests.support.machines.failing_disk import failing_disk
@@ -326,3 +327,18 @@ def test_a_stream_with_a_foreign_message_and_a_bucket_that_cannot_be_made_are_to
         service.command("app_state.set", {"key": "k", "value": 1})
         service.sees("relay_stopped", level="unhealthy")
         assert "hyperpage_app_state" in service.sees("mirror_stopped", level="degraded")
+
+
+def test_tokens_that_are_not_known_any_more(tmp_path: Path, pace: Pace):
+    TokenFile(tmp_path).create("ops", "read")
+    file = tmp_path / "tokens.json"
+    with Watched(tmp_path, **pace) as service:
+        service.sees_none("tokens_unknown")
+        kept = file.read_bytes()
+        for mischief in (b"", b"{", b'{"tokens": []}'):
+            file.write_bytes(mischief)
+            assert "tokens.json" in service.sees("tokens_unknown", level="degraded")
+            file.write_bytes(kept)
+            service.sees_none("tokens_unknown")
+        file.unlink()
+        assert "has no tokens any more" in service.sees("tokens_unknown", level="degraded")

@@ -1,12 +1,16 @@
 """Who may use the HTTP API, and what is refused before anything is looked at."""
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from ops.http.access import sessions
 from ops.http.access.tokens import Token, TokenFile, Tokens
 from ops.http.layers.throttle import ALLOWED_GUESSES
+from ops.http.server import HttpServerError
+from ops.store.data_directory import read_admin
 from tests.support.services.asking import HttpTalk, problem
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -23,13 +27,53 @@ def token(talk: HttpTalk, role: str) -> dict[str, str]:
     return bearer(secret)
 
 
-def test_without_any_token_whoever_is_on_this_machine_may_do_everything(talk: HttpTalk) -> None:
-    assert talk.get("/session").json() == {
-        "name": "anybody on this machine",
-        "role": "admin",
-        "csrf_token": None,
-    }
-    assert talk.post(SET, {"key": "a", "value": 1}).status_code == 200
+@pytest.fixture
+def talk(tmp_path: Path) -> Iterator[HttpTalk]:
+    """A service as it is without a setting: who is let in has a token."""
+    with HttpTalk(tmp_path, http_open=False) as talk:
+        yield talk
+
+
+def test_without_any_token_nobody_is_let_in(talk: HttpTalk) -> None:
+    for method, path in (
+        ("GET", "/session"),
+        ("GET", "/api/v1/jobs"),
+        ("GET", "/api/v1/events"),
+        ("GET", "/metrics"),
+        ("GET", "/readyz?verbose"),
+        ("POST", SET),
+        ("POST", "/api/v1/admin/projections/verify"),
+        ("POST", "/api/v1/backups"),
+        ("PUT", "/api/backup"),
+        ("GET", "/console/tail/stream"),
+    ):
+        refused = problem(talk.ask(method, path), 401, "unauthorized")
+        assert "hyperpage token create" in refused["hint"]
+    assert talk.get("/console").headers["location"] == "/console/login"
+    assert talk.post("/console/jobs/j").headers["location"] == "/console/login"
+    for path in ("/livez", "/readyz", "/openapi.json"):
+        assert talk.get(path).status_code == 200
+    assert talk.get("/openapi.json").json()["security"] == [{"bearer": []}, {"session": []}]
+
+
+def test_where_the_operator_says_so_nobody_needs_a_token(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING), HttpTalk(tmp_path, http_open=True) as talk:
+        assert talk.get("/session").json() == {"name": "anonymous", "role": "admin", "csrf_token": None}
+        assert talk.post(SET, {"key": "a", "value": 1}).status_code == 200
+        status = talk.query("service.status").said
+        assert status["status"] == "healthy"
+        assert [note["note"] for note in status["notes"]] == ["http_open"]
+        assert "HTTP is open" in talk.get("/console").text
+    assert "HTTP is open" in caplog.text
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "127.0.0.1.example"])
+def test_beyond_this_machine_it_is_never_open(tmp_path: Path, host: str) -> None:
+    address = f"[{host}]:0" if ":" in host else f"{host}:0"
+    with pytest.raises(HttpServerError, match="HTTP"), HttpTalk(tmp_path, http=address, http_open=True):
+        pass
 
 
 def test_from_the_first_token_on_nobody_comes_without_one(talk: HttpTalk) -> None:
@@ -45,14 +89,6 @@ def test_from_the_first_token_on_nobody_comes_without_one(talk: HttpTalk) -> Non
     problem(talk.get("/api/v1/jobs", headers=reader), 401, "unauthorized")
     # That there was one is not forgotten with it.
     problem(talk.get("/api/v1/jobs"), 401, "unauthorized")
-
-
-def test_a_file_of_tokens_that_cannot_be_read_lets_nobody_in(talk: HttpTalk) -> None:
-    reader = token(talk, "read")
-    (talk.data / "tokens.json").write_text("{")
-
-    problem(talk.get("/api/v1/jobs"), 401, "unauthorized")
-    problem(talk.get("/api/v1/jobs", headers=reader), 401, "unauthorized")
 
 
 def test_a_role_may_do_what_it_is_for(talk: HttpTalk) -> None:
@@ -106,8 +142,9 @@ def test_who_guesses_tokens_waits_and_who_has_one_does_not(talk: HttpTalk) -> No
     assert talk.get("/session", headers=reader).status_code == 200
 
 
-def test_behind_a_proxy_nobody_comes_without_a_token(talk: HttpTalk) -> None:
-    problem(talk.get("/session", headers={"X-Forwarded-For": "203.0.113.9"}), 401, "unauthorized")
+def test_who_comes_through_a_proxy_is_not_taken_for_somebody_on_this_machine(tmp_path: Path) -> None:
+    with HttpTalk(tmp_path, http_open=True) as talk:
+        problem(talk.get("/session", headers={"X-Forwarded-For": "203.0.113.9"}), 401, "unauthorized")
 
 
 @pytest.mark.parametrize(
@@ -131,17 +168,22 @@ def test_behind_a_proxy_nobody_comes_without_a_token(talk: HttpTalk) -> None:
     ],
 )
 def test_what_another_site_has_a_browser_send_is_refused(
-    talk: HttpTalk, method: str, headers: dict[str, str], status: int
+    talk: HttpTalk, tmp_path: Path, method: str, headers: dict[str, str], status: int
 ) -> None:
     path = SET if method == "POST" else "/api/v1/app_state"
     body = {"key": "a", "value": 1} if method == "POST" else None
 
-    assert talk.ask(method, path, json=body, headers=headers).status_code == status
+    # Before there is a token, which makes any name of the host as good as another.
+    assert talk.ask(method, path, json=body, headers=headers).status_code == (
+        401 if status == 200 else status
+    )
+    with HttpTalk(tmp_path / "open", http_open=True) as opened:
+        assert opened.ask(method, path, json=body, headers=headers).status_code == status
 
 
 def test_an_origin_that_the_settings_name_may_ask(tmp_path: Path) -> None:
     origin = "https://app.example"
-    with HttpTalk(tmp_path, http_origins=(origin,)) as talk:
+    with HttpTalk(tmp_path, http_open=True, http_origins=(origin,)) as talk:
         asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
         allowed = talk.ask(
             "OPTIONS", SET, headers={**asked, "Access-Control-Request-Headers": "authorization"}
@@ -176,6 +218,78 @@ def test_a_browser_that_is_logged_in_changes_things_from_our_pages_alone(talk: H
     problem(talk.get("/session", headers=browser), 401, "unauthorized")
 
 
+def test_a_bearer_goes_before_a_session_everywhere(talk: HttpTalk) -> None:
+    """Who acts is who is recorded, also where a browser's session and a token come together."""
+    reader, operator = token(talk, "read"), token(talk, "operate")
+    logged_in = talk.post("/session", {"token": operator["Authorization"].removeprefix("Bearer ")})
+    browser = {"Cookie": logged_in.headers["set-cookie"].partition(";")[0]}
+    csrf = {"csrf_token": logged_in.json()["csrf_token"]}
+    both = {**browser, **reader}
+    talk.post(SET, {"key": "k", "value": 1}, headers=operator)
+
+    assert talk.get("/session", headers=both).json() == {
+        "name": "a-read-token",
+        "role": "read",
+        "csrf_token": None,
+    }
+    page = talk.get("/console/app_state/k", headers=both)
+    assert "a-read-token" in page.text
+    assert "a-operate-token" not in page.text.partition("<main")[0]
+    assert "set-cookie" not in page.headers
+    form = {"verb": "delete", "version": "1", **csrf}
+    assert talk.ask("POST", "/console/app_state/k", data=form, headers=both).status_code == 403
+    problem(talk.ask("DELETE", "/api/v1/app_state/k", headers=both), 403, "forbidden")
+    # The session of the browser is no business of the token's.
+    talk.ask("DELETE", "/session", headers=both)
+    assert talk.get("/session", headers=browser).json()["name"] == "a-operate-token"
+
+
+def test_several_headers_that_others_might_read_in_another_order_are_refused(talk: HttpTalk) -> None:
+    reader, operator = token(talk, "read"), token(talk, "operate")
+    headers = [("Authorization", reader["Authorization"]), ("Authorization", operator["Authorization"])]
+    problem(talk.ask("GET", "/session", headers=headers), 401, "unauthorized")
+    assert talk.ask("GET", "/console", headers=headers).status_code == 303
+
+
+def test_what_a_proxy_asks_for_itself_leaves_a_session_as_it_is(talk: HttpTalk) -> None:
+    logged_in = talk.post(
+        "/session", {"token": token(talk, "operate")["Authorization"].removeprefix("Bearer ")}
+    )
+    browser = {"Cookie": logged_in.headers["set-cookie"].partition(";")[0], "Authorization": "Basic YTpi"}
+    assert talk.get("/session", headers=browser).json()["name"] == "a-operate-token"
+    # And what a browser sends by itself needs the token of a page all the same.
+    problem(talk.post(SET, {"key": "a", "value": 1}, headers=browser), 403, "forbidden")
+    problem(talk.get("/session", headers={"Authorization": "Basic YTpi"}), 401, "unauthorized")
+
+
+def test_a_bearer_that_asks_often_ends_nobodys_session(
+    talk: HttpTalk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "MAXIMUM_SESSIONS", 3)
+    reader = token(talk, "read")
+    logged_in = talk.post(
+        "/session", {"token": token(talk, "operate")["Authorization"].removeprefix("Bearer ")}
+    )
+    browser = {"Cookie": logged_in.headers["set-cookie"].partition(";")[0]}
+    for _ in range(5):
+        assert talk.get("/console", headers=reader).status_code == 200
+        opened = talk.post("/session", {"token": reader["Authorization"].removeprefix("Bearer ")})
+        assert opened.status_code == 200
+    assert talk.get("/session", headers=browser).json()["name"] == "a-operate-token"
+
+
+def test_the_command_line_on_this_machine_may_look_and_no_more(talk: HttpTalk) -> None:
+    admin = read_admin(talk.data)
+    assert admin is not None
+    local = bearer(admin.http_secret)
+    assert talk.get("/session", headers=local).json()["name"] == "admin"
+    assert talk.get("/readyz?verbose", headers=local).json()["status"] == "healthy"
+    problem(talk.post(SET, {"key": "a", "value": 1}, headers=local), 403, "forbidden")
+    problem(talk.post("/session", {"token": admin.http_secret}), 401, "unauthorized")
+    talk.restart()
+    problem(talk.get("/session", headers=local), 401, "unauthorized")
+
+
 def test_a_session_ends_with_the_token_that_opened_it(talk: HttpTalk) -> None:
     secret = token(talk, "read")["Authorization"].removeprefix("Bearer ")
     form = talk.ask("POST", "/session", content=f"token={secret}", headers=FORM)
@@ -197,7 +311,12 @@ def test_a_wrong_token_opens_no_session(talk: HttpTalk) -> None:
 
 
 def test_what_is_answered_tells_browsers_to_run_nothing(talk: HttpTalk) -> None:
-    for answer in (talk.get("/api/v1/jobs"), talk.get("/nowhere"), talk.get("/", headers={"Host": "x"})):
+    reader = token(talk, "read")
+    for answer in (
+        talk.get("/api/v1/jobs", headers=reader),
+        talk.get("/nowhere"),
+        talk.get("/", headers={"Host": "x"}),
+    ):
         assert answer.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["cache-control"] == "no-store"
@@ -207,13 +326,16 @@ def test_what_is_answered_tells_browsers_to_run_nothing(talk: HttpTalk) -> None:
 def test_beyond_the_loopback_it_listens_only_with_a_token(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.WARNING), HttpTalk(tmp_path / "a", http="0.0.0.0:0") as talk:
+    with (
+        caplog.at_level(logging.WARNING),
+        HttpTalk(tmp_path / "a", http="0.0.0.0:0", http_open=False) as talk,
+    ):
         assert talk.service.http is not None
         assert talk.service.http.listens_at[0] == "127.0.0.1"
     assert "on the loopback only" in caplog.text
 
     TokenFile(tmp_path / "b").create("somebody", "read")
-    with HttpTalk(tmp_path / "b", http="0.0.0.0:0") as talk:
+    with HttpTalk(tmp_path / "b", http="0.0.0.0:0", http_open=False) as talk:
         assert talk.service.http is not None
         assert talk.service.http.listens_at[0] == "0.0.0.0"
         # Whatever it is called out there: who has no token gets nothing.

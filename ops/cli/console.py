@@ -1,0 +1,44 @@
+"""`hyperpage console`: a link that logs a browser in."""
+
+from typing import Annotated, Literal
+
+from ops.cli.asking import nothing_runs, user
+from ops.cli.terminal.exits import Exit, failure
+from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
+from ops.cli.terminal.output import print_result
+from ops.store.data_directory import read_runtime
+
+
+def console(
+    *,
+    role: Annotated[
+        Literal["read", "operate", "admin"],
+        option(
+            "read: look; operate: send commands and make backups, too; admin: everything. Default: admin."
+        ),
+    ] = "admin",
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Prints a link that opens the console of the running service, logged in.
+
+    For example:
+
+        hyperpage console
+        hyperpage console --role read
+
+    It is good once, and for ten minutes. The session lasts as others do: 12 h
+    at most, and until the service stops. Where a proxy stands in front, put
+    its address in the place of the link's.
+    """
+    from ops.http.access.links import LIFETIME_MS, LogInLinks, address_of_link
+
+    folder = settings_for(data).data
+    runtime = read_runtime(folder)
+    if runtime is None:
+        raise nothing_runs(folder)
+    if runtime.http_url is None:
+        raise failure(Exit.FAILED, "failed", "the service serves no HTTP", "start it without --no-http")
+    link = address_of_link(runtime.http_url, LogInLinks(folder).create(by=user(), role=role))
+    note = f"It is good once, within {LIFETIME_MS // 60_000} minutes."
+    print_result({"url": link, "role": role}, as_json, link, note=note)

@@ -1,0 +1,100 @@
+"""Links that log a browser in once: `LogInLinks`. Whoever may write in the data directory can make one.
+
+Each is a file in `DIR/log-ins` with the hash of its code; taking the file away is what makes it used, so that
+of two who come with the same code, one is too late, also across a restart.
+"""
+
+import hmac
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from bus.identifiers import new_id
+from ops.http.access.roles import Role
+from ops.http.access.tokens import hash_of
+from ops.store.data_directory import give_to_owner, read_private, write_private
+
+FOLDER = "log-ins"
+PATH = "/console/login"
+PARAMETER = "code"
+LIFETIME_MS = 10 * 60 * 1000
+# Those that were never used are few; the oldest go.
+MAXIMUM_LINKS = 16
+_MAXIMUM_FILE_BYTES = 4_096
+
+
+class Link(msgspec.Struct, frozen=True, kw_only=True):
+    """A link as it is kept, without its code. Times are milliseconds since the epoch."""
+
+    hash: str
+    """SHA-256 of the code, hexadecimal."""
+    role: Role
+    created_at: int
+    created_by: str
+    """The user at the command line."""
+
+    def is_good(self, now: int) -> bool:
+        """Whether its time is now: one from the future is of a clock that was set back."""
+        return 0 <= now - self.created_at < LIFETIME_MS
+
+
+class LogInLinks:
+    """The links of a data directory that were not used yet. `clock` is in milliseconds since the epoch."""
+
+    def __init__(self, data: Path, *, clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
+        self._folder = data / FOLDER
+        self._clock = clock
+
+    def create(self, *, by: str, role: Role = "admin") -> str:
+        """The code of a new link, which is stored nowhere.
+
+        Raises:
+            OSError: the directory cannot be written.
+        """
+        if not self._folder.exists():
+            self._folder.mkdir(mode=0o700)
+            give_to_owner(self._folder.parent, self._folder)
+        kept = sorted(self._folder.iterdir())
+        for old in kept[: max(0, len(kept) + 1 - MAXIMUM_LINKS)]:
+            old.unlink(missing_ok=True)
+        code = secrets.token_urlsafe(32)
+        link = Link(hash=hash_of(code), role=role, created_at=self._clock(), created_by=by)
+        # Ids are in the order of time.
+        write_private(self._folder / new_id(), msgspec.json.encode(link))
+        return code
+
+    def use(self, code: str) -> Link | None:
+        """The link with this code, if there is one and its time has not passed; it is used up by this."""
+        wanted, found = hash_of(code), None
+        for path, link in self._kept():
+            if hmac.compare_digest(wanted, link.hash):
+                found = path, link
+        if found is None:
+            return None
+        path, link = found
+        try:
+            path.unlink()
+        except OSError:
+            # Somebody else was faster; or it cannot be used up, and so must not be good.
+            return None
+        return link if link.is_good(self._clock()) else None
+
+    def _kept(self) -> Iterator[tuple[Path, Link]]:
+        try:
+            paths = sorted(self._folder.iterdir())
+        except OSError:
+            return
+        for path in paths[:MAXIMUM_LINKS]:
+            try:
+                content = read_private(path, at_most_bytes=_MAXIMUM_FILE_BYTES)
+                yield path, msgspec.json.decode(content, type=Link)
+            except (OSError, UnicodeDecodeError, msgspec.DecodeError):
+                continue
+
+
+def address_of_link(http_url: str, code: str) -> str:
+    """What a browser opens."""
+    return f"{http_url}{PATH}?{PARAMETER}={code}"

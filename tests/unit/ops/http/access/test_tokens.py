@@ -1,0 +1,19 @@
+"""Tokens by the clock."""
+
+from pathlib import Path
+
+from ops.http.access.tokens import TokenFile, Tokens, hash_of
+
+DAY_MS = 24 * 3_600_000
+
+
+def test_a_clock_that_is_set_back_does_not_bring_back_what_has_expired(tmp_path: Path) -> None:
+    token, secret = TokenFile(tmp_path).create("ops", "read", lifetime_ms=DAY_MS)
+    assert token.expires_at is not None
+    now = token.created_at
+    tokens = Tokens(tmp_path, clock=lambda: now)
+    assert tokens.still_good(hash_of(secret)) is not None
+    now = token.expires_at
+    assert tokens.still_good(hash_of(secret)) is None
+    now = token.created_at
+    assert tokens.still_good(hash_of(secret)) is None
