@@ -14,7 +14,6 @@ from nats.errors import Error as NatsError
 from bus.broker.server import NatsServer
 from bus.broker.users import ADMIN, APP, RELAY, RESPONDER
 from bus.contract.codec import encode
-from bus.contract.subjects import ADMIN_INBOX
 from bus.log.reader_pool import ReaderPool
 from bus.publishing.mirrors import Mirrors
 from bus.publishing.relay import Relay
@@ -37,14 +36,14 @@ from ops.health.monitor import Monitor
 from ops.importing.destinations import RunningImport
 from ops.metrics.collector import Metrics
 from ops.parts import Parts
-from ops.service.connections import connect_as, http_server
+from ops.service.connections import administration_by, connect_as, http_server
 from ops.service.endpoints import command_endpoints, query_endpoints
 from ops.service.errors import ServiceError
 from ops.service.notices import Notices, hand_on
 from ops.service.restores import make_sound
 from ops.service.traces import traces_if_wanted
 from ops.settings import Settings
-from ops.store.data_directory import Admin, DataDirectory, Runtime
+from ops.store.data_directory import DataDirectory, Runtime
 from ops.store.opening import open_store
 from ops.store.private_files import take_from_others
 from ops.store.projections_check import ProjectionsCheck
@@ -141,11 +140,7 @@ class Service:
                 backups=address(self.settings.backup_folder),
                 archive=address(self.settings.archive_folder),
             ),
-            Admin(
-                nats_url=urls[ADMIN],
-                inbox_prefix=ADMIN_INBOX.removesuffix("."),
-                http_secret="" if self.http is None else self.http.access.local_secret,
-            ),
+            administration_by(urls[ADMIN], self.http),
         )
 
     def _open_store(self) -> apsw.Connection:

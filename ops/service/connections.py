@@ -4,11 +4,13 @@ import logging
 from typing import TYPE_CHECKING
 
 from bus.broker.users import private_inbox
+from bus.contract.subjects import ADMIN_INBOX
 from bus.serving.discovery import SERVICE_NAME
 from bus.transport.connecting import NotConnectedError, connect
 from bus.transport.connection import LeanClient
 from ops.service.errors import ServiceError
 from ops.settings import Settings
+from ops.store.data_directory import Admin
 
 if TYPE_CHECKING:
     from ops.http.server import HttpServer
@@ -49,3 +51,12 @@ def http_server(settings: Settings) -> "HttpServer | None":
     from ops.http.server import HttpServer
 
     return HttpServer(settings, ROUTES)
+
+
+def administration_by(nats_url: str, http: "HttpServer | None") -> Admin:
+    """What whoever may read the data directory's private files administers the service with."""
+    return Admin(
+        nats_url=nats_url,
+        inbox_prefix=ADMIN_INBOX.removesuffix("."),
+        http_secret="" if http is None else http.access.local_secret,
+    )
