@@ -25,6 +25,7 @@ from tests.support.services.sockets import HOST
 
 pytestmark = needs_openssl
 GET = b"GET /session HTTP/1.1\r\n" + HOST + b"\r\n"
+ALIVE = b"GET /livez HTTP/1.1\r\n" + HOST + b"\r\n"
 
 
 class Secured:
@@ -50,6 +51,7 @@ class Secured:
             http_certificate=self.files.certificate,
             http_key=self.files.key,
             http_client_ca=self.clients,
+            http_open=False,
         )
 
     def context(self, client: Issued | None = None, authority: Authority | None = None) -> ssl.SSLContext:
@@ -145,7 +147,7 @@ def test_a_certificate_that_changes_is_taken_in_and_no_connection_is_dropped(
             return True
 
         reader, writer = await connect(secured.authority)
-        writer.write(GET)
+        writer.write(ALIVE)
         assert b" 200 " in await reader.readuntil(b"\r\n")
         await reader.readuntil(b"}")
 
@@ -157,7 +159,7 @@ def test_a_certificate_that_changes_is_taken_in_and_no_connection_is_dropped(
         await until(lambda: speaks(newer))
         assert not await speaks(secured.authority)
 
-        writer.write(GET)
+        writer.write(ALIVE)
         assert b" 200 " in await reader.readuntil(b"\r\n")
         writer.close()
 
