@@ -267,21 +267,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise SettingsError(str(error)) from None
 
     @property
-    def http_address(self) -> tuple[str, int | None]:
-        """Host and port of the HTTP API; without a port, the usual one or a free one.
-
-        Raises:
-            SettingsError: it is no address.
-        """
-        if self.http is None:
-            return "127.0.0.1", None
-        host, separator, port = self.http.rpartition(":")
-        host = host.removeprefix("[").removesuffix("]")
-        if not (separator and host and port.isascii() and port.isdigit() and int(port) <= 65_535):
-            raise SettingsError(f"http: {self.http!r} is not HOST:PORT, as 127.0.0.1:8822 or [::1]:8822 are")
-        return host, int(port)
-
-    @property
     def http_tls(self) -> tuple[Path, Path, Path | None] | None:
         """The server's certificate, its key and the authority of clients; `None`: plain HTTP.
 

@@ -49,8 +49,23 @@ def load_settings(
     settings.allowed_secrets  # noqa: B018 - raises where a place is not one
     settings.places  # noqa: B018 - raises where a bucket's address or a public key is not one
     settings.http_tls  # noqa: B018 - raises where a file is missing
-    settings.http_address  # noqa: B018 - raises where it is none
+    http_address(settings)
     return settings
+
+
+def http_address(settings: Settings) -> tuple[str, int | None]:
+    """Host and port of the HTTP API; without a port, the usual one or a free one.
+
+    Raises:
+        SettingsError: it is no address.
+    """
+    if settings.http is None:
+        return "127.0.0.1", None
+    host, separator, port = settings.http.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not (separator and host and port.isascii() and port.isdigit() and int(port) <= 65_535):
+        raise SettingsError(f"http: {settings.http!r} is not HOST:PORT, as 127.0.0.1:8822 or [::1]:8822 are")
+    return host, int(port)
 
 
 def _read_file(path: Path, *, required: bool) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from ops.http.routes.streaming import Slots
 from ops.http.routing import RouteEntry
 from ops.metrics.http_counts import HttpCounts
 from ops.settings import Settings
+from ops.settings_sources import http_address
 
 USUAL_PORT = 8822
 KEEP_ALIVE_SECONDS = 30
@@ -74,7 +75,7 @@ class HttpServer:
         if self._server is not None:
             return
         self._certificates = _certificates(self._settings)
-        asked_host, asked_port = self._settings.http_address
+        asked_host, asked_port = http_address(self._settings)
         host = self._allowed_host(asked_host)
         bound = _bound(host, asked_port)
         self.listens_at = bound.getsockname()
