@@ -195,6 +195,14 @@ def _bundled() -> Iterator[tuple[Component, str]]:
     yield _component("zstd", version, purl=f"pkg:generic/zstd@{version}", licence="BSD-3-Clause"), "zstandard"
     for script in _scripts():
         yield script, "hyperpage-persistence"
+    from domain.credentials.gitleaks import rules
+
+    version = rules.VERSION
+    purl = f"pkg:github/gitleaks/gitleaks@{version}"
+    yield (
+        _component("gitleaks' rules", version, purl=purl, licence="MIT", files=[Path(rules.__file__)]),
+        "hyperpage-persistence",
+    )
 
 
 def _scripts() -> Iterator[Component]:
