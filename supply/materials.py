@@ -41,7 +41,7 @@ READ = {
 # The licences that may come with the program. Whoever adds one has read it.
 ALLOWED = frozenset(
     {
-        "0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "MIT", "MPL-2.0", "PSF-2.0",
+        "0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "MIT", "MIT-0", "MPL-2.0", "PSF-2.0",
         "Python-2.0.1", "any-OSI", "blessing",
     }
 )  # fmt: skip
