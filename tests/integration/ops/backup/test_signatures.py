@@ -1,5 +1,6 @@
 """A backup is its store's word: who writes there without the key is found out, and refused where asked."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from ops.targets.errors import BackupError
 from ops.targets.sealing import Sealing
 from ops.targets.signing import Signing, SigningKey, make_key
 from ops.targets.target import write_file
+from tests.support.repository import ROOT
 from tests.support.stores.backing_up import VERSION
 from tests.support.stores.keys import KEY, SEALED
 from tests.support.stores.signed import (
@@ -348,6 +350,18 @@ def test_old_backups_are_as_good_as_before_unless_signatures_are_required(plain:
     with pytest.raises(BackupError, match="unsigned"):
         restore(plain.strict_places, Moment(backup=old.name), version=VERSION)
     plain.reopen()
+
+
+def test_backups_that_were_made_before_there_were_keys_are_what_they_were(tmp_path: Path):
+    """Those of the notebook, as an older version left them."""
+    folder = shutil.copytree(ROOT / "docs" / "notebook" / "sample", tmp_path / "backups")
+    signing = Signing(key_file=tmp_path / "signing-key.txt")
+    make_key(tmp_path / "signing-key.txt")
+    found = list_backups(folder, signing=signing)
+    assert {(str(one.signature), one.status == "damaged") for one in found} == {("unsigned", False)}
+    for one in found:
+        verify_backup(one.place, whole=False, signing=signing, scratch=tmp_path)
+        assert refused(one.place, msgspec.structs.replace(signing, is_required=True)) == "unsigned"
 
 
 def test_what_others_add_lets_nothing_of_ours_go(plain: SignedStore, tmp_path: Path):
