@@ -273,11 +273,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Raises:
             SettingsError: one of them is missing.
         """
-        if self.http_certificate is None and self.http_key is None and self.http_client_ca is None:
+        certificate, key, authority = self.http_certificate, self.http_key, self.http_client_ca
+        if certificate is not None and key is not None:
+            return certificate, key, authority
+        if certificate is key is authority:
             return None
-        if self.http_certificate is None or self.http_key is None:
-            raise SettingsError("http_certificate and http_key belong together; http_client_ca needs both")
-        return self.http_certificate, self.http_key, self.http_client_ca
+        raise SettingsError("http_certificate and http_key belong together; http_client_ca needs both")
 
     @property
     def allowed_secrets(self) -> AllowedPaths:
