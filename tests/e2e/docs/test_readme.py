@@ -1,6 +1,7 @@
 """The README's first screen, typed in word for word."""
 
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -8,11 +9,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.support.documents.guides import blocks
+from tests.support.patience import wait_for
 from tests.support.repository import ROOT
-from tests.support.services.command_line import PROGRAM, environment, served_in
+from tests.support.services.command_line import PROGRAM, Served, environment, served_in
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONSOLE = [
@@ -22,6 +25,7 @@ CONSOLE = [
     if line.startswith("$ ")
 ]
 PYTHON = blocks("python", README)
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 COMMAND = ".venv/bin/hyperpage "
 
 
@@ -41,11 +45,10 @@ def _run(command: str, folder: Path) -> str:
 
 
 def test_the_two_commands_are_the_makefiles_own() -> None:
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert "make run" in CONSOLE
     assert "make test" in CONSOLE
-    assert {"run:", "test:"} <= {line.split(" ")[0] for line in makefile.splitlines()}
-    assert "hyperpage serve --data ./data $(ARGS)" in makefile
+    assert {"run:", "test:"} <= {line.split(" ")[0] for line in MAKEFILE.splitlines()}
+    assert "hyperpage serve --data ./data $(ARGS)" in MAKEFILE
 
 
 def test_every_command_of_the_first_screen_does_what_it_says(folder: Path) -> None:
@@ -96,3 +99,23 @@ def test_the_python_example_gets_the_same_answer_twice(folder: Path) -> None:
     answer, row = map(json.loads, runs[0])
     assert answer["command_id"] == "my-first-command"
     assert row["value"] == "dark"
+
+
+def test_a_newcomer_is_in_the_console_with_one_click(tmp_path: Path) -> None:
+    """`make run` prints a link, also where it is not a terminal that it prints to."""
+    recipe = re.search(r"^\t@(.*) exec \$\(BIN\)/hyperpage serve", MAKEFILE, re.MULTILINE)
+    assert recipe is not None
+    name, _, value = recipe[1].replace("$$", "$").partition("=")
+    assert (name, value) == ("HYPERPAGE_CONSOLE_LINK", "${HYPERPAGE_CONSOLE_LINK:-always}")
+    with Served(tmp_path / "data", "--http", "127.0.0.1:0", HYPERPAGE_CONSOLE_LINK="always") as served:
+        wait_for(lambda: "/console/login?code=" in served.log.read_text())
+        [link] = re.findall(r"http://\S+/console/login\?code=\S+", served.log.read_text())
+        assert "hyperpage token create" in served.log.read_text()
+        with httpx.Client(trust_env=False, follow_redirects=True, timeout=20) as browser:
+            page = browser.get(link)
+            assert (page.status_code, page.url.path, page.url.query) == (200, "/console", b"")
+        with httpx.Client(trust_env=False, follow_redirects=True, timeout=20) as another:
+            assert another.get(link).status_code == 401
+    with Served(tmp_path / "data", "--http", "127.0.0.1:0") as served:
+        # The log of a service that nobody sits in front of.
+        assert served.log.read_text().count("/console/login?code=") == 1
