@@ -13,7 +13,7 @@ _LEVELS: dict[str, DoctorLevel] = {"degraded": "attention", "unhealthy": "wrong"
 
 
 def look_at_service(report: Mapping[str, Any]) -> Iterator[DoctorFinding]:
-    """The causes of a bad health, each with what to do; and how well its caches do."""
+    """The causes of a bad health and the notes, each with what to do; and how well its caches do."""
     causes = report.get("causes", ())
     for cause in causes:
         yield DoctorFinding(
@@ -21,6 +21,10 @@ def look_at_service(report: Mapping[str, Any]) -> Iterator[DoctorFinding]:
             level=_LEVELS[cause["level"]],
             message=cause["message"],
             hint=cause.get("hint") or "docs/operating.md explains each cause",
+        )
+    for note in report.get("notes", ()):
+        yield DoctorFinding(
+            check=f"service.{note['note']}", level="attention", message=note["message"], hint=note["hint"]
         )
     if "writer" not in report:
         # The service starts, or restores its store, and says no more yet.

@@ -190,7 +190,7 @@ def _readers(url: str, path: str, count: int) -> Iterator[Connection]:
 @contextmanager
 def _service(folder: Path) -> Iterator[Runtime]:
     command = [sys.executable, "-m", "ops.cli", "serve", "--data", str(folder), "--nats-port", "0"]
-    command += ["--http", "127.0.0.1:0"]
+    command += ["--http", "127.0.0.1:0", "--http-open"]
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.DEVNULL, env=os.environ | {"HYPERPAGE_LOG_LEVEL": "ERROR"}
     )

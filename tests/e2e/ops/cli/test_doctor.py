@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import msgspec
 import pyrage
 import pytest
 
 from bus.log import chain
 from ops.doctor.running import WARM_AFTER_COMMANDS, look_at_service
+from ops.health.access import HTTP_OPEN
 from ops.settings import Settings
 from tests.support.machines.bucket_server import CREDENTIALS, BucketServer
 from tests.support.patience import wait_for
@@ -199,6 +201,13 @@ def test_a_store_of_an_older_shape_and_what_is_no_backup_are_told(data: Path):
 def test_where_there_is_no_store_there_is_nothing_to_look_at(tmp_path: Path):
     assert hyperpage("doctor", "--data", tmp_path / "data").code == 3
     assert not (tmp_path / "data").exists()
+
+
+def test_a_service_that_nobody_needs_a_token_for_wants_attention():
+    report = {"status": "healthy", "reasons": [], "notes": [msgspec.to_builtins(HTTP_OPEN)]}
+    [finding, *_] = look_at_service(report)
+    assert (finding.check, finding.level) == ("service.http_open", "attention")
+    assert "--http-open" in finding.hint
 
 
 def test_a_cache_that_is_too_small_is_told_once_it_is_warm():
