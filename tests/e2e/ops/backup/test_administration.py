@@ -24,7 +24,7 @@ LISTEN_SECONDS = 30
 def administered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     by_hand = {"HYPERPAGE_BACKUP_INTERVAL_MINUTES": "0", "HYPERPAGE_BACKUP_DRILL_HOURS": "0"}
     data = tmp_path_factory.mktemp("administered") / "data"
-    with Served(data, "--http", "127.0.0.1:0", **by_hand) as service:
+    with Served(data, "--http", "127.0.0.1:0", "--http-open", **by_hand) as service:
         for number in range(4):
             service.ask("send", "app_state.set", f'{{"key": "k", "value": {number}}}')
         # By the service itself, which tells of it at once.
@@ -162,7 +162,7 @@ def test_a_restore_that_needs_a_key_is_refused_before_the_service_drains(tmp_pat
     file = tmp_path / "key.txt"
     file.write_text(f"{KEY}\n")
     data = tmp_path / "data"
-    with Served(data, "--http", "127.0.0.1:0", HYPERPAGE_ENCRYPT_TO=PUBLIC) as served:
+    with Served(data, "--http", "127.0.0.1:0", "--http-open", HYPERPAGE_ENCRYPT_TO=PUBLIC) as served:
         served.ask("send", "app_state.set", '{"key": "k", "value": 1}')
         made = hyperpage("backup", "create", "--data", data, "--json", HYPERPAGE_ENCRYPT_TO=PUBLIC).json
         name = Path(made["path"]).name

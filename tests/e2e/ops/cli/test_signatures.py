@@ -153,7 +153,7 @@ def test_a_running_service_refuses_and_goes_on(data: Path):
     backup = backup_of(data)
     strip_backup(backup)
     (data / "hyperpage.toml").write_text("require_signed = true\nbackup_interval_minutes = 0\n")
-    with Served(data, "--http", "127.0.0.1:0") as service:
+    with Served(data, "--http", "127.0.0.1:0", "--http-open") as service:
         put(service, 3)
         refused = service("backup", "restore", backup.name, "--yes")
         assert (refused.code, "unsigned" in refused.err) == (6, True)

@@ -1,9 +1,12 @@
 """The console in a real browser: every page at two widths, in light and in dark, and every action once."""
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ops.http.access.links import LogInLinks
 from ops.http.access.tokens import TokenFile
 from tests.support.patience import patiently, until
 from tests.support.services.asking import HttpTalk
@@ -81,11 +84,18 @@ def test_every_page_is_in_order_on_a_phone_and_on_a_desk(talk: HttpTalk, width: 
     talk.run(look())
 
 
-def test_who_has_a_token_logs_in_and_out(talk: HttpTalk) -> None:
-    _, secret = TokenFile(talk.data).create("ops", "operate")
+@pytest.fixture
+def closed(tmp_path: Path) -> Iterator[HttpTalk]:
+    """A service as it is without a setting: who is let in has a token, or a link."""
+    with HttpTalk(tmp_path, http_open=False) as closed:
+        yield closed
+
+
+def test_who_has_a_token_logs_in_and_out(closed: HttpTalk) -> None:
+    _, secret = TokenFile(closed.data).create("ops", "operate")
 
     async def log_in_and_out() -> None:
-        async with browser() as started, tab(started, talk.url) as here:
+        async with browser() as started, tab(started, closed.url) as here:
             await here.open("/console/jobs?state=failed")
             await here.is_in_order("the page to log in")
             await here.page.get_by_label("Token").fill(secret)
@@ -94,7 +104,24 @@ def test_who_has_a_token_logs_in_and_out(talk: HttpTalk) -> None:
             await here.page.get_by_role("button", name="Log out").click()
             await here.page.get_by_role("heading", name="Log in").wait_for()
 
-    talk.run(log_in_and_out())
+    closed.run(log_in_and_out())
+
+
+def test_a_link_is_one_click_and_leaves_no_trace_in_the_browser(closed: HttpTalk) -> None:
+    path = f"/console/login?code={LogInLinks(closed.data).create(by='somebody')}"
+
+    async def click() -> None:
+        async with browser() as started, tab(started, closed.url) as here:
+            await here.open(path)
+            assert here.page.url == f"{closed.url}/console"
+            await here.page.get_by_role("button", name="Log out").wait_for()
+            await here.page.go_back()
+            assert "code" not in here.page.url
+        async with browser() as started, tab(started, closed.url) as another:
+            await another.page.goto(closed.url + path)
+            await another.says("this link was used, or is too old")
+
+    closed.run(click())
 
 
 def test_pages_are_read_and_jobs_changed_without_a_script(talk: HttpTalk) -> None:

@@ -70,7 +70,7 @@ def test_beside_500_slow_and_500_idle_connections_all_others_are_answered(
     tmp_path: Path, addresses: tuple[str, ...]
 ) -> None:
     waited: dict[str, list[float]] = {"livez": [], "readyz": [], "command": []}
-    with Served(tmp_path / "data", "--http", "127.0.0.1:0") as served:
+    with Served(tmp_path / "data", "--http", "127.0.0.1:0", "--http-open") as served:
         port = port_of(served)
         before = memory_mib(served.runtime["pid"])
         with crowding(port, *addresses):
@@ -90,7 +90,7 @@ def test_beside_500_slow_and_500_idle_connections_all_others_are_answered(
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="needs Linux, to take files from a process")
 def test_a_service_without_files_for_connections_goes_on_accepting(tmp_path: Path) -> None:
-    with Served(tmp_path / "data", "--http", "127.0.0.1:0") as served:
+    with Served(tmp_path / "data", "--http", "127.0.0.1:0", "--http-open") as served:
         port, process_id = port_of(served), served.runtime["pid"]
         files = len(list(Path(f"/proc/{process_id}/fd").iterdir()))
         soft, hard = resource.prlimit(process_id, resource.RLIMIT_NOFILE)
