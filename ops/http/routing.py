@@ -126,7 +126,7 @@ def count_for(request: Request, principal: Principal) -> None:
         Busy: too many requests of that token are under way.
     """
     if principal.kind != "anybody":
-        request.scope["hyperpage.stay"].is_of(principal.name)
+        request.scope["hyperpage.stay"].is_of(f"{principal.kind} {principal.name}")
 
 
 def backend_of(request: Request) -> Backend:

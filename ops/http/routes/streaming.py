@@ -34,7 +34,9 @@ class EventStream(StreamingResponse):
             self._slot = slots.take(network_of(address_of(request)), request.scope["hyperpage.abort"])
         else:
             most = max(1, slots.most // 2)
-            self._slot = slots.take(f"token {principal.name}", request.scope["hyperpage.abort"], most=most)
+            self._slot = slots.take(
+                f"{principal.kind} {principal.name}", request.scope["hyperpage.abort"], most=most
+            )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Sends them."""
