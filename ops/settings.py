@@ -220,6 +220,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     path that the refusal gave; `*` stands for anything within one step. In a variable, commas between them.
     For false alarms only: what is stored is kept for ever. Default: nowhere."""
 
+    audit_kept_mib: Annotated[int, msgspec.Meta(ge=0)] = 256
+    """How much of the audit log is kept, in MiB; beyond that, the oldest files go, and a line says so.
+    Default 256, some 400,000 acts; 0: everything."""
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """DEBUG, INFO, WARNING or ERROR; logs go to stderr. Default INFO."""
 

@@ -19,13 +19,14 @@ logger = logging.getLogger("hyperpage.audit")
 class Actor(msgspec.Struct, frozen=True, kw_only=True):
     """The author of an act: their name at the way by which they came, and the address that they came from.
 
-    `via` vouches for `name`: it is a token's name. Over NATS and on the command line, it is the name that a
-    user with the administrator's credentials gives.
+    `principal` is the token or user that vouches for it; `None` where nothing does. Over NATS and on the
+    command line, `name` is what a user with the administrator's credentials gives.
     """
 
     name: str
     via: Literal["nats", "http", "command line", "service"]
     address: str | None = None
+    principal: str | None = None
 
 
 class Act(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,144 @@
+"""The files of the audit log: `audit-000001.jsonl` and so on, in order; the newest is written to.
+
+They are opened without following links, and only where they are regular files.
+"""
+
+import errno
+import fcntl
+import os
+import re
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from ops.audit.entry import MAXIMUM_LINE_BYTES
+
+FOLDER = "audit"
+_LOCK = "lock"
+_NAME = re.compile(r"audit-([0-9]{6})\.jsonl")
+# A process that holds the lock is at one line, unless it was stopped in between.
+LOCKED_SECONDS = 5.0
+_LOOK_SECONDS = 0.01
+_CAREFULLY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class AuditError(OSError):
+    """The audit log cannot be written or read; the message says why."""
+
+
+class AuditFile(msgspec.Struct, frozen=True):
+    """A file of the log, as it was found: its number, and how many bytes it had."""
+
+    path: Path
+    number: int
+    size_bytes: int
+
+
+def files_in(folder: Path) -> list[AuditFile]:
+    """The files of a log, oldest first; none where there is no log.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    found = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                name = _NAME.fullmatch(entry.name)
+                if name is not None:
+                    size_bytes = entry.stat(follow_symlinks=False).st_size
+                    found.append(AuditFile(Path(entry.path), int(name[1]), size_bytes))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(found, key=lambda one: one.number)
+
+
+def path_of(folder: Path, number: int) -> Path:
+    """Where the file of that number is."""
+    return folder / f"audit-{number:06d}.jsonl"
+
+
+def make_folder(folder: Path) -> None:
+    """The folder is there when this returns, for its owner alone."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _give_to_owner_of(folder.parent, folder)
+
+
+def make_file(path: Path) -> None:
+    """Makes a new, empty file of the log, which is on disk when this returns.
+
+    Raises:
+        OSError: it cannot be made, or is there.
+    """
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CAREFULLY, 0o600))
+    _give_to_owner_of(path.parent, path)
+    sync_folder(path.parent)
+
+
+def _give_to_owner_of(folder: Path, path: Path) -> None:
+    # Where root has used the command line, the service could not go on with root's file.
+    if os.geteuid() == 0:
+        owner = folder.stat()
+        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+
+def sync_folder(folder: Path) -> None:
+    """What was made or deleted in a folder is so after a power cut, too."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def opened(path: Path, flags: int) -> Iterator[int]:
+    """The descriptor of a file of the log, for the length of the block.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file.
+    """
+    descriptor = os.open(path, flags | _CAREFULLY, 0o600)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Nobody else writes to the log for the length of the block.
+
+    Raises:
+        OSError: there is no folder, or somebody else had the lock for too long.
+    """
+    path = folder / _LOCK
+    is_new = not path.exists()
+    with opened(path, os.O_RDWR | os.O_CREAT) as descriptor:
+        if is_new:
+            _give_to_owner_of(folder, path)
+        deadline = time.monotonic() + LOCKED_SECONDS
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise OSError(errno.EBUSY, "another process holds its lock", str(path)) from None
+                time.sleep(_LOOK_SECONDS)
+        yield
+
+
+def lines_of(file: BinaryIO, size_bytes: int) -> Iterator[bytes]:
+    """The lines of a file up to a size, each with its end; the last may have none, and none is very long."""
+    left = size_bytes
+    while left > 0 and (line := file.readline(min(left, MAXIMUM_LINE_BYTES))):
+        left -= len(line)
+        yield line

@@ -1,0 +1,144 @@
+"""What a running service records: `Recorder`. It writes in a thread, so that nobody waits for its disk.
+
+write   an operator's act, which is on disk when this returns
+note    what happened anyway, a log-in that was refused say: on disk a moment later
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+
+from bus.measures import Tally
+from bus.serving.audit import Act, Actor
+from ops.audit.entry import Head
+from ops.audit.files import AuditError
+from ops.audit.repeats import Repeats
+from ops.audit.trail import AuditTrail
+
+# How many acts wait for a disk that takes none; those after them are lost, which the log says later.
+MAXIMUM_WAITING = 1_000
+# How often what waits is tried again, and what was counted is looked at.
+LOOK_SECONDS = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Recorder:
+    """Records for one process. Used from the event loop's thread only; `now_ms` is the service's clock.
+
+    `counts` is how many acts there were, by action and outcome; `problem` why the last ones could not be
+    written, `None` if they could; `lost` how many will never be.
+    """
+
+    def __init__(self, trail: AuditTrail, now_ms: Callable[[], int] = _now_ms) -> None:
+        self.trail = trail
+        self.counts = Tally()
+        self.problem: str | None = None
+        self.lost = 0
+        self.head = Head()
+        self._now_ms = now_ms
+        self._repeats = Repeats()
+        self._waiting: deque[Act] = deque()
+        self._unsaid = 0
+        self._flushing = asyncio.Lock()
+        self._has_news = asyncio.Event()
+
+    async def write(self, act: Act) -> None:
+        """Returns when an act is on disk, or is counted: see `Repeats`.
+
+        Raises:
+            AuditError: it cannot be written.
+        """
+        self.counts.add(act.action, act.outcome)
+        if self._repeats.is_to_be_written(act):
+            await self._append(act)
+
+    def note(self, act: Act) -> None:
+        """Has an act written soon, or counted."""
+        self.counts.add(act.action, act.outcome)
+        if self._repeats.is_to_be_written(act):
+            self._wait(act)
+
+    async def write_or_note(self, act: Act) -> None:
+        """As `write`, for what has happened already: where it cannot be written now, it is later."""
+        try:
+            await self.write(act)
+        except AuditError:
+            self._wait(act)
+
+    async def run(self) -> None:
+        """Writes what is noted, for ever."""
+        while True:
+            try:
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._has_news.wait()
+            except TimeoutError:
+                pass
+            await self.flush()
+            if self.problem is not None:
+                await asyncio.sleep(LOOK_SECONDS)
+
+    async def flush(self, *, last: bool = False) -> None:
+        """Writes what is noted now; the `last` time, also what is only counted so far."""
+        async with self._flushing:
+            self._has_news.clear()
+            for act in self._repeats.counted(self._now_ms(), all_of_them=last):
+                self._wait(act)
+            if self._unsaid:
+                # At its end, where there is room for it now.
+                unsaid, self._unsaid = self._unsaid, 0
+                self._waiting.append(self._about_lost(unsaid))
+            acts = tuple(self._waiting)
+            if not acts:
+                return
+            self._waiting.clear()
+            try:
+                await self._append(*acts)
+            except AuditError:
+                self._waiting.extendleft(reversed(acts))
+
+    async def read_head(self) -> None:
+        """Looks up the head of the log, as another process may have left it."""
+        try:
+            self.head = await asyncio.to_thread(self.trail.head)
+        except AuditError as error:
+            self._failed(error)
+
+    def _wait(self, act: Act) -> None:
+        if len(self._waiting) < MAXIMUM_WAITING:
+            self._waiting.append(act)
+            self._has_news.set()
+        else:
+            self.lost += 1
+            self._unsaid += 1
+
+    async def _append(self, *acts: Act) -> None:
+        try:
+            self.head = await asyncio.to_thread(self.trail.append, *acts)
+        except AuditError as error:
+            self._failed(error)
+            raise
+        if self.problem is not None:
+            logger.info("the audit log can be written again")
+            self.problem = None
+
+    def _failed(self, error: AuditError) -> None:
+        if self.problem is None:
+            logger.error("%s: %s", error.strerror, error.filename)
+        self.problem = str(error.strerror)
+
+    def _about_lost(self, count: int) -> Act:
+        return Act(
+            at=self._now_ms(),
+            actor=Actor(name="hyperpage", via="service"),
+            action="audit.lost",
+            request=f'{{"acts":{count}}}',
+            outcome="failed",
+            code="not_written",
+        )
