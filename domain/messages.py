@@ -50,12 +50,16 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """The cause of an event, as the caller told it; empty where the caller told nothing."""
+    """The cause of an event, as the caller told it; empty where the caller told nothing.
+
+    `principal` alone is not the caller's to say: who really asked, a token's name or a user's.
+    """
 
     actor: str | None = None
     correlation_id: str | None = None
     causation_id: str | None = None
     traceparent: str | None = None
+    principal: str | None = None
 
 
 class Recorded(msgspec.Struct, frozen=True, gc=False):

@@ -17,14 +17,15 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from bus.broker.users import USERS, server_configuration
+from bus.broker.accounts import server_configuration
+from bus.broker.users import USERS, BrokerUser
 from bus.contract.subjects import BusNames
 
 LOOPBACK = "127.0.0.1"
@@ -116,19 +117,24 @@ class NatsHome:
     def remember_port(self, port: int) -> None:
         _write_private(self.path / "port", str(port).encode())
 
-    def write_configuration(self, names: BusNames, passwords: Mapping[str, str], port: int) -> Path:
-        """The configuration file for one start; the reports of earlier starts are gone then.
+    def write_configuration(
+        self, names: BusNames, passwords: Mapping[str, str], users: Sequence[BrokerUser], port: int
+    ) -> Path:
+        """The configuration file, for a start or to be read again.
 
         A folder that was wiped under a running service is there again, with the credentials in use.
         """
         self._make_folder()
         if not self._credentials.exists():
             _write_private(self._credentials, msgspec.json.encode(passwords))
+        path = self.path / "nats-server.conf"
+        _write_private(path, server_configuration(names, passwords, users, self._settings(port)))
+        return path
+
+    def forget_port(self) -> None:
+        """What earlier children reported is gone when this returns."""
         for report in self.path.glob("*.ports"):
             report.unlink()
-        path = self.path / "nats-server.conf"
-        _write_private(path, server_configuration(names, passwords, self._settings(port)))
-        return path
 
     def reported_port(self) -> int | None:
         """The port that the child started last listens on; None while it does not."""

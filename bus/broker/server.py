@@ -12,10 +12,11 @@ import asyncio
 import logging
 import os
 import shutil
+import signal
 import socket
 import sysconfig
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -24,7 +25,7 @@ import nats.js.errors
 
 from bus.broker.child import NatsChild
 from bus.broker.home import ANY_PORT, LOOPBACK, NatsHome, NatsServerError, PortTakenError, StoreInUseError
-from bus.broker.users import RELAY, private_inbox
+from bus.broker.users import ADMIN, APP, RELAY, BrokerUser, private_inbox
 from bus.contract.subjects import BusNames
 from bus.transport.connecting import NotConnectedError, connect
 from bus.waiting import is_set_within
@@ -73,6 +74,7 @@ class NatsServer:
         program: Path | None = None,
         on_change: Callable[[bool], None] = lambda alive: None,
         set_aside_bytes: int = 0,
+        users: Sequence[BrokerUser] = (),
     ) -> None:
         """Nothing starts yet, but the folder `<data>/nats` is made.
 
@@ -80,6 +82,7 @@ class NatsServer:
         both prefer the last one, so that clients find it again. `program` is the nats-server to run, by
         default the wheel's. `on_change` hears False when the child has died, True when it serves again.
         `set_aside_bytes` is the most that streams may have together which have a limit.
+        `users` are those beside its own.
         """
         self.home = NatsHome(data, set_aside_bytes=set_aside_bytes)
         self.names = names or BusNames()
@@ -89,6 +92,7 @@ class NatsServer:
         self._asked_port = port
         self._program = program
         self._on_change = on_change
+        self._users = users
         self._passwords: Mapping[str, str] = {}
         self._lock: int | None = None
         self._child: NatsChild | None = None
@@ -123,6 +127,14 @@ class NatsServer:
         except BaseException:
             self._unlock()
             raise
+
+    def set_users(self, users: Sequence[BrokerUser]) -> None:
+        """Has other users from now on; connections of those that stay, go on."""
+        self._users = users
+        if self._child is not None and not self._child.exited.done():
+            self._write_configuration(self.port)
+            # nats-server reads its configuration again.
+            self._child.process.send_signal(signal.SIGHUP)
 
     async def supervise(self) -> None:
         """Starts the child again whenever it dies, on the same port and files; returns after `stop`.
@@ -206,7 +218,8 @@ class NatsServer:
             if self._stopping.is_set() or self._lock is None:
                 raise NatsServerError("nats-server is being stopped")
             _require_free(port)
-            configuration = self.home.write_configuration(self.names, self._passwords, port)
+            configuration = self._write_configuration(port)
+            self.home.forget_port()
             child = await NatsChild.spawn(
                 [str(program), "--config", str(configuration)], log=self.home.log, keep_open=self._lock
             )
@@ -236,6 +249,11 @@ class NatsServer:
                 )
         await _require_jetstream(f"nats://{RELAY}:{self._passwords[RELAY]}@{LOOPBACK}:{found}")
         return found
+
+    def _write_configuration(self, port: int) -> Path:
+        passwords = self._passwords
+        own = [BrokerUser.with_password(user, passwords[user]) for user in (APP, ADMIN)]
+        return self.home.write_configuration(self.names, passwords, [*own, *self._users], port)
 
     def _unlock(self) -> None:
         if self._lock is not None:

@@ -47,6 +47,7 @@ class ChangeEvent(
     correlation_id: str | None = None
     causation_id: str | None = None
     traceparent: str | None = None
+    principal: str | None = None
 
     def __post_init__(self) -> None:
         # Both come from the CloudEvents form, which has them with a prefix.

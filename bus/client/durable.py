@@ -15,6 +15,8 @@ from domain.errors import Unavailable
 
 # How often the kept results are looked at: one that was published while the connection was lost is there.
 LOOK_SECONDS = 1.0
+# How long somebody may take to tell what is kept. It takes a millisecond, unless nobody is there.
+KEPT_WITHIN_SECONDS = 0.5
 
 # Stands for the kept result if there is none.
 _NO_RESULT = StoredMessage(0, "", b"")
@@ -59,15 +61,16 @@ class DurableSender:
         # Subscribed first, so that the result cannot come before anybody listens.
         results = await self._connection.nats.subscribe(subject)
         try:
-            # A result that is there already answers an earlier attempt; this one may end differently.
+            # A result that is there already answers an earlier attempt; this one may end differently. Where
+            # nobody tells now, since the service is away, only one that comes is known to be new.
             earlier = await self._kept(subject)
             await self.store(command, timeout_seconds=max(0.0, deadline - clock()))
             while (left := deadline - clock()) > 0:
                 result = await _next(results, min(left, LOOK_SECONDS))
                 if result is not None:
                     return result
-                kept = await self._kept(subject)
-                if kept.sequence > earlier.sequence:
+                kept = None if earlier is None else await self._kept(subject)
+                if kept is not None and earlier is not None and kept.sequence > earlier.sequence:
                     return kept.payload
         finally:
             if not self._connection.nats.is_closed:
@@ -77,15 +80,15 @@ class DurableSender:
             may_have_been_carried_out=True,
         )
 
-    async def _kept(self, subject: str) -> StoredMessage:
-        """The result that is kept under a subject; with sequence 0 if there is none, or if nobody answers."""
+    async def _kept(self, subject: str) -> StoredMessage | None:
+        """The result that is kept under a subject, with sequence 0 if there is none; `None`: nobody tells."""
         request = encode({"last_by_subj": subject})
         try:
             answer = await self._connection.ask(
-                f"$JS.API.STREAM.MSG.GET.{self._names.results}", request, within_seconds=2.0
+                f"$JS.API.STREAM.MSG.GET.{self._names.results}", request, within_seconds=KEPT_WITHIN_SECONDS
             )
         except Unreachable:
-            return _NO_RESULT
+            return None
         return message_in(answer) or _NO_RESULT
 
 

@@ -244,14 +244,17 @@ def _too_deep() -> Invalid:
     return Invalid(f"the body is nested more than {MAXIMUM_DEPTH} levels deep", path="$")
 
 
-def request_hash(name: str, expected_version: int | None, command: Any) -> bytes:
+def request_hash(name: str, expected_version: int | None, command: Any, owner: str | None = None) -> bytes:
     """A hash of verb, expected version and body. It tells requests under the same command id apart.
+
+    Also those of different owners, if they have any: nobody gets an answer by the id of another's command.
 
     A field that holds its default counts as left out, whether it was sent or not: a retry may spell it the
     other way, and a field that a later version adds does not change what an older command was.
     """
     canonical = _SORTED_ENCODER.encode(_with_own_defaults(command))
-    return sha256(f"{name}\n{expected_version}\n".encode() + canonical).digest()
+    owned = name if owner is None else f"{owner}:{name}"
+    return sha256(f"{owned}\n{expected_version}\n".encode() + canonical).digest()
 
 
 def _with_own_defaults(value: Any) -> Any:

@@ -9,6 +9,8 @@
     hyperpage.sys.v1.…                           notices: worth hearing, not kept
     hyperpage.adm.v1.<area>.<verb>               administration
     hyperpage.dlq.v1.<table>.<verb>              a durable command that could not be processed
+    hyperpage.usr.<user>.…                       what a user of its own sent (bus.contract.senders)
+    hyperpage_to.<user>.<inbox>                  the answer to it
 
 A key or id is one token: every byte outside `[A-Za-z0-9_-]` is written `=XX`.
 """
@@ -83,12 +85,21 @@ class BusNames(msgspec.Struct, frozen=True, kw_only=True):
         return dict(zip(("tool_configs", "app_state"), self.buckets, strict=True))
 
     @property
+    def readable(self) -> tuple[str, ...]:
+        """The streams that clients may read; a bucket is a stream, too."""
+        return self.events, self.results, *map(self.stream_of_bucket, self.buckets)
+
+    @property
     def live_events(self) -> str:
         """The subject on which the stream `events` republishes all it stores, for live subscribers.
 
         They see it on the event's own subject, `<prefix>.evt.v1.…`. Without this, only consumers see events.
         """
-        return f"{self.prefix}_live.evt.v1.>"
+        return self.live(self.events_of())
+
+    def live(self, events: str) -> str:
+        """The subjects of the copies of live events, for subjects of events."""
+        return f"{self.prefix}_live{events.removeprefix(self.prefix)}"
 
     def command(self, name: str) -> str:
         """The subject of `jobs.enqueue`, or of `batch`."""
@@ -116,6 +127,11 @@ class BusNames(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def result_filter(self) -> str:
         return f"{self.prefix}.res.v1.>"
+
+    @property
+    def result_filters(self) -> tuple[str, str]:
+        """The subjects of all results: of those who share an account, and of users of their own."""
+        return self.result_filter, f"{self.prefix}.usr.*.res.v1.>"
 
     def event(self, stream: str, type_name: str) -> str:
         """`job.completed.v1` on stream `jobs/9f1c` goes to `….jobs.9f1c.completed`."""
@@ -170,11 +186,7 @@ class BusNames(msgspec.Struct, frozen=True, kw_only=True):
         Unlike a reply subject, the broker has not seen it as one: a space in it would be the end of it, and
         one that is too long would end the connection of its publisher.
         """
-        return (
-            self.is_inbox(reply)
-            and len(reply) <= MAXIMUM_NAMED_INBOX_CHARACTERS
-            and _LITERAL.fullmatch(reply) is not None
-        )
+        return self.is_inbox(reply) and is_literal(reply)
 
     def _stream(self, kind: str) -> str:
         return f"{self._token().upper()}_{kind}"
@@ -186,7 +198,13 @@ class BusNames(msgspec.Struct, frozen=True, kw_only=True):
 # Characters that a key may have and a token may not. The one that escapes comes first.
 _IN_KEYS = "=.:@/+"
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
+_ESCAPED = re.compile(r"([A-Za-z0-9_-]|=[0-9A-F]{2})+")
 _NEEDS_ESCAPE = re.compile(r"[^A-Za-z0-9_-]")
+
+
+def is_literal(subject: str) -> bool:
+    """Whether a message can be published there, as far as its spelling goes."""
+    return len(subject) <= MAXIMUM_NAMED_INBOX_CHARACTERS and _LITERAL.fullmatch(subject) is not None
 
 
 def escape(key: str) -> str:
@@ -194,6 +212,13 @@ def escape(key: str) -> str:
     if _NEEDS_ESCAPE.search(key) is None:
         return key
     return "".join(chr(byte) if byte in _SAFE else f"={byte:02X}" for byte in key.encode())
+
+
+def unescape(token: str) -> str | None:
+    """The key of a token; `None` if it is none, as with a wildcard in it."""
+    if _ESCAPED.fullmatch(token) is None:
+        return None
+    return re.sub("=([0-9A-F]{2})", lambda match: chr(int(match[1], 16)), token)
 
 
 def change_of(type_name: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import apsw
 import msgspec
 
-_EXTENSIONS = ("actor", "correlation_id", "causation_id", "traceparent")
+_EXTENSIONS = ("actor", "correlation_id", "causation_id", "traceparent", "principal")
 
 
 class Origin(msgspec.Struct, frozen=True):

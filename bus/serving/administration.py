@@ -11,7 +11,7 @@ from nats.errors import Error as NatsError
 
 from bus.contract import codec
 from bus.contract.headers import ACTOR, COMMAND_LINE
-from bus.contract.subjects import BusNames
+from bus.contract.senders import ADMIN, Sender, UserSubjects
 from bus.incident import internal
 from bus.serving.audit import Actor, AuditOutcome, acting
 from bus.serving.decoding import findings_in_headers
@@ -47,13 +47,13 @@ class Administration:
     def __init__(
         self,
         connection: Client,
-        names: BusNames,
+        subjects: UserSubjects,
         verbs: Mapping[str, AdministrationVerb],
         *,
         record: Callable[[Actor, str, Any, AuditOutcome, Refusal | None], None],
     ) -> None:
         self._connection = connection
-        self._names = names
+        self._subjects = subjects
         self._verbs = verbs
         self._record = record
         self._under_way = Tasks()
@@ -66,7 +66,8 @@ class Administration:
 
     async def start(self) -> None:
         """Serves from now on."""
-        await self._connection.subscribe(self._names.administration(">"), queue=QUEUE_GROUP, cb=self._receive)
+        for subject in self._subjects.arrivals(self._subjects.names.administration(">")):
+            await self._connection.subscribe(subject, queue=QUEUE_GROUP, cb=self._receive)
 
     async def stop(self) -> None:
         """Gives up what is under way."""
@@ -104,21 +105,21 @@ class Administration:
             raise internal(logger, f"{verb.name} failed", error, command=verb.name) from None
 
     async def _receive(self, message: Msg) -> None:
-        # A client can have JetStream send an answer here; such a message has no inbox as its reply subject.
-        if not self._names.is_operators_inbox(message.reply):
+        sender = self._subjects.sender(message.subject, message.reply, is_operators=True)
+        # The broker lets nobody else send here; where all share an account, it has to see to that.
+        if sender is None or sender.user not in (None, ADMIN):
             self.dropped += 1
             return
-        self._under_way.start(self._serve(message))
+        self._under_way.start(self._serve(sender, message))
 
-    async def _serve(self, message: Msg) -> None:
+    async def _serve(self, sender: Sender, message: Msg) -> None:
         headers: dict[str, str] | None = None
         try:
-            name = self._names.name_in(message.subject)
-            body = codec.encode(await self.carry_out(name, message.data, _actor(message)))
+            body = codec.encode(await self.carry_out(sender.name, message.data, _actor(message)))
         except Refusal as refusal:
             body, headers = codec.error_body(refusal), codec.error_headers(refusal)
         try:
-            await self._connection.publish(message.reply, body, headers=headers)
+            await self._connection.publish(sender.reply, body, headers=headers)
         except NatsError as error:
             logger.warning("an answer could not be sent: %s", error)
 

@@ -12,7 +12,7 @@ from nats.js.errors import NotFoundError as NoMessageError
 
 from bus.contract import codec
 from bus.contract.headers import COMMAND_ID
-from bus.contract.subjects import BusNames
+from bus.contract.senders import UserSubjects
 from bus.serving.administration import AdministrationVerb
 from bus.serving.decoding import LOOKED_AT, findings_in_headers
 from bus.transport.ensured_streams import BYTES_A_MESSAGE, Limits, ensure_stream
@@ -24,10 +24,12 @@ REASON_CODE = "Hyperpage-Reason-Code"
 REASON = "Hyperpage-Reason"
 # The name of the command, if that cannot be the end of a subject.
 NAME = "Hyperpage-Name"
+# The user that sent it, where the broker told.
+USER = "Hyperpage-User"
 # The size of a body that does not fit into a message beside the reason.
 WHOLE_SIZE = "Hyperpage-Whole-Size"
 # Left out when a message is sent again, as the broker's own headers are, which are about the old message.
-_OURS = (REASON_CODE, REASON, NAME, WHOLE_SIZE)
+_OURS = (REASON_CODE, REASON, NAME, USER, WHOLE_SIZE)
 # Stand in place of a body.
 WITHHELD = b"withheld: it looks as if it holds a credential"
 UNSEEN = b"withheld: looking through it for credentials took the service down"
@@ -85,11 +87,14 @@ class DeadLetters:
     `unkept` counts the messages that were answered, and not kept here, since there was no room for them.
     """
 
-    def __init__(self, relay: Client, names: BusNames, allowed_secrets: AllowedPaths, limits: Limits) -> None:
+    def __init__(
+        self, relay: Client, subjects: UserSubjects, allowed_secrets: AllowedPaths, limits: Limits
+    ) -> None:
         self._relay = relay
         self._jetstream = relay.jetstream(timeout=5)
         self._api = JetStreamApi(relay)
-        self._names = names
+        self._names = subjects.names
+        self._subjects = subjects
         self._allowed_secrets = allowed_secrets
         self._limits = limits
         self._is_prepared = False
@@ -137,6 +142,7 @@ class DeadLetters:
         headers: Mapping[str, str],
         refusal: Refusal,
         *,
+        user: str | None,
         message_id: str,
         is_looked_through: bool = True,
     ) -> DeadLetter:
@@ -154,6 +160,8 @@ class DeadLetters:
             REASON_CODE: refusal.code,
             REASON: codec.one_line(refusal.message),
         }
+        if user is not None:
+            reasons[USER] = user
         if kind_of_text(name) is not None:
             name = "unknown"
         elif not _NAME.fullmatch(name):
@@ -222,10 +230,12 @@ class DeadLetters:
         replayed = 0
         for message in await self._chosen(request):
             name = self._names.name_in(message.subject or "")
+            subject = self._names.durable_command(name)
+            user = (message.headers or {}).get(USER) or self._subjects.user_of(subject)
             # Stored anew before the old one is deleted: at worst it is there twice, under one command id.
             try:
                 await self._jetstream.publish(
-                    self._names.durable_command(name),
+                    subject if user is None else self._subjects.sent(user, subject),
                     message.data or b"",
                     headers=_forwarded(message.headers or {}) or None,
                 )

@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from bus.contract import codec
@@ -14,6 +15,7 @@ from bus.contract.headers import (
     EXPECTED_VERSION,
     TRACEPARENT,
 )
+from bus.contract.rights import UNKNOWN_PRINCIPAL, Principal
 from bus.contract.subjects import BATCH
 from bus.incident import internal
 from bus.measures import Tally
@@ -42,16 +44,22 @@ def count_turned_away(tally: Tally, submissions: list[Submission]) -> None:
 
 
 def submission_of(
-    name: str, body: bytes, headers: Mapping[str, str] | None, context: Any, *, fallback_id: str | None = None
+    name: str,
+    body: bytes,
+    headers: Mapping[str, str] | None,
+    context: Any,
+    *,
+    principal: Principal = UNKNOWN_PRINCIPAL,
+    fallback_id: str | None = None,
 ) -> Submission:
     """A message as a submission; a malformed one has its outcome already.
 
-    `fallback_id` is the command id of a single command whose sender gave none.
+    `principal` is who sent it. `fallback_id` is the command id of a single command whose sender gave none.
     """
     try:
         if name == BATCH:
-            return _batch(body, headers, context)
-        request = _request(name, body, headers, fallback_id)
+            return _batch(body, headers, context, principal)
+        request = _request(name, body, headers, principal, fallback_id)
     except Refusal as refusal:
         return refused_submission(refusal, context)
     except Exception as error:
@@ -64,12 +72,26 @@ def refused_submission(refusal: Refusal, context: Any) -> Submission:
     return Submission(requests=[refusal], size_bytes=0, context=context, outcome=refused(refusal))
 
 
-def _request(name: str, body: bytes, headers: Mapping[str, str] | None, fallback_id: str | None) -> Request:
+def _request(
+    name: str,
+    body: bytes,
+    headers: Mapping[str, str] | None,
+    principal: Principal,
+    fallback_id: str | None,
+) -> Request:
     decider, verb = codec.find_verb(name)
     command = codec.decode_command(verb, body)
     findings = codec.findings_in(body)
     if not headers:
-        return Request(decider=decider, verb=verb, command=command, command_id=fallback_id, findings=findings)
+        return Request(
+            decider=decider,
+            verb=verb,
+            command=command,
+            command_id=fallback_id,
+            owner=principal.owner,
+            metadata=_metadata({}, principal),
+            findings=findings,
+        )
     _require_readable(headers)
     return Request(
         decider=decider,
@@ -77,12 +99,13 @@ def _request(name: str, body: bytes, headers: Mapping[str, str] | None, fallback
         command=command,
         command_id=_command_id(headers.get(COMMAND_ID)) or fallback_id,
         expected_version=_version(headers.get(EXPECTED_VERSION)),
-        metadata=_metadata(headers),
+        owner=principal.owner,
+        metadata=_metadata(headers, principal),
         findings=(*findings_in_headers(headers), *findings),
     )
 
 
-def _batch(body: bytes, headers: Mapping[str, str] | None, context: Any) -> Submission:
+def _batch(body: bytes, headers: Mapping[str, str] | None, context: Any, principal: Principal) -> Submission:
     batch = codec.decode_batch(body)
     if not batch.commands:
         raise Invalid("a batch has at least one command", path="$.commands")
@@ -90,7 +113,7 @@ def _batch(body: bytes, headers: Mapping[str, str] | None, context: Any) -> Subm
         _require_readable(headers)
     if headers and EXPECTED_VERSION in headers:
         raise Invalid("a batch has no one version to expect; its commands may", path=EXPECTED_VERSION)
-    metadata = _metadata(headers) if headers else None
+    metadata = _metadata(headers or {}, principal)
     of_all = findings_in_headers(headers) if headers else ()
     requests: list[Request | Refusal] = []
     for index, item in enumerate(batch.commands):
@@ -104,6 +127,7 @@ def _batch(body: bytes, headers: Mapping[str, str] | None, context: Any) -> Subm
                     command=codec.decode_command(verb, item_body),
                     command_id=_command_id(item.id),
                     expected_version=_not_negative(item.expected_version),
+                    owner=principal.owner,
                     metadata=metadata,
                     findings=(
                         *of_all,
@@ -167,15 +191,25 @@ def _not_negative(version: int | None) -> int | None:
     return version
 
 
-def _metadata(headers: Mapping[str, str]) -> str | None:
+def _metadata(headers: Mapping[str, str], principal: Principal) -> str | None:
     values = [headers.get(name) for name in (ACTOR, CORRELATION_ID, CAUSATION_ID, TRACEPARENT)]
     if not any(values):
-        return None
+        return _of_principal_alone(principal.name)
     for name, value in zip((ACTOR, CORRELATION_ID, CAUSATION_ID, TRACEPARENT), values, strict=True):
         if value is not None and len(value) > MAXIMUM_HEADER_CHARACTERS:
             raise Invalid(f"a header has at most {MAXIMUM_HEADER_CHARACTERS} characters", path=name)
     actor, correlation_id, causation_id, traceparent = values
     said = Metadata(
-        actor=actor, correlation_id=correlation_id, causation_id=causation_id, traceparent=traceparent
+        actor=actor,
+        correlation_id=correlation_id,
+        causation_id=causation_id,
+        traceparent=traceparent,
+        principal=principal.name,
     )
     return codec.encode(said).decode()
+
+
+# Most commands say nothing more, and there are few principals.
+@lru_cache(maxsize=1024)
+def _of_principal_alone(name: str | None) -> str | None:
+    return None if name is None else codec.encode(Metadata(principal=name)).decode()

@@ -15,7 +15,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from bus.contract import codec
-from bus.contract.subjects import BusNames
+from bus.contract.senders import UserSubjects
 from bus.identifiers import new_id
 from bus.measures import Histogram
 from domain.errors import Refusal
@@ -57,14 +57,14 @@ class Discovery:
     def __init__(
         self,
         connection: Client,
-        names: BusNames,
+        subjects: UserSubjects,
         *,
         version: str,
         endpoints: Iterable[Endpoint],
         metadata: Mapping[str, str],
     ) -> None:
         self._connection = connection
-        self._names = names
+        self._subjects = subjects
         self._endpoints = list(endpoints)
         self._metadata = dict(metadata)
         self._version = version
@@ -77,12 +77,14 @@ class Discovery:
         ping = partial(self._identity, "ping")
         for verb, answer in (("PING", ping), ("INFO", self._info), ("STATS", self._stats)):
             for scope in ("", f".{SERVICE_NAME}", f".{SERVICE_NAME}.{self.instance}"):
-                await self._connection.subscribe(f"$SRV.{verb}{scope}", cb=self._answering(answer))
+                for subject in self._subjects.arrivals(f"$SRV.{verb}{scope}"):
+                    await self._connection.subscribe(subject, cb=self._answering(answer))
 
     def _answering(self, answer: Any) -> Any:
         async def receive(message: Msg) -> None:
-            if self._names.is_inbox(message.reply):
-                await self._connection.publish(message.reply, codec.encode(answer()))
+            sender = self._subjects.sender(message.subject, message.reply)
+            if sender is not None:
+                await self._connection.publish(sender.reply, codec.encode(answer()))
 
         return receive
 

@@ -19,7 +19,7 @@ once more, the command is put aside (`bus.serving.suspects`).
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 from nats.aio.client import Client
@@ -28,7 +28,9 @@ from nats.errors import Error as NatsError
 
 from bus.contract import codec
 from bus.contract.headers import COMMAND_ID, REPLY_TO
-from bus.contract.subjects import BATCH, BusNames
+from bus.contract.rights import Principal, Rights
+from bus.contract.senders import UserSubjects
+from bus.contract.subjects import BATCH
 from bus.measures import UNKNOWN, Tally
 from bus.serving.dead_letters import DeadLetter, DeadLetters
 from bus.serving.decoding import count_turned_away, findings_in_headers, refused_submission, submission_of
@@ -60,9 +62,13 @@ logger = logging.getLogger(__name__)
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """One delivered command, on its way to an answer. `stream` is when its stream was made."""
+    """One delivered command, on its way to an answer. `stream` is when its stream was made.
+
+    `reply` is as its sender knows it; `user` is the sender, where the broker tells.
+    """
 
     name: str
+    user: str | None
     stream: int
     command_id: str
     reply: str | None
@@ -84,24 +90,27 @@ class DurableIntake:
         relay: Client,
         responder: Client,
         writer: Writer,
-        names: BusNames,
+        subjects: UserSubjects,
         dead_letters: DeadLetters,
         suspects: Suspects,
         limits: StreamLimits,
+        principal_of: Callable[[str | None], Principal | None],
     ) -> None:
         self._relay = relay
         self._responder = responder
         self._writer = writer
-        self._names = names
+        self._names = subjects.names
+        self._subjects = subjects
+        self._principal_of = principal_of
         self._dead_letters = dead_letters
         self._suspects = suspects
         self._consumer = DurableConsumer(
-            relay, names, limits.commands, take=self._take, has_room=self._has_room
+            relay, subjects, limits.commands, take=self._take, has_room=self._has_room
         )
         self._results = Results(
             relay,
             responder,
-            names,
+            subjects,
             limits.results,
             on_stored=self._consumer.acknowledge,
             on_lost=self._try_again,
@@ -214,7 +223,8 @@ class DurableIntake:
         headers = message.headers or {}
         sequence = message.metadata.sequence.stream
         return Delivery(
-            name=self._names.name_in(message.subject),
+            name=self._names.name_in(self._subjects.as_known(message.subject)),
+            user=self._subjects.user_of(message.subject),
             stream=stream,
             command_id=_usable(headers.get(COMMAND_ID)) or _name_of(stream, sequence),
             reply=headers.get(REPLY_TO),
@@ -237,7 +247,12 @@ class DurableIntake:
         else:
             fallback = _name_of(stream, delivery.sequence)
             submission = submission_of(
-                delivery.name, delivery.body, delivery.headers, delivery, fallback_id=fallback
+                delivery.name,
+                delivery.body,
+                delivery.headers,
+                delivery,
+                principal=self._principal_of(delivery.user) or Principal(name=delivery.user, rights=Rights()),
+                fallback_id=fallback,
             )
         if submission.outcome is not None and submission.outcome.refusal is not None:
             name = delivery.name if delivery.name in VERBS else UNKNOWN
@@ -248,7 +263,7 @@ class DurableIntake:
         return submission
 
     def _is_dropped(self, delivery: Delivery) -> bool:
-        if delivery.reply is None or self._names.is_named_inbox(delivery.reply):
+        if delivery.reply is None or self._subjects.is_named_inbox(delivery.user, delivery.reply):
             return False
         self.dropped += 1
         self._under_way.start(self._consumer.acknowledge(delivery.acknowledgement, b"+TERM"))
@@ -336,16 +351,21 @@ class DurableIntake:
             delivery.body,
             {**delivery.headers, COMMAND_ID: delivery.command_id},
             refusal,
+            user=delivery.user,
             message_id=_name_of(delivery.stream, delivery.sequence),
             is_looked_through=is_looked_through,
         )
 
     async def _store_result(self, delivery: Delivery, outcome: Outcome) -> None:
         token, refusal = str(delivery.sequence), outcome.refusal
-        await self._results.store(token, delivery.acknowledgement, delivery.command_id, outcome.body, refusal)
+        await self._results.store(
+            token, delivery.acknowledgement, delivery.user, delivery.command_id, outcome.body, refusal
+        )
         if delivery.reply is not None:
             headers = None if refusal is None else codec.error_headers(refusal)
-            await self._responder.publish(delivery.reply, outcome.body, headers=headers)
+            user, reply = delivery.user, delivery.reply
+            reply = reply if user is None else self._subjects.to(user, reply)
+            await self._responder.publish(reply, outcome.body, headers=headers)
 
     async def _try_again(self, acknowledgement: str) -> None:
         """Has one command delivered again in a second, and others meanwhile."""

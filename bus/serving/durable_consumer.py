@@ -19,7 +19,7 @@ from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig
 
 from bus.broker.users import RELAY, private_inbox
-from bus.contract.subjects import BusNames
+from bus.contract.senders import UserSubjects
 from bus.identifiers import new_id
 from bus.tasks import Tasks
 from bus.transport.ensured_streams import Limits, ensure_stream
@@ -56,7 +56,7 @@ class DurableConsumer:
     def __init__(
         self,
         relay: Client,
-        names: BusNames,
+        subjects: UserSubjects,
         limits: Limits,
         *,
         take: Callable[[Msg], None],
@@ -65,7 +65,8 @@ class DurableConsumer:
         self._relay = relay
         self._limits = limits
         self._api = JetStreamApi(relay)
-        self._names = names
+        self._subjects = subjects
+        self._names = subjects.names
         self._take = take
         self._has_room = has_room
         self._jetstream = relay.jetstream(timeout=5)
@@ -98,7 +99,7 @@ class DurableConsumer:
             self._api,
             {
                 "name": self._names.commands,
-                "subjects": [self._names.durable_command(">")],
+                "subjects": list(self._subjects.both(self._names.durable_command(">"))),
                 "storage": "file",
                 "retention": "workqueue",
             },

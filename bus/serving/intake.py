@@ -11,14 +11,15 @@ arrived together.
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 from bus.contract import codec
-from bus.contract.subjects import BusNames
+from bus.contract.rights import UNKNOWN_PRINCIPAL, Principal
+from bus.contract.senders import UserSubjects
 from bus.measures import UNKNOWN, Tally
 from bus.serving.decoding import count_turned_away, submission_of
 from bus.serving.discovery import QUEUE_GROUP, Endpoint
@@ -46,14 +47,20 @@ class Intake:
     """
 
     def __init__(
-        self, connection: LeanClient, writer: Writer, names: BusNames, endpoints: Mapping[str, Endpoint]
+        self,
+        connection: LeanClient,
+        writer: Writer,
+        subjects: UserSubjects,
+        endpoints: Mapping[str, Endpoint],
+        principal_of: Callable[[str | None], Principal | None],
     ) -> None:
         self._connection = connection
         self._writer = writer
-        self._names = names
-        self._served = {endpoint.subject: (name, endpoint) for name, endpoint in endpoints.items()}
+        self._subjects = subjects
+        self._endpoints = endpoints
+        self._principal_of = principal_of
         self._unknown = Endpoint(name="unknown", subject="")
-        self._subscription: Subscription | None = None
+        self._subscriptions: list[Subscription] = []
         self._arrived: list[Submission] = []
         self._answering = Tasks()
         self._loop = asyncio.get_running_loop()
@@ -65,15 +72,16 @@ class Intake:
         """Serves from now on."""
         # One subscription for all verbs, so that the commands of one client are decided in the order in which
         # it sends them. All go to the writer; if it refuses more, the sender is told.
-        self._subscription = await self._connection.subscribe_direct(
-            self._names.command(">"), queue=QUEUE_GROUP, handler=self._receive
-        )
+        for subject in self._subjects.arrivals(self._subjects.names.command(">")):
+            self._subscriptions.append(
+                await self._connection.subscribe_direct(subject, queue=QUEUE_GROUP, handler=self._receive)
+            )
 
     async def stop(self) -> None:
         """Takes nothing more; what was taken is still answered (see `drain`)."""
-        # There is no subscription if the service could not start.
-        if self._subscription is not None:
-            await stop_receiving(self._subscription)
+        # There are none if the service could not start.
+        for subscription in self._subscriptions:
+            await stop_receiving(subscription)
         self._hand_over()
 
     async def drain(self) -> None:
@@ -81,19 +89,27 @@ class Intake:
         await self._answering.finish()
 
     def _receive(self, subject: str, reply: str, headers: Mapping[str, str] | None, body: bytes) -> None:
-        if not self._names.is_inbox(reply):
+        sender = self._subjects.sender(subject, reply)
+        principal = None if sender is None else self._principal_of(sender.user)
+        if sender is None or principal is None:
             # Answering would publish, with our rights, where the sender may not have any.
             self.dropped += 1
             return
-        name, endpoint = self._served.get(subject) or (self._names.name_in(subject), self._unknown)
-        self._take(name, submission_of(name, body, headers, Caller(reply, endpoint, time.perf_counter_ns())))
+        endpoint = self._endpoints.get(sender.name, self._unknown)
+        caller = Caller(sender.reply, endpoint, time.perf_counter_ns())
+        self._take(sender.name, submission_of(sender.name, body, headers, caller, principal=principal))
 
-    async def carry_out(self, name: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
-        """The outcome of a command that came another way than over the broker; the same limits hold."""
-        _, endpoint = self._served.get(self._names.command(name)) or (name, self._unknown)
+    async def carry_out(
+        self, name: str, body: bytes, headers: Mapping[str, str], principal: Principal = UNKNOWN_PRINCIPAL
+    ) -> Outcome:
+        """The outcome of a command that came another way than over the broker; the same limits hold.
+
+        `principal` is who really asks for it.
+        """
+        endpoint = self._endpoints.get(name, self._unknown)
         waiting: asyncio.Future[Outcome] = self._loop.create_future()
         caller = Caller("", endpoint, time.perf_counter_ns(), waiting)
-        self._take(name, submission_of(name, body, headers, caller))
+        self._take(name, submission_of(name, body, headers, caller, principal=principal))
         return await waiting
 
     def _take(self, name: str, submission: Submission) -> None:

@@ -12,10 +12,12 @@ import apsw
 import msgspec
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 from bus.contract import codec
-from bus.contract.subjects import BusNames
+from bus.contract.rights import Principal
+from bus.contract.senders import Sender, UserSubjects
 from bus.incident import internal
 from bus.log.reader_pool import PoolExhaustedError
 from bus.serving.discovery import QUEUE_GROUP, Endpoint
@@ -49,13 +51,16 @@ class Queries:
         self,
         connection: Client,
         reader: Callable[[], AbstractContextManager[apsw.Connection]],
-        names: BusNames,
+        subjects: UserSubjects,
         verbs: Mapping[str, QueryVerb],
         endpoints: Mapping[str, Endpoint],
+        principal_of: Callable[[str | None], Principal | None],
     ) -> None:
         self._connection = connection
         self._reader = reader
-        self._names = names
+        self._subjects = subjects
+        self._principal_of = principal_of
+        self._subscriptions: list[Subscription] = []
         self._verbs = verbs
         self._endpoints = endpoints
         self._unknown = Endpoint(name="unknown", subject="")
@@ -65,34 +70,38 @@ class Queries:
 
     async def start(self) -> None:
         """Serves from now on."""
-        self._subscription = await self._connection.subscribe(
-            self._names.query(">"), queue=QUEUE_GROUP, cb=self._receive
-        )
+        for subject in self._subjects.arrivals(self._subjects.names.query(">")):
+            self._subscriptions.append(
+                await self._connection.subscribe(subject, queue=QUEUE_GROUP, cb=self._receive)
+            )
 
     async def stop(self) -> None:
         """Takes nothing more, and answers what was taken."""
-        await stop_receiving(self._subscription)
+        for subscription in self._subscriptions:
+            await stop_receiving(subscription)
         await self._under_way.finish()
         self._threads.shutdown()
 
     async def _receive(self, message: Msg) -> None:
-        if not self._names.is_inbox(message.reply):
+        sender = self._subjects.sender(message.subject, message.reply)
+        principal = None if sender is None else self._principal_of(sender.user)
+        if sender is None or principal is None:
             self.dropped += 1
             return
-        self._under_way.start(self._serve(message, time.perf_counter_ns()))
+        self._under_way.start(self._serve(sender, message.data, time.perf_counter_ns()))
 
-    async def _serve(self, message: Msg, arrived_ns: int) -> None:
-        name = self._names.name_in(message.subject)
+    async def _serve(self, sender: Sender, asked: bytes, arrived_ns: int) -> None:
+        name = sender.name
         refusal: Refusal | None = None
         try:
-            body = await self.ask(name, message.data)
+            body = await self.ask(name, asked)
         except Refusal as error:
             refusal = error
             body = codec.error_body(error)
         self._endpoints.get(name, self._unknown).count(time.perf_counter_ns() - arrived_ns, refusal)
         headers = None if refusal is None else codec.error_headers(refusal)
         try:
-            await self._connection.publish(message.reply, body, headers=headers)
+            await self._connection.publish(sender.reply, body, headers=headers)
         except NatsError as error:
             logger.warning("an answer could not be sent: %s", error)
 

@@ -10,7 +10,7 @@ from nats.aio.msg import Msg
 
 from bus.broker.users import RESPONDER, private_inbox
 from bus.contract import codec
-from bus.contract.subjects import BusNames
+from bus.contract.senders import UserSubjects
 from bus.identifiers import new_id
 from bus.transport.ensured_streams import Limits, ensure_stream
 from bus.transport.jetstream import JetStreamApi
@@ -34,7 +34,7 @@ class Results:
         self,
         relay: Client,
         responder: Client,
-        names: BusNames,
+        subjects: UserSubjects,
         limits: Limits,
         *,
         on_stored: Callable[[str], Awaitable[None]],
@@ -42,7 +42,8 @@ class Results:
     ) -> None:
         self._api = JetStreamApi(relay)
         self._responder = responder
-        self._names = names
+        self._subjects = subjects
+        self._names = subjects.names
         self._limits = limits
         self._on_stored = on_stored
         self._on_lost = on_lost
@@ -59,7 +60,7 @@ class Results:
                 self._api,
                 {
                     "name": self._names.results,
-                    "subjects": [self._names.result_filter],
+                    "subjects": list(self._names.result_filters),
                     "storage": "file",
                     "max_msgs_per_subject": 1,
                     "allow_direct": True,
@@ -77,14 +78,21 @@ class Results:
         await self._responder.subscribe(f"{self._inbox}.*", cb=self._stored)
 
     async def store(
-        self, token: str, acknowledgement: str, command_id: str, body: bytes, refusal: Refusal | None
+        self,
+        token: str,
+        acknowledgement: str,
+        user: str | None,
+        command_id: str,
+        body: bytes,
+        refusal: Refusal | None,
     ) -> None:
-        """Sends an answer to be stored; `token` names it among those that are under way."""
+        """Sends an answer to a user's command to be stored; `token` names it among those under way."""
         headers = None if refusal is None else codec.error_headers(refusal)
         self._unstored[token] = (acknowledgement, time.monotonic())
-        await self._responder.publish(
-            self._names.result(command_id), body, reply=f"{self._inbox}.{token}", headers=headers
-        )
+        subject = self._names.result(command_id)
+        if user is not None:
+            subject = self._subjects.sent(user, subject)
+        await self._responder.publish(subject, body, reply=f"{self._inbox}.{token}", headers=headers)
 
     async def give_up(self, *, all_of_them: bool) -> None:
         """Tells of the answers that were not stored in time, or are not stored by now, that they are lost."""

@@ -85,8 +85,8 @@ async def found_or_made(
 ) -> StreamReport:
     """The stream of that name; it is made as `config` and `limits` say if there is none.
 
-    One that is there stays as it is, but for its limits, if it `is_adjusted`. Where the broker refuses that,
-    it is logged, and the stream goes on without.
+    One that is there stays as it is, but for subjects that it lacks, and for its limits, if it `is_adjusted`.
+    Where the broker refuses that, it is logged, and the stream goes on without.
 
     Raises:
         JetStreamError: the broker refuses, or does not answer.
@@ -95,8 +95,10 @@ async def found_or_made(
     report = await api.report(name)
     if report is None:
         return await within_room(api, api.create, config | limits)
-    wanted = report.config | limits
-    if not is_adjusted or wanted == report.config:
+    wanted = report.config | (limits if is_adjusted else {})
+    if not set(config["subjects"]) <= set(wanted.get("subjects", ())):
+        wanted["subjects"] = config["subjects"]
+    if wanted == report.config:
         return report
     try:
         return await within_room(api, api.update, wanted)

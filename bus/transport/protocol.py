@@ -114,6 +114,12 @@ def head(subject: str, reply: str, body_bytes: int, headers: Mapping[str, str] |
     return f"HPUB {subject} {reply} {len(block)} {len(block) + body_bytes}\r\n".encode() + block
 
 
+def status_message(subject: str, status: int, description: str) -> bytes:
+    """A whole message that says nothing but a status, as the server's own do; no header can say it."""
+    block = f"NATS/1.0 {status} {description}".rstrip() + "\r\n\r\n"
+    return f"HPUB {subject} {len(block)} {len(block)}\r\n{block}\r\n".encode()
+
+
 def decode_headers(lines: bytes) -> dict[str, str]:
     """The headers in these lines, as nats-py's `_parse_header_lines` reads them, in half the time."""
     headers = {}

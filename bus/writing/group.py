@@ -170,7 +170,9 @@ class Group(GroupContext):
     def _answer(self, request: Request) -> bytes:
         command_id, request_hash = request.command_id, b""
         if command_id is not None and request.verb.remembered:
-            request_hash = codec.request_hash(request.name, request.expected_version, request.command)
+            request_hash = codec.request_hash(
+                request.name, request.expected_version, request.command, request.owner
+            )
             seen = self._remembered.get(command_id)
             if seen is not None:
                 if seen[0] != request_hash:

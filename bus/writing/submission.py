@@ -22,6 +22,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     command: Any
     command_id: str | None = None
     expected_version: int | None = None
+    # Whose command id it is, where that is not everybody's.
+    owner: str | None = None
     metadata: str | None = None
     # The parts of its body that look like credentials. It is refused for them unless they are allowed.
     findings: tuple[Finding, ...] = ()

@@ -124,5 +124,5 @@ def cloud_event_schema() -> Schema:
         "hash": TEXT,
         "data": {},
     }
-    extensions = ("commandid", "actor", "correlationid", "causationid", "traceparent")
+    extensions = ("commandid", "actor", "correlationid", "causationid", "traceparent", "principal")
     return object_of({**always, **dict.fromkeys(extensions, TEXT)}, required=always)

@@ -14,6 +14,9 @@ from nats.errors import Error as NatsError
 from bus.broker.server import NatsServer
 from bus.broker.users import ADMIN, APP, RELAY, RESPONDER
 from bus.contract.codec import encode
+from bus.contract.rights import Principal
+from bus.contract.senders import UserSubjects
+from bus.contract.subjects import ADMIN_INBOX
 from bus.log.reader_pool import ReaderPool
 from bus.publishing.mirrors import Mirrors
 from bus.publishing.relay import Relay
@@ -24,6 +27,7 @@ from bus.serving.durable import DurableIntake
 from bus.serving.intake import Intake
 from bus.serving.prefix_claim import PrefixClaim
 from bus.serving.queries import Queries, QueryVerb
+from bus.serving.stream_access import StreamAccess
 from bus.serving.suspects import Suspects
 from bus.tasks import cancel
 from bus.writing.submission import Commit
@@ -43,7 +47,7 @@ from ops.service.notices import Notices, hand_on
 from ops.service.restores import make_sound
 from ops.service.traces import traces_if_wanted
 from ops.settings import Settings
-from ops.store.data_directory import DataDirectory, Runtime
+from ops.store.data_directory import DataDirectory, Runtime, kept_key
 from ops.store.opening import open_store
 from ops.store.private_files import take_from_others
 from ops.store.projections_check import ProjectionsCheck
@@ -76,6 +80,10 @@ class Service:
         self.settings = settings
         self._more_administration = more_administration
         self.names = settings.names
+        # An outside broker has accounts for users where the relay has an address of its own.
+        self.subjects = UserSubjects(
+            self.names, are_told=settings.nats is None or settings.nats_relay is not None
+        )
         self.version = service_version()
         self.nats_server: NatsServer | None = None
         self.http = http
@@ -213,7 +221,7 @@ class Service:
         self.query_endpoints = query_endpoints(self.names, self.query_verbs)
         self.discovery = Discovery(
             self._responder_connection,
-            self.names,
+            self.subjects,
             version=self.version,
             endpoints=[*self.command_endpoints.values(), *self.query_endpoints.values()],
             metadata={"prefix": self.names.prefix, "store_id": self.origin.store_id},
@@ -263,15 +271,34 @@ class Service:
     async def _start_serving(self) -> None:
         relay, responder = self._relay_connection, self._responder_connection
         secrets, limits = self.settings.allowed_secrets, self.settings.stream_limits
-        self.dead_letters = DeadLetters(relay, self.names, secrets, limits.dead_letters)
-        self.intake = Intake(responder, self.writer, self.names, self.command_endpoints)
+        self.dead_letters = DeadLetters(relay, self.subjects, secrets, limits.dead_letters)
+        principals = {None: Principal(), APP: Principal(name=APP), ADMIN: Principal(name=ADMIN)}
+        self.stream_access = StreamAccess(
+            relay,
+            self.subjects,
+            key=kept_key(self.settings.data / "consumer-names.key"),
+            principal_of=principals.get,
+        )
+        self.intake = Intake(responder, self.writer, self.subjects, self.command_endpoints, principals.get)
         suspects = Suspects(self.settings.data / "durable")
         self._stack.callback(suspects.close)
         self.durable = DurableIntake(
-            relay, responder, self.writer, self.names, self.dead_letters, suspects, limits
+            relay,
+            responder,
+            self.writer,
+            self.subjects,
+            self.dead_letters,
+            suspects,
+            limits,
+            principals.get,
         )
         self.queries = Queries(
-            responder, self.readers.connection, self.names, self.query_verbs, self.query_endpoints
+            responder,
+            self.readers.connection,
+            self.subjects,
+            self.query_verbs,
+            self.query_endpoints,
+            principals.get,
         )
         self.projections = ProjectionsCheck(self.settings.store_path, self.writer, self.now_ms)
         refill = AdministrationVerb(name="stream.refill", shape=NoArguments, carry_out=self._refill_stream)
@@ -287,7 +314,7 @@ class Service:
         )
         self.administration = Administration(
             responder,
-            self.names,
+            self.subjects,
             {verb.name: verb for verb in administered},
             record=self._notices.record_request,
         )
@@ -330,6 +357,8 @@ class Service:
         self.writer.start()
         self._stack.push_async_callback(self._drain)
         await self.health.start()
+        await self.stream_access.start()
+        self._stack.push_async_callback(self.stream_access.stop)
         await self.queries.start()
         self._stack.push_async_callback(self.queries.stop)
         await self.administration.start()

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import stat
+import secrets
 from pathlib import Path
 
 import msgspec
@@ -105,6 +106,13 @@ def read_admin(path: Path) -> Admin | None:
         return msgspec.json.decode((path / ADMIN_FILE).read_bytes(), type=Admin)
     except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
         return None
+
+
+def kept_key(path: Path) -> bytes:
+    """32 bytes that nobody can guess, made once and kept in a file of their owner's alone."""
+    if not path.exists():
+        write_private(path, secrets.token_hex(32).encode())
+    return bytes.fromhex(path.read_text())
 
 
 def write_private(path: Path, content: bytes) -> None:

@@ -38,7 +38,7 @@ async def counting_claims(service: Service) -> AsyncIterator[Claims]:
     url = broker_of(service).url_for(RESPONDER)
     connection = await nats.connect(url, inbox_prefix=private_inbox(RESPONDER).encode())
     try:
-        await connection.subscribe("hyperpage.cmd.v1.jobs.claim", cb=claims.note)
+        await connection.subscribe("hyperpage.usr.app.cmd.v1.jobs.claim", cb=claims.note)
         await connection.flush()
         yield claims
     finally:

@@ -770,13 +770,14 @@ def test_what_the_caller_says_is_carried_into_the_events(shared: Talk):
     assert "Another-Header" not in (shared.rows[position - 1].metadata or "")
 
 
-def test_where_the_caller_says_nothing_nothing_is_kept(shared: Talk):
+def test_where_the_caller_says_nothing_only_the_user_is_kept(shared: Talk):
     position = stored(shared, "app_state.set", {"key": "unsaid", "value": 1})["position"]
 
     (event,) = shared.query("events.read", {"after": position - 1, "limit": 1}).said["items"]
 
     assert not {"actor", "correlationid", "causationid", "traceparent"} & set(event)
-    assert shared.rows[position - 1].metadata is None
+    assert event["principal"] == "app"
+    assert shared.rows[position - 1].metadata == '{"principal":"app"}'
 
 
 def test_a_header_of_more_than_512_characters_is_invalid(shared: Talk):

@@ -1,0 +1,242 @@
+"""The configuration of nats-server: which accounts there are, what goes between them, and who may do what.
+
+    account of each user          account SERVICE              account STREAMS, with JetStream
+
+    commands, queries,  ────────▶ responder                    relay ── events, mirrors, notices ──▶ streams
+    discovery                                                  relay ◀── durable commands ────────── streams
+    durable commands    ──────────────────────────────────────────────────────────────────────────▶ streams
+    JetStream's API     ─────────────────────────────────────▶ relay, which looks at each request
+    inboxes, results    ◀──────── responder ── results ──────────────────────────────────────────▶ streams
+    inboxes             ◀──────────────────────────────────────────── what streams deliver, answers of the API
+    live events, notices ◀─────────────────────────────────── relay, streams
+
+An account of its own for each user, because a permission says where a user may publish, and nothing about
+where the server publishes on that user's behalf. Within one account, a user got messages stored as events,
+and put answers of its own before others: by asking JetStream for something with their subject as the reply
+subject, by a push consumer whose deliver subject it was, by a request with somebody else's inbox. Here,
+whatever a user has JetStream do stays in the user's account:
+
+- Requests arrive in the service's accounts under `<prefix>.usr.<user>.…`, which says who sent them, and are
+  answered on `<prefix>_to.<user>.<inbox>`, which that user's account alone imports (`bus.contract.senders`).
+- JetStream's API is not imported. The relay has each request (`bus.serving.stream_access`), looks at it, and
+  has JetStream deliver into that user's inboxes only. What is asked goes as a *stream* of messages and not as
+  a service, so that the relay sees the inbox that is to be answered.
+- An account that imports nothing of JetStream's API is told by nats-server that it has no JetStream. So each
+  imports the whole API from VOID, where nobody answers.
+- Acknowledgements and flow control go straight to JetStream: they carry the name of a consumer, which nobody
+  else can guess (`bus.serving.consumer_names`).
+
+The system account `$SYS` has no users, so nobody reaches it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from bus.broker.users import RELAY, RESPONDER, BrokerUser
+from bus.contract.senders import ADMIN, UserSubjects, private_inbox
+from bus.contract.subjects import BusNames
+
+STREAMS_ACCOUNT = "STREAMS"
+SERVICE_ACCOUNT = "SERVICE"
+VOID_ACCOUNT = "VOID"
+# Where JetStream's API goes from an account without JetStream; nobody listens there.
+_VOID = "void"
+_API = "$JS.API.>"
+_DISCOVERY = "$SRV.>"
+
+
+def account_of(user: str) -> str:
+    """The name of a user's account."""
+    return f"USER_{user}"
+
+
+def server_configuration(
+    names: BusNames, passwords: Mapping[str, str], users: Sequence[BrokerUser], settings: Mapping[str, Any]
+) -> bytes:
+    """The configuration file of nats-server: `settings` (port, limits, paths), then who may do what.
+
+    `passwords` are those of the relay and of the responder. JSON, which its configuration format includes: a
+    quote or a `$` in a path or password needs no thought.
+    """
+    accounts = accounts_configuration(names, passwords, users)
+    return msgspec.json.format(msgspec.json.encode({**settings, "accounts": accounts}), indent=1)
+
+
+def accounts_configuration(
+    names: BusNames, passwords: Mapping[str, str], users: Sequence[BrokerUser]
+) -> dict[str, Any]:
+    """The part of the configuration that an operator includes in that of their own nats-server, too."""
+    return {
+        VOID_ACCOUNT: {"exports": [{"service": f"{_VOID}.*.>"}]},
+        STREAMS_ACCOUNT: _streams_account(names, passwords[RELAY], users),
+        SERVICE_ACCOUNT: _service_account(names, passwords[RESPONDER], users),
+        **{account_of(user.name): _user_account(names, user) for user in users},
+    }
+
+
+def _streams_account(names: BusNames, password: str, users: Sequence[BrokerUser]) -> dict[str, Any]:
+    subjects = UserSubjects(names)
+    everybody = [account_of(user.name) for user in users]
+    return {
+        "jetstream": "enabled",
+        "users": [_with_password(RELAY, password, *_rights_of_relay(names))],
+        "imports": [
+            _stream(account_of(user.name), _API, to=subjects.sent(user.name, _API)) for user in users
+        ],
+        "exports": [
+            *({"stream": subject, "accounts": everybody} for subject in (names.live_events, _notices(names))),
+            *({"service": subject, "accounts": [SERVICE_ACCOUNT]} for subject in names.result_filters),
+            *(
+                {"service": subject, "accounts": everybody, **answers}
+                for stream in (*names.readable, names.dead_letters)
+                for subject, answers in _straight(stream).items()
+            ),
+            *(
+                one
+                for user in users
+                for one in (
+                    {
+                        "service": subjects.sent(user.name, names.durable_command(">")),
+                        "accounts": [account_of(user.name)],
+                    },
+                    {"stream": subjects.to(user.name, ">"), "accounts": [account_of(user.name)]},
+                )
+            ),
+        ],
+    }
+
+
+def _service_account(names: BusNames, password: str, users: Sequence[BrokerUser]) -> dict[str, Any]:
+    subjects = UserSubjects(names)
+    return {
+        "users": [_with_password(RESPONDER, password, *_rights_of_responder(names))],
+        "imports": [
+            *({"service": {"account": STREAMS_ACCOUNT, "subject": one}} for one in names.result_filters),
+            *(
+                _stream(account_of(user.name), subject, to=subjects.sent(user.name, subject))
+                for user in users
+                for subject in _served(names, user)
+            ),
+        ],
+        "exports": [
+            {"stream": subject, "accounts": [account_of(user.name)]}
+            for user in users
+            for subject in (
+                subjects.to(user.name, ">"),
+                subjects.sent(user.name, names.result_filter),
+            )
+        ],
+    }
+
+
+def _user_account(names: BusNames, user: BrokerUser) -> dict[str, Any]:
+    subjects = UserSubjects(names)
+    inboxes = [f"{prefix}>" for prefix in subjects.inboxes(user.name)]
+    readable = [*names.readable, *([names.dead_letters] if user.name == ADMIN else [])]
+    straight = [subject for stream in readable for subject in _straight(stream)]
+    followed = _followed(names, user)
+    publish = [*_served(names, user), names.durable_command(">"), _API, *straight]
+    subscribe = [*inboxes, names.result_filter, *followed.values()]
+    return {
+        "users": [
+            {**one, "permissions": {"publish": {"allow": publish}, "subscribe": {"allow": subscribe}}}
+            for one in user.credentials
+        ],
+        "exports": [
+            *({"stream": subject, "accounts": [SERVICE_ACCOUNT]} for subject in _served(names, user)),
+            {"stream": _API, "accounts": [STREAMS_ACCOUNT]},
+        ],
+        "imports": [
+            *(
+                _stream(account, subjects.to(user.name, inbox), to=inbox)
+                for account in (SERVICE_ACCOUNT, STREAMS_ACCOUNT)
+                for inbox in inboxes
+            ),
+            _stream(SERVICE_ACCOUNT, subjects.sent(user.name, names.result_filter), to=names.result_filter),
+            *(_stream(STREAMS_ACCOUNT, subject, to=local) for subject, local in followed.items()),
+            _service(
+                STREAMS_ACCOUNT,
+                subjects.sent(user.name, names.durable_command(">")),
+                to=names.durable_command(">"),
+            ),
+            _service(VOID_ACCOUNT, f"{_VOID}.{user.name}.>", to=_API),
+            *({"service": {"account": STREAMS_ACCOUNT, "subject": subject}} for subject in straight),
+        ],
+    }
+
+
+def _served(names: BusNames, user: BrokerUser) -> list[str]:
+    """What a user sends that the responder answers; which verbs it may is the service's to say."""
+    own = [names.administration(">")] if user.name == ADMIN else []
+    return [names.command(">"), names.query(">"), _DISCOVERY, *own]
+
+
+def _followed(names: BusNames, user: BrokerUser) -> dict[str, str]:
+    """The live events and notices that a user hears, with the subjects under which it does."""
+    if user.rights.may_follow("*"):
+        return {names.live_events: names.events_of(), _notices(names): _notices(names)}
+    heard: dict[str, str] = {}
+    for table in (*user.rights.follows, "system"):
+        events = names.events_of(table)
+        heard[names.live(events)] = events
+        notices = f"{names.notice(table)}.>"
+        heard[notices] = notices
+    return heard
+
+
+def _notices(names: BusNames) -> str:
+    return f"{names.prefix}.sys.v1.>"
+
+
+def _rights_of_relay(names: BusNames) -> tuple[list[str], list[str]]:
+    """The subjects that it may publish to, and subscribe to."""
+    subjects, prefix = UserSubjects(names), names.prefix
+    mirrors = [f"$KV.{bucket}.>" for bucket in names.buckets]
+    own = [f"{prefix}.{kind}.v1.>" for kind in ("evt", "dlq", "dcmd", "sys")]
+    durable = subjects.sent("*", names.durable_command(">"))
+    return (
+        [*own, durable, *mirrors, "$JS.API.>", "$JS.ACK.>", "$JS.FC.>", subjects.to("*", ">")],
+        # Advisories tell of messages that were delivered too often.
+        [f"{private_inbox(RELAY)}.>", *own, *mirrors, subjects.sent("*", _API), "$JS.EVENT.ADVISORY.>"],
+    )
+
+
+def _rights_of_responder(names: BusNames) -> tuple[list[str], list[str]]:
+    subjects = UserSubjects(names)
+    served = [names.command(">"), names.query(">"), names.administration(">"), _DISCOVERY]
+    return (
+        [subjects.to("*", ">"), *names.result_filters],
+        [f"{private_inbox(RESPONDER)}.>", *served, *(subjects.sent("*", subject) for subject in served)],
+    )
+
+
+def _straight(stream: str) -> dict[str, dict[str, str]]:
+    """Subjects on which users of a stream's consumers speak to JetStream, with how each answers.
+
+    nats-server forgets who waits for more answers when none came for `threshold`, and keeps 0.8 KB for each
+    until then: `+NXT` acknowledges and pulls at once, and a pull waits for messages. 5 minutes are ten times
+    what clients wait by default.
+    """
+    return {
+        f"$JS.ACK.{stream}.>": {"response_type": "stream", "threshold": "5m"},
+        # Flow control of push consumers, ordered ones above all.
+        f"$JS.FC.{stream}.>": {},
+    }
+
+
+def _stream(account: str, subject: str, *, to: str) -> dict[str, Any]:
+    return {"stream": {"account": account, "subject": subject}, "to": to}
+
+
+def _service(account: str, subject: str, *, to: str) -> dict[str, Any]:
+    return {"service": {"account": account, "subject": subject}, "to": to}
+
+
+def _with_password(user: str, password: str, publish: list[str], subscribe: list[str]) -> dict[str, Any]:
+    return {
+        "user": user,
+        "password": password,
+        "permissions": {"publish": {"allow": publish}, "subscribe": {"allow": subscribe}},
+    }

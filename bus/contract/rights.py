@@ -1,0 +1,62 @@
+"""What a user may do: send commands, ask for rows, follow tables."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+ALL = "*"
+
+
+class Rights(msgspec.Struct, frozen=True, kw_only=True):
+    """The rights of one user. `*` stands for all commands, or all tables.
+
+    `commands` are names such as `jobs.enqueue`, or all of a table: `jobs.*`. `reads` are the tables whose
+    queries it may ask, `follows` those whose events it may see. `keys` limit commands and queries to keys
+    that begin so; none: to no keys in particular.
+    """
+
+    commands: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    follows: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+
+    def may_send(self, command: str) -> bool:
+        """Whether it may send a command, whatever key it is about."""
+        return _covers(self.commands, command)
+
+    def may_read(self, table: str) -> bool:
+        return ALL in self.reads or table in self.reads
+
+    def may_follow(self, table: str) -> bool:
+        return ALL in self.follows or table in self.follows
+
+    def has_key(self, key: str) -> bool:
+        """Whether a key is one of its own."""
+        return not self.keys or key.startswith(self.keys)
+
+    @property
+    def is_everything(self) -> bool:
+        return self == EVERYTHING
+
+
+EVERYTHING = Rights(commands=(ALL,), reads=(ALL,), follows=(ALL,))
+
+
+class Principal(msgspec.Struct, frozen=True, gc=False):
+    """Who really asks for something: the name of a token or of a user; `None` where nobody can tell."""
+
+    name: str | None = None
+    rights: Rights = EVERYTHING
+
+    @property
+    def owner(self) -> str | None:
+        """Whose a command id is: one that may not do everything cannot ask for what another was answered."""
+        return None if self.rights.is_everything else self.name
+
+
+UNKNOWN_PRINCIPAL = Principal()
+
+
+def _covers(patterns: Iterable[str], name: str) -> bool:
+    table = name.partition(".")[0]
+    return any(pattern in (ALL, name, f"{table}.{ALL}") for pattern in patterns)

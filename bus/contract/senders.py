@@ -1,0 +1,129 @@
+"""Who sent a request. Where each user has an account of its own at the broker, the subject says it.
+
+    account of billing                          accounts of the service
+    hyperpage.cmd.v1.jobs.enqueue        ──▶    hyperpage.usr.billing.cmd.v1.jobs.enqueue
+    hyperpage.dcmd.v1.jobs.enqueue       ──▶    hyperpage.usr.billing.dcmd.v1.jobs.enqueue
+    $SRV.PING                            ──▶    hyperpage.usr.billing.srv.PING
+    $JS.API.STREAM.NAMES                 ──▶    hyperpage.usr.billing.js.STREAM.NAMES
+    _INBOX.….1                           ◀──    hyperpage_to.billing._INBOX.….1
+    hyperpage.res.v1.<command id>        ◀──    hyperpage.usr.billing.res.v1.<command id>
+
+The broker maps them (`bus.broker.accounts`), so nobody says it of themselves: a user reaches only the left
+side, and the service is alone on the right one. In an account that all share, nothing is mapped, and nobody
+knows who sent what.
+"""
+
+import re
+
+import msgspec
+
+from bus.contract.subjects import BusNames, is_literal
+
+# Every service, until its operator makes it a user of its own; the user in runtime.json.
+APP = "app"
+# The operator; the user in admin.json.
+ADMIN = "admin"
+
+USER_PATTERN = r"[a-z0-9_-]{1,64}"
+_UNVERSIONED = ("js", "srv")
+_USER = re.compile(USER_PATTERN)
+
+
+class Sender(msgspec.Struct, frozen=True, gc=False):
+    """The sender of a request, what it asks for, and the subject on which its answer reaches it.
+
+    `user` is `None` where the broker does not tell.
+    """
+
+    user: str | None
+    name: str
+    reply: str
+
+
+def is_user_name(name: str) -> bool:
+    """Whether a user can have that name: one token of a subject, in lower case."""
+    return _USER.fullmatch(name) is not None
+
+
+def private_inbox(user: str) -> str:
+    """The inbox prefix by which a user keeps its answers from others in its account (no dot at the end)."""
+    return f"_INBOX_{user}"
+
+
+class UserSubjects:
+    """The subjects on the service's side, for the names that users know.
+
+    `are_told` says that the broker has an account for each user. Where it has not, what arrives on these
+    subjects is anybody's, and nobody listens there.
+    """
+
+    def __init__(self, names: BusNames, *, are_told: bool = True) -> None:
+        self.names = names
+        self._are_told = are_told
+        self._own = f"{names.prefix}."
+        self._of_users = f"{names.prefix}.usr."
+        self._to_users = f"{names.prefix}_to."
+
+    def sent(self, user: str, subject: str) -> str:
+        """Where a message arrives that a user sends on `subject`; `*` stands for any user."""
+        if subject.startswith("$SRV."):
+            rest = f"srv.{subject.removeprefix('$SRV.')}"
+        elif subject.startswith("$JS.API."):
+            rest = f"js.{subject.removeprefix('$JS.API.')}"
+        else:
+            rest = subject.removeprefix(self._own)
+        return f"{self._of_users}{user}.{rest}"
+
+    def both(self, subject: str) -> tuple[str, str]:
+        """`subject`, and what arrives of those that users send there."""
+        return subject, self.sent("*", subject)
+
+    def arrivals(self, subject: str) -> tuple[str, ...]:
+        """The subjects on which messages arrive that are sent on `subject`."""
+        return self.both(subject) if self._are_told else (subject,)
+
+    def as_known(self, subject: str) -> str:
+        """The subject under which a user knows one of its own: what `sent` has made of it."""
+        if not subject.startswith(self._of_users):
+            return subject
+        return self._own + subject[len(self._of_users) :].partition(".")[2]
+
+    def to(self, user: str, inbox: str) -> str:
+        """The subject by which a message gets into a user's inbox."""
+        return f"{self._to_users}{user}.{inbox}"
+
+    def user_of(self, subject: str) -> str | None:
+        """The user that sent what arrived on `subject`; `None` where the broker does not tell.
+
+        What was stored there before users had accounts was the application's.
+        """
+        if not subject.startswith(self._of_users):
+            return APP if self._are_told else None
+        return subject[len(self._of_users) :].partition(".")[0]
+
+    def inboxes(self, user: str) -> tuple[str, str]:
+        """The prefixes of a user's inboxes, each with a dot at its end."""
+        return self.names.inbox_prefix, f"{private_inbox(user)}."
+
+    def is_named_inbox(self, user: str | None, reply: str) -> bool:
+        """Whether an answer to a user may go to a subject that a header names; see `BusNames`."""
+        if user is None:
+            return self.names.is_named_inbox(reply)
+        return reply.startswith(self.inboxes(user)) and is_literal(reply)
+
+    def sender(self, subject: str, reply: str, *, is_operators: bool = False) -> Sender | None:
+        """The sender of a request; `None` where its answer would go where the sender may not publish.
+
+        `is_operators` says that it is one that only an operator may send.
+        """
+        if not subject.startswith(self._of_users):
+            names = self.names
+            if not (names.is_operators_inbox(reply) if is_operators else names.is_inbox(reply)):
+                return None
+            return Sender(None, names.name_in(subject), reply)
+        user, _, rest = subject[len(self._of_users) :].partition(".")
+        if not reply.startswith(self.inboxes(user)):
+            return None
+        kind, _, name = rest.partition(".")
+        # `js.STREAM.NAMES`, and `cmd.v1.jobs.enqueue`.
+        return Sender(user, name if kind in _UNVERSIONED else name.partition(".")[2], self.to(user, reply))

@@ -1,0 +1,134 @@
+"""Requests to make a consumer, as far as a user may have one: `consumer_of`."""
+
+from typing import Any
+
+import msgspec
+
+from bus.contract.senders import UserSubjects
+from bus.identifiers import new_id
+from bus.serving.stream_requests import BAD_REQUEST, NOT_ALLOWED, ApiRefusal, body_of
+from bus.serving.stream_scope import Scope
+
+# A consumer that nobody has used for so long goes; nanoseconds.
+IDLE_DURABLE_NS = 30 * 24 * 3600 * 10**9
+# What else a user can say of a consumer.
+_SETTINGS = frozenset(
+    {
+        *("description", "deliver_policy", "opt_start_seq", "opt_start_time", "ack_policy", "ack_wait"),
+        *("max_deliver", "backoff", "replay_policy", "rate_limit_bps", "sample_freq", "max_waiting"),
+        *("max_ack_pending", "flow_control", "idle_heartbeat", "headers_only", "max_batch", "max_expires"),
+        *("max_bytes", "deliver_group", "inactive_threshold", "num_replicas", "mem_storage", "metadata"),
+        *("pause_until", "priority_groups", "priority_policy", "priority_timeout"),
+    }
+)
+
+_decode = msgspec.json.Decoder().decode
+
+
+class _Body(msgspec.Struct, frozen=True, kw_only=True):
+    stream_name: str
+    config: dict[str, Any]
+    action: str = ""
+    pedantic: bool = False
+
+
+class ConsumerRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A consumer to be made: its name as the user knows it, and its configuration without names."""
+
+    name: str
+    is_durable: bool
+    stream: str
+    action: str
+    config: dict[str, Any]
+
+    @property
+    def filter_token(self) -> str:
+        """The end of the subject on which it is asked for."""
+        single = self.config.get("filter_subject")
+        return f".{single}" if single else ""
+
+    def body(self, real: str) -> bytes:
+        """The request to JetStream."""
+        names = {"name": real} | ({"durable_name": real} if self.is_durable else {})
+        asked = {"stream_name": self.stream, "config": {**self.config, **names}, "action": self.action}
+        return msgspec.json.encode(asked)
+
+
+def consumer_of(
+    body: bytes, name: str | None, stream: str, scope: Scope, user: str, subjects: UserSubjects
+) -> ConsumerRequest:
+    """The consumer that is asked for; `name` is that in the subject of the request.
+
+    Raises:
+        ApiRefusal: it would see, or be delivered to, what is not the user's.
+    """
+    request: _Body = body_of(_Body, body)
+    asked = {key: value for key, value in request.config.items() if value not in (None, "", [])}
+    names = {one for one in (name, asked.pop("name", None), asked.get("durable_name")) if one is not None}
+    is_durable = asked.pop("durable_name", None) is not None
+    if request.stream_name != stream or len(names) > 1 or not all(isinstance(one, str) for one in names):
+        raise ApiRefusal(400, BAD_REQUEST, "stream and consumer are named differently in subject and body")
+    filters = asked.pop("filter_subjects", None) or [asked.pop("filter_subject", None) or ""]
+    deliver = asked.pop("deliver_subject", None)
+    if unknown := asked.keys() - _SETTINGS:
+        raise ApiRefusal(403, NOT_ALLOWED, f"a consumer's {sorted(unknown)[0][:50]} is not a user's to say")
+    config = asked | _filters(filters, scope, user, subjects)
+    if deliver is not None:
+        if not isinstance(deliver, str) or not deliver.startswith(subjects.inboxes(user)):
+            raise ApiRefusal(
+                403, NOT_ALLOWED, f"a consumer delivers below {' or '.join(subjects.inboxes(user))}"
+            )
+        config["deliver_subject"] = subjects.to(user, deliver)
+    if is_durable:
+        idle = config.get("inactive_threshold")
+        is_short = isinstance(idle, int) and 0 < idle <= IDLE_DURABLE_NS
+        config["inactive_threshold"] = idle if is_short else IDLE_DURABLE_NS
+    return ConsumerRequest(
+        name=next(iter(names), "") or new_id(),
+        is_durable=is_durable,
+        stream=stream,
+        action=request.action,
+        config=config,
+    )
+
+
+def _filters(filters: Any, scope: Scope, user: str, subjects: UserSubjects) -> dict[str, Any]:
+    if not isinstance(filters, list) or not all(isinstance(one, str) for one in filters):
+        raise ApiRefusal(400, BAD_REQUEST, "a consumer's filters are subjects")
+    wanted = [_inside(one, scope, user, subjects) for one in filters if one not in ("", ">")]
+    if len(wanted) < len(filters):
+        if scope.is_whole:
+            return {}
+        wanted = list(scope.subjects or ())
+    if not wanted or not all(map(scope.admits, wanted)):
+        raise ApiRefusal(403, NOT_ALLOWED, "these subjects are not for this user")
+    return {"filter_subject": wanted[0]} if len(wanted) == 1 else {"filter_subjects": wanted}
+
+
+def _inside(known: str, scope: Scope, user: str, subjects: UserSubjects) -> str:
+    """The subject in the stream: a user's results lie there as its own."""
+    if scope.admits(known):
+        return known
+    own = subjects.sent(user, known)
+    return own if scope.admits(own) else known
+
+
+def shown_consumer(answer: bytes, name: str, real: str, user: str, subjects: UserSubjects) -> bytes:
+    """JetStream's answer about a consumer, with the names and subjects that its user knows."""
+    said = _decode(answer)
+    if "error" in said:
+        description = str(said["error"].get("description", ""))
+        said["error"]["description"] = description.replace(real, name)
+        return msgspec.json.encode(said)
+    config = said.get("config")
+    if config is None:
+        return answer
+    said["name"] = name
+    config |= {key: name for key in ("name", "durable_name") if key in config}
+    if "deliver_subject" in config:
+        config["deliver_subject"] = config["deliver_subject"].removeprefix(subjects.to(user, ""))
+    if "filter_subject" in config:
+        config["filter_subject"] = subjects.as_known(config["filter_subject"])
+    if "filter_subjects" in config:
+        config["filter_subjects"] = list(map(subjects.as_known, config["filter_subjects"]))
+    return msgspec.json.encode(said)

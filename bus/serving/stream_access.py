@@ -1,0 +1,293 @@
+"""JetStream's API as users have it: the relay looks at each request, and hands on what its sender may ask.
+
+    user ── $JS.API.… ──▶ StreamAccess ── $JS.API.… ──▶ JetStream
+     ▲                          │ answers                   │ messages
+     └──────────────────────────┴───────────────────────────┘  into the inboxes of that user alone
+
+A user may read its part of each stream (`bus.serving.stream_scope`), and has consumers of its own there
+(`bus.serving.consumer_names`). Only requests come by here: messages go from JetStream to the user.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from bus.contract.rights import Principal, Rights
+from bus.contract.senders import Sender, UserSubjects
+from bus.incident import internal
+from bus.serving.consumer_names import ConsumerNames
+from bus.serving.consumer_requests import ConsumerRequest, consumer_of, shown_consumer
+from bus.serving.stream_requests import (
+    NOT_ALLOWED,
+    UNAVAILABLE,
+    ApiRefusal,
+    directly_asked,
+    message_asked,
+    shown_message,
+)
+from bus.serving.stream_scope import Scope, scope_of
+from bus.tasks import Tasks
+from bus.transport.connection import LeanClient
+from bus.transport.protocol import status_message
+
+MAXIMUM_UNDER_WAY = 2_000
+MAXIMUM_BODY_BYTES = 64 * 1024
+MAXIMUM_CONSUMERS = 1_000
+ANSWER_SECONDS = 2.0
+# How long a consumer that was there is taken to be there still. JetStream would tell nobody that there is
+# none, so a pull is not handed on unseen.
+CONFIRMED_SECONDS = 2.0
+MAXIMUM_CONFIRMED = 10_000
+
+_decode = msgspec.json.Decoder().decode
+logger = logging.getLogger(__name__)
+
+
+class StreamAccess:
+    """Serves users' requests about streams. `relay` is the connection that may ask JetStream anything.
+
+    `principal_of` says who a user is, `None` if there is none of that name. `key` makes consumers' names.
+    """
+
+    def __init__(
+        self,
+        relay: LeanClient,
+        subjects: UserSubjects,
+        *,
+        key: bytes,
+        principal_of: Callable[[str | None], Principal | None],
+    ) -> None:
+        self._relay = relay
+        self._names = subjects.names
+        self._subjects = subjects
+        self._consumers = ConsumerNames(key)
+        self._principal_of = principal_of
+        self._under_way = Tasks()
+        self._confirmed: dict[tuple[str, str], float] = {}
+        self.dropped = 0
+
+    async def start(self) -> None:
+        """Serves from now on."""
+        await self._relay.subscribe(self._subjects.sent("*", "$JS.API.>"), cb=self._receive)
+
+    async def stop(self) -> None:
+        """Gives up what is under way."""
+        await self._under_way.cancel()
+
+    async def _receive(self, message: Msg) -> None:
+        sender = self._subjects.sender(message.subject, message.reply)
+        principal = None if sender is None else self._principal_of(sender.user)
+        if sender is None or principal is None:
+            self.dropped += 1
+            return
+        self._under_way.start(self._serve(sender, principal.rights, message.data))
+
+    async def _serve(self, sender: Sender, rights: Rights, body: bytes) -> None:
+        try:
+            if len(self._under_way) <= MAXIMUM_UNDER_WAY and len(body) <= MAXIMUM_BODY_BYTES:
+                answer = await self._answer(sender, rights, body)
+            else:
+                answer = ApiRefusal(429, UNAVAILABLE, "too much is asked at once").body
+        except ApiRefusal as refusal:
+            answer = refusal.body
+        except Exception as error:
+            internal(logger, "a request about streams failed", error, subject=sender.name[:200])
+            answer = ApiRefusal(500, UNAVAILABLE, "internal error").body
+        if answer is None:
+            return
+        try:
+            await self._relay.publish(sender.reply, answer)
+        except NatsError as error:
+            logger.warning("an answer could not be sent: %s", error)
+
+    async def _answer(self, sender: Sender, rights: Rights, body: bytes) -> bytes | None:
+        """The answer; `None` if JetStream gives it."""
+        user, tokens = sender.user or "", sender.name.split(".")
+        match tokens:
+            case ["INFO"]:
+                return await self._ask("INFO", b"")
+            case ["STREAM", "NAMES"]:
+                return self._visible_streams(await self._ask("STREAM.NAMES", body), user, rights)
+            case ["STREAM", "INFO", stream]:
+                self._scope(stream, user, rights)
+                # Which subjects there are in a stream is more than its scope.
+                return await self._ask(f"STREAM.INFO.{stream}", b"")
+            case ["STREAM", "MSG", "GET", stream]:
+                scope = self._scope(stream, user, rights)
+                asked = message_asked(body, scope, lambda known: self._inside(user, known))
+                answer = await self._ask(f"STREAM.MSG.GET.{stream}", asked)
+                return shown_message(answer, scope, self._subjects.as_known)
+            case ["DIRECT", "GET", stream, *subject]:
+                scope = self._scope(stream, user, rights)
+                await self._answer_directly(sender, stream, ".".join(subject), body, scope)
+                return None
+            case ["CONSUMER", *which]:
+                return await self._consumer(sender, rights, which, body)
+        raise ApiRefusal(403, NOT_ALLOWED, f"{sender.name[:100]} is not for users")
+
+    async def _answer_directly(
+        self, sender: Sender, stream: str, subject: str, body: bytes, scope: Scope
+    ) -> None:
+        user = sender.user or ""
+        asked = f"$JS.API.DIRECT.GET.{stream}"
+        is_one = True
+        if subject:
+            asked, is_admitted = (
+                f"{asked}.{self._inside(user, subject)}",
+                scope.admits(self._inside(user, subject)),
+            )
+        else:
+            request = directly_asked(body, scope, lambda known: self._inside(user, known))
+            is_admitted = request is not None
+            if request is not None:
+                body, is_one = msgspec.json.encode(request), not (request.batch or request.multi_last)
+        if not is_admitted:
+            await self._tell(sender, 403, "Not Allowed")
+        elif is_one:
+            await self._pass_on(sender, asked, body)
+        else:
+            await self._relay.publish(asked, body, reply=sender.reply)
+
+    async def _pass_on(self, sender: Sender, asked: str, body: bytes) -> None:
+        """Asks for one message, and hands it over. JetStream tells only who asks that there is no stream."""
+        try:
+            found = await self._relay.request(asked, body, timeout=ANSWER_SECONDS)
+        except (NatsError, TimeoutError):
+            await self._tell(sender, 503, "")
+            return
+        headers = dict(found.headers or {})
+        if "Status" in headers:
+            await self._tell(sender, int(headers["Status"]), headers.get("Description", ""))
+            return
+        if "Nats-Subject" in headers:
+            headers["Nats-Subject"] = self._subjects.as_known(headers["Nats-Subject"])
+        await self._relay.publish(sender.reply, found.data, headers=headers)
+
+    async def _consumer(self, sender: Sender, rights: Rights, which: list[str], body: bytes) -> bytes | None:
+        user = sender.user or ""
+        match which:
+            case ["CREATE", stream, *place]:
+                return await self._make(user, rights, stream, place[0] if place else None, body)
+            case ["DURABLE", "CREATE", stream, name]:
+                return await self._make(user, rights, stream, name, body)
+            case ["NAMES" | "LIST" as verb, stream]:
+                self._scope(stream, user, rights)
+                return await self._list(user, verb, stream, body)
+            case ["INFO" | "DELETE" as verb, stream, name]:
+                self._scope(stream, user, rights)
+                real = self._real(user, stream, name)
+                self._confirmed.pop((stream, real), None)
+                answer = await self._ask(f"CONSUMER.{verb}.{stream}.{real}", body)
+                return shown_consumer(answer, name, real, user, self._subjects)
+            case ["MSG", "NEXT", stream, name]:
+                self._scope(stream, user, rights)
+                await self._pull(sender, stream, self._real(user, stream, name), body)
+                return None
+        raise ApiRefusal(403, NOT_ALLOWED, f"CONSUMER.{'.'.join(which)[:100]} is not for users")
+
+    async def _make(self, user: str, rights: Rights, stream: str, name: str | None, body: bytes) -> bytes:
+        request: ConsumerRequest = consumer_of(
+            body, name, stream, self._scope(stream, user, rights), user, self._subjects
+        )
+        real = self._real(user, stream, request.name)
+        if (stream, real) not in self._confirmed and len(
+            await self._names_of(user, stream)
+        ) >= MAXIMUM_CONSUMERS:
+            raise ApiRefusal(400, 10026, f"a user has at most {MAXIMUM_CONSUMERS} consumers of a stream")
+        answer = await self._ask(f"CONSUMER.CREATE.{stream}.{real}{request.filter_token}", request.body(real))
+        self._confirm(stream, real, answer)
+        return shown_consumer(answer, request.name, real, user, self._subjects)
+
+    async def _names_of(self, user: str, stream: str) -> list[str]:
+        """JetStream's names of all consumers of a user."""
+        found: list[str] = []
+        offset = total = 0
+        while offset <= total:
+            page = _decode(await self._ask(f"CONSUMER.NAMES.{stream}", b'{"offset":%d}' % offset))
+            listed, total = page.get("consumers") or [], page.get("total", 0)
+            found += (one for one in listed if self._consumers.known(user, stream, one) is not None)
+            offset += len(listed) or total + 1
+        return found
+
+    async def _list(self, user: str, verb: str, stream: str, body: bytes) -> bytes:
+        asked = _decode(body) if body else {}
+        offset = asked.get("offset") if isinstance(asked, dict) else 0
+        names = (await self._names_of(user, stream))[
+            offset if isinstance(offset, int) and offset > 0 else 0 :
+        ]
+        shown: list[Any] = []
+        for real in names:
+            name = self._consumers.known(user, stream, real) or ""
+            if verb == "NAMES":
+                shown.append(name)
+                continue
+            answer = await self._ask(f"CONSUMER.INFO.{stream}.{real}", b"")
+            info = _decode(shown_consumer(answer, name, real, user, self._subjects))
+            if "error" not in info:
+                shown.append(info)
+        return msgspec.json.encode(
+            {
+                "type": f"io.nats.jetstream.api.v1.consumer_{verb.lower()}_response",
+                "total": len(shown),
+                "offset": 0,
+                "limit": MAXIMUM_CONSUMERS,
+                "consumers": shown,
+            }
+        )
+
+    async def _pull(self, sender: Sender, stream: str, real: str, body: bytes) -> None:
+        if time.monotonic() > self._confirmed.get((stream, real), 0.0):
+            self._confirm(stream, real, await self._ask(f"CONSUMER.INFO.{stream}.{real}", b""))
+        if (stream, real) not in self._confirmed:
+            await self._tell(sender, 503, "")
+            return
+        await self._relay.publish(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{real}", body, reply=sender.reply)
+
+    def _confirm(self, stream: str, real: str, answer: bytes) -> None:
+        self._confirmed.pop((stream, real), None)
+        if b'"error"' in answer and "error" in _decode(answer):
+            return
+        if len(self._confirmed) >= MAXIMUM_CONFIRMED:
+            self._confirmed.clear()
+        self._confirmed[stream, real] = time.monotonic() + CONFIRMED_SECONDS
+
+    def _visible_streams(self, answer: bytes, user: str, rights: Rights) -> bytes:
+        said = _decode(answer)
+        if said.get("streams"):
+            names = self._names
+            said["streams"] = [
+                one for one in said["streams"] if scope_of(one, user, rights, names) is not None
+            ]
+            said["total"] = len(said["streams"])
+        return msgspec.json.encode(said)
+
+    def _scope(self, stream: str, user: str, rights: Rights) -> Scope:
+        scope = scope_of(stream, user, rights, self._names)
+        if scope is None:
+            raise ApiRefusal(403, NOT_ALLOWED, f"the stream {stream[:100]} is not for this user")
+        return scope
+
+    def _real(self, user: str, stream: str, name: str) -> str:
+        real = self._consumers.real(user, stream, name)
+        if real is None:
+            raise ApiRefusal(400, 10_103, "a consumer has a name without dots, wildcards, slashes and spaces")
+        return real
+
+    def _inside(self, user: str, known: str) -> str:
+        """The subject in a stream that a user knows as `known`: results lie there as its own."""
+        is_result = known.startswith(self._names.result_filter.removesuffix(">"))
+        return self._subjects.sent(user, known) if is_result else known
+
+    async def _ask(self, verb: str, body: bytes) -> bytes:
+        try:
+            return (await self._relay.request(f"$JS.API.{verb}", body, timeout=ANSWER_SECONDS)).data
+        except (NatsError, TimeoutError) as error:
+            raise ApiRefusal(503, UNAVAILABLE, "JetStream does not answer") from error
+
+    async def _tell(self, sender: Sender, status: int, description: str) -> None:
+        await self._relay.publish_encoded(status_message(sender.reply, status, description), 1)
