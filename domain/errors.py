@@ -4,6 +4,7 @@ The tree, with the code that an answer carries and its number:
 
     Refusal                        every refusal has a code, a message, a hint and details
     ├── Invalid                    invalid              400  the body is not the verb's schema
+    ├── Forbidden                  forbidden            403  the sender has not the right to it
     ├── NotFound                   not_found            404  the stream does not exist
     ├── VersionConflict            version_conflict     409  the stream is at another version
     ├── AlreadyExists              already_exists       409  the key is taken
@@ -40,6 +41,13 @@ class Invalid(Refusal):
 
     code = "invalid"
     number = 400
+
+
+class Forbidden(Refusal):
+    """The sender is known, and has not the right to this."""
+
+    code = "forbidden"
+    number = 403
 
 
 class NotFound(Refusal):

@@ -4,6 +4,7 @@ A row follows from the state of its aggregate and from the version and position 
 row can be made for any moment, and a rebuild can be compared byte for byte.
 """
 
+import glob
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, Any
 
@@ -117,14 +118,20 @@ def all_rows(connection: apsw.Connection, table: Table) -> Iterator[tuple[str, b
 
 
 def list_rows(
-    connection: apsw.Connection, table: Table, query: Any, *, now: int, maximum_bytes: int
+    connection: apsw.Connection,
+    table: Table,
+    query: Any,
+    *,
+    now: int,
+    maximum_bytes: int,
+    keys: tuple[str, ...] = (),
 ) -> bytes:
     """A page of rows in the order of the primary key: `{"items": […], "next": cursor or null}`.
 
     `query.after` is the `next` of the page before. A page ends early before it weighs `maximum_bytes`. What
-    has expired by `now`, in milliseconds, is left out.
+    has expired by `now`, in milliseconds, is left out, and with `keys` what does not begin with one of them.
     """
-    where, bindings = _where(table, query, now)
+    where, bindings = _where(table, query, now, keys)
     if query.after is not None:
         where.append(f"{table.primary_key} > ?")
         bindings.append(query.after)
@@ -151,15 +158,20 @@ def page_of(found: Iterable[tuple[str | int, bytes]], limit: int, maximum_bytes:
     return b'{"items":[' + b",".join(items) + b'],"next":' + msgspec.json.encode(following) + b"}"
 
 
-def count_rows(connection: apsw.Connection, table: Table, query: Any, *, now: int) -> bytes:
+def count_rows(
+    connection: apsw.Connection, table: Table, query: Any, *, now: int, keys: tuple[str, ...] = ()
+) -> bytes:
     """How many rows the filters leave of those that have not expired by `now`: `{"count": n}`."""
-    where, bindings = _where(table, query, now)
+    where, bindings = _where(table, query, now, keys)
     count = connection.execute(f"SELECT count(*) FROM {table.name}{_clause(where)}", bindings).get
     return msgspec.json.encode({"count": count})
 
 
-def _where(table: Table, query: Any, now: int) -> tuple[list[str], list[Any]]:
+def _where(table: Table, query: Any, now: int, keys: tuple[str, ...] = ()) -> tuple[list[str], list[Any]]:
     where, bindings = _not_expired(table, now)
+    if keys:
+        where.append("(" + " OR ".join(f"{table.primary_key} GLOB ?" for _ in keys) + ")")
+        bindings += [f"{glob.escape(table.row_key(key))}*" for key in keys]
     for name in query.__struct_fields__:
         value = getattr(query, name)
         if value is None or name in ("limit", "after"):

@@ -4,7 +4,7 @@ SQLite makes them, from the columns of `events`. A thousand of them take it 4 ms
 its global lock is what commands wait for.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import apsw
 import msgspec
@@ -82,13 +82,14 @@ def stream_events(
 
 
 def scan_events(
-    connection: apsw.Connection, origin: Origin, after: int, *, streams: str, limit: int
+    connection: apsw.Connection, origin: Origin, after: int, *, streams: Sequence[str], limit: int
 ) -> Iterator[tuple[int, bytes | None]]:
-    """The next `limit` positions behind `after`, each with its event, if its stream matches (as by GLOB)."""
+    """The next `limit` positions behind `after`, each with its event if its stream matches (as by GLOB)."""
+    matches = " OR ".join("stream GLOB ?" for _ in streams)
     for position, event in connection.execute(
-        f"SELECT position, iif(stream GLOB ?, {cloud_event_sql(origin)}, NULL)"
+        f"SELECT position, iif({matches}, {cloud_event_sql(origin)}, NULL)"
         " FROM events WHERE position > ? ORDER BY position LIMIT ?",
-        (streams, after, limit),
+        (*streams, after, limit),
     ):
         yield position, None if event is None else event.encode()
 

@@ -7,12 +7,14 @@ import apsw
 
 from bus.contract import codec
 from bus.contract.log_requests import ReadEvents
+from bus.contract.rights import EVERYTHING, Rights
 from bus.log import chain
 from bus.log.cloud_events import read_origin, scan_events, stream_events
 from bus.log.states import read_aggregate
+from domain.catalogue import BY_TABLE
 from domain.decider import Aggregate
-from domain.errors import Invalid, NotFound
-from domain.messages import stream_name
+from domain.errors import Forbidden, Invalid, NotFound
+from domain.messages import split_stream, stream_name
 
 # How many rows one reading of the log looks at, however few of them the filter lets through.
 MAXIMUM_SCANNED_ROWS = 10_000
@@ -96,22 +98,44 @@ def as_of(
     return row
 
 
-def read_events(connection: apsw.Connection, query: ReadEvents) -> bytes:
-    """Events in order: `{"items": […], "next": …, "head": …}`.
+def read_events(connection: apsw.Connection, query: ReadEvents, rights: Rights = EVERYTHING) -> bytes:
+    """Events in order: `{"items": […], "next": …, "head": …, "timelines": […]}`.
 
     `next` is what to pass as `after` for the following page, and null at the head of the log, whose
-    position is `head`.
+    position is `head`. `timelines` are those of the log, each with its first position. Of limited rights, it
+    is as if there were no other events than their own, and forks.
     """
     if query.table is not None and query.stream is not None:
         raise Invalid("either a table or a stream", path="$")
-    streams = pattern_of(query.table, query.stream)
+    streams = _patterns(query, rights)
     origin = read_origin(connection)
     head = chain.read_head(connection).position
     items = Items(query.limit)
     events = scan_events(connection, origin, query.after, streams=streams, limit=MAXIMUM_SCANNED_ROWS)
     last, _ = items.take_all(events, query.after)
     following = last if last < head else None
-    return b'{"items":%s,"next":%s,"head":%d}' % (items.as_json(), codec.encode(following), head)
+    return b'{"items":%s,"next":%s,"head":%d,"timelines":%s}' % (
+        items.as_json(),
+        codec.encode(following),
+        head,
+        codec.encode(origin.timelines),
+    )
+
+
+def _patterns(query: ReadEvents, rights: Rights) -> list[str]:
+    if rights.is_everything:
+        return [pattern_of(query.table, query.stream)]
+    table = query.table if query.stream is None else split_stream(query.stream)[0]
+    tables = BY_TABLE.keys() if table is None else {table}
+    own = [one for one in tables if rights.may_read(one) or rights.may_follow(one)]
+    if table not in (None, *own, "system"):
+        raise Forbidden(f"the events of {table} are not this user's")
+    if query.stream is not None:
+        is_own = table == "system" or rights.has_key(split_stream(query.stream)[1])
+        # GLOB matches nothing with an empty pattern.
+        return [glob.escape(query.stream) if is_own else ""]
+    beginnings = [f"{one}/{key}" for one in own for key in rights.keys or ("",)]
+    return ["system/*", *(f"{glob.escape(one)}*" for one in beginnings)]
 
 
 def pattern_of(table: str | None, stream: str | None) -> str:

@@ -19,6 +19,7 @@ from bus.contract.rights import UNKNOWN_PRINCIPAL, Principal
 from bus.contract.subjects import BATCH
 from bus.incident import internal
 from bus.measures import Tally
+from bus.serving.permissions import require_may_send
 from bus.transport.connection import UNREADABLE
 from bus.writing.submission import Request, Submission, count_refused, refused
 from domain.credentials.scanning import Finding, kind_of_text
@@ -81,6 +82,7 @@ def _request(
 ) -> Request:
     decider, verb = codec.find_verb(name)
     command = codec.decode_command(verb, body)
+    require_may_send(principal, name, verb, command)
     findings = codec.findings_in(body)
     if not headers:
         return Request(
@@ -89,6 +91,7 @@ def _request(
             command=command,
             command_id=fallback_id,
             owner=principal.owner,
+            keys=principal.rights.keys,
             metadata=_metadata({}, principal),
             findings=findings,
         )
@@ -100,6 +103,7 @@ def _request(
         command_id=_command_id(headers.get(COMMAND_ID)) or fallback_id,
         expected_version=_version(headers.get(EXPECTED_VERSION)),
         owner=principal.owner,
+        keys=principal.rights.keys,
         metadata=_metadata(headers, principal),
         findings=(*findings_in_headers(headers), *findings),
     )
@@ -120,14 +124,17 @@ def _batch(body: bytes, headers: Mapping[str, str] | None, context: Any, princip
         try:
             decider, verb = codec.find_verb(item.command)
             item_body = bytes(item.body)
+            command = codec.decode_command(verb, item_body)
+            require_may_send(principal, item.command, verb, command)
             requests.append(
                 Request(
                     decider=decider,
                     verb=verb,
-                    command=codec.decode_command(verb, item_body),
+                    command=command,
                     command_id=_command_id(item.id),
                     expected_version=_not_negative(item.expected_version),
                     owner=principal.owner,
+                    keys=principal.rights.keys,
                     metadata=metadata,
                     findings=(
                         *of_all,

@@ -16,14 +16,14 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 from bus.contract import codec
-from bus.contract.rights import Principal
+from bus.contract.rights import UNKNOWN_PRINCIPAL, Principal, Rights
 from bus.contract.senders import Sender, UserSubjects
 from bus.incident import internal
 from bus.log.reader_pool import PoolExhaustedError
 from bus.serving.discovery import QUEUE_GROUP, Endpoint
 from bus.tasks import Tasks
 from bus.transport.connection import stop_receiving
-from domain.errors import Busy, NotFound, Refusal, TooLarge, Unavailable
+from domain.errors import Busy, Forbidden, NotFound, Refusal, TooLarge, Unavailable
 
 MAXIMUM_BODY_BYTES = 64 * 1024
 MAXIMUM_UNDER_WAY = 2_000
@@ -35,13 +35,15 @@ class QueryVerb(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of query. `answer` gets a connection that cannot write, and the decoded query.
 
     It raises a `Refusal` if there is no answer. Without `reads`, it gets `None` in place of the connection,
-    and is called at once on the loop's thread, however many others wait.
+    and is called at once on the loop's thread, however many others wait. `limited` answers those whose rights
+    are not all: they may ask nothing else that `reads`.
     """
 
     name: str
     shape: type[Any]
     answer: Callable[[Any, Any], bytes]
     reads: bool = True
+    limited: Callable[[Any, Any, Rights], bytes] | None = None
 
 
 class Queries:
@@ -88,13 +90,13 @@ class Queries:
         if sender is None or principal is None:
             self.dropped += 1
             return
-        self._under_way.start(self._serve(sender, message.data, time.perf_counter_ns()))
+        self._under_way.start(self._serve(sender, principal, message.data, time.perf_counter_ns()))
 
-    async def _serve(self, sender: Sender, asked: bytes, arrived_ns: int) -> None:
+    async def _serve(self, sender: Sender, principal: Principal, asked: bytes, arrived_ns: int) -> None:
         name = sender.name
         refusal: Refusal | None = None
         try:
-            body = await self.ask(name, asked)
+            body = await self.ask(name, asked, principal)
         except Refusal as error:
             refusal = error
             body = codec.error_body(error)
@@ -105,8 +107,8 @@ class Queries:
         except NatsError as error:
             logger.warning("an answer could not be sent: %s", error)
 
-    async def ask(self, name: str, body: bytes) -> bytes:
-        """The answer to a query.
+    async def ask(self, name: str, body: bytes, principal: Principal = UNKNOWN_PRINCIPAL) -> bytes:
+        """The answer to a query of a principal.
 
         Raises:
             Refusal: there is none.
@@ -124,13 +126,14 @@ class Queries:
             raise Busy("too many queries are under way", hint="try again", retry_after_ms=100)
         query = codec.decode(verb.shape, body)
         if not verb.reads:
-            return self._read(verb, query)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, verb, query)
+            return self._read(verb, query, principal)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._read, verb, query, principal)
 
-    def _read(self, verb: QueryVerb, query: Any) -> bytes:
+    def _read(self, verb: QueryVerb, query: Any, principal: Principal) -> bytes:
         try:
             with self._reader() if verb.reads else nullcontext() as connection:
-                answer = verb.answer(connection, query)
+                answer = _answer(verb, connection, query, principal)
         except Refusal:
             raise
         except PoolExhaustedError:
@@ -147,3 +150,12 @@ class Queries:
                 size_bytes=len(answer),
             )
         return answer
+
+
+def _answer(verb: QueryVerb, connection: Any, query: Any, principal: Principal) -> bytes:
+    rights = principal.rights
+    if rights.is_everything or not verb.reads:
+        return verb.answer(connection, query)
+    if verb.limited is None:
+        raise Forbidden(f"{verb.name} is only for those who may read everything")
+    return verb.limited(connection, query, rights)

@@ -6,6 +6,9 @@ from itertools import count
 
 import msgspec
 
+# How many jobs of others one search passes over. Who shares a queue with so many wants one of its own.
+MAXIMUM_PASSED_OVER = 10_000
+
 
 class WaitingJob(msgspec.Struct, frozen=True, gc=False):
     """The properties of a job that its place in the order depends on."""
@@ -100,14 +103,20 @@ class DueJobs:
         if not lanes:
             del self._queues[job.queue]
 
-    def next(self, queue: str, types: Iterable[str] | None, limit: int, now: int) -> list[str]:
-        """At most `limit` ids of due jobs: higher priority first, then earlier `run_at`, then position."""
+    def next(
+        self, queue: str, types: Iterable[str] | None, limit: int, now: int, keys: tuple[str, ...] = ()
+    ) -> list[str]:
+        """At most `limit` ids of due jobs: higher priority first, then earlier `run_at`, then position.
+
+        With `keys`, only ids that begin with one of them; of others, `MAXIMUM_PASSED_OVER` are looked at.
+        """
         lanes = self._queues.get(queue)
         if not lanes:
             return []
         chosen = list(lanes.values()) if types is None else [lanes[one] for one in set(types) if one in lanes]
         taken: list[tuple[_Lane, tuple[int, int, int, int, WaitingJob]]] = []
-        while len(taken) < limit:
+        ids: list[str] = []
+        while len(ids) < limit and len(taken) < limit + MAXIMUM_PASSED_OVER:
             best = min(
                 ((entry, lane) for lane in chosen if (entry := lane.best(now)) is not None),
                 key=lambda pair: pair[0][:3],
@@ -118,7 +127,10 @@ class DueJobs:
             entry, lane = best
             heapq.heappop(lane.due)
             taken.append((lane, entry))
+            job = entry[-1]
+            if not keys or job.id.startswith(keys):
+                ids.append(job.id)
         # They are only looked at here; the caller takes them out with `remove`.
         for lane, entry in taken:
             heapq.heappush(lane.due, entry)
-        return [entry[-1].id for _, entry in taken]
+        return ids

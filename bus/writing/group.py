@@ -169,6 +169,7 @@ class Group(GroupContext):
 
     def _answer(self, request: Request) -> bytes:
         command_id, request_hash = request.command_id, b""
+        self.keys = request.keys
         if command_id is not None and request.verb.remembered:
             request_hash = codec.request_hash(
                 request.name, request.expected_version, request.command, request.owner
@@ -215,7 +216,8 @@ class Group(GroupContext):
             return request.verb.decide(None, request.command, self, None), None
         key = request.verb.key(request.command)
         if key is None:
-            new_key = key = self.new_id()
+            # Of those who may not use all keys, a new one is their own.
+            new_key = key = f"{request.keys[0] if request.keys else ''}{self.new_id()}"
             aggregate = ABSENT
         else:
             new_key = None

@@ -80,6 +80,8 @@ class GroupContext:
         self._ids = new_ids(now)
         self.now = now
         self.answer_bytes_left = answer_bytes_left
+        # The beginnings of the keys that the sender of the command may use; none: it may use all.
+        self.keys: tuple[str, ...] = ()
 
     def new_id(self) -> str:
         return next(self._ids)
@@ -102,7 +104,7 @@ class GroupContext:
         return read_aggregate(self._connection, table, key, up_to_version=version).state
 
     def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> list[Job]:
-        ids = self._aggregates.jobs.due.next(queue, types, limit, self.now)
+        ids = self._aggregates.jobs.due.next(queue, types, limit, self.now, self.keys)
         return [self._aggregates.get(JOBS, job_id).state for job_id in ids]
 
     def unique_job(self, key: str, states: Set[str], created_since: int) -> Job | None:
@@ -119,11 +121,14 @@ class GroupContext:
         """The first of these jobs that is, as the open transaction has it, what is asked for."""
         for job_id in ids:
             job: Job | None = self._aggregates.get(JOBS, job_id).state
-            if job is None or job.unique_key != key or job.state not in states:
+            if job is None or job.unique_key != key or job.state not in states or not self._is_own(job_id):
                 continue
             if job.created_at >= created_since:
                 return job
         return None
+
+    def _is_own(self, key: str) -> bool:
+        return not self.keys or key.startswith(self.keys)
 
     def dependents(self, job_id: str, limit: int, *, failed: bool) -> list[Job]:
         known = self._aggregates.jobs.dependents
@@ -138,10 +143,14 @@ class GroupContext:
         stored = self._projections.matching_jobs(
             self._connection, search, limit + MAXIMUM_COUNTED + len(changed)
         )
-        found = [(position, job_id) for position, job_id in stored if job_id not in changed]
+        found = [
+            (position, job_id)
+            for position, job_id in stored
+            if job_id not in changed and self._is_own(job_id)
+        ]
         for job_id in changed:
             job: Job | None = self._aggregates.get(JOBS, job_id).state
-            if job is not None and search.matches(job):
+            if job is not None and search.matches(job) and self._is_own(job_id):
                 found.append((job.created_position, job_id))
         found.sort()
         states = (self._aggregates.get(JOBS, job_id).state for _, job_id in found[:limit])

@@ -24,6 +24,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     expected_version: int | None = None
     # Whose command id it is, where that is not everybody's.
     owner: str | None = None
+    # The beginnings of the keys that its sender may use; none: it may use all.
+    keys: tuple[str, ...] = ()
     metadata: str | None = None
     # The parts of its body that look like credentials. It is refused for them unless they are allowed.
     findings: tuple[Finding, ...] = ()

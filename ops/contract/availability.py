@@ -12,6 +12,7 @@ import msgspec
 
 from bus.contract import codec
 from bus.log.states import read_aggregate
+from bus.serving.permissions import limited
 from bus.serving.queries import QueryVerb
 from domain.rate_limits import TABLE
 from domain.rate_limits.availability import Availability, availability
@@ -37,6 +38,16 @@ def availability_verbs(clock: Callable[[], int]) -> tuple[QueryVerb, ...]:
         return codec.encode(forecast(state, clock()))
 
     return (
-        QueryVerb(name=f"{TABLE}.may_call", shape=MayCallRateLimit, answer=may_call),
-        QueryVerb(name=f"{TABLE}.forecast", shape=ForecastRateLimit, answer=forecast_of),
+        QueryVerb(
+            name=f"{TABLE}.may_call",
+            shape=MayCallRateLimit,
+            answer=may_call,
+            limited=limited(TABLE, may_call, key_of),
+        ),
+        QueryVerb(
+            name=f"{TABLE}.forecast",
+            shape=ForecastRateLimit,
+            answer=forecast_of,
+            limited=limited(TABLE, forecast_of, key_of),
+        ),
     )

@@ -8,12 +8,15 @@ import msgspec
 
 from bus.contract.codec import MAXIMUM_ANSWER_BYTES
 from bus.contract.log_requests import FindChain, FindEvents, Moment, Page, ReadEvents
+from bus.contract.rights import EVERYTHING, Rights
 from bus.log import reading
 from bus.log.search import find_chain, find_events
+from bus.serving.permissions import limited, require_may_read
 from bus.serving.queries import QueryVerb
 from domain.catalogue import BY_TABLE
 from domain.decider import Aggregate
 from domain.errors import NotFound
+from domain.jobs import TABLE as JOBS
 from ops.contract.availability import availability_verbs
 from ops.contract.tool_config_diff import DiffToolConfig, diff
 from projections import job_statistics
@@ -30,8 +33,18 @@ def query_verbs(row_json: RowJson, clock: Callable[[], int]) -> dict[str, QueryV
     verbs = [verb for table in TABLES.values() for verb in _of_table(table, row_json, clock)]
     verbs += availability_verbs(clock)
     verbs += (
-        QueryVerb(name="tool_configs.diff", shape=DiffToolConfig, answer=diff),
-        QueryVerb(name="events.read", shape=ReadEvents, answer=reading.read_events),
+        QueryVerb(
+            name="tool_configs.diff",
+            shape=DiffToolConfig,
+            answer=diff,
+            limited=limited("tool_configs", diff, lambda query: query.tool_name),
+        ),
+        QueryVerb(
+            name="events.read",
+            shape=ReadEvents,
+            answer=reading.read_events,
+            limited=reading.read_events,
+        ),
         QueryVerb(name="events.find", shape=FindEvents, answer=find_events),
         QueryVerb(name="events.chain", shape=FindChain, answer=find_chain),
     )
@@ -47,9 +60,24 @@ def _of_jobs(clock: Callable[[], int]) -> tuple[QueryVerb, ...]:
         return job_statistics.statistics(connection, query, clock())
 
     return (
-        QueryVerb(name="jobs.browse", shape=BrowseJobs, answer=browse_jobs),
-        QueryVerb(name="jobs.attempts", shape=ListAttempts, answer=attempts),
-        QueryVerb(name="jobs.stats", shape=JobStatistics, answer=statistics),
+        QueryVerb(
+            name="jobs.browse",
+            shape=BrowseJobs,
+            answer=browse_jobs,
+            limited=limited(JOBS, browse_jobs),
+        ),
+        QueryVerb(
+            name="jobs.attempts",
+            shape=ListAttempts,
+            answer=attempts,
+            limited=limited(JOBS, attempts, lambda query: query.id),
+        ),
+        QueryVerb(
+            name="jobs.stats",
+            shape=JobStatistics,
+            answer=statistics,
+            limited=limited(JOBS, statistics),
+        ),
     )
 
 
@@ -61,11 +89,14 @@ def _of_table(table: Table, row_json: RowJson, clock: Callable[[], int]) -> tupl
             raise NotFound(f"there is no {table.name}/{key}")
         return row
 
-    def listing(connection: apsw.Connection, query: Any) -> bytes:
-        return list_rows(connection, table, query, now=clock(), maximum_bytes=MAXIMUM_ANSWER_BYTES - 1024)
+    def listing(connection: apsw.Connection, query: Any, rights: Rights = EVERYTHING) -> bytes:
+        limit_bytes = MAXIMUM_ANSWER_BYTES - 1024
+        require_may_read(rights, table.name)
+        return list_rows(connection, table, query, now=clock(), maximum_bytes=limit_bytes, keys=rights.keys)
 
-    def count(connection: apsw.Connection, query: Any) -> bytes:
-        return count_rows(connection, table, query, now=clock())
+    def count(connection: apsw.Connection, query: Any, rights: Rights = EVERYTHING) -> bytes:
+        require_may_read(rights, table.name)
+        return count_rows(connection, table, query, now=clock(), keys=rights.keys)
 
     def history(connection: apsw.Connection, query: Any) -> bytes:
         return reading.history(connection, table.name, table.key_of(query), query.after, query.limit)
@@ -81,18 +112,25 @@ def _of_table(table: Table, row_json: RowJson, clock: Callable[[], int]) -> tupl
         return reading.as_of(connection, table.name, key, query.position, query.time, as_then)
 
     return (
-        QueryVerb(name=f"{table.name}.get", shape=table.get_query, answer=get),
-        QueryVerb(name=f"{table.name}.list", shape=table.list_query, answer=listing),
-        QueryVerb(name=f"{table.name}.count", shape=table.count_query, answer=count),
+        QueryVerb(
+            name=f"{table.name}.get",
+            shape=table.get_query,
+            answer=get,
+            limited=limited(table.name, get, table.key_of),
+        ),
+        QueryVerb(name=f"{table.name}.list", shape=table.list_query, answer=listing, limited=listing),
+        QueryVerb(name=f"{table.name}.count", shape=table.count_query, answer=count, limited=count),
         QueryVerb(
             name=f"{table.name}.history",
             shape=_joined("History", table, Page, "The events of one stream, a page at a time."),
             answer=history,
+            limited=limited(table.name, history, table.key_of),
         ),
         QueryVerb(
             name=f"{table.name}.as_of",
             shape=_joined("AsOf", table, Moment, "One row as it was at a position or a time."),
             answer=as_of,
+            limited=limited(table.name, as_of, table.key_of),
         ),
     )
 

@@ -1,0 +1,119 @@
+"""What a user of limited rights may send and ask. The broker says who it is, its rights what it may.
+
+Keys are looked at here, since they are in the body: every key that a command names, of whatever aggregate,
+has to be the user's. The name of a queue is none of these, unless the command is about the queue itself:
+queues are shared, and whoever claims from one gets only jobs of its own keys (`bus.writing.group_context`).
+"""
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+import msgspec
+from msgspec import inspect
+
+from bus.contract.rights import Principal, Rights
+from domain.decider import Verb
+from domain.errors import Forbidden
+from domain.messages import KEY_PATTERN
+
+# Fields that have the form of a key, and name nothing that is somebody's.
+_NOT_OWNED = frozenset({"queue", "reservation"})
+# Commands that find what they are about by the user's keys: the writer leaves out what is another's.
+_FINDING = frozenset({"jobs.claim", "jobs.cancel_many", "jobs.retry_many"})
+_GRANTED = "an operator grants it: `hyperpage user create` says how"
+
+_Finder = Callable[[Any], Iterator[str]]
+
+
+def require_may_send(principal: Principal, name: str, verb: Verb, command: Any) -> None:
+    """Returns if a command is the principal's to send.
+
+    Raises:
+        Forbidden: the verb is not, or a key.
+    """
+    rights = principal.rights
+    if rights.is_everything:
+        return
+    if not rights.may_send(name):
+        raise Forbidden(f"{principal.name} may not send {name}", hint=_GRANTED)
+    if not rights.keys or name in _FINDING:
+        return
+    key = None if verb.key is None else verb.key(command)
+    for one in (*(() if key is None else (key,)), *_named_keys(command)):
+        if not rights.has_key(one):
+            beginnings = " or ".join(rights.keys)
+            raise Forbidden(
+                f"{one[:100]} is not a key of {principal.name}", hint=f"its keys begin with {beginnings}"
+            )
+
+
+def require_may_read(rights: Rights, table: str) -> None:
+    """Returns if a table may be read.
+
+    Raises:
+        Forbidden: it may not.
+    """
+    if not rights.may_read(table):
+        raise Forbidden(f"{table} is not for this user to read", hint=_GRANTED)
+
+
+def limited(
+    table: str, answer: Callable[[Any, Any], bytes], key_of: Callable[[Any], str] | None = None
+) -> Callable[[Any, Any, Rights], bytes]:
+    """A query's answer for those whose rights are not all: of a table of theirs, about a key of theirs.
+
+    Without `key_of`, it is about many keys, and only for those who may read all of the table.
+    """
+
+    def answer_within(connection: Any, query: Any, rights: Rights) -> bytes:
+        require_may_read(rights, table)
+        if rights.keys and key_of is None:
+            raise Forbidden(f"this is about keys of {table} that are not this user's")
+        if key_of is not None and not rights.has_key(key_of(query)):
+            raise Forbidden(f"{key_of(query)[:100]} is not a key of this user")
+        return answer(connection, query)
+
+    return answer_within
+
+
+def _named_keys(command: Any) -> Iterator[str]:
+    shape: Any = type(command)
+    for find in _finders(shape):
+        yield from find(command)
+
+
+@cache
+def _finders(shape: Any) -> tuple[_Finder, ...]:
+    """A finder for each place of a struct where keys are, known by the form that a key has."""
+    described = inspect.type_info(shape)
+    assert isinstance(described, inspect.StructType)
+    return tuple(
+        _in_field(field.name, find)
+        for field in described.fields
+        if field.name not in _NOT_OWNED and (find := _finder(field.type)) is not None
+    )
+
+
+def _in_field(name: str, find: _Finder) -> _Finder:
+    def found(value: Any) -> Iterator[str]:
+        held = getattr(value, name)
+        if held is not None and held is not msgspec.UNSET:
+            yield from find(held)
+
+    return found
+
+
+def _finder(kind: inspect.Type) -> _Finder | None:
+    match kind:
+        case inspect.StrType(pattern=pattern) if pattern == KEY_PATTERN:
+            return lambda value: iter((value,))
+        case inspect.StructType(cls=cls):
+            inner = _finders(cls)
+            return (lambda value: (key for find in inner for key in find(value))) if inner else None
+        case inspect.UnionType(types=types):
+            return next((find for one in types if (find := _finder(one)) is not None), None)
+        case inspect.ListType(item_type=item) | inspect.VarTupleType(item_type=item):
+            find = _finder(item)
+            return None if find is None else (lambda value: (key for one in value for key in find(one)))
+    return None
