@@ -1,7 +1,8 @@
 """The nats-server that a service runs for itself.
 
-server  started, watched, ended
-child   its process; tether takes it down with ours, however that ends
-home    its folder: configuration, credentials, lock
-users   who may publish and read what
+server    started, watched, ended
+child     its process; tether takes it down with ours, however that ends
+home      its folder: configuration, credentials, lock
+accounts  who may publish and read what
+users     who they are
 """

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
@@ -11,6 +12,8 @@ from bus.broker.tether import NEEDS_PIPE, NO_PIPE, tethered
 
 # A child ends in some milliseconds; one that is stopped or stuck is killed after this time.
 STOP_TIMEOUT_MS = 3_000
+# How often its log is looked at while something is awaited there; nothing tells when it comes.
+LOOK_AT_LOG_MS = 10
 # The most that is read of the log at one look; more of it would say the same.
 NEWS_BYTES = 64 * 1024
 # All that it gets of this process's variables, which may hold passwords and keys of buckets: where libraries
@@ -76,6 +79,21 @@ class NatsChild:
         if not self.exited.done():
             self.process.kill()
         await asyncio.wait({self.exited})
+
+    async def read_configuration_again(self, *, within_ms: int) -> str | None:
+        """Returns when it has; otherwise the reason why it has not."""
+        begin = self._log.stat().st_size
+        self.process.send_signal(signal.SIGHUP)
+        for _ in range(within_ms // LOOK_AT_LOG_MS):
+            await asyncio.wait({self.exited}, timeout=LOOK_AT_LOG_MS / 1000)
+            size = self._log.stat().st_size
+            # One that grew too large was put aside in this moment.
+            said = self._log.read_bytes()[begin if begin <= size else 0 :]
+            if b"Reloaded server configuration" in said:
+                return None
+            if b"[ERR]" in said or self.exited.done():
+                return " / ".join(said.decode(errors="replace").split("\n")).strip(" /")[-2_000:]
+        return "it does not say whether it has"
 
     def has_failed_to_write(self) -> bool:
         """Whether a stream could not be written since this was asked last."""

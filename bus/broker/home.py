@@ -118,7 +118,11 @@ class NatsHome:
         _write_private(self.path / "port", str(port).encode())
 
     def write_configuration(
-        self, names: BusNames, passwords: Mapping[str, str], users: Sequence[BrokerUser], port: int
+        self,
+        names: BusNames,
+        passwords: Mapping[str, str],
+        users: Sequence[BrokerUser],
+        settings: Mapping[str, Any],
     ) -> Path:
         """The configuration file, for a start or to be read again.
 
@@ -128,7 +132,7 @@ class NatsHome:
         if not self._credentials.exists():
             _write_private(self._credentials, msgspec.json.encode(passwords))
         path = self.path / "nats-server.conf"
-        _write_private(path, server_configuration(names, passwords, users, self._settings(port)))
+        _write_private(path, server_configuration(names, passwords, users, settings))
         return path
 
     def forget_port(self) -> None:
@@ -159,7 +163,8 @@ class NatsHome:
                 "another data directory"
             )
 
-    def _settings(self, port: int) -> dict[str, Any]:
+    def settings(self, port: int) -> dict[str, Any]:
+        """All but the users of the configuration, for one start: its limits follow the room that there is."""
         return {
             "host": LOOPBACK,
             "port": port,

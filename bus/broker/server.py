@@ -12,13 +12,12 @@ import asyncio
 import logging
 import os
 import shutil
-import signal
 import socket
 import sysconfig
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import nats.errors
 import nats.js.errors
@@ -46,6 +45,9 @@ FIRST_RESTART_DELAY_MS = 100
 LONGEST_RESTART_DELAY_MS = 5_000
 # A child that lived this long did not die of its start: the delay begins anew.
 STABLE_AFTER_MS = 30_000
+
+# It takes some milliseconds.
+RELOAD_TIMEOUT_MS = 5_000
 
 # How often the child is checked; nothing tells us when it can't write.
 LOOK_INTERVAL_MS = 1_000
@@ -93,6 +95,7 @@ class NatsServer:
         self._program = program
         self._on_change = on_change
         self._users = users
+        self._settings: dict[str, Any] = {}
         self._passwords: Mapping[str, str] = {}
         self._lock: int | None = None
         self._child: NatsChild | None = None
@@ -128,13 +131,23 @@ class NatsServer:
             self._unlock()
             raise
 
-    def set_users(self, users: Sequence[BrokerUser]) -> None:
-        """Has other users from now on; connections of those that stay, go on."""
+    async def set_users(self, users: Sequence[BrokerUser]) -> None:
+        """Has other users when this returns; connections of those that stay go on.
+
+        Raises:
+            NatsServerError: nats-server does not take them.
+        """
         self._users = users
-        if self._child is not None and not self._child.exited.done():
-            self._write_configuration(self.port)
-            # nats-server reads its configuration again.
-            self._child.process.send_signal(signal.SIGHUP)
+        async with self._changing:
+            if self._child is None or self._child.exited.done():
+                # The next start reads them.
+                return
+            # A port that was found stays.
+            self._settings["port"] = self.port
+            self._write_configuration()
+            said = await self._child.read_configuration_again(within_ms=RELOAD_TIMEOUT_MS)
+            if said is not None:
+                raise NatsServerError(f"nats-server did not take its new configuration: {said}")
 
     async def supervise(self) -> None:
         """Starts the child again whenever it dies, on the same port and files; returns after `stop`.
@@ -218,7 +231,8 @@ class NatsServer:
             if self._stopping.is_set() or self._lock is None:
                 raise NatsServerError("nats-server is being stopped")
             _require_free(port)
-            configuration = self._write_configuration(port)
+            self._settings = self.home.settings(port)
+            configuration = self._write_configuration()
             self.home.forget_port()
             child = await NatsChild.spawn(
                 [str(program), "--config", str(configuration)], log=self.home.log, keep_open=self._lock
@@ -250,10 +264,10 @@ class NatsServer:
         await _require_jetstream(f"nats://{RELAY}:{self._passwords[RELAY]}@{LOOPBACK}:{found}")
         return found
 
-    def _write_configuration(self, port: int) -> Path:
+    def _write_configuration(self) -> Path:
         passwords = self._passwords
         own = [BrokerUser.with_password(user, passwords[user]) for user in (APP, ADMIN)]
-        return self.home.write_configuration(self.names, passwords, [*own, *self._users], port)
+        return self.home.write_configuration(self.names, passwords, [*own, *self._users], self._settings)
 
     def _unlock(self) -> None:
         if self._lock is not None:

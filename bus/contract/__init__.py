@@ -1,6 +1,8 @@
 """The names and forms of all that is said on the bus. Both sides stand on it, a service and its clients.
 
 subjects         the names of subjects, streams and buckets, made of one prefix
+senders          who sent a message, and where its answer goes
+rights           what a user may do
 headers          the headers of commands
 codec            bodies of commands and answers, read and written
 log_requests     requests to the log

@@ -5,6 +5,9 @@ durable          commands that a stream keeps until they are answered; durable_c
 results          their answers, which are kept for some hours
 suspects         those with which the service went down
 dead_letters     commands that could not be carried out
+permissions      what users of limited rights may send and ask
+stream_access    JetStream's API as users have it, by stream_scope and stream_requests
+consumer_names   users' consumers; consumer_requests makes them
 queries          questions about the state, answered beside the writer
 administration   requests of operators alone; audit records them
 discovery        the endpoints, as tools find them on the network

@@ -4,6 +4,7 @@ connecting         a connection that stands, with or without another after it is
 connection         a client that takes whole messages without a task for each, and stays connected for ever
 protocol           NATS's protocol as it is read and written
 jetstream          requests to JetStream; jetstream_answers reads what it says
+nkeys              keys that show who connects
 pulls              requests to a consumer, and how much of them is still to come
 ensured_streams    a stream is there, as it should be
 """

@@ -2,7 +2,7 @@
 
     main         all commands, and how each ends
     serve, messages (send, query), tail, schema, status, doctor, projections, migrate, dead_letters (dlq),
-    stream, token, console, import_file, files
+    stream, token, user, console, import_file, files
                  one command a module; backup and analytics are packages
     asking       how a command asks a running service
     stopped      the store of a stopped service, as a command works on it

@@ -32,6 +32,7 @@ from ops.cli.tail import tail
 from ops.cli.terminal.exits import CommandFailure, Exit, usage_failure
 from ops.cli.terminal.output import print_json, say
 from ops.cli.token import token
+from ops.cli.user import user
 from ops.settings import SettingsError
 
 # Short lines: help is read in terminals of 80 columns, too.
@@ -101,7 +102,7 @@ def application() -> App:
     app.command(status, group=operation, sort_key=0)
     app.command(doctor, group=operation, sort_key=1)
     app.command(console, group=operation, sort_key=2)
-    several = (_backup(), projections(), migrate(), dead_letters(), stream(), token(), _analytics())
+    several = (_backup(), projections(), migrate(), dead_letters(), stream(), token(), user(), _analytics())
     for place, commands in enumerate(several, start=3):
         commands.group, commands.sort_key = operation, place
         app.command(commands)

@@ -5,6 +5,7 @@ composition  every part of one service, started and stopped in order
 connections  to the broker, and the server for HTTP
 endpoints    commands and queries, as the network finds them
 notices      a commit, handed on to all that it concerns; what is told beside events
+background   the tasks that must not end before it does
 errors       why a service ends
 restores     restores of a store that is served; a damaged one is recovered first
 supervision  what systemd is told

@@ -4,19 +4,17 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import apsw
 from nats.errors import Error as NatsError
 
 from bus.broker.server import NatsServer
-from bus.broker.users import ADMIN, APP, RELAY, RESPONDER
+from bus.broker.users import ADMIN, APP
 from bus.contract.codec import encode
-from bus.contract.rights import Principal
 from bus.contract.senders import UserSubjects
-from bus.contract.subjects import ADMIN_INBOX
 from bus.log.reader_pool import ReaderPool
 from bus.publishing.mirrors import Mirrors
 from bus.publishing.relay import Relay
@@ -29,7 +27,6 @@ from bus.serving.prefix_claim import PrefixClaim
 from bus.serving.queries import Queries, QueryVerb
 from bus.serving.stream_access import StreamAccess
 from bus.serving.suspects import Suspects
-from bus.tasks import cancel
 from bus.writing.submission import Commit
 from bus.writing.writer import Writer
 from ops.archive.archiver import Archiver
@@ -40,7 +37,9 @@ from ops.health.monitor import Monitor
 from ops.importing.destinations import RunningImport
 from ops.metrics.collector import Metrics
 from ops.parts import Parts
-from ops.service.connections import administration_by, connect_as, http_server
+from ops.security.registry import Registry
+from ops.service.background import Background
+from ops.service.connections import administration_by, http_server, open_broker
 from ops.service.endpoints import command_endpoints, query_endpoints
 from ops.service.errors import ServiceError
 from ops.service.notices import Notices, hand_on
@@ -85,11 +84,11 @@ class Service:
             self.names, are_told=settings.nats is None or settings.nats_relay is not None
         )
         self.version = service_version()
+        self.registry = Registry(settings.data)
         self.nats_server: NatsServer | None = None
         self.http = http
         self._clock = clock
         self._stack = AsyncExitStack()
-        self._failed: asyncio.Future[None] | None = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -104,7 +103,7 @@ class Service:
         Raises:
             ServiceError, DirectoryInUseError, and what the parts raise: the message says why.
         """
-        self._failed = asyncio.get_running_loop().create_future()
+        self._background = Background(self._stack)
         try:
             await self._start()
         except BaseException:
@@ -117,8 +116,7 @@ class Service:
 
     async def failure(self) -> None:
         """Waits until a part that must not end has ended, and raises why."""
-        assert self._failed is not None, "not started"
-        await asyncio.shield(self._failed)
+        await self._background.failure()
 
     async def _start(self) -> None:
         # The stack is undone in the opposite order: commands stop coming in before the parts that they need
@@ -129,8 +127,7 @@ class Service:
         await make_sound(self.settings, self.version, after_a_crash=directory.was_left_behind)
         connection = self._open_store()
         await self._listen()
-        urls = await self._broker_urls()
-        await self._connect(urls)
+        await self._connect()
         self.writer = self._new_writer(connection)
         await self._take_the_prefix()
         await self._start_publishing()
@@ -138,7 +135,7 @@ class Service:
         directory.announce(
             Runtime(
                 pid=os.getpid(),
-                nats_url=urls[APP],
+                nats_url=self._urls[APP],
                 http_url=None if self.http is None else self.http.url,
                 store_id=self.origin.store_id,
                 timeline=self.writer.timeline,
@@ -148,7 +145,7 @@ class Service:
                 backups=address(self.settings.backup_folder),
                 archive=address(self.settings.archive_folder),
             ),
-            administration_by(urls[ADMIN], self.http),
+            administration_by(self._urls[ADMIN], self.http),
         )
 
     def _open_store(self) -> apsw.Connection:
@@ -174,23 +171,10 @@ class Service:
         if self.http is not None:
             await self.http.start()
 
-    async def _broker_urls(self) -> dict[str, str]:
-        """The address for each kind of user; the embedded nats-server is started where none is given."""
-        settings, room = self.settings, self.settings.stream_limits.set_aside_bytes
-        if (url := settings.nats) is not None:
-            return {RELAY: settings.nats_relay or url, RESPONDER: url, APP: url, ADMIN: url}
-        self.nats_server = NatsServer(
-            data=settings.data, names=self.names, port=settings.nats_port, set_aside_bytes=room
-        )
-        await self._stack.enter_async_context(self.nats_server)
-        self._in_background(self.nats_server.supervise(), "the embedded nats-server")
-        return {user: self.nats_server.url_for(user) for user in (RELAY, RESPONDER, APP, ADMIN)}
-
-    async def _connect(self, urls: dict[str, str]) -> None:
-        self._relay_connection = await connect_as(RELAY, urls[RELAY])
-        self._stack.push_async_callback(self._relay_connection.close)
-        self._responder_connection = await connect_as(RESPONDER, urls[RESPONDER])
-        self._stack.push_async_callback(self._responder_connection.close)
+    async def _connect(self) -> None:
+        broker = await open_broker(self.settings, self.registry.broker_users, self._stack, self._background)
+        self.nats_server, self._urls = broker.nats_server, broker.urls
+        self._relay_connection, self._responder_connection = broker.relay, broker.responder
         self._notices = Notices(self._relay_connection, self.names, self.now_ms)
 
     def _new_writer(self, connection: apsw.Connection) -> Writer:
@@ -253,9 +237,9 @@ class Service:
         # A stream of another store is refused here, before anything is served.
         await self.relay.prepare()
         await self.mirrors.prepare()
-        self._in_background(self.relay.run(), "the relay")
-        self._in_background(self.mirrors.run(), "the mirrors")
-        self._in_background(self._close_idle_readers(), "the closing of idle readers")
+        self._background.start(self.relay.run(), "the relay")
+        self._background.start(self.mirrors.run(), "the mirrors")
+        self._background.start(self._close_idle_readers(), "the closing of idle readers")
         self.archiver = Archiver(
             self.settings.archive_folder,
             self.origin,
@@ -272,14 +256,14 @@ class Service:
         relay, responder = self._relay_connection, self._responder_connection
         secrets, limits = self.settings.allowed_secrets, self.settings.stream_limits
         self.dead_letters = DeadLetters(relay, self.subjects, secrets, limits.dead_letters)
-        principals = {None: Principal(), APP: Principal(name=APP), ADMIN: Principal(name=ADMIN)}
+        principal_of = self.registry.principal_of
         self.stream_access = StreamAccess(
             relay,
             self.subjects,
             key=kept_key(self.settings.data / "consumer-names.key"),
-            principal_of=principals.get,
+            principal_of=principal_of,
         )
-        self.intake = Intake(responder, self.writer, self.subjects, self.command_endpoints, principals.get)
+        self.intake = Intake(responder, self.writer, self.subjects, self.command_endpoints, principal_of)
         suspects = Suspects(self.settings.data / "durable")
         self._stack.callback(suspects.close)
         self.durable = DurableIntake(
@@ -290,7 +274,7 @@ class Service:
             self.dead_letters,
             suspects,
             limits,
-            principals.get,
+            principal_of,
         )
         self.queries = Queries(
             responder,
@@ -298,7 +282,7 @@ class Service:
             self.subjects,
             self.query_verbs,
             self.query_endpoints,
-            principals.get,
+            principal_of,
         )
         self.projections = ProjectionsCheck(self.settings.store_path, self.writer, self.now_ms)
         refill = AdministrationVerb(name="stream.refill", shape=NoArguments, carry_out=self._refill_stream)
@@ -309,6 +293,7 @@ class Service:
             *self.dead_letters.verbs(),
             *self.projections.verbs(),
             *imports.verbs(),
+            *self.registry.verbs(self.nats_server),
             refill,
             *self._more_administration,
         )
@@ -364,10 +349,11 @@ class Service:
         await self.administration.start()
         self._stack.push_async_callback(self.administration.stop)
         await self.intake.start()
-        self._in_background(self.durable.run(), "the intake of durable commands")
-        self._in_background(self.archiver.run(), "the archive")
-        self._in_background(self.backups.run(), "the schedule of backups")
-        self._in_background(self.health.run(), "the watch over the service's health")
+        self._background.start(self.registry.run(self.nats_server), "the registry of users")
+        self._background.start(self.durable.run(), "the intake of durable commands")
+        self._background.start(self.archiver.run(), "the archive")
+        self._background.start(self.backups.run(), "the schedule of backups")
+        self._background.start(self.health.run(), "the watch over the service's health")
         self.discovery.serving = True
         await self._responder_connection.flush()
         if self.http is not None:
@@ -408,19 +394,6 @@ class Service:
     def _committed(self, commit: Commit) -> None:
         backend = None if self.http is None else self.http.backend
         hand_on(commit, self.parts, self._notices, traces=self.traces, backend=backend)
-
-    def _in_background(self, work: Coroutine[Any, Any, None], what: str) -> None:
-        task = asyncio.create_task(work, name=what)
-
-        def ended(task: asyncio.Task[None]) -> None:
-            if task.cancelled() or self._failed is None or self._failed.done():
-                return
-            error = task.exception()
-            if error is not None:
-                self._failed.set_exception(ServiceError(f"{what} failed: {error}"))
-
-        task.add_done_callback(ended)
-        self._stack.push_async_callback(cancel, task)
 
 
 def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[Commit], None], commit: Commit) -> None:

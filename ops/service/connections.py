@@ -1,13 +1,19 @@
-"""How a service is reached: `connect_as` for the broker, `http_server` for HTTP."""
+"""How a service is reached: `open_broker` for NATS, `http_server` for HTTP."""
 
 import logging
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
-from bus.broker.users import private_inbox
+import msgspec
+
+from bus.broker.server import NatsServer
+from bus.broker.users import ADMIN, APP, RELAY, RESPONDER, USERS, BrokerUser, private_inbox
 from bus.contract.subjects import ADMIN_INBOX
 from bus.serving.discovery import SERVICE_NAME
 from bus.transport.connecting import NotConnectedError, connect
 from bus.transport.connection import LeanClient
+from ops.service.background import Background
 from ops.service.errors import ServiceError
 from ops.settings import Settings
 from ops.store.data_directory import Admin
@@ -41,6 +47,48 @@ async def connect_as(user: str, url: str) -> LeanClient:
     except NotConnectedError as error:
         reason = error.said or f"no answer within {CONNECT_SECONDS:g} s"
         raise ServiceError(f"no nats-server lets us in at {url.rpartition('@')[2]}: {reason}") from error
+
+
+class Broker(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """The broker of a service: the address for each kind of user, and the service's own connections.
+
+    `nats_server` is the embedded one; `None` where another is used.
+    """
+
+    nats_server: NatsServer | None
+    urls: Mapping[str, str]
+    relay: LeanClient
+    responder: LeanClient
+
+
+async def open_broker(
+    settings: Settings, users: Sequence[BrokerUser], stack: AsyncExitStack, background: Background
+) -> Broker:
+    """The broker that the settings name, or an embedded one that `stack` ends.
+
+    Raises:
+        NatsServerError: the embedded one does not start.
+        ServiceError: no nats-server lets us in.
+    """
+    nats_server, urls = None, {}
+    if (url := settings.nats) is not None:
+        urls = {RELAY: settings.nats_relay or url, RESPONDER: url, APP: url, ADMIN: url}
+    else:
+        nats_server = NatsServer(
+            data=settings.data,
+            names=settings.names,
+            port=settings.nats_port,
+            set_aside_bytes=settings.stream_limits.set_aside_bytes,
+            users=users,
+        )
+        await stack.enter_async_context(nats_server)
+        background.start(nats_server.supervise(), "the embedded nats-server")
+        urls = {user: nats_server.url_for(user) for user in USERS}
+    relay = await connect_as(RELAY, urls[RELAY])
+    stack.push_async_callback(relay.close)
+    responder = await connect_as(RESPONDER, urls[RESPONDER])
+    stack.push_async_callback(responder.close)
+    return Broker(nats_server=nats_server, urls=urls, relay=relay, responder=responder)
 
 
 def http_server(settings: Settings) -> "HttpServer | None":

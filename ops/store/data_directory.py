@@ -3,8 +3,8 @@
 import errno
 import fcntl
 import os
-import stat
 import secrets
+import stat
 from pathlib import Path
 
 import msgspec

@@ -665,7 +665,7 @@ def test_a_service_stops_also_when_an_answer_comes_with_the_cancellation_of_who_
             await asyncio.wait_for(answer, 60)
             await asyncio.Event().wait()
 
-        durable.talk.service._in_background(part(), "a part")
+        durable.talk.service._background.start(part(), "a part")
         # It waits from now on.
         await asyncio.sleep(0)
         answer.set_result(None)

@@ -1,0 +1,194 @@
+"""`hyperpage user`: services with an account of their own."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+
+from ops.cli.asking import administer
+from ops.cli.asking import user as whoami
+from ops.cli.terminal.exits import Exit, failure
+from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
+from ops.cli.terminal.output import print_records, print_result, say
+from ops.store.data_directory import read_runtime
+
+if TYPE_CHECKING:
+    from ops.security.users import Secrets, User
+
+NameArgument = Annotated[str, Parameter(help="The user's name: 1 to 64 of a-z, 0-9, _ and -.")]
+OutOption = Annotated[
+    Path | None,
+    option("The file for the seed of its key, which is written this once. Default: ./NAME.nk."),
+]
+MINUTE_MS = 60_000
+
+
+def user() -> App:
+    """The commands about users."""
+    app = App(name="user", help="Users: services with an account, a key and rights of their own.")
+    app.command(create)
+    app.command(list_all, name="list")
+    app.command(rotate)
+    app.command(revoke)
+    return app
+
+
+def create(
+    name: NameArgument,
+    /,
+    *,
+    allow: Annotated[
+        list[str] | None,
+        option("A command that it may send, or all of a table: jobs.enqueue, jobs.*. Again for more."),
+    ] = None,
+    keys: Annotated[
+        list[str] | None, option("Its keys, by how they begin: billing/*. Again for more. Default: all.")
+    ] = None,
+    table: Annotated[
+        list[str] | None,
+        option("A table that it may read and follow beside those of its commands. Again for more."),
+    ] = None,
+    read: Annotated[bool, option("It may query its tables. Default: no.")] = False,
+    follow: Annotated[
+        bool, option("It may follow the events of its tables, of all keys. Default: no.")
+    ] = False,
+    out: OutOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Makes a user, and writes the seed of its key to a file: this once.
+
+    The seed is for NATS, the token that is printed for HTTP. Neither is kept
+    here. A running service and its nats-server know the user at once.
+
+    For example:
+
+        hyperpage user create billing --allow 'jobs.*' --keys 'billing/*' --read --follow
+    """
+    from ops.security.users import UserError, UserFile, rights_of
+
+    settings = settings_for(data)
+    path = _new_file(out or Path(f"{name}.nk"))
+    try:
+        rights = rights_of(allow=allow or [], keys=keys or [], tables=table or [], reads=read, follows=follow)
+        made, given = UserFile(settings.data).create(name, rights, by=whoami())
+    except UserError as error:
+        raise failure(Exit.FAILED, "failed", str(error)) from error
+    _hand_out(made, given, path, data, as_json)
+
+
+def list_all(*, data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Lists the users, also those that were revoked.
+
+    For example:
+
+        hyperpage user list
+    """
+    from ops.security.users import UserError, UserFile
+
+    try:
+        users = UserFile(settings_for(data).data).read()
+    except UserError as error:
+        raise failure(Exit.FAILED, "failed", str(error)) from error
+    if_none = "There is no user of its own: all services share the one in runtime.json, and trust each other."
+    entries = [_entry(one) for one in users]
+    print_result(entries, as_json, lambda listed: print_records(listed, if_none=if_none))
+
+
+def rotate(
+    name: NameArgument,
+    /,
+    *,
+    old_key_minutes: Annotated[
+        int, option("How long its old key stays good, for its processes to change over. Default: 60.")
+    ] = 60,
+    out: OutOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Gives a user a new key and a new token. The old key stays good for a while, the old token does not.
+
+    For example:
+
+        hyperpage user rotate billing --old-key-minutes 10
+    """
+    from ops.security.users import UserError, UserFile
+
+    if not 0 <= old_key_minutes <= 60 * 24 * 30:
+        raise failure(Exit.USAGE, "usage", "an old key stays good for 0 to 43200 minutes (30 days)")
+    path = _new_file(out or Path(f"{name}.nk"))
+    try:
+        changed, given = UserFile(settings_for(data).data).rotate(
+            name, old_key_ms=old_key_minutes * MINUTE_MS
+        )
+    except UserError as error:
+        raise failure(Exit.NOT_FOUND, "not_found", str(error)) from error
+    _hand_out(changed, given, path, data, as_json)
+
+
+def revoke(name: NameArgument, /, *, data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Ends a user, at once and for good, with its connections. Its name stays taken.
+
+    For example:
+
+        hyperpage user revoke billing
+    """
+    from ops.security.users import UserError, UserFile
+
+    try:
+        gone = UserFile(settings_for(data).data).revoke(name, by=whoami())
+    except UserError as error:
+        raise failure(Exit.NOT_FOUND, "not_found", str(error)) from error
+    _take_effect(data)
+    print_result(_entry(gone), as_json, f"{gone.name}: revoked")
+
+
+def _new_file(path: Path) -> Path:
+    """A file for a seed that is not there yet.
+
+    Raises:
+        CommandFailure: it is there, or its folder is not.
+    """
+    if path.exists() or not path.parent.is_dir():
+        why = "is there already" if path.exists() else "is in no folder that there is"
+        raise failure(Exit.USAGE, "usage", f"{path} {why}; name another file with --out")
+    return path
+
+
+def _hand_out(user: "User", given: "Secrets", path: Path, data: Path | None, as_json: bool) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        # Without a line's end: some libraries take all of the file for the seed.
+        file.write(given.seed)
+    _take_effect(data)
+    runtime = read_runtime(settings_for(data).data)
+    url = None if runtime is None else f"nats://{runtime.nats_url.rpartition('@')[2]}"
+    note = f"{path} has the seed of {user.name}'s key, its token for HTTP is above. Neither is shown again."
+    if user.rights.keys and user.rights.follows:
+        note += " It follows whole tables: the events of all keys."
+    answer = {**_entry(user), "seed_file": str(path.resolve()), "nats_url": url, "token": given.token}
+    print_result(answer, as_json, given.token, note=note)
+
+
+def _take_effect(data: Path | None) -> None:
+    """Has a running service and its nats-server know the users as they are now."""
+    if read_runtime(settings_for(data).data) is None:
+        return
+    if not administer("user.reload", {}, data)["broker"]:
+        say("The service has a nats-server of yours: `hyperpage nats-config` writes what it has to know.")
+
+
+def _entry(user: "User") -> dict[str, Any]:
+    rights = user.rights
+    return {
+        "name": user.name,
+        "commands": list(rights.commands),
+        "keys": [f"{one}*" for one in rights.keys],
+        "reads": list(rights.reads),
+        "follows": list(rights.follows),
+        "public_keys": [one.public for one in user.keys],
+        "created_at": user.created_at,
+        "created_by": user.created_by,
+        "revoked_at": user.revoked_at,
+    }

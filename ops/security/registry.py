@@ -1,0 +1,100 @@
+"""The users of a running service: `Registry` tells who they are, and has the broker know them."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bus.broker.server import NatsServer, NatsServerError
+from bus.broker.users import ADMIN, APP, BrokerUser
+from bus.contract.rights import Principal
+from bus.serving.administration import AdministrationVerb, NoArguments
+from domain.errors import Unavailable
+from ops.security.users import User, UserError, UserFile
+
+# How often it is looked whether a replaced key has run out.
+LOOK_SECONDS = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+class Registry:
+    """The users of one data directory, as they were read last. Used from the event loop's thread only."""
+
+    def __init__(self, data: Path) -> None:
+        """Reads them.
+
+        Raises:
+            UserError: they cannot be read.
+        """
+        self._file = UserFile(data)
+        self._users: list[User] = []
+        self._principals: dict[str | None, Principal] = {}
+        self._read()
+
+    @property
+    def users(self) -> Sequence[User]:
+        """All that may come in."""
+        return [one for one in self._users if one.good_keys(_now())]
+
+    @property
+    def broker_users(self) -> list[BrokerUser]:
+        """Those as the broker knows them."""
+        now = _now()
+        return [one.as_broker_user(now) for one in self.users]
+
+    def principal_of(self, user: str | None) -> Principal | None:
+        """The one whom the broker names; `None` if there is no such user (any more)."""
+        return self._principals.get(user)
+
+    def with_token(self, token_hash: str) -> Principal | None:
+        """The user with a token of this hash, if there is one."""
+        found = next((one for one in self.users if one.token_hash == token_hash), None)
+        return None if found is None else self._principals.get(found.name)
+
+    def verbs(self, nats_server: NatsServer | None) -> tuple[AdministrationVerb, ...]:
+        """The verb by which the command line has a change of users take effect."""
+
+        async def reload(_: Any) -> dict[str, Any]:
+            try:
+                self._read()
+            except UserError as error:
+                raise Unavailable(str(error)) from error
+            if nats_server is not None:
+                try:
+                    await nats_server.set_users(self.broker_users)
+                except NatsServerError as error:
+                    raise Unavailable(str(error)) from error
+            return {"users": [one.name for one in self.users], "broker": nats_server is not None}
+
+        return (AdministrationVerb(name="user.reload", shape=NoArguments, carry_out=reload),)
+
+    async def run(self, nats_server: NatsServer | None) -> None:
+        """Has keys that run out end, for ever."""
+        before = self.broker_users
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if (now := self.broker_users) != before:
+                before = now
+                self._note_principals()
+                if nats_server is not None:
+                    try:
+                        await nats_server.set_users(now)
+                    except NatsServerError as error:
+                        logger.warning("a key that ran out may still be good at the broker: %s", error)
+
+    def _read(self) -> None:
+        self._users = self._file.read()
+        self._note_principals()
+
+    def _note_principals(self) -> None:
+        # Without a name: where all share an account at the broker, it does not tell.
+        self._principals = {None: Principal(), APP: Principal(name=APP), ADMIN: Principal(name=ADMIN)}
+        for one in self.users:
+            self._principals[one.name] = Principal(name=one.name, rights=one.rights)
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

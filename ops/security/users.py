@@ -1,0 +1,244 @@
+"""Users of their own, as they are kept: `UserFile`.
+
+A user shows that it has a private key (an NKey: Ed25519); only the public halves are kept here. While a key
+is replaced, the old one is good for some time, too. https://github.com/nats-io/nkeys
+"""
+
+import fcntl
+import hashlib
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from bus.broker.users import ADMIN, APP, RELAY, RESPONDER, BrokerUser
+from bus.contract.rights import ALL, Rights
+from bus.contract.senders import USER_PATTERN, is_user_name
+from bus.transport.nkeys import NKey, new_seed
+from domain.catalogue import BY_TABLE, VERBS
+from domain.messages import KEY_PATTERN
+from ops.store.data_directory import write_private
+
+FILE = "users.json"
+MAXIMUM_USERS = 200
+MAXIMUM_KEYS = 4
+# The beginning of every token by which a user comes over HTTP.
+TOKEN_PREFIX = "hpt_"
+# Names of principals that are nobody's to take.
+RESERVED = frozenset({RELAY, RESPONDER, APP, ADMIN, "anonymous", "hyperpage", "system"})
+UserName = Annotated[str, msgspec.Meta(pattern=rf"^{USER_PATTERN}\Z")]
+PublicKey = Annotated[str, msgspec.Meta(pattern=r"^U[A-Z2-7]{55}\Z")]
+
+
+class UserKey(msgspec.Struct, frozen=True, kw_only=True):
+    """The public half of a user's key. Times are milliseconds since the epoch."""
+
+    public: PublicKey
+    created_at: int
+    expires_at: int | None = None
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True):
+    """A user as it is kept. `token_hash` is the SHA-256 of its token for HTTP, hexadecimal."""
+
+    name: UserName
+    rights: Rights
+    keys: tuple[UserKey, ...]
+    created_at: int
+    created_by: str = ""
+    token_hash: str | None = None
+    revoked_at: int | None = None
+    revoked_by: str = ""
+
+    def good_keys(self, now: int) -> tuple[UserKey, ...]:
+        """The keys that let it in at a time."""
+        if self.revoked_at is not None:
+            return ()
+        return tuple(one for one in self.keys if one.expires_at is None or now < one.expires_at)
+
+    def as_broker_user(self, now: int) -> BrokerUser:
+        """The user as the broker knows it."""
+        credentials = tuple({"nkey": one.public} for one in self.good_keys(now))
+        return BrokerUser(name=self.name, credentials=credentials, rights=self.rights)
+
+
+class Secrets(msgspec.Struct, frozen=True, kw_only=True):
+    """What a user is given, and nobody keeps: the seed of its key, and its token for HTTP."""
+
+    seed: str
+    token: str
+
+
+class UserError(RuntimeError):
+    """Users cannot be read or changed as asked; the message says why."""
+
+
+class _File(msgspec.Struct, frozen=True, kw_only=True):
+    users: list[User] = []
+
+
+def rights_of(
+    *, allow: Sequence[str], keys: Sequence[str], tables: Sequence[str], reads: bool, follows: bool
+) -> Rights:
+    """The rights that an operator gives: commands, keys by their beginnings (`billing/*`), tables.
+
+    It reads and follows, where it does, the tables of its commands, and `tables` besides.
+
+    Raises:
+        UserError: there is no such command, table or beginning of a key.
+    """
+    for pattern in allow:
+        table, _, verb = pattern.partition(".")
+        if pattern != ALL and not (verb == ALL and _is_table(table)) and not _is_command(pattern):
+            raise UserError(
+                f"there is no command {pattern}: `hyperpage schema` lists them; jobs.* are all of jobs"
+            )
+    for table in tables:
+        if table != ALL and not _is_table(table):
+            raise UserError(f"there is no table {table}: {', '.join(BY_TABLE)}")
+    beginnings = tuple(dict.fromkeys(_beginning(one) for one in keys if one != ALL))
+    own = tuple(dict.fromkeys([*(one.partition(".")[0] for one in allow), *tables]))
+    return Rights(
+        commands=tuple(allow), keys=beginnings, reads=own if reads else (), follows=own if follows else ()
+    )
+
+
+def _is_table(name: str) -> bool:
+    return name in BY_TABLE or any(command.startswith(f"{name}.") for command in VERBS)
+
+
+def _is_command(name: str) -> bool:
+    return name in VERBS and not VERBS[name][1].internal
+
+
+def _beginning(pattern: str) -> str:
+    beginning = pattern.removesuffix(ALL)
+    try:
+        # It begins a key if a key comes of it.
+        msgspec.convert(f"{beginning}x", Annotated[str, msgspec.Meta(pattern=KEY_PATTERN)])
+    except msgspec.ValidationError:
+        raise UserError(f"{pattern!r} is no beginning of keys: billing/* is one") from None
+    if not pattern.endswith(ALL):
+        raise UserError(f"{pattern!r} is a single key; {pattern}* or {pattern}/* are all that begin so")
+    return beginning
+
+
+def new_secrets() -> tuple[str, Secrets]:
+    """A public key, and what its owner gets."""
+    seed = new_seed()
+    return NKey(seed).public, Secrets(seed=seed, token=TOKEN_PREFIX + secrets.token_urlsafe(32))
+
+
+class UserFile:
+    """The users of a data directory; each call reads the file."""
+
+    def __init__(self, data: Path) -> None:
+        self.path = data / FILE
+
+    def read(self) -> list[User]:
+        """All that were ever made, in that order.
+
+        Raises:
+            UserError: the file cannot be read.
+        """
+        try:
+            return msgspec.json.decode(self.path.read_bytes(), type=_File).users
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
+            raise UserError(f"{self.path} cannot be read: {error}") from error
+
+    def create(self, name: str, rights: Rights, *, by: str = "") -> tuple[User, Secrets]:
+        """A new user, and what it is given.
+
+        Raises:
+            UserError: the name is none, or taken; there are too many; the file cannot be read.
+        """
+        if not is_user_name(name) or name in RESERVED:
+            raise UserError(
+                f"{name!r} is no name of a user: 1 to 64 of a-z, 0-9, _ and -, and none of"
+                f" {', '.join(sorted(RESERVED))}"
+            )
+        public, given = new_secrets()
+        now = _now()
+        user = User(
+            name=name,
+            rights=rights,
+            keys=(UserKey(public=public, created_at=now),),
+            created_at=now,
+            created_by=by,
+            token_hash=hashlib.sha256(given.token.encode()).hexdigest(),
+        )
+        with self._locked():
+            users = self.read()
+            # A name means who it was, also in events of long ago.
+            if any(one.name == name for one in users):
+                raise UserError(f"there is, or was, a user {name}; choose another name")
+            if len(users) >= MAXIMUM_USERS:
+                raise UserError(f"there are {MAXIMUM_USERS} users, and no more are kept in {self.path}")
+            self._write([*users, user])
+        return user, given
+
+    def rotate(self, name: str, *, old_key_ms: int) -> tuple[User, Secrets]:
+        """The user with a new key and a new token; its old keys stay good for `old_key_ms`.
+
+        Raises:
+            UserError: there is no such user; the file cannot be read.
+        """
+        public, given = new_secrets()
+        now = _now()
+
+        def changed(user: User) -> User:
+            until = now + old_key_ms
+            kept = [
+                msgspec.structs.replace(one, expires_at=min(until, one.expires_at or until))
+                for one in user.good_keys(now)
+                if old_key_ms
+            ]
+            keys = (*kept[1 - MAXIMUM_KEYS :], UserKey(public=public, created_at=now))
+            token_hash = hashlib.sha256(given.token.encode()).hexdigest()
+            return msgspec.structs.replace(user, keys=keys, token_hash=token_hash)
+
+        return self._change(name, changed), given
+
+    def revoke(self, name: str, *, by: str = "") -> User:
+        """The user, revoked.
+
+        Raises:
+            UserError: there is no such user; the file cannot be read.
+        """
+        now = _now()
+        return self._change(name, lambda user: msgspec.structs.replace(user, revoked_at=now, revoked_by=by))
+
+    def _change(self, name: str, change: Callable[[User], User]) -> User:
+        with self._locked():
+            users = self.read()
+            for place, one in enumerate(users):
+                if one.name == name and one.revoked_at is None:
+                    users[place] = change(one)
+                    self._write(users)
+                    return users[place]
+        raise UserError(f"there is no user {name}")
+
+    def _write(self, users: Sequence[User]) -> None:
+        write_private(self.path, msgspec.json.format(msgspec.json.encode(_File(users=list(users)))))
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        # Without the lock, the second of two writers at once would drop the user of the first.
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
