@@ -138,7 +138,8 @@ def _user_account(names: BusNames, user: BrokerUser) -> dict[str, Any]:
     straight = [subject for stream in readable for subject in _straight(stream)]
     followed = _followed(names, user)
     publish = [*_served(names, user), names.durable_command(">"), _API, *straight]
-    subscribe = [*inboxes, names.result_filter, *followed.values()]
+    # What does not come into the account cannot be heard there.
+    subscribe = [*inboxes, names.result_filter, names.events_of(), _notices(names)]
     return {
         "users": [
             {**one, "permissions": {"publish": {"allow": publish}, "subscribe": {"allow": subscribe}}}

@@ -145,9 +145,12 @@ class NatsServer:
             # A port that was found stays.
             self._settings["port"] = self.port
             self._write_configuration()
-            said = await self._child.read_configuration_again(within_ms=RELOAD_TIMEOUT_MS)
-            if said is not None:
-                raise NatsServerError(f"nats-server did not take its new configuration: {said}")
+            # Twice: an account that is new in one reading has imports that lead nowhere until the next one,
+            # those of acknowledgements for one (seen with nats-server 2.15).
+            for _ in range(2):
+                said = await self._child.read_configuration_again(within_ms=RELOAD_TIMEOUT_MS)
+                if said is not None:
+                    raise NatsServerError(f"nats-server did not take its new configuration: {said}")
 
     async def supervise(self) -> None:
         """Starts the child again whenever it dies, on the same port and files; returns after `stop`.

@@ -67,12 +67,14 @@ class EventPage(msgspec.Struct, frozen=True):
     """A part of the log, in order.
 
     `next` is the position behind which the following part begins, and None at the end of the log; `head` is
-    the log's last position.
+    the log's last position. `timelines` are those of the store `store_id`, each with its first position.
     """
 
     items: tuple[ChangeEvent, ...]
     next: int | None
     head: int
+    store_id: str = ""
+    timelines: tuple[tuple[int, int], ...] = ()
 
     @property
     def covered(self) -> int:

@@ -2,12 +2,37 @@
 
 from collections.abc import Awaitable, Callable
 
+import msgspec
+
 from bus.client.change_events import ChangeEvent, EventPage, decode_event_page
 from bus.contract.codec import encode
 from bus.contract.log_requests import ReadEvents
 
 # Beyond every position: a page behind it is empty, and tells the head.
 _BEYOND = 2**62
+
+
+class LogEnd(msgspec.Struct, frozen=True):
+    """The last position of a store's log, and the timelines that led to it, each with its first position.
+
+    Of users who may not see all events, this is known as well.
+    """
+
+    store_id: str
+    timelines: tuple[tuple[int, int], ...]
+    position: int
+
+    @property
+    def timeline(self) -> int:
+        return self.timeline_at(self.position)
+
+    def timeline_at(self, position: int) -> int:
+        """The timeline of a position that is in the log."""
+        return max(number for number, first in self.timelines if first <= max(position, 1))
+
+    def first_newer(self, timeline: int) -> int:
+        """The first position of a timeline newer than `timeline`, which there must be."""
+        return min(first for number, first in self.timelines if number > timeline)
 
 
 class RemoteLog:
@@ -28,26 +53,9 @@ class RemoteLog:
         page = await self.page(position - 1, limit=1)
         return page.items[0] if page.items else None
 
-    async def newest(self) -> ChangeEvent | None:
-        """The last event; None while there is none."""
-        while head := (await self.page(_BEYOND, limit=1)).head:
-            event = await self.event_at(head)
-            # It is None only if a restore cut the log back between the two questions.
-            if event is not None:
-                return event
-        return None
-
-    async def first_newer(self, timeline: int, last: ChangeEvent) -> ChangeEvent:
-        """The first event of a timeline newer than `timeline`; `last` is a later one, such as the newest.
-
-        Timelines never decrease along the log, so some twenty questions find it among a million events.
-        """
-        low, found = 1, last
-        while low < found.position:
-            middle = (low + found.position) // 2
-            event = await self.event_at(middle)
-            if event is not None and event.timeline > timeline:
-                found = event
-            else:
-                low = middle + 1
-        return found
+    async def end(self) -> LogEnd | None:
+        """Where the log ends; None while there is no event."""
+        page = await self.page(_BEYOND, limit=1)
+        if not page.head:
+            return None
+        return LogEnd(page.store_id, page.timelines, page.head)

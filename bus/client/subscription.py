@@ -19,7 +19,7 @@ from typing import Self
 from bus.client.change_events import ChangeEvent
 from bus.client.connection import ClientConnection
 from bus.client.live_feed import LiveFeed
-from bus.client.remote_log import RemoteLog
+from bus.client.remote_log import LogEnd, RemoteLog
 from bus.client.stream_report import FeedLostError
 from bus.contract.subjects import BusNames
 from bus.tasks import cancel
@@ -127,10 +127,13 @@ class Subscription:
             # A single trouble may be a lost connection. Repeated ones need somebody to repair them.
             pause = FIRST_PAUSE_SECONDS * 2.0 ** min(self._troubles - 2, 10)
             await asyncio.sleep(min(pause, LONGEST_PAUSE_SECONDS))
-        newest = await self._log.newest()
-        timeline = await self._place(newest)
-        if newest is not None and newest.timeline > timeline:
-            self._fork = await self._log.first_newer(timeline, newest)
+        end = await self._log.end()
+        timeline = self._place(end)
+        if end is not None and end.timeline > timeline:
+            self._fork = await self._log.event_at(end.first_newer(timeline))
+            if self._fork is None:
+                # A restore has cut it off between the two questions.
+                return
             self._log_end = self._fork.position - 1
             # A restore has undone all that was seen behind it.
             self._position = min(self._position, self._log_end)
@@ -155,22 +158,22 @@ class Subscription:
             # metadata is wrong.
             self._log_end = max(self._feed.behind, self._position + (1 if self._troubles else 0))
 
-    async def _place(self, newest: ChangeEvent | None) -> int:
-        """The timeline of the place to go on from, which must be in the log that ends with `newest`."""
-        if newest is not None and self._store_id is None:
-            self._store_id = newest.store_id
-        if newest is not None and newest.store_id != self._store_id:
-            raise PlaceLostError(f"the log is that of store {newest.store_id}, not of {self._store_id}")
+    def _place(self, end: LogEnd | None) -> int:
+        """The timeline of the place to go on from, which must be in the log that ends there."""
+        if end is not None and self._store_id is None:
+            self._store_id = end.store_id
+        if end is not None and end.store_id != self._store_id:
+            raise PlaceLostError(f"the log is that of store {end.store_id}, not of {self._store_id}")
+        head = 0 if end is None else end.position
         if self._timeline is None:
-            last = await self._log.event_at(max(self._position, 1))
-            if last is None and self._position > 0:
+            if self._position > head:
                 raise PlaceLostError(
                     f"there is no position {self._position} in the log; name the event that was seen, "
                     "to be told where a restore has forked it"
                 )
-            self._timeline = 1 if last is None else last.timeline
+            self._timeline = 1 if end is None else end.timeline_at(self._position)
         seen = (self._timeline, self._position)
-        if seen > ((newest.timeline, newest.position) if newest else (self._timeline, 0)):
+        if seen > (self._timeline if end is None else end.timeline, head):
             raise PlaceLostError(f"event {self._timeline}-{self._position} was seen, and is ahead of the log")
         return self._timeline
 

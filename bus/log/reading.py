@@ -99,7 +99,7 @@ def as_of(
 
 
 def read_events(connection: apsw.Connection, query: ReadEvents, rights: Rights = EVERYTHING) -> bytes:
-    """Events in order: `{"items": […], "next": …, "head": …, "timelines": […]}`.
+    """Events in order: `{"items": […], "next": …, "head": …, "store_id": …, "timelines": […]}`.
 
     `next` is what to pass as `after` for the following page, and null at the head of the log, whose
     position is `head`. `timelines` are those of the log, each with its first position. Of limited rights, it
@@ -114,10 +114,11 @@ def read_events(connection: apsw.Connection, query: ReadEvents, rights: Rights =
     events = scan_events(connection, origin, query.after, streams=streams, limit=MAXIMUM_SCANNED_ROWS)
     last, _ = items.take_all(events, query.after)
     following = last if last < head else None
-    return b'{"items":%s,"next":%s,"head":%d,"timelines":%s}' % (
+    return b'{"items":%s,"next":%s,"head":%d,"store_id":%s,"timelines":%s}' % (
         items.as_json(),
         codec.encode(following),
         head,
+        codec.encode(origin.store_id),
         codec.encode(origin.timelines),
     )
 

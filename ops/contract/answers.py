@@ -29,7 +29,14 @@ def query_answer(query: str, event: Schema) -> Schema:
             item = object_of({"cause": nullable(INTEGER), "event": event})
             return object_of({"items": array_of(item), "complete": {"type": "boolean"}})
         case "events", _:
-            return object_of({**page_of(event)["properties"], "head": INTEGER})
+            return object_of(
+                {
+                    **page_of(event)["properties"],
+                    "head": INTEGER,
+                    "store_id": TEXT,
+                    "timelines": array_of(array_of(INTEGER)),
+                }
+            )
         case "service", _:
             return object_of({"status": {"enum": ["healthy", "degraded", "unhealthy"]}})
         case _, "history":

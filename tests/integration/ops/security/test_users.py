@@ -1,0 +1,227 @@
+"""Users of their own: what each may do, what it may not, and that they come and go while others work."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import nats.errors
+import pytest
+from nats.aio.client import Client
+
+from ops.security.users import UserFile
+from tests.support.patience import until
+from tests.support.services.own_users import connected, new_user, query, send, take_effect
+from tests.support.services.serving import client_of, serving
+from tests.support.stores.looking_inside import log_of
+
+JOB = {"type": "sync", "name": "a job"}
+
+
+def test_a_user_works_under_its_name_and_within_its_rights(tmp_path: Path):
+    async def play() -> list[Any]:
+        async with serving(tmp_path) as service:
+            _, seed = await new_user(service, "billing", allow=("jobs.*",), keys=("billing/*",))
+            async with connected(service, seed) as billing:
+                made = await send(billing, "jobs.enqueue", {**JOB, "id": "billing/1"}, actor="somebody else")
+                minted = await send(billing, "jobs.enqueue", JOB)
+                refused = [
+                    await send(billing, "jobs.enqueue", {**JOB, "id": "eve/1"}),
+                    await send(billing, "jobs.enqueue", {**JOB, "id": "billing/2", "depends_on": ["eve/1"]}),
+                    await send(billing, "app_state.set", {"key": "billing/1", "value": 1}),
+                    await query(billing, "app_state.get", {"key": "billing/1"}),
+                    await query(billing, "jobs.get", {"id": "eve/1"}),
+                    await query(billing, "jobs.browse", {}),
+                    await query(billing, "events.find", {}),
+                ]
+                row = await query(billing, "jobs.get", {"id": "billing/1"})
+                return [made, minted, refused, row]
+
+    made, minted, refused, row = asyncio.run(play())
+
+    assert (made["stream"], row["id"]) == ("jobs/billing/1", "billing/1")
+    assert minted["stream"].startswith("jobs/billing/")
+    assert [one["error"]["code"] for one in refused] == ["forbidden"] * len(refused)
+    assert json.loads(str(log_of(tmp_path / "hyperpage.db")[0].metadata)) == {
+        "actor": "somebody else",
+        "principal": "billing",
+    }
+
+
+def test_of_what_two_users_have_each_sees_and_takes_its_own(tmp_path: Path):
+    async def play() -> dict[str, Any]:
+        async with serving(tmp_path) as service:
+            _, one = await new_user(service, "billing", allow=("jobs.*",), keys=("billing/*",), follows=False)
+            _, other = await new_user(service, "eve", allow=("jobs.*",), keys=("eve/*",), follows=False)
+            async with connected(service, one) as billing, connected(service, other) as eve:
+                for number in range(3):
+                    await send(billing, "jobs.enqueue", {**JOB, "id": f"billing/{number}", "priority": 4})
+                await send(eve, "jobs.enqueue", {**JOB, "id": "eve/0", "priority": 1})
+                taken = await send(eve, "jobs.claim", {"worker": "w", "limit": 10})
+                cancelled = await send(eve, "jobs.cancel_many", {"filter": {"type": "sync"}})
+                listed = await query(eve, "jobs.list", {})
+                counted = await query(eve, "jobs.count", {})
+                read = await query(eve, "events.read", {})
+                mine = await send(billing, "jobs.claim", {"worker": "w", "limit": 10}, command_id="claim-1")
+                stolen = await send(eve, "jobs.claim", {"worker": "w", "limit": 10}, command_id="claim-1")
+                again = await send(billing, "jobs.claim", {"worker": "w", "limit": 10}, command_id="claim-1")
+                return {
+                    "taken": [job["id"] for job in taken["result"]["jobs"]],
+                    "cancelled": cancelled["result"],
+                    "listed": [job["id"] for job in listed["items"]],
+                    "counted": counted["count"],
+                    "read": sorted({event["subject"] for event in read["items"]}),
+                    "mine": sorted(job["id"] for job in mine["result"]["jobs"]),
+                    "stolen": stolen["error"]["code"],
+                    "is_same": again == mine,
+                }
+
+    assert asyncio.run(play()) == {
+        "taken": ["eve/0"],
+        "cancelled": {"ids": ["eve/0"], "skipped": [], "remaining": 0},
+        "listed": ["eve/0"],
+        "counted": 1,
+        "read": ["jobs/eve/0"],
+        "mine": ["billing/0", "billing/1", "billing/2"],
+        "stolen": "command_id_reused",
+        "is_same": True,
+    }
+
+
+@pytest.mark.parametrize("subject", [">", "_INBOX.>", "_INBOX_billing.>", "hyperpage.res.v1.>", "_R_.>"])
+def test_nobody_hears_what_another_is_answered(tmp_path: Path, subject: str):
+    async def play() -> list[str]:
+        async with serving(tmp_path) as service:
+            _, one = await new_user(service, "billing")
+            _, other = await new_user(service, "eve", follows=False)
+            async with connected(service, one) as billing, connected(service, other) as eve:
+                heard: list[str] = []
+
+                async def hear(message: Any) -> None:
+                    heard.append(message.subject)
+
+                await eve.subscribe(subject, cb=hear)
+                await eve.flush()
+                await send(billing, "jobs.enqueue", {**JOB, "id": "1"})
+                await send(billing, "jobs.claim", {"worker": "w"})
+                await billing.request("hyperpage.dcmd.v1.jobs.cancel", b'{"id":"1"}', timeout=10)
+                await until(lambda: service.writer.head.position >= 3)
+                await query(eve, "jobs.get", {"id": "1"})
+                return [one for one in heard if not one.startswith("_INBOX." if subject == ">" else "!")]
+
+    heard = asyncio.run(play())
+
+    # Its own answer comes to its own inbox, whoever else listens there.
+    assert len([one for one in heard if one.startswith("_INBOX.")]) <= 1
+    assert [one for one in heard if not one.startswith("_INBOX.")] == []
+
+
+def test_a_user_follows_its_tables_with_any_clients_defaults(tmp_path: Path):
+    async def play() -> tuple[list[str], list[str], list[str]]:
+        async with serving(tmp_path) as service, client_of(service) as app:
+            _, seed = await new_user(service, "watcher", allow=(), tables=("jobs",))
+            async with connected(service, seed) as watcher:
+                jetstream = watcher.jetstream()
+                await app.send("app_state.set", {"key": "a", "value": 1})
+                await app.send("jobs.enqueue", {**JOB, "id": "1"})
+                ordered = await jetstream.subscribe(
+                    "hyperpage.evt.v1.jobs.>", stream="HYPERPAGE_EVENTS", ordered_consumer=True
+                )
+                first = await ordered.next_msg(timeout=10)
+                live = await watcher.subscribe("hyperpage.evt.v1.>")
+                await watcher.flush()
+                await app.send("app_state.set", {"key": "b", "value": 1})
+                await app.send("jobs.enqueue", {**JOB, "id": "2"})
+                second = await ordered.next_msg(timeout=10)
+                pulled = await jetstream.pull_subscribe(
+                    "hyperpage.evt.v1.jobs.>", durable="mine", stream="HYPERPAGE_EVENTS"
+                )
+                both = await pulled.fetch(2, timeout=10)
+                for message in both:
+                    await message.ack_sync()
+                heard = await live.next_msg(timeout=10)
+                with pytest.raises(nats.errors.TimeoutError):
+                    await live.next_msg(timeout=0.2)
+                return (
+                    [first.subject, second.subject],
+                    [message.subject for message in both],
+                    [heard.subject],
+                )
+
+    enqueued = [f"hyperpage.evt.v1.jobs.{number}.enqueued" for number in (1, 2)]
+    assert asyncio.run(play()) == (enqueued, enqueued, enqueued[1:])
+
+
+def test_users_come_and_go_while_others_work(tmp_path: Path):
+    async def play() -> tuple[int, list[str]]:
+        async with serving(tmp_path) as service:
+            _, seed = await new_user(service, "billing")
+            async with connected(service, seed) as billing:
+                stop = asyncio.Event()
+                answered = 0
+
+                async def work() -> None:
+                    nonlocal answered
+                    while not stop.is_set():
+                        answer = await send(billing, "app_state.set", {"key": "k", "value": answered})
+                        assert "error" not in answer
+                        answered += 1
+
+                working = asyncio.create_task(work())
+                for number in range(5):
+                    await new_user(service, f"user-{number}")
+                UserFile(tmp_path).revoke("user-3")
+                await take_effect(service)
+                before = answered
+                await until(lambda: answered > before)
+                stop.set()
+                await working
+                return answered, [one.name for one in service.registry.users]
+
+    answered, names = asyncio.run(play())
+
+    assert answered == len(log_of(tmp_path / "hyperpage.db"))
+    assert names == ["billing", "user-0", "user-1", "user-2", "user-4"]
+
+
+def test_a_key_is_replaced_with_no_command_lost_and_ends_in_its_time(tmp_path: Path):
+    async def play() -> list[str]:
+        async with serving(tmp_path) as service:
+            _, old = await new_user(service, "billing")
+            said: list[str] = []
+            async with connected(service, old) as first:
+                _, given = UserFile(tmp_path).rotate("billing", old_key_ms=2_000)
+                await take_effect(service)
+                said.append((await send(first, "app_state.set", {"key": "old", "value": 1}))["stream"])
+                async with connected(service, given.seed) as second:
+                    said.append((await send(second, "app_state.set", {"key": "new", "value": 1}))["stream"])
+                await until(lambda: not first.is_connected)
+            with pytest.raises((nats.errors.Error, OSError)):
+                async with connected(service, old, allow_reconnect=False):
+                    pass
+            return said
+
+    assert asyncio.run(play()) == ["app_state/old", "app_state/new"]
+
+
+def test_a_revoked_user_is_out_at_once_and_its_name_stays_taken(tmp_path: Path):
+    async def play() -> bool:
+        async with serving(tmp_path) as service:
+            _, seed = await new_user(service, "billing")
+            async with connected(service, seed, allow_reconnect=False) as billing:
+                await send(billing, "app_state.set", {"key": "k", "value": 1})
+                UserFile(tmp_path).revoke("billing")
+                await take_effect(service)
+                await until(lambda: billing.is_closed)
+            return await _is_let_in(service, seed)
+
+    assert not asyncio.run(play())
+
+
+async def _is_let_in(service: Any, seed: str) -> bool:
+    try:
+        async with connected(service, seed, allow_reconnect=False) as client:
+            assert isinstance(client, Client)
+            return True
+    except (nats.errors.Error, OSError):
+        return False
