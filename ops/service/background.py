@@ -1,11 +1,12 @@
-"""The tasks of a service that must not end before it does: `Background`."""
+"""The work of a service beside the event loop's: `Background`, and `call_soon` from other threads."""
 
 import asyncio
-from collections.abc import Coroutine
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 from bus.tasks import cancel
+from bus.writing.submission import Commit
 from ops.service.errors import ServiceError
 
 
@@ -36,3 +37,10 @@ class Background:
         error = task.exception()
         if error is not None:
             self._failed.set_exception(ServiceError(f"{task.get_name()} failed: {error}"))
+
+
+def call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[Commit], None], commit: Commit) -> None:
+    """Has the loop's thread hear of a commit; called by others."""
+    # A closed loop has nobody left who could be told.
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(callback, commit)

@@ -5,7 +5,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Self
 
 import apsw
@@ -38,7 +38,7 @@ from ops.importing.destinations import RunningImport
 from ops.metrics.collector import Metrics
 from ops.parts import Parts
 from ops.security.registry import Registry
-from ops.service.background import Background
+from ops.service.background import Background, call_soon
 from ops.service.connections import administration_by, http_server, open_broker
 from ops.service.endpoints import command_endpoints, query_endpoints
 from ops.service.errors import ServiceError
@@ -183,7 +183,7 @@ class Service:
         return Writer(
             connection,
             self.tables,
-            on_commit=lambda commit: _call_soon(loop, self._committed, commit),
+            on_commit=lambda commit: call_soon(loop, self._committed, commit),
             cache_capacity=self.settings.hot_aggregates,
             allowed_secrets=self.settings.allowed_secrets,
             cache_bytes=self.settings.hot_aggregates_kib * 1024,
@@ -394,9 +394,3 @@ class Service:
     def _committed(self, commit: Commit) -> None:
         backend = None if self.http is None else self.http.backend
         hand_on(commit, self.parts, self._notices, traces=self.traces, backend=backend)
-
-
-def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[Commit], None], commit: Commit) -> None:
-    # A closed loop has nobody left who could be told.
-    with suppress(RuntimeError):
-        loop.call_soon_threadsafe(callback, commit)
