@@ -24,7 +24,7 @@ from ops.http.access.roles import Principal, Role
 from ops.http.access.sessions import Session
 from ops.http.forms import Form
 from ops.http.refusals import HttpRefusal
-from ops.http.routing import access_of, actor_of, backend_of
+from ops.http.routing import access_of, actor_of, backend_of, bus_principal_of
 from ops.http.shared_answers import SharedAnswers
 
 HTML = "text/html; charset=utf-8"
@@ -124,7 +124,11 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         if expected_version is not None:
             headers[EXPECTED_VERSION] = str(expected_version)
         self.request.app.state.shared_answers.forget()
-        return msgspec.json.decode(await backend_of(self.request).command(name, codec.encode(body), headers))
+        return msgspec.json.decode(
+            await backend_of(self.request).command(
+                name, codec.encode(body), headers, bus_principal_of(self.request)
+            )
+        )
 
     async def administer(self, name: str, /, **fields: Any) -> Any:
         """The answer to an administrative request of the visitor, as decoded JSON.

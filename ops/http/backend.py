@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from bus.contract.rights import UNKNOWN_PRINCIPAL, Principal
 from bus.serving.audit import Act, Actor, write_to_log
 from bus.writing.submission import Outcome
 from domain.errors import Unavailable
@@ -112,26 +113,28 @@ class Backend:
         else:
             self._attached.parts.record(act)
 
-    async def command(self, name: str, body: bytes, headers: Mapping[str, str]) -> bytes:
-        """The answer to a command, after its commit is on disk; `headers` as on the bus.
+    async def command(
+        self, name: str, body: bytes, headers: Mapping[str, str], principal: Principal
+    ) -> bytes:
+        """The answer to a command of a principal, after its commit is on disk; `headers` as on the bus.
 
         Raises:
             Refusal: it was not carried out.
         """
         with self.in_use() as parts:
-            outcome: Outcome = await parts.intake.carry_out(name, body, headers)
+            outcome: Outcome = await parts.intake.carry_out(name, body, headers, principal)
         if outcome.refusal is not None:
             raise outcome.refusal
         return outcome.body
 
-    async def query(self, name: str, body: bytes) -> bytes:
-        """The answer to a query.
+    async def query(self, name: str, body: bytes, principal: Principal = UNKNOWN_PRINCIPAL) -> bytes:
+        """The answer to a query of a principal.
 
         Raises:
             Refusal: there is none.
         """
         with self.in_use() as parts:
-            return await parts.queries.ask(name, body)
+            return await parts.queries.ask(name, body, principal)
 
     async def administer(self, name: str, body: bytes, actor: Actor) -> Any:
         """The answer to an administrative request.

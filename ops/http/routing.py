@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
+from bus.contract.rights import Principal as BusPrincipal
 from bus.incident import internal
 from bus.serving.audit import Actor
 from domain.errors import Refusal
@@ -32,7 +33,8 @@ ANY_METHOD = "*"
 class RouteEntry(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """A path, some methods, the role that they need, and the handler that answers.
 
-    `operations` describe it in `/openapi.json`, by the paths that it stands for there.
+    `operations` describe it in `/openapi.json`, by the paths that it stands for there. It is `for_users` of
+    their own if they may, whose rights the handler looks at.
     """
 
     path: str
@@ -40,6 +42,7 @@ class RouteEntry(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     role: Role | None
     handler: Handler
     operations: Mapping[str, Operation]
+    for_users: bool = False
 
 
 def route(
@@ -49,6 +52,7 @@ def route(
     role: Role | None,
     operation: Operation | Mapping[str, Operation] | None,
     methods: Sequence[str] = ("GET",),
+    for_users: bool = False,
 ) -> RouteEntry:
     """A route for callers with that role, or for everybody if it is `None`.
 
@@ -64,7 +68,14 @@ def route(
         where: one if one.summary else msgspec.structs.replace(one, summary=summary)
         for where, one in operation.items()
     }
-    return RouteEntry(path=path, methods=tuple(methods), role=role, handler=handler, operations=operations)
+    return RouteEntry(
+        path=path,
+        methods=tuple(methods),
+        role=role,
+        handler=handler,
+        operations=operations,
+        for_users=for_users,
+    )
 
 
 def places(entries: Iterable[RouteEntry]) -> list[BaseRoute]:
@@ -90,7 +101,7 @@ class _Place:
         if entry is None:
             raise MethodNotAllowed(request.method, ", ".join(self._by_method))
         if entry.role is not None:
-            principal = await access_of(request).admit(request, entry.role)
+            principal = await access_of(request).admit(request, entry.role, for_users=entry.for_users)
             count_for(request, principal)
         if scope["path"] not in HEALTH_PATHS:
             # Nothing is done, and no place is taken, before all of a request is there.
@@ -139,6 +150,12 @@ def access_of(request: Request) -> Access:
     """The access control of the application."""
     access: Access = request.app.state.access
     return access
+
+
+def bus_principal_of(request: Request) -> BusPrincipal:
+    """The caller, as commands and queries know who asks."""
+    principal = principal_of(request)
+    return BusPrincipal(name=principal.name, rights=principal.rights)
 
 
 def actor_of(request: Request) -> Actor:

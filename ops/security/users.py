@@ -6,6 +6,7 @@ is replaced, the old one is good for some time, too. https://github.com/nats-io/
 
 import fcntl
 import hashlib
+import logging
 import os
 import secrets
 import time
@@ -33,6 +34,9 @@ TOKEN_PREFIX = "hpt_"
 RESERVED = frozenset({RELAY, RESPONDER, APP, ADMIN, "anonymous", "hyperpage", "system"})
 UserName = Annotated[str, msgspec.Meta(pattern=rf"^{USER_PATTERN}\Z")]
 PublicKey = Annotated[str, msgspec.Meta(pattern=r"^U[A-Z2-7]{55}\Z")]
+
+
+logger = logging.getLogger(__name__)
 
 
 class UserKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -238,6 +242,44 @@ class UserFile:
             yield
         finally:
             os.close(descriptor)
+
+
+class KnownUsers:
+    """The users of a data directory for whoever asks often; a change of the file counts at once.
+
+    While the file cannot be read, nobody is known.
+    """
+
+    def __init__(self, data: Path) -> None:
+        self._file = UserFile(data)
+        self._seen: tuple[int, ...] | None = None
+        self._users: list[User] = []
+
+    def with_token(self, token_hash: str) -> User | None:
+        """The user with a token of this hash, if it is still let in."""
+        return next((one for one in self._good() if one.token_hash == token_hash), None)
+
+    def named(self, name: str) -> User | None:
+        """The user of this name, if it is still let in."""
+        return next((one for one in self._good() if one.name == name), None)
+
+    def _good(self) -> Iterator[User]:
+        stamp = self._stamp()
+        if stamp != self._seen:
+            self._seen = stamp
+            try:
+                self._users = self._file.read()
+            except UserError as error:
+                logger.warning("no user is known: %s", error)
+                self._users = []
+        return (one for one in self._users if one.revoked_at is None)
+
+    def _stamp(self) -> tuple[int, ...]:
+        try:
+            found = self._file.path.stat()
+        except OSError:
+            return ()
+        return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _now() -> int:

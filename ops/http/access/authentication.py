@@ -16,7 +16,7 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ops.http.access.certificates import token_of_certificate
+from ops.http.access.certificates import token_of_certificate, user_of_certificate
 from ops.http.access.links import LogInLinks
 from ops.http.access.roles import Principal, Role
 from ops.http.access.sessions import CSRF_FIELD, CSRF_HEADER, Session, Sessions, is_from_a_page_of
@@ -26,6 +26,7 @@ from ops.http.layers.addresses import MAXIMUM_CHARACTERS, network_of
 from ops.http.layers.guard import SAFE_METHODS
 from ops.http.layers.throttle import Guesses
 from ops.http.refusals import Forbidden, TooManyRequests, Unauthorized
+from ops.security.users import KnownUsers, User
 
 # Who sends neither token nor session, where the settings say that nobody needs one.
 ANONYMOUS = Principal(name="anonymous", role="admin", kind="anybody")
@@ -56,6 +57,7 @@ class Access:
     ) -> None:
         self.is_open = is_open
         self.tokens = Tokens(data, on_change=on_change)
+        self.users = KnownUsers(data)
         self.links = LogInLinks(data)
         self.local_secret = secrets.token_urlsafe(32)
         self._local_hash = hash_of(self.local_secret)
@@ -89,11 +91,15 @@ class Access:
         if (secret := _bearer_secret(request)) is not None:
             if hmac.compare_digest(hash_of(secret), self._local_hash):
                 return LOCAL
+            if (user := self.users.with_token(hash_of(secret))) is not None:
+                return _user(user)
             return _bearer(self._token(request, secret))
         if (session := self.session(request)) is not None:
             return session.principal
         if (token := token_of_certificate(request, self.tokens)) is not None:
             return _bearer(token)
+        if (user := user_of_certificate(request, self.users)) is not None:
+            return _user(user)
         if "authorization" in request.headers:
             raise _no_token("only bearer tokens are known here")
         if not self.is_open:
@@ -110,15 +116,16 @@ class Access:
             )
         return ANONYMOUS
 
-    async def admit(self, request: Request, role: Role) -> Principal:
-        """The caller, who has the role.
+    async def admit(self, request: Request, role: Role, *, for_users: bool = False) -> Principal:
+        """The caller, who has the role; one of the users of their own, where it is `for_users`.
 
         Raises:
             Unauthorized, TooManyRequests: as `principal`.
             Forbidden: they lack the role, or another site had their browser send this.
         """
         principal = self.principal(request)
-        principal.require(role)
+        if principal.kind != "user" or not for_users:
+            principal.require(role)
         # A browser sends a cookie along by itself, and a bearer never.
         session = None if request.method in SAFE_METHODS else self.session(request)
         if session is not None and not is_from_a_page_of(session, await _csrf_token(request)):
@@ -271,6 +278,10 @@ def _bearer_secret(request: Request) -> str | None:
         raise _no_token("there is more than one header Authorization")
     scheme, _, secret = "".join(said).partition(" ")
     return secret.strip() if scheme.lower() == "bearer" else None
+
+
+def _user(user: User) -> Principal:
+    return Principal(name=user.name, role="read", kind="user", rights=user.rights)
 
 
 def _bearer(token: Token) -> Principal:

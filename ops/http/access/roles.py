@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from bus.contract.rights import EVERYTHING, Rights
 from ops.http.refusals import Forbidden
 
 Role = Literal["read", "operate", "admin"]
@@ -28,16 +29,18 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     token      by a token, or by a session that was opened with it: `name` is the token's
     link       by a session that was opened with a link of `hyperpage console`: `console`
     local      by the secret in `admin.json`, as the command line on this machine: `admin`
+    user       by the token of a user of its own, or by a certificate with its name; `rights` say what it may
     anybody    not at all, where the settings say that nobody needs a token: `anonymous`
     """
 
     name: str
     role: Role
-    kind: Literal["token", "link", "local", "anybody"] = "token"
+    kind: Literal["token", "link", "local", "user", "anybody"] = "token"
+    rights: Rights = EVERYTHING
 
     def may(self, role: Role) -> bool:
         """Whether what needs that role is allowed."""
-        return _RANK[self.role] >= _RANK[role]
+        return self.kind != "user" and _RANK[self.role] >= _RANK[role]
 
     def require(self, role: Role) -> None:
         """Returns if what needs that role is allowed.
@@ -45,6 +48,8 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             Forbidden: it is not.
         """
+        if self.kind == "user":
+            raise Forbidden(f"{self.name} is a user of its own, and may send commands and queries alone")
         if not self.may(role):
             raise Forbidden(
                 f"this needs the role {role}, and {self.name} has {self.role}", needed=role, role=self.role

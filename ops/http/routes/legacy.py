@@ -21,7 +21,7 @@ from ops.http.operations import Operation, answer, parameter, reference, request
 from ops.http.problem import LEGACY_PATHS
 from ops.http.routes.admin import administer, restore_of_ours
 from ops.http.routes.messages import bus_headers
-from ops.http.routing import backend_of, json_body, json_response, route
+from ops.http.routing import backend_of, bus_principal_of, json_body, json_response, route
 
 CONFIG, BACKUP = LEGACY_PATHS
 # The largest answer with all configurations.
@@ -104,7 +104,9 @@ async def save_configuration(request: Request) -> Response:
     """The configuration of a tool, stored."""
     wish = codec.decode(SaveConfiguration, await json_body(request))
     body = {"tool_name": wish.tool_name, **msgspec.structs.asdict(wish.config)}
-    await backend_of(request).command("tool_configs.set", codec.encode(body), bus_headers(request))
+    await backend_of(request).command(
+        "tool_configs.set", codec.encode(body), bus_headers(request), bus_principal_of(request)
+    )
     return json_response(codec.encode({"message": "Configuration saved successfully"}))
 
 

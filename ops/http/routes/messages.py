@@ -21,7 +21,15 @@ from domain.messages import split_stream
 from ops.http.meaning import PREFIX, RequestMeaning, command_body, meaning_of, query_body
 from ops.http.preconditions import expected_version, is_known, tag_of
 from ops.http.problem import problem
-from ops.http.routing import ANY_METHOD, backend_of, json_body, json_response, principal_of, route
+from ops.http.routing import (
+    ANY_METHOD,
+    backend_of,
+    bus_principal_of,
+    json_body,
+    json_response,
+    principal_of,
+    route,
+)
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 # Headers that are passed on as they are: they have the same names on the bus.
@@ -34,13 +42,16 @@ async def answer_message(request: Request) -> Response:
     queries = backend.now.parts.query_verbs
     meaning = meaning_of(request.method, request.scope["raw_path"].removeprefix(PREFIX.encode()), queries)
     if meaning.kind == "command":
-        principal_of(request).require("operate")
+        principal = principal_of(request)
+        # What a user of its own may send, its rights say.
+        if principal.kind != "user":
+            principal.require("operate")
         return await _answer_command(request, meaning)
     if request.method == "POST":
         body = await json_body(request)
     else:
         body = query_body(queries[meaning.name].shape, meaning.key, request.query_params.multi_items())
-    answer = await backend.query(meaning.name, body)
+    answer = await backend.query(meaning.name, body, bus_principal_of(request))
     if meaning.verb == "get":
         return _row(request, answer)
     if meaning.verb == "list" and request.method != "POST":
@@ -52,7 +63,7 @@ async def _answer_command(request: Request, meaning: RequestMeaning) -> Response
     body = command_body(meaning, await json_body(request))
     headers = bus_headers(request)
     try:
-        answer = await backend_of(request).command(meaning.name, body, headers)
+        answer = await backend_of(request).command(meaning.name, body, headers, bus_principal_of(request))
     except VersionConflict as refusal:
         # A precondition of the caller failed (RFC 9110, 15.5.13).
         return problem(refusal, status=412 if EXPECTED_VERSION in headers else None)
@@ -129,6 +140,7 @@ ROUTES = [
         PREFIX + "{rest:path}",
         answer_message,
         role="read",
+        for_users=True,
         methods=(ANY_METHOD,),
         # The document describes commands and queries by the catalogue.
         operation=None,

@@ -10,6 +10,7 @@ from ops.http.access import sessions
 from ops.http.access.tokens import Token, TokenFile, Tokens
 from ops.http.layers.throttle import ALLOWED_GUESSES
 from ops.http.server import HttpServerError
+from ops.security.users import UserFile, rights_of
 from ops.store.data_directory import read_admin
 from tests.support.services.asking import HttpTalk, problem
 
@@ -340,3 +341,36 @@ def test_beyond_the_loopback_it_listens_only_with_a_token(
         assert talk.service.http.listens_at[0] == "0.0.0.0"
         # Whatever it is called out there: who has no token gets nothing.
         problem(talk.get("/session", headers={"Host": "persistence.example"}), 401, "unauthorized")
+
+
+def test_a_user_of_its_own_sends_and_asks_what_its_rights_say_and_nothing_else(talk: HttpTalk) -> None:
+    rights = rights_of(allow=["app_state.*"], keys=["billing/*"], tables=[], reads=True, follows=False)
+    _, given = UserFile(talk.data).create("billing", rights)
+    billing = bearer(given.token)
+
+    assert talk.post(SET, {"key": "billing/1", "value": 1}, headers=billing).status_code == 200
+    assert talk.get("/api/v1/app_state/billing%2F1", headers=billing).json()["value"] == 1
+    assert talk.query("events.read").said["items"][0]["principal"] == "billing"
+    for refused in (
+        talk.post(SET, {"key": "eve/1", "value": 1}, headers=billing),
+        talk.get("/api/v1/app_state/eve%2F1", headers=billing),
+        talk.get("/api/v1/jobs", headers=billing),
+        talk.post("/api/v1/backups", headers=billing),
+        talk.get("/metrics", headers=billing),
+        talk.get("/api/v1/events", headers=billing),
+        talk.post("/api/v1/admin/projections/verify", headers=billing),
+    ):
+        problem(refused, 403, "forbidden")
+
+    UserFile(talk.data).revoke("billing")
+
+    problem(talk.get("/api/v1/app_state", headers=billing), 401, "unauthorized")
+
+
+def test_an_event_says_whose_token_asked_for_it_whatever_the_actor_says(talk: HttpTalk) -> None:
+    operator = token(talk, "operate")
+
+    talk.post(SET, {"key": "a", "value": 1}, headers=operator | {"Hyperpage-Actor": "an-admin-token"})
+
+    (event,) = talk.query("events.read").said["items"]
+    assert (event["actor"], event["principal"]) == ("an-admin-token", "a-operate-token")
