@@ -17,7 +17,7 @@ import re
 
 import msgspec
 
-from bus.contract.subjects import BusNames, is_literal
+from bus.contract.subjects import MAXIMUM_NAMED_INBOX_CHARACTERS, BusNames, is_literal
 
 # Every service, until its operator makes it a user of its own; the user in runtime.json.
 APP = "app"
@@ -122,7 +122,10 @@ class UserSubjects:
                 return None
             return Sender(None, names.name_in(subject), reply)
         user, _, rest = subject[len(self._of_users) :].partition(".")
-        if not reply.startswith(self.inboxes(user)):
+        # The name of the user comes before it, and too long a line would end the connection of its publisher.
+        if not reply.startswith(self.inboxes(user)) or len(reply) > MAXIMUM_NAMED_INBOX_CHARACTERS:
+            return None
+        if not reply.isascii():
             return None
         kind, _, name = rest.partition(".")
         # `js.STREAM.NAMES`, and `cmd.v1.jobs.enqueue`.

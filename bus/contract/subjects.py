@@ -207,6 +207,13 @@ def is_literal(subject: str) -> bool:
     return len(subject) <= MAXIMUM_NAMED_INBOX_CHARACTERS and _LITERAL.fullmatch(subject) is not None
 
 
+def is_pattern(subject: str) -> bool:
+    """Whether messages can be chosen by it: a subject that may have wildcards, each a whole token."""
+    *first, last = subject.split(".")
+    tokens = (*first, "*" if last == ">" else last)
+    return is_literal(".".join("x" if token == "*" else token for token in tokens))
+
+
 def escape(key: str) -> str:
     """A key as one token of a subject."""
     if _NEEDS_ESCAPE.search(key) is None:
@@ -218,7 +225,11 @@ def unescape(token: str) -> str | None:
     """The key of a token; `None` if it is none, as with a wildcard in it."""
     if _ESCAPED.fullmatch(token) is None:
         return None
-    return re.sub("=([0-9A-F]{2})", lambda match: chr(int(match[1], 16)), token)
+    written = re.sub(b"=([0-9A-F]{2})", lambda match: bytes((int(match[1], 16),)), token.encode())
+    try:
+        return written.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def change_of(type_name: str) -> str:

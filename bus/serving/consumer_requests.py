@@ -6,7 +6,7 @@ import msgspec
 
 from bus.contract.senders import UserSubjects
 from bus.identifiers import new_id
-from bus.serving.stream_requests import BAD_REQUEST, NOT_ALLOWED, ApiRefusal, body_of
+from bus.serving.stream_requests import BAD_REQUEST, NOT_ALLOWED, ApiRefusal, body_of, require_admitted
 from bus.serving.stream_scope import Scope
 
 # A consumer that nobody has used for so long goes; nanoseconds.
@@ -64,11 +64,14 @@ def consumer_of(
     """
     request: _Body = body_of(_Body, body)
     asked = {key: value for key, value in request.config.items() if value not in (None, "", [])}
-    names = {one for one in (name, asked.pop("name", None), asked.get("durable_name")) if one is not None}
+    said = [one for one in (name, asked.pop("name", None), asked.get("durable_name")) if one is not None]
     is_durable = asked.pop("durable_name", None) is not None
-    if request.stream_name != stream or len(names) > 1 or not all(isinstance(one, str) for one in names):
+    if request.stream_name != stream or any(not isinstance(one, str) or one != said[0] for one in said):
         raise ApiRefusal(400, BAD_REQUEST, "stream and consumer are named differently in subject and body")
-    filters = asked.pop("filter_subjects", None) or [asked.pop("filter_subject", None) or ""]
+    # Both of them are refused below.
+    filters = (
+        asked.pop("filter_subjects") if "filter_subjects" in asked else [asked.pop("filter_subject", "")]
+    )
     deliver = asked.pop("deliver_subject", None)
     if unknown := asked.keys() - _SETTINGS:
         raise ApiRefusal(403, NOT_ALLOWED, f"a consumer's {sorted(unknown)[0][:50]} is not a user's to say")
@@ -84,7 +87,7 @@ def consumer_of(
         is_short = isinstance(idle, int) and 0 < idle <= IDLE_DURABLE_NS
         config["inactive_threshold"] = idle if is_short else IDLE_DURABLE_NS
     return ConsumerRequest(
-        name=next(iter(names), "") or new_id(),
+        name=said[0] if said else new_id(),
         is_durable=is_durable,
         stream=stream,
         action=request.action,
@@ -100,8 +103,9 @@ def _filters(filters: Any, scope: Scope, user: str, subjects: UserSubjects) -> d
         if scope.is_whole:
             return {}
         wanted = list(scope.subjects or ())
-    if not wanted or not all(map(scope.admits, wanted)):
-        raise ApiRefusal(403, NOT_ALLOWED, "these subjects are not for this user")
+    if not wanted:
+        raise ApiRefusal(403, NOT_ALLOWED, "a consumer of this stream names its subjects")
+    require_admitted(wanted, scope)
     return {"filter_subject": wanted[0]} if len(wanted) == 1 else {"filter_subjects": wanted}
 
 

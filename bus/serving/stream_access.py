@@ -11,7 +11,7 @@ A user may read its part of each stream (`bus.serving.stream_scope`), and has co
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from nats.aio.msg import Msg
@@ -23,11 +23,14 @@ from bus.incident import internal
 from bus.serving.consumer_names import ConsumerNames
 from bus.serving.consumer_requests import ConsumerRequest, consumer_of, shown_consumer
 from bus.serving.stream_requests import (
+    BAD_REQUEST,
     NOT_ALLOWED,
     UNAVAILABLE,
     ApiRefusal,
+    body_of,
     directly_asked,
     message_asked,
+    require_admitted,
     shown_message,
 )
 from bus.serving.stream_scope import Scope, scope_of
@@ -37,6 +40,8 @@ from bus.transport.protocol import status_message
 
 MAXIMUM_UNDER_WAY = 2_000
 MAXIMUM_BODY_BYTES = 64 * 1024
+# nats-server takes control lines of 4 KiB: this with what comes before it, and an inbox.
+MAXIMUM_NAME_BYTES = 2_000
 MAXIMUM_CONSUMERS = 1_000
 ANSWER_SECONDS = 2.0
 # How long a consumer that was there is taken to be there still. JetStream would tell nobody that there is
@@ -44,8 +49,14 @@ ANSWER_SECONDS = 2.0
 CONFIRMED_SECONDS = 2.0
 MAXIMUM_CONFIRMED = 10_000
 
+_ANSWERED_WITH_MESSAGES = ("DIRECT.GET", "CONSUMER.MSG.NEXT")
+
 _decode = msgspec.json.Decoder().decode
 logger = logging.getLogger(__name__)
+
+
+class _Page(msgspec.Struct, frozen=True):
+    offset: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class StreamAccess:
@@ -71,6 +82,11 @@ class StreamAccess:
         self._confirmed: dict[tuple[str, str], float] = {}
         self.dropped = 0
 
+    @property
+    def under_way(self) -> int:
+        """How many requests are being answered."""
+        return len(self._under_way)
+
     async def start(self) -> None:
         """Serves from now on."""
         await self._relay.subscribe(self._subjects.sent("*", "$JS.API.>"), cb=self._receive)
@@ -89,21 +105,36 @@ class StreamAccess:
 
     async def _serve(self, sender: Sender, rights: Rights, body: bytes) -> None:
         try:
-            if len(self._under_way) <= MAXIMUM_UNDER_WAY and len(body) <= MAXIMUM_BODY_BYTES:
-                answer = await self._answer(sender, rights, body)
-            else:
-                answer = ApiRefusal(429, UNAVAILABLE, "too much is asked at once").body
-        except ApiRefusal as refusal:
-            answer = refusal.body
-        except Exception as error:
-            internal(logger, "a request about streams failed", error, subject=sender.name[:200])
-            answer = ApiRefusal(500, UNAVAILABLE, "internal error").body
-        if answer is None:
-            return
-        try:
-            await self._relay.publish(sender.reply, answer)
+            answer = await self._answer_or_refuse(sender, rights, body)
+            if isinstance(answer, ApiRefusal) and sender.name.startswith(_ANSWERED_WITH_MESSAGES):
+                # Otherwise it would be taken for a message of the stream.
+                await self._tell(sender, answer.code, str(answer))
+            elif answer is not None:
+                await self._relay.publish(
+                    sender.reply, answer.body if isinstance(answer, ApiRefusal) else answer
+                )
         except NatsError as error:
             logger.warning("an answer could not be sent: %s", error)
+
+    async def _answer_or_refuse(
+        self, sender: Sender, rights: Rights, body: bytes
+    ) -> bytes | ApiRefusal | None:
+        if len(self._under_way) > MAXIMUM_UNDER_WAY:
+            return ApiRefusal(429, UNAVAILABLE, "too much is asked at once")
+        if len(body) > MAXIMUM_BODY_BYTES or len(sender.name.encode()) > MAXIMUM_NAME_BYTES:
+            return ApiRefusal(
+                400,
+                BAD_REQUEST,
+                f"a request has at most {MAXIMUM_NAME_BYTES} bytes in its subject, and {MAXIMUM_BODY_BYTES} "
+                "in its body",
+            )
+        try:
+            return await self._answer(sender, rights, body)
+        except ApiRefusal as refusal:
+            return refusal
+        except Exception as error:
+            internal(logger, "a request about streams failed", error, subject=sender.name[:200])
+            return ApiRefusal(500, UNAVAILABLE, "internal error")
 
     async def _answer(self, sender: Sender, rights: Rights, body: bytes) -> bytes | None:
         """The answer; `None` if JetStream gives it."""
@@ -135,25 +166,18 @@ class StreamAccess:
     ) -> None:
         user = sender.user or ""
         asked = f"$JS.API.DIRECT.GET.{stream}"
-        is_one = True
         if subject:
-            asked, is_admitted = (
-                f"{asked}.{self._inside(user, subject)}",
-                scope.admits(self._inside(user, subject)),
-            )
+            inside = self._inside(user, subject)
+            require_admitted((inside,), scope)
+            await self._pass_on(sender, f"{asked}.{inside}", b"", scope)
+            return
+        request = directly_asked(body, scope, lambda known: self._inside(user, known))
+        if request.is_single:
+            await self._pass_on(sender, asked, msgspec.json.encode(request), scope)
         else:
-            request = directly_asked(body, scope, lambda known: self._inside(user, known))
-            is_admitted = request is not None
-            if request is not None:
-                body, is_one = msgspec.json.encode(request), not (request.batch or request.multi_last)
-        if not is_admitted:
-            await self._tell(sender, 403, "Not Allowed")
-        elif is_one:
-            await self._pass_on(sender, asked, body)
-        else:
-            await self._relay.publish(asked, body, reply=sender.reply)
+            await self._relay.publish(asked, msgspec.json.encode(request), reply=sender.reply)
 
-    async def _pass_on(self, sender: Sender, asked: str, body: bytes) -> None:
+    async def _pass_on(self, sender: Sender, asked: str, body: bytes, scope: Scope) -> None:
         """Asks for one message, and hands it over. JetStream tells only who asks that there is no stream."""
         try:
             found = await self._relay.request(asked, body, timeout=ANSWER_SECONDS)
@@ -163,6 +187,9 @@ class StreamAccess:
         headers = dict(found.headers or {})
         if "Status" in headers:
             await self._tell(sender, int(headers["Status"]), headers.get("Description", ""))
+            return
+        if not scope.admits(headers.get("Nats-Subject", "")):
+            await self._tell(sender, 404, "Message Not Found")
             return
         if "Nats-Subject" in headers:
             headers["Nats-Subject"] = self._subjects.as_known(headers["Nats-Subject"])
@@ -215,11 +242,8 @@ class StreamAccess:
         return found
 
     async def _list(self, user: str, verb: str, stream: str, body: bytes) -> bytes:
-        asked = _decode(body) if body else {}
-        offset = asked.get("offset") if isinstance(asked, dict) else 0
-        names = (await self._names_of(user, stream))[
-            offset if isinstance(offset, int) and offset > 0 else 0 :
-        ]
+        page: _Page = body_of(_Page, body)
+        names = (await self._names_of(user, stream))[page.offset :]
         shown: list[Any] = []
         for real in names:
             name = self._consumers.known(user, stream, real) or ""

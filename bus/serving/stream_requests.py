@@ -1,10 +1,11 @@
 """Requests for messages of a stream, as far as a user may ask them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
+from bus.contract.subjects import is_pattern
 from bus.serving.stream_scope import Scope
 from bus.transport.jetstream_answers import NO_MESSAGE
 
@@ -21,6 +22,7 @@ class ApiRefusal(Exception):
 
     def __init__(self, code: int, err_code: int, description: str) -> None:
         super().__init__(description)
+        self.code = code
         self.body = msgspec.json.encode(
             {"error": {"code": code, "err_code": err_code, "description": description}}
         )
@@ -44,6 +46,11 @@ class MessageRequest(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unk
     def subjects(self) -> tuple[str, ...]:
         return (*filter(None, (self.last_by_subj, self.next_by_subj)), *self.multi_last)
 
+    @property
+    def is_single(self) -> bool:
+        """Whether one message answers it."""
+        return not (self.batch or self.multi_last)
+
     def mapped(self, inside: Callable[[str], str]) -> "MessageRequest":
         """The same, with the subjects as they are in the stream."""
         return msgspec.structs.replace(
@@ -62,7 +69,7 @@ def body_of(shape: type[Any], body: bytes) -> Any:
     """
     try:
         return msgspec.json.decode(body or b"{}", type=shape)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ApiRefusal(400, BAD_REQUEST, f"invalid JSON: {str(error)[:150]}") from None
 
 
@@ -72,10 +79,7 @@ def message_asked(body: bytes, scope: Scope, inside: Callable[[str], str]) -> by
     Raises:
         ApiRefusal: it asks for what is not the user's.
     """
-    request: MessageRequest = body_of(MessageRequest, body).mapped(inside)
-    if not all(map(scope.admits, request.subjects)):
-        raise ApiRefusal(403, NOT_ALLOWED, "these subjects are not for this user")
-    return msgspec.json.encode(request)
+    return msgspec.json.encode(_asked(body, scope, inside))
 
 
 def shown_message(answer: bytes, scope: Scope, as_known: Callable[[str], str]) -> bytes:
@@ -90,12 +94,34 @@ def shown_message(answer: bytes, scope: Scope, as_known: Callable[[str], str]) -
     return msgspec.json.encode(said)
 
 
-def directly_asked(body: bytes, scope: Scope, inside: Callable[[str], str]) -> MessageRequest | None:
-    """The request to make of JetStream for messages that the user gets as they are; `None` if it may not."""
-    try:
-        request: MessageRequest = body_of(MessageRequest, body).mapped(inside)
-    except ApiRefusal:
-        return None
-    # Without a subject, it would be whatever is at a sequence.
-    is_admitted = all(map(scope.admits, request.subjects)) and (scope.is_whole or request.subjects)
-    return request if is_admitted else None
+def directly_asked(body: bytes, scope: Scope, inside: Callable[[str], str]) -> MessageRequest:
+    """The request to make of JetStream; the answer is still to be looked at where it is a single message.
+
+    Raises:
+        ApiRefusal: it asks for what is not the user's.
+    """
+    request = _asked(body, scope, inside)
+    # Several come to the user as they are. Without a subject, they would be whatever is at a sequence.
+    if not request.is_single and not scope.is_whole and not request.subjects:
+        raise ApiRefusal(403, NOT_ALLOWED, "messages of this stream are asked for by their subjects")
+    return request
+
+
+def _asked(body: bytes, scope: Scope, inside: Callable[[str], str]) -> MessageRequest:
+    request: MessageRequest = body_of(MessageRequest, body).mapped(inside)
+    require_admitted(request.subjects, scope)
+    return request
+
+
+def require_admitted(subjects: Sequence[str], scope: Scope) -> None:
+    """Returns if a user may read these subjects of a stream.
+
+    Raises:
+        ApiRefusal: one is none, or not the user's.
+    """
+    if not all(map(is_pattern, subjects)):
+        raise ApiRefusal(
+            400, BAD_REQUEST, "a subject is short, without spaces, and with whole tokens as wildcards"
+        )
+    if not all(map(scope.admits, subjects)):
+        raise ApiRefusal(403, NOT_ALLOWED, "these subjects are not for this user")

@@ -115,9 +115,13 @@ def head(subject: str, reply: str, body_bytes: int, headers: Mapping[str, str] |
 
 
 def status_message(subject: str, status: int, description: str) -> bytes:
-    """A whole message that says nothing but a status, as the server's own do; no header can say it."""
-    block = f"NATS/1.0 {status} {description}".rstrip() + "\r\n\r\n"
-    return f"HPUB {subject} {len(block)} {len(block)}\r\n{block}\r\n".encode()
+    """A whole message that says nothing but a status, as the server's own do; no header can say it.
+
+    The description becomes one line. The subject is one that the broker has seen as such.
+    """
+    said = " ".join(description.split())
+    block = f"NATS/1.0 {status} {said}".rstrip().encode() + b"\r\n\r\n"
+    return b"HPUB %s %d %d\r\n%s\r\n" % (subject.encode(), len(block), len(block), block)
 
 
 def decode_headers(lines: bytes) -> dict[str, str]:
