@@ -165,6 +165,8 @@ class NatsHome:
 
     def settings(self, port: int) -> dict[str, Any]:
         """All but the users of the configuration, for one start: its limits follow the room that there is."""
+        # It may have been wiped.
+        self._make_folder()
         return {
             "host": LOOPBACK,
             "port": port,

@@ -108,10 +108,10 @@ class UsersAtWork:
     def jetstream(self, user: str) -> JetStreamContext:
         return self.clients[user].jetstream(timeout=SECONDS)
 
-    def set_users(self, users: Sequence[BrokerUser]) -> None:
+    async def set_users(self, users: Sequence[BrokerUser]) -> None:
         """Has other users beside the server's own."""
         self._have(users)
-        self.server.set_users(users)
+        await self.server.set_users(users)
 
     def result_of(self, user: str, command_id: str) -> str:
         """The subject on which the responder stores a result of a user's."""
@@ -177,9 +177,9 @@ class UsersAtWork:
 
     def _have(self, users: Sequence[BrokerUser]) -> None:
         self._users = {user.name: user for user in users}
-        self.principals = {name: Principal(name=name) for name in (APP, ADMIN)} | {
-            user.name: Principal(name=user.name, rights=user.rights) for user in users
-        }
+        self.principals = {name: Principal(name=name) for name in (APP, ADMIN)}
+        for user in users:
+            self.principals[user.name] = Principal(name=user.name, rights=user.rights)
 
     async def _serve(self) -> None:
         relay, responder = self.clients[RELAY], self.clients[RESPONDER]

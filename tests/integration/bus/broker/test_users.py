@@ -352,7 +352,7 @@ def test_configured_prefixes_are_served(tmp_path: Path):
             await relay.connect(server.url_for(RELAY), inbox_prefix=b"_INBOX_relay")
             app = await nats.connect(server.url_for(APP), inbox_prefix=b"_ACME")
             subjects = UserSubjects(names)
-            access = StreamAccess(relay, subjects, key=b"k", principal_of={APP: Principal(name=APP)}.get)
+            access = StreamAccess(relay, subjects, key=b"k", principal_of=lambda user: Principal(name=user))
             await access.start()
             jetstream = relay.jetstream()
             await jetstream.add_stream(name=names.events, subjects=["acme.pages.evt.v1.>"])
