@@ -20,6 +20,7 @@ from bus.transport.connection import LeanClient
 from bus.writing.writer import Writer
 from ops.archive.archiver import Archiver
 from ops.backup.schedule import BackupSchedule
+from ops.security.sharing import SharedUse
 from ops.settings import Settings
 from ops.store.projections_check import ProjectionsCheck
 
@@ -38,6 +39,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     now_ms: Callable[[], int]
     record: Callable[[Act], None]
     nats_server: NatsServer | None
+    sharing: SharedUse
     relay_connection: LeanClient
     responder_connection: LeanClient
     readers: ReaderPool

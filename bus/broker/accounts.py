@@ -26,7 +26,7 @@ whatever a user has JetStream do stays in the user's account:
 - Acknowledgements and flow control go straight to JetStream: they carry the name of a consumer, which nobody
   else can guess (`bus.serving.consumer_names`).
 
-The system account `$SYS` has no users, so nobody reaches it.
+The system account has one user, who hears who connects as the application, and may do nothing else there.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,13 +34,14 @@ from typing import Any
 
 import msgspec
 
-from bus.broker.users import RELAY, RESPONDER, BrokerUser
-from bus.contract.senders import ADMIN, UserSubjects, private_inbox
+from bus.broker.users import RELAY, RESPONDER, WATCHER, BrokerUser
+from bus.contract.senders import ADMIN, APP, UserSubjects, private_inbox
 from bus.contract.subjects import BusNames
 
 STREAMS_ACCOUNT = "STREAMS"
 SERVICE_ACCOUNT = "SERVICE"
 VOID_ACCOUNT = "VOID"
+SYSTEM_ACCOUNT = "SYSTEM"
 # Where JetStream's API goes from an account without JetStream; nobody listens there.
 _VOID = "void"
 _API = "$JS.API.>"
@@ -57,11 +58,23 @@ def server_configuration(
 ) -> bytes:
     """The configuration file of nats-server: `settings` (port, limits, paths), then who may do what.
 
-    `passwords` are those of the relay and of the responder. JSON, which its configuration format includes: a
+    `passwords` are those of the service's own users. JSON, which its configuration format includes: a
     quote or a `$` in a path or password needs no thought.
     """
-    accounts = accounts_configuration(names, passwords, users)
-    return msgspec.json.format(msgspec.json.encode({**settings, "accounts": accounts}), indent=1)
+    watcher = _with_password(
+        WATCHER, passwords[WATCHER], [], [f"{private_inbox(WATCHER)}.>", application_connects()]
+    )
+    accounts = {
+        SYSTEM_ACCOUNT: {"users": [watcher]},
+        **accounts_configuration(names, passwords, users),
+    }
+    configuration = {**settings, "system_account": SYSTEM_ACCOUNT, "accounts": accounts}
+    return msgspec.json.format(msgspec.json.encode(configuration), indent=1)
+
+
+def application_connects() -> str:
+    """The subject on which the system account hears that somebody connects as the application's user."""
+    return f"$SYS.ACCOUNT.{account_of(APP)}.CONNECT"
 
 
 def accounts_configuration(

@@ -18,6 +18,11 @@ class Note(msgspec.Struct, frozen=True):
     hint: str
 
 
+APP_SHARED = Note(
+    "app_shared",
+    "several programs connect as the user app: each can read and do all that the others can",
+    "make each a user of its own with `hyperpage user create`",
+)
 HTTP_OPEN = Note(
     "http_open",
     "HTTP is open: no token is needed, and whoever reaches it on this machine, or through a proxy,"

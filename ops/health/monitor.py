@@ -17,7 +17,7 @@ import msgspec
 from bus.transport.jetstream import JetStreamApi, JetStreamError
 from ops.archive.archiver import ArchiveState
 from ops.backup.schedule import BackupState
-from ops.health.access import HTTP_OPEN, AccessStanding, Note
+from ops.health.access import APP_SHARED, HTTP_OPEN, AccessStanding, Note
 from ops.health.causes import (
     Cause,
     access_causes,
@@ -143,7 +143,8 @@ class Monitor:
     @property
     def notes(self) -> list[Note]:
         """What should be known, though the service is healthy."""
-        return [HTTP_OPEN] if self._access().is_open else []
+        is_shared = self._parts.sharing.is_shared
+        return [*([HTTP_OPEN] if self._access().is_open else []), *([APP_SHARED] if is_shared else [])]
 
     def report(self) -> dict[str, Any]:
         """The answer to `service.status`: the status, the reasons for it, and the figures."""

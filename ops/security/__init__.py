@@ -1,5 +1,6 @@
 """Who may use a service: users of their own, beside the application's and the operator's.
 
 users     kept in the data directory: names, public keys, rights
+sharing   who connects as the application's user, which all may share
 registry  those of a running service, and the broker's
 """

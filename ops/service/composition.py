@@ -38,6 +38,7 @@ from ops.importing.destinations import RunningImport
 from ops.metrics.collector import Metrics
 from ops.parts import Parts
 from ops.security.registry import Registry
+from ops.security.sharing import SharedUse
 from ops.service.background import Background, call_soon
 from ops.service.connections import administration_by, http_server, open_broker
 from ops.service.endpoints import command_endpoints, query_endpoints
@@ -84,7 +85,7 @@ class Service:
             self.names, are_told=settings.nats is None or settings.nats_relay is not None
         )
         self.version = service_version()
-        self.registry = Registry(settings.data)
+        self.registry, self.sharing = Registry(settings.data), SharedUse()
         self.nats_server: NatsServer | None = None
         self.http = http
         self._clock = clock
@@ -172,7 +173,9 @@ class Service:
             await self.http.start()
 
     async def _connect(self) -> None:
-        broker = await open_broker(self.settings, self.registry.broker_users, self._stack, self._background)
+        broker = await open_broker(
+            self.settings, self.registry.broker_users, self.sharing, self._stack, self._background
+        )
         self.nats_server, self._urls = broker.nats_server, broker.urls
         self._relay_connection, self._responder_connection = broker.relay, broker.responder
         self._notices = Notices(self._relay_connection, self.names, self.now_ms)
@@ -315,6 +318,7 @@ class Service:
             now_ms=self.now_ms,
             record=self._notices.record,
             nats_server=self.nats_server,
+            sharing=self.sharing,
             relay_connection=self._relay_connection,
             responder_connection=self._responder_connection,
             readers=self.readers,

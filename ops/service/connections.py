@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from bus.broker.accounts import application_connects
 from bus.broker.server import NatsServer
-from bus.broker.users import ADMIN, APP, RELAY, RESPONDER, USERS, BrokerUser, private_inbox
+from bus.broker.users import ADMIN, APP, RELAY, RESPONDER, USERS, WATCHER, BrokerUser, private_inbox
 from bus.contract.subjects import ADMIN_INBOX
 from bus.serving.discovery import SERVICE_NAME
 from bus.transport.connecting import NotConnectedError, connect
 from bus.transport.connection import LeanClient
+from ops.security.sharing import SharedUse
 from ops.service.background import Background
 from ops.service.errors import ServiceError
 from ops.settings import Settings
@@ -62,9 +64,15 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 async def open_broker(
-    settings: Settings, users: Sequence[BrokerUser], stack: AsyncExitStack, background: Background
+    settings: Settings,
+    users: Sequence[BrokerUser],
+    sharing: SharedUse,
+    stack: AsyncExitStack,
+    background: Background,
 ) -> Broker:
     """The broker that the settings name, or an embedded one that `stack` ends.
+
+    `sharing` hears who connects to the embedded one as the application's user.
 
     Raises:
         NatsServerError: the embedded one does not start.
@@ -88,6 +96,10 @@ async def open_broker(
     stack.push_async_callback(relay.close)
     responder = await connect_as(RESPONDER, urls[RESPONDER])
     stack.push_async_callback(responder.close)
+    if nats_server is not None:
+        watcher = await connect_as(WATCHER, urls[WATCHER])
+        stack.push_async_callback(watcher.close)
+        await sharing.watch(watcher, application_connects())
     return Broker(nats_server=nats_server, urls=urls, relay=relay, responder=responder)
 
 

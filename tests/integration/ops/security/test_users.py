@@ -5,14 +5,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import nats
 import nats.errors
 import pytest
 from nats.aio.client import Client
 
+from bus.broker.users import APP
 from ops.security.users import UserFile
 from tests.support.patience import until
 from tests.support.services.own_users import connected, new_user, query, send, take_effect
-from tests.support.services.serving import client_of, serving
+from tests.support.services.serving import broker_of, client_of, serving
 from tests.support.stores.looking_inside import log_of
 
 JOB = {"type": "sync", "name": "a job"}
@@ -225,3 +227,19 @@ async def _is_let_in(service: Any, seed: str) -> bool:
             return True
     except (nats.errors.Error, OSError):
         return False
+
+
+def test_who_shares_the_applications_user_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    async def play() -> list[Any]:
+        async with serving(tmp_path) as service:
+            url = broker_of(service).url_for(APP)
+            notes: list[Any] = []
+            for name in ("billing", "billing", "mailer"):
+                client = await nats.connect(url, name=name)
+                await until(lambda name=name: name in service.sharing.names)
+                notes.append([one.note for one in service.health.notes])
+                await client.close()
+            return notes
+
+    assert asyncio.run(play()) == [[], [], ["app_shared"]]
+    assert "'mailer' connected as the user app, as 'billing' has" in caplog.text
