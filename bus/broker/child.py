@@ -82,6 +82,8 @@ class NatsChild:
 
     async def read_configuration_again(self, *, within_ms: int) -> str | None:
         """Returns when it has; otherwise the reason why it has not."""
+        if self.exited.done() or self.process.returncode is not None:
+            return "it has ended"
         begin = self._log.stat().st_size
         self.process.send_signal(signal.SIGHUP)
         for _ in range(within_ms // LOOK_AT_LOG_MS):

@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import os
+import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -236,10 +239,31 @@ def test_who_shares_the_applications_user_is_told(tmp_path: Path, caplog: pytest
             notes: list[Any] = []
             for name in ("billing", "billing", "mailer"):
                 client = await nats.connect(url, name=name)
-                await until(lambda name=name: name in service.sharing.names)
+                await until(partial(service.sharing.names.__contains__, name))
                 notes.append([one.note for one in service.health.notes])
                 await client.close()
             return notes
 
     assert asyncio.run(play()) == [[], [], ["app_shared"]]
     assert "'mailer' connected as the user app, as 'billing' has" in caplog.text
+
+
+def test_a_broker_that_dies_of_a_new_user_is_started_again_with_that_user(tmp_path: Path):
+    async def play() -> list[str]:
+        async with serving(tmp_path) as service:
+            server = broker_of(service)
+            process_id = server.process_id
+            assert process_id is not None
+            # It takes no signal until it is killed.
+            os.kill(process_id, signal.SIGSTOP)
+            coming = asyncio.create_task(new_user(service, "billing"))
+            await until(
+                lambda: server.home.path.joinpath("nats-server.conf").read_text().count("USER_billing")
+            )
+            os.kill(process_id, signal.SIGKILL)
+            _, seed = await coming
+            async with connected(service, seed) as billing:
+                answer = await send(billing, "app_state.set", {"key": "k", "value": 1})
+            return [answer["stream"], str(server.restarts)]
+
+    assert asyncio.run(play()) == ["app_state/k", "1"]
