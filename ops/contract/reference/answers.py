@@ -39,7 +39,8 @@ _OTHERS = {
         ("not_found",),
     ),
     "events.read": QueryNotes(
-        f"`items`, {_EVENTS}; `next`, null at the head of the log; and the position of the `head`"
+        f"`items`, {_EVENTS}; `next`, null at the head of the log; the position of the `head`; and the"
+        " `timelines` of the store `store_id`, each with its first position"
     ),
 }
 

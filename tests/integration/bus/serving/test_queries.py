@@ -363,7 +363,7 @@ def test_the_log_is_read_in_pages_to_its_head(told: Talk):
     assert [int(event["sequence"]) for event in events] == list(range(1, told.position + 1))
     assert [event["hash"] for event in events] == [row.hash.hex() for row in told.rows]
     assert {page["head"] for page in found} == {told.position}
-    assert list(found[0]) == ["items", "next", "head"]
+    assert list(found[0]) == ["items", "next", "head", "store_id", "timelines"]
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -389,6 +389,8 @@ def test_reading_behind_the_head_gives_nothing(told: Talk):
             "items": [],
             "next": None,
             "head": told.position,
+            "store_id": told.service.origin.store_id,
+            "timelines": [[1, 1]],
         }
     assert ask(told, "events.read", {"table": "nothing"})["items"] == []
 
