@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from bus.contract.subjects import BusNames
-from bus.transport.ensured_streams import BYTES_A_MESSAGE, Limits, StreamLimits
+from bus.transport.stream_limits import BYTES_A_MESSAGE, Limits, StreamLimits
 from domain.credentials.scanning import AllowedPaths
 from ops.targets.bucket import bucket_path, is_bucket
 from ops.targets.places import Places

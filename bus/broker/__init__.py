@@ -4,5 +4,6 @@ server    started, watched, ended
 child     its process; tether takes it down with ours, however that ends
 home      its folder: configuration, credentials, lock
 accounts  who may publish and read what
+logins    the passwords of those that it makes itself
 users     who they are
 """

@@ -1,7 +1,7 @@
 """The folder of the embedded nats-server, `<data>/nats`: its lock, and the files in it.
 
     lock                  held by the service and by its child: as long as one of them lives, others stay out
-    credentials.json      the users' passwords, made once, so that a URL handed out stays good
+    credentials.json      the users' logins, made once, so that a URL handed out stays good
     port                  the last port
     nats-server.conf      written anew for each start
     nats-server.log       and the older one beside it
@@ -14,7 +14,6 @@ The folder is 0700 and what is secret in it 0600.
 import asyncio
 import fcntl
 import os
-import secrets
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -25,7 +24,8 @@ from typing import Any
 import msgspec
 
 from bus.broker.accounts import server_configuration
-from bus.broker.users import USERS, BrokerUser
+from bus.broker.logins import OWN, Login, Logins
+from bus.broker.users import BrokerUser
 from bus.contract.subjects import BusNames
 
 LOOPBACK = "127.0.0.1"
@@ -88,24 +88,29 @@ class NatsHome:
             os.close(descriptor)
             raise
 
-    def passwords(self) -> Mapping[str, str]:
-        """Each user's password; made at the first call, and for a user who is new.
+    def logins(self) -> Logins:
+        """Each user's login; made at the first call, and for a user who is new.
 
         Raises:
             NatsServerError: the file is not what was written there.
         """
         path = self._credentials
         try:
-            kept = msgspec.json.decode(path.read_bytes(), type=dict[str, str]) if path.exists() else {}
+            content = path.read_bytes() if path.exists() else b"{}"
+            kept = msgspec.json.decode(content, type=dict[str, tuple[Login, ...] | str])
         except msgspec.DecodeError as error:
             raise NatsServerError(
                 f"{path} is damaged ({error}); delete it to have new credentials made"
             ) from error
-        # 192 bits, without a character that a URL would need escaped.
-        passwords = {user: kept.get(user) or secrets.token_urlsafe(24) for user in USERS}
-        if passwords != kept:
-            _write_private(path, msgspec.json.encode(passwords))
-        return passwords
+        logins = Logins(kept)
+        self.keep(logins)
+        return logins
+
+    def keep(self, logins: Logins) -> None:
+        """The logins are on disk when this returns."""
+        content = msgspec.json.encode(logins.as_kept())
+        if not self._credentials.exists() or self._credentials.read_bytes() != content:
+            _write_private(self._credentials, content)
 
     def last_port(self) -> int | None:
         """The port that was listened on the last time, if that is known."""
@@ -120,7 +125,7 @@ class NatsHome:
     def write_configuration(
         self,
         names: BusNames,
-        passwords: Mapping[str, str],
+        logins: Logins,
         users: Sequence[BrokerUser],
         settings: Mapping[str, Any],
     ) -> Path:
@@ -129,10 +134,10 @@ class NatsHome:
         A folder that was wiped under a running service is there again, with the credentials in use.
         """
         self._make_folder()
-        if not self._credentials.exists():
-            _write_private(self._credentials, msgspec.json.encode(passwords))
+        self.keep(logins)
         path = self.path / "nats-server.conf"
-        _write_private(path, server_configuration(names, passwords, users, settings))
+        own = {user: logins.current(user).password for user in OWN}
+        _write_private(path, server_configuration(names, own, users, settings))
         return path
 
     def forget_port(self) -> None:

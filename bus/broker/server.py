@@ -15,7 +15,7 @@ import shutil
 import socket
 import sysconfig
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,6 +24,7 @@ import nats.js.errors
 
 from bus.broker.child import NatsChild
 from bus.broker.home import ANY_PORT, LOOPBACK, NatsHome, NatsServerError, PortTakenError, StoreInUseError
+from bus.broker.logins import Logins
 from bus.broker.users import ADMIN, APP, RELAY, BrokerUser, private_inbox
 from bus.contract.subjects import BusNames
 from bus.transport.connecting import NotConnectedError, connect
@@ -97,7 +98,8 @@ class NatsServer:
         self._on_change = on_change
         self._users = users
         self._settings: dict[str, Any] = {}
-        self._passwords: Mapping[str, str] = {}
+        self._configured: list[BrokerUser] = []
+        self._logins = Logins({})
         self._lock: int | None = None
         self._child: NatsChild | None = None
         self._stopping = asyncio.Event()
@@ -113,8 +115,9 @@ class NatsServer:
         return self._child.process.pid if self._child and not self._child.exited.done() else None
 
     def url_for(self, user: str) -> str:
-        """The address with one user's credentials, good for as long as the data directory is."""
-        return f"nats://{user}:{self._passwords[user]}@{LOOPBACK}:{self.port}"
+        """The address with a user's login. That of the application or the operator is good until rotated."""
+        login = self._logins.current(user)
+        return f"nats://{login.name}:{login.password}@{LOOPBACK}:{self.port}"
 
     async def start(self) -> None:
         """Returns when clients can connect and JetStream answers.
@@ -126,7 +129,7 @@ class NatsServer:
         """
         self._lock = await self.home.lock(LOCK_TIMEOUT_MS)
         try:
-            self._passwords = self.home.passwords()
+            self._logins = self.home.logins()
             await self._launch_on_first_free()
         except BaseException:
             self._unlock()
@@ -157,6 +160,22 @@ class NatsServer:
         if said is None or (child.process.returncode is not None and await self._is_started_again(child)):
             return
         raise NatsServerError(f"nats-server did not take its new configuration: {said}")
+
+    @property
+    def has_expired_logins(self) -> bool:
+        """Whether nats-server lets in who should not come in any more; `set_users` tells it."""
+        return self._configured != self._own_users()
+
+    async def rotate(self, user: str, *, old_ms: int) -> None:
+        """Gives the application's or the operator's user another login; old ones are good for `old_ms` still.
+
+        Raises:
+            NatsServerError: nats-server does not take it.
+            ValueError: there is no such user.
+        """
+        self._logins.rotate(user, old_ms=old_ms)
+        self.home.keep(self._logins)
+        await self.set_users(self._users)
 
     async def _is_started_again(self, child: NatsChild) -> bool:
         for _ in range(START_AGAIN_TIMEOUT_MS // POLL_INTERVAL_MS):
@@ -278,13 +297,25 @@ class NatsServer:
                 raise NatsServerError(
                     f"nats-server was not ready after {START_TIMEOUT_MS} ms: {child.last_words()}"
                 )
-        await _require_jetstream(f"nats://{RELAY}:{self._passwords[RELAY]}@{LOOPBACK}:{found}")
+        password = self._logins.current(RELAY).password
+        await _require_jetstream(f"nats://{RELAY}:{password}@{LOOPBACK}:{found}")
         return found
 
     def _write_configuration(self) -> Path:
-        passwords = self._passwords
-        own = [BrokerUser.with_password(user, passwords[user]) for user in (APP, ADMIN)]
-        return self.home.write_configuration(self.names, passwords, [*own, *self._users], self._settings)
+        self._configured = self._own_users()
+        users = [*self._configured, *self._users]
+        return self.home.write_configuration(self.names, self._logins, users, self._settings)
+
+    def _own_users(self) -> list[BrokerUser]:
+        return [
+            BrokerUser(
+                name=user,
+                credentials=tuple(
+                    {"user": one.name, "password": one.password} for one in self._logins.good(user)
+                ),
+            )
+            for user in (APP, ADMIN)
+        ]
 
     def _unlock(self) -> None:
         if self._lock is not None:

@@ -26,6 +26,8 @@ _PLAIN = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _LITERAL = re.compile(r"[!-)+\-/-=?-~]+(\.[!-)+\-/-=?-~]+)*")
 # nats-server takes control lines of 4 KiB, with everything that belongs to them.
 MAXIMUM_NAMED_INBOX_CHARACTERS = 1_000
+# A command id has 128 characters, each of which may become 12 in a subject.
+MAXIMUM_PATTERN_CHARACTERS = 2_000
 
 
 # Stands in place of a command's name.
@@ -202,16 +204,17 @@ _ESCAPED = re.compile(r"([A-Za-z0-9_-]|=[0-9A-F]{2})+")
 _NEEDS_ESCAPE = re.compile(r"[^A-Za-z0-9_-]")
 
 
-def is_literal(subject: str) -> bool:
+def is_literal(subject: str, *, maximum: int = MAXIMUM_NAMED_INBOX_CHARACTERS) -> bool:
     """Whether a message can be published there, as far as its spelling goes."""
-    return len(subject) <= MAXIMUM_NAMED_INBOX_CHARACTERS and _LITERAL.fullmatch(subject) is not None
+    return len(subject) <= maximum and _LITERAL.fullmatch(subject) is not None
 
 
 def is_pattern(subject: str) -> bool:
     """Whether messages can be chosen by it: a subject that may have wildcards, each a whole token."""
     *first, last = subject.split(".")
     tokens = (*first, "*" if last == ">" else last)
-    return is_literal(".".join("x" if token == "*" else token for token in tokens))
+    spelled = ".".join("x" if token == "*" else token for token in tokens)
+    return is_literal(spelled, maximum=MAXIMUM_PATTERN_CHARACTERS)
 
 
 def escape(key: str) -> str:

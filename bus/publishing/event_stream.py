@@ -21,9 +21,10 @@ from bus.publishing.stream_state import (
     published_event,
     recorded_segments,
 )
-from bus.transport.ensured_streams import NO_LIMITS, Limits, within_room
+from bus.transport.ensured_streams import within_room
 from bus.transport.jetstream import JetStreamApi
 from bus.transport.jetstream_answers import StreamReport
+from bus.transport.stream_limits import NO_LIMITS, Limits
 
 # How long the broker remembers each message id. Its default, two minutes, takes hundreds of megabytes of its
 # memory at full speed. We need none of it: sequences ensure that each event is stored once.

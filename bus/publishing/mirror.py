@@ -20,9 +20,10 @@ import msgspec
 from bus.contract.subjects import BusNames
 from bus.publishing.publisher import Publisher
 from bus.transport.connection import LeanClient
-from bus.transport.ensured_streams import Limits, found_or_made
+from bus.transport.ensured_streams import found_or_made
 from bus.transport.jetstream import JetStreamApi, JetStreamError, StreamFullError, WrongSequenceError
 from bus.transport.jetstream_answers import StreamCounts, StreamReport
+from bus.transport.stream_limits import Limits
 from bus.waiting import Trouble, is_set_within
 
 RowJson = Callable[[str, str], bytes | None]

@@ -10,7 +10,7 @@ from bus.contract.subjects import BusNames
 from bus.log import chain
 from bus.publishing.mirror import AllRows, Mirror, MirrorState, RowJson
 from bus.transport.connection import LeanClient
-from bus.transport.ensured_streams import NO_LIMITS, Limits
+from bus.transport.stream_limits import NO_LIMITS, Limits
 from domain.messages import split_stream
 
 

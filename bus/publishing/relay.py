@@ -27,8 +27,8 @@ from bus.publishing.event_stream import EventStream
 from bus.publishing.publisher import Block, Publisher
 from bus.publishing.stream_state import DivergedError, StreamError
 from bus.transport.connection import LeanClient
-from bus.transport.ensured_streams import NO_LIMITS, Limits
 from bus.transport.jetstream import JetStreamApi, JetStreamError, WrongSequenceError
+from bus.transport.stream_limits import NO_LIMITS, Limits
 from bus.waiting import Trouble, is_set_within
 
 # How many unpublished commits are kept with their times; further ones count as one with the last.

@@ -15,8 +15,9 @@ from bus.contract.headers import COMMAND_ID
 from bus.contract.senders import UserSubjects
 from bus.serving.administration import AdministrationVerb
 from bus.serving.decoding import LOOKED_AT, findings_in_headers
-from bus.transport.ensured_streams import BYTES_A_MESSAGE, Limits, ensure_stream
+from bus.transport.ensured_streams import ensure_stream
 from bus.transport.jetstream import JetStreamApi
+from bus.transport.stream_limits import BYTES_A_MESSAGE, Limits
 from domain.credentials.scanning import AllowedPaths, kind_of_text
 from domain.errors import Invalid, NotFound, Refusal, SecretRejected, Unavailable
 

@@ -38,8 +38,8 @@ from bus.serving.durable_consumer import DurableConsumer
 from bus.serving.results import Results
 from bus.serving.suspects import Suspects
 from bus.tasks import Tasks
-from bus.transport.ensured_streams import StreamLimits
 from bus.transport.jetstream import JetStreamError
+from bus.transport.stream_limits import StreamLimits
 from bus.waiting import is_set_within
 from bus.writing.submission import Outcome, Submission, refused
 from bus.writing.writer import Writer

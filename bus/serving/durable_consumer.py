@@ -22,9 +22,10 @@ from bus.broker.users import RELAY, private_inbox
 from bus.contract.senders import UserSubjects
 from bus.identifiers import new_id
 from bus.tasks import Tasks
-from bus.transport.ensured_streams import Limits, ensure_stream
+from bus.transport.ensured_streams import ensure_stream
 from bus.transport.jetstream import JetStreamApi, JetStreamError
 from bus.transport.pulls import Pulls
+from bus.transport.stream_limits import Limits
 
 # Two pulls are outstanding, so that the broker never waits for the next one.
 PULLS = 2

@@ -12,9 +12,10 @@ from bus.broker.users import RESPONDER, private_inbox
 from bus.contract import codec
 from bus.contract.senders import UserSubjects
 from bus.identifiers import new_id
-from bus.transport.ensured_streams import Limits, ensure_stream
+from bus.transport.ensured_streams import ensure_stream
 from bus.transport.jetstream import JetStreamApi
 from bus.transport.jetstream_answers import stored
+from bus.transport.stream_limits import Limits
 from domain.errors import Refusal
 
 # An answer that is not known to be stored after this time is taken for lost.

@@ -6,5 +6,5 @@ protocol           NATS's protocol as it is read and written
 jetstream          requests to JetStream; jetstream_answers reads what it says
 nkeys              keys that show who connects
 pulls              requests to a consumer, and how much of them is still to come
-ensured_streams    a stream is there, as it should be
+ensured_streams    a stream is there, as it should be; stream_limits says how much it may hold
 """

@@ -5,62 +5,13 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import msgspec
-
 from bus.transport.jetstream import JetStreamApi, JetStreamError
 from bus.transport.jetstream_answers import STORAGE_EXCEEDED, StreamReport
+from bus.transport.stream_limits import SMALLEST_BYTES
 
 _TRIES = 20
 _PAUSE_SECONDS = 0.25
-# A stream may have one message for so many of its bytes: nats-server keeps some 350 bytes of memory for each
-# subject, and of results, mirrored keys and commands that somebody made up, each has its own.
-BYTES_A_MESSAGE = 512
-# Of a broker that has not even so much room, nothing can be had.
-_SMALLEST_BYTES = 1024 * 1024
-
 logger = logging.getLogger(__name__)
-
-
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """How much a stream may hold, how long it keeps that, how many consumers it may have.
-
-    0: as the stream has it already, and none if it is made.
-    """
-
-    size_bytes: int = 0
-    messages: int = 0
-    kept_seconds: float = 0
-    consumers: int = 0
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The part of a stream's configuration that says so."""
-        said = {
-            "max_bytes": self.size_bytes,
-            "max_msgs": self.messages,
-            "max_age": int(self.kept_seconds * 1e9),
-            "max_consumers": self.consumers,
-        }
-        return {name: value for name, value in said.items() if value}
-
-
-NO_LIMITS = Limits()
-
-
-class StreamLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """The limits of each of a service's streams; the mirrors have theirs each."""
-
-    events: Limits = NO_LIMITS
-    commands: Limits = NO_LIMITS
-    results: Limits = NO_LIMITS
-    dead_letters: Limits = NO_LIMITS
-    mirrors: Limits = NO_LIMITS
-
-    @property
-    def set_aside_bytes(self) -> int:
-        """The bytes that a broker must have for all of them."""
-        each = (self.events, self.commands, self.results, self.dead_letters, self.mirrors, self.mirrors)
-        return sum(one.size_bytes for one in each) + _SMALLEST_BYTES
 
 
 async def ensure_stream(
@@ -124,11 +75,11 @@ async def within_room(
             report = await configure(config | ({"max_bytes": fitting_bytes} if asked_bytes > 0 else {}))
         except JetStreamError as error:
             fitting_bytes //= 2
-            if error.code != STORAGE_EXCEEDED or fitting_bytes < _SMALLEST_BYTES:
+            if error.code != STORAGE_EXCEEDED or fitting_bytes < SMALLEST_BYTES:
                 raise
     if fitting_bytes == asked_bytes:
         return report
-    part_bytes = max(fitting_bytes // 4, _SMALLEST_BYTES)
+    part_bytes = max(fitting_bytes // 4, SMALLEST_BYTES)
     logger.warning(
         "%s may take %d bytes rather than %d: nats-server has not so many for it",
         config["name"],

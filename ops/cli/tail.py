@@ -106,6 +106,7 @@ def cloud_event(event: "ChangeEvent") -> dict[str, Any]:
         "correlationid": event.correlation_id,
         "causationid": event.causation_id,
         "traceparent": event.traceparent,
+        "principal": event.principal,
     }
     return {
         "specversion": "1.0",

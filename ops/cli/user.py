@@ -109,14 +109,22 @@ def rotate(
 ) -> None:
     """Gives a user a new key and a new token. The old key stays good for a while, the old token does not.
 
+    app and admin get another password, which runtime.json and admin.json have
+    then; this needs a running service.
+
     For example:
 
         hyperpage user rotate billing --old-key-minutes 10
+        hyperpage user rotate app
     """
     from ops.security.users import UserError, UserFile
 
     if not 0 <= old_key_minutes <= 60 * 24 * 30:
         raise failure(Exit.USAGE, "usage", "an old key stays good for 0 to 43200 minutes (30 days)")
+    if name in ("app", "admin"):
+        done = administer("user.rotate", {"user": name, "old_ms": old_key_minutes * MINUTE_MS}, data)
+        print_result(done, as_json, f"{name}: another password, in runtime.json and admin.json")
+        return
     path = _new_file(out or Path(f"{name}.nk"))
     try:
         changed, given = UserFile(settings_for(data).data).rotate(

@@ -3,21 +3,31 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+import msgspec
 
 from bus.broker.server import NatsServer, NatsServerError
 from bus.broker.users import ADMIN, APP, BrokerUser
 from bus.contract.rights import Principal
 from bus.serving.administration import AdministrationVerb, NoArguments
-from domain.errors import Unavailable
+from domain.errors import NotFound, Unavailable
 from ops.security.users import User, UserError, UserFile
 
 # How often it is looked whether a replaced key has run out.
 LOOK_SECONDS = 1.0
+MAXIMUM_OLD_MS = 30 * 24 * 3600 * 1000
 
 logger = logging.getLogger(__name__)
+
+
+class RotateLogin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Another password for the application or the operator; the old one is good for `old_ms` still."""
+
+    user: Literal["app", "admin"]
+    old_ms: Annotated[int, msgspec.Meta(ge=0, le=MAXIMUM_OLD_MS)]
 
 
 class Registry:
@@ -54,8 +64,23 @@ class Registry:
         found = next((one for one in self.users if one.token_hash == token_hash), None)
         return None if found is None else self._principals.get(found.name)
 
-    def verbs(self, nats_server: NatsServer | None) -> tuple[AdministrationVerb, ...]:
-        """The verb by which the command line has a change of users take effect."""
+    def verbs(
+        self, nats_server: NatsServer | None, announce: Callable[[], None]
+    ) -> tuple[AdministrationVerb, ...]:
+        """The verbs by which the command line has a change of users take effect.
+
+        `announce` writes where the service is, with the logins as they are now.
+        """
+
+        async def rotate(request: RotateLogin) -> dict[str, Any]:
+            if nats_server is None:
+                raise NotFound("the nats-server is yours: change the passwords there, and in the settings")
+            try:
+                await nats_server.rotate(request.user, old_ms=request.old_ms)
+            except NatsServerError as error:
+                raise Unavailable(str(error)) from error
+            announce()
+            return {"user": request.user}
 
         async def reload(_: Any) -> dict[str, Any]:
             try:
@@ -69,14 +94,18 @@ class Registry:
                     raise Unavailable(str(error)) from error
             return {"users": [one.name for one in self.users], "broker": nats_server is not None}
 
-        return (AdministrationVerb(name="user.reload", shape=NoArguments, carry_out=reload),)
+        return (
+            AdministrationVerb(name="user.reload", shape=NoArguments, carry_out=reload),
+            AdministrationVerb(name="user.rotate", shape=RotateLogin, carry_out=rotate),
+        )
 
     async def run(self, nats_server: NatsServer | None) -> None:
         """Has keys that run out end, for ever."""
         before = self.broker_users
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            if (now := self.broker_users) != before:
+            has_expired = nats_server is not None and nats_server.has_expired_logins
+            if (now := self.broker_users) != before or has_expired:
                 before = now
                 self._note_principals()
                 if nats_server is not None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
+from bus.log.reader_pool import ReaderPool
 from bus.tasks import cancel
 from bus.writing.submission import Commit
 from ops.service.errors import ServiceError
@@ -44,3 +45,10 @@ def call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[Commit], None
     # A closed loop has nobody left who could be told.
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(callback, commit)
+
+
+async def close_idle(readers: ReaderPool, seconds: float) -> None:
+    """Closes readers that nobody has used for so long, for ever."""
+    while True:
+        await asyncio.sleep(seconds)
+        await asyncio.to_thread(readers.close_idle)

@@ -39,9 +39,9 @@ from ops.metrics.collector import Metrics
 from ops.parts import Parts
 from ops.security.registry import Registry
 from ops.security.sharing import SharedUse
-from ops.service.background import Background, call_soon
+from ops.service.background import Background, call_soon, close_idle
 from ops.service.connections import administration_by, http_server, open_broker
-from ops.service.endpoints import command_endpoints, query_endpoints
+from ops.service.endpoints import command_endpoints, query_endpoints, refill_verb
 from ops.service.errors import ServiceError
 from ops.service.notices import Notices, hand_on
 from ops.service.restores import make_sound
@@ -122,7 +122,7 @@ class Service:
     async def _start(self) -> None:
         # The stack is undone in the opposite order: commands stop coming in before the parts that they need
         # end.
-        directory = DataDirectory(self.settings.data)
+        self._directory = directory = DataDirectory(self.settings.data)
         self._stack.callback(directory.release)
         take_from_others(self.settings.data, (self.settings.backup_folder, self.settings.archive_folder))
         await make_sound(self.settings, self.version, after_a_crash=directory.was_left_behind)
@@ -133,10 +133,14 @@ class Service:
         await self._take_the_prefix()
         await self._start_publishing()
         await self._start_serving()
-        directory.announce(
+        self._announce()
+
+    def _announce(self) -> None:
+        """Has others find the service, with the logins as they are now."""
+        self._directory.announce(
             Runtime(
                 pid=os.getpid(),
-                nats_url=self._urls[APP],
+                nats_url=self._broker.url_for(APP),
                 http_url=None if self.http is None else self.http.url,
                 store_id=self.origin.store_id,
                 timeline=self.writer.timeline,
@@ -146,7 +150,7 @@ class Service:
                 backups=address(self.settings.backup_folder),
                 archive=address(self.settings.archive_folder),
             ),
-            administration_by(self._urls[ADMIN], self.http),
+            administration_by(self._broker.url_for(ADMIN), self.http),
         )
 
     def _open_store(self) -> apsw.Connection:
@@ -173,10 +177,10 @@ class Service:
             await self.http.start()
 
     async def _connect(self) -> None:
-        broker = await open_broker(
+        self._broker = broker = await open_broker(
             self.settings, self.registry.broker_users, self.sharing, self._stack, self._background
         )
-        self.nats_server, self._urls = broker.nats_server, broker.urls
+        self.nats_server = broker.nats_server
         self._relay_connection, self._responder_connection = broker.relay, broker.responder
         self._notices = Notices(self._relay_connection, self.names, self.now_ms)
 
@@ -242,7 +246,9 @@ class Service:
         await self.mirrors.prepare()
         self._background.start(self.relay.run(), "the relay")
         self._background.start(self.mirrors.run(), "the mirrors")
-        self._background.start(self._close_idle_readers(), "the closing of idle readers")
+        self._background.start(
+            close_idle(self.readers, self.settings.reader_idle_seconds), "the closing of idle readers"
+        )
         self.archiver = Archiver(
             self.settings.archive_folder,
             self.origin,
@@ -288,7 +294,6 @@ class Service:
             principal_of,
         )
         self.projections = ProjectionsCheck(self.settings.store_path, self.writer, self.now_ms)
-        refill = AdministrationVerb(name="stream.refill", shape=NoArguments, carry_out=self._refill_stream)
         imports = RunningImport(self.writer, secrets)
         running_backups = RunningBackups(self.settings, self.origin.store_id, self.backups)
         administered = (
@@ -296,8 +301,8 @@ class Service:
             *self.dead_letters.verbs(),
             *self.projections.verbs(),
             *imports.verbs(),
-            *self.registry.verbs(self.nats_server),
-            refill,
+            *self.registry.verbs(self.nats_server, self._announce),
+            refill_verb(self.relay),
             *self._more_administration,
         )
         self.administration = Administration(
@@ -363,15 +368,6 @@ class Service:
         if self.http is not None:
             self.http.backend.attach(self.parts, self.health, self.metrics)
             self._stack.push_async_callback(self.http.backend.detach)
-
-    async def _refill_stream(self, _: NoArguments) -> dict[str, bool]:
-        await self.relay.refill()
-        return {"refilling": True}
-
-    async def _close_idle_readers(self) -> None:
-        while True:
-            await asyncio.sleep(self.settings.reader_idle_seconds)
-            await asyncio.to_thread(self.readers.close_idle)
 
     async def _drain(self) -> None:
         try:

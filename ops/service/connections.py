@@ -52,15 +52,19 @@ async def connect_as(user: str, url: str) -> LeanClient:
 
 
 class Broker(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """The broker of a service: the address for each kind of user, and the service's own connections.
+    """The broker of a service, and the service's own connections.
 
-    `nats_server` is the embedded one; `None` where another is used.
+    `nats_server` is the embedded one; `None` where another is used, at `urls` for each kind of user.
     """
 
     nats_server: NatsServer | None
     urls: Mapping[str, str]
     relay: LeanClient
     responder: LeanClient
+
+    def url_for(self, user: str) -> str:
+        """The address with a user's credentials, as they are now."""
+        return self.urls[user] if self.nats_server is None else self.nats_server.url_for(user)
 
 
 async def open_broker(

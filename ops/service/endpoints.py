@@ -1,8 +1,10 @@
-"""The endpoints of a service, as the network finds them: `command_endpoints`, `query_endpoints`."""
+"""The endpoints of a service, as the network finds them, and the verb that has the stream filled again."""
 
 from collections.abc import Mapping
 
 from bus.contract.subjects import BATCH, BusNames
+from bus.publishing.relay import Relay
+from bus.serving.administration import AdministrationVerb, NoArguments
 from bus.serving.discovery import Endpoint
 from bus.serving.queries import QueryVerb
 from domain.catalogue import VERBS
@@ -29,3 +31,13 @@ def query_endpoints(names: BusNames, verbs: Mapping[str, QueryVerb]) -> dict[str
         )
         for name, verb in verbs.items()
     }
+
+
+def refill_verb(relay: Relay) -> AdministrationVerb:
+    """The verb by which an operator has the stream of events filled again."""
+
+    async def refill(_: NoArguments) -> dict[str, bool]:
+        await relay.refill()
+        return {"refilling": True}
+
+    return AdministrationVerb(name="stream.refill", shape=NoArguments, carry_out=refill)

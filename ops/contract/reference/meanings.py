@@ -151,6 +151,7 @@ RULES: Mapping[str, str] = {
     "already_started": "the job has begun before, so its payload stays; cancel it, and enqueue another",
     "awaited": "other jobs wait for this one; retry it, or cancel those",
     "cancel_not_requested": "nobody asked to cancel the job; complete, fail or interrupt it",
+    "schema_is_still_taken": "the schema that was registered would be refused today; `details` says why",
     "config_matches_schema": "the configuration is not as its schema says; `details.errors` has each place",
     "dependency_failed": "a job to depend on did not complete; `details.dependency` names it",
     "not_finished": "only a job that has ended is archived; cancel it first",

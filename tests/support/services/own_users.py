@@ -34,8 +34,8 @@ async def new_user(
 
 async def take_effect(service: Service) -> None:
     """Has the users count as they are kept now."""
-    (verb,) = service.registry.verbs(service.nats_server)
-    await verb.carry_out(None)
+    reload, _ = service.registry.verbs(service.nats_server, lambda: None)
+    await reload.carry_out(None)
 
 
 @asynccontextmanager

@@ -108,9 +108,10 @@ def test_a_stream_with_somebody_elses_message_is_told_and_refilled(tmp_path):
 
 def intrude(service: Served) -> None:
     """Has the stream of events store what is none; only the relay's user can."""
-    passwords = json.loads((service.data / "nats" / "credentials.json").read_bytes())
+    accounts = json.loads((service.data / "nats" / "nats-server.conf").read_bytes())["accounts"]
+    password = next(one["password"] for one in accounts["STREAMS"]["users"] if one["user"] == RELAY)
     url = service.runtime["nats_url"]
-    url = f"nats://{RELAY}:{passwords[RELAY]}@{url.rpartition('@')[2]}"
+    url = f"nats://{RELAY}:{password}@{url.rpartition('@')[2]}"
 
     async def scenario() -> None:
         async with await RawNats.connect(url, inbox_prefix=f"{private_inbox(RELAY)}.") as relay:

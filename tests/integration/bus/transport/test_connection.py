@@ -25,7 +25,10 @@ from tests.support.patience import until
 from tests.support.services.raw_nats import RawNats
 
 COMMANDS = "hyperpage.cmd.v1"
+# Where they arrive that the application sends, and how answers get into its inboxes.
+ARRIVALS = "hyperpage.usr.app.cmd.v1"
 INBOX = "_INBOX.somebody"
+TO_INBOX = f"hyperpage_to.app.{INBOX}"
 LARGEST = 1024 * 1024
 DIRECT, PLAIN, NOBODYS = 1, 2, 3
 
@@ -303,7 +306,7 @@ class Wire:
 
     async def listen(self, handler: Callable[..., None] | None = None, *, queue: str = "") -> Any:
         subscription = await self.lean.subscribe_direct(
-            f"{COMMANDS}.>", queue=queue, handler=handler or (lambda *message: self.heard.append(message))
+            f"{ARRIVALS}.>", queue=queue, handler=handler or (lambda *message: self.heard.append(message))
         )
         await self.lean.flush()
         return subscription
@@ -360,7 +363,7 @@ def test_messages_come_in_order_with_all_that_they_carry(play):
 
         assert wire.heard == [
             (
-                f"{COMMANDS}.jobs.{number}",
+                f"{ARRIVALS}.jobs.{number}",
                 f"{INBOX}.{number}" if number % 3 else "",
                 {"Number": str(number), "Name": "ü"} if number % 2 else None,
                 b"%d" % number,
@@ -383,7 +386,9 @@ def test_the_largest_messages_come_and_go(play):
         await until(lambda: len(wire.heard) == len(sent))
         assert [body for *_, body in wire.heard] == sent
 
-        await wire.lean.publish_many((f"{INBOX}.{n}", "", body, {"N": str(n)}) for n, body in enumerate(sent))
+        await wire.lean.publish_many(
+            (f"{TO_INBOX}.{n}", "", body, {"N": str(n)}) for n, body in enumerate(sent)
+        )
         got = [await asyncio.wait_for(inbox.get(), 10) for _ in sent]
         assert [(one.headers["N"], one.body) for one in got] == [(str(n), b) for n, b in enumerate(sent)]
 
@@ -397,15 +402,15 @@ def test_other_subscriptions_are_nats_py_s_and_see_theirs(play):
         async def note(message: Msg) -> None:
             seen.append((message.subject, message.reply, message.headers, message.data))
 
-        await wire.lean.subscribe("hyperpage.qry.v1.>", cb=note)
+        await wire.lean.subscribe("hyperpage.usr.app.qry.v1.>", cb=note)
         await wire.listen()
         for number in range(100):
             wire.other.publish(f"{COMMANDS}.jobs.{number}", b"c", headers={"A": "b"})
             wire.other.publish(f"hyperpage.qry.v1.jobs.{number}", b"q", reply=INBOX, headers={"A": "b"})
         await until(lambda: len(seen) == len(wire.heard) == 100)
 
-        assert seen[7] == ("hyperpage.qry.v1.jobs.7", INBOX, {"A": "b"}, b"q")
-        assert wire.heard[7] == (f"{COMMANDS}.jobs.7", "", {"A": "b"}, b"c")
+        assert seen[7] == ("hyperpage.usr.app.qry.v1.jobs.7", INBOX, {"A": "b"}, b"q")
+        assert wire.heard[7] == (f"{ARRIVALS}.jobs.7", "", {"A": "b"}, b"c")
 
     play(scenario)
 
@@ -414,7 +419,7 @@ def test_a_queue_group_shares_messages_and_draining_loses_none(play):
     async def scenario(wire: Wire) -> None:
         second: list[tuple[Any, ...]] = []
         client = await lean_client(wire.server, wire.errors)
-        await client.subscribe_direct(f"{COMMANDS}.>", queue="q", handler=lambda *one: second.append(one))
+        await client.subscribe_direct(f"{ARRIVALS}.>", queue="q", handler=lambda *one: second.append(one))
         await client.flush()
         draining = await wire.listen(queue="q")
         for number in range(5_000):
@@ -436,7 +441,7 @@ def test_nothing_is_heard_after_unsubscribing(play):
     async def scenario(wire: Wire) -> None:
         subscription = await wire.listen()
         await subscription.unsubscribe()
-        other = await wire.lean.subscribe(f"{COMMANDS}.>")
+        other = await wire.lean.subscribe(f"{ARRIVALS}.>")
         await wire.lean.flush()
         wire.other.publish(f"{COMMANDS}.jobs.x", b"1")
 
@@ -483,14 +488,14 @@ def test_a_message_that_cannot_be_read_is_handled_as_such_and_so_is_the_next(
         async def note(message: Msg) -> None:
             wire.heard.append((message.subject, message.reply, message.headers, message.data))
 
-        await wire.lean.subscribe("hyperpage.qry.v1.>", cb=note)
+        await wire.lean.subscribe("hyperpage.usr.app.qry.v1.>", cb=note)
         await wire.listen()
         wire.other.publish(b"hyperpage.%b.v1.%b" % (kind.encode(), subject), b"1", headers=headers)
         wire.other.publish(f"hyperpage.{kind}.v1.jobs.x", b"2")
         await until(lambda: len(wire.heard) == 2)
 
         name, said = read
-        assert wire.heard[0] == (f"hyperpage.{kind}.v1.{name}", "", said, b"1")
+        assert wire.heard[0] == (f"hyperpage.usr.app.{kind}.v1.{name}", "", said, b"1")
         assert wire.heard[1][-1] == b"2"
 
     play(scenario)
@@ -500,7 +505,7 @@ def test_an_error_of_the_servers_costs_a_reconnection_and_no_more(play):
     async def scenario(wire: Wire) -> None:
         await wire.listen()
         # The server ends a connection on which it reads a line that is too long.
-        await wire.lean.publish_many([(f"{INBOX}.{'x' * 5000}", "", b"", None)])
+        await wire.lean.publish_many([(f"{TO_INBOX}.{'x' * 5000}", "", b"", None)])
         await until(lambda: wire.errors)
         await until(lambda: wire.lean.is_connected)
         await wire.lean.flush()
@@ -514,7 +519,7 @@ def test_a_refused_subject_is_told_and_does_not_end_the_connection(play):
     async def scenario(wire: Wire) -> None:
         inbox = wire.other.subscribe(f"{INBOX}.*")
         await wire.other.flush()
-        await wire.lean.publish_many([("not.allowed", "", b"", None), (f"{INBOX}.1", "", b"1", None)])
+        await wire.lean.publish_many([("not.allowed", "", b"", None), (f"{TO_INBOX}.1", "", b"1", None)])
 
         assert (await asyncio.wait_for(inbox.get(), 10)).body == b"1"
         await until(lambda: wire.errors)
@@ -562,7 +567,7 @@ def test_more_than_the_buffer_takes_waits_for_the_socket(play):
 
         watching = asyncio.create_task(watch())
         body = bytes(LARGEST // 4)
-        await wire.lean.publish_many([(f"{INBOX}.1", "", body, None)] * 100)
+        await wire.lean.publish_many([(f"{TO_INBOX}.1", "", body, None)] * 100)
         for _ in range(100):
             assert (await asyncio.wait_for(inbox.get(), 10)).body == body
         watching.cancel()
@@ -573,7 +578,7 @@ def test_more_than_the_buffer_takes_waits_for_the_socket(play):
 
 def test_a_body_over_the_broker_s_limit_is_refused_with_all_beside_it(play):
     async def scenario(wire: Wire) -> None:
-        sent = [(f"{INBOX}.1", "", body, None) for body in (b"1", bytes(LARGEST + 1))]
+        sent = [(f"{TO_INBOX}.1", "", body, None) for body in (b"1", bytes(LARGEST + 1))]
         with pytest.raises(nats.errors.MaxPayloadError):
             await wire.lean.publish_many(sent)
 
@@ -586,9 +591,9 @@ def test_a_closed_connection_takes_nothing(play):
     async def scenario(wire: Wire) -> None:
         await wire.lean.close()
         with pytest.raises(nats.errors.ConnectionClosedError):
-            await wire.lean.publish_many([(f"{INBOX}.1", "", b"", None)])
+            await wire.lean.publish_many([(f"{TO_INBOX}.1", "", b"", None)])
         with pytest.raises(nats.errors.ConnectionClosedError):
-            await wire.lean.subscribe_direct(f"{COMMANDS}.>", handler=lambda *_: None)
+            await wire.lean.subscribe_direct(f"{ARRIVALS}.>", handler=lambda *_: None)
 
     play(scenario)
 

@@ -13,8 +13,11 @@ import nats.errors
 import pytest
 from nats.aio.client import Client
 
-from bus.broker.users import APP
+from bus.broker.users import ADMIN, APP
+from bus.client import Unreachable, connect
+from ops.security.registry import RotateLogin
 from ops.security.users import UserFile
+from ops.store.data_directory import read_admin, read_runtime
 from tests.support.patience import until
 from tests.support.services.own_users import connected, new_user, query, send, take_effect
 from tests.support.services.serving import broker_of, client_of, serving
@@ -267,3 +270,31 @@ def test_a_broker_that_dies_of_a_new_user_is_started_again_with_that_user(tmp_pa
             return [answer["stream"], str(server.restarts)]
 
     assert asyncio.run(play()) == ["app_state/k", "1"]
+
+
+@pytest.mark.parametrize("user", [APP, ADMIN])
+def test_the_password_of_the_application_or_operator_is_replaced_under_load(tmp_path: Path, user: str):
+    async def play() -> tuple[int, int, bool]:
+        async with serving(tmp_path) as service:
+            server = broker_of(service)
+            old = server.url_for(user)
+            async with connect(old, inbox_prefix=f"_INBOX_{user}") as before:
+                answered = 0
+                for number in range(20):
+                    if number == 5:
+                        _, rotate = service.registry.verbs(server, service._announce)
+                        await rotate.carry_out(RotateLogin(user=user, old_ms=2_000))  # type: ignore[arg-type]
+                    answered += bool(await before.send("app_state.set", {"key": "k", "value": number}))
+                announced = read_runtime(tmp_path) if user == APP else read_admin(tmp_path)
+                assert announced is not None
+                assert announced.nats_url == server.url_for(user) != old
+                async with connect(announced.nats_url, inbox_prefix=f"_INBOX_{user}") as after:
+                    await after.send("app_state.set", {"key": "k", "value": "new"})
+                await until(lambda: not before.connection.nats.is_connected)
+            try:
+                async with connect(old, timeout_seconds=1):
+                    return answered, 0, True
+            except Unreachable:
+                return answered, len(log_of(tmp_path / "hyperpage.db")), False
+
+    assert asyncio.run(play()) == (20, 21, False)
