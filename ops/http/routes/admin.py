@@ -22,6 +22,7 @@ from ops.contract.schema import Schema
 from ops.http.operations import Operation, answer, parameter, reference, request_body
 from ops.http.refusals import no_such_place
 from ops.http.routing import actor_of, backend_of, json_body, json_response, route
+from ops.security.registry import RotateLogin
 
 PREFIX = "/api/v1/admin/"
 BACKUPS = "/api/v1/backups"
@@ -116,6 +117,8 @@ ADMINISTRATION: Mapping[str, tuple[str, str]] = {
     "projections.verify": ("Whether the tables are what the log says.", "nothing"),
     "projections.rebuild": ("Makes the tables what the log says.", "nothing"),
     "stream.refill": ("Fills the stream of events anew.", "nothing"),
+    "user.reload": ("Takes in the users of their own, as the command line has changed them.", "nothing"),
+    "user.rotate": ("Gives the application or the operator another password for NATS.", "rotate_login"),
 }
 SCHEMAS: Mapping[str, type[msgspec.Struct]] = {
     "create_backup": CreateBackup,
@@ -126,9 +129,12 @@ SCHEMAS: Mapping[str, type[msgspec.Struct]] = {
     "choose_dead_letters": ChooseDeadLetters,
     "name_backup": NameBackup,
     "prune_backups": PruneBackups,
+    "rotate_login": RotateLogin,
     "nothing": NoArguments,
 }
 _OBJECT: Schema = {"type": "object"}
+# Without a body, these mean nothing.
+_REQUIRED = frozenset({"name_backup", "show_dead_letter", "rotate_login"})
 _NAME = parameter("name", "path", {"type": "string", "pattern": "^hyperpage-backup-[A-Za-z0-9._-]{1,100}$"})
 _KNOWN = {"name": TEXT, "metadata": reference("backup_metadata")}
 _TEXT_OR_NULL: Schema = {"type": ["string", "null"]}
@@ -147,7 +153,9 @@ def _act(name: str, summary: str, body: str) -> Operation:
         "administration",
         {200: answer("It was done.", {} if name == "backup.restored" else _OBJECT)},
         problems=(404, 422),
-        body=request_body(reference(body), required=body in ("name_backup", "show_dead_letter")),
+        body=request_body(
+            reference(body), required=body in ("name_backup", "show_dead_letter", "rotate_login")
+        ),
         summary=summary,
     )
 

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections.abc import Iterator
 
 import pytest
 
@@ -31,10 +32,12 @@ def test_there_are_commands_to_carry_out_and_the_files_that_are_named_are_there(
 
 
 @pytest.fixture(scope="module")
-def healthy(served: Served) -> Served:
-    """A service that says so, and not only that it has begun."""
-    wait_for(lambda: served("status").code == 0)
-    return served
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A service that says so, and not only that it has begun; as it is set up without a word."""
+    folder = tmp_path_factory.mktemp("healthy") / "data"
+    with Served(folder, "--http", "127.0.0.1:0") as served:
+        wait_for(lambda: served("status").code == 0)
+        yield served
 
 
 @pytest.mark.parametrize("command", COMMANDS)

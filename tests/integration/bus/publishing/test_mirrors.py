@@ -15,9 +15,12 @@ from nats.js.errors import KeyNotFoundError
 from nats.js.kv import KeyValue
 
 from bus.broker.users import APP
+from bus.contract.rights import Principal
+from bus.contract.senders import UserSubjects
 from bus.publishing.mirror import Mirror
 from bus.publishing.mirrors import Mirrors
 from bus.publishing.relay import Relay
+from bus.serving.stream_access import StreamAccess
 from bus.tasks import cancel
 from bus.transport.jetstream import JetStreamError
 from ops.store.tables import MirroredRows
@@ -68,6 +71,13 @@ def test_a_watcher_sees_each_change(tmp_path: Path):
     async def scenario(broker: Broker, store: Store):
         async with mirrors_of(broker, store) as mirrors:
             await mirrors.drain(30_000)
+            access = StreamAccess(
+                broker.connection,
+                UserSubjects(NAMES),
+                key=b"k",
+                principal_of=lambda user: Principal(name=user),
+            )
+            await access.start()
             application = await nats.connect(broker.server.url_for(APP))
             kv = await application.jetstream().key_value(STATE)
             watcher = await kv.watchall()
@@ -80,6 +90,7 @@ def test_a_watcher_sees_each_change(tmp_path: Path):
                 seen.append((entry.key, entry.operation, entry.value and json.loads(entry.value)["value"]))
             await watcher.stop()
             await application.close()
+            await access.stop()
         return seen
 
     assert play(scenario, tmp_path) == [("a", None, 1), ("a", None, 2), ("a", "DEL", b""), ("a", None, 3)]
