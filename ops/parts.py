@@ -19,6 +19,7 @@ from bus.serving.queries import Queries, QueryVerb
 from bus.transport.connection import LeanClient
 from bus.writing.writer import Writer
 from ops.archive.archiver import Archiver
+from ops.audit.recorder import Recorder
 from ops.backup.schedule import BackupSchedule
 from ops.security.sharing import SharedUse
 from ops.settings import Settings
@@ -29,7 +30,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The parts of one service, from its start to its stop.
 
     `nats_server` is the embedded one; None where another is used. `now_ms` is the service's clock, in
-    milliseconds since the epoch. `record` puts an administrative act into the log, and tells whoever listens.
+    milliseconds since the epoch. `record` puts an administrative act into the service's log, and tells
+    whoever listens; `audit` writes the audit log.
     """
 
     settings: Settings
@@ -38,6 +40,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     origin: Origin
     now_ms: Callable[[], int]
     record: Callable[[Act], None]
+    audit: Recorder
     nats_server: NatsServer | None
     sharing: SharedUse
     relay_connection: LeanClient

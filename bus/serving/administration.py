@@ -13,7 +13,7 @@ from bus.contract import codec
 from bus.contract.headers import ACTOR, COMMAND_LINE
 from bus.contract.senders import ADMIN, Sender, UserSubjects
 from bus.incident import internal
-from bus.serving.audit import Actor, AuditOutcome, acting
+from bus.serving.audit import Actor, ActRecorder, AuditOutcome, acting
 from bus.serving.decoding import findings_in_headers
 from bus.serving.discovery import QUEUE_GROUP
 from bus.tasks import Tasks
@@ -27,13 +27,15 @@ class AdministrationVerb(msgspec.Struct, frozen=True, kw_only=True):
     """One thing an operator can ask for. `carry_out` answers with what is encoded as JSON.
 
     One that `changes_nothing` and only lists what there is is no act for the record. Where `ends_later` says
-    so of a request, what is answered is that it begins.
+    so of a request, what is answered is that it begins. What `makes_room` is done also where the disk is so
+    full that it cannot be recorded.
     """
 
     name: str
     shape: type[Any]
     carry_out: Callable[[Any], Awaitable[Any]]
     changes_nothing: bool = False
+    makes_room: bool = False
     ends_later: Callable[[Any], bool] = lambda request: False
 
 
@@ -50,7 +52,7 @@ class Administration:
         subjects: UserSubjects,
         verbs: Mapping[str, AdministrationVerb],
         *,
-        record: Callable[[Actor, str, Any, AuditOutcome, Refusal | None], None],
+        record: ActRecorder,
     ) -> None:
         self._connection = connection
         self._subjects = subjects
@@ -89,11 +91,13 @@ class Administration:
         try:
             request = codec.decode(verb.shape, body)
             _refuse_credentials(codec.findings_in(body))
+            await self._record.begin(actor, name, body, anyway=verb.makes_room)
             answer = await self._answer(verb, request)
         except Refusal as refusal:
-            self._record(actor, name, body, "failed" if refusal.number == 500 else "refused", refusal)
+            outcome: AuditOutcome = "failed" if refusal.number == 500 else "refused"
+            await self._record.end(actor, name, body, outcome, refusal)
             raise
-        self._record(actor, name, body, "begun" if verb.ends_later(request) else "done", None)
+        await self._record.end(actor, name, body, "begun" if verb.ends_later(request) else "done", None)
         return answer
 
     async def _answer(self, verb: AdministrationVerb, request: Any) -> Any:

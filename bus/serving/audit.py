@@ -1,12 +1,13 @@
-"""The record of every administrative act: a line in the log, and a notice on `hyperpage.sys.v1.audit`."""
+"""Every administrative act, as it is recorded: in the audit log, the service's log, and a notice."""
 
 import logging
 from contextvars import ContextVar
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import msgspec
 
 from bus.contract import codec
+from domain.errors import Refusal
 
 # `begun` is followed by another act with the outcome, under the same action.
 AuditOutcome = Literal["done", "begun", "refused", "failed"]
@@ -44,9 +45,29 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
 acting: ContextVar[Actor] = ContextVar("acting")
 
 
-def write_to_log(act: Act) -> None:
-    """The line of an act, which has all of it under the key `act`."""
-    logger.info("%s: %s", act.action, act.outcome, extra={"act": msgspec.to_builtins(act)})
+class ActRecorder(Protocol):
+    """Where acts are recorded."""
+
+    async def begin(self, actor: Actor, action: str, body: Any, *, anyway: bool) -> None:
+        """Returns when it is recorded that an act begins.
+
+        Raises:
+            Refusal: it cannot be, and the act is not one that is done `anyway`.
+        """
+
+    async def end(
+        self, actor: Actor, action: str, body: Any, outcome: AuditOutcome, refusal: Refusal | None
+    ) -> None:
+        """Returns when it is recorded how an act ended."""
+
+
+def write_to_log(act: Act, audit_head: str = "") -> None:
+    """The line of an act, which has all of it under the key `act`.
+
+    `audit_head` is the head of the audit log: kept elsewhere with the line, it vouches for that.
+    """
+    with_head = {"audit_head": audit_head} if audit_head else {}
+    logger.info("%s: %s", act.action, act.outcome, extra={"act": msgspec.to_builtins(act), **with_head})
 
 
 def summary(body: Any) -> str:

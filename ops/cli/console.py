@@ -3,6 +3,7 @@
 from typing import Annotated, Literal
 
 from ops.cli.asking import nothing_runs, user
+from ops.cli.recording import recorded
 from ops.cli.terminal.exits import Exit, failure
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
 from ops.cli.terminal.output import print_result
@@ -33,12 +34,15 @@ def console(
     """
     from ops.http.access.links import LIFETIME_MS, LogInLinks, address_of_link
 
-    folder = settings_for(data).data
+    settings = settings_for(data)
+    folder = settings.data
     runtime = read_runtime(folder)
     if runtime is None:
         raise nothing_runs(folder)
     if runtime.http_url is None:
         raise failure(Exit.FAILED, "failed", "the service serves no HTTP", "start it without --no-http")
-    link = address_of_link(runtime.http_url, LogInLinks(folder).create(by=user(), role=role))
+    with recorded(settings, "console.link", {"role": role}):
+        code = LogInLinks(folder).create(by=user(), role=role)
+    link = address_of_link(runtime.http_url, code)
     note = f"It is good once, within {LIFETIME_MS // 60_000} minutes."
     print_result({"url": link, "role": role}, as_json, link, note=note)

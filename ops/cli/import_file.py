@@ -10,6 +10,7 @@ import msgspec
 from cyclopts import Parameter
 
 from ops.cli.asking import administer
+from ops.cli.recording import recorded
 from ops.cli.stopped import free_directory
 from ops.cli.terminal.exits import Exit, failure, refused
 from ops.cli.terminal.failures import understandable
@@ -81,7 +82,12 @@ def _imported(file: Path, settings: "Settings") -> "ImportReport":
             return msgspec.convert(answer, ImportReport)
         allowed = settings.allowed_secrets
         connection, _ = open_store(settings.store_path, cache_kib=settings.writer_cache_kib)
-        with closing(connection), shown_progress() as progress:
+        wish = {"path": str(file.absolute())}
+        with (
+            closing(connection),
+            recorded(settings, "import.file", wish),
+            shown_progress() as progress,
+        ):
             destination = StoppedStore(connection, allowed, _now_ms)
             return import_all(source, destination, allowed=allowed, progress=progress)
 

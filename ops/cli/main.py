@@ -12,6 +12,7 @@ from cyclopts import App, Group
 from ops.cli.analytics.diff import diff
 from ops.cli.analytics.export import export_backups
 from ops.cli.analytics.lake import database, report, shell, sql
+from ops.cli.audit import audit
 from ops.cli.backup.keep import create, delete, list_all, pin, prune, unpin
 from ops.cli.backup.key import new_key, signing_key
 from ops.cli.backup.restore import restore
@@ -102,7 +103,17 @@ def application() -> App:
     app.command(status, group=operation, sort_key=0)
     app.command(doctor, group=operation, sort_key=1)
     app.command(console, group=operation, sort_key=2)
-    several = (_backup(), projections(), migrate(), dead_letters(), stream(), token(), user(), _analytics())
+    several = (
+        _backup(),
+        projections(),
+        migrate(),
+        dead_letters(),
+        stream(),
+        token(),
+        user(),
+        audit(),
+        _analytics(),
+    )
     for place, commands in enumerate(several, start=3):
         commands.group, commands.sort_key = operation, place
         app.command(commands)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App
 
+from ops.cli.recording import recorded
 from ops.cli.stopped import free_directory, require_store, stopped_directory, stopped_store
 from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
@@ -61,8 +62,8 @@ def migrate_up(*, data: DataOption = None, as_json: JsonOption = False) -> None:
     if _is_served_up_to_date(settings_for(data)):
         _print_names("applied", [], as_json)
         return
-    with _writing(data) as connection:
-        names = runner.up(connection)
+    with _writing(data) as connection, recorded(settings_for(data), "migrate.up", {}) as said:
+        said["applied"] = names = runner.up(connection)
         give_identity(connection)
         has_events = connection.execute("SELECT 1 FROM events LIMIT 1").get is not None
     if names and has_events:
@@ -94,8 +95,9 @@ def migrate_down(
     from migrations import runner
 
     require_store(settings_for(data).store_path)
-    with _writing(data) as connection:
-        names = runner.down(connection, to=to, drop_events=drop_events)
+    wish = {"to": to, "drop_events": drop_events}
+    with _writing(data) as connection, recorded(settings_for(data), "migrate.down", wish) as said:
+        said["reverted"] = names = runner.down(connection, to=to, drop_events=drop_events)
     _print_names("reverted", names, as_json)
 
 

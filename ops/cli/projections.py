@@ -7,9 +7,10 @@ from typing import Any
 from cyclopts import App
 
 from ops.cli.asking import administer
+from ops.cli.recording import recorded
 from ops.cli.stopped import stopped_store
 from ops.cli.terminal.exits import Exit
-from ops.cli.terminal.options import DataOption, JsonOption
+from ops.cli.terminal.options import DataOption, JsonOption, settings_for
 from ops.cli.terminal.output import compact, print_result, print_table
 
 # A verification reads the whole log: a million events take some tens of seconds.
@@ -59,7 +60,12 @@ def _check(verb: str, data: Path | None) -> dict[str, Any]:
     with stopped_store(data) as path:
         if path is None:
             return administer(f"projections.{verb}", {}, data, timeout_seconds=CHECK_SECONDS)
-        return projections_check.rebuild_file(path) if verb == "rebuild" else projections_check.verify(path)
+        if verb == "verify":
+            return projections_check.verify(path)
+        with recorded(settings_for(data), "projections.rebuild", {}) as said:
+            report = projections_check.rebuild_file(path)
+            said["rebuilt_streams"] = report["rebuilt_streams"]
+            return report
 
 
 def _print_check(report: Mapping[str, Any]) -> None:

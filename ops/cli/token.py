@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from ops.cli.asking import user
+from ops.cli.recording import recorded
 from ops.cli.terminal.exits import Exit, failure
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
 from ops.cli.terminal.output import print_records, print_result
@@ -53,10 +54,12 @@ def create(
 
     if days is not None and days < 1:
         raise failure(Exit.USAGE, "usage", "a token lives for a day at least")
+    settings = settings_for(data)
+    lifetime_ms = None if days is None else days * DAY_MS
     try:
-        made, secret = TokenFile(settings_for(data).data).create(
-            name, role, by=user(), lifetime_ms=None if days is None else days * DAY_MS
-        )
+        with recorded(settings, "token.create", {"name": name, "role": role, "days": days}) as said:
+            made, secret = TokenFile(settings.data).create(name, role, by=user(), lifetime_ms=lifetime_ms)
+            said["id"] = made.id
     except TokenError as error:
         raise failure(Exit.FAILED, "failed", str(error)) from error
     note = f"The token {name} has the role {role}. It is not shown again."
@@ -97,8 +100,11 @@ def revoke(
     """
     from ops.http.access.tokens import TokenError, TokenFile
 
+    settings = settings_for(data)
     try:
-        gone = TokenFile(settings_for(data).data).revoke(name, by=user())
+        with recorded(settings, "token.revoke", {"name": name}, anyway=True) as said:
+            gone = TokenFile(settings.data).revoke(name, by=user())
+            said["id"] = gone.id
     except TokenError as error:
         raise failure(Exit.NOT_FOUND, "not_found", str(error)) from error
     print_result(_entry(gone), as_json, f"{gone.name}: revoked")

@@ -39,6 +39,9 @@ def action(path: str, handler: Handler, *, role: Role = "operate") -> RouteEntry
         visit = msgspec.structs.replace(visit, form=await read_form(visit.request))
         said = visit.request.headers.get(CSRF_HEADER, visit.form.text(CSRF_FIELD))
         if not is_from_a_page_of(visit.session, said):
+            access_of(visit.request).attempts.forbidden(
+                visit.request, visit.principal, "a page of the session"
+            )
             raise Forbidden("the page that sent this is not of this session", hint="load it again")
         try:
             return await handler(visit)
@@ -56,7 +59,7 @@ def _declared(method: str, path: str, handler: Handler, role: Role) -> RouteEntr
         try:
             cookie, session = access_of(request).session_for_page(request)
             principal = principal_of(request)
-            principal.require(role)
+            access_of(request).require(request, principal, role)
             count_for(request, principal)
             visit = Visit(request=request, principal=principal, session=session, cookie=cookie)
             return await handler(visit)

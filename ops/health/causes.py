@@ -17,6 +17,7 @@ from bus.serving.dead_letters import UNREADABLE_SHARE
 from bus.waiting import UNTRIED
 from bus.writing.writer import MAXIMUM_WAITING_COMMANDS, Writer
 from ops.archive.archiver import ArchiveState
+from ops.audit.recorder import Recorder
 from ops.backup.schedule import BackupState
 from ops.health.access import AccessStanding
 from ops.health.machine import MIB, Disk, Memory
@@ -272,6 +273,17 @@ def access_causes(standing: AccessStanding) -> Iterator[Cause]:
             "degraded",
             f"nobody is let in over HTTP by a token: {standing.problem}",
             "put the file back as it was, or move it away and make new ones with `hyperpage token create`",
+        )
+
+
+def audit_causes(audit: Recorder) -> Iterator[Cause]:
+    """Causes for which acts are not recorded."""
+    if audit.problem is not None:
+        yield Cause(
+            "audit_stopped",
+            "degraded",
+            f"{audit.problem}; acts of operators are refused, unless they make room",
+            "make room on its disk, or see who else may write there",
         )
 
 

@@ -21,6 +21,7 @@ from ops.health.access import APP_SHARED, HTTP_OPEN, AccessStanding, Note
 from ops.health.causes import (
     Cause,
     access_causes,
+    audit_causes,
     backup_causes,
     broker_causes,
     machine_causes,
@@ -98,6 +99,7 @@ class Monitor:
                 self._look = await asyncio.to_thread(self._look_around)
                 self._count()
                 await self._ask_the_broker()
+                await self._parts.audit.read_head()
                 self._try_to_write()
                 self._start_check_if_due()
                 self._tell_changes()
@@ -134,6 +136,7 @@ class Monitor:
             *stream_causes(self.streams, parts.names, has_unkept_letters=parts.durable.unkept_letters > 0),
             *mirror_causes(parts.mirrors.state),
             *access_causes(self._access()),
+            *audit_causes(parts.audit),
             *backup_causes(
                 look.backups, look.archive, now_ms=now_ms, began_ms=self._began_ms, settings=settings
             ),
@@ -200,6 +203,7 @@ class Monitor:
             ],
             "backups": look.backups,
             "archive": look.archive,
+            "audit": parts.audit.figures,
             "dropped_requests": parts.dropped_requests,
         }
 

@@ -2,6 +2,8 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -13,7 +15,8 @@ from bus.contract.rights import Principal as BusPrincipal
 from bus.incident import internal
 from bus.serving.audit import Actor
 from domain.errors import Refusal
-from ops.http.access.authentication import Access, address_of
+from ops.http.access.attempts import address_of
+from ops.http.access.authentication import Access
 from ops.http.access.roles import Principal, Role
 from ops.http.backend import Backend
 from ops.http.layers.limits import HEALTH_PATHS
@@ -160,7 +163,10 @@ def bus_principal_of(request: Request) -> BusPrincipal:
 
 def actor_of(request: Request) -> Actor:
     """The caller, for the record."""
-    return Actor(name=principal_of(request).name, via="http", address=address_of(request))
+    principal = principal_of(request)
+    # Who has no token has no name either.
+    vouched_for = None if principal.kind == "anybody" else principal.name
+    return Actor(name=principal.name, via="http", address=address_of(request), principal=vouched_for)
 
 
 async def json_body(request: Request) -> bytes:
@@ -174,6 +180,20 @@ async def json_body(request: Request) -> bytes:
     if body and kind != JSON and not kind.endswith("+json"):
         raise UnsupportedMediaType(f"the body is to be {JSON}", hint=f"send the header Content-Type: {JSON}")
     return body
+
+
+class _Page(msgspec.Struct):
+    next: Any = None
+
+
+def next_page(request: Request, answer: bytes) -> dict[str, str]:
+    """The header with the address of the next page (RFC 8288), if there is one."""
+    following = msgspec.json.decode(answer, type=_Page).next
+    if following is None:
+        return {}
+    parameters = [one for one in request.query_params.multi_items() if one[0] != "after"]
+    raw_path = request.scope["raw_path"].decode("ascii")
+    return {"Link": f'<{raw_path}?{urlencode([*parameters, ("after", following)])}>; rel="next"'}
 
 
 def json_response(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -13,10 +13,15 @@ from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any
 
+import msgspec
 import uvicorn
 
 from bus.serving.audit import Act, Actor, summary
-from bus.tasks import cancel
+from bus.tasks import Tasks, cancel
+from ops.audit.files import AuditError
+from ops.audit.listing import ListAudit, listed
+from ops.audit.recorder import Recorder
+from ops.audit.trail import audit_trail
 from ops.health.access import HTTP_OPEN, AccessStanding
 from ops.http.access.authentication import Access
 from ops.http.access.tokens import Token
@@ -37,6 +42,9 @@ KEEP_ALIVE_SECONDS = 30
 # How long requests may take to end when the server stops.
 STOP_SECONDS = 2
 WATCH_SECONDS = 1.0
+# Among how many of the last acts of a kind one is looked for.
+RECENT_ACTS = 200
+UNKNOWN = "unknown"
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +60,10 @@ class HttpServer:
         self._settings = settings
         self._pages = pages
         self.backend = Backend()
-        self.access = Access(settings.data, is_open=settings.http_open, on_change=self._record)
+        self.audit = Recorder(audit_trail(settings.data, settings.audit_kept_mib))
+        self.access = Access(
+            settings.data, is_open=settings.http_open, on_change=self._record, note=self.audit.note
+        )
         self.event_streams = Slots(settings.http_event_streams)
         self.counts = HttpCounts()
         self.crowd = Crowd(
@@ -64,6 +75,7 @@ class HttpServer:
         self.url = ""
         self.listens_at: tuple[Any, ...] = ()
         self._server: uvicorn.Server | None = None
+        self._noting = Tasks()
         self._certificates: Certificates | None = None
 
     async def start(self) -> None:
@@ -116,6 +128,7 @@ class HttpServer:
         self._server = _Server(config, self.crowd, self._certificates)
         # `serve` would take over the signals, which belong to the command line.
         self._running = asyncio.create_task(self._server._serve([bound]), name="the HTTP server")
+        self._recording = asyncio.create_task(self.audit.run(), name="the audit log")
         self._watching = asyncio.create_task(self._watch(), name="watching tokens and connections")
         while not self._server.started:
             if self._running.done():
@@ -134,6 +147,8 @@ class HttpServer:
                 await asyncio.shield(self._running)
         await cancel(self._running)
         await cancel(self._watching)
+        await cancel(self._recording)
+        await self.audit.flush(last=True)
         self.crowd.end_all()
 
     async def _watch(self) -> None:
@@ -155,6 +170,20 @@ class HttpServer:
             outcome="done",
         )
         self.backend.record(act)
+        self._noting.start(self._note_unless_recorded(act, token))
+
+    async def _note_unless_recorded(self, act: Act, token: Token) -> None:
+        """Has the audit log hear of a token that was made or revoked by changing the file by hand."""
+        wish = ListAudit(action=act.action, limit=RECENT_ACTS)
+        try:
+            found = await asyncio.to_thread(listed, self.audit.trail.folder, wish)
+        except AuditError as error:
+            logger.warning("%s", error.strerror)
+            return
+        names = (f'"{token.name}"', f'"{token.id}"')
+        if not any(name in one["request"] for one in found["items"] for name in names):
+            by_hand = Actor(name=UNKNOWN, via="service")
+            self.audit.note(msgspec.structs.replace(act, actor=by_hand, code="changed_by_hand"))
 
     def _refuse_to_be_open_beyond_this_machine(self, bound: socket.socket) -> None:
         # Of the address itself: a name may lead anywhere.

@@ -8,7 +8,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from ops.health.monitor import Monitor
-from ops.metrics.flow import command_families, http_families, query_families, writer_families
+from ops.metrics.flow import act_families, command_families, http_families, query_families, writer_families
 from ops.metrics.http_counts import HttpCounts
 from ops.metrics.state import (
     backup_families,
@@ -48,6 +48,7 @@ class Metrics(Collector):
         yield from health_families(parts.version, health)
         yield from command_families(parts)
         yield from query_families(parts)
+        yield from act_families(parts)
         yield from writer_families(parts.writer)
         yield from job_families(parts.writer)
         yield from store_families(parts, health)

@@ -39,6 +39,22 @@ def command_families(parts: Parts) -> Iterator[Metric]:
     )
 
 
+def act_families(parts: Parts) -> Iterator[Metric]:
+    """What the audit log hears of."""
+    counted = CounterMetricFamily(
+        "hyperpage_acts",
+        "Administrative acts, log-ins and what was refused, by what became of them: begun, done, refused or"
+        " failed.",
+        labels=("action", "outcome"),
+    )
+    for (action, outcome), count in sorted(parts.audit.counts):
+        counted.add_metric((action, outcome), count)
+    yield counted
+    yield _counter(
+        "hyperpage_acts_lost", "Acts that the audit log could not be told, and never will.", parts.audit.lost
+    )
+
+
 def query_families(parts: Parts) -> Iterator[Metric]:
     """Queries on the bus by what became of them, and how long they took."""
     counted = CounterMetricFamily(

@@ -30,6 +30,7 @@ from bus.serving.suspects import Suspects
 from bus.writing.submission import Commit
 from bus.writing.writer import Writer
 from ops.archive.archiver import Archiver
+from ops.audit.administration import audit_verbs
 from ops.backup.administration import RunningBackups
 from ops.backup.schedule import BackupSchedule
 from ops.contract.queries import query_verbs
@@ -39,6 +40,7 @@ from ops.metrics.collector import Metrics
 from ops.parts import Parts
 from ops.security.registry import Registry
 from ops.security.sharing import SharedUse
+from ops.service.acts import ActRecord, recording
 from ops.service.background import Background, call_soon, close_idle
 from ops.service.connections import administration_by, http_server, open_broker
 from ops.service.endpoints import command_endpoints, query_endpoints, refill_verb
@@ -175,6 +177,9 @@ class Service:
             self._stack.push_async_callback(server.stop)
         if self.http is not None:
             await self.http.start()
+            self.audit = self.http.audit
+        else:
+            self.audit = await self._stack.enter_async_context(recording(self.settings, self.now_ms))
 
     async def _connect(self) -> None:
         self._broker = broker = await open_broker(
@@ -182,7 +187,7 @@ class Service:
         )
         self.nats_server = broker.nats_server
         self._relay_connection, self._responder_connection = broker.relay, broker.responder
-        self._notices = Notices(self._relay_connection, self.names, self.now_ms)
+        self._notices = Notices(self._relay_connection, self.names)
 
     def _new_writer(self, connection: apsw.Connection) -> Writer:
         self.tables = Tables()
@@ -303,13 +308,14 @@ class Service:
             *imports.verbs(),
             *self.registry.verbs(self.nats_server, self._announce),
             refill_verb(self.relay),
+            *audit_verbs(self.audit.trail.folder),
             *self._more_administration,
         )
         self.administration = Administration(
             responder,
             self.subjects,
             {verb.name: verb for verb in administered},
-            record=self._notices.record_request,
+            record=ActRecord(self.audit, self._notices, self.now_ms),
         )
         self._tie_together()
         await self._begin_to_serve()
@@ -322,6 +328,7 @@ class Service:
             origin=self.origin,
             now_ms=self.now_ms,
             record=self._notices.record,
+            audit=self.audit,
             nats_server=self.nats_server,
             sharing=self.sharing,
             relay_connection=self._relay_connection,

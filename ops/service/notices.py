@@ -1,7 +1,6 @@
 """Who is told what: `hand_on` tells all that a commit concerns, `Notices` those who listen now."""
 
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +8,13 @@ from nats.errors import Error as NatsError
 
 from bus.contract.codec import encode
 from bus.contract.subjects import BusNames
-from bus.serving.audit import Act, Actor, AuditOutcome, summary, write_to_log
+from bus.serving.audit import Act, write_to_log
 from bus.serving.durable import Delivery
 from bus.tasks import Tasks
 from bus.transport.connection import LeanClient
 from bus.writing.submission import Commit
 from domain.decider import Notice
-from domain.errors import Refusal
+from ops.audit.entry import Head
 from ops.parts import Parts
 from ops.service.traces import Traces
 
@@ -30,10 +29,9 @@ class Notices:
     Used from the event loop's thread only.
     """
 
-    def __init__(self, connection: LeanClient, names: BusNames, now_ms: Callable[[], int]) -> None:
+    def __init__(self, connection: LeanClient, names: BusNames) -> None:
         self._connection = connection
         self._names = names
-        self._now_ms = now_ms
         self._under_way = Tasks()
 
     def of_commit(self, notice: Notice) -> None:
@@ -46,25 +44,10 @@ class Notices:
         """Tells what became of a backup."""
         await self._tell(self._names.notice("backup", change), what)
 
-    def record(self, act: Act) -> None:
-        """Has an administrative act stand in the log, and tells it."""
-        write_to_log(act)
+    def record(self, act: Act, head: Head | None = None) -> None:
+        """Has an administrative act stand in the service's log, with the audit log's head, and tells it."""
+        write_to_log(act, "" if head is None else str(head))
         self._under_way.start(self._tell(self._names.notice("audit"), act))
-
-    def record_request(
-        self, actor: Actor, action: str, body: Any, outcome: AuditOutcome, refusal: Refusal | None
-    ) -> None:
-        """Records an administrative request, as it ended."""
-        self.record(
-            Act(
-                at=self._now_ms(),
-                actor=actor,
-                action=action,
-                request=summary(body),
-                outcome=outcome,
-                code=None if refusal is None else refusal.code,
-            )
-        )
 
     async def _tell(self, subject: str, what: Any) -> None:
         # A notice that is lost does no harm: the log of the service has it.

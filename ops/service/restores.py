@@ -16,12 +16,15 @@ from bus.identifiers import new_id
 from bus.serving.administration import AdministrationVerb, NoArguments
 from bus.serving.audit import Act, Actor, acting, summary
 from domain.errors import Invalid, NotFound, RuleViolated
+from ops.audit.files import AuditError
+from ops.audit.trail import audit_trail
 from ops.backup.requests import Ended, RestoreRequest
 from ops.backup.restoring.preparing import prepared_places, require_readable
 from ops.backup.restoring.recovery import require_sound_store
 from ops.backup.restoring.restore import Plan, Restored, plan_restore, restore
 from ops.backup.restoring.stream_timeline import highest_timeline_in_stream
 from ops.backup.restoring.swap import settle
+from ops.service.acts import own_act
 from ops.settings import Settings
 from ops.store.data_directory import DataDirectory
 from ops.targets.errors import BackupError
@@ -86,9 +89,11 @@ class Restores:
             outcome="done" if self.last.error is None else "failed",
             code=None if self.last.error is None else "not_restored",
         )
+        # Now, and not once the next service serves: it may not come that far.
+        await _put_on_record(self._settings, self._act)
 
     def take_act(self) -> Act | None:
-        """The record of the restore before this service, once; None where there was none."""
+        """The restore before this service, once, for those who listen; None where there was none."""
         act, self._act = self._act, None
         return act
 
@@ -162,6 +167,7 @@ async def make_sound(settings: Settings, version: str, *, after_a_crash: bool) -
     """
     if (which := settle(settings.store_path)) is not None:
         logger.warning("%s", which)
+        await _put_on_record(settings, own_act("store.settle", {"said": which}))
     recovered = await asyncio.to_thread(
         require_sound_store, settings, after_a_crash=after_a_crash, version=version
     )
@@ -169,3 +175,14 @@ async def make_sound(settings: Settings, version: str, *, after_a_crash: bool) -
         for reason in recovered.passed_over.values():
             logger.error("passed over: %s", reason)
         logger.error("the store is as it was at position %d", recovered.position)
+        found = {"position": recovered.position, "timeline": recovered.timeline}
+        await _put_on_record(settings, own_act("store.recover", found))
+
+
+async def _put_on_record(settings: Settings, act: Act) -> None:
+    trail = audit_trail(settings.data, settings.audit_kept_mib)
+    try:
+        await asyncio.to_thread(trail.append, act)
+    except AuditError as error:
+        # It has happened all the same.
+        logger.error("%s: %s", act.action, error.strerror)  # noqa: TRY400 - the reason says it all

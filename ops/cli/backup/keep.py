@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from ops.cli.backup.options import NameArgument, backup_settings
+from ops.cli.recording import recorded
 from ops.cli.stopped import require_store
 from ops.cli.terminal.exits import Exit, failure, usage_failure
 from ops.cli.terminal.failures import understandable
@@ -44,7 +45,11 @@ def create(
 
     settings = backup_settings(data)
     require_store(settings.store_path)
-    with understandable(), shown_progress() as progress:
+    with (
+        understandable(),
+        recorded(settings, "backup.create", {"description": description}) as said,
+        shown_progress() as progress,
+    ):
         made = create_backup(
             settings.store_path,
             settings.backup_folder,
@@ -55,6 +60,7 @@ def create(
             prove=carry_out if prove else None,
             progress=progress,
         )
+        said["name"] = made.name
     size, done = size_text(made.metadata.size), "proven" if prove else "checked"
     print_result(
         {
@@ -136,9 +142,11 @@ def prune(
     with understandable():
         found, kept = _retained(settings, rules_of(settings))
         gone = [one for one in found if kept[one.name] is None]
-        if not dry_run:
-            for one in gone:
-                remove(one)
+        if gone and not dry_run:
+            names = [one.name for one in gone]
+            with recorded(settings, "backup.prune", {"removed": names}, anyway=True):
+                for one in gone:
+                    remove(one)
     answer = {
         "removed": [one.name for one in gone],
         "kept": {name: why for name, why in kept.items() if why},
@@ -208,7 +216,8 @@ def delete(
             raise failure(Exit.FAILED, "kept", f"{place.name} is kept: {why}", _HOW_TO_LET_GO.get(why, ""))
         if not yes:
             raise usage_failure(f"this deletes {place}", "say --yes")
-        remove(KeptFile(place))
+        with recorded(settings, "backup.delete", {"name": place.name}, anyway=True):
+            remove(KeptFile(place))
     print_result({"deleted": place.name}, as_json, f"{place.name}: deleted")
 
 
@@ -238,6 +247,8 @@ def _set_pinned(name: str, pinned: bool, data: Path | None, as_json: bool) -> No
 
     settings = backup_settings(data)
     with understandable():
-        changed = update_metadata(find_backup(settings.backup_folder, name), settings.signing, pinned=pinned)
+        place = find_backup(settings.backup_folder, name)
+        with recorded(settings, "backup.pin" if pinned else "backup.unpin", {"name": place.name}):
+            changed = update_metadata(place, settings.signing, pinned=pinned)
     what = "kept for good" if pinned else "left to the rules of retention"
     print_result(entry_of(changed), as_json, f"{changed.name}: {what}")

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from ops.cli.recording import recorded
 from ops.cli.stopped import require_store
 from ops.cli.terminal.exits import Exit, failure
 from ops.cli.terminal.failures import understandable
@@ -74,7 +75,10 @@ def signing_key(
         before = signing.own_key
         if new:
             require_store(settings.store_path)
-            make_key(signing.key_file, replace=True)
+            with recorded(
+                settings, "backup.signing_key", {"previous": None if before is None else before.public}
+            ):
+                make_key(signing.key_file, replace=True)
             if before is not None:
                 note += f" What the old one has signed is trusted if that is named there: {before.public}"
         present = signing.own_key

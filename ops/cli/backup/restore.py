@@ -2,7 +2,6 @@
 
 import os
 import time
-from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,9 +11,11 @@ from cyclopts import Parameter
 
 from ops.cli.asking import administer
 from ops.cli.backup.options import IdentityOption, backup_settings, identities_in
+from ops.cli.recording import recorded
 from ops.cli.stopped import free_directory
 from ops.cli.terminal.exits import CommandFailure, Exit, failure, unreachable, usage_failure
 from ops.cli.terminal.failures import understandable
+from ops.cli.terminal.moments import milliseconds
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
 from ops.cli.terminal.output import print_members, print_result, say, shown_progress
 from ops.store.data_directory import Runtime, read_runtime
@@ -83,7 +84,10 @@ def restore(
         require_readable(settings.places, moment, identities)
     with understandable(), free_directory(settings) as in_use:
         if in_use is None:
-            done = _restore_stopped(settings, moment, not no_safety_backup, identities)
+            wish = {**msgspec.to_builtins(moment), "safety": not no_safety_backup}
+            with recorded(settings, "backup.restore", wish) as said:
+                done = _restore_stopped(settings, moment, not no_safety_backup, identities)
+                said |= {"restored_to": done.position, "timeline_now": done.timeline}
         else:
             done = _restore_running(data, moment, not no_safety_backup, identities)
     print_result(done, as_json, _print)
@@ -98,7 +102,7 @@ def _moment(name: str | None, position: int | None, at: str | None, latest: bool
         # Absolute: the service has a working directory of its own.
         backup=str(Path(name).absolute()) if name is not None and os.sep in name else name,
         position=position,
-        time=None if at is None else _milliseconds(at),
+        time=None if at is None else milliseconds(at),
         latest=latest,
     )
 
@@ -199,15 +203,3 @@ def _is_alive(process_id: int) -> bool:
 def _print(result: Any) -> None:
     members = msgspec.to_builtins(result)
     print_members({**members, "passed_over": members["passed_over"] or None})
-
-
-def _milliseconds(text: str) -> int:
-    if text.isascii() and text.isdigit():
-        return int(text)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise usage_failure(f"{text!r} is no moment", "write it as 2026-11-24T08:15:00Z") from None
-    if moment.tzinfo is None:
-        raise usage_failure(f"{text!r} has no time zone", "add Z for UTC, or an offset as in +02:00")
-    return round(moment.timestamp() * 1000)

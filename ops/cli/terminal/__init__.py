@@ -1,6 +1,7 @@
 """The terminal, as every command uses it.
 
 options        options that several commands have
+moments        moments, as they are written
 output         results for people and for programs, and how far something is
 exits          exit codes, and failures that end a command
 failures       errors of other rooms, as such failures

@@ -16,13 +16,15 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import Response
 
+from bus.serving.audit import Act
+from ops.http.access.attempts import Attempts, address_of
 from ops.http.access.certificates import token_of_certificate, user_of_certificate
 from ops.http.access.links import LogInLinks
 from ops.http.access.roles import Principal, Role
 from ops.http.access.sessions import CSRF_FIELD, CSRF_HEADER, Session, Sessions, is_from_a_page_of
 from ops.http.access.tokens import PREFIX, Token, Tokens, hash_of
 from ops.http.forms import read_form
-from ops.http.layers.addresses import MAXIMUM_CHARACTERS, network_of
+from ops.http.layers.addresses import network_of
 from ops.http.layers.guard import SAFE_METHODS
 from ops.http.layers.throttle import Guesses
 from ops.http.refusals import Forbidden, TooManyRequests, Unauthorized
@@ -46,6 +48,7 @@ class Access:
     """Finds the caller of a request. Used from the event loop's thread only.
 
     `is_open` is whether nobody needs a token. `local_secret` is what the command line on this machine bears.
+    `note` hears of log-ins and of what was refused.
     """
 
     def __init__(
@@ -54,7 +57,9 @@ class Access:
         *,
         is_open: bool = False,
         on_change: Callable[[str, Token], None] = lambda verb, token: None,
+        note: Callable[[Act], None] = lambda act: None,
     ) -> None:
+        self.attempts = Attempts(note)
         self.is_open = is_open
         self.tokens = Tokens(data, on_change=on_change)
         self.users = KnownUsers(data)
@@ -93,7 +98,7 @@ class Access:
                 return LOCAL
             if (user := self.users.with_token(hash_of(secret))) is not None:
                 return _user(user)
-            return _bearer(self._token(request, secret))
+            return _bearer(self._token(request, secret, "token.use"))
         if (session := self.session(request)) is not None:
             return session.principal
         if (token := token_of_certificate(request, self.tokens)) is not None:
@@ -125,15 +130,26 @@ class Access:
         """
         principal = self.principal(request)
         if principal.kind != "user" or not for_users:
-            principal.require(role)
+            self.require(request, principal, role)
         # A browser sends a cookie along by itself, and a bearer never.
         session = None if request.method in SAFE_METHODS else self.session(request)
         if session is not None and not is_from_a_page_of(session, await _csrf_token(request)):
+            self.attempts.forbidden(request, principal, "a page of the session")
             raise Forbidden(
                 "the page that sent this is not of this session",
                 hint=f"load it again, or send {CSRF_HEADER}",
             )
         return principal
+
+    def require(self, request: Request, principal: Principal, role: Role) -> None:
+        """Returns if a caller may do what needs that role.
+
+        Raises:
+            Forbidden: they may not.
+        """
+        if not principal.may(role):
+            self.attempts.forbidden(request, principal, role)
+        principal.require(role)
 
     def session(self, request: Request) -> Session | None:
         """The session that decides who the caller is; `None` where a bearer does, or nothing.
@@ -167,7 +183,8 @@ class Access:
         Raises:
             Unauthorized, TooManyRequests: as `principal`.
         """
-        token = self._token(request, secret)
+        token = self._token(request, secret, "session.open")
+        self.attempts.logged_in(request, _bearer(token), "token")
         return self.sessions.open(_bearer(token), token.hash)
 
     def log_in_by_link(self, request: Request, code: str) -> tuple[str, Session]:
@@ -178,14 +195,17 @@ class Access:
             TooManyRequests: as `principal`.
         """
         code = code[:MAXIMUM_SECRET_CHARACTERS]
-        address = self._guessing(request, hash_of(code))
+        address = self._guessing(request, hash_of(code), "session.open")
         link = self.links.use(code)
         if link is None:
             self.guesses.was_wrong(address)
+            self.attempts.not_let_in(request, "session.open", "unknown_link")
             raise Unauthorized(
                 "this link was used, or is too old", hint="`hyperpage console` makes a new one"
             )
-        return self.sessions.open(Principal(name="console", role=link.role, kind="link"), None)
+        principal = Principal(name="console", role=link.role, kind="link")
+        self.attempts.logged_in(request, principal, f"a link of {link.created_by}")
+        return self.sessions.open(principal, None)
 
     def session_for_page(self, request: Request) -> tuple[str | None, Session]:
         """The caller's session; a new one, after the secret of its cookie, where no token is needed.
@@ -219,27 +239,31 @@ class Access:
         """Ends the browser's session, if it has one that decides who it is."""
         secret = request.cookies.get(self.cookie_name)
         if secret is not None and _bearer_secret(request) is None:
+            if (session := self.sessions.find(secret)) is not None:
+                self.attempts.logged_out(request, session.principal)
             self.sessions.close(secret)
 
     def delete_cookie(self, response: Response) -> None:
         """Has the browser forget its session."""
         response.delete_cookie(self.cookie_name, path="/", httponly=True, samesite="lax")
 
-    def _token(self, request: Request, secret: str) -> Token:
+    def _token(self, request: Request, secret: str, action: str) -> Token:
         token_hash = hash_of(secret[:MAXIMUM_SECRET_CHARACTERS])
-        address = self._guessing(request, token_hash)
+        address = self._guessing(request, token_hash, action)
         token = self.tokens.still_good(token_hash)
         if token is None and self.tokens.problem is not None:
             # No guess: nobody could be right.
+            self.attempts.not_let_in(request, action, "tokens_unreadable")
             raise _no_token("no token is known at the moment", hint="`hyperpage status` says why")
         if token is None or not secret.startswith(PREFIX):
             self.guesses.forget(token_hash)
             self.guesses.was_wrong(address)
+            self.attempts.not_let_in(request, action, *self.tokens.why_not(token_hash))
             raise _no_token("there is no such token, or it was revoked, or has expired")
         self.guesses.was_right(address, token_hash)
         return token
 
-    def _guessing(self, request: Request, secret_hash: str) -> str:
+    def _guessing(self, request: Request, secret_hash: str, action: str) -> str:
         """The network of a caller whose secret may be looked at now.
 
         Raises:
@@ -248,18 +272,13 @@ class Access:
         address = network_of(address_of(request))
         wait = self.guesses.wait_seconds(address, secret_hash)
         if wait > 0:
+            self.attempts.not_let_in(request, action, "too_many_requests")
             raise TooManyRequests(
                 "too many tokens from there were none",
                 hint="try again later",
                 retry_after_ms=round(wait * 1000),
             )
         return address
-
-
-def address_of(request: Request) -> str:
-    """The address that a request comes from, as far as the connection tells."""
-    # A proxy may have handed on whatever its client wrote in the place of an address.
-    return request.client.host[:MAXIMUM_CHARACTERS] if request.client is not None else "unknown"
 
 
 async def _csrf_token(request: Request) -> str:

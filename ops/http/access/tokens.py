@@ -205,6 +205,13 @@ class Tokens:
         token = self._by_hash.get(token_hash)
         return token if token is not None and token.is_good(self._latest) else None
 
+    def why_not(self, token_hash: str) -> tuple[str, str | None]:
+        """The word for why what has this hash is no good token, and whose it was, if it ever was one."""
+        token = self._by_hash.get(token_hash)
+        if token is None:
+            return "unknown_token", None
+        return ("expired" if token.revoked_at is None else "revoked"), token.name
+
     def named(self, name: str) -> Token | None:
         """The token of this name, if it still lets its bearer in."""
         self.refresh()

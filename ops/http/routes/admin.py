@@ -14,18 +14,24 @@ from bus.contract import codec
 from bus.serving.administration import NoArguments
 from bus.serving.dead_letters import ChooseDeadLetters, ListDeadLetters, ShowDeadLetter
 from domain.errors import Invalid
+from ops.audit.administration import VerifyAudit
+from ops.audit.entry import Entry
+from ops.audit.listing import ListAudit
 from ops.backup.metadata import Metadata
 from ops.backup.requests import CreateBackup, NameBackup, PruneBackups, RestoreRequest, name_inside
 from ops.backup.restoring.restore_path import Moment
 from ops.contract.answers import TEXT, array_of, object_of
-from ops.contract.schema import Schema
-from ops.http.operations import Operation, answer, parameter, reference, request_body
+from ops.contract.schema import Schema, described
+from ops.http.meaning import query_body
+from ops.http.operations import SCHEMAS as OF_SCHEMAS
+from ops.http.operations import Operation, answer, parameter, query_parameters, reference, request_body
 from ops.http.refusals import no_such_place
-from ops.http.routing import actor_of, backend_of, json_body, json_response, route
+from ops.http.routing import actor_of, backend_of, json_body, json_response, next_page, route
 from ops.security.registry import RotateLogin
 
 PREFIX = "/api/v1/admin/"
 BACKUPS = "/api/v1/backups"
+AUDIT = f"{PREFIX}audit"
 # Not served over HTTP: it reads any file of this machine that it is told.
 _NOT_HERE = frozenset({"import.file"})
 
@@ -39,6 +45,13 @@ async def carry_out(request: Request) -> Response:
     if name == "backup.restore":
         body = restore_of_ours(request, codec.decode(RestoreRequest, body))
     return json_response(codec.encode(await administer(request, name, body)))
+
+
+async def list_audit(request: Request) -> Response:
+    """Lines of the audit log, newest first."""
+    wish = query_body(ListAudit, {}, request.query_params.multi_items())
+    answer = codec.encode(await administer(request, "audit.list", wish))
+    return json_response(answer, headers=next_page(request, answer))
 
 
 async def list_backups(request: Request) -> Response:
@@ -116,6 +129,8 @@ ADMINISTRATION: Mapping[str, tuple[str, str]] = {
     "dlq.drop": ("Drops dead letters.", "choose_dead_letters"),
     "projections.verify": ("Whether the tables are what the log says.", "nothing"),
     "projections.rebuild": ("Makes the tables what the log says.", "nothing"),
+    "audit.list": ("Lines of the audit log, newest first.", "list_audit"),
+    "audit.verify": ("Whether the audit log is what was written.", "verify_audit"),
     "stream.refill": ("Fills the stream of events anew.", "nothing"),
     "user.reload": ("Takes in the users of their own, as the command line has changed them.", "nothing"),
     "user.rotate": ("Gives the application or the operator another password for NATS.", "rotate_login"),
@@ -130,6 +145,9 @@ SCHEMAS: Mapping[str, type[msgspec.Struct]] = {
     "name_backup": NameBackup,
     "prune_backups": PruneBackups,
     "rotate_login": RotateLogin,
+    "list_audit": ListAudit,
+    "verify_audit": VerifyAudit,
+    "audit_entry": Entry,
     "nothing": NoArguments,
 }
 _OBJECT: Schema = {"type": "object"}
@@ -144,6 +162,14 @@ _SIGNED: dict[str, Schema] = {
 }
 _LISTED = object_of(
     {**_KNOWN, **_SIGNED, "status": {"enum": ["good", "proven", "damaged"]}, "trusted": {"type": "boolean"}}
+)
+
+
+_LINES = object_of(
+    {
+        "items": array_of({"allOf": [reference("audit_entry"), object_of({"hash": TEXT})]}),
+        "next": {"type": ["integer", "null"]},
+    }
 )
 
 
@@ -197,6 +223,17 @@ ROUTES = [
             ),
         )
         for verb, handler in (("verify", verify_backup), ("drill", drill_backup))
+    ),
+    route(
+        AUDIT,
+        list_audit,
+        role="admin",
+        operation=Operation(
+            "audit.list",
+            "administration",
+            {200: answer("Them.", _LINES, headers=["Link"])},
+            parameters=query_parameters(described("list_audit", ListAudit, f"{OF_SCHEMAS}{{name}}")[0]),
+        ),
     ),
     route(
         PREFIX + "{area}/{verb}",

@@ -1,7 +1,6 @@
 """Commands and queries over HTTP: `/api/v1/<table>`. `ops/http/meaning.py` says what a path means."""
 
-from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import msgspec
 from starlette.requests import Request
@@ -23,10 +22,12 @@ from ops.http.preconditions import expected_version, is_known, tag_of
 from ops.http.problem import problem
 from ops.http.routing import (
     ANY_METHOD,
+    access_of,
     backend_of,
     bus_principal_of,
     json_body,
     json_response,
+    next_page,
     principal_of,
     route,
 )
@@ -45,7 +46,7 @@ async def answer_message(request: Request) -> Response:
         principal = principal_of(request)
         # What a user of its own may send, its rights say.
         if principal.kind != "user":
-            principal.require("operate")
+            access_of(request).require(request, principal, "operate")
         return await _answer_command(request, meaning)
     if request.method == "POST":
         body = await json_body(request)
@@ -55,7 +56,7 @@ async def answer_message(request: Request) -> Response:
     if meaning.verb == "get":
         return _row(request, answer)
     if meaning.verb == "list" and request.method != "POST":
-        return json_response(answer, headers=_link(request, answer))
+        return json_response(answer, headers=next_page(request, answer))
     return json_response(answer)
 
 
@@ -113,25 +114,11 @@ class _Row(msgspec.Struct):
     version: int
 
 
-class _Page(msgspec.Struct):
-    next: Any = None
-
-
 def _row(request: Request, answer: bytes) -> Response:
     tag = tag_of(msgspec.json.decode(answer, type=_Row).version)
     if is_known(request.headers, tag):
         return Response(status_code=304, headers={"ETag": tag})
     return json_response(answer, headers={"ETag": tag})
-
-
-def _link(request: Request, answer: bytes) -> dict[str, str]:
-    """The header with the address of the next page (RFC 8288), if there is one."""
-    following = msgspec.json.decode(answer, type=_Page).next
-    if following is None:
-        return {}
-    parameters = [one for one in request.query_params.multi_items() if one[0] != "after"]
-    raw_path = request.scope["raw_path"].decode("ascii")
-    return {"Link": f'<{raw_path}?{urlencode([*parameters, ("after", following)])}>; rel="next"'}
 
 
 ROUTES = [

@@ -8,7 +8,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from domain.errors import Busy
-from ops.http.access.authentication import address_of
+from ops.http.access.attempts import address_of
 from ops.http.following.event_feed import Source
 from ops.http.layers.addresses import network_of
 from ops.http.routing import access_of, principal_of

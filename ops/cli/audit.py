@@ -1,0 +1,133 @@
+"""`hyperpage audit`: who did what to the service, and whether that is what was written."""
+
+from typing import Annotated, Any
+
+from cyclopts import App
+
+from ops.cli.terminal.exits import Exit, failure, usage_failure
+from ops.cli.terminal.moments import milliseconds
+from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
+from ops.cli.terminal.output import print_records, print_result, printable, say
+
+
+def audit() -> App:
+    """The commands about the audit log."""
+    app = App(name="audit", help="The audit log: who did what to the service.")
+    app.command(list_acts, name="list")
+    app.command(verify_log, name="verify")
+    return app
+
+
+def list_acts(
+    *,
+    since: Annotated[
+        str | None, option("From when on: 2026-11-24T08:15:00Z, or milliseconds since 1970.")
+    ] = None,
+    until: Annotated[str | None, option("Until when, written likewise.")] = None,
+    action: Annotated[str | None, option("Which acts: token.create, say, or token.* for several.")] = None,
+    actor: Annotated[str | None, option("Whose: the name of an actor, or of a token or user.")] = None,
+    limit: Annotated[int, option("How many at most, 1 to 1000. Default: 100.")] = 100,
+    after: Annotated[int | None, option("Go on behind this sequence, towards older ones.")] = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Lists acts and what became of them, the newest first; beside a running service and without one.
+
+    For example:
+
+        hyperpage audit list --since 2026-11-24T00:00:00Z
+        hyperpage audit list --action 'session.*' --actor dashboard
+
+    Administrative acts, log-ins, what was refused, tokens and users that were
+    made and revoked, restores, and credentials that the settings let through.
+    """
+    from ops.audit.files import FOLDER, AuditError
+    from ops.audit.listing import ListAudit, listed
+
+    if not 1 <= limit <= 1_000:
+        raise usage_failure("a page has 1 to 1000 acts")
+    wish = ListAudit(
+        since=None if since is None else milliseconds(since),
+        until=None if until is None else milliseconds(until),
+        action=action,
+        actor=actor,
+        limit=limit,
+        after=after,
+    )
+    try:
+        page = listed(settings_for(data).data / FOLDER, wish)
+    except AuditError as error:
+        raise _unreadable(error) from error
+    print_result(page, as_json, _print_page)
+
+
+def verify_log(
+    *,
+    head: Annotated[
+        tuple[str, ...],
+        option("A head that the log had, as this command, `status` and backups have told it; also several."),
+    ] = (),
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Checks that the log is what was written, line by line, and prints its head.
+
+    For example:
+
+        hyperpage audit verify
+        hyperpage audit verify --head 4711:9f86d081884c7d65…
+
+    Lines that were changed, taken out, put in or moved are found by the hashes.
+    That the end was cut off, or all of it written anew, is found with a head
+    that was kept on another machine. Exits with 6 where something is wrong.
+    """
+    from ops.audit.entry import head_in
+    from ops.audit.files import FOLDER, AuditError
+    from ops.audit.verification import verify
+
+    known = [one for one in map(head_in, head) if one is not None]
+    if len(known) < len(head):
+        raise usage_failure("a head is a number and a hash, as 7:9f86d0…, or a hash alone")
+    folder = settings_for(data).data / FOLDER
+    if not folder.exists() and not known:
+        raise failure(
+            Exit.NOT_FOUND,
+            "not_found",
+            f"there is no audit log in {folder.parent}",
+            "it begins with the first act: the start of a service, say",
+        )
+    try:
+        verdict = verify(folder, known)
+    except AuditError as error:
+        raise _unreadable(error) from error
+    if verdict.wrong is None:
+        said = f"{verdict.lines} lines follow one from the other; the head is {verdict.head}"
+    else:
+        wrong = verdict.wrong
+        said = f"{wrong.file}, line {wrong.line}: {printable(wrong.reason)}"
+    torn = f"a power cut has left {verdict.torn_bytes} bytes of another line" if verdict.torn_bytes else ""
+    print_result(verdict, as_json, said, note=torn)
+    return Exit.DONE if verdict.wrong is None else Exit.VERIFICATION_FAILED
+
+
+def _unreadable(error: OSError) -> Exception:
+    return failure(Exit.FAILED, "failed", f"{error.filename}: {error.strerror}")
+
+
+def _print_page(page: dict[str, Any]) -> None:
+    print_records([_shown(one) for one in page["items"]], if_none="There is no such act.")
+    if page["next"] is not None:
+        say(f"There is more: --after {page['next']}")
+
+
+def _shown(item: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "sequence": item["sequence"],
+        "recorded_at": item["at"],
+        "actor": item["actor"],
+        "action": item["action"],
+        "outcome": item["outcome"] + (f" ({item['code']})" if item["code"] else ""),
+        "via": item["via"],
+        "address": item["address"],
+        "request": item["request"],
+    }

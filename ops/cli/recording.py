@@ -1,0 +1,56 @@
+"""What the command line does by itself, without the running service, stands in the audit log: `recorded`."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from ops.cli.asking import user
+from ops.cli.terminal.exits import Exit, failure
+from ops.cli.terminal.output import say
+from ops.store.data_directory import read_runtime
+
+if TYPE_CHECKING:
+    from ops.audit.files import AuditError
+    from ops.settings import Settings
+
+
+@contextmanager
+def recorded(
+    settings: "Settings", action: str, request: Mapping[str, Any], *, anyway: bool = False
+) -> Iterator[dict[str, Any]]:
+    """Writes that an act begins and, after the block, how it ended; what the block adds stands there, too.
+
+    `anyway` is for what makes room or takes rights away: it is done also where it cannot be recorded, and the
+    terminal says so. What the running service has its own commands do, it records itself.
+
+    Raises:
+        CommandFailure: it cannot be recorded, and is not done.
+    """
+    from ops.audit.files import AuditError
+    from ops.audit.own_acts import recorded as written
+    from ops.audit.trail import audit_trail
+
+    said = dict(request)
+    runtime = read_runtime(settings.data)
+    is_services_own = runtime is not None and runtime.pid == os.getppid()
+    trail = audit_trail(settings.data, settings.audit_kept_mib)
+    writing = (
+        nullcontext()
+        if is_services_own
+        else written(trail, action, said, by=user(), unless_written=_say_so if anyway else None)
+    )
+    try:
+        with writing:
+            yield said
+    except AuditError as error:
+        raise failure(
+            Exit.FAILED,
+            "not_recorded",
+            f"{error.strerror}, and what cannot be recorded is not done ({error.filename})",
+            "make room on the disk, or see who else may write there; then try again",
+        ) from error
+
+
+def _say_so(error: "AuditError") -> None:
+    say(f"this does not stand in the audit log: {error.strerror} ({error.filename})")

@@ -1,0 +1,80 @@
+"""The acts of operators, for the audit log, the service's own log and those who listen: `ActRecord`."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from bus.serving.audit import Act, Actor, AuditOutcome, summary
+from bus.tasks import cancel
+from domain.errors import Refusal, Unavailable
+from ops.audit.files import AuditError
+from ops.audit.recorder import Recorder
+from ops.audit.trail import audit_trail
+from ops.service.notices import Notices
+from ops.settings import Settings
+
+
+@asynccontextmanager
+async def recording(settings: Settings, now_ms: Callable[[], int]) -> AsyncIterator[Recorder]:
+    """The audit log of a service that has no HTTP server, for the length of the block."""
+    recorder = Recorder(audit_trail(settings.data, settings.audit_kept_mib), now_ms)
+    running = asyncio.create_task(recorder.run(), name="the audit log")
+    try:
+        yield recorder
+    finally:
+        await cancel(running)
+        await recorder.flush(last=True)
+
+
+def own_act(action: str, said: Mapping[str, Any], *, failed: bool = False) -> Act:
+    """What the service has done of its own accord."""
+    return Act(
+        at=time.time_ns() // 1_000_000,
+        actor=Actor(name="hyperpage", via="service"),
+        action=action,
+        request=summary(said),
+        outcome="failed" if failed else "done",
+    )
+
+
+class ActRecord:
+    """Records what operators ask for. `now_ms` is the service's clock. Used from the event loop only."""
+
+    def __init__(self, audit: Recorder, notices: Notices, now_ms: Callable[[], int]) -> None:
+        self._audit = audit
+        self._notices = notices
+        self._now_ms = now_ms
+
+    async def begin(self, actor: Actor, action: str, body: Any, *, anyway: bool) -> None:
+        """Returns when the audit log has on disk that an act begins.
+
+        Raises:
+            Unavailable: it cannot be written, and the act is not one to be done `anyway`.
+        """
+        try:
+            await self._audit.write(self._act(actor, action, body, "begun"))
+        except AuditError as error:
+            if not anyway:
+                raise Unavailable(
+                    f"{error.strerror}, and what cannot be recorded is not done",
+                    hint="make room on the disk: pruning and deleting backups, and dropping dead letters, is"
+                    " done all the same",
+                ) from error
+
+    async def end(
+        self, actor: Actor, action: str, body: Any, outcome: AuditOutcome, refusal: Refusal | None
+    ) -> None:
+        """Returns when the outcome of an act is recorded; where the disk takes nothing, it waits there."""
+        act = self._act(actor, action, body, outcome, None if refusal is None else refusal.code)
+        if outcome != "begun":
+            # That one begins is there already.
+            await self._audit.write_or_note(act)
+        self._notices.record(act, self._audit.head)
+
+    def _act(
+        self, actor: Actor, action: str, body: Any, outcome: AuditOutcome, code: str | None = None
+    ) -> Act:
+        at, request = self._now_ms(), summary(body)
+        return Act(at=at, actor=actor, action=action, request=request, outcome=outcome, code=code)

@@ -1,0 +1,106 @@
+"""`hyperpage audit`: what the command line does by itself is in the log, and a change of that is found."""
+
+import json
+from pathlib import Path
+
+from tests.support.services.command_line import hyperpage
+
+
+def acts(data: Path, *wish: str) -> list[dict[str, object]]:
+    items = hyperpage("audit", "list", *wish, "--limit", "1000", "--data", data, "--json").json["items"]
+    return list(reversed(items))
+
+
+def in_short(data: Path, *wish: str) -> list[tuple[object, object]]:
+    return [(one["action"], one["outcome"]) for one in acts(data, *wish)]
+
+
+def test_what_the_command_line_does_without_a_service_stands_in_the_log_from_its_begin_to_its_end(tmp_path):
+    data = tmp_path / "data"
+    for command in (
+        ("migrate", "up"),
+        ("backup", "create", "before"),
+        ("token", "create", "dashboard"),
+        ("token", "revoke", "dashboard"),
+        ("projections", "rebuild"),
+        ("backup", "signing-key", "--new"),
+        ("backup", "restore", "--latest", "--yes"),
+    ):
+        done = hyperpage(*command, "--data", data)
+        assert done.code == 0, (command, done.err)
+    names = (
+        "migrate.up",
+        "backup.create",
+        "token.create",
+        "token.revoke",
+        "projections.rebuild",
+        "backup.signing_key",
+        "backup.restore",
+    )
+    assert in_short(data) == [(name, outcome) for name in names for outcome in ("begun", "done")]
+    made = acts(data, "--action", "token.create")[-1]
+    assert made["via"] == "command line"
+    assert made["actor"]
+    request = json.loads(str(made["request"]))
+    assert (request["name"], request["role"]) == ("dashboard", "read")
+    assert hyperpage("audit", "verify", "--data", data).code == 0
+
+
+def test_the_secret_of_a_token_stands_nowhere_in_the_log(tmp_path):
+    data = tmp_path / "data"
+    secret = hyperpage("token", "create", "dashboard", "--data", data).out.strip()
+    hyperpage("token", "create", secret, "--data", data)
+    hyperpage("token", "revoke", secret, "--data", data)
+    hyperpage("token", "create", "other", "--data", data, LOGNAME=secret)
+    content = b"".join(one.read_bytes() for one in (data / "audit").iterdir())
+    assert secret.startswith("hpt_")
+    assert secret[4:].encode() not in content
+    assert len(acts(data)) == 8
+
+
+def test_what_failed_stands_there_with_the_reason(tmp_path):
+    data = tmp_path / "data"
+    hyperpage("token", "create", "dashboard", "--data", data)
+    assert hyperpage("token", "create", "dashboard", "--data", data).code == 1
+    assert in_short(data)[-2:] == [("token.create", "begun"), ("token.create", "failed")]
+
+
+def test_a_changed_log_exits_with_6_and_names_the_line(tmp_path):
+    data = tmp_path / "data"
+    for name in ("one", "two", "three"):
+        hyperpage("token", "create", name, "--data", data)
+    found = hyperpage("audit", "verify", "--data", data, "--json").json
+    assert (found["lines"], found["wrong"]) == (6, None)
+    assert hyperpage("audit", "verify", "--head", found["head"], "--data", data).code == 0
+    file = data / "audit" / "audit-000001.jsonl"
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join(lines[:4]))
+    assert hyperpage("audit", "verify", "--data", data).code == 0
+    cut = hyperpage("audit", "verify", "--head", found["head"], "--data", data)
+    assert cut.code == 6
+    assert "there was a line 6" in cut.out
+    file.write_bytes(b"".join([*lines[:2], *lines[3:]]))
+    gone = hyperpage("audit", "verify", "--data", data)
+    assert gone.code == 6
+    assert gone.out.startswith("audit-000001.jsonl, line 3: ")
+
+
+def test_a_head_that_is_none_is_a_wrong_command_line_and_a_log_that_is_not_there_is_not_found(tmp_path):
+    assert hyperpage("audit", "verify", "--head", "nonsense", "--data", tmp_path).code == 2
+    assert hyperpage("audit", "list", "--since", "yesterday", "--data", tmp_path).code == 2
+    assert hyperpage("audit", "verify", "--data", tmp_path).code == 3
+    assert hyperpage("audit", "verify", "--head", f"7:{'ab' * 32}", "--data", tmp_path).code == 6
+
+
+def test_what_cannot_be_recorded_is_not_done_unless_it_takes_rights_away_or_makes_room(tmp_path):
+    data = tmp_path / "data"
+    hyperpage("token", "create", "dashboard", "--data", data)
+    (data / "audit").rename(tmp_path / "away")
+    (data / "audit").write_text("in the way")
+    refused = hyperpage("token", "create", "other", "--data", data, "--json")
+    assert (refused.code, refused.json["error"]["code"]) == (1, "not_recorded")
+    revoked = hyperpage("token", "revoke", "dashboard", "--data", data)
+    assert revoked.code == 0
+    assert "does not stand in the audit log" in revoked.err
+    tokens = hyperpage("token", "list", "--data", data, "--json").json
+    assert [(one["name"], one["revoked_at"] is None) for one in tokens] == [("dashboard", False)]
