@@ -19,6 +19,7 @@ from bus.serving.queries import Queries, QueryVerb
 from bus.transport.connection import LeanClient
 from bus.writing.writer import Writer
 from ops.archive.archiver import Archiver
+from ops.audit.let_through import LetThrough
 from ops.audit.recorder import Recorder
 from ops.backup.schedule import BackupSchedule
 from ops.security.sharing import SharedUse
@@ -41,6 +42,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     now_ms: Callable[[], int]
     record: Callable[[Act], None]
     audit: Recorder
+    let_through: LetThrough
     nats_server: NatsServer | None
     sharing: SharedUse
     relay_connection: LeanClient

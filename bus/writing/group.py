@@ -48,6 +48,8 @@ class Group(GroupContext):
         self._remembered: dict[str, tuple[bytes, bytes]] = {}
         self._new_answers: dict[str, tuple[str, bytes, int, str]] = {}
         self.notices: list[Notice] = []
+        # Accepted in spite of what looks like a credential in them.
+        self.let_through: list[Request] = []
         self.commands = 0
         self.tally = Tally()
 
@@ -120,6 +122,7 @@ class Group(GroupContext):
 
     def _all_or_nothing(self, requests: list[Request | Refusal]) -> Outcome:
         mark, entries, notices = self._aggregates.mark(), len(self._entries), len(self.notices)
+        let_through = len(self.let_through)
         remembered, new_answers = dict(self._remembered), dict(self._new_answers)
         tally, self.tally = self.tally, Tally()
         bodies: list[bytes] = []
@@ -131,6 +134,7 @@ class Group(GroupContext):
                 self._aggregates.undo_to(mark)
                 del self._entries[entries:]
                 del self.notices[notices:]
+                del self.let_through[let_through:]
                 self._remembered, self._new_answers = remembered, new_answers
                 outcome.refusal.details.setdefault("index", index)
                 # None of them was carried out, not even those before it.
@@ -193,6 +197,8 @@ class Group(GroupContext):
             head = self._head.position + len(self._entries)
             self._new_answers[command_id] = (command_id, request_hash, head, answer.decode())
         self.tally.add(request.name, "accepted")
+        if request.findings:
+            self.let_through.append(request)
         return answer
 
     def _require_room(self, answer: bytes) -> None:

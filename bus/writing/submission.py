@@ -1,6 +1,6 @@
 """Commands on their way into the writer, and their outcomes on the way out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -75,6 +75,8 @@ class Commit(msgspec.Struct, frozen=True):
     notices: list[Notice]
     answers: list[tuple[str, bytes, int, str]]
     """Those to remember: command id, hash of the request, position, answer."""
+    let_through: Sequence[Request] = ()
+    """Those that were stored in spite of what looks like a credential in them."""
     times: GroupTimes | None = None
     """`None` where nothing was committed, or several groups are told as one."""
 
@@ -106,6 +108,7 @@ def joined(commits: list[Commit]) -> Commit:
         [row for commit in commits for row in commit.rows],
         [notice for commit in commits for notice in commit.notices],
         [answer for commit in commits for answer in commit.answers],
+        [request for commit in commits for request in commit.let_through],
     )
 
 

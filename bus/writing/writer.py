@@ -283,7 +283,7 @@ class Writer:
         times = GroupTimes(began, committing, time.perf_counter())
         self.statistics.count(group, len(rows), times)
         self._group_limit = limit_after(group.commands, times)
-        return Commit(submissions, rows, group.notices, group.new_answers, times)
+        return Commit(submissions, rows, group.notices, group.new_answers, group.let_through, times)
 
     def _is_stored(self, rows: list[chain.Row]) -> bool:
         # A commit may report a failure behind it, in a WAL checkpoint. If its rows were taken for not stored,

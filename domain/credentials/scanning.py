@@ -61,12 +61,12 @@ class AllowedPaths:
     """
 
     def __init__(self, places: Iterable[str] = ()) -> None:
-        self._places = []
+        self._places: list[tuple[str, re.Pattern[str]]] = []
         for place in places:
             command, colon, path = place.partition(":")
             if not colon or not path.startswith("$") or command.count(".") != 1:
                 raise ValueError(f"{place!r} is not a command and a path, as in app_state.set:$.value.token")
-            self._places.append(re.compile(re.escape(place).replace(r"\*", r"[^.:\[\]]*")))
+            self._places.append((place, re.compile(re.escape(place).replace(r"\*", r"[^.:\[\]]*"))))
 
     def require(self, command: str, findings: Iterable[Finding]) -> None:
         """Returns if all of the findings are allowed in that command.
@@ -75,8 +75,13 @@ class AllowedPaths:
             SecretRejected: one is not.
         """
         for one in findings:
-            if not any(place.fullmatch(f"{command}:{one.path}") for place in self._places):
+            if self.place_of(command, one) is None:
                 raise rejected(one)
+
+    def place_of(self, command: str, finding: Finding) -> str | None:
+        """Which of the places lets a finding through in that command; `None`: it is not allowed."""
+        said = f"{command}:{finding.path}"
+        return next((place for place, pattern in self._places if pattern.fullmatch(said)), None)
 
 
 def rejected(finding: Finding) -> SecretRejected:

@@ -7,6 +7,7 @@ verification    whether the lines are those that were written
 listing         lines that somebody looks for
 repeats         what comes too often is counted, so that nobody fills the disk
 recorder        what a running service records
+let_through     what looks like a credential, and was stored all the same
 own_acts        what the command line does without one
 administration  what operators can ask of the log
 """

@@ -1,8 +1,6 @@
 """How the command line finds and asks the running service."""
 
 import asyncio
-import getpass
-import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +13,7 @@ from bus.contract.subjects import BusNames
 from ops.cli.terminal.exits import CommandFailure, Exit, failure, refused, unreachable
 from ops.cli.terminal.options import settings_for
 from ops.cli.terminal.output import without_credentials
+from ops.cli.terminal.recording import user
 from ops.store.data_directory import read_admin, read_runtime
 
 if TYPE_CHECKING:
@@ -167,15 +166,6 @@ def administer(
         )
     )
     return answer
-
-
-def user() -> str:
-    """The name of the user at the command line, for the record."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        # In a container, for example, the user may have a number and no name.
-        return str(os.getuid())
 
 
 async def ask_durably(

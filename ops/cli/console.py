@@ -2,11 +2,11 @@
 
 from typing import Annotated, Literal
 
-from ops.cli.asking import nothing_runs, user
-from ops.cli.recording import recorded
+from ops.cli.asking import nothing_runs
 from ops.cli.terminal.exits import Exit, failure
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
 from ops.cli.terminal.output import print_result
+from ops.cli.terminal.recording import recorded, user
 from ops.store.data_directory import read_runtime
 
 

@@ -10,12 +10,12 @@ import msgspec
 from cyclopts import Parameter
 
 from ops.cli.asking import administer
-from ops.cli.recording import recorded
 from ops.cli.stopped import free_directory
 from ops.cli.terminal.exits import Exit, failure, refused
 from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
 from ops.cli.terminal.output import compact, print_result, print_table, printable, say, shown_progress
+from ops.cli.terminal.recording import recorded
 
 if TYPE_CHECKING:
     from ops.importing.importer import ImportReport

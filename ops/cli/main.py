@@ -18,7 +18,6 @@ from ops.cli.backup.key import new_key, signing_key
 from ops.cli.backup.restore import restore
 from ops.cli.backup.verify import drill, verify, verify_archive
 from ops.cli.console import console
-from ops.cli.dead_letters import dead_letters
 from ops.cli.doctor import doctor
 from ops.cli.files import files
 from ops.cli.import_file import import_file
@@ -28,7 +27,8 @@ from ops.cli.projections import projections
 from ops.cli.schema import schema
 from ops.cli.serve import serve
 from ops.cli.status import status
-from ops.cli.stream import stream
+from ops.cli.streams.dead_letters import dead_letters
+from ops.cli.streams.stream import stream
 from ops.cli.tail import tail
 from ops.cli.terminal.exits import CommandFailure, Exit, usage_failure
 from ops.cli.terminal.output import print_json, say
@@ -103,17 +103,8 @@ def application() -> App:
     app.command(status, group=operation, sort_key=0)
     app.command(doctor, group=operation, sort_key=1)
     app.command(console, group=operation, sort_key=2)
-    several = (
-        _backup(),
-        projections(),
-        migrate(),
-        dead_letters(),
-        stream(),
-        token(),
-        user(),
-        audit(),
-        _analytics(),
-    )
+    access = (token(), user(), audit())
+    several = (_backup(), projections(), migrate(), dead_letters(), stream(), *access, _analytics())
     for place, commands in enumerate(several, start=3):
         commands.group, commands.sort_key = operation, place
         app.command(commands)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App
 
-from ops.cli.recording import recorded
 from ops.cli.stopped import free_directory, require_store, stopped_directory, stopped_store
 from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
 from ops.cli.terminal.output import print_result, print_table
+from ops.cli.terminal.recording import recorded
 
 if TYPE_CHECKING:
     import apsw

@@ -7,11 +7,11 @@ from typing import Any
 from cyclopts import App
 
 from ops.cli.asking import administer
-from ops.cli.recording import recorded
 from ops.cli.stopped import stopped_store
 from ops.cli.terminal.exits import Exit
 from ops.cli.terminal.options import DataOption, JsonOption, settings_for
 from ops.cli.terminal.output import compact, print_result, print_table
+from ops.cli.terminal.recording import recorded
 
 # A verification reads the whole log: a million events take some tens of seconds.
 CHECK_SECONDS = 3_600.0

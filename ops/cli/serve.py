@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from ops.cli.asking import user
-from ops.cli.terminal.exits import Exit, failure
+from ops.cli.terminal.exits import CommandFailure, Exit, failure
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
 from ops.cli.terminal.output import print_result, say, without_credentials
+from ops.cli.terminal.recording import recorded, user
 from ops.store.data_directory import Runtime
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _serve(settings: "Settings", *, demo: bool, as_json: bool) -> None:
         # A program that started this one with a pipe waits for the line.
         sys.stdout.flush()
         if link_is_wanted and runtime.http_url is not None and not links:
-            links.append(_new_link(settings.data, runtime.http_url))
+            links.append(_new_link(settings, runtime.http_url))
             say(links[0])
 
     # Of several services in this process, before and after a restore, the first prints one.
@@ -121,11 +121,14 @@ def _serve(settings: "Settings", *, demo: bool, as_json: bool) -> None:
             raise failure(Exit.FAILED, "failed", str(error), error.hint) from error
 
 
-def _new_link(data: Path, http_url: str) -> str:
+def _new_link(settings: "Settings", http_url: str) -> str:
     from ops.http.access.links import LIFETIME_MS, LogInLinks, address_of_link
 
     try:
-        code = LogInLinks(data).create(by=user())
+        with recorded(settings, "console.link", {"role": "admin"}):
+            code = LogInLinks(settings.data).create(by=user())
+    except CommandFailure as error:
+        return f"There is no link to the console: {error.message}"
     except OSError as error:
         return f"There is no link to the console: {error.filename}: {error.strerror}"
     minutes = LIFETIME_MS // 60_000

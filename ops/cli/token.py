@@ -4,11 +4,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from ops.cli.asking import user
-from ops.cli.recording import recorded
 from ops.cli.terminal.exits import Exit, failure
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
 from ops.cli.terminal.output import print_records, print_result
+from ops.cli.terminal.recording import recorded, user
 
 if TYPE_CHECKING:
     from ops.http.access.tokens import Token

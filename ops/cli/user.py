@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 
 from ops.cli.asking import administer
-from ops.cli.asking import user as whoami
 from ops.cli.terminal.exits import Exit, failure
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
 from ops.cli.terminal.output import print_records, print_result, say
+from ops.cli.terminal.recording import recorded
+from ops.cli.terminal.recording import user as whoami
 from ops.store.data_directory import read_runtime
 
 if TYPE_CHECKING:
@@ -72,7 +73,9 @@ def create(
     path = _new_file(out or Path(f"{name}.nk"))
     try:
         rights = rights_of(allow=allow or [], keys=keys or [], tables=table or [], reads=read, follows=follow)
-        made, given = UserFile(settings.data).create(name, rights, by=whoami())
+        said = {"name": name, "allow": allow, "keys": keys, "tables": table, "read": read, "follow": follow}
+        with recorded(settings, "user.create", said):
+            made, given = UserFile(settings.data).create(name, rights, by=whoami())
     except UserError as error:
         raise failure(Exit.FAILED, "failed", str(error)) from error
     _hand_out(made, given, path, data, as_json)
@@ -125,11 +128,10 @@ def rotate(
         done = administer("user.rotate", {"user": name, "old_ms": old_key_minutes * MINUTE_MS}, data)
         print_result(done, as_json, f"{name}: another password, in runtime.json and admin.json")
         return
-    path = _new_file(out or Path(f"{name}.nk"))
+    settings, path = settings_for(data), _new_file(out or Path(f"{name}.nk"))
     try:
-        changed, given = UserFile(settings_for(data).data).rotate(
-            name, old_key_ms=old_key_minutes * MINUTE_MS
-        )
+        with recorded(settings, "user.rotate", {"name": name, "old_key_minutes": old_key_minutes}):
+            changed, given = UserFile(settings.data).rotate(name, old_key_ms=old_key_minutes * MINUTE_MS)
     except UserError as error:
         raise failure(Exit.NOT_FOUND, "not_found", str(error)) from error
     _hand_out(changed, given, path, data, as_json)
@@ -144,8 +146,10 @@ def revoke(name: NameArgument, /, *, data: DataOption = None, as_json: JsonOptio
     """
     from ops.security.users import UserError, UserFile
 
+    settings = settings_for(data)
     try:
-        gone = UserFile(settings_for(data).data).revoke(name, by=whoami())
+        with recorded(settings, "user.revoke", {"name": name}, anyway=True):
+            gone = UserFile(settings.data).revoke(name, by=whoami())
     except UserError as error:
         raise failure(Exit.NOT_FOUND, "not_found", str(error)) from error
     _take_effect(data)

@@ -5,6 +5,7 @@ from starlette.responses import Response
 from domain.errors import NotFound
 from ops.console import files
 from ops.console.pages import (
+    audit,
     backups,
     configurations,
     dead_letters,
@@ -39,5 +40,6 @@ ROUTES = (
     *backups.ROUTES,
     *projections.ROUTES,
     *dead_letters.ROUTES,
+    *audit.ROUTES,
     page("/{rest:path}", _nothing),
 )

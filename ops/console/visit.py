@@ -32,18 +32,19 @@ MAXIMUM_NOTICES = 10
 # How old an answer for all may be: each open page asks again every few seconds.
 SHARED_SECONDS = 2.0
 
-# The navigation: the last part of the address, the name, and the key behind `g`.
-PAGES = (
-    ("", "Overview", "o"),
-    ("jobs", "Jobs", "j"),
-    ("events", "Events", "e"),
-    ("tail", "Live", "t"),
-    ("tool_configs", "Configurations", "c"),
-    ("rate_limits", "Rate limits", "l"),
-    ("app_state", "State", "s"),
-    ("backups", "Backups", "b"),
-    ("projections", "Projections", "p"),
-    ("dead_letters", "Dead letters", "d"),
+# The navigation: the last part of the address, the name, the key behind `g`, and who sees it.
+PAGES: tuple[tuple[str, str, str, Role], ...] = (
+    ("", "Overview", "o", "read"),
+    ("jobs", "Jobs", "j", "read"),
+    ("events", "Events", "e", "read"),
+    ("tail", "Live", "t", "read"),
+    ("tool_configs", "Configurations", "c", "read"),
+    ("rate_limits", "Rate limits", "l", "read"),
+    ("app_state", "State", "s", "read"),
+    ("backups", "Backups", "b", "read"),
+    ("projections", "Projections", "p", "read"),
+    ("dead_letters", "Dead letters", "d", "read"),
+    ("audit", "Audit", "a", "admin"),
 )
 
 logger = logging.getLogger(__name__)

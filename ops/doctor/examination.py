@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import apsw
 
+from ops.doctor.audit import look_at_audit
 from ops.doctor.backups import look_at_backup, look_at_old_backups, look_at_reach
 from ops.doctor.finding import DoctorFinding
 from ops.doctor.machine import look_at_rights, look_at_room, look_at_syncs
@@ -27,6 +28,7 @@ def examine(settings: Settings, *, quick: bool, version: str, progress: Progress
         "migrations": look_at_shape(settings),
         "reading": look_at_reading(settings),
         "schemas": look_at_schemas(settings),
+        "audit": look_at_audit(settings),
         "integrity": look_at_integrity(settings),
         "backup": look_at_backup(settings, version, progress),
         "old_backups": look_at_old_backups(settings),

@@ -7,6 +7,7 @@ endpoints    commands and queries, as the network finds them
 notices      a commit, handed on to all that it concerns; what is told beside events
 background   the tasks that must not end before it does
 errors       why a service ends
+acts         what operators do, as it is recorded
 restores     restores of a store that is served; a damaged one is recovered first
 supervision  what systemd is told
 traces       what OpenTelemetry is told

@@ -3,8 +3,8 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
 from bus.serving.audit import Act, Actor, AuditOutcome, summary
 from bus.tasks import cancel
@@ -15,9 +15,22 @@ from ops.audit.trail import audit_trail
 from ops.service.notices import Notices
 from ops.settings import Settings
 
+if TYPE_CHECKING:
+    # Nothing of HTTP is loaded for a service that has none.
+    from ops.http.server import HttpServer
+
+
+async def recorder(
+    http: "HttpServer | None", settings: Settings, now_ms: Callable[[], int], stack: AsyncExitStack
+) -> Recorder:
+    """The HTTP server's, which outlives a service; where there is none, one that `stack` ends."""
+    if http is not None:
+        return http.audit
+    return await stack.enter_async_context(_recording(settings, now_ms))
+
 
 @asynccontextmanager
-async def recording(settings: Settings, now_ms: Callable[[], int]) -> AsyncIterator[Recorder]:
+async def _recording(settings: Settings, now_ms: Callable[[], int]) -> AsyncIterator[Recorder]:
     """The audit log of a service that has no HTTP server, for the length of the block."""
     recorder = Recorder(audit_trail(settings.data, settings.audit_kept_mib), now_ms)
     running = asyncio.create_task(recorder.run(), name="the audit log")
@@ -37,6 +50,13 @@ def own_act(action: str, said: Mapping[str, Any], *, failed: bool = False) -> Ac
         request=summary(said),
         outcome="failed" if failed else "done",
     )
+
+
+async def record_start(audit: Recorder, stack: AsyncExitStack, version: str, position: int) -> None:
+    """Records that a service serves from now on and, when the stack is undone, that it ends."""
+    said = {"version": version, "position": position}
+    await audit.write_or_note(own_act("service.start", said))
+    stack.push_async_callback(lambda: audit.write_or_note(own_act("service.stop", said)))
 
 
 class ActRecord:

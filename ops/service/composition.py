@@ -31,6 +31,7 @@ from bus.writing.submission import Commit
 from bus.writing.writer import Writer
 from ops.archive.archiver import Archiver
 from ops.audit.administration import audit_verbs
+from ops.audit.let_through import LetThrough
 from ops.backup.administration import RunningBackups
 from ops.backup.schedule import BackupSchedule
 from ops.contract.queries import query_verbs
@@ -40,9 +41,9 @@ from ops.metrics.collector import Metrics
 from ops.parts import Parts
 from ops.security.registry import Registry
 from ops.security.sharing import SharedUse
-from ops.service.acts import ActRecord, recording
+from ops.service.acts import ActRecord, record_start, recorder
 from ops.service.background import Background, call_soon, close_idle
-from ops.service.connections import administration_by, http_server, open_broker
+from ops.service.connections import administration_by, listening, open_broker
 from ops.service.endpoints import command_endpoints, query_endpoints, refill_verb
 from ops.service.errors import ServiceError
 from ops.service.notices import Notices, hand_on
@@ -136,6 +137,7 @@ class Service:
         await self._start_publishing()
         await self._start_serving()
         self._announce()
+        await record_start(self.audit, self._stack, self.version, self.writer.head.position)
 
     def _announce(self) -> None:
         """Has others find the service, with the logins as they are now."""
@@ -172,14 +174,8 @@ class Service:
 
     async def _listen(self) -> None:
         """Has an HTTP server that answers, with `unavailable` until everything else is there."""
-        if self.http is None and (server := http_server(self.settings)) is not None:
-            self.http = server
-            self._stack.push_async_callback(server.stop)
-        if self.http is not None:
-            await self.http.start()
-            self.audit = self.http.audit
-        else:
-            self.audit = await self._stack.enter_async_context(recording(self.settings, self.now_ms))
+        self.http = await listening(self.settings, self.http, self._stack)
+        self.audit = await recorder(self.http, self.settings, self.now_ms, self._stack)
 
     async def _connect(self) -> None:
         self._broker = broker = await open_broker(
@@ -329,6 +325,7 @@ class Service:
             now_ms=self.now_ms,
             record=self._notices.record,
             audit=self.audit,
+            let_through=LetThrough(self.audit, self.settings.allowed_secrets, self.now_ms),
             nats_server=self.nats_server,
             sharing=self.sharing,
             relay_connection=self._relay_connection,

@@ -107,6 +107,17 @@ async def open_broker(
     return Broker(nats_server=nats_server, urls=urls, relay=relay, responder=responder)
 
 
+async def listening(
+    settings: Settings, http: "HttpServer | None", stack: AsyncExitStack
+) -> "HttpServer | None":
+    """The HTTP server, which listens: the one that was there, or one of the settings' that `stack` ends."""
+    if http is None and (http := http_server(settings)) is not None:
+        stack.push_async_callback(http.stop)
+    if http is not None:
+        await http.start()
+    return http
+
+
 def http_server(settings: Settings) -> "HttpServer | None":
     """A server that does not listen yet; None, with nothing loaded for it, where the settings want none."""
     if settings.no_http:

@@ -78,5 +78,7 @@ def hand_on(
             backend.committed(commit.rows[-1].position)
         parts.relay.notify(commit.rows)
         parts.mirrors.notify(commit.rows)
+    if commit.let_through:
+        parts.let_through.hear(commit.let_through)
     for notice in commit.notices:
         notices.of_commit(notice)

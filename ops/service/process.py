@@ -19,7 +19,6 @@ import msgspec
 
 from bus.tasks import cancel
 from ops.health.causes import status_of
-from ops.service.acts import own_act
 from ops.service.composition import Service
 from ops.service.connections import http_server
 from ops.service.demo import run_demo
@@ -93,9 +92,6 @@ async def _serve_once(
     await _start(service)
     if (act := restores.take_act()) is not None:
         service.parts.record(act)
-    audit = service.parts.audit
-    where = {"version": service.version, "store_id": service.origin.store_id}
-    await audit.write_or_note(own_act("service.start", {**where, "position": service.writer.head.position}))
     failed = asyncio.create_task(service.failure(), name="failure of the service")
     working = asyncio.create_task(_demo(order.settings), name="demo") if order.demo else None
     try:
@@ -113,8 +109,6 @@ async def _serve_once(
         # The demo first: it would only see its commands refused.
         if working is not None:
             await cancel(working)
-        why = "stop" if stop.done() else "restore" if restoring.done() else "failure"
-        await audit.write_or_note(own_act("service.stop", {**where, "why": why}, failed=why == "failure"))
         await service.stop()
     if failed.done() and (error := failed.exception()):
         raise error

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from ops.cli.backup.options import NameArgument, backup_settings
-from ops.cli.recording import recorded
 from ops.cli.stopped import require_store
 from ops.cli.terminal.exits import Exit, failure, usage_failure
 from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption, option
 from ops.cli.terminal.output import print_records, print_result, say, shown_progress, size_text
+from ops.cli.terminal.recording import recorded
 
 if TYPE_CHECKING:
     from ops.backup.metadata import Backup

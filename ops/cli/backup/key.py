@@ -5,12 +5,12 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ops.cli.recording import recorded
 from ops.cli.stopped import require_store
 from ops.cli.terminal.exits import Exit, failure
 from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
 from ops.cli.terminal.output import print_result
+from ops.cli.terminal.recording import recorded
 
 
 def new_key(

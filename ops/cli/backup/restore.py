@@ -11,13 +11,13 @@ from cyclopts import Parameter
 
 from ops.cli.asking import administer
 from ops.cli.backup.options import IdentityOption, backup_settings, identities_in
-from ops.cli.recording import recorded
 from ops.cli.stopped import free_directory
 from ops.cli.terminal.exits import CommandFailure, Exit, failure, unreachable, usage_failure
 from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.moments import milliseconds
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
 from ops.cli.terminal.output import print_members, print_result, say, shown_progress
+from ops.cli.terminal.recording import recorded
 from ops.store.data_directory import Runtime, read_runtime
 
 if TYPE_CHECKING:

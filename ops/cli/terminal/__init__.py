@@ -2,6 +2,7 @@
 
 options        options that several commands have
 moments        moments, as they are written
+recording      what a command does by itself, in the audit log
 output         results for people and for programs, and how far something is
 exits          exit codes, and failures that end a command
 failures       errors of other rooms, as such failures

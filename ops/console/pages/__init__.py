@@ -9,5 +9,6 @@ state           of applications
 backups         made, proven, restored
 projections     verified and rebuilt
 dead_letters    listed, replayed, dropped
+audit           who did what to the service
 login           in and out
 """

@@ -197,3 +197,23 @@ def test_who_may_only_read_sees_no_buttons_and_is_refused(talk: HttpTalk, clock:
     for path, verb in ((LIMIT_PAGE, "clear"), (KEY_PAGE, "delete"), (LETTERS, "drop")):
         assert reader.post(path, verb=verb, version="1", all="yes").status_code == 403
     assert talk.position == 2
+
+
+def test_the_audit_log_is_for_administrators_who_look_through_it_and_verify_it(talk: HttpTalk) -> None:
+    operator, administrator = Visitor(talk, "operate"), Visitor(talk, "admin")
+    assert operator.get("/console/audit").status_code == 403
+    assert "/console/audit" not in operator.page("/console")
+    assert "/console/audit" in administrator.page("/console")
+
+    talk.administer("backup.create", {"description": HOSTILE})
+    page = administrator.page("/console/audit")
+    assert "backup.create" in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert "<script>alert" not in page
+    assert "backup.create" not in administrator.page("/console/audit?action=token.*")
+    assert "There is no such line." in administrator.page("/console/audit?actor=nobody")
+
+    assert "follows from the one before" in administrator.does("/console/audit/verify")
+    file = talk.data / "audit" / "audit-000001.jsonl"
+    file.write_bytes(file.read_bytes().replace(b"backup.create", b"backup.delete", 1))
+    assert "The log was changed: audit-000001.jsonl, line " in administrator.does("/console/audit/verify")

@@ -27,6 +27,7 @@ from ops.targets.target import local
 from tests.support.clock import HOUR_MS, Clock
 from tests.support.machines.failing_disk import failing_disk
 from tests.support.patience import wait_for
+from tests.support.services.acts import act
 from tests.support.services.serving import EVENTS, broker_of
 from tests.support.services.watching import Watched, eventually
 
@@ -342,3 +343,14 @@ def test_tokens_that_are_not_known_any_more(tmp_path: Path, pace: Pace):
             service.sees_none("tokens_unknown")
         file.unlink()
         assert "has no tokens any more" in service.sees("tokens_unknown", level="degraded")
+
+
+def test_an_audit_log_that_cannot_be_written(tmp_path: Path, pace: Pace):
+    with Watched(tmp_path, **pace) as service:
+        service.sees_none("audit_stopped")
+        (tmp_path / "audit").rename(tmp_path / "away")
+        (tmp_path / "audit").write_text("in the way")
+        service.service.audit.note(act())
+        service.sees("audit_stopped", level="degraded")
+        (tmp_path / "audit").unlink()
+        service.sees_none("audit_stopped")

@@ -1,11 +1,11 @@
 """What the command line does by itself, without the running service, stands in the audit log: `recorded`."""
 
+import getpass
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from ops.cli.asking import user
 from ops.cli.terminal.exits import Exit, failure
 from ops.cli.terminal.output import say
 from ops.store.data_directory import read_runtime
@@ -50,6 +50,15 @@ def recorded(
             f"{error.strerror}, and what cannot be recorded is not done ({error.filename})",
             "make room on the disk, or see who else may write there; then try again",
         ) from error
+
+
+def user() -> str:
+    """The name of the user at the command line, for the record."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # In a container, for example, the user may have a number and no name.
+        return str(os.getuid())
 
 
 def _say_so(error: "AuditError") -> None:
