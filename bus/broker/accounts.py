@@ -62,7 +62,10 @@ def server_configuration(
     quote or a `$` in a path or password needs no thought.
     """
     watcher = _with_password(
-        WATCHER, passwords[WATCHER], [], [f"{private_inbox(WATCHER)}.>", application_connects()]
+        WATCHER,
+        passwords[WATCHER],
+        [],
+        [f"{private_inbox(WATCHER)}.>", application_connects(), REFUSED_LOGINS],
     )
     accounts = {
         SYSTEM_ACCOUNT: {"users": [watcher]},
@@ -70,6 +73,10 @@ def server_configuration(
     }
     configuration = {**settings, "system_account": SYSTEM_ACCOUNT, "accounts": accounts}
     return msgspec.json.format(msgspec.json.encode(configuration), indent=1)
+
+
+# The subject on which the system account hears of whoever is not let in.
+REFUSED_LOGINS = "$SYS.SERVER.*.CLIENT.AUTH.ERR"
 
 
 def application_connects() -> str:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from nats.aio.client import Client
@@ -119,7 +119,7 @@ class Administration:
     async def _serve(self, sender: Sender, message: Msg) -> None:
         headers: dict[str, str] | None = None
         try:
-            body = codec.encode(await self.carry_out(sender.name, message.data, _actor(message)))
+            body = codec.encode(await self.carry_out(sender.name, message.data, _actor(message, sender.user)))
         except Refusal as refusal:
             body, headers = codec.error_body(refusal), codec.error_headers(refusal)
         try:
@@ -134,10 +134,11 @@ def _refuse_credentials(findings: tuple[Finding, ...]) -> None:
         raise rejected(findings[0])
 
 
-def _actor(message: Msg) -> Actor:
+def _actor(message: Msg, user: str | None) -> Actor:
     # Anybody with the administrator's credentials tells who they are; nothing can check it.
     said = (message.headers or {}).get(ACTOR, "")
     _refuse_credentials(findings_in_headers({ACTOR: said}))
     name = codec.one_line(said)[:100] or "administrator"
     is_command_line = name.startswith(COMMAND_LINE)
-    return Actor(name=name.removeprefix(COMMAND_LINE), via="command line" if is_command_line else "nats")
+    way: Literal["command line", "nats"] = "command line" if is_command_line else "nats"
+    return Actor(name=name.removeprefix(COMMAND_LINE), via=way, principal=user)

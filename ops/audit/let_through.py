@@ -51,7 +51,7 @@ def _act(request: Request, said: dict[str, object], now: int) -> Act:
     about = Metadata() if request.metadata is None else msgspec.json.decode(request.metadata, type=Metadata)
     return Act(
         at=now,
-        actor=Actor(name=about.actor or "unknown", via="service"),
+        actor=Actor(name=about.actor or "unknown", via="service", principal=about.principal),
         action="secret.let_through",
         request=summary(said),
         outcome="done",

@@ -2,5 +2,6 @@
 
 users     kept in the data directory: names, public keys, rights
 sharing   who connects as the application's user, which all may share
+refusals  who the broker did not let in, for the audit log
 registry  those of a running service, and the broker's
 """

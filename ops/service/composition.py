@@ -159,15 +159,14 @@ class Service:
 
     def _open_store(self) -> apsw.Connection:
         """The connection that writes; others read by `readers`."""
-        connection, self.origin = open_store(
-            self.settings.store_path, cache_kib=self.settings.writer_cache_kib
-        )
+        settings = self.settings
+        connection, self.origin = open_store(settings.store_path, cache_kib=settings.writer_cache_kib)
         self._stack.callback(connection.close)
         self.readers = ReaderPool(
-            self.settings.store_path,
-            maximum=self.settings.reader_connections,
-            idle_seconds=self.settings.reader_idle_seconds,
-            wait_seconds=self.settings.reader_wait_seconds,
+            settings.store_path,
+            maximum=settings.reader_connections,
+            idle_seconds=settings.reader_idle_seconds,
+            wait_seconds=settings.reader_wait_seconds,
         )
         self._stack.callback(self.readers.close)
         return connection
@@ -178,8 +177,9 @@ class Service:
         self.audit = await recorder(self.http, self.settings, self.now_ms, self._stack)
 
     async def _connect(self) -> None:
+        users, note = self.registry.broker_users, self.audit.note
         self._broker = broker = await open_broker(
-            self.settings, self.registry.broker_users, self.sharing, self._stack, self._background
+            self.settings, users, self.sharing, note, self._stack, self._background
         )
         self.nats_server = broker.nats_server
         self._relay_connection, self._responder_connection = broker.relay, broker.responder

@@ -1,19 +1,21 @@
 """How a service is reached: `open_broker` for NATS, `http_server` for HTTP."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from bus.broker.accounts import application_connects
+from bus.broker.accounts import REFUSED_LOGINS, application_connects
 from bus.broker.server import NatsServer
 from bus.broker.users import ADMIN, APP, RELAY, RESPONDER, USERS, WATCHER, BrokerUser, private_inbox
 from bus.contract.subjects import ADMIN_INBOX
+from bus.serving.audit import Act
 from bus.serving.discovery import SERVICE_NAME
 from bus.transport.connecting import NotConnectedError, connect
 from bus.transport.connection import LeanClient
+from ops.security.refusals import RefusedLogins
 from ops.security.sharing import SharedUse
 from ops.service.background import Background
 from ops.service.errors import ServiceError
@@ -71,12 +73,13 @@ async def open_broker(
     settings: Settings,
     users: Sequence[BrokerUser],
     sharing: SharedUse,
+    note: Callable[[Act], None],
     stack: AsyncExitStack,
     background: Background,
 ) -> Broker:
     """The broker that the settings name, or an embedded one that `stack` ends.
 
-    `sharing` hears who connects to the embedded one as the application's user.
+    `sharing` hears who connects to the embedded one as the application's user, `note` whom it refuses.
 
     Raises:
         NatsServerError: the embedded one does not start.
@@ -104,6 +107,7 @@ async def open_broker(
         watcher = await connect_as(WATCHER, urls[WATCHER])
         stack.push_async_callback(watcher.close)
         await sharing.watch(watcher, application_connects())
+        await RefusedLogins(note).watch(watcher, REFUSED_LOGINS)
     return Broker(nats_server=nats_server, urls=urls, relay=relay, responder=responder)
 
 

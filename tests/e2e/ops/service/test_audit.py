@@ -1,10 +1,14 @@
 """The audit log of a running service: over NATS, HTTP and the command line, through restores and kills."""
 
+import asyncio
 import json
 import signal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from bus.transport.connecting import NotConnectedError, connect
 from ops.audit.verification import verify
 from tests.support.patience import wait_for
 from tests.support.services.command_line import Served, hyperpage
@@ -191,3 +195,22 @@ def test_a_credential_that_the_settings_let_through_is_told_by_its_place_and_nev
     assert (request["command"], request["path"]) == ("app_state.set", "$.value.name0")
     assert request["allowed_by"] == "app_state.set:$.value.*"
     assert secret.encode() not in (data / "audit" / "audit-000001.jsonl").read_bytes()
+
+
+def test_a_log_in_that_the_broker_refused_is_told_with_the_user_that_was_named(tmp_path):
+    data = tmp_path / "data"
+    with Served(data) as service:
+        address = service.runtime["nats_url"].rpartition("@")[2]
+
+        async def guess() -> None:
+            with pytest.raises(NotConnectedError):
+                await connect(
+                    f"nats://admin:guessed@{address}", name="a guess", inbox_prefix="_INBOX", within_seconds=5
+                )
+
+        asyncio.run(guess())
+        wait_for(lambda: acts(data, "--action", "broker.connect"))
+        told = acts(data, "--action", "broker.connect")[0]
+    assert (told["actor"], told["principal"], told["outcome"]) == ("admin", None, "refused")
+    assert told["address"] == "127.0.0.1"
+    assert b"guessed" not in (data / "audit" / "audit-000001.jsonl").read_bytes()
