@@ -26,6 +26,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     correlation_id: str | None
     causation_id: str | None
     traceparent: str | None
+    principal: str | None
     timeline: int
     hash: str
     data: Any
@@ -61,6 +62,7 @@ def shown(events: Iterable[dict[str, Any]]) -> list[Shown]:
             correlation_id=event.get("correlationid"),
             causation_id=event.get("causationid"),
             traceparent=event.get("traceparent"),
+            principal=event.get("principal"),
             timeline=event["timeline"],
             hash=event["hash"],
             data=event.get("data"),

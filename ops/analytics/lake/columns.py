@@ -22,7 +22,7 @@ from projections.tables import TABLE_COLUMNS, TABLES
 if TYPE_CHECKING:
     import pyarrow
 
-METADATA = ("actor", "correlation_id", "causation_id", "traceparent")
+METADATA = ("actor", "correlation_id", "causation_id", "traceparent", "principal")
 # The columns of the log's table; `data` is empty where it is no text.
 EVENT_COLUMNS = {
     "position": "BIGINT",
