@@ -566,7 +566,7 @@ def test_commands_that_wait_when_the_service_stops_are_carried_out_in_order_afte
 def test_the_service_asks_for_no_more_than_it_has_room_for_while_its_writer_is_busy(durable: Durable):
     talk, go_on = durable.talk, threading.Event()
     talk.service.writer.call(lambda connection: go_on.wait(), lambda _: None)
-    count = 6_000
+    count = 3_500
 
     async def scenario() -> None:
         subject = "hyperpage.dcmd.v1.app_state.set"
