@@ -32,6 +32,13 @@ class ConsumerNames:
         made = self.real(user, stream, name)
         return name if made is not None and hmac.compare_digest(made.encode(), real.encode()) else None
 
+    def user_of(self, stream: str, real: str) -> str | None:
+        """The user whose consumer it is; `None` if it is no user's."""
+        parts = real.split("-")
+        # A user's name may have a dash, too.
+        users = ("-".join(parts[:count]) for count in range(1, len(parts)))
+        return next((user for user in users if self.known(user, stream, real) is not None), None)
+
     def _code(self, user: str, stream: str, name: str) -> str:
         said = "\0".join((user, stream, name)).encode()
         return hashlib.blake2b(said, key=self._key, digest_size=_CODE_CHARACTERS // 2).hexdigest()

@@ -10,7 +10,7 @@ from bus.serving.stream_requests import BAD_REQUEST, NOT_ALLOWED, ApiRefusal, bo
 from bus.serving.stream_scope import Scope
 
 # A consumer that nobody has used for so long goes; nanoseconds.
-IDLE_DURABLE_NS = 30 * 24 * 3600 * 10**9
+IDLE_NS = 30 * 24 * 3600 * 10**9
 # What else a user can say of a consumer.
 _SETTINGS = frozenset(
     {
@@ -82,10 +82,10 @@ def consumer_of(
                 403, NOT_ALLOWED, f"a consumer delivers below {' or '.join(subjects.inboxes(user))}"
             )
         config["deliver_subject"] = subjects.to(user, deliver)
-    if is_durable:
-        idle = config.get("inactive_threshold")
-        is_short = isinstance(idle, int) and 0 < idle <= IDLE_DURABLE_NS
-        config["inactive_threshold"] = idle if is_short else IDLE_DURABLE_NS
+    idle = config.get("inactive_threshold")
+    if is_durable or idle is not None:
+        is_short = isinstance(idle, int) and 0 < idle <= IDLE_NS
+        config["inactive_threshold"] = idle if is_short else IDLE_NS
     return ConsumerRequest(
         name=said[0] if said else new_id(),
         is_durable=is_durable,
@@ -115,6 +115,24 @@ def _inside(known: str, scope: Scope, user: str, subjects: UserSubjects) -> str:
         return known
     own = subjects.sent(user, known)
     return own if scope.admits(own) else known
+
+
+def is_within(info: dict[str, Any], scope: Scope) -> bool:
+    """Whether a consumer brings nothing but what its user may see, by what JetStream says of it."""
+    config = info["config"]
+    filters = config.get("filter_subjects") or [*filter(None, [config.get("filter_subject")])]
+    return scope.is_whole or (bool(filters) and all(map(scope.admits, filters)))
+
+
+def require_within(answer: bytes, scope: Scope) -> None:
+    """Returns if a consumer is within its user's part of a stream, or is not there.
+
+    Raises:
+        ApiRefusal: it is not.
+    """
+    said = _decode(answer)
+    if "error" not in said and not is_within(said, scope):
+        raise ApiRefusal(403, NOT_ALLOWED, "the consumer brings what is not for this user any more")
 
 
 def shown_consumer(answer: bytes, name: str, real: str, user: str, subjects: UserSubjects) -> bytes:

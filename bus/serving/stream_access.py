@@ -8,6 +8,7 @@ A user may read its part of each stream (`bus.serving.stream_scope`), and has co
 (`bus.serving.consumer_names`). Only requests come by here: messages go from JetStream to the user.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -16,12 +17,19 @@ from typing import Annotated, Any
 import msgspec
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
 
 from bus.contract.rights import Principal, Rights
 from bus.contract.senders import Sender, UserSubjects
 from bus.incident import internal
 from bus.serving.consumer_names import ConsumerNames
-from bus.serving.consumer_requests import ConsumerRequest, consumer_of, shown_consumer
+from bus.serving.consumer_requests import (
+    ConsumerRequest,
+    consumer_of,
+    is_within,
+    require_within,
+    shown_consumer,
+)
 from bus.serving.stream_requests import (
     BAD_REQUEST,
     NOT_ALLOWED,
@@ -44,6 +52,7 @@ MAXIMUM_BODY_BYTES = 64 * 1024
 MAXIMUM_NAME_BYTES = 2_000
 MAXIMUM_CONSUMERS = 1_000
 ANSWER_SECONDS = 2.0
+PAUSE_SECONDS = 0.02
 # How long a consumer that was there is taken to be there still. JetStream would tell nobody that there is
 # none, so a pull is not handed on unseen.
 CONFIRMED_SECONDS = 2.0
@@ -79,7 +88,8 @@ class StreamAccess:
         self._consumers = ConsumerNames(key)
         self._principal_of = principal_of
         self._under_way = Tasks()
-        self._confirmed: dict[tuple[str, str], float] = {}
+        # Until when, and for which rights.
+        self._confirmed: dict[tuple[str, str], tuple[float, Rights]] = {}
         self.dropped = 0
 
     @property
@@ -94,6 +104,24 @@ class StreamAccess:
     async def stop(self) -> None:
         """Gives up what is under way."""
         await self._under_way.cancel()
+
+    async def drop_consumers(self) -> None:
+        """Deletes the consumers that bring more than their users may see by now; for when users have changed.
+
+        Raises:
+            ApiRefusal: JetStream does not answer.
+        """
+        for stream in (*self._names.readable, self._names.dead_letters):
+            for real, info in (await self._consumers_of(stream)).items():
+                user = self._consumers.user_of(stream, real)
+                if user is None:
+                    continue
+                principal = self._principal_of(user)
+                rights = Rights() if principal is None else principal.rights
+                scope = None if principal is None else scope_of(stream, user, rights, self._names)
+                if scope is None or not is_within(info, scope):
+                    self._confirmed.pop((stream, real), None)
+                    await self._ask(f"CONSUMER.DELETE.{stream}.{real}", b"")
 
     async def _receive(self, message: Msg) -> None:
         sender = self._subjects.sender(message.subject, message.reply)
@@ -212,8 +240,7 @@ class StreamAccess:
                 answer = await self._ask(f"CONSUMER.{verb}.{stream}.{real}", body)
                 return shown_consumer(answer, name, real, user, self._subjects)
             case ["MSG", "NEXT", stream, name]:
-                self._scope(stream, user, rights)
-                await self._pull(sender, stream, self._real(user, stream, name), body)
+                await self._pull(sender, rights, stream, name, body)
                 return None
         raise ApiRefusal(403, NOT_ALLOWED, f"CONSUMER.{'.'.join(which)[:100]} is not for users")
 
@@ -227,8 +254,19 @@ class StreamAccess:
         ) >= MAXIMUM_CONSUMERS:
             raise ApiRefusal(400, 10026, f"a user has at most {MAXIMUM_CONSUMERS} consumers of a stream")
         answer = await self._ask(f"CONSUMER.CREATE.{stream}.{real}{request.filter_token}", request.body(real))
-        self._confirm(stream, real, answer)
+        self._confirm(stream, real, answer, rights)
         return shown_consumer(answer, request.name, real, user, self._subjects)
+
+    async def _consumers_of(self, stream: str) -> dict[str, Any]:
+        """What JetStream says of each consumer of a stream, by its real name."""
+        found: dict[str, Any] = {}
+        offset = total = 0
+        while offset <= total:
+            page = _decode(await self._ask(f"CONSUMER.LIST.{stream}", b'{"offset":%d}' % offset))
+            listed, total = page.get("consumers") or [], page.get("total", 0)
+            found |= {one["name"]: one for one in listed}
+            offset += len(listed) or total + 1
+        return found
 
     async def _names_of(self, user: str, stream: str) -> list[str]:
         """JetStream's names of all consumers of a user."""
@@ -264,21 +302,27 @@ class StreamAccess:
             }
         )
 
-    async def _pull(self, sender: Sender, stream: str, real: str, body: bytes) -> None:
-        if time.monotonic() > self._confirmed.get((stream, real), 0.0):
-            self._confirm(stream, real, await self._ask(f"CONSUMER.INFO.{stream}.{real}", b""))
+    async def _pull(self, sender: Sender, rights: Rights, stream: str, name: str, body: bytes) -> None:
+        user = sender.user or ""
+        scope, real = self._scope(stream, user, rights), self._real(user, stream, name)
+        until, confirmed_rights = self._confirmed.get((stream, real), (0.0, rights))
+        if time.monotonic() > until or confirmed_rights != rights:
+            answer = await self._ask(f"CONSUMER.INFO.{stream}.{real}", b"")
+            # It may have been made when its user might see more.
+            require_within(answer, scope)
+            self._confirm(stream, real, answer, rights)
         if (stream, real) not in self._confirmed:
             await self._tell(sender, 503, "")
             return
         await self._relay.publish(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{real}", body, reply=sender.reply)
 
-    def _confirm(self, stream: str, real: str, answer: bytes) -> None:
+    def _confirm(self, stream: str, real: str, answer: bytes, rights: Rights) -> None:
         self._confirmed.pop((stream, real), None)
         if b'"error"' in answer and "error" in _decode(answer):
             return
         if len(self._confirmed) >= MAXIMUM_CONFIRMED:
             self._confirmed.clear()
-        self._confirmed[stream, real] = time.monotonic() + CONFIRMED_SECONDS
+        self._confirmed[stream, real] = time.monotonic() + CONFIRMED_SECONDS, rights
 
     def _visible_streams(self, answer: bytes, user: str, rights: Rights) -> bytes:
         said = _decode(answer)
@@ -308,10 +352,17 @@ class StreamAccess:
         return self._subjects.sent(user, known) if is_result else known
 
     async def _ask(self, verb: str, body: bytes) -> bytes:
-        try:
-            return (await self._relay.request(f"$JS.API.{verb}", body, timeout=ANSWER_SECONDS)).data
-        except (NatsError, TimeoutError) as error:
-            raise ApiRefusal(503, UNAVAILABLE, "JetStream does not answer") from error
+        until = time.monotonic() + ANSWER_SECONDS
+        while True:
+            try:
+                return (await self._relay.request(f"$JS.API.{verb}", body, timeout=ANSWER_SECONDS)).data
+            except NoRespondersError as error:
+                # For a moment, nobody is there while nats-server reads its configuration again.
+                if time.monotonic() > until:
+                    raise ApiRefusal(503, UNAVAILABLE, "JetStream is not there") from error
+                await asyncio.sleep(PAUSE_SECONDS)
+            except (NatsError, TimeoutError) as error:
+                raise ApiRefusal(503, UNAVAILABLE, "JetStream does not answer") from error
 
     async def _tell(self, sender: Sender, status: int, description: str) -> None:
         await self._relay.publish_encoded(status_message(sender.reply, status, description), 1)

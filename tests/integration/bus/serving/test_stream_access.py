@@ -1,13 +1,22 @@
 """JetStream's API as users have it, asked by stock clients with their defaults."""
 
+import asyncio
 import json
+import time
+from typing import Any
 
 import pytest
+from nats.errors import NoRespondersError
+from nats.js.errors import APIError
 from nats.js.kv import KeyValue
 
 from bus.broker.users import ADMIN, APP, RELAY, RESPONDER
 from bus.contract.subjects import BusNames
+from bus.serving.consumer_requests import IDLE_NS
+from bus.serving.stream_access import CONFIRMED_SECONDS
 from tests.support.documents.bucket_reading import read_bucket
+from tests.support.patience import patiently
+from tests.support.services.raw_nats import RawNats
 from tests.support.services.users_at_work import BILLING, EVENT, INTERNAL, READABLE, SECONDS, UsersAtWork
 
 NOT_FOR_USERS = [
@@ -285,6 +294,105 @@ def test_the_relay_moves_what_cannot_be_processed_aside_and_the_operator_reads_i
         return read[0].data, read[0].headers
 
     assert bus.run(scenario()) == (b"?", {"reason": "odd"})
+
+
+@pytest.mark.parametrize("config", [{}, {"durable_name": "gone"}], ids=["", "durable"])
+def test_a_pull_of_a_consumer_that_is_gone_is_answered_at_once(bus: UsersAtWork, config: dict[str, str]):
+    pull = {"batch": 1, "expires": SECONDS * 10**9}
+
+    async def scenario() -> tuple[float, list[str | None]]:
+        app = bus.jetstream(APP)
+        nothing = {"filter_subject": "hyperpage.evt.v1.none.>"}
+        await bus.create_consumer(APP, "HYPERPAGE_EVENTS", "gone", **config, **nothing)
+        async with await RawNats.connect(bus.url_of(APP)) as raw:
+            waiting = raw.ask("$JS.API.CONSUMER.MSG.NEXT.HYPERPAGE_EVENTS.gone", pull)
+            await raw.flush()
+            await bus.settled()
+            assert (await app.consumer_info("HYPERPAGE_EVENTS", "gone")).num_waiting == 1
+            began = time.monotonic()
+            await app.delete_consumer("HYPERPAGE_EVENTS", "gone")
+            async with asyncio.timeout(SECONDS):
+                told = [
+                    (await waiting).status,
+                    (await raw.request("$JS.API.CONSUMER.MSG.NEXT.HYPERPAGE_EVENTS.gone", pull)).status,
+                ]
+            return time.monotonic() - began, told
+
+    took, told = bus.run(scenario())
+
+    # Consumer deleted; and nobody is there who could answer.
+    assert told == ["409", "503"]
+    assert took < patiently(1.0)
+
+
+def test_a_pull_of_a_consumer_that_somebody_else_has_deleted_is_answered(bus: UsersAtWork):
+    async def scenario() -> None:
+        consumer = await bus.jetstream(APP).pull_subscribe("hyperpage.evt.v1.none.>", durable="gone")
+        real = bus.consumers.real(APP, "HYPERPAGE_EVENTS", "gone") or ""
+        await bus.jetstream(RELAY).delete_consumer("HYPERPAGE_EVENTS", real)
+        # It is taken to be there for a while; then, it is looked for.
+        await asyncio.sleep(CONFIRMED_SECONDS)
+        with pytest.raises((APIError, NoRespondersError)):
+            await consumer.fetch(1, timeout=SECONDS)
+
+    bus.run(scenario())
+
+
+def test_an_ordered_consumer_that_is_deleted_is_made_anew(bus: UsersAtWork):
+    async def scenario() -> list[int]:
+        ordered = await bus.jetstream(APP).subscribe(
+            "hyperpage.evt.v1.>", ordered_consumer=True, idle_heartbeat=0.5
+        )
+        read = [(await ordered.next_msg(timeout=SECONDS)).metadata.sequence.stream for _ in range(100)]
+        name = (await ordered.consumer_info()).name
+        await bus.jetstream(APP).delete_consumer("HYPERPAGE_EVENTS", name)
+        last = await bus.jetstream(RELAY).publish(EVENT, b"{}")
+        while read[-1] < last.seq:
+            read.append((await ordered.next_msg(timeout=SECONDS)).metadata.sequence.stream)
+        await ordered.unsubscribe()
+        return read
+
+    read = bus.run(scenario())
+
+    assert read == list(range(1, read[-1] + 1))
+
+
+@pytest.mark.parametrize(
+    ("durable", "asked", "kept"),
+    [
+        (True, None, IDLE_NS),
+        (True, 60 * 10**9, 60 * 10**9),
+        (True, 1_000 * IDLE_NS, IDLE_NS),
+        (True, -1, IDLE_NS),
+        (False, 60 * 10**9, 60 * 10**9),
+        (False, 1_000 * IDLE_NS, IDLE_NS),
+        (False, None, 5 * 10**9),
+    ],
+)
+def test_a_consumer_that_nobody_uses_goes(bus: UsersAtWork, durable: bool, asked: int | None, kept: int):
+    config: dict[str, Any] = {"durable_name": "idle"} if durable else {}
+    if asked is not None:
+        config |= {"inactive_threshold": asked}
+
+    async def scenario() -> Any:
+        made = await bus.create_consumer(APP, "HYPERPAGE_EVENTS", "idle", **config)
+        await bus.ask(APP, "CONSUMER.DELETE.HYPERPAGE_EVENTS.idle")
+        return made["config"]["inactive_threshold"]
+
+    assert bus.run(scenario()) == kept
+
+
+def test_messages_are_got_several_at_a_time(bus: UsersAtWork):
+    async def scenario() -> list[str | None]:
+        async with await RawNats.connect(bus.url_of(APP)) as raw:
+            inbox = f"{raw.inbox}.several"
+            arrived = raw.subscribe(inbox)
+            raw.publish("$JS.API.DIRECT.GET.HYPERPAGE_EVENTS", {"seq": 3, "batch": 4}, reply=inbox)
+            async with asyncio.timeout(SECONDS):
+                messages = [await arrived.get() for _ in range(5)]
+            return [message.headers.get("Nats-Sequence") for message in messages[:4]] + [messages[4].status]
+
+    assert bus.run(scenario()) == ["3", "4", "5", "6", "204"]
 
 
 async def make_pullers(bus: UsersAtWork) -> None:

@@ -359,7 +359,7 @@ def test_the_owner_has_its_results_by_each_road(bus: UsersAtWork):
     async def scenario() -> Any:
         stored = await bus.jetstream(RESPONDER).publish(bus.result_of(BILLING, "own"), b"own")
         billing = bus.jetstream(BILLING)
-        messages = [
+        messages: list[Any] = [
             await billing.get_last_msg(RESULTS, known),
             await billing.get_last_msg(RESULTS, known, direct=True),
             await billing.get_msg(RESULTS, stored.seq),
