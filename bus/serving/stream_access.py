@@ -11,6 +11,7 @@ A user may read its part of each stream (`bus.serving.stream_scope`), and has co
 import asyncio
 import logging
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -46,11 +47,14 @@ from bus.tasks import Tasks
 from bus.transport.connection import LeanClient
 from bus.transport.protocol import status_message
 
-MAXIMUM_UNDER_WAY = 2_000
+# Of one user: nobody's requests are refused for those of another.
+MAXIMUM_UNDER_WAY = 500
 MAXIMUM_BODY_BYTES = 64 * 1024
 # nats-server takes control lines of 4 KiB: this with what comes before it, and an inbox.
 MAXIMUM_NAME_BYTES = 2_000
 MAXIMUM_CONSUMERS = 1_000
+# Once so many of those are taken that a stream has for all users, none gets more than a small part of them.
+SCARCE_FROM, SMALL_PART = 3 / 4, 1 / 20
 ANSWER_SECONDS = 2.0
 PAUSE_SECONDS = 0.02
 # How long a consumer that was there is taken to be there still. JetStream would tell nobody that there is
@@ -72,6 +76,7 @@ class StreamAccess:
     """Serves users' requests about streams. `relay` is the connection that may ask JetStream anything.
 
     `principal_of` says who a user is, `None` if there is none of that name. `key` makes consumers' names.
+    `consumers` is how many a stream may have; 0: no limit.
     """
 
     def __init__(
@@ -81,13 +86,18 @@ class StreamAccess:
         *,
         key: bytes,
         principal_of: Callable[[str | None], Principal | None],
+        consumers: int = 0,
     ) -> None:
         self._relay = relay
         self._names = subjects.names
         self._subjects = subjects
         self._consumers = ConsumerNames(key)
         self._principal_of = principal_of
+        self._places = consumers
         self._under_way = Tasks()
+        self._asked_by: Counter[str | None] = Counter()
+        # So that the consumers of one user are counted and made one after the other.
+        self._making: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         # Until when, and for which rights.
         self._confirmed: dict[tuple[str, str], tuple[float, Rights]] = {}
         self.dropped = 0
@@ -132,6 +142,7 @@ class StreamAccess:
         self._under_way.start(self._serve(sender, principal.rights, message.data))
 
     async def _serve(self, sender: Sender, rights: Rights, body: bytes) -> None:
+        self._asked_by[sender.user] += 1
         try:
             answer = await self._answer_or_refuse(sender, rights, body)
             if isinstance(answer, ApiRefusal) and sender.name.startswith(_ANSWERED_WITH_MESSAGES):
@@ -143,11 +154,13 @@ class StreamAccess:
                 )
         except NatsError as error:
             logger.warning("an answer could not be sent: %s", error)
+        finally:
+            self._asked_by[sender.user] -= 1
 
     async def _answer_or_refuse(
         self, sender: Sender, rights: Rights, body: bytes
     ) -> bytes | ApiRefusal | None:
-        if len(self._under_way) > MAXIMUM_UNDER_WAY:
+        if self._asked_by[sender.user] > MAXIMUM_UNDER_WAY:
             return ApiRefusal(429, UNAVAILABLE, "too much is asked at once")
         if len(body) > MAXIMUM_BODY_BYTES or len(sender.name.encode()) > MAXIMUM_NAME_BYTES:
             return ApiRefusal(
@@ -249,13 +262,21 @@ class StreamAccess:
             body, name, stream, self._scope(stream, user, rights), user, self._subjects
         )
         real = self._real(user, stream, request.name)
-        if (stream, real) not in self._confirmed and len(
-            await self._names_of(user, stream)
-        ) >= MAXIMUM_CONSUMERS:
-            raise ApiRefusal(400, 10026, f"a user has at most {MAXIMUM_CONSUMERS} consumers of a stream")
-        answer = await self._ask(f"CONSUMER.CREATE.{stream}.{real}{request.filter_token}", request.body(real))
+        async with self._making[user]:
+            if (stream, real) not in self._confirmed:
+                await self._require_place(user, stream, real)
+            answer = await self._ask(
+                f"CONSUMER.CREATE.{stream}.{real}{request.filter_token}", request.body(real)
+            )
         self._confirm(stream, real, answer, rights)
         return shown_consumer(answer, request.name, real, user, self._subjects)
+
+    async def _require_place(self, user: str, stream: str, real: str) -> None:
+        own, total = await self._names_of(user, stream)
+        is_scarce = total >= self._places * SCARCE_FROM and self._places * SMALL_PART >= 1
+        most = int(self._places * SMALL_PART) if self._places and is_scarce else MAXIMUM_CONSUMERS
+        if real not in own and len(own) >= most:
+            raise ApiRefusal(400, 10_026, f"maximum consumers limit reached: {most} of a user")
 
     async def _consumers_of(self, stream: str) -> dict[str, Any]:
         """What JetStream says of each consumer of a stream, by its real name."""
@@ -268,8 +289,8 @@ class StreamAccess:
             offset += len(listed) or total + 1
         return found
 
-    async def _names_of(self, user: str, stream: str) -> list[str]:
-        """JetStream's names of all consumers of a user."""
+    async def _names_of(self, user: str, stream: str) -> tuple[list[str], int]:
+        """JetStream's names of all consumers of a user, and how many the stream has."""
         found: list[str] = []
         offset = total = 0
         while offset <= total:
@@ -277,13 +298,13 @@ class StreamAccess:
             listed, total = page.get("consumers") or [], page.get("total", 0)
             found += (one for one in listed if self._consumers.known(user, stream, one) is not None)
             offset += len(listed) or total + 1
-        return found
+        return found, total
 
     async def _list(self, user: str, verb: str, stream: str, body: bytes) -> bytes:
         page: _Page = body_of(_Page, body)
-        names = (await self._names_of(user, stream))[page.offset :]
+        names, _ = await self._names_of(user, stream)
         shown: list[Any] = []
-        for real in names:
+        for real in names[page.offset :]:
             name = self._consumers.known(user, stream, real) or ""
             if verb == "NAMES":
                 shown.append(name)

@@ -272,6 +272,7 @@ class Service:
             self.subjects,
             key=kept_key(self.settings.data / "consumer-names.key"),
             principal_of=principal_of,
+            consumers=self.settings.stream_consumers,
         )
         self.intake = Intake(responder, self.writer, self.subjects, self.command_endpoints, principal_of)
         suspects = Suspects(self.settings.data / "durable")

@@ -45,16 +45,18 @@ def user_with(name: str, rights: Rights = EVERYTHING) -> BrokerUser:
 class UsersAtWork:
     """The streams are as the relay makes them, users' requests about them are answered, and so are `echo`s.
 
-    `served` is all that arrived where the responder serves. `key` makes the real names of consumers.
+    `served` is all that arrived where the responder serves. `consumers` has the real names of consumers; as a
+    parameter, it is how many of them a stream has places for.
     """
 
-    def __init__(self, data: Path, users: Sequence[BrokerUser]) -> None:
+    def __init__(self, data: Path, users: Sequence[BrokerUser], *, consumers: int = 0) -> None:
         self.runner = asyncio.Runner()
         self.server = NatsServer(data=data, port=0, users=users)
         self.subjects = UserSubjects(BusNames())
         self.clients: dict[str, LeanClient] = {}
         self.violations: dict[str, list[str]] = {}
         self.served: list[Msg] = []
+        self._places = consumers
         self.consumers = ConsumerNames(b"known to the relay alone")
         self.principals: dict[str | None, Principal] = {}
         self._users: dict[str, BrokerUser] = {}
@@ -188,6 +190,7 @@ class UsersAtWork:
             self.subjects,
             key=b"known to the relay alone",
             principal_of=self._principal_of,
+            consumers=self._places,
         )
         await self.access.start()
         for subject in ("hyperpage.cmd.v1.>", "hyperpage.qry.v1.>", "hyperpage.adm.v1.>"):

@@ -1,13 +1,15 @@
 """Requests about streams that no library would send: they get an answer, and cost nobody else anything."""
 
+import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bus.broker.users import APP, RELAY, RESPONDER
 from tests.support.services.raw_nats import Message, RawNats
-from tests.support.services.users_at_work import BILLING, EVENT, RIVAL, UsersAtWork
+from tests.support.services.users_at_work import BILLING, CLERK, EVENT, RIVAL, SECONDS, UsersAtWork, own_users
 
 EVENTS = "HYPERPAGE_EVENTS"
 # nats-server ends the connection of a client of which a control line is longer.
@@ -208,6 +210,50 @@ def test_a_body_of_any_kind_is_answered_and_does_nothing_else(
         assert answer.headers.keys() <= {"Nats-Stream", "Nats-Subject", "Nats-Sequence", "Nats-Time-Stamp"}, (
             asked
         )
+
+
+def test_a_flood_of_one_users_requests_leaves_others_theirs(bus: UsersAtWork):
+    async def scenario() -> tuple[Any, set[int]]:
+        async with await RawNats.connect(bus.url_of(RIVAL)) as raw:
+            flood = [raw.ask(f"$JS.API.STREAM.INFO.{EVENTS}") for _ in range(3_000)]
+            await raw.flush()
+            other = await bus.ask(BILLING, f"STREAM.INFO.{EVENTS}")
+            async with asyncio.timeout(SECONDS):
+                answers = [(await answer).said for answer in flood]
+        return other, {answer.get("error", {}).get("code") for answer in answers}
+
+    other, codes = bus.run(scenario())
+
+    assert other["config"]["name"] == EVENTS
+    assert codes == {None, 429}
+
+
+def test_one_user_does_not_take_all_consumers_of_a_stream(tmp_path: Path):
+    places = 40
+    bus = UsersAtWork(tmp_path, own_users(), consumers=places)
+
+    async def scenario() -> tuple[int, list[bool]]:
+        await bus.open()
+        async with await RawNats.connect(bus.url_of(RIVAL)) as raw:
+            # At once: each is counted.
+            made = [
+                raw.ask(
+                    f"$JS.API.CONSUMER.CREATE.{EVENTS}.c{number}",
+                    {"stream_name": EVENTS, "config": {"name": f"c{number}", "inactive_threshold": 10**12}},
+                )
+                for number in range(places)
+            ]
+            async with asyncio.timeout(SECONDS):
+                answers = [(await answer).said for answer in made]
+        others = [await bus.create_consumer(user, EVENTS, "own") for user in (BILLING, APP, CLERK)]
+        await bus.close()
+        return sum("error" not in answer for answer in answers), ["error" in answer for answer in others]
+
+    made, refused = bus.run(scenario())
+
+    assert made == places * 3 // 4
+    assert refused == [False] * 3
+    bus.runner.close()
 
 
 def test_names_that_are_not_utf_8_are_no_others_names(bus: UsersAtWork):

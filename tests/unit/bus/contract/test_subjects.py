@@ -4,15 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.contract.subjects import ADMIN_INBOX, BusNames, change_of, escape
+from bus.contract.subjects import ADMIN_INBOX, BusNames, change_of, escape, is_pattern, unescape
 from domain.catalogue import DECIDERS
 from domain.messages import KEY_PATTERN, split_stream, stream_name
-
-
-def unescape(token: str) -> str:
-    """The key that a token was made from."""
-    return re.sub(rb"=([0-9A-F]{2})", lambda match: bytes([int(match[1], 16)]), token.encode()).decode()
-
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 keys = st.from_regex(re.compile(KEY_PATTERN, re.ASCII), fullmatch=True)
@@ -23,7 +17,47 @@ def test_an_escaped_text_is_one_token_from_which_the_text_comes_back(text: str):
     token = escape(text)
 
     assert re.fullmatch(r"(?:[A-Za-z0-9_-]|=[0-9A-F]{2})*", token)
-    assert unescape(token) == text
+    # No key is empty, and no token.
+    assert unescape(token) == (text or None)
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["", "a.b", "*", ">", "a*", "=", "=2", "=2f", "=GG", "a b", "é", "=FF", "=C3", "=C3=28", "=ED=A0=80"],
+)
+def test_what_no_key_was_made_into_is_no_token(token: str):
+    assert unescape(token) is None
+
+
+@pytest.mark.parametrize(
+    "pattern", ["a", "a.b", "*", ">", "a.>", "a.*.c", "*.>", "$KV.bucket.a=2Fb", "x" * 1_000]
+)
+def test_a_subject_with_wildcards_is_a_pattern(pattern: str):
+    assert is_pattern(pattern)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ".",
+        "a.",
+        ".a",
+        "a..b",
+        "a.>.b",
+        ">.a",
+        "a*",
+        "a.b>",
+        "a b",
+        "a\tb",
+        "a\r\nb",
+        "a\0",
+        "é",
+        "x" * 1_001,
+    ],
+)
+def test_anything_else_is_none(text: str):
+    assert not is_pattern(text)
 
 
 @given(texts, texts)
@@ -58,7 +92,7 @@ def test_a_key_is_a_token_of_at_most_three_times_its_length(key: str):
 )
 def test_each_other_byte_is_written_in_hexadecimal(key: str, token: str):
     assert escape(key) == token
-    assert unescape(token) == key
+    assert unescape(token) == (key or None)
 
 
 @given(keys, st.sampled_from(["jobs", "rate_limits", "tool_configs", "app_state"]))
