@@ -17,12 +17,15 @@ import re
 
 import msgspec
 
-from bus.contract.subjects import MAXIMUM_NAMED_INBOX_CHARACTERS, BusNames, is_literal
+from bus.contract.subjects import BusNames, is_literal
 
 # Every service, until its operator makes it a user of its own; the user in runtime.json.
 APP = "app"
 # The operator; the user in admin.json.
 ADMIN = "admin"
+
+# nats-server takes control lines of 4 KiB, and ends the connection of whoever publishes with a longer one.
+MAXIMUM_INBOX_BYTES = 4_096 - len("HPUB  1234567 1234567\r\n")
 
 USER_PATTERN = r"[a-z0-9_-]{1,64}"
 _UNVERSIONED = ("js", "srv")
@@ -122,11 +125,9 @@ class UserSubjects:
                 return None
             return Sender(None, names.name_in(subject), reply)
         user, _, rest = subject[len(self._of_users) :].partition(".")
-        # The name of the user comes before it, and too long a line would end the connection of its publisher.
-        if not reply.startswith(self.inboxes(user)) or len(reply) > MAXIMUM_NAMED_INBOX_CHARACTERS:
-            return None
-        if not reply.isascii():
+        inbox = self.to(user, reply)
+        if not reply.startswith(self.inboxes(user)) or len(inbox.encode()) > MAXIMUM_INBOX_BYTES:
             return None
         kind, _, name = rest.partition(".")
         # `js.STREAM.NAMES`, and `cmd.v1.jobs.enqueue`.
-        return Sender(user, name if kind in _UNVERSIONED else name.partition(".")[2], self.to(user, reply))
+        return Sender(user, name if kind in _UNVERSIONED else name.partition(".")[2], inbox)

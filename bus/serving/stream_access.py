@@ -50,8 +50,8 @@ from bus.transport.protocol import status_message
 # Of one user: nobody's requests are refused for those of another.
 MAXIMUM_UNDER_WAY = 500
 MAXIMUM_BODY_BYTES = 64 * 1024
-# nats-server takes control lines of 4 KiB: this with what comes before it, and an inbox.
-MAXIMUM_NAME_BYTES = 2_000
+# nats-server takes control lines of 4 KiB: what is asked for, with the inbox of the answer.
+MAXIMUM_SUBJECT_BYTES = 1_900
 MAXIMUM_CONSUMERS = 1_000
 # Once so many of those are taken that a stream has for all users, none gets more than a small part of them.
 SCARCE_FROM, SMALL_PART = 3 / 4, 1 / 20
@@ -162,12 +162,13 @@ class StreamAccess:
     ) -> bytes | ApiRefusal | None:
         if self._asked_by[sender.user] > MAXIMUM_UNDER_WAY:
             return ApiRefusal(429, UNAVAILABLE, "too much is asked at once")
-        if len(body) > MAXIMUM_BODY_BYTES or len(sender.name.encode()) > MAXIMUM_NAME_BYTES:
+        subject_bytes = max(len(sender.name.encode()), len(sender.reply.encode()))
+        if len(body) > MAXIMUM_BODY_BYTES or subject_bytes > MAXIMUM_SUBJECT_BYTES:
             return ApiRefusal(
                 400,
                 BAD_REQUEST,
-                f"a request has at most {MAXIMUM_NAME_BYTES} bytes in its subject, and {MAXIMUM_BODY_BYTES} "
-                "in its body",
+                f"a request has at most {MAXIMUM_SUBJECT_BYTES} bytes in each of its subjects, and "
+                f"{MAXIMUM_BODY_BYTES} in its body",
             )
         try:
             return await self._answer(sender, rights, body)

@@ -267,12 +267,10 @@ class Service:
         secrets, limits = self.settings.allowed_secrets, self.settings.stream_limits
         self.dead_letters = DeadLetters(relay, self.subjects, secrets, limits.dead_letters)
         principal_of = self.registry.principal_of
+        key = kept_key(self.settings.data / "consumer-names.key")
+        places = self.settings.stream_consumers
         self.stream_access = StreamAccess(
-            relay,
-            self.subjects,
-            key=kept_key(self.settings.data / "consumer-names.key"),
-            principal_of=principal_of,
-            consumers=self.settings.stream_consumers,
+            relay, self.subjects, key=key, principal_of=principal_of, consumers=places
         )
         self.intake = Intake(responder, self.writer, self.subjects, self.command_endpoints, principal_of)
         suspects = Suspects(self.settings.data / "durable")

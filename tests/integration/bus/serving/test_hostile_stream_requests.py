@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bus.broker.users import APP, RELAY, RESPONDER
+from bus.contract.subjects import BusNames
 from tests.support.services.raw_nats import Message, RawNats
 from tests.support.services.users_at_work import BILLING, CLERK, EVENT, RIVAL, SECONDS, UsersAtWork, own_users
 
@@ -284,3 +285,21 @@ def test_more_consumers_than_a_user_may_have_are_refused(bus: UsersAtWork, monke
         return refused["error"]["code"], changed["config"]["description"], other["name"]
 
     assert bus.run(scenario()) == (400, "changed", "d")
+
+
+def test_the_result_of_a_command_with_the_longest_id_is_got_by_each_road(bus: UsersAtWork):
+    known = BusNames().result("\U0001f600" * 128)
+
+    async def scenario() -> list[bytes | None]:
+        await bus.jetstream(RESPONDER).publish(bus.subjects.sent(BILLING, known), b"answer")
+        billing = bus.jetstream(BILLING)
+        consumer = await billing.pull_subscribe(known)
+        return [
+            (await billing.get_last_msg("HYPERPAGE_RESULTS", known)).data,
+            (await billing.get_last_msg("HYPERPAGE_RESULTS", known, direct=True)).data,
+            *(message.data for message in await consumer.fetch(1, timeout=SECONDS)),
+        ]
+
+    before = connections(bus)
+    assert bus.run(scenario()) == [b"answer"] * 3
+    assert connections(bus) == before

@@ -132,7 +132,7 @@ def test_a_consumers_filters_are_its_users_part_of_the_stream(
         (WHOLE, {"filter_subject": "a b"}),
         (WHOLE, {"filter_subject": "a..b"}),
         (WHOLE, {"filter_subject": "a.>.b"}),
-        (WHOLE, {"filter_subject": "x" * 1_001}),
+        (WHOLE, {"filter_subject": "x" * 2_001}),
         (RESULTS, {"filter_subject": "hyperpage.usr.rival.res.v1.>"}),
         (WHOLE, {"direct": True}),
         (WHOLE, {"subject_transforms": [{"src": "a", "dest": "b"}]}),
