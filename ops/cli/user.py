@@ -104,13 +104,14 @@ def rotate(
     /,
     *,
     old_key_minutes: Annotated[
-        int, option("How long its old key stays good, for its processes to change over. Default: 60.")
+        int,
+        option("How long its old key and token stay good, for its processes to change over. Default: 60."),
     ] = 60,
     out: OutOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Gives a user a new key and a new token. The old key stays good for a while, the old token does not.
+    """Gives a user a new key and a new token. The old ones stay good for a while.
 
     app and admin get another password, which runtime.json and admin.json have
     then; this needs a running service.

@@ -59,11 +59,6 @@ class Registry:
         """The one whom the broker names; `None` if there is no such user (any more)."""
         return self._principals.get(user)
 
-    def with_token(self, token_hash: str) -> Principal | None:
-        """The user with a token of this hash, if there is one."""
-        found = next((one for one in self.users if one.token_hash == token_hash), None)
-        return None if found is None else self._principals.get(found.name)
-
     def verbs(
         self, nats_server: NatsServer | None, announce: Callable[[], None]
     ) -> tuple[AdministrationVerb, ...]:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -47,23 +47,34 @@ class UserKey(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: int | None = None
 
 
+class UserToken(msgspec.Struct, frozen=True, kw_only=True):
+    """A user's token for HTTP, by its SHA-256 (hexadecimal). Times are milliseconds since the epoch."""
+
+    hash: str
+    created_at: int
+    expires_at: int | None = None
+
+
 class User(msgspec.Struct, frozen=True, kw_only=True):
-    """A user as it is kept. `token_hash` is the SHA-256 of its token for HTTP, hexadecimal."""
+    """A user as it is kept."""
 
     name: UserName
     rights: Rights
     keys: tuple[UserKey, ...]
     created_at: int
     created_by: str = ""
-    token_hash: str | None = None
+    tokens: tuple[UserToken, ...] = ()
     revoked_at: int | None = None
     revoked_by: str = ""
 
     def good_keys(self, now: int) -> tuple[UserKey, ...]:
         """The keys that let it in at a time."""
-        if self.revoked_at is not None:
-            return ()
-        return tuple(one for one in self.keys if one.expires_at is None or now < one.expires_at)
+        return () if self.revoked_at is not None else _unexpired(self.keys, now)
+
+    def has_token(self, token_hash: str, now: int) -> bool:
+        """Whether a token of this hash lets it in at a time."""
+        good = () if self.revoked_at is not None else _unexpired(self.tokens, now)
+        return any(one.hash == token_hash for one in good)
 
     def as_broker_user(self, now: int) -> BrokerUser:
         """The user as the broker knows it."""
@@ -132,6 +143,28 @@ def _beginning(pattern: str) -> str:
     return beginning
 
 
+_Kept = TypeVar("_Kept", UserKey, UserToken)
+
+
+def _unexpired(kept: Sequence[_Kept], now: int) -> tuple[_Kept, ...]:
+    return tuple(one for one in kept if one.expires_at is None or now < one.expires_at)
+
+
+def _ending(kept: Sequence[_Kept], now: int, left_ms: int) -> tuple[_Kept, ...]:
+    """Those that are good, for that time still, and no longer than they were."""
+    until = now + left_ms
+    ending = [
+        msgspec.structs.replace(one, expires_at=min(until, one.expires_at or until))
+        for one in _unexpired(kept, now)
+        if left_ms
+    ]
+    return tuple(ending[1 - MAXIMUM_KEYS :])
+
+
+def _token(given: Secrets, now: int) -> UserToken:
+    return UserToken(hash=hashlib.sha256(given.token.encode()).hexdigest(), created_at=now)
+
+
 def new_secrets() -> tuple[str, Secrets]:
     """A public key, and what its owner gets."""
     seed = new_seed()
@@ -176,7 +209,7 @@ class UserFile:
             keys=(UserKey(public=public, created_at=now),),
             created_at=now,
             created_by=by,
-            token_hash=hashlib.sha256(given.token.encode()).hexdigest(),
+            tokens=(_token(given, now),),
         )
         with self._locked():
             users = self.read()
@@ -189,7 +222,7 @@ class UserFile:
         return user, given
 
     def rotate(self, name: str, *, old_key_ms: int) -> tuple[User, Secrets]:
-        """The user with a new key and a new token; its old keys stay good for `old_key_ms`.
+        """The user with a new key and a new token; its old ones stay good for `old_key_ms`.
 
         Raises:
             UserError: there is no such user; the file cannot be read.
@@ -198,15 +231,9 @@ class UserFile:
         now = _now()
 
         def changed(user: User) -> User:
-            until = now + old_key_ms
-            kept = [
-                msgspec.structs.replace(one, expires_at=min(until, one.expires_at or until))
-                for one in user.good_keys(now)
-                if old_key_ms
-            ]
-            keys = (*kept[1 - MAXIMUM_KEYS :], UserKey(public=public, created_at=now))
-            token_hash = hashlib.sha256(given.token.encode()).hexdigest()
-            return msgspec.structs.replace(user, keys=keys, token_hash=token_hash)
+            keys = (*_ending(user.keys, now, old_key_ms), UserKey(public=public, created_at=now))
+            tokens = (*_ending(user.tokens, now, old_key_ms), _token(given, now))
+            return msgspec.structs.replace(user, keys=keys, tokens=tokens)
 
         return self._change(name, changed), given
 
@@ -257,7 +284,8 @@ class KnownUsers:
 
     def with_token(self, token_hash: str) -> User | None:
         """The user with a token of this hash, if it is still let in."""
-        return next((one for one in self._good() if one.token_hash == token_hash), None)
+        now = _now()
+        return next((one for one in self._good() if one.has_token(token_hash, now)), None)
 
     def named(self, name: str) -> User | None:
         """The user of this name, if it is still let in."""

@@ -374,3 +374,18 @@ def test_an_event_says_whose_token_asked_for_it_whatever_the_actor_says(talk: Ht
 
     (event,) = talk.query("events.read").said["items"]
     assert (event["actor"], event["principal"]) == ("an-admin-token", "a-operate-token")
+
+
+def test_a_users_old_token_is_good_for_as_long_as_was_said(talk: HttpTalk) -> None:
+    rights = rights_of(allow=["app_state.*"], keys=[], tables=[], reads=True, follows=False)
+    file = UserFile(talk.data)
+    _, old = file.create("billing", rights)
+    _, new = file.rotate("billing", old_key_ms=3_600_000)
+
+    for given in (old, new):
+        assert talk.get("/api/v1/app_state", headers=bearer(given.token)).status_code == 200
+
+    file.rotate("billing", old_key_ms=0)
+
+    for given in (old, new):
+        problem(talk.get("/api/v1/app_state", headers=bearer(given.token)), 401, "unauthorized")
