@@ -1,10 +1,6 @@
 """The guide to the HTTP API: its commands run word for word, and print what it says."""
 
-import os
-import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,55 +10,18 @@ from ops.http.access import sessions
 from ops.http.connections import protocol, strict_reading
 from ops.http.layers import bodies, limits, places, sending, throttle
 from ops.settings import Settings
-from tests.support.documents.guides import blocks, guide
-from tests.support.services.command_line import Served, environment
+from tests.support.documents.guides import guide
+from tests.support.documents.typed_in import typed_in
+from tests.support.services.command_line import Served
 
 GUIDE = guide("http.md")
-# The address in the guide; the test has a port of its own.
-ADDRESS = "127.0.0.1:8822"
-MARK = "@@ {} @@"
-Step = tuple[str, str]
-
-
-def steps() -> list[Step]:
-    """Each command of the guide, and what it prints."""
-    found: list[Step] = []
-    for block in blocks("console", GUIDE):
-        for part in block.split("$ ")[1:] if block.startswith("$ ") else []:
-            found.append(part.partition("\n")[::2])  # noqa: PERF401  # a comprehension would hide the shape
-    return found
-
-
-def as_pattern(shown: str) -> str:
-    """What the guide shows, with anything where it has an ellipsis."""
-    return ".*".join(re.escape(part) for part in shown.rstrip("\n").split("…"))
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the examples need curl")
 def test_every_command_of_the_guide_prints_what_it_shows(tmp_path: Path) -> None:
     with Served(tmp_path / "data", "--http", "127.0.0.1:0") as served:
-        address = served.runtime["http_url"].removeprefix("http://")
-        lines = [f"{command}\necho '{MARK.format(number)}'" for number, (command, _) in enumerate(steps())]
-        # The command line that this Python has, under the name by which everybody knows it.
-        program = tmp_path / "hyperpage"
-        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ops.cli "$@"\n')
-        program.chmod(0o755)
-        path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
-        done = subprocess.run(
-            ["bash"],
-            input="\n".join(lines).replace(ADDRESS, address),
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env=environment(PATH=path, HYPERPAGE_DATA=str(served.data)),
-            timeout=100,
-            check=False,
-        )
-
-    printed = done.stdout
-    for number, (command, shown) in enumerate(steps()):
-        said, _, printed = printed.partition(MARK.format(number) + "\n")
-        assert re.fullmatch(as_pattern(shown), said.rstrip("\n"), re.DOTALL), (command, said, done.stderr)
+        for step, said, errors in typed_in(GUIDE, served):
+            assert step.is_shown_by(said), (step, said, errors)
 
 
 def test_the_numbers_of_the_guide_are_those_of_the_program() -> None:

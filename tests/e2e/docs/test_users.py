@@ -1,0 +1,81 @@
+"""The guide to users of their own: its commands run word for word, and print what it says."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bus.serving.consumer_requests import IDLE_DURABLE_NS
+from bus.serving.stream_access import MAXIMUM_CONSUMERS
+from bus.writing.due_jobs import MAXIMUM_PASSED_OVER
+from ops.security.users import MAXIMUM_USERS
+from tests.support.documents.guides import blocks, guide
+from tests.support.documents.typed_in import typed_in
+from tests.support.machines.node import in_javascript
+from tests.support.patience import wait_for
+from tests.support.services.command_line import Served
+
+GUIDE = guide("users.md")
+[JAVASCRIPT] = blocks("js", GUIDE)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the examples need curl")
+def test_every_command_of_the_guide_prints_what_it_shows(tmp_path: Path) -> None:
+    with Served(tmp_path / "data", "--http", "127.0.0.1:0") as served:
+        for step, said, errors in typed_in(GUIDE, served):
+            assert step.is_shown_by(said), (step, said, errors)
+
+
+def test_the_client_in_javascript_prints_what_is_said(tmp_path: Path) -> None:
+    program = in_javascript(tmp_path, JAVASCRIPT)
+    with Served(tmp_path / "data", "--no-http") as served:
+        made = served(
+            "user",
+            "create",
+            "billing",
+            "--allow",
+            "jobs.*",
+            "--keys",
+            "billing/*",
+            "--out",
+            tmp_path / "billing.nk",
+        )
+        assert made.code == 0, made.err
+        done: list[Any] = []
+
+        def is_done() -> bool:
+            # It may be refused while the nats-server is told of the user, as the guide says.
+            done.append(
+                subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+            )
+            return done[-1].returncode == 0
+
+        wait_for(is_done)
+    [shown] = re.findall(r"It prints `(.*)`", GUIDE)
+    assert done[-1].stdout.strip() == shown
+
+
+def test_what_a_user_is_given_is_kept_nowhere(tmp_path: Path) -> None:
+    with Served(tmp_path / "data", "--http", "127.0.0.1:0") as served:
+        made = served("user", "create", "billing", "--json", "--out", tmp_path / "billing.nk")
+        seed, token = (tmp_path / "billing.nk").read_bytes(), made.json["token"].encode()
+        changed = served("user", "rotate", "billing", "--json", "--out", tmp_path / "new.nk")
+        given = [seed, token, (tmp_path / "new.nk").read_bytes(), changed.json["token"].encode()]
+        shown = [served("user", "list", "--json").out.encode(), served.log.read_bytes()]
+        kept = [file.read_bytes() for file in served.data.rglob("*") if file.is_file()]
+
+    assert any(changed.json["public_keys"][-1].encode() in content for content in kept)
+    assert [secret in content for content in (*shown, *kept) for secret in given].count(True) == 0
+
+
+def test_the_numbers_of_the_guide_are_those_of_the_program() -> None:
+    for shown in (
+        f"At most {MAXIMUM_USERS} users",
+        f"passes over {MAXIMUM_PASSED_OVER:,} due jobs",
+        f"nobody has used for {IDLE_DURABLE_NS // (24 * 3600 * 10**9)} days goes",
+        f"at most {MAXIMUM_CONSUMERS:,} of a stream",
+    ):
+        assert shown in GUIDE, shown
