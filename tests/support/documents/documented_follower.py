@@ -65,15 +65,8 @@ class Follower:
 
     async def _go_on_behind(self, client: RawNats) -> int:
         """The place, or less where a restore has begun a newer timeline."""
-        low, high = 1, (await _read_log(client, 2**53, 1))["head"] + 1
-        while low < high:
-            middle = (low + high) // 2
-            (event,) = (await _read_log(client, middle - 1, 1))["items"]
-            if event["timeline"] > self._timeline:
-                high = middle
-            else:
-                low = middle + 1
-        return min(self._position, low - 1)
+        timelines = (await _read_log(client, 2**53 - 1, 1))["timelines"]
+        return min([self._position, *(first - 1 for number, first in timelines if number > self._timeline)])
 
 
 async def _ask(client: RawNats, subject: str, body: Any = b"") -> Any:
