@@ -20,6 +20,37 @@ def test_every_path_that_the_architecture_names_is_there() -> None:
     assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
 
 
+def test_each_test_that_the_threat_model_names_is_there() -> None:
+    text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\[`(test_\w+)`\]\(\.\./(tests/[\w/]+\.py)\)", text))
+
+    assert len(named) > 60
+    # Whatever is written in another way would not be looked at.
+    assert set(re.findall(r"\btest_\w+\b(?!\.py)", text)) == {name for name, _ in named}
+    assert {name for name, path in named if f"def {name}(" not in _text_of(path)} == set()
+
+
+def _text_of(path: str) -> str:
+    file = ROOT / path
+    return file.read_text(encoding="utf-8") if file.is_file() else ""
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    for document in documents:
+        for link, anchor in re.findall(r"\]\((?!\w+:)([^)#\s]*)#?([^)\s]*)\)", document.read_text("utf-8")):
+            target = document.parent / link if link else document
+            assert target.exists(), (document.name, link)
+            if anchor and target.suffix == ".md":
+                assert anchor in _anchors(target.read_text(encoding="utf-8")), (document.name, link, anchor)
+
+
+def _anchors(text: str) -> set[str]:
+    """Those that GitHub makes of headings."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def folders(package: Path) -> set[str]:
     return {one.name for one in package.iterdir() if one.is_dir()}
 
