@@ -1,8 +1,8 @@
 """What comes too often is counted: `Repeats`. Nobody fills the disk, or pushes out of the log what was there.
 
-The first of a kind (an action, what became of it, and by whom from where) stand in the log one by one, those
-after them as a number, once a minute. What is refused may come from anybody, so there is a limit for all of
-that together, too.
+The first of a kind (an action, what became of it, and by whom) stand in the log one by one, those after them
+as a number, once a minute. What is refused may come from anybody, so there is a limit for all of that
+together, too; another one for those who are known, so that strangers don't hide what those try.
 """
 
 import time
@@ -33,10 +33,6 @@ class _Kind(msgspec.Struct, frozen=True, kw_only=True):
     code: str | None
 
 
-# Stands for refusals of all kinds that there was no room for.
-_ANY = _Kind(actor=Actor(name="several", via="service"), action="refused", outcome="refused", code="too_many")
-
-
 class _Window(msgspec.Struct, kw_only=True):
     """The last minute of a kind: since when, how many were written, and how many only counted."""
 
@@ -49,29 +45,52 @@ class Repeats:
     """Tells which acts are written. `clock` counts seconds from any moment."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._strangers = _Share("several strangers", clock)
+        self._known = _Share("several", clock)
+
+    def is_to_be_written(self, act: Act) -> bool:
+        """Whether an act is to stand in the log by itself; otherwise `counted` has it in time."""
+        is_strangers = act.outcome == "refused" and act.actor.principal is None
+        kind = _Kind(actor=act.actor, action=act.action, outcome=act.outcome, code=act.code)
+        if not is_strangers:
+            # The same from wherever they come, and whatever they call themselves: there are many addresses.
+            name = act.actor.principal or act.actor.name
+            actor = msgspec.structs.replace(act.actor, name=name, address=None)
+            kind = msgspec.structs.replace(kind, actor=actor)
+        return (self._strangers if is_strangers else self._known).is_to_be_written(kind)
+
+    def counted(self, now_ms: int, *, all_of_them: bool = False) -> list[Act]:
+        """An act for each kind whose minute is over, with the number of those that were not written."""
+        both = (self._strangers, self._known)
+        return [act for share in both for act in share.counted(now_ms, all_of_them=all_of_them)]
+
+
+class _Share:
+    """The kinds of some, and how many of their refusals may still be written."""
+
+    def __init__(self, name: str, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._windows: dict[_Kind, _Window] = {}
         self._room = float(REFUSED_AT_ONCE)
         self._room_at = clock()
+        # Stand for kinds that there was no room for.
+        actor = Actor(name=name, via="service")
+        self._any = _Kind(actor=actor, action="several", outcome="refused", code="too_many")
+        self._any_done = msgspec.structs.replace(self._any, outcome="done")
 
-    def is_to_be_written(self, act: Act) -> bool:
-        """Whether an act is to stand in the log by itself; otherwise `counted` has it in time."""
-        kind = _Kind(actor=act.actor, action=act.action, outcome=act.outcome, code=act.code)
-        is_refused = act.outcome == "refused"
+    def is_to_be_written(self, kind: _Kind) -> bool:
+        is_refused = kind.outcome == "refused"
         if kind not in self._windows and len(self._windows) >= MAXIMUM_KINDS:
-            if not is_refused:
-                return True
-            kind = _ANY
+            kind = self._any if is_refused else self._any_done
         window = self._windows.setdefault(kind, _Window(since=self._clock()))
         most = REFUSED_A_WINDOW if is_refused else OTHERS_A_WINDOW
-        if kind is not _ANY and window.written < most and (not is_refused or self._has_room()):
+        if kind.code != self._any.code and window.written < most and (not is_refused or self._has_room()):
             window.written += 1
             return True
         window.counted += 1
         return False
 
-    def counted(self, now_ms: int, *, all_of_them: bool = False) -> list[Act]:
-        """An act for each kind whose minute is over, with the number of those that were not written."""
+    def counted(self, now_ms: int, *, all_of_them: bool) -> list[Act]:
         now = self._clock()
         acts, unsaid, since = [], 0, now
         for kind, window in tuple(self._windows.items()):
@@ -80,13 +99,13 @@ class Repeats:
             del self._windows[kind]
             if not window.counted:
                 continue
-            if kind is _ANY or (kind.outcome == "refused" and not self._has_room()):
+            if kind == self._any or (kind.outcome == "refused" and not self._has_room()):
                 unsaid += window.counted
                 since = min(since, window.since)
             else:
                 acts.append(_repeated(kind, window.counted, now - window.since, now_ms))
         if unsaid:
-            acts.append(_repeated(_ANY, unsaid, now - since, now_ms))
+            acts.append(_repeated(self._any, unsaid, now - since, now_ms))
         return acts
 
     def _has_room(self) -> bool:

@@ -29,7 +29,7 @@ class Attempts:
 
     def not_let_in(self, request: Request, action: str, code: str, owner: str | None = None) -> None:
         """What was shown lets nobody in; `owner` is whose it was, if it did once."""
-        self._tell(request, action, "refused", name=owner, code=code)
+        self._tell(request, action, "refused", name=owner, code=code, vouched_for=False)
 
     def forbidden(self, request: Request, principal: Principal, needed: str) -> None:
         """Somebody asked for what their role does not allow, or another site had their browser do so."""
@@ -52,12 +52,19 @@ class Attempts:
         *,
         name: str | None,
         code: str | None = None,
+        vouched_for: bool = True,
         **said: str,
     ) -> None:
+        actor = Actor(
+            name=name or NOBODY,
+            via="http",
+            address=address_of(request),
+            principal=name if vouched_for else None,
+        )
         self._note(
             Act(
                 at=time.time_ns() // 1_000_000,
-                actor=Actor(name=name or NOBODY, via="http", address=address_of(request), principal=name),
+                actor=actor,
                 action=action,
                 request=summary(said),
                 outcome=outcome,

@@ -104,3 +104,36 @@ def test_what_cannot_be_recorded_is_not_done_unless_it_takes_rights_away_or_make
     assert "does not stand in the audit log" in revoked.err
     tokens = hyperpage("token", "list", "--data", data, "--json").json
     assert [(one["name"], one["revoked_at"] is None) for one in tokens] == [("dashboard", False)]
+
+
+def test_users_that_are_made_changed_and_revoked_stand_in_the_log(tmp_path):
+    data = tmp_path / "data"
+    key, another = tmp_path / "billing.nk", tmp_path / "another.nk"
+    for command in (
+        ("create", "billing", "--allow", "jobs.*", "--out", key),
+        ("rotate", "billing", "--out", another),
+        ("revoke", "billing"),
+    ):
+        done = hyperpage("user", *command, "--data", data)
+        assert done.code == 0, (command, done.err)
+    names = [f"user.{verb}" for verb in ("create", "rotate", "revoke")]
+    assert in_short(data) == [(name, outcome) for name in names for outcome in ("begun", "done")]
+    content = (data / "audit" / "audit-000001.jsonl").read_text()
+    for seed in (key, another):
+        assert seed.read_text() not in content
+
+
+def test_the_doctor_says_which_line_was_changed(tmp_path):
+    data = tmp_path / "data"
+    hyperpage("migrate", "up", "--data", data)
+
+    def finding() -> dict[str, str]:
+        found = hyperpage("doctor", "--quick", "--data", data, "--json").json["findings"]
+        (one,) = (one for one in found if one["check"] == "audit")
+        return one
+
+    assert finding()["level"] == "well"
+    file = data / "audit" / "audit-000001.jsonl"
+    file.write_bytes(file.read_bytes().replace(b"migrate.up", b"migrate.no", 1))
+    assert (finding()["level"], "audit-000001.jsonl, line 1:" in finding()["message"]) == ("wrong", True)
+    assert hyperpage("doctor", "--quick", "--data", data).code == 6

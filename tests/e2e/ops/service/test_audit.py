@@ -67,12 +67,12 @@ def test_log_ins_and_what_is_refused_over_http_stand_there_and_no_secret_does(tm
             return [one for one in acts(data) if one["via"] == "http"]
 
         wait_for(lambda: len(told()) == 5)
-        assert [(one["action"], one["outcome"], one["code"], one["principal"]) for one in told()] == [
+        assert [(one["action"], one["outcome"], one["code"], one["actor"]) for one in told()] == [
             ("session.open", "done", None, "reader"),
             ("http.request", "refused", "forbidden", "reader"),
             ("token.use", "refused", "revoked", "gone"),
-            ("token.use", "refused", "unknown_token", None),
-            ("session.open", "refused", "unknown_token", None),
+            ("token.use", "refused", "unknown_token", "unknown"),
+            ("session.open", "refused", "unknown_token", "unknown"),
         ]
     content = b"".join(one.read_bytes() for one in (data / "audit").iterdir())
     for secret in (reader, gone, guess):

@@ -2,6 +2,8 @@
 
 import json
 
+import msgspec
+
 from bus.serving.audit import Act
 from ops.audit.repeats import MAXIMUM_KINDS, OTHERS_A_WINDOW, REFUSED_A_WINDOW, REFUSED_AT_ONCE, Repeats
 from tests.support.services.acts import act
@@ -15,6 +17,12 @@ class Seconds:
 
     def __call__(self) -> float:
         return self.now
+
+
+def stranger(number: int) -> Act:
+    """A refusal of somebody whom nobody knows, from an address of their own."""
+    one = act("token.use", outcome="refused", code="unknown_token", address=f"2001:db8::{number:x}")
+    return msgspec.structs.replace(one, actor=msgspec.structs.replace(one.actor, principal=None))
 
 
 def counts(acts: list[Act]) -> list[int]:
@@ -40,22 +48,38 @@ def test_many_addresses_fill_the_log_no_sooner_than_one() -> None:
     written = lines = noted = 0
     minutes = 24 * 60
     for minute in range(minutes):
-        for number in range(20):
-            one = act("session.open", outcome="refused", address=f"2001:db8::{minute:x}:{number:x}")
-            written += repeats.is_to_be_written(one)
+        written += sum(repeats.is_to_be_written(stranger(20 * minute + number)) for number in range(20))
         clock.now += 61
         said = repeats.counted(1)
         lines, noted = lines + len(said), noted + sum(counts(said))
-    assert written + lines < 24 * 60 + REFUSED_AT_ONCE + 24 * 122
+    assert written + lines < minutes + REFUSED_AT_ONCE + 24 * 122
     assert written + noted == 20 * minutes, "all are told, if only as a number"
 
 
-def test_kinds_have_a_limit_and_acts_that_were_done_are_never_taken_for_refusals() -> None:
+def test_one_who_is_known_logs_in_from_many_addresses_and_fills_the_log_no_sooner() -> None:
+    repeats = Repeats(clock=Seconds())
+    log_ins = [act("session.open", address=f"2001:db8::{number:x}") for number in range(2_000)]
+    assert sum(map(repeats.is_to_be_written, log_ins)) == OTHERS_A_WINDOW
+
+
+def test_strangers_do_not_hide_what_one_who_is_known_has_tried() -> None:
+    clock = Seconds()
+    repeats = Repeats(clock=clock)
+    for number in range(2 * MAXIMUM_KINDS):
+        repeats.is_to_be_written(stranger(number))
+    assert repeats.is_to_be_written(act("backup.restore", outcome="refused", code="not_found"))
+    clock.now = 61
+    assert sum(counts(repeats.counted(1))) == 2 * MAXIMUM_KINDS - REFUSED_AT_ONCE
+
+
+def test_kinds_have_a_limit_and_what_was_done_is_counted_apart() -> None:
     repeats = Repeats(clock=Seconds())
     for number in range(MAXIMUM_KINDS):
-        repeats.is_to_be_written(act(outcome="refused", address=str(number)))
-    assert not repeats.is_to_be_written(act(outcome="refused", address="another"))
-    assert repeats.is_to_be_written(act(outcome="done"))
+        repeats.is_to_be_written(act(f"act-{number}", outcome="refused"))
+    assert not repeats.is_to_be_written(act("another", outcome="refused"))
+    assert not repeats.is_to_be_written(act(outcome="done")), "it is counted"
+    said = repeats.counted(1, all_of_them=True)
+    assert sorted(one.outcome for one in said) == ["done", "refused"]
 
 
 def test_what_is_done_is_written_one_by_one_for_much_longer() -> None:
