@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,6 +13,7 @@ from bus.broker.server import NatsServer, NatsServerError
 from bus.broker.users import ADMIN, APP, BrokerUser
 from bus.contract.rights import Principal
 from bus.serving.administration import AdministrationVerb, NoArguments
+from bus.serving.stream_requests import ApiRefusal
 from domain.errors import NotFound, Unavailable
 from ops.security.users import User, UserError, UserFile
 
@@ -60,11 +61,15 @@ class Registry:
         return self._principals.get(user)
 
     def verbs(
-        self, nats_server: NatsServer | None, announce: Callable[[], None]
+        self,
+        nats_server: NatsServer | None,
+        announce: Callable[[], None],
+        on_change: Callable[[], Awaitable[None]],
     ) -> tuple[AdministrationVerb, ...]:
         """The verbs by which the command line has a change of users take effect.
 
-        `announce` writes where the service is, with the logins as they are now.
+        `announce` writes where the service is, with the logins as they are now. `on_change` is called when
+        users are others than they were.
         """
 
         async def rotate(request: RotateLogin) -> dict[str, Any]:
@@ -87,6 +92,12 @@ class Registry:
                     await nats_server.set_users(self.broker_users)
                 except NatsServerError as error:
                     raise Unavailable(str(error)) from error
+            try:
+                await on_change()
+            except ApiRefusal as refusal:
+                raise Unavailable(
+                    f"the users are taken in, but what they followed may go on: {refusal}", hint="try again"
+                ) from refusal
             return {"users": [one.name for one in self.users], "broker": nats_server is not None}
 
         return (

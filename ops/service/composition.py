@@ -301,7 +301,7 @@ class Service:
             *self.dead_letters.verbs(),
             *self.projections.verbs(),
             *imports.verbs(),
-            *self.registry.verbs(self.nats_server, self._announce),
+            *self.registry.verbs(self.nats_server, self._announce, self.stream_access.drop_consumers),
             refill_verb(self.relay),
             *audit_verbs(self.audit.trail.folder),
             *self._more_administration,

@@ -34,7 +34,8 @@ async def new_user(
 
 async def take_effect(service: Service) -> None:
     """Has the users count as they are kept now."""
-    reload, _ = service.registry.verbs(service.nats_server, lambda: None)
+    access = service.stream_access
+    reload, _ = service.registry.verbs(service.nats_server, lambda: None, access.drop_consumers)
     await reload.carry_out(None)
 
 

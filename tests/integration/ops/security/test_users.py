@@ -20,7 +20,7 @@ from ops.security.users import UserFile
 from ops.store.data_directory import read_admin, read_runtime
 from tests.support.patience import until
 from tests.support.services.own_users import connected, new_user, query, send, take_effect
-from tests.support.services.serving import broker_of, client_of, serving
+from tests.support.services.serving import broker_of, client_of, relay_user, serving
 from tests.support.stores.looking_inside import log_of
 
 JOB = {"type": "sync", "name": "a job"}
@@ -265,6 +265,8 @@ def test_a_broker_that_dies_of_a_new_user_is_started_again_with_that_user(tmp_pa
             )
             os.kill(process_id, signal.SIGKILL)
             _, seed = await coming
+            await until(lambda: service.parts.is_connected)
+            await service.parts.responder_connection.flush()
             async with connected(service, seed) as billing:
                 answer = await send(billing, "app_state.set", {"key": "k", "value": 1})
             return [answer["stream"], str(server.restarts)]
@@ -282,7 +284,9 @@ def test_the_password_of_the_application_or_operator_is_replaced_under_load(tmp_
                 answered = 0
                 for number in range(20):
                     if number == 5:
-                        _, rotate = service.registry.verbs(server, service._announce)
+                        _, rotate = service.registry.verbs(
+                            server, service._announce, service.stream_access.drop_consumers
+                        )
                         await rotate.carry_out(RotateLogin(user=user, old_ms=2_000))  # type: ignore[arg-type]
                     answered += bool(await before.send("app_state.set", {"key": "k", "value": number}))
                 announced = read_runtime(tmp_path) if user == APP else read_admin(tmp_path)
@@ -298,3 +302,19 @@ def test_the_password_of_the_application_or_operator_is_replaced_under_load(tmp_
                 return answered, len(log_of(tmp_path / "hyperpage.db")), False
 
     assert asyncio.run(play()) == (20, 21, False)
+
+
+def test_what_a_revoked_user_followed_ends_with_it(tmp_path: Path):
+    async def play() -> tuple[int, int]:
+        async with serving(tmp_path) as service, relay_user(service) as relay:
+            _, seed = await new_user(service, "billing")
+            async with connected(service, seed) as billing:
+                await billing.jetstream().pull_subscribe(
+                    "hyperpage.evt.v1.>", durable="mine", stream="HYPERPAGE_EVENTS"
+                )
+            before = len(await relay.jetstream().consumers_info("HYPERPAGE_EVENTS"))
+            UserFile(tmp_path).revoke("billing")
+            await take_effect(service)
+            return before, len(await relay.jetstream().consumers_info("HYPERPAGE_EVENTS"))
+
+    assert asyncio.run(play()) == (1, 0)
