@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from bus.serving.consumer_requests import IDLE_DURABLE_NS
-from bus.serving.stream_access import MAXIMUM_CONSUMERS
+from bus.serving.consumer_requests import IDLE_NS
+from bus.serving.stream_access import MAXIMUM_CONSUMERS, SCARCE_FROM, SMALL_PART
 from bus.writing.due_jobs import MAXIMUM_PASSED_OVER
 from ops.security.users import MAXIMUM_USERS
 from tests.support.documents.guides import blocks, guide
@@ -75,7 +75,8 @@ def test_the_numbers_of_the_guide_are_those_of_the_program() -> None:
     for shown in (
         f"At most {MAXIMUM_USERS} users",
         f"passes over {MAXIMUM_PASSED_OVER:,} due jobs",
-        f"nobody has used for {IDLE_DURABLE_NS // (24 * 3600 * 10**9)} days goes",
+        f"nobody has used for {IDLE_NS // (24 * 3600 * 10**9)} days goes",
         f"at most {MAXIMUM_CONSUMERS:,} of a stream",
+        f"Once {SCARCE_FROM:.0%} of the places that a stream has are taken, {SMALL_PART:.0%} of them",
     ):
         assert shown in GUIDE, shown
