@@ -30,6 +30,8 @@ MAXIMUM_BATCH_BYTES = 960 * 1024
 # An answer stays under the broker's 1 MiB, with room for its headers.
 MAXIMUM_ANSWER_BYTES = 900 * 1024
 MAXIMUM_COMMAND_ID_CHARACTERS = 128
+# Between a command id and whose it is, where an answer is remembered; no id has it, and no name.
+OWNED_BY = "\ufffd"
 # A character takes up to six bytes in JSON, and a thousand such messages fit into the answer to a batch.
 MAXIMUM_MESSAGE_CHARACTERS = 150
 
@@ -244,17 +246,14 @@ def _too_deep() -> Invalid:
     return Invalid(f"the body is nested more than {MAXIMUM_DEPTH} levels deep", path="$")
 
 
-def request_hash(name: str, expected_version: int | None, command: Any, owner: str | None = None) -> bytes:
+def request_hash(name: str, expected_version: int | None, command: Any) -> bytes:
     """A hash of verb, expected version and body. It tells requests under the same command id apart.
-
-    Also those of different owners, if they have any: nobody gets an answer by the id of another's command.
 
     A field that holds its default counts as left out, whether it was sent or not: a retry may spell it the
     other way, and a field that a later version adds does not change what an older command was.
     """
     canonical = _SORTED_ENCODER.encode(_with_own_defaults(command))
-    owned = name if owner is None else f"{owner}:{name}"
-    return sha256(f"{owned}\n{expected_version}\n".encode() + canonical).digest()
+    return sha256(f"{name}\n{expected_version}\n".encode() + canonical).digest()
 
 
 def _with_own_defaults(value: Any) -> Any:

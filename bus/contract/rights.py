@@ -43,15 +43,19 @@ EVERYTHING = Rights(commands=(ALL,), reads=(ALL,), follows=(ALL,))
 
 
 class Principal(msgspec.Struct, frozen=True, gc=False):
-    """Who really asks for something: the name of a token or of a user; `None` where nobody can tell."""
+    """Who really asks for something: the name of a token or of a user; `None` where nobody can tell.
+
+    `is_user` says that it is a user of its own, and not one whose name others may share.
+    """
 
     name: str | None = None
     rights: Rights = EVERYTHING
+    is_user: bool = False
 
     @property
     def owner(self) -> str | None:
-        """Whose a command id is: one that may not do everything cannot ask for what another was answered."""
-        return None if self.rights.is_everything else self.name
+        """Whose its command ids are: nobody asks for what a user was answered, or takes its ids away."""
+        return self.name if self.is_user else None
 
 
 UNKNOWN_PRINCIPAL = Principal()

@@ -106,7 +106,7 @@ class _Chain:
         self._new: list[_Link] = []
         self._correlations: set[str] = set()
         self._commands: dict[str, list[int]] = {}
-        self._looked_for: set[str] = set()
+        self._looked_for: set[tuple[str, int]] = set()
         self._is_complete = True
 
     def begin_at(self, position: int) -> None:
@@ -171,15 +171,22 @@ class _Chain:
 
     def _take_command(self, command_id: str, near: int | None = None) -> None:
         """Takes the events of a command: close to one of them, or to where it was answered."""
-        if near is None:
-            near = self._connection.execute(
-                "SELECT position FROM command_answers WHERE command_id = ?", (command_id,)
-            ).get
-        if near is None or command_id in self._looked_for:
-            return
-        self._looked_for.add(command_id)
-        first, last = self._neighbours(near, command_id, "DESC"), self._neighbours(near, command_id, "ASC")
-        self._take("position BETWEEN ? AND ? AND command_id = ?", first, last, command_id)
+        # Several users may have used the same id, each for a command of its own.
+        for answered in (near,) if near is not None else self._answered(command_id):
+            first = self._neighbours(answered, command_id, "DESC")
+            if (command_id, first) not in self._looked_for:
+                self._looked_for.add((command_id, first))
+                last = self._neighbours(answered, command_id, "ASC")
+                self._take("position BETWEEN ? AND ? AND command_id = ?", first, last, command_id)
+
+    def _answered(self, command_id: str) -> list[int]:
+        """The positions at which commands of that id were answered, whosever they were."""
+        of_users = f"{command_id}{codec.OWNED_BY}"
+        found = self._connection.execute(
+            "SELECT position FROM command_answers WHERE command_id = ? OR command_id BETWEEN ? AND ? LIMIT ?",
+            (command_id, of_users, f"{of_users}~", MAXIMUM_CHAIN),
+        )
+        return [position for (position,) in found]
 
     def _neighbours(self, position: int, command_id: str, order: str) -> int:
         """How far the events of a command reach to one side: they stand together."""

@@ -101,7 +101,7 @@ class Group(GroupContext):
 
     def _recall(self, requests: list[Request]) -> None:
         """Reads, in one go, what was answered before to the group's command ids."""
-        ids = {request.command_id for request in requests if request.command_id is not None}
+        ids = {one for request in requests if (one := request.remembered_as) is not None}
         if ids:
             for command_id, request_hash, answer in self._connection.execute(
                 "SELECT command_id, request_hash, answer FROM carray(?)"
@@ -172,17 +172,15 @@ class Group(GroupContext):
         return refused(error)
 
     def _answer(self, request: Request) -> bytes:
-        command_id, request_hash = request.command_id, b""
+        command_id, request_hash = request.remembered_as, b""
         self.keys = request.keys
         if command_id is not None and request.verb.remembered:
-            request_hash = codec.request_hash(
-                request.name, request.expected_version, request.command, request.owner
-            )
+            request_hash = codec.request_hash(request.name, request.expected_version, request.command)
             seen = self._remembered.get(command_id)
             if seen is not None:
                 if seen[0] != request_hash:
                     raise CommandIdReused(
-                        f"command id {command_id} was used for another command",
+                        f"command id {request.command_id} was used for another command",
                         hint="a retry repeats verb, body and expected version; anything else needs a new id",
                     )
                 self._require_room(seen[1])

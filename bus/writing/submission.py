@@ -34,6 +34,13 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def name(self) -> str:
         return self.decider.command_name(self.verb)
 
+    @property
+    def remembered_as(self) -> str | None:
+        """The id under which its answer is remembered: the same id of two owners is two ids."""
+        if self.command_id is None or self.owner is None:
+            return self.command_id
+        return f"{self.command_id}{codec.OWNED_BY}{self.owner}"
+
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
     """The outcome of a request: the bytes of its answer, and why it was refused, if it was."""

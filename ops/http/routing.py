@@ -158,7 +158,7 @@ def access_of(request: Request) -> Access:
 def bus_principal_of(request: Request) -> BusPrincipal:
     """The caller, as commands and queries know who asks."""
     principal = principal_of(request)
-    return BusPrincipal(name=principal.name, rights=principal.rights)
+    return BusPrincipal(principal.name, principal.rights, is_user=principal.kind == "user")
 
 
 def actor_of(request: Request) -> Actor:

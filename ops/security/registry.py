@@ -128,7 +128,7 @@ class Registry:
         # Without a name: where all share an account at the broker, it does not tell.
         self._principals = {None: Principal(), APP: Principal(name=APP), ADMIN: Principal(name=ADMIN)}
         for one in self.users:
-            self._principals[one.name] = Principal(name=one.name, rights=one.rights)
+            self._principals[one.name] = Principal(one.name, one.rights, is_user=True)
 
 
 def _now() -> int:

@@ -35,6 +35,7 @@ class Sent(NamedTuple):
     id: str | None = None
     expected_version: int | None = None
     metadata: str | None = None
+    owner: str | None = None
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -205,6 +206,7 @@ def request(sent: Sent) -> Request | Refusal:
         command_id=sent.id,
         expected_version=sent.expected_version,
         metadata=sent.metadata,
+        owner=sent.owner,
         findings=codec.findings_in(body),
     )
 

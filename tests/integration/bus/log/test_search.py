@@ -128,6 +128,19 @@ def test_all_events_of_a_command_are_in_its_chain_and_effects_follow_from_the_la
     }  # fmt: skip
 
 
+def test_users_who_gave_their_commands_the_same_id_are_all_in_its_chain(unattended: Store):
+    commands = [
+        unattended.send("app_state.set", {"key": owner, "value": 1}, id="order-7", owner=owner)
+        for owner in ("billing", "eve")
+    ]
+    put(unattended, "other", id="order-77")
+
+    answer = said(unattended, "events.chain", correlation_id="order-7")
+
+    assert [one.code for one in commands] == [None, None]
+    assert causes(answer) == {1: None, 2: None}
+
+
 def test_who_names_itself_or_the_future_as_its_cause_has_none(unattended: Store):
     itself = put(unattended, "a", id="a", causation_id="a")
     early = put(unattended, "b", causation_id=f"1-{itself + 2}")
