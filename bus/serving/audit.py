@@ -1,5 +1,6 @@
 """Every administrative act, as it is recorded: in the audit log, the service's log, and a notice."""
 
+import json
 import logging
 from contextvars import ContextVar
 from typing import Any, Literal, Protocol
@@ -72,7 +73,15 @@ def write_to_log(act: Act, audit_head: str = "") -> None:
 
 def summary(body: Any) -> str:
     """A request as it stands in the record."""
-    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else codec.encode(body).decode()
+    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else _as_json(body)
     if codec.findings_in(text.encode()):
         return "withheld: it looks as if it holds a credential"
     return text[:MAXIMUM_REQUEST_CHARACTERS]
+
+
+def _as_json(body: Any) -> str:
+    try:
+        return codec.encode(body).decode()
+    except UnicodeEncodeError:
+        # A name or a path from the command line may be no Unicode.
+        return json.dumps(msgspec.to_builtins(body))

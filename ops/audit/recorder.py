@@ -82,7 +82,10 @@ class Recorder:
                     await self._has_news.wait()
             except TimeoutError:
                 pass
-            await self.flush()
+            try:
+                await self.flush()
+            except Exception:  # whatever is wrong with one act, others are to be recorded
+                logger.exception("what was noted for the audit log is lost")
             if self.problem is not None:
                 await asyncio.sleep(LOOK_SECONDS)
 

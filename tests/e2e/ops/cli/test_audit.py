@@ -137,3 +137,11 @@ def test_the_doctor_says_which_line_was_changed(tmp_path):
     file.write_bytes(file.read_bytes().replace(b"migrate.up", b"migrate.no", 1))
     assert (finding()["level"], "audit-000001.jsonl, line 1:" in finding()["message"]) == ("wrong", True)
     assert hyperpage("doctor", "--quick", "--data", data).code == 6
+
+
+def test_a_name_that_is_no_unicode_is_refused_and_recorded_as_any_other(tmp_path):
+    data = tmp_path / "data"
+    refused = hyperpage("token", "create", "\udcff", "--data", data)
+    assert (refused.code, "is no name of a token" in refused.err) == (1, True)
+    assert in_short(data) == [("token.create", "begun"), ("token.create", "failed")]
+    assert hyperpage("audit", "verify", "--data", data).code == 0
