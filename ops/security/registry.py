@@ -44,6 +44,8 @@ class Registry:
         self._users: list[User] = []
         self._principals: dict[str | None, Principal] = {}
         self._read()
+        # As the broker was told of them. Each time it is, connections that are being made may be refused.
+        self._told = self.broker_users
 
     @property
     def users(self) -> Sequence[User]:
@@ -88,8 +90,9 @@ class Registry:
             except UserError as error:
                 raise Unavailable(str(error)) from error
             if nats_server is not None:
+                self._told = self.broker_users
                 try:
-                    await nats_server.set_users(self.broker_users)
+                    await nats_server.set_users(self._told)
                 except NatsServerError as error:
                     raise Unavailable(str(error)) from error
             try:
@@ -107,12 +110,11 @@ class Registry:
 
     async def run(self, nats_server: NatsServer | None) -> None:
         """Has keys that run out end, for ever."""
-        before = self.broker_users
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             has_expired = nats_server is not None and nats_server.has_expired_logins
-            if (now := self.broker_users) != before or has_expired:
-                before = now
+            if (now := self.broker_users) != self._told or has_expired:
+                self._told = now
                 self._note_principals()
                 if nats_server is not None:
                     try:

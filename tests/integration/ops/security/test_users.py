@@ -96,6 +96,56 @@ def test_of_what_two_users_have_each_sees_and_takes_its_own(tmp_path: Path):
     }
 
 
+def test_keys_are_looked_at_however_a_command_comes(tmp_path: Path):
+    async def play() -> dict[str, Any]:
+        async with serving(tmp_path) as service:
+            _, seed = await new_user(
+                service, "billing", allow=("jobs.*",), keys=("billing/*",), follows=False
+            )
+            async with connected(service, seed) as billing, client_of(service) as app:
+                await app.send("jobs.enqueue", {**JOB, "id": "eve/1", "unique": {"key": "only one"}})
+                commands = [
+                    {"command": "jobs.enqueue", "body": {**JOB, "id": f"{who}/2"}}
+                    for who in ("billing", "eve")
+                ]
+                whole = await send(billing, "batch", {"atomic": True, "commands": commands})
+                each = await send(billing, "batch", {"commands": commands})
+                results = await billing.subscribe("hyperpage.res.v1.>")
+                for number, who in enumerate(("billing", "eve")):
+                    await billing.request(
+                        "hyperpage.dcmd.v1.jobs.enqueue",
+                        json.dumps({**JOB, "id": f"{who}/3"}).encode(),
+                        headers={"Hyperpage-Command-Id": str(number)},
+                    )
+                durable = [json.loads((await results.next_msg(timeout=10)).data) for _ in range(2)]
+                unique = await send(
+                    billing, "jobs.enqueue", {**JOB, "id": "billing/4", "unique": {"key": "only one"}}
+                )
+                paused = [
+                    await send(billing, "jobs.pause_queue", {"queue": name})
+                    for name in ("default", "billing/q")
+                ]
+                return {
+                    "whole": whole["error"]["code"],
+                    "each": [_outcome(one) for one in each["outcomes"]],
+                    "durable": sorted(map(_outcome, durable)),
+                    "unique": unique["stream"],
+                    "paused": list(map(_outcome, paused)),
+                }
+
+    assert asyncio.run(play()) == {
+        "whole": "forbidden",
+        "each": ["jobs/billing/2", "forbidden"],
+        "durable": ["forbidden", "jobs/billing/3"],
+        "unique": "jobs/billing/4",
+        "paused": ["forbidden", "queues/billing/q"],
+    }
+
+
+def _outcome(answer: dict[str, Any]) -> str:
+    return str(answer["error"]["code"] if "error" in answer else answer["stream"])
+
+
 @pytest.mark.parametrize("subject", [">", "_INBOX.>", "_INBOX_billing.>", "hyperpage.res.v1.>", "_R_.>"])
 def test_nobody_hears_what_another_is_answered(tmp_path: Path, subject: str):
     async def play() -> list[str]:
@@ -210,6 +260,21 @@ def test_a_key_is_replaced_with_no_command_lost_and_ends_in_its_time(tmp_path: P
             return said
 
     assert asyncio.run(play()) == ["app_state/old", "app_state/new"]
+
+
+def test_the_broker_is_told_once_of_each_change(tmp_path: Path):
+    async def play() -> int:
+        async with serving(tmp_path) as service:
+            _, old = await new_user(service, "billing")
+            async with connected(service, old) as first:
+                # Long enough for a look at keys that have run out, after it was told.
+                UserFile(tmp_path).rotate("billing", old_key_ms=2_000)
+                await take_effect(service)
+                await until(lambda: not first.is_connected)
+            return (tmp_path / "nats" / "nats-server.log").read_text().count("Reloaded server configuration")
+
+    # Made, rotated, run out; each time, the configuration is read twice, of which the last may be to come.
+    assert asyncio.run(play()) in (5, 6)
 
 
 def test_a_revoked_user_is_out_at_once_and_its_name_stays_taken(tmp_path: Path):
