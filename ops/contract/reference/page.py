@@ -58,8 +58,9 @@ headers `Nats-Service-Error` and `Nats-Service-Error-Code`. These tell it from a
 an `error` of its own, which is a text or null.
 
 A refused command changed nothing. Beside what stands with a verb, any can be refused as `invalid`,
-`too_large`, `secret_rejected`, `command_id_reused`, `busy`, `unavailable` or `internal`, and as
-`version_conflict` where it came with an expected version.
+`too_large`, `secret_rejected`, `command_id_reused`, `busy`, `unavailable` or `internal`, as `forbidden` where
+it is not its [user's](users.md) to send, and as `version_conflict` where it came with an expected version. A
+query can be `forbidden`, too.
 
 | code | number | when |
 |---|---|---|
