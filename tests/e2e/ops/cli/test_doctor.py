@@ -18,7 +18,18 @@ from tests.support.machines.bucket_server import CREDENTIALS, BucketServer
 from tests.support.patience import wait_for
 from tests.support.services.command_line import Result, Served, hyperpage
 
-LOOKED_AT = {"service", "rights", "room", "disk_sync", "migrations", "size", "reading", "integrity", "backup"}
+LOOKED_AT = {
+    "audit",
+    "service",
+    "rights",
+    "room",
+    "disk_sync",
+    "migrations",
+    "size",
+    "reading",
+    "integrity",
+    "backup",
+}
 
 
 def findings(result: Result) -> dict[str, dict[str, Any]]:
