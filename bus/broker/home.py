@@ -88,7 +88,7 @@ class NatsHome:
             os.close(descriptor)
             raise
 
-    def logins(self) -> Logins:
+    def logins(self, *, renews_own: bool) -> Logins:
         """Each user's login; made at the first call, and for a user who is new.
 
         Raises:
@@ -102,7 +102,7 @@ class NatsHome:
             raise NatsServerError(
                 f"{path} is damaged ({error}); delete it to have new credentials made"
             ) from error
-        logins = Logins(kept)
+        logins = Logins(kept, renews_own=renews_own)
         self.keep(logins)
         return logins
 

@@ -8,7 +8,7 @@ import msgspec
 
 from bus.broker.users import ADMIN, APP, RELAY, RESPONDER, USERS, WATCHER
 
-# Whose passwords nobody outside of the service has: they are new at each start.
+# Whose passwords nobody outside of the service has.
 OWN = (RELAY, RESPONDER, WATCHER)
 # How many old ones may still be good.
 MAXIMUM_OLD = 3
@@ -25,11 +25,14 @@ class Login(msgspec.Struct, frozen=True, omit_defaults=True):
 class Logins:
     """The logins of all users, the newest of each last."""
 
-    def __init__(self, kept: Mapping[str, tuple[Login, ...] | str]) -> None:
-        """`kept` is what `as_kept` once answered, or a password for each user."""
+    def __init__(self, kept: Mapping[str, tuple[Login, ...] | str], *, renews_own: bool = False) -> None:
+        """`kept` is what `as_kept` once answered, or a password for each user.
+
+        With `renews_own`, those of the service itself are others than they were.
+        """
         self._of: dict[str, tuple[Login, ...]] = {}
         for user in USERS:
-            found = () if user in OWN else kept.get(user, ())
+            found = () if renews_own and user in OWN else kept.get(user, ())
             if isinstance(found, str):
                 found = (Login(user, found),)
             self._of[user] = found or (Login(user, _new_password()),)
@@ -62,8 +65,8 @@ class Logins:
         self._of[user] = (*kept, Login(f"{user}.{number}", _new_password()))
 
     def as_kept(self) -> dict[str, tuple[Login, ...]]:
-        """Those of users that others come in as, for `__init__`."""
-        return {user: self.good(user) for user in USERS if user not in OWN}
+        """All that are good, for `__init__`."""
+        return {user: self.good(user) for user in USERS}
 
 
 def _new_password() -> str:

@@ -79,6 +79,7 @@ class NatsServer:
         on_change: Callable[[bool], None] = lambda alive: None,
         set_aside_bytes: int = 0,
         users: Sequence[BrokerUser] = (),
+        renews_own_logins: bool = False,
     ) -> None:
         """Nothing starts yet, but the folder `<data>/nats` is made.
 
@@ -87,6 +88,7 @@ class NatsServer:
         default the wheel's. `on_change` hears False when the child has died, True when it serves again.
         `set_aside_bytes` is the most that streams may have together which have a limit.
         `users` are those beside its own.
+        With `renews_own_logins`, the service's own users have other passwords after each start.
         """
         self.home = NatsHome(data, set_aside_bytes=set_aside_bytes)
         self.names = names or BusNames()
@@ -97,6 +99,7 @@ class NatsServer:
         self._program = program
         self._on_change = on_change
         self._users = users
+        self._renews_own = renews_own_logins
         self._settings: dict[str, Any] = {}
         self._configured: list[BrokerUser] = []
         self._logins = Logins({})
@@ -129,7 +132,7 @@ class NatsServer:
         """
         self._lock = await self.home.lock(LOCK_TIMEOUT_MS)
         try:
-            self._logins = self.home.logins()
+            self._logins = self.home.logins(renews_own=self._renews_own)
             await self._launch_on_first_free()
         except BaseException:
             self._unlock()

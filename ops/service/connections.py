@@ -95,6 +95,7 @@ async def open_broker(
             port=settings.nats_port,
             set_aside_bytes=settings.stream_limits.set_aside_bytes,
             users=users,
+            renews_own_logins=True,
         )
         await stack.enter_async_context(nats_server)
         background.start(nats_server.supervise(), "the embedded nats-server")

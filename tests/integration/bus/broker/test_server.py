@@ -478,3 +478,13 @@ def modes(folder: Path) -> dict[str, int]:
         str(path.relative_to(folder)).removeprefix("."): path.stat().st_mode & 0o777
         for path in [folder, *folder.iterdir()]
     }
+
+
+def test_the_services_own_passwords_are_others_after_each_start_where_that_is_asked_for(tmp_path: Path):
+    async def once() -> dict[str, str]:
+        async with NatsServer(data=tmp_path, port=0, renews_own_logins=True) as server:
+            return {user: server.url_for(user) for user in USERS}
+
+    first, second = asyncio.run(once()), asyncio.run(once())
+
+    assert {user for user in USERS if first[user] == second[user]} == {APP, ADMIN}
