@@ -22,7 +22,8 @@ from nats.errors import MaxPayloadError
 
 from bus.client.refusals import read_refusal
 from bus.contract.headers import ERROR_CODE
-from bus.transport.connecting import NotConnectedError, connect
+from bus.transport.access import Access
+from bus.transport.connecting import NOTHING_MORE, NotConnectedError, connect
 from bus.transport.connection import LeanClient
 from bus.waiting import is_set_within
 from domain.errors import Busy, Refusal, TooLarge, Unavailable
@@ -54,10 +55,12 @@ class Unreachable(Exception):
 
     `may_have_been_carried_out` is false only where the question certainly reached nobody. Where it is true,
     asking again with the same `command_id` is safe: what was carried out is answered, and not done twice.
+    `hint` says what to do, where that is known.
     """
 
-    def __init__(self, message: str, *, may_have_been_carried_out: bool) -> None:
+    def __init__(self, message: str, *, may_have_been_carried_out: bool, hint: str = "") -> None:
         super().__init__(message)
+        self.hint = hint
         self.may_have_been_carried_out = may_have_been_carried_out
         self.command_id: str | None = None
 
@@ -83,11 +86,19 @@ class ClientConnection:
         self._last_error = ""
 
     @classmethod
-    async def open(cls, url: str, *, inbox_prefix: str, name: str, timeout_seconds: float) -> Self:
+    async def open(
+        cls,
+        url: str,
+        *,
+        inbox_prefix: str,
+        name: str,
+        timeout_seconds: float,
+        access: Access = NOTHING_MORE,
+    ) -> Self:
         """A connection that stands.
 
         Raises:
-            Unreachable: no nats-server let us in within that time.
+            Unreachable: no nats-server let us in within that time, or none ever will.
         """
         self = cls()
         try:
@@ -96,6 +107,7 @@ class ClientConnection:
                 name=name,
                 inbox_prefix=inbox_prefix,
                 within_seconds=timeout_seconds,
+                access=access,
                 # Each question has a deadline of its own.
                 again_after_seconds=0.2,
                 on_error=self._note_error,
@@ -111,9 +123,9 @@ class ClientConnection:
             await self.nats.close()
             if not isinstance(error, NotConnectedError | NatsError | OSError):
                 raise
+            hint = error.hint if isinstance(error, NotConnectedError) else ""
             raise Unreachable(
-                f"no nats-server lets us in at {url.rpartition('@')[2]}: {str(error) or 'no answer'}",
-                may_have_been_carried_out=False,
+                str(error) or "no answer", may_have_been_carried_out=False, hint=hint
             ) from error
         self._up.set()
         return self

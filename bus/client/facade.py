@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Literal, Unpack, overload
 
 import msgspec
@@ -15,6 +16,7 @@ from bus.client.subscription import Subscription
 from bus.contract.codec import CommandAnswer, encode
 from bus.contract.log_requests import ReadEvents
 from bus.contract.subjects import BATCH, BusNames
+from bus.transport.access import Access
 from domain.errors import Refusal
 from domain.messages import Command
 
@@ -239,17 +241,30 @@ async def connect(
     inbox_prefix: str = "_INBOX",
     name: str = "hyperpage client",
     timeout_seconds: float = 10.0,
+    credentials: Path | str | None = None,
+    ca: Path | str | None = None,
+    certificate: Path | str | None = None,
+    key: Path | str | None = None,
 ) -> AsyncIterator[Client]:
     """A client for the length of the block, over one connection that is made again whenever it is lost.
 
-    `url` has the credentials; `actor` is noted with every command that names no other one.
+    `url` has the credentials, or `credentials` is a file with them: the seed of an NKey, a creds file (JWT),
+    or a certificate with its key. `ca` is the file of the authority that vouches for the server, by default
+    the system's; `certificate` and `key` are one's own, for mutual TLS. With any of these three, or `tls://`
+    in the address, nothing is said before it is encrypted and the server's certificate and name are checked.
+    Files are in PEM, and read again for each new connection. `actor` is noted with every command that names
+    no other one.
 
     Raises:
-        Unreachable: no nats-server lets us in within `timeout_seconds`.
+        Unreachable: no nats-server lets us in within `timeout_seconds`, or none ever will; it says why.
     """
     names = BusNames(prefix=prefix, inbox_prefix=f"{inbox_prefix}.")
     connection = await ClientConnection.open(
-        url, inbox_prefix=inbox_prefix, name=name, timeout_seconds=timeout_seconds
+        url,
+        inbox_prefix=inbox_prefix,
+        name=name,
+        timeout_seconds=timeout_seconds,
+        access=Access.of(credentials=credentials, ca=ca, certificate=certificate, key=key),
     )
     try:
         yield Client(connection, names, actor=actor)

@@ -1,6 +1,8 @@
 """nats-py, made quick and lasting. No other room touches its private parts.
 
 connecting         a connection that stands, with or without another after it is lost
+access             by what one is known to a nats-server, and whom one trusts to be it
+explained          what went wrong with a connection, in words
 connection         a client that takes whole messages without a task for each, and stays connected for ever
 protocol           NATS's protocol as it is read and written
 jetstream          requests to JetStream; jetstream_answers reads what it says

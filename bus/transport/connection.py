@@ -8,6 +8,8 @@ message is built, queued and handed to a task, and each answer is a coroutine of
 what a command costs, so commands come in and answers go out by the shortcuts. And four of its faults are put
 right: a message that cannot be read ends its reading for ever, an error of the server's ends the connection
 for ever, a flush overtakes what it shall follow, and one that is closed while it reconnects may never end.
+And it would send a password in clear to whoever says that there is no TLS, which this one does not where TLS
+is asked for.
 
 All this leans on parts of nats-py that are not public, which is why it is pinned to one minor version;
 tests/integration/bus/transport/test_connection.py fails where one of them changed:
@@ -18,12 +20,17 @@ tests/integration/bus/transport/test_connection.py fails where one of them chang
   the next subscription has the number `_sid + 1`;
 - `Client`, for sending: `_send_ping`, `_pongs`, `_send_command`, `_flush_pending`, `_flush_queue`,
   `_pending_data_size`, `_max_pending_size`, `_max_payload`, `_skip_subject_validation`, `_validate_subject`,
-  `_connect_to_server`, and the `write` and `writelines` of `_transport`.
+  `_connect_to_server`, and the `write` and `writelines` of `_transport`;
+- `Client`, for logging in: `_process_info` (called once before TLS begins), `_connect_command` (made when all
+  that TLS takes is done), `_auth_configured`, `_public_nkey`, `_signature_cb`, `_user_jwt_cb`,
+  `_server_info`, and the `_io_writer`, `_io_reader`, `connect_tls` and `wait_closed` (and asyncio's
+  `_over_ssl` behind them) of `_transport`.
 """
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+import ssl
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from typing import Any
 
 from nats import errors
@@ -35,6 +42,7 @@ from nats.aio.transport import TcpTransport
 from bus.incident import internal
 from bus.tasks import cancel
 from bus.transport import protocol
+from bus.transport.access import Access, AccessError
 from bus.transport.protocol import DirectParser, Handler
 
 # Subject, reply subject ("" for none), body, headers (`None` for none).
@@ -42,6 +50,8 @@ RawMessage = tuple[str, str, bytes, Mapping[str, str] | None]
 
 # The size of the pieces that are copied. A sender waits while more than 2 MiB (nats-py's limit) are buffered.
 SLICE_BYTES = 512 * 1024
+# A connection that is given up is wound up for so long, and then cut.
+CLOSE_SECONDS = 1.0
 
 # Stands for headers that cannot be read. No message can bring a name with a space.
 UNREADABLE: Mapping[str, str] = {"not readable": ""}
@@ -50,10 +60,19 @@ logger = logging.getLogger(__name__)
 
 
 class LeanClient(Client):
-    """A client with direct subscriptions and publishing in groups. Used from one event loop's thread."""
+    """A client with direct subscriptions and publishing in groups. Used from one event loop's thread.
+
+    `access` is what it shows and trusts; with `requires_tls`, it says nothing that is not encrypted. Both are
+    set before it connects. `account` is the name of its user's account, where the server tells it,
+    `last_violation` what the server said it may not do.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self.access = Access()
+        self.requires_tls = False
+        self.account: str | None = None
+        self.last_violation: str | None = None
         self._direct: dict[bytes, Handler] = {}
         self._ps = DirectParser(self, self._direct)
 
@@ -145,6 +164,7 @@ class LeanClient(Client):
     async def _process_err(self, err_msg: str) -> None:
         # nats-py closes for good at any error of the server's, and nobody would be served any more.
         if not self.is_connected or "permissions violation" in err_msg:
+            self.last_violation = err_msg
             await super()._process_err(err_msg)
             return
         error = errors.Error(f"nats: {err_msg}")
@@ -169,9 +189,47 @@ class LeanClient(Client):
         await super()._connect_to_server(s)
         transport = self._transport
         if isinstance(transport, TcpTransport):
+            _end_for_certain(transport)
             # From Python 3.12 on, until the newest releases, asyncio's own raises a TypeError once the
-            # connection is lost, and nats-py never connects again. https://github.com/python/cpython/issues/136234
+            # connection is lost, and nats-py never connects again.
+            # https://github.com/python/cpython/issues/136234
             transport.writelines = lambda payload: transport.write(b"".join(payload))  # type: ignore[method-assign,no-untyped-call]
+
+    @property
+    def ssl_context(self) -> ssl.SSLContext:
+        """Made anew for each connection: the files may have changed."""
+        return self.access.tls()
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether what is said now is."""
+        # What the socket is, whatever the server said of it.
+        writer = getattr(self._transport, "_io_writer", None)
+        return writer is not None and writer.get_extra_info("ssl_object") is not None
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        if self.requires_tls and not self.is_encrypted:
+            if not (info.get("tls_required") or info.get("tls_available")):
+                raise not_encrypted()
+            # TLS begins now, also where the server would do without.
+            self._server_info["tls_required"] = True
+            # Whoever is on the way may have said where else to go, and may well have a certificate for there.
+            # Once it is encrypted, the server says it again.
+            info = {name: value for name, value in info.items() if name != "connect_urls"}
+        self.account = info.get("remote_account", self.account)
+        await super()._process_info(info, initial_connection)
+
+    def _connect_command(self) -> bytes:
+        if self.requires_tls and not self.is_encrypted:
+            raise not_encrypted()
+        if (login := self.access.login()) is not None:
+            if "nonce" not in self._server_info:
+                raise AccessError("the nats-server knows no NKeys", hint="it has no user with one")
+            self._auth_configured = True
+            self._signature_cb, self._public_nkey = login.key.sign, login.key.public
+            jwt = login.jwt
+            self._user_jwt_cb = None if jwt is None else lambda: jwt
+        return super()._connect_command()
 
     async def _send_ping(self, future: asyncio.Future[Any] | None = None) -> None:
         # nats-py's own writes past its buffer, so the ping overtakes messages that were sent earlier: a flush
@@ -210,6 +268,51 @@ class LeanClient(Client):
             await super()._close(status, do_cbs)
         if not self._subs:
             self._direct.clear()
+
+
+def _end_for_certain(transport: TcpTransport) -> None:
+    """Has a socket end, whoever is on the other side.
+
+    nats-py waits for ever for the end of one on which TLS was begun and not finished, and as long as the
+    other side likes where TLS or a full buffer is to be wound up.
+    """
+    begin_tls: Callable[..., Coroutine[Any, Any, None]] = transport.connect_tls
+    wait_closed: Callable[[], Coroutine[Any, Any, None]] = transport.wait_closed
+
+    async def connect_tls(*arguments: Any) -> None:
+        assert transport._io_writer is not None, "it is connected"
+        socket = transport._io_writer.transport
+        try:
+            await begin_tls(*arguments)
+            # It was begun behind the protocol's back, which would keep half of it open at its end, and warn.
+            transport._io_writer._protocol._over_ssl = True  # type: ignore[attr-defined]
+        except BaseException as error:
+            socket.abort()
+            transport._io_reader = transport._io_writer = None
+            if isinstance(error, TimeoutError):
+                raise ConnectionError("it says that it has TLS, and does not begin with it") from None
+            raise
+
+    async def closed() -> None:
+        writer = transport._io_writer
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await wait_closed()
+        except TimeoutError:
+            if writer is not None:
+                writer.transport.abort()
+
+    transport.connect_tls = connect_tls  # type: ignore[assignment, method-assign]
+    transport.wait_closed = closed  # type: ignore[method-assign]
+
+
+def not_encrypted() -> AccessError:
+    """Said instead of a password."""
+    return AccessError(
+        "the nats-server offers no TLS, so it was told nothing",
+        hint="have it speak TLS (its configuration's `tls` block); or, where everybody on the way may know"
+        " what is said, take an address with nats:// and no authority or certificate",
+    )
 
 
 async def stop_receiving(subscription: Subscription) -> None:
