@@ -8,34 +8,21 @@ import msgspec
 from bus.contract.subjects import BusNames
 from bus.transport.stream_limits import BYTES_A_MESSAGE, Limits, StreamLimits
 from domain.credentials.scanning import AllowedPaths
+from ops.broker_settings import BrokerSettings, SettingsError
 from ops.targets.bucket import bucket_path, is_bucket
 from ops.targets.places import Places
 from ops.targets.sealing import Compression, Sealing, require_recipients
 from ops.targets.signing import SIGNING_KEY_FILE, Signing, signing_with
 from ops.targets.target import Place
 
+__all__ = ["MIB", "LogFormat", "Settings", "SettingsError"]
+
 LogFormat = Literal["console", "json"]
 MIB = 1024 * 1024
 
 
-class SettingsError(ValueError):
-    """A setting has a value that it can not have; the message says which and from where."""
-
-
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Settings(BrokerSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a service runs."""
-
-    data: Path = Path("data")
-    """Where everything is kept: the store, the embedded broker's files, backups. Default `./data`."""
-
-    nats: str | None = None
-    """Address of a nats-server with JetStream, credentials included. Default: one of its own, embedded."""
-
-    nats_relay: str | None = None
-    """Address for the connection that manages streams and publishes events. Default: that of `nats`."""
-
-    nats_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] | None = None
-    """Port of the embedded nats-server. Default: 4222 if it is free, else a free one; 0: a free one."""
 
     http: str | None = None
     """Where the HTTP API listens, as HOST:PORT; port 0 is a free one. Beyond the loopback it listens only

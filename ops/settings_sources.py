@@ -47,6 +47,7 @@ def load_settings(
     settings = Settings(**merged)
     settings.names  # noqa: B018 - raises where a prefix is not one
     settings.allowed_secrets  # noqa: B018 - raises where a place is not one
+    settings.outside_nats  # noqa: B018 - raises where a nats-server has no address
     settings.places  # noqa: B018 - raises where a bucket's address or a public key is not one
     settings.http_tls  # noqa: B018 - raises where a file is missing
     http_address(settings)

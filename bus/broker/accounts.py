@@ -29,7 +29,7 @@ whatever a user has JetStream do stays in the user's account:
 The system account has one user, who hears who connects as the application, and may do nothing else there.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -61,15 +61,13 @@ def server_configuration(
     `passwords` are those of the service's own users. JSON, which its configuration format includes: a
     quote or a `$` in a path or password needs no thought.
     """
-    watcher = _with_password(
-        WATCHER,
-        passwords[WATCHER],
-        [],
-        [f"{private_inbox(WATCHER)}.>", application_connects(), REFUSED_LOGINS],
-    )
+    watcher = {"user": WATCHER, "password": passwords[WATCHER]}
+    hears = [f"{private_inbox(WATCHER)}.>", application_connects(), REFUSED_LOGINS]
     accounts = {
-        SYSTEM_ACCOUNT: {"users": [watcher]},
-        **accounts_configuration(names, passwords, users),
+        SYSTEM_ACCOUNT: {"users": _with_rights([watcher], [], hears)},
+        **accounts_configuration(
+            names, {user: [{"user": user, "password": passwords[user]}] for user in (RELAY, RESPONDER)}, users
+        ),
     }
     configuration = {**settings, "system_account": SYSTEM_ACCOUNT, "accounts": accounts}
     return msgspec.json.format(msgspec.json.encode(configuration), indent=1)
@@ -85,23 +83,28 @@ def application_connects() -> str:
 
 
 def accounts_configuration(
-    names: BusNames, passwords: Mapping[str, str], users: Sequence[BrokerUser]
+    names: BusNames, own: Mapping[str, Sequence[Mapping[str, str]]], users: Sequence[BrokerUser]
 ) -> dict[str, Any]:
-    """The part of the configuration that an operator includes in that of their own nats-server, too."""
+    """The accounts by their names: the part that an operator includes in their own nats-server's, too.
+
+    `own` is by what relay and responder are known, as `{"nkey": …}`; there may be several for each.
+    """
     return {
         VOID_ACCOUNT: {"exports": [{"service": f"{_VOID}.*.>"}]},
-        STREAMS_ACCOUNT: _streams_account(names, passwords[RELAY], users),
-        SERVICE_ACCOUNT: _service_account(names, passwords[RESPONDER], users),
+        STREAMS_ACCOUNT: _streams_account(names, own[RELAY], users),
+        SERVICE_ACCOUNT: _service_account(names, own[RESPONDER], users),
         **{account_of(user.name): _user_account(names, user) for user in users},
     }
 
 
-def _streams_account(names: BusNames, password: str, users: Sequence[BrokerUser]) -> dict[str, Any]:
+def _streams_account(
+    names: BusNames, relay: Sequence[Mapping[str, str]], users: Sequence[BrokerUser]
+) -> dict[str, Any]:
     subjects = UserSubjects(names)
     everybody = [account_of(user.name) for user in users]
     return {
         "jetstream": "enabled",
-        "users": [_with_password(RELAY, password, *_rights_of_relay(names))],
+        "users": _with_rights(relay, *_rights_of_relay(names)),
         "imports": [
             _stream(account_of(user.name), _API, to=subjects.sent(user.name, _API)) for user in users
         ],
@@ -128,10 +131,12 @@ def _streams_account(names: BusNames, password: str, users: Sequence[BrokerUser]
     }
 
 
-def _service_account(names: BusNames, password: str, users: Sequence[BrokerUser]) -> dict[str, Any]:
+def _service_account(
+    names: BusNames, responder: Sequence[Mapping[str, str]], users: Sequence[BrokerUser]
+) -> dict[str, Any]:
     subjects = UserSubjects(names)
     return {
-        "users": [_with_password(RESPONDER, password, *_rights_of_responder(names))],
+        "users": _with_rights(responder, *_rights_of_responder(names)),
         "imports": [
             *({"service": {"account": STREAMS_ACCOUNT, "subject": one}} for one in names.result_filters),
             *(
@@ -161,10 +166,7 @@ def _user_account(names: BusNames, user: BrokerUser) -> dict[str, Any]:
     # What does not come into the account cannot be heard there.
     subscribe = [*inboxes, names.result_filter, names.events_of(), _notices(names)]
     return {
-        "users": [
-            {**one, "permissions": {"publish": {"allow": publish}, "subscribe": {"allow": subscribe}}}
-            for one in user.credentials
-        ],
+        "users": _with_rights(user.credentials, publish, subscribe),
         "exports": [
             *({"stream": subject, "accounts": [SERVICE_ACCOUNT]} for subject in _served(names, user)),
             {"stream": _API, "accounts": [STREAMS_ACCOUNT]},
@@ -255,9 +257,8 @@ def _service(account: str, subject: str, *, to: str) -> dict[str, Any]:
     return {"service": {"account": account, "subject": subject}, "to": to}
 
 
-def _with_password(user: str, password: str, publish: list[str], subscribe: list[str]) -> dict[str, Any]:
-    return {
-        "user": user,
-        "password": password,
-        "permissions": {"publish": {"allow": publish}, "subscribe": {"allow": subscribe}},
-    }
+def _with_rights(
+    credentials: Iterable[Mapping[str, Any]], publish: list[str], subscribe: list[str]
+) -> list[dict[str, Any]]:
+    permissions = {"publish": {"allow": publish}, "subscribe": {"allow": subscribe}}
+    return [{**one, "permissions": permissions} for one in credentials]

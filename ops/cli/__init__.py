@@ -2,7 +2,7 @@
 
     main         all commands, and how each ends
     serve, messages (send, query), tail, schema, status, doctor, projections, migrate, token, user, audit,
-    console, import_file, files
+    console, import_file, files, nats_config
                  one command a module; backup, streams (dlq, stream) and analytics are packages
     asking       how a command asks a running service
     stopped      the store of a stopped service, as a command works on it

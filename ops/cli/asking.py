@@ -10,9 +10,9 @@ import msgspec
 
 from bus.contract.headers import ACTOR, COMMAND_LINE, ERROR_CODE
 from bus.contract.subjects import BusNames
+from bus.transport.access import Access, without_credentials
 from ops.cli.terminal.exits import CommandFailure, Exit, failure, refused, unreachable
 from ops.cli.terminal.options import settings_for
-from ops.cli.terminal.output import without_credentials
 from ops.cli.terminal.recording import user
 from ops.store.data_directory import read_admin, read_runtime
 
@@ -32,6 +32,7 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
 
     data: Path
     url: str
+    access: Access = Access()
     names: BusNames
     inbox_prefix: str
 
@@ -51,6 +52,7 @@ def application_address(data: Path | None) -> Address:
     return Address(
         data=settings.data,
         url=runtime.nats_url,
+        access=runtime.nats_access,
         names=names,
         inbox_prefix=names.inbox_prefix.removesuffix("."),
     )
@@ -66,7 +68,9 @@ def administrator_address(data: Path | None) -> Address:
     admin = read_admin(address.data)
     if admin is None:
         raise nothing_runs(address.data)
-    return msgspec.structs.replace(address, url=admin.nats_url, inbox_prefix=admin.inbox_prefix)
+    return msgspec.structs.replace(
+        address, url=admin.nats_url, access=admin.nats_access, inbox_prefix=admin.inbox_prefix
+    )
 
 
 def nothing_runs(data: Path) -> CommandFailure:
@@ -85,6 +89,7 @@ async def connected(address: Address) -> "AsyncIterator[Client]":
     try:
         client = await connect(
             address.url,
+            access=address.access,
             name="hyperpage command line",
             inbox_prefix=address.inbox_prefix,
             within_seconds=CONNECT_SECONDS,
@@ -95,8 +100,8 @@ async def connected(address: Address) -> "AsyncIterator[Client]":
     except NotConnectedError as error:
         raise unreachable(
             f"the service on {address.data} does not answer at {without_credentials(address.url)}"
-            f" ({str(error) or 'no answer'})",
-            f"if it was killed, start it again with `hyperpage serve --data {address.data}`",
+            f" ({error.said or 'no answer'})",
+            error.hint or f"if it was killed, start it again with `hyperpage serve --data {address.data}`",
         ) from error
     try:
         yield client

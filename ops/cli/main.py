@@ -23,6 +23,7 @@ from ops.cli.files import files
 from ops.cli.import_file import import_file
 from ops.cli.messages import query, send
 from ops.cli.migrate import migrate
+from ops.cli.nats_config import nats_config
 from ops.cli.projections import projections
 from ops.cli.schema import schema
 from ops.cli.serve import serve
@@ -110,6 +111,7 @@ def application() -> App:
         app.command(commands)
     app.command(import_file, name="import", group=operation, sort_key=len(several) + 3)
     app.command(files, group=operation, sort_key=len(several) + 4)
+    app.command(nats_config, group=operation, sort_key=len(several) + 5)
     app.register_install_completion_command(
         help="Have the shell complete commands and options; for bash, zsh and fish.", group=others
     )

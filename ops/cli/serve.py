@@ -5,9 +5,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from bus.transport.access import without_credentials
 from ops.cli.terminal.exits import CommandFailure, Exit, failure
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
-from ops.cli.terminal.output import print_result, say, without_credentials
+from ops.cli.terminal.output import print_result, say
 from ops.cli.terminal.recording import recorded, user
 from ops.store.data_directory import Runtime
 
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
     from ops.settings import Settings
 
 
+NatsCredentialsOption = Annotated[
+    Path | None,
+    option("A file by which one is known there: an NKey's seed, a creds file, a certificate with its key."),
+]
+NatsCaOption = Annotated[
+    Path | None, option("The authority that vouches for that nats-server, in PEM. Default: the system's.")
+]
 HttpOption = Annotated[
     str | None,
     option(
@@ -37,6 +45,8 @@ def serve(
         str | None,
         option("A nats-server with JetStream to use, credentials included. Default: one of its own."),
     ] = None,
+    nats_credentials: NatsCredentialsOption = None,
+    nats_ca: NatsCaOption = None,
     nats_port: Annotated[
         int | None,
         option("Port of its own nats-server. Default: 4222 if that is free, else a free one; 0: a free one."),
@@ -76,6 +86,8 @@ def serve(
     settings = settings_for(
         data,
         nats=nats,
+        nats_credentials=nats_credentials,
+        nats_ca=nats_ca,
         nats_port=nats_port,
         http=http,
         # None instead of False: without the flag, the variable or the file decides.

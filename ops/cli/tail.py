@@ -83,7 +83,12 @@ async def _follow(
     shown = 0
     try:
         async with (
-            connect(address.url, prefix=address.names.prefix, inbox_prefix=address.inbox_prefix) as client,
+            connect(
+                address.url,
+                prefix=address.names.prefix,
+                inbox_prefix=address.inbox_prefix,
+                **address.access.files,
+            ) as client,
             client.subscribe(start, table=table, stream=stream) as events,
         ):
             async for event in events:

@@ -83,10 +83,7 @@ class Service:
         self.settings = settings
         self._more_administration = more_administration
         self.names = settings.names
-        # An outside broker has accounts for users where the relay has an address of its own.
-        self.subjects = UserSubjects(
-            self.names, are_told=settings.nats is None or settings.nats_relay is not None
-        )
+        self.subjects = UserSubjects(self.names, are_told=settings.has_accounts)
         self.version = service_version()
         self.registry, self.sharing = Registry(settings.data), SharedUse()
         self.nats_server: NatsServer | None = None
@@ -144,7 +141,8 @@ class Service:
         self._directory.announce(
             Runtime(
                 pid=os.getpid(),
-                nats_url=self._broker.url_for(APP),
+                nats_url=self._broker.address_for(APP).url,
+                nats_access=self._broker.address_for(APP).access,
                 http_url=None if self.http is None else self.http.url,
                 store_id=self.origin.store_id,
                 timeline=self.writer.timeline,
@@ -154,7 +152,7 @@ class Service:
                 backups=address(self.settings.backup_folder),
                 archive=address(self.settings.archive_folder),
             ),
-            administration_by(self._broker.url_for(ADMIN), self.http),
+            administration_by(self._broker.address_for(ADMIN), self.http),
         )
 
     def _open_store(self) -> apsw.Connection:

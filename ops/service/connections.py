@@ -9,10 +9,12 @@ import msgspec
 
 from bus.broker.accounts import REFUSED_LOGINS, application_connects
 from bus.broker.server import NatsServer
-from bus.broker.users import ADMIN, APP, RELAY, RESPONDER, USERS, WATCHER, BrokerUser, private_inbox
+from bus.broker.users import APP, RELAY, RESPONDER, USERS, WATCHER, BrokerUser, private_inbox
+from bus.contract.senders import UserSubjects
 from bus.contract.subjects import ADMIN_INBOX
 from bus.serving.audit import Act
 from bus.serving.discovery import SERVICE_NAME
+from bus.transport.access import BrokerAddress
 from bus.transport.connecting import NotConnectedError, connect
 from bus.transport.connection import LeanClient
 from ops.security.refusals import RefusedLogins
@@ -30,7 +32,7 @@ CONNECT_SECONDS = 10.0
 logger = logging.getLogger(__name__)
 
 
-async def connect_as(user: str, url: str) -> LeanClient:
+async def connect_as(user: str, at: BrokerAddress) -> LeanClient:
     """A connection of one of the service's users, which is made again for ever once it stood.
 
     Raises:
@@ -38,7 +40,8 @@ async def connect_as(user: str, url: str) -> LeanClient:
     """
     try:
         return await connect(
-            url,
+            at.url,
+            access=at.access,
             name=f"{SERVICE_NAME} {user}",
             inbox_prefix=private_inbox(user),
             within_seconds=CONNECT_SECONDS,
@@ -49,24 +52,26 @@ async def connect_as(user: str, url: str) -> LeanClient:
             skip_subject_validation=True,
         )
     except NotConnectedError as error:
-        reason = error.said or f"no answer within {CONNECT_SECONDS:g} s"
-        raise ServiceError(f"no nats-server lets us in at {url.rpartition('@')[2]}: {reason}") from error
+        hint = f"as {user}: {error.hint}" if error.hint else ""
+        raise ServiceError(str(error), hint=hint) from error
 
 
 class Broker(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The broker of a service, and the service's own connections.
 
-    `nats_server` is the embedded one; `None` where another is used, at `urls` for each kind of user.
+    `nats_server` is the embedded one; `None` where another is used, at `addresses` for each kind of user.
     """
 
     nats_server: NatsServer | None
-    urls: Mapping[str, str]
+    addresses: Mapping[str, BrokerAddress]
     relay: LeanClient
     responder: LeanClient
 
-    def url_for(self, user: str) -> str:
-        """The address with a user's credentials, as they are now."""
-        return self.urls[user] if self.nats_server is None else self.nats_server.url_for(user)
+    def address_for(self, user: str) -> BrokerAddress:
+        """Where a user is let in, with its credentials as they are now."""
+        if self.nats_server is None:
+            return self.addresses[user]
+        return BrokerAddress(url=self.nats_server.url_for(user))
 
 
 async def open_broker(
@@ -85,10 +90,8 @@ async def open_broker(
         NatsServerError: the embedded one does not start.
         ServiceError: no nats-server lets us in.
     """
-    nats_server, urls = None, {}
-    if (url := settings.nats) is not None:
-        urls = {RELAY: settings.nats_relay or url, RESPONDER: url, APP: url, ADMIN: url}
-    else:
+    nats_server, addresses = None, settings.outside_nats
+    if addresses is None:
         nats_server = NatsServer(
             data=settings.data,
             names=settings.names,
@@ -99,17 +102,68 @@ async def open_broker(
         )
         await stack.enter_async_context(nats_server)
         background.start(nats_server.supervise(), "the embedded nats-server")
-        urls = {user: nats_server.url_for(user) for user in USERS}
-    relay = await connect_as(RELAY, urls[RELAY])
+        addresses = {user: BrokerAddress(url=nats_server.url_for(user)) for user in USERS}
+    relay = await connect_as(RELAY, addresses[RELAY])
     stack.push_async_callback(relay.close)
-    responder = await connect_as(RESPONDER, urls[RESPONDER])
+    responder = await connect_as(RESPONDER, addresses[RESPONDER])
     stack.push_async_callback(responder.close)
+    if nats_server is None:
+        await _look_at(settings, addresses, relay, responder)
     if nats_server is not None:
-        watcher = await connect_as(WATCHER, urls[WATCHER])
+        watcher = await connect_as(WATCHER, addresses[WATCHER])
         stack.push_async_callback(watcher.close)
         await sharing.watch(watcher, application_connects())
         await RefusedLogins(note).watch(watcher, REFUSED_LOGINS)
-    return Broker(nats_server=nats_server, urls=urls, relay=relay, responder=responder)
+    return Broker(nats_server=nats_server, addresses=addresses, relay=relay, responder=responder)
+
+
+async def _look_at(
+    settings: Settings, addresses: Mapping[str, BrokerAddress], relay: LeanClient, responder: LeanClient
+) -> None:
+    """Says what is not safe about an outside broker, and refuses one that only seems to be."""
+    names = settings.names
+    if not relay.is_encrypted and not addresses[RELAY].is_on_loopback:
+        logger.warning(
+            "whoever is between here and %s reads all that is said, credentials, too: with tls:// in the"
+            " address, they would not",
+            addresses[RELAY].shown,
+        )
+    if not settings.has_accounts:
+        logger.info("all who use the nats-server at %s are one to this service", addresses[APP].shown)
+        return
+    await _require_accounts(relay, responder)
+    await _require_rights(RELAY, relay, names.durable_command(">"))
+    await _require_rights(RESPONDER, responder, UserSubjects(names).sent("*", names.command(">")))
+
+
+async def _require_rights(user: str, connection: LeanClient, subject: str) -> None:
+    """Refuses credentials of another role, with which the service would wait for ever."""
+    connection.last_violation = None
+    subscription = await connection.subscribe(subject)
+    # The server has said what it has to say before it answers this.
+    await connection.flush()
+    await subscription.unsubscribe()
+    if connection.last_violation is not None:
+        raise ServiceError(
+            f"what is known to the nats-server as {user} has other rights there: it may not"
+            f" subscribe to {subject}",
+            hint=f"is nats_{user}_credentials (or nats_{user}) the one of this role, and has the nats-server"
+            " read what `hyperpage nats-config` wrote last?",
+        )
+
+
+async def _require_accounts(relay: LeanClient, responder: LeanClient) -> None:
+    """Refuses a broker where anybody could say of themselves who they are."""
+    # The server says it behind its answer to the log-in.
+    await relay.flush()
+    await responder.flush()
+    if relay.account is None or relay.account == responder.account:
+        where = f"are both in {relay.account}" if relay.account else "may be in the same account"
+        raise ServiceError(
+            f"who sends what cannot be told on this nats-server: relay and responder {where}",
+            hint="include in its configuration what `hyperpage nats-config` writes, with nats-server 2.12 or"
+            " newer; or leave nats_responder out, and all who use it are one",
+        )
 
 
 async def listening(
@@ -133,10 +187,11 @@ def http_server(settings: Settings) -> "HttpServer | None":
     return HttpServer(settings, ROUTES)
 
 
-def administration_by(nats_url: str, http: "HttpServer | None") -> Admin:
+def administration_by(at: BrokerAddress, http: "HttpServer | None") -> Admin:
     """What whoever may read the data directory's private files administers the service with."""
     return Admin(
-        nats_url=nats_url,
+        nats_url=at.url,
+        nats_access=at.access,
         inbox_prefix=ADMIN_INBOX.removesuffix("."),
         http_secret="" if http is None else http.access.local_secret,
     )

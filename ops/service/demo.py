@@ -17,6 +17,8 @@ from typing import Any
 import msgspec
 
 from bus.client import Answer, Client, Unreachable, connect
+from bus.transport.access import Access
+from bus.transport.connecting import NOTHING_MORE
 from domain.errors import Refusal
 
 WORKERS = 3
@@ -75,10 +77,12 @@ def tools() -> tuple[Tool, ...]:
     )
 
 
-async def run_demo(url: str, prefix: str, *, seed: int = 1, pace: float = 1.0) -> None:
+async def run_demo(
+    url: str, prefix: str, access: Access = NOTHING_MORE, *, seed: int = 1, pace: float = 1.0
+) -> None:
     """Sends commands until it is cancelled. With `pace` 2, it does everything twice as fast."""
     shared = {tool.job_type: tool for tool in tools()}
-    async with connect(url, prefix=prefix, name="hyperpage demo") as client:
+    async with connect(url, prefix=prefix, name="hyperpage demo", **access.files) as client:
 
         def employ(name: str) -> _Colleague:
             return _Colleague(client, name, Random(f"{seed} {name}"), pace, shared)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import msgspec
 
+from bus.transport.access import Access
+
 RUNTIME_FILE = "runtime.json"
 ADMIN_FILE = "admin.json"
 _LOCK_FILE = "service.lock"
@@ -34,6 +36,8 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     backups: str = ""
     archive: str = ""
     """Where it keeps these: commands that look elsewhere say so."""
+    nats_access: Access = Access()
+    """What is shown there, and who is trusted to be it, beside what the address says."""
 
 
 class Admin(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +50,7 @@ class Admin(msgspec.Struct, frozen=True, kw_only=True):
 
     nats_url: str
     inbox_prefix: str
+    nats_access: Access = Access()
     http_secret: str = ""
 
 

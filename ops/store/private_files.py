@@ -15,7 +15,7 @@ NAMES = (
 SETTINGS_FILE = "hyperpage.toml"
 # All of them, with what is in them: the embedded nats-server's, what the intake writes down, an analyst's,
 # links that log in.
-FOLDERS = ("nats", "durable", "lake", "log-ins")
+FOLDERS = ("nats", "nats-config", "durable", "lake", "log-ins")
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 # As many are named in a line of the log.
 SHOWN = 5

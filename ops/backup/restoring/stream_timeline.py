@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from bus.broker.server import NatsServer
 from bus.broker.users import RELAY, private_inbox
 from bus.contract.stream_metadata import highest_timeline
+from bus.transport.access import BrokerAddress
 from bus.transport.connecting import NotConnectedError, connect
 from bus.transport.jetstream import JetStreamApi, JetStreamError
 from ops.settings import Settings
@@ -24,15 +25,22 @@ def highest_timeline_in_stream(settings: Settings) -> int:
 
 async def _ask(settings: Settings) -> int:
     async with AsyncExitStack() as stack:
-        url = settings.nats_relay or settings.nats
-        if url is None:
+        addresses = settings.outside_nats
+        if addresses is None:
             if not (settings.data / "nats").exists():
                 return 0
             server = NatsServer(data=settings.data, names=settings.names, port=0)
             await stack.enter_async_context(server)
-            url = server.url_for(RELAY)
+            at = BrokerAddress(url=server.url_for(RELAY))
+        else:
+            at = addresses[RELAY]
         try:
-            client = await connect(url, inbox_prefix=private_inbox(RELAY), within_seconds=CONNECT_SECONDS)
+            client = await connect(
+                at.url,
+                access=at.access,
+                inbox_prefix=private_inbox(RELAY),
+                within_seconds=CONNECT_SECONDS,
+            )
         except NotConnectedError:
             return 0
         stack.push_async_callback(client.close)

@@ -201,12 +201,6 @@ def _terminal_width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def without_credentials(url: str) -> str:
-    """The address of a broker as it may be shown: without a user and a password."""
-    scheme, separator, rest = url.partition("://")
-    return scheme + separator + rest.rpartition("@")[2]
-
-
 # Work that ends sooner needs no bar.
 PATIENCE_SECONDS = 1.0
 

@@ -14,7 +14,7 @@ import nats
 from nats.aio.client import Client as NatsClient
 
 from bus.broker.server import NatsServer
-from bus.broker.users import APP, RELAY, RESPONDER, private_inbox
+from bus.broker.users import ADMIN, APP, RELAY, RESPONDER, private_inbox
 from bus.client import ChangeEvent, Client, Subscription, connect
 from bus.log import chain
 from domain.catalogue import TIMELINE_FORKED, TIMELINE_STREAM
@@ -37,8 +37,16 @@ def service_on(folder: Path, server: NatsServer | None) -> Service:
     """A service that has not been started."""
     if server is None:
         return Service(Settings(data=folder, nats_port=0, no_http=True))
-    responder, relay = server.url_for(RESPONDER), server.url_for(RELAY)
-    return Service(Settings(data=folder, nats=responder, nats_relay=relay, no_http=True))
+    return Service(
+        Settings(
+            data=folder,
+            nats=server.url_for(APP),
+            nats_relay=server.url_for(RELAY),
+            nats_responder=server.url_for(RESPONDER),
+            nats_admin=server.url_for(ADMIN),
+            no_http=True,
+        )
+    )
 
 
 def broker_of(service: Service) -> NatsServer:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from ops import deploy, settings
+from ops import broker_settings, deploy, settings
+from ops.broker_settings import BrokerSettings
 from ops.settings import Settings
 from ops.settings_sources import load_settings
 
@@ -22,11 +23,15 @@ VALUES = tomllib.loads("\n".join(f"{name} = {value}" for _, name, value in ENTRI
 
 def meanings() -> dict[str, str]:
     """What the program's source says of each setting."""
-    tree = ast.parse(Path(settings.__file__).read_text(encoding="utf-8"))
-    (settings_class,) = (
-        one for one in tree.body if isinstance(one, ast.ClassDef) and one.name == Settings.__name__
-    )
-    pairs = zip(settings_class.body, settings_class.body[1:], strict=False)
+    files = [Path(str(one.__file__)) for one in (broker_settings, settings)]
+    trees = [ast.parse(file.read_text(encoding="utf-8")) for file in files]
+    classes = [
+        one
+        for tree in trees
+        for one in tree.body
+        if isinstance(one, ast.ClassDef) and one.name in (BrokerSettings.__name__, Settings.__name__)
+    ]
+    pairs = [pair for one in classes for pair in zip(one.body, one.body[1:], strict=False)]
     return {
         field.target.id: " ".join(text.value.value.split())
         for field, text in pairs

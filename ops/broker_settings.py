@@ -1,0 +1,107 @@
+"""The settings of the data directory and of the broker, and what follows from them for each role there."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from bus.broker.users import ADMIN, APP, RELAY, RESPONDER
+from bus.transport.access import Access, BrokerAddress, has_credentials, without_credentials
+
+
+class SettingsError(ValueError):
+    """A setting has a value that it can not have; the message says which and from where."""
+
+
+class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The first of the settings."""
+
+    data: Path = Path("data")
+    """Where everything is kept: the store, the embedded broker's files, backups. Default `./data`."""
+
+    nats: str | None = None
+    """Address of a nats-server with JetStream; with `tls://`, nothing is said that is not encrypted. It may
+    have a user and a password, and is handed to applications in `runtime.json`. Default: one of its own,
+    embedded."""
+
+    nats_relay: str | None = None
+    """Address for the connection that manages streams and publishes events. Default: that of `nats`."""
+
+    nats_responder: str | None = None
+    """Address for the connection that takes commands and queries. Where it is set, the broker has the
+    accounts that `hyperpage nats-config` writes, and tells who sent what. Default: that of `nats`."""
+
+    nats_admin: str | None = None
+    """Address that is handed to operators in `admin.json`. Default: that of `nats`."""
+
+    nats_credentials: Path | None = None
+    """File by which one is known to that nats-server, for `nats`: the seed of an NKey, a creds file (JWT), or
+    a certificate with its key in PEM. Read again for each connection. Default: what the address says."""
+
+    nats_relay_credentials: Path | None = None
+    """The same for `nats_relay`. Default: that of `nats`."""
+
+    nats_responder_credentials: Path | None = None
+    """The same for `nats_responder`. Default: that of `nats`."""
+
+    nats_admin_credentials: Path | None = None
+    """The same for `nats_admin`. Default: that of `nats`."""
+
+    nats_ca: Path | None = None
+    """The authorities, in PEM, of which one vouches for that nats-server; with it, nothing is said that is
+    not encrypted. Default: those of the system."""
+
+    nats_certificate: Path | None = None
+    """Certificate in PEM that is shown to that nats-server, in any role (mutual TLS). Default: none."""
+
+    nats_key: Path | None = None
+    """The key of that certificate, in PEM, without a password. Default: in the same file."""
+
+    nats_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] | None = None
+    """Port of the embedded nats-server. Default: 4222 if it is free, else a free one; 0: a free one."""
+
+    @property
+    def has_accounts(self) -> bool:
+        """Whether the broker has an account for each user, and so tells who sent what."""
+        return self.nats is None or self.nats_responder is not None
+
+    @property
+    def outside_nats(self) -> dict[str, BrokerAddress] | None:
+        """The address for each role; `None` where the broker is an embedded one.
+
+        Raises:
+            SettingsError: there is something for a nats-server, and no address of one.
+        """
+        if self.nats is None:
+            for name in self.__struct_fields__:
+                if name.startswith("nats_") and name != "nats_port" and getattr(self, name) is not None:
+                    raise SettingsError(f"{name} is for a nats-server that `nats` has the address of")
+            return None
+        own = {
+            APP: (self.nats, self.nats_credentials),
+            RELAY: (self.nats_relay, self.nats_relay_credentials),
+            RESPONDER: (self.nats_responder, self.nats_responder_credentials),
+            ADMIN: (self.nats_admin, self.nats_admin_credentials),
+        }
+        addresses = {role: self._address(self.nats, *said) for role, said in own.items()}
+        known_as = {(one.url, one.access.credentials) for one in addresses.values()}
+        if self.has_accounts and len(known_as) < len(addresses):
+            raise SettingsError(
+                "nats_responder is for a nats-server with accounts, where applications, operators, relay and"
+                " responder are known by addresses or credentials of their own: nats, nats_admin, nats_relay"
+                " and nats_responder, or each with _credentials"
+            )
+        return addresses
+
+    def _address(self, nats: str, url: str | None, credentials: Path | None) -> BrokerAddress:
+        if url is None:
+            # Who it is known as there is another's, if it has a file of its own.
+            url = nats if credentials is None else without_credentials(nats)
+        if credentials is None and not has_credentials(url):
+            credentials = self.nats_credentials
+        files = {"ca": self.nats_ca, "certificate": self.nats_certificate, "key": self.nats_key}
+        absolute = {
+            name: None if file is None else file.absolute()
+            for name, file in {**files, "credentials": credentials}.items()
+        }
+        return BrokerAddress(url=url, access=Access.of(**absolute))
