@@ -8,6 +8,7 @@ from cyclopts import Parameter
 from ops.cli.terminal.exits import Exit, failure
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
 from ops.cli.terminal.output import print_result
+from ops.cli.terminal.recording import recorded
 
 
 def nats_config(
@@ -46,8 +47,10 @@ def nats_config(
     from ops.security.users import UserError
 
     settings = settings_for(data)
+    place = (folder or settings.data / "nats-config").absolute()
     try:
-        written = write_configuration(settings, folder or settings.data / "nats-config", rotate=rotate)
+        with recorded(settings, "nats.configure", {"folder": str(place), "rotate": rotate}):
+            written = write_configuration(settings, place, rotate=rotate)
     except (SeedError, UserError) as error:
         raise failure(Exit.FAILED, "failed", str(error)) from error
     lines = "\n".join(f'{name} = "{value}"' for name, value in written.settings.items())
