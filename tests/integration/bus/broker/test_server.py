@@ -21,7 +21,7 @@ from bus.broker.child import NatsChild
 from bus.broker.home import NatsHome
 from bus.broker.server import NatsServer, NatsServerError, PortTakenError, StoreInUseError, find_nats_server
 from bus.broker.tether import tethered
-from bus.broker.users import ADMIN, APP, RELAY, private_inbox
+from bus.broker.users import ADMIN, APP, RELAY, USERS, private_inbox
 from tests.support.patience import patiently, until, wait_for
 from tests.support.repository import ROOT
 
