@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from tests.support.documents.guides import blocks, guide
 from tests.support.documents.typed_in import typed_in
 from tests.support.machines.node import in_javascript
 from tests.support.patience import wait_for
-from tests.support.services.command_line import Served
+from tests.support.services.command_line import Served, environment
 
 GUIDE = guide("users.md")
 [JAVASCRIPT] = blocks("js", GUIDE)
+[PYTHON] = blocks("python", GUIDE)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the examples need curl")
@@ -54,8 +56,27 @@ def test_the_client_in_javascript_prints_what_is_said(tmp_path: Path) -> None:
             return done[-1].returncode == 0
 
         wait_for(is_done)
-    [shown] = re.findall(r"It prints `(.*)`", GUIDE)
+    [shown] = re.findall(r"It prints `([^`]*)`", GUIDE)
     assert done[-1].stdout.strip() == shown
+
+
+def test_the_client_in_python_sends_under_the_users_name(tmp_path: Path) -> None:
+    with Served(tmp_path / "data", "--no-http") as served:
+        billing = ("--allow", "jobs.*", "--keys", "billing/*", "--out", tmp_path / "billing.nk")
+        assert served("user", "create", "billing", *billing).code == 0
+        done = subprocess.run(
+            [sys.executable, "-c", PYTHON],
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        event = served.ask("tail", "--from", "1", "--limit", "1")
+
+    assert done.stdout.startswith("jobs/billing/"), done.stderr
+    assert (event["subject"], event["principal"]) == (done.stdout.strip(), "billing")
 
 
 def test_what_a_user_is_given_is_kept_nowhere(tmp_path: Path) -> None:
