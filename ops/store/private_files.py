@@ -10,12 +10,12 @@ from pathlib import Path
 # anybody's home. The file of settings is an operator's, and may have the broker's password.
 NAMES = (
     *("hyperpage.*", "runtime.*", "admin.*", "service.lock", "tokens.*", "users.*", "audit.*", "restore.*"),
-    "signing-key.*",
+    *("signing-key.*", "consumer-names.key"),
 )
 SETTINGS_FILE = "hyperpage.toml"
 # All of them, with what is in them: the embedded nats-server's, what the intake writes down, an analyst's,
-# links that log in.
-FOLDERS = ("nats", "nats-config", "durable", "lake", "log-ins")
+# links that log in, the record of who did what.
+FOLDERS = ("nats", "nats-config", "durable", "lake", "log-ins", "audit")
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 # As many are named in a line of the log.
 SHOWN = 5
