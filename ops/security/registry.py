@@ -43,9 +43,11 @@ class Registry:
         self._file = UserFile(data)
         self._users: list[User] = []
         self._principals: dict[str | None, Principal] = {}
+        self._stamp: tuple[int, ...] = ()
         self._read()
-        # As the broker was told of them. Each time it is, connections that are being made may be refused.
-        self._told = self.broker_users
+        self._changing = asyncio.Lock()
+        # As the broker was started, or was told last; `None` while that may have failed.
+        self._in_effect: list[BrokerUser] | None = self.broker_users
 
     @property
     def users(self) -> Sequence[User]:
@@ -87,16 +89,9 @@ class Registry:
         async def reload(_: Any) -> dict[str, Any]:
             try:
                 self._read()
-            except UserError as error:
+                await self._take_effect(nats_server, on_change)
+            except (UserError, NatsServerError) as error:
                 raise Unavailable(str(error)) from error
-            if nats_server is not None:
-                self._told = self.broker_users
-                try:
-                    await nats_server.set_users(self._told)
-                except NatsServerError as error:
-                    raise Unavailable(str(error)) from error
-            try:
-                await on_change()
             except ApiRefusal as refusal:
                 raise Unavailable(
                     f"the users are taken in, but what they followed may go on: {refusal}", hint="try again"
@@ -108,22 +103,46 @@ class Registry:
             AdministrationVerb(name="user.rotate", shape=RotateLogin, carry_out=rotate),
         )
 
-    async def run(self, nats_server: NatsServer | None) -> None:
-        """Has keys that run out end, for ever."""
+    async def run(self, nats_server: NatsServer | None, on_change: Callable[[], Awaitable[None]]) -> None:
+        """Has keys that run out end, for ever, and users count as they are kept.
+
+        Whoever changed them may have ended before the service was told, and the broker may have been away.
+        `on_change` is as for `verbs`.
+        """
+        failure = ""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
+            try:
+                if self._file.stamp() != self._stamp:
+                    self._read()
+                await self._take_effect(nats_server, on_change)
+                failure = ""
+            except (UserError, NatsServerError, ApiRefusal) as error:
+                if failure != str(error):
+                    failure = str(error)
+                    logger.warning("users whose rights have ended may still be let in: %s", error)
+
+    async def _take_effect(
+        self, nats_server: NatsServer | None, on_change: Callable[[], Awaitable[None]]
+    ) -> None:
+        async with self._changing:
+            now = self.broker_users
+            self._note_principals()
             has_expired = nats_server is not None and nats_server.has_expired_logins
-            if (now := self.broker_users) != self._told or has_expired:
-                self._told = now
-                self._note_principals()
-                if nats_server is not None:
-                    try:
-                        await nats_server.set_users(now)
-                    except NatsServerError as error:
-                        logger.warning("a key that ran out may still be good at the broker: %s", error)
+            # Each time the broker is told, connections that are being made may be refused.
+            if now == self._in_effect and not has_expired:
+                return
+            self._in_effect = None
+            if nats_server is not None:
+                await nats_server.set_users(now)
+            await on_change()
+            self._in_effect = now
 
     def _read(self) -> None:
+        # Looked at first: what changes meanwhile is read the next time.
+        stamp = self._file.stamp()
         self._users = self._file.read()
+        self._stamp = stamp
         self._note_principals()
 
     def _note_principals(self) -> None:

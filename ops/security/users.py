@@ -190,6 +190,14 @@ class UserFile:
         except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
             raise UserError(f"{self.path} cannot be read: {error}") from error
 
+    def stamp(self) -> tuple[int, ...]:
+        """Changes whenever the file does."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return ()
+        return found.st_ino, found.st_mtime_ns, found.st_size
+
     def create(self, name: str, rights: Rights, *, by: str = "") -> tuple[User, Secrets]:
         """A new user, and what it is given.
 
@@ -292,7 +300,7 @@ class KnownUsers:
         return next((one for one in self._good() if one.name == name), None)
 
     def _good(self) -> Iterator[User]:
-        stamp = self._stamp()
+        stamp = self._file.stamp()
         if stamp != self._seen:
             self._seen = stamp
             try:
@@ -301,13 +309,6 @@ class KnownUsers:
                 logger.warning("no user is known: %s", error)
                 self._users = []
         return (one for one in self._users if one.revoked_at is None)
-
-    def _stamp(self) -> tuple[int, ...]:
-        try:
-            found = self._file.path.stat()
-        except OSError:
-            return ()
-        return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _now() -> int:

@@ -291,6 +291,20 @@ def test_a_revoked_user_is_out_at_once_and_its_name_stays_taken(tmp_path: Path):
     assert not asyncio.run(play())
 
 
+def test_a_user_is_out_though_the_service_was_not_told_of_it(tmp_path: Path):
+    async def play() -> bool:
+        async with serving(tmp_path) as service:
+            _, seed = await new_user(service, "billing")
+            async with connected(service, seed, allow_reconnect=False) as billing:
+                await send(billing, "app_state.set", {"key": "k", "value": 1})
+                # As a command line does that ends, or finds nobody, before it has told the service.
+                UserFile(tmp_path).revoke("billing")
+                await until(lambda: not billing.is_connected)
+            return await _is_let_in(service, seed)
+
+    assert not asyncio.run(play())
+
+
 async def _is_let_in(service: Any, seed: str) -> bool:
     try:
         async with connected(service, seed, allow_reconnect=False) as client:
