@@ -47,7 +47,8 @@ class Registry:
         self._read()
         self._changing = asyncio.Lock()
         # As the broker was started, or was told last; `None` while that may have failed.
-        self._in_effect: list[BrokerUser] | None = self.broker_users
+        self._told: list[BrokerUser] | None = self.broker_users
+        self._are_followers_looked_at = True
 
     @property
     def users(self) -> Sequence[User]:
@@ -113,9 +114,12 @@ class Registry:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             try:
-                if self._file.stamp() != self._stamp:
-                    self._read()
-                await self._take_effect(nats_server, on_change)
+                try:
+                    if self._file.stamp() != self._stamp:
+                        self._read()
+                finally:
+                    # Keys run out also while the file cannot be read.
+                    await self._take_effect(nats_server, on_change)
                 failure = ""
             except (UserError, NatsServerError, ApiRefusal) as error:
                 if failure != str(error):
@@ -130,13 +134,14 @@ class Registry:
             self._note_principals()
             has_expired = nats_server is not None and nats_server.has_expired_logins
             # Each time the broker is told, connections that are being made may be refused.
-            if now == self._in_effect and not has_expired:
-                return
-            self._in_effect = None
-            if nats_server is not None:
-                await nats_server.set_users(now)
-            await on_change()
-            self._in_effect = now
+            if now != self._told or has_expired:
+                self._told, self._are_followers_looked_at = None, False
+                if nats_server is not None:
+                    await nats_server.set_users(now)
+                self._told = now
+            if not self._are_followers_looked_at:
+                await on_change()
+                self._are_followers_looked_at = True
 
     def _read(self) -> None:
         # Looked at first: what changes meanwhile is read the next time.
