@@ -67,16 +67,19 @@ def create(
 
         hyperpage user create billing --allow 'jobs.*' --keys 'billing/*' --read --follow
     """
+    from ops.http.access.tokens import TokenError, TokenFile
     from ops.security.users import UserError, UserFile, rights_of
 
     settings = settings_for(data)
     path = _new_file(out or Path(f"{name}.nk"))
     try:
+        # Events say a name alone, also those of tokens that were revoked.
+        tokens = {one.name for one in TokenFile(settings.data).read()}
         rights = rights_of(allow=allow or [], keys=keys or [], tables=table or [], reads=read, follows=follow)
         said = {"name": name, "allow": allow, "keys": keys, "tables": table, "read": read, "follow": follow}
         with recorded(settings, "user.create", said):
-            made, given = UserFile(settings.data).create(name, rights, by=whoami())
-    except UserError as error:
+            made, given = UserFile(settings.data).create(name, rights, by=whoami(), others=tokens)
+    except (UserError, TokenError) as error:
         raise failure(Exit.FAILED, "failed", str(error)) from error
     _hand_out(made, given, path, data, as_json)
 

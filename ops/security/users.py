@@ -10,7 +10,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -198,8 +198,10 @@ class UserFile:
             return ()
         return found.st_ino, found.st_mtime_ns, found.st_size
 
-    def create(self, name: str, rights: Rights, *, by: str = "") -> tuple[User, Secrets]:
-        """A new user, and what it is given.
+    def create(
+        self, name: str, rights: Rights, *, by: str = "", others: Collection[str] = ()
+    ) -> tuple[User, Secrets]:
+        """A new user, and what it is given. `others` are names that somebody else has, or had.
 
         Raises:
             UserError: the name is none, or taken; there are too many; the file cannot be read.
@@ -222,8 +224,8 @@ class UserFile:
         with self._locked():
             users = self.read()
             # A name means who it was, also in events of long ago.
-            if any(one.name == name for one in users):
-                raise UserError(f"there is, or was, a user {name}; choose another name")
+            if any(one.name == name for one in users) or name in others:
+                raise UserError(f"there is, or was, a user or a token {name}; choose another name")
             if len(users) >= MAXIMUM_USERS:
                 raise UserError(f"there are {MAXIMUM_USERS} users, and no more are kept in {self.path}")
             self._write([*users, user])

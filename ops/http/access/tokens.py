@@ -21,6 +21,7 @@ import msgspec
 
 from bus.identifiers import new_id
 from ops.http.access.roles import RESERVED_NAMES, Role
+from ops.security.users import UserError, UserFile
 from ops.store.data_directory import give_to_owner, read_private, write_private
 
 FILE = "tokens.json"
@@ -118,6 +119,8 @@ class TokenFile:
             )
         if name in RESERVED_NAMES:
             raise TokenError(f"{name} is what others are called; choose another name, such as {name}-1")
+        if self._is_a_users(name):
+            raise TokenError(f"there is, or was, a user {name}; choose another name")
         with self._locked():
             tokens = self.read()
             if any(one.name == name and one.is_good(now) for one in tokens):
@@ -126,6 +129,13 @@ class TokenFile:
                 raise TokenError(f"there are {MAXIMUM_TOKENS} tokens, and no more are kept in {self.path}")
             self._write([*tokens, token])
         return token, secret
+
+    def _is_a_users(self, name: str) -> bool:
+        # Events say a name alone.
+        try:
+            return any(one.name == name for one in UserFile(self.path.parent).read())
+        except UserError as error:
+            raise TokenError(str(error)) from error
 
     def revoke(self, name_or_id: str, *, by: str = "") -> Token:
         """The token, revoked.
