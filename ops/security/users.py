@@ -17,7 +17,7 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from bus.broker.users import ADMIN, APP, RELAY, RESPONDER, BrokerUser
+from bus.broker.users import USERS, BrokerUser
 from bus.contract.rights import ALL, Rights
 from bus.contract.senders import USER_PATTERN, is_user_name
 from bus.transport.nkeys import NKey, new_seed
@@ -30,8 +30,8 @@ MAXIMUM_USERS = 200
 MAXIMUM_KEYS = 4
 # The beginning of every token by which a user comes over HTTP.
 TOKEN_PREFIX = "hpt_"
-# Names of principals that are nobody's to take.
-RESERVED = frozenset({RELAY, RESPONDER, APP, ADMIN, "anonymous", "hyperpage", "system"})
+# Names of principals that neither a user nor a token may have: they mean others.
+RESERVED = frozenset({*USERS, "anonymous", "console", "hyperpage", "system"})
 UserName = Annotated[str, msgspec.Meta(pattern=rf"^{USER_PATTERN}\Z")]
 PublicKey = Annotated[str, msgspec.Meta(pattern=r"^U[A-Z2-7]{55}\Z")]
 

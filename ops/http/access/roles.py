@@ -19,10 +19,6 @@ Role = Literal["read", "operate", "admin"]
 _RANK: dict[Role, int] = {"read": 0, "operate": 1, "admin": 2}
 
 
-# What others are called: no token has such a name.
-RESERVED_NAMES = frozenset({"app", "admin", "anonymous", "console", "hyperpage"})
-
-
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
     """A caller, and how it is known who that is.
 

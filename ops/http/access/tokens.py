@@ -20,8 +20,8 @@ from typing import Annotated
 import msgspec
 
 from bus.identifiers import new_id
-from ops.http.access.roles import RESERVED_NAMES, Role
-from ops.security.users import UserError, UserFile
+from ops.http.access.roles import Role
+from ops.security.users import RESERVED, UserError, UserFile
 from ops.store.data_directory import give_to_owner, read_private, write_private
 
 FILE = "tokens.json"
@@ -117,7 +117,7 @@ class TokenFile:
             raise TokenError(
                 f"{name!r} is no name of a token: 1 to 64 small letters, digits, _ and -, the first none of -"
             )
-        if name in RESERVED_NAMES:
+        if name in RESERVED:
             raise TokenError(f"{name} is what others are called; choose another name, such as {name}-1")
         if self._is_a_users(name):
             raise TokenError(f"there is, or was, a user {name}; choose another name")

@@ -177,7 +177,7 @@ def test_nobody_hears_what_another_is_answered(tmp_path: Path, subject: str):
 def test_a_user_follows_its_tables_with_any_clients_defaults(tmp_path: Path):
     async def play() -> tuple[list[str], list[str], list[str]]:
         async with serving(tmp_path) as service, client_of(service) as app:
-            _, seed = await new_user(service, "watcher", allow=(), tables=("jobs",))
+            _, seed = await new_user(service, "follower", allow=(), tables=("jobs",))
             async with connected(service, seed) as watcher:
                 jetstream = watcher.jetstream()
                 await app.send("app_state.set", {"key": "a", "value": 1})
