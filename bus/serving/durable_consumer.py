@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -20,6 +21,7 @@ from nats.js.api import AckPolicy, ConsumerConfig
 
 from bus.broker.users import RELAY, private_inbox
 from bus.contract.senders import UserSubjects
+from bus.contract.subjects import BusNames
 from bus.identifiers import new_id
 from bus.tasks import Tasks
 from bus.transport.ensured_streams import ensure_stream
@@ -35,9 +37,6 @@ PULL_EXPIRES_SECONDS = 2.0
 # A pull that the broker forgot (it was restarted, say) is noticed this much later.
 PULL_GRACE_SECONDS = 1.0
 ACK_WAIT_SECONDS = 30.0
-# The broker remembers each message id that a sender gives for so long, all of them in its memory. A command's
-# own id does what they are for, for ever.
-DUPLICATE_WINDOW_NS = 1_000_000_000
 # The largest message on the bus, as the contract says; an outside broker may take larger ones.
 MAXIMUM_MESSAGE_BYTES = 1024 * 1024
 # The pause before all comes again, as while the store cannot be written.
@@ -109,7 +108,7 @@ class DurableConsumer:
                 **self._limits.config,
                 "discard": "new",
                 "max_msg_size": MAXIMUM_MESSAGE_BYTES,
-                "duplicate_window": DUPLICATE_WINDOW_NS,
+                **_without_message_ids(self._names),
             },
             is_adjusted=not self.created_ms,
         )
@@ -221,3 +220,14 @@ class DurableConsumer:
                 logger.warning("the stream of durable commands cannot be made: %s", error)
         else:
             await self._ask()
+
+
+def _without_message_ids(names: BusNames) -> dict[str, Any]:
+    """What has nats-server 2.15 take a message whatever its `Nats-Msg-Id`; older ones look at it still.
+
+    An id is one for all who send: a command whose id somebody else had sent just before would be lost, and
+    its sender told that it is stored. A command's own id does what message ids are for, for ever. They count
+    nowhere in a stream that takes in another; of this one, no subject is asked for that a result can have.
+    """
+    nothing = names.result_filter.replace(">", "nothing.at.all")
+    return {"duplicate_window": 0, "sources": [{"name": names.results, "filter_subject": nothing}]}

@@ -1,13 +1,15 @@
 """Command ids of users of their own: nobody gets another's answer by one, or takes it away."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
 import nats
 
 from bus.broker.users import APP
-from tests.support.services.own_users import connected, new_user, send
+from tests.support.patience import until
+from tests.support.services.own_users import connected, new_user, query, send
 from tests.support.services.serving import broker_of, serving
 
 JOB = {"type": "sync", "name": "a job", "id": "1"}
@@ -42,6 +44,30 @@ def test_nobody_gets_the_lease_of_another_by_the_id_of_its_command(tmp_path: Pat
     assert again == taken
     assert [job["id"] for job in taken["result"]["jobs"]] == ["1"]
     assert [one["result"]["jobs"] for one in stolen] == [[], [], []]
+
+
+def test_a_message_id_takes_no_durable_command_away(tmp_path: Path):
+    async def play() -> tuple[list[Any], list[Any]]:
+        async with serving(tmp_path) as service:
+            _, one = await new_user(service, "billing")
+            _, other = await new_user(service, "eve")
+            async with connected(service, one) as billing, connected(service, other) as eve:
+                stored = []
+                for client, key in ((eve, "eve"), (billing, "billing")):
+                    answer = await client.request(
+                        "hyperpage.dcmd.v1.app_state.set",
+                        f'{{"key":"{key}","value":1}}'.encode(),
+                        timeout=10,
+                        headers={"Nats-Msg-Id": "invoice-7"},
+                    )
+                    stored.append(json.loads(answer.data))
+                await until(lambda: service.writer.head.position >= 2)
+                return stored, [await query(billing, "app_state.get", {"key": "billing"})]
+
+    stored, rows = asyncio.run(play())
+
+    assert ["duplicate" in one for one in stored] == [False, False]
+    assert [row["key"] for row in rows] == ["billing"]
 
 
 def test_an_id_that_one_user_has_taken_is_free_for_others(tmp_path: Path):
