@@ -40,6 +40,9 @@ class Context(Protocol):
     def new_id(self) -> str:
         """A fresh, time-ordered id."""
 
+    def new_key(self) -> str:
+        """A fresh id for something new, which is the sender's own where not all keys are."""
+
     def random(self) -> float:
         """A number in [0, 1), for jitter."""
 

@@ -220,8 +220,7 @@ class Group(GroupContext):
             return request.verb.decide(None, request.command, self, None), None
         key = request.verb.key(request.command)
         if key is None:
-            # Of those who may not use all keys, a new one is their own.
-            new_key = key = f"{request.keys[0] if request.keys else ''}{self.new_id()}"
+            new_key = key = self.new_key()
             aggregate = ABSENT
         else:
             new_key = None

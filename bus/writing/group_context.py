@@ -86,6 +86,9 @@ class GroupContext:
     def new_id(self) -> str:
         return next(self._ids)
 
+    def new_key(self) -> str:
+        return f"{self.keys[0] if self.keys else ''}{self.new_id()}"
+
     random = staticmethod(random.random)
 
     def state(self, table: str, key: str) -> Any:

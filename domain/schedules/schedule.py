@@ -81,7 +81,7 @@ def _trigger(
     state: Schedule | None, command: messages.TriggerSchedule, context: Context, key: str
 ) -> Decision:
     schedule = _existing(state, key)
-    job_id = context.new_id()
+    job_id = context.new_key()
     events = ((job_id, _job(schedule, context.now)), (key, messages.Triggered(job_id=job_id)))
     return Decision(events=events, result={"id": job_id})
 

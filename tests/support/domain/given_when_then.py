@@ -141,6 +141,8 @@ class Story:
         self._ids += 1
         return f"id-{self._ids}"
 
+    new_key = new_id
+
     def random(self) -> float:
         return self.chance_is
 

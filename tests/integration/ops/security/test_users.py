@@ -29,10 +29,12 @@ JOB = {"type": "sync", "name": "a job"}
 def test_a_user_works_under_its_name_and_within_its_rights(tmp_path: Path):
     async def play() -> list[Any]:
         async with serving(tmp_path) as service:
-            _, seed = await new_user(service, "billing", allow=("jobs.*",), keys=("billing/*",))
+            _, seed = await new_user(service, "billing", allow=("jobs.*", "schedules.*"), keys=("billing/*",))
             async with connected(service, seed) as billing:
                 made = await send(billing, "jobs.enqueue", {**JOB, "id": "billing/1"}, actor="somebody else")
                 minted = await send(billing, "jobs.enqueue", JOB)
+                await send(billing, "schedules.set", {"id": "billing/s", "every_ms": 60_000, "job": JOB})
+                triggered = await send(billing, "schedules.trigger", {"id": "billing/s"})
                 refused = [
                     await send(billing, "jobs.enqueue", {**JOB, "id": "eve/1"}),
                     await send(billing, "jobs.enqueue", {**JOB, "id": "billing/2", "depends_on": ["eve/1"]}),
@@ -43,12 +45,13 @@ def test_a_user_works_under_its_name_and_within_its_rights(tmp_path: Path):
                     await query(billing, "events.find", {}),
                 ]
                 row = await query(billing, "jobs.get", {"id": "billing/1"})
-                return [made, minted, refused, row]
+                return [made, minted, triggered, refused, row]
 
-    made, minted, refused, row = asyncio.run(play())
+    made, minted, triggered, refused, row = asyncio.run(play())
 
     assert (made["stream"], row["id"]) == ("jobs/billing/1", "billing/1")
     assert minted["stream"].startswith("jobs/billing/")
+    assert triggered["result"]["id"].startswith("billing/")
     assert [one["error"]["code"] for one in refused] == ["forbidden"] * len(refused)
     assert json.loads(str(log_of(tmp_path / "hyperpage.db")[0].metadata)) == {
         "actor": "somebody else",
