@@ -1,4 +1,7 @@
-"""Moves amounts between accounts of a store's file for ever, as fast as it can; so their sum is the same."""
+"""Moves amounts between accounts of a store's file for ever, as fast as it can; so their sum is the same.
+
+The accounts are rows of `app_state`: a file with a table that is not the program's would not be copied.
+"""
 
 import random
 import sys
@@ -7,6 +10,8 @@ from pathlib import Path
 from migrations.connection import open_writer, write_transaction
 
 ACCOUNTS = 400
+ALL = "FROM app_state WHERE key GLOB 'account-*'"
+AMOUNT = "json_extract(value, '$.amount')"
 # As soon as that many pages are in the WAL, they go into the main file: all the time, that is.
 CHECKPOINT_PAGES = 8
 
@@ -14,10 +19,11 @@ CHECKPOINT_PAGES = 8
 def prepare(path: Path) -> None:
     """Makes the accounts, each with nothing, and large enough that there are some to a page only."""
     connection = open_writer(path)
-    connection.execute("CREATE TABLE accounts (id INTEGER PRIMARY KEY, amount INTEGER, pad TEXT)")
     with write_transaction(connection):
         connection.executemany(
-            "INSERT INTO accounts VALUES (?, 0, ?)", ((number, "x" * 1_000) for number in range(ACCOUNTS))
+            "INSERT INTO app_state (key, value, updated_at, version, position)"
+            " VALUES (?, json_object('amount', 0, 'pad', ?), 0, 1, 1)",
+            ((f"account-{number:03}", "x" * 1_000) for number in range(ACCOUNTS)),
         )
     connection.close()
 
@@ -29,8 +35,12 @@ def transfer(path: Path, seed: int) -> None:
         with write_transaction(connection):
             for _ in range(chance.randint(1, 5)):
                 one, other = chance.sample(range(ACCOUNTS), 2)
-                connection.execute("UPDATE accounts SET amount = amount - 1 WHERE id = ?", (one,))
-                connection.execute("UPDATE accounts SET amount = amount + 1 WHERE id = ?", (other,))
+                for account, change in ((one, -1), (other, 1)):
+                    changed = f"json_set(value, '$.amount', {AMOUNT} + ?)"
+                    connection.execute(
+                        f"UPDATE app_state SET value = {changed} WHERE key = ?",
+                        (change, f"account-{account:03}"),
+                    )
 
 
 if __name__ == "__main__":

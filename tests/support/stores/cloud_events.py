@@ -36,6 +36,7 @@ def _extensions(metadata: str) -> str:
         ("correlationid", known.correlation_id),
         ("causationid", known.causation_id),
         ("traceparent", known.traceparent),
+        ("principal", known.principal),
     )
     return "".join(f',"{name}":{_quote(value).decode()}' for name, value in named if value is not None)
 

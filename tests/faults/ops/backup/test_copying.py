@@ -15,6 +15,7 @@ from ops.backup.content import read_content
 from ops.backup.copying import copy_store
 from tests.support.chance import SEED
 from tests.support.programs import transfers
+from tests.support.programs.transfers import ALL, AMOUNT
 from tests.support.repository import ROOT
 from tests.support.stores.backing_up import Stored
 
@@ -46,7 +47,7 @@ def transferring(store: Path) -> Iterator[None]:
 
 def _amounts(path: Path) -> list[int]:
     with closing(open_reader(path)) as connection:
-        return [amount for (amount,) in connection.execute("SELECT amount FROM accounts ORDER BY id")]
+        return [amount for (amount,) in connection.execute(f"SELECT {AMOUNT} {ALL} ORDER BY key")]
 
 
 def _copy_many(store: Path, copy: Path, count: int) -> set[str]:
@@ -60,7 +61,7 @@ def _copy_many(store: Path, copy: Path, count: int) -> set[str]:
             assert connection.pragma("integrity_check") == "ok", f"copy {number}"
             assert connection.pragma("journal_mode") == "delete"
             assert read_content(connection) == content
-            assert connection.execute("SELECT sum(amount), count(*) FROM accounts").fetchone() == (
+            assert connection.execute(f"SELECT sum({AMOUNT}), count(*) {ALL}").fetchone() == (
                 0,
                 transfers.ACCOUNTS,
             ), f"copy {number}"
@@ -83,7 +84,7 @@ def test_the_bytes_of_a_store_in_use_are_copied_as_they_were_at_one_moment(
 def test_it_goes_page_by_page_where_somebody_reads_for_long(path: Path, tmp_path: Path, count: int):
     with transferring(path), closing(open_reader(path)) as reader:
         reader.execute("BEGIN")
-        reader.execute("SELECT count(*) FROM accounts").fetchall()
+        reader.execute(f"SELECT count(*) {ALL}").fetchall()
         before = _amounts(path)
         while _amounts(path) == before:
             # Later writes cannot leave the WAL.
@@ -97,7 +98,7 @@ def test_it_goes_page_by_page_while_somebody_has_begun_to_write(
     monkeypatch.setattr(copying, "HOLD_WITHIN_MS", 1)
     with closing(open_writer(path)) as writer:
         writer.execute("BEGIN IMMEDIATE")
-        writer.execute("UPDATE accounts SET amount = 1")
+        writer.execute("UPDATE app_state SET updated_at = 1")
         assert _copy_many(path, tmp_path / "copy.db", 1) == {"pages"}
         writer.execute("ROLLBACK")
 
@@ -128,6 +129,6 @@ def test_copying_leaves_the_locks_of_its_own_process_as_they_were(path: Path, tm
 
     assert not is_locked()
     with closing(open_writer(path)) as writer:
-        writer.execute("UPDATE accounts SET pad = 'y'")
+        writer.execute("UPDATE app_state SET updated_at = 2")
         assert _copy_many(path, tmp_path / "copy.db", 1) == {"bytes"}
         assert is_locked()
