@@ -49,10 +49,13 @@ def distrust(connection: apsw.Connection, *, has_views: bool = False) -> None:
 def without_memory_statistics() -> None:
     """Stops SQLite's count of memory: its threads take turns for it at each allocation.
 
-    The count was a twentieth of what the service computes. This holds for the whole process, which must have
-    no connection yet.
+    The count was a twentieth of what the service computes. This holds for the whole process. Where one has a
+    connection already, it stays as it is, which costs time alone.
     """
-    apsw.shutdown()
+    try:
+        apsw.shutdown()
+    except apsw.MisuseError:
+        return
     apsw.config(apsw.SQLITE_CONFIG_MEMSTATUS, False)
     apsw.initialize()
 
