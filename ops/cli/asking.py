@@ -19,7 +19,11 @@ from ops.store.data_directory import read_admin, read_runtime
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
+    from bus.transport.connection import LeanClient
+
 CONNECT_SECONDS = 5
+# How often, and how far apart, a connection is tried again that was refused.
+REFUSED_TRIES, REFUSED_PAUSE_SECONDS = 8, 0.25
 # Many dead letters may be replayed at once.
 ADMINISTRATION_SECONDS = 60.0
 STATUS_SECONDS = 10.0
@@ -84,19 +88,10 @@ async def connected(address: Address) -> "AsyncIterator[Client]":
     Raises:
         CommandFailure: nobody answers there.
     """
-    from bus.transport.connecting import NotConnectedError, connect
+    from bus.transport.connecting import NotConnectedError
 
     try:
-        client = await connect(
-            address.url,
-            access=address.access,
-            name="hyperpage command line",
-            inbox_prefix=address.inbox_prefix,
-            within_seconds=CONNECT_SECONDS,
-            # The first connection is tried 60 times by default.
-            max_reconnect_attempts=1,
-            reconnect_time_wait=0,
-        )
+        client = await _let_in(address)
     except NotConnectedError as error:
         raise unreachable(
             f"the service on {address.data} does not answer at {without_credentials(address.url)}"
@@ -107,6 +102,32 @@ async def connected(address: Address) -> "AsyncIterator[Client]":
         yield client
     finally:
         await client.close()
+
+
+async def _let_in(address: Address) -> "LeanClient":
+    """A connection; one that is refused is tried again for a while.
+
+    While nats-server reads its configuration again, for a user who came or went, it knows nobody.
+    """
+    from bus.transport.connecting import NotConnectedError, connect
+
+    for left in range(REFUSED_TRIES, 0, -1):
+        try:
+            return await connect(
+                address.url,
+                access=address.access,
+                name="hyperpage command line",
+                inbox_prefix=address.inbox_prefix,
+                within_seconds=CONNECT_SECONDS,
+                # The first connection is tried 60 times by default.
+                max_reconnect_attempts=1,
+                reconnect_time_wait=0,
+            )
+        except NotConnectedError as error:
+            if left == 1 or "authorization" not in error.said.lower():
+                raise
+        await asyncio.sleep(REFUSED_PAUSE_SECONDS)
+    raise AssertionError("unreachable")
 
 
 async def ask(
