@@ -85,8 +85,9 @@ class DataDirectory:
     def announce(self, runtime: Runtime, admin: Admin) -> None:
         """Writes the files by which others find the service."""
         self._has_announced = True
-        write_private(self.path / RUNTIME_FILE, msgspec.json.format(msgspec.json.encode(runtime)))
+        # Whoever finds the service finds how to administer it, too.
         write_private(self.path / ADMIN_FILE, msgspec.json.format(msgspec.json.encode(admin)))
+        write_private(self.path / RUNTIME_FILE, msgspec.json.format(msgspec.json.encode(runtime)))
 
     def release(self) -> None:
         """Removes those files, and lets others have the directory."""
