@@ -4,14 +4,12 @@ A user shows that it has a private key (an NKey: Ed25519); only the public halve
 is replaced, the old one is good for some time, too. https://github.com/nats-io/nkeys
 """
 
-import fcntl
 import hashlib
 import logging
-import os
 import secrets
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -23,9 +21,11 @@ from bus.contract.senders import USER_PATTERN, is_user_name
 from bus.transport.nkeys import NKey, new_seed
 from domain.catalogue import BY_TABLE, VERBS
 from domain.messages import KEY_PATTERN
-from ops.store.data_directory import write_private
+from ops.store.data_directory import only_writer, read_private, write_private
 
 FILE = "users.json"
+# More than so many users take.
+MAXIMUM_FILE_BYTES = 4 * 1024 * 1024
 MAXIMUM_USERS = 200
 MAXIMUM_KEYS = 4
 # The beginning of every token by which a user comes over HTTP.
@@ -184,7 +184,9 @@ class UserFile:
             UserError: the file cannot be read.
         """
         try:
-            return msgspec.json.decode(self.path.read_bytes(), type=_File).users
+            return msgspec.json.decode(
+                read_private(self.path, at_most_bytes=MAXIMUM_FILE_BYTES), type=_File
+            ).users
         except (FileNotFoundError, NotADirectoryError):
             return []
         except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
@@ -272,13 +274,13 @@ class UserFile:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         # Without the lock, the second of two writers at once would drop the user of the first.
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        lock = self.path.with_suffix(".lock")
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(only_writer(lock))
+            except OSError as error:
+                raise UserError(f"{lock} cannot be used: {error.strerror}") from error
             yield
-        finally:
-            os.close(descriptor)
 
 
 class KnownUsers:

@@ -5,6 +5,8 @@ import fcntl
 import os
 import secrets
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -119,6 +121,27 @@ def kept_key(path: Path) -> bytes:
     if not path.exists():
         write_private(path, secrets.token_hex(32).encode())
     return bytes.fromhex(path.read_text())
+
+
+@contextmanager
+def only_writer(lock: Path) -> Iterator[None]:
+    """Has all others who would change what `lock` is for wait, for the length of the block.
+
+    Raises:
+        OSError: there can be no such file.
+    """
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+    lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        made = os.open(lock, flags | os.O_CREAT | os.O_EXCL, 0o600)
+        give_to_owner(lock.parent, made)
+        os.close(made)
+    descriptor = os.open(lock, flags)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def write_private(path: Path, content: bytes) -> None:

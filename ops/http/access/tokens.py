@@ -5,15 +5,13 @@ Revoked tokens stay in the file, so that the record names them. Whatever becomes
 by that: a token that is not in it lets nobody in, and whether one is needed does not depend on the file.
 """
 
-import fcntl
 import hashlib
 import logging
-import os
 import re
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -21,14 +19,14 @@ import msgspec
 
 from bus.identifiers import new_id
 from ops.http.access.roles import Role
-from ops.security.users import RESERVED, UserError, UserFile
-from ops.store.data_directory import give_to_owner, read_private, write_private
+from ops.security.users import RESERVED, TOKEN_PREFIX, UserError, UserFile
+from ops.store.data_directory import only_writer, read_private, write_private
 
 FILE = "tokens.json"
 # More than so many tokens take.
 MAXIMUM_FILE_BYTES = 4 * 1024 * 1024
 # The beginning of every token, so that one that is found somewhere is recognised.
-PREFIX = "hpt_"
+PREFIX = TOKEN_PREFIX
 MAXIMUM_TOKENS = 1_000
 
 # Those that are made. Older ones may have capital letters, dots and at signs, too.
@@ -161,21 +159,12 @@ class TokenFile:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         # Without the lock, the second of two writers at once would drop the token of the first.
-        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
-        try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with suppress(FileExistsError):
-                made = os.open(self.lock_path, flags | os.O_CREAT | os.O_EXCL, 0o600)
-                give_to_owner(self.path.parent, made)
-                os.close(made)
-            descriptor = os.open(self.lock_path, flags)
-        except OSError as error:
-            raise TokenError(f"{self.lock_path} cannot be used: {error.strerror}") from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(only_writer(self.lock_path))
+            except OSError as error:
+                raise TokenError(f"{self.lock_path} cannot be used: {error.strerror}") from error
             yield
-        finally:
-            os.close(descriptor)
 
 
 def _now() -> int:

@@ -16,7 +16,7 @@ from nats.aio.client import Client
 from bus.broker.users import ADMIN, APP
 from bus.client import Unreachable, connect
 from ops.security.registry import RotateLogin
-from ops.security.users import UserFile
+from ops.security.users import UserError, UserFile
 from ops.store.data_directory import read_admin, read_runtime
 from tests.support.patience import until
 from tests.support.services.own_users import connected, new_user, query, send, take_effect
@@ -400,3 +400,10 @@ def test_what_a_revoked_user_followed_ends_with_it(tmp_path: Path):
             return before, len(await relay.jetstream().consumers_info("HYPERPAGE_EVENTS"))
 
     assert asyncio.run(play()) == (1, 0)
+
+
+def test_a_file_of_users_that_is_a_pipe_is_refused_and_waited_for_by_nobody(tmp_path: Path):
+    os.mkfifo(tmp_path / "users.json")
+
+    with pytest.raises(UserError, match="no regular file"):
+        UserFile(tmp_path).read()
