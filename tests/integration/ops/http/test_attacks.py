@@ -21,29 +21,7 @@ from ops.http.layers.throttle import ALLOWED_GUESSES, SECONDS_FOR_A_GUESS
 from ops.settings import Settings
 from tests.support.patience import COMES_WITHIN_SECONDS, patiently, until
 from tests.support.services.asking import HttpTalk
-
-HOST = b"Host: localhost\r\n"
-JSON = b"Content-Type: application/json\r\n"
-SET = b"POST /api/v1/app_state/set HTTP/1.1\r\n" + HOST + JSON
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
-
-async def connected(talk: HttpTalk) -> Streams:
-    assert talk.service.http is not None
-    return await asyncio.open_connection(*talk.service.http.listens_at)
-
-
-async def answered(talk: HttpTalk, request: bytes) -> bytes:
-    """The answer on a connection of its own, until that ends."""
-    reader, writer = await connected(talk)
-    answer = b""
-    with contextlib.suppress(ConnectionError):
-        writer.write(request)
-        async with asyncio.timeout(COMES_WITHIN_SECONDS):
-            while part := await reader.read(65_536):
-                answer += part
-    writer.close()
-    return answer
+from tests.support.services.sockets import HOST, JSON, SET, Streams, answered, connected
 
 
 def status_of(answer: bytes) -> int:
