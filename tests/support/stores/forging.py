@@ -3,6 +3,7 @@
 import shutil
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import apsw
 import msgspec
@@ -11,6 +12,7 @@ from bus.log import chain
 from ops.backup.metadata import Backup, write_metadata
 from ops.backup.opening import opened
 from ops.backup.sound import file_checksum
+from ops.targets.places import Places
 from ops.targets.sealing import Sealing, seal_file
 from tests.support.stores.keys import KEY
 
@@ -124,23 +126,31 @@ def forged_backup(backup: Backup, folder: Path, statements: str) -> Backup:
             for (name,) in connection.execute(tables).fetchall()
         }
         head = chain.read_head(connection)
+    return put_in_place(backup, forged, place, rows=rows, head_hash=head.hash.hex(), position=head.position)
+
+
+def put_in_place(backup: Backup, forged: Path, place: Path, **said: Any) -> Backup:
+    """A backup of that file, kept as the other one is, with metadata that fit; `said` is of its content."""
     sealing = backup.metadata.sealing
-    place.touch()
-    if sealing == Sealing():
-        shutil.copy(forged, place)
-    else:
-        seal_file(forged, place, sealing)
     is_sealed = sealing != Sealing()
+    place.touch()
+    if is_sealed:
+        seal_file(forged, place, sealing)
+    else:
+        shutil.copy(forged, place)
     metadata = msgspec.structs.replace(
         backup.metadata,
         size=place.stat().st_size,
         checksum=file_checksum(place),
         plain_size=forged.stat().st_size if is_sealed else None,
         plain_checksum=file_checksum(forged) if is_sealed else None,
-        rows=rows,
-        head_hash=head.hash.hex(),
-        position=head.position,
+        **said,
     )
     forged.unlink()
     write_metadata(place, metadata)
     return Backup(place, metadata)
+
+
+def places_in(folder: Path) -> Places:
+    """The places of a store that lies in a folder with all that belongs to it."""
+    return Places(store=folder / "hyperpage.db", backups=folder / "backups", archive=folder / "archive")

@@ -9,20 +9,19 @@ from functools import partial
 from pathlib import Path
 
 import apsw
-import msgspec
 import pytest
 
 from ops.backup.content import read_content
 from ops.backup.create import create_backup
 from ops.backup.drill import drill
-from ops.backup.metadata import Backup, metadata_path, write_metadata
+from ops.backup.metadata import Backup, metadata_path
 from ops.backup.opening import opened
-from ops.backup.sound import file_checksum
 from ops.backup.verify import verify_backup
 from ops.targets.errors import BackupError
-from ops.targets.sealing import Sealing, seal_file
+from ops.targets.sealing import Sealing
 from tests.support.chance import SEED
 from tests.support.stores.backing_up import VERSION, Stored
+from tests.support.stores.forging import put_in_place
 from tests.support.stores.keys import KEY, SEALED
 
 FORMS = (Sealing(), Sealing("zstd"), SEALED)
@@ -75,28 +74,16 @@ def forge(backup: Backup, folder: Path, statements: str, position: int) -> Backu
             bindings = {"p": position} if ":p" in statement else {}
             connection.execute(statement, bindings)
         content = read_content(connection)
-    sealing = backup.metadata.sealing
-    place.touch()
-    if sealing == Sealing():
-        shutil.copy(forged, place)
-    else:
-        seal_file(forged, place, sealing)
-    is_sealed = sealing != Sealing()
-    metadata = msgspec.structs.replace(
-        backup.metadata,
-        size=place.stat().st_size,
-        checksum=file_checksum(place),
-        plain_size=forged.stat().st_size if is_sealed else None,
-        plain_checksum=file_checksum(forged) if is_sealed else None,
+    return put_in_place(
+        backup,
+        forged,
+        place,
         rows=content.rows,
         position=content.head.position,
         head_hash=content.head.hash.hex(),
         first_recorded_at=content.first_recorded_at,
         last_recorded_at=content.head.recorded_at,
     )
-    write_metadata(place, metadata)
-    forged.unlink()
-    return Backup(place, metadata)
 
 
 def refused(check: Callable[[], object]) -> tuple[str, int]:

@@ -23,11 +23,10 @@ from ops.backup.restoring.restore_path import Moment
 from ops.backup.verify import verify_backup
 from ops.store.projections_check import verify
 from ops.targets.errors import BackupError
-from ops.targets.places import Places
 from tests.support.clock import Clock
 from tests.support.stores.archived import Archived
 from tests.support.stores.backing_up import VERSION, Stored, tables_of
-from tests.support.stores.forging import forged_backup
+from tests.support.stores.forging import forged_backup, places_in
 from tests.support.stores.writing import Store
 
 # Tables that the log says all of, and a row of each that it does not.
@@ -52,10 +51,6 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Stored:
 @pytest.fixture(scope="module")
 def backup(stored: Stored) -> Backup:
     return create_backup(stored.path, stored.folder, version=VERSION, now_ms=stored.clock.now)
-
-
-def places_in(folder: Path) -> Places:
-    return Places(store=folder / "hyperpage.db", backups=folder / "backups", archive=folder / "archive")
 
 
 def restored(backup: Backup, folder: Path) -> Path:

@@ -13,11 +13,10 @@ from ops.backup.restoring.restore_path import Moment
 from ops.backup.verify import verify_backup, verify_by_routine
 from ops.progress import ignore_progress
 from ops.targets.errors import BackupError
-from ops.targets.places import Places
 from ops.targets.sealing import Sealing
 from tests.support.services.command_line import hyperpage
 from tests.support.stores.backing_up import VERSION, Stored, tables_of
-from tests.support.stores.forging import FORGED_SCHEMAS, forged_backup, tamper
+from tests.support.stores.forging import FORGED_SCHEMAS, forged_backup, places_in, tamper
 from tests.support.stores.keys import KEY, SEALED
 
 
@@ -32,10 +31,6 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Stored:
 @pytest.fixture(scope="module")
 def backup(stored: Stored) -> Backup:
     return create_backup(stored.path, stored.folder, version=VERSION, now_ms=stored.clock.now)
-
-
-def places_in(folder: Path) -> Places:
-    return Places(store=folder / "hyperpage.db", backups=folder / "backups", archive=folder / "archive")
 
 
 @pytest.mark.parametrize("how", FORGED_SCHEMAS)
