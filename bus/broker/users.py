@@ -26,7 +26,3 @@ class BrokerUser(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     credentials: tuple[dict[str, Any], ...]
     rights: Rights = EVERYTHING
-
-    @classmethod
-    def with_password(cls, name: str, password: str) -> "BrokerUser":
-        return cls(name=name, credentials=({"user": name, "password": password},))

@@ -6,7 +6,6 @@ from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from nats.aio.msg import Msg
 from nats.js.api import RePublish, RetentionPolicy
 from nats.js.client import JetStreamContext
@@ -39,7 +38,7 @@ def own_users() -> list[BrokerUser]:
 
 def user_with(name: str, rights: Rights = EVERYTHING) -> BrokerUser:
     """A user whose password is its name."""
-    return msgspec.structs.replace(BrokerUser.with_password(name, name), rights=rights)
+    return BrokerUser(name=name, credentials=({"user": name, "password": name},), rights=rights)
 
 
 class UsersAtWork:
