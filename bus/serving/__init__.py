@@ -5,6 +5,7 @@ durable          commands that a stream keeps until they are answered; durable_c
 results          their answers, which are kept for some hours
 suspects         those with which the service went down
 dead_letters     commands that could not be carried out
+admission        who comes in with a request; what somebody was not let do is told
 permissions      what users of limited rights may send and ask
 stream_access    JetStream's API as users have it, by stream_scope and stream_requests
 consumer_names   users' consumers; consumer_requests makes them

@@ -13,6 +13,7 @@ from bus.contract import codec
 from bus.contract.headers import ACTOR, COMMAND_LINE
 from bus.contract.senders import ADMIN, Sender, UserSubjects
 from bus.incident import internal
+from bus.serving.admission import Admission
 from bus.serving.audit import Actor, ActRecorder, AuditOutcome, acting
 from bus.serving.decoding import findings_in_headers
 from bus.serving.discovery import QUEUE_GROUP
@@ -53,11 +54,13 @@ class Administration:
         verbs: Mapping[str, AdministrationVerb],
         *,
         record: ActRecorder,
+        admission: Admission,
     ) -> None:
         self._connection = connection
         self._subjects = subjects
         self._verbs = verbs
         self._record = record
+        self._admission = admission
         self._under_way = Tasks()
         self.dropped = 0
 
@@ -113,6 +116,7 @@ class Administration:
         # The broker lets nobody else send here; where all share an account, it has to see to that.
         if sender is None or sender.user not in (None, ADMIN):
             self.dropped += 1
+            self._admission.dropped(message.subject, "unknown_inbox" if sender is None else "forbidden")
             return
         self._under_way.start(self._serve(sender, message))
 

@@ -19,7 +19,7 @@ once more, the command is put aside (`bus.serving.suspects`).
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import msgspec
 from nats.aio.client import Client
@@ -28,10 +28,10 @@ from nats.errors import Error as NatsError
 
 from bus.contract import codec
 from bus.contract.headers import COMMAND_ID, REPLY_TO
-from bus.contract.rights import Principal, Rights
 from bus.contract.senders import UserSubjects
 from bus.contract.subjects import BATCH
 from bus.measures import UNKNOWN, Tally
+from bus.serving.admission import Admission
 from bus.serving.dead_letters import DeadLetter, DeadLetters
 from bus.serving.decoding import count_turned_away, findings_in_headers, refused_submission, submission_of
 from bus.serving.durable_consumer import DurableConsumer
@@ -94,14 +94,14 @@ class DurableIntake:
         dead_letters: DeadLetters,
         suspects: Suspects,
         limits: StreamLimits,
-        principal_of: Callable[[str | None], Principal | None],
+        admission: Admission,
     ) -> None:
         self._relay = relay
         self._responder = responder
         self._writer = writer
         self._names = subjects.names
         self._subjects = subjects
-        self._principal_of = principal_of
+        self._admission = admission
         self._dead_letters = dead_letters
         self._suspects = suspects
         self._consumer = DurableConsumer(
@@ -239,21 +239,23 @@ class DurableIntake:
         """A message as a submission, if there is anything to decide about it; otherwise it is settled."""
         delivery = self._delivery(stream, message)
         if self._is_dropped(delivery):
+            self._admission.dropped(message.subject, "unknown_inbox")
             self._suspects.decided(stream, delivery.sequence)
             return None
         if delivery.name == BATCH:
             refusal = Invalid("a batch is a request; send its commands one by one", path="$")
             submission = refused_submission(refusal, delivery)
         else:
-            fallback = _name_of(stream, delivery.sequence)
+            principal = self._admission.known(delivery.user)
             submission = submission_of(
                 delivery.name,
                 delivery.body,
                 delivery.headers,
                 delivery,
-                principal=self._principal_of(delivery.user) or Principal(name=delivery.user, rights=Rights()),
-                fallback_id=fallback,
+                principal=principal,
+                fallback_id=_name_of(stream, delivery.sequence),
             )
+            self._admission.refused(principal, delivery.name, submission)
         if submission.outcome is not None and submission.outcome.refusal is not None:
             name = delivery.name if delivery.name in VERBS else UNKNOWN
             self.refused.add(name, submission.outcome.refusal.code)

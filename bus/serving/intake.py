@@ -11,7 +11,7 @@ arrived together.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import msgspec
 from nats.aio.subscription import Subscription
@@ -21,6 +21,7 @@ from bus.contract import codec
 from bus.contract.rights import UNKNOWN_PRINCIPAL, Principal
 from bus.contract.senders import UserSubjects
 from bus.measures import UNKNOWN, Tally
+from bus.serving.admission import Admission, Way
 from bus.serving.decoding import count_turned_away, submission_of
 from bus.serving.discovery import QUEUE_GROUP, Endpoint
 from bus.tasks import Tasks
@@ -52,13 +53,14 @@ class Intake:
         writer: Writer,
         subjects: UserSubjects,
         endpoints: Mapping[str, Endpoint],
-        principal_of: Callable[[str | None], Principal | None],
+        admission: Admission,
     ) -> None:
         self._connection = connection
         self._writer = writer
         self._subjects = subjects
         self._endpoints = endpoints
-        self._principal_of = principal_of
+        self._admission = admission
+        self._principal_of = admission.principal_of
         self._unknown = Endpoint(name="unknown", subject="")
         self._subscriptions: list[Subscription] = []
         self._arrived: list[Submission] = []
@@ -94,10 +96,12 @@ class Intake:
         if sender is None or principal is None:
             # Answering would publish, with our rights, where the sender may not have any.
             self.dropped += 1
+            self._admission.dropped(subject, "unknown_inbox" if sender is None else "unknown_user")
             return
         endpoint = self._endpoints.get(sender.name, self._unknown)
         caller = Caller(sender.reply, endpoint, time.perf_counter_ns())
-        self._take(sender.name, submission_of(sender.name, body, headers, caller, principal=principal))
+        submission = submission_of(sender.name, body, headers, caller, principal=principal)
+        self._take(sender.name, submission, principal)
 
     async def carry_out(
         self, name: str, body: bytes, headers: Mapping[str, str], principal: Principal = UNKNOWN_PRINCIPAL
@@ -109,10 +113,13 @@ class Intake:
         endpoint = self._endpoints.get(name, self._unknown)
         waiting: asyncio.Future[Outcome] = self._loop.create_future()
         caller = Caller("", endpoint, time.perf_counter_ns(), waiting)
-        self._take(name, submission_of(name, body, headers, caller, principal=principal))
+        submission = submission_of(name, body, headers, caller, principal=principal)
+        self._take(name, submission, principal, "http")
         return await waiting
 
-    def _take(self, name: str, submission: Submission) -> None:
+    def _take(self, name: str, submission: Submission, principal: Principal, way: Way = "nats") -> None:
+        if submission.batch or submission.outcome is not None:
+            self._admission.refused(principal, name, submission, way)
         if submission.outcome is not None and submission.outcome.refusal is not None:
             is_known = submission.context.endpoint is not self._unknown
             self.refused.add(name if is_known else UNKNOWN, submission.outcome.refusal.code)

@@ -20,6 +20,7 @@ from bus.contract.rights import UNKNOWN_PRINCIPAL, Principal, Rights
 from bus.contract.senders import Sender, UserSubjects
 from bus.incident import internal
 from bus.log.reader_pool import PoolExhaustedError
+from bus.serving.admission import Admission, Way
 from bus.serving.discovery import QUEUE_GROUP, Endpoint
 from bus.tasks import Tasks
 from bus.transport.connection import stop_receiving
@@ -56,12 +57,12 @@ class Queries:
         subjects: UserSubjects,
         verbs: Mapping[str, QueryVerb],
         endpoints: Mapping[str, Endpoint],
-        principal_of: Callable[[str | None], Principal | None],
+        admission: Admission,
     ) -> None:
         self._connection = connection
         self._reader = reader
         self._subjects = subjects
-        self._principal_of = principal_of
+        self._admission = admission
         self._subscriptions: list[Subscription] = []
         self._verbs = verbs
         self._endpoints = endpoints
@@ -85,18 +86,17 @@ class Queries:
         self._threads.shutdown()
 
     async def _receive(self, message: Msg) -> None:
-        sender = self._subjects.sender(message.subject, message.reply)
-        principal = None if sender is None else self._principal_of(sender.user)
-        if sender is None or principal is None:
+        found = self._admission.find(message.subject, message.reply)
+        if found is None:
             self.dropped += 1
             return
-        self._under_way.start(self._serve(sender, principal, message.data, time.perf_counter_ns()))
+        self._under_way.start(self._serve(*found, message.data, time.perf_counter_ns()))
 
     async def _serve(self, sender: Sender, principal: Principal, asked: bytes, arrived_ns: int) -> None:
         name = sender.name
         refusal: Refusal | None = None
         try:
-            body = await self.ask(name, asked, principal)
+            body = await self.ask(name, asked, principal, "nats")
         except Refusal as error:
             refusal = error
             body = codec.error_body(error)
@@ -107,12 +107,21 @@ class Queries:
         except NatsError as error:
             logger.warning("an answer could not be sent: %s", error)
 
-    async def ask(self, name: str, body: bytes, principal: Principal = UNKNOWN_PRINCIPAL) -> bytes:
+    async def ask(
+        self, name: str, body: bytes, principal: Principal = UNKNOWN_PRINCIPAL, way: Way = "http"
+    ) -> bytes:
         """The answer to a query of a principal.
 
         Raises:
             Refusal: there is none.
         """
+        try:
+            return await self._ask(name, body, principal)
+        except Forbidden:
+            self._admission.may_not(principal, "query.ask", name, way)
+            raise
+
+    async def _ask(self, name: str, body: bytes, principal: Principal) -> bytes:
         verb = self._verbs.get(name)
         if verb is None:
             raise NotFound(f"there is no query {name}", hint="`hyperpage schema` lists all of them")

@@ -12,7 +12,6 @@ import asyncio
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
@@ -23,6 +22,7 @@ from nats.errors import NoRespondersError
 from bus.contract.rights import Principal, Rights
 from bus.contract.senders import Sender, UserSubjects
 from bus.incident import internal
+from bus.serving.admission import Admission
 from bus.serving.consumer_names import ConsumerNames
 from bus.serving.consumer_requests import (
     ConsumerRequest,
@@ -75,8 +75,7 @@ class _Page(msgspec.Struct, frozen=True):
 class StreamAccess:
     """Serves users' requests about streams. `relay` is the connection that may ask JetStream anything.
 
-    `principal_of` says who a user is, `None` if there is none of that name. `key` makes consumers' names.
-    `consumers` is how many a stream may have; 0: no limit.
+    `key` makes consumers' names. `consumers` is how many a stream may have; 0: no limit.
     """
 
     def __init__(
@@ -85,14 +84,14 @@ class StreamAccess:
         subjects: UserSubjects,
         *,
         key: bytes,
-        principal_of: Callable[[str | None], Principal | None],
+        admission: Admission,
         consumers: int = 0,
     ) -> None:
         self._relay = relay
         self._names = subjects.names
         self._subjects = subjects
         self._consumers = ConsumerNames(key)
-        self._principal_of = principal_of
+        self._admission = admission
         self._places = consumers
         self._under_way = Tasks()
         self._asked_by: Counter[str | None] = Counter()
@@ -126,7 +125,7 @@ class StreamAccess:
                 user = self._consumers.user_of(stream, real)
                 if user is None:
                     continue
-                principal = self._principal_of(user)
+                principal = self._admission.principal_of(user)
                 rights = Rights() if principal is None else principal.rights
                 scope = None if principal is None else scope_of(stream, user, rights, self._names)
                 if scope is None or not is_within(info, scope):
@@ -134,17 +133,18 @@ class StreamAccess:
                     await self._ask(f"CONSUMER.DELETE.{stream}.{real}", b"")
 
     async def _receive(self, message: Msg) -> None:
-        sender = self._subjects.sender(message.subject, message.reply)
-        principal = None if sender is None else self._principal_of(sender.user)
-        if sender is None or principal is None:
+        found = self._admission.find(message.subject, message.reply)
+        if found is None:
             self.dropped += 1
             return
-        self._under_way.start(self._serve(sender, principal.rights, message.data))
+        self._under_way.start(self._serve(*found, message.data))
 
-    async def _serve(self, sender: Sender, rights: Rights, body: bytes) -> None:
+    async def _serve(self, sender: Sender, principal: Principal, body: bytes) -> None:
         self._asked_by[sender.user] += 1
         try:
-            answer = await self._answer_or_refuse(sender, rights, body)
+            answer = await self._answer_or_refuse(sender, principal.rights, body)
+            if isinstance(answer, ApiRefusal) and answer.code == 403:
+                self._admission.may_not(principal, "stream.ask", sender.name)
             if isinstance(answer, ApiRefusal) and sender.name.startswith(_ANSWERED_WITH_MESSAGES):
                 # Otherwise it would be taken for a message of the stream.
                 await self._tell(sender, answer.code, str(answer))

@@ -1,8 +1,8 @@
 """What comes too often is counted: `Repeats`. Nobody fills the disk, or pushes out of the log what was there.
 
 The first of a kind (an action, what became of it, and by whom) stand in the log one by one, those after them
-as a number, once a minute. What is refused may come from anybody, so there is a limit for all of that
-together, too; another one for those who are known, so that strangers don't hide what those try.
+as a number, once a minute. What is refused has a limit of all kinds together besides: one for all strangers,
+and one for each who is known, so that nobody hides what another tries.
 """
 
 import time
@@ -16,8 +16,8 @@ WINDOW_SECONDS = 60.0
 # How many of a kind stand in the log one by one in a minute.
 REFUSED_A_WINDOW = 5
 OTHERS_A_WINDOW = 120
-# How many refusals of all kinds may stand there at once, and how many in an hour in the long run: a line has
-# less than a kilobyte.
+# How many refusals of all kinds may stand there at once, and how many in an hour in the long run, of all
+# strangers and of each who is known: a line has less than a kilobyte.
 REFUSED_AT_ONCE = 120
 REFUSED_AN_HOUR = 120
 # How many kinds are told apart in a minute.
@@ -45,8 +45,8 @@ class Repeats:
     """Tells which acts are written. `clock` counts seconds from any moment."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._strangers = _Share("several strangers", clock)
-        self._known = _Share("several", clock)
+        self._strangers = _Share("several strangers", clock, room_of=lambda actor: "")
+        self._known = _Share("several", clock, room_of=lambda actor: actor.principal or actor.name)
 
     def is_to_be_written(self, act: Act) -> bool:
         """Whether an act is to stand in the log by itself; otherwise `counted` has it in time."""
@@ -65,14 +65,21 @@ class Repeats:
         return [act for share in both for act in share.counted(now_ms, all_of_them=all_of_them)]
 
 
-class _Share:
-    """The kinds of some, and how many of their refusals may still be written."""
+class _Room(msgspec.Struct, kw_only=True):
+    """How many refusals may still be written, as it was at a moment."""
 
-    def __init__(self, name: str, clock: Callable[[], float]) -> None:
+    left: float = REFUSED_AT_ONCE
+    at: float
+
+
+class _Share:
+    """The kinds of some. `room_of` names those whose refusals share one limit."""
+
+    def __init__(self, name: str, clock: Callable[[], float], room_of: Callable[[Actor], str]) -> None:
         self._clock = clock
         self._windows: dict[_Kind, _Window] = {}
-        self._room = float(REFUSED_AT_ONCE)
-        self._room_at = clock()
+        self._rooms: dict[str, _Room] = {}
+        self._room_of = room_of
         # Stand for kinds that there was no room for.
         actor = Actor(name=name, via="service")
         self._any = _Kind(actor=actor, action="several", outcome="refused", code="too_many")
@@ -84,7 +91,11 @@ class _Share:
             kind = self._any if is_refused else self._any_done
         window = self._windows.setdefault(kind, _Window(since=self._clock()))
         most = REFUSED_A_WINDOW if is_refused else OTHERS_A_WINDOW
-        if kind.code != self._any.code and window.written < most and (not is_refused or self._has_room()):
+        if (
+            kind.code != self._any.code
+            and window.written < most
+            and (not is_refused or self._has_room(kind.actor))
+        ):
             window.written += 1
             return True
         window.counted += 1
@@ -99,7 +110,7 @@ class _Share:
             del self._windows[kind]
             if not window.counted:
                 continue
-            if kind == self._any or (kind.outcome == "refused" and not self._has_room()):
+            if kind == self._any or (kind.outcome == "refused" and not self._has_room(kind.actor)):
                 unsaid += window.counted
                 since = min(since, window.since)
             else:
@@ -108,13 +119,16 @@ class _Share:
             acts.append(_repeated(self._any, unsaid, now - since, now_ms))
         return acts
 
-    def _has_room(self) -> bool:
-        now = self._clock()
-        self._room = min(REFUSED_AT_ONCE, self._room + (now - self._room_at) * REFUSED_AN_HOUR / 3_600)
-        self._room_at = now
-        if self._room < 1:
+    def _has_room(self, actor: Actor) -> bool:
+        now, name = self._clock(), self._room_of(actor)
+        if name not in self._rooms and len(self._rooms) >= MAXIMUM_KINDS:
+            name = ""
+        room = self._rooms.setdefault(name, _Room(at=now))
+        room.left = min(REFUSED_AT_ONCE, room.left + (now - room.at) * REFUSED_AN_HOUR / 3_600)
+        room.at = now
+        if room.left < 1:
             return False
-        self._room -= 1
+        room.left -= 1
         return True
 
 

@@ -19,6 +19,7 @@ from bus.log.reader_pool import ReaderPool
 from bus.publishing.mirrors import Mirrors
 from bus.publishing.relay import Relay
 from bus.serving.administration import Administration, AdministrationVerb, NoArguments
+from bus.serving.admission import Admission
 from bus.serving.dead_letters import DeadLetters
 from bus.serving.discovery import Discovery
 from bus.serving.durable import DurableIntake
@@ -264,13 +265,13 @@ class Service:
         relay, responder = self._relay_connection, self._responder_connection
         secrets, limits = self.settings.allowed_secrets, self.settings.stream_limits
         self.dead_letters = DeadLetters(relay, self.subjects, secrets, limits.dead_letters)
-        principal_of = self.registry.principal_of
+        admission = Admission(self.subjects, self.registry.principal_of, self.audit.note, self.now_ms)
         key = kept_key(self.settings.data / "consumer-names.key")
         places = self.settings.stream_consumers
         self.stream_access = StreamAccess(
-            relay, self.subjects, key=key, principal_of=principal_of, consumers=places
+            relay, self.subjects, key=key, admission=admission, consumers=places
         )
-        self.intake = Intake(responder, self.writer, self.subjects, self.command_endpoints, principal_of)
+        self.intake = Intake(responder, self.writer, self.subjects, self.command_endpoints, admission)
         suspects = Suspects(self.settings.data / "durable")
         self._stack.callback(suspects.close)
         self.durable = DurableIntake(
@@ -281,7 +282,7 @@ class Service:
             self.dead_letters,
             suspects,
             limits,
-            principal_of,
+            admission,
         )
         self.queries = Queries(
             responder,
@@ -289,7 +290,7 @@ class Service:
             self.subjects,
             self.query_verbs,
             self.query_endpoints,
-            principal_of,
+            admission,
         )
         self.projections = ProjectionsCheck(self.settings.store_path, self.writer, self.now_ms)
         imports = RunningImport(self.writer, secrets)
@@ -309,6 +310,7 @@ class Service:
             self.subjects,
             {verb.name: verb for verb in administered},
             record=ActRecord(self.audit, self._notices, self.now_ms),
+            admission=admission,
         )
         self._tie_together()
         await self._begin_to_serve()

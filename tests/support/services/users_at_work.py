@@ -16,6 +16,7 @@ from bus.broker.users import ADMIN, APP, RELAY, RESPONDER, USERS, BrokerUser, pr
 from bus.contract.rights import EVERYTHING, Principal, Rights
 from bus.contract.senders import UserSubjects
 from bus.contract.subjects import BusNames
+from bus.serving.admission import Admission
 from bus.serving.consumer_names import ConsumerNames
 from bus.serving.discovery import Discovery
 from bus.serving.stream_access import StreamAccess
@@ -188,7 +189,7 @@ class UsersAtWork:
             relay,
             self.subjects,
             key=b"known to the relay alone",
-            principal_of=self._principal_of,
+            admission=Admission(self.subjects, self._principal_of),
             consumers=self._places,
         )
         await self.access.start()

@@ -16,6 +16,7 @@ from bus.broker.users import ADMIN, APP, RELAY, RESPONDER, USERS
 from bus.contract.rights import Principal
 from bus.contract.senders import UserSubjects
 from bus.contract.subjects import BusNames
+from bus.serving.admission import Admission
 from bus.serving.discovery import SERVICE_NAME
 from bus.serving.stream_access import StreamAccess
 from bus.transport.connection import LeanClient
@@ -352,7 +353,8 @@ def test_configured_prefixes_are_served(tmp_path: Path):
             await relay.connect(server.url_for(RELAY), inbox_prefix=b"_INBOX_relay")
             app = await nats.connect(server.url_for(APP), inbox_prefix=b"_ACME")
             subjects = UserSubjects(names)
-            access = StreamAccess(relay, subjects, key=b"k", principal_of=lambda user: Principal(name=user))
+            admission = Admission(subjects, lambda user: Principal(name=user))
+            access = StreamAccess(relay, subjects, key=b"k", admission=admission)
             await access.start()
             jetstream = relay.jetstream()
             await jetstream.add_stream(name=names.events, subjects=["acme.pages.evt.v1.>"])

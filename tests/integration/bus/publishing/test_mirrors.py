@@ -20,6 +20,7 @@ from bus.contract.senders import UserSubjects
 from bus.publishing.mirror import Mirror
 from bus.publishing.mirrors import Mirrors
 from bus.publishing.relay import Relay
+from bus.serving.admission import Admission
 from bus.serving.stream_access import StreamAccess
 from bus.tasks import cancel
 from bus.transport.jetstream import JetStreamError
@@ -71,12 +72,9 @@ def test_a_watcher_sees_each_change(tmp_path: Path):
     async def scenario(broker: Broker, store: Store):
         async with mirrors_of(broker, store) as mirrors:
             await mirrors.drain(30_000)
-            access = StreamAccess(
-                broker.connection,
-                UserSubjects(NAMES),
-                key=b"k",
-                principal_of=lambda user: Principal(name=user),
-            )
+            subjects = UserSubjects(NAMES)
+            admission = Admission(subjects, lambda user: Principal(name=user))
+            access = StreamAccess(broker.connection, subjects, key=b"k", admission=admission)
             await access.start()
             application = await nats.connect(broker.server.url_for(APP))
             kv = await application.jetstream().key_value(STATE)

@@ -72,6 +72,16 @@ def test_strangers_do_not_hide_what_one_who_is_known_has_tried() -> None:
     assert sum(counts(repeats.counted(1))) == 2 * MAXIMUM_KINDS - REFUSED_AT_ONCE
 
 
+def test_one_who_is_known_does_not_hide_what_another_has_tried() -> None:
+    clock = Seconds()
+    repeats = Repeats(clock=clock)
+    for number in range(MAXIMUM_KINDS - 1):
+        repeats.is_to_be_written(act(f"act-{number}", name="mallory", outcome="refused", code="forbidden"))
+    assert repeats.is_to_be_written(act("backup.restore", outcome="refused", code="not_found"))
+    clock.now = 61
+    assert sum(counts(repeats.counted(1))) == MAXIMUM_KINDS - 1 - REFUSED_AT_ONCE
+
+
 def test_kinds_have_a_limit_and_what_was_done_is_counted_apart() -> None:
     repeats = Repeats(clock=Seconds())
     for number in range(MAXIMUM_KINDS):

@@ -1,0 +1,78 @@
+"""Who comes in with a request: `Admission`. It tells the audit log what somebody was not let do.
+
+What is told is the name of what was asked for, and who asked, as the broker or a token says it; never a body.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+from bus.contract.rights import Principal, Rights
+from bus.contract.senders import Sender, UserSubjects
+from bus.serving.audit import Act, Actor, summary
+from bus.writing.submission import Submission
+from domain.errors import Forbidden
+
+Way = Literal["nats", "http"]
+
+
+class Admission:
+    """Used from the event loop's thread only.
+
+    `principal_of` says who a user is, `None` if there is none of that name. `note` hears of what was refused;
+    `now_ms` is the service's clock.
+    """
+
+    def __init__(
+        self,
+        subjects: UserSubjects,
+        principal_of: Callable[[str | None], Principal | None],
+        note: Callable[[Act], None] = lambda act: None,
+        now_ms: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self._subjects = subjects
+        self.principal_of = principal_of
+        self._note = note
+        self._now_ms = now_ms
+
+    def find(self, subject: str, reply: str) -> tuple[Sender, Principal] | None:
+        """The sender of a request, and who that is; `None`: it is to be dropped, which is told."""
+        sender = self._subjects.sender(subject, reply)
+        principal = None if sender is None else self.principal_of(sender.user)
+        if sender is None or principal is None:
+            self.dropped(subject, "unknown_inbox" if sender is None else "unknown_user")
+            return None
+        return sender, principal
+
+    def known(self, user: str | None) -> Principal:
+        """Who a user is; one that is gone, while what it sent was kept, may do nothing."""
+        return self.principal_of(user) or Principal(name=user, rights=Rights())
+
+    def dropped(self, subject: str, code: str) -> None:
+        """Tells of a request that is not even answered; `code` says why."""
+        said = {"subject": self._subjects.as_known(subject)}
+        self._tell(self._subjects.user_of(subject), "request.send", said, "nats", code)
+
+    def refused(self, principal: Principal, name: str, submission: Submission, way: Way = "nats") -> None:
+        """Tells of the commands in a submission that are not the principal's to send."""
+        forbidden = sum(isinstance(one, Forbidden) for one in submission.requests)
+        if forbidden:
+            said = {"name": name, **({"commands": forbidden} if submission.batch else {})}
+            self._tell(principal.name, "command.send", said, way)
+
+    def may_not(self, principal: Principal, action: str, name: str, way: Way = "nats") -> None:
+        """Tells of a request that is not the principal's to send."""
+        self._tell(principal.name, action, {"name": name}, way)
+
+    def _tell(
+        self, user: str | None, action: str, said: Mapping[str, object], way: Way, code: str = Forbidden.code
+    ) -> None:
+        self._note(
+            Act(
+                at=self._now_ms(),
+                actor=Actor(name=user or "unknown", via=way, principal=user),
+                action=action,
+                request=summary(said),
+                outcome="refused",
+                code=code,
+            )
+        )
