@@ -1,4 +1,4 @@
-"""How well the page cache of a connection does. What SQLite reads through `mmap` is neither hit nor miss."""
+"""How well the page cache of a connection does."""
 
 import apsw
 import msgspec

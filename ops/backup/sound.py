@@ -59,7 +59,8 @@ def open_sealed(path: Path) -> apsw.Connection:
         connection.pragma("cell_size_check", True)
         require_shape(connection, path.name)
         connection.pragma("cache_size", -16 * 1024)
-        connection.pragma("mmap_size", 256 * 1024 * 1024)
+        # Without a memory map, a sector that cannot be read is an error.
+        connection.pragma("mmap_size", 0)
     except BaseException:
         connection.close()
         raise

@@ -25,7 +25,7 @@ _RESTORE = "stop the service, and `hyperpage backup restore --latest --yes`"
 
 def look_at_shape(settings: Settings) -> Iterator[DoctorFinding]:
     """Whether the file can be read, has the shape that this program writes, and how large it is."""
-    with closing(open_reader(settings.store_path, mmap_bytes=0)) as connection:
+    with closing(open_reader(settings.store_path)) as connection:
         try:
             differences = schema_differences(connection)
             if differences:
@@ -88,7 +88,7 @@ def look_at_integrity(settings: Settings) -> Iterator[DoctorFinding]:
     began = time.monotonic()
     try:
         # Without a memory map: the check reads from the disk, not what was read before.
-        with closing(open_reader(settings.store_path, mmap_bytes=0)) as connection:
+        with closing(open_reader(settings.store_path)) as connection:
             checked = connection.execute(f"PRAGMA integrity_check({MAXIMUM_FINDINGS})")
             found = [str(row[0]) for row in checked if row[0] != "ok"]
             found += [

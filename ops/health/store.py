@@ -78,8 +78,7 @@ class StoreProbe:
 
     def _read(self, wal_bytes: int) -> StoreLook:
         if self._connection is None:
-            # Without mmap: a page that cannot be read is an error there, and not the end of the process.
-            self._connection = open_reader(self._path, cache_kib=256, mmap_bytes=0)
+            self._connection = open_reader(self._path, cache_kib=256)
         connection = self._connection
         began = time.perf_counter()
         chain.read_head(connection)
@@ -113,7 +112,7 @@ def check_integrity(path: Path, *, now_ms: int, stopping: Event) -> Integrity:
     unfinished: list[str] = []
     try:
         # The file on disk, not pages that were read before.
-        with closing(open_reader(path, cache_kib=4 * 1024, mmap_bytes=0)) as connection:
+        with closing(open_reader(path, cache_kib=4 * 1024)) as connection:
             tables = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name"
             for table in [str(name) for (name,) in connection.execute(tables)]:
                 try:

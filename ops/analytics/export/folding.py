@@ -133,9 +133,6 @@ def fold_sealed(task: Task) -> Files:
         BackupError: the log has what cannot be folded.
     """
     with closing(open_sealed(Path(task.backup))) as connection:
-        # No memory map: each page is read once, in order, and a map would only count as the process's memory.
-        connection.pragma("mmap_size", 0)
-
         def load(table: str, key: str, position: int) -> Aggregate:
             return read_aggregate(connection, table, key, up_to_position=position)
 

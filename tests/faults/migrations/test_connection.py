@@ -1,0 +1,51 @@
+"""Reading a file whose sectors cannot be read any more."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.repository import ROOT
+from tests.support.stores.backing_up import Stored
+
+# The file shrinks under an open connection: to a memory map, that is what an unreadable sector is.
+_READ_ON = """
+import os, sys
+from contextlib import closing
+from pathlib import Path
+import apsw
+from migrations.connection import open_reader
+from ops.backup.sound import open_sealed
+
+path = Path(sys.argv[2])
+with closing({"reader": open_reader, "sealed": open_sealed}[sys.argv[1]](path)) as connection:
+    # Within a transaction it does not look at the file's length again.
+    connection.execute("BEGIN")
+    connection.execute("SELECT count(*) FROM events WHERE position = 1").fetchall()
+    os.truncate(path, 8 * 4096)
+    try:
+        connection.execute("SELECT sum(length(data)) FROM events").fetchall()
+    except apsw.Error as error:
+        print("an error:", type(error).__name__)
+"""
+
+
+@pytest.mark.parametrize("kind", ["reader", "sealed"])
+def test_a_page_that_cannot_be_read_is_an_error_and_not_the_end_of_the_process(
+    tmp_path: Path, kind: str
+) -> None:
+    with Stored(tmp_path) as stored:
+        stored.work(300)
+
+    reading = subprocess.run(
+        [sys.executable, "-c", _READ_ON, kind, str(stored.path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (reading.returncode, reading.stdout.startswith("an error:")) == (0, True), reading.stderr
+
