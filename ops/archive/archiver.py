@@ -244,6 +244,9 @@ class Archiver:
         if self._position is None:
             self._position = self._find_place(connection)
         after = self._position
+        # Read first: what is committed from now on waits for the next second. Under load there is always
+        # something, and a segment for each few commits would have them wait for its two fsyncs.
+        head = chain.read_head(connection).position
         last = chain.end_of_next(connection, after, most=MAXIMUM_EVENTS, most_bytes=MAXIMUM_BYTES)
         end = after if last is None else self._end_of_timeline(after, last)
         answers = self._take_answers(connection, after)
@@ -251,7 +254,7 @@ class Archiver:
             return None
         header = self._header(connection, after + 1, end)
         lines = event_lines(connection, after, end)
-        return _Next(header, lines, answers, _hash_at(connection, end).hex(), last is not None)
+        return _Next(header, lines, answers, _hash_at(connection, end).hex(), end < head)
 
     def _read_log(self, first: int, last: int) -> Logged:
         with self._read() as connection:

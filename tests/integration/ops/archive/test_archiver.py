@@ -119,6 +119,56 @@ def test_while_it_runs_the_archive_is_a_second_behind_at_most(archived: Archived
     asyncio.run(play())
 
 
+def test_what_is_committed_while_a_segment_is_written_waits_for_the_next_second(
+    archived: Archived, monkeypatch: pytest.MonkeyPatch
+):
+    def work_and_notify() -> None:
+        archived.work(5)
+        archived.archiver.notify(archived.store.commits[-1])
+
+    meanwhile = [work_and_notify] * 20
+
+    def write_under_load(*arguments: Any, **options: Any) -> None:
+        if meanwhile:
+            meanwhile.pop()()
+        write_segment(*arguments, **options)
+
+    monkeypatch.setattr("ops.archive.archiver.write_segment", write_under_load)
+    # The next second never comes.
+    monkeypatch.setattr("ops.archive.archiver.INTERVAL_MS", 3_600_000)
+
+    async def play() -> int:
+        work_and_notify()
+        running = asyncio.create_task(archived.archiver.run())
+        await until(lambda: archived.archiver.state.problem is None)
+        written_in_a_second = len(archived.segments)
+        meanwhile.clear()
+        await archived.archiver.stop()
+        await running
+        return written_in_a_second
+
+    assert asyncio.run(play()) == 1
+    assert rows_of(archived.segments) == log_of(archived.path)
+
+
+def test_what_fills_more_than_a_segment_is_archived_at_once(
+    archived: Archived, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("ops.archive.archiver.MAXIMUM_EVENTS", 4)
+    monkeypatch.setattr("ops.archive.archiver.INTERVAL_MS", 3_600_000)
+    archived.work(30)
+
+    async def play() -> None:
+        running = asyncio.create_task(archived.archiver.run())
+        await until(lambda: archived.archiver.state.position == archived.store.writer.head.position)
+        await archived.archiver.stop()
+        await running
+
+    asyncio.run(play())
+    assert len(archived.segments) > 4
+    assert rows_of(archived.segments) == log_of(archived.path)
+
+
 def test_events_go_to_the_archive_while_its_segments_are_merged(
     archived: Archived, monkeypatch: pytest.MonkeyPatch
 ):
