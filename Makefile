@@ -53,7 +53,7 @@ prove: $(VENV)/.development
 	PATIENCE=1 $(BIN)/pytest -m prove --timeout=3600 $(ARGS)
 
 bench: $(VENV)/.development
-	$(BIN)/python -m tests.benchmarks.throughput $(ARGS)
+	$(BIN)/python -m tests.benchmarks.compare $(ARGS)
 
 # Not into the page itself: it would be empty where this fails.
 reference: $(VENV)/.development

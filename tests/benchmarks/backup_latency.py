@@ -16,7 +16,8 @@ from pathlib import Path
 
 from ops.store.data_directory import read_admin
 from tests.benchmarks.backups import make_store
-from tests.benchmarks.throughput import service_on
+from tests.benchmarks.core.checkout import Checkout, service_on
+from tests.benchmarks.core.figures import percentile
 from tests.support.services.pacing import PacedLoad
 from tests.support.services.raw_nats import RawNats
 
@@ -57,12 +58,6 @@ async def measure(
     return without, during
 
 
-def percentile(values: list[float], which: float) -> float:
-    """That of the values, which need be in no order."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * which / 100))]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -76,9 +71,11 @@ def main() -> None:
         data = Path(folder) / "data"
         data.mkdir()
         make_store(data / "hyperpage.db", arguments.megabytes)
-        with service_on(data) as url:
+        with service_on(Checkout.here(), data) as service:
             print("p99 of each round: without, during")
-            rounds = asyncio.run(measure(data, url, arguments.rate, arguments.rounds, arguments.seconds))
+            rounds = asyncio.run(
+                measure(data, service.url, arguments.rate, arguments.rounds, arguments.seconds)
+            )
     without, during = ([one for values in side for one in values] for side in rounds)
     print(f"{len(without):,} commands without a backup, {len(during):,} during {arguments.rounds} backups")
     print(f"{'':>8} {'without':>10} {'during':>10} {'ratio':>6}")

@@ -1,4 +1,4 @@
-"""A responder that does nothing but answer: `python -m tests.benchmarks.idle_responder URL SUBJECT`."""
+"""A responder that does nothing but answer: `… idle_responder URL SUBJECT`."""
 
 import asyncio
 import sys
@@ -11,7 +11,8 @@ async def _serve(url: str, subject: str) -> None:
     client = await nats.connect(url)
 
     async def answer(message: Msg) -> None:
-        await message.respond(b"{}")
+        # `respond` would send the request's headers back.
+        await client.publish(message.reply, b"{}")
 
     await client.subscribe(subject, cb=answer, pending_msgs_limit=0, pending_bytes_limit=0)
     await asyncio.Event().wait()

@@ -1,0 +1,102 @@
+"""A copy of the repository with an environment, and what runs in it: a service, an idle responder."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from tests.benchmarks.core.processes import children, started, wait_for
+from tests.support.repository import ROOT
+
+IDLE_SUBJECT = "idle"
+# The benchmark's own modules are this copy's, whatever copy is measured: all are asked in the same way.
+_BENCHMARK_OF_THIS_COPY = (
+    "import runpy, sys, types; tests = sys.modules['tests'] = types.ModuleType('tests');"
+    "tests.__path__ = [sys.argv.pop(1)]; runpy.run_module(sys.argv.pop(1), {}, '__main__', True)"
+)
+# Another machine's settings, or a tester's, measure nothing that can be compared.
+_ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("HYPERPAGE_")}
+
+
+class Checkout(NamedTuple):
+    """A folder with the sources, and the Python that has what they need."""
+
+    root: Path
+    python: Path
+
+    @classmethod
+    def here(cls) -> Self:
+        return cls(ROOT, Path(sys.executable))
+
+    @classmethod
+    def at(cls, root: Path) -> Self:
+        """One with the environment that `make` makes in it."""
+        return cls(root.absolute(), root.absolute() / ".venv" / "bin" / "python")
+
+    def command(self, module: str, *arguments: str | Path) -> list[str | Path]:
+        """A module of this copy with these arguments."""
+        return [self.python, "-m", module, *arguments]
+
+    def driver(self, module: str, *arguments: str | Path) -> list[str | Path]:
+        """One of `tests.benchmarks.drivers`, with the packages and the product of this copy."""
+        name = f"tests.benchmarks.drivers.{module}"
+        return [self.python, "-c", _BENCHMARK_OF_THIS_COPY, ROOT / "tests", name, *arguments]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What its processes are started with: of all copies, this one's modules are found."""
+        return {**_ENVIRONMENT, "HYPERPAGE_LOG_LEVEL": "ERROR", "PYTHONPATH": str(self.root)}
+
+
+class Served(NamedTuple):
+    """Something that answers requests: an address, and its processes by the part that they have."""
+
+    url: str
+    processes: dict[str, list[int]]
+    admin_url: str | None = None
+
+
+@contextmanager
+def service_on(checkout: Checkout, folder: Path, options: Sequence[str] = ("--no-http",)) -> Iterator[Served]:
+    """A service with its own nats-server, everything on that is on by default but HTTP."""
+    runtime = folder / "runtime.json"
+    command = checkout.command("ops.cli", "serve", "--data", folder, "--nats-port", "0", *options)
+    with started(command, cwd=checkout.root, env=checkout.environment) as process:
+
+        def said() -> dict[str, str] | None:
+            found = json.loads(runtime.read_text()) if runtime.exists() else {}
+            return found if found.get("pid") == process.pid else None
+
+        url = wait_for(said, "the service", process)["nats_url"]
+        broker = children(process.pid, named="nats-server")
+        admin = json.loads((folder / "admin.json").read_text())
+        yield Served(url, {"service": [process.pid], "broker": broker}, admin["nats_url"])
+
+
+@contextmanager
+def nats_server_on(checkout: Checkout, folder: Path, configuration: str = "") -> Iterator[Served]:
+    """A nats-server that belongs to no service; `configuration` in its own words."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "nats.conf"
+    file.write_text(
+        f'host: "127.0.0.1"\nport: -1\nports_file_dir: "{folder}"\nlog_file: "{folder}/log"\n{configuration}'
+    )
+    with started([checkout.python.parent / "nats-server", "-c", file]) as process:
+
+        def ports() -> str:
+            return "".join(one.read_text() for one in folder.glob("*.ports"))
+
+        wait_for(lambda: ports().strip().endswith("}"), "nats-server", process)
+        yield Served(json.loads(ports())["nats"][0], {"broker": [process.pid]})
+
+
+@contextmanager
+def idle_responder_on(checkout: Checkout, folder: Path) -> Iterator[Served]:
+    """A responder that does nothing, on a nats-server of its own: what the bus alone takes."""
+    with nats_server_on(checkout, folder) as server:
+        command = checkout.driver("idle_responder", server.url, IDLE_SUBJECT)
+        with started(command, cwd=checkout.root, env=checkout.environment) as process:
+            yield Served(server.url, {"service": [process.pid], **server.processes})
