@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -103,15 +103,15 @@ def _switch_to_wal(connection: apsw.Connection) -> None:
             time.sleep(0.01)
 
 
-def open_reader(
-    path: Path, *, cache_kib: int = 8 * 1024, has_views: bool = False
-) -> apsw.Connection:
+def open_reader(path: Path, *, cache_kib: int = 8 * 1024, has_views: bool = False) -> apsw.Connection:
     """A connection that cannot write, for queries beside the running writer. `has_views`: see `distrust`.
 
     Raises:
         apsw.CantOpenError: there is no file.
     """
     require_safe_sqlite()
+    if Path(f"{path}-journal").exists():
+        _roll_back(path)
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY, statementcachesize=100)
     connection.set_busy_timeout(BUSY_TIMEOUT_MS)
     connection.pragma("query_only", True)
@@ -122,6 +122,17 @@ def open_reader(
     connection.pragma("mmap_size", 0)
     distrust(connection, has_views=has_views)
     return connection
+
+
+def _roll_back(path: Path) -> None:
+    """Takes back a transaction that was cut off before the file had a WAL, which only a writer may do.
+
+    As long as another connection is in that transaction, it is not cut off, and nothing is done.
+    """
+    with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)) as connection:
+        distrust(connection)
+        connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
 
 
 def open_memory(name: str | None = None) -> apsw.Connection:

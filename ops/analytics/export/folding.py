@@ -133,6 +133,7 @@ def fold_sealed(task: Task) -> Files:
         BackupError: the log has what cannot be folded.
     """
     with closing(open_sealed(Path(task.backup))) as connection:
+
         def load(table: str, key: str, position: int) -> Aggregate:
             return read_aggregate(connection, table, key, up_to_position=position)
 
