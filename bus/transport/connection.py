@@ -23,14 +23,13 @@ tests/integration/bus/transport/test_connection.py fails where one of them chang
   `_connect_to_server`, and the `write` and `writelines` of `_transport`;
 - `Client`, for logging in: `_process_info` (called once before TLS begins), `_connect_command` (made when all
   that TLS takes is done), `_auth_configured`, `_public_nkey`, `_signature_cb`, `_user_jwt_cb`,
-  `_server_info`, and the `_io_writer`, `_io_reader`, `connect_tls` and `wait_closed` (and asyncio's
-  `_over_ssl` behind them) of `_transport`.
+  `_server_info`, and the `_io_writer` of `_transport`; `bus.transport.ending` leans on more of that.
 """
 
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from nats import errors
@@ -43,6 +42,7 @@ from bus.incident import internal
 from bus.tasks import cancel
 from bus.transport import protocol
 from bus.transport.access import Access, AccessError
+from bus.transport.ending import end_for_certain
 from bus.transport.protocol import DirectParser, Handler
 
 # Subject, reply subject ("" for none), body, headers (`None` for none).
@@ -50,8 +50,6 @@ RawMessage = tuple[str, str, bytes, Mapping[str, str] | None]
 
 # The size of the pieces that are copied. A sender waits while more than 2 MiB (nats-py's limit) are buffered.
 SLICE_BYTES = 512 * 1024
-# A connection that is given up is wound up for so long, and then cut.
-CLOSE_SECONDS = 1.0
 
 # Stands for headers that cannot be read. No message can bring a name with a space.
 UNREADABLE: Mapping[str, str] = {"not readable": ""}
@@ -189,7 +187,7 @@ class LeanClient(Client):
         await super()._connect_to_server(s)
         transport = self._transport
         if isinstance(transport, TcpTransport):
-            _end_for_certain(transport)
+            end_for_certain(transport)
             # From Python 3.12 on, until the newest releases, asyncio's own raises a TypeError once the
             # connection is lost, and nats-py never connects again.
             # https://github.com/python/cpython/issues/136234
@@ -268,42 +266,6 @@ class LeanClient(Client):
             await super()._close(status, do_cbs)
         if not self._subs:
             self._direct.clear()
-
-
-def _end_for_certain(transport: TcpTransport) -> None:
-    """Has a socket end, whoever is on the other side.
-
-    nats-py waits for ever for the end of one on which TLS was begun and not finished, and as long as the
-    other side likes where TLS or a full buffer is to be wound up.
-    """
-    begin_tls: Callable[..., Coroutine[Any, Any, None]] = transport.connect_tls
-    wait_closed: Callable[[], Coroutine[Any, Any, None]] = transport.wait_closed
-
-    async def connect_tls(*arguments: Any) -> None:
-        assert transport._io_writer is not None, "it is connected"
-        socket = transport._io_writer.transport
-        try:
-            await begin_tls(*arguments)
-            # It was begun behind the protocol's back, which would keep half of it open at its end, and warn.
-            transport._io_writer._protocol._over_ssl = True  # type: ignore[attr-defined]
-        except BaseException as error:
-            socket.abort()
-            transport._io_reader = transport._io_writer = None
-            if isinstance(error, TimeoutError):
-                raise ConnectionError("it says that it has TLS, and does not begin with it") from None
-            raise
-
-    async def closed() -> None:
-        writer = transport._io_writer
-        try:
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await wait_closed()
-        except TimeoutError:
-            if writer is not None:
-                writer.transport.abort()
-
-    transport.connect_tls = connect_tls  # type: ignore[assignment, method-assign]
-    transport.wait_closed = closed  # type: ignore[method-assign]
 
 
 def not_encrypted() -> AccessError:
