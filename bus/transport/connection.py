@@ -18,9 +18,10 @@ tests/integration/bus/transport/test_connection.py fails where one of them chang
 - `Client`, for receiving: `_ps`, `_subs`, `_process_msg`, `_process_headers`, `_build_message`,
   `_process_err`, `_process_op_err`, `_error_cb`, `_remove_sub`, `_close`, `_reconnection_task`, and that
   the next subscription has the number `_sid + 1`;
-- `Client`, for sending: `_send_ping`, `_pongs`, `_send_command`, `_flush_pending`, `_flush_queue`,
-  `_pending_data_size`, `_max_pending_size`, `_max_payload`, `_skip_subject_validation`, `_validate_subject`,
-  `_connect_to_server`, and the `write` and `writelines` of `_transport`;
+- `Client`, for sending: `_send_ping`, `_pongs`, `_send_command`, `_flush_pending`, `_flush_queue` (which a
+  task empties that writes `_pending`), `_pending_data_size`, `_max_pending_size`, `_max_payload`,
+  `_skip_subject_validation`, `_validate_subject`, `_connect_to_server`, and the `write`, `writelines` and
+  `_io_writer` of `_transport`;
 - `Client`, for logging in: `_process_info` (called once before TLS begins), `_connect_command` (made when all
   that TLS takes is done), `_auth_configured`, `_public_nkey`, `_signature_cb`, `_user_jwt_cb`,
   `_server_info`, and the `_io_writer` of `_transport`; `bus.transport.ending` leans on more of that.
@@ -71,6 +72,7 @@ class LeanClient(Client):
         self.requires_tls = False
         self.account: str | None = None
         self.last_violation: str | None = None
+        self._is_writing_soon = False
         self._direct: dict[bytes, Handler] = {}
         self._ps = DirectParser(self, self._direct)
 
@@ -104,26 +106,37 @@ class LeanClient(Client):
             nats.errors.MaxPayloadError: a body is larger than the broker takes.
             nats.errors.BadSubjectError, BadHeaderError: a subject or the name of a header cannot be sent.
         """
-        self._require_open()
-        parts: list[bytes] = []
-        count = body_bytes = 0
-        for subject, reply, body, headers in messages:
-            if not subject or not self._skip_subject_validation:
-                _validate_subject(subject)
-                if reply:
-                    _validate_subject(reply)
-            if len(body) > self._max_payload:
-                raise errors.MaxPayloadError
-            parts += (protocol.head(subject, reply, len(body), headers), body, protocol.CRLF)
-            count += 1
-            body_bytes += len(body)
+        parts = self._parts(messages)
         size = sum(map(len, parts))
         self._require_open(size)
-        self.stats["out_msgs"] += count
-        self.stats["out_bytes"] += body_bytes
+        self._count_sent(parts)
+        if self._free_transport is not None and size <= SLICE_BYTES:
+            self._keep(parts, size)
+            self._write_pending()
+            return
         for one in _slices(parts, size):
             await self._send_command(one)
-        await self._flush_soon()
+        self._flush_soon()
+
+    def publish_now(self, messages: Iterable[RawMessage]) -> bool:
+        """As `publish_many`, without waiting: whether the buffer had room. If not, none is published.
+
+        They are at the socket when this returns, behind all that was published before; where that does not
+        take them at once, they follow by themselves.
+        """
+        if not self._kept(messages):
+            return False
+        self._write_pending()
+        return True
+
+    def publish_soon(self, messages: Iterable[RawMessage]) -> bool:
+        """As `publish_now`, at the end of this turn of the loop, in one piece with all others of it."""
+        if not self._kept(messages):
+            return False
+        if not self._is_writing_soon:
+            self._is_writing_soon = True
+            asyncio.get_running_loop().call_soon(self._write_pending)
+        return True
 
     async def publish_encoded(self, messages: bytes, count: int) -> None:
         """Publishes whole messages that are in the protocol's form already; otherwise as `publish_many`.
@@ -134,7 +147,7 @@ class LeanClient(Client):
         self.stats["out_msgs"] += count
         self.stats["out_bytes"] += len(messages)
         await self._send_command(messages)
-        await self._flush_soon()
+        self._flush_soon()
 
     def hand_over(
         self, handler: Handler, subject: bytes, reply: bytes, headers: Mapping[str, str] | None, body: bytes
@@ -155,9 +168,64 @@ class LeanClient(Client):
         if not self.is_connected and self._pending_data_size + size_bytes > self._max_pending_size:
             raise errors.OutboundBufferLimitError
 
-    async def _flush_soon(self) -> None:
-        if self._flush_queue is not None and self._flush_queue.empty():
-            await self._flush_pending()
+    def _parts(self, messages: Iterable[RawMessage]) -> list[bytes]:
+        """Three of each message: what comes before its body, the body, the end of the line."""
+        self._require_open()
+        parts: list[bytes] = []
+        for subject, reply, body, headers in messages:
+            if not subject or not self._skip_subject_validation:
+                _validate_subject(subject)
+                if reply:
+                    _validate_subject(reply)
+            if len(body) > self._max_payload:
+                raise errors.MaxPayloadError
+            parts += (protocol.head(subject, reply, len(body), headers), body, protocol.CRLF)
+        return parts
+
+    def _count_sent(self, parts: list[bytes]) -> None:
+        bodies = parts[1::3]
+        self.stats["out_msgs"] += len(bodies)
+        self.stats["out_bytes"] += sum(map(len, bodies))
+
+    def _kept(self, messages: Iterable[RawMessage]) -> bool:
+        """Whether there was room for the messages in nats-py's buffer, where they are now."""
+        parts = self._parts(messages)
+        size = sum(map(len, parts))
+        self._require_open(size)
+        if self._pending_data_size + size > self._max_pending_size:
+            return False
+        self._count_sent(parts)
+        self._keep(parts, size)
+        return True
+
+    def _keep(self, parts: list[bytes], size: int) -> None:
+        self._pending += parts
+        self._pending_data_size += size
+
+    @property
+    def _free_transport(self) -> TcpTransport | None:
+        """Where the socket has taken all that it was given, what writes to it."""
+        transport = self._transport
+        if self.is_connected and isinstance(transport, TcpTransport) and transport._io_writer is not None:
+            return None if transport._io_writer.transport.get_write_buffer_size() else transport
+        return None
+
+    def _write_pending(self) -> None:
+        """Writes what is in nats-py's buffer. A task of nats-py's does so, too, a turn of the loop later."""
+        self._is_writing_soon = False
+        transport = self._free_transport
+        if transport is None:
+            # That task waits for the socket.
+            self._flush_soon()
+        elif self._pending:
+            transport.write(b"".join(self._pending))  # type: ignore[no-untyped-call]  # nats-py
+            self._pending = []
+            self._pending_data_size = 0
+
+    def _flush_soon(self) -> None:
+        """Wakes that task, unless it is called already; without a connection, the next one has it woken."""
+        if self.is_connected and self._flush_queue is not None and self._flush_queue.empty():
+            self._flush_queue.put_nowait(asyncio.get_running_loop().create_future())
 
     async def _process_err(self, err_msg: str) -> None:
         # nats-py closes for good at any error of the server's, and nobody would be served any more.

@@ -20,7 +20,7 @@ from nats.aio.transport import TcpTransport
 
 from bus.broker.server import NatsServer
 from bus.broker.users import APP, RESPONDER, private_inbox
-from bus.transport.connection import UNREADABLE, LeanClient
+from bus.transport.connection import UNREADABLE, LeanClient, RawMessage
 from tests.support.patience import until
 from tests.support.services.raw_nats import RawNats
 
@@ -639,3 +639,67 @@ def test_a_connection_that_is_closed_while_it_comes_back_stays_closed(play, monk
         assert wire.lean.is_closed
 
     play(scenario)
+
+
+def test_what_is_published_now_is_written_now_and_what_is_published_soon_in_one_piece(play):
+    async def scenario(wire: Wire) -> None:
+        lean = wire.lean
+        inbox = wire.other.subscribe(f"{INBOX}.*")
+        await wire.other.flush()
+        assert isinstance(lean._transport, TcpTransport)
+        write = lean._transport.write
+        writes = 0
+
+        def counted(payload: bytes) -> None:
+            nonlocal writes
+            writes += 1
+            write(payload)
+
+        lean._transport.write = counted  # type: ignore[method-assign]
+        assert lean.publish_now([to_somebody(b"1"), to_somebody(b"2")])
+        assert (writes, lean.pending_data_size) == (1, 0)
+
+        assert lean.publish_soon([to_somebody(b"3")])
+        await lean.publish(f"{TO_INBOX}.1", b"4")
+        assert lean.publish_soon([to_somebody(b"5")])
+        assert (writes, lean.pending_data_size > 0) == (1, True)
+        await asyncio.sleep(0)
+        assert (writes, lean.pending_data_size) == (2, 0)
+
+        assert lean.publish_soon([to_somebody(b"6")])
+        assert lean.publish_now([to_somebody(b"7")])
+        assert (writes, lean.pending_data_size) == (3, 0)
+        assert [(await asyncio.wait_for(inbox.get(), 10)).body for _ in range(7)] == list(
+            map(b"%d".__mod__, range(1, 8))
+        )
+
+    play(scenario)
+
+
+def test_what_has_no_room_is_not_published_at_once(play):
+    async def scenario(wire: Wire) -> None:
+        lean = wire.lean
+        inbox = wire.other.subscribe(f"{INBOX}.*")
+        await wire.other.flush()
+        published = 0
+        # The socket takes a part, the buffer another, and then there is no room.
+        while lean.publish_now([to_somebody(bytes(LARGEST // 2))]):
+            published += 1
+            assert published < 100
+        assert not lean.publish_soon([to_somebody(bytes(LARGEST))] * 2)
+        assert lean.stats["out_msgs"] == published
+
+        await lean.publish_many([to_somebody(b"")])
+        for _ in range(published + 1):
+            await asyncio.wait_for(inbox.get(), 10)
+        with pytest.raises(nats.errors.MaxPayloadError):
+            lean.publish_now([to_somebody(b""), to_somebody(bytes(LARGEST + 1))])
+        await lean.close()
+        with pytest.raises(nats.errors.ConnectionClosedError):
+            lean.publish_now([to_somebody(b"")])
+
+    play(scenario)
+
+
+def to_somebody(body: bytes) -> RawMessage:
+    return f"{TO_INBOX}.1", "", body, None
