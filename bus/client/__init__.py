@@ -12,6 +12,7 @@ on top of it.
 
 facade         `connect`, and the client with all that it can do
 connection     one connection that is kept, and requests that are asked again until they are answered
+questions      those that wait for an answer
 durable        commands that a stream keeps
 outgoing       commands on their way out
 refusals       a refused request as the exception that it is

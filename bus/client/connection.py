@@ -12,7 +12,6 @@ dies. `bus.transport.connection` puts right what else would end a long-lived cli
 import asyncio
 import logging
 import random
-from collections import deque
 from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Self
@@ -20,11 +19,12 @@ from typing import Self
 from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError
 
+from bus.client.questions import Question, Questions
 from bus.client.refusals import read_refusal
 from bus.contract.headers import ERROR_CODE
 from bus.transport.access import Access
 from bus.transport.connecting import NOTHING_MORE, NotConnectedError, connect
-from bus.transport.connection import LeanClient
+from bus.transport.connection import LeanClient, RawMessage
 from bus.waiting import is_set_within
 from domain.errors import Busy, Refusal, TooLarge, Unavailable
 
@@ -42,10 +42,7 @@ PING_SECONDS = 10
 # The header of the broker's own answer that nobody listens.
 STATUS = "Status"
 _SIGNS = frozenset({ERROR_CODE, STATUS})
-# A question as it is published, again and again: subject, reply subject, body, headers.
-_Message = tuple[str, str, bytes, dict[str, str] | None]
-# Headers, body.
-_Answer = tuple[Mapping[str, str], bytes]
+NO_HEADERS: Mapping[str, str] = {}
 
 logger = logging.getLogger(__name__)
 
@@ -79,9 +76,9 @@ class ClientConnection:
         self.nats = LeanClient()
         self.losses = 0
         self.listeners: set[Callable[[], None]] = set()
-        self._questions: dict[str, _Question] = {}
+        self._questions = Questions()
         self._inbox = ""
-        self._last_token = 0
+        self._clock = asyncio.get_running_loop().time
         self._up = asyncio.Event()
         self._last_error = ""
 
@@ -150,15 +147,13 @@ class ClientConnection:
             Unreachable: there was no answer, or one attempt is still without one.
             ClosedError: the connection is closed.
         """
-        question = _Question()
-        self._last_token += 1
-        token = str(self._last_token)
-        self._questions[token] = question
+        token, question = self._questions.begin()
         try:
-            message = (subject, f"{self._inbox}.{token}", body, dict(headers) if headers else None)
-            return await self._ask(question, message, within_seconds)
+            return await self._ask(
+                question, (subject, f"{self._inbox}.{token}", body, headers or None), within_seconds
+            )
         finally:
-            del self._questions[token]
+            self._questions.end(token)
 
     async def ask_patiently(self, subject: str, body: bytes) -> bytes:
         """As `ask`, and without a deadline: returns when the service is there again.
@@ -173,19 +168,25 @@ class ClientConnection:
             except (Unreachable, Busy, Unavailable) as error:
                 logger.info("%s: %s; asking on", subject, error)
 
-    async def _ask(self, question: "_Question", message: _Message, within_seconds: float) -> bytes:
-        clock = asyncio.get_running_loop().time
+    async def _ask(self, question: Question, message: RawMessage, within_seconds: float) -> bytes:
+        clock = self._clock
         deadline = clock() + within_seconds
         refusal: Refusal | None = None
         for attempt in count():
-            await self._wait_until_up(deadline)
-            if clock() >= deadline:
+            if not self.nats.is_connected:
+                await self._wait_until_up(deadline)
+            now = clock()
+            if now >= deadline:
                 break
             await self._publish(message)
             question.sent += 1
-            send_again = clock() + FIRST_WAIT_SECONDS * 2.0 ** min(attempt, 10)
-            while (answer := await question.answer(min(send_again, deadline))) is not None:
-                headers, body = answer
+            send_again = now + FIRST_WAIT_SECONDS * 2.0 ** min(attempt, 10)
+            while True:
+                if not question.answers:
+                    await self._questions.woken(question, min(send_again, deadline))
+                    if not question.answers:
+                        break
+                headers, body = question.answers.pop(0)
                 if _SIGNS.isdisjoint(headers):
                     return body
                 # If it is no refusal of the service's, it is the broker's answer that nobody listens.
@@ -200,15 +201,18 @@ class ClientConnection:
             may_have_been_carried_out=question.is_open,
         )
 
-    async def _publish(self, message: _Message) -> None:
-        subject, reply, body, headers = message
+    async def _publish(self, message: RawMessage) -> None:
         try:
-            await self.nats.publish(subject, body, reply=reply, headers=headers)
+            # Alone, it goes at once. Otherwise, others are likely to ask in this turn of the loop, too.
+            is_alone = len(self._questions) == 1
+            publish = self.nats.publish_now if is_alone else self.nats.publish_soon
+            if not publish((message,)):
+                await self.nats.publish_many((message,))
         except MaxPayloadError:
             raise TooLarge(
                 f"a message has at most {self.nats.max_payload} bytes",
                 limit_bytes=self.nats.max_payload,
-                size_bytes=len(body),
+                size_bytes=len(message[2]),
             ) from None
 
     async def _wait_until_up(self, deadline: float) -> None:
@@ -220,14 +224,12 @@ class ClientConnection:
             if self.nats.is_closed:
                 raise ClosedError(f"the connection is closed; {self._last_error}".rstrip("; "))
             self._up.clear()
-            left = deadline - asyncio.get_running_loop().time()
+            left = deadline - self._clock()
             if not await is_set_within(self._up, left * 1000):
                 return
 
     def _receive(self, subject: str, reply: str, headers: Mapping[str, str] | None, body: bytes) -> None:
-        question = self._questions.get(subject.rpartition(".")[2])
-        if question is not None:
-            question.take((headers or {}, body))
+        self._questions.take(subject.rpartition(".")[2], (headers or NO_HEADERS, body))
 
     def _note_error(self, said: str) -> None:
         self._last_error = said
@@ -244,48 +246,9 @@ class ClientConnection:
         if self.nats.is_connected or self.nats.is_closed:
             self._up.set()
             # Questions and answers on their way are lost: each question is asked again at once.
-            for question in self._questions.values():
-                question.wake()
+            self._questions.wake_all()
         for listener in tuple(self.listeners):
             listener()
-
-
-class _Question:
-    """One question and the answers that came: fewer than it was sent, if some are still on their way."""
-
-    def __init__(self) -> None:
-        self.sent = 0
-        self._answered = 0
-        self._answers: deque[_Answer] = deque()
-        self._waiting: asyncio.Future[None] | None = None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether somebody may still be about to carry it out."""
-        return self.sent > self._answered
-
-    def take(self, answer: _Answer) -> None:
-        self._answered += 1
-        self._answers.append(answer)
-        self.wake()
-
-    def wake(self) -> None:
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
-
-    async def answer(self, until: float) -> _Answer | None:
-        """The next answer; None when the time (of the loop's clock) has come, or when woken without one."""
-        if not self._answers:
-            loop = asyncio.get_running_loop()
-            self._waiting = loop.create_future()
-            # One timer for each question; `wait_for` would cost a task.
-            timer = loop.call_at(until, self.wake)
-            try:
-                await self._waiting
-            finally:
-                timer.cancel()
-                self._waiting = None
-        return self._answers.popleft() if self._answers else None
 
 
 def _pause(attempt: int, refusal: Refusal | None) -> float:

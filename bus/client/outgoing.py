@@ -70,6 +70,8 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
 
 def headers_about(about: About) -> dict[str, str]:
     """The headers for these, but for the command id."""
+    if not about:
+        return {}
     version = about.get("expected_version")
     said = {
         EXPECTED_VERSION: None if version is None else str(version),

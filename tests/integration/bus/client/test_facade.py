@@ -110,6 +110,33 @@ def test_every_command_has_an_id_and_repeating_it_changes_nothing(tmp_path: Path
     assert other.position == 2
 
 
+def test_commands_that_are_sent_in_one_turn_of_the_loop_are_written_together(tmp_path: Path):
+    async def scenario():
+        async with service_and_client(tmp_path) as (_, client):
+            await client.connection.nats.flush()
+            transport = client.connection.nats._transport
+            assert transport is not None
+            write = transport.write
+            writes: list[int] = []
+
+            def counted(payload: bytes) -> None:
+                writes.append(payload.count(b"HPUB "))
+                write(payload)
+
+            transport.write = counted  # type: ignore[method-assign]
+            answers = await asyncio.gather(*(set_keys(client, f"k{number}") for number in range(50)))
+            alone = asyncio.create_task(set_keys(client, "alone"))
+            await asyncio.sleep(0)
+            assert writes[-1] == 1
+            return [*answers, await alone], writes
+
+    positions, writes = asyncio.run(scenario())
+
+    assert positions == list(range(1, 52))
+    # The first of a burst looks as one that is alone.
+    assert writes == [1, 49, 1]
+
+
 def test_a_refusal_is_raised_as_what_it_is(tmp_path: Path):
     async def scenario():
         async with service_and_client(tmp_path) as (_, client):

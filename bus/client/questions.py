@@ -1,0 +1,112 @@
+"""Questions under way on one connection: how their answers find them, and when they stop waiting for one."""
+
+import asyncio
+from collections.abc import Mapping
+from math import inf
+
+# The least time between two looks at all that wait, however many there are: each costs a moment.
+LOOK_SECONDS = 0.01
+
+# Headers, body.
+Answer = tuple[Mapping[str, str], bytes]
+
+
+class Question:
+    """One question and the answers that came: fewer than it was sent, if some are still on their way."""
+
+    __slots__ = ("_answered", "answers", "sent", "until", "waiting")
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.answers: list[Answer] = []
+        self._answered = 0
+        # The end of waiting for the next answer, by the loop's clock.
+        self.until = inf
+        self.waiting: asyncio.Future[None] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether somebody may still be about to carry it out."""
+        return self.sent > self._answered
+
+    def take(self, answer: Answer) -> None:
+        """An answer has come."""
+        self._answered += 1
+        self.answers.append(answer)
+        self.wake()
+
+    def wake(self) -> None:
+        """Ends the waiting for an answer."""
+        if self.waiting is not None and not self.waiting.done():
+            self.waiting.set_result(None)
+
+
+class Questions:
+    """Those of a connection, by the last token of their reply subjects; used in one event loop.
+
+    They share one timer: one for each would cost as much as sending it.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[str, Question] = {}
+        self._last_token = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._next_look = inf
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def begin(self) -> tuple[str, Question]:
+        """A new one, and its token; `end` has to follow."""
+        self._last_token += 1
+        token = str(self._last_token)
+        question = self._open[token] = Question()
+        return token, question
+
+    def end(self, token: str) -> None:
+        """No answer is of use any more."""
+        del self._open[token]
+
+    def take(self, token: str, answer: Answer) -> None:
+        """An answer has come, perhaps to none of these."""
+        question = self._open.get(token)
+        if question is not None:
+            question.take(answer)
+
+    def woken(self, question: Question, until: float) -> asyncio.Future[None]:
+        """Done when an answer is there, somebody wakes the question, or that time (of the loop's) has come.
+
+        It may come later by `LOOK_SECONDS`.
+        """
+        loop = asyncio.get_running_loop()
+        question.waiting = loop.create_future()
+        question.until = until
+        if until < self._next_look:
+            self._look_at(until, loop)
+        return question.waiting
+
+    def wake_all(self) -> None:
+        """Ends all waiting."""
+        for question in self._open.values():
+            question.wake()
+
+    def _look_at(self, when: float, loop: asyncio.AbstractEventLoop) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._next_look = when
+        self._timer = loop.call_at(when, self._look)
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        # A loop may call too early, by its clock's resolution.
+        passed = max(now, self._next_look)
+        self._timer, self._next_look = None, inf
+        next_end = inf
+        for question in self._open.values():
+            if question.until <= passed:
+                question.wake()
+            else:
+                next_end = min(next_end, question.until)
+        if next_end < inf:
+            self._look_at(max(next_end, now + LOOK_SECONDS), loop)
