@@ -13,7 +13,7 @@ from bus.publishing.relay import Relay
 from bus.serving.administration import Administration
 from bus.serving.audit import Act
 from bus.serving.discovery import Endpoint
-from bus.serving.durable import DurableIntake
+from bus.serving.durable.intake import DurableIntake
 from bus.serving.intake import Intake
 from bus.serving.queries import Queries, QueryVerb
 from bus.transport.connection import LeanClient

@@ -1,9 +1,7 @@
 """Requests in, answers out.
 
 intake           commands as requests, and batches; decoding makes submissions of messages
-durable          commands that a stream keeps until they are answered; durable_consumer takes them from it
-results          their answers, which are kept for some hours
-suspects         those with which the service went down
+durable          a folder: commands that a stream keeps until they are answered
 dead_letters     commands that could not be carried out
 admission        who comes in with a request; what somebody was not let do is told
 permissions      what users of limited rights may send and ask

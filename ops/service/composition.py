@@ -22,12 +22,12 @@ from bus.serving.administration import Administration, AdministrationVerb, NoArg
 from bus.serving.admission import Admission
 from bus.serving.dead_letters import DeadLetters
 from bus.serving.discovery import Discovery
-from bus.serving.durable import DurableIntake
+from bus.serving.durable.intake import DurableIntake
+from bus.serving.durable.suspects import Suspects
 from bus.serving.intake import Intake
 from bus.serving.prefix_claim import PrefixClaim
 from bus.serving.queries import Queries, QueryVerb
 from bus.serving.stream_access import StreamAccess
-from bus.serving.suspects import Suspects
 from bus.writing.submission import Commit
 from bus.writing.writer import Writer
 from ops.archive.archiver import Archiver

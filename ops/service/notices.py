@@ -9,7 +9,7 @@ from nats.errors import Error as NatsError
 from bus.contract.codec import encode
 from bus.contract.subjects import BusNames
 from bus.serving.audit import Act, write_to_log
-from bus.serving.durable import Delivery
+from bus.serving.durable.intake import Delivery
 from bus.tasks import Tasks
 from bus.transport.connection import LeanClient
 from bus.writing.submission import Commit

@@ -13,7 +13,7 @@ Two kinds are decided again behind later ones: a command that a defect of the se
 and a refused one whose answer could not be stored. (An accepted one is only answered again.)
 
 One that was being decided when the service went down is decided alone then. If the service goes down with it
-once more, the command is put aside (`bus.serving.suspects`).
+once more, the command is put aside (`bus.serving.durable.suspects`).
 """
 
 import asyncio
@@ -34,9 +34,9 @@ from bus.measures import UNKNOWN, Tally
 from bus.serving.admission import Admission
 from bus.serving.dead_letters import DeadLetter, DeadLetters
 from bus.serving.decoding import count_turned_away, findings_in_headers, refused_submission, submission_of
-from bus.serving.durable_consumer import DurableConsumer
-from bus.serving.results import Results
-from bus.serving.suspects import Suspects
+from bus.serving.durable.consumer import DurableConsumer
+from bus.serving.durable.results import Results
+from bus.serving.durable.suspects import Suspects
 from bus.tasks import Tasks
 from bus.transport.jetstream import JetStreamError
 from bus.transport.stream_limits import StreamLimits

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bus.serving.suspects import Suspects
+from bus.serving.durable.suspects import Suspects
 
 STREAM = 1_700_000_000_000
 

@@ -1,0 +1,7 @@
+"""Commands that a stream keeps until they are answered.
+
+intake      takes them, in order, and answers them
+consumer    the stream that they come from
+results     the stream of their answers, which are kept for some hours
+suspects    those with which the service went down
+"""
