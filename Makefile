@@ -4,6 +4,7 @@
 #   make test      lint, types, import contract and tests             ARGS='-k claim' is passed to pytest
 #   make prove     the long counts: minutes, not seconds              ARGS= likewise
 #   make bench     throughput of this machine                         ARGS= likewise
+#   make bench-gate BASE=main~1   whether this copy is slower than a commit, both in turns; exits with 1 if so
 #   make reference write docs/reference.md anew: from the program, with examples that are really sent
 #   make credential-rules   write the shapes of credentials anew, from a clone of gitleaks    GITLEAKS=../gitleaks
 #   make sample    write the sample backups of docs/notebook anew
@@ -30,7 +31,7 @@ LOCKED := $(UV) export --quiet --frozen --no-dev --format cyclonedx1.5
 ON_ALL_CORES := --numprocesses=auto --dist=loadfile
 
 .DEFAULT_GOAL := run
-.PHONY: run test prove bench reference credential-rules sample install lock sbom licences audit clean
+.PHONY: run test prove bench bench-gate reference credential-rules sample install lock sbom licences audit clean
 
 # `exec` leaves no shell between make and the service: a signal to make reaches the service, which drains.
 run: $(VENV)/.runtime
@@ -54,6 +55,9 @@ prove: $(VENV)/.development
 
 bench: $(VENV)/.development
 	$(BIN)/python -m tests.benchmarks.compare $(ARGS)
+
+bench-gate: $(VENV)/.development
+	$(BIN)/python -m tests.benchmarks.gate $(or $(BASE),$(error name a commit to compare with: BASE=main~1)) $(ARGS)
 
 # Not into the page itself: it would be empty where this fails.
 reference: $(VENV)/.development

@@ -13,41 +13,35 @@ tells what each took beside the first: its rate, and the processor's time in the
 
 import argparse
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.benchmarks.core.checkout import IDLE_SUBJECT, Checkout, Served, idle_responder_on, service_on
-from tests.benchmarks.core.driving import Driver, Measured, driver, in_turns
+from tests.benchmarks.core.checkout import Checkout, idle_responder_on, service_on
+from tests.benchmarks.core.driving import Measured, in_turns
 from tests.benchmarks.core.figures import Figure, ratio
+from tests.benchmarks.core.loads import CLIENTS, Load, client_of, client_of_idle
 
 IDLE = "idle"
 
 
-def drivers_of(
-    stack: ExitStack,
-    idle: Served,
-    services: dict[str, tuple[Checkout, Served]],
-    client: str,
-    kind: str,
-    ids: str,
-) -> dict[str, Driver]:
-    """A client of that kind for each service, and one for the idle responder, by the name of the side."""
-    asked = ["--ids", ids]
-    # Our own client understands nobody but a service.
-    raw = [*asked, "--client", "lean" if client == "lean" else "request"]
-    here = Checkout.here()
-    sides = {
-        IDLE: stack.enter_context(
-            driver(here, "by_nats", idle.url, kind, *raw, "--subject", IDLE_SUBJECT, processes=idle.processes)
-        )
-    }
-    for name, (checkout, service) in services.items():
-        module, more = ("by_our_client", asked) if client == "own" else ("by_nats", raw)
-        sides[name] = stack.enter_context(
-            driver(checkout, module, service.url, kind, *more, processes=service.processes)
-        )
-    return sides
+def measure(
+    copies: Mapping[str, Checkout], loads: Sequence[Load], *, seconds: float, rounds: int, idle: bool
+) -> Iterator[tuple[Load, dict[str, list[Measured]]]]:
+    """The rounds of each load by the names of the copies; with `idle`, the idle responder's too."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hyperpage-benchmark-")))
+        responder = stack.enter_context(idle_responder_on(Checkout.here(), folder / IDLE)) if idle else None
+        services = {
+            name: stack.enter_context(service_on(copy, folder / f"of-{name}"))
+            for name, copy in copies.items()
+        }
+        for load in loads:
+            with ExitStack() as clients:
+                sides = {} if responder is None else {IDLE: client_of_idle(responder, load)}
+                sides |= {name: client_of(services[name], load, copy) for name, copy in copies.items()}
+                ready = {name: clients.enter_context(side) for name, side in sides.items()}
+                yield load, in_turns(ready, load.in_flight, seconds=seconds, rounds=rounds)
 
 
 def line(name: str, rounds: Sequence[Measured], idle: Sequence[Measured], in_flight: int) -> str:
@@ -86,9 +80,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("copies", nargs="*", type=Path)
-    parser.add_argument(
-        "--client", nargs="+", choices=["lean", "stock", "own"], default=["lean", "stock", "own"]
-    )
+    parser.add_argument("--client", nargs="+", choices=CLIENTS, default=CLIENTS)
     parser.add_argument("--in-flight", type=int, nargs="+", default=[1, 64, 256])
     parser.add_argument("--ids", choices=["none", "random", "ordered"], default="random")
     parser.add_argument("--kind", choices=["enqueue", "get", "batch"], default="enqueue")
@@ -96,28 +88,22 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.0)
     options = parser.parse_args()
     copies = {one.absolute().name: Checkout.at(one) for one in options.copies} or {"this": Checkout.here()}
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hyperpage-benchmark-")))
-        idle = stack.enter_context(idle_responder_on(Checkout.here(), folder / IDLE))
-        services = {
-            name: (copy, stack.enter_context(service_on(copy, folder / f"of-{name}")))
-            for name, copy in copies.items()
-        }
-        for client in options.client:
-            with ExitStack() as clients:
-                sides = drivers_of(clients, idle, services, client, options.kind, options.ids)
-                for in_flight in options.in_flight:
-                    found = in_turns(sides, in_flight, seconds=options.seconds, rounds=options.rounds)
-                    print(
-                        f"{f'{client}, {in_flight} in flight':<24}{'/s':>9}{'±':>6}{'p50 ms':>9}{'p99 ms':>9}"
-                        f"{'over idle':>14}        µs of the processor"
-                    )
-                    for name, rounds in found.items():
-                        print(line(name, rounds, found[IDLE], in_flight))
-                    first, *others = services
-                    for name in others:
-                        print(beside(name, found[name], found[first]))
-                    print(flush=True)
+    loads = [
+        Load(client, in_flight, options.kind, options.ids)
+        for client in options.client
+        for in_flight in options.in_flight
+    ]
+    for load, found in measure(copies, loads, seconds=options.seconds, rounds=options.rounds, idle=True):
+        print(
+            f"{load!s:<30}{'/s':>3}{'±':>6}{'p50 ms':>9}{'p99 ms':>9}{'over idle':>14}"
+            "        µs of the processor"
+        )
+        for name, rounds in found.items():
+            print(line(name, rounds, found[IDLE], load.in_flight))
+        first, *others = copies
+        for name in others:
+            print(beside(name, found[name], found[first]))
+        print(flush=True)
 
 
 if __name__ == "__main__":

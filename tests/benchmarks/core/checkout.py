@@ -45,6 +45,12 @@ class Checkout(NamedTuple):
         name = f"tests.benchmarks.drivers.{module}"
         return [self.python, "-c", _BENCHMARK_OF_THIS_COPY, ROOT / "tests", name, *arguments]
 
+    def in_process(self, module: str, *arguments: str) -> list[str | Path]:
+        """A driver that uses the parts of a service itself, and so what that copy's tests know of them."""
+        file = ROOT / "tests" / "benchmarks" / "drivers" / f"{module}.py"
+        code = "import runpy, sys; runpy.run_path(sys.argv.pop(1), {}, '__main__')"
+        return [self.python, "-c", code, file, *arguments]
+
     @property
     def environment(self) -> dict[str, str]:
         """What its processes are started with: of all copies, this one's modules are found."""

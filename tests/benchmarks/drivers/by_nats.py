@@ -1,6 +1,6 @@
-"""A driver that speaks NATS by nats-py: `… by_nats URL KIND [--client request|lean] [--ids …] [--subject …]`.
+"""A driver that speaks NATS by nats-py: `… by_nats URL KIND [--client stock|lean] [--ids …] [--subject …]`.
 
-`request` is nats-py's own call, as services use it. `lean` publishes with a reply subject of its own under
+`stock` is nats-py's own `request`, as services use it. `lean` publishes with a reply subject of its own under
 one subscription, and each answer sends the next request: about the least that a client in Python can take,
 so that what answers is measured rather than it. Another `--subject` sends the same to whom else is to be
 measured.
@@ -98,7 +98,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("url")
     parser.add_argument("kind")
-    parser.add_argument("--client", choices=["request", "lean"], default="request")
+    parser.add_argument("--client", choices=["stock", "lean"], default="stock")
     parser.add_argument("--ids", choices=["none", "random", "ordered"], default="none")
     parser.add_argument("--subject")
     options = parser.parse_args()

@@ -1,0 +1,40 @@
+"""Loads: a kind of client, what it sends, and how many requests it keeps in flight."""
+
+from contextlib import AbstractContextManager
+from typing import NamedTuple
+
+from tests.benchmarks.core.checkout import IDLE_SUBJECT, Checkout, Served
+from tests.benchmarks.core.driving import Driver, driver
+
+CLIENTS = ("lean", "stock", "own")
+
+
+class Load(NamedTuple):
+    """`client` is nats-py's `request` (`stock`), a `lean` one, or this repository's `own`.
+
+    `kind` and `ids` are those of `tests.benchmarks.drivers.contents`.
+    """
+
+    client: str
+    in_flight: int
+    kind: str = "enqueue"
+    ids: str = "random"
+
+    def __str__(self) -> str:
+        return f"{self.kind}, {self.client}, {self.in_flight} in flight"
+
+
+def client_of(service: Served, load: Load, copy: Checkout | None = None) -> AbstractContextManager[Driver]:
+    """A client of a service; `own` is the one of that copy of the repository."""
+    copy = copy or Checkout.here()
+    asked = [service.url, load.kind, "--ids", load.ids]
+    if load.client == "own":
+        return driver(copy, "by_our_client", *asked, processes=service.processes)
+    return driver(copy, "by_nats", *asked, "--client", load.client, processes=service.processes)
+
+
+def client_of_idle(responder: Served, load: Load) -> AbstractContextManager[Driver]:
+    """One that sends the same to a responder that does nothing; in the place of `own`, a stock client."""
+    client = "lean" if load.client == "lean" else "stock"
+    asked = [responder.url, load.kind, "--ids", load.ids, "--client", client, "--subject", IDLE_SUBJECT]
+    return driver(Checkout.here(), "by_nats", *asked, processes=responder.processes)

@@ -1,0 +1,38 @@
+"""Groups of commands through a writer on a file, in this process: `… in_process GROUPS`.
+
+What it takes is counted from outside. Bodies, ids and groups are the same in each run.
+"""
+
+import math
+import random
+import sys
+import tempfile
+import uuid
+from pathlib import Path
+
+from tests.support.stores.writing import Sent, Store
+
+COMMANDS_IN_GROUP = 64
+
+
+def main() -> None:
+    chance = random.Random(1)
+
+    def new_id() -> str:
+        return str(uuid.UUID(int=chance.getrandbits(128), version=4))
+
+    with (
+        tempfile.TemporaryDirectory(prefix="hyperpage-benchmark-") as folder,
+        Store(Path(folder) / "hyperpage.db", next_upkeep=math.inf) as store,
+    ):
+        for _ in range(int(sys.argv[1])):
+            bodies = [
+                {"id": new_id(), "type": "sync", "name": "Sync a repository", "payload": {"page": 1}}
+                for _ in range(COMMANDS_IN_GROUP)
+            ]
+            replies = store.send_together(*(Sent("jobs.enqueue", body, id=new_id()) for body in bodies))
+            assert not [one.body for one in replies if one.code is not None]
+
+
+if __name__ == "__main__":
+    main()

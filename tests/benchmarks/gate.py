@@ -1,0 +1,128 @@
+"""Whether this copy is slower than another commit: both in turns, in one run. Exits with 1 where it is.
+
+    python -m tests.benchmarks.gate BASE [--rounds 7] [--seconds 1] [--client lean own] [--in-flight 1 64 256]
+        [--no-instructions]
+
+BASE is a commit; its sources go into a worktree below `.benchmark`, with an environment of their own. Three
+things are compared, each by the quotient of the rounds that took turns:
+
+- the processor's time for a command, in client, nats-server and service apart: over 5 % more is slower;
+- the time for a command by the clock: over 10 % more is slower;
+- instructions for a command in the writer's way, where they can be counted: over 2 % more is slower.
+
+A quotient counts where three quarters of the rounds agree on it (`core/figures.py`), so that one disturbed
+round says nothing; what is noisy on a busy machine is not told at all rather than told wrongly.
+"""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from tests.benchmarks.compare import measure
+from tests.benchmarks.core.checkout import Checkout
+from tests.benchmarks.core.driving import Measured
+from tests.benchmarks.core.figures import Comparison, quotients
+from tests.benchmarks.core.instructions import counter, instructions_of_a_command
+from tests.benchmarks.core.loads import CLIENTS, Load
+from tests.support.repository import ROOT
+
+CPU_MORE_THAN, CLOCK_MORE_THAN, INSTRUCTIONS_MORE_THAN = 0.05, 0.10, 0.02
+COPIES = ROOT / ".benchmark" / "copies"
+
+
+class Finding(NamedTuple):
+    """One thing that was compared."""
+
+    what: str
+    found: Comparison
+    more_than: float
+
+    def __str__(self) -> str:
+        least, most = min(self.found.quotients), max(self.found.quotients)
+        return f"{self.what:<52} × {self.found.median:.3f} [{least:.3f} {most:.3f}]  {self.verdict}"
+
+    @property
+    def verdict(self) -> str:
+        if self.found.is_worse(self.more_than):
+            return f"SLOWER by more than {self.more_than:.0%} beyond the noise"
+        return "quicker" if self.found.is_better(self.more_than) else ""
+
+    @property
+    def is_worse(self) -> bool:
+        return self.found.is_worse(self.more_than)
+
+
+def findings_of(load: Load, old: Sequence[Measured], new: Sequence[Measured]) -> Iterator[Finding]:
+    """What the rounds of one load say."""
+    for part in old[0].cpu:
+        by_part = quotients([one.cpu[part] for one in new], [one.cpu[part] for one in old])
+        yield Finding(f"{load}: µs of the {part}", Comparison(by_part), CPU_MORE_THAN)
+    by_clock = quotients([one.rate for one in old], [one.rate for one in new])
+    yield Finding(f"{load}: time by the clock", Comparison(by_clock), CLOCK_MORE_THAN)
+
+
+def findings_by_instructions(copies: Mapping[str, Checkout]) -> Iterator[Finding]:
+    """What can be counted; nothing, and a word why, where it can't."""
+    found = counter()
+    if found is None:
+        print("instructions: neither perf's counters nor valgrind is here")
+        return
+    name, count = found
+    try:
+        old, new = (instructions_of_a_command(count, copy) for copy in copies.values())
+    except RuntimeError as error:
+        print(f"instructions: {error}")
+        return
+    what = f"instructions of a command, {new:,.0f} ({name})"
+    yield Finding(what, Comparison([new / old]), INSTRUCTIONS_MORE_THAN)
+
+
+def copy_of(base: str) -> Checkout:
+    """The sources of a commit with what running them needs, kept for the next time."""
+    commit = _git("rev-parse", "--verify", f"{base}^{{commit}}")
+    folder = COPIES / commit
+    if not folder.exists():
+        _git("worktree", "prune")
+        _git("worktree", "add", "--quiet", "--detach", str(folder), commit)
+    subprocess.run(["make", "--silent", "-C", folder, "install"], check=True, stdout=sys.stderr)
+    return Checkout.at(folder)
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", "-C", ROOT, *arguments], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("base")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--client", nargs="+", choices=CLIENTS, default=["lean", "own"])
+    parser.add_argument("--in-flight", type=int, nargs="+", default=[1, 64, 256])
+    parser.add_argument("--no-instructions", action="store_true")
+    options = parser.parse_args()
+    copies = {"base": copy_of(options.base), "this": Checkout.here()}
+    loads = [Load(client, in_flight) for client in options.client for in_flight in options.in_flight]
+    slower: list[Finding] = []
+
+    def tell(finding: Finding) -> None:
+        print(finding, flush=True)
+        slower.extend([finding] if finding.is_worse else [])
+
+    for load, found in measure(copies, loads, seconds=options.seconds, rounds=options.rounds, idle=False):
+        for finding in findings_of(load, found["base"], found["this"]):
+            tell(finding)
+    if not options.no_instructions:
+        for finding in findings_by_instructions(copies):
+            tell(finding)
+    print(f"{len(slower)} of these are slower than {options.base}" if slower else "nothing is slower")
+    return 1 if slower else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
