@@ -4,6 +4,7 @@ connecting         a connection that stands, with or without another after it is
 access             by what one is known to a nats-server, and whom one trusts to be it
 explained          what went wrong with a connection, in words
 connection         a client that takes whole messages without a task for each, and stays connected for ever
+early              direct messages that are handled as they come from the socket
 ending             the end of a connection's socket, which comes for certain
 protocol           NATS's protocol as it is read and written
 jetstream          requests to JetStream; jetstream_answers reads what it says

@@ -16,8 +16,9 @@ tests/integration/bus/transport/test_connection.py fails where one of them chang
 
 - `Parser`: see `bus.transport.protocol`;
 - `Client`, for receiving: `_ps`, `_subs`, `_process_msg`, `_process_headers`, `_build_message`,
-  `_process_err`, `_process_op_err`, `_error_cb`, `_remove_sub`, `_close`, `_reconnection_task`, and that
-  the next subscription has the number `_sid + 1`;
+  `_process_err`, `_process_op_err`, `_error_cb`, `_remove_sub`, `_close`, `_reconnection_task`, that
+  `_process_connect_init` begins to read, from the `_io_reader` of `_transport` (see `bus.transport.early`),
+  and that the next subscription has the number `_sid + 1`;
 - `Client`, for sending: `_send_ping`, `_pongs`, `_send_command`, `_flush_pending`, `_flush_queue` (which a
   task empties that writes `_pending`), `_pending_data_size`, `_max_pending_size`, `_max_payload`,
   `_skip_subject_validation`, `_validate_subject`, `_connect_to_server`, and the `write`, `writelines` and
@@ -43,6 +44,7 @@ from bus.incident import internal
 from bus.tasks import cancel
 from bus.transport import protocol
 from bus.transport.access import Access, AccessError
+from bus.transport.early import take_early
 from bus.transport.ending import end_for_certain
 from bus.transport.protocol import DirectParser, Handler
 
@@ -74,7 +76,7 @@ class LeanClient(Client):
         self.last_violation: str | None = None
         self._is_writing_soon = False
         self._direct: dict[bytes, Handler] = {}
-        self._ps = DirectParser(self, self._direct)
+        self._ps = self._parser = DirectParser(self, self._direct)
 
     async def subscribe_direct(self, subject: str, *, queue: str = "", handler: Handler) -> Subscription:
         """Has `handler` called with every message, in order, where it is read; it must not take long.
@@ -260,6 +262,13 @@ class LeanClient(Client):
             # connection is lost, and nats-py never connects again.
             # https://github.com/python/cpython/issues/136234
             transport.writelines = lambda payload: transport.write(b"".join(payload))  # type: ignore[method-assign,no-untyped-call]
+
+    async def _process_connect_init(self) -> None:
+        await super()._process_connect_init()
+        # From here on, a task of nats-py's reads.
+        transport = self._transport
+        if isinstance(transport, TcpTransport) and transport._io_reader is not None:
+            take_early(transport._io_reader, self._parser)
 
     @property
     def ssl_context(self) -> ssl.SSLContext:

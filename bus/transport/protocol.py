@@ -50,6 +50,39 @@ class DirectParser(Parser):
         self._client = client
         self._direct = direct
 
+    @property
+    def is_amid(self) -> bool:
+        """Whether the beginning of something was kept, whose end is to come."""
+        return bool(self.buf) or self.state == AWAITING_MSG_PAYLOAD
+
+    def take(self, data: bytes, position: int = 0) -> int:
+        """Handles all direct messages that come there, one behind the other, as a whole.
+
+        The position behind the last of them. Only where nothing was kept.
+        """
+        while (line_end := data.find(CRLF, position)) >= 0:
+            words = data[position:line_end].split(b" ")
+            if not _is_message(words) or (handler := self._direct.get(words[2])) is None:
+                break
+            begin = line_end + len(CRLF)
+            end = begin + int(words[-1])
+            if end + len(CRLF) > len(data):
+                break
+            headers = None
+            words_without_reply = 4
+            if words[0] == b"HMSG":
+                words_without_reply = 5
+                headers_end = begin + int(words[-2])
+                if headers_end > begin:
+                    if not data.startswith(_PLAIN_HEADERS, begin):
+                        break
+                    headers = decode_headers(data[begin + len(_PLAIN_HEADERS) : headers_end]) or None
+                begin = headers_end
+            reply = words[3] if len(words) > words_without_reply else b""
+            self._client.hand_over(handler, words[1], reply, headers, data[begin:end])
+            position = end + len(CRLF)
+        return position
+
     async def parse(self, data: bytes = b"") -> None:
         """Handles what is complete with `data`, and keeps the rest for the next call."""
         # A reset replaces it: what is left of `data` then came from a connection that is gone.
@@ -63,43 +96,29 @@ class DirectParser(Parser):
             data = bytes(kept) + data
             kept.clear()
         while position < len(data) and self.buf is kept:
-            line_end = data.find(CRLF, position)
-            if line_end < 0:
+            position = self.take(data, position)
+            end = end_of_next(data, position)
+            if end is None:
                 await super().parse(data[position:])
                 return
-            words = data[position:line_end].split(b" ")
-            begin = line_end + len(CRLF)
-            if _is_message(words):
-                end = begin + int(words[-1])
-                if end + len(CRLF) > len(data):
-                    await super().parse(data[position:])
-                    return
-                await self._take(words, data, begin, end)
-                position = end + len(CRLF)
-            else:
-                await super().parse(data[position:begin])
-                position = begin
-                if self.buf is kept and (kept or self.state == AWAITING_MSG_PAYLOAD):
-                    # nats-py reads more into that line than any server writes.
-                    await super().parse(data[position:])
-                    return
+            await super().parse(data[position:end])
+            position = end
+            if self.buf is kept and self.is_amid:
+                # nats-py reads more into that line than any server writes.
+                await super().parse(data[position:])
+                return
 
-    async def _take(self, words: list[bytes], data: bytes, begin: int, end: int) -> None:
-        """Handles the message between `begin` and `end` whose control line is `words`."""
-        block: bytes | None = None
-        words_without_reply = 4
-        if words[0] == b"HMSG":
-            words_without_reply = 5
-            headers_end = begin + int(words[-2])
-            block = data[begin:headers_end] or None
-            begin = headers_end
-        reply = words[3] if len(words) > words_without_reply else b""
-        handler = self._direct.get(words[2])
-        if handler is None or not (block is None or block.startswith(_PLAIN_HEADERS)):
-            await self._client._process_msg(int(words[2]), words[1], reply, data[begin:end], block)
-            return
-        headers = None if block is None else decode_headers(block[len(_PLAIN_HEADERS) :]) or None
-        self._client.hand_over(handler, words[1], reply, headers, data[begin:end])
+
+def end_of_next(data: bytes, position: int) -> int | None:
+    """Where the message or control line ends that begins there; None where that is still to come."""
+    line_end = data.find(CRLF, position)
+    if line_end < 0:
+        return None
+    end = line_end + len(CRLF)
+    words = data[position:line_end].split(b" ")
+    if _is_message(words):
+        end += int(words[-1]) + len(CRLF)
+    return end if end <= len(data) else None
 
 
 def head(subject: str, reply: str, body_bytes: int, headers: Mapping[str, str] | None) -> bytes:

@@ -21,6 +21,7 @@ from nats.aio.transport import TcpTransport
 from bus.broker.server import NatsServer
 from bus.broker.users import APP, RESPONDER, private_inbox
 from bus.transport.connection import UNREADABLE, LeanClient, RawMessage
+from bus.transport.early import take_early
 from tests.support.patience import until
 from tests.support.services.raw_nats import RawNats
 
@@ -170,6 +171,39 @@ def both_hear(pieces: list[bytes]) -> tuple[list[Any], list[Any]]:
 @given(st.lists(messages() | control_lines, max_size=12).map(b"".join), st.sets(st.integers(0, 900)))
 def test_any_stream_cut_anywhere_is_heard_as_nats_py_hears_it(stream: bytes, cuts: set[int]):
     lean, stock = both_hear(in_pieces(stream, cuts))
+
+    assert lean == stock
+
+
+@given(
+    st.lists(messages() | control_lines, max_size=12).map(b"".join),
+    st.sets(st.integers(0, 900)),
+    st.lists(st.booleans()),
+)
+def test_what_is_taken_before_anything_is_read_is_heard_the_same(
+    stream: bytes, cuts: set[int], is_read_after: list[bool]
+):
+    pieces = in_pieces(stream, cuts)
+
+    async def hear() -> tuple[list[Any], list[Any]]:
+        lean, reader = LeanHeard(), asyncio.StreamReader(20)
+
+        async def read() -> None:
+            while not lean.lost and (data := await reader.read(20)):
+                await lean._ps.parse(data)
+
+        await lean.hear([])
+        take_early(reader, lean._parser)
+        reading = asyncio.create_task(read())
+        for number, piece in enumerate(pieces):
+            if number >= len(is_read_after) or is_read_after[number]:
+                await asyncio.sleep(0)
+            reader.feed_data(piece)
+        reader.feed_eof()
+        await reading
+        return await Heard.hear(lean, []), await StockHeard().hear(pieces)
+
+    lean, stock = asyncio.run(hear())
 
     assert lean == stock
 
