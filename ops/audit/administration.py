@@ -1,7 +1,7 @@
 """What operators can ask of the audit log: `audit_verbs`."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -12,7 +12,7 @@ from domain.errors import Invalid, Unavailable
 from ops.audit.entry import head_in
 from ops.audit.files import AuditError
 from ops.audit.listing import ListAudit, listed
-from ops.audit.verification import Verdict, verify
+from ops.audit.verification import KeptHead, Verdict, verify
 
 T = TypeVar("T")
 
@@ -23,8 +23,11 @@ class VerifyAudit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     heads: Annotated[tuple[str, ...], msgspec.Meta(max_length=100)] = ()
 
 
-def audit_verbs(folder: Path) -> tuple[AdministrationVerb, ...]:
-    """The requests about the log in a folder. One of them reads at a time."""
+def audit_verbs(folder: Path, kept: Callable[[], Sequence[KeptHead]]) -> tuple[AdministrationVerb, ...]:
+    """The requests about the log in a folder. One of them reads at a time.
+
+    `kept` tells the heads that it had, as backups know them.
+    """
     reading = asyncio.Lock()
 
     def reads(work: Callable[[Any], T]) -> Callable[[Any], Awaitable[T]]:
@@ -34,6 +37,8 @@ def audit_verbs(folder: Path) -> tuple[AdministrationVerb, ...]:
                     return await asyncio.to_thread(work, request)
                 except AuditError as error:
                     raise Unavailable(f"the audit log cannot be read: {error.strerror}") from error
+                except OSError as error:
+                    raise Unavailable(f"the backups cannot be looked at: {error}") from error
 
         return answer
 
@@ -41,7 +46,7 @@ def audit_verbs(folder: Path) -> tuple[AdministrationVerb, ...]:
         known = [head_in(one) for one in request.heads]
         if None in known:
             raise Invalid("a head is a number and a hash, as 7:9f86d0…, or a hash alone", path="$.heads")
-        return verify(folder, [one for one in known if one is not None])
+        return verify(folder, [one for one in known if one is not None], kept())
 
     return (
         AdministrationVerb(

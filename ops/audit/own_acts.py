@@ -1,7 +1,11 @@
-"""What the command line does by itself, without the running service: `recorded` around it, or `record`."""
+"""What happens without an operator asking a running service.
+
+recorded, record  what the command line does by itself: `recorded` around it, or `record`
+own_act           what a service does of its own accord
+"""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,6 +13,17 @@ from bus.serving.audit import Act, Actor, AuditOutcome, summary
 from domain.errors import Refusal
 from ops.audit.files import AuditError
 from ops.audit.trail import AuditTrail
+
+
+def own_act(action: str, said: Mapping[str, Any], *, failed: bool = False) -> Act:
+    """What the service has done of its own accord, just now."""
+    return Act(
+        at=time.time_ns() // 1_000_000,
+        actor=Actor(name="hyperpage", via="service"),
+        action=action,
+        request=summary(said),
+        outcome="failed" if failed else "done",
+    )
 
 
 def record(

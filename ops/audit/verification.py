@@ -26,10 +26,19 @@ class WrongLine(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class KeptHead(msgspec.Struct, frozen=True, kw_only=True):
+    """A head that the log had at a time (milliseconds since the epoch), as `where` tells it."""
+
+    head: Head
+    at: int
+    where: str
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What was found. `first` is the number of the first line that is kept, `head` the head behind the last.
 
-    `torn_bytes` is what a power cut has left of a line at the end; the next line will say so.
+    `torn_bytes` is what a power cut has left of a line at the end; the next line will say so. `compared_with`
+    is how many kept heads the log had to have; `earlier` tells of a log that was there before this one.
     """
 
     files: int
@@ -38,6 +47,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     head: str
     torn_bytes: int
     wrong: WrongLine | None
+    compared_with: int = 0
+    earlier: str | None = None
 
     @property
     def is_sound(self) -> bool:
@@ -45,15 +56,18 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         return self.wrong is None
 
 
-def verify(folder: Path, known: Sequence[Head] = ()) -> Verdict:
+def verify(folder: Path, known: Sequence[Head] = (), kept: Sequence[KeptHead] = ()) -> Verdict:
     """The whole log, read once; `known` are heads that it had at some time, as somebody else has kept them.
+
+    Those of `kept` are of an earlier log if this one begins later: it was moved away, say. Nobody is told of
+    that where this one begins with a restore, since a store that is restored elsewhere has a log of its own.
 
     Raises:
         AuditError: it cannot be read.
     """
     for tries_left in reversed(range(_TRIES)):
         try:
-            return _Verification(known).of(files_in(folder))
+            return _Verification(known, kept).of(files_in(folder))
         except OSError as error:
             if isinstance(error, FileNotFoundError) and tries_left:
                 continue
@@ -76,10 +90,13 @@ class _Place(msgspec.Struct, frozen=True):
 class _Verification:
     """One reading of all lines."""
 
-    def __init__(self, known: Sequence[Head]) -> None:
+    def __init__(self, known: Sequence[Head], kept: Sequence[KeptHead]) -> None:
         self._known = {one.sequence: one.hash for one in known if one.sequence}
         # Of these, the number was not said.
         self._sought = {one.hash for one in known if not one.sequence}
+        self._kept = kept
+        self._said_by: dict[int, str] = {}
+        self._earlier: KeptHead | None = None
         self._before_first: Head | None = None
         self._head = Head()
         self._lines = 0
@@ -89,6 +106,8 @@ class _Verification:
     def of(self, files: Sequence[AuditFile]) -> Verdict:
         """What is found in these files."""
         wrong, place = None, _Place("", 0, b"", False)
+        if not files:
+            self._know_kept_since(0)
         for place in _places(files):
             if place.is_last and is_torn(place.content):
                 self._torn_bytes = len(place.content)
@@ -108,6 +127,8 @@ class _Verification:
             head=str(self._head),
             torn_bytes=self._torn_bytes,
             wrong=wrong,
+            compared_with=len(self._said_by),
+            earlier=None if self._earlier is None else f"line {self._earlier.head}, by {self._earlier.where}",
         )
 
     def _read(self, content: bytes) -> str | None:
@@ -119,19 +140,35 @@ class _Verification:
         entry = line.entry
         if self._before_first is None:
             self._before_first = self._head = Head(entry.sequence - 1, entry.previous)
+            self._know_kept_since(entry.at if self._head == Head() else 0)
+            if entry.action == "backup.restore":
+                self._earlier = None
         if entry.sequence != self._head.sequence + 1:
             return f"line {entry.sequence} stands behind line {self._head.sequence}: some are gone, or moved"
         if entry.previous != self._head.hash:
             return "it does not follow from the line before, which was changed, or put in"
         known = self._known.pop(entry.sequence, line.hash)
         if known != line.hash:
-            return f"it is another one than that whose hash is known, {known}"
+            return f"it is another one than that whose hash is known{self._by(entry.sequence)}, {known}"
         self._sought.discard(line.hash)
         if entry.action == PRUNE:
             self._pruned |= _said_to_be_pruned(entry.request)
         self._head = line.head
         self._lines += 1
         return None
+
+    def _know_kept_since(self, at: int) -> None:
+        """Has the log to have the heads that were kept since it began."""
+        for one in self._kept:
+            if one.at >= at:
+                self._known.setdefault(one.head.sequence, one.head.hash)
+                self._said_by[one.head.sequence] = one.where
+            elif self._earlier is None or one.at > self._earlier.at:
+                self._earlier = one
+
+    def _by(self, number: int) -> str:
+        """Who tells of a line, where that is known."""
+        return f" when {self._said_by[number]} was made" if number in self._said_by else ""
 
     def _missing_before(self) -> str | None:
         first = self._before_first or Head()
@@ -143,7 +180,10 @@ class _Verification:
         """What is gone of what is known; heads of files that were deleted are not expected."""
         gone = [number for number in self._known if number > self._head.sequence]
         if gone:
-            return f"the log ends with line {self._head.sequence}, and there was a line {max(gone)}"
+            last = max(gone)
+            return (
+                f"the log ends with line {self._head.sequence}, and there was a line {last}{self._by(last)}"
+            )
         # With its number, one that may stand in a file that went would be told from one that was cut off.
         return f"no line has the hash that is known, {min(self._sought)}" if self._sought else None
 

@@ -5,6 +5,7 @@ content         what a store's file has, in figures
 copying         copies the file while a service writes to it
 create          a consistent copy of a store in use
 sound           whether a file is a sound store, and the expected one
+audit_heads     what a backup knows of the audit log
 scratch         what is on a disk for a while, and what is left of it
 opening         a backup as a plain local file
 verify          whether a backup is what it was, and how that is noted

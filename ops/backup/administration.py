@@ -5,10 +5,13 @@ lock of Python's with the commands that are waiting.
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from bus.serving.administration import AdministrationVerb, NoArguments
 from domain.errors import NotFound, Refusal, RuleViolated, Unavailable
+from ops.audit.verification import KeptHead
+from ops.backup.audit_heads import kept_heads
 from ops.backup.metadata import entry_of, list_backups
 from ops.backup.own_command import run_backup_command
 from ops.backup.requests import CreateBackup, NameBackup, PruneBackups, name_inside
@@ -31,6 +34,14 @@ class RunningBackups:
         self._store_id = store_id
         self._schedule = schedule
         self._busy = asyncio.Lock()
+
+    def kept_heads(self) -> Sequence[KeptHead]:
+        """The heads of the audit log that the backups know.
+
+        Raises:
+            OSError: they cannot be looked at.
+        """
+        return kept_heads(self._settings.backup_folder, self._store_id, self._settings.signing)
 
     def verbs(self) -> tuple[AdministrationVerb, ...]:
         """The verbs that an operator can ask for."""

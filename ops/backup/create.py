@@ -16,6 +16,7 @@ import msgspec
 
 from bus.log import chain
 from domain.credentials.scanning import Finding, kind_of_text, rejected
+from ops.backup.audit_heads import head_beside
 from ops.backup.content import StoreContent
 from ops.backup.copying import copy_store
 from ops.backup.metadata import (
@@ -86,6 +87,7 @@ def create_backup(
             version=version,
             size=temporary.stat().st_size,
             checksum=checksum,
+            audit_head=head_beside(store),
         )
         if prove is not None:
             prove(Backup(temporary, metadata), progress)
@@ -119,6 +121,7 @@ def _metadata_of(
     version: str,
     size: int,
     checksum: str,
+    audit_head: str,
 ) -> Metadata:
     """The metadata of a copy that was just checked, its chain from `verified` on."""
     checked: tuple[Check, ...] = ("checksum", "quick_check", "content", "chain_end")
@@ -142,6 +145,7 @@ def _metadata_of(
         chain_verified_from=verified.position,
         last_verified=timestamp,
         checks=dict.fromkeys(checked if verified.position else (*checked, "chain"), timestamp),
+        audit_head=audit_head,
     )
 
 

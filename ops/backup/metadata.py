@@ -77,6 +77,8 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """What was checked, and when last. Of what is encrypted, all but `checksum` was done before it was."""
     last_drilled: int | None = None
     """When a store was last made from it and found to be the same."""
+    audit_head: str = ""
+    """The head of the audit log when it was made, as `7:9f86d0…`; empty: none could be read."""
     pinned: bool = False
     """Whether it is kept for good."""
     unsound: str = ""

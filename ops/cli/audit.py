@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from cyclopts import App
 
 from ops.cli.terminal.exits import Exit, failure, usage_failure
+from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.moments import milliseconds
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
 from ops.cli.terminal.output import print_records, print_result, printable, say
@@ -78,18 +79,25 @@ def verify_log(
         hyperpage audit verify --head 4711:9f86d081884c7d65…
 
     Lines that were changed, taken out, put in or moved are found by the hashes.
-    That the end was cut off, or all of it written anew, is found with a head
-    that was kept on another machine. Exits with 6 where something is wrong.
+    That the end was cut off, or all of it written anew, is found with the heads
+    that the store's backups have in their metadata, and with any that was kept
+    on another machine. Exits with 6 where something is wrong.
     """
     from ops.audit.entry import head_in
     from ops.audit.files import FOLDER, AuditError
     from ops.audit.verification import verify
+    from ops.backup.audit_heads import kept_heads
+    from ops.backup.content import store_id_of
 
     known = [one for one in map(head_in, head) if one is not None]
     if len(known) < len(head):
         raise usage_failure("a head is a number and a hash, as 7:9f86d0…, or a hash alone")
-    folder = settings_for(data).data / FOLDER
-    if not folder.exists() and not known:
+    settings = settings_for(data)
+    folder = settings.data / FOLDER
+    with understandable():
+        store_id = store_id_of(settings.store_path)
+        kept = kept_heads(settings.backup_folder, store_id, settings.signing) if store_id else ()
+    if not folder.exists() and not known and not kept:
         raise failure(
             Exit.NOT_FOUND,
             "not_found",
@@ -97,16 +105,22 @@ def verify_log(
             "it begins with the first act: the start of a service, say",
         )
     try:
-        verdict = verify(folder, known)
+        verdict = verify(folder, known, kept)
     except AuditError as error:
         raise _unreadable(error) from error
     if verdict.wrong is None:
-        said = f"{verdict.lines} lines follow one from the other; the head is {verdict.head}"
+        fits = f", and has what {verdict.compared_with} backups know of it" if verdict.compared_with else ""
+        said = f"{verdict.lines} lines follow one from the other; the head is {verdict.head}{fits}"
     else:
         wrong = verdict.wrong
-        said = f"{wrong.file}, line {wrong.line}: {printable(wrong.reason)}"
-    torn = f"a power cut has left {verdict.torn_bytes} bytes of another line" if verdict.torn_bytes else ""
-    print_result(verdict, as_json, said, note=torn)
+        where = f"{wrong.file}, line {wrong.line}: " if wrong.line else ""
+        said = where + printable(wrong.reason)
+    notes = []
+    if verdict.torn_bytes:
+        notes.append(f"a power cut has left {verdict.torn_bytes} bytes of another line")
+    if verdict.earlier is not None:
+        notes.append(f"it was begun anew: there was an earlier log ({verdict.earlier})")
+    print_result(verdict, as_json, said, note="; ".join(notes))
     return Exit.DONE if verdict.wrong is None else Exit.VERIFICATION_FAILED
 
 

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 from ops.audit.files import FOLDER
 from ops.audit.verification import verify
+from ops.backup.audit_heads import kept_heads
+from ops.backup.content import store_id_of
 from ops.doctor.finding import DoctorFinding
 from ops.settings import Settings
 
@@ -14,8 +16,19 @@ def look_at_audit(settings: Settings) -> Iterator[DoctorFinding]:
     if not folder.exists():
         yield DoctorFinding(check="audit", message="there is no audit log yet")
         return
-    found = verify(folder)
-    figures = {"lines": found.lines, "head": found.head}
+    kept = kept_heads(settings.backup_folder, store_id_of(settings.store_path) or "", settings.signing)
+    found = verify(folder, kept=kept)
+    figures = {"lines": found.lines, "head": found.head, "compared_with": found.compared_with}
+    if found.wrong is None and found.earlier is not None:
+        yield DoctorFinding(
+            check="audit",
+            level="attention",
+            message=f"the audit log was begun anew: there was an earlier one ({found.earlier})",
+            hint="that is so where a store was restored elsewhere, or the log moved away; else look who may"
+            " write there",
+            figures=figures,
+        )
+        return
     if found.wrong is None:
         yield DoctorFinding(
             check="audit", message=f"the {found.lines} lines of the audit log are as written", figures=figures

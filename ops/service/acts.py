@@ -1,8 +1,7 @@
 """The acts of operators, for the audit log, the service's own log and those who listen: `ActRecord`."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from bus.serving.audit import Act, Actor, AuditOutcome, summary
 from bus.tasks import cancel
 from domain.errors import Refusal, Unavailable
 from ops.audit.files import AuditError
+from ops.audit.own_acts import own_act
 from ops.audit.recorder import Recorder
 from ops.audit.trail import audit_trail
 from ops.service.notices import Notices
@@ -39,17 +39,6 @@ async def _recording(settings: Settings, now_ms: Callable[[], int]) -> AsyncIter
     finally:
         await cancel(running)
         await recorder.flush(last=True)
-
-
-def own_act(action: str, said: Mapping[str, Any], *, failed: bool = False) -> Act:
-    """What the service has done of its own accord."""
-    return Act(
-        at=time.time_ns() // 1_000_000,
-        actor=Actor(name="hyperpage", via="service"),
-        action=action,
-        request=summary(said),
-        outcome="failed" if failed else "done",
-    )
 
 
 async def record_start(audit: Recorder, stack: AsyncExitStack, version: str, position: int) -> None:

@@ -302,7 +302,7 @@ class Service:
             *imports.verbs(),
             *self.registry.verbs(self.nats_server, self._announce, self.stream_access.drop_consumers),
             refill_verb(self.relay),
-            *audit_verbs(self.audit.trail.folder),
+            *audit_verbs(self.audit.trail.folder, running_backups.kept_heads),
             *self._more_administration,
         )
         self.administration = Administration(

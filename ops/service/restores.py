@@ -17,6 +17,7 @@ from bus.serving.administration import AdministrationVerb, NoArguments
 from bus.serving.audit import Act, Actor, acting, summary
 from domain.errors import Invalid, NotFound, RuleViolated
 from ops.audit.files import AuditError
+from ops.audit.own_acts import own_act
 from ops.audit.trail import audit_trail
 from ops.backup.requests import Ended, RestoreRequest
 from ops.backup.restoring.preparing import prepared_places, require_readable
@@ -24,7 +25,6 @@ from ops.backup.restoring.recovery import require_sound_store
 from ops.backup.restoring.restore import Plan, Restored, plan_restore, restore
 from ops.backup.restoring.stream_timeline import highest_timeline_in_stream
 from ops.backup.restoring.swap import settle
-from ops.service.acts import own_act
 from ops.settings import Settings
 from ops.store.data_directory import DataDirectory
 from ops.targets.errors import BackupError

@@ -1,5 +1,6 @@
 """Opens the store: its file, its shape, its identity."""
 
+import logging
 import os
 import time
 from pathlib import Path
@@ -11,30 +12,48 @@ from bus.log.cloud_events import Origin, read_origin
 from migrations import runner
 from migrations.connection import open_writer, write_transaction
 from migrations.schema import require_own_schema
+from ops.audit.files import AuditError
+from ops.audit.own_acts import own_act
+from ops.audit.trail import AuditTrail
 from ops.store.projections_check import rebuild_file
+
+logger = logging.getLogger(__name__)
 
 
 def open_store(path: Path, *, cache_kib: int) -> tuple[apsw.Connection, Origin]:
     """The writing connection of a store, migrated and with an identity; a new store where there is none.
 
+    The audit log beside it has which migrations were applied to a store that was there.
+
     Raises:
         UnsafeSqliteError, MigrationError: as they say; SchemaDiffersError: there is something in the file
             that its migrations did not make, a trigger say.
     """
-    if not path.exists():
+    is_new = not path.exists()
+    if is_new:
         # SQLite would let others read it; its WAL has the rights of the file.
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = open_writer(path, cache_kib=cache_kib)
     try:
         require_own_schema(connection, path.name)
-        if runner.up(connection):
+        if applied := runner.up(connection):
             # Columns that are new (or were gone for a while) are filled from the log.
             rebuild_file(path)
+            if not is_new:
+                _record(path, applied)
         give_identity(connection)
     except BaseException:
         connection.close()
         raise
     return connection, read_origin(connection)
+
+
+def _record(path: Path, applied: list[str]) -> None:
+    try:
+        AuditTrail(path.parent).append(own_act("migrate.up", {"applied": applied}))
+    except AuditError as error:
+        # They are applied, and the service tells for itself that it can record nothing.
+        logger.warning("that migrations were applied does not stand in the audit log: %s", error)
 
 
 def give_identity(connection: apsw.Connection) -> None:

@@ -1,5 +1,6 @@
 """`hyperpage backup new-key`, `signing-key`: the key that opens what is encrypted, and the one that signs."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,7 @@ def new_key(
     file: Annotated[Path, Parameter(help="Where the secret key goes; there must be no such file.")],
     /,
     *,
+    data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Makes a key for encrypted backups: writes the secret one into a file, and prints the public one.
@@ -28,13 +30,19 @@ def new_key(
     The file is one of age's, as age-keygen writes it.
     Do it on another machine than the service's, and keep the file there, twice:
     without it, nothing that was encrypted can be restored. The service needs
-    the public key alone, in HYPERPAGE_ENCRYPT_TO.
+    the public key alone, in HYPERPAGE_ENCRYPT_TO. Where there is a store all the
+    same, its audit log has that a key was made.
     Whose a backup is, is another key's business: see `signing-key`.
     """
     from ops.targets.sealing import write_new_identity
 
+    settings = settings_for(data)
+    wish = {"file": str(file.absolute())}
     try:
-        public = write_new_identity(file)
+        with ExitStack() as stack:
+            if settings.store_path.exists():
+                stack.enter_context(recorded(settings, "backup.new_key", wish))
+            public = write_new_identity(file)
     except FileExistsError:
         raise failure(
             Exit.FAILED,
@@ -43,7 +51,7 @@ def new_key(
             "name another",
         ) from None
     note = f"The secret key is in {file}: keep it away from the service, and more than once."
-    print_result({"file": str(file.absolute()), "public_key": public}, as_json, public, note=note)
+    print_result({**wish, "public_key": public}, as_json, public, note=note)
 
 
 def signing_key(

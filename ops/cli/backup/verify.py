@@ -17,6 +17,7 @@ from ops.cli.terminal.exits import CommandFailure, Exit, failure
 from ops.cli.terminal.failures import exit_code_of, understandable
 from ops.cli.terminal.options import DataOption, JsonOption, option
 from ops.cli.terminal.output import print_result, shown_progress
+from ops.cli.terminal.recording import recorded
 
 if TYPE_CHECKING:
     from ops.targets.errors import BackupError
@@ -115,13 +116,14 @@ def drill(
         try:
             place = find_backup(folder, name) if name is not None else newest.place  # type: ignore[union-attr]
             scratch = scratch_folder(settings)
-            proven = carry_out(
-                place,
-                identities=identities,
-                signing=settings.signing,
-                scratch=scratch,
-                progress=progress,
-            )
+            with recorded(settings, "backup.drill", {"name": place.name}, anyway=True):
+                proven = carry_out(
+                    place,
+                    identities=identities,
+                    signing=settings.signing,
+                    scratch=scratch,
+                    progress=progress,
+                )
         except BackupError as error:
             raise unsound(error, name or "") from error
     answer = {"valid": True, "message": "a store made from it is the same", **entry_of(proven)}

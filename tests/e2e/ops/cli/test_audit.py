@@ -1,8 +1,11 @@
 """`hyperpage audit`: what the command line does by itself is in the log, and a change of that is found."""
 
 import json
+import shutil
+from contextlib import closing
 from pathlib import Path
 
+from ops.store.opening import open_store
 from tests.support.services.command_line import hyperpage
 
 
@@ -24,6 +27,8 @@ def test_what_the_command_line_does_without_a_service_stands_in_the_log_from_its
         ("token", "revoke", "dashboard"),
         ("projections", "rebuild"),
         ("backup", "signing-key", "--new"),
+        ("backup", "new-key", tmp_path / "key.txt"),
+        ("backup", "drill"),
         ("backup", "restore", "--latest", "--yes"),
     ):
         done = hyperpage(*command, "--data", data)
@@ -35,6 +40,8 @@ def test_what_the_command_line_does_without_a_service_stands_in_the_log_from_its
         "token.revoke",
         "projections.rebuild",
         "backup.signing_key",
+        "backup.new_key",
+        "backup.drill",
         "backup.restore",
     )
     assert in_short(data) == [(name, outcome) for name in names for outcome in ("begun", "done")]
@@ -83,6 +90,65 @@ def test_a_changed_log_exits_with_6_and_names_the_line(tmp_path):
     gone = hyperpage("audit", "verify", "--data", data)
     assert gone.code == 6
     assert gone.out.startswith("audit-000001.jsonl, line 3: ")
+
+
+def test_a_log_that_was_cut_since_the_last_backup_is_found_by_what_the_backup_knows(tmp_path):
+    data = tmp_path / "data"
+    hyperpage("migrate", "up", "--data", data)
+    hyperpage("token", "create", "dashboard", "--data", data)
+    backup = hyperpage("backup", "create", "--data", data, "--json").json
+    hyperpage("token", "create", "other", "--data", data)
+    known = hyperpage("audit", "verify", "--data", data)
+    assert (known.code, "has what 1 backups know" in known.out) == (0, True)
+    file = data / "audit" / "audit-000001.jsonl"
+    lines = file.read_bytes().splitlines(keepends=True)
+
+    file.write_bytes(b"".join(lines[:3]))
+    cut = hyperpage("audit", "verify", "--data", data)
+    assert cut.code == 6
+    assert f"there was a line 5 when {Path(backup['path']).name} was made" in cut.out
+    assert "audit" in hyperpage("doctor", "--quick", "--data", data).out
+
+    file.unlink()
+    assert hyperpage("audit", "verify", "--data", data).code == 6
+    hyperpage("token", "create", "anew", "--data", data)
+    anew = hyperpage("audit", "verify", "--data", data)
+    assert anew.code == 0
+    assert f"there was an earlier log (line {backup['metadata']['audit_head']}" in anew.err
+
+
+def test_a_backup_that_nobody_vouches_for_says_nothing_about_the_log(tmp_path):
+    data = tmp_path / "data"
+    hyperpage("migrate", "up", "--data", data)
+    hyperpage("backup", "create", "--data", data)
+    assert hyperpage("audit", "verify", "--data", data, "--json").json["compared_with"] == 1
+    # From now on, it is signed by somebody else.
+    hyperpage("backup", "signing-key", "--new", "--data", data)
+    assert hyperpage("audit", "verify", "--data", data, "--json").json["compared_with"] == 0
+
+
+def test_a_store_that_is_restored_elsewhere_has_a_log_of_its_own(tmp_path):
+    data = tmp_path / "data"
+    hyperpage("migrate", "up", "--data", data)
+    hyperpage("backup", "create", "--data", data)
+    shutil.copytree(data / "backups", tmp_path / "backups")
+    there = {"data": tmp_path / "there", "backups": tmp_path / "backups"}
+    shutil.copytree(data, there["data"], ignore=lambda *_: ["audit", "backups"])
+    options = ("--data", there["data"])
+    environment = {"HYPERPAGE_BACKUPS": str(there["backups"])}
+    assert hyperpage("backup", "restore", "--yes", *options, **environment).code == 0
+    found = hyperpage("audit", "verify", "--json", *options, **environment)
+    assert (found.code, found.json["earlier"]) == (0, None)
+
+
+def test_migrations_that_are_applied_when_a_store_is_opened_stand_in_the_log(tmp_path):
+    hyperpage("migrate", "up", "--data", tmp_path)
+    assert hyperpage("migrate", "down", "--data", tmp_path).code == 0
+    with closing(open_store(tmp_path / "hyperpage.db", cache_kib=1_024)[0]):
+        pass
+    last = acts(tmp_path)[-1]
+    assert (last["action"], last["outcome"], last["via"]) == ("migrate.up", "done", "service")
+    assert json.loads(str(last["request"]))["applied"]
 
 
 def test_a_head_that_is_none_is_a_wrong_command_line_and_a_log_that_is_not_there_is_not_found(tmp_path):

@@ -1,0 +1,34 @@
+"""What backups know of the audit log: the head that it had when each was made. `kept_heads`."""
+
+from contextlib import suppress
+from pathlib import Path
+
+from ops.audit.entry import Head, head_in
+from ops.audit.files import AuditError
+from ops.audit.trail import AuditTrail
+from ops.audit.verification import KeptHead
+from ops.backup.metadata import list_backups
+from ops.targets.signing import Signing
+from ops.targets.target import Place
+
+
+def head_beside(store: Path) -> str:
+    """The head of the audit log beside a store, as metadata have it; empty where there is none to be read."""
+    # A backup is made all the same: that the log cannot be written is told elsewhere.
+    with suppress(AuditError):
+        head = AuditTrail(store.parent).head()
+        return "" if head == Head() else str(head)
+    return ""
+
+
+def kept_heads(folder: Place, store_id: str, signing: Signing) -> tuple[KeptHead, ...]:
+    """The heads that the backups of a store tell, whose word is this store's own.
+
+    Raises:
+        OSError: the folder cannot be read, or the bucket is away.
+    """
+    return tuple(
+        KeptHead(head=head, at=one.metadata.timestamp, where=one.name)
+        for one in list_backups(folder, store_id, signing)
+        if one.signature.is_trusted and (head := head_in(one.metadata.audit_head)) is not None
+    )
