@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from domain.errors import Refusal
+from domain.json_schema.budget import Budget
 from domain.messages import Command, Event, Recorded
 
 # The most that the body of a command weighs, unless its verb says otherwise.
@@ -36,6 +37,10 @@ class Context(Protocol):
     @property
     def answer_bytes_left(self) -> int:
         """How much the answer to this command may weigh."""
+
+    @property
+    def work(self) -> Budget:
+        """What this command and those behind it in its batch may still cost."""
 
     def new_id(self) -> str:
         """A fresh, time-ordered id."""

@@ -18,6 +18,7 @@ from domain.catalogue import TABLE_OF, encode_event
 from domain.credentials.scanning import AllowedPaths
 from domain.decider import ABSENT, Aggregate, Decision, Notice
 from domain.errors import CommandIdReused, Invalid, Refusal, TooLarge, VersionConflict
+from domain.json_schema import Budget
 from domain.messages import Recorded, stream_name
 from migrations.rows import delete_rows, insert_rows
 
@@ -70,10 +71,13 @@ class Group(GroupContext):
             self.commands += len(one.requests)
             if not one.batch:
                 one.outcome = self._outcome(one.requests[0])
-            elif one.atomic:
+                continue
+            self._work = Budget()
+            if one.atomic:
                 one.outcome = self._all_or_nothing(one.requests)
             else:
                 one.outcome = self._one_by_one(one.requests)
+            self._work = None
 
     def write(self) -> list[chain.Row]:
         """Writes what the group decided, and answers with the rows of its events."""

@@ -16,6 +16,7 @@ from domain.jobs import TABLE as JOBS
 from domain.jobs import Job
 from domain.jobs.many import Search
 from domain.jobs.state import FINISHED, STATES
+from domain.json_schema import Budget
 
 # How many jobs beyond its limit a search counts.
 MAXIMUM_COUNTED = 10_000
@@ -80,8 +81,14 @@ class GroupContext:
         self._ids = new_ids(now)
         self.now = now
         self.answer_bytes_left = answer_bytes_left
+        # That of the batch which is decided; a command that comes alone has one of its own.
+        self._work: Budget | None = None
         # The beginnings of the keys that the sender of the command may use; none: it may use all.
         self.keys: tuple[str, ...] = ()
+
+    @property
+    def work(self) -> Budget:
+        return self._work or Budget()
 
     def new_id(self) -> str:
         return next(self._ids)

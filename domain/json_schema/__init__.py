@@ -13,6 +13,7 @@ keywords     what each keyword costs, and what it applies its schemas to
 patterns     which regular expressions there may be, and what they cost
 sizes        how large a document is
 costs        how costs add up
+budget       what the commands of a batch may cost together
 """
 
 from domain.json_schema.acceptance import (
@@ -24,13 +25,16 @@ from domain.json_schema.acceptance import (
     require_schema,
     violations,
 )
+from domain.json_schema.budget import BATCH_NS, Budget
 from domain.json_schema.references import MAXIMUM_WEIGHT
 
 __all__ = [
+    "BATCH_NS",
     "MAXIMUM_ERRORS",
     "MAXIMUM_SCHEMA_BYTES",
     "MAXIMUM_WEIGHT",
     "RULE",
+    "Budget",
     "Violation",
     "problem_of",
     "require_schema",

@@ -8,6 +8,7 @@ import jsonschema_rs
 import msgspec
 
 from domain.errors import Invalid, Refusal, RuleViolated, TooLarge
+from domain.json_schema.budget import Budget
 from domain.json_schema.costs import Size
 from domain.json_schema.patterns import ENGINE, pattern
 from domain.json_schema.references import References, short
@@ -27,6 +28,9 @@ _BUILD_NS = 20_000_000
 _CHECK_NS = 15_000_000
 _ERRORS_NS = 20_000_000
 _VALUE_BUILD_NS = 1_500
+# What is looked at before it is known what a schema or a document makes of work, for each byte.
+_SCHEMA_BYTE_NS = 1_500
+_DOCUMENT_BYTE_NS = 40
 _DEEPEST_DOCUMENT = 100
 # A path is written four times for an error, which takes 10 µs without one.
 _PATH_BYTES = 2_000
@@ -49,21 +53,23 @@ class _Taken(NamedTuple):
     schema: dict[str, Any]
     validator: Any
     works: Works
+    build_ns: float
 
     def needs(self, question: Question, document: dict[str, Any], size: Size, allowed: float) -> float:
         return self.works.needed(question, self.schema, document, size, allowed)
 
 
-def require_schema(schema: dict[str, Any]) -> None:
+def require_schema(schema: dict[str, Any], budget: Budget) -> None:
     """Returns if a schema can be registered.
 
     Raises:
-        TooLarge: it has too many bytes or values, or makes too much work.
+        TooLarge: it has too many bytes or values, or makes too much work, by itself or beyond the budget.
         Invalid: it is no schema, of another dialect, refers to what is not a part of it, or to itself, or
         has a
             regular expression that could take for ever.
     """
-    refusal = _refusal_or_taken(msgspec.json.encode(schema).decode())
+    budget.take()
+    refusal = _within(budget, msgspec.json.encode(schema).decode())
     if isinstance(refusal, Refusal):
         raise _again(refusal)
 
@@ -76,17 +82,19 @@ def problem_of(schema: str) -> str | None:
     return f"{found.message} ({found.details.get('path', '$.schema')})"
 
 
-def violations(schema: str, document: dict[str, Any], path: str, *, limit: int) -> list[Violation]:
+def violations(
+    schema: str, document: dict[str, Any], path: str, *, limit: int, budget: Budget
+) -> list[Violation]:
     """Where a document (its root called `path`) does not match a registered schema; empty if it does.
 
     At most `limit` of them, and never more than 20, as `{"path", "message"}`. Messages do not repeat
     values. Of a large document, only the first is told, or only that there is one.
 
     Raises:
-        TooLarge: the document is too large for such a schema.
+        TooLarge: the document is too large for such a schema, or there is too much work for the budget.
         RuleViolated: the schema would be refused today, and is not applied.
     """
-    taken = _refusal_or_taken(schema)
+    taken = _within(budget, schema)
     if isinstance(taken, Refusal):
         raise RuleViolated(
             RULE,
@@ -95,7 +103,9 @@ def violations(schema: str, document: dict[str, Any], path: str, *, limit: int) 
             "tool_configs.remove_schema; the configuration stays as it is",
             schema_path=taken.details.get("path", "$.schema"),
         )
-    size = size_of(document, len(msgspec.json.encode(document)))
+    size_bytes = len(msgspec.json.encode(document))
+    budget.take(size_bytes * _DOCUMENT_BYTE_NS)
+    size = size_of(document, size_bytes)
     if size.depth > _DEEPEST_DOCUMENT:
         raise TooLarge(
             f"with a schema, a document has at most {_DEEPEST_DOCUMENT} levels",
@@ -113,24 +123,39 @@ def violations(schema: str, document: dict[str, Any], path: str, *, limit: int) 
             size_bytes=size.size_bytes,
             path=path,
         )
+    budget.take(needed)
     if taken.validator.is_valid(document):
         return []
     return [
         {"path": _path(path, error.instance_path), "message": _cut(error.message)}
-        for error in islice(_errors(taken, document, size), max(1, min(limit, MAXIMUM_ERRORS)))
+        for error in islice(_errors(taken, document, size, budget), max(1, min(limit, MAXIMUM_ERRORS)))
     ] or [{"path": path, "message": "it does not match the schema, and is too large to tell where"}]
 
 
-def _errors(taken: _Taken, document: dict[str, Any], size: Size) -> Any:
+def _errors(taken: _Taken, document: dict[str, Any], size: Size, budget: Budget) -> Any:
     paths = 1 + size.path_bytes / _PATH_BYTES
-    if taken.needs("errors", document, size, _ERRORS_NS / paths) <= _ERRORS_NS / paths:
+    needed = taken.needs("errors", document, size, _ERRORS_NS / paths) * paths
+    if needed <= _ERRORS_NS:
+        budget.take(needed)
         return taken.validator.iter_errors(document)
-    if taken.works.of(taken.schema).error.of(size) * paths <= _ERRORS_NS:
+    needed = taken.works.of(taken.schema).error.of(size) * paths
+    if needed <= _ERRORS_NS:
+        budget.take(needed)
         try:
             taken.validator.validate(document)
         except jsonschema_rs.ValidationError as error:
             return iter((error,))
     return iter(())
+
+
+def _within(budget: Budget, schema: str) -> _Taken | Refusal:
+    is_new = budget.is_new(schema)
+    budget.take(min(len(schema), MAXIMUM_SCHEMA_BYTES) * _SCHEMA_BYTE_NS if is_new else 0)
+    found = _refusal_or_taken(schema)
+    if is_new and isinstance(found, _Taken):
+        # Known only now that it is built; it is little enough.
+        budget.take(found.build_ns)
+    return found
 
 
 @lru_cache(maxsize=_CACHED_SCHEMAS)
@@ -168,7 +193,8 @@ def _take(text: str) -> _Taken:
     values = references.require()
     works = Works(references.target, asks="unevaluated" in text)
     work = works.of(schema)
-    _require_bounded(schema, works, work.build + works.targets_build + values * _VALUE_BUILD_NS)
+    build_ns = work.build + works.targets_build + values * _VALUE_BUILD_NS
+    _require_bounded(schema, works, build_ns)
     if work.check.of(_SMALL_DOCUMENT) > _CHECK_NS:
         raise TooLarge(
             "the schema makes too much work even for small documents",
@@ -176,7 +202,7 @@ def _take(text: str) -> _Taken:
             "which additionalProperties does not",
             path="$.schema",
         )
-    return _Taken(schema, _built(text, schema), works)
+    return _Taken(schema, _built(text, schema), works, build_ns)
 
 
 def _require_bounded(schema: dict[str, Any], works: Works, build_ns: float) -> None:

@@ -7,7 +7,7 @@ import msgspec
 
 from domain.decider import Context, Decider, Decision, Verb
 from domain.errors import AlreadyExists, NotFound, RuleViolated, TooLarge
-from domain.json_schema import MAXIMUM_ERRORS, RULE, Violation, require_schema, violations
+from domain.json_schema import MAXIMUM_ERRORS, RULE, Budget, Violation, require_schema, violations
 from domain.json_values import merge_patch
 from domain.messages import Recorded
 from domain.tool_configs import messages
@@ -17,6 +17,8 @@ TABLE = "tool_configs"
 # The most bytes of a configuration as it is stored. Patches could make it grow until an event fits into no
 # message.
 MAXIMUM_CONFIG_BYTES = 256 * 1024
+# What comparing and storing one takes for each byte, as the work of a batch is counted.
+_BYTE_NS = 30
 
 
 class ToolConfig(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -67,6 +69,7 @@ def _set_notifications(
 
 
 def _rollback(state: ToolConfig | None, command: messages.Rollback, context: Context, key: str) -> Decision:
+    context.work.take()
     old = context.state_at(TABLE, key, command.to_version)
     if old is None or not old.present:
         raise NotFound(
@@ -85,18 +88,20 @@ def _delete(state: ToolConfig | None, command: messages.Delete, context: Context
 def _import(state: ToolConfig | None, command: messages.Import, context: Context, key: str) -> Decision:
     if exists(state, context.now):
         raise AlreadyExists(f"there is a configuration of {key} already")
-    return _changed(state, key, context, msgspec.convert(command, messages.Imported, from_attributes=True))
+    imported = msgspec.convert(command, messages.Imported, from_attributes=True)
+    # An operator's own affair, whatever it takes.
+    return _changed(state, key, context, imported, Budget())
 
 
 def _register_schema(
     state: ToolConfig | None, command: messages.RegisterSchema, context: Context, key: str
 ) -> Decision:
-    require_schema(command.schema)
+    require_schema(command.schema, context.work)
     schema = msgspec.json.encode(command.schema).decode()
     if state is not None and state.schema == schema:
         return Decision()
     if state is not None and state.present:
-        _require_match(schema, state.config, key, context)
+        _require_match(schema, state.config, key, context, context.work)
     return Decision(events=((key, messages.SchemaRegistered(schema=command.schema, reason=command.reason)),))
 
 
@@ -112,7 +117,8 @@ def _validate(state: ToolConfig | None, command: messages.Validate, context: Con
     _require_size(command.config)
     errors: list[Violation] = []
     if state is not None and state.schema is not None:
-        errors = violations(state.schema, command.config, "$.config", limit=_room_for_errors(context))
+        limit = _room_for_errors(context)
+        errors = violations(state.schema, command.config, "$.config", limit=limit, budget=context.work)
     return Decision(result={"valid": not errors, "errors": errors})
 
 
@@ -136,17 +142,28 @@ def _with(
     return event(**(content | changes), reason=reason)
 
 
-def _changed(state: ToolConfig | None, key: str, context: Context, event: messages.Content) -> Decision:
+def _changed(
+    state: ToolConfig | None,
+    key: str,
+    context: Context,
+    event: messages.Content,
+    budget: Budget | None = None,
+) -> Decision:
+    work = context.work if budget is None else budget
+    # Where nothing is left, it is not even looked how large it is.
+    work.take()
     # The same configuration again is accepted, and changes nothing.
     if state is not None and state.present and _content(state) == _content(event):
         return Decision()
-    _require_size(event.config)
+    # A small patch makes a new version of a large configuration.
+    work.take(_require_size(event.config) * _BYTE_NS)
     if state is not None and state.schema is not None and event.config is not state.config:
-        _require_match(state.schema, event.config, key, context)
+        _require_match(state.schema, event.config, key, context, work)
     return Decision(events=((key, event),))
 
 
-def _require_size(config: dict[str, Any]) -> None:
+def _require_size(config: dict[str, Any]) -> int:
+    """The size in bytes of a configuration that is not too large."""
     size = len(msgspec.json.encode(config))
     if size > MAXIMUM_CONFIG_BYTES:
         raise TooLarge(
@@ -154,10 +171,12 @@ def _require_size(config: dict[str, Any]) -> None:
             limit_bytes=MAXIMUM_CONFIG_BYTES,
             size_bytes=size,
         )
+    return size
 
 
-def _require_match(schema: str, config: dict[str, Any], key: str, context: Context) -> None:
-    errors = violations(schema, config, "$.config", limit=_room_for_errors(context))
+def _require_match(schema: str, config: dict[str, Any], key: str, context: Context, work: Budget) -> None:
+    limit = _room_for_errors(context)
+    errors = violations(schema, config, "$.config", limit=limit, budget=work)
     if errors:
         raise RuleViolated(
             "config_matches_schema",
@@ -262,7 +281,7 @@ DECIDER = Decider(
             key=_key,
             decide=_enable,
             events=(messages.Enabled,),
-            refusals=(NotFound,),
+            refusals=(NotFound, TooLarge),
         ),
         Verb(
             name="disable",
@@ -270,7 +289,7 @@ DECIDER = Decider(
             key=_key,
             decide=_disable,
             events=(messages.Disabled,),
-            refusals=(NotFound,),
+            refusals=(NotFound, TooLarge),
         ),
         Verb(
             name="set_refresh_interval",
@@ -278,7 +297,7 @@ DECIDER = Decider(
             key=_key,
             decide=_set_refresh_interval,
             events=(messages.RefreshIntervalSet,),
-            refusals=(NotFound,),
+            refusals=(NotFound, TooLarge),
         ),
         Verb(
             name="set_notifications",
@@ -286,7 +305,7 @@ DECIDER = Decider(
             key=_key,
             decide=_set_notifications,
             events=(messages.NotificationsSet,),
-            refusals=(NotFound,),
+            refusals=(NotFound, TooLarge),
         ),
         Verb(
             name="rollback",

@@ -18,6 +18,7 @@ from domain.decider import Decision, Lease, Verb
 from domain.errors import Refusal
 from domain.jobs import Job
 from domain.jobs.state import WAITING
+from domain.json_schema import Budget
 from domain.messages import Event, Recorded
 from tests.support.clock import NOW
 
@@ -35,6 +36,7 @@ class Story:
     def __init__(self) -> None:
         self.now = NOW
         self.answer_bytes_left = 900 * 1024
+        self.work = Budget()
         self.chance_is = 0.0
         self.leases: dict[str, Lease] = {}
         self.streams: dict[tuple[str, str], list[Recorded]] = {}
@@ -84,7 +86,12 @@ class Story:
     # When.
 
     def when(self, command: str, **body: Any) -> "Story":
-        """A command comes, and takes effect if it is accepted."""
+        """A command comes alone, and takes effect if it is accepted."""
+        self.work = Budget()
+        return self.when_in_a_batch(command, **body)
+
+    def when_in_a_batch(self, command: str, **body: Any) -> "Story":
+        """A command comes in the same batch as the one before it, and takes effect if it is accepted."""
         decider, verb = VERBS[command]
         self.verb, self.decision, self.refusal = command, Decision(), None
         asked = msgspec.json.decode(msgspec.json.encode(body), type=verb.command)

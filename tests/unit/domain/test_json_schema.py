@@ -10,6 +10,7 @@ from domain.json_schema import (
     MAXIMUM_SCHEMA_BYTES,
     MAXIMUM_WEIGHT,
     RULE,
+    Budget,
     problem_of,
     require_schema,
     violations,
@@ -19,13 +20,15 @@ from tests.support.domain.honest_schemas import HONEST
 
 def refused(schema: dict[str, Any]) -> Refusal:
     with pytest.raises(Refusal) as caught:
-        require_schema(schema)
+        require_schema(schema, Budget())
     return caught.value
 
 
 def violated(schema: dict[str, Any], document: dict[str, Any], limit: int = 20) -> list[dict[str, str]]:
-    require_schema(schema)
-    return violations(msgspec.json.encode(schema).decode(), document, "$.config", limit=limit)
+    require_schema(schema, Budget())
+    return violations(
+        msgspec.json.encode(schema).decode(), document, "$.config", limit=limit, budget=Budget()
+    )
 
 
 @pytest.mark.parametrize(
@@ -51,7 +54,7 @@ def violated(schema: dict[str, Any], document: dict[str, Any], limit: int = 20) 
     ],
 )
 def test_a_schema_is_taken(schema: dict[str, Any]):
-    require_schema(schema)
+    require_schema(schema, Budget())
 
 
 @pytest.mark.parametrize(
@@ -221,7 +224,7 @@ def test_a_schema_that_would_be_refused_today_is_not_applied():
     old = msgspec.json.encode({"properties": {"a": {"pattern": "(?<=a)(?=[ab]*c)x"}}}).decode()
 
     with pytest.raises(Refusal) as caught:
-        violations(old, {"a": "a" * 40_000}, "$.config", limit=20)
+        violations(old, {"a": "a" * 40_000}, "$.config", limit=20, budget=Budget())
 
     assert caught.value.code == "refused"
     assert caught.value.details["rule"] == RULE

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from domain.errors import Refusal
-from domain.json_schema import acceptance, require_schema, violations
+from domain.json_schema import Budget, acceptance, require_schema, violations
 from domain.tool_configs.decider import MAXIMUM_CONFIG_BYTES
 from tests.support.domain.honest_schemas import HONEST
 from tests.support.domain.hostile_schemas import FORMATS, NUMBERS, PATTERNS, Hostility
@@ -56,7 +56,7 @@ class Counts:
         hostility = Hostility(seed)
         schema = hostility.schema()
         acceptance._refusal_or_taken.cache_clear()
-        spent, result = took_ms(lambda: require_schema(schema))
+        spent, result = took_ms(lambda: require_schema(schema, Budget()))
         self.note(spent, f"registering, seed {seed}")
         self.refused += isinstance(result, Refusal)
         self.taken += result is None
@@ -71,7 +71,9 @@ class Counts:
             document = hostility.document(scale)
             if len(msgspec.json.encode(document)) > MAXIMUM_CONFIG_BYTES:
                 return
-            spent, result = took_ms(lambda: violations(text, document, "$", limit=20))  # noqa: B023 # at once
+            spent, result = took_ms(
+                lambda: violations(text, document, "$", limit=20, budget=Budget())  # noqa: B023 # at once
+            )
             self.note(spent, f"a document of scale {scale}, seed {seed}")
             self.documents += 1
             if isinstance(result, Refusal):
@@ -155,8 +157,8 @@ def test_whatever_is_a_schema_takes_no_long_time(schema: dict[str, Any], value: 
     document = {"a": [value] * times, "b": value}
     text = msgspec.json.encode(schema).decode()
 
-    registering, _ = took_ms(lambda: require_schema(schema))
-    applying, _ = took_ms(lambda: violations(text, document, "$", limit=20))
+    registering, _ = took_ms(lambda: require_schema(schema, Budget()))
+    applying, _ = took_ms(lambda: violations(text, document, "$", limit=20, budget=Budget()))
 
     assert registering < PATIENT_MS
     assert applying < PATIENT_MS
@@ -169,5 +171,5 @@ def test_what_people_write_has_room_to_grow(name: str):
     twice = document | {f"x-{key}": value for key, value in document.items()}
     relaxed = {key: value for key, value in schema.items() if key != "additionalProperties"}
 
-    require_schema(relaxed)
-    assert violations(msgspec.json.encode(relaxed).decode(), twice, "$", limit=20) == []
+    require_schema(relaxed, Budget())
+    assert violations(msgspec.json.encode(relaxed).decode(), twice, "$", limit=20, budget=Budget()) == []
