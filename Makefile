@@ -3,7 +3,7 @@
 #   make run       serve ./data             ARGS='--nats nats://…' is passed on; PYTHON= chooses the Python
 #   make test      lint, types, import contract and tests             ARGS='-k claim' is passed to pytest
 #   make prove     the long counts: minutes, not seconds              ARGS= likewise
-#   make bench     throughput of this machine                         ARGS= likewise
+#   make bench     what this machine makes of it, with peers beside it  ARGS='--only alone --json FILE', say
 #   make bench-gate BASE=main~1   whether this copy is slower than a commit, both in turns; exits with 1 if so
 #   make reference write docs/reference.md anew: from the program, with examples that are really sent
 #   make credential-rules   write the shapes of credentials anew, from a clone of gitleaks    GITLEAKS=../gitleaks
@@ -54,7 +54,7 @@ prove: $(VENV)/.development
 	PATIENCE=1 $(BIN)/pytest -m prove --timeout=3600 $(ARGS)
 
 bench: $(VENV)/.development
-	$(BIN)/python -m tests.benchmarks.compare $(ARGS)
+	$(BIN)/python -m tests.benchmarks.table $(ARGS)
 
 bench-gate: $(VENV)/.development
 	$(BIN)/python -m tests.benchmarks.gate $(or $(BASE),$(error name a commit to compare with: BASE=main~1)) $(ARGS)

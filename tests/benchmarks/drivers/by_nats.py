@@ -80,8 +80,10 @@ class LeanClient:
             self._done.set_result(None)
 
 
-async def drive(url: str, asked: Content, subject: str, lean: bool) -> None:
+async def drive(url: str, asked: Content, subject: str, lean: bool, stream: str | None) -> None:
     client = await nats.connect(url)
+    if stream is not None:
+        await client.jetstream().add_stream(name=stream, subjects=[subject])
     if subject.endswith("jobs.get"):
         answer = await client.request("hyperpage.cmd.v1.batch", batch_of_known_jobs(), timeout=ANSWER_SECONDS)
         assert not answer.headers, answer.data
@@ -101,9 +103,11 @@ def main() -> None:
     parser.add_argument("--client", choices=["stock", "lean"], default="stock")
     parser.add_argument("--ids", choices=["none", "random", "ordered"], default="none")
     parser.add_argument("--subject")
+    parser.add_argument("--stream")
     options = parser.parse_args()
     asked = content(options.kind, options.ids)
-    asyncio.run(drive(options.url, asked, options.subject or asked.subject, options.client == "lean"))
+    subject = options.subject or asked.subject
+    asyncio.run(drive(options.url, asked, subject, options.client == "lean", options.stream))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,12 @@ from itertools import count
 from typing import Any, NamedTuple
 
 COMMAND_ID = "Hyperpage-Command-Id"
-JOB = {"type": "sync", "name": "Sync a repository", "priority": 3, "payload": {"repository": "acme/site"}}
+JOB: dict[str, Any] = {
+    "type": "sync",
+    "name": "Sync a repository",
+    "priority": 3,
+    "payload": {"repository": "acme/site"},
+}
 BATCH = 100
 KNOWN_JOBS = 1_000
 Headers = dict[str, str] | None

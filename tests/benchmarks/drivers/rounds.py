@@ -14,7 +14,9 @@ Ask = Callable[[], Awaitable[Any]]
 Run = Callable[[int, float], Awaitable[list[float]]]
 
 
-async def serve(run: Run, *, weight: int = 1) -> None:
+async def serve(
+    run: Run, *, weight: int = 1, prepare: Callable[[int], Awaitable[None]] | None = None
+) -> None:
     """Carries out one order after the other, until there are no more.
 
     `run` keeps so many requests in flight until that time (of `time.perf_counter`), and gives back how long
@@ -24,10 +26,14 @@ async def serve(run: Run, *, weight: int = 1) -> None:
     say({"ready": True})
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         order = json.loads(line)
+        if prepare is not None:
+            await prepare(order["in_flight"])
         began = time.perf_counter()
         try:
             latencies = sorted(await run(order["in_flight"], began + order["seconds"]))
         except Exception as error:
+            while isinstance(error, ExceptionGroup):
+                error = error.exceptions[0]
             say({"refused": f"{type(error).__name__}: {error}"})
             continue
         say(

@@ -1,0 +1,138 @@
+"""Rows of the table: what was measured, what is aimed at, and how both are printed and kept."""
+
+import json
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from tests.benchmarks.core.driving import Measured
+from tests.benchmarks.core.figures import Figure, ratio
+
+_FORMATS = {
+    "": "{:.2f}",
+    "/s": "{:,.0f}/s",
+    "ms": "{:.2f} ms",
+    "µs": "{:.0f} µs",
+    "s": "{:.2f} s",
+    "bytes": "{:,.0f} bytes",
+    "MB": "{:,.0f} MB",
+}
+
+
+class Row(NamedTuple):
+    """One line of the table: a ratio (unit ``) or a figure with its unit; None where it can't be had here.
+
+    `beside` says what it was made of, or why there is none. `target` is what is aimed at: at least that, or,
+    with `at_most`, no more.
+    """
+
+    what: str
+    figure: Figure | None
+    unit: str = ""
+    target: float | None = None
+    at_most: bool = False
+    beside: str = ""
+
+    @classmethod
+    def not_here(cls, what: str, reason: object, target: float | None = None) -> Self:
+        return cls(what, None, target=target, beside=f"not here: {reason}")
+
+    @property
+    def share(self) -> float | None:
+        """How much of the target is reached: 1 is all of it."""
+        if self.figure is None or not self.target or not self.figure.median:
+            return None
+        reached = self.figure.median / self.target
+        return 1 / reached if self.at_most else reached
+
+    @property
+    def is_met(self) -> bool | None:
+        """Whether the target is reached; None where there is none, or nothing was measured."""
+        return None if self.share is None else self.share >= 1
+
+    @property
+    def aim(self) -> str:
+        if self.target is None:
+            return ""
+        return f"{'≤' if self.at_most else '≥'} {said(self.target, self.unit)}"
+
+    def line(self) -> str:
+        """As the terminal has it."""
+        value = spread = ""
+        if self.figure is not None:
+            value = said(self.figure.median, self.unit)
+            bare = _FORMATS[self.unit].partition("}")[0] + "}"
+            spread = f"{bare.format(self.figure.least)} … {bare.format(self.figure.most)}"
+        met = {True: "reached", False: "NOT YET", None: ""}[self.is_met]
+        return f"{self.what:<67} {value:>12} {self.aim:>9} {met:<8} {spread:<19} {self.beside}".rstrip()
+
+
+def said(value: float, unit: str) -> str:
+    """A value with its unit."""
+    return _FORMATS[unit].format(value)
+
+
+def over(
+    what: str, ours: Sequence[Measured], theirs: Sequence[Measured], *, target: float | None = None
+) -> Row:
+    """Commands per second beside another side's."""
+    return Row(
+        what,
+        ratio([one.rate for one in ours], [one.rate for one in theirs]),
+        target=target,
+        beside=f"{median_of(ours, 'rate'):,.0f} and {median_of(theirs, 'rate'):,.0f} a second",
+    )
+
+
+def slower(
+    what: str, ours: Sequence[Measured], theirs: Sequence[Measured], *, target: float | None = None
+) -> Row:
+    """The median latency beside another side's."""
+    return Row(
+        what,
+        ratio([one.p50 for one in ours], [one.p50 for one in theirs]),
+        target=target,
+        at_most=True,
+        beside=f"{median_of(ours, 'p50'):.2f} and {median_of(theirs, 'p50'):.2f} ms",
+    )
+
+
+def median_of(rounds: Sequence[Measured], what: str) -> float:
+    """The median of one of a round's figures: `rate`, `p50` or `p99`."""
+    return Figure.of(getattr(one, what) for one in rounds).median
+
+
+def machine() -> dict[str, Any]:
+    """What the figures are of."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return {
+        "measured_at": datetime.now(UTC).isoformat(timespec="minutes"),
+        "processors": os.cpu_count(),
+        "processor": models[0] if models else platform.machine(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+    }
+
+
+def as_json(rows: Iterable[tuple[str, Row]]) -> str:
+    """All that was measured, by the subjects' names; figures are median, least and most."""
+    told = [
+        {
+            "subject": subject,
+            "what": row.what,
+            "unit": row.unit,
+            "median": row.figure and row.figure.median,
+            "least": row.figure and row.figure.least,
+            "most": row.figure and row.figure.most,
+            "target": row.target,
+            "at_most": row.at_most,
+            "is_met": row.is_met,
+            "beside": row.beside,
+        }
+        for subject, row in rows
+    ]
+    return json.dumps({"machine": machine(), "rows": told}, indent=2, ensure_ascii=False)

@@ -1,0 +1,82 @@
+"""The environment that peers are installed into: apart from ours, and kept below `.benchmark`.
+
+Each is asked for by its name alone from the package index that pip is set up with. What can't be had is told,
+with the reason, in the place of its figures.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.benchmarks.core.checkout import Checkout
+from tests.support.repository import ROOT
+
+CACHE = ROOT / ".benchmark"
+# The versions that the documents' figures are of; nats-py drives JetStream.
+PACKAGES = {
+    "umadb": "umadb==0.7.8",
+    "asyncpg": "asyncpg==0.32.0",
+    "eventsourcing": "eventsourcing==9.5.6",
+    "nats": "nats-py==2.16.0",
+}
+
+
+class NotHereError(Exception):
+    """A peer that can't be had on this machine; says why."""
+
+
+def environment_with(package: str) -> Checkout:
+    """An environment in which that package of `PACKAGES` is, installed where it was not.
+
+    Raises:
+        NotHereError: it can't be installed.
+    """
+    folder = CACHE / "peers"
+    python = folder / "bin" / "python"
+    uv = Path(sys.executable).parent / "uv"
+    try:
+        if not python.exists():
+            _run(uv, "venv", "--quiet", "--python", sys.executable, folder)
+        if subprocess.run([python, "-c", f"import {package}"], capture_output=True, check=False).returncode:
+            print(f"Installing {PACKAGES[package]} into {folder} …", file=sys.stderr)
+            _run(uv, "pip", "install", "--quiet", "--python", python, PACKAGES[package])
+    except (subprocess.SubprocessError, OSError) as error:
+        raise NotHereError(f"{PACKAGES[package]} can't be installed: {_last_line(error)}") from error
+    return Checkout(folder, python)
+
+
+def program_of_postgresql(name: str) -> Path:
+    """A program of PostgreSQL; its package is installed where apt is there and may do so.
+
+    Raises:
+        NotHereError: there is none.
+    """
+    if (found := _postgresql(name)) is None:
+        # No server of the system's own is to be started by it.
+        environment = {**os.environ, "RUNLEVEL": "1"}
+        try:
+            _run(ROOT / ".ci" / "apt-install", "--no-install-recommends", "postgresql", env=environment)
+        except (subprocess.SubprocessError, OSError) as error:
+            raise NotHereError(f"PostgreSQL can't be installed: {_last_line(error)}") from error
+        found = _postgresql(name)
+    if found is None:
+        raise NotHereError(f"no {name} of PostgreSQL is found")
+    return found
+
+
+def _postgresql(name: str) -> Path | None:
+    # Debian keeps them out of the path.
+    versions = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda one: int(one.parts[-3]))
+    on_path = shutil.which(name)
+    return versions[-1] if versions else Path(on_path) if on_path else None
+
+
+def _run(*command: str | Path, env: dict[str, str] | None = None) -> None:
+    subprocess.run([str(one) for one in command], check=True, capture_output=True, text=True, env=env)
+
+
+def _last_line(error: Exception) -> str:
+    said = getattr(error, "stderr", None) or str(error)
+    return said.strip().splitlines()[-1]
