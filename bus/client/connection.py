@@ -12,9 +12,11 @@ dies. `bus.transport.connection` puts right what else would end a long-lived cli
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from itertools import count
-from typing import Self
+from typing import NamedTuple, Self
 
 from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError
@@ -64,6 +66,17 @@ class Unreachable(Exception):
 
 class ClosedError(RuntimeError):
     """The connection is closed, by its owner or by the broker, and does not come back."""
+
+
+class Expected(NamedTuple):
+    """An answer that goes to `subject`; `answer` is its body, or None when that time of the loop's has come.
+
+    It is None, too, when the connection is lost, or back: an answer may have been lost with it. `answer`
+    raises `ClosedError` where the connection is closed.
+    """
+
+    subject: str
+    answer: Callable[[float], Awaitable[bytes | None]]
 
 
 class ClientConnection:
@@ -155,6 +168,15 @@ class ClientConnection:
         finally:
             self._questions.end(token)
 
+    @contextmanager
+    def expecting(self) -> Iterator[Expected]:
+        """A place for an answer, for the length of the block."""
+        token, question = self._questions.begin()
+        try:
+            yield Expected(f"{self._inbox}.{token}", partial(self._expected, question))
+        finally:
+            self._questions.end(token)
+
     async def ask_patiently(self, subject: str, body: bytes) -> bytes:
         """As `ask`, and without a deadline: returns when the service is there again.
 
@@ -201,6 +223,13 @@ class ClientConnection:
             may_have_been_carried_out=question.is_open,
         )
 
+    async def _expected(self, question: Question, until: float) -> bytes | None:
+        if self.nats.is_closed:
+            raise self._closed()
+        if not question.answers:
+            await self._questions.woken(question, until)
+        return question.answers.pop(0)[1] if question.answers else None
+
     async def _publish(self, message: RawMessage) -> None:
         try:
             # Alone, it goes at once. Otherwise, others are likely to ask in this turn of the loop, too.
@@ -222,11 +251,14 @@ class ClientConnection:
         """
         while not self.nats.is_connected:
             if self.nats.is_closed:
-                raise ClosedError(f"the connection is closed; {self._last_error}".rstrip("; "))
+                raise self._closed()
             self._up.clear()
             left = deadline - self._clock()
             if not await is_set_within(self._up, left * 1000):
                 return
+
+    def _closed(self) -> ClosedError:
+        return ClosedError(f"the connection is closed; {self._last_error}".rstrip("; "))
 
     def _receive(self, subject: str, reply: str, headers: Mapping[str, str] | None, body: bytes) -> None:
         self._questions.take(subject.rpartition(".")[2], (headers or NO_HEADERS, body))

@@ -1,14 +1,16 @@
-"""Durable commands, from the sender's side: stored by a stream, answered by a message that is kept."""
+"""Durable commands, from the sender's side: stored by a stream, answered by a message that is kept.
+
+publish ──▶ stored ──▶ the answer, which comes to the sender, too ──▶ its bytes
+                        │ none for a second, connection lost
+                        └▶ look for the one that is kept, again and again
+"""
 
 import asyncio
 
-from nats.aio.subscription import Subscription
-from nats.errors import Error as NatsError
-from nats.errors import TimeoutError as NatsTimeoutError
-
-from bus.client.connection import ClientConnection, ClosedError, Unreachable
+from bus.client.connection import ClientConnection, Unreachable
 from bus.client.outgoing import Outgoing
 from bus.contract.codec import encode
+from bus.contract.headers import REPLY_TO
 from bus.contract.subjects import BusNames
 from bus.transport.jetstream_answers import FULL, StoredMessage, error_in, message_in
 from domain.errors import Unavailable
@@ -29,17 +31,18 @@ class DurableSender:
         self._connection = connection
         self._names = names
 
-    async def store(self, command: Outgoing, *, timeout_seconds: float) -> None:
+    async def store(self, command: Outgoing, *, timeout_seconds: float, reply_to: str | None = None) -> None:
         """Returns when the broker has stored the command (once or more often: its id makes it one).
+
+        Its answer goes to `reply_to`, too.
 
         Raises:
             Unavailable: the broker refuses.
             Unreachable: it did not say so in time.
         """
         subject = self._names.durable_command(command.name)
-        answer = await self._connection.ask(
-            subject, command.body, command.headers, within_seconds=timeout_seconds
-        )
+        headers = command.headers if reply_to is None else {**command.headers, REPLY_TO: reply_to}
+        answer = await self._connection.ask(subject, command.body, headers, within_seconds=timeout_seconds)
         refused = error_in(answer)
         if refused is not None:
             raise Unavailable(
@@ -58,23 +61,18 @@ class DurableSender:
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout_seconds
         subject = self._names.result(command.command_id)
-        # Subscribed first, so that the result cannot come before anybody listens.
-        results = await self._connection.nats.subscribe(subject)
-        try:
+        with self._connection.expecting() as expected:
             # A result that is there already answers an earlier attempt; this one may end differently. Where
             # nobody tells now, since the service is away, only one that comes is known to be new.
-            earlier = await self._kept(subject)
-            await self.store(command, timeout_seconds=max(0.0, deadline - clock()))
-            while (left := deadline - clock()) > 0:
-                result = await _next(results, min(left, LOOK_SECONDS))
-                if result is not None:
-                    return result
+            earlier = _NO_RESULT if command.is_new else await self._kept(subject)
+            await self.store(command, timeout_seconds=max(0.0, deadline - clock()), reply_to=expected.subject)
+            while clock() < deadline:
+                answer = await expected.answer(min(deadline, clock() + LOOK_SECONDS))
+                if answer is not None:
+                    return answer
                 kept = None if earlier is None else await self._kept(subject)
                 if kept is not None and earlier is not None and kept.sequence > earlier.sequence:
                     return kept.payload
-        finally:
-            if not self._connection.nats.is_closed:
-                await results.unsubscribe()
         raise Unreachable(
             f"the command is stored, and will be carried out; no answer within {timeout_seconds:g} s",
             may_have_been_carried_out=True,
@@ -90,12 +88,3 @@ class DurableSender:
         except Unreachable:
             return None
         return message_in(answer) or _NO_RESULT
-
-
-async def _next(results: Subscription, seconds: float) -> bytes | None:
-    try:
-        return (await results.next_msg(timeout=seconds)).data
-    except NatsTimeoutError:
-        return None
-    except NatsError as error:
-        raise ClosedError(f"the connection is closed: {error}") from error

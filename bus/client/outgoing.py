@@ -45,12 +45,13 @@ class BatchCommand(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
-    """A command as it is sent."""
+    """A command as it is sent. One that `is_new` has an id that nobody has sent before."""
 
     name: str
     body: bytes
     command_id: str
     headers: dict[str, str]
+    is_new: bool
 
     @classmethod
     def of(cls, command: str | Command, body: Any, about: About) -> Self:
@@ -59,12 +60,14 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             ValueError: it is not one.
         """
-        command_id = about.get("command_id") or new_id()
+        given_id = about.get("command_id")
+        command_id = given_id or new_id()
         return cls(
             name=_name(command),
             body=_body(command, body),
             command_id=command_id,
             headers={COMMAND_ID: command_id, **headers_about(about)},
+            is_new=not given_id,
         )
 
 

@@ -10,6 +10,7 @@ import apsw
 import msgspec
 import nats
 import pytest
+from nats.aio.transport import TcpTransport
 
 import bus.writing.writer
 from bus.broker.server import NatsServer
@@ -255,6 +256,37 @@ def test_a_durable_command_is_answered_and_refused_like_any_other(tmp_path: Path
 
     assert (answer.stream, answer.version) == ("app_state/a", 1)
     assert again == answer
+
+
+def test_durable_commands_are_answered_where_all_else_is(tmp_path: Path):
+    async def scenario():
+        async with service_and_client(tmp_path) as (_, client):
+            subscriptions = client.connection.nats._sid
+            answers = await asyncio.gather(
+                *(client.send_durable("app_state.set", {"key": f"k{each}", "value": 1}) for each in range(50))
+            )
+            return answers, client.connection.nats._sid - subscriptions
+
+    answers, subscriptions = asyncio.run(scenario())
+
+    assert sorted(answer.position for answer in answers) == list(range(1, 51))
+    assert subscriptions == 0
+
+
+def test_a_durable_command_s_answer_that_got_lost_is_found_where_it_is_kept(tmp_path: Path):
+    async def scenario():
+        async with service_and_client(tmp_path) as (service, client):
+            async with writer_held(service):
+                sending = asyncio.create_task(client.send_durable("app_state.set", {"key": "a", "value": 1}))
+                await until(lambda: service.writer.waiting == 1)
+                transport = client.connection.nats._transport
+                assert isinstance(transport, TcpTransport)
+                assert transport._io_writer is not None
+                transport._io_writer.transport.abort()
+                await until(lambda: client.connection.losses == 1)
+            return await sending
+
+    assert asyncio.run(scenario()).position == 1
 
 
 def test_a_durable_command_that_was_refused_may_go_through_later_under_its_id(tmp_path: Path):
