@@ -4,7 +4,6 @@ import json
 import re
 from functools import cache
 from hashlib import sha256
-from itertools import accumulate
 from typing import Any, get_args
 
 import msgspec
@@ -49,8 +48,12 @@ _FAR_NUMBER = re.compile(rb"[\[,:\s]-?[0-9]++(?:\.[0-9]++)?[eE][-+]?0*+[1-9][0-9
 _LONG_NUMBER = re.compile(rb"[\[,:\s]-?[0-9]{300}")
 MAXIMUM_FAR_NUMBERS = 1_000
 MAXIMUM_LONG_NUMBERS = 10
+# All digits alike, and both spellings of an exponent: what has a slow number has one of these then.
+_NUMBERS = bytes.maketrans(b"123456789E", b"000000000e")
+_FAR = b"0e000"
+_LONG = b"0" * 300
+_BRACKETS = bytes.maketrans(b"[{]}", b"(())")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-_STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 # msgspec appends where the fault lies: "Expected `int`, got `str` - at `$.limit`".
 _PATH = re.compile(r"^(?P<message>.*?)(?: - at (?:`key` in )?`(?P<path>[^`]*)`)?$", re.DOTALL)
 
@@ -98,8 +101,10 @@ def find_verb(name: str) -> tuple[Decider, Verb]:
     return found
 
 
-def decode_command(verb: Verb, body: bytes) -> Any:
+def decode_command(verb: Verb, body: bytes, *, is_unambiguous: bool = False) -> Any:
     """The command struct of a request's body; an empty body is an empty object.
+
+    `is_unambiguous` says that it is a part of something that was decoded with `decode`.
 
     Raises:
         TooLarge: the body is over the verb's limit.
@@ -111,7 +116,7 @@ def decode_command(verb: Verb, body: bytes) -> Any:
             limit_bytes=verb.maximum_bytes,
             size_bytes=len(body),
         )
-    return decode(verb.command, body)
+    return decode(verb.command, body, is_unambiguous=is_unambiguous)
 
 
 def findings_in(content: bytes) -> tuple[Finding, ...]:
@@ -152,14 +157,16 @@ def decode_batch(body: bytes) -> Batch:
     return batch
 
 
-def decode(shape: type[Any], body: bytes) -> Any:
+def decode(shape: type[Any], body: bytes, *, is_unambiguous: bool = False) -> Any:
     """JSON of the given struct. Duplicate names, lone surrogates, NaN and deep nesting are refused as well.
+
+    `is_unambiguous` says that the body was looked at for that already, as a part of another.
 
     Raises:
         Invalid: with the path where it can be told.
     """
     body = body or b"{}"
-    if _is_slow(body):
+    if not is_unambiguous and _is_slow(body):
         raise Invalid(
             "the body has too many numbers of hundreds of digits, or with exponents of three",
             hint=f"up to {MAXIMUM_FAR_NUMBERS} with such exponents, and {MAXIMUM_LONG_NUMBERS} of 300 digits;"
@@ -171,7 +178,8 @@ def decode(shape: type[Any], body: bytes) -> Any:
         decoder = _DECODERS[shape] = msgspec.json.Decoder(shape)
     try:
         decoded = decoder.decode(body)
-        _refuse_ambiguity(body)
+        if not is_unambiguous:
+            _refuse_ambiguity(body)
     except msgspec.ValidationError as error:
         raise refusal_of(error) from None
     except msgspec.DecodeError as error:
@@ -192,12 +200,13 @@ def refusal_of(error: msgspec.ValidationError) -> Refusal:
 
 def _is_slow(body: bytes) -> bool:
     """Whether reading the numbers of a body takes longer than reading anything else could."""
-    # Counted before they are sought, which is all that most bodies need.
-    exponents = body.count(b"e") + body.count(b"E")
-    if exponents > MAXIMUM_FAR_NUMBERS and len(_FAR_NUMBER.findall(body)) > MAXIMUM_FAR_NUMBERS:
+    if len(body) <= MAXIMUM_FAR_NUMBERS:
+        return False
+    # Expressions take ten times as long, and most bodies do not need them.
+    numbers = body.translate(_NUMBERS, b"+-")
+    if numbers.count(_FAR) > MAXIMUM_FAR_NUMBERS and len(_FAR_NUMBER.findall(body)) > MAXIMUM_FAR_NUMBERS:
         return True
-    long = len(body) > 300 * MAXIMUM_LONG_NUMBERS
-    return long and len(_LONG_NUMBER.findall(body)) > MAXIMUM_LONG_NUMBERS
+    return _LONG in numbers and len(_LONG_NUMBER.findall(body)) > MAXIMUM_LONG_NUMBERS
 
 
 def _refuse_ambiguity(body: bytes) -> None:
@@ -205,7 +214,7 @@ def _refuse_ambiguity(body: bytes) -> None:
     if (
         len(body) > 2 * MAXIMUM_DEPTH
         and body.count(b"[") + body.count(b"{") > MAXIMUM_DEPTH
-        and _depth(body) > MAXIMUM_DEPTH
+        and _is_too_deep(body)
     ):
         raise _too_deep()
     # Decoding a struct leaves its raw parts unread; this reads them too.
@@ -237,9 +246,19 @@ def _invalid(message: str, path: str) -> Refusal:
     return Invalid(message[:MAXIMUM_MESSAGE_CHARACTERS], path=path)
 
 
-def _depth(body: bytes) -> int:
-    brackets = _STRING.sub(b"", body).translate(None, _NOT_BRACKETS)
-    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0)
+def _is_too_deep(body: bytes) -> bool:
+    if _BACKSLASH in body:
+        outside = _STRING.sub(b"", body)
+    else:
+        # Every other quote ends a string.
+        outside = b"".join(body.split(b'"')[::2])
+    brackets = outside.translate(_BRACKETS, _NOT_BRACKETS)
+    for _ in range(MAXIMUM_DEPTH):
+        if not brackets:
+            return False
+        # The innermost level.
+        brackets = brackets.replace(b"()", b"")
+    return bool(brackets)
 
 
 def _too_deep() -> Invalid:
@@ -269,7 +288,8 @@ def _with_own_defaults(value: Any) -> Any:
         if held is not default and held == default:
             changes[name] = default
     for name in nesting:
-        changes[name] = _with_own_defaults(getattr(value, name))
+        if (held := getattr(value, name)) and (own := _with_own_defaults(held)) is not held:
+            changes[name] = own
     return msgspec.structs.replace(value, **changes) if changes else value
 
 
@@ -277,14 +297,19 @@ def _with_own_defaults(value: Any) -> Any:
 def _fields_to_look_at(shape: type[msgspec.Struct]) -> tuple[tuple[tuple[str, Any], ...], tuple[str, ...]]:
     """The fields whose value may equal the default without being the same object, and those with structs."""
     fields = msgspec.structs.fields(shape)
-    # All other defaults are single objects (and of empty containers, the encoder looks at the length).
-    unique = (bool, type(None), msgspec.UnsetType)
     mistakable = tuple(
         (field.name, field.default)
         for field in fields
-        if field.default is not msgspec.NODEFAULT and not isinstance(field.default, unique)
+        if field.default is not msgspec.NODEFAULT and not _is_single(field.default)
     )
     return mistakable, tuple(field.name for field in fields if _holds_structs(field.type))
+
+
+def _is_single(default: Any) -> bool:
+    """Whether whatever equals a default is the same object; CPython has one of each small number."""
+    if isinstance(default, int):
+        return -5 <= default <= 256
+    return default is None or default is msgspec.UNSET or default == ()
 
 
 def _holds_structs(kind: Any) -> bool:

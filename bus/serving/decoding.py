@@ -22,7 +22,7 @@ from bus.measures import Tally
 from bus.serving.permissions import require_may_send
 from bus.transport.connection import UNREADABLE
 from bus.writing.submission import Request, Submission, count_refused, refused
-from domain.credentials.scanning import Finding, kind_of_text
+from domain.credentials.scanning import Finding, kind_of_text, may_hold_credential
 from domain.errors import Invalid, Refusal
 from domain.messages import Metadata
 
@@ -33,6 +33,8 @@ _MACHINE_ID = re.compile(r"[0-9a-f-]+|[0-9A-HJKMNP-TV-Z]{26}")
 _UUID_IN_ID = re.compile(r"(?<![^:/.])[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(?![^:/.])")
 # Texts that are stored with a command, or told with its events.
 LOOKED_AT = (COMMAND_ID, ACTOR, CORRELATION_ID, CAUSATION_ID, TRACEPARENT)
+# Why a command was sent; the fields of `Metadata` but for its last.
+_CAUSES = dict.fromkeys((ACTOR, CORRELATION_ID, CAUSATION_ID, TRACEPARENT)).keys()
 
 logger = logging.getLogger(__name__)
 
@@ -84,28 +86,23 @@ def _request(
     command = codec.decode_command(verb, body)
     require_may_send(principal, name, verb, command)
     findings = codec.findings_in(body)
-    if not headers:
-        return Request(
-            decider=decider,
-            verb=verb,
-            command=command,
-            command_id=fallback_id,
-            owner=principal.owner,
-            keys=principal.rights.keys,
-            metadata=_metadata({}, principal),
-            findings=findings,
-        )
-    _require_readable(headers)
+    command_id, expected_version = fallback_id, None
+    if headers:
+        _require_readable(headers)
+        command_id = _command_id(headers.get(COMMAND_ID)) or fallback_id
+        expected_version = _version(headers.get(EXPECTED_VERSION))
+        findings = findings_in_headers(headers) + findings
     return Request(
+        name=name,
         decider=decider,
         verb=verb,
         command=command,
-        command_id=_command_id(headers.get(COMMAND_ID)) or fallback_id,
-        expected_version=_version(headers.get(EXPECTED_VERSION)),
+        command_id=command_id,
+        expected_version=expected_version,
         owner=principal.owner,
         keys=principal.rights.keys,
         metadata=_metadata(headers, principal),
-        findings=(*findings_in_headers(headers), *findings),
+        findings=findings,
     )
 
 
@@ -117,17 +114,20 @@ def _batch(body: bytes, headers: Mapping[str, str] | None, context: Any, princip
         _require_readable(headers)
     if headers and EXPECTED_VERSION in headers:
         raise Invalid("a batch has no one version to expect; its commands may", path=EXPECTED_VERSION)
-    metadata = _metadata(headers or {}, principal)
+    metadata = _metadata(headers, principal)
     of_all = findings_in_headers(headers) if headers else ()
+    # What is not in the whole is in none of its parts.
+    is_looked_through = not may_hold_credential(body)
     requests: list[Request | Refusal] = []
     for index, item in enumerate(batch.commands):
         try:
             decider, verb = codec.find_verb(item.command)
             item_body = bytes(item.body)
-            command = codec.decode_command(verb, item_body)
+            command = codec.decode_command(verb, item_body, is_unambiguous=True)
             require_may_send(principal, item.command, verb, command)
             requests.append(
                 Request(
+                    name=item.command,
                     decider=decider,
                     verb=verb,
                     command=command,
@@ -139,7 +139,7 @@ def _batch(body: bytes, headers: Mapping[str, str] | None, context: Any, princip
                     findings=(
                         *of_all,
                         *_findings_in_id(item.id, f"$.commands[{index}].id"),
-                        *codec.findings_in(item_body),
+                        *(() if is_looked_through else codec.findings_in(item_body)),
                     ),
                 )
             )
@@ -153,7 +153,11 @@ def _batch(body: bytes, headers: Mapping[str, str] | None, context: Any, princip
 
 def findings_in_headers(headers: Mapping[str, str]) -> tuple[Finding, ...]:
     """What looks like a credential in the headers of a command; the path of each is the header's name."""
-    return tuple(one for name in LOOKED_AT for one in _findings_in_id(headers.get(name), name))
+    findings: tuple[Finding, ...] = ()
+    for name in LOOKED_AT:
+        if (value := headers.get(name)) is not None:
+            findings += _findings_in_id(value, name)
+    return findings
 
 
 def _findings_in_id(value: str | None, path: str) -> tuple[Finding, ...]:
@@ -198,11 +202,13 @@ def _not_negative(version: int | None) -> int | None:
     return version
 
 
-def _metadata(headers: Mapping[str, str], principal: Principal) -> str | None:
-    values = [headers.get(name) for name in (ACTOR, CORRELATION_ID, CAUSATION_ID, TRACEPARENT)]
+def _metadata(headers: Mapping[str, str] | None, principal: Principal) -> str | None:
+    if not headers or _CAUSES.isdisjoint(headers):
+        return _of_principal_alone(principal.name)
+    values = [headers.get(name) for name in _CAUSES]
     if not any(values):
         return _of_principal_alone(principal.name)
-    for name, value in zip((ACTOR, CORRELATION_ID, CAUSATION_ID, TRACEPARENT), values, strict=True):
+    for name, value in zip(_CAUSES, values, strict=True):
         if value is not None and len(value) > MAXIMUM_HEADER_CHARACTERS:
             raise Invalid(f"a header has at most {MAXIMUM_HEADER_CHARACTERS} characters", path=name)
     actor, correlation_id, causation_id, traceparent = values

@@ -17,6 +17,7 @@ from domain.messages import Metadata
 class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One decoded command. `metadata` is the JSON for its events, where the caller said anything."""
 
+    name: str
     decider: Decider
     verb: Verb
     command: Any
@@ -29,10 +30,6 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     metadata: str | None = None
     # The parts of its body that look like credentials. It is refused for them unless they are allowed.
     findings: tuple[Finding, ...] = ()
-
-    @property
-    def name(self) -> str:
-        return self.decider.command_name(self.verb)
 
     @property
     def remembered_as(self) -> str | None:

@@ -138,5 +138,5 @@ def _each(name: str, keys: Iterable[str]) -> Iterator[Submission]:
 
 def _submission(name: str, **body: Any) -> Submission:
     decider, verb = VERBS[name]
-    request = Request(decider=decider, verb=verb, command=verb.command(**body))
+    request = Request(name=name, decider=decider, verb=verb, command=verb.command(**body))
     return Submission(requests=[request], size_bytes=0)

@@ -164,6 +164,7 @@ def _request(name: str, key: Any, body: Mapping[str, Any]) -> Request:
     if name != "rate_limits.import":
         _require_key(key)
     return Request(
+        name=name,
         decider=decider,
         verb=verb,
         command=codec.decode_command(verb, encoded),

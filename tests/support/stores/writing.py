@@ -200,6 +200,7 @@ def request(sent: Sent) -> Request | Refusal:
     except Refusal as refusal:
         return refusal
     return Request(
+        name=sent.name,
         decider=decider,
         verb=verb,
         command=command,
