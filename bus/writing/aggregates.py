@@ -57,7 +57,7 @@ class Aggregates:
 
     def look_ahead(self, streams: Iterable[str]) -> None:
         """Finds, in one go, which of these streams are empty; that is what most new keys turn out to be."""
-        unknown = tuple({stream for stream in streams if stream not in self._hot})
+        unknown = tuple(self._hot.missing(streams))
         if unknown:
             for (stream,) in self._connection.execute(
                 "SELECT value FROM carray(?) WHERE NOT EXISTS (SELECT 1 FROM events WHERE stream = value)",
@@ -65,12 +65,12 @@ class Aggregates:
             ):
                 self._hot.put(stream, ABSENT)
 
-    def apply(self, table: str, before: Aggregate, recorded: Recorded) -> Aggregate:
-        """Evolves an aggregate, as it is now, by an event of the open transaction."""
+    def apply(self, table: str, stream: str, before: Aggregate, recorded: Recorded) -> Aggregate:
+        """Evolves an aggregate, as it is now, by an event of the open transaction in its stream."""
         state = BY_TABLE[table].evolve(before.state, recorded)
         after = Aggregate(recorded.version, recorded.position, state)
         self.journal.append(Transition(table, recorded.key, before, after, recorded))
-        self._replace(table, recorded.key, before.state, after)
+        self._replace(table, recorded.key, stream, before.state, after)
         return after
 
     def set_lease(self, job_id: str, lease: Lease | None) -> None:
@@ -98,7 +98,7 @@ class Aggregates:
             self._put_lease(*self._lease_journal.pop())
         while len(self.journal) > transitions:
             one = self.journal.pop()
-            self._replace(one.table, one.key, one.after.state, one.before)
+            self._replace(one.table, one.key, stream_name(one.table, one.key), one.after.state, one.before)
 
     def settle(self) -> None:
         """The transaction is on disk: nothing of it is taken back any more, and cold states may go."""
@@ -107,8 +107,8 @@ class Aggregates:
         self.jobs.settle()
         self._hot.shrink()
 
-    def _replace(self, table: str, key: str, old: Any, new: Aggregate) -> None:
-        self._hot.put(stream_name(table, key), new)
+    def _replace(self, table: str, key: str, stream: str, old: Any, new: Aggregate) -> None:
+        self._hot.put(stream, new)
         if table == jobs.TABLE:
             self.jobs.replace(old, new.state)
         elif table == schedules.TABLE:

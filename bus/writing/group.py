@@ -190,9 +190,10 @@ class Group(GroupContext):
                 self._require_room(seen[1])
                 self.tally.add(request.name, "repeated")
                 return seen[1]
-        self._allowed_secrets.require(request.name, request.findings)
-        decision, new_key = self._decide(request)
-        answer = codec.encode(self._record(request, decision, new_key))
+        if request.findings:
+            self._allowed_secrets.require(request.name, request.findings)
+        decision, key, aggregate = self._decide(request)
+        answer = codec.encode(self._record(request, decision, key, aggregate))
         remembered = request.verb.remembered and (decision.events or request.verb.empty_is_remembered)
         if command_id is not None and remembered:
             self._remembered[command_id] = (request_hash, answer)
@@ -213,35 +214,37 @@ class Group(GroupContext):
                 size_bytes=len(answer),
             )
 
-    def _decide(self, request: Request) -> tuple[Decision, str | None]:
-        """The decision, and the key that was made for it, if one was."""
+    def _decide(self, request: Request) -> tuple[Decision, str | None, Aggregate]:
+        """The decision, and the one aggregate that it is about with its key, if it is about one."""
         if request.verb.key is None:
             if request.expected_version is not None:
                 raise Invalid(
                     f"{request.name} spans several streams: there is no one version to expect",
                     path=EXPECTED_VERSION,
                 )
-            return request.verb.decide(None, request.command, self, None), None
+            return request.verb.decide(None, request.command, self, None), None, ABSENT
         key = request.verb.key(request.command)
         if key is None:
-            new_key = key = self.new_key()
-            aggregate = ABSENT
+            # Nobody else has a new key: its stream is empty.
+            key, aggregate = self.new_key(), ABSENT
         else:
-            new_key = None
             aggregate = self._aggregates.get(request.decider.table, key)
-        _expect(request, aggregate, key, self.now)
-        return request.verb.decide(aggregate.state, request.command, self, key), new_key
+        if request.expected_version is not None:
+            _expect(request, request.expected_version, aggregate, key, self.now)
+        return request.verb.decide(aggregate.state, request.command, self, key), key, aggregate
 
-    def _record(self, request: Request, decision: Decision, new_key: str | None) -> codec.CommandAnswer:
+    def _record(
+        self, request: Request, decision: Decision, key: str | None, aggregate: Aggregate
+    ) -> codec.CommandAnswer:
         command_id = request.command_id or self.new_id()
         types: list[str] = []
         stream: str | None = None
         last = ABSENT
         for event_key, event in decision.events:
             table = TABLE_OF[type(event)]
-            # The first event of a new stream needs no look-up: nobody else has made that stream.
-            is_first = event_key == new_key and not types
-            before = ABSENT if is_first else self._aggregates.get(table, event_key)
+            # The first event is nearly always one of the aggregate that was decided about.
+            is_known = not types and event_key == key and table == request.decider.table
+            before = aggregate if is_known else self._aggregates.get(table, event_key)
             type_name, data = encode_event(event)
             stream = stream_name(table, event_key)
             version, position = before.version + 1, self._head.position + len(self._entries) + 1
@@ -249,7 +252,7 @@ class Group(GroupContext):
                 chain.Entry(stream, version, type_name, command_id, data.decode(), request.metadata)
             )
             last = self._aggregates.apply(
-                table, before, Recorded(position, event_key, version, self.now, event)
+                table, stream, before, Recorded(position, event_key, version, self.now, event)
             )
             types.append(type_name)
         for job_id, lease in decision.leases.items():
@@ -278,9 +281,8 @@ def _stream_named(request: Request) -> str | None:
     return None if key is None else stream_name(request.decider.table, key)
 
 
-def _expect(request: Request, aggregate: Aggregate, key: str, now: int) -> None:
-    expected = request.expected_version
-    if expected is None or expected == aggregate.version:
+def _expect(request: Request, expected: int, aggregate: Aggregate, key: str, now: int) -> None:
+    if expected == aggregate.version:
         return
     # Zero means that it must not exist. After its aggregate was deleted, a stream goes on, but there is none.
     if expected == 0 and not request.decider.exists(aggregate.state, now):

@@ -1,6 +1,7 @@
 """The states that stay in memory between transactions: those used last, as far as there is room."""
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -46,6 +47,10 @@ class HotStates:
 
     def __contains__(self, stream: str) -> bool:
         return stream in self._places
+
+    def missing(self, streams: Iterable[str]) -> set[str]:
+        """Those of the streams that are not here."""
+        return {stream for stream in streams if stream not in self._places}
 
     def get(self, stream: str) -> Aggregate | None:
         """The aggregate, from now on the one used last; `None` where it is not here."""
