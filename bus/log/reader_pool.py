@@ -53,7 +53,7 @@ class ReaderPool:
     ) -> None:
         self._path = path
         self.maximum = maximum
-        self._idle_seconds = idle_seconds
+        self.idle_seconds = idle_seconds
         self._wait_seconds = wait_seconds
         self._clock = clock
         self._has_views = has_views
@@ -151,7 +151,7 @@ class ReaderPool:
             each.close(True)
 
     def _expired(self) -> list[apsw.Connection]:
-        oldest_allowed = self._clock() - self._idle_seconds
+        oldest_allowed = self._clock() - self.idle_seconds
         expired = []
         while self._idle and self._idle[0].since <= oldest_allowed:
             connection = self._idle.popleft().connection

@@ -37,7 +37,8 @@ class Background:
             return
         error = task.exception()
         if error is not None:
-            self._failed.set_exception(ServiceError(f"{task.get_name()} failed: {error}"))
+            hint = str(getattr(error, "hint", ""))
+            self._failed.set_exception(ServiceError(f"{task.get_name()} failed: {error}", hint=hint))
 
 
 def call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[Commit], None], commit: Commit) -> None:
@@ -47,8 +48,8 @@ def call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[Commit], None
         loop.call_soon_threadsafe(callback, commit)
 
 
-async def close_idle(readers: ReaderPool, seconds: float) -> None:
-    """Closes readers that nobody has used for so long, for ever."""
+async def close_idle(readers: ReaderPool) -> None:
+    """Closes readers that nobody has used for a while, for ever."""
     while True:
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(readers.idle_seconds)
         await asyncio.to_thread(readers.close_idle)

@@ -52,6 +52,7 @@ from ops.service.restores import make_sound
 from ops.service.traces import traces_if_wanted
 from ops.settings import Settings
 from ops.store.data_directory import DataDirectory, Runtime, kept_key
+from ops.store.file_watch import watch
 from ops.store.opening import open_store
 from ops.store.private_files import take_from_others
 from ops.store.projections_check import ProjectionsCheck
@@ -246,9 +247,7 @@ class Service:
         await self.mirrors.prepare()
         self._background.start(self.relay.run(), "the relay")
         self._background.start(self.mirrors.run(), "the mirrors")
-        self._background.start(
-            close_idle(self.readers, self.settings.reader_idle_seconds), "the closing of idle readers"
-        )
+        self._background.start(close_idle(self.readers), "the closing of idle readers")
         self.archiver = Archiver(
             self.settings.archive_folder,
             self.origin,
@@ -365,6 +364,7 @@ class Service:
         self._background.start(users, "the registry of users")
         self._background.start(self.durable.run(), "the intake of durable commands")
         self._background.start(self.archiver.run(), "the archive")
+        self._background.start(watch(self.settings.store_path), "the watch over the store's file")
         self._background.start(self.backups.run(), "the schedule of backups")
         self._background.start(self.health.run(), "the watch over the service's health")
         self.discovery.serving = True

@@ -1,6 +1,7 @@
 """The file as a service opens it.
 
 data_directory     the folder of a service: its lock, and what others find it by
+file_watch         whether the file is still the one that was opened
 opening            the store, made and migrated where it must be
 private_files      what others may read of it, and how that is taken from them
 tables             the projections, as the writer and the mirrors need them

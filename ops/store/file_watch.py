@@ -1,0 +1,52 @@
+"""Notices that the store's file, or one beside it, is another than the one that is open: `watch`.
+
+What is written goes to the open file, wherever it has been moved, and is gone with it if it was deleted.
+"""
+
+import asyncio
+from pathlib import Path
+
+# A command that is answered meanwhile is in the open file alone.
+LOOK_SECONDS = 2.0
+# The WAL has the newest commits. Connections that are opened later would take another shared memory.
+_SUFFIXES = ("", "-wal", "-shm")
+
+_Identity = tuple[int, int]
+
+
+class MovedError(RuntimeError):
+    """A file of the store is not where it was opened any more."""
+
+    hint = (
+        "the service has ended, so that nothing more is stored where nobody looks for it: put the file back,"
+        " with those beside it (-wal, -shm) if there are any; or: `hyperpage backup restore --latest`"
+    )
+
+
+async def watch(store: Path) -> None:
+    """Looks again and again, as long as everything is in its place.
+
+    Raises:
+        MovedError: a file was moved, deleted or replaced.
+    """
+    files = [store.with_name(store.name + suffix) for suffix in _SUFFIXES]
+    opened = await asyncio.to_thread(_identities, files)
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        found = await asyncio.to_thread(_identities, files)
+        for path, before in opened.items():
+            if found.get(path) != before:
+                what = "moved or deleted" if path not in found else "replaced"
+                raise MovedError(f"{path} was {what} while the service used it")
+
+
+def _identities(files: list[Path]) -> dict[Path, _Identity]:
+    """The device and inode of each file that is there."""
+    found = {}
+    for path in files:
+        try:
+            status = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        found[path] = (status.st_dev, status.st_ino)
+    return found
