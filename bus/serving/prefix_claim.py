@@ -74,7 +74,7 @@ class PrefixClaim:
     async def _hear(self, message: Msg) -> None:
         try:
             other = _decode_service(message.data)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             # No service of ours sends such a notice.
             return
         if other.instance == self._instance:

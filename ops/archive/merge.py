@@ -198,19 +198,17 @@ def _replace(into: _Into, merged: list[Segment], logged: Logged, signer: Signing
 
 
 def _remove_covered(segments: list[Segment], signing: Signing) -> int:
-    covered = []
-    for one in segments:
-        covering = [
-            other
-            for other in segments
-            if one.first <= one.last
-            and other.first <= one.first
-            and one.last <= other.last
-            # One of two with the same events stays.
-            and ((other.first, other.last) != (one.first, one.last) or other.name < one.name)
-        ]
+    covered: list[Segment] = []
+    # Those before one that reach its first event; of two with the same events, the first stays.
+    reaching: list[Segment] = []
+    for one in sorted(segments, key=lambda one: (one.first, -one.last, one.name)):
+        if one.first > one.last:
+            continue
+        reaching = [other for other in reaching if other.last >= one.first]
+        covering = (other for other in reaching if one.last <= other.last)
         if any(_may_replace(other, signing) for other in covering):
             covered.append(one)
+        reaching.append(one)
     _remove(covered)
     return len(covered)
 

@@ -24,6 +24,7 @@ from ops.archive.segment import (
     signed_name,
 )
 from ops.targets.bucket import MAXIMUM_READ_BYTES
+from ops.targets.documents import decode_document
 from ops.targets.errors import BackupError
 from ops.targets.regular_files import REFUSED
 from ops.targets.sealing import Identities, SealedError, UnsoundError, open_bytes
@@ -97,12 +98,12 @@ def read_segment(
     content = _decompress(name, compressed)
     body, separator, trailer = content.removesuffix(b"\n").rpartition(b"\n")
     try:
-        expected = msgspec.json.decode(trailer, type=Trailer).sha256
+        expected = decode_document(trailer, Trailer).sha256
         if not separator or hashlib.sha256(body + b"\n").hexdigest() != expected:
             raise BackupError("segment_damaged", f"{name} is damaged: its SHA-256 does not fit")
         first_line, *lines = body.split(b"\n")
         _require_known_format(name, first_line)
-        header = msgspec.json.decode(first_line, type=Header)
+        header = decode_document(first_line, Header)
         _require_named(segment, header)
         rows, answers = _parse(header, lines)
     except (msgspec.DecodeError, ValueError, IndexError) as error:
@@ -143,9 +144,9 @@ def _read_envelope(segment: Segment, signing: Signing) -> tuple[Envelope, Signat
     content, signature = split_signature(content, signing, "segment metadata", signed_name(segment.place))
     try:
         _require_known_format(path.name, content)
-        envelope = msgspec.json.decode(content, type=Envelope)
+        envelope = decode_document(content, Envelope)
         whole = is_whole(content)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except msgspec.DecodeError as error:
         raise BackupError("segment_damaged", f"{path.name} cannot be read: {error}") from None
     if not whole:
         raise BackupError("segment_damaged", f"{path.name} was changed: its own checksum does not fit")
@@ -235,17 +236,17 @@ def _decompress(name: str, compressed: bytes) -> bytes:
 
 
 def _require_known_format(name: str, line: bytes) -> None:
-    found = msgspec.json.decode(line, type=dict[str, Any]).get("format")
+    found = decode_document(line, dict[str, Any]).get("format")
     if found != FORMAT:
         raise BackupError("unknown_format", f"{name} is of format {found!r}, and this program reads {FORMAT}")
 
 
 def _parse(header: Header, lines: list[bytes]) -> tuple[list[chain.Row], list[ArchivedAnswer]]:
     count = max(0, header.last - header.first + 1)
-    rows = [_row(msgspec.json.decode(line)) for line in lines[:count]]
+    rows = [_row(decode_document(line)) for line in lines[:count]]
     answers = [
         (command_id, bytes.fromhex(request_hash), position, answer)
-        for command_id, request_hash, position, answer in map(msgspec.json.decode, lines[count:])
+        for command_id, request_hash, position, answer in map(decode_document, lines[count:])
     ]
     if len(rows) != count:
         raise ValueError(f"it has {len(rows)} events instead of {count}")

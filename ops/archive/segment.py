@@ -15,6 +15,7 @@ must be known of it without the key, its checksum and the signature. Without tha
 
 import hashlib
 import re
+from collections import deque
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -157,12 +158,20 @@ def runs(segments: Sequence[Segment], after: int) -> Iterator[Segment]:
 
     It ends where there is a gap, or nothing more. Segments with only answers come where they belong.
     """
-    position = after
+    only_answers: dict[int, list[Segment]] = {}
+    for one in segments:
+        if one.first > one.last:
+            only_answers.setdefault(one.last, []).append(one)
+    # Once through all of them: an archive may have many, and anybody's among them.
+    left = deque(sorted((one for one in segments if one.first <= one.last), key=lambda one: one.first))
+    position, furthest = after, None
     while True:
-        yield from (one for one in segments if one.first > one.last == position)
-        following = [one for one in segments if one.first <= position + 1 <= one.last]
-        if not following:
+        yield from only_answers.get(position, ())
+        while left and left[0].first <= position + 1:
+            one = left.popleft()
+            if furthest is None or one.last > furthest.last:
+                furthest = one
+        if furthest is None or furthest.last <= position:
             return
-        best = max(following, key=lambda one: one.last)
-        yield best
-        position = best.last
+        yield furthest
+        position = furthest.last

@@ -14,6 +14,7 @@ import msgspec
 from bus.contract import codec
 from bus.serving.audit import Act, AuditOutcome
 from domain.credentials.scanning import kind_of_text
+from ops.targets.documents import decode_document
 
 # The longest texts of a line; the request is cut before.
 MAXIMUM_NAME_CHARACTERS = 128
@@ -117,8 +118,8 @@ def read_line(line: bytes) -> Line:
     if hashlib.sha256(body).hexdigest() != own_hash:
         raise LineError("it was changed: its hash does not fit")
     try:
-        return Line(msgspec.json.decode(body, type=Entry), own_hash)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return Line(decode_document(body, Entry), own_hash)
+    except msgspec.DecodeError as error:
         raise LineError("it is no line of the audit log") from error
 
 

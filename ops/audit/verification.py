@@ -13,6 +13,7 @@ import msgspec
 from ops.audit.entry import Head, LineError, read_line
 from ops.audit.files import AuditError, AuditFile, files_in, lines_of, opened
 from ops.audit.trail import PRUNE, Pruned, is_torn
+from ops.targets.documents import decode_document
 
 # Files that are deleted meanwhile, since there are too many, are no reason to complain.
 _TRIES = 3
@@ -199,7 +200,7 @@ def _places(files: Sequence[AuditFile]) -> Iterator[_Place]:
 
 def _said_to_be_pruned(request: str) -> set[Head]:
     try:
-        pruned = msgspec.json.decode(request, type=Pruned)
+        pruned = decode_document(request, Pruned)
     except msgspec.DecodeError:
         return set()
     return {Head(pruned.last, pruned.hash)}

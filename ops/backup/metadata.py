@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar, overload
 import msgspec
 
 from ops.targets.bucket import BucketPath
+from ops.targets.documents import decode_document
 from ops.targets.errors import BackupError
 from ops.targets.sealing import Sealing
 from ops.targets.signing import ANYBODYS, Signature, Signing, SigningKey, require_accepted
@@ -229,7 +230,7 @@ def write_metadata(backup: Place, metadata: Metadata, signer: SigningKey | None 
     """Puts the metadata in its place, whole, signed and on disk; answers with it, its checksum included."""
     content = encode_vouched(metadata)
     write_file(metadata_path(backup), add_signature(content, signer, "backup", backup.name))
-    return msgspec.json.decode(content, type=Metadata)
+    return decode_document(content, Metadata)
 
 
 def update_metadata(place: Place, signing: Signing = ANYBODYS, **changes: Any) -> Backup:
@@ -290,9 +291,9 @@ def _metadata(backup: Place, content: bytes | OSError) -> Metadata:
         raise BackupError("metadata_damaged", f"{name} cannot be read: {content.strerror}") from content
     _require_known_format(name, content)
     try:
-        metadata = msgspec.json.decode(content, type=Metadata)
+        metadata = decode_document(content, Metadata)
         whole = is_whole(content)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except msgspec.DecodeError as error:
         raise BackupError("metadata_damaged", f"{name} cannot be read: {error}") from None
     if not whole:
         raise BackupError("metadata_damaged", f"{name} was changed: its own checksum does not fit")
@@ -301,8 +302,8 @@ def _metadata(backup: Place, content: bytes | OSError) -> Metadata:
 
 def _require_known_format(name: str, content: bytes) -> None:
     try:
-        found: Any = msgspec.json.decode(content, type=dict[str, Any]).get("format")
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        found: Any = decode_document(content, dict[str, Any]).get("format")
+    except msgspec.DecodeError:
         return
     if found != FORMAT:
         raise BackupError(

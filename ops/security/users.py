@@ -22,6 +22,7 @@ from bus.transport.nkeys import NKey, new_seed
 from domain.catalogue import BY_TABLE, VERBS
 from domain.messages import KEY_PATTERN
 from ops.store.data_directory import only_writer, read_private, write_private
+from ops.targets.documents import decode_document
 
 FILE = "users.json"
 # More than so many users take.
@@ -184,12 +185,10 @@ class UserFile:
             UserError: the file cannot be read.
         """
         try:
-            return msgspec.json.decode(
-                read_private(self.path, at_most_bytes=MAXIMUM_FILE_BYTES), type=_File
-            ).users
+            return decode_document(read_private(self.path, at_most_bytes=MAXIMUM_FILE_BYTES), _File).users
         except (FileNotFoundError, NotADirectoryError):
             return []
-        except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
+        except (OSError, msgspec.DecodeError) as error:
             raise UserError(f"{self.path} cannot be read: {error}") from error
 
     def stamp(self) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from bus.transport.access import Access
+from ops.targets.documents import decode_document
 
 RUNTIME_FILE = "runtime.json"
 ADMIN_FILE = "admin.json"
@@ -103,7 +104,7 @@ class DataDirectory:
 def read_runtime(path: Path) -> Runtime | None:
     """The service that runs on a directory, as it announced itself; `None` if none does."""
     try:
-        return msgspec.json.decode((path / RUNTIME_FILE).read_bytes(), type=Runtime)
+        return decode_document((path / RUNTIME_FILE).read_bytes(), Runtime)
     except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
         return None
 
@@ -111,7 +112,7 @@ def read_runtime(path: Path) -> Runtime | None:
 def read_admin(path: Path) -> Admin | None:
     """How to administer the service that runs on a directory; `None` if none does."""
     try:
-        return msgspec.json.decode((path / ADMIN_FILE).read_bytes(), type=Admin)
+        return decode_document((path / ADMIN_FILE).read_bytes(), Admin)
     except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
         return None
 

@@ -115,7 +115,8 @@ def _all_in(folder: Path) -> Iterator[tuple[Path, int]]:
 
 
 def _is_inside(folder: Path, data: Path) -> bool:
-    return data.resolve() in folder.resolve().parents
+    # Not `Path.resolve`, which fails in a way of its own where a link leads to itself.
+    return Path(os.path.realpath(data)) in Path(os.path.realpath(folder)).parents
 
 
 def _mode(path: Path) -> int:

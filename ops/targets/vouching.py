@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from ops.targets.documents import decode_document
 from ops.targets.signing import FORGED, Kind, Signature, Signing, SigningKey, decoded, encoded
 
 MEMBER = "metadata_checksum"
@@ -53,9 +54,9 @@ def is_whole(content: bytes) -> bool:
     Members that another version adds do not make the file look damaged.
 
     Raises:
-        msgspec.DecodeError, UnicodeDecodeError: it is no JSON.
+        msgspec.DecodeError: it is no JSON.
     """
-    members = msgspec.json.decode(content, type=dict[str, Any])
+    members = decode_document(content, dict[str, Any])
     # Without its last byte, it would still be JSON.
     return members.get(MEMBER) == checksum_of(members) and content.endswith(b"}\n")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from ops.targets.documents import decode_document
 from ops.targets.target import sync_folder
 
 INTENT_FILE = "restore.json"
@@ -43,7 +44,7 @@ def finish_swap(store: Path) -> Intent | None:
     """Ends a replacement that was cut off; `None` if there was none. The caller holds the data directory."""
     path = store.parent / INTENT_FILE
     try:
-        intent = msgspec.json.decode(path.read_bytes(), type=Intent)
+        intent = decode_document(path.read_bytes(), Intent)
     except FileNotFoundError:
         return None
     work = store.parent / intent.work

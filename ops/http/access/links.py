@@ -16,6 +16,7 @@ from bus.identifiers import new_id
 from ops.http.access.roles import Role
 from ops.http.access.tokens import hash_of
 from ops.store.data_directory import give_to_owner, read_private, write_private
+from ops.targets.documents import decode_document
 
 FOLDER = "log-ins"
 PATH = "/console/login"
@@ -90,8 +91,8 @@ class LogInLinks:
         for path in paths[:MAXIMUM_LINKS]:
             try:
                 content = read_private(path, at_most_bytes=_MAXIMUM_FILE_BYTES)
-                yield path, msgspec.json.decode(content, type=Link)
-            except (OSError, UnicodeDecodeError, msgspec.DecodeError):
+                yield path, decode_document(content, Link)
+            except (OSError, msgspec.DecodeError):
                 continue
 
 

@@ -21,6 +21,7 @@ from bus.identifiers import new_id
 from ops.http.access.roles import Role
 from ops.security.users import RESERVED, TOKEN_PREFIX, UserError, UserFile
 from ops.store.data_directory import only_writer, read_private, write_private
+from ops.targets.documents import decode_document
 
 FILE = "tokens.json"
 # More than so many tokens take.
@@ -85,10 +86,10 @@ class TokenFile:
         """
         try:
             content = read_private(self.path, at_most_bytes=MAXIMUM_FILE_BYTES)
-            return msgspec.json.decode(content, type=_File).tokens
+            return decode_document(content, _File).tokens
         except (FileNotFoundError, NotADirectoryError):
             return []
-        except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
+        except (OSError, msgspec.DecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise TokenError(f"{self.path} cannot be read: {reason}") from error
 
