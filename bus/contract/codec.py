@@ -10,12 +10,12 @@ import msgspec
 
 from bus.contract.headers import ERROR, ERROR_CODE
 from domain.catalogue import VERBS
+from domain.credentials.first_look import may_hold_credential
 from domain.credentials.scanning import (
     UNREADABLE,
     Finding,
     credentials_in,
     kind_of_text,
-    may_hold_credential,
     rejected,
 )
 from domain.decider import Decider, Verb

@@ -22,7 +22,8 @@ from bus.measures import Tally
 from bus.serving.permissions import require_may_send
 from bus.transport.connection import UNREADABLE
 from bus.writing.submission import Request, Submission, count_refused, refused
-from domain.credentials.scanning import Finding, kind_of_text, may_hold_credential
+from domain.credentials.first_look import may_hold_credential
+from domain.credentials.scanning import Finding, kind_of_text
 from domain.errors import Invalid, Refusal
 from domain.messages import Metadata
 

@@ -16,15 +16,8 @@ import msgspec
 from domain.credentials.assignments import has_assignment
 from domain.credentials.names import is_about_credential, is_of_credential, is_of_password
 from domain.credentials.randomness import is_password, is_random
-from domain.credentials.shapes import REFERENCE, kind_of_shape, may_hold_shape
-from domain.credentials.wrappings import (
-    LONG_PIECE,
-    RUN,
-    has_texts_within,
-    pieces_of,
-    plainly,
-    texts_within,
-)
+from domain.credentials.shapes import REFERENCE, kind_of_shape
+from domain.credentials.wrappings import RUN, plainly, texts_within
 from domain.errors import SecretRejected
 from domain.json_values import step
 
@@ -97,47 +90,6 @@ def rejected(finding: Finding) -> SecretRejected:
         path=path,
         kind=finding.kind,
     )
-
-
-def may_hold_credential(document: bytes) -> bool:
-    """Whether a closer look at some JSON is needed; about a microsecond for a small body.
-
-    It is true wherever `credentials_in` would find something, and now and then elsewhere.
-    """
-    # Read as a text in which each byte is a character: `in` takes five times as long on bytes.
-    text = document.lower().replace(b'"key"', b"").decode("latin-1")
-    if (
-        # Escapes could spell anything.
-        "\\u" in text
-        or ("@" in text and ("://" in text or "\\/" in text))
-        or "token" in text
-        or "secret" in text
-        or "passw" in text
-        or "passphrase" in text
-        or "pwd" in text
-        or "auth" in text
-        or "credential" in text
-        or "bearer" in text
-        or "basic " in text
-        or "curl " in text
-        # "key" in any other place than the name of that field.
-        or "key" in text
-    ):
-        return True
-    pieces = pieces_of(document)
-    if pieces.find(LONG_PIECE) < 0:
-        # A few have no long piece in them, or none that is told from a UUID.
-        return "q~" in text or "$" in text or "mws." in text
-    return _may_hold_long_one(document, text, pieces)
-
-
-def _may_hold_long_one(document: bytes, text: str, pieces: bytes) -> bool:
-    if "%" in text and plainly(text) != text:
-        # What comes out could be anything.
-        return True
-    if "\\" in text:
-        text = plainly(text)
-    return may_hold_shape(text) or has_texts_within(document, pieces)
 
 
 def kind_of_text(text: str) -> str | None:

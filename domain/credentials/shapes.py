@@ -73,12 +73,8 @@ def _mark() -> re.Pattern[str]:
     return re.compile(_expression_of_marks(), re.ASCII)
 
 
-_INNER_MARKS = tuple({mark[1:]: None for _, marks, _, _ in SHAPES for mark in marks if mark[0] == "*"})
-
-
-def may_hold_shape(text: str) -> bool:
-    """Whether a longer look is needed. The text is in lower case, with no letter outside of Latin-1."""
-    return _mark().search(text) is not None or any(mark in text for mark in _INNER_MARKS)
+MARKS = tuple(mark for marks in _by_beginning().values() for mark in marks)
+INNER_MARKS = tuple({mark[1:]: None for _, marks, _, _ in SHAPES for mark in marks if mark[0] == "*"})
 
 
 def kind_of_shape(text: str) -> str | None:
@@ -101,7 +97,7 @@ def _kinds_in(text: str) -> Iterator[str]:
         shape = _shapes_from(lower[place + 1]).match(text, place)
         if shape and (kind := _named_by(shape)) and not _IN_DATA.fullmatch(text, place - _WITHIN_DATA, place):
             yield kind
-    for mark in _INNER_MARKS:
+    for mark in INNER_MARKS:
         if mark in lower:
             yield from filter(None, map(_named_by, _shapes_around(mark).finditer(text)))
     if "://" in text and "@" in text:

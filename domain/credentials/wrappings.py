@@ -52,11 +52,6 @@ def _unescaped(found: re.Match[str]) -> str:
     return chr(int(code, 16)) if code else " " if space else sign
 
 
-def has_texts_within(content: bytes, pieces: bytes) -> bool:
-    """Whether there is one that `texts_within` would find; the pieces are those of the content."""
-    return next(_texts_within(content, pieces), None) is not None
-
-
 def texts_within(text: str) -> Iterator[str]:
     """The texts that stand in a text as Base64 or hexadecimal."""
     content = text.encode("utf-8", "surrogatepass")

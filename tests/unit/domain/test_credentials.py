@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.contract.codec import findings_in
-from domain.credentials.scanning import AllowedPaths, Finding, credentials_in, may_hold_credential
+from domain.credentials.first_look import may_hold_credential
+from domain.credentials.scanning import AllowedPaths, Finding, credentials_in
 from domain.errors import SecretRejected
 from tests.support.domain.credential_corpus import harmless, named, shaped
 
@@ -91,8 +92,32 @@ def test_the_first_look_passes_over_nothing_that_the_second_finds(value: Any):
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        f"{'-' * 5}BEGIN RSA PRIVATE KEY{'-' * 5}",
+        "docker login -u me:hunter2x",
+        "hooks.slack.com/services/T024BE7LD/B024BE7LD/abcdefgh",
+    ],
+)
+def test_a_credential_without_a_long_word_is_found_in_any_company(text: str):
+    assert findings_in(encoded({"note": text}))
+
+
+@pytest.mark.parametrize(
     "body",
     [
+        {
+            "id": "01a20adb1a247ae38f7287397e233a2a",
+            "author": "Jane",
+            "keywords": ["monkey"],
+            "token_count": 3,
+        },
+        {
+            "id": "job-01a20adb-1a24-7ae3-8f72-87397e233a2a",
+            "url": "https://example.com/a",
+            "mail": "me@b.com",
+        },
+        {"note": "The secret of authors is that a basic token and passwords are none of what keys mean"},
         {"key": "theme", "value": "dark"},
         {"id": "01a20adb-1a24-7ae3-8f72-87397e233a2a", "lease": "01a20adb-1a24-7ae3-8f72-87397e233a2b"},
         {"type": "sync", "name": "Sync acme/site", "payload": {"repository": "acme/site", "branch": "main"}},
