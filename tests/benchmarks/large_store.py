@@ -73,7 +73,10 @@ class _Month:
             self._send([self._value() for _ in range(min(missing, 1_000))])
 
     def _send(self, commands: list[Sent]) -> list[Reply]:
-        return self._store.send_together(*commands) if commands else []
+        replies = self._store.send_together(*commands) if commands else []
+        # They hold every row.
+        self._store.commits.clear()
+        return replies
 
     def _later(self) -> None:
         self._store.clock.now += self._chance.randint(self._pause_ms // 2, self._pause_ms)

@@ -23,14 +23,23 @@ from pathlib import Path
 
 from tests.benchmarks.core.bench import Bench
 from tests.benchmarks.core.picture import svg
-from tests.benchmarks.core.rows import Row, as_json, machine
-from tests.benchmarks.subjects import alone, claims, durable, in_flight
+from tests.benchmarks.core.rows import Row, as_json, machine_of_this_run
+from tests.benchmarks.subjects import (
+    alone,
+    batches,
+    claims,
+    disk,
+    durable,
+    history,
+    in_flight,
+    machine,
+    promises,
+    rebuild,
+)
 
 SUBJECTS: dict[str, Callable[[Bench], Iterator[Row]]] = {
-    "alone": alone.rows,
-    "in_flight": in_flight.rows,
-    "durable": durable.rows,
-    "claims": claims.rows,
+    one.__name__.rpartition(".")[2]: one.rows
+    for one in (machine, alone, in_flight, batches, durable, claims, disk, rebuild, history, promises)
 }
 
 
@@ -67,7 +76,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--svg", type=Path)
     options = parser.parse_args()
-    on = machine()
+    on = machine_of_this_run()
     title = f"{on['processors']} × {on['processor']}, Python {on['python']}, {on['measured_at']}"
     print(title)
     bench = Bench(options.folder, options.seconds, options.rounds, options.events)

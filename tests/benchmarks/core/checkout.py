@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -104,5 +105,8 @@ def idle_responder_on(checkout: Checkout, folder: Path) -> Iterator[Served]:
     """A responder that does nothing, on a nats-server of its own: what the bus alone takes."""
     with nats_server_on(checkout, folder) as server:
         command = checkout.driver("idle_responder", server.url, IDLE_SUBJECT)
-        with started(command, cwd=checkout.root, env=checkout.environment) as process:
+        options = {"cwd": checkout.root, "env": checkout.environment, "stdout": subprocess.PIPE}
+        with started(command, **options) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline(), "the idle responder ended"
             yield Served(server.url, {"service": [process.pid], **server.processes})

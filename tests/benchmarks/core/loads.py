@@ -12,7 +12,7 @@ CLIENTS = ("lean", "stock", "own")
 class Load(NamedTuple):
     """`client` is nats-py's `request` (`stock`), a `lean` one, or this repository's `own`.
 
-    `kind` and `ids` are those of `tests.benchmarks.drivers.contents`.
+    `kind` and `ids` are those of `tests.benchmarks.drivers.contents`; `durable` is for `own` alone.
     """
 
     client: str

@@ -105,7 +105,7 @@ def median_of(rounds: Sequence[Measured], what: str) -> float:
     return Figure.of(getattr(one, what) for one in rounds).median
 
 
-def machine() -> dict[str, Any]:
+def machine_of_this_run() -> dict[str, Any]:
     """What the figures are of."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -135,4 +135,4 @@ def as_json(rows: Iterable[tuple[str, Row]]) -> str:
         }
         for subject, row in rows
     ]
-    return json.dumps({"machine": machine(), "rows": told}, indent=2, ensure_ascii=False)
+    return json.dumps({"machine": machine_of_this_run(), "rows": told}, indent=2, ensure_ascii=False)

@@ -41,9 +41,9 @@ def new_id(ids: str) -> str:
 
 
 def content(kind: str, ids: str) -> Content:
-    """Requests of that kind: `enqueue`, `set`, `batch`, `claim` or `get`."""
+    """Requests of that kind: a verb, a query or a batch, as below."""
     match kind:
-        case "enqueue":
+        case "enqueue" | "durable":
             return Content("hyperpage.cmd.v1.jobs.enqueue", _enqueue(ids))
         case "batch":
             return Content("hyperpage.cmd.v1.batch", lambda: (batch_of_jobs(ids), None), weight=BATCH)
@@ -53,6 +53,26 @@ def content(kind: str, ids: str) -> Content:
                 "hyperpage.cmd.v1.jobs.claim",
                 lambda: (b'{"worker":"w%d","lease_ms":3600000}' % (next(numbers) % 64), None),
             )
+        case "configure":
+            numbers = count()
+            return Content(
+                "hyperpage.cmd.v1.tool_configs.set",
+                lambda: (
+                    b'{"tool_name":"tool-%d","config":{"repositories":["acme/site"]}}' % next(numbers),
+                    None,
+                ),
+            )
+        case "observe":
+            numbers = count()
+            return Content(
+                "hyperpage.cmd.v1.rate_limits.observe",
+                lambda: (
+                    b'{"platform":"platform-%d","remaining":4000,"limit":5000}' % next(numbers),
+                    None,
+                ),
+            )
+        case "list":
+            return Content("hyperpage.qry.v1.jobs.list", lambda: (b'{"status":"completed","limit":20}', None))
         case "get":
             keys = count()
             return Content(

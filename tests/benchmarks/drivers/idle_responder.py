@@ -15,6 +15,8 @@ async def _serve(url: str, subject: str) -> None:
         await client.publish(message.reply, b"{}")
 
     await client.subscribe(subject, cb=answer, pending_msgs_limit=0, pending_bytes_limit=0)
+    await client.flush()
+    print("ready", flush=True)
     await asyncio.Event().wait()
 
 

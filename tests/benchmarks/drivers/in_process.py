@@ -1,4 +1,4 @@
-"""Groups of commands through a writer on a file, in this process: `… in_process GROUPS`.
+"""Groups of commands through a writer on a file, in this process: `… in_process GROUPS [FILE]`.
 
 What it takes is counted from outside. Bodies, ids and groups are the same in each run.
 """
@@ -23,7 +23,9 @@ def main() -> None:
 
     with (
         tempfile.TemporaryDirectory(prefix="hyperpage-benchmark-") as folder,
-        Store(Path(folder) / "hyperpage.db", next_upkeep=math.inf) as store,
+        Store(
+            Path(sys.argv[2] if len(sys.argv) > 2 else f"{folder}/hyperpage.db"), next_upkeep=math.inf
+        ) as store,
     ):
         for _ in range(int(sys.argv[1])):
             bodies = [
@@ -31,6 +33,7 @@ def main() -> None:
                 for _ in range(COMMANDS_IN_GROUP)
             ]
             replies = store.send_together(*(Sent("jobs.enqueue", body, id=new_id()) for body in bodies))
+            store.commits.clear()
             assert not [one.body for one in replies if one.code is not None]
 
 
