@@ -21,7 +21,7 @@ from bus.client.change_events import ChangeEvent, decode_event
 from bus.client.connection import ClientConnection
 from bus.client.stream_report import FeedLostError, ask_jetstream, report_on, sequence_behind
 from bus.identifiers import new_id
-from bus.transport.pulls import Pulls, sequences_in
+from bus.transport.pulls import Pulls, delivery_in
 from bus.waiting import is_set_within
 
 # The size of one pull. At most one and a half are out at once, and as much again is being handed out.
@@ -192,12 +192,13 @@ class LiveFeed:
 
     def _event(self, reply: str, body: bytes) -> ChangeEvent:
         try:
-            self._last_sequence, delivered = sequences_in(reply)
+            delivered = delivery_in(reply)
             event = decode_event(body)
         except (ValueError, msgspec.MsgspecError) as error:
             raise FeedLostError(f"the stream holds what is no event: {error}") from error
+        self._last_sequence = delivered.sequence
         self._delivered += 1
-        if delivered != self._delivered:
+        if delivered.number != self._delivered:
             raise FeedLostError("a delivery was lost")
         return event
 

@@ -1,6 +1,15 @@
 """Pulls: requests for messages of a JetStream consumer, and how many of those are still to come."""
 
+from typing import NamedTuple
+
 import msgspec
+
+
+class _Pull(msgspec.Struct):
+    """How many messages one may still bring, and until when."""
+
+    left: int
+    until: float
 
 
 class Pulls:
@@ -27,8 +36,8 @@ class Pulls:
         if maximum_bytes is not None:
             request["max_bytes"] = maximum_bytes
         self._request = msgspec.json.encode(request)
-        # The key is its number, the value how many messages it may still bring, and until when.
-        self._out: dict[str, tuple[int, float]] = {}
+        # By their numbers, in the order in which they were made.
+        self._out: dict[str, _Pull] = {}
         self._last_number = 0
 
     def __len__(self) -> int:
@@ -37,21 +46,21 @@ class Pulls:
     @property
     def messages_to_come(self) -> int:
         """How many messages the broker may still send."""
-        return sum(left for left, _ in self._out.values())
+        return sum(one.left for one in self._out.values())
 
     def begin(self, stream: str, consumer: str, now: float) -> tuple[str, bytes, str]:
         """One more pull, as it is to be published: subject, body, reply subject."""
         self._last_number += 1
         number = str(self._last_number)
-        self._out[number] = (self._messages, now + self._lost_after_seconds)
+        self._out[number] = _Pull(self._messages, now + self._lost_after_seconds)
         return f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}", self._request, f"{self._inbox}.{number}"
 
     def count_one(self) -> bool:
         """Counts a message that came; whether its pull has brought all that it asked for."""
         # Pulls are served in the order in which they were made.
-        for number, (left, until) in self._out.items():
-            if left > 1:
-                self._out[number] = (left - 1, until)
+        for number, pull in self._out.items():
+            pull.left -= 1
+            if pull.left:
                 return False
             del self._out[number]
             return True
@@ -63,7 +72,7 @@ class Pulls:
 
     def drop_lost(self, now: float) -> bool:
         """Takes out the pulls that the broker forgot; whether there were any."""
-        lost = [number for number, (_, until) in self._out.items() if now > until]
+        lost = [number for number, pull in self._out.items() if now > pull.until]
         for number in lost:
             del self._out[number]
         return bool(lost)
@@ -73,17 +82,26 @@ class Pulls:
         self._out.clear()
 
 
-def sequences_in(acknowledgement: str) -> tuple[int, int]:
-    """The sequence in the stream, and that of the delivery, of the subject that would acknowledge a message.
+class Delivered(NamedTuple):
+    """A delivery: to which consumer, how manieth of that message, the message's sequence, its own number."""
 
-    $JS.ACK.<stream>.<consumer>.<times delivered>.<stream's>.<delivery's>.<time>.<left>
+    consumer: str
+    times: int
+    sequence: int
+    number: int
+
+
+def delivery_in(acknowledgement: str) -> Delivered:
+    """The delivery that a subject would acknowledge.
+
+    $JS.ACK.<stream>.<consumer>.<times delivered>.<stream's sequence>.<delivery's>.<time>.<left>
     $JS.ACK.<domain>.<account>.<stream>.…  (NATS ADR-15)
 
     Raises:
         ValueError: it is no such subject.
     """
     tokens = acknowledgement.split(".")
-    first = 5 if len(tokens) == 9 else 7
     if len(tokens) < 9:
         raise ValueError(f"{acknowledgement!r} acknowledges nothing")
-    return int(tokens[first]), int(tokens[first + 1])
+    first = 3 if len(tokens) == 9 else 5
+    return Delivered(tokens[first], int(tokens[first + 1]), int(tokens[first + 2]), int(tokens[first + 3]))

@@ -9,7 +9,7 @@ from nats.errors import Error as NatsError
 from bus.contract.codec import encode
 from bus.contract.subjects import BusNames
 from bus.serving.audit import Act, write_to_log
-from bus.serving.durable.intake import Delivery
+from bus.serving.durable.delivery import Delivery
 from bus.tasks import Tasks
 from bus.transport.connection import LeanClient
 from bus.writing.submission import Commit
@@ -59,16 +59,18 @@ def hand_on(
     commit: Commit, parts: Parts, notices: Notices, *, traces: Traces | None, backend: "Backend | None"
 ) -> None:
     """Answers the commands of a commit that is on disk, and wakes whatever follows the log."""
-    requested = []
+    requested, durable = [], []
     for one in commit.submissions:
         if isinstance(one.context, Delivery):
-            parts.durable.answered(one)
+            durable.append(one)
         elif isinstance(one.context, threading.Event):
             one.context.set()
         else:
             requested.append(one)
     # Before the events go out: clients send their next commands meanwhile.
     parts.intake.answer(requested)
+    if durable:
+        parts.durable.answered(durable)
     if traces is not None:
         # Before the events go out: their spans end when the stream has them.
         traces.committed(commit)

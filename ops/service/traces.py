@@ -27,7 +27,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from bus.contract.headers import TRACEPARENT
 from bus.contract.subjects import BATCH, BusNames
 from bus.log.chain import Row
-from bus.serving.durable.intake import Delivery
+from bus.serving.durable.delivery import Delivery
 from bus.serving.intake import Caller
 from bus.writing.submission import Commit, GroupTimes, Request, Submission
 from domain.errors import SecretRejected

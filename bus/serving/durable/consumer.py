@@ -10,12 +10,10 @@ Messages come again by a new consumer, never by a negative acknowledgement: that
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig
 
@@ -23,10 +21,12 @@ from bus.broker.users import RELAY, private_inbox
 from bus.contract.senders import UserSubjects
 from bus.contract.subjects import BusNames
 from bus.identifiers import new_id
+from bus.serving.durable.delivery import Arrived
 from bus.tasks import Tasks
+from bus.transport.connection import LeanClient, RawMessage
 from bus.transport.ensured_streams import ensure_stream
 from bus.transport.jetstream import JetStreamApi, JetStreamError
-from bus.transport.pulls import Pulls
+from bus.transport.pulls import Pulls, delivery_in
 from bus.transport.stream_limits import Limits
 
 # Two pulls are outstanding, so that the broker never waits for the next one.
@@ -55,11 +55,11 @@ class DurableConsumer:
 
     def __init__(
         self,
-        relay: Client,
+        relay: LeanClient,
         subjects: UserSubjects,
         limits: Limits,
         *,
-        take: Callable[[Msg], None],
+        take: Callable[[Arrived], None],
         has_room: Callable[[], bool],
     ) -> None:
         self._relay = relay
@@ -119,9 +119,7 @@ class DurableConsumer:
 
     async def run(self) -> None:
         """Asks until `stop`."""
-        await self._relay.subscribe(
-            f"{self._inbox}.*", cb=self._receive, pending_msgs_limit=0, pending_bytes_limit=0
-        )
+        await self._relay.subscribe_direct(f"{self._inbox}.*", handler=self._receive)
         reconnects = self._relay.stats["reconnects"]
         while not self._stopping:
             seen = self._relay.stats["reconnects"]
@@ -149,12 +147,20 @@ class DurableConsumer:
         if self._anew_at is None:
             self._anew_at = time.monotonic() + after_seconds
 
-    async def acknowledge(self, subject: str, how: bytes = b"+ACK") -> None:
+    def acknowledge(self, subject: str, how: bytes = b"+ACK") -> None:
         """Tells the broker what became of a delivery, as far as it can be told now."""
+        told = (subject, "", how, None)
         try:
-            await self._relay.publish(subject, how)
+            if not self._relay.publish_soon((told,)):
+                self._asking.start(self._tell(told))
         except NatsError as error:
-            logger.warning("a durable command could not be acknowledged yet: %s", error)
+            _log_untold(error)
+
+    async def _tell(self, told: RawMessage) -> None:
+        try:
+            await self._relay.publish_many((told,))
+        except NatsError as error:
+            _log_untold(error)
 
     async def _choose_consumer(self, *, afresh: bool) -> None:
         consumers = await self._jetstream.consumers_info(self._names.commands)
@@ -198,20 +204,24 @@ class DurableConsumer:
         subject, body, reply = self._pulls.begin(self._names.commands, self._consumer, time.monotonic())
         await self._relay.publish(subject, body, reply=reply)
 
-    async def _receive(self, message: Msg) -> None:
+    def _receive(self, subject: str, reply: str, headers: Mapping[str, str] | None, body: bytes) -> None:
         if self._anew_at is not None:
             return
+        headers = headers or {}
         # A delivered message has its own subject, which does not name the pull that it answers.
-        if not message.reply:
-            await self._pull_ended(message)
-        elif message.metadata.consumer == self._consumer:
+        if not reply:
+            self._pulls.end(subject)
+            self._asking.start(self._pull_ended(headers.get("Status", "")))
+            return
+        delivery = delivery_in(reply)
+        if delivery.consumer == self._consumer:
             if self._pulls.count_one():
                 self._asking.start(self._ask())
-            self._take(message)
+            self._take(
+                Arrived(self.created_ms, delivery.sequence, delivery.times, subject, reply, headers, body)
+            )
 
-    async def _pull_ended(self, message: Msg) -> None:
-        self._pulls.end(message.subject)
-        status = (message.headers or {}).get("Status", "")
+    async def _pull_ended(self, status: str) -> None:
         if status in ("404", "503"):
             # The stream or the consumer is gone.
             try:
@@ -220,6 +230,10 @@ class DurableConsumer:
                 logger.warning("the stream of durable commands cannot be made: %s", error)
         else:
             await self._ask()
+
+
+def _log_untold(error: Exception) -> None:
+    logger.warning("a durable command could not be acknowledged yet: %s", error)
 
 
 def _without_message_ids(names: BusNames) -> dict[str, Any]:

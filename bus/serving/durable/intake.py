@@ -9,6 +9,8 @@ letters, and its sender gets the reason as a result, too.
 Commands are decided in the order in which the stream has them, also when the store cannot be written for a
 while, or service and broker are killed: one portion at a time is with the writer, which gives up the rest of
 a portion with its first part; then all that is not acknowledged is asked for again, from the first one on.
+The next portion is read meanwhile, and given up with it.
+
 Two kinds are decided again behind later ones: a command that a defect of the service kept from being decided,
 and a refused one whose answer could not be stored. (An accepted one is only answered again.)
 
@@ -18,12 +20,9 @@ once more, the command is put aside (`bus.serving.durable.suspects`).
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Mapping
+from collections.abc import Sequence
+from functools import lru_cache
 
-import msgspec
-from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from bus.contract import codec
@@ -35,9 +34,12 @@ from bus.serving.admission import Admission
 from bus.serving.dead_letters import DeadLetter, DeadLetters
 from bus.serving.decoding import count_turned_away, findings_in_headers, refused_submission, submission_of
 from bus.serving.durable.consumer import DurableConsumer
+from bus.serving.durable.delivery import Arrived, Delivery
+from bus.serving.durable.portions import Portions
 from bus.serving.durable.results import Results
 from bus.serving.durable.suspects import Suspects
 from bus.tasks import Tasks
+from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamError
 from bus.transport.stream_limits import StreamLimits
 from bus.waiting import is_set_within
@@ -52,31 +54,7 @@ LOOK_SECONDS = 1.0
 MAXIMUM_FAILURES = 5
 # So is one with which the service went down this often.
 MAXIMUM_DOWNS = 2
-# How many are read, one after the other, before the event loop has its turn and the writer its work.
-PORTION = 512
-# With so much that has arrived, no more is asked for.
-MAXIMUM_ARRIVED = 1_000
-MAXIMUM_ARRIVED_BYTES = 16 * 1024 * 1024
-
 logger = logging.getLogger(__name__)
-
-
-class Delivery(msgspec.Struct, frozen=True):
-    """One delivered command, on its way to an answer. `stream` is when its stream was made.
-
-    `reply` is as its sender knows it; `user` is the sender, where the broker tells.
-    """
-
-    name: str
-    user: str | None
-    stream: int
-    command_id: str
-    reply: str | None
-    acknowledgement: str
-    sequence: int
-    delivered: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 class DurableIntake:
@@ -87,8 +65,8 @@ class DurableIntake:
 
     def __init__(
         self,
-        relay: Client,
-        responder: Client,
+        relay: LeanClient,
+        responder: LeanClient,
         writer: Writer,
         subjects: UserSubjects,
         dead_letters: DeadLetters,
@@ -97,15 +75,17 @@ class DurableIntake:
         admission: Admission,
     ) -> None:
         self._relay = relay
-        self._responder = responder
         self._writer = writer
         self._names = subjects.names
         self._subjects = subjects
+        # Most commands come on few subjects.
+        self._sent_as = lru_cache(maxsize=1_024)(self._name_and_user)
         self._admission = admission
         self._dead_letters = dead_letters
         self._suspects = suspects
+        self._portions = Portions(suspects)
         self._consumer = DurableConsumer(
-            relay, subjects, limits.commands, take=self._take, has_room=self._has_room
+            relay, subjects, limits.commands, take=self._take, has_room=lambda: self._portions.has_room
         )
         self._results = Results(
             relay,
@@ -115,9 +95,8 @@ class DurableIntake:
             on_stored=self._consumer.acknowledge,
             on_lost=self._try_again,
         )
-        # Each with the time at which its stream was made.
-        self._arrived: deque[tuple[int, Msg]] = deque()
-        self._arrived_bytes = 0
+        # What was read, and waits until the writer has nothing of ours.
+        self._read: list[Submission] = []
         # How many commands the writer has, or are being put aside.
         self._undecided = 0
         self._under_way = Tasks()
@@ -145,6 +124,7 @@ class DurableIntake:
     async def stop(self) -> None:
         """Asks for no more; what was taken and is not answered in time is delivered again later."""
         self._stopping.set()
+        self._go_on()
         await self._consumer.stop()
         await self._under_way.finish()
 
@@ -156,110 +136,93 @@ class DurableIntake:
             try:
                 is_another = await self._results.prepare()
                 await self._dead_letters.prepare()
-                await self._results.give_up(all_of_them=is_another)
+                self._results.give_up(all_of_them=is_another)
             except (JetStreamError, NatsError) as error:
                 logger.warning("the streams behind durable commands are not there: %s", error)
-                await self._results.give_up(all_of_them=False)
+                self._results.give_up(all_of_them=False)
 
-    def _take(self, message: Msg) -> None:
-        if not self._arrived:
-            asyncio.get_running_loop().call_soon(self._hand_over)
-        self._arrived.append((self._consumer.created_ms, message))
-        self._arrived_bytes += len(message.data)
+    def _take(self, message: Arrived) -> None:
+        if not self._portions:
+            asyncio.get_running_loop().call_soon(self._go_on)
+        self._portions.add(message)
 
-    def _has_room(self) -> bool:
-        return len(self._arrived) < MAXIMUM_ARRIVED and self._arrived_bytes < MAXIMUM_ARRIVED_BYTES
+    def _go_on(self) -> None:
+        """Hands over what was read, if the writer has nothing of ours, and reads the next portion."""
+        if self._stopping.is_set():
+            if not self._undecided:
+                # What was read, and not handed over, comes again, and is no suspect.
+                self._suspects.clear()
+            return
+        # One portion at a time: if one fails, none must go through behind it.
+        if self._read and not self._undecided:
+            self._hand_over()
+        if not self._read and self._portions.may_read(is_busy=self._undecided > 0):
+            self._read_portion()
+            asyncio.get_running_loop().call_soon(self._go_on)
+        elif not (self._undecided or self._read or self._portions):
+            self._suspects.clear()
+        self._consumer.ask()
 
     def _hand_over(self) -> None:
-        # One portion at a time: if one fails, none must go through behind it.
-        if self._undecided or not self._arrived or self._stopping.is_set():
-            return
-        downs = self._downs(*self._arrived[0])
+        submissions, self._read = self._read, []
+        self._portions.handed_over([one.context.message.sequence for one in submissions])
+        turned_away = self._writer.submit(submissions)
+        self._undecided = len(submissions) - len(turned_away)
+        count_turned_away(self.refused, turned_away)
+        self._settle(turned_away)
+
+    def _read_portion(self) -> None:
         try:
-            portion = self._marked_portion(is_alone=downs > 0)
+            portion, downs = self._portions.next(is_busy=self._undecided > 0)
         except OSError as error:
             logger.warning("durable commands are not decided, since that cannot be noted before: %s", error)
             self._wait_for_room()
             return
         if downs >= MAXIMUM_DOWNS:
             self._undecided = 1
-            self._under_way.start(self._put_aside(self._delivery(*portion[0]), downs))
-            return
-        submissions = [one for arrived in portion if (one := self._submission(*arrived)) is not None]
-        turned_away = self._writer.submit(submissions)
-        self._undecided = len(submissions) - len(turned_away)
-        count_turned_away(self.refused, turned_away)
-        for one in turned_away:
-            self._settle(one)
-        self._go_on()
-
-    def _downs(self, stream: int, message: Msg) -> int:
-        return self._suspects.downs(stream, message.metadata.sequence.stream)
-
-    def _marked_portion(self, *, is_alone: bool) -> list[tuple[int, Msg]]:
-        """The next ones to be decided together, whose number stands on disk when this returns."""
-        portion = [self._arrived.popleft()]
-        while (
-            not is_alone and self._arrived and len(portion) < PORTION and not self._downs(*self._arrived[0])
-        ):
-            portion.append(self._arrived.popleft())
-        self._arrived_bytes -= sum(len(message.data) for _, message in portion)
-        stream = portion[0][0]
-        sequences = [message.metadata.sequence.stream for made, message in portion if made == stream]
-        self._suspects.mark(stream, sequences, synced=is_alone)
-        return portion
-
-    def _go_on(self) -> None:
-        """Takes the next portion, if nothing of the last one is left."""
-        if self._undecided:
-            return
-        self._consumer.ask()
-        if self._arrived:
-            asyncio.get_running_loop().call_soon(self._hand_over)
+            self._under_way.start(self._put_aside(self._delivery(portion[0]), downs))
         else:
-            self._suspects.clear()
+            self._read = [one for message in portion if (one := self._submission(message)) is not None]
 
-    def _delivery(self, stream: int, message: Msg) -> Delivery:
-        headers = message.headers or {}
-        sequence = message.metadata.sequence.stream
+    def _delivery(self, message: Arrived) -> Delivery:
+        name, user = self._sent_as(message.subject)
         return Delivery(
-            name=self._names.name_in(self._subjects.as_known(message.subject)),
-            user=self._subjects.user_of(message.subject),
-            stream=stream,
-            command_id=_usable(headers.get(COMMAND_ID)) or _name_of(stream, sequence),
-            reply=headers.get(REPLY_TO),
-            acknowledgement=message.reply,
-            sequence=sequence,
-            delivered=message.metadata.num_delivered or 1,
-            headers=headers,
-            body=message.data,
+            name=name,
+            user=user,
+            command_id=_usable(message.headers.get(COMMAND_ID)) or message.id,
+            reply=message.headers.get(REPLY_TO),
+            message=message,
         )
 
-    def _submission(self, stream: int, message: Msg) -> Submission | None:
+    def _name_and_user(self, subject: str) -> tuple[str, str | None]:
+        return self._names.name_in(self._subjects.as_known(subject)), self._subjects.user_of(subject)
+
+    def _submission(self, message: Arrived) -> Submission | None:
         """A message as a submission, if there is anything to decide about it; otherwise it is settled."""
-        delivery = self._delivery(stream, message)
+        delivery = self._delivery(message)
         if self._is_dropped(delivery):
             self._admission.dropped(message.subject, "unknown_inbox")
-            self._suspects.decided(stream, delivery.sequence)
+            self._suspects.decided(message.stream, message.sequence)
             return None
+        principal = self._admission.known(delivery.user)
         if delivery.name == BATCH:
             refusal = Invalid("a batch is a request; send its commands one by one", path="$")
             submission = refused_submission(refusal, delivery)
         else:
-            principal = self._admission.known(delivery.user)
             submission = submission_of(
                 delivery.name,
-                delivery.body,
-                delivery.headers,
+                message.body,
+                message.headers,
                 delivery,
                 principal=principal,
-                fallback_id=_name_of(stream, delivery.sequence),
+                # Where a header has an id that is not usable, the command is refused.
+                fallback_id=delivery.command_id,
             )
-            self._admission.refused(principal, delivery.name, submission)
         if submission.outcome is not None and submission.outcome.refusal is not None:
+            self._admission.refused(principal, delivery.name, submission)
             name = delivery.name if delivery.name in VERBS else UNKNOWN
             self.refused.add(name, submission.outcome.refusal.code)
-            self._settle(submission)
+            self._settle([submission])
             return None
         submission.in_order = True
         return submission
@@ -268,7 +231,7 @@ class DurableIntake:
         if delivery.reply is None or self._subjects.is_named_inbox(delivery.user, delivery.reply):
             return False
         self.dropped += 1
-        self._under_way.start(self._consumer.acknowledge(delivery.acknowledgement, b"+TERM"))
+        self._consumer.acknowledge(delivery.message.acknowledgement, b"+TERM")
         return True
 
     @property
@@ -276,56 +239,76 @@ class DurableIntake:
         """How many messages were answered that are no command, and not kept, since there was no room."""
         return self._dead_letters.unkept
 
-    def answered(self, submission: Submission) -> None:
-        """Takes up the outcome of a durable command."""
-        self._undecided -= 1
-        self._settle(submission)
+    def answered(self, submissions: Sequence[Submission]) -> None:
+        """Takes up the outcomes of durable commands."""
+        self._undecided -= len(submissions)
+        self._settle(submissions)
         self._go_on()
 
-    def _settle(self, submission: Submission) -> None:
-        outcome, delivery = submission.outcome, submission.context
-        assert outcome is not None
-        if isinstance(outcome.refusal, Busy | Unavailable):
-            self._wait_for_room()
-        else:
-            # While it is marked, since a letter is looked through.
-            letter = self._letter_of(submission, outcome)
+    def _settle(self, submissions: Sequence[Submission]) -> None:
+        results: list[tuple[Delivery, Outcome]] = []
+        for submission in submissions:
+            outcome, delivery = submission.outcome, submission.context
+            assert outcome is not None
             refusal = outcome.refusal
-            if letter is None and refusal is submission.requests[0]:
+            if isinstance(refusal, Busy | Unavailable):
+                self._wait_for_room()
+                continue
+            # While it is marked, since a letter is looked through.
+            letter = None if refusal is None else self._letter_of(submission, refusal)
+            if letter is None and refusal is not None and refusal is submission.requests[0]:
                 refusal.details["kept"] = False
                 outcome = refused(refusal)
-            self._suspects.decided(delivery.stream, delivery.sequence)
-            self._under_way.start(self._conclude(delivery, outcome, letter))
+            self._suspects.decided(delivery.message.stream, delivery.message.sequence)
+            if letter is not None:
+                self._under_way.start(self._keep(letter, delivery, outcome))
+            elif isinstance(refusal, Internal):
+                self._try_again(delivery.message.acknowledgement)
+            else:
+                results.append((delivery, outcome))
+        if results:
+            self._under_way.start(self._store(results))
 
-    def _letter_of(self, submission: Submission, outcome: Outcome) -> DeadLetter | None:
-        delivery, refusal = submission.context, outcome.refusal
+    def _letter_of(self, submission: Submission, refusal: Refusal) -> DeadLetter | None:
+        delivery = submission.context
         # Where the domain had no say, the message itself cannot be processed, now or later.
         if isinstance(refusal, Internal):
-            is_kept = delivery.delivered >= MAXIMUM_FAILURES
+            is_kept = delivery.message.times >= MAXIMUM_FAILURES
         else:
             is_kept = isinstance(
                 submission.requests[0], Refusal
-            ) and self._dead_letters.has_room_for_unreadable(len(delivery.body))
-        return self._letter(delivery, refusal) if is_kept and refusal is not None else None
+            ) and self._dead_letters.has_room_for_unreadable(len(delivery.message.body))
+        return self._letter(delivery, refusal) if is_kept else None
 
     def _wait_for_room(self) -> None:
         """Gives up what has arrived: all commands behind one that cannot be decided now wait for it."""
-        self._arrived.clear()
-        self._arrived_bytes = 0
+        self._portions.clear()
+        self._read = []
         self._consumer.begin_anew()
 
-    async def _conclude(self, delivery: Delivery, outcome: Outcome, letter: DeadLetter | None) -> None:
-        if isinstance(outcome.refusal, Internal) and letter is None:
-            await self._try_again(delivery.acknowledgement)
-            return
+    async def _keep(self, letter: DeadLetter, delivery: Delivery, outcome: Outcome) -> None:
         try:
-            if letter is not None:
-                await self._dead_letters.put(letter)
-            await self._store_result(delivery, outcome)
+            await self._dead_letters.put(letter)
         except (NatsError, TimeoutError) as error:
-            # Not acknowledged: it is delivered again, and its id gets the same answer.
-            logger.warning("a durable command's answer could not be stored yet: %s", error)
-            await self._try_again(delivery.acknowledgement)
+            self._not_stored(delivery, error)
+        else:
+            await self._store([(delivery, outcome)])
+
+    async def _store(self, results: Sequence[tuple[Delivery, Outcome]]) -> None:
+        try:
+            await self._results.store(results)
+        except NatsError as error:
+            if len(results) == 1:
+                self._not_stored(results[0][0], error)
+                return
+            # None was sent, perhaps because of a single one.
+            for one in results:
+                await self._store([one])
+
+    def _not_stored(self, delivery: Delivery, error: Exception) -> None:
+        # Not acknowledged: it is delivered again, and its id gets the same answer.
+        logger.warning("a durable command's answer could not be stored yet: %s", error)
+        self._try_again(delivery.message.acknowledgement)
 
     async def _put_aside(self, delivery: Delivery, downs: int) -> None:
         """Keeps a command among the dead letters with which the service went down again and again."""
@@ -342,7 +325,7 @@ class DurableIntake:
             letter = self._letter(delivery, refusal, is_looked_through=downs == MAXIMUM_DOWNS)
             # From here on, it does nothing to us.
             self._suspects.clear()
-            await self._conclude(delivery, refused(refusal), letter)
+            await self._keep(letter, delivery, refused(refusal))
         finally:
             self._undecided = 0
             self._go_on()
@@ -350,33 +333,17 @@ class DurableIntake:
     def _letter(self, delivery: Delivery, refusal: Refusal, *, is_looked_through: bool = True) -> DeadLetter:
         return self._dead_letters.letter(
             delivery.name,
-            delivery.body,
-            {**delivery.headers, COMMAND_ID: delivery.command_id},
+            delivery.message.body,
+            {**delivery.message.headers, COMMAND_ID: delivery.command_id},
             refusal,
             user=delivery.user,
-            message_id=_name_of(delivery.stream, delivery.sequence),
+            message_id=delivery.message.id,
             is_looked_through=is_looked_through,
         )
 
-    async def _store_result(self, delivery: Delivery, outcome: Outcome) -> None:
-        token, refusal = str(delivery.sequence), outcome.refusal
-        await self._results.store(
-            token, delivery.acknowledgement, delivery.user, delivery.command_id, outcome.body, refusal
-        )
-        if delivery.reply is not None:
-            headers = None if refusal is None else codec.error_headers(refusal)
-            user, reply = delivery.user, delivery.reply
-            reply = reply if user is None else self._subjects.to(user, reply)
-            await self._responder.publish(reply, outcome.body, headers=headers)
-
-    async def _try_again(self, acknowledgement: str) -> None:
+    def _try_again(self, acknowledgement: str) -> None:
         """Has one command delivered again in a second, and others meanwhile."""
-        await self._consumer.acknowledge(acknowledgement, b'-NAK {"delay": 1000000000}')
-
-
-def _name_of(stream: int, sequence: int) -> str:
-    """The id of a stored command to which its sender gave none."""
-    return f"durable-{stream}-{sequence}"
+        self._consumer.acknowledge(acknowledgement, b'-NAK {"delay": 1000000000}')
 
 
 def _took_it_down(downs: int) -> Internal:

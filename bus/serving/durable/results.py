@@ -3,20 +3,19 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
-
-from nats.aio.client import Client
-from nats.aio.msg import Msg
+from collections.abc import Callable, Mapping, Sequence
 
 from bus.broker.users import RESPONDER, private_inbox
 from bus.contract import codec
 from bus.contract.senders import UserSubjects
 from bus.identifiers import new_id
+from bus.serving.durable.delivery import Delivery
+from bus.transport.connection import LeanClient, RawMessage
 from bus.transport.ensured_streams import ensure_stream
 from bus.transport.jetstream import JetStreamApi
 from bus.transport.jetstream_answers import stored
 from bus.transport.stream_limits import Limits
-from domain.errors import Refusal
+from bus.writing.submission import Outcome
 
 # An answer that is not known to be stored after this time is taken for lost.
 STORED_WITHIN_SECONDS = 5.0
@@ -33,13 +32,13 @@ class Results:
 
     def __init__(
         self,
-        relay: Client,
-        responder: Client,
+        relay: LeanClient,
+        responder: LeanClient,
         subjects: UserSubjects,
         limits: Limits,
         *,
-        on_stored: Callable[[str], Awaitable[None]],
-        on_lost: Callable[[str], Awaitable[None]],
+        on_stored: Callable[[str], None],
+        on_lost: Callable[[str], None],
     ) -> None:
         self._api = JetStreamApi(relay)
         self._responder = responder
@@ -76,38 +75,43 @@ class Results:
 
     async def listen(self) -> None:
         """Hears from now on of what is stored."""
-        await self._responder.subscribe(f"{self._inbox}.*", cb=self._stored)
+        await self._responder.subscribe_direct(f"{self._inbox}.*", handler=self._stored)
 
-    async def store(
-        self,
-        token: str,
-        acknowledgement: str,
-        user: str | None,
-        command_id: str,
-        body: bytes,
-        refusal: Refusal | None,
-    ) -> None:
-        """Sends an answer to a user's command to be stored; `token` names it among those under way."""
-        headers = None if refusal is None else codec.error_headers(refusal)
-        self._unstored[token] = (acknowledgement, time.monotonic())
-        subject = self._names.result(command_id)
-        if user is not None:
-            subject = self._subjects.sent(user, subject)
-        await self._responder.publish(subject, body, reply=f"{self._inbox}.{token}", headers=headers)
+    async def store(self, results: Sequence[tuple[Delivery, Outcome]]) -> None:
+        """Sends all of these answers to be stored, and to those who asked for them beside that, or none.
 
-    async def give_up(self, *, all_of_them: bool) -> None:
+        Raises:
+            nats.errors.Error: they cannot be sent now, or one of them never can.
+        """
+        now = time.monotonic()
+        messages: list[RawMessage] = []
+        for delivery, outcome in results:
+            refusal, user = outcome.refusal, delivery.user
+            headers = None if refusal is None else codec.error_headers(refusal)
+            subject = self._names.result(delivery.command_id)
+            if user is not None:
+                subject = self._subjects.sent(user, subject)
+            token = str(delivery.message.sequence)
+            self._unstored[token] = (delivery.message.acknowledgement, now)
+            messages.append((subject, f"{self._inbox}.{token}", outcome.body, headers))
+            if delivery.reply is not None:
+                reply = delivery.reply if user is None else self._subjects.to(user, delivery.reply)
+                messages.append((reply, "", outcome.body, headers))
+        await self._responder.publish_many(messages)
+
+    def give_up(self, *, all_of_them: bool) -> None:
         """Tells of the answers that were not stored in time, or are not stored by now, that they are lost."""
         before = time.monotonic() - (0 if all_of_them else STORED_WITHIN_SECONDS)
         for token in [token for token, (_, sent_at) in self._unstored.items() if sent_at < before]:
-            await self._on_lost(self._unstored.pop(token)[0])
+            self._on_lost(self._unstored.pop(token)[0])
 
-    async def _stored(self, message: Msg) -> None:
-        answer = stored(message.headers, message.data)
-        acknowledgement, _ = self._unstored.pop(message.subject.rpartition(".")[2], (None, 0.0))
+    def _stored(self, subject: str, _reply: str, headers: Mapping[str, str] | None, body: bytes) -> None:
+        answer = stored(headers, body)
+        acknowledgement, _ = self._unstored.pop(subject.rpartition(".")[2], (None, 0.0))
         if acknowledgement is None:
             return
-        if answer.error is not None:
+        if answer.error is None:
+            self._on_stored(acknowledgement)
+        else:
             logger.warning("an answer was not stored: %s", answer.error.description)
-            await self._on_lost(acknowledgement)
-            return
-        await self._on_stored(acknowledgement)
+            self._on_lost(acknowledgement)

@@ -561,6 +561,8 @@ def test_commands_that_wait_when_the_service_stops_are_carried_out_in_order_afte
     talk.run(durable.nothing_waits())
 
     assert [json.loads(str(row.data))["value"] for row in talk.rows] == list(range(3_000))
+    # None is suspected of having ended the service, which was stopped.
+    assert not (talk.settings.data / "durable" / "counts.json").exists()
 
 
 def test_the_service_asks_for_no_more_than_it_has_room_for_while_its_writer_is_busy(durable: Durable):

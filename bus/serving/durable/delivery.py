@@ -1,0 +1,35 @@
+"""A durable command on its way: as it has `Arrived`, and as a `Delivery` that is to be answered."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+
+class Arrived(msgspec.Struct, frozen=True):
+    """A message of the stream, delivered for the how manieth time. `stream` is when the stream was made."""
+
+    stream: int
+    sequence: int
+    times: int
+    subject: str
+    acknowledgement: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def id(self) -> str:
+        """The id of a command to which its sender gave none."""
+        return f"durable-{self.stream}-{self.sequence}"
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """One delivered command.
+
+    `reply` is as its sender knows it; `user` is the sender, where the broker tells.
+    """
+
+    name: str
+    user: str | None
+    command_id: str
+    reply: str | None
+    message: Arrived
