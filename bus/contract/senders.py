@@ -14,6 +14,7 @@ knows who sent what.
 """
 
 import re
+from functools import lru_cache
 
 import msgspec
 
@@ -66,6 +67,8 @@ class UserSubjects:
         self._own = f"{names.prefix}."
         self._of_users = f"{names.prefix}.usr."
         self._to_users = f"{names.prefix}_to."
+        # Most requests come on few subjects.
+        self._way = lru_cache(maxsize=1_024)(self._way_of)
 
     def sent(self, user: str, subject: str) -> str:
         """Where a message arrives that a user sends on `subject`; `*` stands for any user."""
@@ -124,10 +127,16 @@ class UserSubjects:
             if not (names.is_operators_inbox(reply) if is_operators else names.is_inbox(reply)):
                 return None
             return Sender(None, names.name_in(subject), reply)
-        user, _, rest = subject[len(self._of_users) :].partition(".")
-        inbox = self.to(user, reply)
-        if not reply.startswith(self.inboxes(user)) or len(inbox.encode()) > MAXIMUM_INBOX_BYTES:
+        user, name, inboxes, to_user = self._way(subject)
+        inbox = to_user + reply
+        if not reply.startswith(inboxes) or len(inbox.encode()) > MAXIMUM_INBOX_BYTES:
             return None
+        return Sender(user, name, inbox)
+
+    def _way_of(self, subject: str) -> tuple[str, str, tuple[str, str], str]:
+        """The user that sent on a subject, what it asks for, its inboxes, and what comes before them."""
+        user, _, rest = subject[len(self._of_users) :].partition(".")
         kind, _, name = rest.partition(".")
         # `js.STREAM.NAMES`, and `cmd.v1.jobs.enqueue`.
-        return Sender(user, name if kind in _UNVERSIONED else name.partition(".")[2], inbox)
+        name = name if kind in _UNVERSIONED else name.partition(".")[2]
+        return user, name, self.inboxes(user), self.to(user, "")

@@ -150,13 +150,20 @@ def decode_headers(lines: bytes) -> dict[str, str]:
         name, colon, value = line.partition(b":")
         if not colon:
             continue
-        try:
-            key = name.strip().decode("ascii")
-        except UnicodeDecodeError:
-            continue
-        if _WHITE_SPACE.search(key) is None:
+        if (key := _name_in(name)) is not None:
             headers[key] = value.strip().decode("utf-8", "replace")
     return headers
+
+
+# Few names are ever sent.
+@lru_cache(maxsize=256)
+def _name_in(line: bytes) -> str | None:
+    """The name that a header's line begins with; `None` if it is none, for which it is passed over."""
+    try:
+        key = line.strip().decode("ascii")
+    except UnicodeDecodeError:
+        return None
+    return None if _WHITE_SPACE.search(key) else key
 
 
 def _encode_headers(headers: Mapping[str, str]) -> bytes:
