@@ -1,6 +1,7 @@
 """Reads segments, and says what is wrong with one: `read_segment`; `read_envelope` where there is no key."""
 
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -24,13 +25,18 @@ from ops.archive.segment import (
     signed_name,
 )
 from ops.targets.bucket import MAXIMUM_READ_BYTES
-from ops.targets.documents import decode_document
+from ops.targets.documents import Whole, decode_document, decoder_of
 from ops.targets.errors import BackupError
 from ops.targets.regular_files import REFUSED
 from ops.targets.sealing import Identities, SealedError, UnsoundError, open_bytes
 from ops.targets.signing import ANYBODYS, Signature, Signing, require_accepted
 from ops.targets.target import MAXIMUM_METADATA_BYTES, Place, read_whole
 from ops.targets.vouching import is_whole, split_signature
+
+# As `ops.archive.writing` has them: what SQLite holds, and nothing else.
+_EventLine = tuple[Whole, str, Whole, str, Whole, str | None, str | None, str | None, str, str | None]
+_event: Callable[[bytes], _EventLine] = decoder_of(_EventLine)
+_answer: Callable[[bytes], tuple[str, str, int, str]] = decoder_of(tuple[str, str, Whole, str])
 
 
 def read_header(segment: Segment, signing: Signing = ANYBODYS) -> Header:
@@ -243,17 +249,17 @@ def _require_known_format(name: str, line: bytes) -> None:
 
 def _parse(header: Header, lines: list[bytes]) -> tuple[list[chain.Row], list[ArchivedAnswer]]:
     count = max(0, header.last - header.first + 1)
-    rows = [_row(decode_document(line)) for line in lines[:count]]
+    rows = [_row(_event(line)) for line in lines[:count]]
     answers = [
         (command_id, bytes.fromhex(request_hash), position, answer)
-        for command_id, request_hash, position, answer in map(decode_document, lines[count:])
+        for command_id, request_hash, position, answer in map(_answer, lines[count:])
     ]
     if len(rows) != count:
         raise ValueError(f"it has {len(rows)} events instead of {count}")
     return rows, answers
 
 
-def _row(values: list[Any]) -> chain.Row:
+def _row(values: _EventLine) -> chain.Row:
     position, stream, version, type_name, recorded_at, command_id, data, metadata, digest, blob = values
     return chain.Row(
         position,

@@ -17,11 +17,13 @@ import hashlib
 import re
 from collections import deque
 from collections.abc import Iterator, Sequence
+from typing import Annotated
 
 import msgspec
 
 from bus.log import chain
 from ops.targets.bucket import BucketPath
+from ops.targets.documents import Hash, Whole
 from ops.targets.sealing import ENCRYPTED_SUFFIX
 from ops.targets.signing import Signature
 from ops.targets.target import Entry, KeptFile, Place, list_files
@@ -70,10 +72,10 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 
     format: int = FORMAT
     store_id: str
-    timelines: tuple[tuple[int, int], ...]
-    first: int
-    last: int
-    previous_hash: str
+    timelines: Annotated[tuple[tuple[Whole, Whole], ...], msgspec.Meta(min_length=1)]
+    first: Whole
+    last: Whole
+    previous_hash: Hash
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -81,10 +83,10 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     format: int = FORMAT
     header: Header
-    last_hash: str
+    last_hash: Hash
     """Of its last event; where it has only answers, of the one before."""
-    size: int
-    checksum: str
+    size: Whole
+    checksum: Hash
     """SHA-256 of the file."""
     recipients: tuple[str, ...]
     metadata_checksum: str = ""

@@ -9,12 +9,12 @@ import os
 import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar, overload
+from typing import Annotated, Any, Literal, TypeVar, overload
 
 import msgspec
 
 from ops.targets.bucket import BucketPath
-from ops.targets.documents import decode_document
+from ops.targets.documents import Hash, Moment, Whole, decode_document
 from ops.targets.errors import BackupError
 from ops.targets.sealing import Sealing
 from ops.targets.signing import ANYBODYS, Signature, Signing, SigningKey, require_accepted
@@ -40,45 +40,45 @@ _Where = TypeVar("_Where", Path, BucketPath, Place)
 class Metadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A backup's metadata. Times are milliseconds since the epoch, sizes bytes, hashes hexadecimal."""
 
-    timestamp: int
+    timestamp: Moment
     """When the copy was begun: everything that was answered before is in it."""
     description: str
     version: str
     """The version of the program that made it."""
-    size: int
-    checksum: str
+    size: Whole
+    checksum: Hash
     """SHA-256 of the file, as it lies there."""
     compression: Literal["zstd"] | None = None
     """How the file is compressed."""
     recipients: tuple[str, ...] = ()
     """The public keys that it is encrypted to with age; none: it is not."""
-    plain_size: int | None = None
-    plain_checksum: str | None = None
+    plain_size: Whole | None = None
+    plain_checksum: Hash | None = None
     """Those of the database in it, where the file is compressed or encrypted."""
     format: int = FORMAT
     store_id: str
-    timeline: int
-    timelines: tuple[tuple[int, int], ...]
+    timeline: Whole
+    timelines: tuple[tuple[Whole, Whole], ...]
     """Number and first position of each timeline up to its own, in order."""
-    position: int
+    position: Whole
     """Of the last event; 0 where there is none."""
-    head_hash: str
-    first_recorded_at: int | None
-    last_recorded_at: int | None
-    rows: dict[str, int]
+    head_hash: Hash
+    first_recorded_at: Moment | None
+    last_recorded_at: Moment | None
+    rows: dict[str, Whole]
     """How many rows each table has."""
     migrations: list[str]
     sqlite_version: str
-    duration_ms: int
-    chain_verified_from: int
+    duration_ms: Whole
+    chain_verified_from: Whole
     """The hash chain was recomputed behind this position; up to it, an older backup had been verified."""
-    last_verified: int
+    last_verified: Moment
     """When it was last found to be right, as far as it could be read."""
-    checks: dict[Check, int] = {}
+    checks: dict[Check, Moment] = {}
     """What was checked, and when last. Of what is encrypted, all but `checksum` was done before it was."""
-    last_drilled: int | None = None
+    last_drilled: Moment | None = None
     """When a store was last made from it and found to be the same."""
-    audit_head: str = ""
+    audit_head: Annotated[str, msgspec.Meta(max_length=100)] = ""
     """The head of the audit log when it was made, as `7:9f86d0…`; empty: none could be read."""
     pinned: bool = False
     """Whether it is kept for good."""

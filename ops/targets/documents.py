@@ -1,10 +1,16 @@
-"""JSON in files that somebody else may have written: `decode_document`."""
+"""JSON in files that somebody else may have written: `decode_document`, `decoder_of` for many of a kind."""
 
-from typing import Any, TypeVar, overload
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar, overload
 
 import msgspec
 
 T = TypeVar("T")
+# What SQLite and dates can take.
+Whole = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Hash = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+# In milliseconds since the epoch, up to the year 9999.
+Moment = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999)]
 
 
 @overload
@@ -17,8 +23,18 @@ def decode_document(content: bytes | str, kind: Any = Any) -> Any:
     Raises:
         msgspec.DecodeError: it is none, whatever is wrong with it: how it is spelled, or how deep it goes.
     """
+    return _decoded(lambda one: msgspec.json.decode(one, type=kind), content)
+
+
+def decoder_of(kind: Any) -> Callable[[bytes], Any]:
+    """Does the same for many documents of a kind."""
+    decode = msgspec.json.Decoder(kind).decode
+    return lambda content: _decoded(decode, content)
+
+
+def _decoded(decode: Callable[[bytes | str], T], content: bytes | str) -> T:
     try:
-        return msgspec.json.decode(content, type=kind)
+        return decode(content)
     except RecursionError:
         raise msgspec.DecodeError("it is nested too deeply") from None
     except UnicodeDecodeError:

@@ -3,7 +3,9 @@
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 import zstandard
 
@@ -15,6 +17,8 @@ from ops.http.access.tokens import TokenError, TokenFile
 from ops.security.users import UserError, UserFile
 from ops.store.data_directory import read_admin, read_runtime
 from ops.targets.errors import BackupError
+from ops.targets.vouching import checksum_of
+from tests.support.stores.backing_up import Stored
 
 DEEP = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
 
@@ -35,15 +39,75 @@ def test_a_backup_with_such_metadata_is_none_and_the_others_are_listed(tmp_path:
     assert (path, error.reason) == (backup, "metadata_damaged")
 
 
-def test_a_segment_of_the_archive_is_damaged(tmp_path: Path):
-    lines = DEEP + b"\n"
-    lines += b'{"sha256":"%s"}\n' % hashlib.sha256(lines).hexdigest().encode()
-    compressed = zstandard.compress(lines)
+HEADER: dict[str, Any] = {
+    "format": 1,
+    "store_id": "s",
+    "timelines": [[1, 1]],
+    "first": 1,
+    "last": 1,
+    "previous_hash": "0" * 64,
+}
+EVENT = [1, "jobs/1", 1, "job.archived.v1", 1, None, "{}", None, "0" * 64, None]
+ANSWER = ["id", "00", 1, "{}"]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [DEEP],
+        [HEADER | {"timelines": []}],
+        [HEADER | {"timelines": [[1, -5]]}, EVENT],
+        [HEADER | {"previous_hash": "zz"}, EVENT],
+        [HEADER | {"last": 2**70}],
+        [HEADER, DEEP],
+        [HEADER, [{"a": 1}, *EVENT[1:]]],
+        [HEADER, [*EVENT[:2], 2**70, *EVENT[3:]]],
+        [HEADER, [*EVENT[:2], "1", *EVENT[3:]]],
+        [HEADER, [*EVENT[:8], 7, None]],
+        [HEADER, EVENT[:9]],
+        [HEADER, EVENT, [1, 2, 3, 4]],
+        [HEADER, EVENT, [*ANSWER[:3], None]],
+        [HEADER, EVENT, {"a": 1, "b": 2, "c": 3, "d": 4}],
+        [HEADER, EVENT, ANSWER[:1]],
+    ],
+)
+def test_a_segment_in_which_something_else_stands_is_damaged(tmp_path: Path, lines: list[Any]):
+    body = b"".join((one if isinstance(one, bytes) else msgspec.json.encode(one)) + b"\n" for one in lines)
+    body += b'{"sha256":"%s"}\n' % hashlib.sha256(body).hexdigest().encode()
+    compressed = zstandard.compress(body)
     place = tmp_path / "timeline-0001" / "events-000000000001-000000000001.jsonl.zst"
     put(place).write_bytes(compressed + END_FRAME + hashlib.sha256(compressed).digest())
     (one,) = list_segments(tmp_path)
-    with pytest.raises(BackupError, match="nested too deeply"):
+    with pytest.raises(BackupError) as caught:
         read_segment(one)
+    assert caught.value.reason == "segment_damaged"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"timestamp": 10**18},
+        {"timestamp": -(10**15)},
+        {"position": -1},
+        {"size": 2**70},
+        {"head_hash": "zz"},
+        {"timelines": [[1, -5]]},
+        {"rows": {"events": -1}},
+        {"checks": {"checksum": 10**18}},
+        {"audit_head": "9" * 1_000},
+    ],
+)
+def test_metadata_with_what_no_backup_has_are_damaged(tmp_path: Path, change: dict[str, Any]):
+    with Stored(tmp_path) as store:
+        store.work(3)
+        made = store.backup()
+        place = metadata_path(made.path)
+        said = {**msgspec.json.decode(place.read_bytes()), **change}
+        said.pop("signature", None)
+        said["metadata_checksum"] = checksum_of(said)
+        place.write_bytes(msgspec.json.format(msgspec.json.encode(said)) + b"\n")
+        ((_, error),) = damaged_backups(made.place.parent)
+    assert error.reason == "metadata_damaged"
 
 
 @pytest.mark.parametrize(
