@@ -1,7 +1,7 @@
 """What this machine makes of it: the whole table, with peers beside us in one run.
 
     make bench    or    python -m tests.benchmarks.table [--only SUBJECT ...] [--rounds 5] [--seconds 1]
-        [--events 200000] [--folder FOLDER] [--json FILE] [--svg FILE]
+        [--events 200000] [--folder FOLDER] [--json FILE] [--svg FILE] [--into docs/performance.md]
 
 Each subject is a module of `tests/benchmarks/subjects`, whose first words say what it measures and what not.
 Sides that are compared take turns within a subject, and each figure is the median of the rounds, between the
@@ -9,6 +9,9 @@ least and the most. Client, nats-server and service share the machine, so the ra
 not. `--events 10000000` makes the long history as long as it is meant to be; it takes half an hour to make
 and is kept below `.benchmark`, as the peers are. Files are made in FOLDER, by default the temporary one: say
 where, if that is not on the disk that is meant.
+
+What FILE keeps of other subjects stays there, so that a table can be measured in several goes of `--only`;
+the picture and the document are made of all that it has then.
 
 A peer that can't be had is said to be not here. Exits with 1 if a subject fails; missing a target is no
 failure.
@@ -22,8 +25,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.benchmarks.core.bench import Bench
+from tests.benchmarks.core.document import put_into
 from tests.benchmarks.core.picture import svg
-from tests.benchmarks.core.rows import Row, as_json, machine_of_this_run
+from tests.benchmarks.core.rows import Kept, Row, machine_of_this_run
 from tests.benchmarks.subjects import (
     alone,
     batches,
@@ -75,16 +79,20 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--json", type=Path)
     parser.add_argument("--svg", type=Path)
+    parser.add_argument("--into", type=Path)
     options = parser.parse_args()
-    on = machine_of_this_run()
-    title = f"{on['processors']} × {on['processor']}, Python {on['python']}, {on['measured_at']}"
-    print(title)
+    kept = Kept(machine_of_this_run(), [])
+    print(kept.title)
     bench = Bench(options.folder, options.seconds, options.rounds, options.events)
     found, failed = measure(options.only, bench)
+    kept = kept._replace(rows=found)
     if options.json is not None:
-        options.json.write_text(as_json(found), encoding="utf-8")
+        kept = kept.with_rest_of(options.json)
+        options.json.write_text(kept.as_json(), encoding="utf-8")
     if options.svg is not None:
-        options.svg.write_text(svg((row for _, row in found), title), encoding="utf-8")
+        options.svg.write_text(svg((row for _, row in kept.rows), kept.title), encoding="utf-8")
+    if options.into is not None:
+        put_into(options.into, kept)
     met = [row.is_met for _, row in found if row.is_met is not None]
     print(f"\n{sum(met)} of {len(met)} targets are reached")
     return 1 if failed else 0

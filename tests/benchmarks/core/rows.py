@@ -3,7 +3,7 @@
 import json
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -59,15 +59,23 @@ class Row(NamedTuple):
             return ""
         return f"{'≤' if self.at_most else '≥'} {said(self.target, self.unit)}"
 
+    @property
+    def value(self) -> str:
+        return "" if self.figure is None else said(self.figure.median, self.unit)
+
+    @property
+    def spread(self) -> str:
+        """The least and the most of the rounds, without the unit."""
+        if self.figure is None:
+            return ""
+        bare = _FORMATS[self.unit].partition("}")[0] + "}"
+        return f"{bare.format(self.figure.least)} … {bare.format(self.figure.most)}"
+
     def line(self) -> str:
         """As the terminal has it."""
-        value = spread = ""
-        if self.figure is not None:
-            value = said(self.figure.median, self.unit)
-            bare = _FORMATS[self.unit].partition("}")[0] + "}"
-            spread = f"{bare.format(self.figure.least)} … {bare.format(self.figure.most)}"
         met = {True: "reached", False: "NOT YET", None: ""}[self.is_met]
-        return f"{self.what:<67} {value:>12} {self.aim:>9} {met:<8} {spread:<19} {self.beside}".rstrip()
+        said = f"{self.what:<67} {self.value:>12} {self.aim:>9} {met:<8} {self.spread:<19} {self.beside}"
+        return said.rstrip()
 
 
 def said(value: float, unit: str) -> str:
@@ -118,21 +126,52 @@ def machine_of_this_run() -> dict[str, Any]:
     }
 
 
-def as_json(rows: Iterable[tuple[str, Row]]) -> str:
-    """All that was measured, by the subjects' names; figures are median, least and most."""
-    told = [
-        {
-            "subject": subject,
-            "what": row.what,
-            "unit": row.unit,
-            "median": row.figure and row.figure.median,
-            "least": row.figure and row.figure.least,
-            "most": row.figure and row.figure.most,
-            "target": row.target,
-            "at_most": row.at_most,
-            "is_met": row.is_met,
-            "beside": row.beside,
-        }
-        for subject, row in rows
-    ]
-    return json.dumps({"machine": machine_of_this_run(), "rows": told}, indent=2, ensure_ascii=False)
+class Kept(NamedTuple):
+    """What a file keeps of runs: the machine, and rows by the subjects that they are of."""
+
+    machine: dict[str, Any]
+    rows: list[tuple[str, Row]]
+
+    @property
+    def title(self) -> str:
+        on = self.machine
+        return f"{on['processors']} × {on['processor']}, Python {on['python']}, {on['measured_at']}"
+
+    def with_rest_of(self, file: Path) -> Self:
+        """Likewise, and what the file has of subjects that are not among these."""
+        if not file.exists():
+            return self
+        subjects = {subject for subject, _ in self.rows}
+        rest = [one for one in type(self).read(file).rows if one[0] not in subjects]
+        return self._replace(rows=rest + self.rows)
+
+    @classmethod
+    def read(cls, file: Path) -> Self:
+        """What `as_json` has written."""
+        told = json.loads(file.read_text(encoding="utf-8"))
+        rows = []
+        for one in told["rows"]:
+            subject = one.pop("subject")
+            one.pop("is_met")
+            figure = [one.pop(which) for which in ("median", "least", "most")]
+            rows.append((subject, Row(figure=None if figure[0] is None else Figure(*figure), **one)))
+        return cls(told["machine"], rows)
+
+    def as_json(self) -> str:
+        """All that was measured; figures are median, least and most."""
+        told = [
+            {
+                "subject": subject,
+                "what": row.what,
+                "unit": row.unit,
+                "median": row.figure and row.figure.median,
+                "least": row.figure and row.figure.least,
+                "most": row.figure and row.figure.most,
+                "target": row.target,
+                "at_most": row.at_most,
+                "is_met": row.is_met,
+                "beside": row.beside,
+            }
+            for subject, row in self.rows
+        ]
+        return json.dumps({"machine": self.machine, "rows": told}, indent=2, ensure_ascii=False)
