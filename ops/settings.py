@@ -187,6 +187,9 @@ class Settings(BrokerSettings, frozen=True, kw_only=True, forbid_unknown_fields=
     backup_drill_hours: Annotated[float, msgspec.Meta(ge=0)] = 24.0
     """How many hours after a backup was proven the newest one is. Default 24; 0: none but by hand."""
 
+    backup_keep_newest: Annotated[int, msgspec.Meta(ge=1)] = 3
+    """How many of the newest backups, and of the newest proven ones, are kept, however old. Default 3."""
+
     backup_retention_days: Annotated[float, msgspec.Meta(ge=0)] = 30.0
     """Backups are kept for so many days. Default 30."""
 

@@ -27,10 +27,12 @@ _DAY_MS = 24 * 60 * 60 * 1000
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """The rules; a backup stays if one of them keeps it.
 
-    `days`: all that are younger. `hourly`, `daily`, `weekly`, `monthly`: the newest one of each of that many
-    hours, days, weeks and months (UTC) that have any, the newest first.
+    `newest`: so many of the newest ones, and of the newest proven ones, however old. `days`: all that are
+    younger. `hourly`, `daily`, `weekly`, `monthly`: the newest one of each of that many hours, days, weeks and
+    months (UTC) that have any, the newest first.
     """
 
+    newest: int = 1
     days: float = 30
     hourly: int = 0
     daily: int = 0
@@ -41,6 +43,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 def rules_of(settings: Settings) -> Rules:
     """The rules in the settings."""
     return Rules(
+        newest=settings.backup_keep_newest,
         days=settings.backup_retention_days,
         hourly=settings.backup_keep_hourly,
         daily=settings.backup_keep_daily,
@@ -54,8 +57,8 @@ def retain(
 ) -> dict[str, str | None]:
     """Why each backup is kept, by its name; `None` for those that may go.
 
-    Whatever the rules say, pinned ones, the newest one, the newest proven one and those that are `needed` (by
-    the archive) stay; of those that a trusted key has signed, the same. One that was found damaged, or whose
+    Whatever their age, pinned ones, the newest, the newest proven ones and those that are `needed` (by the
+    archive) stay; of those that a trusted key has signed, the same. One that was found damaged, or whose
     signature lets nobody use it, stands for nothing: it stays while it is young or pinned.
     """
     newest_first = sorted(backups, key=lambda one: one.metadata.timestamp, reverse=True)
@@ -72,8 +75,12 @@ def retain(
     keep((sound or newest_first)[:1], "the newest")
     keep(proven[:1], "the newest proven one")
     # Whoever writes to the folder can make others that look newer.
+    signed_and_proven = [one for one in signed if one.status == "proven"]
     keep(signed[:1], "the newest signed one")
-    keep([one for one in signed if one.status == "proven"][:1], "the newest signed and proven one")
+    keep(signed_and_proven[:1], "the newest signed and proven one")
+    # A clock that is far ahead makes all of them look old.
+    for one in (sound, proven, signed, signed_and_proven):
+        keep(one[: rules.newest], f"among the newest {rules.newest}")
     keep((one for one in newest_first if one.name in needed), "the archive needs it")
     oldest_ms = now_ms - rules.days * _DAY_MS
     keep((one for one in newest_first if one.metadata.timestamp > oldest_ms), f"within {rules.days:g} days")

@@ -132,8 +132,9 @@ def prune(
 
     Kept are those of the last HYPERPAGE_BACKUP_RETENTION_DAYS days (30), the
     last one of as many hours, days, weeks and months as
-    HYPERPAGE_BACKUP_KEEP_HOURLY, _DAILY, _WEEKLY and _MONTHLY say, pinned
-    ones, the newest one and the newest proven one, and those without which
+    HYPERPAGE_BACKUP_KEEP_HOURLY, _DAILY, _WEEKLY and _MONTHLY say, as many of
+    the newest ones and of the newest proven ones as
+    HYPERPAGE_BACKUP_KEEP_NEWEST says (3), pinned ones, and those without which
     moments that the archive has could not be reached.
     """
     from ops.backup.retention import remove, rules_of

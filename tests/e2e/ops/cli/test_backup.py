@@ -120,7 +120,7 @@ def test_pruning_keeps_what_is_pinned_newest_or_young(data: Path):
     young = hyperpage("backup", "prune", "--data", data, "--json").json
     assert young["removed"] == []
     hyperpage("backup", "pin", names[-1], "--data", data)
-    variables = {"HYPERPAGE_BACKUP_RETENTION_DAYS": "0"}
+    variables = {"HYPERPAGE_BACKUP_RETENTION_DAYS": "0", "HYPERPAGE_BACKUP_KEEP_NEWEST": "1"}
     would = hyperpage("backup", "prune", "--dry-run", "--data", data, "--json", **variables).json
     assert would["removed"] == names[1:-1]
     assert would["kept"] == {names[0]: "the newest", names[-1]: "pinned"}

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ops.backup.metadata import Backup, Metadata
-from ops.backup.retention import Rules, retain
+from ops.backup.retention import Rules, retain, rules_of
+from ops.settings import Settings
 from tests.support.clock import DAY_MS, HOUR_MS
 
 # A Thursday, at noon.
@@ -47,6 +48,13 @@ def kept_ages(backups: list[Backup], rules: Rules) -> list[int]:
 def test_by_default_a_month_is_kept():
     backups = [backup(day * DAY_MS) for day in range(1, 40)]
     assert kept_ages(backups, Rules()) == [day * DAY_MS for day in range(1, 30)]
+
+
+def test_a_clock_that_is_a_year_ahead_costs_none_of_the_newest_few():
+    year = 365 * DAY_MS
+    backups = [backup(year + day * DAY_MS, proven=day > 3) for day in range(1, 8)]
+    kept = kept_ages(backups, rules_of(Settings()))
+    assert kept == [year + day * DAY_MS for day in (1, 2, 3, 4, 5, 6)]
 
 
 def test_the_newest_the_newest_proven_one_and_pinned_ones_stay_whatever_the_rules_say():
