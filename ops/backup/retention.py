@@ -28,8 +28,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """The rules; a backup stays if one of them keeps it.
 
     `newest`: so many of the newest ones, and of the newest proven ones, however old. `days`: all that are
-    younger. `hourly`, `daily`, `weekly`, `monthly`: the newest one of each of that many hours, days, weeks and
-    months (UTC) that have any, the newest first.
+    younger. `hourly`, `daily`, `weekly`, `monthly`: the newest one of each of that many hours, days, weeks
+    and months (UTC) that have any, the newest first.
     """
 
     newest: int = 1
