@@ -17,7 +17,7 @@ from functools import cache
 import jsonschema_rs
 
 from domain.credentials.shapes import INNER_MARKS, MARKS
-from domain.credentials.wrappings import plainly
+from domain.credentials.wrappings import LONG_PIECE, pieces_of, plainly
 
 _SPACE = r"[ \t\n\r\f\v]"
 # Behind a name's last word there is no letter, up to where the name ends.
@@ -41,29 +41,48 @@ _MAXIMUM_BYTES = 20_000_000
 
 
 def may_hold_credential(document: bytes) -> bool:
-    """Whether a closer look at some JSON is needed; less than half a microsecond for a small body.
+    """Whether a closer look at some JSON is needed; less than a microsecond for a small body.
 
     It is true wherever `credentials_in` would find something, and now and then elsewhere.
     """
     text = document.decode("utf-8", "replace")
-    look = _look()
-    return look.is_valid(text) or ("\\" in text and look.is_valid(plainly(text)))
+    if _may_hold_credential(text, document):
+        return True
+    if "\\" not in text:
+        return False
+    plain = plainly(text)
+    return _may_hold_credential(plain, plain.encode())
+
+
+def _may_hold_credential(text: str, content: bytes) -> bool:
+    if _hints().is_valid(text):
+        return True
+    # What is spelled in signs that are all alike leads the engine from one new state to the next.
+    return pieces_of(content).find(LONG_PIECE) >= 0 and _codes().is_valid(text)
 
 
 @cache
-def _look() -> jsonschema_rs.Validator:
-    marks = f"(?:^|[^a-zA-Z0-9])(?i:{'|'.join(MARKS)})|(?i:{'|'.join(map(re.escape, INNER_MARKS))})"
-    return jsonschema_rs.validator_for(
-        {"pattern": "|".join((marks, *_HINTS, *_codes()))},
-        pattern_options=jsonschema_rs.RegexOptions(size_limit=_MAXIMUM_BYTES),
+def _hints() -> jsonschema_rs.Validator:
+    return _finding(
+        f"(?:^|[^a-zA-Z0-9])(?i:{'|'.join(MARKS)})",
+        f"(?i:{'|'.join(map(re.escape, INNER_MARKS))})",
+        *_HINTS,
     )
 
 
-def _codes() -> tuple[str, str]:
+@cache
+def _codes() -> jsonschema_rs.Validator:
     """Base64 and hexadecimal of 18 signs of ASCII, of which the highest bit is 0."""
     signs = [*_BASE64, "+-", "/_"]
     quad = "".join(
         f"[{re.escape(''.join(sign for value, sign in enumerate(signs) if not value & highest))}]"
         for highest in (0b100000, 0b001000, 0b000010, 0)
     )
-    return f"(?:{quad}){{6}}", "(?:[2-7][0-9A-Fa-f]|0[9AaDd]){18}"
+    return _finding(f"(?:{quad}){{6}}", "(?:[2-7][0-9A-Fa-f]|0[9AaDd]){18}")
+
+
+def _finding(*expressions: str) -> jsonschema_rs.Validator:
+    return jsonschema_rs.validator_for(
+        {"pattern": "|".join(expressions)},
+        pattern_options=jsonschema_rs.RegexOptions(size_limit=_MAXIMUM_BYTES),
+    )
