@@ -30,7 +30,9 @@ def history_rows(before: Job | None, after: Job | None, event: Any, at: int) -> 
     The id is the position at which the attempt began. Attempts that came with an imported job have negative
     ids, in their order: no position is negative.
     """
-    if isinstance(event, events.Imported) and after is not None:
+    if before is None:
+        if not isinstance(event, events.Imported) or after is None:
+            return []
         first = -after.created_position * limits.MAXIMUM_IMPORTED_ATTEMPTS
         return [_imported_row(first + index, after, one) for index, one in enumerate(event.history)]
     row = _history_row(before, after, event, at)
@@ -42,8 +44,8 @@ def _imported_row(row_id: int, job: Job, one: events.ImportedAttempt) -> Row:
     return (row_id, job.id, one.attempt, one.status, *times, one.error_message, job.queue, None)
 
 
-def _history_row(before: Job | None, after: Job | None, event: Any, at: int) -> Row | None:
-    if after is None or before is None:
+def _history_row(before: Job, after: Job | None, event: Any, at: int) -> Row | None:
+    if after is None:
         return None
     if isinstance(event, events.Claimed):
         began = (after.attempt_position, after.id, after.attempt, "running", at)

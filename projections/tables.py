@@ -1,5 +1,6 @@
 """All the tables together, brought up to date by the events of one transaction."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 import apsw
@@ -33,16 +34,17 @@ def stream_column(table: str) -> str:
 
 def write(connection: apsw.Connection, changes: Iterable[Transition]) -> None:
     """Brings every table up to date with these events, each row once. Nothing is committed here."""
-    latest: dict[str, dict[str, Aggregate]] = {}
+    latest: defaultdict[str, dict[str, Aggregate]] = defaultdict(dict)
     history: dict[int, Row] = {}
     archived: list[str] = []
     for change in changes:
-        latest.setdefault(change.table, {})[change.key] = change.after
+        latest[change.table][change.key] = change.after
         if change.table == jobs.TABLE.name:
             rows = history_rows(
                 change.before.state, change.after.state, change.recorded.event, change.recorded.recorded_at
             )
-            history.update((row[0], row) for row in rows)
+            for row in rows:
+                history[row[0]] = row
             if change.after.state is None:
                 archived.append(change.key)
                 history = {position: row for position, row in history.items() if row[1] != change.key}
