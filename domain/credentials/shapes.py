@@ -44,6 +44,9 @@ _MARKS_OF_SCHEMES = tuple(
 # So many signs of Base64 in front of it, and it is a piece of data, in which chance spells everything.
 _WITHIN_DATA = 100
 _IN_DATA = re.compile(rf"[A-Za-z0-9+/]{{{_WITHIN_DATA - 1}}}[+/]")
+# Of random ones, one in 30,000 has `eaaa` where a token of Square could begin.
+_LONGEST_UUID = 36
+_UUID = re.compile(r"[0-9a-f]{8}(-?)(?:[0-9a-f]{4}\1){3}[0-9a-f]{12}", re.IGNORECASE)
 
 
 def _beginning(mark: str) -> str:
@@ -95,7 +98,9 @@ def _kinds_in(text: str) -> Iterator[str]:
         # Behind the sign before it, and one earlier in the text, which has no space in front.
         place = found.end() - 1
         shape = _shapes_from(lower[place + 1]).match(text, place)
-        if shape and (kind := _named_by(shape)) and not _IN_DATA.fullmatch(text, place - _WITHIN_DATA, place):
+        if shape is None or _IN_DATA.fullmatch(text, place - _WITHIN_DATA, place) or _is_of_uuid(text, place):
+            continue
+        if kind := _named_by(shape):
             yield kind
     for mark in INNER_MARKS:
         if mark in lower:
@@ -111,6 +116,11 @@ def _kinds_in(text: str) -> Iterator[str]:
         yield AUTHORIZATION
     if " " in text and (whole := _OTHER_SCHEME.fullmatch(text)) and is_random(whole["value"]):
         yield AUTHORIZATION
+
+
+def _is_of_uuid(text: str, place: int) -> bool:
+    around = _UUID.finditer(text, max(place - _LONGEST_UUID, 0), place + _LONGEST_UUID)
+    return any(one.start() <= place < one.end() for one in around)
 
 
 def _has_basic(text: str) -> bool:

@@ -61,6 +61,20 @@ def test_what_is_no_credential_is_let_through(what: str):
     assert paths({"a": [HARMLESS[what]]}) == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "eaaa30f0-f46a-40b5-8a9e-cd0345f07cbe",
+        "EAAA30F0-F46A-40B5-8A9E-CD0345F07CBE",
+        "eaaa30f0f46a40b58a9ecd0345f07cbe",
+        "order/eaaa30f0-f46a-40b5-8a9e-cd0345f07cbe-page-7",
+        "313d0828-eaaa-4c80-b386-5c8d6a894c5a",
+    ],
+)
+def test_a_uuid_is_no_credential_whatever_is_in_it(text: str):
+    assert paths({"id": text}) == []
+
+
 @pytest.mark.parametrize("seed", range(2, 30))
 def test_chance_makes_no_credential_of_what_is_none(seed: int):
     assert {what: found for what, value in harmless(seed).items() if (found := paths(value))} == {}
