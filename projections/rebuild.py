@@ -1,12 +1,13 @@
 """Proves the tables against the log, and brings back what is wrong.
 
 `verify` folds every stream into shadow tables in a scratch file and compares each row. It does so inside one
-read transaction, so the service may go on meanwhile. `repair` makes the rows of some streams anew from their
-events, in the writer's transaction: readers see the old row or the right one, and commands wait for one small
-portion at a time.
+read transaction, so the service may go on meanwhile. `repair` puts the rows of some streams right, in the
+writer's transaction: readers see the old row or the right one, and commands wait for one small portion at a
+time. It takes the rows that `verify` made, and makes those anew of which the log has news by then.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
+from contextlib import contextmanager
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import apsw
 import msgspec
 
 from domain.catalogue import BY_TABLE, TIMELINE_STREAM, decode_event
-from domain.messages import Recorded, split_stream
+from domain.messages import Recorded, split_stream, stream_name
 from projections import jobs
 from projections.comparison import Stray, TableReport, compare, count_repair
 from projections.job_history import HISTORY, HISTORY_COLUMNS, history_rows
@@ -87,6 +88,9 @@ def verify(connection: apsw.Connection, scratch: Path, progress: Progress | None
             report.tables[name], strays = compare(connection, shadow, name, columns, wrong)
             report.strays += strays
         report.streams = list(wrong)
+        if wrong:
+            # `repair` looks for the attempts of each job.
+            shadow.execute(f"CREATE INDEX of_job ON {HISTORY} (job_id)")
         return report
     finally:
         shadow.close()
@@ -94,20 +98,94 @@ def verify(connection: apsw.Connection, scratch: Path, progress: Progress | None
             connection.execute("ROLLBACK")
 
 
-def repair(connection: apsw.Connection, streams: Iterable[str]) -> int:
+def repair(connection: apsw.Connection, streams: Iterable[str], scratch: Path | None = None) -> int:
     """Puts the rows of these streams right, and answers with how many streams there were.
 
-    It is part of the caller's transaction; nothing is committed here.
+    It is part of the caller's transaction; nothing is committed here. `scratch` is the file that `verify` has
+    filled; without it, every row is made anew.
     """
-    count = 0
+    wrong: dict[str, list[str]] = {}
     for stream in streams:
-        table, key = split_stream(stream)
-        rows = connection.execute(f"{_EVENTS} WHERE stream = ? ORDER BY version", (stream,))
-        _put_right(connection, _fold(TABLES[table], key, (_recorded(key, row) for row in rows)))
-        count += 1
-    if count:
-        count_repair(connection)
-    return count
+        name, key = split_stream(stream)
+        wrong.setdefault(name, []).append(key)
+    if not wrong:
+        return 0
+    with _opened(scratch) as shadow:
+        for name, keys in wrong.items():
+            _put_right(connection, TABLES[name], keys, shadow)
+    count_repair(connection)
+    return sum(map(len, wrong.values()))
+
+
+@contextmanager
+def _opened(scratch: Path | None) -> Iterator[apsw.Connection | None]:
+    if scratch is None:
+        yield None
+        return
+    shadow = apsw.Connection(str(scratch), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        yield shadow
+    finally:
+        shadow.close()
+
+
+def _taken_over(
+    connection: apsw.Connection, shadow: apsw.Connection, table: Table, keys: list[str]
+) -> dict[str, _Folded]:
+    """The rows of those streams that have had no event since `verify`."""
+    streams = {stream_name(table.name, key): key for key in keys}
+    versions = {
+        streams[stream]: version
+        for stream, version in connection.execute(
+            f"SELECT stream, max(version) FROM events WHERE stream IN ({_places(streams)}) GROUP BY stream",
+            tuple(streams),
+        )
+    }
+    version = table.columns.index("version")
+    rows = {
+        key: row
+        for row in _rows_of(shadow, table.name, table.columns, [table.row_key(key) for key in keys])
+        if versions.get(key := table.aggregate_key(row[0])) == row[version]
+    }
+    history: dict[str, list[Row]] = {}
+    if table is jobs.TABLE:
+        for row in _rows_of(shadow, HISTORY, HISTORY_COLUMNS, list(rows), "job_id"):
+            history.setdefault(row[1], []).append(row)
+    return {key: _Folded(table, key, row, history.get(key, [])) for key, row in rows.items()}
+
+
+def _rows_of(
+    shadow: apsw.Connection, name: str, columns: tuple[str, ...], keys: list[str], column: str | None = None
+) -> Iterator[Row]:
+    where = column or columns[0]
+    yield from shadow.execute(
+        f"SELECT {', '.join(columns)} FROM {name} WHERE {where} IN ({_places(keys)})", tuple(keys)
+    )
+
+
+def _places(values: Sized) -> str:
+    # Not `carray`, which takes no text with a NUL; a damaged key may have one.
+    return ",".join("?" * len(values))
+
+
+def _made_anew(connection: apsw.Connection, table: Table, key: str) -> _Folded:
+    rows = connection.execute(f"{_EVENTS} WHERE stream = ? ORDER BY version", (stream_name(table.name, key),))
+    return _fold(table, key, (_recorded(key, row) for row in rows))
+
+
+def _put_right(
+    connection: apsw.Connection, table: Table, keys: list[str], shadow: apsw.Connection | None
+) -> None:
+    found = {} if shadow is None else _taken_over(connection, shadow, table, keys)
+    right = [found.get(key) or _made_anew(connection, table, key) for key in keys]
+    if table is jobs.TABLE:
+        connection.execute(f"DELETE FROM {HISTORY} WHERE job_id IN ({_places(keys)})", tuple(keys))
+    gone = [table.row_key(one.key) for one in right if one.row is None]
+    connection.execute(
+        f"DELETE FROM {table.name} WHERE {table.primary_key} IN ({_places(gone)})", tuple(gone)
+    )
+    upsert_rows(connection, table.name, table.columns, [one.row for one in right if one.row is not None])
+    upsert_rows(connection, HISTORY, HISTORY_COLUMNS, [row for one in right for row in one.history])
 
 
 def _fill(connection: apsw.Connection, shadow: apsw.Connection, progress: Progress) -> None:
@@ -135,13 +213,9 @@ def _fold_all(connection: apsw.Connection, progress: Progress) -> Iterator[_Fold
         table, key = split_stream(stream)
         # Streams of other applications have no tables here.
         if table in TABLES and stream != TIMELINE_STREAM:
-            yield _fold(TABLES[table], key, (_recorded(key, row) for row in _counted(events, progress)))
-
-
-def _counted(events: Iterable[tuple[Any, ...]], progress: Progress) -> Iterator[tuple[Any, ...]]:
-    for event in events:
-        progress.events += 1
-        yield event
+            recorded = [_recorded(key, row) for row in events]
+            progress.events += len(recorded)
+            yield _fold(TABLES[table], key, recorded)
 
 
 def _recorded(key: str, row: tuple[Any, ...]) -> Recorded:
@@ -164,15 +238,3 @@ def _fold(table: Table, key: str, events: Iterable[Recorded]) -> _Folded:
                 history.clear()
     final = None if state is None else table.row(state, version, position)
     return _Folded(table, key, final, list(history.values()) if final is not None else [])
-
-
-def _put_right(connection: apsw.Connection, folded: _Folded) -> None:
-    table = folded.table
-    key = table.row_key(folded.key)
-    if folded.row is None:
-        connection.execute(f"DELETE FROM {table.name} WHERE {table.primary_key} = ?", (key,))
-    else:
-        upsert_rows(connection, table.name, table.columns, [folded.row])
-    if table is jobs.TABLE:
-        connection.execute(f"DELETE FROM {HISTORY} WHERE job_id = ?", (folded.key,))
-        upsert_rows(connection, HISTORY, HISTORY_COLUMNS, folded.history)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -55,15 +55,19 @@ class ProjectionsCheck:
 
     async def _verify(self, _: NoArguments) -> dict[str, Any]:
         async def work(progress: Progress) -> dict[str, Any]:
-            return as_answer(await asyncio.to_thread(_report, self._path, progress))
+            with _scratch_beside(self._path) as scratch:
+                return as_answer(await asyncio.to_thread(_report, self._path, scratch, progress))
 
         return await self._noted("verify", work)
 
     async def _rebuild(self, _: NoArguments) -> dict[str, Any]:
         async def work(progress: Progress) -> dict[str, Any]:
-            report = await asyncio.to_thread(_report, self._path, progress)
-            for portion in _portions(report.streams):
-                await self._in_writer(lambda connection, portion=portion: rebuild.repair(connection, portion))
+            with _scratch_beside(self._path) as scratch:
+                report = await asyncio.to_thread(_report, self._path, scratch, progress)
+                for portion in _portions(report.streams):
+                    await self._in_writer(
+                        lambda connection, portion=portion: rebuild.repair(connection, portion, scratch)
+                    )
             await self._in_writer(lambda connection: comparison.remove(connection, report.strays))
             await self._in_writer(lambda _: self._writer.reload())
             return _as_answer_of_rebuild(report)
@@ -100,7 +104,8 @@ class ProjectionsCheck:
 
 def verify(path: Path) -> dict[str, Any]:
     """Compares the tables of a store's file with its log."""
-    return as_answer(_report(path))
+    with _scratch_beside(path) as scratch:
+        return as_answer(_report(path, scratch))
 
 
 def rebuild_file(path: Path) -> dict[str, Any]:
@@ -109,12 +114,12 @@ def rebuild_file(path: Path) -> dict[str, Any]:
     Raises:
         SchemaDiffersError: there is something in the file that its migrations did not make.
     """
-    with closing(open_writer(path)) as connection:
+    with closing(open_writer(path)) as connection, _scratch_beside(path) as scratch:
         require_own_schema(connection, path.name)
-        report = _report(path)
+        report = _report(path, scratch)
         for portion in _portions(report.streams):
             with write_transaction(connection):
-                rebuild.repair(connection, portion)
+                rebuild.repair(connection, portion, scratch)
         with write_transaction(connection):
             comparison.remove(connection, report.strays)
     return _as_answer_of_rebuild(report)
@@ -129,13 +134,16 @@ def _as_answer_of_rebuild(report: RebuildReport) -> dict[str, Any]:
     return as_answer(report) | {"rebuilt_streams": len(report.streams), "removed_rows": len(report.strays)}
 
 
-def _report(path: Path, progress: Progress | None = None) -> RebuildReport:
-    with (
-        # Beside the store: a temporary folder may be small, or memory.
-        NamedTemporaryFile(prefix="projections-", suffix=".scratch", dir=path.parent) as scratch,
-        closing(open_reader(path)) as connection,
-    ):
-        return rebuild.verify(connection, Path(scratch.name), progress)
+@contextmanager
+def _scratch_beside(path: Path) -> Iterator[Path]:
+    # Beside the store: a temporary folder may be small, or memory.
+    with NamedTemporaryFile(prefix="projections-", suffix=".scratch", dir=path.parent) as scratch:
+        yield Path(scratch.name)
+
+
+def _report(path: Path, scratch: Path, progress: Progress | None = None) -> RebuildReport:
+    with closing(open_reader(path)) as connection:
+        return rebuild.verify(connection, scratch, progress)
 
 
 def _portions(streams: Iterable[str]) -> Iterator[list[str]]:
