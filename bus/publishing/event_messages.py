@@ -12,8 +12,8 @@ from bus.log import chain
 from bus.log.cloud_events import Origin, cloud_event_sql, event_id_sql
 
 # How many messages share one answer of JetStream's.
-MAXIMUM_EVENTS = 256
-# The limit for `data`; a single event may be larger. Two blocks are under way while a third is made.
+MAXIMUM_EVENTS = 512
+# The limit for `data`; a single event may be larger. Three blocks are under way while a fourth is made.
 MAXIMUM_BYTES = 256 * 1024
 
 # The LIMIT keeps SQLite from merging the two queries, which would make each part of a message once for each

@@ -25,9 +25,9 @@ from bus.transport.jetstream_answers import FULL, INSUFFICIENT_RESOURCES, WRONG_
 from bus.waiting import is_set_within
 
 # How many messages are in flight at most. More would gain nothing: the broker's own pipeline is full by then.
-WINDOW_MESSAGES = 512
+WINDOW_MESSAGES = 1_536
 # Less than the 2 MiB that nats-py buffers before it makes the sender wait for the socket.
-WINDOW_BYTES = 1024 * 1024
+WINDOW_BYTES = 1536 * 1024
 # The event loop gets its turn after this many messages, which take about half a millisecond.
 BLOCK_MESSAGES = 64
 BLOCK_BYTES = 64 * 1024
