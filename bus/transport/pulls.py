@@ -83,12 +83,16 @@ class Pulls:
 
 
 class Delivered(NamedTuple):
-    """A delivery: to which consumer, how manieth of that message, the message's sequence, its own number."""
+    """A delivery: to which consumer, how manieth of that message, the message's sequence, its own number.
+
+    `stored_ns` is when the message was stored, in nanoseconds since the epoch.
+    """
 
     consumer: str
     times: int
     sequence: int
     number: int
+    stored_ns: int
 
 
 def delivery_in(acknowledgement: str) -> Delivered:
@@ -104,4 +108,5 @@ def delivery_in(acknowledgement: str) -> Delivered:
     if len(tokens) < 9:
         raise ValueError(f"{acknowledgement!r} acknowledges nothing")
     first = 3 if len(tokens) == 9 else 5
-    return Delivered(tokens[first], int(tokens[first + 1]), int(tokens[first + 2]), int(tokens[first + 3]))
+    times, sequence, number, stored_ns = map(int, tokens[first + 1 : first + 5])
+    return Delivered(tokens[first], times, sequence, number, stored_ns)

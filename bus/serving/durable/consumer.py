@@ -217,8 +217,9 @@ class DurableConsumer:
         if delivery.consumer == self._consumer:
             if self._pulls.count_one():
                 self._asking.start(self._ask())
+            number, stored_ns = delivery.sequence, delivery.stored_ns
             self._take(
-                Arrived(self.created_ms, delivery.sequence, delivery.times, subject, reply, headers, body)
+                Arrived(self.created_ms, number, stored_ns, delivery.times, subject, reply, headers, body)
             )
 
     async def _pull_ended(self, status: str) -> None:

@@ -6,10 +6,14 @@ import msgspec
 
 
 class Arrived(msgspec.Struct, frozen=True):
-    """A message of the stream, delivered for the how manieth time. `stream` is when the stream was made."""
+    """A message of the stream, delivered for the how manieth time.
+
+    `stream` is when the stream was made, `stored_ns` when the message came into it.
+    """
 
     stream: int
     sequence: int
+    stored_ns: int
     times: int
     subject: str
     acknowledgement: str
@@ -19,7 +23,8 @@ class Arrived(msgspec.Struct, frozen=True):
     @property
     def id(self) -> str:
         """The id of a command to which its sender gave none."""
-        return f"durable-{self.stream}-{self.sequence}"
+        # A broker that lost its tail in a power cut gives the same sequences again, to other commands.
+        return f"durable-{self.stream}-{self.sequence}-{self.stored_ns}"
 
 
 class Delivery(msgspec.Struct, frozen=True):

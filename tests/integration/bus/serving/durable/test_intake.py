@@ -511,6 +511,40 @@ def test_a_broker_that_lost_its_files_takes_durable_commands_again(durable: Dura
     assert [row.command_id for row in talk.rows] == ["before", "after"]
 
 
+def test_commands_without_ids_are_new_ones_where_a_broker_lost_its_tail_and_numbers_them_alike(
+    durable: Durable,
+):
+    talk = durable.talk
+    server = talk.service.nats_server
+    assert server is not None
+    streams = talk.data / "nats" / "jetstream"
+    earlier, lost = streams.with_name("earlier"), streams.with_name("lost")
+
+    async def scenario() -> list[Message]:
+        shutil.copytree(streams, earlier)
+        for number in range(3):
+            await durable.store("app_state.set", put(f"before-{number}"))
+        before = [await durable.next_result() for _ in range(3)]
+        restarts, process_id = server.restarts, server.process_id
+        assert process_id is not None
+        os.kill(process_id, signal.SIGKILL)
+        streams.rename(lost)
+        earlier.rename(streams)
+        await until(lambda: server.restarts > restarts)
+        await durable.reconnect()
+        for number in range(3):
+            await durable.store("app_state.set", put(f"after-{number}"))
+        return before + [await durable.next_result() for _ in range(3)]
+
+    answers = durable.run(scenario())
+
+    assert [answer.code for answer in answers] == [None] * 6
+    assert len({answer.said["command_id"] for answer in answers}) == 6
+    assert [row.stream for row in talk.rows] == [
+        f"app_state/{when}-{number}" for when in ("before", "after") for number in range(3)
+    ]
+
+
 @pytest.mark.parametrize("stream", [RESULTS, COMMANDS, LETTERS])
 def test_a_stream_that_is_deleted_while_the_broker_runs_is_there_again_soon(durable: Durable, stream: str):
     async def scenario() -> None:

@@ -21,7 +21,7 @@ class Started:
 
     def take(self, *sequences: int, stream: int = STREAM) -> None:
         for sequence in sequences:
-            self.portions.add(Arrived(stream, sequence, 1, "subject", "acknowledgement", {}, b"{}"))
+            self.portions.add(Arrived(stream, sequence, 0, 1, "subject", "acknowledgement", {}, b"{}"))
 
     def read(self, *, is_busy: bool = False) -> tuple[list[int], int]:
         portion, downs = self.portions.next(is_busy=is_busy)
