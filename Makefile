@@ -93,7 +93,7 @@ lock: $(BIN)/uv
 	    --output-file build-requirements.txt
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .benchmark build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 # Editable: a change of the code needs no new installation, only one of the dependencies does.
