@@ -31,6 +31,7 @@ import duckdb
 from ops.analytics import connect
 from ops.backup.create import create_backup
 from ops.backup.metadata import Backup, list_backups
+from tests.benchmarks.core.processes import children, memory_bytes
 from tests.benchmarks.large_store import add_events, make_large_store
 
 SAMPLE_SECONDS = 0.02
@@ -168,19 +169,12 @@ def _cpu_of_children() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _memory_of(pid: int) -> int:
-    """The proportional set size of a process and those that it started."""
+def _memory_of(process_id: int) -> int:
+    """What a process and those that it started hold, what they share once; 0 where they are about to end."""
     try:
-        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        children = [
-            child
-            for thread in Path(f"/proc/{pid}/task").iterdir()
-            for child in (thread / "children").read_text().split()
-        ]
+        return sum(map(memory_bytes, [process_id, *children(process_id)]))
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return 0
-    own = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
-    return own * 1024 + sum(_memory_of(int(child)) for child in children)
 
 
 def compare(backup: Backup, lake: Path, rounds: int, *, in_turn: bool) -> bool:

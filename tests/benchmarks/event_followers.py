@@ -16,11 +16,8 @@ import argparse
 import asyncio
 import json
 import multiprocessing
-import os
 import re
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -34,10 +31,10 @@ import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from ops.store.data_directory import Runtime, read_runtime
-from tests.support.repository import ROOT
+from tests.benchmarks.core.checkout import Checkout, Served, service_on
+from tests.benchmarks.core.figures import percentile
+from tests.benchmarks.core.processes import cpu_seconds
 
-START_SECONDS = 30.0
 SUBJECT = "hyperpage.cmd.v1.app_state.set"
 KEYS = 5_000
 PATHS = {"tail": "/console/tail/stream", "events": "/api/v1/events"}
@@ -77,7 +74,7 @@ class Sender:
     async def measure(self, rate: int, seconds: float) -> Measured:
         """One stretch; a command that could not be sent in time counts from when it was due."""
         self._latencies = []
-        processor_seconds = _processor_seconds(self._process_id)
+        processor_seconds = cpu_seconds(self._process_id)
         began = time.perf_counter()
         sent = 0
         while (elapsed := time.perf_counter() - began) < seconds:
@@ -88,12 +85,11 @@ class Sender:
         async with asyncio.timeout(60):
             await self._all_answered()
         took = time.perf_counter() - began
-        ordered = sorted(self._latencies)
         return Measured(
-            len(ordered) / took,
-            ordered[len(ordered) // 2] * 1000,
-            ordered[len(ordered) * 99 // 100] * 1000,
-            100 * (_processor_seconds(self._process_id) - processor_seconds) / took,
+            len(self._latencies) / took,
+            percentile(self._latencies, 50) * 1000,
+            percentile(self._latencies, 99) * 1000,
+            100 * (cpu_seconds(self._process_id) - processor_seconds) / took,
         )
 
     async def _all_answered(self) -> None:
@@ -110,12 +106,6 @@ class Sender:
     async def _answered(self, message: Msg) -> None:
         self._latencies.append(time.perf_counter() - self._sent.pop(message.subject.rpartition(".")[2]))
         self.errors += bool(message.headers)
-
-
-def _processor_seconds(process_id: int) -> float:
-    """What a process has taken so far (Linux)."""
-    fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Reader(asyncio.Protocol):
@@ -187,27 +177,9 @@ def _readers(url: str, path: str, count: int) -> Iterator[Connection]:
         process.join()
 
 
-@contextmanager
-def _service(folder: Path) -> Iterator[Runtime]:
-    command = [sys.executable, "-m", "ops.cli", "serve", "--data", str(folder), "--nats-port", "0"]
-    command += ["--http", "127.0.0.1:0", "--http-open"]
-    process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.DEVNULL, env=os.environ | {"HYPERPAGE_LOG_LEVEL": "ERROR"}
-    )
-    try:
-        deadline = time.monotonic() + START_SECONDS
-        while (runtime := read_runtime(folder)) is None:
-            assert time.monotonic() < deadline, "the service did not start"
-            time.sleep(0.02)
-        yield runtime
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
-
-
-async def _measure(runtime: Runtime, options: argparse.Namespace) -> dict[str, Any]:
-    client = await nats.connect(runtime.nats_url)
-    sender = Sender(client, runtime.pid)
+async def _measure(service: Served, options: argparse.Namespace) -> dict[str, Any]:
+    client = await nats.connect(service.url)
+    sender = Sender(client, service.processes["service"][0])
     await sender.start()
     await sender.measure(options.rate, 2.0)
     alone: list[Measured] = []
@@ -215,7 +187,7 @@ async def _measure(runtime: Runtime, options: argparse.Namespace) -> dict[str, A
     read: list[dict[str, Any]] = []
     for _ in range(options.rounds):
         alone.append(await sender.measure(options.rate, options.seconds))
-        readers = _readers(runtime.http_url or "", PATHS[options.path], options.readers)
+        readers = _readers(service.http_url or "", PATHS[options.path], options.readers)
         with readers as orders:
             followed.append(await sender.measure(options.rate, options.seconds))
             # The last of what they get.
@@ -257,8 +229,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, _service(Path(folder) / "data") as runtime:
-        result = asyncio.run(_measure(runtime, options))
+    asked = ("--http", "127.0.0.1:0", "--http-open")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        service_on(Checkout.here(), Path(folder) / "data", asked) as service,
+    ):
+        result = asyncio.run(_measure(service, options))
     if options.json:
         print(json.dumps(result))
         return

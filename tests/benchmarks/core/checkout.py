@@ -63,7 +63,7 @@ class Served(NamedTuple):
 
     url: str
     processes: dict[str, list[int]]
-    admin_url: str | None = None
+    http_url: str | None = None
 
 
 @contextmanager
@@ -77,10 +77,10 @@ def service_on(checkout: Checkout, folder: Path, options: Sequence[str] = ("--no
             found = json.loads(runtime.read_text()) if runtime.exists() else {}
             return found if found.get("pid") == process.pid else None
 
-        url = wait_for(said, "the service", process)["nats_url"]
+        there = wait_for(said, "the service", process)
         broker = children(process.pid, named="nats-server")
-        admin = json.loads((folder / "admin.json").read_text())
-        yield Served(url, {"service": [process.pid], "broker": broker}, admin["nats_url"])
+        processes = {"service": [process.pid], "broker": broker}
+        yield Served(there["nats_url"], processes, there.get("http_url"))
 
 
 @contextmanager
