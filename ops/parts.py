@@ -65,7 +65,11 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     @property
     def is_connected(self) -> bool:
         """Whether there is a way to the broker."""
-        return self.relay_connection.is_connected and self.responder_connection.is_connected
+        return (
+            self.relay_connection.is_connected
+            and self.responder_connection.is_connected
+            and self.queries.is_connected
+        )
 
     @property
     def dropped_requests(self) -> int:

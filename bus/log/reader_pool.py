@@ -97,6 +97,14 @@ class ReaderPool:
         finally:
             self._give_back(connection)
 
+    def separate(self) -> apsw.Connection:
+        """One that is not lent: its owner closes it, and it does not count.
+
+        Raises:
+            apsw.CantOpenError: there is no file.
+        """
+        return open_reader(self._path, has_views=self._has_views)
+
     def close_idle(self) -> None:
         """Closes connections that were idle too long. Every use does so too: only a pool at rest needs it."""
         with self._returned:
@@ -128,7 +136,7 @@ class ReaderPool:
             if self._idle:
                 return self._idle.pop().connection
         try:
-            return open_reader(self._path, has_views=self._has_views)
+            return self.separate()
         except BaseException:
             with self._returned:
                 self.in_use -= 1

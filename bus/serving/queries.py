@@ -1,17 +1,21 @@
-"""Requests for state: answered from read-only connections, beside the writer."""
+"""Requests for state: answered from read-only connections, beside the writer.
+
+    message ─▶ decode ─┬─ a row by its key ─────────────────▶ looked up at once ─┬─▶ answer
+                       └─ all else, or reading takes long ──▶ a reader's thread ─┘
+
+They come in, and are answered, in a thread of their own: a disk that stops has nothing else stand still.
+"""
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, NamedTuple
 
 import apsw
 import msgspec
-from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
@@ -19,11 +23,13 @@ from bus.contract import codec
 from bus.contract.rights import UNKNOWN_PRINCIPAL, Principal, Rights
 from bus.contract.senders import Sender, UserSubjects
 from bus.incident import internal
-from bus.log.reader_pool import PoolExhaustedError
+from bus.log.reader_pool import PoolExhaustedError, ReaderPool
 from bus.serving.admission import Admission, Way
 from bus.serving.discovery import QUEUE_GROUP, Endpoint
+from bus.serving.lookups import Lookups
 from bus.tasks import Tasks
-from bus.transport.connection import stop_receiving
+from bus.transport.connection import LeanClient, RawMessage, stop_receiving
+from bus.writing.loop_thread import LoopThread
 from domain.errors import Busy, Forbidden, NotFound, Refusal, TooLarge, Unavailable
 
 MAXIMUM_BODY_BYTES = 64 * 1024
@@ -36,76 +42,136 @@ class QueryVerb(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of query. `answer` gets a connection that cannot write, and the decoded query.
 
     It raises a `Refusal` if there is no answer. Without `reads`, it gets `None` in place of the connection,
-    and is called at once on the loop's thread, however many others wait. `limited` answers those whose rights
-    are not all: they may ask nothing else that `reads`.
+    and is called at once in the service's loop, however many others wait. `limited` answers those whose
+    rights are not all: they may ask nothing else that `reads`. One that reads a few rows by their keys
+    `is_lookup`.
     """
 
     name: str
     shape: type[Any]
     answer: Callable[[Any, Any], bytes]
     reads: bool = True
+    is_lookup: bool = False
     limited: Callable[[Any, Any, Rights], bytes] | None = None
 
 
 class Queries:
-    """The query subjects of a service. Used from the event loop's thread; reading happens in threads."""
+    """The query subjects of a service. Its loop is the one that it was made in; requests have another one.
+
+    `connect` makes the connection on which they come in. `admission` is asked in any thread.
+    """
 
     def __init__(
         self,
-        connection: Client,
-        reader: Callable[[], AbstractContextManager[apsw.Connection]],
+        connect: Callable[[], Awaitable[LeanClient]],
+        readers: ReaderPool,
         subjects: UserSubjects,
         verbs: Mapping[str, QueryVerb],
         endpoints: Mapping[str, Endpoint],
         admission: Admission,
     ) -> None:
-        self._connection = connection
-        self._reader = reader
+        self._connect = connect
+        self._readers = readers
+        self._lookups = Lookups(readers.separate)
         self._subjects = subjects
         self._admission = admission
+        self._connection: LeanClient | None = None
         self._subscriptions: list[Subscription] = []
         self._verbs = verbs
         self._endpoints = endpoints
         self._unknown = Endpoint(name="unknown", subject="")
         self._threads = ThreadPoolExecutor(20, thread_name_prefix="reader")
+        self._loop = asyncio.get_running_loop()
+        self._thread = LoopThread("queries")
+        self._ended = asyncio.Event()
+        # Of the thread alone.
         self._under_way = Tasks()
         self.dropped = 0
 
     async def start(self) -> None:
-        """Serves from now on."""
-        for subject in self._subjects.arrivals(self._subjects.names.query(">")):
-            self._subscriptions.append(
-                await self._connection.subscribe(subject, queue=QUEUE_GROUP, cb=self._receive)
-            )
+        """Serves from now on.
+
+        Raises:
+            Whatever `connect` raises.
+        """
+        self._thread.start(self._live())
+        try:
+            await self._thread.run(self._start())
+        except BaseException:
+            await self._end()
+            raise
 
     async def stop(self) -> None:
         """Takes nothing more, and answers what was taken."""
+        await self._thread.run(self._stop())
+        await self._end()
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether queries can come in over NATS."""
+        return self._connection is not None and self._connection.is_connected
+
+    async def _end(self) -> None:
+        self._thread.call_soon(self._ended.set)
+        await asyncio.to_thread(self._thread.join)
+        self._threads.shutdown()
+
+    async def _live(self) -> None:
+        await self._ended.wait()
+
+    async def _start(self) -> None:
+        self._connection = connection = await self._connect()
+        self._thread.ending.push_async_callback(connection.close)
+        self._thread.ending.callback(self._lookups.close)
+        for subject in self._subjects.arrivals(self._subjects.names.query(">")):
+            self._subscriptions.append(
+                await connection.subscribe_direct(subject, queue=QUEUE_GROUP, handler=self._receive)
+            )
+        await connection.flush()
+
+    async def _stop(self) -> None:
         for subscription in self._subscriptions:
             await stop_receiving(subscription)
         await self._under_way.finish()
-        self._threads.shutdown()
 
-    async def _receive(self, message: Msg) -> None:
-        found = self._admission.find(message.subject, message.reply)
+    def _receive(self, subject: str, reply: str, headers: Mapping[str, str] | None, body: bytes) -> None:
+        found = self._admission.find(subject, reply)
         if found is None:
             self.dropped += 1
             return
-        self._under_way.start(self._serve(*found, message.data, time.perf_counter_ns()))
+        request = _Request(*found, body, time.perf_counter_ns())
+        verb = self._verbs.get(request.sender.name)
+        if verb is None or not verb.is_lookup or not self._lookups.are_quick:
+            self._under_way.start(self._serve(request))
+            return
+        try:
+            query = _query(verb, body)
+            self._answer(request, self._read(verb, query, request.principal, self._lookups.reader))
+        except Refusal as refusal:
+            self._refuse(request, refusal)
 
-    async def _serve(self, sender: Sender, principal: Principal, asked: bytes, arrived_ns: int) -> None:
-        name = sender.name
-        refusal: Refusal | None = None
+    async def _serve(self, request: "_Request") -> None:
         try:
-            body = await self.ask(name, asked, principal, "nats")
-        except Refusal as error:
-            refusal = error
-            body = codec.error_body(error)
-        self._endpoints.get(name, self._unknown).count(time.perf_counter_ns() - arrived_ns, refusal)
+            self._answer(request, await self._ask(request.sender.name, request.body, request.principal))
+        except Refusal as refusal:
+            self._refuse(request, refusal)
+
+    def _refuse(self, request: "_Request", refusal: Refusal) -> None:
+        if isinstance(refusal, Forbidden):
+            self._admission.may_not(request.principal, "query.ask", request.sender.name)
+        self._answer(request, codec.error_body(refusal), refusal)
+
+    def _answer(self, request: "_Request", body: bytes, refusal: Refusal | None = None) -> None:
+        sender = request.sender
+        endpoint = self._endpoints.get(sender.name, self._unknown)
+        endpoint.count(time.perf_counter_ns() - request.arrived_ns, refusal)
         headers = None if refusal is None else codec.error_headers(refusal)
-        try:
-            await self._connection.publish(sender.reply, body, headers=headers)
-        except NatsError as error:
-            logger.warning("an answer could not be sent: %s", error)
+        answer = (sender.reply, "", body, headers)
+        connection = self._connection
+        assert connection is not None, "it came over it"
+        with _may_fail_to_send():
+            if not connection.publish_soon((answer,)):
+                self._under_way.start(_send_slowly(connection, answer))
 
     async def ask(
         self, name: str, body: bytes, principal: Principal = UNKNOWN_PRINCIPAL, way: Way = "http"
@@ -125,23 +191,31 @@ class Queries:
         verb = self._verbs.get(name)
         if verb is None:
             raise NotFound(f"there is no query {name}", hint="`hyperpage schema` lists all of them")
-        if len(body) > MAXIMUM_BODY_BYTES:
-            raise TooLarge(
-                f"a query has at most {MAXIMUM_BODY_BYTES} bytes",
-                limit_bytes=MAXIMUM_BODY_BYTES,
-                size_bytes=len(body),
-            )
         if verb.reads and len(self._under_way) > MAXIMUM_UNDER_WAY:
             raise Busy("too many queries are under way", hint="try again", retry_after_ms=100)
-        query = codec.decode(verb.shape, body)
-        if not verb.reads:
-            return self._read(verb, query, principal)
+        query = _query(verb, body)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._read, verb, query, principal)
+        if not verb.reads:
+            said = self._say(verb, query, principal)
+            if loop is self._loop:
+                return await said
+            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(said, self._loop))
+        return await loop.run_in_executor(
+            self._threads, self._read, verb, query, principal, self._readers.connection
+        )
 
-    def _read(self, verb: QueryVerb, query: Any, principal: Principal) -> bytes:
+    async def _say(self, verb: QueryVerb, query: Any, principal: Principal) -> bytes:
+        return self._read(verb, query, principal, nullcontext)
+
+    def _read(
+        self,
+        verb: QueryVerb,
+        query: Any,
+        principal: Principal,
+        reader: Callable[[], AbstractContextManager[Any]],
+    ) -> bytes:
         try:
-            with self._reader() if verb.reads else nullcontext() as connection:
+            with reader() as connection:
                 answer = _answer(verb, connection, query, principal)
         except Refusal:
             raise
@@ -159,6 +233,39 @@ class Queries:
                 size_bytes=len(answer),
             )
         return answer
+
+
+class _Request(NamedTuple):
+    """A query as it came over NATS."""
+
+    sender: Sender
+    principal: Principal
+    body: bytes
+    arrived_ns: int
+
+
+@contextmanager
+def _may_fail_to_send() -> Iterator[None]:
+    try:
+        yield
+    except NatsError as error:
+        logger.warning("an answer could not be sent: %s", error)
+
+
+async def _send_slowly(connection: LeanClient, answer: RawMessage) -> None:
+    """Waits for the socket, which has not taken what was sent before."""
+    with _may_fail_to_send():
+        await connection.publish_many((answer,))
+
+
+def _query(verb: QueryVerb, body: bytes) -> Any:
+    if len(body) > MAXIMUM_BODY_BYTES:
+        raise TooLarge(
+            f"a query has at most {MAXIMUM_BODY_BYTES} bytes",
+            limit_bytes=MAXIMUM_BODY_BYTES,
+            size_bytes=len(body),
+        )
+    return codec.decode(verb.shape, body)
 
 
 def _answer(verb: QueryVerb, connection: Any, query: Any, principal: Principal) -> bytes:

@@ -132,7 +132,10 @@ class LeanClient(Client):
         return True
 
     def publish_soon(self, messages: Iterable[RawMessage]) -> bool:
-        """As `publish_now`, at the end of this turn of the loop, in one piece with all others of it."""
+        """As `publish_now`, in one piece with all else that is published in this turn of the loop.
+
+        From a direct subscription's handler: with what those of the same read from the socket publish.
+        """
         if not self._kept(messages):
             return False
         if not self._is_writing_soon:
@@ -224,6 +227,10 @@ class LeanClient(Client):
             self._pending = []
             self._pending_data_size = 0
 
+    def _write_what_is_due(self) -> None:
+        if self._is_writing_soon:
+            self._write_pending()
+
     def _flush_soon(self) -> None:
         """Wakes that task, unless it is called already; without a connection, the next one has it woken."""
         if self.is_connected and self._flush_queue is not None and self._flush_queue.empty():
@@ -268,7 +275,7 @@ class LeanClient(Client):
         # From here on, a task of nats-py's reads.
         transport = self._transport
         if isinstance(transport, TcpTransport) and transport._io_reader is not None:
-            take_early(transport._io_reader, self._parser)
+            take_early(transport._io_reader, self._parser, self._write_what_is_due)
 
     @property
     def ssl_context(self) -> ssl.SSLContext:

@@ -9,12 +9,16 @@ It leans on the `feed_data` of asyncio's `StreamReader`, which the socket's prot
 """
 
 import asyncio
+from collections.abc import Callable
 
 from bus.transport.protocol import DirectParser, end_of_next
 
 
-def take_early(reader: asyncio.StreamReader, parser: DirectParser) -> None:
-    """Has direct messages taken from what comes to `reader`; whoever reads there feeds `parser` the rest."""
+def take_early(reader: asyncio.StreamReader, parser: DirectParser, taken: Callable[[], None]) -> None:
+    """Has direct messages taken from what comes to `reader`; whoever reads there feeds `parser` the rest.
+
+    `taken` is called after all that came together.
+    """
     feed = reader.feed_data
     # The beginning of something whose end is to come: what is read are whole messages, or the next would have
     # to wait for the reading, too.
@@ -27,7 +31,10 @@ def take_early(reader: asyncio.StreamReader, parser: DirectParser) -> None:
             feed(data)
             return
         is_all_read = reader._waiter is not None and not reader._buffer  # type: ignore[attr-defined]
-        begin = end = parser.take(data) if is_all_read else 0
+        begin = end = 0
+        if is_all_read and (begin := parser.take(data)):
+            end = begin
+            taken()
         while (next_end := end_of_next(data, end)) is not None:
             end = next_end
         if end > begin:

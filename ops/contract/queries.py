@@ -116,6 +116,7 @@ def _of_table(table: Table, row_json: RowJson, clock: Callable[[], int]) -> tupl
             name=f"{table.name}.get",
             shape=table.get_query,
             answer=get,
+            is_lookup=True,
             limited=limited(table.name, get, table.key_of),
         ),
         QueryVerb(name=f"{table.name}.list", shape=table.list_query, answer=listing, limited=listing),

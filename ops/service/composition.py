@@ -6,13 +6,14 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 import apsw
 from nats.errors import Error as NatsError
 
 from bus.broker.server import NatsServer
-from bus.broker.users import ADMIN, APP
+from bus.broker.users import ADMIN, APP, RESPONDER
 from bus.contract.codec import encode
 from bus.contract.senders import UserSubjects
 from bus.log.reader_pool import ReaderPool
@@ -44,7 +45,7 @@ from ops.security.registry import Registry
 from ops.security.sharing import SharedUse
 from ops.service.acts import ActRecord, record_start, recorder
 from ops.service.background import Background, call_soon, close_idle
-from ops.service.connections import administration_by, listening, open_broker
+from ops.service.connections import administration_by, connect_as, listening, open_broker
 from ops.service.endpoints import command_endpoints, query_endpoints, refill_verb
 from ops.service.errors import ServiceError
 from ops.service.notices import Notices, hand_on
@@ -283,14 +284,9 @@ class Service:
             limits,
             admission,
         )
-        self.queries = Queries(
-            responder,
-            self.readers.connection,
-            self.subjects,
-            self.query_verbs,
-            self.query_endpoints,
-            admission,
-        )
+        connect = partial(connect_as, RESPONDER, self._broker.address_for(RESPONDER))
+        verbs, endpoints = self.query_verbs, self.query_endpoints
+        self.queries = Queries(connect, self.readers, self.subjects, verbs, endpoints, admission)
         self.projections = ProjectionsCheck(self.settings.store_path, self.writer, self.now_ms)
         imports = RunningImport(self.writer, secrets)
         running_backups = RunningBackups(self.settings, self.origin.store_id, self.backups)

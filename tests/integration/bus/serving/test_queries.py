@@ -1,14 +1,20 @@
 """Queries over the wire: every kind for every table, pages to their end, and what cannot be asked."""
 
+import asyncio
 import json
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import apsw
+import msgspec
 import pytest
 
 from tests.support.clock import NOW, Clock
+from tests.support.patience import until
 from tests.support.services.raw_nats import Message
+from tests.support.services.serving import client_of, serving, set_keys
 from tests.support.services.talking import Talk
 
 KIB = 1024
@@ -501,3 +507,31 @@ def test_a_query_reads_what_was_answered_before_it_was_asked(own: Talk):
         position = send(own, "app_state.set", {"key": "k", "value": number})["position"]
         row = ask(own, "app_state.get", {"key": "k"})
         assert (row["value"], row["position"]) == (number, position)
+
+
+def test_a_disk_that_stops_under_a_look_up_has_nothing_else_stand_still(tmp_path: Path):
+    entered, goes_on = threading.Event(), threading.Event()
+
+    def stops(connection: Any, query: Any) -> bytes:
+        entered.set()
+        assert goes_on.wait(60)
+        return b"{}"
+
+    async def scenario() -> None:
+        async with serving(tmp_path) as service, client_of(service) as client:
+            verbs: dict[str, Any] = dict(service.query_verbs)
+            service.query_verbs["app_state.get"] = msgspec.structs.replace(
+                verbs["app_state.get"], answer=stops
+            )
+            asked = asyncio.create_task(client.query("app_state.get", {"key": "a"}, timeout_seconds=60))
+            await until(entered.is_set)
+            assert await set_keys(client, "a") == 1
+            assert (await client.connection.nats.request("$SRV.PING", timeout=30)).data
+            assert not asked.done()
+            goes_on.set()
+            assert await asked == {}
+            # That was slow enough for others to go on meanwhile, by threads.
+            service.query_verbs["app_state.get"] = verbs["app_state.get"]
+            assert (await client.get("app_state", key="a"))["position"] == 1
+
+    asyncio.run(scenario())

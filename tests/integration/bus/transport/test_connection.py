@@ -193,7 +193,7 @@ def test_what_is_taken_before_anything_is_read_is_heard_the_same(
                 await lean._ps.parse(data)
 
         await lean.hear([])
-        take_early(reader, lean._parser)
+        take_early(reader, lean._parser, lambda: None)
         reading = asyncio.create_task(read())
         for number, piece in enumerate(pieces):
             if number >= len(is_read_after) or is_read_after[number]:
