@@ -26,7 +26,8 @@ from bus.client.refusals import read_refusal
 from bus.contract.headers import ERROR_CODE
 from bus.transport.access import Access
 from bus.transport.connecting import NOTHING_MORE, NotConnectedError, connect
-from bus.transport.connection import LeanClient, RawMessage
+from bus.transport.connection import LeanClient
+from bus.transport.sending import RawMessage
 from bus.waiting import is_set_within
 from domain.errors import Busy, Refusal, TooLarge, Unavailable
 

@@ -25,7 +25,8 @@ from bus.serving.admission import Admission, Way
 from bus.serving.decoding import count_turned_away, submission_of
 from bus.serving.discovery import QUEUE_GROUP, Endpoint
 from bus.tasks import Tasks
-from bus.transport.connection import LeanClient, RawMessage, stop_receiving
+from bus.transport.connection import LeanClient, stop_receiving
+from bus.transport.sending import RawMessage
 from bus.writing.submission import Outcome, Submission
 from bus.writing.writer import Writer
 

@@ -28,7 +28,8 @@ from bus.serving.admission import Admission, Way
 from bus.serving.discovery import QUEUE_GROUP, Endpoint
 from bus.serving.lookups import Lookups
 from bus.tasks import Tasks
-from bus.transport.connection import LeanClient, RawMessage, stop_receiving
+from bus.transport.connection import LeanClient, stop_receiving
+from bus.transport.sending import RawMessage
 from bus.writing.loop_thread import LoopThread
 from domain.errors import Busy, Forbidden, NotFound, Refusal, TooLarge, Unavailable
 

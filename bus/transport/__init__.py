@@ -6,6 +6,7 @@ explained          what went wrong with a connection, in words
 connection         a client that takes whole messages without a task for each, and stays connected for ever
 early              direct messages that are handled as they come from the socket
 ending             the end of a connection's socket, which comes for certain
+sending            messages that are published in groups
 protocol           NATS's protocol as it is read and written
 jetstream          requests to JetStream; jetstream_answers reads what it says
 nkeys              keys that show who connects

@@ -23,10 +23,11 @@ from bus.contract.subjects import BusNames
 from bus.identifiers import new_id
 from bus.serving.durable.delivery import Arrived
 from bus.tasks import Tasks
-from bus.transport.connection import LeanClient, RawMessage
+from bus.transport.connection import LeanClient
 from bus.transport.ensured_streams import ensure_stream
 from bus.transport.jetstream import JetStreamApi, JetStreamError
 from bus.transport.pulls import Pulls, delivery_in
+from bus.transport.sending import RawMessage
 from bus.transport.stream_limits import Limits
 
 # Two pulls are outstanding, so that the broker never waits for the next one.

@@ -10,10 +10,11 @@ from bus.contract import codec
 from bus.contract.senders import UserSubjects
 from bus.identifiers import new_id
 from bus.serving.durable.delivery import Delivery
-from bus.transport.connection import LeanClient, RawMessage
+from bus.transport.connection import LeanClient
 from bus.transport.ensured_streams import ensure_stream
 from bus.transport.jetstream import JetStreamApi
 from bus.transport.jetstream_answers import stored
+from bus.transport.sending import RawMessage
 from bus.transport.stream_limits import Limits
 from bus.writing.submission import Outcome
 

@@ -20,8 +20,9 @@ from nats.aio.transport import TcpTransport
 
 from bus.broker.server import NatsServer
 from bus.broker.users import APP, RESPONDER, private_inbox
-from bus.transport.connection import UNREADABLE, LeanClient, RawMessage
+from bus.transport.connection import UNREADABLE, LeanClient
 from bus.transport.early import take_early
+from bus.transport.sending import RawMessage
 from tests.support.patience import until
 from tests.support.services.raw_nats import RawNats
 
