@@ -233,10 +233,7 @@ class ClientConnection:
 
     async def _publish(self, message: RawMessage) -> None:
         try:
-            # Alone, it goes at once. Otherwise, others are likely to ask in this turn of the loop, too.
-            is_alone = len(self._questions) == 1
-            publish = self.nats.publish_now if is_alone else self.nats.publish_soon
-            if not publish((message,)):
+            if not self.nats.publish_soon((message,)):
                 await self.nats.publish_many((message,))
         except MaxPayloadError:
             raise TooLarge(

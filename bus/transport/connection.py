@@ -98,6 +98,11 @@ class LeanClient(SendingClient):
         except Exception as error:
             _log_incident(subject, error)
 
+    def _take(self, data: bytes) -> int:
+        """Has the parser take direct messages; what their handlers publish soon is written after them."""
+        with self.gathering():
+            return self._parser.take(data)
+
     async def _process_err(self, err_msg: str) -> None:
         # nats-py closes for good at any error of the server's, and nobody would be served any more.
         if not self.is_connected or "permissions violation" in err_msg:
@@ -137,7 +142,7 @@ class LeanClient(SendingClient):
         # From here on, a task of nats-py's reads.
         transport = self._transport
         if isinstance(transport, TcpTransport) and transport._io_reader is not None:
-            take_early(transport._io_reader, self._parser, self._write_what_is_due)
+            take_early(transport._io_reader, self._parser, self._take)
 
     @property
     def ssl_context(self) -> ssl.SSLContext:

@@ -14,31 +14,28 @@ from collections.abc import Callable
 from bus.transport.protocol import DirectParser, end_of_next
 
 
-def take_early(reader: asyncio.StreamReader, parser: DirectParser, taken: Callable[[], None]) -> None:
+def take_early(reader: asyncio.StreamReader, parser: DirectParser, take: Callable[[bytes], int]) -> None:
     """Has direct messages taken from what comes to `reader`; whoever reads there feeds `parser` the rest.
 
-    `taken` is called after all that came together.
+    `take` handles those at the beginning of what came together, as `parser.take` does.
     """
     feed = reader.feed_data
     # The beginning of something whose end is to come: what is read are whole messages, or the next would have
     # to wait for the reading, too.
     kept = b""
 
-    def take(data: bytes) -> None:
+    def come(data: bytes) -> None:
         nonlocal kept
         data, kept = kept + data, b""
         if parser.is_amid:
             feed(data)
             return
         is_all_read = reader._waiter is not None and not reader._buffer  # type: ignore[attr-defined]
-        begin = end = 0
-        if is_all_read and (begin := parser.take(data)):
-            end = begin
-            taken()
+        begin = end = take(data) if is_all_read else 0
         while (next_end := end_of_next(data, end)) is not None:
             end = next_end
         if end > begin:
             feed(data[begin:end])
         kept = data[end:]
 
-    reader.feed_data = take  # type: ignore[assignment, method-assign]
+    reader.feed_data = come  # type: ignore[assignment, method-assign]

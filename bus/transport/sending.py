@@ -2,11 +2,13 @@
 
 It leans on these parts of nats-py's `Client` that are not public: `_send_command`, `_flush_queue` (which a
 task empties that writes `_pending`), `_pending_data_size`, `_max_pending_size`, `_max_payload`,
-`_validate_subject`, `_skip_subject_validation`, and the `write` and `_io_writer` of `_transport`.
+`_validate_subject`, `_skip_subject_validation`, and the `write` and `_io_writer` of `_transport`;
+and on the `_ready` of asyncio's event loops, if it is there.
 """
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 from nats import errors
 from nats.aio.client import Client, _validate_subject
@@ -26,7 +28,7 @@ class SendingClient(Client):
 
     def __init__(self) -> None:
         super().__init__()
-        self._is_writing_soon = False
+        self._is_writing_soon = self._is_gathering = False
 
     async def publish_many(self, messages: Iterable[RawMessage]) -> None:
         """Publishes all of them, in order, or none, for a fraction of what `publish` costs for each.
@@ -64,16 +66,35 @@ class SendingClient(Client):
         return True
 
     def publish_soon(self, messages: Iterable[RawMessage]) -> bool:
-        """As `publish_now`, in one piece with all else that is published in this turn of the loop.
+        """As `publish_now`, in one piece with all else that is published soon.
 
-        From a direct subscription's handler: with what those of the same read from the socket publish.
+        That is what is published while it is gathered; else in this turn of the loop, if others have one.
         """
         if not self._kept(messages):
             return False
-        if not self._is_writing_soon:
+        if self._is_gathering:
             self._is_writing_soon = True
-            asyncio.get_running_loop().call_soon(self._write_pending)
+            return True
+        loop = asyncio.get_running_loop()
+        # Those that have a turn before the loop looks for what has come; our own writing may be one of them.
+        turns = getattr(loop, "_ready", None)
+        if turns is not None and len(turns) == self._is_writing_soon:
+            self._write_pending()
+        elif not self._is_writing_soon:
+            self._is_writing_soon = True
+            loop.call_soon(self._write_pending)
         return True
+
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        """What is published soon within the block is written at its end; nothing in there may wait."""
+        self._is_gathering = True
+        try:
+            yield
+        finally:
+            self._is_gathering = False
+            if self._is_writing_soon:
+                self._write_pending()
 
     async def publish_encoded(self, messages: bytes, count: int) -> None:
         """Publishes whole messages that are in the protocol's form already; otherwise as `publish_many`.
@@ -147,10 +168,6 @@ class SendingClient(Client):
             transport.write(b"".join(self._pending))  # type: ignore[no-untyped-call]  # nats-py
             self._pending = []
             self._pending_data_size = 0
-
-    def _write_what_is_due(self) -> None:
-        if self._is_writing_soon:
-            self._write_pending()
 
     def _flush_soon(self) -> None:
         """Wakes that task, unless it is called already; without a connection, the next one has it woken."""

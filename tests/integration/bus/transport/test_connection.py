@@ -194,7 +194,7 @@ def test_what_is_taken_before_anything_is_read_is_heard_the_same(
                 await lean._ps.parse(data)
 
         await lean.hear([])
-        take_early(reader, lean._parser, lambda: None)
+        take_early(reader, lean._parser, lean._take)
         reading = asyncio.create_task(read())
         for number, piece in enumerate(pieces):
             if number >= len(is_read_after) or is_read_after[number]:
@@ -694,6 +694,8 @@ def test_what_is_published_now_is_written_now_and_what_is_published_soon_in_one_
         assert lean.publish_now([to_somebody(b"1"), to_somebody(b"2")])
         assert (writes, lean.pending_data_size) == (1, 0)
 
+        # Somebody else has a turn.
+        asyncio.get_running_loop().call_soon(lambda: None)
         assert lean.publish_soon([to_somebody(b"3")])
         await lean.publish(f"{TO_INBOX}.1", b"4")
         assert lean.publish_soon([to_somebody(b"5")])
@@ -701,11 +703,19 @@ def test_what_is_published_now_is_written_now_and_what_is_published_soon_in_one_
         await asyncio.sleep(0)
         assert (writes, lean.pending_data_size) == (2, 0)
 
+        # Nobody else has one; then somebody has, and is not waited for.
         assert lean.publish_soon([to_somebody(b"6")])
-        assert lean.publish_now([to_somebody(b"7")])
         assert (writes, lean.pending_data_size) == (3, 0)
-        assert [(await asyncio.wait_for(inbox.get(), 10)).body for _ in range(7)] == list(
-            map(b"%d".__mod__, range(1, 8))
+        asyncio.get_running_loop().call_soon(lambda: None)
+        assert lean.publish_soon([to_somebody(b"7")])
+        assert lean.publish_now([to_somebody(b"8")])
+        assert (writes, lean.pending_data_size) == (4, 0)
+        with lean.gathering():
+            lean.publish_soon([to_somebody(b"9")])
+            lean.publish_soon([to_somebody(b"10")])
+        assert (writes, lean.pending_data_size) == (5, 0)
+        assert [(await asyncio.wait_for(inbox.get(), 10)).body for _ in range(10)] == list(
+            map(b"%d".__mod__, range(1, 11))
         )
 
     play(scenario)
