@@ -1,6 +1,7 @@
 """Loads: a kind of client, what it sends, and how many requests it keeps in flight."""
 
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import NamedTuple
 
 from tests.benchmarks.core.checkout import IDLE_SUBJECT, Checkout, Served
@@ -24,11 +25,14 @@ class Load(NamedTuple):
         return f"{self.kind}, {self.client}, {self.in_flight} in flight"
 
 
-def client_of(service: Served, load: Load, copy: Checkout | None = None) -> AbstractContextManager[Driver]:
-    """A client of a service; `own` is the one of that copy of the repository."""
+def client_of(
+    service: Served, load: Load, copy: Checkout | None = None, *, credentials: Path | None = None
+) -> AbstractContextManager[Driver]:
+    """A client of a service; `own` is the one of that copy of the repository, and may have credentials."""
     copy = copy or Checkout.here()
     asked = [service.url, load.kind, "--ids", load.ids]
     if load.client == "own":
+        asked += [] if credentials is None else ["--credentials", str(credentials)]
         return driver(copy, "by_our_client", *asked, processes=service.processes)
     return driver(copy, "by_nats", *asked, "--client", load.client, processes=service.processes)
 

@@ -1,4 +1,4 @@
-"""A driver that uses the client of this repository: `… by_our_client URL KIND [--ids …]`.
+"""A driver that uses our own client: `… by_our_client URL KIND [--ids …] [--credentials FILE]`.
 
 Beside the kinds of `contents`, it sends `durable` commands, of which each is answered before the next. `ids`
 are those of jobs and commands; where they are `none`, the client makes one for the command itself, as it
@@ -63,8 +63,8 @@ def asking(client: Client, kind: str, ids: str) -> Ask:
     return kinds[kind]
 
 
-async def drive(url: str, kind: str, ids: str) -> None:
-    async with connect(url) as client:
+async def drive(url: str, kind: str, ids: str, credentials: str | None) -> None:
+    async with connect(url, credentials=credentials) as client:
         if kind == "get":
             names = client.names
             await client.connection.ask(
@@ -78,8 +78,9 @@ def main() -> None:
     parser.add_argument("url")
     parser.add_argument("kind")
     parser.add_argument("--ids", choices=["none", "random", "ordered"], default="none")
+    parser.add_argument("--credentials")
     options = parser.parse_args()
-    asyncio.run(drive(options.url, options.kind, options.ids))
+    asyncio.run(drive(options.url, options.kind, options.ids, options.credentials))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""Durable commands beside requests, by our own client, 256 in flight: a stream keeps them first."""
+"""Durable commands beside requests, by our own client, 256 in flight: a stream keeps them first.
+
+Without ids of their own, each has a new one from the client, which knows that nothing is kept under it;
+whoever chooses ids (here random ones) has the client look first for an answer that is kept.
+"""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,10 +16,9 @@ from tests.benchmarks.core.rows import Row, over
 def rows(bench: Bench) -> Iterator[Row]:
     with ExitStack() as stack:
         service = stack.enter_context(bench.service())
-        sides = {
-            kind: stack.enter_context(client_of(service, Load("own", 256, kind=kind)))
-            for kind in ("enqueue", "durable")
-        }
+        loads = [Load("own", 256, kind, ids) for kind in ("enqueue", "durable") for ids in ("none", "random")]
+        sides = {f"{one.kind}, {one.ids}": stack.enter_context(client_of(service, one)) for one in loads}
         found = in_turns(sides, 256, seconds=bench.seconds, rounds=bench.rounds)
-    what = "durable commands over requests, own client, 256 in flight"
-    yield over(what, found["durable"], found["enqueue"], target=0.7)
+    for ids in ("none", "random"):
+        what = f"durable commands over requests, own client, 256 in flight, ids: {ids}"
+        yield over(what, found[f"durable, {ids}"], found[f"enqueue, {ids}"], target=0.7)
