@@ -6,6 +6,7 @@ The broker maps its subjects, its answers go from one account to another, and it
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.benchmarks.core.bench import Bench
@@ -21,7 +22,7 @@ def rows(bench: Bench) -> Iterator[Row]:
     seed = bench.folder / "billing.nk"
     with ExitStack() as stack:
         service = stack.enter_context(bench.service())
-        made = ["user", "create", "billing", "--allow", "jobs.enqueue", "--out", seed]
+        made: list[str | Path] = ["user", "create", "billing", "--allow", "jobs.enqueue", "--out", seed]
         here = Checkout.here()
         command = here.command("ops.cli", *made, "--data", bench.folder / "service")
         subprocess.run(command, cwd=here.root, env=here.environment, check=True, capture_output=True)
