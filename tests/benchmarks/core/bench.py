@@ -58,7 +58,7 @@ class Peers:
             case "JetStream":
                 server = enter(jetstream_on(self._folder / "jetstream"))
                 asked = ["enqueue", "--subject", "jetstream.enqueue", "--stream", "PEER"]
-                return driver(environment_with("nats"), "by_nats", server.url, *asked)
+                return driver(Checkout.here(), "by_nats", server.url, *asked)
             case _:
                 file = self._folder / "eventsourcing.db"
                 return driver(environment_with("eventsourcing"), "by_eventsourcing", file)

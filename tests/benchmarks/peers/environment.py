@@ -14,12 +14,11 @@ from tests.benchmarks.core.checkout import Checkout
 from tests.support.repository import ROOT
 
 CACHE = ROOT / ".benchmark"
-# The versions that the documents' figures are of; nats-py drives JetStream.
+# The versions that the documents' figures are of. JetStream is that of our own nats-server.
 PACKAGES = {
     "umadb": "umadb==0.7.8",
     "asyncpg": "asyncpg==0.32.0",
     "eventsourcing": "eventsourcing==9.5.6",
-    "nats": "nats-py==2.16.0",
 }
 
 
