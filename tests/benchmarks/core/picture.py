@@ -30,7 +30,7 @@ def svg(rows: Iterable[Row], title: str) -> str:
         parts += [
             f'<text x="{_TEXT_WIDTH - 10}" y="{top + 13}" text-anchor="end">{escape(row.what)}</text>',
             f'<rect x="{_TEXT_WIDTH}" y="{top}" width="{long}" height="{_ROW_HEIGHT - 6}" fill="{colour}"/>',
-            f'<text x="{_TEXT_WIDTH + long + 8}" y="{top + 13}">'
+            f'<text x="{width - _RIGHT + 8}" y="{top + 13}">'
             f"{escape(said(row.figure.median, row.unit))} ({escape(row.aim)})</text>",
         ]
     bottom = _ROW_HEIGHT * (len(drawn) + 2)

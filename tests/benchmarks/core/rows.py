@@ -123,6 +123,8 @@ def machine_of_this_run() -> dict[str, Any]:
         "processor": models[0] if models else platform.machine(),
         "system": platform.platform(),
         "python": platform.python_version(),
+        # Of what else is at work, if nothing was measured in the minute before.
+        "load_average": round(os.getloadavg()[0], 1),
     }
 
 
@@ -135,7 +137,8 @@ class Kept(NamedTuple):
     @property
     def title(self) -> str:
         on = self.machine
-        return f"{on['processors']} × {on['processor']}, Python {on['python']}, {on['measured_at']}"
+        where = f"{on['processors']} × {on['processor']}, Python {on['python']}"
+        return f"{where}, {on['measured_at']}, load average before it {on['load_average']}"
 
     def with_rest_of(self, file: Path) -> Self:
         """Likewise, and what the file has of subjects that are not among these."""

@@ -12,7 +12,13 @@ from tests.benchmarks.core.figures import Figure
 from tests.benchmarks.core.picture import svg
 from tests.benchmarks.core.rows import Kept, Row, over, slower
 
-MACHINE = {"processors": 2, "processor": "of some kind", "python": "3.11", "measured_at": "2026"}
+MACHINE = {
+    "processors": 2,
+    "processor": "of some kind",
+    "python": "3.11",
+    "measured_at": "2026",
+    "load_average": 0.1,
+}
 ROUNDS = [Measured(500, 2.0, 5.0, {}), Measured(100, 9.0, 20.0, {}), Measured(510, 2.2, 5.0, {})]
 BESIDE = [Measured(1_000, 1.0, 2.0, {}), Measured(200, 4.0, 9.0, {}), Measured(1_000, 1.0, 2.0, {})]
 
