@@ -4,6 +4,7 @@ segment     a file with some events: what is in it, how it is named, and which t
 writing     how it is written
 reading     how it is read, and what may be wrong with it
 archiver    writes segments while the service runs
+end         where it ends, and whether that was cut off
 merge       makes few large segments of many small ones
 verify      reads all of them, and says what is damaged
 replay      brings a store forward by what segments have

@@ -18,6 +18,7 @@ from bus.log.cloud_events import Origin
 from bus.tasks import cancel
 from bus.waiting import UNTRIED, Trouble, is_set_within
 from bus.writing.submission import Commit
+from ops.archive.end import ArchiveEnd
 from ops.archive.merge import Logged, merge
 from ops.archive.reading import read_envelope, read_segment
 from ops.archive.segment import (
@@ -45,6 +46,8 @@ MAXIMUM_WAITING_ANSWERS = 50_000
 MERGE_AFTER_SEGMENTS = 64
 FIRST_RETRY_MS = 1_000
 LONGEST_RETRY_MS = 30_000
+# How often it is looked whether its end is still there.
+LOOK_SECONDS = 600.0
 
 NOT_OUTSIDE = (
     "there is no archive outside the disk of the store, with which it would be lost:"
@@ -67,6 +70,8 @@ class ArchiveState(msgspec.Struct, frozen=True, kw_only=True):
     outside: bool
     note: str | None
     problem: str | None
+    cut: str | None = None
+    """What was found to be missing at its end since the start, which was written again from the log."""
 
 
 class _Next(NamedTuple):
@@ -101,6 +106,9 @@ class Archiver:
         self._origin = origin
         self._read = read
         self._store = store
+        self._end = ArchiveEnd(store, folder, origin.store_id)
+        self._look_at = time.monotonic()
+        self._cut: str | None = None
         self._head = 0
         self._position: int | None = None
         # Since when, by the monotonic clock, there is something that the archive has not.
@@ -131,6 +139,7 @@ class Archiver:
             outside=outside,
             note=None if outside else NOT_OUTSIDE,
             problem=self._trouble.problem or problem,
+            cut=self._cut,
         )
 
     def notify(self, commit: Commit) -> None:
@@ -179,8 +188,21 @@ class Archiver:
             logger.warning("the archive is not complete; the rest follows after the next start: %s", error)
 
     async def _catch_up(self) -> None:
+        if time.monotonic() >= self._look_at:
+            await asyncio.to_thread(self._look_for_cut)
         while await asyncio.to_thread(self._write_next):
             pass
+
+    def _look_for_cut(self) -> None:
+        """Has what is missing at the end written again, and says so."""
+        with self._writing:
+            cut = self._end.cut(self._origin.timelines[-1][0])
+            self._look_at = time.monotonic() + LOOK_SECONDS
+            if cut is None:
+                return
+            self._cut = str(cut)
+            logger.error("the end of the archive %s was cut off: %s", self._folder, cut)
+            self._position, self._is_table_ahead = None, True
 
     def _merge_if_due(self) -> None:
         is_merging = self._merging is not None and not self._merging.done()
@@ -234,6 +256,7 @@ class Archiver:
                 self._is_table_ahead = True
                 raise
             self._position = header.last
+            self._end.note(header.timelines[-1][0], header.last)
             self._head = max(self._head, header.last)
             # Whatever is left was committed after the reading, and has waited at most since then.
             self._waiting_since = None if self._head == header.last else read_at

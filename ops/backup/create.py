@@ -31,6 +31,7 @@ from ops.backup.metadata import (
 from ops.backup.scratch import sweep
 from ops.backup.sound import check_copy, file_checksum
 from ops.progress import Progress, ignore_progress
+from ops.targets.documents import is_hash
 from ops.targets.regular_files import open_to_write
 from ops.targets.sealing import Sealing, seal_file
 from ops.targets.signing import ANYBODYS, Signature, Signing, SigningKey
@@ -161,6 +162,7 @@ def _verified_head(folder: Place, source: StoreContent, signing: Signing) -> cha
             metadata.timelines == history
             and 0 < metadata.position <= source.head.position
             and metadata.last_recorded_at is not None
+            and is_hash(metadata.head_hash)
         ):
             return chain.Head(metadata.position, bytes.fromhex(metadata.head_hash), metadata.last_recorded_at)
     return chain.Head()

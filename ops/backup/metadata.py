@@ -62,7 +62,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Number and first position of each timeline up to its own, in order."""
     position: Whole
     """Of the last event; 0 where there is none."""
-    head_hash: Hash
+    head_hash: str
     first_recorded_at: Moment | None
     last_recorded_at: Moment | None
     rows: dict[str, Whole]

@@ -8,8 +8,10 @@ from pathlib import Path
 import apsw
 
 from bus.log import chain
+from bus.log.cloud_events import read_origin
 from migrations.connection import open_reader
 from migrations.runner import MigrationError
+from ops.archive.end import ArchiveEnd
 from ops.backup.content import store_id_of
 from ops.backup.create import create_backup
 from ops.backup.drill import prove
@@ -115,6 +117,25 @@ def look_at_old_backups(settings: Settings) -> Iterator[DoctorFinding]:
             message=f"among the backups, but none: {'; '.join(found)}",
             hint="they cannot be restored, and may be deleted",
         )
+
+
+def look_at_archive_end(settings: Settings) -> Iterator[DoctorFinding]:
+    """Whether the archive goes as far as the service has written it."""
+    with closing(open_reader(settings.store_path)) as connection:
+        origin = read_origin(connection)
+    timeline = origin.timelines[-1][0] if origin.timelines else 0
+    cut = ArchiveEnd(settings.store_path, settings.archive_folder, origin.store_id).cut(timeline)
+    if cut is None:
+        said = "the archive ends where the service has written it to"
+        yield DoctorFinding(check="archive_end", message=said)
+        return
+    yield DoctorFinding(
+        check="archive_end",
+        level="wrong",
+        message=f"the end of the archive was cut off: {cut}",
+        hint="see who can delete there; a service that is started writes it again from its log",
+        figures={"ends": cut.ends, "ended": cut.ended},
+    )
 
 
 def look_at_reach(settings: Settings) -> Iterator[DoctorFinding]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import apsw
 
 from ops.doctor.audit import look_at_audit
-from ops.doctor.backups import look_at_backup, look_at_old_backups, look_at_reach
+from ops.doctor.backups import look_at_archive_end, look_at_backup, look_at_old_backups, look_at_reach
 from ops.doctor.finding import DoctorFinding
 from ops.doctor.machine import look_at_rights, look_at_room, look_at_syncs
 from ops.doctor.schemas import look_at_schemas
@@ -32,6 +32,7 @@ def examine(settings: Settings, *, quick: bool, version: str, progress: Progress
         "integrity": look_at_integrity(settings),
         "backup": look_at_backup(settings, version, progress),
         "old_backups": look_at_old_backups(settings),
+        "archive_end": look_at_archive_end(settings),
         "reach": look_at_reach(settings),
     }
     for name, look in looks.items():

@@ -263,6 +263,13 @@ def backup_causes(
             f"the archive is {archive.lag_seconds:.0f} s and {archive.lag_events} events behind",
             "its disk, or the way to its bucket, is too slow",
         )
+    if archive.cut is not None:
+        yield Cause(
+            "archive_cut",
+            "degraded",
+            f"the end of the archive was cut off, and written again from the log: {archive.cut}",
+            "see who can delete there; this stays until the service is started again",
+        )
 
 
 def access_causes(standing: AccessStanding) -> Iterator[Cause]:

@@ -9,7 +9,17 @@ from pathlib import Path
 # What a service keeps right in its directory; everything else there, it leaves as it is: the directory may be
 # anybody's home. The file of settings is an operator's, and may have the broker's password.
 NAMES = (
-    *("hyperpage.*", "runtime.*", "admin.*", "service.lock", "tokens.*", "users.*", "audit.*", "restore.*"),
+    *(
+        "hyperpage.*",
+        "runtime.*",
+        "admin.*",
+        "service.lock",
+        "tokens.*",
+        "users.*",
+        "audit.*",
+        "archive.*",
+        "restore.*",
+    ),
     *("signing-key.*", "consumer-names.key"),
 )
 SETTINGS_FILE = "hyperpage.toml"

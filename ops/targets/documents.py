@@ -1,5 +1,6 @@
 """JSON in files that somebody else may have written: `decode_document`, `decoder_of` for many of a kind."""
 
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar, overload
 
@@ -8,7 +9,8 @@ import msgspec
 T = TypeVar("T")
 # What SQLite and dates can take.
 Whole = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-Hash = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+_HASH = "^[0-9a-f]{64}$"
+Hash = Annotated[str, msgspec.Meta(pattern=_HASH)]
 # In milliseconds since the epoch, up to the year 9999.
 Moment = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999)]
 
@@ -24,6 +26,11 @@ def decode_document(content: bytes | str, kind: Any = Any) -> Any:
         msgspec.DecodeError: it is none, whatever is wrong with it: how it is spelled, or how deep it goes.
     """
     return _decoded(lambda one: msgspec.json.decode(one, type=kind), content)
+
+
+def is_hash(text: str) -> bool:
+    """Whether a text is a SHA-256 in hexadecimal."""
+    return re.fullmatch(_HASH, text) is not None
 
 
 def decoder_of(kind: Any) -> Callable[[bytes], Any]:

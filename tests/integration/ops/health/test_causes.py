@@ -19,6 +19,8 @@ import pytest
 
 from bus.broker.server import find_nats_server
 from bus.broker.users import RELAY, private_inbox
+from ops.archive import archiver
+from ops.archive.segment import list_segments
 from ops.backup.create import create_backup
 from ops.backup.schedule import FIRST_AFTER_MS
 from ops.health import causes
@@ -248,6 +250,21 @@ def test_readers_that_are_all_in_use_are_told_although_there_is_none_to_ask_with
             # As does the archive.
             assert "1 events behind" in service.sees("archive_behind", level="degraded")
         service.sees_none("readers_exhausted", "relay_behind", "archive_behind")
+
+
+def test_an_archive_whose_end_is_cut_off_while_it_is_written_is_told(
+    tmp_path: Path, pace: Pace, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(archiver, "LOOK_SECONDS", 0.2)
+    with Watched(tmp_path, **pace) as service:
+        service.command("app_state.set", {"key": "k", "value": 1})
+        folder = service.settings.archive_folder
+        assert isinstance(folder, Path)
+        eventually(service, lambda: list_segments(folder))
+        for one in list_segments(folder):
+            one.path.unlink()
+        assert "had been written up to 1" in service.sees("archive_cut", level="degraded")
+        assert [one.last for one in list_segments(folder)] == [1]
 
 
 def test_backups_that_fail_or_do_not_come_and_a_clock_that_goes_back_are_told(tmp_path: Path, pace: Pace):

@@ -90,7 +90,6 @@ def test_a_segment_in_which_something_else_stands_is_damaged(tmp_path: Path, lin
         {"timestamp": -(10**15)},
         {"position": -1},
         {"size": 2**70},
-        {"head_hash": "zz"},
         {"timelines": [[1, -5]]},
         {"rows": {"events": -1}},
         {"checks": {"checksum": 10**18}},
