@@ -7,9 +7,12 @@ from importlib.resources import files
 import apsw
 import msgspec
 
+from migrations.command_ids import provide_id_hash
 from migrations.connection import write_transaction
 
 _NAME = re.compile(r"^(\d{3}_[a-z0-9_]+)\.up\.sql$")
+# How a migration says that the tables are as they should be after it: nothing is made anew from the log.
+_ROWS_STAY = "-- rows stay"
 # How a down migration names a table that cannot be derived again: `-- keeps: events`.
 _KEEPS = re.compile(r"^-- keeps: (\w+)$", re.MULTILINE)
 
@@ -29,6 +32,11 @@ class Migration(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     up: str
     down: str
+
+    @property
+    def changes_rows(self) -> bool:
+        """Whether the tables have to be made anew from the log after it."""
+        return _ROWS_STAY not in self.up.splitlines()
 
     @property
     def checksum(self) -> str:
@@ -172,6 +180,7 @@ def _refuse_to_lose(connection: apsw.Connection, migration: Migration, drop_even
 
 
 def _execute(connection: apsw.Connection, name: str, sql: str) -> None:
+    provide_id_hash(connection)
     try:
         connection.execute(sql)
     except apsw.Error as error:

@@ -4,6 +4,7 @@ chain         rows chained by their hashes: appended, read, verified
 cloud_events  a row as the CloudEvent that everybody gets
 states        aggregates as the log has them
 reading       a stream, a part of the log, a row as it was
+answers       the remembered answers, told again from the log
 search        events by what they were caused by, and by what is in them
 reader_pool   the connections that read
 page_cache    how well SQLite's page cache does

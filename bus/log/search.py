@@ -9,6 +9,7 @@ import msgspec
 from bus.contract import codec
 from bus.contract.log_requests import FindChain, FindEvents
 from bus.log import chain
+from bus.log.answers import positions_of
 from bus.log.cloud_events import Origin, cloud_event_sql, read_origin
 from bus.log.reading import MAXIMUM_SCANNED_ROWS, Items, pattern_of
 from domain.errors import Invalid, NotFound
@@ -172,21 +173,14 @@ class _Chain:
     def _take_command(self, command_id: str, near: int | None = None) -> None:
         """Takes the events of a command: close to one of them, or to where it was answered."""
         # Several users may have used the same id, each for a command of its own.
-        for answered in (near,) if near is not None else self._answered(command_id):
+        for answered in (
+            (near,) if near is not None else positions_of(self._connection, command_id, MAXIMUM_CHAIN)
+        ):
             first = self._neighbours(answered, command_id, "DESC")
             if (command_id, first) not in self._looked_for:
                 self._looked_for.add((command_id, first))
                 last = self._neighbours(answered, command_id, "ASC")
                 self._take("position BETWEEN ? AND ? AND command_id = ?", first, last, command_id)
-
-    def _answered(self, command_id: str) -> list[int]:
-        """The positions at which commands of that id were answered, whosever they were."""
-        of_users = f"{command_id}{codec.OWNED_BY}"
-        found = self._connection.execute(
-            "SELECT position FROM command_answers WHERE command_id = ? OR command_id BETWEEN ? AND ? LIMIT ?",
-            (command_id, of_users, f"{of_users}~", MAXIMUM_CHAIN),
-        )
-        return [position for (position,) in found]
 
     def _neighbours(self, position: int, command_id: str, order: str) -> int:
         """How far the events of a command reach to one side: they stand together."""

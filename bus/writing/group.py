@@ -10,6 +10,7 @@ from bus.contract.codec import MAXIMUM_ANSWER_BYTES
 from bus.contract.headers import EXPECTED_VERSION
 from bus.incident import internal
 from bus.log import chain
+from bus.log.answers import Answer, Answers
 from bus.measures import UNKNOWN, Tally
 from bus.writing.aggregates import Aggregates, snapshot_rows
 from bus.writing.group_context import GroupContext, Projections
@@ -36,18 +37,21 @@ class Group(GroupContext):
         aggregates: Aggregates,
         projections: Projections,
         connection: apsw.Connection,
+        answers: Answers,
         head: chain.Head,
         now: int,
         timeline: int,
         allowed_secrets: AllowedPaths,
     ) -> None:
         super().__init__(aggregates, projections, connection, now, MAXIMUM_ANSWER_BYTES)
+        self._answers = answers
         self._head = head
         self._timeline = timeline
         self._allowed_secrets = allowed_secrets
         self._entries: list[chain.Entry] = []
         self._remembered: dict[str, tuple[bytes, bytes]] = {}
-        self._new_answers: dict[str, tuple[str, bytes, int, str]] = {}
+        # Each with how many events say all of it.
+        self._new_answers: dict[str, tuple[Answer, int]] = {}
         self.notices: list[Notice] = []
         # Accepted in spite of what looks like a credential in them.
         self.let_through: list[Request] = []
@@ -55,9 +59,9 @@ class Group(GroupContext):
         self.tally = Tally()
 
     @property
-    def new_answers(self) -> list[tuple[str, bytes, int, str]]:
-        """The answers to remember: command id, hash of the request, position, answer."""
-        return list(self._new_answers.values())
+    def new_answers(self) -> list[Answer]:
+        """The answers to remember."""
+        return [answer for answer, _ in self._new_answers.values()]
 
     def decide(self, submissions: list[Submission]) -> None:
         """Gives every submission its outcome, which holds once the group is committed."""
@@ -88,7 +92,8 @@ class Group(GroupContext):
             chain.insert(connection, rows)
             self._projections.write(connection, transitions)
             insert_rows(connection, "INSERT INTO snapshots", snapshot_rows(transitions))
-        insert_rows(connection, "INSERT INTO command_answers", self._new_answers.values())
+        if self._new_answers:
+            self._answers.remember(self._new_answers.values())
         self._write_leases()
         return rows
 
@@ -107,11 +112,7 @@ class Group(GroupContext):
         """Reads, in one go, what was answered before to the group's command ids."""
         ids = {one for request in requests if (one := request.remembered_as) is not None}
         if ids:
-            for command_id, request_hash, answer in self._connection.execute(
-                "SELECT command_id, request_hash, answer FROM carray(?)"
-                " CROSS JOIN command_answers ON command_id = value",
-                (apsw.carray(tuple(ids)),),
-            ):
+            for command_id, request_hash, _, answer in self._answers.recall(ids).values():
                 self._remembered[command_id] = (request_hash, answer.encode())
 
     def _one_by_one(self, requests: list[Request | Refusal]) -> Outcome:
@@ -198,7 +199,8 @@ class Group(GroupContext):
         if command_id is not None and remembered:
             self._remembered[command_id] = (request_hash, answer)
             head = self._head.position + len(self._entries)
-            self._new_answers[command_id] = (command_id, request_hash, head, answer.decode())
+            kept = Answer(command_id, request_hash, head, answer.decode())
+            self._new_answers[command_id] = (kept, len(decision.events) if decision.result is None else 0)
         self.tally.add(request.name, "accepted")
         if request.findings:
             self.let_through.append(request)

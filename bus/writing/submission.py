@@ -7,6 +7,7 @@ import msgspec
 
 from bus.contract import codec
 from bus.log import chain
+from bus.log.answers import Answer
 from bus.measures import UNKNOWN, Tally
 from domain.credentials.scanning import Finding
 from domain.decider import Decider, Notice, Verb
@@ -77,8 +78,8 @@ class Commit(msgspec.Struct, frozen=True):
     submissions: list[Submission]
     rows: list[chain.Row]
     notices: list[Notice]
-    answers: list[tuple[str, bytes, int, str]]
-    """Those to remember: command id, hash of the request, position, answer."""
+    answers: list[Answer]
+    """Those to remember."""
     let_through: Sequence[Request] = ()
     """Those that were stored in spite of what looks like a credential in them."""
     times: GroupTimes | None = None

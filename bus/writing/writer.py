@@ -19,6 +19,7 @@ import apsw
 
 from bus.incident import internal
 from bus.log import chain
+from bus.log.answers import Answers
 from bus.log.page_cache import read_page_cache
 from bus.writing.aggregates import Aggregates
 from bus.writing.group import Group
@@ -72,6 +73,7 @@ class Writer:
         self._clock = clock
         self._allowed_secrets = allowed_secrets or AllowedPaths()
         self._aggregates = Aggregates(connection, capacity=cache_capacity, maximum_bytes=cache_bytes)
+        self._answers = Answers(connection)
         self._waiting: deque[Submission] = deque()
         self._waiting_bytes = 0
         self._waiting_commands = 0
@@ -259,6 +261,7 @@ class Writer:
             self._aggregates,
             self._projections,
             self._connection,
+            self._answers,
             self.head,
             self._now(),
             self.timeline,
@@ -277,6 +280,7 @@ class Writer:
                 return self._failed(submissions, error)
             logger.warning("a group of commands was stored, although its commit reported: %s", error)
         self._aggregates.settle()
+        self._answers.settle()
         if rows:
             last = rows[-1]
             self.head = chain.Head(last.position, last.hash, last.recorded_at)

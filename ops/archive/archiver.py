@@ -14,6 +14,7 @@ import apsw
 import msgspec
 
 from bus.log import chain
+from bus.log.answers import Answer, read_answers
 from bus.log.cloud_events import Origin
 from bus.tasks import cancel
 from bus.waiting import UNTRIED, Trouble, is_set_within
@@ -23,7 +24,6 @@ from ops.archive.merge import Logged, merge
 from ops.archive.reading import read_envelope, read_segment
 from ops.archive.segment import (
     MAXIMUM_SEGMENT_BYTES,
-    ArchivedAnswer,
     Header,
     Segment,
     list_segments,
@@ -79,7 +79,7 @@ class _Next(NamedTuple):
 
     header: Header
     lines: bytes
-    answers: list[ArchivedAnswer]
+    answers: list[Answer]
     last_hash: str
     is_more: bool
 
@@ -113,7 +113,7 @@ class Archiver:
         self._position: int | None = None
         # Since when, by the monotonic clock, there is something that the archive has not.
         self._waiting_since: float | None = None
-        self._answers: deque[ArchivedAnswer] = deque()
+        self._answers: deque[Answer] = deque()
         # A thread goes on when the task that waits for it is cancelled: the next one must not write the same.
         self._writing = Lock()
         # Whether only the table has some of the answers: those from before the start, or too many.
@@ -285,13 +285,7 @@ class Archiver:
                 connection, first - 1, most=last - first + 1, most_bytes=MAXIMUM_SEGMENT_BYTES // 2
             )
             end = first - 1 if fitting is None else self._end_of_timeline(first - 1, min(fitting, last))
-            answers: list[ArchivedAnswer] = list(
-                connection.execute(
-                    "SELECT command_id, request_hash, position, answer FROM command_answers"
-                    " WHERE position >= ? AND position <= ?",
-                    (first - 1, end),
-                )
-            )
+            answers = read_answers(connection, first - 1, end)
             lines = event_lines(connection, first - 1, end)
             header = self._header(connection, first, end)
             return Logged(header, _hash_at(connection, end).hex(), lines, answers)
@@ -309,18 +303,13 @@ class Archiver:
             previous_hash=_hash_at(connection, first - 1).hex(),
         )
 
-    def _take_answers(self, connection: apsw.Connection, after: int) -> list[ArchivedAnswer]:
+    def _take_answers(self, connection: apsw.Connection, after: int) -> list[Answer]:
         # The event loop may add more meanwhile.
         waiting = [self._answers.popleft() for _ in range(len(self._answers))]
         if not self._is_table_ahead:
             return waiting
         self._is_table_ahead = False
-        return list(
-            connection.execute(
-                "SELECT command_id, request_hash, position, answer FROM command_answers WHERE position >= ?",
-                (after,),
-            )
-        )
+        return read_answers(connection, after)
 
     def _find_place(self, connection: apsw.Connection) -> int:
         """The position up to which the archive has this history.

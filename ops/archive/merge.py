@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import msgspec
 
+from bus.log.answers import Answer
 from ops.archive.reading import read_envelope, read_segment, read_signature
 from ops.archive.segment import (
     MAXIMUM_SEGMENT_BYTES,
     METADATA_SUFFIX,
-    ArchivedAnswer,
     Header,
     Segment,
     list_segments,
@@ -43,7 +43,7 @@ class Logged(NamedTuple):
     header: Header
     last_hash: str
     lines: bytes
-    answers: list[ArchivedAnswer]
+    answers: list[Answer]
 
 
 # Reads the log from one position to another, or to an earlier one where a segment takes no more.
@@ -118,7 +118,7 @@ def _merge(into: _Into, row: list[Segment]) -> int:
     header: Header | None = None
     previous_hash = last_hash = ""
     lines: list[bytes] = []
-    answers: list[ArchivedAnswer] = []
+    answers: list[Answer] = []
     size = events = 0
     for one in alike:
         # Judged again as it is read: the file may be another one by now.

@@ -8,6 +8,7 @@ import msgspec
 import zstandard
 
 from bus.log import chain
+from bus.log.answers import Answer
 from ops.archive.segment import (
     END_BYTES,
     END_FRAME,
@@ -16,7 +17,6 @@ from ops.archive.segment import (
     METADATA_SUFFIX,
     SIGNATURE_FRAME,
     SIGNATURE_FRAME_BYTES,
-    ArchivedAnswer,
     Envelope,
     Header,
     Segment,
@@ -247,11 +247,11 @@ def _require_known_format(name: str, line: bytes) -> None:
         raise BackupError("unknown_format", f"{name} is of format {found!r}, and this program reads {FORMAT}")
 
 
-def _parse(header: Header, lines: list[bytes]) -> tuple[list[chain.Row], list[ArchivedAnswer]]:
+def _parse(header: Header, lines: list[bytes]) -> tuple[list[chain.Row], list[Answer]]:
     count = max(0, header.last - header.first + 1)
     rows = [_row(_event(line)) for line in lines[:count]]
     answers = [
-        (command_id, bytes.fromhex(request_hash), position, answer)
+        Answer(command_id, bytes.fromhex(request_hash), position, answer)
         for command_id, request_hash, position, answer in map(_answer, lines[count:])
     ]
     if len(rows) != count:

@@ -6,8 +6,8 @@ import apsw
 import msgspec
 
 from bus.log import chain
+from bus.log.answers import take_over
 from migrations.connection import write_transaction
-from migrations.rows import insert_rows
 from ops.archive.reading import read_header, read_segment
 from ops.archive.segment import Header, Segment, SegmentContent, list_segments, runs
 from ops.archive.timelines import Timelines, history_of
@@ -149,5 +149,5 @@ def _append(connection: apsw.Connection, segment: Segment, content: SegmentConte
         if rows[0].position != head.position + 1 or before != head.hash.hex():
             raise BackupError("chain_broken", f"{segment.name} does not follow from position {head.position}")
         chain.insert(connection, rows)
-    answers = [answer for answer in content.answers if answer[2] <= until]
-    insert_rows(connection, "INSERT OR IGNORE INTO command_answers", answers)
+    answers = [one for one in content.answers if one.position <= until]
+    take_over(connection, answers)

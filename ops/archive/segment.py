@@ -22,6 +22,7 @@ from typing import Annotated
 import msgspec
 
 from bus.log import chain
+from bus.log.answers import Answer
 from ops.targets.bucket import BucketPath
 from ops.targets.documents import Hash, Whole
 from ops.targets.sealing import ENCRYPTED_SUFFIX
@@ -44,9 +45,6 @@ SIGNATURE_FRAME_BYTES = len(SIGNATURE_FRAME) + 32 + 64
 _NAME = re.compile(r"events-([0-9]{12})-([0-9]{12})(?:\.[0-9]+)?\.jsonl\.zst(?:\.age)?")
 # Numbers that SQLite can count on from, whatever somebody calls a folder.
 _FOLDER = re.compile(r"timeline-([0-9]{4,15})")
-
-# Command id, hash of the request, position, and the answer itself.
-ArchivedAnswer = tuple[str, bytes, int, str]
 
 
 class Segment(KeptFile, frozen=True):
@@ -97,7 +95,7 @@ class SegmentContent(msgspec.Struct, frozen=True):
 
     header: Header
     rows: list[chain.Row]
-    answers: list[ArchivedAnswer]
+    answers: list[Answer]
     signature: Signature = Signature()
 
 

@@ -8,11 +8,11 @@ import msgspec
 import zstandard
 
 from bus.log import chain
+from bus.log.answers import Answer
 from ops.archive.segment import (
     END_FRAME,
     METADATA_SUFFIX,
     SIGNATURE_FRAME,
-    ArchivedAnswer,
     Envelope,
     Header,
     Trailer,
@@ -61,7 +61,7 @@ def write_segment(
     path: Place,
     header: Header,
     events: bytes,
-    answers: Sequence[ArchivedAnswer],
+    answers: Sequence[Answer],
     *,
     level: int = LEVEL,
     last_hash: str | None = None,

@@ -11,6 +11,7 @@ import apsw
 import msgspec
 
 from bus.log import chain
+from bus.log.answers import Answers
 from bus.serving.administration import AdministrationVerb
 from bus.writing.aggregates import Aggregates
 from bus.writing.group import Group
@@ -37,6 +38,7 @@ class StoppedStore:
         self._connection = connection
         self._allowed = allowed
         self._clock = clock
+        self._answers = Answers(connection)
         self._head = chain.read_head(connection)
         self._timeline = int(connection.execute("SELECT max(timeline) FROM timelines").get or 1)
         self.position = self._head.position
@@ -54,6 +56,7 @@ class StoppedStore:
                 rows = group.write()
         except apsw.Error as error:
             raise Unavailable(f"the store could not be written: {error}") from error
+        self._answers.settle()
         if rows:
             self._head = chain.Head(rows[-1].position, rows[-1].hash, rows[-1].recorded_at)
         return answer(submission)
@@ -62,7 +65,16 @@ class StoppedStore:
         # New ones for each portion, so that imported states do not stay in memory.
         aggregates = Aggregates(self._connection)
         now = max(self._clock(), self._head.recorded_at)
-        group = Group(aggregates, Tables(), self._connection, self._head, now, self._timeline, self._allowed)
+        group = Group(
+            aggregates,
+            Tables(),
+            self._connection,
+            self._answers,
+            self._head,
+            now,
+            self._timeline,
+            self._allowed,
+        )
         group.decide([submission])
         return group
 

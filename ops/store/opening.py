@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -36,9 +37,12 @@ def open_store(path: Path, *, cache_kib: int) -> tuple[apsw.Connection, Origin]:
     connection = open_writer(path, cache_kib=cache_kib)
     try:
         require_own_schema(connection, path.name)
+        if not is_new:
+            _require_room(connection, path)
         if applied := runner.up(connection):
-            # Columns that are new (or were gone for a while) are filled from the log.
-            rebuild_file(path)
+            if any(one.changes_rows for one in runner.known_migrations() if one.name in applied):
+                # Columns that are new (or were gone for a while) are filled from the log.
+                rebuild_file(path)
             if not is_new:
                 _record(path, applied)
         give_identity(connection)
@@ -46,6 +50,16 @@ def open_store(path: Path, *, cache_kib: int) -> tuple[apsw.Connection, Origin]:
         connection.close()
         raise
     return connection, read_origin(connection)
+
+
+def _require_room(connection: apsw.Connection, path: Path) -> None:
+    """Returns if what migrations write fits onto the disk: a fourth of the file at most, so far."""
+    free_bytes, needed_bytes = shutil.disk_usage(path.parent).free, path.stat().st_size // 4
+    if free_bytes < needed_bytes and not all(one.applied for one in runner.status(connection)):
+        raise runner.MigrationError(
+            f"bringing {path} up to date needs {needed_bytes} bytes beside it, and {free_bytes} are free",
+            "make room, or move the data directory",
+        )
 
 
 def _record(path: Path, applied: list[str]) -> None:

@@ -10,6 +10,7 @@ import apsw
 import msgspec
 
 from bus.log import chain
+from bus.log.answers import index_ids
 from domain.catalogue import TIMELINE_FORKED, TIMELINE_STREAM
 from migrations import runner
 from migrations.connection import distrust, write_transaction
@@ -68,11 +69,13 @@ def materialize(
         migrated = runner.up(connection)
         if restore_path.backup is None:
             connection.execute("INSERT INTO store VALUES (?, ?)", (restore_path.store_id, now_ms))
+        index_ids(connection)
         signatures = _go_on_with_the_archive(connection, restore_path, identities, signing, progress)
         with write_transaction(connection):
             _cut(connection, restore_path.position)
             insert_rows(connection, "INSERT OR IGNORE INTO timelines", restore_path.timelines)
             _fork(connection, restore_path.position, timeline, now_ms)
+            index_ids(connection)
     work.chmod(0o600)
     if migrated or not as_it_is:
         progress("tables", 0, 1)

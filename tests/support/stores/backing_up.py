@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from bus.log import chain
+from bus.log.answers import Answer, read_answers
 from migrations.connection import open_reader
 from ops.archive.reading import read_segment
 from ops.archive.segment import list_segments, runs
@@ -106,11 +107,11 @@ def tables_of(path: Path) -> dict[str, list[tuple[Any, ...]]]:
         connection.close()
 
 
-def answers_of(path: Path) -> list[tuple[Any, ...]]:
+def answers_of(path: Path) -> list[Answer]:
     """The remembered answers of a file that nobody writes to."""
     connection = open_reader(path)
     try:
-        return connection.execute("SELECT * FROM command_answers ORDER BY command_id").fetchall()
+        return sorted(read_answers(connection, 0))
     finally:
         connection.close()
 

@@ -10,7 +10,7 @@ import apsw
 import msgspec
 import pytest
 
-from bus.log import chain
+from bus.log import answers, chain
 from bus.log.states import read_aggregate, to_recorded
 from bus.writing import aggregates
 from bus.writing.due_jobs import DueJobs
@@ -20,7 +20,8 @@ from domain.catalogue import BY_TABLE, VERBS
 from domain.decider import Aggregate, Lease, Transition
 from domain.errors import Refusal
 from domain.messages import Recorded, split_stream
-from migrations.connection import open_reader
+from migrations import runner
+from migrations.connection import open_memory, open_reader
 from ops.store.tables import Tables
 from projections import rebuild
 from tests.support.clock import HOUR_MS, Clock
@@ -33,8 +34,11 @@ from tests.support.stores.writing import TABLES, Reply, Sent, Store, batch, dump
 
 @contextmanager
 def frequently_kept_states() -> Iterator[None]:
+    """A state is kept every other event, and ids are indexed by the fewest at a time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(aggregates, "SNAPSHOT_INTERVAL", 2)
+        patch.setattr(answers, "WAITING_IDS", 3)
+        patch.setattr(answers, "STRIDE", 2)
         # The jitter of an attempt that timed out is the story's, too.
         patch.setattr(GroupCommit, "random", staticmethod(lambda: 0.0))
         yield
@@ -205,6 +209,7 @@ class Life:
         self._check_states(rows)
         self._check_indexes()
         self._check_answers(rows)
+        with_reader(self.path, self._check_told_again)
         self._check_delivering_again(tables)
 
     def _check_the_log(self, rows: list[chain.Row]) -> None:
@@ -284,6 +289,24 @@ class Life:
             assert said["events"] == [row.type for row in events]
             last = (events[-1].stream, events[-1].version, events[-1].position) if events else (None,) * 3
             assert (said["stream"], said["version"], said["position"]) == last
+
+    def _check_told_again(self, reader: apsw.Connection) -> None:
+        """What the log tells is what was answered, also where the file went to an older form and back."""
+        told = answers.read_answers(reader, 0)
+        answered = {sent.id: body for sent, body in self.remembered}
+        assert {one.command_id: one.answer.encode() for one in told} == answered
+        copy = open_memory()
+        image = bytearray(reader.serialize("main"))
+        # Without a WAL: https://www.sqlite.org/fileformat2.html, offsets 18 and 19.
+        image[18:20] = b"\1\1"
+        copy.deserialize("main", bytes(image))
+        runner.down(copy, to="007_event_causes")
+        assert sorted(copy.execute("SELECT * FROM command_answers")) == sorted(told)
+        runner.up(copy)
+        assert sorted(answers.read_answers(copy, 0)) == sorted(told)
+        told_by_events = "SELECT count(*) FROM command_answers WHERE answer IS NULL"
+        assert copy.execute(told_by_events).get == reader.execute(told_by_events).get
+        copy.close()
 
     def _check_delivering_again(self, tables: dict[str, Any]) -> None:
         head = self.store.writer.head

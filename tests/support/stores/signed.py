@@ -137,7 +137,7 @@ def strip_backup(backup: Backup) -> None:
 def forge_segment(segment: Segment, signer: SigningKey | None = None) -> None:
     """Puts a segment in the place of another: the same events, and other remembered answers."""
     content = read_segment(segment, [KEY])
-    answers = [(one[0], one[1], one[2], '{"forged":true}') for one in content.answers]
+    answers = [one._replace(answer='{"forged":true}') for one in content.answers]
     rows = content.rows
     write_segment(
         segment.place,

@@ -261,7 +261,7 @@ def test_a_down_never_drops_events_silently(connection: apsw.Connection):
 
 def test_a_down_never_drops_answers_silently(connection: apsw.Connection):
     runner.up(connection)
-    connection.execute("INSERT INTO command_answers VALUES ('c', x'00', 1, '{}')")
+    connection.execute("INSERT INTO command_answers VALUES ('c', x'00', 1, '{}', 0, 1, 1)")
 
     with pytest.raises(MigrationError, match="would drop the rows of command_answers"):
         runner.down(connection, to="001_initial_schema")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bus.log import chain
+from bus.log.answers import Answer
 from bus.log.states import SHAPES
 from migrations import runner
 from migrations.connection import open_reader, open_writer, write_transaction
@@ -169,7 +170,7 @@ def test_what_the_archive_has_comes_as_rows_into_a_file_that_the_migrations_made
     forged_header = type(header)(
         store_id=header.store_id, timelines=header.timelines, first=1, last=1, previous_hash=bytes(32).hex()
     )
-    write_segment(place, forged_header, row_lines(rows), [(hostile, b"x" * 32, 1, hostile)])
+    write_segment(place, forged_header, row_lines(rows), [Answer(hostile, b"x" * 32, 1, hostile)])
     (forged,) = list_segments(tmp_path / "forged")
 
     with closing(open_writer(tmp_path / "new.db")) as connection:

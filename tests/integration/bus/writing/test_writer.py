@@ -10,6 +10,7 @@ import pytest
 
 from bus.contract.headers import COMMAND_ID
 from bus.log import chain
+from bus.log.answers import read_answers
 from bus.log.states import read_aggregate
 from bus.serving.decoding import submission_of
 from bus.writing import aggregates
@@ -447,7 +448,7 @@ def test_an_answer_is_kept_with_the_head_of_the_log_after_its_command(store: Sto
     store.send_together(set_value("c"), set_value("a", id="later"), set_value("a", 2, id="last"))
 
     kept = store.in_writer(
-        lambda connection: dict(connection.execute("SELECT command_id, position FROM command_answers"))
+        lambda connection: {one.command_id: one.position for one in read_answers(connection, 0)}
     )
     assert kept == {"first": 1, "nothing": 2, "later": 3, "last": 4}
 

@@ -12,6 +12,7 @@ import pytest
 import zstandard
 
 from bus.log import chain
+from bus.log.answers import read_answers
 from bus.log.reader_pool import ReaderPool
 from bus.waiting import is_set_within
 from ops.archive import merge as merging
@@ -51,7 +52,7 @@ def test_what_was_committed_is_archived_with_its_answers(archived: Archived):
         for command_id, _, _, answer in read_segment(one).answers
     }
     connection = archived.store.connection
-    expected = dict(connection.execute("SELECT command_id, answer FROM command_answers"))
+    expected = {one.command_id: one.answer for one in read_answers(connection, 0)}
     assert remembered == expected
     assert all(answered[command_id].decode() == answer for command_id, answer in remembered.items())
     state = archived.archiver.state
@@ -74,7 +75,7 @@ def test_the_archive_goes_on_where_it_was_after_a_restart(archived: Archived):
     assert rows_of(archived.segments) == log_of(archived.path)
     connection = archived.store.connection
     answers = {answer[0] for one in archived.segments for answer in read_segment(one).answers}
-    assert answers == {one for (one,) in connection.execute("SELECT command_id FROM command_answers")}
+    assert answers == {one.command_id for one in read_answers(connection, 0)}
 
 
 def test_an_answer_that_made_no_event_is_archived_too(archived: Archived):
@@ -330,12 +331,10 @@ def test_a_store_comes_back_from_a_backup_and_the_archive(archived: Archived, tm
     assert {name: tables_of(archived.path)[name] for name in tables} == tables
     assert verify(archived.path)["equal"]
     store = archived.reopen()
+    remembered = {one.command_id: one.answer for one in read_answers(store.connection, 0)}
     for command_id, answer in answered:
-        found = store.connection.execute(
-            "SELECT answer FROM command_answers WHERE command_id = ?", (command_id,)
-        ).get
-        if found is not None:
-            assert found.encode() == answer
+        if command_id in remembered:
+            assert remembered[command_id].encode() == answer
 
 
 @pytest.mark.parametrize("merged", [False, True], ids=["small segments", "merged segments"])

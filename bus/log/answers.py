@@ -1,0 +1,263 @@
+"""The answers that are remembered: the same command id gets the same bytes, for ever.
+
+Most of them say what the log says, too: they are told again from it, and take a fifth of the room.
+
+Ids may be random UUIDs. In an index, each new one would touch a page of its own, and a page that a commit
+writes costs as much as a third of all else that a command takes of the writer. So new ids wait in a temporary
+table, and go over into `command_ids` many at a time, in the order of their hashes, so that they share pages:
+a sweep from the lowest hash to the highest, and from the beginning again. Those that wait when the process
+ends are found by the numbers of their answers.
+"""
+
+import re
+from array import array
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import apsw
+
+from bus.contract.codec import OWNED_BY
+from bus.log import chain
+from migrations.command_ids import id_hash
+from migrations.rows import insert_rows
+
+# How many ids wait at least, and how many go over at once. With a million answers, a page takes 14 at a time.
+WAITING_IDS = 65_536
+STRIDE = 1_024
+_LOWEST, _HIGHEST = -(2**63), 2**63 - 1
+# What JSON writes as it is. Keys and the names of event types have nothing else.
+_PLAIN = re.compile(r"[ !#-\[\]-~]*")
+
+# SQL for what a row of `command_answers`, named `kept`, says.
+_ID = "coalesce(kept.command_id, (SELECT command_id FROM events WHERE events.position = kept.position))"
+# An answer is never made anew in another form: it would be another one.
+_FROM_THE_LOG = """(
+    SELECT '{"command_id":"' || last.command_id || '","stream":"' || stream || '","version":' || version
+    || ',"position":' || last.position || ',"timeline":'
+    || (SELECT max(timeline) FROM timelines WHERE first_position <= last.position)
+    || ',"events":[' || (
+      SELECT group_concat('"' || type || '"', ',' ORDER BY position) FROM events
+      WHERE position > last.position - kept.events AND position <= last.position
+    ) || '],"result":null}'
+    FROM events AS last WHERE last.position = kept.position AND kept.events > 0
+)"""
+_SELECT = (
+    f"SELECT {_ID}, request_hash, kept.position, coalesce(answer, {_FROM_THE_LOG})"
+    " FROM command_answers AS kept"
+)
+# For who can't have a temporary table.
+
+_TAIL = (
+    "SELECT number FROM command_answers WHERE number > (SELECT max(up_to) FROM command_ids_made)"
+    " AND id_hash IN (SELECT value FROM carray(?1))"
+)
+_MAKE_WAITING = (
+    "CREATE TEMP TABLE IF NOT EXISTS waiting_ids"
+    " (id_hash INTEGER NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (id_hash, number)) WITHOUT ROWID;"
+    " DELETE FROM waiting_ids;"
+    " INSERT INTO waiting_ids SELECT id_hash, number FROM command_answers"
+    " WHERE number > (SELECT max(up_to) FROM command_ids_made) ORDER BY 1, 2"
+)
+
+
+class Answer(NamedTuple):
+    """An answer to an id (of whom, see `OWNED_BY`) and a request, and where the log ended with it."""
+
+    command_id: str
+    request_hash: bytes
+    position: int
+    answer: str
+
+
+class LostAnswerError(RuntimeError):
+    """The log lacks the events that an answer is told from."""
+
+
+class _Sweep(NamedTuple):
+    """How many ids wait, and from which hash on the next ones go over."""
+
+    waiting: int
+    reached: int
+    last_number: int
+    """The last answer."""
+    begun_after: int
+    """The last answer when the sweep began."""
+
+
+class Answers:
+    """The remembered answers of a store, for the one who writes; transactions are the caller's.
+
+    `settle` follows each that is on disk, and nothing one that failed. Where the connection may not write,
+    they can be recalled.
+    """
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+        self._waiting = _TAIL
+        waiting = 0
+        if not connection.readonly("main"):
+            connection.execute(_MAKE_WAITING)
+            self._waiting = "SELECT number FROM carray(?1) CROSS JOIN waiting_ids ON id_hash = value"
+            waiting = connection.execute("SELECT count(*) FROM waiting_ids").get
+        last = connection.execute("SELECT coalesce(max(number), 0) FROM command_answers").get
+        self._sweep = self._next = _Sweep(waiting, _LOWEST, last, last)
+
+    def recall(self, command_ids: Collection[str]) -> dict[str, Answer]:
+        """Those of the ids that an answer is remembered for.
+
+        Raises:
+            LostAnswerError: the log lacks events.
+        """
+        numbers = _numbers(
+            self._connection,
+            command_ids,
+            f"UNION {self._waiting}",
+        )
+        if not numbers:
+            return {}
+        found = _read(self._connection, "number IN (SELECT value FROM carray(?))", _integers(numbers))
+        return {one.command_id: one for one in found if one.command_id in command_ids}
+
+    def remember(self, answers: Iterable[tuple[Answer, int]]) -> None:
+        """Keeps answers to ids that have none yet, each with how many events its command led to.
+
+        That is 0 where an answer has more to say than its events.
+        """
+        waiting, reached, number, begun_after = self._sweep
+        rows: list[tuple[Any, ...]] = []
+        ids = []
+        for (command_id, request_hash, position, answer), events in answers:
+            plain, _, owner = command_id.partition(OWNED_BY)
+            number += 1
+            ids.append((id_hash(plain), number))
+            if events and _PLAIN.fullmatch(plain):
+                told_id = command_id if owner else None
+                rows.append((told_id, request_hash, position, None, events, *ids[-1]))
+            else:
+                rows.append((command_id, request_hash, position, answer, 0, *ids[-1]))
+        insert_rows(self._connection, "INSERT INTO command_answers", rows)
+        insert_rows(self._connection, "INSERT INTO waiting_ids", ids)
+        self._next = _Sweep(waiting + len(ids), reached, number, begun_after)
+        if self._next.waiting >= WAITING_IDS + STRIDE:
+            self._next = self._go_over(self._next)
+
+    def settle(self) -> None:
+        """What was remembered is on disk."""
+        self._sweep = self._next
+
+    def _go_over(self, sweep: _Sweep) -> _Sweep:
+        execute = self._connection.execute
+        first = sweep.reached
+        last = execute(
+            "SELECT id_hash FROM waiting_ids WHERE id_hash >= ? ORDER BY id_hash LIMIT 1 OFFSET ?",
+            (first, STRIDE - 1),
+        ).get
+        end = _HIGHEST if last is None else last
+        execute(
+            "INSERT OR IGNORE INTO command_ids SELECT * FROM waiting_ids WHERE id_hash BETWEEN ? AND ?",
+            (first, end),
+        )
+        execute("DELETE FROM waiting_ids WHERE id_hash BETWEEN ? AND ?", (first, end))
+        waiting = sweep.waiting - self._connection.changes()
+        if end < _HIGHEST:
+            return sweep._replace(waiting=waiting, reached=end + 1)
+        # All that waited when the sweep began has gone over.
+        execute("UPDATE command_ids_made SET up_to = ?", (sweep.begun_after,))
+        return _Sweep(waiting, _LOWEST, sweep.last_number, sweep.last_number)
+
+
+def read_answers(connection: apsw.Connection, first: int, last: int | None = None) -> list[Answer]:
+    """The answers of a part of the log, which begins and ends with positions.
+
+    Raises:
+        LostAnswerError: the log lacks the events of one.
+    """
+    return list(_read(connection, "position >= ? AND position <= ?", first, chain.or_last(last)))
+
+
+def positions_of(connection: apsw.Connection, command_id: str, limit: int) -> list[int]:
+    """The positions at which commands of an id were answered, whosever they were."""
+    return [
+        position
+        for (position,) in connection.execute(
+            "SELECT position FROM command_answers AS kept WHERE number IN ("
+            " SELECT number FROM command_ids WHERE id_hash = ?1 UNION SELECT number FROM command_answers"
+            " WHERE number > (SELECT max(up_to) FROM command_ids_made) AND id_hash = ?1)"
+            f" AND ({_ID} = ?2 OR {_ID} BETWEEN ?3 AND ?3 || '~') LIMIT ?4",
+            (id_hash(command_id), command_id, f"{command_id}{OWNED_BY}", limit),
+        )
+    ]
+
+
+def take_over(connection: apsw.Connection, answers: Iterable[Answer]) -> None:
+    """Keeps answers to ids that have none yet, whose events are there already. The ids are indexed."""
+    by_id: dict[str, Answer] = {}
+    for answer in answers:
+        by_id.setdefault(answer.command_id, answer)
+    known = _numbers(connection, by_id)
+    for one in known:
+        by_id.pop(
+            connection.execute(f"SELECT {_ID} FROM command_answers AS kept WHERE number = ?", (one,)).get,
+            None,
+        )
+    last = connection.execute("SELECT coalesce(max(number), 0) FROM command_answers").get
+    insert_rows(
+        connection,
+        "INSERT INTO command_answers (command_id, request_hash, position, answer, events, id_hash)",
+        [(*one, 0, id_hash(_plain(one.command_id))) for one in by_id.values()],
+    )
+    connection.execute(
+        "UPDATE command_answers SET events = coalesce(json_array_length(answer, '$.events'), 0)"
+        " WHERE number > ? AND json_valid(answer)",
+        (last,),
+    )
+    connection.execute(
+        f"UPDATE command_answers AS kept SET answer = NULL, command_id = nullif(command_id,"
+        " (SELECT command_id FROM events WHERE events.position = kept.position))"
+        f" WHERE number > ? AND answer = {_FROM_THE_LOG}",
+        (last,),
+    )
+    connection.execute(
+        "INSERT OR IGNORE INTO command_ids SELECT id_hash, number FROM command_answers WHERE number > ?",
+        (last,),
+    )
+
+
+def index_ids(connection: apsw.Connection) -> None:
+    """Makes the index of ids anew, whatever is in it."""
+    connection.execute(
+        "DELETE FROM command_ids;"
+        " INSERT INTO command_ids SELECT id_hash, number FROM command_answers ORDER BY 1, 2;"
+        " DELETE FROM command_ids_made;"
+        " INSERT INTO command_ids_made SELECT coalesce(max(number), 0) FROM command_answers"
+    )
+
+
+def _read(connection: apsw.Connection, where: str, *bindings: Any) -> Iterator[Answer]:
+    for row in connection.execute(f"{_SELECT} WHERE {where}", bindings):
+        if None in row:
+            raise LostAnswerError(f"the log lacks what was answered at position {row[2]}")
+        yield Answer(*row)
+
+
+def _numbers(connection: apsw.Connection, command_ids: Iterable[str], more: str = "") -> list[int]:
+    """The numbers of the answers that ids may mean, and those of others with the same hash."""
+    hashes = [id_hash(_plain(one)) for one in command_ids]
+    if not hashes:
+        return []
+    return [
+        number
+        for (number,) in connection.execute(
+            f"SELECT number FROM carray(?1) CROSS JOIN command_ids ON id_hash = value {more}",
+            (_integers(hashes),),
+        )
+    ]
+
+
+def _plain(command_id: str) -> str:
+    """An id without its owner."""
+    return command_id.partition(OWNED_BY)[0]
+
+
+def _integers(values: Iterable[int]) -> Any:
+    return apsw.carray(array("q", values))
