@@ -9,7 +9,7 @@ claimed ──▶ handler runs ──────────────▶ end
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from bus.client import Client, ClosedError, Unreachable
@@ -47,20 +47,30 @@ class Attempt:
     """A claimed job until it is somebody else's affair; used by one task, from its loop.
 
     `asked_at` is when its claim was first sent, by the monotonic clock: the lease is good for `lease_ms` from
-    then on at least.
+    then on at least. `handled` is called when the handler is done with, before the service is told.
     """
 
     def __init__(
-        self, client: Client, row: Mapping[str, Any], handler: Handler, *, lease_ms: int, asked_at: float
+        self,
+        client: Client,
+        row: Mapping[str, Any],
+        handler: Handler,
+        *,
+        lease_ms: int,
+        asked_at: float,
+        handled: Callable[["Attempt"], None],
     ) -> None:
         self._client = client
         self._handler = handler
+        self._handled = handled
         self._beat_seconds = lease_ms / 1000 / HEARTBEATS_IN_A_LEASE
         self._asked_at = asked_at
         self._loop = asyncio.get_running_loop()
         self._held = {"id": row["id"], "lease": row["lease"]}
         self._handling: asyncio.Task[Ending] | None = None
-        self._left_alone: asyncio.Future[None] = self._loop.create_future()
+        # Done when the handler has ended, or is not waited for any longer.
+        self._over: asyncio.Future[None] = self._loop.create_future()
+        self._keeping: list[asyncio.Task[None]] = []
         self._look_now = asyncio.Event()
         self._progress: Progress | None = None
         self._has_progress = asyncio.Event()
@@ -82,6 +92,8 @@ class Attempt:
         if report is None:
             logger.warning("job %s: its lease is lost, and what came of it is dropped", self.job.id)
             return
+        # Whatever somebody sends who is told now, comes behind the report.
+        self._handled(self)
         await self._report(report)
 
     def stop(self, reason: StopReason) -> None:
@@ -93,12 +105,13 @@ class Attempt:
 
     def leave_alone(self) -> None:
         """Waits for the handler no longer: its job goes to somebody else, whatever it does."""
-        if not self._left_alone.done():
-            self._left_alone.set_result(None)
+        if not self._over.done():
+            self._over.set_result(None)
 
     def look(self) -> None:
         """Asks whether the job is still to be done, since something happened to it."""
         self._look_now.set()
+        self._begin_keeping()
 
     async def _ending(self) -> Ending | None:
         """How the handler ended, with the lease kept meanwhile; None where it is left alone."""
@@ -106,31 +119,46 @@ class Attempt:
             # The first heartbeat said so, or the worker ends: the handler does not even begin.
             return Raised(JobStopped())
         handling = self._handling = self._loop.create_task(perform(self._handler, self.job))
-        keeping = [self._loop.create_task(self._keep_lease()), self._loop.create_task(self._keep_informed())]
-        ends: set[asyncio.Future[Any]] = {handling, self._left_alone}
+        handling.add_done_callback(lambda _: self.leave_alone())
+        # Most are done by then, and two tasks would cost more than all the rest of a short one.
+        begin = self._loop.call_later(self._beat_seconds, self._begin_keeping)
         try:
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            await self._over
         finally:
-            await asyncio.gather(*map(cancel, keeping))
+            begin.cancel()
+            if self._keeping:
+                await asyncio.gather(*map(cancel, self._keeping))
         if not handling.done():
             return None
         # A task that was cancelled before it began has no result.
         return Raised(asyncio.CancelledError()) if handling.cancelled() else handling.result()
 
+    def _begin_keeping(self) -> None:
+        """Keeps the lease and tells of progress from now on, while the handler is at it."""
+        if not self._keeping and self._handling is not None and not self._over.done():
+            self._keeping = [
+                self._loop.create_task(self._keep_lease()),
+                self._loop.create_task(self._keep_informed()),
+            ]
+
     def _tell_progress(self, progress: Progress) -> None:
         def take() -> None:
             self._progress = progress
             self._has_progress.set()
+            self._begin_keeping()
 
         # A handler's thread may call this, too.
         self._loop.call_soon_threadsafe(take)
 
     async def _keep_lease(self) -> None:
+        next_beat = self._asked_at + self._beat_seconds
         while True:
-            await is_set_within(self._look_now, self._beat_seconds * 1000)
+            left = next_beat - time.monotonic()
+            await is_set_within(self._look_now, max(0.0, left) * 1000)
             self._look_now.clear()
             if not await self._beat():
                 return
+            next_beat = time.monotonic() + self._beat_seconds
 
     async def _beat(self) -> bool:
         """Whether the job is still ours, as far as anybody can tell; renews the lease."""

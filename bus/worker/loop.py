@@ -75,6 +75,8 @@ class Worker:
         self._poll_seconds = poll_seconds
         self._grace_seconds = grace_seconds
         self._attempts: dict[Attempt, asyncio.Task[None]] = {}
+        # Those whose handlers are not done. The others are being reported.
+        self._working: set[Attempt] = set()
         self._changed = asyncio.Event()
         self._stopping = asyncio.Event()
         self._hurrying = asyncio.Event()
@@ -85,8 +87,8 @@ class Worker:
 
     @property
     def running_jobs(self) -> list[str]:
-        """The ids of the jobs that it has."""
-        return [attempt.job.id for attempt in self._attempts]
+        """The ids of the jobs that are being worked on."""
+        return [attempt.job.id for attempt in self._attempts if attempt in self._working]
 
     async def run(self) -> None:
         """Works until `stop` is called; then every job is done or given back, as far as the service is there.
@@ -128,8 +130,7 @@ class Worker:
 
     async def _work(self, wake_ups: WakeUps) -> None:
         while not self._stopping.is_set():
-            room = self._concurrency - len(self._attempts)
-            if room == 0 or not wake_ups.is_due:
+            if not (room := self._room) or not wake_ups.is_due:
                 self._changed.clear()
                 await self._changed.wait()
                 continue
@@ -139,6 +140,17 @@ class Worker:
             for row in rows:
                 self._begin(row, asked_at)
             wake_ups.end(found=bool(rows))
+
+    @property
+    def _room(self) -> int:
+        """For how many jobs more.
+
+        A claim goes out behind the reports of the jobs in whose place it asks for others, and not when those
+        are answered: it is decided with them. With as many reports unanswered, the service has enough to do.
+        """
+        return min(
+            self._concurrency - len(self._working), max(0, 2 * self._concurrency - len(self._attempts))
+        )
 
     async def _claimed(self, limit: int) -> list[dict[str, Any]]:
         """The rows of claimed jobs.
@@ -167,7 +179,9 @@ class Worker:
             self._handlers[row["type"]],
             lease_ms=self._claim.lease_ms,
             asked_at=asked_at,
+            handled=self._make_room,
         )
+        self._working.add(attempt)
 
         if self._stopping.is_set():
             # Claimed while `stop` was called: it does not even begin.
@@ -175,12 +189,16 @@ class Worker:
 
         def ended(task: asyncio.Task[None]) -> None:
             del self._attempts[attempt]
-            self._changed.set()
+            self._make_room(attempt)
             if not task.cancelled() and (error := task.exception()) is not None:
                 logger.error("job %s: its lease will run out, by a defect here", row["id"], exc_info=error)
 
         task = self._attempts[attempt] = asyncio.create_task(attempt.run())
         task.add_done_callback(ended)
+
+    def _make_room(self, attempt: Attempt) -> None:
+        self._working.discard(attempt)
+        self._changed.set()
 
     def _look_into(self, job_id: str) -> None:
         for attempt in self._attempts:

@@ -159,3 +159,25 @@ def _timelines(store: Path) -> list[tuple[Any, ...]]:
         return list(connection.execute("SELECT timeline, first_position FROM timelines ORDER BY timeline"))
     finally:
         connection.close()
+
+
+@asynccontextmanager
+async def writer_held(service: Service) -> AsyncIterator[None]:
+    """The writer does nothing meanwhile; commands wait."""
+    loop = asyncio.get_running_loop()
+    release: asyncio.Future[None] = loop.create_future()
+    entered = asyncio.Event()
+
+    async def waits() -> None:
+        entered.set()
+        await release
+
+    def errand(connection: apsw.Connection) -> None:
+        asyncio.run_coroutine_threadsafe(waits(), loop).result(30)
+
+    service.writer.call(errand, lambda result: None)
+    await entered.wait()
+    try:
+        yield
+    finally:
+        release.set_result(None)

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-import apsw
 import msgspec
 import nats
 import pytest
@@ -29,35 +28,13 @@ from domain.errors import (
 from domain.jobs import commands as job_commands
 from ops.service.composition import Service
 from tests.support.patience import patiently, until
-from tests.support.services.serving import broker_of, client_of, kill_broker, serving, set_keys
+from tests.support.services.serving import broker_of, client_of, kill_broker, serving, set_keys, writer_held
 
 
 @asynccontextmanager
 async def service_and_client(folder: Path) -> AsyncIterator[tuple[Service, Client]]:
     async with serving(folder) as service, client_of(service, actor="tester") as client:
         yield service, client
-
-
-@asynccontextmanager
-async def writer_held(service: Service) -> AsyncIterator[None]:
-    """The writer does nothing meanwhile; commands wait."""
-    loop = asyncio.get_running_loop()
-    release: asyncio.Future[None] = loop.create_future()
-    entered = asyncio.Event()
-
-    async def waits() -> None:
-        entered.set()
-        await release
-
-    def errand(connection: apsw.Connection) -> None:
-        asyncio.run_coroutine_threadsafe(waits(), loop).result(30)
-
-    service.writer.call(errand, lambda result: None)
-    await entered.wait()
-    try:
-        yield
-    finally:
-        release.set_result(None)
 
 
 def has_grown(found: list[int], count: int) -> bool:

@@ -22,7 +22,7 @@ from tests.support.services.at_work import (
     in_state,
     working,
 )
-from tests.support.services.serving import client_of, serving
+from tests.support.services.serving import client_of, serving, writer_held
 
 
 def test_no_more_jobs_than_the_worker_has_room_for(tmp_path: Path):
@@ -45,6 +45,31 @@ def test_no_more_jobs_than_the_worker_has_room_for(tmp_path: Path):
                 assert len(worker.running_jobs) <= 3
                 gate.release()
             await completed(client, 10)
+
+    asyncio.run(play())
+
+
+def test_the_next_job_is_asked_for_behind_the_report_of_the_last_and_not_behind_its_answer(tmp_path: Path):
+    async def play() -> None:
+        begun: list[str] = []
+        ends = asyncio.Event()
+
+        async def sync(job: JobContext) -> None:
+            begun.append(job.id)
+            await ends.wait()
+
+        async with (
+            serving(tmp_path) as service,
+            client_of(service) as client,
+            working(client, {"sync": sync}, concurrency=1) as worker,
+        ):
+            await enqueue_many(client, 3)
+            await until(lambda: begun)
+            async with writer_held(service):
+                ends.set()
+                await until(lambda: service.writer.waiting == 2)
+                assert worker.running_jobs == []
+            await completed(client, 3)
 
     asyncio.run(play())
 
