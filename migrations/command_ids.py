@@ -1,11 +1,14 @@
 """How command ids are looked up: by eight bytes of a hash, which take a fifth of the room that ids take."""
 
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
 import apsw
 
 
+# An id that is looked up is remembered next, in the same group of commands, which has a thousand at most.
+@lru_cache(maxsize=2_048)
 def id_hash(command_id: str) -> int:
     """The number under which an id stands in `command_ids`: the first eight bytes of its SHA-256, signed.
 
