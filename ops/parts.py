@@ -68,6 +68,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return (
             self.relay_connection.is_connected
             and self.responder_connection.is_connected
+            and self.intake.is_connected
             and self.queries.is_connected
         )
 

@@ -16,7 +16,7 @@ Way = Literal["nats", "http"]
 
 
 class Admission:
-    """Used from the event loop's thread only.
+    """Asked by the event loop's thread and by the writer's; so are `principal_of` and `note`.
 
     `principal_of` says who a user is, `None` if there is none of that name. `note` hears of what was refused;
     `now_ms` is the service's clock.

@@ -1,17 +1,18 @@
 """Requests in, answers out: commands go to the writer, and their outcomes back to their senders.
 
-    message ─▶ decode ─┐                                             ┌─▶ answer
-    message ─▶ decode ─┼─▶ one hand-over per turn of the loop ─▶ writer ─▶ one hand-over per group ─▶ answer
-    message ─▶ decode ─┘                                             └─▶ answer
+    message ─▶ decode ─┐                    ┌─▶ answer
+    message ─▶ decode ─┼─▶ writer: a group ─┼─▶ answer
+    message ─▶ decode ─┘                    └─▶ answer
 
-A message costs one decoding and one answer; locks and switches between threads are shared by all that
-arrived together.
+All of this happens in the writer's thread, on a connection that lives in its loop: nothing is handed from
+thread to thread on the way of a command that came over NATS.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 
 import msgspec
 from nats.aio.subscription import Subscription
@@ -29,6 +30,10 @@ from bus.transport.connection import LeanClient, stop_receiving
 from bus.transport.sending import RawMessage
 from bus.writing.submission import Outcome, Submission
 from bus.writing.writer import Writer
+from domain.errors import Refusal
+
+# How long the broker has to take the last answers.
+FLUSH_SECONDS = 2
 
 logger = logging.getLogger(__name__)
 
@@ -43,66 +48,81 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
 
 
 class Intake:
-    """The command subjects of a service. Used from the event loop's thread only.
+    """The command subjects of a service. Its loop is the one that it was made in; commands have the writer's.
 
+    `connect` makes the connection on which commands come in. `admission` is asked in the writer's thread.
     `dropped` counts requests that were not carried out, since their reply subject is nobody's inbox.
     """
 
     def __init__(
         self,
-        connection: LeanClient,
+        connect: Callable[[], Awaitable[LeanClient]],
         writer: Writer,
         subjects: UserSubjects,
         endpoints: Mapping[str, Endpoint],
         admission: Admission,
     ) -> None:
-        self._connection = connection
+        self._connect = connect
+        self._connection: LeanClient | None = None
         self._writer = writer
         self._subjects = subjects
         self._endpoints = endpoints
         self._admission = admission
-        self._principal_of = admission.principal_of
         self._unknown = Endpoint(name="unknown", subject="")
         self._subscriptions: list[Subscription] = []
-        self._arrived: list[Submission] = []
-        self._answering = Tasks()
+        self._refused: list[Submission] = []
+        self._sending = Tasks()
         self._loop = asyncio.get_running_loop()
         self.dropped = 0
         # Commands that never came to the writer, which counts the others.
         self.refused = Tally()
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether commands can come in over NATS."""
+        return self._connection is not None and self._connection.is_connected
+
     async def start(self) -> None:
-        """Serves from now on."""
+        """Serves from now on, until the writer ends; that writes already.
+
+        Raises:
+            Whatever `connect` raises.
+        """
+        await self._writer.thread.run(self._start())
+
+    async def stop(self) -> None:
+        """Takes nothing more; what was taken is still answered."""
+        if self._writer.is_alive:
+            await self._writer.thread.run(self._stop())
+
+    async def _start(self) -> None:
+        self._connection = connection = await self._connect()
+        self._writer.thread.ending.push_async_callback(self._close, connection)
         # One subscription for all verbs, so that the commands of one client are decided in the order in which
         # it sends them. All go to the writer; if it refuses more, the sender is told.
         for subject in self._subjects.arrivals(self._subjects.names.command(">")):
             self._subscriptions.append(
-                await self._connection.subscribe_direct(subject, queue=QUEUE_GROUP, handler=self._receive)
+                await connection.subscribe_direct(subject, queue=QUEUE_GROUP, handler=self._receive)
             )
+        await connection.flush()
 
-    async def stop(self) -> None:
-        """Takes nothing more; what was taken is still answered (see `drain`)."""
+    async def _stop(self) -> None:
         # There are none if the service could not start.
         for subscription in self._subscriptions:
             await stop_receiving(subscription)
-        self._hand_over()
-
-    async def drain(self) -> None:
-        """Returns when every answer is on its way."""
-        await self._answering.finish()
 
     def _receive(self, subject: str, reply: str, headers: Mapping[str, str] | None, body: bytes) -> None:
-        sender = self._subjects.sender(subject, reply)
-        principal = None if sender is None else self._principal_of(sender.user)
-        if sender is None or principal is None:
+        found = self._admission.find(subject, reply)
+        if found is None:
             # Answering would publish, with our rights, where the sender may not have any.
             self.dropped += 1
-            self._admission.dropped(subject, "unknown_inbox" if sender is None else "unknown_user")
             return
+        sender, principal = found
         endpoint = self._endpoints.get(sender.name, self._unknown)
         caller = Caller(sender.reply, endpoint, time.perf_counter_ns())
         submission = submission_of(sender.name, body, headers, caller, principal=principal)
-        self._take(sender.name, submission, principal)
+        if not self._is_taken(sender.name, submission, principal):
+            self._turn_away(sender.name, submission)
 
     async def carry_out(
         self, name: str, body: bytes, headers: Mapping[str, str], principal: Principal = UNKNOWN_PRINCIPAL
@@ -115,57 +135,91 @@ class Intake:
         waiting: asyncio.Future[Outcome] = self._loop.create_future()
         caller = Caller("", endpoint, time.perf_counter_ns(), waiting)
         submission = submission_of(name, body, headers, caller, principal=principal)
-        self._take(name, submission, principal, "http")
+        if not self._is_taken(name, submission, principal, "http"):
+            # Counts are the writer's thread's.
+            self._writer.thread.call_soon(self._turn_away, name, submission)
         return await waiting
 
-    def _take(self, name: str, submission: Submission, principal: Principal, way: Way = "nats") -> None:
+    def _is_taken(self, name: str, submission: Submission, principal: Principal, way: Way = "nats") -> bool:
         if submission.batch or submission.outcome is not None:
             self._admission.refused(principal, name, submission, way)
-        if submission.outcome is not None and submission.outcome.refusal is not None:
+        return submission.outcome is None and not self._writer.submit([submission])
+
+    def _turn_away(self, name: str, submission: Submission) -> None:
+        """Answers a command that the writer does not have; with all others of this turn of the loop."""
+        refusal = submission.requests[0]
+        if isinstance(refusal, Refusal) and submission.size_bytes == 0:
             is_known = submission.context.endpoint is not self._unknown
-            self.refused.add(name if is_known else UNKNOWN, submission.outcome.refusal.code)
-            self.answer([submission])
-            return
-        if not self._arrived:
-            self._loop.call_soon(self._hand_over)
-        self._arrived.append(submission)
+            self.refused.add(name if is_known else UNKNOWN, refusal.code)
+        else:
+            count_turned_away(self.refused, [submission])
+        if not self._refused:
+            asyncio.get_running_loop().call_soon(self._answer_refused)
+        self._refused.append(submission)
 
-    def _hand_over(self) -> None:
-        arrived, self._arrived = self._arrived, []
-        if arrived and (turned_away := self._writer.submit(arrived)):
-            count_turned_away(self.refused, turned_away)
-            self.answer(turned_away)
+    def _answer_refused(self) -> None:
+        refused, self._refused = self._refused, []
+        self.answer(refused)
 
-    def answer(self, submissions: list[Submission]) -> None:
-        """Sends their outcomes to the callers."""
-        self._answering.start(self._answer(submissions))
-
-    async def _answer(self, submissions: list[Submission]) -> None:
+    def answer(self, submissions: Iterable[Submission]) -> list[Submission]:
+        """Sends their outcomes to the callers, and answers with those of others; in the writer's thread."""
         now = time.perf_counter_ns()
         answers: list[RawMessage] = []
+        in_process: list[tuple[asyncio.Future[Outcome], Outcome]] = []
+        others = []
         for one in submissions:
             caller, outcome = one.context, one.outcome
             if not isinstance(caller, Caller) or outcome is None:
+                others.append(one)
                 continue
             refusal = outcome.refusal
             caller.endpoint.count(now - caller.arrived_ns, refusal)
             if caller.waiting is not None:
-                # The caller may have stopped waiting.
-                if not caller.waiting.done():
-                    caller.waiting.set_result(outcome)
+                in_process.append((caller.waiting, outcome))
                 continue
             headers = None if refusal is None else codec.error_headers(refusal)
             answers.append((caller.reply, "", outcome.body, headers))
+        if answers and self._connection is not None:
+            self._send(self._connection, answers)
+        if in_process:
+            # A closed loop has nobody left who waits.
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(_tell, in_process)
+        return others
+
+    def _send(self, connection: LeanClient, answers: list[RawMessage]) -> None:
         try:
-            await self._connection.publish_many(answers)
-        except NatsError:
+            if not connection.publish_now(answers):
+                self._sending.start(_send_slowly(connection, answers))
+        except NatsError as error:
+            if len(answers) == 1:
+                # It is stored. A sender that gave a command id asks again, and gets this very answer.
+                logger.warning("an answer could not be sent: %s", error)
+                return
             # None was sent, perhaps because of a single one.
             for answer in answers:
-                await self._answer_alone(answer)
+                self._send(connection, [answer])
 
-    async def _answer_alone(self, answer: RawMessage) -> None:
+    async def _close(self, connection: LeanClient) -> None:
+        await self._sending.finish()
         try:
-            await self._connection.publish_many((answer,))
+            await connection.flush(timeout=FLUSH_SECONDS)
+        except (OSError, NatsError, TimeoutError) as error:
+            logger.warning("some answers were not sent, since the broker is away: %s", error)
+        await connection.close()
+
+
+def _tell(outcomes: list[tuple[asyncio.Future[Outcome], Outcome]]) -> None:
+    for waiting, outcome in outcomes:
+        # The caller may have stopped waiting.
+        if not waiting.done():
+            waiting.set_result(outcome)
+
+
+async def _send_slowly(connection: LeanClient, answers: list[RawMessage]) -> None:
+    """Sends each as the socket takes it: together, they are more than the connection's buffer holds."""
+    for answer in answers:
+        try:
+            await connection.publish_many((answer,))
         except NatsError as error:
-            # It is stored. A sender that gave a command id asks again, and gets this very answer.
             logger.warning("an answer could not be sent: %s", error)

@@ -1,6 +1,6 @@
 """The one thread that writes: commands in groups, each group one transaction.
 
-writer         the thread, and what waits for it; loop_thread is one with an event loop
+writer         the thread, which is a loop_thread; waiting is what waits for it
 group          one group of commands: decided, written, committed, or taken back
 group_context  the things that a decider may look up, uncommitted neighbours included
 submission     a command on its way through the writer

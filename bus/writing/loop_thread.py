@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from typing import Any, TypeVar
@@ -19,7 +20,32 @@ class LoopThread:
         self._thread = threading.Thread(target=self._run, name=name)
         self._loop: asyncio.AbstractEventLoop
         self._work: Coroutine[Any, Any, None]
+        self._resting: asyncio.Future[None] | None = None
+        self._is_waking = False
+        self._asked_at: float | None = None
         self.ending = AsyncExitStack()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it is there."""
+        return self._thread.is_alive()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it is the thread that asks."""
+        return threading.get_ident() == self._thread.ident
+
+    @property
+    def silent_seconds(self) -> float:
+        """For how long its loop owes a sign: each look asks for one, unless one is asked for already."""
+        asked_at = self._asked_at
+        if asked_at is None:
+            self._asked_at = time.monotonic()
+            self.call_soon(self._give_sign)
+        return 0.0 if asked_at is None or not self.is_alive else time.monotonic() - asked_at
+
+    def _give_sign(self) -> None:
+        self._asked_at = None
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Begins `work`, with whose end the thread ends."""
@@ -37,13 +63,41 @@ class LoopThread:
         Raises:
             RuntimeError: the thread has ended.
         """
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+        try:
+            result = asyncio.run_coroutine_threadsafe(work, self._loop)
+        except RuntimeError:
+            work.close()
+            raise
+        return await asyncio.wrap_future(result)
 
-    def call_soon(self, callback: Callable[..., None], *arguments: Any) -> None:
+    def call_soon(self, callback: Callable[..., object], *arguments: Any) -> None:
         """Has this thread call something; called from any."""
         # One that has ended has nobody left who could be told.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(callback, *arguments)
+
+    async def rest(self, seconds: float) -> None:
+        """Returns when somebody wakes this thread, or after that time; for the work alone.
+
+        Whoever wakes it while it does not rest is not remembered: it looks for itself before it rests.
+        """
+        self._resting = self._loop.create_future()
+        end = self._loop.call_later(seconds, self._end_rest)
+        await self._resting
+        end.cancel()
+
+    def wake(self) -> None:
+        """Ends a rest; called from any thread."""
+        if self.is_current:
+            self._end_rest()
+        elif not self._is_waking:
+            self._is_waking = True
+            self.call_soon(self._end_rest)
+
+    def _end_rest(self) -> None:
+        self._is_waking = False
+        if self._resting is not None and not self._resting.done():
+            self._resting.set_result(None)
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:

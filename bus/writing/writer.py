@@ -5,13 +5,17 @@
 It runs in a thread of its own, which owns the connection, the states and the head of the log. Nothing is
 answered before the commit is on disk; what waits while a commit runs forms the next group, so there is no
 timer and no delay when idle. One command's failure never fails its neighbours; a commit's failure fails all.
+
+The thread has an event loop, in which may live whatever brings commands and sends answers: then nothing is
+handed from thread to thread on a command's way. It stands still for a quick commit; for a slow one, and for
+errands, it has another thread, so that messages are read and decoded meanwhile.
 """
 
+import asyncio
 import logging
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -25,22 +29,26 @@ from bus.writing.aggregates import Aggregates
 from bus.writing.group import Group
 from bus.writing.group_context import Projections
 from bus.writing.job_indexes import JobIndexes
+from bus.writing.loop_thread import LoopThread
 from bus.writing.statistics import Statistics, Work
-from bus.writing.submission import Commit, GroupTimes, Submission, all_refused, count_refused, joined, refused
+from bus.writing.submission import Commit, GroupTimes, Submission, all_refused, count_refused, joined
 from bus.writing.upkeep import Upkeep, expiries
+from bus.writing.waiting import Waiting, shutting_down
 from domain.credentials.scanning import AllowedPaths
 from domain.decider import Lease
-from domain.errors import Busy, Refusal, Unavailable
-from migrations.connection import write_transaction
+from domain.errors import Refusal, Unavailable
+from migrations.connection import BUSY_TIMEOUT_MS, write_transaction
 
-MAXIMUM_WAITING_COMMANDS = 20_000
-MAXIMUM_WAITING_BYTES = 256 * 1024 * 1024
 # How many commands a group takes at first. Fewer would not make a commit cheaper for each. With more, the
 # senders of the first would wait for the last, and nobody would send the next ones meanwhile.
 GROUP_COMMANDS = 128
 # How many a group takes at most, if commits are slow.
 MAXIMUM_GROUP_COMMANDS = 1_024
-RETRY_AFTER_MS = 100
+# A commit has another thread if the last one took longer: the disk may have stopped. To hand over each would
+# cost a command 3 µs of the processor's time, and one that is alone 100.
+QUICK_COMMIT_SECONDS = 0.1
+# How often a lock is tried that another program has.
+LOCK_PAUSE_SECONDS = 0.01
 # How often upkeep is looked for: above all, this is how soon an expired lease leads to a rescue.
 UPKEEP_SECONDS = 0.5
 
@@ -48,7 +56,9 @@ logger = logging.getLogger(__name__)
 
 
 class Writer:
-    """The thread that writes. `on_commit` is called there, once a group; it hands over and returns.
+    """The thread that writes. `on_commit` is called there, once a group; it answers, and returns soon.
+
+    `thread` carries out what others have for its loop, from the start to the end of the writer.
 
     `clock` answers with milliseconds since the epoch. `prune_after_ms` says how long ago jobs that ended in
     a state have ended when they are archived; those of other states stay. `allowed_secrets` is where what
@@ -74,14 +84,11 @@ class Writer:
         self._allowed_secrets = allowed_secrets or AllowedPaths()
         self._aggregates = Aggregates(connection, capacity=cache_capacity, maximum_bytes=cache_bytes)
         self._answers = Answers(connection)
-        self._waiting: deque[Submission] = deque()
-        self._waiting_bytes = 0
-        self._waiting_commands = 0
-        self._errands: deque[tuple[Callable[[apsw.Connection], Any], Callable[[Any], None]]] = deque()
-        self._wake = threading.Condition()
-        self._stopping = False
+        self.thread = LoopThread("writer")
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="disk")
+        self._waiting = Waiting(self.thread.wake)
         self._group_limit = GROUP_COMMANDS
-        self._thread = threading.Thread(target=self._run, name="writer")
+        self._commit_seconds = 0.0
         self.statistics = Statistics()
         self.head = chain.read_head(connection)
         self.timeline = _timeline(connection)
@@ -113,10 +120,11 @@ class Writer:
         self._upkeep.began_at = now
         # A running job without a lease: its lease was lost with a restore.
         self._upkeep.orphans = set(self._aggregates.jobs.deadlines) - set(self._aggregates.leases)
-        self._thread.start()
+        self._connection.set_busy_handler(self._is_waited_for)
+        self.thread.start(self._serve())
 
     def reload(self) -> None:
-        """Takes in anew what is to be done, as after a repair; in the writer's thread."""
+        """Takes in anew what is to be done, as after a repair; between two groups."""
         self._aggregates.jobs = JobIndexes(
             self._projections.open_jobs(self._connection),
             self._projections.ended_dependencies(self._connection),
@@ -125,15 +133,13 @@ class Writer:
 
     def stop(self) -> None:
         """Ends after the open transaction and all that waits; blocks until then."""
-        with self._wake:
-            self._stopping = True
-            self._wake.notify()
-        self._thread.join()
+        self._waiting.close()
+        self.thread.join()
 
     @property
     def waiting(self) -> int:
         """How many commands wait."""
-        return self._waiting_commands
+        return self._waiting.commands
 
     @property
     def work(self) -> Work:
@@ -148,7 +154,14 @@ class Writer:
     @property
     def is_alive(self) -> bool:
         """Whether the thread is there that writes."""
-        return self._thread.is_alive()
+        return self.thread.is_alive
+
+    @property
+    def stalled_seconds(self) -> float:
+        """For how long it has been at one group, errand or message, as far as was looked since then."""
+        busy_since = self.statistics.busy_since
+        busy_seconds = 0.0 if busy_since is None else time.monotonic() - busy_since
+        return max(busy_seconds, self.thread.silent_seconds)
 
     def try_again(self) -> None:
         """After a commit that failed, finds out whether the store can be written now."""
@@ -164,73 +177,48 @@ class Writer:
 
         Those have their outcome set: `busy`, or `unavailable` while shutting down.
         """
-        turned_away = []
-        with self._wake:
-            for one in submissions:
-                count = len(one.requests)
-                if self._stopping:
-                    one.outcome = refused(_shutting_down())
-                    turned_away.append(one)
-                elif (
-                    # A smaller one must not pass by one that was turned away.
-                    turned_away
-                    or self._waiting_commands + count > MAXIMUM_WAITING_COMMANDS
-                    or self._waiting_bytes + one.size_bytes > MAXIMUM_WAITING_BYTES
-                ):
-                    one.outcome = refused(
-                        Busy("too many commands wait", hint="try again", retry_after_ms=RETRY_AFTER_MS)
-                    )
-                    turned_away.append(one)
-                else:
-                    self._waiting.append(one)
-                    self._waiting_commands += count
-                    self._waiting_bytes += one.size_bytes
-            self._wake.notify()
-        return turned_away
+        return self._waiting.submit(submissions)
 
     def call(self, errand: Callable[[apsw.Connection], Any], done: Callable[[Any], None]) -> None:
-        """Runs `errand` in the writer's thread between two groups, in a transaction of its own.
+        """Runs `errand` between two groups, in a transaction of its own; it may take long.
 
-        `done` gets its result, or its exception, there. A writer that stops takes no errand: then `done` gets
-        an `Unavailable` at once, in the caller's thread.
+        `done` gets its result, or its exception, in the writer's thread. A writer that stops takes no errand:
+        then `done` gets an `Unavailable` at once, in the caller's thread.
         """
-        with self._wake:
-            if not self._stopping:
-                self._errands.append((errand, done))
-                self._wake.notify()
-                return
-        done(_shutting_down())
+        if not self._waiting.add_errand((errand, done)):
+            done(shutting_down())
 
-    def _run(self) -> None:
+    async def _serve(self) -> None:
+        try:
+            with self._disk:
+                await self._write()
+        finally:
+            # Also after a defect: nobody is to wait for a writer that is gone.
+            self._waiting.close()
+
+    async def _write(self) -> None:
         while True:
             self.statistics.busy_since = None
-            group, errands, stopping = self._take()
+            if self._waiting or self._upkeep.has_more:
+                # Messages are read between two groups: the broker gives up whoever reads none for long.
+                await asyncio.sleep(0)
+            elif not self._waiting.is_closed:
+                await self.thread.rest(UPKEEP_SECONDS)
             self.statistics.busy_since = time.monotonic()
+            stopping = self._waiting.is_closed
+            group, errands = self._waiting.take(self._group_limit)
             for errand, done in errands:
-                done(self._run_errand(errand))
+                done(await self._on_disk(self._run_errand, errand))
             if not stopping:
                 # Upkeep might be much, and can wait for the next start.
                 self._add_upkeep(group)
             if group:
-                self._on_commit(self._commit(group))
+                self._on_commit(await self._commit(group))
             elif stopping:
                 return
 
-    def _take(self) -> tuple[list[Submission], list[Any], bool]:
-        with self._wake:
-            if not (self._waiting or self._errands or self._stopping or self._upkeep.has_more):
-                self._wake.wait(UPKEEP_SECONDS)
-            group: list[Submission] = []
-            count = 0
-            while self._waiting and count < self._group_limit:
-                one = self._waiting.popleft()
-                group.append(one)
-                count += len(one.requests)
-                self._waiting_bytes -= one.size_bytes
-            self._waiting_commands -= count
-            errands = list(self._errands)
-            self._errands.clear()
-            return group, errands, self._stopping
+    async def _on_disk(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._disk, work, *arguments)
 
     def _run_errand(self, errand: Callable[[apsw.Connection], Any]) -> Any:
         try:
@@ -256,7 +244,7 @@ class Writer:
                 logger.exception("what is to be done of the service's own accord could not be found")
             self.statistics.upkeep_failure = str(error) or type(error).__name__
 
-    def _commit(self, submissions: list[Submission]) -> Commit:
+    async def _commit(self, submissions: list[Submission]) -> Commit:
         group = Group(
             self._aggregates,
             self._projections,
@@ -270,14 +258,14 @@ class Writer:
         rows: list[chain.Row] = []
         began = committing = time.perf_counter()
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
+            await self._begin_transaction()
             group.decide(submissions)
             rows = group.write()
             committing = time.perf_counter()
-            self._connection.execute("COMMIT")
+            await self._end_transaction()
         except Exception as error:  # the thread that everybody waits for must outlive even a defect here
             if not self._is_stored(rows):
-                return self._failed(submissions, error)
+                return await self._failed(submissions, error)
             logger.warning("a group of commands was stored, although its commit reported: %s", error)
         self._aggregates.settle()
         self._answers.settle()
@@ -287,7 +275,29 @@ class Writer:
         times = GroupTimes(began, committing, time.perf_counter())
         self.statistics.count(group, len(rows), times)
         self._group_limit = limit_after(group.commands, times)
+        if rows:
+            self._commit_seconds = times.committed - times.decided
         return Commit(submissions, rows, group.notices, group.new_answers, group.let_through, times)
+
+    async def _begin_transaction(self) -> None:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except apsw.BusyError:
+            # Another program has the store's lock. Messages are read while this one waits for it.
+            await self._on_disk(self._connection.execute, "BEGIN IMMEDIATE")
+
+    def _is_waited_for(self, attempts: int) -> bool:
+        """Whether a lock of another program is tried again: `BUSY_TIMEOUT_MS` long, never in the loop."""
+        if self.thread.is_current or attempts * LOCK_PAUSE_SECONDS * 1_000 >= BUSY_TIMEOUT_MS:
+            return False
+        time.sleep(LOCK_PAUSE_SECONDS)
+        return True
+
+    async def _end_transaction(self) -> None:
+        if self._commit_seconds <= QUICK_COMMIT_SECONDS:
+            self._connection.execute("COMMIT")
+        else:
+            await self._on_disk(self._connection.execute, "COMMIT")
 
     def _is_stored(self, rows: list[chain.Row]) -> bool:
         # A commit may report a failure behind it, in a WAL checkpoint. If its rows were taken for not stored,
@@ -299,7 +309,7 @@ class Writer:
         except apsw.Error:
             return False
 
-    def _failed(self, submissions: list[Submission], error: Exception) -> Commit:
+    async def _failed(self, submissions: list[Submission], error: Exception) -> Commit:
         logger.error("a group of commands was not stored: %s", error)
         self.statistics.failed_commits += 1
         self.statistics.last_failure = str(error)
@@ -311,25 +321,16 @@ class Writer:
             refusal: Refusal = Unavailable(
                 "the store could not be written; nothing was stored", hint="try again", retry_after_ms=1_000
             )
-            every = [*submissions, *self._take_followers(submissions)]
+            # Those that must only be decided behind some that failed.
+            followers = self._waiting.take_in_order() if any(one.in_order for one in submissions) else []
+            every = [*submissions, *followers]
             count_refused(self.statistics.outcomes, every, refusal.code)
             return all_refused(every, refusal)
         if len(submissions) > 1:
-            return joined([self._commit([one]) for one in submissions])
+            return joined([await self._commit([one]) for one in submissions])
         defect = internal(logger, "a group of commands could not be stored", error)
         count_refused(self.statistics.outcomes, submissions, defect.code)
         return all_refused(submissions, defect)
-
-    def _take_followers(self, failed: list[Submission]) -> list[Submission]:
-        """Takes out all waiting commands that must only be decided behind those that failed."""
-        if not any(one.in_order for one in failed):
-            return []
-        with self._wake:
-            followers = [one for one in self._waiting if one.in_order]
-            self._waiting = deque(one for one in self._waiting if not one.in_order)
-            self._waiting_commands -= sum(len(one.requests) for one in followers)
-            self._waiting_bytes -= sum(one.size_bytes for one in followers)
-        return followers
 
     def _overwrite_failed_commit(self) -> None:
         # A commit whose fsync failed stands in the WAL as a whole. SQLite passes over it, but the recovery
@@ -358,10 +359,6 @@ def limit_after(commands: int, times: GroupTimes) -> int:
 def _write_something(connection: apsw.Connection) -> None:
     # An UPDATE to the same value writes nothing; this writes a page.
     connection.pragma("user_version", connection.pragma("user_version"))
-
-
-def _shutting_down() -> Unavailable:
-    return Unavailable("the service is shutting down", retry_after_ms=1_000)
 
 
 def _timeline(connection: apsw.Connection) -> int:

@@ -4,7 +4,6 @@
 out. *Degraded* is one that does, and that somebody should look at before it no longer does.
 """
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
@@ -15,7 +14,8 @@ from bus.log.reader_pool import ReaderPool
 from bus.publishing.mirror import MirrorState
 from bus.serving.dead_letters import UNREADABLE_SHARE
 from bus.waiting import UNTRIED
-from bus.writing.writer import MAXIMUM_WAITING_COMMANDS, Writer
+from bus.writing.waiting import MAXIMUM_WAITING_COMMANDS
+from bus.writing.writer import Writer
 from ops.archive.archiver import ArchiveState
 from ops.audit.recorder import Recorder
 from ops.backup.schedule import BackupState
@@ -123,19 +123,18 @@ def mirror_causes(mirrors: Sequence[MirrorState]) -> Iterator[Cause]:
 def writer_causes(writer: Writer, now_ms: int, settings: Settings) -> Iterator[Cause]:
     """Causes that keep commands from being stored."""
     statistics = writer.statistics
-    busy_since, clock_behind_ms = statistics.busy_since, writer.head.recorded_at - now_ms
-    busy_seconds = 0.0 if busy_since is None else time.monotonic() - busy_since
+    stalled_seconds, clock_behind_ms = writer.stalled_seconds, writer.head.recorded_at - now_ms
     if not writer.is_alive:
         yield Cause("writer_stopped", "unhealthy", "nothing writes to the store any more", "restart it")
     if statistics.last_failure is not None:
         yield Cause(
             "store_not_writable", "unhealthy", f"the store cannot be written: {statistics.last_failure}"
         )
-    if busy_seconds > settings.writer_stalled_seconds:
+    if stalled_seconds > settings.writer_stalled_seconds:
         yield Cause(
             "writer_stalled",
             "unhealthy",
-            f"the writer has been at one group of commands, or one repair, for {busy_seconds:.0f} s",
+            f"the writer has been at one group of commands, or one repair, for {stalled_seconds:.0f} s",
             "a disk that does not answer, another program that holds the store's lock, or a rebuild",
         )
     if (waiting := writer.waiting) > WAITING_DEGRADED:

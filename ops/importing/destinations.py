@@ -16,7 +16,8 @@ from bus.serving.administration import AdministrationVerb
 from bus.writing.aggregates import Aggregates
 from bus.writing.group import Group
 from bus.writing.submission import Request, Submission
-from bus.writing.writer import RETRY_AFTER_MS, Writer
+from bus.writing.waiting import RETRY_AFTER_MS
+from bus.writing.writer import Writer
 from domain.credentials.scanning import AllowedPaths
 from domain.errors import Busy, NotFound, RuleViolated, Unavailable
 from migrations import runner

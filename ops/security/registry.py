@@ -152,9 +152,11 @@ class Registry:
 
     def _note_principals(self) -> None:
         # Without a name: where all share an account at the broker, it does not tell.
-        self._principals = {None: Principal(), APP: Principal(name=APP), ADMIN: Principal(name=ADMIN)}
+        principals = {None: Principal(), APP: Principal(name=APP), ADMIN: Principal(name=ADMIN)}
         for one in self.users:
-            self._principals[one.name] = Principal(one.name, one.rights, is_user=True)
+            principals[one.name] = Principal(one.name, one.rights, is_user=True)
+        # In one step: the writer's thread asks meanwhile.
+        self._principals = principals
 
 
 def _now() -> int:

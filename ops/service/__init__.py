@@ -4,7 +4,8 @@ process      serves until it is told to stop, restores, serves again
 composition  every part of one service, started and stopped in order
 connections  to the broker, and the server for HTTP
 endpoints    commands and queries, as the network finds them
-notices      a commit, handed on to all that it concerns; what is told beside events
+handover     a commit on its way from the writer's thread to all that it concerns
+notices      what is told beside events
 background   the tasks that must not end before it does
 errors       why a service ends
 acts         what operators do, as it is recorded

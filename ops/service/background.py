@@ -1,14 +1,15 @@
-"""The work of a service beside the event loop's: `Background`, and `call_soon` from other threads."""
+"""The work of a service beside what it is asked: `Background`, and what other threads have for the loop's."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from bus.log.reader_pool import ReaderPool
 from bus.tasks import cancel
-from bus.writing.submission import Commit
 from ops.service.errors import ServiceError
+
+T = TypeVar("T")
 
 
 class Background:
@@ -41,11 +42,15 @@ class Background:
             self._failed.set_exception(ServiceError(f"{task.get_name()} failed: {error}", hint=hint))
 
 
-def call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[Commit], None], commit: Commit) -> None:
-    """Has the loop's thread hear of a commit; called by others."""
-    # A closed loop has nobody left who could be told.
-    with suppress(RuntimeError):
-        loop.call_soon_threadsafe(callback, commit)
+def in_this_loop(callback: Callable[[T], None]) -> Callable[[T], None]:
+    """The callback for any thread: the loop that runs now calls it soon, unless it has ended by then."""
+    loop = asyncio.get_running_loop()
+
+    def called(argument: T) -> None:
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(callback, argument)
+
+    return called
 
 
 async def close_idle(readers: ReaderPool) -> None:

@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Self
 
 import apsw
-from nats.errors import Error as NatsError
 
 from bus.broker.server import NatsServer
 from bus.broker.users import ADMIN, APP, RESPONDER
@@ -44,11 +43,12 @@ from ops.parts import Parts
 from ops.security.registry import Registry
 from ops.security.sharing import SharedUse
 from ops.service.acts import ActRecord, record_start, recorder
-from ops.service.background import Background, call_soon, close_idle
+from ops.service.background import Background, close_idle, in_this_loop
 from ops.service.connections import administration_by, connect_as, listening, open_broker
 from ops.service.endpoints import command_endpoints, query_endpoints, refill_verb
 from ops.service.errors import ServiceError
-from ops.service.notices import Notices, hand_on
+from ops.service.handover import Handover
+from ops.service.notices import Notices
 from ops.service.restores import make_sound
 from ops.service.traces import traces_if_wanted
 from ops.settings import Settings
@@ -188,11 +188,10 @@ class Service:
 
     def _new_writer(self, connection: apsw.Connection) -> Writer:
         self.tables = Tables()
-        loop = asyncio.get_running_loop()
         return Writer(
             connection,
             self.tables,
-            on_commit=lambda commit: call_soon(loop, self._committed, commit),
+            on_commit=self._committed,
             cache_capacity=self.settings.hot_aggregates,
             allowed_secrets=self.settings.allowed_secrets,
             cache_bytes=self.settings.hot_aggregates_kib * 1024,
@@ -265,13 +264,16 @@ class Service:
         relay, responder = self._relay_connection, self._responder_connection
         secrets, limits = self.settings.allowed_secrets, self.settings.stream_limits
         self.dead_letters = DeadLetters(relay, self.subjects, secrets, limits.dead_letters)
-        admission = Admission(self.subjects, self.registry.principal_of, self.audit.note, self.now_ms)
+        # Commands are let in by the writer's thread, queries by one of their own.
+        note = in_this_loop(self.audit.note)
+        admission = Admission(self.subjects, self.registry.principal_of, note, self.now_ms)
         key = kept_key(self.settings.data / "consumer-names.key")
         places = self.settings.stream_consumers
         self.stream_access = StreamAccess(
             relay, self.subjects, key=key, admission=admission, consumers=places
         )
-        self.intake = Intake(responder, self.writer, self.subjects, self.command_endpoints, admission)
+        connect = partial(connect_as, RESPONDER, self._broker.address_for(RESPONDER))
+        self.intake = Intake(connect, self.writer, self.subjects, self.command_endpoints, admission)
         suspects = Suspects(self.settings.data / "durable")
         self._stack.callback(suspects.close)
         self.durable = DurableIntake(
@@ -284,7 +286,6 @@ class Service:
             limits,
             admission,
         )
-        connect = partial(connect_as, RESPONDER, self._broker.address_for(RESPONDER))
         verbs, endpoints = self.query_verbs, self.query_endpoints
         self.queries = Queries(connect, self.readers, self.subjects, verbs, endpoints, admission)
         self.projections = ProjectionsCheck(self.settings.store_path, self.writer, self.now_ms)
@@ -340,6 +341,8 @@ class Service:
             query_endpoints=self.query_endpoints,
         )
         http = self.http
+        backend = None if http is None else http.backend
+        self._handover = Handover(self.parts, self._notices, traces=self.traces, backend=backend)
         self.health = Monitor(self.parts) if http is None else Monitor(self.parts, lambda: http.standing)
         self.metrics = Metrics(self.parts, self.health, None if self.http is None else self.http.counts)
 
@@ -376,21 +379,14 @@ class Service:
         finally:
             # Also after an error above: the thread would keep the process alive.
             await asyncio.to_thread(self.writer.stop)
-        # The last group's outcomes were handed to the loop before the thread ended.
-        await asyncio.sleep(0)
-        await self.intake.drain()
+        self._handover.take()
         await self.archiver.stop()
         if not await self.relay.drain(5_000):
             logger.warning("not every event is published yet; the rest follows after the next start")
-        try:
-            await self._responder_connection.flush(timeout=2)
-        except (OSError, NatsError, TimeoutError) as error:
-            logger.warning("some answers were not sent, since the broker is away: %s", error)
+
+    def _committed(self, commit: Commit) -> None:
+        self._handover.put(commit)
 
     def now_ms(self) -> int:
         """The time by the service's clock."""
         return time.time_ns() // 1_000_000 if self._clock is None else self._clock()
-
-    def _committed(self, commit: Commit) -> None:
-        backend = None if self.http is None else self.http.backend
-        hand_on(commit, self.parts, self._notices, traces=self.traces, backend=backend)

@@ -11,7 +11,7 @@ import nats
 import pytest
 from nats.aio.transport import TcpTransport
 
-import bus.writing.writer
+import bus.writing.waiting
 from bus.broker.server import NatsServer
 from bus.broker.users import APP
 from bus.client import Answer, BatchCommand, Client, ClosedError, Unreachable, connect
@@ -370,7 +370,7 @@ def test_unanswered_commands_may_have_been_carried_out(tmp_path: Path):
 
 
 def test_a_busy_service_is_asked_again_until_the_time_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(bus.writing.writer, "MAXIMUM_WAITING_COMMANDS", 1)
+    monkeypatch.setattr(bus.writing.waiting, "MAXIMUM_WAITING_COMMANDS", 1)
 
     async def scenario():
         async with service_and_client(tmp_path) as (service, client):

@@ -15,7 +15,7 @@ from bus.log.states import read_aggregate
 from bus.serving.decoding import submission_of
 from bus.writing import aggregates
 from bus.writing.submission import Submission
-from bus.writing.writer import MAXIMUM_WAITING_BYTES, MAXIMUM_WAITING_COMMANDS
+from bus.writing.waiting import MAXIMUM_WAITING_BYTES, MAXIMUM_WAITING_COMMANDS
 from domain.decider import Aggregate, Lease, Transition
 from domain.errors import Invalid, Unavailable
 from migrations.connection import open_reader

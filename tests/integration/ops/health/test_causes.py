@@ -232,6 +232,18 @@ def test_a_writer_that_hangs_and_what_queues_up_behind_it_are_told(tmp_path: Pat
         assert service.get("/livez").status_code == 503
 
 
+def test_a_message_that_holds_the_writers_thread_up_is_told(tmp_path: Path, pace: Pace):
+    go_on = threading.Event()
+    with Watched(tmp_path, **pace, writer_stalled_seconds=0.3) as service:
+        try:
+            service.service.writer.thread.call_soon(go_on.wait, 60)
+            assert "at one group of commands" in service.sees("writer_stalled", level="unhealthy")
+            assert service.get("/livez").status_code == 200
+        finally:
+            go_on.set()
+        service.sees_none("writer_stalled")
+
+
 def test_readers_that_are_all_in_use_are_told_although_there_is_none_to_ask_with(
     tmp_path: Path, pace: Pace, monkeypatch: pytest.MonkeyPatch
 ):

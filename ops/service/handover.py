@@ -1,0 +1,90 @@
+"""`Handover`: who is told of a commit, in which thread, and when."""
+
+import asyncio
+import threading
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from bus.serving.durable.delivery import Delivery
+from bus.writing.submission import Commit
+from ops.parts import Parts
+from ops.service.notices import Notices
+from ops.service.traces import Traces
+
+if TYPE_CHECKING:
+    # Nothing of HTTP is loaded for a service that has none.
+    from ops.http.backend import Backend
+
+# How often the event loop is told of commits, unless somebody waits there for one. Each time, it and the
+# writer's thread take turns for the interpreter, which costs a command more than to be decided.
+PACE_SECONDS = 0.002
+
+
+class Handover:
+    """The way of commits from the writer's thread to all that they concern.
+
+    Commands are answered at once. The event loop, in which this is made, is told of the first commit at once,
+    too, and of those that follow it within `PACE_SECONDS` then, in order.
+    """
+
+    def __init__(
+        self, parts: Parts, notices: Notices, *, traces: Traces | None, backend: "Backend | None"
+    ) -> None:
+        self._parts = parts
+        self._notices = notices
+        self._traces = traces
+        self._backend = backend
+        self._loop = asyncio.get_running_loop()
+        self._commits: deque[Commit] = deque()
+        self._is_coming = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def put(self, commit: Commit) -> None:
+        """Answers commands of a commit that is on disk, and hands it over; in the writer's thread."""
+        # Before the events go out: clients send their next commands meanwhile.
+        others = self._parts.intake.answer(commit.submissions)
+        is_waited_for = self._traces is not None or any(one.context is not None for one in others)
+        self._commits.append(commit)
+        if is_waited_for or not self._is_coming:
+            self._is_coming = True
+            # A closed loop has nobody left who could be told.
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self.take)
+
+    def take(self) -> None:
+        """Tells of what was handed over; in the event loop's thread."""
+        if self._timer is not None:
+            self._timer.cancel()
+        # Before the look: whoever hands one over behind it sees that nobody comes.
+        self._is_coming = False
+        if not self._commits:
+            return
+        self._is_coming = True
+        self._timer = self._loop.call_later(PACE_SECONDS, self.take)
+        while self._commits:
+            self._tell(self._commits.popleft())
+
+    def _tell(self, commit: Commit) -> None:
+        parts = self._parts
+        durable = []
+        for one in commit.submissions:
+            if isinstance(one.context, Delivery):
+                durable.append(one)
+            elif isinstance(one.context, threading.Event):
+                one.context.set()
+        if durable:
+            parts.durable.answered(durable)
+        if self._traces is not None:
+            # Before the events go out: their spans end when the stream has them.
+            self._traces.committed(commit)
+        parts.archiver.notify(commit)
+        if commit.rows:
+            if self._backend is not None:
+                self._backend.committed(commit.rows[-1].position)
+            parts.relay.notify(commit.rows)
+            parts.mirrors.notify(commit.rows)
+        if commit.let_through:
+            parts.let_through.hear(commit.let_through)
+        for notice in commit.notices:
+            self._notices.of_commit(notice)

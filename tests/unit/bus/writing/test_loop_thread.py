@@ -1,0 +1,105 @@
+import asyncio
+import threading
+import time
+
+import pytest
+
+from bus.writing.loop_thread import LoopThread
+from tests.support.patience import wait_for
+
+SECONDS = 20
+
+
+async def rest_until(thread: LoopThread, ended: threading.Event) -> None:
+    while not ended.is_set():
+        await thread.rest(SECONDS)
+
+
+def ended(thread: LoopThread, end: threading.Event) -> bool:
+    end.set()
+    thread.wake()
+    thread.join()
+    return not thread.is_alive
+
+
+def test_its_loop_carries_out_what_others_have_for_it():
+    thread, end = LoopThread("working"), threading.Event()
+    thread.start(rest_until(thread, end))
+
+    async def whose() -> str:
+        return threading.current_thread().name
+
+    async def broken() -> None:
+        raise LookupError("on purpose")
+
+    assert asyncio.run(thread.run(whose())) == "working"
+    with pytest.raises(LookupError, match="on purpose"):
+        asyncio.run(thread.run(broken()))
+    assert ended(thread, end)
+
+
+def test_a_rest_ends_when_it_is_woken_by_another_thread_or_by_its_own():
+    thread, end = LoopThread("resting"), threading.Event()
+    began = time.monotonic()
+    thread.start(rest_until(thread, end))
+
+    def wake_itself() -> None:
+        end.set()
+        thread.wake()
+
+    thread.wake()
+    thread.call_soon(wake_itself)
+    thread.join()
+    assert time.monotonic() - began < SECONDS
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_lives_in_its_loop_ends_with_its_work(fails: bool):
+    thread, end = LoopThread("ending"), threading.Event()
+    closed_in = []
+
+    async def close() -> None:
+        closed_in.append(threading.current_thread().name)
+
+    async def begin() -> None:
+        thread.ending.push_async_callback(close)
+
+    async def work() -> None:
+        await rest_until(thread, end)
+        if fails:
+            raise LookupError("on purpose")
+
+    thread.start(work())
+    asyncio.run(thread.run(begin()))
+    assert ended(thread, end)
+    assert closed_in == ["ending"]
+
+
+def test_one_that_has_ended_carries_out_nothing_more():
+    thread, end = LoopThread("ended"), threading.Event()
+    called: list[bool] = []
+
+    async def call() -> None:
+        called.append(True)
+
+    thread.start(rest_until(thread, end))
+    assert ended(thread, end)
+    thread.call_soon(called.append, True)
+    thread.wake()
+    with pytest.raises(RuntimeError):
+        asyncio.run(thread.run(call()))
+    assert called == []
+
+
+def test_a_loop_that_stands_still_owes_a_sign():
+    thread, end, go_on = LoopThread("standing"), threading.Event(), threading.Event()
+    thread.start(rest_until(thread, end))
+    try:
+        thread.call_soon(go_on.wait, SECONDS)
+        wait_for(lambda: thread.silent_seconds > 0.1)
+        go_on.set()
+        wait_for(lambda: thread.silent_seconds < 0.1)
+    finally:
+        go_on.set()
+        assert ended(thread, end)
