@@ -6,6 +6,7 @@ row can be made for any moment, and a rebuild can be compared byte for byte.
 
 import glob
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Annotated, Any
 
 import apsw
@@ -86,19 +87,19 @@ def upsert_rows(
 
 def as_json(table: Table, row: Row) -> bytes:
     """A row as JSON, in the order of the columns; JSON columns as values, booleans as booleans."""
-    return msgspec.json.encode(
-        {column: _json_value(table, column, value) for column, value in zip(table.columns, row, strict=True)}
-    )
+    values = list(row)
+    for place in _places(table.columns, table.json_columns):
+        if values[place] is not None:
+            values[place] = msgspec.Raw(values[place].encode())
+    for place in _places(table.columns, table.boolean_columns):
+        if values[place] is not None:
+            values[place] = bool(values[place])
+    return msgspec.json.encode(dict(zip(table.columns, values, strict=True)))
 
 
-def _json_value(table: Table, column: str, value: Any) -> Any:
-    if value is None:
-        return None
-    if column in table.json_columns:
-        return msgspec.Raw(value.encode())
-    if column in table.boolean_columns:
-        return bool(value)
-    return value
+@lru_cache(maxsize=64)
+def _places(columns: tuple[str, ...], some: frozenset[str]) -> tuple[int, ...]:
+    return tuple(place for place, column in enumerate(columns) if column in some)
 
 
 def get_row(connection: apsw.Connection, table: Table, key: str, *, now: int | None = None) -> bytes | None:

@@ -1,6 +1,6 @@
 """The states of aggregates, as the log has them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from typing import cast
 
@@ -42,6 +42,27 @@ def read_aggregate(
     if not recorded:
         return start
     return Aggregate(recorded[-1].version, recorded[-1].position, replay(decider, recorded, start.state))
+
+
+def read_aggregates(connection: apsw.Connection, table: str, keys: Iterable[str]) -> dict[str, Aggregate]:
+    """Aggregates by key, read together; those that have a kept state, or no event, are left out."""
+    decider = BY_TABLE[table]
+    found: dict[str, list[Recorded]] = {}
+    for row in connection.execute(
+        "SELECT position, stream, version, type, recorded_at, data"
+        " FROM carray(?) CROSS JOIN events ON stream = value"
+        " WHERE NOT EXISTS (SELECT 1 FROM snapshots WHERE snapshots.stream = value) ORDER BY version",
+        # No event has such a key, but a row that was tampered with may, and `carray` takes none.
+        (apsw.carray(tuple(stream_name(table, key) for key in keys if "\0" not in key)),),
+    ):
+        position, stream, version, type_name, recorded_at, data = row
+        _, key = split_stream(stream)
+        recorded = Recorded(position, key, version, recorded_at, decode_event(type_name, data))
+        found.setdefault(key, []).append(recorded)
+    return {
+        key: Aggregate(some[-1].version, some[-1].position, replay(decider, some, None))
+        for key, some in found.items()
+    }
 
 
 def to_recorded(row: chain.Row) -> Recorded:

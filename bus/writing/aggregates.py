@@ -10,7 +10,7 @@ from typing import Any
 import apsw
 import msgspec
 
-from bus.log.states import SHAPES, read_aggregate
+from bus.log.states import SHAPES, read_aggregate, read_aggregates
 from bus.writing.hot_states import HotStates
 from bus.writing.job_indexes import JobIndexes
 from domain import jobs, schedules
@@ -64,6 +64,17 @@ class Aggregates:
                 (apsw.carray(unknown),),
             ):
                 self._hot.put(stream, ABSENT)
+
+    def read_ahead(self, table: str, keys: Iterable[str]) -> None:
+        """Reads, in one go, those of these aggregates that are not in memory."""
+        streams = {stream_name(table, key): key for key in keys}
+        unknown = [streams[stream] for stream in self._hot.missing(streams)]
+        for key, found in read_aggregates(self._connection, table, unknown).items():
+            self._hot.put(stream_name(table, key), found)
+
+    def is_hot(self, table: str, key: str) -> bool:
+        """Whether it is in memory."""
+        return stream_name(table, key) in self._hot
 
     def apply(self, table: str, stream: str, before: Aggregate, recorded: Recorded) -> Aggregate:
         """Evolves an aggregate, as it is now, by an event of the open transaction in its stream."""

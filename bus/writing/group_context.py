@@ -20,6 +20,8 @@ from domain.json_schema import Budget
 
 # How many jobs beyond its limit a search counts.
 MAXIMUM_COUNTED = 10_000
+# How many jobs are read at once for claims that take them one by one.
+READ_TOGETHER = 64
 UNFINISHED = STATES - FINISHED
 
 
@@ -114,7 +116,12 @@ class GroupContext:
         return read_aggregate(self._connection, table, key, up_to_version=version).state
 
     def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> list[Job]:
-        ids = self._aggregates.jobs.due.next(queue, types, limit, self.now, self.keys)
+        due = self._aggregates.jobs.due
+        ids = due.next(queue, types, limit, self.now, self.keys)
+        if not all(self._aggregates.is_hot(JOBS, job_id) for job_id in ids):
+            # Where many wait, those that have waited longest are in the file alone.
+            following = due.next(queue, types, max(limit, READ_TOGETHER), self.now, self.keys)
+            self._aggregates.read_ahead(JOBS, following)
         return [self._aggregates.get(JOBS, job_id).state for job_id in ids]
 
     def unique_job(self, key: str, states: Set[str], created_since: int) -> Job | None:

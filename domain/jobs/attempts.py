@@ -46,10 +46,10 @@ def claim(state: None, command: commands.Claim, context: Context, key: None) -> 
 def _row_bytes(job: Job, worker: str) -> int:
     texts = (job.id, job.type, job.name, job.queue, job.tool, job.endpoint, job.error, job.unique_key, worker)
     # A character takes up to six bytes in JSON: `\u0001`.
-    characters = sum(len(text or "") for text in texts) + sum(map(len, job.tags))
+    characters = len("".join(filter(None, (*texts, *job.tags))))
     # Keys are ASCII, and each is there at most twice.
-    keys = 2 * sum(len(one) + 3 for one in job.depends_on)
-    return len(bytes(job.payload)) + keys + 6 * characters + _ROW_BYTES
+    keys = 2 * sum(len(one) + 3 for one in job.depends_on) if job.depends_on else 0
+    return len(job.payload) + keys + 6 * characters + _ROW_BYTES
 
 
 def _leased_row(row: msgspec.Raw, lease: Lease) -> msgspec.Raw:
