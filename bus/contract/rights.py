@@ -5,6 +5,8 @@ from collections.abc import Iterable
 import msgspec
 
 ALL = "*"
+# Before the name of a token that owns command ids; no user's name has a blank.
+TOKENS = "token "
 
 
 class Rights(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,16 +47,20 @@ EVERYTHING = Rights(commands=(ALL,), reads=(ALL,), follows=(ALL,))
 class Principal(msgspec.Struct, frozen=True, gc=False):
     """Who really asks for something: the name of a token or of a user; `None` where nobody can tell.
 
-    `is_user` says that it is a user of its own, and not one whose name others may share.
+    `is_user` says that it is a user of its own, `is_token` that it is a token, and not one whose name others
+    may share.
     """
 
     name: str | None = None
     rights: Rights = EVERYTHING
     is_user: bool = False
+    is_token: bool = False
 
     @property
     def owner(self) -> str | None:
-        """Whose its command ids are: nobody asks for what a user was answered, or takes its ids away."""
+        """Whose its command ids are: nobody asks for what another was answered, or takes its ids away."""
+        if self.is_token:
+            return f"{TOKENS}{self.name}"
         return self.name if self.is_user else None
 
 

@@ -8,6 +8,7 @@ import msgspec
 from bus.contract import codec
 from bus.contract.codec import MAXIMUM_ANSWER_BYTES
 from bus.contract.headers import EXPECTED_VERSION
+from bus.contract.rights import TOKENS
 from bus.incident import internal
 from bus.log import chain
 from bus.log.answers import Answer, Answers
@@ -111,9 +112,22 @@ class Group(GroupContext):
     def _recall(self, requests: list[Request]) -> None:
         """Reads, in one go, what was answered before to the group's command ids."""
         ids = {one for request in requests if (one := request.remembered_as) is not None}
+        # Those of tokens, which were everybody's once.
+        before = {one for request in requests if (one := request.remembered_before_as) is not None}
         if ids:
-            for command_id, request_hash, _, answer in self._answers.recall(ids).values():
+            for command_id, request_hash, position, answer in self._answers.recall(ids | before).values():
                 self._remembered[command_id] = (request_hash, answer.encode())
+                if command_id in before and (principal := self._principal_of(command_id, position)):
+                    owned = f"{command_id}{codec.OWNED_BY}{TOKENS}{principal}"
+                    self._remembered.setdefault(owned, self._remembered[command_id])
+
+    def _principal_of(self, command_id: str, position: int) -> str | None:
+        """Who sent the command whose last event stands there; `None` where none does, or nobody can tell."""
+        principal: str | None = self._connection.execute(
+            "SELECT metadata ->> 'principal' FROM events WHERE position = ? AND command_id = ?",
+            (position, command_id),
+        ).get
+        return principal
 
     def _one_by_one(self, requests: list[Request | Refusal]) -> Outcome:
         bodies = []

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from bus.contract import codec
+from bus.contract.rights import TOKENS
 from bus.log import chain
 from bus.log.answers import Answer
 from bus.measures import UNKNOWN, Tally
@@ -38,6 +39,12 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         if self.command_id is None or self.owner is None:
             return self.command_id
         return f"{self.command_id}{codec.OWNED_BY}{self.owner}"
+
+    @property
+    def remembered_before_as(self) -> str | None:
+        """The id under which it was remembered before tokens had ids of their own; `None`: it was not."""
+        is_tokens = self.owner is not None and self.owner.startswith(TOKENS)
+        return self.command_id if is_tokens else None
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):

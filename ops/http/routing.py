@@ -158,7 +158,12 @@ def access_of(request: Request) -> Access:
 def bus_principal_of(request: Request) -> BusPrincipal:
     """The caller, as commands and queries know who asks."""
     principal = principal_of(request)
-    return BusPrincipal(principal.name, principal.rights, is_user=principal.kind == "user")
+    return BusPrincipal(
+        principal.name,
+        principal.rights,
+        is_user=principal.kind == "user",
+        is_token=principal.kind == "token",
+    )
 
 
 def actor_of(request: Request) -> Actor:

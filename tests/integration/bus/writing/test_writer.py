@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from bus.contract.headers import COMMAND_ID
+from bus.contract.rights import TOKENS
 from bus.log import chain
 from bus.log.answers import read_answers
 from bus.log.states import read_aggregate
@@ -811,3 +812,27 @@ def test_the_tables_are_the_same_when_they_are_read_by_another_connection(store:
 
     assert dump_tables(reader) == store.tables()
     reader.close()
+
+
+def test_what_a_token_was_answered_when_ids_were_everybodys_it_is_answered_still(tmp_path: Path):
+    file = tmp_path / "hyperpage.db"
+    mine, others = (f'{{"principal":"{name}"}}' for name in ("nightly", "eve"))
+    with Store(file) as store:
+        before = store.submit([single(Sent("app_state.set", {"key": "k", "value": 1}, "1", None, mine))])
+        store.submit([single(Sent("app_state.set", {"key": "k", "value": 2}, "2", None, others))])
+    with Store(file) as store:
+
+        def asked(command_id: str, value: int, owner: str | None) -> Reply:
+            sent = Sent("app_state.set", {"key": "k", "value": value}, command_id, None, mine, owner)
+            return store.submit([single(sent)])[0]
+
+        again = asked("1", 1, f"{TOKENS}nightly")
+        by_another = asked("2", 1, f"{TOKENS}nightly")
+        by_app = asked("1", 1, None)
+        reused = asked("1", 7, f"{TOKENS}nightly")
+        mine_again = asked("2", 1, f"{TOKENS}nightly")
+
+    assert again.body == by_app.body == before[0].body
+    assert by_another["version"] == 3, "it is another command"
+    assert mine_again.body == by_another.body
+    assert reused.code == "command_id_reused"

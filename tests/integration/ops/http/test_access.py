@@ -376,6 +376,21 @@ def test_an_event_says_whose_token_asked_for_it_whatever_the_actor_says(talk: Ht
     assert (event["actor"], event["principal"]) == ("an-admin-token", "a-operate-token")
 
 
+def test_the_command_ids_of_a_token_are_its_own(talk: HttpTalk) -> None:
+    one, other = token(talk, "operate"), token(talk, "admin")
+    claim, key = "/api/v1/jobs/-/claim", {"Idempotency-Key": "claim-1"}
+    talk.command("jobs.enqueue", {"type": "t", "name": "n"})
+
+    taken = talk.post(claim, {"worker": "w"}, headers=one | key)
+    again = talk.post(claim, {"worker": "w"}, headers=one | key)
+    stolen = talk.post(claim, {"worker": "w"}, headers=other | key)
+    on_the_bus = talk.command("jobs.claim", {"worker": "w"}, id="claim-1")
+
+    assert len(taken.json()["result"]["jobs"]) == 1
+    assert again.content == taken.content
+    assert stolen.json()["result"]["jobs"] == on_the_bus.said["result"]["jobs"] == []
+
+
 def test_a_users_old_token_is_good_for_as_long_as_was_said(talk: HttpTalk) -> None:
     rights = rights_of(allow=["app_state.*"], keys=[], tables=[], reads=True, follows=False)
     file = UserFile(talk.data)
