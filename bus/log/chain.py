@@ -6,6 +6,7 @@ positions have no gap, times never go back, and every hash vouches for all that 
 
 import struct
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from hashlib import sha256
 
 import apsw
@@ -86,8 +87,8 @@ def chain_hash(
                 _integer(position),
                 _text(stream),
                 _integer(version),
-                _text(type_name),
-                _integer(recorded_at),
+                _repeated(type_name),
+                _repeated(recorded_at),
                 _NULL if command_id is None else _text(command_id),
                 _NULL if data is None else _blob(data) if isinstance(data, bytes) else _text(data),
                 _NULL if metadata is None else _text(metadata),
@@ -251,6 +252,12 @@ def _text(value: str) -> bytes:
     encoded = value.encode()
     length = len(encoded)
     return (_TEXT_HEADS[length] if length < _HEADS else b"T" + _LENGTH(length)) + encoded
+
+
+# Types are few, and a group of events has one time.
+@lru_cache(maxsize=256)
+def _repeated(value: str | int) -> bytes:
+    return _integer(value) if isinstance(value, int) else _text(value)
 
 
 def _blob(value: bytes) -> bytes:

@@ -35,6 +35,8 @@ class Aggregates:
     ) -> None:
         self._connection = connection
         self._hot = HotStates(capacity, maximum_bytes)
+        # Streams without events when the open transaction began; what came since is hot.
+        self._empty: set[str] = set()
         self._lease_journal: list[tuple[str, Lease | None]] = []
         self.journal: list[Transition] = []
         self.jobs = JobIndexes()
@@ -51,6 +53,8 @@ class Aggregates:
         stream = stream_name(table, key)
         found = self._hot.get(stream)
         if found is None:
+            if stream in self._empty:
+                return ABSENT
             found = read_aggregate(self._connection, table, key)
             self._hot.put(stream, found)
         return found
@@ -59,11 +63,11 @@ class Aggregates:
         """Finds, in one go, which of these streams are empty; that is what most new keys turn out to be."""
         unknown = tuple(self._hot.missing(streams))
         if unknown:
-            for (stream,) in self._connection.execute(
+            found = self._connection.execute(
                 "SELECT value FROM carray(?) WHERE NOT EXISTS (SELECT 1 FROM events WHERE stream = value)",
                 (apsw.carray(unknown),),
-            ):
-                self._hot.put(stream, ABSENT)
+            )
+            self._empty = {stream for (stream,) in found}
 
     def read_ahead(self, table: str, keys: Iterable[str]) -> None:
         """Reads, in one go, those of these aggregates that are not in memory."""
@@ -100,6 +104,7 @@ class Aggregates:
     def undo_all(self) -> None:
         """Takes back the whole transaction."""
         self.undo_to((0, 0))
+        self._empty = set()
         self.jobs.settle()
 
     def undo_to(self, mark: tuple[int, int]) -> None:
@@ -115,6 +120,7 @@ class Aggregates:
         """The transaction is on disk: nothing of it is taken back any more, and cold states may go."""
         self.journal.clear()
         self._lease_journal.clear()
+        self._empty = set()
         self.jobs.settle()
         self._hot.shrink()
 
