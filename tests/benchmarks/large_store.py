@@ -23,7 +23,7 @@ RESOURCES = ["core", "search", "graphql", "uploads"]
 
 def make_large_store(path: Path, *, events: int, jobs: int, seed: int = 0) -> None:
     """Makes a store with so many events, and so many jobs in its tables."""
-    with Store(path, Clock(), next_upkeep=math.inf) as store:
+    with Store(path, Clock(), next_upkeep=math.inf, synced=False) as store:
         month = _Month(store, events=events, jobs=jobs, seed=seed)
         for number in range(math.ceil(jobs / JOBS_IN_ROUND)):
             month.round(number)

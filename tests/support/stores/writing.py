@@ -73,10 +73,14 @@ class Store:
         projections: Projections | None = None,
         next_upkeep: float = 0,
         prune_after_ms: dict[str, int] | None = None,
+        synced: bool = True,
     ) -> None:
         self.path = path
         self.clock = clock or Clock()
         self.connection, self.origin = open_store(path, cache_kib=1024)
+        if not synced:
+            # A store that is only to be there may be lost with the machine.
+            self.connection.pragma("synchronous", "off")
         self.commits: list[Commit] = []
         self.writer = Writer(
             self.connection,
