@@ -87,8 +87,8 @@ class _Sweep(NamedTuple):
 class Answers:
     """The remembered answers of a store, for the one who writes; transactions are the caller's.
 
-    `settle` follows each that is on disk, and nothing one that failed. Where the connection may not write,
-    they can be recalled.
+    In each there is one `remember`, and `settle` once it is on disk; nothing follows one that failed. Where
+    the connection may not write, they can be recalled.
     """
 
     def __init__(self, connection: apsw.Connection) -> None:

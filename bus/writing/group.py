@@ -93,8 +93,7 @@ class Group(GroupContext):
             chain.insert(connection, rows)
             self._projections.write(connection, transitions)
             insert_rows(connection, "INSERT INTO snapshots", snapshot_rows(transitions))
-        if self._new_answers:
-            self._answers.remember(self._new_answers.values())
+        self._answers.remember(self._new_answers.values())
         self._write_leases()
         return rows
 

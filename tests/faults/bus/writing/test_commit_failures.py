@@ -8,6 +8,7 @@ from typing import Any
 import apsw
 import pytest
 
+from bus.log import answers as kept_answers
 from bus.log import chain
 from bus.writing.writer import GROUP_COMMANDS
 from tests.support.clock import Clock
@@ -112,6 +113,30 @@ def test_what_is_to_be_decided_in_order_is_not_decided_behind_a_group_that_faile
     assert fragile.writer.waiting == 0
     assert [row.stream for row in fragile.rows()] == ["app_state/other"]
     assert fragile.send("app_state.set", {"key": "k", "value": 1}).code is None
+
+
+def test_ids_that_a_failed_commit_indexed_are_known_after_a_restart(
+    disk: FailingDisk, fragile: Store, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(kept_answers, "WAITING_IDS", 4)
+    monkeypatch.setattr(kept_answers, "STRIDE", 2)
+    accepted = []
+    for number in range(60):
+        one = Sent("app_state.set", {"key": f"k{number}", "value": 1}, id=f"c{number}")
+        if number % 3 == 0:
+            disk.fail("sync")
+            assert fragile.send_together(one)[0].code == "unavailable"
+            fragile.send("app_state.set", {"key": "without-id", "value": number})
+        else:
+            accepted.append((one, fragile.send_together(one)[0].body))
+    made = fragile.in_writer(lambda connection: connection.execute("SELECT up_to FROM command_ids_made").get)
+    assert made > 20
+    fragile.close()
+
+    with Store(fragile.path) as again:
+        head = again.writer.head
+        assert [again.send_together(one)[0].body for one, _ in accepted] == [body for _, body in accepted]
+        assert again.writer.head == head
 
 
 def test_what_is_in_order_shares_nothing_with_a_failed_group_of_others(disk: FailingDisk, fragile: Store):
