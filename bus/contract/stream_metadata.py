@@ -8,6 +8,7 @@ import msgspec
 STORE_ID = "hyperpage_store_id"
 OFFSETS = "hyperpage_offsets"
 FOREIGN_SEQUENCE = "hyperpage_foreign_sequence"
+INCARNATION = "hyperpage_incarnation"
 
 
 class Segment(msgspec.Struct, frozen=True):

@@ -5,5 +5,6 @@ event_stream    that stream: made, looked at, refilled
 stream_state    where it stands beside the log
 event_messages  events as messages, made by SQLite
 publisher       many messages under way at once, in order
+incarnation     who serves the store now, where several could
 mirror          one KV bucket that is kept equal to a table; mirrors has all of them
 """

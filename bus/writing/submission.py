@@ -95,10 +95,15 @@ class Commit(msgspec.Struct, frozen=True):
 
 def all_refused(submissions: list[Submission], refusal: Refusal) -> Commit:
     """The result of a group of which all was refused."""
+    refuse(submissions, refusal)
+    return Commit(submissions, [], [], [])
+
+
+def refuse(submissions: Iterable[Submission], refusal: Refusal) -> None:
+    """Gives all of them that outcome."""
     outcome = refused(refusal)
     for one in submissions:
         one.outcome = outcome
-    return Commit(submissions, [], [], [])
 
 
 def correlation_id_in(metadata: str | None) -> str | None:

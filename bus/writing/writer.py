@@ -31,12 +31,12 @@ from bus.writing.group_context import Projections
 from bus.writing.job_indexes import JobIndexes
 from bus.writing.loop_thread import LoopThread
 from bus.writing.statistics import Statistics, Work
-from bus.writing.submission import Commit, GroupTimes, Submission, all_refused, count_refused, joined
+from bus.writing.submission import Commit, GroupTimes, Submission, all_refused, count_refused, joined, refuse
 from bus.writing.upkeep import Upkeep, expiries
 from bus.writing.waiting import Waiting, shutting_down
 from domain.credentials.scanning import AllowedPaths
 from domain.decider import Lease
-from domain.errors import Refusal, Unavailable
+from domain.errors import Unavailable
 from migrations.connection import BUSY_TIMEOUT_MS, write_transaction
 
 # How many commands a group takes at first. Fewer would not make a commit cheaper for each. With more, the
@@ -62,7 +62,8 @@ class Writer:
 
     `clock` answers with milliseconds since the epoch. `prune_after_ms` says how long ago jobs that ended in
     a state have ended when they are archived; those of other states stay. `allowed_secrets` is where what
-    looks like a credential is stored all the same.
+    looks like a credential is stored all the same. `is_ours` says whether the store is this service's to
+    write: while it is not, every command is answered `unavailable`.
     """
 
     def __init__(
@@ -76,8 +77,10 @@ class Writer:
         cache_bytes: int = 64 * 1024 * 1024,
         prune_after_ms: Mapping[str, int] | None = None,
         allowed_secrets: AllowedPaths | None = None,
+        is_ours: Callable[[], bool] = lambda: True,
     ) -> None:
         self._connection = connection
+        self._is_ours = is_ours
         self._projections = projections
         self._on_commit = on_commit
         self._clock = clock
@@ -258,10 +261,12 @@ class Writer:
         rows: list[chain.Row] = []
         began = committing = time.perf_counter()
         try:
+            self._require_ours()
             await self._begin_transaction()
             group.decide(submissions)
             rows = group.write()
             committing = time.perf_counter()
+            self._require_ours()
             await self._end_transaction()
         except Exception as error:  # the thread that everybody waits for must outlive even a defect here
             if not self._is_stored(rows):
@@ -277,6 +282,9 @@ class Writer:
         self._group_limit = limit_after(group.commands, times)
         if rows:
             self._commit_seconds = times.committed - times.decided
+        if not self._is_ours():
+            # It is stored here, and perhaps not where somebody serves now.
+            refuse(submissions, _not_ours(outcome="unknown"))
         return Commit(submissions, rows, group.notices, group.new_answers, group.let_through, times)
 
     async def _begin_transaction(self) -> None:
@@ -309,23 +317,29 @@ class Writer:
         except apsw.Error:
             return False
 
+    def _require_ours(self) -> None:
+        if not self._is_ours():
+            raise _not_ours()
+
     async def _failed(self, submissions: list[Submission], error: Exception) -> Commit:
-        logger.error("a group of commands was not stored: %s", error)
-        self.statistics.failed_commits += 1
-        self.statistics.last_failure = str(error)
+        if not isinstance(error, Unavailable):
+            logger.error("a group of commands was not stored: %s", error)
+            self.statistics.failed_commits += 1
+            self.statistics.last_failure = str(error)
         self._aggregates.undo_all()
         self._rollback()
         self._upkeep.take_back(submissions)
         if isinstance(error, apsw.Error):
             self._overwrite_failed_commit()
-            refusal: Refusal = Unavailable(
+            error = Unavailable(
                 "the store could not be written; nothing was stored", hint="try again", retry_after_ms=1_000
             )
+        if isinstance(error, Unavailable):
             # Those that must only be decided behind some that failed.
             followers = self._waiting.take_in_order() if any(one.in_order for one in submissions) else []
             every = [*submissions, *followers]
-            count_refused(self.statistics.outcomes, every, refusal.code)
-            return all_refused(every, refusal)
+            count_refused(self.statistics.outcomes, every, error.code)
+            return all_refused(every, error)
         if len(submissions) > 1:
             return joined([await self._commit([one]) for one in submissions])
         defect = internal(logger, "a group of commands could not be stored", error)
@@ -347,6 +361,15 @@ class Writer:
 
     def _now(self) -> int:
         return max(self._clock(), self.head.recorded_at)
+
+
+def _not_ours(**details: Any) -> Unavailable:
+    return Unavailable(
+        "another service may have taken over the store",
+        hint="try again, with the same command id",
+        retry_after_ms=1_000,
+        **details,
+    )
 
 
 def limit_after(commands: int, times: GroupTimes) -> int:

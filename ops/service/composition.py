@@ -16,6 +16,7 @@ from bus.broker.users import ADMIN, APP, RESPONDER
 from bus.contract.codec import encode
 from bus.contract.senders import UserSubjects
 from bus.log.reader_pool import ReaderPool
+from bus.publishing.incarnation import Incarnation
 from bus.publishing.mirrors import Mirrors
 from bus.publishing.relay import Relay
 from bus.serving.administration import Administration, AdministrationVerb, NoArguments
@@ -25,9 +26,9 @@ from bus.serving.discovery import Discovery
 from bus.serving.durable.intake import DurableIntake
 from bus.serving.durable.suspects import Suspects
 from bus.serving.intake import Intake
-from bus.serving.prefix_claim import PrefixClaim
 from bus.serving.queries import Queries, QueryVerb
 from bus.serving.stream_access import StreamAccess
+from bus.transport.jetstream import JetStreamApi
 from bus.writing.submission import Commit
 from bus.writing.writer import Writer
 from ops.archive.archiver import Archiver
@@ -46,10 +47,10 @@ from ops.service.acts import ActRecord, record_start, recorder
 from ops.service.background import Background, close_idle, in_this_loop
 from ops.service.connections import administration_by, connect_as, listening, open_broker
 from ops.service.endpoints import command_endpoints, query_endpoints, refill_verb
-from ops.service.errors import ServiceError
 from ops.service.handover import Handover
 from ops.service.notices import Notices
 from ops.service.restores import make_sound
+from ops.service.standing_alone import require_prefix, take_store
 from ops.service.traces import traces_if_wanted
 from ops.settings import Settings
 from ops.store.data_directory import DataDirectory, Runtime, kept_key
@@ -91,6 +92,7 @@ class Service:
         self.registry, self.sharing = Registry(settings.data), SharedUse()
         self.nats_server: NatsServer | None = None
         self.http = http
+        self._incarnation: Incarnation | None = None
         self._clock = clock
         self._stack = AsyncExitStack()
 
@@ -197,6 +199,7 @@ class Service:
             cache_bytes=self.settings.hot_aggregates_kib * 1024,
             prune_after_ms=self.settings.prune_after_ms,
             clock=self.now_ms,
+            is_ours=lambda: self._incarnation is None or self._incarnation.is_valid,
         )
 
     async def _take_the_prefix(self) -> None:
@@ -218,15 +221,11 @@ class Service:
             endpoints=[*self.command_endpoints.values(), *self.query_endpoints.values()],
             metadata={"prefix": self.names.prefix, "store_id": self.origin.store_id},
         )
-        claim = PrefixClaim(
-            self._relay_connection,
-            self.names,
-            instance=self.discovery.instance,
-            store_id=self.origin.store_id,
-        )
         # The embedded nats-server is ours alone.
-        if self.nats_server is None and (rival := await claim.rival()) is not None:
-            raise ServiceError(f"another service serves the prefix {self.names.prefix}: {rival}")
+        if self.nats_server is None:
+            relay, instance = self._relay_connection, self.discovery.instance
+            await require_prefix(relay, self.names, instance=instance, store_id=self.origin.store_id)
+            self._incarnation = Incarnation(JetStreamApi(relay), self.names.events, instance)
         await self.discovery.start()
 
     async def _start_publishing(self) -> None:
@@ -244,6 +243,8 @@ class Service:
         self.mirrors = Mirrors(connection, self.names, rows.row_json, rows.all_rows, limits.mirrors)
         # A stream of another store is refused here, before anything is served.
         await self.relay.prepare()
+        if self._incarnation is not None:
+            await take_store(self._incarnation, self._stack, self._background)
         await self.mirrors.prepare()
         self._background.start(self.relay.run(), "the relay")
         self._background.start(self.mirrors.run(), "the mirrors")

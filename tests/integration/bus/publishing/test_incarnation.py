@@ -1,0 +1,104 @@
+"""Of two services with one store, one serves: the newer one, and only after the other knows."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from bus.broker.server import NatsServer
+from bus.publishing import incarnation
+from bus.publishing.incarnation import Incarnation, SupersededError
+from bus.transport.jetstream import JetStreamApi
+from tests.support.patience import until
+from tests.support.services.serving import EVENTS, relay_user
+
+CONFIG = {"name": EVENTS, "subjects": ["hyperpage.evt.v1.>"], "storage": "file", "metadata": {"kept": "1"}}
+
+
+@asynccontextmanager
+async def jetstream(folder: Path) -> AsyncIterator[JetStreamApi]:
+    async with NatsServer(data=folder, port=0) as server, relay_user(server) as relay:
+        api = JetStreamApi(relay)
+        await api.create(CONFIG)
+        yield api
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(incarnation, "LOOK_SECONDS", 0.05)
+
+
+def test_a_successor_serves_only_after_the_one_before_it_may_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(incarnation, "VALID_SECONDS", 0.3)
+    monkeypatch.setattr(incarnation, "WAIT_SECONDS", 0.4)
+
+    async def scenario() -> None:
+        async with jetstream(tmp_path) as api:
+            frozen = Incarnation(api, EVENTS, "b")
+            await frozen.take()
+            # It looks no more: it is frozen, say, or cut off.
+            successor = Incarnation(api, EVENTS, "a")
+            await successor.take()
+            assert successor.is_valid
+            assert not frozen.is_valid
+            with pytest.raises(SupersededError, match="another service"):
+                await frozen.run()
+            assert not frozen.is_valid
+
+    asyncio.run(scenario())
+
+
+def test_who_looks_again_and_again_serves_on_and_finds_a_successor_at_once(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with jetstream(tmp_path) as api:
+            first, second = Incarnation(api, EVENTS, "b"), Incarnation(api, EVENTS, "a")
+            await first.take()
+            serving, taking = asyncio.create_task(first.run()), asyncio.create_task(second.take())
+            with pytest.raises(SupersededError):
+                await serving
+            assert not taking.done()
+            taking.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_one_that_has_ended_is_not_waited_for_and_nothing_else_is_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(incarnation, "WAIT_SECONDS", 3600.0)
+
+    async def scenario() -> None:
+        async with jetstream(tmp_path) as api:
+            for _ in range(2):
+                one = Incarnation(api, EVENTS, "a")
+                await asyncio.wait_for(one.take(), 10)
+                await one.end()
+            report = await api.report(EVENTS)
+            assert report is not None
+            assert (report.metadata["hyperpage_incarnation"], report.metadata["kept"]) == ("2 ", "1")
+
+    asyncio.run(scenario())
+
+
+def test_a_stream_that_was_made_anew_is_marked_again(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with jetstream(tmp_path) as api:
+            one = Incarnation(api, EVENTS, "a")
+            await one.take()
+            looking = asyncio.create_task(one.run())
+            await api.delete(EVENTS)
+            await api.create(CONFIG)
+
+            async def is_marked() -> bool:
+                report = await api.report(EVENTS)
+                return report is not None and report.metadata.get("hyperpage_incarnation") == "1 a"
+
+            await until(is_marked)
+            assert not looking.done()
+            looking.cancel()
+
+    asyncio.run(scenario())
