@@ -68,7 +68,7 @@ def submission_of(
         return refused_submission(refusal, context)
     except Exception as error:
         return refused_submission(internal(logger, "a message could not be read", error), context)
-    return Submission(requests=[request], size_bytes=len(body), context=context)
+    return Submission(requests=[request], size_bytes=len(body), context=context, sender=principal.name)
 
 
 def refused_submission(refusal: Refusal, context: Any) -> Submission:
@@ -148,7 +148,12 @@ def _batch(body: bytes, headers: Mapping[str, str] | None, context: Any, princip
             refusal.details.setdefault("index", index)
             requests.append(refusal)
     return Submission(
-        requests=requests, size_bytes=len(body), context=context, batch=True, atomic=batch.atomic
+        requests=requests,
+        size_bytes=len(body),
+        context=context,
+        sender=principal.name,
+        batch=True,
+        atomic=batch.atomic,
     )
 
 

@@ -57,14 +57,15 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
 class Submission(msgspec.Struct, kw_only=True, eq=False, gc=False):
     """One command, or a batch, that waits for the writer. It comes back with its outcome set.
 
-    `context` is the sender's own. If one that is `in_order` could not be stored, the later ones that are so,
-    too, fail with it, so that none of them is decided first. The outcome of a message that was malformed as a
-    whole is there from the start.
+    `context` is the sender's own, `sender` its name; `None`: the service itself, or nobody can tell. If one
+    that is `in_order` could not be stored, the later ones that are so, too, fail with it, so that none of
+    them is decided first. The outcome of a message that was malformed as a whole is there from the start.
     """
 
     requests: list[Request | Refusal]
     size_bytes: int
     context: Any = None
+    sender: str | None = None
     batch: bool = False
     atomic: bool = False
     in_order: bool = False

@@ -44,6 +44,9 @@ from migrations.connection import BUSY_TIMEOUT_MS, write_transaction
 GROUP_COMMANDS = 128
 # How many a group takes at most, if commits are slow.
 MAXIMUM_GROUP_COMMANDS = 1_024
+# How long deciding a group is to take at most, and how few there are in it for that.
+LONGEST_GROUP_SECONDS = 0.1
+FEWEST_GROUP_COMMANDS = 4
 # A commit has another thread if the last one took longer: the disk may have stopped. To hand over each would
 # cost a command 3 µs of the processor's time, and one that is alone 100.
 QUICK_COMMIT_SECONDS = 0.1
@@ -373,8 +376,13 @@ def _not_ours(**details: Any) -> Unavailable:
 
 
 def limit_after(commands: int, times: GroupTimes) -> int:
-    """How many commands the next group takes: deciding them is to take twice as long as the last commit."""
+    """How many commands the next group takes: deciding them is to take twice as long as the last commit.
+
+    Where deciding takes long, they are fewer: those of others come in between.
+    """
     deciding, committing = times.decided - times.began, times.committed - times.decided
+    if deciding > LONGEST_GROUP_SECONDS:
+        return max(int(LONGEST_GROUP_SECONDS * commands / deciding), FEWEST_GROUP_COMMANDS)
     fitting = int(2 * committing * commands / deciding) if deciding > 0 else 0
     return min(max(fitting, GROUP_COMMANDS), MAXIMUM_GROUP_COMMANDS)
 

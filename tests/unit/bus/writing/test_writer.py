@@ -1,7 +1,7 @@
 import pytest
 
 from bus.writing.submission import GroupTimes
-from bus.writing.writer import GROUP_COMMANDS, MAXIMUM_GROUP_COMMANDS, limit_after
+from bus.writing.writer import FEWEST_GROUP_COMMANDS, GROUP_COMMANDS, MAXIMUM_GROUP_COMMANDS, limit_after
 
 
 @pytest.mark.parametrize(
@@ -13,6 +13,8 @@ from bus.writing.writer import GROUP_COMMANDS, MAXIMUM_GROUP_COMMANDS, limit_aft
         pytest.param(512, 0.01, 0.005, 512, id="the same with more"),
         pytest.param(128, 0.0025, 0.1, MAXIMUM_GROUP_COMMANDS, id="a very slow one"),
         pytest.param(0, 0.0, 0.0001, GROUP_COMMANDS, id="nothing that was asked for"),
+        pytest.param(128, 1.28, 0.005, 10, id="costly commands"),
+        pytest.param(128, 10.0, 0.005, FEWEST_GROUP_COMMANDS, id="very costly ones"),
     ],
 )
 def test_the_slower_a_commit_the_more_commands_share_the_next(

@@ -1,0 +1,77 @@
+"""One user that sends all the time stops no other: there is room for the other's commands, and a turn."""
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from ops.service.composition import Service
+from tests.support.patience import until
+from tests.support.services.own_users import connected, new_user, send
+from tests.support.services.serving import serving
+from tests.support.stores.looking_inside import log_of
+
+BATCHES = 24
+
+
+@asynccontextmanager
+async def held(service: Service) -> AsyncIterator[None]:
+    """Nothing is decided for the length of the block; what comes waits."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def errand(_: Any) -> None:
+        begun.set()
+        go_on.wait(60)
+
+    service.writer.call(errand, lambda _: None)
+    await until(begun.is_set)
+    try:
+        yield
+    finally:
+        go_on.set()
+
+
+def sets(user: str, count: int) -> dict[str, Any]:
+    commands = [
+        {"command": "app_state.set", "body": {"key": f"{user}/{number}", "value": 1}}
+        for number in range(count)
+    ]
+    return {"atomic": False, "commands": commands}
+
+
+def test_a_user_that_fills_the_queue_is_busy_and_another_is_answered_in_its_turn(tmp_path: Path):
+    async def play() -> tuple[list[Any], Any]:
+        async with serving(tmp_path) as service:
+            _, one = await new_user(service, "flood", allow=("app_state.*",), keys=("flood/*",))
+            _, other = await new_user(service, "billing", allow=("app_state.*",), keys=("billing/*",))
+            async with connected(service, one) as flood, connected(service, other) as billing:
+                async with held(service):
+                    asked = [
+                        asyncio.create_task(
+                            flood.request(
+                                "hyperpage.cmd.v1.batch",
+                                json.dumps(sets("flood", 1_000)).encode(),
+                                timeout=60,
+                            )
+                        )
+                        for _ in range(BATCHES)
+                    ]
+                    await until(lambda: sum(task.done() for task in asked) > 0)
+                    mine = asyncio.create_task(
+                        send(billing, "app_state.set", {"key": "billing/1", "value": 1})
+                    )
+                    await until(lambda: service.writer.waiting % 1_000 == 1)
+                answers = [json.loads((await one).data) for one in asked]
+                return answers, await mine
+
+    answers, mine = asyncio.run(play())
+
+    refused = [one["error"]["code"] for one in answers if "error" in one]
+    assert set(refused) == {"busy"}
+    assert 0 < len(refused) < BATCHES / 2
+    assert mine["stream"] == "app_state/billing/1"
+    streams = [row.stream for row in log_of(tmp_path / "hyperpage.db")]
+    assert streams.index("app_state/billing/1") <= 1_000, "behind one of the others, not behind all"
