@@ -239,7 +239,7 @@ def _log_untold(error: Exception) -> None:
 
 
 def _without_message_ids(names: BusNames) -> dict[str, Any]:
-    """What has nats-server 2.15 take a message whatever its `Nats-Msg-Id`; older ones look at it still.
+    """What has nats-server 2.14 take a message whatever its `Nats-Msg-Id`; 2.12 looks at it still.
 
     An id is one for all who send: a command whose id somebody else had sent just before would be lost, and
     its sender told that it is stored. A command's own id does what message ids are for, for ever. They count
