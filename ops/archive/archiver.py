@@ -219,7 +219,7 @@ class Archiver:
                     self._folder,
                     recipients=self._recipients,
                     signing=self._signing,
-                    read_log=self._read_log,
+                    read_log=self.read_log,
                 )
             except (BackupError, OSError, apsw.Error, TimeoutError) as error:
                 self._merge_trouble.failed(error)
@@ -279,7 +279,12 @@ class Archiver:
         lines = event_lines(connection, after, end)
         return _Next(header, lines, answers, _hash_at(connection, end).hex(), end < head)
 
-    def _read_log(self, first: int, last: int) -> Logged:
+    def read_log(self, first: int, last: int) -> Logged:
+        """The log from one position to another, or to an earlier one where a segment takes no more.
+
+        Raises:
+            BackupError: it has no such positions.
+        """
         with self._read() as connection:
             fitting = chain.end_of_next(
                 connection, first - 1, most=last - first + 1, most_bytes=MAXIMUM_SEGMENT_BYTES // 2

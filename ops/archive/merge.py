@@ -168,12 +168,17 @@ def _merge_from_log(into: _Into, row: list[Segment], read_log: ReadLog) -> int:
         return 0
     newest = max(merged, key=lambda one: (one.last, one.first <= one.last))
     is_same = logged.header.timelines[-1][0] == newest.timeline and logged.header.last == last
-    if not is_same or _last_hash(newest, into.signing) != logged.last_hash:
+    if not is_same or last_hash(newest, into.signing) != logged.last_hash:
         return 0
     return _replace(into, merged, logged, into.signing.signer())
 
 
-def _last_hash(segment: Segment, signing: Signing) -> str:
+def last_hash(segment: Segment, signing: Signing) -> str:
+    """The hash of a segment's last event; of the one before it, where it has only answers.
+
+    Raises:
+        BackupError: it is damaged or forged.
+    """
     if segment.is_encrypted:
         return read_envelope(segment, signing).last_hash
     content = read_segment(segment, (), signing)

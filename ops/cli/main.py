@@ -14,7 +14,7 @@ from ops.cli.analytics.export import export_backups
 from ops.cli.analytics.lake import database, report, shell, sql
 from ops.cli.audit import audit
 from ops.cli.backup.keep import create, delete, list_all, pin, prune, unpin
-from ops.cli.backup.key import new_key, signing_key
+from ops.cli.backup.key import new_key, sign_archive, signing_key
 from ops.cli.backup.restore import restore
 from ops.cli.backup.verify import drill, verify, verify_archive
 from ops.cli.console import console
@@ -133,6 +133,7 @@ def _backup() -> App:
     app.command(restore)
     app.command(new_key)
     app.command(signing_key)
+    app.command(sign_archive)
     return app
 
 

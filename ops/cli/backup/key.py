@@ -1,16 +1,16 @@
-"""`hyperpage backup new-key`, `signing-key`: the key that opens what is encrypted, and the one that signs."""
+"""`hyperpage backup new-key`, `signing-key`, `sign-archive`: the keys that open what is kept, and sign it."""
 
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from ops.cli.stopped import require_store
+from ops.cli.stopped import require_store, stopped_directory
 from ops.cli.terminal.exits import Exit, failure
 from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
-from ops.cli.terminal.output import print_result
+from ops.cli.terminal.output import print_result, shown_progress
 from ops.cli.terminal.recording import recorded
 
 
@@ -103,3 +103,48 @@ def signing_key(
         "previous": before.public if new and before is not None else None,
     }
     print_result(answer, as_json, present.public, note=note)
+
+
+def sign_archive(*, data: DataOption = None, as_json: JsonOption = False) -> int:
+    """Signs the segments of the archive that were written before there was a key.
+
+    For example:
+
+        hyperpage backup sign-archive
+
+    Nothing is signed because it lies there: the chain of the store's log is
+    proven first, and each unsigned segment that has the very same events is
+    written anew from the log. What the log has not, as events of a timeline that
+    a restore has left, stays unsigned, and is named; the exit code is 1 then.
+    The service must be stopped.
+    """
+    from bus.log import chain
+    from bus.log.cloud_events import read_origin
+    from bus.log.reader_pool import ReaderPool
+    from ops.archive.archiver import Archiver
+    from ops.archive.sign import sign_archive as carry_out
+    from ops.backup.sound import require_chain
+
+    settings = settings_for(data)
+    require_store(settings.store_path)
+    readers = ReaderPool(settings.store_path)
+    with stopped_directory(settings), understandable(), closing(readers), shown_progress() as progress:
+        with readers.connection() as connection:
+            origin, head = read_origin(connection), chain.read_head(connection)
+            require_chain(connection, settings.store_path.name, head, chain.Head())
+        read_log = Archiver(
+            settings.archive_folder, origin, readers.connection, store=settings.store_path
+        ).read_log
+        with recorded(settings, "backup.sign_archive", {"position": head.position}) as said:
+            done = carry_out(
+                settings.archive_folder,
+                read_log,
+                recipients=settings.encrypt_to,
+                signing=settings.signing,
+                progress=progress,
+            )
+            said.update(signed=done.signed, left=len(done.left))
+    note = "; ".join(f"{name}: {reason}" for name, reason in done.left.items())
+    lines = f"{done.signed} segments are signed now, {done.before} were before, {len(done.left)} are left"
+    print_result(done, as_json, lines, note=note)
+    return Exit.FAILED if done.left else Exit.DONE

@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
-from ops.archive.segment import list_segments
+from bus.log import chain
+from ops.archive.reading import read_segment
+from ops.archive.segment import Segment, list_segments
+from ops.archive.writing import row_lines, write_segment
 from ops.backup.metadata import Backup, metadata_path, read_metadata
 from tests.support.patience import wait_for
 from tests.support.services.command_line import Result, Served, hyperpage
@@ -211,3 +215,37 @@ def test_a_new_key_signs_at_once_while_the_service_runs(data: Path):
         (made["public_key"], True),
         (before, False),
     ]
+
+
+def as_before_the_key(segment: Segment, *, forged: bool = False) -> None:
+    """Writes a segment without a signature; `forged`: with another event in the place of its last one."""
+    content = read_segment(segment)
+    rows = content.rows
+    if forged:
+        previous = rows[-2].hash if len(rows) > 1 else bytes.fromhex(content.header.previous_hash)
+        last = msgspec.structs.replace(rows[-1], data='{"value":"forged"}')
+        last = msgspec.structs.replace(
+            last, hash=chain.chain_hash(previous, *msgspec.structs.astuple(last)[:-1])
+        )
+        rows = [*rows[:-1], last]
+    write_segment(segment.place, content.header, row_lines(rows), content.answers)
+
+
+def test_an_archive_from_before_the_key_is_signed_where_it_is_what_the_store_has(data: Path):
+    segments = list_segments(data / "archive")
+    for one in segments:
+        as_before_the_key(one)
+    assert hyperpage("backup", "verify-archive", "--data", data, **STRICT).code == 6
+    first, *_, last = [one for one in segments if one.first <= one.last] * 2
+    forge_segment(first)
+
+    done = hyperpage("backup", "sign-archive", "--data", data, "--json")
+    assert (done.code, done.json["signed"], done.json["left"]) == (0, len(segments), {})
+    assert "forged" not in str(read_segment(first).answers), "what is signed is what the store has"
+    assert hyperpage("backup", "verify-archive", "--data", data, **STRICT).code == 0
+
+    as_before_the_key(last, forged=True)
+    some = hyperpage("backup", "sign-archive", "--data", data, "--json")
+    assert (some.code, some.json["signed"], list(some.json["left"])) == (1, 0, [last.name])
+    acts = hyperpage("audit", "list", "--action", "backup.sign_archive", "--data", data, "--json").json
+    assert [one["outcome"] for one in acts["items"]] == ["done", "begun"] * 2

@@ -260,7 +260,7 @@ def merged(store: SignedStore, monkeypatch: pytest.MonkeyPatch, *, from_log: boo
         store.places.archive,
         recipients=store.places.sealing.recipients,
         signing=store.signing,
-        read_log=store.archiver._read_log if from_log else None,
+        read_log=store.archiver.read_log if from_log else None,
     )
     return store.segments
 
@@ -318,7 +318,7 @@ def test_ours_are_not_deleted_in_favour_of_what_others_add(
     signer = None if how == "unsigned" else key_in(tmp_path / "keys")
     write_segment(place, header, row_lines(rows), [], signer=signer)
     monkeypatch.setattr(merging, "SMALL_SEGMENTS", 100)
-    assert merge(plain.places.archive, signing=plain.signing, read_log=plain.archiver._read_log) == 0
+    assert merge(plain.places.archive, signing=plain.signing, read_log=plain.archiver.read_log) == 0
     assert {one.name for one in ours} < {one.name for one in plain.segments}
 
 

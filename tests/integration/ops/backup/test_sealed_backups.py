@@ -221,7 +221,7 @@ def test_an_encrypted_archive_is_gone_on_with_and_merged_by_who_has_no_key(seale
 
     recipients = sealed.places.sealing.recipients
     assert merge(sealed.places.archive, recipients=recipients) == 0
-    fewer = merge(sealed.places.archive, recipients=recipients, read_log=sealed.archiver._read_log)
+    fewer = merge(sealed.places.archive, recipients=recipients, read_log=sealed.archiver.read_log)
 
     after = sealed.segments
     assert fewer == len(before) - len(after) > SMALL_SEGMENTS - 5

@@ -1,0 +1,84 @@
+"""Signs what was written before there was a key: `sign_archive`.
+
+Nothing of what lies there is signed. A segment that nobody has signed is written anew from the store's log,
+if it has the very events that the log has; what the log does not have, of a timeline that was left say, stays
+as it is.
+"""
+
+import msgspec
+
+from ops.archive.merge import ReadLog, last_hash
+from ops.archive.reading import read_signature
+from ops.archive.segment import METADATA_SUFFIX, Segment, list_segments, segment_path
+from ops.archive.writing import write_segment
+from ops.progress import Progress, ignore_progress
+from ops.targets.errors import BackupError
+from ops.targets.sealing import ENCRYPTED_SUFFIX
+from ops.targets.signing import Signing
+from ops.targets.target import Place, delete_file
+
+
+class SignedArchive(msgspec.Struct, frozen=True, kw_only=True):
+    """How many segments were signed now, and how many before; those that were left, with the reason."""
+
+    signed: int
+    before: int
+    left: dict[str, str]
+
+
+def sign_archive(
+    folder: Place,
+    read_log: ReadLog,
+    *,
+    recipients: tuple[str, ...] = (),
+    signing: Signing,
+    progress: Progress = ignore_progress,
+) -> SignedArchive:
+    """Writes each segment anew that is unsigned and has what the log has; nobody else writes meanwhile.
+
+    Raises:
+        BackupError: there is no key to sign with.
+        OSError: the disk is full, the bucket is away.
+    """
+    segments = list_segments(folder)
+    signed = before = 0
+    left: dict[str, str] = {}
+    # What is unsigned may be looked at, whatever is required of what is restored.
+    relaxed = msgspec.structs.replace(signing, is_required=False)
+    for number, one in enumerate(segments):
+        progress("archive", number, len(segments))
+        try:
+            if read_signature(one, relaxed).state == "signed":
+                before += 1
+                continue
+            _sign(folder, one, read_log, recipients, relaxed)
+            signed += 1
+        except BackupError as error:
+            left[one.name] = error.message
+    return SignedArchive(signed=signed, before=before, left=left)
+
+
+def _sign(
+    folder: Place, one: Segment, read_log: ReadLog, recipients: tuple[str, ...], signing: Signing
+) -> None:
+    logged = read_log(one.first, one.last)
+    header = logged.header
+    if (header.timelines[-1][0], header.first, header.last) != (one.timeline, one.first, one.last) or (
+        last_hash(one, signing) != logged.last_hash
+    ):
+        raise BackupError("foreign", f"{one.name} has another history than the store's log")
+    suffix = ENCRYPTED_SUFFIX if recipients else ""
+    path = segment_path(folder, one.timeline, one.first, one.last, suffix)
+    write_segment(
+        path,
+        header,
+        logged.lines,
+        logged.answers,
+        last_hash=logged.last_hash,
+        recipients=recipients,
+        signer=signing.signer(),
+    )
+    if path != one.place:
+        delete_file(one.place)
+        if one.is_encrypted:
+            delete_file(one.place.with_name(one.name + METADATA_SUFFIX))
