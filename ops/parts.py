@@ -31,8 +31,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The parts of one service, from its start to its stop.
 
     `nats_server` is the embedded one; None where another is used. `now_ms` is the service's clock, in
-    milliseconds since the epoch. `record` puts an administrative act into the service's log, and tells
-    whoever listens; `audit` writes the audit log.
+    milliseconds since the epoch, `clock_error_ms` how far the machine's is ahead of it. `record` puts an
+    administrative act into the service's log, and tells whoever listens; `audit` writes the audit log.
     """
 
     settings: Settings
@@ -40,6 +40,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     version: str
     origin: Origin
     now_ms: Callable[[], int]
+    clock_error_ms: Callable[[], int]
     record: Callable[[Act], None]
     audit: Recorder
     let_through: LetThrough

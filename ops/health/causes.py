@@ -120,10 +120,9 @@ def mirror_causes(mirrors: Sequence[MirrorState]) -> Iterator[Cause]:
             yield Cause("mirror_stopped", "degraded", f"the mirror {one.bucket} is not kept: {one.problem}")
 
 
-def writer_causes(writer: Writer, now_ms: int, settings: Settings) -> Iterator[Cause]:
+def writer_causes(writer: Writer, settings: Settings) -> Iterator[Cause]:
     """Causes that keep commands from being stored."""
-    statistics = writer.statistics
-    stalled_seconds, clock_behind_ms = writer.stalled_seconds, writer.head.recorded_at - now_ms
+    statistics, stalled_seconds = writer.statistics, writer.stalled_seconds
     if not writer.is_alive:
         yield Cause("writer_stopped", "unhealthy", "nothing writes to the store any more", "restart it")
     if statistics.last_failure is not None:
@@ -149,12 +148,23 @@ def writer_causes(writer: Writer, now_ms: int, settings: Settings) -> Iterator[C
             "degraded",
             f"no job is rescued and no schedule is run: {statistics.upkeep_failure}",
         )
-    if clock_behind_ms > CLOCK_BEHIND_MS:
+
+
+def clock_causes(error_ms: int) -> Iterator[Cause]:
+    """Causes in a clock that is so far ahead (or, negative, behind) of the service's own time."""
+    if error_ms < -CLOCK_BEHIND_MS:
         yield Cause(
             "clock_behind",
             "degraded",
-            f"the clock is {clock_behind_ms / 1_000:.0f} s behind the last event, so time stands still here",
-            "set the clock; leases and schedules go on once it is past that event",
+            f"the clock is {-error_ms / 1_000:.0f} s behind the last event; time goes on from that",
+            "set the clock; or, if it was ahead by mistake, restore the store to a moment before that",
+        )
+    if error_ms > CLOCK_BEHIND_MS:
+        yield Cause(
+            "clock_jumped",
+            "degraded",
+            f"the clock jumped ahead by {error_ms / 1_000:.0f} s, which is not believed for ten minutes",
+            "set the clock; if it is right, restart the service, or wait",
         )
 
 

@@ -24,6 +24,7 @@ from ops.health.causes import (
     audit_causes,
     backup_causes,
     broker_causes,
+    clock_causes,
     machine_causes,
     mirror_causes,
     reading_causes,
@@ -122,7 +123,8 @@ class Monitor:
         now_ms = parts.now_ms()
         found = [
             *broker_causes(parts, now_ms),
-            *writer_causes(parts.writer, now_ms, settings),
+            *writer_causes(parts.writer, settings),
+            *clock_causes(parts.clock_error_ms()),
             *store_causes(
                 look.store,
                 self.integrity,

@@ -4,6 +4,7 @@ process         serves until it is told to stop, restores, serves again
 composition     every part of one service, started and stopped in order
 connections     to the broker, and the server for HTTP
 standing_alone  no other service with the same prefix or store
+steady_clock    the time of a service, whatever becomes of the machine's clock
 endpoints       commands and queries, as the network finds them
 handover        a commit on its way from the writer's thread to all that it concerns
 notices         what is told beside events

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -15,6 +14,7 @@ from bus.broker.server import NatsServer
 from bus.broker.users import ADMIN, APP, RESPONDER
 from bus.contract.codec import encode
 from bus.contract.senders import UserSubjects
+from bus.log.chain import read_head
 from bus.log.reader_pool import ReaderPool
 from bus.publishing.incarnation import Incarnation
 from bus.publishing.mirrors import Mirrors
@@ -51,6 +51,7 @@ from ops.service.handover import Handover
 from ops.service.notices import Notices
 from ops.service.restores import make_sound
 from ops.service.standing_alone import require_prefix, take_store
+from ops.service.steady_clock import SteadyClock, continue_from, error_of
 from ops.service.traces import traces_if_wanted
 from ops.settings import Settings
 from ops.store.data_directory import DataDirectory, Runtime, kept_key
@@ -93,7 +94,7 @@ class Service:
         self.nats_server: NatsServer | None = None
         self.http = http
         self._incarnation: Incarnation | None = None
-        self._clock = clock
+        self._clock = SteadyClock() if clock is None else clock
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -165,6 +166,7 @@ class Service:
         settings = self.settings
         connection, self.origin = open_store(settings.store_path, cache_kib=settings.writer_cache_kib)
         self._stack.callback(connection.close)
+        continue_from(self._clock, read_head(connection).recorded_at)
         self.readers = ReaderPool(
             settings.store_path,
             maximum=settings.reader_connections,
@@ -319,6 +321,7 @@ class Service:
             version=self.version,
             origin=self.origin,
             now_ms=self.now_ms,
+            clock_error_ms=lambda: error_of(self._clock, self.writer.head.recorded_at),
             record=self._notices.record,
             audit=self.audit,
             let_through=LetThrough(self.audit, self.settings.allowed_secrets, self.now_ms),
@@ -390,4 +393,4 @@ class Service:
 
     def now_ms(self) -> int:
         """The time by the service's clock."""
-        return time.time_ns() // 1_000_000 if self._clock is None else self._clock()
+        return self._clock()

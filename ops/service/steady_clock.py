@@ -1,0 +1,88 @@
+"""`SteadyClock`: the time of a service, which the machine's clock corrects and does not carry away."""
+
+import logging
+import time
+from collections.abc import Callable
+from threading import Lock
+
+# NTP and operators correct a clock by less, and that is followed at once.
+JUMP_MS = 60_000
+# A clock that is ahead by more is believed after this long.
+HOLD_MS = 10 * 60_000
+# Time stands still until a clock that was set back by less than this has caught up.
+STANDSTILL_MS = 10_000
+
+logger = logging.getLogger(__name__)
+
+
+def wall_ms() -> int:
+    """The machine's time, in milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def ticks_ms() -> int:
+    """Milliseconds since some moment, which nobody sets; those in which the machine slept count."""
+    return time.clock_gettime_ns(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)) // 1_000_000
+
+
+class SteadyClock:
+    """Shows milliseconds since the epoch, which never decrease; any thread may ask.
+
+    What is stored has these times, and times in the log never go back. Had it followed a clock that was a
+    year ahead for a minute, no lease would end and no schedule run for a year. So a jump is not followed
+    until the clock has stayed there for `HOLD_MS`, and with one that is far behind, time goes on by ticks.
+    """
+
+    def __init__(self, wall: Callable[[], int] = wall_ms, ticks: Callable[[], int] = ticks_ms) -> None:
+        self._wall = wall
+        self._ticks = ticks
+        self._lock = Lock()
+        self._time, self._at = wall(), ticks()
+        self._held_since: int | None = None
+        self._error_ms = 0
+
+    def __call__(self) -> int:
+        with self._lock:
+            wall, ticks = self._wall(), self._ticks()
+            steady = self._time + ticks - self._at
+            if wall - steady > JUMP_MS:
+                now = self._held(wall, steady, ticks)
+            else:
+                self._held_since = None
+                now = steady if steady - wall > STANDSTILL_MS else max(wall, self._time)
+            self._time, self._at, self._error_ms = now, ticks, wall - now
+            return now
+
+    @property
+    def error_ms(self) -> int:
+        """How far the machine's clock is ahead of this one; negative: behind."""
+        self()
+        return self._error_ms
+
+    def not_before(self, time_ms: int) -> None:
+        """Goes on from there if it shows less: that is the time of what is stored already."""
+        with self._lock:
+            self._time = max(self._time, time_ms)
+
+    def _held(self, wall: int, steady: int, ticks: int) -> int:
+        if self._held_since is None:
+            self._held_since = ticks
+            logger.warning(
+                "the clock jumped ahead by %d s, which is not believed yet", (wall - steady) / 1_000
+            )
+        if ticks - self._held_since < HOLD_MS:
+            return steady
+        self._held_since = None
+        logger.warning("the clock stayed ahead by %d s, and is believed now", (wall - steady) / 1_000)
+        return wall
+
+
+def continue_from(clock: Callable[[], int], stored_ms: int) -> None:
+    """Has a steady clock go on from the time of what is stored; another one is as it is."""
+    if isinstance(clock, SteadyClock):
+        clock.not_before(stored_ms)
+
+
+def error_of(clock: Callable[[], int], stored_ms: int) -> int:
+    """How far the machine's clock is ahead of the service's time; negative: behind it, or what is stored."""
+    return clock.error_ms if isinstance(clock, SteadyClock) else min(0, clock() - stored_ms)
