@@ -1,6 +1,7 @@
 """The stream of events as it is on the broker: made where it is missing, looked at, and marked as ours."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from typing import Any
@@ -29,6 +30,8 @@ from bus.transport.stream_limits import NO_LIMITS, Limits
 # How long the broker remembers each message id. Its default, two minutes, takes hundreds of megabytes of its
 # memory at full speed. We need none of it: sequences ensure that each event is stored once.
 DUPLICATE_WINDOW_NS = 1_000_000_000
+
+logger = logging.getLogger(__name__)
 
 
 class EventStream:
@@ -89,11 +92,21 @@ class EventStream:
         report = await self._api.report(stream)
         if report is not None:
             return report
+        report = await self._made()
+        if report.state.last_seq == 0:
+            return report
+        # Nobody knew of it a moment ago. nats-server does not sync what describes a stream: after a power cut
+        # that may be gone, and the messages are there. All of them are in the log, too.
+        logger.warning("%s was not known after a power cut, and is filled anew", stream)
+        await self._api.delete(stream)
+        return await self._made()
+
+    async def _made(self) -> StreamReport:
         return await within_room(
             self._api,
             self._api.create,
             {
-                "name": stream,
+                "name": self._names.events,
                 **self._needed(),
                 "storage": "file",
                 "duplicate_window": DUPLICATE_WINDOW_NS,

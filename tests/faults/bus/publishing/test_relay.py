@@ -21,7 +21,9 @@ from tests.support.repository import ROOT
 from tests.support.stores.relaying import (
     NAMES,
     Broker,
+    PatientApi,
     Store,
+    connect,
     play,
     relay_of,
     relayed,
@@ -70,6 +72,28 @@ def test_a_broker_that_is_killed_under_load_costs_nothing(tmp_path: Path, kills:
                 await until_published(relay, behind)
                 await broker.kill()
             await until(lambda: broker.connection.is_connected)
+        await relayed(broker, store)
+        assert await broker.bodies() == store.bodies()
+        assert await broker.offsets() == [(1, 1, 0)]
+
+    play(scenario, tmp_path)
+
+
+def test_a_stream_whose_description_was_lost_in_a_power_cut_is_filled_anew(tmp_path: Path):
+    async def scenario(broker: Broker, store: Store):
+        store.append(300)
+        await relayed(broker, store)
+
+        def lose() -> None:
+            # nats-server does not sync them. The messages are adopted by a stream that is made anew.
+            for name in ("meta.inf", "meta.sum"):
+                (broker.streams / NAMES.events / name).unlink()
+
+        await broker.restart(lose)
+        await broker.connection.close()
+        broker.connection = await connect(broker.server)
+        broker.api = PatientApi(broker.connection)
+        store.append(5)
         await relayed(broker, store)
         assert await broker.bodies() == store.bodies()
         assert await broker.offsets() == [(1, 1, 0)]
