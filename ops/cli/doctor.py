@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ops.settings import Settings
 
 # A failure of these checks has an exit code of its own.
-_VERIFICATIONS = frozenset({"audit", "integrity", "schema", "migrations", "backup", "archive_end", "reach"})
+_VERIFICATIONS = frozenset({"audit", "integrity", "schema", "migrations", "backup", "reach"})
 _SIGNS = {"well": "ok", "attention": "!!", "wrong": "XX"}
 
 
