@@ -232,8 +232,8 @@ def _fold(table: Table, key: str, events: Iterable[Recorded]) -> _Folded:
         before, state = state, evolve(state, recorded)
         version, position = recorded.version, recorded.position
         if table is jobs.TABLE:
-            rows = history_rows(before, state, recorded.event, recorded.recorded_at)
-            history.update((row[0], row) for row in rows)
+            for row in history_rows(before, state, recorded.event, recorded.recorded_at):
+                history[row[0]] = row
             if state is None:
                 history.clear()
     final = None if state is None else table.row(state, version, position)
