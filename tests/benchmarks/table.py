@@ -89,6 +89,7 @@ def main() -> int:
     kept = kept._replace(rows=found)
     if options.json is not None:
         kept = kept.with_rest_of(options.json)
+        kept.rows.sort(key=lambda one: list(SUBJECTS).index(one[0]))
         options.json.write_text(kept.as_json(), encoding="utf-8")
     if options.svg is not None:
         options.svg.write_text(svg((row for _, row in kept.rows), kept.title), encoding="utf-8")
