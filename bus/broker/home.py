@@ -27,6 +27,7 @@ from bus.broker.accounts import server_configuration
 from bus.broker.logins import OWN, Login, Logins
 from bus.broker.users import BrokerUser
 from bus.contract.subjects import BusNames
+from bus.kept_files import write_private
 
 LOOPBACK = "127.0.0.1"
 # nats-server's own word for "any that is free".
@@ -110,7 +111,7 @@ class NatsHome:
         """The logins are on disk when this returns."""
         content = msgspec.json.encode(logins.as_kept())
         if not self._credentials.exists() or self._credentials.read_bytes() != content:
-            _write_private(self._credentials, content)
+            write_private(self._credentials, content)
 
     def last_port(self) -> int | None:
         """The port that was listened on the last time, if that is known."""
@@ -120,7 +121,7 @@ class NatsHome:
             return None
 
     def remember_port(self, port: int) -> None:
-        _write_private(self.path / "port", str(port).encode())
+        write_private(self.path / "port", str(port).encode())
 
     def write_configuration(
         self,
@@ -137,7 +138,7 @@ class NatsHome:
         self.keep(logins)
         path = self.path / "nats-server.conf"
         own = {user: logins.current(user).password for user in OWN}
-        _write_private(path, server_configuration(names, own, users, settings))
+        write_private(path, server_configuration(names, own, users, settings))
         return path
 
     def forget_port(self) -> None:
@@ -220,14 +221,3 @@ def _reserved_bytes(stream: Path) -> int:
     except (OSError, msgspec.DecodeError, KeyError, TypeError, ValueError):
         # nats-server leaves out a stream whose file it cannot read.
         return 0
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    """On disk and whole, or not there: under another name first, readable by nobody else."""
-    temporary = path.with_name(path.name + ".new")
-    temporary.unlink(missing_ok=True)
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from bus.kept_files import give_to_owner, sync_folder
 from ops.audit.entry import MAXIMUM_LINE_BYTES
 
 FOLDER = "audit"
@@ -63,13 +64,6 @@ def path_of(folder: Path, number: int) -> Path:
     return folder / f"audit-{number:06d}.jsonl"
 
 
-def make_folder(folder: Path) -> None:
-    """The folder is there when this returns, for its owner alone."""
-    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    _give_to_owner_of(folder.parent, folder)
-
-
 def make_file(path: Path) -> None:
     """Makes a new, empty file of the log, which is on disk when this returns.
 
@@ -77,24 +71,8 @@ def make_file(path: Path) -> None:
         OSError: it cannot be made, or is there.
     """
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CAREFULLY, 0o600))
-    _give_to_owner_of(path.parent, path)
+    give_to_owner(path.parent, path)
     sync_folder(path.parent)
-
-
-def _give_to_owner_of(folder: Path, path: Path) -> None:
-    # Where root has used the command line, the service could not go on with root's file.
-    if os.geteuid() == 0:
-        owner = folder.stat()
-        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
-
-
-def sync_folder(folder: Path) -> None:
-    """What was made or deleted in a folder is so after a power cut, too."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
@@ -124,7 +102,7 @@ def locked(folder: Path) -> Iterator[None]:
     is_new = not path.exists()
     with opened(path, os.O_RDWR | os.O_CREAT) as descriptor:
         if is_new:
-            _give_to_owner_of(folder, path)
+            give_to_owner(folder, path)
         deadline = time.monotonic() + LOCKED_SECONDS
         while True:
             try:

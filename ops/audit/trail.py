@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from bus.kept_files import make_folder, sync_folder
 from bus.serving.audit import Act, Actor
 from ops.audit.entry import MAXIMUM_LINE_BYTES, Head, LineError, line_of, read_line
 from ops.audit.files import (
@@ -24,10 +25,8 @@ from ops.audit.files import (
     files_in,
     locked,
     make_file,
-    make_folder,
     opened,
     path_of,
-    sync_folder,
 )
 
 MIB = 1024 * 1024

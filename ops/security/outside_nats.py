@@ -7,10 +7,10 @@ import msgspec
 from bus.broker.accounts import accounts_configuration
 from bus.broker.users import ADMIN, APP, RELAY, RESPONDER, BrokerUser
 from bus.contract.subjects import BusNames
+from bus.kept_files import make_folder, write_private
 from bus.transport.nkeys import NKey, new_seed
 from ops.security.registry import Registry
 from ops.settings import Settings
-from ops.store.data_directory import write_private
 
 FILE = "hyperpage.conf"
 ROLES = (RELAY, RESPONDER, APP, ADMIN)
@@ -48,7 +48,7 @@ def write_configuration(settings: Settings, folder: Path, *, rotate: bool = Fals
     """
     users = users_of(settings.data)
     folder = folder.absolute()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(folder)
     keys = {role: _keys(folder / f"{role}.nk", rotate=rotate) for role in ROLES}
     configuration = folder / FILE
     write_private(configuration, _accounts(settings.names, keys, users).encode())
@@ -69,7 +69,7 @@ def _keys(file: Path, *, rotate: bool) -> list[dict[str, str]]:
     elif not rotate:
         before.unlink(missing_ok=True)
     if not file.exists():
-        write_private(file, new_seed().encode())
+        write_private(file, f"{new_seed()}\n".encode())
     return [{"nkey": NKey(one.read_text()).public} for one in (file, before) if one.exists()]
 
 

@@ -18,10 +18,11 @@ import msgspec
 from bus.broker.users import USERS, BrokerUser
 from bus.contract.rights import ALL, Rights
 from bus.contract.senders import USER_PATTERN, is_user_name
+from bus.kept_files import write_private
 from bus.transport.nkeys import NKey, new_seed
 from domain.catalogue import BY_TABLE, VERBS
 from domain.messages import KEY_PATTERN
-from ops.store.data_directory import only_writer, read_private, write_private
+from ops.store.data_directory import only_writer, read_private
 from ops.targets.documents import decode_document
 
 FILE = "users.json"
@@ -268,7 +269,7 @@ class UserFile:
         raise UserError(f"there is no user {name}")
 
     def _write(self, users: Sequence[User]) -> None:
-        write_private(self.path, msgspec.json.format(msgspec.json.encode(_File(users=list(users)))))
+        write_private(self.path, msgspec.json.format(msgspec.json.encode(_File(users=list(users)))) + b"\n")
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

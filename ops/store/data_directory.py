@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from bus.kept_files import give_to_owner, make_folder, write_private
 from bus.transport.access import Access
 from ops.targets.documents import decode_document
 
@@ -69,7 +70,7 @@ class DataDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(path)
         self._lock = os.open(path / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -89,8 +90,8 @@ class DataDirectory:
         """Writes the files by which others find the service."""
         self._has_announced = True
         # Whoever finds the service finds how to administer it, too.
-        write_private(self.path / ADMIN_FILE, msgspec.json.format(msgspec.json.encode(admin)))
-        write_private(self.path / RUNTIME_FILE, msgspec.json.format(msgspec.json.encode(runtime)))
+        write_private(self.path / ADMIN_FILE, msgspec.json.format(msgspec.json.encode(admin)) + b"\n")
+        write_private(self.path / RUNTIME_FILE, msgspec.json.format(msgspec.json.encode(runtime)) + b"\n")
 
     def release(self) -> None:
         """Removes those files, and lets others have the directory."""
@@ -120,7 +121,7 @@ def read_admin(path: Path) -> Admin | None:
 def kept_key(path: Path) -> bytes:
     """32 bytes that nobody can guess, made once and kept in a file of their owner's alone."""
     if not path.exists():
-        write_private(path, secrets.token_hex(32).encode())
+        write_private(path, f"{secrets.token_hex(32)}\n".encode())
     return bytes.fromhex(path.read_text())
 
 
@@ -132,7 +133,7 @@ def only_writer(lock: Path) -> Iterator[None]:
         OSError: there can be no such file.
     """
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
-    lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(lock.parent)
     with suppress(FileExistsError):
         made = os.open(lock, flags | os.O_CREAT | os.O_EXCL, 0o600)
         give_to_owner(lock.parent, made)
@@ -143,21 +144,6 @@ def only_writer(lock: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Puts a file in its place that its owner alone can read."""
-    # Written beside it and renamed: whole or not at all, and never readable by others, not even for a moment.
-    temporary = path.with_suffix(".tmp")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        give_to_owner(path.parent, descriptor)
-        file.write(content + b"\n")
-        file.flush()
-        # Else a power cut may leave an empty file under the name.
-        os.fsync(descriptor)
-    temporary.replace(path)
 
 
 def read_private(path: Path, *, at_most_bytes: int) -> bytes:
@@ -181,11 +167,3 @@ def read_private(path: Path, *, at_most_bytes: int) -> bytes:
     if len(content) > at_most_bytes:
         raise OSError(errno.EFBIG, f"it has more than {at_most_bytes} bytes")
     return content
-
-
-def give_to_owner(folder: Path, made: int | Path) -> None:
-    """Has what root just made in a folder belong to the folder's owner: the service runs as that one."""
-    if os.geteuid() == 0:
-        owner = folder.stat()
-        # Never what somebody put in the place of a path meanwhile.
-        os.chown(made, owner.st_uid, owner.st_gid, follow_symlinks=isinstance(made, int))

@@ -16,9 +16,9 @@ from typing import Literal
 
 import msgspec
 
+from bus.kept_files import sync_folder
 from ops.targets.errors import BackupError
 from ops.targets.regular_files import read_regular
-from ops.targets.target import sync_folder
 
 KEY_BYTES = 32
 SIGNING_KEY_FILE = "signing-key.txt"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from bus.kept_files import make_folder, sync_folder
 from ops.targets.bucket import BucketPath, read_all
 from ops.targets.regular_files import open_regular, open_to_write, read_regular
 
@@ -135,7 +136,7 @@ def write_file(path: Place, content: bytes) -> None:
     if isinstance(path, BucketPath):
         path.put(content)
         return
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.tmp")
     descriptor = open_to_write(temporary)
     try:
@@ -180,15 +181,6 @@ def sync_file(path: Path) -> None:
     """Returns when what was written to a file is on disk."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Returns when the names in a folder are on disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _read(path: Place) -> bytes | OSError:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from bus.kept_files import sync_folder
 from ops.analytics.export.row_groups import in_groups
 from ops.analytics.lake.files import COMPRESSION, File, columns_digest, finished, replaced
 from ops.analytics.lake.layout import table_path
-from ops.targets.target import sync_folder
 from projections.tables import stream_column
 
 if TYPE_CHECKING:

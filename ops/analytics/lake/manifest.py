@@ -7,11 +7,11 @@ from typing import Annotated
 
 import msgspec
 
+from bus.kept_files import sync_folder
 from ops.analytics.lake.errors import AnalyticsError
 from ops.analytics.lake.files import File, RelativePath, Stamp, TableName, replaced
 from ops.archive.timelines import END, Timelines, history_of
 from ops.targets.regular_files import read_regular, require_regular
-from ops.targets.target import sync_folder
 
 FORMAT = 2
 MANIFEST = "lake.json"

@@ -4,13 +4,12 @@ intent (on disk) ─▶ the old store's side files away ─▶ new file in place
 before it: the old store       from here on: the new one; a start goes on where this was cut off
 """
 
-import os
 from pathlib import Path
 
 import msgspec
 
+from bus.kept_files import sync_folder, write_private
 from ops.targets.documents import decode_document
-from ops.targets.target import sync_folder
 
 INTENT_FILE = "restore.json"
 # The file that a restore makes has the store's name and this.
@@ -29,14 +28,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
 
 def swap(store: Path, intent: Intent) -> None:
     """Replaces a store that nobody uses, on disk when this returns."""
-    path = store.parent / INTENT_FILE
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        file.write(msgspec.json.encode(intent))
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync_folder(store.parent)
+    write_private(store.parent / INTENT_FILE, msgspec.json.encode(intent))
     finish_swap(store)
 
 

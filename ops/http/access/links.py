@@ -13,9 +13,10 @@ from pathlib import Path
 import msgspec
 
 from bus.identifiers import new_id
+from bus.kept_files import make_folder, write_private
 from ops.http.access.roles import Role
 from ops.http.access.tokens import hash_of
-from ops.store.data_directory import give_to_owner, read_private, write_private
+from ops.store.data_directory import read_private
 from ops.targets.documents import decode_document
 
 FOLDER = "log-ins"
@@ -55,9 +56,7 @@ class LogInLinks:
         Raises:
             OSError: the directory cannot be written.
         """
-        if not self._folder.exists():
-            self._folder.mkdir(mode=0o700)
-            give_to_owner(self._folder.parent, self._folder)
+        make_folder(self._folder)
         kept = sorted(self._folder.iterdir())
         for old in kept[: max(0, len(kept) + 1 - MAXIMUM_LINKS)]:
             old.unlink(missing_ok=True)

@@ -18,9 +18,10 @@ from typing import Annotated
 import msgspec
 
 from bus.identifiers import new_id
+from bus.kept_files import write_private
 from ops.http.access.roles import Role
 from ops.security.users import RESERVED, TOKEN_PREFIX, UserError, UserFile
-from ops.store.data_directory import only_writer, read_private, write_private
+from ops.store.data_directory import only_writer, read_private
 from ops.targets.documents import decode_document
 
 FILE = "tokens.json"
@@ -155,7 +156,7 @@ class TokenFile:
         raise TokenError(f"there is no token {name_or_id}")
 
     def _write(self, tokens: Sequence[Token]) -> None:
-        write_private(self.path, msgspec.json.format(msgspec.json.encode(_File(tokens=list(tokens)))))
+        write_private(self.path, msgspec.json.format(msgspec.json.encode(_File(tokens=list(tokens)))) + b"\n")
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -1,11 +1,11 @@
 """A whole service and an HTTP client, for tests that read from top to bottom."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from tests.support.clock import Clock
 from tests.support.services.talking import Talk
 
 
@@ -23,7 +23,7 @@ class HttpTalk(Talk):
     It is open unless a test says otherwise: most are not about who asks.
     """
 
-    def __init__(self, data: Path, *, clock: Clock | None = None, **settings: Any) -> None:
+    def __init__(self, data: Path, *, clock: Callable[[], int] | None = None, **settings: Any) -> None:
         super().__init__(
             data, clock=clock, **{"no_http": False, "http": "127.0.0.1:0", "http_open": True, **settings}
         )

@@ -4,7 +4,7 @@ What is asked and answered passes through sockets and a real nats-server. The se
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,7 +20,7 @@ from tests.support.stores.looking_inside import log_of
 class Talk:
     """A service on a folder, and an application that is connected to it. `with` ends both."""
 
-    def __init__(self, data: Path, *, clock: Clock | None = None, **settings: Any) -> None:
+    def __init__(self, data: Path, *, clock: Callable[[], int] | None = None, **settings: Any) -> None:
         self.data = data
         self.settings = Settings(data=data, nats_port=0, **{"no_http": True, **settings})
         self.clock = clock
@@ -56,7 +56,7 @@ class Talk:
 
     def later(self, milliseconds: int) -> None:
         """Moves the clock that the service was given."""
-        assert self.clock is not None
+        assert isinstance(self.clock, Clock)
         self.clock.now += milliseconds
 
     def command(self, name: str, body: Any = b"{}", **options: Any) -> Message:

@@ -9,7 +9,6 @@ from typing import Any
 import httpx
 
 from ops.store.data_directory import read_admin
-from tests.support.clock import Clock
 from tests.support.patience import patiently, until
 from tests.support.services.asking import HttpTalk
 from tests.support.services.command_line import hyperpage
@@ -21,7 +20,7 @@ SEEN_WITHIN_SECONDS = patiently(5.0)
 class Watched(HttpTalk):
     """A service whose health is asked for on the bus, on the command line and over HTTP."""
 
-    def __init__(self, data: Path, *, clock: Clock | None = None, **settings: Any) -> None:
+    def __init__(self, data: Path, *, clock: Callable[[], int] | None = None, **settings: Any) -> None:
         super().__init__(
             data,
             clock=clock,

@@ -696,22 +696,20 @@ def test_a_refused_command_is_not_remembered_and_may_be_tried_again(shared: Talk
 
 
 def test_heartbeats_and_progress_are_carried_out_each_time(own: Talk):
-    clock = own.clock
-    assert clock is not None
     stored(own, "jobs.enqueue", JOB | {"id": "beating"})
     lease = stored(own, "jobs.claim", {"worker": "w"})["result"]["jobs"][0]["lease"]
     body = {"id": "beating", "lease": lease}
 
     before = own.position
     first = stored(own, "jobs.heartbeat", body, id="same id")
-    clock.now += 1000
+    own.later(1_000)
     second = stored(own, "jobs.heartbeat", body, id="same id")
 
     assert first["events"] == second["events"] == []
     assert second["result"]["lease_expires_at"] == first["result"]["lease_expires_at"] + 1000
     assert own.position == before
     stored(own, "jobs.progress", body | {"percent": 10}, id="same id")
-    clock.now += 30_000
+    own.later(30_000)
     stored(own, "jobs.heartbeat", body, id="same id")
     stored(own, "jobs.progress", body | {"percent": 20}, id="same id")
     assert own.query("jobs.get", {"id": "beating"}).said["progress"] == {"percent": 20}

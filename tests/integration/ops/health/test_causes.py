@@ -25,8 +25,9 @@ from ops.backup.create import create_backup
 from ops.backup.schedule import FIRST_AFTER_MS
 from ops.health import causes
 from ops.http.access.tokens import TokenFile
+from ops.service.steady_clock import SteadyClock, wall_ms
 from ops.targets.target import local
-from tests.support.clock import HOUR_MS, Clock
+from tests.support.clock import DAY_MS, HOUR_MS, Clock
 from tests.support.machines.failing_disk import failing_disk
 from tests.support.patience import wait_for
 from tests.support.services.acts import act
@@ -277,6 +278,17 @@ def test_an_archive_whose_end_is_cut_off_while_it_is_written_is_told(
             one.path.unlink()
         assert "had been written up to 1" in service.sees("archive_cut", level="degraded")
         assert [one.last for one in list_segments(folder)] == [1]
+
+
+def test_a_clock_that_jumps_ahead_is_told(tmp_path: Path, pace: Pace):
+    ahead = Clock(0)
+    clock = SteadyClock(lambda: wall_ms() + ahead.now)
+    with Watched(tmp_path, clock=clock, **pace) as service:
+        service.command("app_state.set", {"key": "k", "value": 1})
+        ahead.now = DAY_MS
+        assert "ahead by 864" in service.sees("clock_jumped", level="degraded")
+        ahead.now = 0
+        service.sees_none("clock_jumped")
 
 
 def test_backups_that_fail_or_do_not_come_and_a_clock_that_goes_back_are_told(tmp_path: Path, pace: Pace):
