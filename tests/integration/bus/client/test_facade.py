@@ -371,7 +371,8 @@ def test_unanswered_commands_may_have_been_carried_out(tmp_path: Path):
 
 
 def test_a_busy_service_is_asked_again_until_the_time_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(bus.writing.waiting, "MAXIMUM_WAITING_COMMANDS", 1)
+    # For one command: with more of them, a sender would have more than its share of what is left.
+    monkeypatch.setattr(bus.writing.waiting, "_ROOM_COMMANDS", 2)
 
     async def scenario():
         async with service_and_client(tmp_path) as (service, client):
