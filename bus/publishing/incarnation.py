@@ -21,7 +21,7 @@ from bus.transport.jetstream import JetStreamApi, JetStreamError
 from bus.transport.jetstream_answers import StreamReport
 
 LOOK_SECONDS = 1.0
-# While it may not serve, as after a broker was away.
+# After a look in vain, as when the broker is away.
 RETRY_SECONDS = 0.1
 # The broker may take a while to answer when much is to be done.
 VALID_SECONDS = 4.0
@@ -70,7 +70,9 @@ class Incarnation:
         await self._write(report)
         if instance:
             await asyncio.sleep(WAIT_SECONDS)
-        await self._look()
+        if not await self._look():
+            # Whoever wrote over it may have looked since.
+            await self.take()
 
     async def run(self) -> None:
         """Looks again and again.
@@ -78,10 +80,13 @@ class Incarnation:
         Raises:
             SupersededError: there is a newer one.
         """
+        seconds = LOOK_SECONDS
         while True:
-            await asyncio.sleep(LOOK_SECONDS if self.is_valid else RETRY_SECONDS)
+            await asyncio.sleep(seconds)
+            seconds = RETRY_SECONDS
             try:
-                await self._look()
+                if await self._look():
+                    seconds = LOOK_SECONDS
             except JetStreamError as error:
                 logger.debug("whether another service serves the store cannot be seen: %s", error)
 
@@ -95,16 +100,20 @@ class Incarnation:
         except JetStreamError as error:
             logger.debug("the end of serving was not noted: %s", error)
 
-    async def _look(self) -> None:
+    async def _look(self) -> bool:
+        """Whether nothing else stands there than its own number, which is written again where it does."""
         began = self._clock()
         report = await self._api.report(self._stream)
         found = _written(report)
         if found > self._own:
+            self._seen_at = -float("inf")
             raise SupersededError(f"another service ({found[1] or 'ended since'}) has taken over this store")
-        if found < self._own:
+        if report is not None and found < self._own:
             # The stream was made anew, or somebody wrote what had been there before.
             await self._write(report)
+            return False
         self._seen_at = began
+        return True
 
     async def _write(self, report: StreamReport | None) -> None:
         if report is not None:

@@ -10,7 +10,8 @@ import pytest
 from bus.broker.server import NatsServer
 from bus.publishing import incarnation
 from bus.publishing.incarnation import Incarnation, SupersededError
-from bus.transport.jetstream import JetStreamApi
+from bus.transport.jetstream import JetStreamApi, JetStreamError
+from bus.transport.jetstream_answers import StreamReport
 from tests.support.patience import until
 from tests.support.services.serving import EVENTS, relay_user
 
@@ -60,6 +61,7 @@ def test_who_looks_again_and_again_serves_on_and_finds_a_successor_at_once(tmp_p
             serving, taking = asyncio.create_task(first.run()), asyncio.create_task(second.take())
             with pytest.raises(SupersededError):
                 await serving
+            assert not first.is_valid
             assert not taking.done()
             taking.cancel()
 
@@ -84,6 +86,22 @@ def test_one_that_has_ended_is_not_waited_for_and_nothing_else_is_changed(
     asyncio.run(scenario())
 
 
+def test_who_finds_no_stream_serves_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(incarnation, "VALID_SECONDS", 0.3)
+
+    async def scenario() -> None:
+        async with jetstream(tmp_path) as api:
+            one = Incarnation(api, EVENTS, "a")
+            await one.take()
+            await api.delete(EVENTS)
+            await until(lambda: not one.is_valid)
+            looking = asyncio.create_task(one.run())
+            await until(lambda: one.is_valid)
+            looking.cancel()
+
+    asyncio.run(scenario())
+
+
 def test_a_stream_that_was_made_anew_is_marked_again(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with jetstream(tmp_path) as api:
@@ -99,6 +117,56 @@ def test_a_stream_that_was_made_anew_is_marked_again(tmp_path: Path) -> None:
 
             await until(is_marked)
             assert not looking.done()
+            looking.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_one_whose_number_was_written_over_waits_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(incarnation, "WAIT_SECONDS", 0.3)
+
+    async def scenario() -> float:
+        async with jetstream(tmp_path) as api:
+            await Incarnation(api, EVENTS, "a").take()
+            before = await api.report(EVENTS)
+            assert before is not None
+            began = asyncio.get_running_loop().time()
+            taking = asyncio.create_task(Incarnation(api, EVENTS, "b").take())
+
+            async def is_written() -> bool:
+                report = await api.report(EVENTS)
+                return report is not None and report.metadata != before.metadata
+
+            await until(is_written)
+            # The older one had looked before, and writes something else about the stream.
+            await api.update(before.config)
+            await taking
+            return asyncio.get_running_loop().time() - began
+
+    assert asyncio.run(scenario()) >= 2 * 0.3
+
+
+def test_a_look_in_vain_is_followed_by_another_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Unanswered(JetStreamApi):
+        looks = 0
+
+        async def report(self, stream: str) -> StreamReport | None:
+            self.looks += 1
+            if self.looks == 3:
+                monkeypatch.setattr(incarnation, "LOOK_SECONDS", 3600.0)
+                raise JetStreamError("no answer")
+            return await super().report(stream)
+
+    async def scenario() -> None:
+        async with NatsServer(data=tmp_path, port=0) as server, relay_user(server) as relay:
+            api = Unanswered(relay)
+            await api.create(CONFIG)
+            one = Incarnation(api, EVENTS, "a")
+            await one.take()
+            looking = asyncio.create_task(one.run())
+            await until(lambda: api.looks == 4)
             looking.cancel()
 
     asyncio.run(scenario())
