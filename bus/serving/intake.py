@@ -136,8 +136,10 @@ class Intake:
         caller = Caller("", endpoint, time.perf_counter_ns(), waiting)
         submission = submission_of(name, body, headers, caller, principal=principal)
         if not self._is_taken(name, submission, principal, "http"):
-            # Counts are the writer's thread's.
+            # Counts are the writer's thread's, which may have ended.
             self._writer.thread.call_soon(self._turn_away, name, submission)
+            assert submission.outcome is not None
+            return submission.outcome
         return await waiting
 
     def _is_taken(self, name: str, submission: Submission, principal: Principal, way: Way = "nats") -> bool:
