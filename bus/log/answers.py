@@ -46,7 +46,6 @@ _SELECT = (
     " FROM command_answers AS kept"
 )
 # For who can't have a temporary table.
-
 _TAIL = (
     "SELECT number FROM command_answers WHERE number > (SELECT max(up_to) FROM command_ids_made)"
     " AND id_hash IN (SELECT value FROM carray(?1))"
@@ -99,7 +98,7 @@ class Answers:
             connection.execute(_MAKE_WAITING)
             self._waiting = "SELECT number FROM carray(?1) CROSS JOIN waiting_ids ON id_hash = value"
             waiting = connection.execute("SELECT count(*) FROM waiting_ids").get
-        last = connection.execute("SELECT coalesce(max(number), 0) FROM command_answers").get
+        last = _last_number(connection)
         self._sweep = self._next = _Sweep(waiting, _LOWEST, last, last)
 
     def recall(self, command_ids: Collection[str]) -> dict[str, Answer]:
@@ -138,8 +137,14 @@ class Answers:
         insert_rows(self._connection, "INSERT INTO command_answers", rows)
         insert_rows(self._connection, "INSERT INTO waiting_ids", ids)
         self._next = _Sweep(waiting + len(ids), reached, number, begun_after)
-        if self._next.waiting >= WAITING_IDS + STRIDE:
+        # A group of batches may bring more than one stride takes.
+        while self._next.waiting >= WAITING_IDS + STRIDE:
             self._next = self._go_over(self._next)
+
+    def are_stored(self) -> bool:
+        """Whether there is something that was remembered last, and it is there outside of a transaction."""
+        number = self._next.last_number
+        return number > self._sweep.last_number and number == _last_number(self._connection)
 
     def settle(self) -> None:
         """What was remembered is on disk."""
@@ -200,7 +205,7 @@ def take_over(connection: apsw.Connection, answers: Iterable[Answer]) -> None:
             connection.execute(f"SELECT {_ID} FROM command_answers AS kept WHERE number = ?", (one,)).get,
             None,
         )
-    last = connection.execute("SELECT coalesce(max(number), 0) FROM command_answers").get
+    last = _last_number(connection)
     insert_rows(
         connection,
         "INSERT INTO command_answers (command_id, request_hash, position, answer, events, id_hash)",
@@ -238,6 +243,11 @@ def _read(connection: apsw.Connection, where: str, *bindings: Any) -> Iterator[A
         if None in row:
             raise LostAnswerError(f"the log lacks what was answered at position {row[2]}")
         yield Answer(*row)
+
+
+def _last_number(connection: apsw.Connection) -> int:
+    number: int = connection.execute("SELECT coalesce(max(number), 0) FROM command_answers").get
+    return number
 
 
 def _numbers(connection: apsw.Connection, command_ids: Iterable[str], more: str = "") -> list[int]:

@@ -312,11 +312,13 @@ class Writer:
 
     def _is_stored(self, rows: list[chain.Row]) -> bool:
         # A commit may report a failure behind it, in a WAL checkpoint. If its rows were taken for not stored,
-        # every later group would collide with them.
-        if not rows or self._connection.in_transaction:
+        # every later group would collide with them; so would it with answers.
+        if self._connection.in_transaction:
             return False
         try:
-            return chain.read_head(self._connection).hash == rows[-1].hash
+            if rows:
+                return chain.read_head(self._connection).hash == rows[-1].hash
+            return self._answers.are_stored()
         except apsw.Error:
             return False
 
@@ -333,7 +335,10 @@ class Writer:
         self._rollback()
         self._upkeep.take_back(submissions)
         if isinstance(error, apsw.Error):
-            self._overwrite_failed_commit()
+            # A commit whose fsync failed stands in the WAL as a whole. SQLite passes over it, but the
+            # recovery after a crash would not: commands that were answered as not stored would be there.
+            # Another commit takes its place.
+            await self._on_disk(self._run_errand, _write_something)
             error = Unavailable(
                 "the store could not be written; nothing was stored", hint="try again", retry_after_ms=1_000
             )
@@ -348,13 +353,6 @@ class Writer:
         defect = internal(logger, "a group of commands could not be stored", error)
         count_refused(self.statistics.outcomes, submissions, defect.code)
         return all_refused(submissions, defect)
-
-    def _overwrite_failed_commit(self) -> None:
-        # A commit whose fsync failed stands in the WAL as a whole. SQLite passes over it, but the recovery
-        # after a crash would not: commands that were answered as not stored would be there. Another commit
-        # takes its place.
-        with suppress(apsw.Error), write_transaction(self._connection):
-            _write_something(self._connection)
 
     def _rollback(self) -> None:
         # Some failures have rolled back already. If the rollback fails, so does the next BEGIN.

@@ -10,7 +10,7 @@ import pytest
 
 from bus.log import answers as kept_answers
 from bus.log import chain
-from bus.writing.writer import GROUP_COMMANDS
+from bus.writing.writer import GROUP_COMMANDS, Writer
 from tests.support.clock import Clock
 from tests.support.machines.failing_disk import FailingDisk, failing_disk
 from tests.support.patience import wait_for
@@ -141,6 +141,28 @@ def test_ids_that_a_failed_commit_indexed_are_known_after_a_restart(
         head = again.writer.head
         assert [again.send_together(one)[0].body for one, _ in accepted] == [body for _, body in accepted]
         assert again.writer.head == head
+
+
+@pytest.mark.parametrize("changes_something", [True, False])
+def test_what_is_on_disk_is_answered_although_its_commit_reports_a_failure(
+    fragile: Store, monkeypatch: pytest.MonkeyPatch, changes_something: bool
+):
+    fragile.send("tool_configs.set", {"tool_name": "t", "config": {"a": 1}})
+    one = Sent("tool_configs.set", {"tool_name": "t", "config": {"a": 1 + changes_something}}, id="one")
+    end = Writer._end_transaction
+
+    async def stored_and_failed(writer: Writer) -> None:
+        await end(writer)
+        raise apsw.IOError("on purpose")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Writer, "_end_transaction", stored_and_failed)
+        [reply] = fragile.send_together(one)
+    assert reply.code is None
+
+    again = one._replace(id="two")
+    assert [sent.code for sent in fragile.send_together(again)] == [None]
+    assert fragile.send_together(one)[0].body == reply.body
 
 
 def test_what_is_in_order_shares_nothing_with_a_failed_group_of_others(disk: FailingDisk, fragile: Store):

@@ -142,3 +142,17 @@ def test_answers_that_are_taken_over_are_those_that_were_given(tmp_path: Path):
 
         assert store.in_writer(again) == {one.command_id: one for one in (whole[0], whole[2])}
         assert stored(store)[::3] == [(None, None, 1), ("foreign", "no JSON", 0)]
+
+
+def test_no_more_ids_wait_however_many_come_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(answers, "WAITING_IDS", 4)
+    monkeypatch.setattr(answers, "STRIDE", 2)
+    with Store(tmp_path / "hyperpage.db") as store:
+        for group in range(3):
+            sent = [
+                Sent("app_state.set", {"key": f"k{number}", "value": group}, id=f"{group}-{number}")
+                for number in range(20)
+            ]
+            replies = store.send_together(*sent)
+            assert store.in_writer(lambda one: one.execute("SELECT count(*) FROM waiting_ids").get) < 6
+            assert [again.body for again in store.send_together(*sent)] == [one.body for one in replies]
