@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from bus.identifiers import new_id
+from bus.kept_files import make_folder, write_private
 
 # More than any portion's.
 _LARGEST_MARK_BYTES = 1024 * 1024
@@ -50,7 +51,7 @@ class Suspects:
     """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder)
         self._counts_file = folder / "counts.json"
         self._mark_file = os.open(folder / "deciding", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         # Whatever is there may be one.
@@ -136,13 +137,7 @@ class Suspects:
         os.pwrite(self._mark_file, mark + b"\n", 0)
 
     def _write_counts(self, counted: str) -> None:
-        content = msgspec.json.encode(_Counts(counted, self._stream, self._downs))
-        temporary = self._counts_file.with_suffix(".new")
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._counts_file)
+        write_private(self._counts_file, msgspec.json.encode(_Counts(counted, self._stream, self._downs)))
 
 
 @contextmanager
