@@ -41,6 +41,7 @@ class Incarnation:
     """One service's turn at a store: from `take` on, as long as `run` finds that it is the newest.
 
     Used on the event loop's thread, but for `is_valid`. `instance` tells services with the same number apart.
+    `clock` counts seconds from any moment; those in which the machine slept should count, too.
     """
 
     def __init__(

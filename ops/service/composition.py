@@ -51,7 +51,7 @@ from ops.service.handover import Handover
 from ops.service.notices import Notices
 from ops.service.restores import make_sound
 from ops.service.standing_alone import require_prefix, take_store
-from ops.service.steady_clock import SteadyClock, continue_from, error_of
+from ops.service.steady_clock import SteadyClock, continue_from, error_of, ticks_ms
 from ops.service.traces import traces_if_wanted
 from ops.settings import Settings
 from ops.store.data_directory import DataDirectory, Runtime, kept_key
@@ -227,7 +227,8 @@ class Service:
         if self.nats_server is None:
             relay, instance = self._relay_connection, self.discovery.instance
             await require_prefix(relay, self.names, instance=instance, store_id=self.origin.store_id)
-            self._incarnation = Incarnation(JetStreamApi(relay), self.names.events, instance)
+            api, seconds = JetStreamApi(relay), lambda: ticks_ms() / 1_000
+            self._incarnation = Incarnation(api, self.names.events, instance, seconds)
         await self.discovery.start()
 
     async def _start_publishing(self) -> None:
