@@ -14,6 +14,7 @@ import pytest
 from domain import app_state, jobs, tool_configs
 from domain.catalogue import DECIDERS, VERBS
 from domain.jobs import events, limits
+from domain.json_schema import BATCH_NS
 from domain.messages import Event
 from domain.rate_limits.reserving import MAXIMUM_RESERVATIONS
 from tests.support.clock import NOW
@@ -93,6 +94,20 @@ def under_a_schema_that_was_taken_once() -> Iterator[Story]:
         yield story.when(f"tool_configs.{verb}", **TOOL, **body)
 
 
+def in_a_batch_that_has_made_all_its_work() -> Iterator[Story]:
+    bodies: dict[str, dict[str, Any]] = {
+        "enable": {},
+        "disable": {},
+        "set_notifications": {"notifications": False},
+        "set_refresh_interval": {"refresh_interval": 60_000},
+    }
+    for verb, body in bodies.items():
+        stored = tool_configs.messages.ConfigSet(config={"a": 1}, enabled=verb != "enable")
+        story = given(stored, key="t")
+        story.work.take(BATCH_NS)
+        yield story.when_in_a_batch(f"tool_configs.{verb}", **TOOL, **body)
+
+
 def ends_with_others(verb: str, **body: Any) -> Iterator[Story]:
     """A verb that ends a job, with another one that goes on then, and one that is cancelled."""
     for on_failure in ("run", "cancel"):
@@ -137,6 +152,7 @@ def rare_stories() -> Iterator[Story]:
     yield rolled_back_to_what_no_longer_validates()
     yield rolled_back_under_a_heavy_schema()
     yield from under_a_schema_that_was_taken_once()
+    yield from in_a_batch_that_has_made_all_its_work()
     too_large = "x" * (app_state.MAXIMUM_VALUE_BYTES + 1)
     yield given().when("app_state.set", key="k", value=too_large)
     yield given().when("app_state.set_if", key="k", value=too_large, expected_version=0)
