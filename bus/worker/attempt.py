@@ -122,6 +122,8 @@ class Attempt:
         handling.add_done_callback(lambda _: self.leave_alone())
         # Most are done by then, and two tasks would cost more than all the rest of a short one.
         begin = self._loop.call_later(self._beat_seconds, self._begin_keeping)
+        if self._look_now.is_set():
+            self._begin_keeping()
         try:
             await self._over
         finally:

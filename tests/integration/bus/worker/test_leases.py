@@ -45,6 +45,34 @@ def test_a_coroutine_is_cancelled_when_its_job_is_to_be(
     assert reasons == ["cancel_requested"]
 
 
+def test_what_happens_to_a_job_before_its_handler_begins_is_looked_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("bus.worker.wake_ups.WakeUps._hear", lambda *_: None)
+    claimed, begin = Worker._claimed, Worker._begin
+
+    async def cancelled_meanwhile(self: Worker, limit: int) -> list[dict[str, Any]]:
+        rows = await claimed(self, limit)
+        for row in rows:
+            await self._client.send("jobs.cancel", {"id": row["id"]})
+        return rows
+
+    def begun_and_heard_of(self: Worker, row: dict[str, Any], asked_at: float) -> None:
+        begin(self, row, asked_at)
+        self._look_into(row["id"])
+
+    monkeypatch.setattr(Worker, "_claimed", cancelled_meanwhile)
+    monkeypatch.setattr(Worker, "_begin", begun_and_heard_of)
+
+    async def play() -> dict[str, Any]:
+        handlers = {"sync": lambda job: job.stopped_within(30)}
+        async with at_work(tmp_path, handlers, lease_ms=HOUR_MS, poll_seconds=0.1) as (client, _):
+            await enqueue(client, "a")
+            return await in_state(client, "a", "completed")
+
+    assert asyncio.run(play())["result"] is True
+
+
 def test_a_thread_sees_that_it_is_to_stop_and_may_finish_all_the_same(tmp_path: Path):
     def obeys(job: JobContext) -> None:
         assert job.stopped_within(30)
