@@ -41,15 +41,22 @@ class Incarnation:
     """One service's turn at a store: from `take` on, as long as `run` finds that it is the newest.
 
     Used on the event loop's thread, but for `is_valid`. `instance` tells services with the same number apart.
-    `clock` counts seconds from any moment; those in which the machine slept should count, too.
+    `clock` counts seconds from any moment; those in which the machine slept should count, too. `now_ms` is
+    the time, in milliseconds since the epoch, from which numbers begin.
     """
 
     def __init__(
-        self, api: JetStreamApi, stream: str, instance: str, clock: Callable[[], float] = time.monotonic
+        self,
+        api: JetStreamApi,
+        stream: str,
+        instance: str,
+        clock: Callable[[], float] = time.monotonic,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._api = api
         self._stream = stream
         self._clock = clock
+        self._now_ms = now_ms
         self._own = (0, instance)
         self._seen_at = -float("inf")
 
@@ -67,7 +74,8 @@ class Incarnation:
         """
         report = await self._api.report(self._stream)
         number, instance = _written(report)
-        self._own = (number + 1, self._own[1])
+        # Not 1 where the stream was made anew: whoever served before that would have a higher number.
+        self._own = (max(number + 1, self._now_ms()), self._own[1])
         await self._write(report)
         if instance:
             await asyncio.sleep(WAIT_SECONDS)

@@ -76,7 +76,7 @@ def test_one_that_has_ended_is_not_waited_for_and_nothing_else_is_changed(
     async def scenario() -> None:
         async with jetstream(tmp_path) as api:
             for _ in range(2):
-                one = Incarnation(api, EVENTS, "a")
+                one = Incarnation(api, EVENTS, "a", now_ms=lambda: 0)
                 await asyncio.wait_for(one.take(), 10)
                 await one.end()
             report = await api.report(EVENTS)
@@ -105,7 +105,7 @@ def test_who_finds_no_stream_serves_on(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_stream_that_was_made_anew_is_marked_again(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with jetstream(tmp_path) as api:
-            one = Incarnation(api, EVENTS, "a")
+            one = Incarnation(api, EVENTS, "a", now_ms=lambda: 0)
             await one.take()
             looking = asyncio.create_task(one.run())
             await api.delete(EVENTS)
@@ -168,5 +168,19 @@ def test_a_look_in_vain_is_followed_by_another_soon(tmp_path: Path, monkeypatch:
             looking = asyncio.create_task(one.run())
             await until(lambda: api.looks == 4)
             looking.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_who_served_before_the_stream_was_made_anew_is_the_older_one(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with jetstream(tmp_path) as api:
+            frozen = Incarnation(api, EVENTS, "b", now_ms=lambda: 1_000)
+            await frozen.take()
+            await api.delete(EVENTS)
+            await api.create(CONFIG)
+            await Incarnation(api, EVENTS, "a", now_ms=lambda: 2_000).take()
+            with pytest.raises(SupersededError):
+                await frozen.run()
 
     asyncio.run(scenario())
