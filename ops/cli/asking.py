@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from bus.transport.connection import LeanClient
 
+# All that it opens are one program: whoever uses the service alone shares its user with nobody.
+CLIENT_NAME = "hyperpage command line"
 CONNECT_SECONDS = 5
 # How often, and how far apart, a connection is tried again that was refused.
 REFUSED_TRIES, REFUSED_PAUSE_SECONDS = 8, 0.25
@@ -116,7 +118,7 @@ async def _let_in(address: Address) -> "LeanClient":
             return await connect(
                 address.url,
                 access=address.access,
-                name="hyperpage command line",
+                name=CLIENT_NAME,
                 inbox_prefix=address.inbox_prefix,
                 within_seconds=CONNECT_SECONDS,
                 # The first connection is tried 60 times by default.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
-from ops.cli.asking import Address, application_address, ask
+from ops.cli.asking import CLIENT_NAME, Address, application_address, ask
 from ops.cli.terminal.exits import Exit, failure, unreachable, usage_failure
 from ops.cli.terminal.options import DataOption, JsonOption, option
 from ops.cli.terminal.output import compact, event_line
@@ -87,6 +87,7 @@ async def _follow(
                 address.url,
                 prefix=address.names.prefix,
                 inbox_prefix=address.inbox_prefix,
+                name=CLIENT_NAME,
                 **address.access.files,
             ) as client,
             client.subscribe(start, table=table, stream=stream) as events,

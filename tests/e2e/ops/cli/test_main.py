@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from cyclopts import App
 
 from ops.cli.main import application
 from tests.support.patience import wait_for
-from tests.support.services.command_line import environment, hyperpage, running, separately
+from tests.support.services.command_line import Served, environment, hyperpage, running, separately
 
 # Messages
 
@@ -134,6 +135,13 @@ def test_tail_shows_the_log_from_a_position_as_lines_and_as_cloud_events(served)
     events = served("tail", "--from", "1", "--table", "app_state", "--limit", "3", "--json").out.splitlines()
     logged = served.ask("query", "events.read", '{"table": "app_state", "limit": 3}')["items"]
     assert [json.loads(event) for event in events] == logged
+
+
+def test_the_command_line_alone_shares_its_user_with_nobody(tmp_path: Path):
+    with Served(tmp_path / "data", "--no-http") as served:
+        assert served("send", "app_state.set", '{"key": "k", "value": 1}').code == 0
+        assert served("tail", "--from", "1", "--limit", "1").code == 0
+        assert served.ask("status")["notes"] == []
 
 
 def test_tail_shows_what_happens_from_now_on(served):
