@@ -84,7 +84,7 @@ def test_behind_a_known_proxy_all_share_one_address_and_are_told_apart(tmp_path:
         tmp_path,
         http_connections_of_one_address=20,
         http_proxies=("127.0.0.1",),
-        http_requests_per_second=10.0,
+        http_requests_per_second=3.0,
     ) as talk:
         answers = talk.run(attack(talk))
 
