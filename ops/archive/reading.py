@@ -59,17 +59,8 @@ def read_envelope(segment: Segment, signing: Signing = ANYBODYS) -> Envelope:
     return _read_envelope(segment, signing)[0]
 
 
-def verify_outside(segment: Segment, signing: Signing = ANYBODYS) -> Envelope:
-    """The envelope of an encrypted segment that is, byte for byte, what was written.
-
-    Raises:
-        BackupError: it is not.
-    """
-    return verify_sealed(segment, signing)[0]
-
-
 def verify_sealed(segment: Segment, signing: Signing = ANYBODYS) -> tuple[Envelope, Signature]:
-    """The same, and whose it is.
+    """The envelope of an encrypted segment that is, byte for byte, what was written, and whose it is.
 
     Raises:
         BackupError: it is not what was written.

@@ -13,7 +13,7 @@ import pytest
 
 from ops.archive.archiver import Archiver
 from ops.archive.merge import SMALL_SEGMENTS, merge
-from ops.archive.reading import read_segment, verify_outside
+from ops.archive.reading import read_segment, verify_sealed
 from ops.archive.replay import reach
 from ops.archive.segment import METADATA_SUFFIX, list_segments
 from ops.backup.create import create_backup
@@ -210,7 +210,7 @@ def test_an_encrypted_archive_is_gone_on_with_and_merged_by_who_has_no_key(seale
     before = sealed.segments
     assert all(one.is_encrypted for one in before)
     for one in before:
-        assert verify_outside(one).recipients == sealed.places.sealing.recipients
+        assert verify_sealed(one)[0].recipients == sealed.places.sealing.recipients
     with pytest.raises(BackupError) as caught:
         read_segment(before[0])
     assert caught.value.reason == "encrypted"
