@@ -7,6 +7,7 @@ import httpx
 
 from ops.http.access.tokens import TokenFile
 from tests.support.services.asking import HttpTalk
+from tests.support.services.watching import eventually
 
 HOSTILE = "<script>alert(1)</script>'\"&{{ 7 * 7 }}"
 
@@ -31,10 +32,14 @@ class Visitor:
     def get(self, path: str) -> httpx.Response:
         return self._talk.get(path, headers=self._cookie)
 
-    async def look(self, path: str) -> httpx.Response:
-        """The page at a path, for a test that waits for something on it."""
-        async with httpx.AsyncClient(base_url=self._talk.url, trust_env=False, timeout=20) as client:
-            return await client.get(path, headers=self._cookie)
+    def waits_for(self, path: str, text: str) -> None:
+        """Returns when a page says something, as a notice that comes when what it tells of is over."""
+
+        async def is_said() -> bool:
+            async with httpx.AsyncClient(base_url=self._talk.url, trust_env=False, timeout=20) as client:
+                return text in (await client.get(path, headers=self._cookie)).text
+
+        eventually(self._talk, is_said)
 
     def page(self, path: str) -> str:
         """A page that is there."""

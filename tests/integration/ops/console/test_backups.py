@@ -8,7 +8,6 @@ import pytest
 
 from tests.support.services.asking import HttpTalk
 from tests.support.services.visiting import HOSTILE, Visitor, buttons
-from tests.support.services.watching import eventually
 
 BACKUPS = "/console/backups"
 RESTORE = f"{BACKUPS}/-/restore"
@@ -27,21 +26,12 @@ def listed(talk: HttpTalk) -> list[Any]:
     return items
 
 
-def waits_for(talk: HttpTalk, visitor: Visitor, text: str, page: str = BACKUPS) -> None:
-    """Returns when a page says something."""
-
-    async def is_so() -> bool:
-        return text in (await visitor.look(page)).text
-
-    eventually(talk, is_so)
-
-
 def test_a_backup_is_made_checked_proven_and_kept(quiet: HttpTalk) -> None:
     operator, administrator = Visitor(quiet, "operate"), Visitor(quiet, "admin")
     assert "There is no backup yet." in operator.page(BACKUPS)
 
     assert operator.does(BACKUPS, description=HOSTILE) == "The backup is being made"
-    waits_for(quiet, operator, "There is a new backup")
+    operator.waits_for(BACKUPS, "There is a new backup")
     [made] = listed(quiet)
     page = f"{BACKUPS}/{made['name']}"
     for text in (operator.page(BACKUPS), operator.page(page)):
@@ -50,9 +40,9 @@ def test_a_backup_is_made_checked_proven_and_kept(quiet: HttpTalk) -> None:
 
     assert f"signed by <code>{made['signed_by']}</code>" in operator.page(page)
     operator.does(page, verb="verify")
-    waits_for(quiet, operator, f"{made['name']} is in order", page)
+    operator.waits_for(page, f"{made['name']} is in order")
     operator.does(page, verb="drill")
-    waits_for(quiet, operator, f"{made['name']} is proven", page)
+    operator.waits_for(page, f"{made['name']} is proven")
     assert listed(quiet)[0]["status"] == "proven"
 
     assert administrator.does(f"{page}/pin", verb="pin") == "It is kept for good"
@@ -66,7 +56,7 @@ def test_what_cannot_be_proven_is_told(quiet: HttpTalk) -> None:
     name = "hyperpage-backup-20200101T000000000Z.db"
     assert operator.get(f"{BACKUPS}/{name}").status_code == 404
     operator.post(f"{BACKUPS}/{name}", verb="drill")
-    waits_for(quiet, operator, f"there is no backup {name}")
+    operator.waits_for(BACKUPS, f"there is no backup {name}")
 
 
 def test_who_may_not_is_shown_no_button_and_refused(quiet: HttpTalk) -> None:
