@@ -3,6 +3,7 @@
 #   make run       serve ./data             ARGS='--nats nats://…' is passed on; PYTHON= chooses the Python
 #   make test      lint, types, import contract and tests             ARGS='-k claim' is passed to pytest
 #   make prove     the long counts: minutes, not seconds              ARGS= likewise
+#   make lab       an hour of experiments against what is promised   ARGS='--minutes 5 --only NAME --seed N --trials 1'
 #   make bench     what this machine makes of it, with peers beside it  ARGS='--only alone --json FILE', say
 #   make bench-gate BASE=main~1   whether this copy is slower than a commit, both in turns; exits with 1 if so
 #   make reference write docs/reference.md anew: from the program, with examples that are really sent
@@ -31,7 +32,7 @@ LOCKED := $(UV) export --quiet --frozen --no-dev --format cyclonedx1.5
 ON_ALL_CORES := --numprocesses=auto --dist=loadfile
 
 .DEFAULT_GOAL := run
-.PHONY: run test prove bench bench-gate reference credential-rules sample install lock sbom licences audit clean
+.PHONY: run test prove lab bench bench-gate reference credential-rules sample install lock sbom licences audit clean
 
 # `exec` leaves no shell between make and the service: a signal to make reaches the service, which drains.
 run: $(VENV)/.runtime
@@ -52,6 +53,9 @@ test: $(VENV)/.development
 # has that time, and not several times as long (tests/support/patience.py).
 prove: $(VENV)/.development
 	PATIENCE=1 $(BIN)/pytest -m prove --timeout=3600 $(ARGS)
+
+lab: $(VENV)/.development
+	$(BIN)/python -m tests.lab $(ARGS)
 
 bench: $(VENV)/.development
 	$(BIN)/python -m tests.benchmarks.table $(ARGS)

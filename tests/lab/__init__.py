@@ -1,0 +1,11 @@
+"""The lab: experiments against what is promised, with seeds that repeat them, for as long as wanted.
+
+    make lab    or    python -m tests.lab [--minutes 60] [--only NAME ...] [--seed N] [--trials N]
+
+experiment      what an experiment is: a promise, and what is done against it, one trial by its seed
+experiments     all of them: whoever has a new one adds it there
+running         gives turns to them, each trial in a process of its own
+trial           that process
+results         what came of it, as JSON that runs add to
+killing         services, brokers, both, killed while they work
+"""

@@ -1,0 +1,18 @@
+"""All experiments of the lab, in the order in which they are told of."""
+
+from tests.lab.experiment import Experiment
+from tests.lab.killing import kills
+
+EXPERIMENTS: tuple[Experiment, ...] = (kills.EXPERIMENT,)
+
+
+def by_name() -> dict[str, Experiment]:
+    """Them by their names.
+
+    Raises:
+        ValueError: two have the same.
+    """
+    found = {one.name: one for one in EXPERIMENTS}
+    if len(found) != len(EXPERIMENTS):
+        raise ValueError("two experiments have the same name")
+    return found

@@ -1,0 +1,4 @@
+"""Processes that are killed while they work.
+
+kills   `kill -9` of the service, its nats-server or both, under load
+"""

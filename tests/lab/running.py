@@ -1,0 +1,109 @@
+"""Gives turns to experiments until the time is over, each trial in a process of its own.
+
+A trial that hangs is killed with all that it started; one that is broken stops nothing but itself.
+"""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tests.lab.experiment import Experiment
+from tests.support.repository import ROOT
+
+# A seed is the first one and the number of the turn, so that a run's seeds are said in two numbers.
+SEEDS = 2**32
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came of one trial: `counts` of what was tried, or how it was `broken`, and what it printed."""
+
+    experiment: str
+    seed: int
+    seconds: float
+    counts: dict[str, int] = dataclasses.field(default_factory=dict)
+    broken: str | None = None
+    printed: str = ""
+
+    @property
+    def again(self) -> str:
+        """The command that repeats it."""
+        return f"make lab ARGS='--only {self.experiment} --seed {self.seed} --trials 1'"
+
+
+def outcomes(
+    experiments: Sequence[Experiment], *, first_seed: int, seconds: float, trials: int | None, folder: Path
+) -> Iterator[Outcome]:
+    """What came of each trial, as it ends: always of the experiment that has had the least time so far.
+
+    No trial begins after `seconds`, but each experiment has one; `trials` is the most that one has.
+    """
+    began = time.monotonic()
+    used = dict.fromkeys((one.name for one in experiments), 0.0)
+    turns = dict.fromkeys(used, 0)
+    while True:
+        waiting = [one for one in experiments if trials is None or turns[one.name] < trials]
+        if time.monotonic() - began > seconds:
+            waiting = [one for one in waiting if not turns[one.name]]
+        if not waiting:
+            return
+        next_one = min(waiting, key=lambda one: used[one.name])
+        outcome = _tried(next_one, (first_seed + turns[next_one.name]) % SEEDS, folder)
+        used[next_one.name] += outcome.seconds
+        turns[next_one.name] += 1
+        yield outcome
+
+
+def _tried(experiment: Experiment, seed: int, folder: Path) -> Outcome:
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="hyperpage-lab-", dir=folder) as own:
+        said, printed = Path(own) / "said.json", Path(own) / "printed"
+        scratch = Path(own) / "scratch"
+        scratch.mkdir()
+        command = [
+            sys.executable,
+            "-m",
+            "tests.lab.trial",
+            experiment.name,
+            str(seed),
+            str(scratch),
+            str(said),
+        ]
+        with printed.open("wb") as output:
+            process = subprocess.Popen(
+                command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            )
+            try:
+                process.wait(experiment.seconds)
+                found = json.loads(said.read_text()) if said.exists() else {"broken": _ended(process)}
+            except subprocess.TimeoutExpired:
+                found = {"broken": f"it was not over after {experiment.seconds:g} s"}
+            finally:
+                _end_all_of(process)
+        return Outcome(
+            experiment=experiment.name,
+            seed=seed,
+            seconds=time.monotonic() - began,
+            printed=printed.read_text(encoding="utf-8", errors="replace"),
+            **found,
+        )
+
+
+def _ended(process: "subprocess.Popen[bytes]") -> str:
+    return f"the trial's process ended by itself, with {process.returncode}"
+
+
+def _end_all_of(process: "subprocess.Popen[bytes]") -> None:
+    """Kills it and what it has started and left, all of one session."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        """All have ended."""
+    process.wait()
