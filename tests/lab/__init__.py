@@ -4,6 +4,7 @@
 
 experiment      what an experiment is: a promise, and what is done against it, one trial by its seed
 experiments     all of them: whoever has a new one adds it there
+oracle          what must hold after whatever was done to a service
 running         gives turns to them, each trial in a process of its own
 trial           that process
 results         what came of it, as JSON that runs add to
