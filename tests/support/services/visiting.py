@@ -25,6 +25,7 @@ class Visitor:
 
     def __init__(self, talk: HttpTalk, role: str) -> None:
         self._talk = talk
+        self._told = ""
         self._cookie = logged_in(talk, role)
         # For the role `read`, too: what is sent without any button is refused for the role, not for the form.
         self.csrf_token = talk.get("/session", headers=self._cookie).json()["csrf_token"]
@@ -33,9 +34,11 @@ class Visitor:
         return self._talk.get(path, headers=self._cookie)
 
     def waits_for(self, path: str, text: str) -> None:
-        """Returns when a page says something, as a notice that comes when what it tells of is over."""
+        """Returns when a page says something, or a notice of an earlier one did: each is shown only once."""
 
         async def is_said() -> bool:
+            if text in self._told:
+                return True
             async with httpx.AsyncClient(base_url=self._talk.url, trust_env=False, timeout=20) as client:
                 return text in (await client.get(path, headers=self._cookie)).text
 
@@ -61,7 +64,8 @@ class Visitor:
     def told(self, path: str) -> str:
         """The notices of a page."""
         notices = re.findall(r'<p class="notice \w+" role="\w+">(.*?)</p>', self.page(path), re.DOTALL)
-        return "\n".join(notices)
+        self._told = "\n".join(notices)
+        return self._told
 
 
 def buttons(page: str) -> list[str]:

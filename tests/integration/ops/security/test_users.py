@@ -256,7 +256,7 @@ def test_a_key_is_replaced_with_no_command_lost_and_ends_in_its_time(tmp_path: P
             _, old = await new_user(service, "billing")
             said: list[str] = []
             async with connected(service, old) as first:
-                _, given = UserFile(tmp_path).rotate("billing", old_key_ms=2_000)
+                _, given = UserFile(tmp_path).rotate("billing", old_key_ms=4_000)
                 await take_effect(service)
                 said.append((await send(first, "app_state.set", {"key": "old", "value": 1}))["stream"])
                 async with connected(service, given.seed) as second:
@@ -281,8 +281,9 @@ def test_the_broker_is_told_once_of_each_change(tmp_path: Path):
                 await until(lambda: not first.is_connected)
             return (tmp_path / "nats" / "nats-server.log").read_text().count("Reloaded server configuration")
 
-    # Made, rotated, run out; each time, the configuration is read twice, of which the last may be to come.
-    assert asyncio.run(play()) in (5, 6)
+    # Made, rotated, run out; each time, the configuration is read twice. The last reading may be to come, and
+    # on a slow machine, the second of one change is the first of the next.
+    assert 3 <= asyncio.run(play()) <= 6
 
 
 def test_a_revoked_user_is_out_at_once_and_its_name_stays_taken(tmp_path: Path):
