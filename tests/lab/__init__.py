@@ -8,5 +8,7 @@ oracle          what must hold after whatever was done to a service
 running         gives turns to them, each trial in a process of its own
 trial           that process
 results         what came of it, as JSON that runs add to
+page            docs/reliability.md and its badge, made of them
+found           what faults have found so far, and what is not covered: the other half of that page
 killing         services, brokers, both, killed while they work
 """

@@ -13,19 +13,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ops.version import service_version
-from tests.lab import results
+from tests.lab import page, results
 from tests.lab.experiment import Experiment
 from tests.lab.experiments import by_name
 from tests.lab.running import SEEDS, Outcome, outcomes
 from tests.support.repository import ROOT
 
 # By the lab itself: they say nothing of what was tried.
-MADE = (results.FILE.relative_to(ROOT),)
+MADE = tuple(one.relative_to(ROOT) for one in (results.FILE, page.PAGE, page.BADGE))
 
 
 def main() -> int:
     """0 if everything held, 1 if anything broke."""
     asked = _asked()
+    if asked.page:
+        page.write(results.read())
+        return 0
     chosen = [by_name()[name] for name in asked.only]
     first_seed = random.SystemRandom().randrange(SEEDS) if asked.seed is None else asked.seed
     began_at = datetime.now(UTC)
@@ -45,14 +48,7 @@ def main() -> int:
         commit=_git("rev-parse", "--short=12", "HEAD"),
         version=service_version(),
         machine=_machine(),
-        experiments={
-            one.name: results.Tried(
-                first_seed=first_seed, trials=0, seconds=0.0, counts={}, lacking=lacking[one.name]
-            )
-            if one.name in lacking
-            else results.tried(found[one.name], first_seed)
-            for one in chosen
-        },
+        experiments={one.name: results.tried(one, found[one.name], first_seed) for one in chosen},
     )
     _tell_all(chosen, run)
     _keep(asked, run)
@@ -68,6 +64,7 @@ def _asked() -> argparse.Namespace:
     parser.add_argument(
         "--folder", type=Path, default=Path(tempfile.gettempdir()), help="where files are made"
     )
+    parser.add_argument("--page", action="store_true", help="only write the page anew, from what is kept")
     return parser.parse_args()
 
 
@@ -97,8 +94,10 @@ def _keep(asked: argparse.Namespace, run: results.Run) -> None:
     elif _git("status", "--porcelain", "--untracked-files=no", "--", ".", *(f":!{one}" for one in MADE)):
         print("Not kept: there are changes that no commit has.")
     else:
-        results.write(results.Results(runs=[*results.read().runs, run]))
-        print(f"Kept in {results.FILE.relative_to(ROOT)}.")
+        kept = results.Results(runs=[*results.read().runs, run])
+        results.write(kept)
+        page.write(kept)
+        print(f"Kept: {', '.join(map(str, MADE))}.")
 
 
 def _git(*arguments: str) -> str:

@@ -27,7 +27,8 @@ class Experiment:
 
     `name` is how it is asked for, as "cuts-of-sqlite"; `promise` the sentence that is shown to hold; `means`
     what is done against it. `run` makes one trial, and returns what was tried, counted, as
-    {"crash states": 312, "answers": 5012}. It raises `Broken`, or any other `AssertionError`, for what does
+    {"crash states": 312, "answers": 5012}; "answers" are those that were compared with what the store has
+    afterwards, in every experiment. It raises `Broken`, or any other `AssertionError`, for what does
     not hold; whatever else it raises is a defect of the experiment, and counts as a break, too.
 
     `small` is the seed with which `make test` plays it, in a few seconds; `None` leaves it to the lab.

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from tests.lab.experiment import Experiment
 from tests.lab.running import Outcome
 from tests.support.repository import ROOT
 
@@ -26,8 +27,13 @@ class Break(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run has made of one experiment: `trials` with the seeds from `first_seed` on."""
+    """What a run has made of one experiment: `trials` with the seeds from `first_seed` on.
 
+    With its words, as they were then: whoever reads the results alone is told what they are of.
+    """
+
+    promise: str
+    means: str
     first_seed: int
     trials: int
     seconds: float
@@ -66,16 +72,19 @@ def write(results: Results, file: Path = FILE) -> None:
     file.write_text(text + "\n", encoding="utf-8")
 
 
-def tried(outcomes: Iterable[Outcome], first_seed: int) -> Tried:
+def tried(experiment: Experiment, outcomes: Iterable[Outcome], first_seed: int) -> Tried:
     """The trials of one experiment in one run, summed up."""
     every = list(outcomes)
     counts: Counter[str] = Counter()
     for one in every:
         counts.update(one.counts)
     return Tried(
+        promise=experiment.promise,
+        means=experiment.means,
         first_seed=first_seed,
         trials=len(every),
         seconds=round(sum(one.seconds for one in every), 1),
         counts=dict(counts),
+        lacking=experiment.lacking() if not every else None,
         breaks=[Break(seed=one.seed, what=one.broken) for one in every if one.broken is not None],
     )

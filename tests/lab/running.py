@@ -19,6 +19,8 @@ from tests.support.repository import ROOT
 
 # A seed is the first one and the number of the turn, so that a run's seeds are said in two numbers.
 SEEDS = 2**32
+# What Python runs for each, with the experiment's name, the seed, an empty folder and a file for the result.
+TRIAL = ("-m", "tests.lab.trial")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,8 +71,7 @@ def _tried(experiment: Experiment, seed: int, folder: Path) -> Outcome:
         scratch.mkdir()
         command = [
             sys.executable,
-            "-m",
-            "tests.lab.trial",
+            *TRIAL,
             experiment.name,
             str(seed),
             str(scratch),

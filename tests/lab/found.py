@@ -1,0 +1,153 @@
+"""What faults have found so far, and what they do not look for: the kept half of docs/reliability.md.
+
+Whoever mends something that a fault has found adds it at the end, with the test that failed before. Then
+`make lab ARGS=--page` writes the page anew.
+"""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """A defect: what was `done`, `what` happened, the day on which it was `mended`, and the `test` since.
+
+    `test` is a path in the repository, two colons and the test's name.
+    """
+
+    done: str
+    what: str
+    mended: str
+    test: str
+
+
+FOUND = (
+    Found(
+        "a disk is full",
+        "nats-server's streams took nothing more, also when there was room again, until somebody started it "
+        "anew",
+        "2026-11-25",
+        "tests/faults/ops/service/test_full_disk.py::"
+        "test_a_full_disk_refuses_commands_and_all_goes_on_once_there_is_room",
+    ),
+    Found(
+        "the store's file is taken away while the service is down",
+        "the next start began a new, empty store",
+        "2026-11-26",
+        "tests/e2e/ops/backup/test_lost_store.py::test_a_store_that_is_gone_is_not_replaced_by_a_new_one",
+    ),
+    Found(
+        "a durable command takes the process down",
+        "it was delivered again after each start, and the service never came up; with the broker's own count "
+        "of deliveries, its neighbours were blamed, too",
+        "2026-11-29",
+        "tests/faults/bus/serving/test_poison.py::"
+        "test_a_command_that_takes_the_service_down_twice_becomes_a_dead_letter",
+    ),
+    Found(
+        "a durable command has the message id of somebody else's",
+        "the broker acknowledged it and kept nothing",
+        "2026-11-29",
+        "tests/integration/ops/security/test_command_ids.py::test_a_message_id_takes_no_durable_command_away",
+    ),
+    Found(
+        "the power is cut during the first start of a new or restored store",
+        "no later start succeeded: what the rollback journal held was to be taken back by a connection that "
+        "only read",
+        "2026-11-29",
+        "tests/faults/migrations/test_connection.py::"
+        "test_a_transaction_that_a_power_cut_ended_is_taken_back_by_whoever_reads_first",
+    ),
+    Found(
+        "a sector of the store cannot be read",
+        "the service ended by SIGBUS, without a word",
+        "2026-11-29",
+        "tests/faults/migrations/test_connection.py::"
+        "test_a_page_that_cannot_be_read_is_an_error_and_not_the_end_of_the_process",
+    ),
+    Found(
+        "the store's file is moved, deleted or replaced under a running service",
+        "it went on answering, healthy, into a file that nobody would have found again",
+        "2026-11-29",
+        "tests/faults/ops/service/test_moved_files.py::"
+        "test_a_service_ends_when_what_it_stores_goes_to_a_file_that_nobody_will_find",
+    ),
+    Found(
+        "the clock is far ahead while backups are pruned",
+        "all but one of them were deleted",
+        "2026-11-29",
+        "tests/unit/ops/backup/test_retention.py::"
+        "test_a_clock_that_is_a_year_ahead_costs_none_of_the_newest_few",
+    ),
+    Found(
+        "a broker loses the tail of a stream in a power cut",
+        "durable commands without an id were refused as sent before, or answered with an older one's answer: "
+        "their made-up ids were the stream's sequences, which came again",
+        "2026-11-29",
+        "tests/integration/bus/serving/durable/test_intake.py::"
+        "test_commands_without_ids_are_new_ones_where_a_broker_lost_its_tail_and_numbers_them_alike",
+    ),
+    Found(
+        "the end of the archive is cut off",
+        "nobody noticed, and a restore would have ended before it",
+        "2026-11-29",
+        "tests/integration/ops/archive/test_end.py::"
+        "test_an_end_that_was_cut_off_is_noticed_and_written_again",
+    ),
+    Found(
+        "a commit fails, and commands without ids follow it",
+        "ids of the failed group were forgotten after a restart, so that a retry could have been done twice",
+        "2026-11-29",
+        "tests/faults/bus/writing/test_commit_failures.py::"
+        "test_ids_that_a_failed_commit_indexed_are_known_after_a_restart",
+    ),
+    Found(
+        "a service is frozen, another one is started on a copy of its data, and the first one goes on",
+        "both answered, each a half of the commands, for good",
+        "2026-11-29",
+        "tests/faults/ops/service/test_twins.py::"
+        "test_of_a_frozen_service_and_its_successor_one_answers_and_the_other_ends",
+    ),
+    Found(
+        "the clock jumps a year ahead and back",
+        "no lease ended and no schedule ran for a year",
+        "2026-11-29",
+        "tests/integration/ops/service/test_clock_jumps.py::"
+        "test_a_lease_ends_and_a_job_comes_due_after_a_jump_of_the_clock",
+    ),
+    Found(
+        "the power is cut on XFS soon after the stream of events was made",
+        "nats-server did not know the stream, but its messages were there: they were adopted, and publishing "
+        "stopped for good",
+        "2026-11-29",
+        "tests/faults/bus/publishing/test_relay.py::"
+        "test_a_stream_whose_description_was_lost_in_a_power_cut_is_filled_anew",
+    ),
+    Found(
+        "the power is cut after a token was revoked",
+        "the token was good again, since its file's name was not on disk",
+        "2026-11-29",
+        "tests/integration/bus/test_kept_files.py::test_a_file_and_then_its_name_are_on_disk",
+    ),
+    Found(
+        "a commit stores everything and reports a failure behind that",
+        "answers that were on disk were refused, and every later one collided with them",
+        "2026-11-29",
+        "tests/faults/bus/writing/test_commit_failures.py::"
+        "test_what_is_on_disk_is_answered_although_its_commit_reports_a_failure",
+    ),
+)
+
+# Sentences: what a reader may not conclude from the page.
+NOT_COVERED = (
+    "Disks that lie: one that reports a sync done and has not done it loses what it was told to keep, here "
+    "as everywhere.",
+    "More than one machine: there is one service and one file. What its disk loses is had again from "
+    "backups and the archive, up to the last second or two that they have.",
+    "Memory that changes bits, and processors that miscalculate. What such a machine writes is found where "
+    "hashes are compared, and not before.",
+    "Whoever has the rights of the service's own user on its machine: see docs/security.md for who is kept "
+    "from what.",
+    "Other systems than Linux, and other file systems than those that are named above.",
+    "Machines much larger than those that are named above, and histories much longer: what took an hour here "
+    "was not tried for a year.",
+)
