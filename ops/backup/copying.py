@@ -18,6 +18,7 @@ from pathlib import Path
 import apsw
 
 from migrations.connection import open_reader, require_safe_sqlite
+from migrations.from_disk import forget
 from ops.backup.content import StoreContent, read_content, require_shape
 from ops.progress import Progress
 from ops.targets.errors import BackupError
@@ -127,6 +128,9 @@ def _copy_bytes(store: Path, copy: Path, progress: Progress) -> None:
         total, done = source.xFileSize(), 0
         with copy.open("wb", buffering=0) as target:
             while done < total:
+                if done % TOLD_BYTES == 0:
+                    # A damaged disk is to be found now, and not when memory has to be made anew from it.
+                    forget(store, done, TOLD_BYTES)
                 done += target.write(source.xRead(min(COPY_BYTES, total - done), done))
                 if done % TOLD_BYTES < COPY_BYTES or done == total:
                     progress("copy", done, total)

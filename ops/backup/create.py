@@ -14,24 +14,21 @@ from pathlib import Path
 import apsw
 import msgspec
 
-from bus.log import chain
 from domain.credentials.scanning import Finding, kind_of_text, rejected
 from ops.backup.audit_heads import head_beside
 from ops.backup.content import StoreContent
 from ops.backup.copying import copy_store
 from ops.backup.metadata import (
     DRILL_CHECKS,
+    WHOLE_CHECKS,
     Backup,
-    Check,
     Metadata,
     backup_path,
-    list_backups,
     write_metadata,
 )
 from ops.backup.scratch import sweep
 from ops.backup.sound import check_copy, file_checksum
 from ops.progress import Progress, ignore_progress
-from ops.targets.documents import is_hash
 from ops.targets.regular_files import open_to_write
 from ops.targets.sealing import Sealing, seal_file
 from ops.targets.signing import ANYBODYS, Signature, Signing, SigningKey
@@ -77,12 +74,10 @@ def create_backup(
     path = backup_path(folder, timestamp, sealing.suffix)
     with _temporary(staging / path.name.removesuffix(sealing.suffix)) as temporary:
         source = copy_store(store, temporary, progress)
-        verified = _verified_head(folder, source, signing)
-        checksum, content = check_copy(temporary, source, verified, progress)
+        checksum, content = check_copy(temporary, source, progress)
         sync_file(temporary)
         metadata = _metadata_of(
             content,
-            verified,
             timestamp=timestamp,
             description=description,
             version=version,
@@ -115,7 +110,6 @@ def _drilled(metadata: Metadata, timestamp: int) -> Metadata:
 
 def _metadata_of(
     content: StoreContent,
-    verified: chain.Head,
     *,
     timestamp: int,
     description: str,
@@ -124,8 +118,7 @@ def _metadata_of(
     checksum: str,
     audit_head: str,
 ) -> Metadata:
-    """The metadata of a copy that was just checked, its chain from `verified` on."""
-    checked: tuple[Check, ...] = ("checksum", "quick_check", "content", "chain_end")
+    """The metadata of a copy that was just checked, as a restore checks it."""
     return Metadata(
         timestamp=timestamp,
         description=description,
@@ -143,29 +136,11 @@ def _metadata_of(
         migrations=content.migrations,
         sqlite_version=apsw.sqlite_lib_version(),
         duration_ms=0,
-        chain_verified_from=verified.position,
+        chain_verified_from=0,
         last_verified=timestamp,
-        checks=dict.fromkeys(checked if verified.position else (*checked, "chain"), timestamp),
+        checks=dict.fromkeys(WHOLE_CHECKS, timestamp),
         audit_head=audit_head,
     )
-
-
-def _verified_head(folder: Place, source: StoreContent, signing: Signing) -> chain.Head:
-    """The head of the newest backup of the same history, up to which the chain has been verified already."""
-    for backup in list_backups(folder, source.store_id, signing):
-        metadata = backup.metadata
-        # What somebody else wrote there would keep us from looking, or have us find a break that is none.
-        if signing.key_file is not None and not backup.signature.is_trusted:
-            continue
-        history = tuple(one for one in source.timelines if one[1] <= metadata.position)
-        if (
-            metadata.timelines == history
-            and 0 < metadata.position <= source.head.position
-            and metadata.last_recorded_at is not None
-            and is_hash(metadata.head_hash)
-        ):
-            return chain.Head(metadata.position, bytes.fromhex(metadata.head_hash), metadata.last_recorded_at)
-    return chain.Head()
 
 
 def _put(

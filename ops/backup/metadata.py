@@ -34,6 +34,10 @@ Status = Literal["good", "proven", "damaged"]
 Check = Literal["checksum", "quick_check", "integrity_check", "content", "chain_end", "chain", "tables"]
 # The checks of a drill.
 DRILL_CHECKS: tuple[Check, ...] = ("integrity_check", "chain", "tables")
+# Those of a backup all of which is looked at.
+WHOLE_CHECKS: tuple[Check, ...] = (
+    *("checksum", "quick_check", "integrity_check", "content", "chain_end", "chain"),
+)
 _Where = TypeVar("_Where", Path, BucketPath, Place)
 
 
@@ -71,7 +75,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     sqlite_version: str
     duration_ms: Whole
     chain_verified_from: Whole
-    """The hash chain was recomputed behind this position; up to it, an older backup had been verified."""
+    """The hash chain was recomputed behind this position: 0, except by older versions of the program."""
     last_verified: Moment
     """When it was last found to be right, as far as it could be read."""
     checks: dict[Check, Moment] = {}

@@ -11,7 +11,16 @@ from bus.log import chain
 from domain.catalogue import TIMELINE_FORKED, TIMELINE_STREAM
 from migrations.runner import MigrationError
 from ops.backup.content import StoreContent, read_content
-from ops.backup.metadata import Backup, Check, Metadata, note, read_backup, read_metadata, update_metadata
+from ops.backup.metadata import (
+    WHOLE_CHECKS,
+    Backup,
+    Check,
+    Metadata,
+    note,
+    read_backup,
+    read_metadata,
+    update_metadata,
+)
 from ops.backup.opening import opened, require_checksum, require_key, require_size
 from ops.backup.sound import head_at, open_sealed, require_chain, require_sound
 from ops.progress import Progress, ignore_progress
@@ -111,9 +120,7 @@ def verify_whole(
             scratch=scratch,
             progress=progress,
         )
-    return _mark_verified(
-        found, signing, "checksum", "quick_check", "integrity_check", "content", "chain_end", "chain"
-    )
+    return _mark_verified(found, signing, *WHOLE_CHECKS)
 
 
 def verify_by_routine(

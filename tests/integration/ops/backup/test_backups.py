@@ -88,17 +88,6 @@ def test_backups_under_load_are_each_a_moment_of_the_store(stored: Stored):
         assert drill(backup.path).metadata.status == "proven"
 
 
-def test_the_chain_is_checked_from_where_an_older_backup_was_checked(stored: Stored):
-    stored.work(40)
-    first = stored.backup()
-    stored.work(40)
-    second = stored.backup()
-
-    assert first.metadata.chain_verified_from == 0
-    assert second.metadata.chain_verified_from == first.metadata.position
-    assert verify_backup(second.path, whole=False) == second
-
-
 def test_a_store_whose_log_was_changed_gives_no_backup(stored: Stored):
     stored.work(30)
     stored.close()
@@ -109,6 +98,19 @@ def test_a_store_whose_log_was_changed_gives_no_backup(stored: Stored):
         stored.backup()
     assert caught.value.reason == "chain_broken"
     assert list(stored.folder.iterdir()) == []
+
+
+def test_a_store_that_was_changed_where_a_backup_has_it_gives_no_other_one(stored: Stored):
+    stored.work(30)
+    stored.backup()
+    stored.work(5)
+    stored.close()
+    connection = open_writer(stored.path)
+    connection.execute("UPDATE events SET data = json_set(data, '$.forged', 1) WHERE position = 7")
+    connection.close()
+    with pytest.raises(BackupError, match="position 7") as caught:
+        stored.backup()
+    assert caught.value.reason == "chain_broken"
     stored.reopen()
 
 

@@ -382,14 +382,12 @@ def test_what_others_add_lets_nothing_of_ours_go(plain: SignedStore, tmp_path: P
 
 
 def test_what_others_add_does_not_keep_backups_from_being_made(plain: SignedStore):
-    first = plain.backup()
     plain.work(3)
     fake = create_backup(plain.path, plain.folder, version=VERSION, now_ms=plain.clock.now)
     write_metadata(fake.place, msgspec.structs.replace(fake.metadata, head_hash="00" * 32))
     plain.work(3)
     made = plain.backup()
     verify_backup(made.place, signing=plain.strict)
-    assert made.metadata.chain_verified_from == first.metadata.position
 
 
 def test_a_backup_in_a_bucket_is_signed_as_any_other(tmp_path: Path, bucket_server: Any):
