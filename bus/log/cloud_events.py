@@ -38,9 +38,9 @@ def read_origin(connection: apsw.Connection) -> Origin:
     )
 
 
-def event_id_sql(origin: Origin) -> str:
-    """SQL for `Origin.event_id` of a row of `events`."""
-    return f"{_timeline_sql(origin)} || '-' || position"
+def event_id_sql(origin: Origin, position: str = "position") -> str:
+    """SQL for `Origin.event_id` of a row of `events`, or of another position."""
+    return f"{_timeline_sql(origin, position)} || '-' || {position}"
 
 
 def cloud_event_sql(origin: Origin) -> str:
@@ -99,9 +99,9 @@ def sql_text(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _timeline_sql(origin: Origin) -> str:
+def _timeline_sql(origin: Origin, position: str = "position") -> str:
     *later, (first, _) = reversed(origin.timelines)
-    cases = "".join(f" WHEN position >= {position} THEN {timeline}" for timeline, position in later)
+    cases = "".join(f" WHEN {position} >= {begins} THEN {timeline}" for timeline, begins in later)
     return f"CASE{cases} ELSE {first} END" if cases else str(first)
 
 

@@ -34,8 +34,9 @@ _MESSAGES = """
             {subject} AS subject,
             'NATS/1.0' || char(13, 10)
                 || 'Nats-Msg-Id: ' || {event_id} || char(13, 10)
-                || 'Nats-Expected-Last-Sequence: ' || (position - 1 + :offset)
-                || char(13, 10, 13, 10) AS headers,
+                || 'Nats-Expected-Last-Sequence: ' || (position - 1 + :offset) || char(13, 10)
+                || iif(position = :first, '', 'Nats-Expected-Last-Msg-Id: ' || {id_before} || char(13, 10))
+                || char(13, 10) AS headers,
             {body} AS body
         FROM events WHERE position > :after AND position <= :last ORDER BY position LIMIT :last - :after
     )
@@ -60,21 +61,34 @@ class EventEncoder:
 
     def __init__(self, names: BusNames, origin: Origin) -> None:
         self._messages = _MESSAGES.format(
-            subject=names.event_sql(), event_id=event_id_sql(origin), body=cloud_event_sql(origin)
+            subject=names.event_sql(),
+            event_id=event_id_sql(origin),
+            id_before=event_id_sql(origin, "(position - 1)"),
+            body=cloud_event_sql(origin),
         )
 
     def read(
-        self, connection: apsw.Connection, after: int, *, offset: int, reply: str, most: int = MAXIMUM_EVENTS
+        self,
+        connection: apsw.Connection,
+        after: int,
+        *,
+        offset: int,
+        first: int,
+        reply: str,
+        most: int = MAXIMUM_EVENTS,
     ) -> EventMessages | None:
         """The next messages behind position `after`, at most `most`; `None` at the end of the log.
 
-        Each expects the stream's last sequence to be its own position, less one, plus `offset`; the last
-        names `reply` as where the answer goes.
+        Each expects the stream's last sequence to be its own position, less one, plus `offset`; and that what
+        is there is the event before it, of which somebody else's message may have taken the sequence. Only
+        the one at position `first` does not: the one before it may be gone. The last names `reply` as where
+        the answer goes.
         """
         last = chain.end_of_next(connection, after, most=most, most_bytes=MAXIMUM_BYTES)
         if last is None:
             return None
         encoded, count, largest = connection.execute(
-            self._messages, {"after": after, "last": last, "offset": offset, "reply": reply}
+            self._messages,
+            {"after": after, "last": last, "offset": offset, "first": first, "reply": reply},
         ).fetchone()  # type: ignore[misc]
         return EventMessages(last, encoded or b"", count, largest or 0)

@@ -93,6 +93,8 @@ class Relay:
         self._position: int | None = None
         # How far the stream's sequences are ahead of the log's positions, since it was checked.
         self._offset = 0
+        # The first position that is published since then.
+        self._first = 0
         # Whether the last block had no room for all that waited by then.
         self._is_more_left = False
         # The commits that are to be published, oldest first: last position, time.
@@ -185,7 +187,7 @@ class Relay:
         """Looks where the stream stands, and publishes until nothing was committed for a second."""
         standing, head, next_row = await self._stream.stand()
         position = standing.next_position - 1
-        self._offset = standing.last_sequence - position
+        self._offset, self._first = standing.last_sequence - position, standing.next_position
         self._note_published(position)
         self._note_committed(head.position, head.recorded_at if next_row is None else next_row.recorded_at)
         self._drop_published()
@@ -227,7 +229,12 @@ class Relay:
         most = 1 if self._publisher.is_first else MAXIMUM_EVENTS
         with self._read() as connection:
             return self._encoder.read(
-                connection, position, offset=self._offset, reply=self._publisher.reply, most=most
+                connection,
+                position,
+                offset=self._offset,
+                first=self._first,
+                reply=self._publisher.reply,
+                most=most,
             )
 
     def _on_stored(self, sequence: int) -> None:

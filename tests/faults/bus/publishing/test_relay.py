@@ -208,6 +208,38 @@ def test_a_stream_that_lost_its_last_messages_gets_them_again(tmp_path: Path):
     play(scenario, tmp_path)
 
 
+@pytest.mark.parametrize("place", ["in front of", "in the middle of"])
+def test_a_message_of_somebody_elses_hides_no_event_of_a_block(tmp_path: Path, place: str):
+    """It takes a sequence, and what was to have that is refused: what follows would hide that."""
+
+    async def scenario(broker: Broker, store: Store):
+        connection, publish = broker.connection, broker.connection.publish_encoded
+
+        async def publish_around(messages: bytes, count: int) -> None:
+            if count > 1:
+                connection.publish_encoded = publish  # type: ignore[method-assign]
+                cut = messages.index(b"HPUB ", 0 if place == "in front of" else len(messages) // 2)
+                await publish(messages[:cut], count // 2)
+                # Through the relay user, who alone may.
+                await connection.request("hyperpage.evt.v1.jobs.1.forged", b"{}", timeout=30)
+                messages = messages[cut:]
+            await publish(messages, count)
+
+        connection.publish_encoded = publish_around  # type: ignore[method-assign]
+        store.append(400)
+        async with relay_of(broker, store) as relay:
+            await until(lambda: "is not an event of this store" in (relay.state.problem or ""))
+            assert "hyperpage stream refill --yes" in (relay.state.repair or "")
+            # Nothing comes behind it.
+            *published, last = await broker.bodies()
+            assert (published, last) == (store.bodies()[: len(published)], b"{}")
+            await relay.refill()
+            await until_stream_holds(broker, store)
+            await through(relay, store)
+
+    play(scenario, tmp_path)
+
+
 def test_a_broker_that_hangs_is_a_problem_until_it_goes_on(tmp_path: Path):
     async def scenario(broker: Broker, store: Store):
         async with relay_of(broker, store) as relay:

@@ -79,35 +79,44 @@ def test_an_event_is_the_same_wherever_it_is_read(
     assert list(stream_events(connection, origin, first.stream, 0)) == same
 
 
-@given(entries=_entries, now=_times, origin=_stores, offset=st.integers(0, 1_000), most=st.integers(1, 20))
+@given(
+    entries=_entries,
+    now=_times,
+    origin=_stores,
+    offset=st.integers(0, 1_000),
+    first=st.integers(1, 12),
+    most=st.integers(1, 20),
+)
 def test_messages_are_the_ones_that_python_would_send(
     connection: apsw.Connection,
     entries: list[chain.Entry],
     now: int,
     origin: Origin,
     offset: int,
+    first: int,
     most: int,
 ):
     rows = stored(connection, entries, now)
     encoder = EventEncoder(NAMES, origin)
-    sent = b""
-    position = 0
-    while messages := encoder.read(connection, position, offset=offset, reply=REPLY, most=most):
+    first = min(first, len(rows))
+    position = first - 1
+    while messages := encoder.read(connection, position, offset=offset, first=first, reply=REPLY, most=most):
         chunk = rows[position : messages.last]
         assert messages.count == len(chunk) <= most
-        expected = [message(origin, row, offset, REPLY if row is chunk[-1] else "") for row in chunk]
+        expected = [message(origin, row, offset, first, REPLY if row is chunk[-1] else "") for row in chunk]
         assert messages.encoded == b"".join(expected)
-        sent += messages.encoded
         position = messages.last
     assert position == len(rows)
 
 
-def message(origin: Origin, row: chain.Row, offset: int, reply: str) -> bytes:
+def message(origin: Origin, row: chain.Row, offset: int, first: int, reply: str) -> bytes:
     body = cloud_event(origin, row)
     headers = {
         "Nats-Msg-Id": origin.event_id(row.position),
         "Nats-Expected-Last-Sequence": str(row.position - 1 + offset),
     }
+    if row.position != first:
+        headers["Nats-Expected-Last-Msg-Id"] = origin.event_id(row.position - 1)
     head = protocol.head(NAMES.event(row.stream, row.type), reply, len(body), headers)
     # Where there is no reply subject, its place is left out or left empty.
     return head.replace(b"  ", b" ", 1) + body + protocol.CRLF
@@ -122,7 +131,7 @@ def test_large_events_go_out_few_at_a_time(connection: apsw.Connection):
     stored(connection, entries, 0)
     encoder = EventEncoder(NAMES, Origin("a"))
     ends = [0]
-    while messages := encoder.read(connection, ends[-1], offset=0, reply=REPLY):
+    while messages := encoder.read(connection, ends[-1], offset=0, first=1, reply=REPLY):
         ends.append(messages.last)
 
     assert ends[-1] == len(sizes)
@@ -137,10 +146,10 @@ def test_a_missing_position_shows_in_the_count(connection: apsw.Connection):
 
     encoder = EventEncoder(NAMES, Origin("a"))
 
-    messages = encoder.read(connection, 0, offset=0, reply=REPLY)
+    messages = encoder.read(connection, 0, offset=0, first=1, reply=REPLY)
     assert messages is not None
     assert (messages.last, messages.count) == (5, 4)
     # In the middle of a long log, too, where there would be more events to fill it up with.
-    messages = encoder.read(connection, 0, offset=0, reply=REPLY, most=3)
+    messages = encoder.read(connection, 0, offset=0, first=1, reply=REPLY, most=3)
     assert messages is not None
     assert (messages.last, messages.count) == (4, 3)
