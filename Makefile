@@ -8,6 +8,7 @@
 #   make bench-gate BASE=main~1   whether this copy is slower than a commit, both in turns; exits with 1 if so
 #   make reference write docs/reference.md anew: from the program, with examples that are really sent
 #   make credential-rules   write the shapes of credentials anew, from a clone of gitleaks    GITLEAKS=../gitleaks
+#   make samples   add recorded events for types that have none yet; those that are there stay as they are
 #   make sample    write the sample backups of docs/notebook anew
 #   make install   only set up what `make run` needs
 #   make lock      write uv.lock and build-requirements.txt anew after a change in pyproject.toml
@@ -32,7 +33,7 @@ LOCKED := $(UV) export --quiet --frozen --no-dev --format cyclonedx1.5
 ON_ALL_CORES := --numprocesses=auto --dist=loadfile
 
 .DEFAULT_GOAL := run
-.PHONY: run test prove lab bench bench-gate reference credential-rules sample install lock sbom licences audit clean
+.PHONY: run test prove lab bench bench-gate reference credential-rules sample samples install lock sbom licences audit clean
 
 # `exec` leaves no shell between make and the service: a signal to make reaches the service, which drains.
 run: $(VENV)/.runtime
@@ -76,6 +77,9 @@ credential-rules: $(VENV)/.development
 
 sample: $(VENV)/.development
 	$(BIN)/python -m tests.support.documents.sample_history docs/notebook/sample
+
+samples: $(VENV)/.development
+	$(BIN)/python -m tests.support.domain.event_samples
 
 sbom: $(VENV)/.development
 	@mkdir -p dist
