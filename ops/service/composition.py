@@ -19,14 +19,14 @@ from bus.log.reader_pool import ReaderPool
 from bus.publishing.incarnation import Incarnation
 from bus.publishing.mirrors import Mirrors
 from bus.publishing.relay import Relay
-from bus.serving.administration import Administration, AdministrationVerb, NoArguments
+from bus.serving.administration import Administration, AdministrationVerb
 from bus.serving.admission import Admission
 from bus.serving.dead_letters import DeadLetters
 from bus.serving.discovery import Discovery
 from bus.serving.durable.intake import DurableIntake
 from bus.serving.durable.suspects import Suspects
 from bus.serving.intake import Intake
-from bus.serving.queries import Queries, QueryVerb
+from bus.serving.queries import Queries
 from bus.serving.stream_access import StreamAccess
 from bus.transport.jetstream import JetStreamApi
 from bus.writing.submission import Commit
@@ -46,7 +46,7 @@ from ops.security.sharing import SharedUse
 from ops.service.acts import ActRecord, record_start, recorder
 from ops.service.background import Background, close_idle, in_this_loop
 from ops.service.connections import administration_by, connect_as, listening, open_broker
-from ops.service.endpoints import command_endpoints, query_endpoints, refill_verb
+from ops.service.endpoints import command_endpoints, query_endpoints, refill_verb, status_verb
 from ops.service.handover import Handover
 from ops.service.notices import Notices
 from ops.service.restores import make_sound
@@ -206,14 +206,8 @@ class Service:
 
     async def _take_the_prefix(self) -> None:
         """Tells the network what will be served here, unless somebody else serves it already."""
-        self.query_verbs = query_verbs(self.tables.row_json, self.now_ms) | {
-            "service.status": QueryVerb(
-                name="service.status",
-                shape=NoArguments,
-                answer=lambda *_: encode(self.health.report()),
-                reads=False,
-            )
-        }
+        status = status_verb(lambda *_: encode(self.health.report()))
+        self.query_verbs = query_verbs(self.tables.row_json, self.now_ms) | {status.name: status}
         self.command_endpoints = command_endpoints(self.names)
         self.query_endpoints = query_endpoints(self.names, self.query_verbs)
         self.discovery = Discovery(

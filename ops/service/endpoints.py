@@ -1,6 +1,7 @@
-"""The endpoints of a service, as the network finds them, and the verb that has the stream filled again."""
+"""The endpoints of a service, as the network finds them, and two verbs of its own: status, refilling."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from bus.contract.subjects import BATCH, BusNames
 from bus.publishing.relay import Relay
@@ -31,6 +32,11 @@ def query_endpoints(names: BusNames, verbs: Mapping[str, QueryVerb]) -> dict[str
         )
         for name, verb in verbs.items()
     }
+
+
+def status_verb(answer: Callable[[Any, Any], bytes]) -> QueryVerb:
+    """The query for how the service is."""
+    return QueryVerb(name="service.status", shape=NoArguments, answer=answer, reads=False)
 
 
 def refill_verb(relay: Relay) -> AdministrationVerb:
