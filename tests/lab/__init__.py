@@ -11,4 +11,5 @@ results         what came of it, as JSON that runs add to
 page            docs/reliability.md and its badge, made of them
 found           what faults have found so far, and what is not covered: the other half of that page
 killing         services, brokers, both, killed while they work
+machines        the whole service on machines that fail: power, disks, links, clocks, limits
 """

@@ -2,8 +2,9 @@
 
 from tests.lab.experiment import Experiment
 from tests.lab.killing import kills
+from tests.lab.machines import block_cuts
 
-EXPERIMENTS: tuple[Experiment, ...] = (kills.EXPERIMENT,)
+EXPERIMENTS: tuple[Experiment, ...] = (kills.EXPERIMENT, block_cuts.EXT4, block_cuts.XFS)
 
 
 def by_name() -> dict[str, Experiment]:

@@ -1,0 +1,9 @@
+"""The whole service with its nats-server, as processes, on machines that fail.
+
+disk_server      a block device that remembers what is written and flushed: recorded_disk mounts a real file
+                 system on it, crash_images makes of it what is there after the power went
+starter          starts services in a moment; service_process is one of them, to be frozen, killed, ended
+applications     several clients, which note whatever they are told
+judging          what must hold of a service afterwards, by what they were told
+block_cuts       experiments: the power is cut, on ext4 and on XFS
+"""

@@ -1,0 +1,306 @@
+"""Several applications of one service, which note whatever they sent and were told, and when.
+
+They use it as documented: commands with ids of their own, sent again under the same id until they are
+answered; durable ones with an id and without; and the events followed from the last one on that was seen.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from bus.client import ChangeEvent, ClosedError, Unreachable, connect
+from bus.contract.subjects import escape
+from domain.catalogue import TIMELINE_FORKED
+from domain.errors import Refusal
+from tests.lab.experiment import Broken
+from tests.lab.oracle import Answered
+from tests.support.patience import patiently, until
+from tests.support.services.raw_nats import Message, RawNats
+
+# After so long without an answer, the command is sent again, later, under the same id.
+ANSWER_SECONDS = patiently(3.0)
+PAUSE_SECONDS = 0.05
+# What may be said of any command at any time: it was not carried out, and may be sent again.
+NOT_NOW = ("busy", "unavailable")
+ANONYMOUS = "anonymous-"
+
+Command = tuple[str, dict[str, Any]]
+
+
+class Told(NamedTuple):
+    """A command that was accepted; `at_ns` is when that was heard, on the monotonic clock."""
+
+    at_ns: int
+    answered: Answered
+
+
+class Seen(NamedTuple):
+    """An event that a subscriber was handed."""
+
+    at_ns: int
+    event: ChangeEvent
+
+
+class Applications:
+    """What several applications know. `run` has them at work until `stop`; it may be called again after that.
+
+    `url` says where the service is now; it may raise while there is none.
+    """
+
+    def __init__(self, url: Callable[[], str], chance: random.Random, *, connections: int = 3) -> None:
+        self._url = url
+        self.chance = chance
+        self._connections = connections
+        self._stopped = asyncio.Event()
+        # The seed is in each name, so that a trial that is played again sends the same.
+        self._name = f"{chance.randrange(2**32):08x}"
+        self._sent = 0
+        self.commands: dict[str, Command] = {}
+        self.open: dict[str, Command] = {}
+        """Those with an id that nobody knows the outcome of."""
+        self.told: list[Told] = []
+        self._answers: dict[str, bytes] = {}
+        self.stored: dict[str, int] = {}
+        """When JetStream acknowledged a durable command, by its id; of one without an id by its key."""
+        self.seen: list[Seen] = []
+        self.broken: list[str] = []
+
+    async def run(self) -> None:
+        """Sends and follows until it is stopped.
+
+        Raises:
+            Broken: an answer was wrong in itself, or differed from an earlier one.
+        """
+        self._stopped.clear()
+        works = [self._connected(self._asking, self._asking, self._storing) for _ in range(self._connections)]
+        tasks = [asyncio.create_task(work) for work in (*works, self.follow())]
+        try:
+            await self._stopped.wait()
+        finally:
+            for task in tasks:
+                task.cancel()
+            ends = await asyncio.gather(*tasks, return_exceptions=True)
+        for end in ends:
+            if isinstance(end, BaseException) and not isinstance(end, asyncio.CancelledError):
+                raise end
+        if self.broken:
+            raise Broken(self.broken[0])
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def use(self, url: Callable[[], str]) -> None:
+        """From now on, the service is there."""
+        self._url = url
+
+    def as_of(self, at_ns: int) -> "Applications":
+        """The same ones, as if nothing had been heard from that moment on."""
+        then = Applications(self._url, random.Random(self.chance.randrange(2**32)))
+        then.commands = dict(self.commands)
+        then.told = [one for one in self.told if one.at_ns < at_ns]
+        then._answers = {one.answered.command_id: one.answered.answer for one in then.told}
+        then.open = {one: what for one, what in self.commands.items() if one not in then._answers}
+        then.stored = {one: when for one, when in self.stored.items() if when < at_ns}
+        then.seen = [one for one in self.seen if one.at_ns < at_ns]
+        return then
+
+    @property
+    def answered(self) -> list[Answered]:
+        """What was accepted."""
+        return [one.answered for one in self.told]
+
+    @property
+    def handled(self) -> list[ChangeEvent]:
+        """The events that were seen, but for what a restore has undone since."""
+        kept: list[ChangeEvent] = []
+        for _, event in self.seen:
+            if event.type == TIMELINE_FORKED:
+                kept = [one for one in kept if one.position < event.position]
+            kept.append(event)
+        return kept
+
+    async def ask(self, client: RawNats, command_id: str, command: Command) -> bytes | None:
+        """The answer to a command, which is noted; `None` if it may be sent again.
+
+        Raises:
+            Broken: it was refused for no reason, or answered otherwise than before.
+        """
+        self.commands.setdefault(command_id, command)
+        self.open[command_id] = command
+        name, body = command
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                answer = await client.ask(
+                    f"hyperpage.cmd.v1.{name}", body, {"Hyperpage-Command-Id": command_id}
+                )
+        except TimeoutError:
+            return None
+        return self.take(command_id, answer)
+
+    async def store(self, client: RawNats, command_id: str | None, command: Command) -> bool:
+        """Whether JetStream says that it keeps the command."""
+        name, body = command
+        headers = None
+        if command_id is not None:
+            self.commands.setdefault(command_id, command)
+            self.open[command_id] = command
+            headers = {"Hyperpage-Command-Id": command_id}
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                answer = await client.ask(f"hyperpage.dcmd.v1.{name}", body, headers)
+        except TimeoutError:
+            return False
+        if answer.status is not None or "seq" not in answer.said:
+            return False
+        self.stored[command_id or body["key"]] = time.monotonic_ns()
+        return True
+
+    def next_command(self) -> tuple[str, Command]:
+        """A new command and its id; or one that was sent before, and has had no answer."""
+        again = list(self.unanswered.items())
+        if again and self.chance.random() < 0.2:
+            return self.chance.choice(again)
+        return self.new_command()
+
+    def new_command(self) -> tuple[str, Command]:
+        """A command that was not sent before, and its id."""
+        self._sent += 1
+        return f"{self._name}-{self._sent}", self._command()
+
+    @property
+    def unanswered(self) -> dict[str, Command]:
+        """What may be asked again; not a claim, which may find something where the first one did not."""
+        return {one: command for one, command in self.open.items() if command[0] != "jobs.claim"}
+
+    def anonymous(self) -> Command:
+        """A command whose id the service makes up."""
+        self._sent += 1
+        return "app_state.set", {"key": f"{ANONYMOUS}{self._name}-{self._sent}", "value": 1}
+
+    def _command(self) -> Command:
+        number = self.chance.randrange(50)
+        commands: list[Command] = [
+            ("app_state.set", {"key": f"key-{number}", "value": self.chance.random()}),
+            ("app_state.set", {"key": f"large-{number}", "value": "x" * self.chance.randrange(20_000)}),
+            (
+                "app_state.set_many",
+                {"items": [{"key": f"{self._name}-{self._sent}-{n}", "value": n} for n in range(3)]},
+            ),
+            ("jobs.enqueue", {"type": "sync", "name": f"job {number}", "payload": {"number": number}}),
+            ("jobs.claim", {"worker": "worker", "limit": 2}),
+            ("tool_configs.set", {"tool_name": f"tool-{number}", "config": {"x": self.chance.random()}}),
+        ]
+        return self.chance.choice(commands)
+
+    @property
+    def last_position(self) -> int:
+        """Of what was seen."""
+        return self.seen[-1].event.position if self.seen else 0
+
+    def take(self, command_id: str, answer: Message) -> bytes | None:
+        """The answer to a command, which is noted; `None` if it may be sent again.
+
+        Raises:
+            Broken: it was refused for no reason, or answered otherwise than before.
+        """
+        if answer.status is not None:
+            # Nobody is there.
+            return None
+        name, _ = self.commands[command_id]
+        if answer.code is not None:
+            if answer.code in NOT_NOW:
+                return None
+            raise Broken(f"{name} was refused: {answer.body!r}")
+        told = Answered(command_id, name, answer.body)
+        before = self._answers.setdefault(command_id, answer.body)
+        if before != answer.body and told._replace(answer=before).is_remembered:
+            raise Broken(f"{name} was answered with {before!r}, and under the same id with {answer.body!r}")
+        if command_id in self.open:
+            del self.open[command_id]
+            self.told.append(Told(time.monotonic_ns(), told))
+        return answer.body
+
+    async def _connected(self, *works: Callable[[RawNats], Any]) -> None:
+        """Has it all done on a connection, and on the next one when that ends."""
+        while True:
+            try:
+                async with await RawNats.connect(self._url()) as client:
+                    tasks = [asyncio.create_task(work(client)) for work in works]
+                    tasks.append(asyncio.create_task(self._results(client)))
+                    try:
+                        await asyncio.gather(*tasks)
+                    finally:
+                        for task in tasks:
+                            task.cancel()
+                        await asyncio.gather(*tasks, return_exceptions=True)
+            except Broken as error:
+                self.broken.append(str(error))
+                self._stopped.set()
+                return
+            except (OSError, TimeoutError, AssertionError):
+                # No broker, or not yet, or an old address.
+                await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _asking(self, client: RawNats) -> None:
+        while True:
+            if await self.ask(client, *self.next_command()) is None:
+                await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _storing(self, client: RawNats) -> None:
+        while True:
+            if self.chance.random() < 0.3:
+                await self.store(client, None, self.anonymous())
+            else:
+                command_id, command = self.next_command()
+                # A claim that found nothing is delivered again if nobody knows that it was answered, and
+                # may find something then.
+                is_good = command_id not in self.stored and command[0] != "jobs.claim"
+                if is_good and await self.store(client, command_id, command):
+                    await self._answered(command_id)
+            await asyncio.sleep(self.chance.random() * PAUSE_SECONDS)
+
+    async def _answered(self, command_id: str) -> None:
+        with suppress(TimeoutError):
+            await until(lambda: command_id not in self.open, ANSWER_SECONDS)
+
+    async def _results(self, client: RawNats) -> None:
+        """Notes the answers to durable commands."""
+        results = client.subscribe("hyperpage.res.v1.>")
+        ids = {escape(command_id): command_id for command_id in self.commands}
+        while True:
+            message = await results.get()
+            token = message.subject.removeprefix("hyperpage.res.v1.")
+            if token not in ids:
+                ids |= {escape(command_id): command_id for command_id in self.commands}
+            if token in ids:
+                self.take(ids[token], message)
+
+    async def follow(self, enough: Callable[[], bool] = lambda: False) -> None:
+        """Takes the events from the last one on that was seen, until there are enough."""
+        while not enough():
+            try:
+                async with connect(self._url()) as client:
+                    after = self.seen[-1].event.id if self.seen else None
+                    async with client.subscribe(after=after) as events:
+                        async for event in events:
+                            self._note(event)
+                            if enough():
+                                return
+            except (OSError, ClosedError, Unreachable, Refusal, AssertionError):
+                await asyncio.sleep(PAUSE_SECONDS)
+
+    def _note(self, event: ChangeEvent) -> None:
+        last = self.seen[-1].event if self.seen else None
+        expected = 1 if last is None else last.position + 1
+        if event.type != TIMELINE_FORKED and event.position != expected:
+            self.broken.append(f"a subscriber saw {event.id} after {None if last is None else last.id}")
+            self._stopped.set()
+        self.seen.append(Seen(time.monotonic_ns(), event))
+
+
+def is_anonymous(stream: str) -> bool:
+    """Whether a stream is of a command without an id."""
+    return stream.startswith(f"app_state/{ANONYMOUS}")

@@ -1,0 +1,172 @@
+"""The power is cut while a real service and its nats-server write to a real ext4 or XFS.
+
+Once, everything that reaches the block device is noted while the service starts, works, is killed and starts
+again. Then, for moments that chance picks, the disk is made as it may be after a cut at that moment, is
+mounted (which replays the file system's journal), and the service is started on it.
+"""
+
+import asyncio
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from tests.lab.experiment import Broken, Experiment, Trial
+from tests.lab.machines import recorded_disk
+from tests.lab.machines.applications import Applications
+from tests.lab.machines.crash_images import CrashImage, crash_images
+from tests.lab.machines.judging import require_all
+from tests.lab.machines.service_process import ServiceProcess
+from tests.lab.machines.starter import Starter, starter
+from tests.lab.oracle import require_tokens
+from tests.support.patience import until
+from tests.support.services.command_line import hyperpage
+
+CUTS = 25
+# What is done while it is recorded, besides the first start.
+ACTS = 3
+ANSWERS_BETWEEN = (10, 120)
+# In which nats-server syncs what it has acknowledged.
+IDLE_SECONDS = 1.5
+
+
+class _Recording:
+    """What happens on the disk while it is recorded, and when an operator was told that it was done."""
+
+    def __init__(self, service: ServiceProcess, applications: Applications, chance: random.Random) -> None:
+        self._service = service
+        self._applications = applications
+        self._chance = chance
+        self.backups: dict[str, int] = {}
+        self.tokens: dict[str, int] = {}
+        self.revoked: dict[str, tuple[int, int]] = {}
+        """From when on a token may be revoked, and from when on it is."""
+
+    async def play(self) -> None:
+        await self._service.start()
+        working = asyncio.create_task(self._applications.run())
+        acts: list[Callable[[], Awaitable[None]]] = [
+            *(self._kill, self._kill_server, self._restart, self._back_up, self._change_tokens, self._idle),
+        ]
+        try:
+            await self._answers()
+            for _ in range(ACTS):
+                await self._chance.choice(acts)()
+                await self._answers()
+        finally:
+            self._applications.stop()
+            await working
+            self._service.kill()
+
+    async def _answers(self) -> None:
+        """Returns when some more commands were answered."""
+        enough = len(self._applications.told) + self._chance.randint(*ANSWERS_BETWEEN)
+        await until(lambda: self._applications.broken or len(self._applications.told) >= enough, 60)
+
+    async def _kill(self) -> None:
+        self._service.kill()
+        await self._service.start()
+
+    async def _kill_server(self) -> None:
+        self._service.send("nats-server", signal.SIGKILL)
+
+    async def _restart(self) -> None:
+        await self._service.stop()
+        await self._service.start()
+
+    async def _back_up(self) -> None:
+        made = await self._do("backup", "create")
+        self.backups[Path(made["path"]).name] = time.monotonic_ns()
+
+    async def _change_tokens(self) -> None:
+        token = (await self._do("token", "create", f"token-{len(self.tokens)}"))["id"]
+        self.tokens[token] = time.monotonic_ns()
+        if self._chance.random() < 0.5:
+            began = time.monotonic_ns()
+            await self._do("token", "revoke", token)
+            self.revoked[token] = began, time.monotonic_ns()
+
+    async def _idle(self) -> None:
+        await asyncio.sleep(IDLE_SECONDS)
+
+    async def _do(self, *command: str) -> dict[str, Any]:
+        result = await asyncio.to_thread(hyperpage, *command, "--json", "--data", self._service.data)
+        if result.code != 0:
+            raise Broken(f"hyperpage {' '.join(command)} ended with {result.code}: {result.err}")
+        return result.json
+
+
+def _run(kind: str, trial: Trial, cuts: int = CUTS) -> dict[str, int]:
+    with starter() as start:
+        return _play(kind, trial, cuts, start)
+
+
+def _play(kind: str, trial: Trial, cuts: int, start: Starter) -> dict[str, int]:
+    chance = random.Random(trial.seed)
+    counts: Counter[str] = Counter()
+    with recorded_disk.recorded_disk(trial.folder, kind) as disk:
+        service = ServiceProcess(disk.folder / "data", starter=start)
+        service.log = trial.folder / "recorded.log"
+        applications = Applications(lambda: service.runtime.nats_url, chance)
+        recording = _Recording(service, applications, chance)
+        asyncio.run(recording.play())
+    for crash in crash_images(disk.base, disk.journal, cuts, chance, trial.folder):
+        try:
+            counts.update(
+                _judge(kind, crash, trial.folder, recording, applications.as_of(crash.at_ns), start)
+            )
+        except AssertionError as error:
+            # The image stays for whoever looks into it.
+            raise Broken(f"after a cut {crash.said} on {kind}: {error}") from error
+    return {"cuts": cuts, **counts}
+
+
+def _judge(
+    kind: str,
+    crash: CrashImage,
+    folder: Path,
+    recording: _Recording,
+    applications: Applications,
+    start: Starter,
+) -> dict[str, int]:
+    """Starts a service on what the disk has after the cut, and looks at all."""
+    where = folder / "cut"
+    where.mkdir(exist_ok=True)
+    service = ServiceProcess(where / "data", starter=start)
+    service.log = folder / "cut.log"
+    service.log.unlink(missing_ok=True)
+    applications.use(lambda: service.runtime.nats_url)
+    with recorded_disk.mounted(crash.image, where, kind):
+        try:
+            found = asyncio.run(_started_and_judged(service, applications))
+            good = [one for one, at in recording.tokens.items() if at < crash.at_ns]
+            maybe = [one for one, (began, _) in recording.revoked.items() if began < crash.at_ns]
+            revoked = [one for one, (_, ended) in recording.revoked.items() if ended < crash.at_ns]
+            require_tokens(service.data, set(good) - set(maybe), revoked)
+        finally:
+            service.kill()
+    return found
+
+
+async def _started_and_judged(service: ServiceProcess, applications: Applications) -> dict[str, int]:
+    await service.start()
+    return await require_all(service, applications)
+
+
+def _experiment(kind: str) -> Experiment:
+    return Experiment(
+        name=f"power-cuts-on-{kind}",
+        promise="After a power cut, whatever was answered is there once, the service starts by itself, and "
+        "everybody goes on where they were.",
+        seconds=3600.0,
+        means=f"A real {kind} on a block device whose writes are remembered: at random moments, the disk "
+        "has what was flushed and nothing, all, some or torn parts of the rest; both start on it.",
+        run=lambda trial: _run(kind, trial),
+        lacking=lambda: recorded_disk.why_not(kind),
+    )
+
+
+EXT4, XFS = _experiment("ext4"), _experiment("xfs")

@@ -1,0 +1,120 @@
+"""The images that a disk may hold after the power went: made of one journal, at moments that chance picks."""
+
+import os
+import random
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.lab.machines.disk_server import FLUSH, RECORD
+
+# What a disk writes in one go, or does not: of old ones, and of today's.
+SECTORS_BYTES = (512, 4096)
+HOWS = ("none", "all", "some writes", "some sectors", "the first ones")
+
+
+class Write(NamedTuple):
+    """One write or flush of the journal; `place` is where its content stands there."""
+
+    at_ns: int
+    offset: int
+    size: int
+    is_flush: bool
+    place: int
+
+
+class CrashImage(NamedTuple):
+    """One image. Whatever was heard before `at_ns` was heard with no more than what it was made of."""
+
+    image: Path
+    at_ns: int
+    said: str
+
+
+def read_journal(journal: Path) -> list[Write]:
+    """All writes and flushes in their order."""
+    writes = []
+    place, end = 0, journal.stat().st_size
+    with journal.open("rb") as file:
+        while place + RECORD.size <= end:
+            file.seek(place)
+            at_ns, offset, size, kind = RECORD.unpack(file.read(RECORD.size))
+            place += RECORD.size
+            writes.append(Write(at_ns, offset, size, kind == FLUSH, place))
+            place += size
+    return writes
+
+
+def crash_images(
+    base: Path, journal: Path, number: int, chance: random.Random, folder: Path
+) -> Iterator[CrashImage]:
+    """So many images of cuts at any moment, the earliest first.
+
+    All that was written before the last flush is there; of what came after it, nothing, all, some, parts of
+    some. Each image is there until the next one is asked for.
+    """
+    writes = read_journal(journal)
+    synced, image = folder / "synced.image", folder / "cut.image"
+    _copy(base, synced)
+    done = 0
+    with journal.open("rb") as contents:
+        for moment in sorted(_moment(writes, chance) for _ in range(number)):
+            last_flush = max((n for n in range(moment) if writes[n].is_flush), default=-1)
+            _apply(
+                synced, contents.fileno(), [one for one in writes[done : last_flush + 1] if not one.is_flush]
+            )
+            done = max(done, last_flush + 1)
+            _copy(synced, image)
+            pending = writes[done:moment]
+            how = chance.choice(HOWS)
+            kept = list(_kept(pending, how, chance))
+            _apply(image, contents.fileno(), kept)
+            yield CrashImage(
+                image,
+                writes[moment].at_ns,
+                f"before write {moment} of {len(writes)}, {how} of {len(pending)}",
+            )
+    image.unlink(missing_ok=True)
+    synced.unlink()
+
+
+def _moment(writes: Sequence[Write], chance: random.Random) -> int:
+    """The number of the write before which the power goes: any, or a flush, before which most is open."""
+    moment = chance.randrange(1, len(writes))
+    if chance.random() < 0.5:
+        while moment < len(writes) - 1 and not writes[moment].is_flush:
+            moment += 1
+    return moment
+
+
+def _kept(pending: Sequence[Write], how: str, chance: random.Random) -> Iterator[Write]:
+    """What the disk kept of what it was not told to keep."""
+    match how:
+        case "all":
+            yield from pending
+        case "the first ones":
+            yield from pending[: chance.randrange(len(pending) + 1)]
+        case "some writes":
+            share = chance.random()
+            yield from (one for one in pending if chance.random() < share)
+        case "some sectors":
+            share, sector = chance.random(), chance.choice(SECTORS_BYTES)
+            for one in pending:
+                for start in range(0, one.size, sector):
+                    if chance.random() < share:
+                        size = min(sector, one.size - start)
+                        yield Write(one.at_ns, one.offset + start, size, False, one.place + start)
+
+
+def _apply(image: Path, contents: int, writes: Sequence[Write]) -> None:
+    target = os.open(image, os.O_RDWR)
+    try:
+        for one in writes:
+            os.pwrite(target, os.pread(contents, one.size, one.place), one.offset)
+    finally:
+        os.close(target)
+
+
+def _copy(source: Path, target: Path) -> None:
+    subprocess.run(["cp", "--sparse=always", source, target], check=True)

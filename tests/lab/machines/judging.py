@@ -1,0 +1,170 @@
+"""What must hold of a service after whatever was done to it: asked of the running one, then of its file."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from typing import Any
+
+import nats
+
+from bus.log.chain import Row
+from tests.lab.experiment import Broken
+from tests.lab.machines.applications import ANONYMOUS, Applications, is_anonymous
+from tests.lab.machines.service_process import WELL_WITHIN_SECONDS, ServiceProcess
+from tests.lab.oracle import require_store
+from tests.support.patience import patiently, until
+from tests.support.services.raw_nats import RawNats
+from tests.support.stores.looking_inside import log_of
+
+EVENTS = "HYPERPAGE_EVENTS"
+# Of the answers that the file is asked for anyway, so many are asked for again on the bus.
+ASKED_AGAIN = 60
+# Messages that were in a broker that died are delivered again after half a minute.
+DURABLE_SECONDS = patiently(30.0)
+CAUGHT_UP_SECONDS = patiently(5.0)
+
+
+async def become_well(service: ServiceProcess) -> None:
+    """Returns when a service that was started says that it is healthy.
+
+    Raises:
+        Broken: it does not within the time that is promised.
+    """
+    said: Any = "nothing"
+
+    async def is_well() -> bool:
+        nonlocal said
+        if service.has_ended:
+            raise Broken(f"the service has ended: {service.last_words}")
+        with suppress(OSError, TimeoutError, ValueError, AssertionError):
+            async with asyncio.timeout(2), await RawNats.connect(service.runtime.nats_url) as client:
+                said = (await client.query("service.status")).said
+        return isinstance(said, dict) and said.get("status") == "healthy"
+
+    try:
+        await until(is_well, WELL_WITHIN_SECONDS)
+    except TimeoutError:
+        raise Broken(f"not healthy after {WELL_WITHIN_SECONDS:g} s: {said}; {service.last_words}") from None
+
+
+async def require_all(
+    service: ServiceProcess, applications: Applications, *, stored: Collection[str] = ()
+) -> dict[str, int]:
+    """A service that was started keeps every promise about what was heard; it is ended, and its file judged.
+
+    `stored` are the ids (or, without one, the keys) of durable commands that must not be lost, whether they
+    were answered or not. Returns what was looked at.
+    """
+    await become_well(service)
+    async with await RawNats.connect(service.runtime.nats_url) as client:
+        await _ask_again(client, applications)
+        await _go_on(client, applications, stored)
+    await _require_followed(service, applications)
+    await service.stop()
+    store = service.data / "hyperpage.db"
+    rows = log_of(store)
+    sent = {*applications.commands, *(row.command_id for row in rows if is_anonymous(row.stream))}
+    require_store(store, {one for one in sent if one}, applications.answered)
+    _require_anonymous_once(rows)
+    return {"answers": len(applications.told), "events seen": len(applications.seen)}
+
+
+async def _ask_again(client: RawNats, applications: Applications) -> None:
+    """The newest answers are the same again, and what had none gets one."""
+    remembered = [one for one in applications.answered if one.is_remembered]
+    again = {one.command_id: applications.commands[one.command_id] for one in remembered[-ASKED_AGAIN:]}
+    asked = list((again | applications.unanswered).items())
+    # What differs from before is raised there.
+    answers = await asyncio.gather(*(applications.ask(client, *one) for one in asked))
+    silent = [command for (_, command), answer in zip(asked, answers, strict=True) if answer is None]
+    if silent:
+        raise Broken(f"{silent[0][0]} gets no answer from a healthy service")
+
+
+async def _go_on(client: RawNats, applications: Applications, stored: Collection[str]) -> None:
+    """New commands of every kind are carried out, and what was stored before."""
+    fresh = [applications.anonymous() for _ in range(3)]
+    for command in fresh:
+        if not await applications.store(client, None, command):
+            raise Broken("a healthy service's broker does not take a durable command")
+    command_id, command = applications.new_command()
+    if not await applications.store(client, command_id, command):
+        raise Broken("a healthy service's broker does not take a durable command")
+    awaited = {command[1]["key"] for command in fresh} | {one for one in stored if one.startswith(ANONYMOUS)}
+    open_ids = {command_id} | {one for one in stored if not one.startswith(ANONYMOUS)}
+
+    async def are_there() -> bool:
+        for key in list(awaited):
+            if (await client.query("app_state.get", {"key": key})).code is None:
+                awaited.discard(key)
+        for one in list(open_ids):
+            subject = f"$JS.API.DIRECT.GET.HYPERPAGE_RESULTS.hyperpage.res.v1.{one}"
+            answer = await client.request(subject)
+            if answer.status is None:
+                applications.take(one, answer)
+                open_ids.discard(one)
+        return not awaited and not open_ids
+
+    try:
+        await until(are_there, DURABLE_SECONDS)
+    except TimeoutError:
+        raise Broken(
+            f"durable commands were stored, and are not carried out: {sorted(awaited | open_ids)[:5]}"
+        ) from None
+
+
+async def _require_followed(service: ServiceProcess, applications: Applications) -> None:
+    """Whoever had seen some events goes on behind them, and has the log then; the stream is the log, too."""
+    async with await RawNats.connect(service.runtime.nats_url) as client:
+        head = (await client.query("service.status")).said["position"]
+    try:
+        async with asyncio.timeout(CAUGHT_UP_SECONDS):
+            await applications.follow(lambda: bool(applications.broken) or applications.last_position >= head)
+    except TimeoutError:
+        raise Broken(f"a subscriber gets to {applications.last_position}, and the log to {head}") from None
+    if applications.broken:
+        raise Broken(applications.broken[0])
+    rows = {row.position: row for row in log_of(service.data / "hyperpage.db")}
+    for event in applications.handled:
+        row = rows.get(event.position)
+        if row is None or row.hash.hex() != event.hash:
+            raise Broken(f"a subscriber saw {event.id}, {event.type} of {event.stream}; the log has {row}")
+    await _require_stream(service, rows)
+
+
+async def _require_stream(service: ServiceProcess, rows: dict[int, Row]) -> None:
+    """The stream has each event of the log once, in order."""
+    client = await nats.connect(service.runtime.nats_url)
+    try:
+        jetstream = client.jetstream()
+
+        async def is_caught_up() -> bool:
+            info = await jetstream.stream_info(EVENTS)
+            return info.state.messages >= len(rows)
+
+        await until(is_caught_up, CAUGHT_UP_SECONDS)
+        state = (await jetstream.stream_info(EVENTS)).state
+        events = await jetstream.subscribe("hyperpage.evt.v1.>", stream=EVENTS, ordered_consumer=True)
+        hashes = [json.loads((await events.next_msg(timeout=10)).data)["hash"] for _ in range(state.messages)]
+    except TimeoutError:
+        raise Broken("the stream does not get to where the log is") from None
+    finally:
+        await client.close()
+    expected = [row.hash.hex() for row in rows.values()]
+    if hashes != expected[: len(hashes)] or len(hashes) < len(rows):
+        place = next((n for n, (a, b) in enumerate(zip(hashes, expected, strict=False)) if a != b), None)
+        raise Broken(
+            f"the stream has {len(hashes)} events, the log {len(rows)}; they differ from number {place} on"
+        )
+
+
+def _require_anonymous_once(rows: Sequence[Row]) -> None:
+    twice = [
+        stream
+        for stream, n in Counter(row.stream for row in rows if is_anonymous(row.stream)).items()
+        if n > 1
+    ]
+    if twice:
+        raise Broken(f"a command without an id was carried out more than once: {twice}")

@@ -1,0 +1,121 @@
+"""A disk with a real ext4 or XFS on it, whose writes are remembered, and which fails when it is told to.
+
+It takes root, FUSE and loop devices: `why_not` says what is missing.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from tests.lab.machines.disk_server import FILE_NAME
+from tests.support.repository import ROOT
+
+# Unmounting waits for what still writes.
+GONE_SECONDS = 30
+MIB = 1024 * 1024
+# The smallest that mkfs.xfs makes.
+SIZE_BYTES = 320 * MIB
+MAKE = {
+    "ext4": ["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"],
+    "xfs": ["mkfs.xfs", "-q", "-f"],
+}
+
+
+def why_not(kind: str) -> str | None:
+    """What is missing for a disk with such a file system; `None` if nothing is."""
+    if os.geteuid() != 0:
+        return "loop devices take root"
+    for path in ("/dev/fuse", "/dev/loop-control"):
+        if not os.access(path, os.W_OK):
+            return f"there is no {path}"
+    for program in (MAKE[kind][0], "losetup", "mount"):
+        if shutil.which(program) is None:
+            return f"there is no {program}"
+    return None
+
+
+class RecordedDisk:
+    """A mounted disk.
+
+    `folder` is where, `base` its image before it was mounted, `journal` what was written since.
+    """
+
+    def __init__(self, folder: Path, base: Path, journal: Path, server: "subprocess.Popen[str]") -> None:
+        self.folder = folder
+        self.base = base
+        self.journal = journal
+        self._server = server
+
+    def behave(self, how: str) -> None:
+        """From now on, as `disk_server` has it: `heal`, `hang`, `slow 0.5`, `fail`, `fail-reads`."""
+        assert self._server.stdin is not None
+        assert self._server.stdout is not None
+        self._server.stdin.write(how + "\n")
+        self._server.stdin.flush()
+        assert self._server.stdout.readline() == "done\n"
+
+
+@contextmanager
+def recorded_disk(folder: Path, kind: str, *options: str) -> Iterator[RecordedDisk]:
+    """A new disk for the length of the block; `folder` is empty, and holds its parts.
+
+    `options` are those of mkfs.
+    """
+    base, image, journal = folder / "base.image", folder / "now.image", folder / "journal"
+    below, top = folder / "below", folder / "disk"
+    below.mkdir()
+    top.mkdir()
+    make_image(base, kind, *options)
+    subprocess.run(["cp", "--sparse=always", base, image], check=True)
+    with ExitStack() as stack:
+        server = stack.enter_context(_server(below, image, journal))
+        stack.enter_context(mounted(below / FILE_NAME, top, kind))
+        disk = RecordedDisk(top, base, journal, server)
+        stack.callback(disk.behave, "heal")
+        yield disk
+
+
+def make_image(image: Path, kind: str, *options: str) -> None:
+    """An empty file system in a file."""
+    with image.open("wb") as file:
+        file.truncate(SIZE_BYTES)
+    subprocess.run([*MAKE[kind], *options, str(image)], check=True, capture_output=True)
+
+
+@contextmanager
+def mounted(image: Path, where: Path, kind: str) -> Iterator[None]:
+    """The file system of an image for the length of the block; its journal is replayed first, if need be."""
+    # XFS refuses two of one name, and a cut one is a copy of one that may still be there.
+    options = ["-o", "nouuid"] if kind == "xfs" else []
+    device = subprocess.run(
+        ["losetup", "--find", "--show", str(image)], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    try:
+        subprocess.run(["mount", "-t", kind, *options, device, str(where)], check=True, capture_output=True)
+        try:
+            yield
+        finally:
+            subprocess.run(["umount", str(where)], check=True, capture_output=True, timeout=GONE_SECONDS)
+    finally:
+        subprocess.run(["losetup", "--detach", device], check=True, capture_output=True)
+
+
+@contextmanager
+def _server(below: Path, image: Path, journal: Path) -> Iterator["subprocess.Popen[str]"]:
+    command = [sys.executable, "-m", "tests.lab.machines.disk_server", str(below), str(image), str(journal)]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout is not None
+        assert server.stdin is not None
+        try:
+            assert server.stdout.readline() == "ready\n", "the disk did not start"
+            yield server
+        finally:
+            subprocess.run(["umount", "--lazy", str(below)], check=False, capture_output=True)
+            server.stdin.close()
+            server.wait(GONE_SECONDS)

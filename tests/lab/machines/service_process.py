@@ -1,0 +1,137 @@
+"""The service as a process of its own with its nats-server, to be started, frozen, killed and ended."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+from ops.store.data_directory import Runtime, read_runtime
+from tests.lab.experiment import Broken
+from tests.lab.machines.starter import Started, Starter
+from tests.support.patience import patiently, until, wait_for
+from tests.support.services.command_line import PROGRAM, environment
+
+# The promise: so soon after whatever happened, all is well again.
+WELL_WITHIN_SECONDS = patiently(10.0)
+ENDS_WITHIN_SECONDS = 60.0
+
+
+class ServiceProcess:
+    """`hyperpage serve` on a folder; `log` is what it said, of all its starts.
+
+    `starter` starts it sooner; else `before` is what runs it, as `prlimit` would. `variables` are those of
+    its environment, as HYPERPAGE_….
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        *options: str,
+        starter: Starter | None = None,
+        before: tuple[str, ...] = (),
+        **variables: str,
+    ) -> None:
+        self.data = data
+        self.log = data.parent / f"{data.name}.log"
+        self._starter = starter
+        self._before = before
+        self._arguments = ["serve", "--data", str(data), "--nats-port", "0", "--no-http", *options]
+        # A disk of some hundred MiB is fairly empty.
+        self._variables = {"HYPERPAGE_DISK_FREE_DEGRADED_MIB": "0", "HYPERPAGE_DISK_FREE_UNHEALTHY_MIB": "0"}
+        self._variables |= variables
+        self._process: subprocess.Popen[bytes] | Started | None = None
+
+    def launch(self) -> None:
+        """Starts the process, and waits for nothing."""
+        if self._starter is not None:
+            self._process = self._starter.start(self._arguments, self.log, self._variables)
+            return
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*self._before, *PROGRAM, *self._arguments],
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                env=environment(**self._variables),
+            )
+
+    async def start(self) -> None:
+        """Returns when it serves.
+
+        Raises:
+            Broken: it does not.
+        """
+        self.launch()
+        try:
+            await until(lambda: self.has_ended or self.is_announced, WELL_WITHIN_SECONDS)
+        except TimeoutError:
+            raise Broken(
+                f"the service is not ready after {WELL_WITHIN_SECONDS:g} s: {self.last_words}"
+            ) from None
+        if self.has_ended:
+            raise Broken(f"the service did not start: {self.last_words}")
+
+    @property
+    def last_words(self) -> str:
+        return self.log.read_text(errors="replace")[-1500:] if self.log.exists() else ""
+
+    @property
+    def runtime(self) -> Runtime:
+        found = read_runtime(self.data)
+        assert found is not None
+        return found
+
+    @property
+    def is_announced(self) -> bool:
+        """Whether the process that was started last has said that it serves."""
+        found = read_runtime(self.data)
+        return self._process is not None and found is not None and found.pid == self._process.pid
+
+    @property
+    def has_ended(self) -> bool:
+        return self._process is None or self._process.poll() is not None
+
+    @property
+    def process_id(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def server_ids(self) -> list[int]:
+        """The process of its nats-server, if there is one now."""
+        found = subprocess.run(
+            ["pgrep", "-P", str(self.process_id), "nats-server"], capture_output=True, text=True, check=False
+        )
+        return [int(one) for one in found.stdout.split()]
+
+    def send(self, what: str, number: signal.Signals) -> None:
+        """A signal to "service", "nats-server" or "both"; those that are gone get none."""
+        targets = self.server_ids() if what != "service" else []
+        if what != "nats-server" and not self.has_ended:
+            targets.append(self.process_id)
+        for one in targets:
+            try:
+                os.kill(one, number)
+            except ProcessLookupError:
+                continue
+
+    def kill(self) -> None:
+        """Kills it, and its nats-server, which goes with it; returns when both are gone."""
+        if self._process is not None and not self.has_ended:
+            self.send("both", signal.SIGKILL)
+            wait_for(lambda: self.has_ended, ENDS_WITHIN_SECONDS)
+
+    async def stop(self) -> None:
+        """Ends it as an operator does.
+
+        Raises:
+            Broken: it does not end, or not with 0.
+        """
+        self.send("service", signal.SIGTERM)
+        try:
+            await until(lambda: self.has_ended, ENDS_WITHIN_SECONDS)
+        except TimeoutError:
+            raise Broken(
+                f"the service does not end within {ENDS_WITHIN_SECONDS:g} s: {self.last_words}"
+            ) from None
+        assert self._process is not None
+        if (code := self._process.poll()) != 0:
+            raise Broken(f"the service ended with {code}: {self.last_words}")
