@@ -59,7 +59,8 @@ class QueryVerb(msgspec.Struct, frozen=True, kw_only=True):
 class Queries:
     """The query subjects of a service. Its loop is the one that it was made in; requests have another one.
 
-    `connect` makes the connection on which they come in. `admission` is asked in any thread.
+    `connect` makes the connection on which they come in. `admission` is asked in any thread. `is_ours` says
+    whether the store is this service's: while it is not, what came over NATS is not answered from it.
     """
 
     def __init__(
@@ -70,8 +71,10 @@ class Queries:
         verbs: Mapping[str, QueryVerb],
         endpoints: Mapping[str, Endpoint],
         admission: Admission,
+        is_ours: Callable[[], bool] = lambda: True,
     ) -> None:
         self._connect = connect
+        self._is_ours = is_ours
         self._readers = readers
         self._lookups = Lookups(readers.separate)
         self._subjects = subjects
@@ -146,16 +149,25 @@ class Queries:
             self._under_way.start(self._serve(request))
             return
         try:
-            query = _query(verb, body)
-            self._answer(request, self._read(verb, query, request.principal, self._lookups.reader))
+            answer = self._read(verb, _query(verb, body), request.principal, self._lookups.reader)
+            self._require_ours(verb)
+            self._answer(request, answer)
         except Refusal as refusal:
             self._refuse(request, refusal)
 
     async def _serve(self, request: "_Request") -> None:
         try:
-            self._answer(request, await self._ask(request.sender.name, request.body, request.principal))
+            answer = await self._ask(request.sender.name, request.body, request.principal)
+            self._require_ours(self._verbs[request.sender.name])
+            self._answer(request, answer)
         except Refusal as refusal:
             self._refuse(request, refusal)
+
+    def _require_ours(self, verb: QueryVerb) -> None:
+        # Behind the reading: if it was this service's by then, nobody else had answered a command before. Who
+        # asks over NATS cannot tell who answers; over HTTP, it is this service's store that is asked for.
+        if verb.reads and not self._is_ours():
+            raise Unavailable("another service may have taken over the store", hint="try again")
 
     def _refuse(self, request: "_Request", refusal: Refusal) -> None:
         if isinstance(refusal, Forbidden):

@@ -201,8 +201,11 @@ class Service:
             cache_bytes=self.settings.hot_aggregates_kib * 1024,
             prune_after_ms=self.settings.prune_after_ms,
             clock=self.now_ms,
-            is_ours=lambda: self._incarnation is None or self._incarnation.is_valid,
+            is_ours=self._is_ours,
         )
+
+    def _is_ours(self) -> bool:
+        return self._incarnation is None or self._incarnation.is_valid
 
     async def _take_the_prefix(self) -> None:
         """Tells the network what will be served here, unless somebody else serves it already."""
@@ -284,8 +287,8 @@ class Service:
             limits,
             admission,
         )
-        verbs, endpoints = self.query_verbs, self.query_endpoints
-        self.queries = Queries(connect, self.readers, self.subjects, verbs, endpoints, admission)
+        verbs, endpoints, is_ours = self.query_verbs, self.query_endpoints, self._is_ours
+        self.queries = Queries(connect, self.readers, self.subjects, verbs, endpoints, admission, is_ours)
         self.projections = ProjectionsCheck(self.settings.store_path, self.writer, self.now_ms)
         imports = RunningImport(self.writer, secrets)
         running_backups = RunningBackups(self.settings, self.origin.store_id, self.backups)

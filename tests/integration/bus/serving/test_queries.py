@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import apsw
@@ -535,3 +536,18 @@ def test_a_disk_that_stops_under_a_look_up_has_nothing_else_stand_still(tmp_path
             assert (await client.get("app_state", key="a"))["position"] == 1
 
     asyncio.run(scenario())
+
+
+# A service that is no longer the one
+
+
+def test_one_that_another_may_have_taken_over_from_tells_nothing_of_its_store(tmp_path: Path):
+    with Talk(tmp_path) as talk:
+        send(talk, "app_state.set", {"key": "k", "value": 1})
+        # As behind a pause: whether there is a newer one is to be seen with the next look.
+        talk.service._incarnation = SimpleNamespace(is_valid=False)
+        for name, body in (("app_state.get", {"key": "k"}), ("app_state.list", {}), ("events.read", {})):
+            assert talk.query(name, body).code == "unavailable", name
+        assert talk.query("service.status").code is None
+        talk.service._incarnation = None
+        assert ask(talk, "app_state.get", {"key": "k"})["value"] == 1
