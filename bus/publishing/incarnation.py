@@ -8,6 +8,9 @@ or be cut off from the network. So what a service knows of itself is good for `V
 to look and found its own number, by a clock of its own that never jumps, and meanwhile it looks again. Its
 successor waits for longer than that before it serves. (A lease: C. Gray and D. Cheriton, SOSP 1989.)
 
+A broker may lose what was written there. One whose time has run out, and that does not find its number then,
+writes it again, and waits as a successor does: another one may serve, which finds that within its next look.
+
 On a nats-server that belongs to the service nobody else can serve, and none of this is needed.
 """
 
@@ -58,7 +61,7 @@ class Incarnation:
         self._clock = clock
         self._now_ms = now_ms
         self._own = (0, instance)
-        self._seen_at = -float("inf")
+        self._seen_at = self._waits_until = -float("inf")
 
     @property
     def is_valid(self) -> bool:
@@ -79,6 +82,7 @@ class Incarnation:
         await self._write(report)
         if instance:
             await asyncio.sleep(WAIT_SECONDS)
+        self._waits_until = -float("inf")
         if not await self._look():
             # Whoever wrote over it may have looked since.
             await self.take()
@@ -117,11 +121,14 @@ class Incarnation:
         if found > self._own:
             self._seen_at = -float("inf")
             raise SupersededError(f"another service ({found[1] or 'ended since'}) has taken over this store")
+        if found < self._own and self._seen_at > -float("inf") and not self.is_valid:
+            self._waits_until = self._clock() + WAIT_SECONDS
         if report is not None and found < self._own:
             # The stream was made anew, or somebody wrote what had been there before.
             await self._write(report)
             return False
-        self._seen_at = began
+        if began >= self._waits_until:
+            self._seen_at = began
         return True
 
     async def _write(self, report: StreamReport | None) -> None:

@@ -86,18 +86,42 @@ def test_one_that_has_ended_is_not_waited_for_and_nothing_else_is_changed(
     asyncio.run(scenario())
 
 
-def test_who_finds_no_stream_serves_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_finds_no_number_serves_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(incarnation, "VALID_SECONDS", 0.3)
+    monkeypatch.setattr(incarnation, "WAIT_SECONDS", 0.4)
 
     async def scenario() -> None:
         async with jetstream(tmp_path) as api:
             one = Incarnation(api, EVENTS, "a")
             await one.take()
             await api.delete(EVENTS)
+            await api.create(CONFIG)
             await until(lambda: not one.is_valid)
             looking = asyncio.create_task(one.run())
             await until(lambda: one.is_valid)
             looking.cancel()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("number", ["", "1 another"])
+def test_whose_time_ran_out_and_whose_number_is_gone_waits_as_a_successor_does(
+    tmp_path: Path, number: str
+) -> None:
+    async def scenario() -> None:
+        async with jetstream(tmp_path) as api:
+            now = 0.0
+            one = Incarnation(api, EVENTS, "a", clock=lambda: now)
+            await one.take()
+            # It is frozen; meanwhile another one takes over, and the broker loses what it had written.
+            now += incarnation.VALID_SECONDS
+            await api.update({**CONFIG, "metadata": {"hyperpage_incarnation": number}})
+            assert not await one._look()
+            assert await one._look()
+            assert not one.is_valid
+            now += incarnation.WAIT_SECONDS
+            assert await one._look()
+            assert one.is_valid
 
     asyncio.run(scenario())
 
