@@ -2,9 +2,9 @@
 
 from tests.lab.experiment import Experiment
 from tests.lab.killing import kills
-from tests.lab.machines import block_cuts
+from tests.lab.machines import block_cuts, strikes
 
-EXPERIMENTS: tuple[Experiment, ...] = (kills.EXPERIMENT, block_cuts.EXT4, block_cuts.XFS)
+EXPERIMENTS: tuple[Experiment, ...] = (kills.EXPERIMENT, block_cuts.EXT4, block_cuts.XFS, strikes.EXPERIMENT)
 
 
 def by_name() -> dict[str, Experiment]:

@@ -6,4 +6,5 @@ starter          starts services in a moment; service_process is one of them, to
 applications     several clients, which note whatever they are told
 judging          what must hold of a service afterwards, by what they were told
 block_cuts       experiments: the power is cut, on ext4 and on XFS
+strikes          whatever runs is killed or frozen in the midst of what it does
 """

@@ -5,14 +5,16 @@ answered; durable ones with an id and without; and the events followed from the 
 """
 
 import asyncio
+import json
 import random
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple
 
 from bus.client import ChangeEvent, ClosedError, Unreachable, connect
 from bus.contract.subjects import escape
+from bus.log.chain import Row
 from domain.catalogue import TIMELINE_FORKED
 from domain.errors import Refusal
 from tests.lab.experiment import Broken
@@ -23,6 +25,7 @@ from tests.support.services.raw_nats import Message, RawNats
 # After so long without an answer, the command is sent again, later, under the same id.
 ANSWER_SECONDS = patiently(3.0)
 PAUSE_SECONDS = 0.05
+ANSWERED_WITHIN_SECONDS = 60.0
 # What may be said of any command at any time: it was not carried out, and may be sent again.
 NOT_NOW = ("busy", "unavailable")
 ANONYMOUS = "anonymous-"
@@ -45,7 +48,7 @@ class Seen(NamedTuple):
 
 
 class Applications:
-    """What several applications know. `run` has them at work until `stop`; it may be called again after that.
+    """What several applications know, from `at_work` to `at_work`.
 
     `url` says where the service is now; it may raise while there is none.
     """
@@ -69,7 +72,7 @@ class Applications:
         self.broken: list[str] = []
 
     async def run(self) -> None:
-        """Sends and follows until it is stopped.
+        """Sends and follows until `at_work` ends.
 
         Raises:
             Broken: an answer was wrong in itself, or differed from an earlier one.
@@ -89,8 +92,46 @@ class Applications:
         if self.broken:
             raise Broken(self.broken[0])
 
-    def stop(self) -> None:
-        self._stopped.set()
+    def undo(self, rows: Iterable[Row]) -> None:
+        """Forgets what the restores in a log have undone: answers behind them, and those without an event."""
+        for row in rows:
+            if row.type == TIMELINE_FORKED:
+                timeline = json.loads(row.data or "")["timeline"]
+                self.told = [one for one in self.told if not _is_undone(one.answered, timeline, row.position)]
+
+    def restored(self) -> None:
+        """Forgets the commands without an id that were stored before: a restore may have undone them."""
+        self.stored = {one: when for one, when in self.stored.items() if not one.startswith(ANONYMOUS)}
+
+    @asynccontextmanager
+    async def at_work(self) -> AsyncIterator[None]:
+        """They work for the length of the block.
+
+        Raises:
+            Broken: as `run`.
+        """
+        working = asyncio.create_task(self.run())
+        try:
+            yield
+        finally:
+            self._stopped.set()
+            await working
+
+    async def are_answered(self, count: int) -> None:
+        """Returns when so many more commands have got an answer.
+
+        Raises:
+            Broken: they get none.
+        """
+        enough = len(self.told) + count
+        try:
+            await until(lambda: self.broken or len(self.told) >= enough, ANSWERED_WITHIN_SECONDS)
+        except TimeoutError:
+            raise Broken(
+                f"only {len(self.told) - enough + count} of {count} commands were answered"
+            ) from None
+        if self.broken:
+            raise Broken(self.broken[0])
 
     def use(self, url: Callable[[], str]) -> None:
         """From now on, the service is there."""
@@ -216,7 +257,8 @@ class Applications:
             raise Broken(f"{name} was refused: {answer.body!r}")
         told = Answered(command_id, name, answer.body)
         before = self._answers.setdefault(command_id, answer.body)
-        if before != answer.body and told._replace(answer=before).is_remembered:
+        is_later = answer.said["timeline"] > json.loads(before)["timeline"]
+        if before != answer.body and told._replace(answer=before).is_remembered and not is_later:
             raise Broken(f"{name} was answered with {before!r}, and under the same id with {answer.body!r}")
         if command_id in self.open:
             del self.open[command_id]
@@ -299,6 +341,12 @@ class Applications:
             self.broken.append(f"a subscriber saw {event.id} after {None if last is None else last.id}")
             self._stopped.set()
         self.seen.append(Seen(time.monotonic_ns(), event))
+
+
+def _is_undone(answered: Answered, timeline: int, position: int) -> bool:
+    """Whether an answer was undone by a restore to before that position, which began that timeline."""
+    said = json.loads(answered.answer)
+    return said["timeline"] < timeline and (not said["events"] or said["position"] >= position)
 
 
 def is_anonymous(stream: str) -> bool:

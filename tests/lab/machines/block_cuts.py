@@ -22,8 +22,6 @@ from tests.lab.machines.judging import require_all
 from tests.lab.machines.service_process import ServiceProcess
 from tests.lab.machines.starter import Starter, starter
 from tests.lab.oracle import require_tokens
-from tests.support.patience import until
-from tests.support.services.command_line import hyperpage
 
 CUTS = 25
 # What is done while it is recorded, besides the first start.
@@ -47,24 +45,17 @@ class _Recording:
 
     async def play(self) -> None:
         await self._service.start()
-        working = asyncio.create_task(self._applications.run())
         acts: list[Callable[[], Awaitable[None]]] = [
             *(self._kill, self._kill_server, self._restart, self._back_up, self._change_tokens, self._idle),
         ]
         try:
-            await self._answers()
-            for _ in range(ACTS):
-                await self._chance.choice(acts)()
-                await self._answers()
+            async with self._applications.at_work():
+                await self._applications.are_answered(self._chance.randint(*ANSWERS_BETWEEN))
+                for _ in range(ACTS):
+                    await self._chance.choice(acts)()
+                    await self._applications.are_answered(self._chance.randint(*ANSWERS_BETWEEN))
         finally:
-            self._applications.stop()
-            await working
             self._service.kill()
-
-    async def _answers(self) -> None:
-        """Returns when some more commands were answered."""
-        enough = len(self._applications.told) + self._chance.randint(*ANSWERS_BETWEEN)
-        await until(lambda: self._applications.broken or len(self._applications.told) >= enough, 60)
 
     async def _kill(self) -> None:
         self._service.kill()
@@ -92,11 +83,8 @@ class _Recording:
     async def _idle(self) -> None:
         await asyncio.sleep(IDLE_SECONDS)
 
-    async def _do(self, *command: str) -> dict[str, Any]:
-        result = await asyncio.to_thread(hyperpage, *command, "--json", "--data", self._service.data)
-        if result.code != 0:
-            raise Broken(f"hyperpage {' '.join(command)} ended with {result.code}: {result.err}")
-        return result.json
+    async def _do(self, *command: str) -> Any:
+        return await self._service.command(*command).answer()
 
 
 def _run(kind: str, trial: Trial, cuts: int = CUTS) -> dict[str, int]:

@@ -58,6 +58,7 @@ async def require_all(
     were answered or not. Returns what was looked at.
     """
     await become_well(service)
+    applications.undo(log_of(service.data / "hyperpage.db"))
     async with await RawNats.connect(service.runtime.nats_url) as client:
         await _ask_again(client, applications)
         await _go_on(client, applications, stored)

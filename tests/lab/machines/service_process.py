@@ -1,9 +1,12 @@
 """The service as a process of its own with its nats-server, to be started, frozen, killed and ended."""
 
+import json
 import os
 import signal
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ops.store.data_directory import Runtime, read_runtime
 from tests.lab.experiment import Broken
@@ -14,6 +17,32 @@ from tests.support.services.command_line import PROGRAM, environment
 # The promise: so soon after whatever happened, all is well again.
 WELL_WITHIN_SECONDS = patiently(10.0)
 ENDS_WITHIN_SECONDS = 60.0
+
+
+class Command:
+    """A command of `hyperpage` that was started."""
+
+    def __init__(self, process: Started, words: Sequence[str], out: Path) -> None:
+        self._process = process
+        self._words = words
+        self._out = out
+
+    async def code(self) -> int:
+        """Its exit code, once it has ended."""
+        await until(lambda: self._process.poll() is not None, ENDS_WITHIN_SECONDS)
+        code = self._process.poll()
+        assert code is not None
+        return code
+
+    async def answer(self) -> Any:
+        """What it answered.
+
+        Raises:
+            Broken: it failed.
+        """
+        if (code := await self.code()) != 0:
+            raise Broken(f"hyperpage {' '.join(self._words)} ended with {code}: {self._out.read_text()}")
+        return json.loads(self._out.read_text())
 
 
 class ServiceProcess:
@@ -118,6 +147,14 @@ class ServiceProcess:
         if self._process is not None and not self.has_ended:
             self.send("both", signal.SIGKILL)
             wait_for(lambda: self.has_ended, ENDS_WITHIN_SECONDS)
+
+    def command(self, *arguments: str) -> "Command":
+        """Starts a command of `hyperpage` about this service's folder."""
+        assert self._starter is not None
+        out = self.data.parent / f"{self.data.name}.out"
+        out.unlink(missing_ok=True)
+        words = [*arguments, "--json", "--data", str(self.data)]
+        return Command(self._starter.start(words, self.log, self._variables, out=out), words, out)
 
     async def stop(self) -> None:
         """Ends it as an operator does.

@@ -41,9 +41,17 @@ class Starter:
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
 
-    def start(self, arguments: Sequence[str], log: Path, variables: Mapping[str, str]) -> Started:
-        """Runs `hyperpage` with these; what it says on stderr is appended to `log`."""
-        process_id = self.ask(do="start", arguments=list(arguments), log=str(log), variables=dict(variables))
+    def start(
+        self, arguments: Sequence[str], log: Path, variables: Mapping[str, str], *, out: Path | None = None
+    ) -> Started:
+        """Runs `hyperpage` with these; what it says on stderr is appended to `log`, on stdout to `out`."""
+        process_id = self.ask(
+            do="start",
+            arguments=list(arguments),
+            log=str(log),
+            out=os.devnull if out is None else str(out),
+            variables=dict(variables),
+        )
         return Started(self, process_id)
 
     def ask(self, **request: Any) -> Any:
@@ -101,16 +109,16 @@ def _serve() -> None:
 def _be(request: Mapping[str, Any], run: Any) -> int:
     """The exit code of the program, in a process of its own."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    nothing = os.open(os.devnull, os.O_RDWR)
-    log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    for number, target in ((nothing, 0), (nothing, 1), (log, 2)):
-        os.dup2(number, target)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for name, target in (("out", 1), ("log", 2)):
+        os.dup2(os.open(request[name], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), target)
     os.environ |= request["variables"]
     try:
         return int(run(request["arguments"]))
     except SystemExit as end:
         return int(end.code or 0)
     finally:
+        sys.stdout.flush()
         sys.stderr.flush()
 
 

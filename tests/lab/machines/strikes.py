@@ -1,0 +1,92 @@
+"""The service, its nats-server or both are killed or frozen in the midst of whatever they do.
+
+They start, serve, are backed up, pruned, rebuilt, restored; at a random moment of that, a signal strikes.
+"""
+
+import asyncio
+import random
+import signal
+from collections import Counter
+
+from tests.lab.experiment import Experiment, Trial
+from tests.lab.machines.applications import Applications
+from tests.lab.machines.judging import become_well, require_all
+from tests.lab.machines.service_process import Command, ServiceProcess
+from tests.lab.machines.starter import Starter, starter
+
+STRIKES = 8
+ANSWERS_BETWEEN = (5, 80)
+# In which most acts are over.
+STRUCK_WITHIN_SECONDS = 0.8
+FROZEN_AT_MOST_SECONDS = 6.0
+
+ACTS = {
+    "serve": (),
+    "start": (),
+    "back up": ("backup", "create"),
+    "prune": ("backup", "prune", "--yes"),
+    "rebuild": ("projections", "rebuild"),
+    "restore": ("backup", "restore", "--latest", "--yes"),
+    "make a token": ("token", "create", "somebody"),
+    "make a user": ("user", "create", "somebody"),
+}
+
+
+async def _strike(service: ServiceProcess, applications: Applications, chance: random.Random) -> None:
+    """One act, and what strikes in its midst; all is well when it returns."""
+    act = chance.choice(list(ACTS))
+    what, how = chance.choice(["service", "nats-server", "both"]), chance.choice(["kill", "freeze"])
+    command: Command | None = None
+    if act == "start":
+        service.kill()
+        service.launch()
+    elif ACTS[act]:
+        command = service.command(*ACTS[act])
+    await asyncio.sleep(chance.random() * STRUCK_WITHIN_SECONDS)
+    print(f"{act}: {how} {what}", flush=True)
+    if how == "kill":
+        service.send(what, signal.SIGKILL)
+    else:
+        service.send(what, signal.SIGSTOP)
+        await asyncio.sleep(chance.random() * FROZEN_AT_MOST_SECONDS)
+        service.send(what, signal.SIGCONT)
+    if what != "nats-server" and how == "kill":
+        service.kill()
+        await service.start()
+    if command is not None:
+        # Whether it was done or not is for its own word; that it ends is not.
+        await command.code()
+        if act == "restore":
+            applications.restored()
+    await become_well(service)
+
+
+async def _play(trial: Trial, start: Starter) -> dict[str, int]:
+    chance = random.Random(trial.seed)
+    service = ServiceProcess(trial.folder / "data", starter=start)
+    applications = Applications(lambda: service.runtime.nats_url, chance)
+    try:
+        await service.start()
+        async with applications.at_work():
+            for _ in range(STRIKES):
+                await applications.are_answered(chance.randint(*ANSWERS_BETWEEN))
+                await _strike(service, applications, chance)
+        found = Counter(await require_all(service, applications, stored=applications.stored))
+    finally:
+        service.kill()
+    return {"strikes": STRIKES, **found}
+
+
+def _run(trial: Trial) -> dict[str, int]:
+    with starter() as start:
+        return asyncio.run(_play(trial, start))
+
+
+EXPERIMENT = Experiment(
+    name="strikes-in-the-midst",
+    promise="Whatever is killed or frozen, and whenever, is healthy again within 10 s without an operator, "
+    "and nothing that was answered or acknowledged is lost or done twice.",
+    means="`kill -9` and SIGSTOP of the service, its nats-server or both at random moments of start, "
+    "serving, backups, prunes, rebuilds and restores, while applications send and follow.",
+    run=_run,
+)
