@@ -27,7 +27,7 @@ from bus.broker.accounts import server_configuration
 from bus.broker.logins import OWN, Login, Logins
 from bus.broker.users import BrokerUser
 from bus.contract.subjects import BusNames
-from bus.kept_files import write_private
+from bus.kept_files import make_folder, write_private
 
 LOOPBACK = "127.0.0.1"
 # nats-server's own word for "any that is free".
@@ -157,7 +157,7 @@ class NatsHome:
         return None
 
     def _make_folder(self) -> None:
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self.path)
         # A folder that was there, perhaps a copy, may be open to others.
         self.path.chmod(0o700)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import apsw
 import msgspec
 
+from bus.kept_files import make_folder
 from domain.credentials.scanning import Finding, kind_of_text, rejected
 from ops.backup.audit_heads import head_beside
 from ops.backup.content import StoreContent
@@ -32,7 +33,7 @@ from ops.progress import Progress, ignore_progress
 from ops.targets.regular_files import open_to_write
 from ops.targets.sealing import Sealing, seal_file
 from ops.targets.signing import ANYBODYS, Signature, Signing, SigningKey
-from ops.targets.target import Place, delete_file, move_file, staging_folder, sync_file
+from ops.targets.target import Place, delete_file, move_file, staging_folder
 
 
 def create_backup(
@@ -70,12 +71,11 @@ def create_backup(
     for each in (staging, outgoing):
         sweep(each)
     timestamp = time.time_ns() // 1_000_000 if now_ms is None else now_ms
-    outgoing.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(outgoing)
     path = backup_path(folder, timestamp, sealing.suffix)
     with _temporary(staging / path.name.removesuffix(sealing.suffix)) as temporary:
         source = copy_store(store, temporary, progress)
         checksum, content = check_copy(temporary, source, progress)
-        sync_file(temporary)
         metadata = _metadata_of(
             content,
             timestamp=timestamp,

@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, cast
 import msgspec
 import zstandard
 
+from bus.kept_files import sync_folder
 from ops.targets.regular_files import read_regular
 from ops.targets.target import CHUNK_BYTES
 
@@ -110,6 +111,8 @@ def write_new_identity(file: Path) -> str:
         opened.write(f"# public key: {public}\n{identity}\n")
         opened.flush()
         os.fsync(opened.fileno())
+    # What was encrypted to a key that is gone after a power cut, nobody could read.
+    sync_folder(file.parent)
     return public
 
 

@@ -17,7 +17,7 @@ from bus.log import chain
 from bus.log.answers import Answers
 from domain.catalogue import EVENT_TYPES, TIMELINE_STREAM, VERBS
 from migrations.connection import open_reader
-from ops.backup.metadata import damaged_backups, list_backups
+from ops.backup.metadata import list_backups
 from ops.backup.restoring.restore import restore
 from ops.backup.restoring.restore_path import Moment
 from ops.backup.verify import verify_backup
@@ -71,8 +71,6 @@ def require_backups(places: Places, listed: Iterable[str], scratch: Path) -> int
     `scratch` is an empty folder, into which that one is restored.
     """
     there = list_backups(places.backups)
-    if damaged := damaged_backups(places.backups):
-        raise Broken(f"a backup cannot be read: {damaged[0][1]}")
     if missing := set(listed) - {one.name for one in there}:
         raise Broken(f"backups that were listed are gone: {sorted(missing)}")
     try:

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 import apsw
 import msgspec
 
+from bus.kept_files import make_folder
 from ops.archive.reading import read_segment, read_signature
 from ops.archive.segment import list_segments
 from ops.backup.content import StoreContent
@@ -143,7 +144,7 @@ def restore(
     require_signed(restore_path, places.signing)
     timeline = 1 + _highest_timeline(places, present, restore_path, highest_timeline)
     signatures: Counter[str] = Counter()
-    store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(store.parent)
     sweep(store.parent)
     with TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=store.parent) as scratch:
         safety_backup = _SafetyBackup(

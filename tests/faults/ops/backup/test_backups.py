@@ -118,7 +118,7 @@ def full_disk(*_: object, **__: object) -> None:
 STEPS_OF_CREATION: list[tuple[object, str]] = [
     (create, "copy_store"),
     (create, "check_copy"),
-    (create, "sync_file"),
+    (target, "sync_file"),
     (create, "move_file"),
     (target, "sync_folder"),
     (create, "write_metadata"),
