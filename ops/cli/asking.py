@@ -88,8 +88,10 @@ async def connected(address: Address) -> "AsyncIterator[Client]":
     """A connection for the length of the block; it is not made again when it breaks.
 
     Raises:
-        CommandFailure: nobody answers there.
+        CommandFailure: nobody answers there, or the connection ends before the block does.
     """
+    from nats.errors import ConnectionClosedError
+
     from bus.transport.connecting import NotConnectedError
 
     try:
@@ -102,6 +104,11 @@ async def connected(address: Address) -> "AsyncIterator[Client]":
         ) from error
     try:
         yield client
+    except ConnectionClosedError as error:
+        raise unreachable(
+            f"the connection to the service on {address.data} ended, as it does when one stops or restores",
+            "what was asked may have been done all the same: look, or send a command again with its --id",
+        ) from error
     finally:
         await client.close()
 

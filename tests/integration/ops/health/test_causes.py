@@ -29,7 +29,7 @@ from ops.service.steady_clock import SteadyClock, wall_ms
 from ops.targets.target import local
 from tests.support.clock import DAY_MS, HOUR_MS, Clock
 from tests.support.machines.failing_disk import failing_disk
-from tests.support.patience import wait_for
+from tests.support.patience import COMES_WITHIN_SECONDS, wait_for
 from tests.support.services.acts import act
 from tests.support.services.serving import EVENTS, broker_of
 from tests.support.services.watching import Watched, eventually
@@ -210,10 +210,16 @@ def test_a_disk_that_does_not_answer_is_told(tmp_path: Path, pace: Pace):
 
 
 def test_a_writer_that_hangs_and_what_queues_up_behind_it_are_told(tmp_path: Path, pace: Pace):
-    go_on = threading.Event()
+    is_held, go_on = threading.Event(), threading.Event()
+
+    def hold(_: object) -> None:
+        is_held.set()
+        go_on.wait(60)
+
     with Watched(tmp_path, **pace, writer_stalled_seconds=0.3) as service:
         try:
-            service.service.writer.call(lambda _: go_on.wait(60), lambda _: None)
+            service.service.writer.call(hold, lambda _: None)
+            assert is_held.wait(COMES_WITHIN_SECONDS)
             commands = [
                 {"command": "app_state.set", "body": {"key": f"key-{number}", "value": 1}}
                 for number in range(1_000)
