@@ -157,7 +157,7 @@ def test_what_was_done_while_the_service_was_away_counts_when_it_is_back(tmp_pat
         async with (
             NatsServer(data=tmp_path / "broker", port=0) as server,
             client_of(server) as client,
-            working(client, {"sync": sync}, lease_ms=1_000),
+            working(client, {"sync": sync}, lease_ms=10_000),
         ):
             async with serving(tmp_path / "data", server):
                 await enqueue(client, "a")

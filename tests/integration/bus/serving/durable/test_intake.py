@@ -14,7 +14,7 @@ from typing import Any
 import apsw
 import pytest
 
-from tests.support.patience import until
+from tests.support.patience import until, wait_for
 from tests.support.services.durable import COMES_WITHIN_SECONDS, COMMANDS, LETTERS, RESULTS, Durable, escaped
 from tests.support.services.raw_nats import HEADER_LINE, Message
 from tests.support.services.talking import Talk
@@ -567,7 +567,7 @@ def test_a_stream_that_is_deleted_while_the_broker_runs_is_there_again_soon(dura
     durable.run(scenario())
 
     assert [row.command_id for row in durable.talk.rows] == ["before", "met"]
-    assert durable.talk.status["status"] == "healthy"
+    wait_for(lambda: durable.talk.status["status"] == "healthy")
 
 
 def test_a_consumer_that_is_deleted_is_replaced(durable: Durable):
