@@ -2,9 +2,16 @@
 
 from tests.lab.experiment import Experiment
 from tests.lab.killing import kills
-from tests.lab.machines import block_cuts, strikes
+from tests.lab.machines import block_cuts, broken_links, brokers, strikes
 
-EXPERIMENTS: tuple[Experiment, ...] = (kills.EXPERIMENT, block_cuts.EXT4, block_cuts.XFS, strikes.EXPERIMENT)
+EXPERIMENTS: tuple[Experiment, ...] = (
+    kills.EXPERIMENT,
+    block_cuts.EXT4,
+    block_cuts.XFS,
+    strikes.EXPERIMENT,
+    brokers.EXPERIMENT,
+    broken_links.EXPERIMENT,
+)
 
 
 def by_name() -> dict[str, Experiment]:

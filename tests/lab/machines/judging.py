@@ -50,19 +50,24 @@ async def become_well(service: ServiceProcess) -> None:
 
 
 async def require_all(
-    service: ServiceProcess, applications: Applications, *, stored: Collection[str] = ()
+    service: ServiceProcess,
+    applications: Applications,
+    *,
+    stored: Collection[str] = (),
+    stream_is_whole: bool = True,
 ) -> dict[str, int]:
     """A service that was started keeps every promise about what was heard; it is ended, and its file judged.
 
     `stored` are the ids (or, without one, the keys) of durable commands that must not be lost, whether they
-    were answered or not. Returns what was looked at.
+    were answered or not. Of a stream that somebody has emptied or limited, only the end is there. Returns
+    what was looked at.
     """
     await become_well(service)
     applications.undo(log_of(service.data / "hyperpage.db"))
     async with await RawNats.connect(service.runtime.nats_url) as client:
         await _ask_again(client, applications)
         await _go_on(client, applications, stored)
-    await _require_followed(service, applications)
+    await _require_followed(service, applications, stream_is_whole)
     await service.stop()
     store = service.data / "hyperpage.db"
     rows = log_of(store)
@@ -116,7 +121,9 @@ async def _go_on(client: RawNats, applications: Applications, stored: Collection
         ) from None
 
 
-async def _require_followed(service: ServiceProcess, applications: Applications) -> None:
+async def _require_followed(
+    service: ServiceProcess, applications: Applications, stream_is_whole: bool
+) -> None:
     """Whoever had seen some events goes on behind them, and has the log then; the stream is the log, too."""
     async with await RawNats.connect(service.runtime.nats_url) as client:
         head = (await client.query("service.status")).said["position"]
@@ -132,20 +139,23 @@ async def _require_followed(service: ServiceProcess, applications: Applications)
         row = rows.get(event.position)
         if row is None or row.hash.hex() != event.hash:
             raise Broken(f"a subscriber saw {event.id}, {event.type} of {event.stream}; the log has {row}")
-    await _require_stream(service, rows)
+    await _require_stream(service, rows, stream_is_whole)
 
 
-async def _require_stream(service: ServiceProcess, rows: dict[int, Row]) -> None:
-    """The stream has each event of the log once, in order."""
+async def _require_stream(service: ServiceProcess, rows: dict[int, Row], is_whole: bool) -> None:
+    """The stream has each event of the log once, in order; at least the last ones where it is not whole."""
+    expected = [row.hash.hex() for row in rows.values()]
     client = await nats.connect(service.runtime.nats_url)
     try:
         jetstream = client.jetstream()
 
-        async def is_caught_up() -> bool:
-            info = await jetstream.stream_info(EVENTS)
-            return info.state.messages >= len(rows)
+        async def has_the_last() -> bool:
+            with suppress(nats.js.errors.Error):
+                last = await jetstream.get_last_msg(EVENTS, "hyperpage.evt.v1.>")
+                return json.loads(last.data or b"{}").get("hash") == expected[-1]
+            return False
 
-        await until(is_caught_up, CAUGHT_UP_SECONDS)
+        await until(has_the_last, CAUGHT_UP_SECONDS)
         state = (await jetstream.stream_info(EVENTS)).state
         events = await jetstream.subscribe("hyperpage.evt.v1.>", stream=EVENTS, ordered_consumer=True)
         hashes = [json.loads((await events.next_msg(timeout=10)).data)["hash"] for _ in range(state.messages)]
@@ -153,8 +163,7 @@ async def _require_stream(service: ServiceProcess, rows: dict[int, Row]) -> None
         raise Broken("the stream does not get to where the log is") from None
     finally:
         await client.close()
-    expected = [row.hash.hex() for row in rows.values()]
-    if hashes != expected[: len(hashes)] or len(hashes) < len(rows):
+    if hashes != (expected if is_whole else expected[len(expected) - len(hashes) :]):
         place = next((n for n, (a, b) in enumerate(zip(hashes, expected, strict=False)) if a != b), None)
         raise Broken(
             f"the stream has {len(hashes)} events, the log {len(rows)}; they differ from number {place} on"
