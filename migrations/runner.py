@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Iterator
 from importlib.resources import files
 
 import apsw
@@ -85,18 +86,28 @@ def up(connection: apsw.Connection, known: tuple[Migration, ...] | None = None) 
     Raises:
         MigrationError: as `status`; or a migration's SQL failed.
     """
-    known = known_migrations() if known is None else known
     # Read inside the transaction: of two programs that start together, one applies each migration.
     with write_transaction(connection):
-        applied = _applied(connection, known)
-        pending = [one for one in known if one.name not in applied]
-        for one in pending:
-            _execute(connection, one.name, one.up)
-            connection.execute(
-                "INSERT INTO schema_migrations (migration_name, checksum) VALUES (?, ?)",
-                (one.name, one.checksum),
-            )
-    return [one.name for one in pending]
+        return [one.name for one in apply(connection, known)]
+
+
+def apply(connection: apsw.Connection, known: tuple[Migration, ...] | None = None) -> Iterator[Migration]:
+    """Applies what is pending, in order, as part of the caller's transaction: each, once it is applied.
+
+    Raises:
+        MigrationError: as `up`.
+    """
+    known = known_migrations() if known is None else known
+    applied = _applied(connection, known)
+    for one in known:
+        if one.name in applied:
+            continue
+        _execute(connection, one.name, one.up)
+        connection.execute(
+            "INSERT INTO schema_migrations (migration_name, checksum) VALUES (?, ?)",
+            (one.name, one.checksum),
+        )
+        yield one
 
 
 def down(

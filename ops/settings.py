@@ -177,6 +177,10 @@ class Settings(BrokerSettings, frozen=True, kw_only=True, forbid_unknown_fields=
     """When the store's file is checked before serving: `after_a_crash`, `always` or `never`; it takes some
     seconds for a gigabyte. Default `after_a_crash`."""
 
+    upgrade_check_seconds: Annotated[float, msgspec.Meta(ge=0)] = 600.0
+    """For how many seconds at most a store of an older version is folded before migrations, to see that its
+    rows stay as they are; a million events take some 25. Default 600; 0: it is not looked at."""
+
     restore_when_damaged: bool = False
     """Whether a store that is found damaged at the start is set aside and brought back from backups and
     archive; otherwise the service does not start, and says how to. Default false."""

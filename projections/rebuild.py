@@ -6,8 +6,10 @@ writer's transaction: readers see the old row or the right one, and commands wai
 time. It takes the rows that `verify` made, and makes those anew of which the log has news by then.
 """
 
-from collections.abc import Iterable, Iterator, Sized
-from contextlib import contextmanager
+import math
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from contextlib import closing, contextmanager
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
@@ -43,10 +45,23 @@ class RebuildReport(msgspec.Struct, kw_only=True):
 
 
 class Progress(msgspec.Struct, kw_only=True):
-    """How far a verification is: events folded, and events in all. Written by one thread, read by any."""
+    """How far a verification is: events folded, and events in all. Written by one thread, read by any.
+
+    After `until` (of `time.monotonic`), folding is given up.
+    """
 
     events: int = 0
     all_events: int = 0
+    until: float = math.inf
+
+
+class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
+    """Events of one type that this program cannot read or fold, in the same way: how many, and the first."""
+
+    type: str
+    problem: str
+    events: int
+    first_position: int
 
 
 class _Folded(msgspec.Struct, frozen=True):
@@ -64,38 +79,80 @@ def verify(connection: apsw.Connection, scratch: Path, progress: Progress | None
     `connection` only reads; `scratch` is a file that is made and left to the caller to remove. `progress` is
     kept up to date meanwhile.
     """
-    progress = progress or Progress()
-    shadow = apsw.Connection(str(scratch))
-    # The scratch file is thrown away, so nothing of it needs to reach the disk.
-    shadow.pragma("journal_mode", "off")
-    shadow.pragma("synchronous", "off")
     try:
         connection.execute("BEGIN")
-        report = RebuildReport(
-            position=connection.execute("SELECT max(position) FROM events").get or 0,
-            tables={},
-            streams=[],
-            strays=[],
-        )
+        fold(connection, scratch, progress)
+        return compared(connection, scratch)
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def fold(connection: apsw.Connection, scratch: Path, progress: Progress | None = None) -> None:
+    """Folds every stream into shadow tables in the file `scratch`, within the caller's transaction.
+
+    Raises:
+        TimeoutError: the time of `progress` was over.
+    """
+    progress = progress or Progress()
+    with closing(apsw.Connection(str(scratch))) as shadow:
+        # The scratch file is thrown away, so nothing of it needs to reach the disk.
+        shadow.pragma("journal_mode", "off")
+        shadow.pragma("synchronous", "off")
         # Positions have no gaps, so the last one is the number of events.
-        progress.all_events = report.position
+        progress.all_events = _last_position(connection)
         # Made by the definitions of the live tables, so that affinities and defaults are the same.
         for name in TABLE_COLUMNS:
             shadow.execute(connection.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (name,)).get)
         _fill(connection, shadow, progress)
-        wrong: dict[str, None] = {}
-        for name, columns in TABLE_COLUMNS.items():
-            report.tables[name], strays = compare(connection, shadow, name, columns, wrong)
+
+
+def compared(
+    connection: apsw.Connection, scratch: Path, columns: Mapping[str, tuple[str, ...]] = TABLE_COLUMNS
+) -> RebuildReport:
+    """How the tables differ from what `fold` has put into `scratch`, within the same transaction.
+
+    Of each table, `columns` are compared, the first of which is its key.
+    """
+    report = RebuildReport(position=_last_position(connection), tables={}, streams=[], strays=[])
+    wrong: dict[str, None] = {}
+    with closing(apsw.Connection(str(scratch))) as shadow:
+        for name, some in columns.items():
+            report.tables[name], strays = compare(connection, shadow, name, some, wrong)
             report.strays += strays
-        report.streams = list(wrong)
         if wrong:
             # `repair` looks for the attempts of each job.
-            shadow.execute(f"CREATE INDEX of_job ON {HISTORY} (job_id)")
-        return report
-    finally:
-        shadow.close()
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+            shadow.execute(f"CREATE INDEX IF NOT EXISTS of_job ON {HISTORY} (job_id)")
+    report.streams = list(wrong)
+    return report
+
+
+def _last_position(connection: apsw.Connection) -> int:
+    return connection.execute("SELECT max(position) FROM events").get or 0
+
+
+def unreadable(connection: apsw.Connection) -> list[Unreadable]:
+    """What of the log this program cannot read or fold; of each stream, nothing behind the first such event.
+
+    It takes as long as `fold`, which raises what it meets first.
+    """
+    found: dict[tuple[str, str], list[int]] = {}
+    rows = connection.execute(f"{_EVENTS} ORDER BY stream, version")
+    for stream, events in groupby(rows, key=lambda row: str(row[0])):
+        name, key = split_stream(stream)
+        state: Any = None
+        for row in events if name in TABLES or stream == TIMELINE_STREAM else ():
+            try:
+                recorded = _recorded(key, row)
+                if name in TABLES:
+                    state = BY_TABLE[name].evolve(state, recorded)
+            except Exception as error:
+                found.setdefault((str(row[3]), f"{type(error).__name__}: {error}"), []).append(row[1])
+                break
+    return [
+        Unreadable(type=name, problem=problem, events=len(positions), first_position=min(positions))
+        for (name, problem), positions in found.items()
+    ]
 
 
 def repair(connection: apsw.Connection, streams: Iterable[str], scratch: Path | None = None) -> int:
@@ -213,6 +270,8 @@ def _fold_all(connection: apsw.Connection, progress: Progress) -> Iterator[_Fold
         table, key = split_stream(stream)
         # Streams of other applications have no tables here.
         if table in TABLES and stream != TIMELINE_STREAM:
+            if time.monotonic() > progress.until:
+                raise TimeoutError(f"folded {progress.events} of {progress.all_events} events in time")
             recorded = [_recorded(key, row) for row in events]
             progress.events += len(recorded)
             yield _fold(TABLES[table], key, recorded)

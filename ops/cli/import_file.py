@@ -81,7 +81,11 @@ def _imported(file: Path, settings: "Settings") -> "ImportReport":
             answer = administer("import.file", wish, settings.data, timeout_seconds=IMPORT_SECONDS)
             return msgspec.convert(answer, ImportReport)
         allowed = settings.allowed_secrets
-        connection, _ = open_store(settings.store_path, cache_kib=settings.writer_cache_kib)
+        connection, _ = open_store(
+            settings.store_path,
+            cache_kib=settings.writer_cache_kib,
+            upgrade_check_seconds=settings.upgrade_check_seconds,
+        )
         wish = {"path": str(file.absolute())}
         with (
             closing(connection),

@@ -22,7 +22,6 @@ from ops.cli.doctor import doctor
 from ops.cli.files import files
 from ops.cli.import_file import import_file
 from ops.cli.messages import query, send
-from ops.cli.migrate import migrate
 from ops.cli.nats_config import nats_config
 from ops.cli.projections import projections
 from ops.cli.schema import schema
@@ -34,6 +33,8 @@ from ops.cli.tail import tail
 from ops.cli.terminal.exits import CommandFailure, Exit, usage_failure
 from ops.cli.terminal.output import print_json, say
 from ops.cli.token import token
+from ops.cli.upgrading.check_upgrade import check_upgrade
+from ops.cli.upgrading.migrate import migrate
 from ops.cli.user import user
 from ops.settings import SettingsError
 
@@ -110,8 +111,9 @@ def application() -> App:
         commands.group, commands.sort_key = operation, place
         app.command(commands)
     app.command(import_file, name="import", group=operation, sort_key=len(several) + 3)
-    app.command(files, group=operation, sort_key=len(several) + 4)
-    app.command(nats_config, group=operation, sort_key=len(several) + 5)
+    app.command(check_upgrade, group=operation, sort_key=len(several) + 4)
+    app.command(files, group=operation, sort_key=len(several) + 5)
+    app.command(nats_config, group=operation, sort_key=len(several) + 6)
     app.register_install_completion_command(
         help="Have the shell complete commands and options; for bash, zsh and fish.", group=others
     )

@@ -164,7 +164,11 @@ class Service:
     def _open_store(self) -> apsw.Connection:
         """The connection that writes; others read by `readers`."""
         settings = self.settings
-        connection, self.origin = open_store(settings.store_path, cache_kib=settings.writer_cache_kib)
+        connection, self.origin = open_store(
+            settings.store_path,
+            cache_kib=settings.writer_cache_kib,
+            upgrade_check_seconds=settings.upgrade_check_seconds,
+        )
         self._stack.callback(connection.close)
         continue_from(self._clock, read_head(connection).recorded_at)
         self.readers = ReaderPool(

@@ -16,14 +16,21 @@ from migrations.schema import require_own_schema
 from ops.audit.files import AuditError
 from ops.audit.own_acts import own_act
 from ops.audit.trail import AuditTrail
-from ops.store.projections_check import rebuild_file
+from ops.store.upgrade import bring_up_to_date
 
 logger = logging.getLogger(__name__)
 
 
-def open_store(path: Path, *, cache_kib: int) -> tuple[apsw.Connection, Origin]:
+# For how long a log is folded at most to find out whether this version reads it as the one before.
+UPGRADE_CHECK_SECONDS = 600.0
+
+
+def open_store(
+    path: Path, *, cache_kib: int, upgrade_check_seconds: float = UPGRADE_CHECK_SECONDS
+) -> tuple[apsw.Connection, Origin]:
     """The writing connection of a store, migrated and with an identity; a new store where there is none.
 
+    A store of an older version is brought up to date as a whole, or left as it is; see `bring_up_to_date`.
     The audit log beside it has which migrations were applied to a store that was there.
 
     Raises:
@@ -39,12 +46,9 @@ def open_store(path: Path, *, cache_kib: int) -> tuple[apsw.Connection, Origin]:
         require_own_schema(connection, path.name)
         if not is_new:
             _require_room(connection, path)
-        if applied := runner.up(connection):
-            if any(one.changes_rows for one in runner.known_migrations() if one.name in applied):
-                # Columns that are new (or were gone for a while) are filled from the log.
-                rebuild_file(path)
-            if not is_new:
-                _record(path, applied)
+        applied = bring_up_to_date(connection, path, check_seconds=upgrade_check_seconds)
+        if applied and not is_new:
+            _record(path, applied)
         give_identity(connection)
     except BaseException:
         connection.close()
@@ -53,8 +57,11 @@ def open_store(path: Path, *, cache_kib: int) -> tuple[apsw.Connection, Origin]:
 
 
 def _require_room(connection: apsw.Connection, path: Path) -> None:
-    """Returns if what migrations write fits onto the disk: a fourth of the file at most, so far."""
-    free_bytes, needed_bytes = shutil.disk_usage(path.parent).free, path.stat().st_size // 4
+    """Returns if what migrations write fits onto the disk: the half of the file at most.
+
+    That is the rows which are made anew, in the WAL and in the file that they are compared with.
+    """
+    free_bytes, needed_bytes = shutil.disk_usage(path.parent).free, path.stat().st_size // 2
     if free_bytes < needed_bytes and not all(one.applied for one in runner.status(connection)):
         raise runner.MigrationError(
             f"bringing {path} up to date needs {needed_bytes} bytes beside it, and {free_bytes} are free",

@@ -55,16 +55,16 @@ class ProjectionsCheck:
 
     async def _verify(self, _: NoArguments) -> dict[str, Any]:
         async def work(progress: Progress) -> dict[str, Any]:
-            with _scratch_beside(self._path) as scratch:
+            with scratch_beside(self._path) as scratch:
                 return as_answer(await asyncio.to_thread(_report, self._path, scratch, progress))
 
         return await self._noted("verify", work)
 
     async def _rebuild(self, _: NoArguments) -> dict[str, Any]:
         async def work(progress: Progress) -> dict[str, Any]:
-            with _scratch_beside(self._path) as scratch:
+            with scratch_beside(self._path) as scratch:
                 report = await asyncio.to_thread(_report, self._path, scratch, progress)
-                for portion in _portions(report.streams):
+                for portion in portions(report.streams):
                     await self._in_writer(
                         lambda connection, portion=portion: rebuild.repair(connection, portion, scratch)
                     )
@@ -104,7 +104,7 @@ class ProjectionsCheck:
 
 def verify(path: Path) -> dict[str, Any]:
     """Compares the tables of a store's file with its log."""
-    with _scratch_beside(path) as scratch:
+    with scratch_beside(path) as scratch:
         return as_answer(_report(path, scratch))
 
 
@@ -114,10 +114,10 @@ def rebuild_file(path: Path) -> dict[str, Any]:
     Raises:
         SchemaDiffersError: there is something in the file that its migrations did not make.
     """
-    with closing(open_writer(path)) as connection, _scratch_beside(path) as scratch:
+    with closing(open_writer(path)) as connection, scratch_beside(path) as scratch:
         require_own_schema(connection, path.name)
         report = _report(path, scratch)
-        for portion in _portions(report.streams):
+        for portion in portions(report.streams):
             with write_transaction(connection):
                 rebuild.repair(connection, portion, scratch)
         with write_transaction(connection):
@@ -135,7 +135,8 @@ def _as_answer_of_rebuild(report: RebuildReport) -> dict[str, Any]:
 
 
 @contextmanager
-def _scratch_beside(path: Path) -> Iterator[Path]:
+def scratch_beside(path: Path) -> Iterator[Path]:
+    """A file beside a store, for the length of the block."""
     # Beside the store: a temporary folder may be small, or memory.
     with NamedTemporaryFile(prefix="projections-", suffix=".scratch", dir=path.parent) as scratch:
         yield Path(scratch.name)
@@ -146,7 +147,8 @@ def _report(path: Path, scratch: Path, progress: Progress | None = None) -> Rebu
         return rebuild.verify(connection, scratch, progress)
 
 
-def _portions(streams: Iterable[str]) -> Iterator[list[str]]:
+def portions(streams: Iterable[str]) -> Iterator[list[str]]:
+    """Streams, as many at a time as are put right together."""
     remaining = iter(streams)
     while portion := list(islice(remaining, STREAMS_AT_ONCE)):
         yield portion

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App
 
-from ops.cli.stopped import free_directory, require_store, stopped_directory, stopped_store
+from ops.cli.stopped import free_directory, require_store, stopped_directory
 from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
 from ops.cli.terminal.output import print_result, print_table
@@ -54,20 +54,22 @@ def migrate_up(*, data: DataOption = None, as_json: JsonOption = False) -> None:
         hyperpage migrate up --data /var/lib/hyperpage
 
     Makes a store where there is none. `hyperpage serve` does the same when it
-    starts, so beside a running service there is nothing to apply.
+    starts, so beside a running service there is nothing to apply. A store
+    whose log this version reads otherwise than its rows say is left as it is;
+    see `hyperpage check-upgrade`.
     """
-    from migrations import runner
     from ops.store.opening import give_identity
+    from ops.store.upgrade import bring_up_to_date
 
-    if _is_served_up_to_date(settings_for(data)):
+    settings = settings_for(data)
+    if _is_served_up_to_date(settings):
         _print_names("applied", [], as_json)
         return
-    with _writing(data) as connection, recorded(settings_for(data), "migrate.up", {}) as said:
-        said["applied"] = names = runner.up(connection)
+    with _writing(data) as connection, recorded(settings, "migrate.up", {}) as said:
+        said["applied"] = names = bring_up_to_date(
+            connection, settings.store_path, check_seconds=settings.upgrade_check_seconds
+        )
         give_identity(connection)
-        has_events = connection.execute("SELECT 1 FROM events LIMIT 1").get is not None
-    if names and has_events:
-        _fill_again(data)
     _print_names("applied", names, as_json)
 
 
@@ -112,15 +114,6 @@ def _is_served_up_to_date(settings: "Settings") -> bool:
             return False
         with understandable(path), closing(open_reader(path)) as connection:
             return all(one.applied for one in runner.status(connection))
-
-
-def _fill_again(data: Path | None) -> None:
-    """Brings the rows up to date: a migration that was reverted and applied again left its columns empty."""
-    from ops.store.projections_check import rebuild_file
-
-    with stopped_store(data) as path:
-        if path is not None:
-            rebuild_file(path)
 
 
 def _print_names(done: str, names: list[str], as_json: bool) -> None:

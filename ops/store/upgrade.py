@@ -1,0 +1,204 @@
+"""Brings a store of an older version up to date, or says what would become of it: `bring_up_to_date`.
+
+pending migrations ─▶ the log is folded by this version ─▶ compared with the rows as they were ─▶ filled
+                                                           (differs, or cannot be read: all is undone)
+
+All of it is one transaction: whoever is killed or refused in between finds the store as it was.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import apsw
+import msgspec
+
+from migrations import runner
+from migrations.connection import write_transaction
+from migrations.runner import MigrationError
+from ops.store.projections_check import portions, scratch_beside
+from projections import comparison, rebuild
+from projections.comparison import TableReport
+from projections.rebuild import Progress, Unreadable
+from projections.tables import TABLE_COLUMNS
+
+logger = logging.getLogger(__name__)
+
+_ADVICE = (
+    "go on with the version before, and see `hyperpage check-upgrade`; with upgrade_check_seconds = 0, "
+    "the tables are made what this version takes the log for"
+)
+
+
+class AppliedMigration(msgspec.Struct, frozen=True, kw_only=True):
+    """One that was applied, and how long that took."""
+
+    name: str
+    seconds: float
+
+
+class Upgrade(msgspec.Struct, kw_only=True):
+    """What became of a store, or would: `position` is how far its log goes.
+
+    `unreadable` is what this version cannot read or fold, and then nothing was compared. `tables` compares
+    rows in the columns that they had before. Seconds are those of folding the log and comparing, and of
+    filling what is new.
+    """
+
+    position: int = 0
+    migrations: list[AppliedMigration] = []
+    unreadable: list[Unreadable] = []
+    tables: dict[str, TableReport] = {}
+    fold_seconds: float = 0.0
+    fill_seconds: float = 0.0
+
+    @property
+    def differing(self) -> dict[str, int]:
+        """How many rows would be others, by table."""
+        counts = {name: one.missing + one.unexpected + one.different for name, one in self.tables.items()}
+        return {name: count for name, count in counts.items() if count}
+
+    @property
+    def holds(self) -> bool:
+        """Whether this version reads the whole log, and makes the rows of it that were there."""
+        return not self.unreadable and not self.differing
+
+
+def bring_up_to_date(connection: apsw.Connection, path: Path, *, check_seconds: float) -> list[str]:
+    """Applies what is pending to the store at `path`, and fills what that makes new: the migrations' names.
+
+    Before, the whole log is folded and compared with the rows that are there, which takes some 25 s for each
+    million of events. Where no migration needs the rows made anew, that is given up after `check_seconds`,
+    which the log then says; with 0 seconds, nothing is compared.
+
+    Raises:
+        MigrationError: as `runner.up`; or this version reads the store otherwise than the one before it, and
+            nothing was changed.
+    """
+    if all(one.applied for one in runner.status(connection)):
+        return []
+    if not _has_events(connection):
+        return runner.up(connection)
+    with scratch_beside(path) as scratch, write_transaction(connection):
+        columns = columns_of(connection)
+        applied = list(runner.apply(connection))
+        logger.info("the log is folded, since %s was applied", ", ".join(one.name for one in applied))
+        is_filled = any(one.changes_rows for one in applied)
+        if is_filled or check_seconds:
+            progress = Progress() if is_filled else Progress(until=time.monotonic() + check_seconds)
+            try:
+                found = examined(connection, scratch, columns, progress, is_strict=check_seconds > 0)
+            except TimeoutError as error:
+                logger.warning(
+                    "whether this version reads the store as the one before was not found out: %s", error
+                )
+            else:
+                if check_seconds:
+                    _require(found)
+                if is_filled:
+                    fill(connection, scratch)
+        return [one.name for one in applied]
+
+
+def examined(
+    connection: apsw.Connection,
+    scratch: Path,
+    columns: dict[str, tuple[str, ...]],
+    progress: Progress,
+    *,
+    is_strict: bool = True,
+) -> Upgrade:
+    """What this version makes of a log, beside rows in `columns`, as part of the caller's transaction.
+
+    Unless it `is_strict`, what cannot be read raises.
+
+    Raises:
+        TimeoutError: the time of `progress` was over.
+    """
+    began = time.monotonic()
+    try:
+        rebuild.fold(connection, scratch, progress)
+    except TimeoutError:
+        raise
+    except Exception:
+        found = rebuild.unreadable(connection) if is_strict else []
+        if not found:
+            raise
+        return Upgrade(position=progress.all_events, unreadable=found)
+    report = rebuild.compared(connection, scratch, columns)
+    return Upgrade(position=report.position, tables=report.tables, fold_seconds=time.monotonic() - began)
+
+
+def fill(connection: apsw.Connection, scratch: Path) -> None:
+    """Makes the rows what was folded into `scratch`, as part of the caller's transaction."""
+    report = rebuild.compared(connection, scratch)
+    for portion in portions(report.streams):
+        rebuild.repair(connection, portion, scratch)
+    comparison.remove(connection, report.strays)
+
+
+def columns_of(connection: apsw.Connection) -> dict[str, tuple[str, ...]]:
+    """The columns of this version's tables that a file has, the key first; tables without it are left out."""
+    found = {}
+    for name, columns in TABLE_COLUMNS.items():
+        there = {row[0] for row in connection.execute("SELECT name FROM pragma_table_info(?)", (name,))}
+        if columns[0] in there:
+            found[name] = tuple(one for one in columns if one in there)
+    return found
+
+
+def _has_events(connection: apsw.Connection) -> bool:
+    is_there = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'events'").get
+    return bool(is_there and connection.execute("SELECT 1 FROM events LIMIT 1").get)
+
+
+def _require(found: Upgrade) -> None:
+    if found.unreadable:
+        said = "; ".join(
+            f"{one.events} events of type {one.type}, the first at position {one.first_position} "
+            f"({one.problem})"
+            for one in found.unreadable[:5]
+        )
+        raise MigrationError(f"this version cannot read the store's log: {said}", _ADVICE)
+    if found.differing:
+        said = ", ".join(f"{count} of {name}" for name, count in found.differing.items())
+        raise MigrationError(
+            f"this version takes rows for others than are there: {said}; nothing was changed", _ADVICE
+        )
+
+
+def rehearsed(connection: apsw.Connection, scratch: Path) -> Upgrade:
+    """What `bring_up_to_date` would find and do, tried on a copy, which is left as it is afterwards.
+
+    Raises:
+        MigrationError: the file is a newer version's, or another program's, or a migration's SQL failed.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        columns = columns_of(connection)
+        applied = list(_timed(runner.apply(connection)))
+        if not _has_events(connection):
+            return Upgrade(migrations=[one for _, one in applied])
+        found = examined(connection, scratch, columns, Progress())
+        found.migrations = [one for _, one in applied]
+        if found.holds and any(one.changes_rows for one, _ in applied):
+            began = time.monotonic()
+            fill(connection, scratch)
+            found.fill_seconds = time.monotonic() - began
+        return found
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def _timed(applied: Iterator[runner.Migration]) -> Iterator[tuple[runner.Migration, AppliedMigration]]:
+    began = time.monotonic()
+    for one in applied:
+        yield one, AppliedMigration(name=one.name, seconds=time.monotonic() - began)
+        began = time.monotonic()
+
+
+def as_answer(found: Upgrade, **beside: Any) -> dict[str, Any]:
+    """The findings as they are handed out."""
+    return {**beside, "holds": found.holds, **msgspec.to_builtins(found)}
