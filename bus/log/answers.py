@@ -12,9 +12,11 @@ ends are found by the numbers of their answers.
 import re
 from array import array
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import apsw
+import msgspec
 
 from bus.contract.codec import OWNED_BY
 from bus.log import chain
@@ -70,6 +72,10 @@ class Answer(NamedTuple):
 
 class LostAnswerError(RuntimeError):
     """The log lacks the events that an answer is told from."""
+
+
+# What reading a damaged file may raise.
+UNREADABLE = (apsw.Error, UnicodeDecodeError, LostAnswerError)
 
 
 class _Sweep(NamedTuple):
@@ -228,6 +234,62 @@ def take_over(connection: apsw.Connection, answers: Iterable[Answer]) -> None:
     )
 
 
+def read_last_rows(connection: apsw.Connection, first: int) -> Iterator[tuple[Any, ...]]:
+    """The rows of answers from a position on, the last one first, as they are kept; for `take_over_rows`.
+
+    What cannot be read is passed over, so the file may be damaged.
+    """
+    number = -1
+    with suppress(*UNREADABLE):
+        number = _last_number(connection)
+    while number > 0:
+        with suppress(*UNREADABLE):
+            row = connection.execute(
+                "SELECT command_id, request_hash, position, answer, events, id_hash FROM command_answers"
+                " WHERE number = ?",
+                (number,),
+            ).fetchone()
+            if row is not None and row[2] < first:
+                return
+            if row is not None:
+                yield row
+        number -= 1
+
+
+def take_over_rows(connection: apsw.Connection, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Keeps answers of another file with the same events, to ids that have none yet. The ids are indexed.
+
+    What is not whole, or answers at a position that there is not, is passed over.
+    """
+    for row in rows:
+        known = connection.execute(
+            "SELECT 1 FROM command_ids JOIN command_answers USING (number)"
+            " WHERE command_ids.id_hash = ? AND position = ?",
+            (row[5], row[2]),
+        ).get
+        if known is None and not _take_over(connection, row):
+            connection.execute("DELETE FROM command_answers WHERE number = ?", (_last_number(connection),))
+
+
+def _take_over(connection: apsw.Connection, row: tuple[Any, ...]) -> bool:
+    """Whether a row is whole. It is there in any case."""
+    insert_rows(
+        connection,
+        "INSERT INTO command_answers (command_id, request_hash, position, answer, events, id_hash)",
+        [row],
+    )
+    number = _last_number(connection)
+    try:
+        (answer,) = _read(connection, "number = ?", number)
+        is_whole = row[2] <= chain.read_head(connection).position and _is_json(answer.answer)
+        is_whole = is_whole and id_hash(_plain(answer.command_id)) == row[5]
+    except (UnicodeDecodeError, LostAnswerError):
+        return False
+    if is_whole:
+        connection.execute("INSERT INTO command_ids VALUES (?, ?)", (row[5], number))
+    return is_whole
+
+
 def index_ids(connection: apsw.Connection) -> None:
     """Makes the index of ids anew, whatever is in it."""
     connection.execute(
@@ -243,6 +305,14 @@ def _read(connection: apsw.Connection, where: str, *bindings: Any) -> Iterator[A
         if None in row:
             raise LostAnswerError(f"the log lacks what was answered at position {row[2]}")
         yield Answer(*row)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return False
+    return True
 
 
 def _last_number(connection: apsw.Connection) -> int:

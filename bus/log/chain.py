@@ -8,6 +8,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from hashlib import sha256
+from typing import Any
 
 import apsw
 import msgspec
@@ -208,20 +209,37 @@ def position_at(connection: apsw.Connection, time_ms: int) -> int:
     return low
 
 
-def verify_chain(connection: apsw.Connection, start: Head | None = None) -> Head:
-    """Recomputes every hash behind `start` and answers with the head.
+def verify_chain(connection: apsw.Connection, start: Head | None = None, *, limit: int | None = None) -> Head:
+    """Recomputes every hash behind `start`, or the next `limit`, and answers with where that ended.
 
     Raises:
         BrokenChainError: a row does not follow from the one before it, a position is missing, or a row stands
             before the first.
     """
     start = start or Head()
-    position, previous, recorded_at = start.position, start.hash, start.recorded_at
+    position, recorded_at, previous = start.position, start.recorded_at, start.hash
+    for row in _following(connection, start, limit):
+        position, recorded_at, previous = row[0], row[4], row[8]
+    return Head(position, previous, recorded_at)
+
+
+def rows_that_follow(connection: apsw.Connection, start: Head) -> Iterator[Row]:
+    """The rows behind `start`, each of which follows from the one before it by its hash.
+
+    Raises:
+        BrokenChainError: the next one does not.
+    """
+    return (Row(*row) for row in _following(connection, start, None))
+
+
+def _following(connection: apsw.Connection, start: Head, limit: int | None) -> Iterator[tuple[Any, ...]]:
+    position, previous = start.position, start.hash
     lowest = connection.execute("SELECT min(position) FROM events").get
     if lowest is not None and lowest < 1:
         raise BrokenChainError(lowest)
     rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM events WHERE position > ? ORDER BY position", (start.position,)
+        f"SELECT {_COLUMNS} FROM events WHERE position > ? ORDER BY position LIMIT ?",
+        (start.position, -1 if limit is None else limit),
     )
     try:
         for row in rows:
@@ -231,11 +249,11 @@ def verify_chain(connection: apsw.Connection, start: Head | None = None) -> Head
             expected = chain_hash(previous, *row[:-1])
             if expected != row[-1]:
                 raise BrokenChainError(position + 1)
-            position, previous, recorded_at = row[0], expected, row[4]
-    except UnicodeDecodeError as error:
-        # A text was damaged, on the disk perhaps.
+            yield row
+            position, previous = row[0], expected
+    except (UnicodeDecodeError, TypeError, AttributeError) as error:
+        # A text was damaged, on the disk perhaps, or it is no text any more.
         raise BrokenChainError(position + 1) from error
-    return Head(position, previous, recorded_at)
 
 
 def or_last(bound: int | None) -> int:

@@ -1,6 +1,6 @@
 """Brings a store's file forward by what segments have: `replay`."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import apsw
 import msgspec
@@ -74,6 +74,30 @@ def stretches_between(folder: Place, timelines: Timelines, after: int, position:
                 f"the archive {folder} lacks event {at + 1} of timeline {timeline}",
                 f"choose a position up to {at}",
             )
+        at = end
+    return chosen
+
+
+def leading_on(
+    folder: Place, timelines: Timelines, after: int, without: Collection[str] = ()
+) -> list[Stretch]:
+    """The stretches that lead on from behind `after` along a history and to its end, up to the first gap.
+
+    `without` are segments that are passed over, by their places.
+    """
+    chosen: list[Stretch] = []
+    at = after
+    for timeline, first, end in history_of(timelines):
+        if at >= end:
+            continue
+        segments = [one for one in list_segments(folder, timeline) if str(one.place) not in without]
+        for segment in runs(segments, max(at, first - 1)):
+            chosen.append(Stretch(segment, end))
+            at = max(at, segment.last)
+            if at >= end:
+                break
+        if at < end:
+            break
         at = end
     return chosen
 

@@ -20,9 +20,10 @@ from ops.audit.files import AuditError
 from ops.audit.own_acts import own_act
 from ops.audit.trail import audit_trail
 from ops.backup.requests import Ended, RestoreRequest
+from ops.backup.restoring.plan import Plan, plan_restore
 from ops.backup.restoring.preparing import prepared_places, require_readable
 from ops.backup.restoring.recovery import require_sound_store
-from ops.backup.restoring.restore import Plan, Restored, plan_restore, restore
+from ops.backup.restoring.restore import Restored, restore
 from ops.backup.restoring.stream_timeline import highest_timeline_in_stream
 from ops.backup.restoring.swap import settle
 from ops.settings import Settings

@@ -1,8 +1,11 @@
 """The way back: a store as it was, from a backup and the archive.
 
 restore          a store as it was, in the place of the present one
+plan             what one would do
 restore_path     what leads to a moment: a backup, the archive, the present store
 search           the same, which passes over what turns out to be damaged
+going_on         the latest: all that leads on, of the present store, too
+present          the present store, as far as it can be read
 materialize      makes the file
 swap             puts it in the place of the present one
 preparing        what a restore needs, made readable for a service that has no key

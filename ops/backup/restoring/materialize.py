@@ -5,6 +5,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 import apsw
 import msgspec
@@ -14,11 +15,14 @@ from bus.log.answers import index_ids
 from domain.catalogue import TIMELINE_FORKED, TIMELINE_STREAM
 from migrations import runner
 from migrations.connection import distrust, write_transaction
+from migrations.from_disk import forget
 from migrations.rows import insert_rows
 from ops.archive.replay import replay
+from ops.archive.segment import Segment
 from ops.backup.copying import COPY_BYTES, TOLD_BYTES
 from ops.backup.metadata import Backup
 from ops.backup.opening import checksum_differs, require_room
+from ops.backup.restoring.going_on import GoingOn, timelines_of
 from ops.backup.restoring.restore_path import RestorePath
 from ops.backup.sound import file_checksum, head_at, open_sealed, require_chain, require_sound
 from ops.backup.verify import require_content
@@ -33,6 +37,13 @@ from ops.targets.target import sync_file
 logger = logging.getLogger(__name__)
 
 
+class Made(NamedTuple):
+    """A store that was made: the last position of what it was made of, and how many segments were whose."""
+
+    position: int
+    signatures: Counter[str]
+
+
 def materialize(
     restore_path: RestorePath,
     work: Path,
@@ -42,19 +53,23 @@ def materialize(
     identities: Identities = (),
     as_it_is: bool = False,
     signing: Signing = ANYBODYS,
+    going_on: GoingOn | None = None,
+    same_as: chain.Head | None = None,
     progress: Progress,
-) -> Counter[str]:
+) -> Made:
     """Makes a store in the file `work`: first the backup, then the archive, then a fork.
 
     The backup of the path is a plain local file; see `opened`. It is copied, and the copy is checked as
     `verify_backup` does it: its metadata may be forged as well, so all of it, from the first event on.
     `identities` are for the archive. The tables are what the log says, whatever the backup's say, unless they
-    are taken `as_it_is`, to be compared. The file is closed, sealed and on disk when this returns; the answer
-    is how many segments were whose, in words.
+    are taken `as_it_is`, to be compared. The file is closed, sealed and on disk when this returns.
+
+    `going_on` has all that leads on, too. Where the log is to be the `same_as` another one, it gets no fork:
+    nothing is given up, and positions mean what they meant.
 
     Raises:
         BackupError: the backup is not sound, a segment is not, or the tables cannot be made to agree with the
-            log.
+            log; it does not end as it should.
     """
     # A killed restore may have left files, a WAL above all: SQLite would take it for this file's.
     for leftover in work.parent.glob(f"{work.name}*"):
@@ -70,11 +85,19 @@ def materialize(
         if restore_path.backup is None:
             connection.execute("INSERT INTO store VALUES (?, ?)", (restore_path.store_id, now_ms))
         index_ids(connection)
-        signatures = _go_on_with_the_archive(connection, restore_path, identities, signing, progress)
+        if going_on is None:
+            position = restore_path.position
+            signatures = _go_on_with_the_archive(connection, restore_path, identities, signing, progress)
+        else:
+            progress("archive", 0, len(restore_path.stretches))
+            signatures = going_on.go_on(connection, restore_path)
+            position = _reached(connection, same_as)
         with write_transaction(connection):
-            _cut(connection, restore_path.position)
-            insert_rows(connection, "INSERT OR IGNORE INTO timelines", restore_path.timelines)
-            _fork(connection, restore_path.position, timeline, now_ms)
+            _cut(connection, position)
+            timelines = timelines_of(connection, restore_path.timelines)
+            insert_rows(connection, "INSERT OR IGNORE INTO timelines", timelines)
+            if same_as is None:
+                _fork(connection, position, timeline, now_ms)
             index_ids(connection)
     work.chmod(0o600)
     if migrated or not as_it_is:
@@ -84,8 +107,24 @@ def materialize(
                 TABLES_DIFFER, f"the tables of {restore_path.begins_with} cannot be made from its log"
             )
     seal(work)
-    _require_made(work, restore_path.position, is_checked=not migrated and as_it_is)
-    return signatures
+    _require_made(
+        work, position, is_checked=not migrated and as_it_is, ends=position + (1 if same_as is None else 0)
+    )
+    return Made(position, signatures)
+
+
+def _reached(connection: apsw.Connection, same_as: chain.Head | None) -> int:
+    """Where the log ends, with the end that it must have."""
+    head = chain.read_head(connection)
+    if same_as is not None and (head.position, head.hash) != (same_as.position, same_as.hash):
+        raise BackupError(
+            "unreachable_moment",
+            f"backups, archive and what is left of the store lead to position {head.position},"
+            f" and the log ended at {same_as.position}",
+        )
+    if head.position == 0:
+        raise BackupError("not_found", "neither backups nor archive nor the present store have an event")
+    return head.position
 
 
 def _go_on_with_the_archive(
@@ -102,7 +141,7 @@ def _go_on_with_the_archive(
         try:
             whose = replay(connection, stretch, restore_path.store_id, identities, signing)
         except BackupError as error:
-            raise without_segment(error, chain.read_head(connection).position) from error
+            raise without_segment(error, stretch.segment, chain.read_head(connection).position) from error
         signatures[str(whose)] += 1
     for stretch in restore_path.late_answers:
         try:
@@ -113,26 +152,30 @@ def _go_on_with_the_archive(
     return signatures
 
 
-def without_segment(error: BackupError, reached: int) -> BackupError:
+def without_segment(error: BackupError, segment: Segment, reached: int) -> BackupError:
     """The error of a segment, with the last position that can be had without it."""
-    if error.reason == "encrypted":
-        return error
-    hint = f"without it, the last moment that can be had is --to-position {reached}"
-    return BackupError(error.reason, error.message, hint)
+    error.backup = str(segment.place)
+    if error.reason != "encrypted":
+        error.hint = f"without it, the last moment that can be had is --to-position {reached}"
+    return error
 
 
-def _require_made(work: Path, position: int, *, is_checked: bool) -> None:
-    """Returns if the file is sound, and its log goes on behind the moment as its hashes say.
+def _require_made(work: Path, position: int, *, is_checked: bool, ends: int) -> None:
+    """Returns if the file is sound, and its log goes up to its end as all of its hashes say.
 
     One that `is_checked` was found to be sound before the fork was put at its end.
     """
     with closing(open_sealed(work)) as connection:
-        if not is_checked:
-            require_sound(connection, work.name)
         head = chain.read_head(connection)
-        require_chain(connection, work.name, head, head_at(connection, position))
-    if head.position != position + 1:
-        raise BackupError("content_differs", f"{work.name} ends at {head.position}, not at {position + 1}")
+        if is_checked:
+            require_chain(connection, work.name, head, head_at(connection, position))
+        else:
+            # What the disk has is what counts.
+            forget(work)
+            require_sound(connection, work.name, thorough=True)
+            require_chain(connection, work.name, head, chain.Head())
+    if head.position != ends:
+        raise BackupError("content_differs", f"{work.name} ends at {head.position}, not at {ends}")
 
 
 def _copy(backup: Backup, work: Path, progress: Progress) -> None:

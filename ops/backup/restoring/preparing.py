@@ -1,5 +1,6 @@
 """Makes readable what a restore needs, for a service that has no key: `prepare`."""
 
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -10,14 +11,16 @@ from ops.archive.segment import segment_path
 from ops.archive.writing import row_lines, write_segment
 from ops.backup.metadata import Backup, write_metadata
 from ops.backup.opening import bring, require_key
-from ops.backup.restoring.restore import require_signed
-from ops.backup.restoring.restore_path import Moment
+from ops.backup.restoring.materialize import without_segment
+from ops.backup.restoring.plan import next_signed
+from ops.backup.restoring.restore_path import Moment, RestorePath
 from ops.backup.restoring.search import Search
 from ops.progress import Progress, ignore_progress
 from ops.targets.errors import BackupError
 from ops.targets.places import Places
 from ops.targets.sealing import Identities
 from ops.targets.signing import Signature, Signing, SigningKey
+from ops.targets.target import local
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,13 +43,12 @@ def require_readable(places: Places, moment: Moment, identities: Identities) -> 
         BackupError: there is not.
         OSError: a bucket is away.
     """
-    restore_path = Search(places, moment, identities).next_path()
+    restore_path = next_signed(Search(places, moment, identities), places.signing)
     if restore_path.backup is not None:
         require_key(restore_path.backup, identities)
     if not identities:
         for one in restore_path.stretches:
             require_segment_key(one.segment)
-    require_signed(restore_path, places.signing)
 
 
 def prepared_places(places: Places, folder: Path) -> Places:
@@ -69,48 +71,59 @@ def prepare(
         OSError: a bucket is away, the disk is full.
     """
     there = prepared_places(places, folder)
-    assert isinstance(there.backups, Path)
-    there.backups.mkdir(mode=0o700)
     search = Search(places, moment, identities)
     plain: Backup | None = None
+    signatures: Counter[str] = Counter()
     while True:
         restore_path = search.next_path()
-        if restore_path.backup is None:
-            break
-        require_key(restore_path.backup, identities)
         try:
-            plain = bring(restore_path.backup, there.backups, identities, progress=progress)
+            plain, signatures = _copy(restore_path, places.signing, there, identities, progress)
             break
         except BackupError as error:
-            search.pass_over(restore_path.begins_with, error)
-            for leftover in there.backups.iterdir():
-                leftover.unlink()
+            search.pass_over(error.backup or restore_path.begins_with, error)
+            for folder_of_copies in (local(there.backups), local(there.archive)):
+                shutil.rmtree(folder_of_copies, ignore_errors=True)
     # Looking up a time takes a key: the service gets its position instead.
     named = (
         moment
         if moment.time is None
         else msgspec.structs.replace(moment, time=None, position=restore_path.position)
     )
-    signatures: Counter[str] = Counter()
-    if plain is not None:
-        signatures[str(plain.signature)] += 1
-        write_metadata(plain.path, plain.metadata, _signer(places.signing, plain.signature))
-        if moment.backup is not None:
-            named = msgspec.structs.replace(named, backup=str(plain.path.absolute()))
-    for number, stretch in enumerate(restore_path.stretches):
-        progress("archive", number, len(restore_path.stretches))
-        content = read_segment(stretch.segment, identities, places.signing)
-        header = content.header
-        path = segment_path(there.archive, header.timelines[-1][0], header.first, header.last)
-        signer = _signer(places.signing, content.signature)
-        write_segment(path, header, row_lines(content.rows), content.answers, signer=signer)
-        signatures[str(content.signature)] += 1
+    if plain is not None and moment.backup is not None:
+        named = msgspec.structs.replace(named, backup=str(plain.path.absolute()))
     return Prepared(
         moment=named,
         begins_with=restore_path.begins_with,
         passed_over=search.passed_over,
         signatures=dict(signatures),
     )
+
+
+def _copy(
+    restore_path: RestorePath, signing: Signing, there: Places, identities: Identities, progress: Progress
+) -> tuple[Backup | None, Counter[str]]:
+    """The plain copy of the backup on a way, and how many files on it are whose, all of which are copied."""
+    signatures: Counter[str] = Counter()
+    plain: Backup | None = None
+    folder = local(there.backups)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if restore_path.backup is not None:
+        require_key(restore_path.backup, identities)
+        plain = bring(restore_path.backup, folder, identities, progress=progress)
+        signatures[str(plain.signature)] += 1
+        write_metadata(plain.path, plain.metadata, _signer(signing, plain.signature))
+    for number, stretch in enumerate(restore_path.stretches):
+        progress("archive", number, len(restore_path.stretches))
+        try:
+            content = read_segment(stretch.segment, identities, signing)
+        except BackupError as error:
+            raise without_segment(error, stretch.segment, stretch.segment.first - 1) from error
+        header = content.header
+        path = segment_path(there.archive, header.timelines[-1][0], header.first, header.last)
+        signer = _signer(signing, content.signature)
+        write_segment(path, header, row_lines(content.rows), content.answers, signer=signer)
+        signatures[str(content.signature)] += 1
+    return plain, signatures
 
 
 def _signer(signing: Signing, signature: Signature) -> SigningKey | None:

@@ -5,8 +5,6 @@ validate ─▶ safety backup ─▶ make the file beside the store ─▶ verif
 
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,38 +12,21 @@ import apsw
 import msgspec
 
 from bus.kept_files import make_folder
-from ops.archive.reading import read_segment, read_signature
-from ops.archive.segment import list_segments
-from ops.backup.content import StoreContent
+from bus.log import chain
 from ops.backup.create import create_backup
-from ops.backup.metadata import Backup, list_backups
+from ops.backup.metadata import Backup
 from ops.backup.opening import plain_metadata
-from ops.backup.restoring.materialize import materialize, without_segment
+from ops.backup.restoring.going_on import GoingOn
+from ops.backup.restoring.materialize import Made, materialize
+from ops.backup.restoring.plan import checked, gap_before, highest_timeline_of, next_signed, source_of
 from ops.backup.restoring.restore_path import PRESENT, Moment, RestorePath
 from ops.backup.restoring.search import Search
 from ops.backup.restoring.swap import WORK_SUFFIX, Intent, swap
 from ops.backup.scratch import SCRATCH_PREFIX, sweep
-from ops.backup.verify import verified
 from ops.progress import Progress, ignore_progress
 from ops.targets.errors import BackupError
 from ops.targets.places import Places
 from ops.targets.sealing import Identities
-from ops.targets.signing import Signing, require_accepted
-
-
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a restore does: `events_lost` are those of the present store that come after the moment."""
-
-    backup: str
-    segments: int
-    """How many of the archive's are needed."""
-    position: int
-    timeline: int
-    events_lost: int | None
-    passed_over: dict[str, str]
-    """What would have been nearer, and why it cannot be used."""
-    signatures: dict[str, int] = {}
-    """How many of the files are whose, as far as they were looked at: `signed by ed25519:…`, `unsigned`."""
 
 
 class Restored(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,54 +43,6 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
     """How many of the files that it is made of are whose: `signed by ed25519:…`, `unsigned`."""
 
 
-def plan_restore(
-    places: Places,
-    moment: Moment,
-    *,
-    source: Places | None = None,
-    identities: Identities = (),
-    highest_timeline: int = 0,
-    check: bool = False,
-    progress: Progress = ignore_progress,
-) -> Plan:
-    """The restore that `restore` would do now; `check` looks at the backup and the segments for it.
-
-    Raises:
-        BackupError: there is no way to that moment, or what there is, is not sound.
-        OSError: a bucket is away.
-    """
-    search = Search(source or places, moment, identities)
-    present = search.present
-    signatures: Counter[str] = Counter()
-    while True:
-        restore_path = search.next_path()
-        if not check or restore_path.backup is None:
-            break
-        try:
-            with _checked(restore_path, places, present, identities, progress, inside=True):
-                break
-        except BackupError as error:
-            search.pass_over(restore_path.begins_with, error)
-    if restore_path.backup is not None:
-        signatures[str(restore_path.backup.signature)] += 1
-    for number, stretch in enumerate(restore_path.stretches if check else ()):
-        progress("archive", number, len(restore_path.stretches))
-        try:
-            found = read_segment(stretch.segment, identities, places.signing).signature
-        except BackupError as error:
-            raise without_segment(error, stretch.segment.first - 1) from error
-        signatures[str(found)] += 1
-    return Plan(
-        backup=restore_path.begins_with,
-        segments=len(restore_path.stretches),
-        position=restore_path.position,
-        timeline=1 + _highest_timeline(places, present, restore_path, highest_timeline),
-        events_lost=None if present is None else max(0, present.head.position - restore_path.position),
-        passed_over=search.passed_over,
-        signatures=dict(signatures),
-    )
-
-
 def restore(
     places: Places,
     moment: Moment,
@@ -117,6 +50,7 @@ def restore(
     version: str,
     safety: bool = True,
     is_damaged: bool = False,
+    same_as: chain.Head | None = None,
     highest_timeline: int = 0,
     now_ms: int | None = None,
     source: Places | None = None,
@@ -130,7 +64,8 @@ def restore(
     `highest_timeline` is the highest number that is known elsewhere: to the stream, say. `source` is where
     backups and archive are looked for, if it is not where they are kept. `identities` open what is encrypted.
     A backup that turns out to be damaged is passed over for the next one that leads to the moment, unless it
-    is the one that was asked for.
+    is the one that was asked for; on the way to the latest, so is a segment. The latest is all that can be
+    had, of the present store, too. Where it is to be the `same_as` what the log was, it begins no timeline.
 
     Raises:
         BackupError: there is no way to that moment, what there is, is not sound, or no key opens it.
@@ -138,12 +73,12 @@ def restore(
     """
     now = time.time_ns() // 1_000_000 if now_ms is None else now_ms
     store = places.store
-    search = Search(source or places, moment, identities)
+    source = source_of(places, source)
+    search = Search(source, moment, identities, repair=same_as is not None)
     present = search.present
-    restore_path = search.next_path()
-    require_signed(restore_path, places.signing)
-    timeline = 1 + _highest_timeline(places, present, restore_path, highest_timeline)
-    signatures: Counter[str] = Counter()
+    restore_path = next_signed(search, places.signing)
+    timeline = 1 + highest_timeline_of(places, present, restore_path, highest_timeline)
+    made = Made(0, Counter())
     make_folder(store.parent)
     sweep(store.parent)
     with TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=store.parent) as scratch:
@@ -158,63 +93,25 @@ def restore(
         while True:
             try:
                 # Its content is checked once it is copied, before anything is changed.
-                with _checked(restore_path, places, present, identities, progress, inside=False) as checked:
+                with checked(restore_path, places, present, identities, progress, inside=False) as sound:
                     is_present = restore_path.begins_with == PRESENT
                     if safety or is_present:
                         safety_backup.take(search)
-                    begins_with = safety_backup.as_plain_file if is_present else checked
-                    signatures = _make(restore_path, begins_with, places, timeline, now, identities, progress)
+                    begins_with = safety_backup.as_plain_file if is_present else sound
+                    going_on = GoingOn(places, source, search.without, identities) if moment.latest else None
+                    made = _make(
+                        *(restore_path, begins_with, places, timeline, now, identities, progress),
+                        going_on=going_on,
+                        same_as=same_as,
+                    )
                 break
             except BackupError as error:
-                search.pass_over(restore_path.begins_with, error)
-            restore_path = search.next_path()
-            timeline = 1 + _highest_timeline(places, present, restore_path, highest_timeline)
-    return _put_in_place(places, restore_path, timeline, now, safety_backup.taken, search, signatures)
-
-
-def require_signed(restore_path: RestorePath, signing: Signing) -> None:
-    """Returns if everything on a way is signed as it must be: told before anything is touched.
-
-    Raises:
-        BackupError: something is not, or is damaged.
-        OSError: a bucket is away.
-    """
-    if restore_path.backup is not None:
-        require_accepted(restore_path.backup.name, restore_path.backup.signature)
-    # Without that, what is forged is found as it is read.
-    for stretch in restore_path.stretches if signing.is_required else ():
-        try:
-            read_signature(stretch.segment, signing)
-        except BackupError as error:
-            raise without_segment(error, stretch.segment.first - 1) from error
-
-
-@contextmanager
-def _checked(
-    restore_path: RestorePath,
-    places: Places,
-    present: StoreContent | None,
-    identities: Identities,
-    progress: Progress,
-    *,
-    inside: bool,
-) -> Iterator[Backup | None]:
-    """The verified backup of a path, as a plain local file; `None` where the path begins without one."""
-    if restore_path.backup is None:
-        yield None
-        return
-    with verified(
-        restore_path.backup.place,
-        # What the metadata say of earlier checks may be forged as well.
-        whole=True,
-        store_id=None if present is None else present.store_id,
-        inside=inside,
-        identities=identities,
-        signing=places.signing,
-        scratch=places.store.parent if places.store.parent.is_dir() else None,
-        progress=progress,
-    ) as plain:
-        yield plain
+                search.pass_over(error.backup or restore_path.begins_with, error)
+            restore_path = next_signed(search, places.signing)
+            timeline = 1 + highest_timeline_of(places, present, restore_path, highest_timeline)
+    if same_as is not None and present is not None:
+        timeline = present.timeline
+    return _put_in_place(places, restore_path, timeline, now, safety_backup.taken, search, made)
 
 
 def _make(
@@ -225,17 +122,22 @@ def _make(
     now_ms: int,
     identities: Identities,
     progress: Progress,
-) -> Counter[str]:
-    """Makes the new store beside the present one; none where this fails. Answers how many files are whose."""
+    *,
+    going_on: GoingOn | None,
+    same_as: chain.Head | None,
+) -> Made:
+    """Makes the new store beside the present one; none where this fails."""
     work = places.store.with_name(places.store.name + WORK_SUFFIX)
     try:
-        signatures = materialize(
+        made = materialize(
             msgspec.structs.replace(restore_path, backup=begins_with),
             work,
             timeline=timeline,
             now_ms=now_ms,
             identities=identities,
             signing=places.signing,
+            going_on=going_on,
+            same_as=same_as,
             progress=progress,
         )
     except BaseException:
@@ -243,8 +145,8 @@ def _make(
             leftover.unlink()
         raise
     if restore_path.backup is not None:
-        signatures[str(restore_path.backup.signature)] += 1
-    return signatures
+        made.signatures[str(restore_path.backup.signature)] += 1
+    return made
 
 
 class _SafetyBackup(msgspec.Struct, kw_only=True):
@@ -304,36 +206,23 @@ def _put_in_place(
     now_ms: int,
     taken: Backup | None,
     search: Search,
-    signatures: Counter[str],
+    made: Made,
 ) -> Restored:
     """Swaps the made store for the present one, which is set aside where no backup was `taken` of it."""
     store = places.store
     # The old store is deleted only where a backup has it; otherwise, that is its owner's decision.
     set_aside = f"{store.name}.set-aside-{now_ms}" if store.exists() and taken is None else None
     work = store.name + WORK_SUFFIX
-    swap(store, Intent(work=work, set_aside=set_aside, position=restore_path.position, timeline=timeline))
+    swap(store, Intent(work=work, set_aside=set_aside, position=made.position, timeline=timeline))
     safety_backup = None if taken is None else str(taken.place)
     is_present = restore_path.begins_with == PRESENT
     return Restored(
-        position=restore_path.position,
+        position=made.position,
         timeline=timeline,
         backup=safety_backup if safety_backup and is_present else restore_path.begins_with,
         segments=len(restore_path.stretches),
         safety_backup=safety_backup,
         set_aside=None if set_aside is None else str(store.with_name(set_aside)),
-        passed_over=search.passed_over,
-        signatures=dict(signatures),
+        passed_over=search.passed_over | gap_before(places, restore_path, made.position),
+        signatures=dict(made.signatures),
     )
-
-
-def _highest_timeline(
-    places: Places, present: StoreContent | None, restore_path: RestorePath, elsewhere: int
-) -> int:
-    store_id = None if present is None else present.store_id
-    known = [one.metadata.timeline for one in list_backups(places.backups, store_id)]
-    known += [one.timeline for one in list_segments(places.archive)]
-    # A backup that is named by its path may be in none of these places.
-    known += [timeline for timeline, _ in restore_path.timelines]
-    if restore_path.backup is not None:
-        known.append(restore_path.backup.metadata.timeline)
-    return max([*known, elsewhere, 0 if present is None else present.timeline])

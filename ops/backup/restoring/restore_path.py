@@ -9,16 +9,17 @@ import msgspec
 
 from bus.log import chain
 from migrations.connection import open_reader
-from ops.archive.replay import Stretch, late_answers, position_at, reach, stretches_between
+from ops.archive.replay import Stretch, late_answers, leading_on, position_at, reach, stretches_between
 from ops.archive.timelines import Timelines
-from ops.backup.content import StoreContent
 from ops.backup.metadata import Backup, find_backup, list_backups, read_backup
 from ops.backup.opening import opened
+from ops.backup.restoring.present import Present
 from ops.backup.sound import open_sealed
 from ops.targets.errors import UNUSABLE, BackupError
 from ops.targets.places import Places
 from ops.targets.sealing import Identities
 from ops.targets.signing import require_accepted
+from ops.targets.target import address
 
 PRESENT = "the present store"
 
@@ -50,6 +51,8 @@ class RestorePath(msgspec.Struct, frozen=True, kw_only=True):
     late_answers: list[Stretch] = []
     """Segments that may have more answers of the position; a restore goes without, if it must."""
     from_nothing: bool = False
+    ends: int = 0
+    """To the latest: the last position that backups and archive have, perhaps behind a gap."""
 
     @property
     def begins_with(self) -> str:
@@ -89,7 +92,7 @@ class _Source(NamedTuple):
 def find_restore_path(
     places: Places,
     moment: Moment,
-    present: StoreContent | None,
+    present: Present | None,
     identities: Identities = (),
     *,
     without: Collection[str] = (),
@@ -105,11 +108,16 @@ def find_restore_path(
         OSError: a bucket is away.
     """
     sources = list(_sources(places, moment, present, without))
+    if not sources and present is not None and not places.signing.is_required:
+        # Its own log may be whole, whatever else is damaged. Nobody has signed it.
+        return _from_nothing(present)
     newest = max(sources, key=lambda one: one.reaches)
     if present is None and len({one.store_id for one in sources}) > 1:
         raise BackupError("foreign", f"{places.backups} has backups of several stores", "name one of them")
     # A folder may hold backups of several stores, and positions of one mean nothing in another.
     sources = [one for one in sources if one.store_id == newest.store_id]
+    if moment.latest:
+        return _latest(newest, sources, places, present, without)
     position = _position(newest, sources, places, moment, identities)
     history = newest.history(position)
     same = [
@@ -137,6 +145,48 @@ def find_restore_path(
     )
 
 
+def _from_nothing(present: Present) -> RestorePath:
+    return RestorePath(
+        position=0,
+        store_id=present.store_id,
+        # The others begin with an event.
+        timelines=present.timelines[:1],
+        backup=None,
+        stretches=[],
+        from_nothing=True,
+    )
+
+
+def _latest(
+    newest: _Source,
+    sources: list[_Source],
+    places: Places,
+    present: Present | None,
+    without: Collection[str],
+) -> RestorePath:
+    """The way to the last position that backups and archive lead to without a gap."""
+    same = [
+        one
+        for one in sources
+        if not one.is_archive and one.history(one.position) == newest.history(one.position)
+    ]
+    start = max(same, key=lambda one: one.position, default=_Source(None, newest.store_id, (), 0, True))
+    stretches = leading_on(places.archive, newest.timelines, start.position, without)
+    position = max([start.position, *(min(one.segment.last, one.until) for one in stretches)])
+    if position == 0 < newest.position and present is None:
+        # It says what is missing.
+        stretches_between(places.archive, newest.history(newest.position), 0, newest.position)
+    return RestorePath(
+        position=position,
+        store_id=newest.store_id,
+        timelines=newest.history(position),
+        backup=start.backup,
+        stretches=stretches,
+        from_nothing=start.is_archive,
+        ends=newest.position,
+    )
+
+
 def _late_answers(
     start: _Source, sources: list[_Source], places: Places, history: Timelines, position: int
 ) -> list[Stretch]:
@@ -147,7 +197,7 @@ def _late_answers(
 
 
 def _sources(
-    places: Places, moment: Moment, present: StoreContent | None, without: Collection[str]
+    places: Places, moment: Moment, present: Present | None, without: Collection[str]
 ) -> Iterable[_Source]:
     if moment.backup is not None:
         path = find_backup(places.backups, moment.backup)
@@ -172,19 +222,23 @@ def _sources(
             )
         return
     # `latest` means what was kept: the present store is to be replaced.
-    if present is not None and not moment.latest and PRESENT not in without:
+    if present is not None and present.head is not None and not moment.latest and PRESENT not in without:
         yield _Source(None, present.store_id, present.timelines, present.head.position)
     try:
-        archived = reach(places.archive, places.signing)
-    except BackupError:
+        archived = None
+        if address(places.archive) not in without:
+            archived = reach(places.archive, places.signing)
+    except BackupError as error:
         # The present store has all that the archive may have.
+        if moment.latest:
+            error.backup = address(places.archive)
         if present is None or moment.latest or PRESENT in without:
             raise
         archived = None
     if archived is not None and (present is None or archived[0] == present.store_id):
         store_id, timelines, position = archived
         yield _Source(None, store_id, timelines, position, is_archive=True)
-    elif not found and (present is None or moment.latest or PRESENT in without):
+    elif not found and (present is None or PRESENT in without or places.signing.is_required):
         raise BackupError("not_found", f"there is no backup in {places.backups}, and no archive")
 
 

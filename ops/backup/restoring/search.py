@@ -1,29 +1,29 @@
-"""The search for a way to a moment, which passes over backups that turn out to be damaged."""
+"""The search for a way to a moment, which passes over what turns out to be damaged."""
 
-from contextlib import closing
-
-import apsw
-
-from migrations.connection import open_reader
-from migrations.runner import MigrationError
-from ops.backup.content import StoreContent, read_content
 from ops.backup.metadata import Backup, list_backups
+from ops.backup.restoring.present import read_present
 from ops.backup.restoring.restore_path import Moment, RestorePath, find_restore_path
-from ops.targets.errors import UNUSABLE, BackupError
+from ops.targets.errors import UNUSABLE, UNUSABLE_SEGMENT, BackupError
 from ops.targets.places import Places
 from ops.targets.sealing import Identities
 from ops.targets.signing import require_accepted
 
 
 class Search:
-    """The way to a moment, without damaged backups."""
+    """The way to a moment, without damaged backups; to the latest, without damaged segments, too.
 
-    def __init__(self, places: Places, moment: Moment, identities: Identities = ()) -> None:
+    Where a `repair` is what is wanted, what cannot be read without a key is passed over, as well.
+    """
+
+    def __init__(
+        self, places: Places, moment: Moment, identities: Identities = (), *, repair: bool = False
+    ) -> None:
         self._places = places
+        self._is_repair = repair
         self._moment = moment
         self._identities = identities
-        self.present = _present_content(places)
-        """The content of the present store; `None` where there is none, or none that could be read."""
+        self.present = read_present(places.store)
+        """The present store; `None` where there is none, or none that could be read."""
         self.passed_over: dict[str, str] = {}
         self._refused: BackupError | None = None
         if moment.backup is None:
@@ -33,6 +33,11 @@ class Search:
     def leave_out(self, backup: Backup) -> None:
         """Leaves out a backup that was made meanwhile: its content is to be replaced."""
         self._left_out.add(str(backup.place))
+
+    @property
+    def without(self) -> set[str]:
+        """What is left out, or passed over: names as in `begins_with`, and places of segments."""
+        return self._left_out.union(self.passed_over)
 
     def next_path(self) -> RestorePath:
         """The next way to try.
@@ -48,7 +53,7 @@ class Search:
                     self._moment,
                     self.present,
                     self._identities,
-                    without=self._left_out.union(self.passed_over),
+                    without=self.without,
                 )
             except BackupError as error:
                 if error.backup:
@@ -74,10 +79,12 @@ class Search:
     def pass_over(self, which: str, error: BackupError) -> None:
         """Goes on without a source that turned out to be damaged, named as in `RestorePath.begins_with`.
 
+        To the latest, also without a segment (or the archive), named by its place.
+
         Raises:
             BackupError: it was asked for, or something else is wrong than that it is damaged.
         """
-        if error.reason not in UNUSABLE or which in self.passed_over or self._moment.backup is not None:
+        if which in self.passed_over or self._moment.backup is not None or not self._may_pass_over(error):
             raise error
         if self._moment == Moment():
             hint = (
@@ -86,12 +93,7 @@ class Search:
             raise BackupError(error.reason, error.message, hint) from error
         self.passed_over[which] = error.message
 
-
-def _present_content(places: Places) -> StoreContent | None:
-    if not places.store.exists():
-        return None
-    try:
-        with closing(open_reader(places.store)) as connection:
-            return read_content(connection)
-    except (apsw.Error, MigrationError):
-        return None
+    def _may_pass_over(self, error: BackupError) -> bool:
+        if self._is_repair and error.reason == "encrypted":
+            return True
+        return error.reason in (UNUSABLE_SEGMENT if self._moment.latest else UNUSABLE)

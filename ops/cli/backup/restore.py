@@ -44,7 +44,8 @@ def restore(
         option("The moment to go back to: 2026-11-24T08:15:00Z, or milliseconds since 1970."),
     ] = None,
     latest: Annotated[
-        bool, option("Whatever backups and archive have last; for a store that is damaged or gone.")
+        bool,
+        option("All that backups, archive and a damaged or lost store still have."),
     ] = False,
     dry_run: Annotated[bool, option("Say what would be done, and do nothing.")] = False,
     yes: Annotated[bool, option("Yes, replace the store.")] = False,
@@ -66,8 +67,8 @@ def restore(
     before leaves the present one as it is. A running service drains, restores
     and goes on.
     """
+    from ops.backup.restoring.plan import plan_restore
     from ops.backup.restoring.preparing import require_readable
-    from ops.backup.restoring.restore import plan_restore
 
     moment = _moment(name, to_position, to_time, latest)
     settings = backup_settings(data)

@@ -117,7 +117,8 @@ class Gallery:
         with pytest.raises(BackupError) as caught:
             restore(
                 Places(store=nothing, backups=nothing.parent / "backups", archive=folder),
-                Moment(latest=True),
+                # The latest would be what can be had without it.
+                Moment(position=max(one.last for one in list_segments(folder))),
                 version=VERSION,
                 identities=[KEY],
             )

@@ -8,7 +8,8 @@ import pytest
 from ops.backup.create import create_backup
 from ops.backup.drill import drill
 from ops.backup.metadata import Backup
-from ops.backup.restoring.restore import plan_restore, restore
+from ops.backup.restoring.plan import plan_restore
+from ops.backup.restoring.restore import restore
 from ops.backup.restoring.restore_path import Moment
 from ops.backup.verify import verify_backup, verify_by_routine
 from ops.progress import ignore_progress

@@ -22,7 +22,8 @@ from ops.archive.replay import reach
 from ops.archive.segment import Segment
 from ops.archive.verify import verify_archive
 from ops.archive.writing import write_segment
-from ops.backup.restoring.restore import plan_restore, restore
+from ops.backup.restoring.plan import plan_restore
+from ops.backup.restoring.restore import restore
 from ops.backup.restoring.restore_path import Moment
 from ops.store.projections_check import verify
 from ops.targets.errors import BackupError
@@ -462,15 +463,20 @@ def test_a_damaged_segment_is_told_with_the_last_position_that_can_be_had_withou
     archived.close()
     archived.path.unlink()
     for tried in (
-        lambda: plan_restore(archived.places, Moment(latest=True), check=True),
-        lambda: restore(archived.places, Moment(latest=True), version=VERSION),
+        lambda: plan_restore(archived.places, Moment(position=last), check=True),
+        lambda: restore(archived.places, Moment(position=last), version=VERSION),
     ):
         with pytest.raises(BackupError) as caught:
             tried()
         assert caught.value.reason == "segment_damaged"
         assert caught.value.hint.endswith(f"--to-position {reached}")
-    done = restore(archived.places, Moment(position=reached), version=VERSION)
-    assert (done.position, reached < last) == (reached, True)
+    # The latest is what can be had, and it says what cannot.
+    planned = plan_restore(archived.places, Moment(latest=True), check=True)
+    done = restore(archived.places, Moment(latest=True), version=VERSION)
+    assert (planned.position, done.position, reached < last) == (reached, reached, True)
+    assert planned.passed_over == done.passed_over
+    assert "SHA-256" in done.passed_over[str(place)]
+    assert f"event {reached + 1} is nowhere to be had" in done.passed_over[str(archived.places.archive)]
     archived.reopen()
 
 
@@ -481,9 +487,9 @@ def test_a_backup_can_be_restored_by_its_name_whatever_the_archive_is_like(archi
     for one in archived.segments:
         local(one.place).write_bytes(b"nothing")
     archived.close()
-    with pytest.raises(BackupError) as caught:
-        restore(archived.places, Moment(latest=True), version=VERSION)
-    assert (caught.value.reason, "by its name" in caught.value.hint) == ("segment_damaged", True)
+    planned = plan_restore(archived.places, Moment(latest=True), check=True)
+    assert (planned.backup, planned.position) == (str(backup.place), backup.metadata.position)
+    assert "SHA-256" in planned.passed_over[str(archived.places.archive)]
     # Events that the store itself has need no archive.
     assert plan_restore(archived.places, Moment(position=5), check=True).position == 5
     done = restore(archived.places, Moment(backup=backup.name), version=VERSION)

@@ -26,7 +26,8 @@ from ops.backup.metadata import (
     update_metadata,
     write_metadata,
 )
-from ops.backup.restoring.restore import plan_restore, restore
+from ops.backup.restoring.plan import plan_restore
+from ops.backup.restoring.restore import restore
 from ops.backup.restoring.restore_path import Moment
 from ops.backup.restoring.swap import INTENT_FILE, Intent, finish_swap
 from ops.backup.scratch import LEFT_BEHIND_SECONDS

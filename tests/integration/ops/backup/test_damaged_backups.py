@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from migrations.connection import open_writer
 from ops.backup.create import create_backup
 from ops.backup.drill import drill
 from ops.backup.metadata import Backup, list_backups, read_metadata, update_metadata
-from ops.backup.restoring.restore import Restored, plan_restore, restore
+from ops.backup.restoring.plan import plan_restore
+from ops.backup.restoring.restore import Restored, restore
 from ops.backup.restoring.restore_path import Moment
 from ops.backup.restoring.swap import INTENT_FILE, WORK_SUFFIX, settle
 from ops.backup.retention import Rules, retain
@@ -16,7 +18,7 @@ from ops.backup.verify import verify_by_routine, verify_whole
 from ops.store.projections_check import verify
 from ops.targets.errors import BackupError
 from ops.targets.sealing import Sealing
-from tests.support.stores.backing_up import VERSION, Stored, tables_of
+from tests.support.stores.backing_up import VERSION, Stored, answers_of, tables_of
 from tests.support.stores.looking_inside import log_of
 
 
@@ -66,11 +68,26 @@ def test_a_position_is_reached_by_the_next_backup_if_the_nearest_is_damaged(
 def test_the_latest_is_what_is_sound(stored: Stored, two: tuple[Backup, Backup]):
     first, second = two
     second.path.write_bytes(b"nothing of it is left")
+    head, answers = stored.store.writer.head, answers_of(stored.path)
 
+    planned = plan_restore(stored.places, Moment(latest=True), check=True)
     done = restored(stored, Moment(latest=True))
 
-    assert (done.backup, done.position) == (str(first.path), first.metadata.position)
+    # Behind the backup, the present store leads on.
+    assert (done.backup, done.position) == (str(first.path), head.position)
+    assert (planned.backup, planned.position, planned.events_lost) == (str(first.path), head.position, 0)
     assert list(done.passed_over) == [str(second.path)]
+    assert answers_of(stored.path) == answers
+
+
+def test_where_no_backup_is_sound_the_log_of_the_store_is_enough(stored: Stored, two: tuple[Backup, Backup]):
+    for one in two:
+        spoil(one.path)
+    head, answers = stored.store.writer.head, answers_of(stored.path)
+    done = restored(stored, Moment(latest=True))
+    assert (done.backup, done.position) == ("nothing", head.position)
+    assert set(done.passed_over) == {str(one.path) for one in two}
+    assert answers_of(stored.path) == answers
 
 
 def test_a_time_is_looked_up_in_the_next_backup_if_the_nearest_is_damaged(
@@ -101,8 +118,9 @@ def test_where_none_is_sound_it_says_what_is_wrong_with_each(stored: Stored, two
         spoil(one.path)
     before = tables_of(stored.path)
     stored.close()
+    elsewhere = msgspec.structs.replace(stored.places, store=stored.path.with_name("elsewhere.db"))
     with pytest.raises(BackupError) as caught:
-        restore(stored.places, Moment(latest=True), version=VERSION)
+        restore(elsewhere, Moment(latest=True), version=VERSION)
     assert caught.value.reason == "not_found"
     assert all(one.name in caught.value.message for one in two)
     assert tables_of(stored.path) == before

@@ -19,7 +19,8 @@ from ops.archive.segment import METADATA_SUFFIX, list_segments
 from ops.backup.create import create_backup
 from ops.backup.drill import drill, prove
 from ops.backup.metadata import WHOLE_CHECKS, list_backups, metadata_path, read_metadata, write_metadata
-from ops.backup.restoring.restore import plan_restore, restore
+from ops.backup.restoring.plan import plan_restore
+from ops.backup.restoring.restore import restore
 from ops.backup.restoring.restore_path import Moment
 from ops.backup.schedule import DAY_MS, BackupSchedule
 from ops.backup.verify import verify_backup, verify_by_routine

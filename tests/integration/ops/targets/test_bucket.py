@@ -13,7 +13,8 @@ from ops.archive.merge import SMALL_SEGMENTS, merge
 from ops.archive.replay import reach
 from ops.backup.drill import drill, prove
 from ops.backup.metadata import Backup, damaged_backups, find_backup, list_backups, metadata_path
-from ops.backup.restoring.restore import plan_restore, restore
+from ops.backup.restoring.plan import plan_restore
+from ops.backup.restoring.restore import restore
 from ops.backup.restoring.restore_path import Moment
 from ops.backup.retention import remove
 from ops.backup.verify import verify_backup, verify_by_routine

@@ -1,0 +1,135 @@
+"""The latest that can be had: all that leads on behind a backup, wherever it is whole. `GoingOn`.
+
+The archive, as long as its segments follow; then the present store, damaged as it may be, as long as its rows
+follow by their hashes; then the archive again. The hashes vouch for each row, wherever it comes from.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from itertools import islice
+from pathlib import Path
+
+import apsw
+
+from bus.log import chain
+from bus.log.answers import UNREADABLE, read_last_rows, take_over_rows
+from domain.catalogue import TIMELINE_FORKED, TIMELINE_STREAM
+from migrations.connection import open_reader, write_transaction
+from migrations.rows import insert_rows
+from migrations.runner import MigrationError
+from migrations.schema import require_own_schema
+from ops.archive.replay import leading_on, replay
+from ops.archive.timelines import Timelines
+from ops.backup.restoring.restore_path import RestorePath
+from ops.targets.errors import BackupError
+from ops.targets.places import Places
+from ops.targets.sealing import Identities
+
+# Rows that are taken over in one transaction.
+_ROWS = 2_000
+
+logger = logging.getLogger(__name__)
+
+
+class GoingOn:
+    """What may lead on. `source` is where the archive is, `without` the places of its damaged segments."""
+
+    def __init__(
+        self, places: Places, source: Places, without: Collection[str], identities: Identities = ()
+    ) -> None:
+        self._store = places.store
+        self._archive = source.archive
+        self._signing = places.signing
+        self._without = frozenset(without)
+        self._identities = identities
+
+    def go_on(self, connection: apsw.Connection, restore_path: RestorePath) -> Counter[str]:
+        """Appends to a log all that follows, with its answers; how many segments were whose, in words.
+
+        Raises:
+            BackupError: a segment is not whole, or there is no key for it; `backup` says which.
+        """
+        signatures: Counter[str] = Counter()
+        store_id, timelines = restore_path.store_id, restore_path.timelines
+        begun = before = chain.read_head(connection)
+        with _present(self._store, store_id) as present:
+            while True:
+                for stretch in leading_on(self._archive, timelines, before.position, self._without):
+                    try:
+                        whose = replay(connection, stretch, store_id, self._identities, self._signing)
+                    except BackupError as error:
+                        error.backup = str(stretch.segment.place)
+                        raise
+                    signatures[str(whose)] += 1
+                for rows in _portions(present, chain.read_head(connection)):
+                    with write_transaction(connection):
+                        chain.insert(connection, rows)
+                timelines = timelines_of(connection, timelines)
+                # Answers name the timeline of their events.
+                with write_transaction(connection):
+                    insert_rows(connection, "INSERT OR IGNORE INTO timelines", timelines)
+                reached = chain.read_head(connection)
+                if reached == before:
+                    break
+                before = reached
+            if present is not None:
+                with write_transaction(connection):
+                    take_over_rows(connection, read_last_rows(present, begun.position))
+        return signatures
+
+
+def reach_of_present(store: Path, store_id: str, head: chain.Head) -> chain.Head:
+    """How far the present store leads on from a place in its history; that place where it does not."""
+    with _present(store, store_id) as present:
+        for rows in _portions(present, head):
+            head = chain.Head(rows[-1].position, rows[-1].hash, rows[-1].recorded_at)
+    return head
+
+
+def timelines_of(connection: apsw.Connection, known: Timelines) -> Timelines:
+    """The timelines that a log went through: those `known`, and those that its forks say."""
+    forks = connection.execute(
+        "SELECT data ->> '$.timeline', position FROM events WHERE stream = ? AND type = ?",
+        (TIMELINE_STREAM, TIMELINE_FORKED),
+    )
+    return tuple(sorted({*known, *((int(timeline), first) for timeline, first in forks)}))
+
+
+@contextmanager
+def _present(store: Path, store_id: str) -> Iterator[apsw.Connection | None]:
+    """The present store, to be read as far as it can be; `None` where it is another, or none at all."""
+    connection: apsw.Connection | None = None
+    is_ours = False
+    with suppress(*UNREADABLE, MigrationError):
+        connection = open_reader(store)
+        require_own_schema(connection, store.name)
+        is_ours = connection.execute("SELECT store_id FROM store").get == store_id
+    try:
+        yield connection if is_ours else None
+    finally:
+        if connection is not None:
+            with suppress(apsw.Error):
+                connection.close(True)
+
+
+def _portions(present: apsw.Connection | None, head: chain.Head) -> Iterator[list[chain.Row]]:
+    """The rows behind a head that follow by their hashes."""
+    if present is None:
+        return
+    following = chain.rows_that_follow(present, head)
+    while True:
+        portion: list[chain.Row] = []
+        try:
+            # One by one: what was read before a damaged page counts.
+            for row in islice(following, _ROWS):
+                portion.append(row)  # noqa: PERF402 - see above
+        except (*UNREADABLE, chain.BrokenChainError) as error:
+            last = portion[-1].position if portion else head.position
+            logger.warning("%s leads on to position %d alone: %s", present.filename, last, error)
+            following = iter(())
+        if not portion:
+            return
+        head = chain.Head(portion[-1].position, portion[-1].hash, portion[-1].recorded_at)
+        yield portion

@@ -1,0 +1,210 @@
+"""What a restore would do: `plan_restore`, and what it and a restore look at before they go a way."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+
+from bus.log import chain
+from ops.archive.merge import last_hash
+from ops.archive.reading import read_segment, read_signature
+from ops.archive.segment import list_segments
+from ops.backup.metadata import Backup, list_backups
+from ops.backup.restoring.going_on import reach_of_present
+from ops.backup.restoring.materialize import without_segment
+from ops.backup.restoring.present import Present
+from ops.backup.restoring.restore_path import Moment, RestorePath
+from ops.backup.restoring.search import Search
+from ops.backup.verify import verified
+from ops.progress import Progress, ignore_progress
+from ops.targets.errors import BackupError
+from ops.targets.places import Places
+from ops.targets.sealing import Identities
+from ops.targets.signing import Signing, require_accepted
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a restore does: `events_lost` are those of the present store that come after the moment."""
+
+    backup: str
+    segments: int
+    """How many of the archive's are needed."""
+    position: int
+    timeline: int
+    events_lost: int | None
+    passed_over: dict[str, str]
+    """What would have been nearer, and why it cannot be used."""
+    signatures: dict[str, int] = {}
+    """How many of the files are whose, as far as they were looked at: `signed by ed25519:…`, `unsigned`."""
+
+
+def plan_restore(
+    places: Places,
+    moment: Moment,
+    *,
+    source: Places | None = None,
+    identities: Identities = (),
+    highest_timeline: int = 0,
+    check: bool = False,
+    progress: Progress = ignore_progress,
+) -> Plan:
+    """The restore that `restore` would do now; `check` looks at the backup and the segments for it.
+
+    Raises:
+        BackupError: there is no way to that moment, or what there is, is not sound.
+        OSError: a bucket is away.
+    """
+    search = Search(source_of(places, source), moment, identities)
+    present = search.present
+    signatures: Counter[str] = Counter()
+    position = 0
+    while True:
+        restore_path = search.next_path()
+        try:
+            signatures = _look_at(restore_path, places, present, identities, progress, check=check)
+            position = _reach(restore_path, places, identities) if moment.latest else restore_path.position
+            break
+        except BackupError as error:
+            search.pass_over(error.backup or restore_path.begins_with, error)
+    return Plan(
+        backup=restore_path.begins_with,
+        segments=len(restore_path.stretches),
+        position=position,
+        timeline=1 + highest_timeline_of(places, present, restore_path, highest_timeline),
+        events_lost=None if present is None else present.lost_behind(position),
+        passed_over=search.passed_over | gap_before(places, restore_path, position),
+        signatures=dict(signatures),
+    )
+
+
+def _look_at(
+    restore_path: RestorePath,
+    places: Places,
+    present: Present | None,
+    identities: Identities,
+    progress: Progress,
+    *,
+    check: bool,
+) -> Counter[str]:
+    """How many of the files on a way are whose; with `check`, each is whole."""
+    signatures: Counter[str] = Counter()
+    if restore_path.backup is not None:
+        signatures[str(restore_path.backup.signature)] += 1
+    if not check:
+        return signatures
+    with checked(restore_path, places, present, identities, progress, inside=True):
+        pass
+    for number, stretch in enumerate(restore_path.stretches):
+        progress("archive", number, len(restore_path.stretches))
+        try:
+            found = read_segment(stretch.segment, identities, places.signing).signature
+        except BackupError as error:
+            raise without_segment(error, stretch.segment, stretch.segment.first - 1) from error
+        signatures[str(found)] += 1
+    return signatures
+
+
+def _reach(restore_path: RestorePath, places: Places, identities: Identities) -> int:
+    """How far the latest goes: what is left of the present store may lead on behind backups and archive."""
+    head = chain.Head(restore_path.position)
+    if restore_path.stretches:
+        stretch = restore_path.stretches[-1]
+        if (stretch.segment.is_encrypted and not identities) or stretch.until < stretch.segment.last:
+            return head.position
+        try:
+            known = last_hash(stretch.segment, places.signing)
+        except BackupError as error:
+            raise without_segment(error, stretch.segment, stretch.segment.first - 1) from error
+        head = chain.Head(head.position, bytes.fromhex(known))
+    elif restore_path.backup is not None:
+        head = chain.Head(head.position, bytes.fromhex(restore_path.backup.metadata.head_hash))
+    return reach_of_present(places.store, restore_path.store_id, head).position
+
+
+def gap_before(places: Places, restore_path: RestorePath, position: int) -> dict[str, str]:
+    """What keeps the latest from being reached, beside damaged files."""
+    if position >= restore_path.ends:
+        return {}
+    missing = f"event {position + 1} is nowhere to be had, and those up to {restore_path.ends} follow from it"
+    return {str(places.archive): missing}
+
+
+def source_of(places: Places, source: Places | None) -> Places:
+    """Where backups and archive are looked for; the present store is the one of `places`."""
+    return places if source is None else msgspec.structs.replace(source, store=places.store)
+
+
+def next_signed(search: Search, signing: Signing) -> RestorePath:
+    """The next way to try, everything on which is signed as it must be.
+
+    Raises:
+        BackupError: there is none, or something is not, or is damaged, and cannot be passed over.
+        OSError: a bucket is away.
+    """
+    while True:
+        restore_path = search.next_path()
+        try:
+            require_signed(restore_path, signing)
+        except BackupError as error:
+            search.pass_over(error.backup or restore_path.begins_with, error)
+        else:
+            return restore_path
+
+
+def require_signed(restore_path: RestorePath, signing: Signing) -> None:
+    """Returns if everything on a way is signed as it must be: told before anything is touched.
+
+    Raises:
+        BackupError: something is not, or is damaged.
+        OSError: a bucket is away.
+    """
+    if restore_path.backup is not None:
+        require_accepted(restore_path.backup.name, restore_path.backup.signature)
+    # Without that, what is forged is found as it is read.
+    for stretch in restore_path.stretches if signing.is_required else ():
+        try:
+            read_signature(stretch.segment, signing)
+        except BackupError as error:
+            raise without_segment(error, stretch.segment, stretch.segment.first - 1) from error
+
+
+@contextmanager
+def checked(
+    restore_path: RestorePath,
+    places: Places,
+    present: Present | None,
+    identities: Identities,
+    progress: Progress,
+    *,
+    inside: bool,
+) -> Iterator[Backup | None]:
+    """The verified backup of a path, as a plain local file; `None` where the path begins without one."""
+    if restore_path.backup is None:
+        yield None
+        return
+    with verified(
+        restore_path.backup.place,
+        # What the metadata say of earlier checks may be forged as well.
+        whole=True,
+        store_id=None if present is None else present.store_id,
+        inside=inside,
+        identities=identities,
+        signing=places.signing,
+        scratch=places.store.parent if places.store.parent.is_dir() else None,
+        progress=progress,
+    ) as plain:
+        yield plain
+
+
+def highest_timeline_of(
+    places: Places, present: Present | None, restore_path: RestorePath, elsewhere: int
+) -> int:
+    store_id = None if present is None else present.store_id
+    known = [one.metadata.timeline for one in list_backups(places.backups, store_id)]
+    known += [one.timeline for one in list_segments(places.archive)]
+    # A backup that is named by its path may be in none of these places.
+    known += [timeline for timeline, _ in restore_path.timelines]
+    if restore_path.backup is not None:
+        known.append(restore_path.backup.metadata.timeline)
+    return max([*known, elsewhere, 0 if present is None else present.timeline])
