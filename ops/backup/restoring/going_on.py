@@ -20,12 +20,13 @@ from migrations.connection import open_reader, write_transaction
 from migrations.rows import insert_rows
 from migrations.runner import MigrationError
 from migrations.schema import require_own_schema
-from ops.archive.replay import leading_on, replay
+from ops.archive.replay import Stretch, leading_on, replay
 from ops.archive.timelines import Timelines
 from ops.backup.restoring.restore_path import RestorePath
 from ops.targets.errors import BackupError
 from ops.targets.places import Places
 from ops.targets.sealing import Identities
+from ops.targets.signing import Signature
 
 # Rows that are taken over in one transaction.
 _ROWS = 2_000
@@ -37,13 +38,16 @@ class GoingOn:
     """What may lead on. `source` is where the archive is, `without` the places of its damaged segments."""
 
     def __init__(
-        self, places: Places, source: Places, without: Collection[str], identities: Identities = ()
+        self, places: Places, source: Places, identities: Identities = (), without: Collection[str] = ()
     ) -> None:
-        self._store = places.store
-        self._archive = source.archive
-        self._signing = places.signing
+        self._places = places
+        self._source = source
         self._without = frozenset(without)
         self._identities = identities
+
+    def past(self, without: Collection[str]) -> "GoingOn":
+        """The same, which passes over these segments."""
+        return GoingOn(self._places, self._source, self._identities, without)
 
     def go_on(self, connection: apsw.Connection, restore_path: RestorePath) -> Counter[str]:
         """Appends to a log all that follows, with its answers; how many segments were whose, in words.
@@ -54,15 +58,10 @@ class GoingOn:
         signatures: Counter[str] = Counter()
         store_id, timelines = restore_path.store_id, restore_path.timelines
         begun = before = chain.read_head(connection)
-        with _present(self._store, store_id) as present:
+        with _present(self._places.store, store_id) as present:
             while True:
-                for stretch in leading_on(self._archive, timelines, before.position, self._without):
-                    try:
-                        whose = replay(connection, stretch, store_id, self._identities, self._signing)
-                    except BackupError as error:
-                        error.backup = str(stretch.segment.place)
-                        raise
-                    signatures[str(whose)] += 1
+                for stretch in leading_on(self._source.archive, timelines, before.position, self._without):
+                    signatures[str(self._replay(connection, stretch, store_id))] += 1
                 for rows in _portions(present, chain.read_head(connection)):
                     with write_transaction(connection):
                         chain.insert(connection, rows)
@@ -78,6 +77,13 @@ class GoingOn:
                 with write_transaction(connection):
                     take_over_rows(connection, read_last_rows(present, begun.position))
         return signatures
+
+    def _replay(self, connection: apsw.Connection, stretch: Stretch, store_id: str) -> Signature:
+        try:
+            return replay(connection, stretch, store_id, self._identities, self._places.signing)
+        except BackupError as error:
+            error.backup = str(stretch.segment.place)
+            raise
 
 
 def reach_of_present(store: Path, store_id: str, head: chain.Head) -> chain.Head:

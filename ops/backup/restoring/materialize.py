@@ -63,7 +63,6 @@ def materialize(
     `verify_backup` does it: its metadata may be forged as well, so all of it, from the first event on.
     `identities` are for the archive. The tables are what the log says, whatever the backup's say, unless they
     are taken `as_it_is`, to be compared. The file is closed, sealed and on disk when this returns.
-
     `going_on` has all that leads on, too. Where the log is to be the `same_as` another one, it gets no fork:
     nothing is given up, and positions mean what they meant.
 
@@ -86,10 +85,9 @@ def materialize(
             connection.execute("INSERT INTO store VALUES (?, ?)", (restore_path.store_id, now_ms))
         index_ids(connection)
         if going_on is None:
-            position = restore_path.position
             signatures = _go_on_with_the_archive(connection, restore_path, identities, signing, progress)
+            position = restore_path.position
         else:
-            progress("archive", 0, len(restore_path.stretches))
             signatures = going_on.go_on(connection, restore_path)
             position = _reached(connection, same_as)
         with write_transaction(connection):
@@ -100,17 +98,18 @@ def materialize(
                 _fork(connection, position, timeline, now_ms)
             index_ids(connection)
     work.chmod(0o600)
-    if migrated or not as_it_is:
+    is_checked = as_it_is and not migrated
+    if not is_checked:
         progress("tables", 0, 1)
-        if not rebuild_file(work)["equal"] and not rebuild_file(work)["equal"]:
-            raise BackupError(
-                TABLES_DIFFER, f"the tables of {restore_path.begins_with} cannot be made from its log"
-            )
+        _make_tables(work, restore_path.begins_with)
     seal(work)
-    _require_made(
-        work, position, is_checked=not migrated and as_it_is, ends=position + (1 if same_as is None else 0)
-    )
+    _require_made(work, position, is_checked=is_checked, ends=position + (same_as is None))
     return Made(position, signatures)
+
+
+def _make_tables(work: Path, begins_with: str) -> None:
+    if not rebuild_file(work)["equal"] and not rebuild_file(work)["equal"]:
+        raise BackupError(TABLES_DIFFER, f"the tables of {begins_with} cannot be made from its log")
 
 
 def _reached(connection: apsw.Connection, same_as: chain.Head | None) -> int:

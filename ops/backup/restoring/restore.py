@@ -5,6 +5,8 @@ validate ─▶ safety backup ─▶ make the file beside the store ─▶ verif
 
 import time
 from collections import Counter
+from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -72,25 +74,22 @@ def restore(
         OSError, apsw.Error: the disk is full, a bucket is away.
     """
     now = time.time_ns() // 1_000_000 if now_ms is None else now_ms
-    store = places.store
     source = source_of(places, source)
     search = Search(source, moment, identities, repair=same_as is not None)
     present = search.present
     restore_path = next_signed(search, places.signing)
-    timeline = 1 + highest_timeline_of(places, present, restore_path, highest_timeline)
+    going_on = GoingOn(places, source, identities) if moment.latest else None
+    make = partial(_make, places, now, identities, progress, going_on, same_as)
+    timeline = 1 if present is None else present.timeline
     made = Made(0, Counter())
-    make_folder(store.parent)
-    sweep(store.parent)
-    with TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=store.parent) as scratch:
-        safety_backup = _SafetyBackup(
-            places=places,
-            plain_copy=Path(scratch) / "present.db",
-            version=version,
-            now_ms=now,
-            progress=progress,
-            is_possible=present is not None and not is_damaged,
-        )
+    make_folder(places.store.parent)
+    sweep(places.store.parent)
+    with TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=places.store.parent) as scratch:
+        is_possible = present is not None and not is_damaged
+        safety_backup = _SafetyBackup(places, Path(scratch), version, now, progress, is_possible)
         while True:
+            if same_as is None:
+                timeline = 1 + highest_timeline_of(places, present, restore_path, highest_timeline)
             try:
                 # Its content is checked once it is copied, before anything is changed.
                 with checked(restore_path, places, present, identities, progress, inside=False) as sound:
@@ -98,33 +97,25 @@ def restore(
                     if safety or is_present:
                         safety_backup.take(search)
                     begins_with = safety_backup.as_plain_file if is_present else sound
-                    going_on = GoingOn(places, source, search.without, identities) if moment.latest else None
-                    made = _make(
-                        *(restore_path, begins_with, places, timeline, now, identities, progress),
-                        going_on=going_on,
-                        same_as=same_as,
-                    )
+                    made = make(restore_path, begins_with, search.without, timeline)
                 break
             except BackupError as error:
                 search.pass_over(error.backup or restore_path.begins_with, error)
             restore_path = next_signed(search, places.signing)
-            timeline = 1 + highest_timeline_of(places, present, restore_path, highest_timeline)
-    if same_as is not None and present is not None:
-        timeline = present.timeline
     return _put_in_place(places, restore_path, timeline, now, safety_backup.taken, search, made)
 
 
 def _make(
-    restore_path: RestorePath,
-    begins_with: Backup | None,
     places: Places,
-    timeline: int,
     now_ms: int,
     identities: Identities,
     progress: Progress,
-    *,
     going_on: GoingOn | None,
     same_as: chain.Head | None,
+    restore_path: RestorePath,
+    begins_with: Backup | None,
+    without: Collection[str],
+    timeline: int,
 ) -> Made:
     """Makes the new store beside the present one; none where this fails."""
     work = places.store.with_name(places.store.name + WORK_SUFFIX)
@@ -136,7 +127,7 @@ def _make(
             now_ms=now_ms,
             identities=identities,
             signing=places.signing,
-            going_on=going_on,
+            going_on=None if going_on is None else going_on.past(without),
             same_as=same_as,
             progress=progress,
         )
@@ -149,11 +140,11 @@ def _make(
     return made
 
 
-class _SafetyBackup(msgspec.Struct, kw_only=True):
+class _SafetyBackup(msgspec.Struct):
     """The backup of the present store before it is replaced: taken once, unless that is not possible."""
 
     places: Places
-    plain_copy: Path
+    scratch: Path
     version: str
     now_ms: int
     progress: Progress
@@ -184,6 +175,11 @@ class _SafetyBackup(msgspec.Struct, kw_only=True):
             self.is_possible = False
         else:
             search.leave_out(self.taken)
+
+    @property
+    def plain_copy(self) -> Path:
+        """Where it is left, unless it is a plain file itself."""
+        return self.scratch / "present.db"
 
     @property
     def as_plain_file(self) -> Backup:
