@@ -65,10 +65,9 @@ class GoingOn:
                 for rows in _portions(present, chain.read_head(connection)):
                     with write_transaction(connection):
                         chain.insert(connection, rows)
-                timelines = timelines_of(connection, timelines)
-                # Answers name the timeline of their events.
                 with write_transaction(connection):
-                    insert_rows(connection, "INSERT OR IGNORE INTO timelines", timelines)
+                    # Answers name the timeline of their events.
+                    timelines = keep_timelines(connection, timelines)
                 reached = chain.read_head(connection)
                 if reached == before:
                     break
@@ -94,13 +93,15 @@ def reach_of_present(store: Path, store_id: str, head: chain.Head) -> chain.Head
     return head
 
 
-def timelines_of(connection: apsw.Connection, known: Timelines) -> Timelines:
-    """The timelines that a log went through: those `known`, and those that its forks say."""
+def keep_timelines(connection: apsw.Connection, known: Timelines) -> Timelines:
+    """Notes the timelines that a log went through: those `known`, and those that its forks say."""
     forks = connection.execute(
         "SELECT data ->> '$.timeline', position FROM events WHERE stream = ? AND type = ?",
         (TIMELINE_STREAM, TIMELINE_FORKED),
     )
-    return tuple(sorted({*known, *((int(timeline), first) for timeline, first in forks)}))
+    timelines = tuple(sorted({*known, *((int(timeline), first) for timeline, first in forks)}))
+    insert_rows(connection, "INSERT OR IGNORE INTO timelines", timelines)
+    return timelines
 
 
 @contextmanager

@@ -16,13 +16,12 @@ from domain.catalogue import TIMELINE_FORKED, TIMELINE_STREAM
 from migrations import runner
 from migrations.connection import distrust, write_transaction
 from migrations.from_disk import forget
-from migrations.rows import insert_rows
 from ops.archive.replay import replay
 from ops.archive.segment import Segment
 from ops.backup.copying import COPY_BYTES, TOLD_BYTES
 from ops.backup.metadata import Backup
 from ops.backup.opening import checksum_differs, require_room
-from ops.backup.restoring.going_on import GoingOn, timelines_of
+from ops.backup.restoring.going_on import GoingOn, keep_timelines
 from ops.backup.restoring.restore_path import RestorePath
 from ops.backup.sound import file_checksum, head_at, open_sealed, require_chain, require_sound
 from ops.backup.verify import require_content
@@ -92,8 +91,7 @@ def materialize(
             position = _reached(connection, same_as)
         with write_transaction(connection):
             _cut(connection, position)
-            timelines = timelines_of(connection, restore_path.timelines)
-            insert_rows(connection, "INSERT OR IGNORE INTO timelines", timelines)
+            keep_timelines(connection, restore_path.timelines)
             if same_as is None:
                 _fork(connection, position, timeline, now_ms)
             index_ids(connection)
