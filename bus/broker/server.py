@@ -25,6 +25,7 @@ import nats.js.errors
 from bus.broker.child import NatsChild
 from bus.broker.home import ANY_PORT, LOOPBACK, NatsHome, NatsServerError, PortTakenError, StoreInUseError
 from bus.broker.logins import Logins
+from bus.broker.synced_streams import SyncedStreams
 from bus.broker.users import ADMIN, APP, RELAY, BrokerUser, private_inbox
 from bus.contract.subjects import BusNames
 from bus.transport.connecting import NotConnectedError, connect
@@ -66,7 +67,7 @@ class NatsServer:
     The child ends with this process, however that ends; on Linux also with the thread that started it.
 
     `alive` says whether it serves; where it does not, `failure` says why. `restarts` counts those that
-    `supervise` made.
+    `supervise` made. `synced_streams` keeps on disk what describes its streams.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class NatsServer:
         With `renews_own_logins`, the service's own users have other passwords after each start.
         """
         self.home = NatsHome(data, set_aside_bytes=set_aside_bytes)
+        self.synced_streams = SyncedStreams(self.home.path)
         self.names = names or BusNames()
         self.port = 0
         self.restarts = 0

@@ -353,6 +353,8 @@ class Service:
         self.metrics = Metrics(self.parts, self.health, None if self.http is None else self.http.counts)
 
     async def _begin_to_serve(self) -> None:
+        if self.nats_server is not None:
+            await self.nats_server.synced_streams.sync()
         await self.dead_letters.prepare()
         await self.durable.prepare()
         self.writer.start()

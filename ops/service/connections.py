@@ -105,6 +105,9 @@ async def open_broker(
         addresses = {user: BrokerAddress(url=nats_server.url_for(user)) for user in USERS}
     relay = await connect_as(RELAY, addresses[RELAY])
     stack.push_async_callback(relay.close)
+    if nats_server is not None:
+        await nats_server.synced_streams.watch(relay)
+        background.start(nats_server.synced_streams.run(), "the syncs of what describes the streams")
     responder = await connect_as(RESPONDER, addresses[RESPONDER])
     stack.push_async_callback(responder.close)
     if nats_server is None:

@@ -1,0 +1,51 @@
+"""What describes a stream is synced, which nats-server leaves to the system."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.support.patience import until
+from tests.support.services.talking import Talk
+
+STREAMS = "nats/jetstream/STREAMS/streams"
+
+
+class Synced:
+    """The paths that were synced in this process, in order."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.paths: list[Path] = []
+        self.inodes: set[int] = set()
+        self._fsync = os.fsync
+        monkeypatch.setattr(os, "fsync", self._note)
+
+    def _note(self, descriptor: int) -> None:
+        self._fsync(descriptor)
+        self.paths.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        self.inodes.add(os.fstat(descriptor).st_ino)
+
+    def has(self, path: Path) -> bool:
+        """Whether what is there now was synced."""
+        return path.exists() and path.stat().st_ino in self.inodes
+
+
+def test_streams_are_on_disk_before_a_service_serves_and_soon_after_each_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    synced = Synced(monkeypatch)
+    with Talk(tmp_path) as talk:
+        streams = list((tmp_path / STREAMS).iterdir())
+        assert len(streams) == 6
+        on_the_way = [one for one in (tmp_path / STREAMS).parents if tmp_path / "nats" in one.parents]
+        assert set(synced.paths) >= {
+            tmp_path / "nats",
+            *on_the_way,
+            tmp_path / STREAMS,
+            *(stream / name for stream in streams for name in (".", "meta.inf", "meta.sum")),
+        }
+
+        events = tmp_path / STREAMS / "HYPERPAGE_EVENTS"
+        talk.administer("stream.refill")
+        synced.inodes.clear()
+        talk.run(until(lambda: all(map(synced.has, (events, events / "meta.inf", events / "meta.sum")))))
