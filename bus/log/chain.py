@@ -132,6 +132,12 @@ def extend(head: Head, entries: Iterable[Entry], now: int) -> tuple[list[Row], H
     return rows, (Head(position, previous, recorded_at) if rows else head)
 
 
+def follows(before: Row | None, row: Row) -> bool:
+    """Whether a row's hash follows from its content and the row before it; `None` before the first."""
+    previous = GENESIS_HASH if before is None else before.hash
+    return chain_hash(previous, *msgspec.structs.astuple(row)[:-1]) == row.hash
+
+
 def insert(connection: apsw.Connection, rows: Iterable[Row]) -> None:
     """Writes rows that `extend` made; the caller's transaction must have begun before it read the head.
 

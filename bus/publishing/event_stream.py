@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from typing import Any
 
 import apsw
@@ -13,23 +13,28 @@ from bus.contract.subjects import BusNames
 from bus.log import chain
 from bus.log.cloud_events import Origin
 from bus.publishing.stream_state import (
+    AnotherStoreError,
     DivergedError,
     ForeignMessageError,
+    OtherHistoryError,
     PublishedEvent,
+    StreamError,
     StreamStanding,
     how_to_refill,
     locate,
     published_event,
     recorded_segments,
 )
-from bus.transport.ensured_streams import within_room
-from bus.transport.jetstream import JetStreamApi
-from bus.transport.jetstream_answers import StreamReport
+from bus.transport.ensured_streams import said, within_room
+from bus.transport.jetstream import JetStreamApi, JetStreamError
+from bus.transport.jetstream_answers import STORAGE_EXCEEDED, StreamReport
 from bus.transport.stream_limits import NO_LIMITS, Limits
 
 # How long the broker remembers each message id. Its default, two minutes, takes hundreds of megabytes of its
 # memory at full speed. We need none of it: sequences ensure that each event is stored once.
 DUPLICATE_WINDOW_NS = 1_000_000_000
+# By these, messages come into a stream that nobody published there, or not as they were published.
+_OTHER_SOURCES = ("sources", "subject_transform")
 
 logger = logging.getLogger(__name__)
 
@@ -51,19 +56,22 @@ class EventStream:
         self._origin = origin
         self._read = read
 
-    async def require_not_anothers(self) -> None:
-        """Returns if the stream is not another store's; it is made where there is none.
+    async def require_own(self) -> None:
+        """Returns if the stream is not another log's; it is made where there is none.
 
         Raises:
             AnotherStoreError: it is another store's.
+            OtherHistoryError: it is that of another log of this store.
             JetStreamError: JetStream does not answer, or refuses.
         """
         report = await self._found_or_made()
-        # `stand` tells of anything else that is wrong with it.
-        with suppress(DivergedError):
-            recorded_segments(
-                self._names.events, self._origin.store_id, report.metadata, report.state.last_seq
-            )
+        try:
+            await self._compare(report)
+        except (AnotherStoreError, OtherHistoryError):
+            raise
+        except DivergedError:
+            # `stand` tells of it.
+            pass
 
     async def stand(self) -> tuple[StreamStanding, chain.Head, chain.Row | None]:
         """Where the stream stands, the head of the log, and the row to be published next.
@@ -76,12 +84,17 @@ class EventStream:
             JetStreamError: JetStream does not answer, or refuses.
         """
         report = await self._found_or_made()
+        if report.config.get("sealed"):
+            stream = self._names.events
+            raise StreamError(f"{stream} is sealed, and takes no messages any more", how_to_refill(stream))
         try:
-            return await self._compare(report)
+            standing, head, next_row = await self._compare(report)
         except ForeignMessageError as error:
             # If it is deleted, this alone tells that the sequences behind it are off by one.
             await self._configure(report, {FOREIGN_SEQUENCE: str(error.sequence)})
             raise
+        await self._configure(report, metadata_of(self._origin.store_id, standing.segments))
+        return standing, head, next_row
 
     async def delete(self) -> None:
         """Deletes the stream, which is made and filled anew when it is looked at the next time."""
@@ -128,12 +141,13 @@ class EventStream:
             last=last,
         )
         common = await self._common_event(standing, last)
-        rows = await asyncio.to_thread(
-            self._read_rows, common.position if common else 0, standing.next_position
+        position = common.position if common else 0
+        before, row, next_row = await asyncio.to_thread(
+            self._read_rows, position - 1, position, standing.next_position
         )
-        _require_same(stream, common, rows[0])
-        await self._configure(report, metadata_of(self._origin.store_id, standing.segments))
-        return standing, head, rows[1]
+        if common is not None:
+            _require_same(stream, common, before, row)
+        return standing, head, next_row
 
     async def _last_event(self, report: StreamReport) -> PublishedEvent | None:
         """The last event that is still there."""
@@ -180,20 +194,43 @@ class EventStream:
             "retention": "limits",
             "republish": {"src": subjects, "dest": self._names.live_events},
             "allow_direct": True,
+            "no_ack": False,
+            "max_msg_size": -1,
             # What is over a limit goes, the oldest first; the log keeps it.
             **self._limits.config,
         }
 
     async def _configure(self, report: StreamReport, metadata: dict[str, str]) -> None:
         wanted = {**report.config, **self._needed(), "metadata": {**report.metadata, **metadata}}
-        if wanted != report.config:
+        for name in _OTHER_SOURCES:
+            wanted.pop(name, None)
+        if said(wanted) == said(report.config):
+            return
+        try:
             await within_room(self._api, self._api.update, wanted)
+        except JetStreamError as error:
+            if error.code in (0, STORAGE_EXCEEDED):
+                # It did not answer, or has no room.
+                raise
+            stream = self._names.events
+            raise StreamError(
+                f"{stream} does not take the settings that it needs: {error.problem}", how_to_refill(stream)
+            ) from error
 
 
-def _require_same(stream: str, common: PublishedEvent | None, row: chain.Row | None) -> None:
-    if common is None or (row is not None and row.hash.hex() == common.hash):
+def _require_same(
+    stream: str, common: PublishedEvent, before: chain.Row | None, row: chain.Row | None
+) -> None:
+    if row is not None and row.hash.hex() == common.hash:
         return
-    raise DivergedError(
-        f"event {common.timeline}-{common.position} in {stream} is not the log's: their hashes differ",
-        f"find out which of them was changed; if the log is right, {how_to_refill(stream)}",
+    event = f"event {common.timeline}-{common.position}"
+    if row is None or not chain.follows(before, row):
+        raise DivergedError(
+            f"the log was changed after it was written: {event} in {stream} is as it was",
+            "`hyperpage doctor` says what is damaged, and how to bring it back",
+        )
+    raise OtherHistoryError(
+        f"{event} in {stream} is not the log's: their hashes differ",
+        "another service has served a copy of this store, or a file from before was put in its place: keep"
+        f" the log that is to go on, and stop the other one; if it is this one, {how_to_refill(stream)}",
     )

@@ -25,7 +25,7 @@ from bus.log.cloud_events import Origin
 from bus.publishing.event_messages import MAXIMUM_EVENTS, EventEncoder, EventMessages
 from bus.publishing.event_stream import EventStream
 from bus.publishing.publisher import Block, Publisher
-from bus.publishing.stream_state import DivergedError, StreamError
+from bus.publishing.stream_state import DivergedError, OtherHistoryError, StreamError
 from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamApi, JetStreamError, WrongSequenceError
 from bus.transport.stream_limits import NO_LIMITS, Limits
@@ -71,8 +71,7 @@ class Relay:
     """Publishes one store's events. All but `state` is called on the event loop's thread.
 
     `connection` is the relay user's, and comes back for ever; `read` lends connections to the store, and is
-    called in other threads. `on_published` hears up to which position the stream has them.
-    """
+    called in other threads. `on_published` hears up to which position the stream has them.    """
 
     def __init__(
         self,
@@ -86,7 +85,8 @@ class Relay:
     ) -> None:
         self._read = read
         self._on_published = on_published
-        self._stream = EventStream(JetStreamApi(connection), names, origin, read, limits)
+        api = JetStreamApi(connection)
+        self._stream = EventStream(api, names, origin, read, limits)
         self._publisher = Publisher(connection, names.events, on_stored=self._on_stored)
         self._encoder = EventEncoder(names, origin)
         self._head = 0
@@ -107,6 +107,8 @@ class Relay:
         )
         self._stopped = asyncio.Event()
         self._progress = asyncio.Event()
+        self._other_history: OtherHistoryError | None = None
+        self._has_parted = asyncio.Event()
 
     @property
     def state(self) -> RelayState:
@@ -119,19 +121,35 @@ class Relay:
             oldest_unpublished_at=self._oldest_at(),
         )
 
+    @property
+    def is_of_this_log(self) -> bool:
+        """Whether, for all that is known, the stream is not another log's. Any thread may ask."""
+        return self._other_history is None
+
+    async def parted(self) -> None:
+        """Waits until the stream is found to be another log's.
+
+        Raises:
+            OtherHistoryError: it is.
+        """
+        await self._has_parted.wait()
+        assert self._other_history is not None
+        raise self._other_history
+
     async def prepare(self) -> None:
-        """Returns when the stream is there and not another store's; called before anything is served.
+        """Returns when the stream is there and not another log's; called before anything is served.
 
         A stream that cannot be published to for another reason is no obstacle: `state` will tell.
 
         Raises:
             AnotherStoreError: it belongs to another store.
+            OtherHistoryError: it is that of another log of this store.
             JetStreamError: JetStream refused, or did not answer, for 10 s.
         """
         deadline = time.monotonic() + PREPARE_TIMEOUT_MS / 1000
         while True:
             try:
-                return await self._stream.require_not_anothers()
+                return await self._stream.require_own()
             except JetStreamError:
                 if time.monotonic() > deadline:
                     raise
@@ -151,6 +169,10 @@ class Relay:
                 try:
                     await self._publish()
                 except (StreamError, JetStreamError, apsw.Error, TimeoutError) as error:
+                    if isinstance(error, OtherHistoryError):
+                        self._other_history = error
+                        self._has_parted.set()
+                        self._progress.set()
                     # Looking again settles a wrong sequence, as after a broker was killed.
                     if not (isinstance(error, WrongSequenceError) and self._trouble.is_first):
                         self._trouble.failed(error)
@@ -168,6 +190,8 @@ class Relay:
         try:
             async with asyncio.timeout(timeout_ms / 1000):
                 while self._is_behind():
+                    if not self.is_of_this_log:
+                        return False
                     self._progress.clear()
                     await self._progress.wait()
         except TimeoutError:

@@ -13,6 +13,7 @@ gone. The segments stand in the stream's metadata, each written before its first
     StreamError                    publish nothing; `repair` says what to do
     ├── AnotherStoreError          the stream belongs to another store
     └── DivergedError              its events do not follow from this log
+        ├── OtherHistoryError      they are those of another log of this store: whoever has that one may serve
         └── ForeignMessageError    somebody else's message is in it, which put every sequence after it off
 """
 
@@ -41,6 +42,13 @@ class AnotherStoreError(StreamError):
 
 class DivergedError(StreamError):
     """The events in the stream do not follow from this log."""
+
+
+class OtherHistoryError(DivergedError):
+    """The stream has events that this log lacks, or other ones: it is not the log that was published.
+
+    Not so after a restore, which begins a timeline: what it gave up is known, and no event of the new one.
+    """
 
 
 class ForeignMessageError(DivergedError):
@@ -163,7 +171,8 @@ def locate(
     """Where a stream stands that has come to `last_sequence`; `last` is its last message that is still there.
 
     Raises:
-        DivergedError: it is ahead of the log, or its messages are not where its segments say.
+        OtherHistoryError: it is ahead of the log.
+        DivergedError: its messages are not where its segments say.
     """
     # Segments that were planned and not begun are planned again.
     begun = [segment for segment in segments if segment.first_sequence <= last_sequence]
@@ -177,10 +186,11 @@ def locate(
     next_position = _first_missing(origin, reached)
     newest = origin.timelines[-1][0]
     if next_position > head_position + 1 or max(reached, default=0) > newest:
-        raise DivergedError(
+        raise OtherHistoryError(
             f"{stream} is ahead of the log, which ends at position {head_position} of timeline {newest}",
-            "put the newer log back, or restore this one with `hyperpage backup restore`, which begins a new "
-            f"timeline; or {how_to_refill(stream)}",
+            "put the newer log back, or bring back what backups and archive have with `hyperpage backup"
+            " restore --latest --yes`, which begins a new timeline; or, if what the stream has more may be"
+            f" forgotten, {how_to_refill(stream)}",
         )
     return StreamStanding(
         last_sequence,
@@ -190,8 +200,13 @@ def locate(
     )
 
 
+def segment_at(segments: Sequence[Segment], sequence: int) -> Segment | None:
+    """The segment that a message belongs to; `None` before the first."""
+    return next((one for one in reversed(segments) if one.first_sequence <= sequence), None)
+
+
 def _require_in_its_segment(stream: str, last: PublishedEvent, begun: Sequence[Segment]) -> None:
-    segment = next((one for one in reversed(begun) if one.first_sequence <= last.sequence), None)
+    segment = segment_at(begun, last.sequence)
     if (
         segment is None
         or segment.timeline != last.timeline

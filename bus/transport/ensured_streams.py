@@ -49,7 +49,7 @@ async def found_or_made(
     wanted = report.config | (limits if is_adjusted else {})
     if not set(config["subjects"]) <= set(wanted.get("subjects", ())):
         wanted["subjects"] = config["subjects"]
-    if _said(wanted) == _said(report.config):
+    if said(wanted) == said(report.config):
         return report
     try:
         return await within_room(api, api.update, wanted)
@@ -89,6 +89,6 @@ async def within_room(
     return await api.update(report.config | {"max_bytes": part_bytes})
 
 
-def _said(config: dict[str, Any]) -> dict[str, Any]:
+def said(config: dict[str, Any]) -> dict[str, Any]:
     """A configuration as a broker reports it, which leaves out what is zero or off."""
     return {key: value for key, value in config.items() if value not in (0, None)}

@@ -16,7 +16,6 @@ from bus.contract.codec import encode
 from bus.contract.senders import UserSubjects
 from bus.log.chain import read_head
 from bus.log.reader_pool import ReaderPool
-from bus.publishing.incarnation import Incarnation
 from bus.publishing.mirrors import Mirrors
 from bus.publishing.relay import Relay
 from bus.serving.administration import Administration, AdministrationVerb
@@ -28,7 +27,6 @@ from bus.serving.durable.suspects import Suspects
 from bus.serving.intake import Intake
 from bus.serving.queries import Queries
 from bus.serving.stream_access import StreamAccess
-from bus.transport.jetstream import JetStreamApi
 from bus.writing.submission import Commit
 from bus.writing.writer import Writer
 from ops.archive.archiver import Archiver
@@ -50,8 +48,8 @@ from ops.service.endpoints import command_endpoints, query_endpoints, refill_ver
 from ops.service.handover import Handover
 from ops.service.notices import Notices
 from ops.service.restores import make_sound
-from ops.service.standing_alone import require_prefix, take_store
-from ops.service.steady_clock import SteadyClock, continue_from, error_of, ticks_ms
+from ops.service.standing_alone import StandingAlone
+from ops.service.steady_clock import SteadyClock, continue_from, error_of
 from ops.service.traces import traces_if_wanted
 from ops.settings import Settings
 from ops.store.data_directory import DataDirectory, Runtime, kept_key
@@ -93,7 +91,7 @@ class Service:
         self.registry, self.sharing = Registry(settings.data), SharedUse()
         self.nats_server: NatsServer | None = None
         self.http = http
-        self._incarnation: Incarnation | None = None
+        self._standing_alone = StandingAlone()
         self._clock = SteadyClock() if clock is None else clock
         self._stack = AsyncExitStack()
 
@@ -205,11 +203,8 @@ class Service:
             cache_bytes=self.settings.hot_aggregates_kib * 1024,
             prune_after_ms=self.settings.prune_after_ms,
             clock=self.now_ms,
-            is_ours=self._is_ours,
+            is_ours=self._standing_alone.is_so,
         )
-
-    def _is_ours(self) -> bool:
-        return self._incarnation is None or self._incarnation.is_valid
 
     async def _take_the_prefix(self) -> None:
         """Tells the network what will be served here, unless somebody else serves it already."""
@@ -227,9 +222,9 @@ class Service:
         # The embedded nats-server is ours alone.
         if self.nats_server is None:
             relay, instance = self._relay_connection, self.discovery.instance
-            await require_prefix(relay, self.names, instance=instance, store_id=self.origin.store_id)
-            api, seconds = JetStreamApi(relay), lambda: ticks_ms() / 1_000
-            self._incarnation = Incarnation(api, self.names.events, instance, seconds)
+            await self._standing_alone.take_prefix(
+                relay, self.names, instance=instance, store_id=self.origin.store_id
+            )
         await self.discovery.start()
 
     async def _start_publishing(self) -> None:
@@ -245,10 +240,8 @@ class Service:
         )
         rows = MirroredRows(self.readers)
         self.mirrors = Mirrors(connection, self.names, rows.row_json, rows.all_rows, limits.mirrors)
-        # A stream of another store is refused here, before anything is served.
-        await self.relay.prepare()
-        if self._incarnation is not None:
-            await take_store(self._incarnation, self._stack, self._background)
+        # A stream of another store or log is refused here, before anything is served.
+        await self._standing_alone.take_store(self.relay, self._stack, self._background)
         await self.mirrors.prepare()
         self._background.start(self.relay.run(), "the relay")
         self._background.start(self.mirrors.run(), "the mirrors")
@@ -291,7 +284,7 @@ class Service:
             limits,
             admission,
         )
-        verbs, endpoints, is_ours = self.query_verbs, self.query_endpoints, self._is_ours
+        verbs, endpoints, is_ours = self.query_verbs, self.query_endpoints, self._standing_alone.is_so
         self.queries = Queries(connect, self.readers, self.subjects, verbs, endpoints, admission, is_ours)
         self.projections = ProjectionsCheck(self.settings.store_path, self.writer, self.now_ms)
         imports = RunningImport(self.writer, secrets)
@@ -353,10 +346,10 @@ class Service:
         self.metrics = Metrics(self.parts, self.health, None if self.http is None else self.http.counts)
 
     async def _begin_to_serve(self) -> None:
-        if self.nats_server is not None:
-            await self.nats_server.synced_streams.sync()
         await self.dead_letters.prepare()
         await self.durable.prepare()
+        if self.nats_server is not None:
+            await self.nats_server.synced_streams.sync()
         self.writer.start()
         self._stack.push_async_callback(self._drain)
         await self.health.start()

@@ -24,7 +24,7 @@ from ops.backup.restoring.plan import Plan, plan_restore
 from ops.backup.restoring.preparing import prepared_places, require_readable
 from ops.backup.restoring.recovery import require_sound_store
 from ops.backup.restoring.restore import Restored, restore
-from ops.backup.restoring.stream_timeline import highest_timeline_in_stream
+from ops.backup.restoring.stopped_stream import highest_timeline_in_stream
 from ops.backup.restoring.swap import settle
 from ops.settings import Settings
 from ops.store.data_directory import DataDirectory

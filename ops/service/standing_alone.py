@@ -1,33 +1,63 @@
-"""One prefix and one store, one service: what a start on a shared nats-server does about others."""
+"""One prefix and one store, one service: what is known of others, and what follows from it."""
 
 from contextlib import AsyncExitStack
 
 from bus.contract.subjects import BusNames
 from bus.publishing.incarnation import Incarnation
+from bus.publishing.relay import Relay
 from bus.serving.prefix_claim import PrefixClaim
 from bus.transport.connection import LeanClient
+from bus.transport.jetstream import JetStreamApi, JetStreamError
 from ops.service.background import Background
 from ops.service.errors import ServiceError
+from ops.service.steady_clock import ticks_ms
 
 
-async def require_prefix(relay: LeanClient, names: BusNames, *, instance: str, store_id: str) -> None:
-    """Returns when this service, and no other, has the prefix.
+class StandingAlone:
+    """Whether a service may answer commands: no other one does, and what was published is its own log."""
 
-    Raises:
-        ServiceError: another one has it.
-    """
-    claim = PrefixClaim(relay, names, instance=instance, store_id=store_id)
-    if (rival := await claim.rival()) is not None:
-        raise ServiceError(f"another service serves the prefix {names.prefix}: {rival}")
+    def __init__(self) -> None:
+        self._incarnation: Incarnation | None = None
+        self._relay: Relay | None = None
 
+    def is_so(self) -> bool:
+        """Whether it may, for all that is known. Any thread may ask."""
+        return (self._incarnation is None or self._incarnation.is_valid) and (
+            self._relay is None or self._relay.is_of_this_log
+        )
 
-async def take_store(incarnation: Incarnation, stack: AsyncExitStack, background: Background) -> None:
-    """Returns when no service with a copy of the store answers any more; it is noticed if one comes.
+    async def take_prefix(self, relay: LeanClient, names: BusNames, *, instance: str, store_id: str) -> None:
+        """Returns when this service, and no other, has the prefix on a nats-server that others use, too.
 
-    Raises:
-        SupersededError: another one came at the same time.
-        JetStreamError: JetStream refuses, or does not answer.
-    """
-    await incarnation.take()
-    stack.push_async_callback(incarnation.end)
-    background.start(incarnation.run(), "the look for another service")
+        Raises:
+            ServiceError: another one has it.
+        """
+        claim = PrefixClaim(relay, names, instance=instance, store_id=store_id)
+        if (rival := await claim.rival()) is not None:
+            raise ServiceError(f"another service serves the prefix {names.prefix}: {rival}")
+        api = JetStreamApi(relay)
+        self._incarnation = Incarnation(api, names.events, instance, lambda: ticks_ms() / 1_000)
+
+    async def take_store(self, relay: Relay, stack: AsyncExitStack, background: Background) -> None:
+        """Returns when no service with a copy of the store answers any more; it is noticed if one comes.
+
+        Raises:
+            AnotherStoreError: the stream of events is another store's.
+            OtherHistoryError: what was published is not this log.
+            SupersededError: another one came at the same time.
+            ServiceError: the stream cannot be marked as this service's.
+            JetStreamError: JetStream refuses, or does not answer.
+        """
+        self._relay = relay
+        await relay.prepare()
+        if self._incarnation is not None:
+            try:
+                await self._incarnation.take()
+            except JetStreamError as error:
+                if not error.code:
+                    raise
+                hint = "if it is sealed, or another's, `hyperpage stream refill --yes` deletes it"
+                raise ServiceError(error.problem, hint=hint) from error
+            stack.push_async_callback(self._incarnation.end)
+            background.start(self._incarnation.run(), "the look for another service")
+        background.start(relay.parted(), "the comparison with what was published")

@@ -10,5 +10,5 @@ materialize      makes the file
 swap             puts it in the place of the present one
 preparing        what a restore needs, made readable for a service that has no key
 recovery         what becomes of a store that is found damaged, or gone, at the start
-stream_timeline  the highest timeline that the stream knows
+stopped_stream   the stream of events while no service runs: the highest timeline that it knows, its end
 """

@@ -10,7 +10,7 @@ from ops.archive.segment import list_segments
 from ops.backup.metadata import list_backups
 from ops.backup.restoring.restore import Restored, restore
 from ops.backup.restoring.restore_path import Moment
-from ops.backup.restoring.stream_timeline import highest_timeline_in_stream
+from ops.backup.restoring.stopped_stream import highest_timeline_in_stream
 from ops.backup.sound import require_sound
 from ops.settings import Settings
 from ops.targets.errors import BackupError

@@ -110,7 +110,7 @@ def _moment(name: str | None, position: int | None, at: str | None, latest: bool
 
 def _restore_stopped(settings: "Settings", moment: "Moment", safety: bool, identities: "Identities") -> Any:
     from ops.backup.restoring.restore import restore as carry_out
-    from ops.backup.restoring.stream_timeline import highest_timeline_in_stream
+    from ops.backup.restoring.stopped_stream import highest_timeline_in_stream
     from ops.version import service_version
 
     highest = highest_timeline_in_stream(settings)

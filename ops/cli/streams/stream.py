@@ -1,13 +1,18 @@
 """`hyperpage stream`: what operators do with the stream of events."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App
 
 from ops.cli.asking import administer
-from ops.cli.terminal.exits import usage_failure
-from ops.cli.terminal.options import DataOption, JsonOption, option
+from ops.cli.stopped import free_directory, require_store
+from ops.cli.terminal.exits import unreachable, usage_failure
+from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
 from ops.cli.terminal.output import print_result
+from ops.cli.terminal.recording import recorded
+
+if TYPE_CHECKING:
+    from ops.settings import Settings
 
 
 def stream() -> App:
@@ -30,14 +35,37 @@ def refill(
         hyperpage stream refill --yes
 
     The repair for whatever `hyperpage status` says is wrong with the stream:
-    the log has every event. The service goes on meanwhile. Consumers that
-    others keep on the stream are deleted with it; who follows as
-    docs/subscribing.md says goes on, and handles no event twice.
+    the log has every event. The service goes on meanwhile; where none runs,
+    the next start fills it. Consumers that others keep on the stream are
+    deleted with it; who follows as docs/subscribing.md says goes on, and
+    handles no event twice.
     """
     if not yes:
         raise usage_failure(
             "this deletes the stream of events, with all consumers on it, before it is filled again",
             "say --yes, too",
         )
+    settings = settings_for(data)
+    require_store(settings.store_path)
+    with free_directory(settings) as in_use:
+        if in_use is None:
+            _delete(settings)
+            print_result(
+                {"refilling": True}, as_json, "The stream is deleted; the next start fills it again."
+            )
+            return
     answer = administer("stream.refill", {}, data)
     print_result(answer, as_json, "The stream is being filled again; `hyperpage status` tells how far it is.")
+
+
+def _delete(settings: "Settings") -> None:
+    from bus.broker.server import NatsServerError
+    from bus.transport.connecting import NotConnectedError
+    from bus.transport.jetstream import JetStreamError
+    from ops.backup.restoring.stopped_stream import delete_stream
+
+    try:
+        with recorded(settings, "stream.refill", {}):
+            delete_stream(settings)
+    except (NatsServerError, NotConnectedError, JetStreamError) as error:
+        raise unreachable(f"the stream is as it was: {error}", "see that nats-server answers") from error

@@ -94,8 +94,12 @@ class Talk:
         """The whole log, read from the file."""
         return log_of(self.settings.store_path)
 
+    def service_anew(self) -> Service:
+        """Another service on the same folder, which has not been started."""
+        return Service(self.settings, clock=self.clock)
+
     async def _start(self) -> None:
-        self.service = Service(self.settings, clock=self.clock)
+        self.service = self.service_anew()
         await self.service.start()
         await self.connect()
         self.is_running = True

@@ -89,6 +89,11 @@ class Store:
             chain.insert(self._writer, rows)
         self.head = chain.read_head(self._writer)
 
+    def forge(self, position: int, **columns: str | bytes) -> None:
+        """Changes a row of the log where it stands, as no part of ours does."""
+        for column, value in columns.items():
+            self._writer.execute(f"UPDATE events SET {column} = ? WHERE position = ?", (value, position))
+
     def restore(self, position: int, *, timeline: int) -> None:
         """Sets the log back and begins a timeline, as a restore does."""
         self.set_back(position)
@@ -177,6 +182,12 @@ class Broker:
         await self._end()
         meanwhile()
         await self._serve()
+
+    async def reconnect(self) -> None:
+        """Has another connection: a server that was stopped may have another port."""
+        await self.connection.close()
+        self.connection = await connect(self.server)
+        self.api = PatientApi(self.connection)
 
     async def messages(self, stream: str = NAMES.events) -> list[StoredMessage]:
         """All that a stream holds."""
@@ -267,12 +278,19 @@ async def relay_of(broker: Broker, store: Store) -> AsyncIterator[Relay]:
     """A relay that runs, for the length of the block."""
     relay = Relay(broker.connection, NAMES, store.origin, store.readers.connection)
     await relay.prepare()
-    running = asyncio.create_task(relay.run())
-    try:
+    async with running(relay):
         yield relay
+
+
+@asynccontextmanager
+async def running(relay: Relay) -> AsyncIterator[None]:
+    """Has a relay run for the length of the block."""
+    task = asyncio.create_task(relay.run())
+    try:
+        yield
     finally:
         relay.stop()
-        await running
+        await task
 
 
 async def relayed(broker: Broker, store: Store) -> None:

@@ -21,9 +21,7 @@ from tests.support.repository import ROOT
 from tests.support.stores.relaying import (
     NAMES,
     Broker,
-    PatientApi,
     Store,
-    connect,
     play,
     relay_of,
     relayed,
@@ -90,9 +88,7 @@ def test_a_stream_whose_description_was_lost_in_a_power_cut_is_filled_anew(tmp_p
                 (broker.streams / NAMES.events / name).unlink()
 
         await broker.restart(lose)
-        await broker.connection.close()
-        broker.connection = await connect(broker.server)
-        broker.api = PatientApi(broker.connection)
+        await broker.reconnect()
         store.append(5)
         await relayed(broker, store)
         assert await broker.bodies() == store.bodies()

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from bus.publishing.relay import Relay
-from bus.publishing.stream_state import AnotherStoreError
+from bus.publishing.stream_state import AnotherStoreError, OtherHistoryError
 from bus.transport.jetstream import JetStreamError
 from tests.support.patience import until
 from tests.support.stores.cloud_events import cloud_event
-from tests.support.stores.relaying import NAMES, Broker, Store, play, relay_of, relayed, through
+from tests.support.stores.relaying import NAMES, Broker, Store, play, relay_of, relayed, running, through
 
 
 @pytest.mark.parametrize("deleted", [False, True], ids=["", "which is deleted"])
@@ -53,8 +53,14 @@ def test_a_log_that_was_set_back_behind_the_stream_publishes_nothing(tmp_path: P
         store.append(9)
         await relayed(broker, store)
         taken = store.set_back(5)
-        async with relay_of(broker, store) as relay:
-            await until(lambda: "ahead of the log" in (relay.state.problem or ""))
+        relay = Relay(broker.connection, NAMES, store.origin, store.readers.connection)
+        with pytest.raises(OtherHistoryError, match="ahead of the log"):
+            await relay.prepare()
+        async with running(relay):
+            with pytest.raises(OtherHistoryError, match="ahead of the log"):
+                await relay.parted()
+            assert not relay.is_of_this_log
+            assert not await relay.drain(30_000)
             assert "put the newer log back" in (relay.state.repair or "")
             store.put_back(taken)
             await through(relay, store)
@@ -69,8 +75,12 @@ def test_a_log_with_another_past_publishes_nothing(tmp_path: Path):
         await relayed(broker, store)
         store.set_back(5)
         store.append(10)
-        async with relay_of(broker, store) as relay:
-            await until(lambda: "hashes differ" in (relay.state.problem or ""))
+        relay = Relay(broker.connection, NAMES, store.origin, store.readers.connection)
+        with pytest.raises(OtherHistoryError, match="hashes differ"):
+            await relay.prepare()
+        async with running(relay):
+            with pytest.raises(OtherHistoryError, match="hashes differ"):
+                await relay.parted()
             assert await broker.last_sequence() == 9
             await broker.api.delete(NAMES.events)
             await through(relay, store)
@@ -129,10 +139,38 @@ def test_a_restored_log_that_never_was_this_streams_publishes_nothing(tmp_path: 
         store.set_back(2)
         store.append(7)
         store.restore(6, timeline=2)
-        async with relay_of(broker, store) as relay:
-            await until(lambda: "event 1-6" in (relay.state.problem or ""))
-            assert "hashes differ" in (relay.state.problem or "")
+        relay = Relay(broker.connection, NAMES, store.origin, store.readers.connection)
+        with pytest.raises(OtherHistoryError, match=r"event 1-6 .* hashes differ"):
+            await relay.prepare()
         assert await broker.last_sequence() == 9
+
+
+def test_a_log_that_was_changed_after_it_was_written_is_no_other_history(tmp_path: Path):
+    async def scenario(broker: Broker, store: Store):
+        store.append(9)
+        await relayed(broker, store)
+        store.forge(9, data='{"n":0}')
+        async with relay_of(broker, store) as relay:
+            # What was published is what was written: the hash of the row says so still.
+            await through(relay, store)
+        store.forge(9, hash=b"x" * 32)
+        async with relay_of(broker, store) as relay:
+            await until(lambda: "was changed after it was written" in (relay.state.problem or ""))
+            assert "hyperpage doctor" in (relay.state.repair or "")
+            assert relay.is_of_this_log
+
+    play(scenario, tmp_path)
+
+
+def test_a_restore_that_gave_up_what_was_published_is_no_other_history(tmp_path: Path):
+    async def scenario(broker: Broker, store: Store):
+        store.append(9)
+        await relayed(broker, store)
+        for timeline, position in ((2, 5), (3, 0)):
+            store.restore(position, timeline=timeline)
+            async with relay_of(broker, store) as relay:
+                await through(relay, store)
+                assert relay.is_of_this_log
 
     play(scenario, tmp_path)
 
