@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import apsw
 import msgspec
@@ -25,6 +26,7 @@ from bus.log.cloud_events import Origin
 from bus.publishing.event_messages import MAXIMUM_EVENTS, EventEncoder, EventMessages
 from bus.publishing.event_stream import EventStream
 from bus.publishing.publisher import Block, Publisher
+from bus.publishing.stream_audit import StreamAudit
 from bus.publishing.stream_state import DivergedError, OtherHistoryError, StreamError
 from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamApi, JetStreamError, WrongSequenceError
@@ -71,7 +73,9 @@ class Relay:
     """Publishes one store's events. All but `state` is called on the event loop's thread.
 
     `connection` is the relay user's, and comes back for ever; `read` lends connections to the store, and is
-    called in other threads. `on_published` hears up to which position the stream has them.    """
+    called in other threads. `on_published` hears up to which position the stream has them. `audit` compares
+    what is there, once somebody has it `run`; `audited` is the file for its place.
+    """
 
     def __init__(
         self,
@@ -82,11 +86,15 @@ class Relay:
         *,
         limits: Limits = NO_LIMITS,
         on_published: Callable[[int], None] | None = None,
+        audited: Path | None = None,
     ) -> None:
         self._read = read
         self._on_published = on_published
         api = JetStreamApi(connection)
         self._stream = EventStream(api, names, origin, read, limits)
+        self.audit = StreamAudit(
+            api, names, origin, read, is_published=lambda: self.state.healthy, kept=audited
+        )
         self._publisher = Publisher(connection, names.events, on_stored=self._on_stored)
         self._encoder = EventEncoder(names, origin)
         self._head = 0

@@ -12,6 +12,8 @@ import msgspec
 from bus.contract.subjects import BusNames
 from bus.log.reader_pool import ReaderPool
 from bus.publishing.mirror import MirrorState
+from bus.publishing.stream_audit import AuditState
+from bus.publishing.stream_state import how_to_refill
 from bus.serving.dead_letters import UNREADABLE_SHARE
 from bus.waiting import UNTRIED
 from bus.writing.waiting import MAXIMUM_WAITING_COMMANDS
@@ -73,6 +75,23 @@ def broker_causes(parts: Parts, now_ms: int) -> Iterator[Cause]:
                 f"the relay is {behind_seconds:.1f} s and {relay.lag} events behind",
                 "it catches up by itself; if it does not, the nats-server is too slow",
             )
+
+
+def audit_of_stream_causes(audit: AuditState, stream: str) -> Iterator[Cause]:
+    """Causes in messages of the stream of events that are not what the log says."""
+    if not (audit.differing or audit.deleted):
+        return
+    said = [one.problem for one in audit.differences[:1]]
+    if audit.differing > 1:
+        said.append(f"{audit.differing - 1} more are not as the log says")
+    if audit.deleted:
+        said.append(f"{audit.deleted} were deleted from between others")
+    yield Cause(
+        "stream_differs",
+        "degraded",
+        f"the messages of {stream} are not those of the log: {'; '.join(said)}",
+        f"who follows them misses something, or reads the log instead; {how_to_refill(stream)}",
+    )
 
 
 def stream_causes(

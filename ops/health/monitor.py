@@ -22,6 +22,7 @@ from ops.health.causes import (
     Cause,
     access_causes,
     audit_causes,
+    audit_of_stream_causes,
     backup_causes,
     broker_causes,
     clock_causes,
@@ -136,6 +137,7 @@ class Monitor:
             ),
             *machine_causes(look.disks, look.memory, settings),
             *stream_causes(self.streams, parts.names, has_unkept_letters=parts.durable.unkept_letters > 0),
+            *audit_of_stream_causes(parts.relay.audit.state, parts.names.events),
             *mirror_causes(parts.mirrors.state),
             *access_causes(self._access()),
             *audit_causes(parts.audit),
@@ -199,6 +201,7 @@ class Monitor:
                 "lag_events": relay.lag,
                 "lag_seconds": self.relay_lag_seconds,
             },
+            "stream_audit": parts.relay.audit.state,
             "mirrors": [
                 {"bucket": one.bucket, "waiting": one.waiting, "problem": one.problem}
                 for one in parts.mirrors.state

@@ -104,6 +104,22 @@ def relay_families(parts: Parts, health: Monitor) -> Iterator[Metric]:
         "For how long the oldest of them has waited.",
         health.relay_lag_seconds,
     )
+    audit = parts.relay.audit.state
+    yield _gauge(
+        "hyperpage_stream_audit_sequence",
+        "The last message of the stream of events that was compared with the log.",
+        audit.sequence,
+    )
+    yield _gauge(
+        "hyperpage_stream_audit_timestamp_seconds",
+        "When a comparison of all of them came to the end.",
+        _seconds(audit.whole_at),
+    )
+    yield _gauge(
+        "hyperpage_stream_differing_messages",
+        "Those that are not what the log says, or that are gone.",
+        max(audit.differing, audit.deleted),
+    )
     waiting = GaugeMetricFamily(
         "hyperpage_mirror_waiting_keys", "Keys that are not written yet, by bucket.", labels=("bucket",)
     )

@@ -237,6 +237,7 @@ class Service:
             self.readers.connection,
             limits=limits.events,
             on_published=None if self.traces is None else self.traces.published,
+            audited=self.settings.data / "stream-audit.json",
         )
         rows = MirroredRows(self.readers)
         self.mirrors = Mirrors(connection, self.names, rows.row_json, rows.all_rows, limits.mirrors)
@@ -244,6 +245,7 @@ class Service:
         await self._standing_alone.take_store(self.relay, self._stack, self._background)
         await self.mirrors.prepare()
         self._background.start(self.relay.run(), "the relay")
+        self._background.start(self.relay.audit.run(), "the audit of the stream")
         self._background.start(self.mirrors.run(), "the mirrors")
         self._background.start(close_idle(self.readers), "the closing of idle readers")
         self.archiver = Archiver(

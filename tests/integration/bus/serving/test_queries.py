@@ -545,9 +545,9 @@ def test_one_that_another_may_have_taken_over_from_tells_nothing_of_its_store(tm
     with Talk(tmp_path) as talk:
         send(talk, "app_state.set", {"key": "k", "value": 1})
         # As behind a pause: whether there is a newer one is to be seen with the next look.
-        talk.service._incarnation = SimpleNamespace(is_valid=False)  # type: ignore[assignment]
+        talk.service._standing_alone._incarnation = SimpleNamespace(is_valid=False)  # type: ignore[assignment]
         for name, body in (("app_state.get", {"key": "k"}), ("app_state.list", {}), ("events.read", {})):
             assert talk.query(name, body).code == "unavailable", name
         assert talk.query("service.status").code is None
-        talk.service._incarnation = None
+        talk.service._standing_alone._incarnation = None
         assert ask(talk, "app_state.get", {"key": "k"})["value"] == 1

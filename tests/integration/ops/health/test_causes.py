@@ -377,6 +377,21 @@ def test_a_stream_with_a_foreign_message_and_a_bucket_that_cannot_be_made_are_to
         assert "hyperpage_app_state" in service.sees("mirror_stopped", level="degraded")
 
 
+def test_a_message_that_is_deleted_from_the_stream_is_told_until_it_is_filled_again(
+    tmp_path: Path, pace: Pace
+):
+    with Watched(tmp_path, **pace) as service:
+        for value in range(4):
+            service.command("app_state.set", {"key": "k", "value": value})
+        eventually(service, lambda: service.service.relay.audit.state.sequence == 4)
+        service.sees_none("stream_differs")
+        delete = f"$JS.API.STREAM.MSG.DELETE.{EVENTS}"
+        service.run(service.service.parts.relay_connection.request(delete, b'{"seq": 2}'))
+        assert "1 were deleted from between others" in service.sees("stream_differs", level="degraded")
+        service.administer("stream.refill")
+        service.sees_none("stream_differs")
+
+
 def test_tokens_that_are_not_known_any_more(tmp_path: Path, pace: Pace):
     TokenFile(tmp_path).create("ops", "read")
     file = tmp_path / "tokens.json"

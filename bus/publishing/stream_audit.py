@@ -1,0 +1,290 @@
+"""Compares the stream with the log, message by message, in the background.
+
+    from the first message ──▶ some hundred, byte for byte ──▶ … ──▶ the last one ──▶ wait for more
+     ▲                          ▲                              │                       │ a day later
+     │                          └──── a pause, much longer ────┘                       │
+     └─────────────────────────────────────────────────────────────────────────────────┘
+
+The relay keeps the end of the stream equal to the end of the log. Before that, whoever may do anything at
+the broker may have deleted messages or put others there, and what is on a damaged disk is not delivered:
+nobody would notice. How far it has come is kept in a file, so that a restart goes on from there.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import apsw
+import msgspec
+
+from bus.contract.stream_metadata import Segment
+from bus.contract.subjects import BusNames
+from bus.kept_files import write_private
+from bus.log import chain
+from bus.log.cloud_events import Origin, cloud_event_sql, event_id_sql
+from bus.publishing.stream_state import (
+    ForeignMessageError,
+    StreamError,
+    published_event,
+    recorded_segments,
+    segment_at,
+)
+from bus.transport.jetstream import BATCH_MESSAGES, JetStreamApi, JetStreamError
+from bus.transport.jetstream_answers import StoredMessage, StreamReport
+
+# How often the stream is looked at when all of it was compared.
+LOOK_SECONDS = 2.0
+# A fiftieth of the time, some 500 messages a second: commands wait for the same interpreter, and the broker.
+PAUSES = 50
+LONGEST_PAUSE_SECONDS = 30.0
+# Of a stream with large gaps, so much is compared at once.
+MAXIMUM_SEQUENCES = 4 * BATCH_MESSAGES
+REPEAT_MS = 24 * 3_600_000
+# How often the file is written while a pass goes on.
+KEEP_SECONDS = 60.0
+# How many differences are told one by one.
+MAXIMUM_TOLD = 5
+
+logger = logging.getLogger(__name__)
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that is not what the log says, or is not there."""
+
+    sequence: int
+    problem: str
+
+
+class AuditState(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the audit of the stream is.
+
+    `sequence` is the last message that was compared in this pass, `last_sequence` the stream's last one, None
+    until it was asked. `whole_at` is when a pass last came to the end, in milliseconds since the epoch. Of
+    `differing` messages, the first are in `differences`; `deleted` are missing between others.
+    """
+
+    sequence: int = 0
+    last_sequence: int | None = None
+    whole_at: int | None = None
+    differing: int = 0
+    deleted: int = 0
+    differences: tuple[Difference, ...] = ()
+
+
+class _Place(msgspec.Struct, frozen=True, kw_only=True):
+    """The content of the file. Up to `sequence`, all is as the log says in the stream with that `created`."""
+
+    created: str = ""
+    sequence: int = 0
+    began_at: int = 0
+    whole_at: int | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the pass has come to the end."""
+        return self.whole_at is not None and self.whole_at >= self.began_at
+
+
+# Subject, id, body.
+Event = tuple[str, str, bytes]
+decode_place = msgspec.json.Decoder(_Place).decode
+
+
+class StreamAudit:
+    """The audit of one store's stream of events; used on the event loop's thread, but for `state`.
+
+    `read` lends connections to the store, in other threads. `is_published` says whether the relay keeps the
+    end of the stream equal to the log's: where not, the relay tells why. `kept` is the file for its place;
+    without one, each start begins anew. `now_ms` is the time in milliseconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        api: JetStreamApi,
+        names: BusNames,
+        origin: Origin,
+        read: Callable[[], AbstractContextManager[apsw.Connection]],
+        *,
+        is_published: Callable[[], bool],
+        kept: Path | None = None,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._api = api
+        self._names = names
+        self._origin = origin
+        self._read = read
+        self._is_published = is_published
+        self._kept = kept
+        self._now_ms = now_ms
+        self._events = (
+            f"SELECT position, {names.event_sql()}, {event_id_sql(origin)},"
+            f" CAST({cloud_event_sql(origin)} AS BLOB) FROM events WHERE position BETWEEN ? AND ?"
+        )
+        self._place = _Place()
+        self._kept_at = -float("inf")
+        self.state = AuditState()
+
+    async def run(self) -> None:
+        """Compares for ever. Whatever goes wrong with it is tried again."""
+        self._place = place = await asyncio.to_thread(self._kept_place)
+        self.state = AuditState(sequence=place.sequence, whole_at=place.whole_at)
+        try:
+            while True:
+                began = time.monotonic()
+                is_more_left = False
+                try:
+                    if self._is_published():
+                        is_more_left = await self._go_on()
+                except (StreamError, JetStreamError, apsw.Error, OSError, TimeoutError) as error:
+                    logger.debug("the stream was not compared with the log: %s", error)
+                took = time.monotonic() - began
+                pause = min(took * PAUSES, LONGEST_PAUSE_SECONDS) if is_more_left else LOOK_SECONDS
+                await asyncio.sleep(pause)
+        finally:
+            # It is cancelled: no thread is waited for.
+            with suppress(OSError):
+                self._keep()
+
+    async def _go_on(self) -> bool:
+        """Compares some messages; whether more are left."""
+        report = await self._api.report(self._names.events)
+        if report is None:
+            return False
+        counts = report.state
+        self._begin_where_due(report.created)
+        self._forget_before(counts.first_seq)
+        self._note(last_sequence=counts.last_seq, deleted=counts.num_deleted)
+        start = max(self.state.sequence + 1, counts.first_seq)
+        if start <= counts.last_seq:
+            await self._compare(report, start)
+            if time.monotonic() - self._kept_at > KEEP_SECONDS:
+                await asyncio.to_thread(self._keep)
+            return True
+        # Where the broker lost its end, what comes in its place is compared.
+        self._note(sequence=counts.last_seq)
+        if not self._place.is_whole:
+            self._note(whole_at=self._now_ms())
+            await asyncio.to_thread(self._keep)
+        return False
+
+    def _begin_where_due(self, created: str) -> None:
+        is_old = self._place.is_whole and self._now_ms() - self._place.began_at >= REPEAT_MS
+        # What differs stays so: only a stream that is made anew is another one.
+        is_due = is_old and not self.state.differing
+        if created != self._place.created or is_due:
+            whole_at = self._place.whole_at if created == self._place.created else None
+            self._place = _Place(created=created, began_at=self._now_ms(), whole_at=whole_at)
+            self.state = AuditState(whole_at=whole_at)
+
+    async def _compare(self, report: StreamReport, start: int) -> None:
+        messages = await self._api.messages_from(self._names.events, start)
+        last = start + MAXIMUM_SEQUENCES - 1
+        if messages and messages[-1].sequence > last:
+            messages, end = [one for one in messages if one.sequence <= last], last
+        else:
+            # Of one that it cannot deliver, the broker says that there is none.
+            end = messages[-1].sequence if messages else start
+        segments = recorded_segments(
+            self._names.events, self._origin.store_id, report.metadata, report.state.last_seq
+        )
+        there = {message.sequence for message in messages}
+        absent = [sequence for sequence in range(start, end + 1) if sequence not in there]
+        if absent:
+            # They may have left it meanwhile, as the oldest do where there is a limit.
+            after = await self._api.report(self._names.events)
+            if after is None or after.created != report.created:
+                return
+            absent = [sequence for sequence in absent if sequence >= after.state.first_seq]
+        differing = await asyncio.to_thread(self._differing, messages, segments)
+        stream = self._names.events
+        differing |= {sequence: f"message {sequence} of {stream} is gone" for sequence in absent}
+        self._tell(differing, end)
+
+    def _differing(self, messages: Sequence[StoredMessage], segments: Sequence[Segment]) -> dict[int, str]:
+        """What is wrong with messages that are not as the log says, by their sequences."""
+        found: dict[int, str] = {}
+        with self._read() as connection:
+            for segment, some in groupby(messages, lambda one: segment_at(segments, one.sequence)):
+                stretch = list(some)
+                positions = [one.sequence - (segment.offset if segment else 0) for one in stretch]
+                events = {
+                    position: (subject, event_id, body)
+                    for position, subject, event_id, body in connection.execute(
+                        self._events, (positions[0], positions[-1])
+                    )
+                }
+                for position, message in zip(positions, stretch, strict=True):
+                    problem = self._problem_of(message, position, segment, events.get(position))
+                    if problem is not None and not self._is_the_logs(connection, position, segment):
+                        found[message.sequence] = problem
+        return found
+
+    def _problem_of(
+        self, message: StoredMessage, position: int, segment: Segment | None, event: Event | None
+    ) -> str | None:
+        said = (message.subject, message.headers.get("Nats-Msg-Id"), message.payload)
+        if segment is not None and self._is_kept(position, segment) and event == said:
+            return None
+        stream, where = self._names.events, f"message {message.sequence}"
+        try:
+            one = published_event(self._names, self._origin.store_id, message)
+        except ForeignMessageError as error:
+            return error.problem
+        if segment is None or (one.timeline, one.position) != (segment.timeline, position):
+            return f"{where} of {stream} is event {one.timeline}-{one.position}, which belongs elsewhere"
+        if not self._is_kept(position, segment):
+            # Of a history that a restore gave up, nobody knows more.
+            return None
+        return f"{where} of {stream} is not event {one.timeline}-{one.position} as the log has it"
+
+    def _is_kept(self, position: int, segment: Segment) -> bool:
+        """Whether the log has the event of a segment: a restore may have given it up."""
+        return position > 0 and self._origin.timeline_at(position) == segment.timeline
+
+    def _is_the_logs(self, connection: apsw.Connection, position: int, segment: Segment | None) -> bool:
+        """Whether it is rather the log that was changed; others look after that (`chain.verify_chain`)."""
+        if segment is None or not self._is_kept(position, segment):
+            return False
+        row = chain.read_at(connection, position)
+        return row is None or not chain.follows(chain.read_at(connection, position - 1), row)
+
+    def _tell(self, differing: Mapping[int, str], end: int) -> None:
+        for problem in [differing[sequence] for sequence in sorted(differing)][:MAXIMUM_TOLD]:
+            logger.warning("the stream differs from the log: %s", problem)
+        told = [Difference(sequence=sequence, problem=differing[sequence]) for sequence in sorted(differing)]
+        if not self.state.differing and not differing:
+            # A restart begins at the first that differs, and finds it again.
+            self._place = msgspec.structs.replace(self._place, sequence=end)
+        self._note(
+            sequence=end,
+            differing=self.state.differing + len(differing),
+            differences=(*self.state.differences, *told)[:MAXIMUM_TOLD],
+        )
+
+    def _forget_before(self, first_sequence: int) -> None:
+        """What has left the stream cannot mislead anybody any more."""
+        left = tuple(one for one in self.state.differences if one.sequence >= first_sequence)
+        if len(left) < len(self.state.differences):
+            is_all_gone = not left and self.state.differing <= MAXIMUM_TOLD
+            self._note(differences=left, differing=0 if is_all_gone else self.state.differing)
+
+    def _note(self, **changes: Any) -> None:
+        self.state = msgspec.structs.replace(self.state, **changes)
+        self._place = msgspec.structs.replace(self._place, whole_at=self.state.whole_at)
+
+    def _kept_place(self) -> _Place:
+        try:
+            return _Place() if self._kept is None else decode_place(self._kept.read_bytes())
+        except (OSError, msgspec.DecodeError):
+            # All of it is compared again.
+            return _Place()
+
+    def _keep(self) -> None:
+        self._kept_at = time.monotonic()
+        if self._kept is not None:
+            write_private(self._kept, msgspec.json.encode(self._place))
