@@ -14,6 +14,7 @@ from ops.console.pages import (
     login,
     overview,
     projections,
+    proof,
     rate_limits,
     state,
     tail,
@@ -40,6 +41,7 @@ ROUTES = (
     *backups.ROUTES,
     *projections.ROUTES,
     *dead_letters.ROUTES,
+    *proof.ROUTES,
     *audit.ROUTES,
     page("/{rest:path}", _nothing),
 )

@@ -44,6 +44,7 @@ PAGES: tuple[tuple[str, str, str, Role], ...] = (
     ("backups", "Backups", "b", "read"),
     ("projections", "Projections", "p", "read"),
     ("dead_letters", "Dead letters", "d", "read"),
+    ("proof", "Proof", "v", "read"),
     ("audit", "Audit", "a", "admin"),
 )
 

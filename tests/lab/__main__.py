@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ops.lab.results import Results, Run
 from ops.version import service_version
 from tests.lab import page, results
 from tests.lab.experiment import Experiment
@@ -43,7 +44,7 @@ def main() -> int:
     ):
         found[outcome.experiment].append(outcome)
         _tell(outcome)
-    run = results.Run(
+    run = Run(
         began_at=began_at.isoformat(timespec="minutes"),
         commit=_git("rev-parse", "--short=12", "HEAD"),
         version=service_version(),
@@ -75,7 +76,7 @@ def _tell(outcome: Outcome) -> None:
         print(f"{outcome.printed}\n  {outcome.broken}\n  Again: {outcome.again}", flush=True)
 
 
-def _tell_all(chosen: Sequence[Experiment], run: results.Run) -> None:
+def _tell_all(chosen: Sequence[Experiment], run: Run) -> None:
     print()
     for one in chosen:
         tried = run.experiments[one.name]
@@ -87,14 +88,14 @@ def _counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {what}" for what, count in counts.items())
 
 
-def _keep(asked: argparse.Namespace, run: results.Run) -> None:
+def _keep(asked: argparse.Namespace, run: Run) -> None:
     """Adds the run to those that are kept, if it says something about a commit by chance."""
     if asked.seed is not None:
         print("Not kept: the seed was chosen.")
     elif _git("status", "--porcelain", "--untracked-files=no", "--", ".", *(f":!{one}" for one in MADE)):
         print("Not kept: there are changes that no commit has.")
     else:
-        kept = results.Results(runs=[*results.read().runs, run])
+        kept = Results(runs=[*results.read().runs, run])
         results.write(kept)
         page.write(kept)
         print(f"Kept: {', '.join(map(str, MADE))}.")

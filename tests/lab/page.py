@@ -4,10 +4,9 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from html import escape
-from typing import NamedTuple
 
+from ops.lab.results import Results, Sum, sums
 from tests.lab.found import FOUND, NOT_COVERED
-from tests.lab.results import Results, Run, Tried
 from tests.support.repository import ROOT
 
 PAGE, BADGE = ROOT / "docs" / "reliability.md", ROOT / "docs" / "pictures" / "reliability.svg"
@@ -15,48 +14,10 @@ PAGE, BADGE = ROOT / "docs" / "reliability.md", ROOT / "docs" / "pictures" / "re
 _FIRST = ("answers",)
 
 
-class Sum(NamedTuple):
-    """One experiment over all runs, in the words of the last one."""
-
-    name: str
-    tried: list[tuple[Run, Tried]]
-
-    @property
-    def last(self) -> Tried:
-        return self.tried[-1][1]
-
-    @property
-    def trials(self) -> int:
-        return sum(one.trials for _, one in self.tried)
-
-    @property
-    def breaks(self) -> int:
-        return sum(len(one.breaks) for _, one in self.tried)
-
-    @property
-    def counts(self) -> Counter[str]:
-        counts: Counter[str] = Counter()
-        for _, one in self.tried:
-            counts.update(one.counts)
-        return counts
-
-
 def write(results: Results) -> None:
     """Writes both files."""
     PAGE.write_text(page(results), encoding="utf-8")
     BADGE.write_text(badge(results), encoding="utf-8")
-
-
-def sums(results: Results) -> list[Sum]:
-    """The experiments that any run has had, in the order of the last run that had them."""
-    found: dict[str, Sum] = {}
-    for run in reversed(results.runs):
-        for name in run.experiments:
-            found.setdefault(name, Sum(name, []))
-    for run in results.runs:
-        for name, tried in run.experiments.items():
-            found[name].tried.append((run, tried))
-    return list(found.values())
 
 
 def page(results: Results) -> str:

@@ -1,8 +1,4 @@
-"""What came of runs of the lab, as JSON: one entry for each run, and runs add up.
-
-A run is told with its commit, the kind of machine, and for each experiment the seeds (the first one, and how
-many followed it), what was tried and what broke.
-"""
+"""Keeps what came of runs of the lab, for the page and for services of this version (`ops/lab`)."""
 
 import json
 from collections import Counter
@@ -11,58 +7,16 @@ from pathlib import Path
 
 import msgspec
 
+from ops.lab.results import NAME, Break, Results, Tried
 from tests.lab.experiment import Experiment
 from tests.lab.running import Outcome
 from tests.support.repository import ROOT
 
-# In the package, since a service tells what the lab of its version has found.
-FILE = ROOT / "ops" / "lab.json"
-
-
-class Break(msgspec.Struct, frozen=True, kw_only=True):
-    """A trial in which something did not hold."""
-
-    seed: int
-    what: str
-
-
-class Tried(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run has made of one experiment: `trials` with the seeds from `first_seed` on.
-
-    With its words, as they were then: whoever reads the results alone is told what they are of.
-    """
-
-    promise: str
-    means: str
-    first_seed: int
-    trials: int
-    seconds: float
-    counts: dict[str, int]
-    breaks: list[Break] = []
-    # Why there was no trial.
-    lacking: str | None = None
-
-
-class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """One run of the lab. `began_at` is in UTC, by the minute."""
-
-    began_at: str
-    commit: str
-    version: str
-    machine: str
-    experiments: dict[str, Tried]
-
-
-class Results(msgspec.Struct, frozen=True, kw_only=True):
-    """All runs that were kept, the oldest first."""
-
-    runs: list[Run] = []
+FILE = ROOT / "ops" / "lab" / NAME
 
 
 def read(file: Path = FILE) -> Results:
-    """What is kept; nothing, where there is no file yet."""
-    if not file.exists():
-        return Results()
+    """What is kept."""
     return msgspec.json.decode(file.read_bytes(), type=Results)
 
 

@@ -8,6 +8,7 @@ rate_limits     of platforms
 state           of applications
 backups         made, proven, restored
 projections     verified and rebuilt
+proof           what was shown to hold, of the store and of this version
 dead_letters    listed, replayed, dropped
 audit           who did what to the service
 login           in and out

@@ -4,9 +4,10 @@ from xml.etree import ElementTree
 
 import pytest
 
+from ops.lab.results import Break, Results, Run, Tried
 from tests.lab import page
 from tests.lab.found import FOUND
-from tests.lab.results import Break, Results, Run, Tried, read
+from tests.lab.results import read
 from tests.support.repository import ROOT
 
 

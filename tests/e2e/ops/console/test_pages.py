@@ -36,6 +36,7 @@ PAGES = (
     "/console/projections",
     "/console/dead_letters",
     "/console/dead_letters/1",
+    "/console/proof",
     "/console/audit",
 )
 

@@ -1,0 +1,67 @@
+"""The page of what was shown to hold."""
+
+import re
+
+import pytest
+
+from ops.console.pages import proof
+from ops.lab.results import Break, Results, Run, Tried
+from tests.support.services.asking import HttpTalk
+from tests.support.services.visiting import Visitor
+
+PROOF = "/console/proof"
+
+
+def run(commit: str, trials: int, *breaks: Break) -> Run:
+    tried = Tried(
+        promise="No answer is lost.",
+        means="Power <cuts>.",
+        first_seed=7,
+        trials=trials,
+        seconds=60.0,
+        counts={"answers": 1_000 * trials},
+        breaks=list(breaks),
+    )
+    return Run(
+        began_at="2026-11-29T07:00+00:00",
+        commit=commit,
+        version="0.1.0",
+        machine="2 × x86_64",
+        experiments={"cuts": tried},
+    )
+
+
+def test_what_was_shown_of_the_store_is_told_once_it_was(talk: HttpTalk) -> None:
+    reader = Visitor(talk, "read")
+    talk.command("app_state.set", {"key": "theme", "value": "dark"})
+    before = reader.page(PROOF)
+    assert "no backup was restored and compared" in before
+    assert "it is recomputed at each backup" in before
+
+    talk.administer("backup.create", {"prove": True})
+    talk.administer("projections.verify", {})
+
+    after = reader.page(PROOF)
+    assert "a store was made from a backup up to position 1, and compared" in after
+    assert "whole, at a backup" in after
+    assert "from the log up to position 1" in after
+
+
+def test_what_the_lab_has_tried_with_this_version_adds_up(
+    talk: HttpTalk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [run("a1", 2), run("b2", 3, Break(seed=9, what="an answer is gone"))]
+    monkeypatch.setattr(proof, "of_this_version", lambda _: Results(runs=runs))
+
+    page = Visitor(talk, "read").page(PROOF)
+
+    assert "2 runs, the last one 2026-11-29T07:00+00:00 at commit <code>b2</code>" in page
+    assert "No answer is lost." in page
+    assert "Power &lt;cuts&gt;." in page
+    assert re.search(r"5\s000 answers", page)
+
+
+def test_where_no_run_was_kept_that_is_said(talk: HttpTalk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proof, "of_this_version", lambda _: Results())
+
+    assert "No run with this version was kept." in Visitor(talk, "read").page(PROOF)
