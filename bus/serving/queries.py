@@ -149,25 +149,16 @@ class Queries:
             self._under_way.start(self._serve(request))
             return
         try:
-            answer = self._read(verb, _query(verb, body), request.principal, self._lookups.reader)
-            self._require_ours(verb)
-            self._answer(request, answer)
+            query = _query(verb, body)
+            self._answer(request, self._read(verb, query, request.principal, self._lookups.reader))
         except Refusal as refusal:
             self._refuse(request, refusal)
 
     async def _serve(self, request: "_Request") -> None:
         try:
-            answer = await self._ask(request.sender.name, request.body, request.principal)
-            self._require_ours(self._verbs[request.sender.name])
-            self._answer(request, answer)
+            self._answer(request, await self._ask(request.sender.name, request.body, request.principal))
         except Refusal as refusal:
             self._refuse(request, refusal)
-
-    def _require_ours(self, verb: QueryVerb) -> None:
-        # Behind the reading: if it was this service's by then, nobody else had answered a command before. Who
-        # asks over NATS cannot tell who answers; over HTTP, it is this service's store that is asked for.
-        if verb.reads and not self._is_ours():
-            raise Unavailable("another service may have taken over the store", hint="try again")
 
     def _refuse(self, request: "_Request", refusal: Refusal) -> None:
         if isinstance(refusal, Forbidden):
@@ -176,6 +167,12 @@ class Queries:
 
     def _answer(self, request: "_Request", body: bytes, refusal: Refusal | None = None) -> None:
         sender = request.sender
+        verb = self._verbs.get(sender.name)
+        # Behind the reading: if it was this service's by then, nobody else had answered a command before. Who
+        # asks over NATS cannot tell who answers; over HTTP, it is this service's store that is asked for.
+        if verb is not None and verb.reads and not self._is_ours():
+            refusal = Unavailable("another service may have taken over the store", hint="try again")
+            body = codec.error_body(refusal)
         endpoint = self._endpoints.get(sender.name, self._unknown)
         endpoint.count(time.perf_counter_ns() - request.arrived_ns, refusal)
         headers = None if refusal is None else codec.error_headers(refusal)

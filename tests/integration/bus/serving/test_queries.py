@@ -546,7 +546,12 @@ def test_one_that_another_may_have_taken_over_from_tells_nothing_of_its_store(tm
         send(talk, "app_state.set", {"key": "k", "value": 1})
         # As behind a pause: whether there is a newer one is to be seen with the next look.
         talk.service._standing_alone._incarnation = SimpleNamespace(is_valid=False)  # type: ignore[assignment]
-        for name, body in (("app_state.get", {"key": "k"}), ("app_state.list", {}), ("events.read", {})):
+        for name, body in (
+            ("app_state.get", {"key": "k"}),
+            ("app_state.get", {"key": "of-the-newer-one"}),
+            ("app_state.list", {}),
+            ("events.read", {}),
+        ):
             assert talk.query(name, body).code == "unavailable", name
         assert talk.query("service.status").code is None
         talk.service._standing_alone._incarnation = None
