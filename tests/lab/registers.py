@@ -1,0 +1,98 @@
+"""A key of a table as a register with versions: what commands and `get` may answer, one after the other.
+
+Every change makes the next version, whatever it is; a removed key keeps counting. This holds for keys of
+`app_state`, tool configurations and jobs alike, as long as no value is written twice in a row.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from tests.lab.linearizability import Operation, Verdict, check
+
+# The version, and the value; `None`: the key holds nothing.
+Held = tuple[int, Any]
+NOTHING: Held = (0, None)
+
+
+class Write(msgspec.Struct, frozen=True):
+    """Whatever the key holds, or if it is at a version (0: holds nothing)."""
+
+    value: Any
+    expected: int | None = None
+
+
+class Create(msgspec.Struct, frozen=True):
+    """If the key holds nothing."""
+
+    value: Any
+
+
+class Change(msgspec.Struct, frozen=True):
+    """If the key holds something."""
+
+    value: Any
+    expected: int | None = None
+
+
+class Remove(msgspec.Struct, frozen=True):
+    """If the key holds something."""
+
+    expected: int | None = None
+
+
+class Read(msgspec.Struct, frozen=True):
+    """What the key holds."""
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    version: int
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """With that code; of a conflict, the version that the key was at."""
+
+    code: str
+    version: int | None = None
+
+
+class Found(msgspec.Struct, frozen=True):
+    version: int
+    value: Any
+
+
+ABSENT = Refused("not_found")
+
+
+def outcome(held: Held, asked: Any) -> tuple[Held, Any]:
+    """What the key holds behind an operation, and what that answers."""
+    version, value = held
+    is_there = value is not None
+    match asked:
+        case Read():
+            return held, Found(version, value) if is_there else ABSENT
+        case Write(expected=expected) | Change(expected=expected) | Remove(expected=expected) if (
+            expected is not None and expected != version and (expected or is_there)
+        ):
+            return held, Refused("version_conflict", version)
+        case Create() if is_there:
+            return held, Refused("already_exists")
+        case Change() | Remove() if not is_there:
+            return held, ABSENT
+        case Remove():
+            return (version + 1, None), Accepted(version + 1)
+    return (version + 1, asked.value), Accepted(version + 1)
+
+
+def step(held: Held, one: Operation) -> Iterator[Held]:
+    """For `check`."""
+    following, answer = outcome(held, one.asked)
+    if not one.is_known or one.answered == answer:
+        yield following
+
+
+def check_keys(histories: Mapping[str, Iterable[Operation]]) -> dict[str, Verdict[Held]]:
+    """The verdicts on those keys whose histories can't be told one after the other."""
+    verdicts = {key: check(list(one), NOTHING, step) for key, one in histories.items()}
+    return {key: one for key, one in verdicts.items() if not one.holds}
