@@ -1,4 +1,5 @@
 """Processes that are killed while they work.
 
-kills   `kill -9` of the service, its nats-server or both, under load
+kills      `kill -9` of the service, its nats-server or both, under load
+histories  the same, and what clients saw of a few keys is linearizable
 """
