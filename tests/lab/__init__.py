@@ -11,5 +11,8 @@ results         what came of it, as JSON that runs add to
 page            docs/reliability.md and its badge, made of them
 found           what faults have found so far, and what is not covered: the other half of that page
 killing         services, brokers, both, killed while they work
+linearizability whether a history of overlapping operations can be told as one after the other
+registers       keys as such histories have them; keys, how clients make them
+simulation      the write path on a model of everything around it, under one seeded scheduler
 machines        the whole service on machines that fail: power, disks, links, clocks, limits
 """

@@ -1,16 +1,20 @@
 """All experiments of the lab, in the order in which they are told of."""
 
 from tests.lab.experiment import Experiment
-from tests.lab.killing import kills
+from tests.lab.killing import histories, kills
 from tests.lab.machines import block_cuts, broken_links, brokers, strikes
+from tests.lab.simulation import experiments as simulation
 
 EXPERIMENTS: tuple[Experiment, ...] = (
     kills.EXPERIMENT,
+    histories.EXPERIMENT,
     block_cuts.EXT4,
     block_cuts.XFS,
     strikes.EXPERIMENT,
     brokers.EXPERIMENT,
     broken_links.EXPERIMENT,
+    simulation.SIMULATION,
+    simulation.MUTATION,
 )
 
 

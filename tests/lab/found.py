@@ -135,6 +135,22 @@ FOUND = (
         "tests/faults/bus/writing/test_commit_failures.py::"
         "test_what_is_on_disk_is_answered_although_its_commit_reports_a_failure",
     ),
+    Found(
+        "a service is frozen, another one is started on a copy of its data, and the first one goes on",
+        "until it looked whether there was a newer one, it answered queries from its old copy: what had been "
+        "answered since was not there, and subscribers took the log for another one",
+        "2026-11-29",
+        "tests/integration/bus/serving/test_queries.py::"
+        "test_one_that_another_may_have_taken_over_from_tells_nothing_of_its_store",
+    ),
+    Found(
+        "the same, while the broker loses its streams",
+        "the first one did not find the number of the newer one, wrote its own, and stored commands beside "
+        "it for up to a second",
+        "2026-11-29",
+        "tests/integration/bus/publishing/test_incarnation.py::"
+        "test_whose_time_ran_out_and_whose_number_is_gone_waits_as_a_successor_does",
+    ),
 )
 
 # Sentences: what a reader may not conclude from the page.

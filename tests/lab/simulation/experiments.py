@@ -1,0 +1,69 @@
+"""The experiments with the simulation: runs from seeds, and mutants that runs must notice."""
+
+import random
+from collections import Counter
+
+from tests.lab.experiment import Broken, Experiment, Trial
+from tests.lab.simulation.mutants import MUTANTS, mutated
+from tests.lab.simulation.run import Runs
+
+SCHEDULES = 60
+# In how many runs a mutant must be noticed.
+MUTANT_SCHEDULES = 400
+
+
+def simulated(trial: Trial) -> dict[str, int]:
+    """So many runs; each names its own seed where it breaks."""
+    runs, chance = Runs(trial.folder), random.Random(trial.seed)
+    counts: Counter[str] = Counter()
+    for _ in range(SCHEDULES):
+        seed = chance.randrange(10**9)
+        try:
+            counts.update(runs.run(seed).counts)
+        except AssertionError as error:
+            raise Broken(f"run {seed}: {error}") from error
+    return counts
+
+
+def noticed(runs: Runs, name: str, first: int) -> int:
+    """How many runs it took to notice a mutant, from that seed on.
+
+    Raises:
+        Broken: it was not noticed.
+    """
+    with mutated(name):
+        for number in range(MUTANT_SCHEDULES):
+            try:
+                runs.run(first + number, often=MUTANTS[name].often)
+            except Exception as error:  # whatever a mutant leads to
+                print(f"{name}: noticed in run {first + number}: {error}")
+                return number + 1
+    raise Broken(f"a mutant was not noticed in {MUTANT_SCHEDULES} runs: the product {name}")
+
+
+def _mutants(trial: Trial) -> dict[str, int]:
+    runs, chance = Runs(trial.folder), random.Random(trial.seed)
+    took = [noticed(runs, name, chance.randrange(10**9)) for name in MUTANTS]
+    return {"mutants noticed": len(took), "schedules that it took": sum(took)}
+
+
+SIMULATION = Experiment(
+    name="simulation",
+    promise="Whatever happens to service, disk, network and broker, in whichever order: each answer is as "
+    "the store has it, each command is carried out once, histories of keys are linearizable, the stream "
+    "equals the log, subscribers see each event once and in order, and all is well again without an operator.",
+    means="Writer, relay, intakes, queries, clients and subscribers run on a model of broker, disk and "
+    "network under one seeded scheduler; services and power go down, links are cut, held and halved, the "
+    "broker is restarted, wiped and rolled back, the disk fails and is slow, processes are frozen, and twins "
+    "are started.",
+    run=simulated,
+    small=4,
+    seconds=900.0,
+)
+MUTATION = Experiment(
+    name="mutants-of-the-simulated",
+    promise="The simulation is not blind: with any of a dozen steps of the product taken away, it tells.",
+    means="Each mutant is simulated until something of what is promised does not hold.",
+    run=_mutants,
+    seconds=3600.0,
+)

@@ -1,0 +1,266 @@
+"""What clients do in a run, and what they were told: everything that a judge needs."""
+
+import asyncio
+from functools import partial
+from math import inf
+from typing import Any
+
+import msgspec
+
+from bus.client.change_events import ChangeEvent
+from bus.client.connection import ClientConnection, Unreachable
+from bus.client.facade import Client
+from bus.contract.headers import COMMAND_ID, EXPECTED_VERSION
+from bus.identifiers import new_id
+from domain.errors import Busy, Internal, Refusal, Unavailable
+from tests.lab.keys import KEY_FIELDS, Wish, found, refused, wish
+from tests.lab.linearizability import Operation
+from tests.lab.registers import Accepted, Read
+from tests.lab.simulation.scheduler import Scheduler
+from tests.lab.simulation.service import NAMES
+
+URL = "nats://model:4222"
+KEYS = [
+    ("app_state", "a"),
+    ("app_state", "b"),
+    ("tool_configs", "tool"),
+    ("jobs", "job-1"),
+    ("jobs", "job-2"),
+]
+# How long a client waits for an answer: sometimes less than what is in its way lasts.
+PATIENCE_SECONDS = [0.5, 6.0, 20.0]
+
+
+class Sent(msgspec.Struct):
+    """One command with an id, and the answer, where there was one."""
+
+    command_id: str
+    name: str
+    body: bytes
+    headers: dict[str, str]
+    answer: bytes | None = None
+    # The code with which it was refused for certain.
+    refused: str | None = None
+    # It certainly reached nobody, as the client says.
+    is_void: bool = False
+    # How often its answer was waited for.
+    times: int = 0
+
+
+class Stored(msgspec.Struct):
+    """A durable command that the broker said it has; its `value` is in no other one."""
+
+    value: int
+    sequence: int
+    at: float
+    sender: int
+
+
+class Told:
+    """All that clients were told."""
+
+    def __init__(self) -> None:
+        self.sent: list[Sent] = []
+        self.stored: list[Stored] = []
+        # Durable commands with an id that the broker has, and when they were sent.
+        self.kept: dict[str, float] = {}
+        self.operations: dict[str, list[Operation]] = {}
+        self.events: dict[int, list[ChangeEvent]] = {}
+        self.repeated: list[tuple[Sent, bytes]] = []
+        self.internal: list[str] = []
+        self.values = 0
+
+    def next_value(self) -> int:
+        self.values += 1
+        return self.values
+
+
+class Application:
+    """One client that sends commands, one after the other."""
+
+    def __init__(self, scheduler: Scheduler, told: Told, number: int, count: int) -> None:
+        self._scheduler = scheduler
+        self._chance = scheduler.random
+        self._told = told
+        self._number = number
+        self._count = count
+        self._mine: list[Sent] = []
+        self._versions: dict[str, int] = {}
+
+    async def run(self) -> None:
+        """Sends all of them."""
+        connection = await ClientConnection.open(
+            URL, inbox_prefix="_INBOX", name=f"application {self._number}", timeout_seconds=60
+        )
+        self._connection = connection
+        self._client = Client(connection, NAMES)
+        for _ in range(self._count):
+            await asyncio.sleep(self._chance.choice([0, 0.001, 0.01, 0.2]) * self._chance.random())
+            kind = self._chance.choices(
+                [self._change, self._read, self._again, self._store, self._store_without_id, self._batch],
+                [50, 16, 8, 12, 10, 4],
+            )[0]
+            await kind()
+
+    # What it does.
+
+    async def _change(self) -> None:
+        table, key = self._chance.choices(KEYS, [3, 3, 2, 2, 2])[0]
+        known = self._versions.get(f"{table}/{key}", 0)
+        expected = self._chance.choice([None, None, None, known, known, 0])
+        await self._command(wish(self._chance, table, key, self._told.next_value(), expected))
+
+    async def _batch(self) -> None:
+        items = [{"key": f"batch-{one}", "value": self._told.next_value()} for one in range(2)]
+        await self._command(Wish("app_state", "", None, "app_state.set_many", {"items": items}))
+
+    async def _again(self) -> None:
+        """Sends once more what was sent before, with its id."""
+        # What was refused would be another command when it is tried again.
+        mine = [one for one in self._mine if one.refused is None and not one.is_void]
+        if not mine:
+            return
+        sent = self._chance.choice(mine[-4:])
+        try:
+            answer = await self._ask(sent, 6.0)
+        except Refusal as refusal:
+            if sent.answer is not None:
+                self._told.repeated.append((sent, refusal.code.encode()))
+            return
+        if answer is not None and sent.answer is not None:
+            self._told.repeated.append((sent, answer))
+        elif answer is not None:
+            sent.answer = answer
+
+    async def _read(self) -> None:
+        table, key = self._chance.choice(KEYS)
+        stream, begin = f"{table}/{key}", self._scheduler.time
+        try:
+            row = await self._client.query(f"{table}.get", {KEY_FIELDS[table]: key}, timeout_seconds=3.0)
+        except (Busy, Unavailable, Unreachable):
+            return
+        except Refusal as refusal:
+            self._note_internal(refusal, f"{table}.get")
+            self._note(stream, Read(), refused(refusal), begin)
+            return
+        self._versions[stream] = row["version"]
+        self._note(stream, Read(), found(table, row), begin)
+
+    async def _store(self) -> None:
+        """A durable command with an id; its answer is waited for, or not."""
+        value, key = self._told.next_value(), f"durable-{self._number}"
+        command_id = new_id()
+        body = {"key": key, "value": value}
+        sending = partial(
+            self._client.send_durable, "app_state.set", body, timeout_seconds=10.0, command_id=command_id
+        )
+        try:
+            if self._chance.random() < 0.4:
+                begin = self._scheduler.time
+                await sending(wait=False)
+                self._told.kept[command_id] = begin
+                return
+            answer = await sending()
+        except (Unreachable, Refusal) as error:
+            self._note_internal(error, "app_state.set")
+            return
+        sent = Sent(command_id, "app_state.set", msgspec.json.encode(body), {COMMAND_ID: command_id})
+        sent.answer = msgspec.json.encode(answer)
+        self._told.sent.append(sent)
+
+    async def _store_without_id(self) -> None:
+        """Some durable commands without an id, each sent once."""
+        for _ in range(self._chance.choice([1, 1, 2, 4])):
+            await self._store_one_without_id()
+
+    async def _store_one_without_id(self) -> None:
+        value, key = self._told.next_value(), f"nameless-{self._number}"
+        body = msgspec.json.encode({"key": key, "value": value})
+        subject = NAMES.durable_command("app_state.set")
+        begin = self._scheduler.time
+        try:
+            said = await self._connection.nats.request(subject, body, timeout=2.0)
+            sequence = msgspec.json.decode(said.data).get("seq", 0)
+        except Exception:  # nobody knows whether it is stored
+            return
+        if sequence:
+            self._told.stored.append(Stored(value, sequence, begin, self._number))
+
+    # How.
+
+    async def _command(self, one: Wish) -> None:
+        headers = {COMMAND_ID: new_id()}
+        if one.expected is not None:
+            headers[EXPECTED_VERSION] = str(one.expected)
+        sent = Sent(headers[COMMAND_ID], one.name, msgspec.json.encode(one.body), headers)
+        self._told.sent.append(sent)
+        self._mine.append(sent)
+        begin, end = self._scheduler.time, inf
+        answered: Any = None
+        try:
+            answer = await self._ask(sent, self._chance.choice(PATIENCE_SECONDS))
+        except Refusal as refusal:
+            answered, end = refused(refusal), self._scheduler.time
+        else:
+            if answer is not None:
+                sent.answer = answer
+                version = msgspec.json.decode(answer)["version"]
+                self._versions[one.stream] = version
+                answered, end = Accepted(version), self._scheduler.time
+        if one.asked is not None and not sent.is_void:
+            self._note(one.stream, one.asked, answered, begin, end)
+
+    async def _ask(self, sent: Sent, within_seconds: float) -> bytes | None:
+        """The answer; `None` where nobody knows.
+
+        Raises:
+            Refusal: it was refused for certain.
+        """
+        try:
+            return await self._connection.ask(
+                NAMES.command(sent.name), sent.body, sent.headers, within_seconds=within_seconds
+            )
+        except (Busy, Unavailable):
+            return None
+        except Unreachable as error:
+            # Of what was sent before under this id, that says nothing.
+            sent.is_void = not (sent.times or error.may_have_been_carried_out)
+            return None
+        except Refusal as refusal:
+            self._note_internal(refusal, sent.name)
+            sent.refused = refusal.code
+            raise
+        finally:
+            sent.times += 1
+
+    def _note_internal(self, error: Exception, name: str) -> None:
+        if isinstance(error, Internal):
+            self._told.internal.append(f"{name}: {error}")
+
+    def _note(self, stream: str, asked: Any, answered: Any, begin: float, end: float | None = None) -> None:
+        end = self._scheduler.time if end is None else end
+        self._told.operations.setdefault(stream, []).append(
+            Operation(asked=asked, answered=answered, begin=begin, end=end)
+        )
+
+
+class Subscriber:
+    """One that follows all events, and sometimes begins again behind the last one that it has."""
+
+    def __init__(self, scheduler: Scheduler, told: Told, number: int) -> None:
+        self._scheduler = scheduler
+        self._number = number
+        self.events: list[ChangeEvent] = []
+        told.events[number] = self.events
+
+    async def run(self) -> None:
+        """Follows for ever."""
+        connection = await ClientConnection.open(
+            URL, inbox_prefix="_INBOX", name=f"subscriber {self._number}", timeout_seconds=60
+        )
+        client = Client(connection, NAMES)
+        while True:
+            after = self.events[-1].id if self.events else None
+            async with client.subscribe(1, after=after) as following:
+                for _ in range(self._scheduler.random.choice([5, 1_000_000])):
+                    self.events.append(await anext(following))

@@ -1,0 +1,149 @@
+"""A service on a model of everything around it: the product's own writer, relay, intakes and queries.
+
+Tied together as `ops.service.composition` does it, without what has no part in commands and events: HTTP,
+backups, the archive, the audit log, users.
+"""
+
+import asyncio
+from contextlib import AsyncExitStack
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+from bus.broker.users import RELAY, RESPONDER
+from bus.contract.rights import UNKNOWN_PRINCIPAL
+from bus.contract.senders import UserSubjects
+from bus.contract.subjects import BusNames
+from bus.identifiers import new_id
+from bus.log.reader_pool import ReaderPool
+from bus.publishing.incarnation import Incarnation
+from bus.publishing.relay import Relay
+from bus.serving.admission import Admission
+from bus.serving.dead_letters import DeadLetters
+from bus.serving.durable.intake import DurableIntake
+from bus.serving.durable.suspects import Suspects
+from bus.serving.intake import Intake
+from bus.serving.queries import Queries
+from bus.transport.access import BrokerAddress
+from bus.transport.jetstream import JetStreamApi
+from bus.transport.stream_limits import StreamLimits
+from bus.writing.submission import Commit
+from bus.writing.writer import Writer
+from domain.credentials.scanning import AllowedPaths
+from ops.contract.queries import query_verbs
+from ops.service.background import Background
+from ops.service.connections import connect_as
+from ops.service.handover import Handover
+from ops.service.standing_alone import take_store
+from ops.service.steady_clock import SteadyClock, ticks_ms, wall_ms
+from ops.store.opening import open_store
+from ops.store.tables import Tables
+from tests.lab.simulation.disk import Disk
+from tests.lab.simulation.scheduler import Process
+
+NAMES = BusNames()
+SUBJECTS = UserSubjects(NAMES, are_told=False)
+ADDRESS = BrokerAddress(url="nats://model:4222")
+
+
+class _Nothing:
+    """Takes what is of no interest here."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_, **__: None
+
+
+class SimulatedService:
+    """One start of a service on one disk, in one process."""
+
+    def __init__(self, process: Process, disk: Disk) -> None:
+        self.process = process
+        self.disk = disk
+        self.is_serving = False
+        self._stack = AsyncExitStack()
+
+    async def start(self) -> None:
+        """Serves when this returns. As `Service._start`, in its order."""
+        stack = self._stack
+        self.background = Background(stack)
+        connection, self.origin = open_store(self.disk.store, cache_kib=1024)
+        self.connection = connection
+        self.clock = SteadyClock(wall_ms, ticks_ms)
+        readers = ReaderPool(self.disk.store, clock=lambda: ticks_ms() / 1_000)
+        self.readers = readers
+        relay = await connect_as(RELAY, ADDRESS)
+        responder = await connect_as(RESPONDER, ADDRESS)
+        stack.push_async_callback(relay.close)
+        stack.push_async_callback(responder.close)
+        api = JetStreamApi(relay)
+        self.incarnation = Incarnation(api, NAMES.events, new_id(), lambda: ticks_ms() / 1_000)
+        tables = Tables()
+        self.writer = Writer(
+            connection,
+            tables,
+            on_commit=self._committed,
+            clock=self.clock,
+            is_ours=self._is_ours,
+        )
+        self.relay = Relay(relay, NAMES, self.origin, readers.connection)
+        await self.relay.prepare()
+        await take_store(self.incarnation, stack, self.background)
+        self.background.start(self.relay.run(), "the relay")
+        admission = Admission(SUBJECTS, lambda _user: UNKNOWN_PRINCIPAL, now_ms=self.clock)
+        self.dead_letters = DeadLetters(relay, SUBJECTS, AllowedPaths(), StreamLimits().dead_letters)
+        connect = partial(connect_as, RESPONDER, ADDRESS)
+        self.intake = Intake(connect, self.writer, SUBJECTS, {}, admission)
+        suspects = Suspects(self.disk.suspects)
+        self.durable = DurableIntake(
+            relay, responder, self.writer, SUBJECTS, self.dead_letters, suspects, StreamLimits(), admission
+        )
+        verbs = query_verbs(tables.row_json, self.clock)
+        self.queries = Queries(connect, readers, SUBJECTS, verbs, {}, admission, self._is_ours)
+        nothing = _Nothing()
+        parts: Any = SimpleNamespace(
+            intake=self.intake,
+            durable=self.durable,
+            relay=self.relay,
+            archiver=nothing,
+            mirrors=nothing,
+            let_through=nothing,
+        )
+        self._handover = Handover(parts, nothing, traces=None, backend=None)  # type: ignore[arg-type]
+        await self.dead_letters.prepare()
+        await self.durable.prepare()
+        self.writer.start()
+        await self.queries.start()
+        await self.intake.start()
+        self.background.start(self.durable.run(), "the intake of durable commands")
+        await responder.flush()
+        self.is_serving = True
+
+    def _committed(self, commit: Commit) -> None:
+        self._handover.put(commit)
+
+    def _is_ours(self) -> bool:
+        return self.incarnation.is_valid
+
+    async def stop(self) -> None:
+        """Takes nothing more, answers and publishes what was taken, and ends. As `Service._drain`."""
+        self.is_serving = False
+        await self.queries.stop()
+        await self.intake.stop()
+        await self.durable.stop()
+        await asyncio.to_thread(self.writer.stop)
+        self._handover.take()
+        await self.relay.drain(5_000)
+        await self._stack.aclose()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether all that it has to do is done."""
+        if not self.is_serving:
+            return False
+        state = self.relay.state
+        return (
+            self.incarnation.is_valid
+            and state.healthy
+            and state.position == self.writer.head.position
+            and not self.writer.waiting
+        )
