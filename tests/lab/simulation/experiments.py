@@ -51,7 +51,7 @@ SIMULATION = Experiment(
     name="simulation",
     promise="Whatever happens to service, disk, network and broker, in whichever order: each answer is as "
     "the store has it, each command is carried out once, histories of keys are linearizable, the stream "
-    "equals the log, subscribers see each event once and in order, and all is well again without an operator.",
+    "equals the log, subscribers see each event once and in order, and all is well again with no operator.",
     means="Writer, relay, intakes, queries, clients and subscribers run on a model of broker, disk and "
     "network under one seeded scheduler; services and power go down, links are cut, held and halved, the "
     "broker is restarted, wiped and rolled back, the disk fails and is slow, processes are frozen, and twins "

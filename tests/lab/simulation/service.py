@@ -34,7 +34,7 @@ from ops.contract.queries import query_verbs
 from ops.service.background import Background
 from ops.service.connections import connect_as
 from ops.service.handover import Handover
-from ops.service.standing_alone import take_store
+from ops.service.standing_alone import StandingAlone
 from ops.service.steady_clock import SteadyClock, ticks_ms, wall_ms
 from ops.store.opening import open_store
 from ops.store.tables import Tables
@@ -76,18 +76,18 @@ class SimulatedService:
         stack.push_async_callback(relay.close)
         stack.push_async_callback(responder.close)
         api = JetStreamApi(relay)
-        self.incarnation = Incarnation(api, NAMES.events, new_id(), lambda: ticks_ms() / 1_000)
+        self.standing = StandingAlone()
+        self.standing._incarnation = Incarnation(api, NAMES.events, new_id(), lambda: ticks_ms() / 1_000)
         tables = Tables()
         self.writer = Writer(
             connection,
             tables,
             on_commit=self._committed,
             clock=self.clock,
-            is_ours=self._is_ours,
+            is_ours=self.standing.is_so,
         )
         self.relay = Relay(relay, NAMES, self.origin, readers.connection)
-        await self.relay.prepare()
-        await take_store(self.incarnation, stack, self.background)
+        await self.standing.take_store(self.relay, stack, self.background)
         self.background.start(self.relay.run(), "the relay")
         admission = Admission(SUBJECTS, lambda _user: UNKNOWN_PRINCIPAL, now_ms=self.clock)
         self.dead_letters = DeadLetters(relay, SUBJECTS, AllowedPaths(), StreamLimits().dead_letters)
@@ -98,7 +98,7 @@ class SimulatedService:
             relay, responder, self.writer, SUBJECTS, self.dead_letters, suspects, StreamLimits(), admission
         )
         verbs = query_verbs(tables.row_json, self.clock)
-        self.queries = Queries(connect, readers, SUBJECTS, verbs, {}, admission, self._is_ours)
+        self.queries = Queries(connect, readers, SUBJECTS, verbs, {}, admission, self.standing.is_so)
         nothing = _Nothing()
         parts: Any = SimpleNamespace(
             intake=self.intake,
@@ -121,9 +121,6 @@ class SimulatedService:
     def _committed(self, commit: Commit) -> None:
         self._handover.put(commit)
 
-    def _is_ours(self) -> bool:
-        return self.incarnation.is_valid
-
     async def stop(self) -> None:
         """Takes nothing more, answers and publishes what was taken, and ends. As `Service._drain`."""
         self.is_serving = False
@@ -142,7 +139,7 @@ class SimulatedService:
             return False
         state = self.relay.state
         return (
-            self.incarnation.is_valid
+            self.standing.is_so()
             and state.healthy
             and state.position == self.writer.head.position
             and not self.writer.waiting
