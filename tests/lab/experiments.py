@@ -2,17 +2,13 @@
 
 from tests.lab.experiment import Experiment
 from tests.lab.killing import histories, kills
-from tests.lab.machines import block_cuts, broken_links, brokers, strikes
+from tests.lab.machines import experiments as machines
 from tests.lab.simulation import experiments as simulation
 
 EXPERIMENTS: tuple[Experiment, ...] = (
     kills.EXPERIMENT,
     histories.EXPERIMENT,
-    block_cuts.EXT4,
-    block_cuts.XFS,
-    strikes.EXPERIMENT,
-    brokers.EXPERIMENT,
-    broken_links.EXPERIMENT,
+    *machines.EXPERIMENTS,
     simulation.SIMULATION,
     simulation.MUTATION,
 )

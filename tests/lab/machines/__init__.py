@@ -5,8 +5,10 @@ disk_server      a block device that remembers what is written and flushed: reco
 starter          starts services in a moment; service_process is one of them, to be frozen, killed, ended
 applications     several clients, which note whatever they are told
 judging          what must hold of a service afterwards, by what they were told
-block_cuts       experiments: the power is cut, on ext4 and on XFS
+experiments      all of them, each a module:
+block_cuts       the power is cut, on ext4 and on XFS
 broken_links     links are cut, held, halved (links has the one that fails); two services on one history
+disks            full, without inodes, slow, silent, failing disks
 brokers          a nats-server loses what it had, or has again what it had before
 strikes          whatever runs is killed or frozen in the midst of what it does
 """

@@ -18,7 +18,7 @@ from tests.lab.experiment import Experiment, Trial
 from tests.lab.machines.applications import Applications
 from tests.lab.machines.judging import become_well, require_all
 from tests.lab.machines.links import Link
-from tests.lab.machines.service_process import ENDS_WITHIN_SECONDS, ServiceProcess
+from tests.lab.machines.service_process import ENDS_WITHIN_SECONDS, WELL_WITHIN_SECONDS, ServiceProcess
 from tests.lab.machines.starter import Starter, starter
 from tests.support.patience import until
 
@@ -75,15 +75,18 @@ class _Scene:
         self._twins += 1
         frozen.send("service", signal.SIGSTOP)
         shutil.copytree(frozen.data, self._folder / f"twin-{self._twins}")
-        self.service = self._on(self._folder / f"twin-{self._twins}")
-        thaws_first = self._chance.random() < 0.5
-        starting = asyncio.create_task(self.service.start())
-        if thaws_first:
+        twin = self.service = self._on(self._folder / f"twin-{self._twins}")
+        twin.launch()
+        if self._chance.random() < 0.5:
             await asyncio.sleep(self._chance.random() * TROUBLED_AT_MOST_SECONDS)
             frozen.send("service", signal.SIGCONT)
-        await starting
+        await until(lambda: twin.is_announced or twin.has_ended, WELL_WITHIN_SECONDS)
         frozen.send("service", signal.SIGCONT)
-        await until(lambda: frozen.has_ended, ENDS_WITHIN_SECONDS)
+        if twin.has_ended:
+            # The other one thawed in time, and was found to serve.
+            self.service = frozen
+        else:
+            await until(lambda: frozen.has_ended, ENDS_WITHIN_SECONDS)
 
     async def _kill(self) -> None:
         print("kill", flush=True)

@@ -44,11 +44,24 @@ class RecordedDisk:
     `folder` is where, `base` its image before it was mounted, `journal` what was written since.
     """
 
-    def __init__(self, folder: Path, base: Path, journal: Path, server: "subprocess.Popen[str]") -> None:
-        self.folder = folder
-        self.base = base
-        self.journal = journal
+    def __init__(self, parts: Path, kind: str, server: "subprocess.Popen[str]") -> None:
+        self.folder = parts / "disk"
+        self.base = parts / "base.image"
+        self.journal = parts / "journal"
+        self._file = parts / "below" / FILE_NAME
+        self._kind = kind
         self._server = server
+        self._mounted = ExitStack()
+        self._mounted.enter_context(mounted(self._file, self.folder, kind))
+
+    def mount_again(self) -> None:
+        """Has its file system read anew, after it failed; the disk does not fail any more. Nobody uses it."""
+        self.behave("heal")
+        self._mounted.close()
+        self._mounted.enter_context(mounted(self._file, self.folder, self._kind))
+
+    def close(self) -> None:
+        self._mounted.close()
 
     def behave(self, how: str) -> None:
         """From now on, as `disk_server` has it: `heal`, `hang`, `slow 0.5`, `fail`, `fail-reads`."""
@@ -73,8 +86,8 @@ def recorded_disk(folder: Path, kind: str, *options: str) -> Iterator[RecordedDi
     subprocess.run(["cp", "--sparse=always", base, image], check=True)
     with ExitStack() as stack:
         server = stack.enter_context(_server(below, image, journal))
-        stack.enter_context(mounted(below / FILE_NAME, top, kind))
-        disk = RecordedDisk(top, base, journal, server)
+        disk = RecordedDisk(folder, kind, server)
+        stack.callback(disk.close)
         stack.callback(disk.behave, "heal")
         yield disk
 

@@ -2,9 +2,12 @@
 
 import json
 import os
+import random
 import signal
+import socket
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,8 @@ from tests.support.services.command_line import PROGRAM, environment
 # The promise: so soon after whatever happened, all is well again.
 WELL_WITHIN_SECONDS = patiently(10.0)
 ENDS_WITHIN_SECONDS = 60.0
+# Below those that a system gives to whoever asks for any: while a nats-server is away, nobody takes its port.
+PORTS = range(20_000, 32_000)
 
 
 class Command:
@@ -64,7 +69,15 @@ class ServiceProcess:
         self.log = data.parent / f"{data.name}.log"
         self._starter = starter
         self._before = before
-        self._arguments = ["serve", "--data", str(data), "--nats-port", "0", "--no-http", *options]
+        self._arguments = [
+            "serve",
+            "--data",
+            str(data),
+            "--nats-port",
+            str(_free_port()),
+            "--no-http",
+            *options,
+        ]
         # A disk of some hundred MiB is fairly empty.
         self._variables = {"HYPERPAGE_DISK_FREE_DEGRADED_MIB": "0", "HYPERPAGE_DISK_FREE_UNHEALTHY_MIB": "0"}
         self._variables |= variables
@@ -172,3 +185,12 @@ class ServiceProcess:
         assert self._process is not None
         if (code := self._process.poll()) != 0:
             raise Broken(f"the service ended with {code}: {self.last_words}")
+
+
+def _free_port() -> int:
+    while True:
+        # Not from the seed: trials may run beside each other.
+        port = random.SystemRandom().choice(PORTS)
+        with socket.socket() as one, suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            return port

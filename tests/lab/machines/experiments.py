@@ -1,0 +1,13 @@
+"""The experiments of this room, in the order in which they are told of."""
+
+from tests.lab.experiment import Experiment
+from tests.lab.machines import block_cuts, broken_links, brokers, disks, strikes
+
+EXPERIMENTS: tuple[Experiment, ...] = (
+    block_cuts.EXT4,
+    block_cuts.XFS,
+    strikes.EXPERIMENT,
+    brokers.EXPERIMENT,
+    broken_links.EXPERIMENT,
+    disks.EXPERIMENT,
+)
