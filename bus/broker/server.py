@@ -280,11 +280,11 @@ class NatsServer:
             )
             try:
                 self.port = await self._ready(child, port)
+                self.home.remember_port(self.port)
             except BaseException:
                 await child.end()
                 raise
             self._child, self.failure = child, None
-            self.home.remember_port(self.port)
 
     async def _ready(self, child: NatsChild, port: int) -> int:
         """The port on which the child listens, once JetStream answers there."""

@@ -1,6 +1,7 @@
 """The embedded nats-server: starts, answers, keeps what it has, and ends with its service."""
 
 import asyncio
+import errno
 import fcntl
 import os
 import re
@@ -323,6 +324,32 @@ def test_one_that_cannot_write_is_started_again_once_there_is_room(
         return server.restarts
 
     assert asyncio.run(scenario()) == is_started_again
+
+
+def test_one_whose_port_cannot_be_noted_leaves_no_child_that_has_the_port(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(bus.broker.server, "FIRST_RESTART_DELAY_MS", 10)
+    remember, refused = NatsHome.remember_port, 0
+
+    def without_room(home: NatsHome, port: int) -> None:
+        nonlocal refused
+        if refused < 2:
+            refused += 1
+            raise OSError(errno.ENOSPC, "No space left on device")
+        remember(home, port)
+
+    async def scenario() -> None:
+        async with NatsServer(data=tmp_path, port=0) as server:
+            monkeypatch.setattr(NatsHome, "remember_port", without_room)
+            supervision = asyncio.create_task(server.supervise())
+            assert server.process_id is not None
+            os.kill(server.process_id, signal.SIGKILL)
+            await until(lambda: server.restarts == 1)
+            assert (server.alive, refused) == (True, 2)
+        await asyncio.wait_for(supervision, 30)
+
+    asyncio.run(scenario())
 
 
 def test_a_folder_that_is_wiped_under_a_running_service_is_made_anew(
