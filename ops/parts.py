@@ -28,7 +28,7 @@ from ops.store.projections_check import ProjectionsCheck
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """The parts of one service, from its start to its stop.
+    """The parts of one service, from its start to its stop; `instance` is its id.
 
     `nats_server` is the embedded one; None where another is used. `now_ms` is the service's clock, in
     milliseconds since the epoch, `clock_error_ms` how far the machine's is ahead of it. `record` puts an
@@ -38,6 +38,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     settings: Settings
     names: BusNames
     version: str
+    instance: str
     origin: Origin
     now_ms: Callable[[], int]
     clock_error_ms: Callable[[], int]

@@ -3,9 +3,12 @@
 Answered here and not by the helper of nats-py: that runs one handler at a time for each endpoint, each on a
 subscription of its own (so a client's commands could overtake each other), and sends the text of exceptions
 to callers.
+
+`$SRV.STATUS`, which that API has not, is answered with how the service is: of several that serve one prefix,
+a query is answered by any, and this by the one that is named, or by all.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -22,6 +25,11 @@ from domain.errors import Refusal
 
 SERVICE_NAME = "hyperpage-persistence"
 QUEUE_GROUP = "hyperpage"
+
+
+def status_subject(instance: str) -> str:
+    """Where one instance is asked how it is."""
+    return f"$SRV.STATUS.{SERVICE_NAME}.{instance}"
 
 
 class Endpoint(msgspec.Struct, eq=False):
@@ -52,7 +60,10 @@ class Endpoint(msgspec.Struct, eq=False):
 
 
 class Discovery:
-    """Answers on `$SRV.PING`, `$SRV.INFO` and `$SRV.STATS` for one instance of the service."""
+    """Answers on `$SRV.PING`, `$SRV.INFO`, `$SRV.STATS` and `$SRV.STATUS` for one instance of the service.
+
+    `status` answers how it is, once it serves.
+    """
 
     def __init__(
         self,
@@ -71,11 +82,18 @@ class Discovery:
         self._started = datetime.now(UTC).isoformat().replace("+00:00", "Z")
         self.instance = new_id().replace("-", "")
         self.serving = False
+        self.status: Callable[[], Any] = lambda: {
+            "status": "unhealthy",
+            "reasons": ["the service is starting"],
+            "causes": [],
+            "instance": self.instance,
+        }
 
     async def start(self) -> None:
         """Answers from now on."""
         ping = partial(self._identity, "ping")
-        for verb, answer in (("PING", ping), ("INFO", self._info), ("STATS", self._stats)):
+        verbs = {"PING": ping, "INFO": self._info, "STATS": self._stats, "STATUS": self._status}
+        for verb, answer in verbs.items():
             for scope in ("", f".{SERVICE_NAME}", f".{SERVICE_NAME}.{self.instance}"):
                 for subject in self._subjects.arrivals(f"$SRV.{verb}{scope}"):
                     await self._connection.subscribe(subject, cb=self._answering(answer))
@@ -87,6 +105,9 @@ class Discovery:
                 await self._connection.publish(sender.reply, codec.encode(answer()))
 
         return receive
+
+    def _status(self) -> Any:
+        return self.status()
 
     def _identity(self, kind: str) -> dict[str, Any]:
         return {

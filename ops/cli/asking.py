@@ -41,6 +41,7 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
     access: Access = Access()
     names: BusNames
     inbox_prefix: str
+    instance: str = ""
 
 
 def application_address(data: Path | None) -> Address:
@@ -61,6 +62,7 @@ def application_address(data: Path | None) -> Address:
         access=runtime.nats_access,
         names=names,
         inbox_prefix=names.inbox_prefix.removesuffix("."),
+        instance=runtime.instance,
     )
 
 
@@ -241,18 +243,24 @@ async def ask_durably(
     return answer_of(result.data, result.headers)
 
 
-def asked_status(data: Path | None) -> bytes:
+def asked_status(data: Path | None, instance: str | None = None) -> bytes:
     """The running service's report on its health, over the bus or, without its broker, over HTTP.
+
+    It is that of the service on this directory, whoever else serves its prefix; or of that `instance`.
 
     Raises:
         CommandFailure: none runs, or it does not answer.
     """
+    from bus.serving.discovery import status_subject
+
     try:
         address = application_address(data)
-        question = ask(address, address.names.query("service.status"), b"", timeout_seconds=STATUS_SECONDS)
-        return asyncio.run(question)
+        asked = instance or address.instance
+        # One of an older version answers a query alone.
+        subject = status_subject(asked) if asked else address.names.query("service.status")
+        return asyncio.run(ask(address, subject, b"", timeout_seconds=STATUS_SECONDS))
     except CommandFailure as error:
-        said = _status_over_http(data)
+        said = None if instance else _status_over_http(data)
         if said is None:
             # A script that reads the field `status` finds it here, too.
             report = {"status": "unhealthy", "reasons": [error.message], "error": error.error}

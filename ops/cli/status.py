@@ -16,6 +16,13 @@ def status(
     ready: Annotated[
         bool, option("Exit with 0 also when it is degraded: for whoever decides by it about a restart.")
     ] = False,
+    instance: Annotated[
+        str | None,
+        option(
+            "The id of the service to ask, where several are on the directory's nats-server: as in"
+            " runtime.json, and as `nats micro ls` has it. Default: the one on the directory."
+        ),
+    ] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -29,7 +36,7 @@ def status(
     Exits with 0 when it is healthy, with 1 when it is degraded or unhealthy,
     with 5 when none runs.
     """
-    answer = asked_status(data)
+    answer = asked_status(data, instance)
     print_result(answer, as_json, _print_status)
     good = ("healthy", "degraded") if ready else ("healthy",)
     return Exit.DONE if msgspec.json.decode(answer)["status"] in good else Exit.FAILED

@@ -164,6 +164,7 @@ class Monitor:
             "causes": causes,
             "notes": self.notes,
             "version": parts.version,
+            "instance": parts.instance,
             "store_id": parts.origin.store_id,
             "timeline": writer.timeline,
             "position": writer.head.position,

@@ -153,6 +153,7 @@ class Service:
                 position=self.writer.head.position,
                 version=self.version,
                 prefix=self.names.prefix,
+                instance=self.discovery.instance,
                 backups=address(self.settings.backup_folder),
                 archive=address(self.settings.archive_folder),
             ),
@@ -316,6 +317,7 @@ class Service:
             settings=self.settings,
             names=self.names,
             version=self.version,
+            instance=self.discovery.instance,
             origin=self.origin,
             now_ms=self.now_ms,
             clock_error_ms=lambda: error_of(self._clock, self.writer.head.recorded_at),
@@ -369,7 +371,7 @@ class Service:
         self._background.start(watch(self.settings.store_path), "the watch over the store's file")
         self._background.start(self.backups.run(), "the schedule of backups")
         self._background.start(self.health.run(), "the watch over the service's health")
-        self.discovery.serving = True
+        self.discovery.serving, self.discovery.status = True, self.health.report
         await self._responder_connection.flush()
         if self.http is not None:
             self.http.backend.attach(self.parts, self.health, self.metrics)

@@ -37,6 +37,8 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     position: int
     version: str
     prefix: str = "hyperpage"
+    instance: str = ""
+    """By which it is told from another one that serves the same prefix."""
     backups: str = ""
     archive: str = ""
     """Where it keeps these: commands that look elsewhere say so."""
