@@ -10,6 +10,7 @@ trial           that process
 results         what came of it, as JSON that runs add to
 page            docs/reliability.md and its badge, made of them
 found           what faults have found so far, and what is not covered: the other half of that page
+cuts            a file system that remembers syncs: what a power cut may leave is started
 killing         services, brokers, both, killed while they work
 linearizability whether a history of overlapping operations can be told as one after the other
 registers       keys as such histories have them; keys, how clients make them

@@ -1,5 +1,6 @@
 """All experiments of the lab, in the order in which they are told of."""
 
+from tests.lab.cuts import experiments as cuts
 from tests.lab.experiment import Experiment
 from tests.lab.killing import histories, kills
 from tests.lab.machines import experiments as machines
@@ -8,6 +9,7 @@ from tests.lab.simulation import experiments as simulation
 EXPERIMENTS: tuple[Experiment, ...] = (
     kills.EXPERIMENT,
     histories.EXPERIMENT,
+    *cuts.EXPERIMENTS,
     *machines.EXPERIMENTS,
     simulation.SIMULATION,
     simulation.MUTATION,

@@ -1,0 +1,26 @@
+"""Each line that syncs is known to the lab, which takes it away and looks whether anything breaks."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.lab.cuts.mutants import NOT_PLAYED, PLAYED
+from tests.support.repository import ROOT
+
+ROOMS = ("bus", "domain", "migrations", "ops", "projections")
+
+
+def syncing_functions() -> Iterator[str]:
+    for room in ROOMS:
+        for path in sorted((ROOT / room).rglob("*.py")):
+            for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) and any(
+                    isinstance(call, ast.Attribute) and call.attr in ("fsync", "fdatasync")
+                    for call in ast.walk(function)
+                ):
+                    yield f"{Path(path).relative_to(ROOT)} {function.name}"
+
+
+def test_the_lab_knows_every_line_that_syncs() -> None:
+    """One that is new belongs to what `tests/lab/cuts` records, or has a reason why it does not."""
+    assert set(syncing_functions()) == PLAYED | NOT_PLAYED.keys()

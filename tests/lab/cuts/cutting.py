@@ -1,0 +1,174 @@
+"""The power is cut at moments of a recording: `cut` makes each state of the disk, and has it looked at."""
+
+import random
+import shutil
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from tests.lab.cuts.crash_states import Disk, Model, Rest
+from tests.lab.cuts.recording import SETTLED, Change
+from tests.lab.experiment import Broken
+
+Heard = Sequence[dict[str, Any]]
+
+
+class Notes:
+    """What is noted into a recording: calls say what somebody was told, in the moment in which it was."""
+
+    def __init__(self, mark: Callable[[bytes], None]) -> None:
+        self._mark = mark
+
+    def __call__(self, **told: Any) -> None:
+        self._mark(msgspec.json.encode(told))
+
+    def settled(self) -> None:
+        """All that was written before is on disk, as if the machine had run on for a while."""
+        self._mark(SETTLED)
+
+
+class Scenario(Protocol):
+    """What is done on a disk, and what must hold after a cut.
+
+    `play` does it below a folder, which is recorded, and notes what anybody was told, when it was told.
+    `require` looks into the same folder as a cut may have left it, with what had been noted before; it may
+    change what it finds. It answers with how many things it looked at, and raises `Broken`.
+    """
+
+    def play(self, root: Path, notes: Notes) -> None: ...
+    def require(self, root: Path, heard: Heard) -> int: ...
+
+
+class Moment(NamedTuple):
+    """A cut behind so many changes, on such a file system, with so much of what nobody synced."""
+
+    after: int
+    model: Model
+    rest: Rest
+    seed: int
+
+    def __str__(self) -> str:
+        return f"behind change {self.after} ({self.model.value}; {self.rest.value} of what was not synced)"
+
+
+def moments(changes: Sequence[Change], chance: random.Random, count: int) -> list[Moment]:
+    """So many moments, in their order: half of them where somebody has just been told something."""
+    first = _beginning(changes)
+    told = [number + 1 for number, one in enumerate(changes) if one.kind == "mark" and number >= first]
+    synced = [number for number, one in enumerate(changes) if "sync" in one.kind and number >= first]
+    anywhere = range(first, len(changes) + 1)
+    places = [anywhere, anywhere, synced or anywhere, *[told or anywhere] * 3]
+    return sorted(
+        (
+            Moment(
+                chance.choice(chance.choice(places)),
+                chance.choice(list(Model)),
+                chance.choice(list(Rest)),
+                chance.randrange(2**32),
+            )
+            for _ in range(count)
+        ),
+        key=lambda one: (one.after, one.model.value),
+    )
+
+
+def _beginning(changes: Sequence[Change]) -> int:
+    """The number of the first change behind the last moment at which all was on disk."""
+    settled = [number for number, one in enumerate(changes) if one.kind == "mark" and one.data == SETTLED]
+    return settled[-1] + 1 if settled else 0
+
+
+def moments_without(changes: Sequence[Change], site: str, chance: random.Random, count: int) -> list[Moment]:
+    """Moments soon behind syncs of one site, where it would be noticed if those did nothing."""
+    first = _beginning(changes)
+    there = [number for number, one in enumerate(changes) if one.site == site and number >= first]
+    chosen = []
+    for _ in range(count if there else 0):
+        begin = chance.choice(there)
+        told = [n + 1 for n in range(begin, min(begin + 400, len(changes))) if changes[n].kind == "mark"]
+        soon = begin + chance.choice((1, 2, 3, 4, 6, chance.randint(1, 60)))
+        after = chance.choice(told[:4]) if told and chance.random() < 0.5 else soon
+        rest = chance.choice((Rest.NONE, *Rest))
+        chosen.append(
+            Moment(min(after, len(changes)), chance.choice(list(Model)), rest, chance.randrange(2**32))
+        )
+    return sorted(chosen, key=lambda one: (one.after, one.model.value))
+
+
+def cut(
+    scenario: Scenario,
+    changes: Sequence[Change],
+    at: Iterable[Moment],
+    folder: Path,
+    ignored: Callable[[str], bool] = lambda site: False,
+) -> Iterator[tuple[Moment, int | Broken]]:
+    """What was found at each moment, in order: how much was looked at, or what does not hold.
+
+    `ignored` are the sites whose syncs do nothing.
+    """
+    disks = {model: Disk(model, ignored) for model in Model}
+    heard: list[dict[str, Any]] = []
+    done = 0
+    for moment in at:
+        for change in changes[done : moment.after]:
+            for disk in disks.values():
+                disk.follow(change)
+            if change.kind == "mark" and change.data != SETTLED:
+                heard.append(msgspec.json.decode(change.data))
+        done = moment.after
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        disks[moment.model].write_out(folder, moment.rest, random.Random(moment.seed))
+        try:
+            found: int | Broken = scenario.require(folder, heard)
+        except Broken as error:
+            found = error
+        except Exception as error:  # whatever the product says of what it finds
+            found = Broken(f"{type(error).__name__}: {error}")
+            found.__cause__ = error
+        yield moment, found
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def require_all(
+    scenario: Scenario, changes: Sequence[Change], at: Collection[Moment], folder: Path
+) -> Mapping[str, int]:
+    """The counts of what was tried, if all of it held.
+
+    Raises:
+        Broken: something does not hold.
+    """
+    looked_at = 0
+    for moment, found in cut(scenario, changes, at, folder):
+        if isinstance(found, Broken):
+            raise Broken(f"after a cut {moment}: {found}") from found
+        looked_at += found
+    return {"crash states": len(at), "answers": looked_at}
+
+
+def noticed(
+    scenario: Scenario,
+    changes: Sequence[Change],
+    at: Collection[Moment],
+    folder: Path,
+    ignored: Callable[[str], bool],
+) -> Counter[str]:
+    """How many of the moments were found to be broken, and how many not, where syncs do nothing."""
+    return Counter(
+        "noticed" if isinstance(found, Broken) else "not noticed"
+        for _, found in cut(scenario, changes, at, folder, ignored)
+    )
+
+
+def is_noticed(
+    scenario: Scenario,
+    changes: Sequence[Change],
+    at: Iterable[Moment],
+    folder: Path,
+    ignored: Callable[[str], bool],
+) -> bool:
+    """Whether one of the moments is broken where syncs do nothing; it is the last that is looked at."""
+    return any(isinstance(found, Broken) for _, found in cut(scenario, changes, at, folder, ignored))

@@ -1,0 +1,101 @@
+"""Mutants: the service with one of its syncs missing. Each is noticed, or `NOT_NEEDED` says why it is not."""
+
+import operator
+import random
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from tests.lab.cuts.cutting import Scenario, is_noticed, moments_without
+from tests.lab.cuts.recording import Change
+from tests.lab.experiment import Broken
+
+# States in which a mutant has a chance to be noticed, of each scenario in which it syncs.
+STATES = 60
+TRIES = 4
+
+_BY_ANOTHER = "the file counts only once it is put in its place as a whole, after a sync of all of it"
+# Why nothing that is promised hangs on a sync: by where it is, as `key` has it.
+NOT_NEEDED: Mapping[str, str] = {
+    "SQLite: the store-journal": (
+        "outside of WAL mode, one page is written: the first, of whose first sector two bytes say so"
+    ),
+    "SQLite: another file": _BY_ANOTHER,
+    "SQLite: another file-wal": _BY_ANOTHER,
+    "SQLite: another file-journal": _BY_ANOTHER,
+    "sync_file, for run": f"it begins to write while the copy is checked: {_BY_ANOTHER}",
+    "sync_file, for seal": "SQLite has synced the file when its tables were compared, whatever it wrote then",
+    "sync_folder, for move_file": (
+        "a backup counts once it has its metadata, whose sync brings along the name of its file"
+    ),
+    "sync_folder, for _prune": "a part of the audit log that is there again stands before where it begins",
+}
+
+
+# Lines that sync, by the function that they are in, which the recordings have.
+PLAYED = frozenset(
+    (
+        "bus/kept_files.py write_private",
+        "bus/kept_files.py sync_folder",
+        "bus/serving/durable/suspects.py mark",
+        "ops/audit/trail.py _write",
+        "ops/targets/sealing.py write_new_identity",
+        "ops/targets/signing.py make_key",
+        "ops/targets/target.py write_file",
+        "ops/targets/target.py sync_file",
+    )
+)
+# Those that they do not have, and why.
+NOT_PLAYED: Mapping[str, str] = {
+    "ops/doctor/machine.py look_at_syncs": "it measures what a sync takes",
+    "ops/analytics/lake/files.py finished": "a lake can be made anew of the backups that it was made of",
+    "ops/analytics/lake/manifest.py write_manifest": "likewise",
+    "ops/analytics/export/table_parts.py keep": "likewise",
+}
+
+
+_FUNCTION = re.compile(r"(\S+\.py):\d+ (\w+)")
+
+
+def key(site: str) -> str:
+    """Where a sync is, without its line: `sync_folder, for write_private`."""
+    return _FUNCTION.sub(r"\2", site)
+
+
+def tried(
+    recordings: Sequence[tuple[Scenario, list[Change]]], chance: random.Random, folder: Path
+) -> Mapping[str, int]:
+    """How many mutants were noticed, and in how many states one was looked for.
+
+    Raises:
+        Broken: one was not, and there is no reason for it.
+    """
+    looked_at = 0
+    missed: set[str] = set()
+    known: set[str] = set()
+    for _ in range(TRIES):
+        missed = {site for _, changes in recordings for site in sites_in(changes)} - known
+        for scenario, changes in recordings:
+            for site in missed.intersection(sites_in(changes)) - known:
+                looked_at += STATES
+                at = moments_without(changes, site, chance, STATES)
+                if is_noticed(scenario, changes, at, folder, partial(operator.eq, site)):
+                    known.add(site)
+    missed -= known
+    played = {f"{path} {name}" for site in known | missed for path, name in _FUNCTION.findall(site)[:1]}
+    if played != PLAYED:
+        raise Broken(f"other lines sync than those that are listed: {sorted(played ^ PLAYED)}")
+    if unexplained := sorted(site for site in missed if key(site) not in NOT_NEEDED):
+        raise Broken(f"nobody notices where these do not sync: {unexplained}")
+    return {
+        "mutants": len(known) + len(missed),
+        "of them noticed": len(known),
+        "with a reason": len(missed),
+        "crash states": looked_at,
+    }
+
+
+def sites_in(changes: Iterable[Change]) -> list[str]:
+    """All that synced."""
+    return sorted({one.site for one in changes if one.site})
