@@ -48,7 +48,7 @@ PLAYED = frozenset(
 )
 # Those that they do not have, and why.
 NOT_PLAYED: Mapping[str, str] = {
-    "bus/broker/synced_streams.py _sync": "the streams are cut on real disks, with the nats-server that made them",
+    "bus/broker/synced_streams.py _sync": "streams are cut on real disks, with their nats-server",
     "ops/doctor/machine.py look_at_syncs": "it measures what a sync takes",
     "ops/analytics/lake/files.py finished": "a lake can be made anew of the backups that it was made of",
     "ops/analytics/lake/manifest.py write_manifest": "likewise",
