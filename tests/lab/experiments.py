@@ -2,12 +2,13 @@
 
 from tests.lab.cuts import experiments as cuts
 from tests.lab.experiment import Experiment
-from tests.lab.killing import histories, kills
+from tests.lab.killing import histories, kills, upgrades
 from tests.lab.machines import experiments as machines
 from tests.lab.simulation import experiments as simulation
 
 EXPERIMENTS: tuple[Experiment, ...] = (
     kills.EXPERIMENT,
+    upgrades.EXPERIMENT,
     histories.EXPERIMENT,
     *cuts.EXPERIMENTS,
     *machines.EXPERIMENTS,

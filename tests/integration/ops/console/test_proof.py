@@ -45,6 +45,7 @@ def test_what_was_shown_of_the_store_is_told_once_it_was(talk: HttpTalk) -> None
     assert "a store was made from a backup up to position 1, and compared" in after
     assert "whole, at a backup" in after
     assert "from the log up to position 1" in after
+    reader.waits_for(PROOF, "messages compared with the log; all of them")
 
 
 def test_what_the_lab_has_tried_with_this_version_adds_up(
