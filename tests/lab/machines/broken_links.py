@@ -9,12 +9,12 @@ import re
 import shutil
 import signal
 from collections import Counter
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 from bus.broker.server import NatsServer
 from bus.broker.users import ADMIN, APP, RELAY, RESPONDER
-from tests.lab.experiment import Experiment, Trial
+from tests.lab.experiment import Broken, Experiment, Trial
 from tests.lab.machines.applications import Applications
 from tests.lab.machines.judging import become_well, require_all
 from tests.lab.machines.links import Link
@@ -25,6 +25,8 @@ from tests.support.patience import until
 TROUBLES = 6
 ANSWERS_BETWEEN = (10, 100)
 TROUBLED_AT_MOST_SECONDS = 8.0
+# For as long, a frozen one may be taken for a living one.
+TAKES_SECONDS = 4.0
 
 
 class _Scene:
@@ -69,24 +71,32 @@ class _Scene:
         link.heal()
 
     async def _twin(self) -> None:
-        """Another one takes over on a copy of what the frozen one has; that one thaws and ends."""
+        """Another one starts on a copy of what the frozen one has; one of them is left, or none.
+
+        A frozen one that thaws early may store more before it is superseded. Its twin sees in the stream that
+        it does not have that, and ends, too; the first one has all.
+        """
         print("a twin", flush=True)
-        frozen = self.service
+        first = self.service
         self._twins += 1
-        frozen.send("service", signal.SIGSTOP)
-        shutil.copytree(frozen.data, self._folder / f"twin-{self._twins}")
-        twin = self.service = self._on(self._folder / f"twin-{self._twins}")
+        first.send("service", signal.SIGSTOP)
+        shutil.copytree(first.data, self._folder / f"twin-{self._twins}")
+        twin = self._on(self._folder / f"twin-{self._twins}")
         twin.launch()
-        if self._chance.random() < 0.5:
-            await asyncio.sleep(self._chance.random() * TROUBLED_AT_MOST_SECONDS)
-            frozen.send("service", signal.SIGCONT)
+        thaws_within = self._chance.choice([TROUBLED_AT_MOST_SECONDS, TAKES_SECONDS])
+        await asyncio.sleep(self._chance.random() * thaws_within)
+        first.send("service", signal.SIGCONT)
         await until(lambda: twin.is_announced or twin.has_ended, WELL_WITHIN_SECONDS)
-        frozen.send("service", signal.SIGCONT)
+        if not twin.has_ended:
+            await until(lambda: first.has_ended, ENDS_WITHIN_SECONDS)
+            self.service = twin
+            with suppress(Broken):
+                await become_well(twin)
         if twin.has_ended:
-            # The other one thawed in time, and was found to serve.
-            self.service = frozen
-        else:
-            await until(lambda: frozen.has_ended, ENDS_WITHIN_SECONDS)
+            print("the first one has more", flush=True)
+            self.service = first
+            if first.has_ended:
+                await first.start()
 
     async def _kill(self) -> None:
         print("kill", flush=True)
