@@ -71,7 +71,14 @@ class EventStream:
             raise
         except DivergedError:
             # `stand` tells of it.
-            pass
+            return
+        counts = report.state
+        if counts.messages and await self._api.message_at(self._names.events, counts.last_seq) is None:
+            # After a power cut, nats-server may know how far a stream was, and not have its last messages: what
+            # is published next would leave a gap behind it for good. All of them are in the log.
+            logger.warning("%s lacks its last messages, and is filled anew", self._names.events)
+            await self.delete()
+            await self._made()
 
     async def stand(self) -> tuple[StreamStanding, chain.Head, chain.Row | None]:
         """Where the stream stands, the head of the log, and the row to be published next.

@@ -210,9 +210,24 @@ def test_a_stream_whose_last_message_was_deleted_goes_on(tmp_path: Path):
         async with relay_of(broker, store) as relay:
             await through(relay, store)
             await broker.delete_message(5)
+            relay.notify(store.append(2))
+            await through(relay, store)
+        assert [message.sequence for message in await broker.messages()] == [1, 2, 3, 4, 6, 7]
+
+    play(scenario, tmp_path)
+
+
+def test_a_stream_that_lacks_its_last_messages_at_a_start_is_filled_anew(tmp_path: Path):
+    async def scenario(broker: Broker, store: Store):
+        store.append(5)
+        await relayed(broker, store)
+        # As after a power cut, after which nats-server knows how far it was, and has not all of that.
+        await broker.delete_message(4)
+        await broker.delete_message(5)
         store.append(2)
         await relayed(broker, store)
-        assert [message.sequence for message in await broker.messages()] == [1, 2, 3, 4, 6, 7]
+        assert await broker.bodies() == store.bodies()
+        assert [message.sequence for message in await broker.messages()] == [1, 2, 3, 4, 5, 6, 7]
 
     play(scenario, tmp_path)
 
