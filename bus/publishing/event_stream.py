@@ -74,8 +74,8 @@ class EventStream:
             return
         counts = report.state
         if counts.messages and await self._api.message_at(self._names.events, counts.last_seq) is None:
-            # After a power cut, nats-server may know how far a stream was, and not have its last messages: what
-            # is published next would leave a gap behind it for good. All of them are in the log.
+            # After a power cut, nats-server may know how far a stream was, and not have its last messages:
+            # what is published next would leave a gap for good. All of them are in the log.
             logger.warning("%s lacks its last messages, and is filled anew", self._names.events)
             await self.delete()
             await self._made()
