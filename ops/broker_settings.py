@@ -60,6 +60,10 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     nats_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] | None = None
     """Port of the embedded nats-server. Default: 4222 if it is free, else a free one; 0: a free one."""
 
+    subjects_degraded_mib: Annotated[int, msgspec.Meta(ge=0)] = 512
+    """With more memory that nats-server needs for the subjects of what is in the streams, by an estimate, in
+    MiB, it is degraded. Default 512, two million subjects."""
+
     @property
     def has_accounts(self) -> bool:
         """Whether the broker has an account for each user, and so tells who sent what."""

@@ -28,7 +28,8 @@ class ApiError(msgspec.Struct, frozen=True):
 class StreamCounts(msgspec.Struct, frozen=True):
     """How far a stream has come. `last_seq` stays where it is when messages go.
 
-    `num_deleted` counts messages that are gone from between others.
+    `num_deleted` counts messages that are gone from between others, `num_subjects` the subjects of those that
+    are there.
     """
 
     messages: int = 0
@@ -36,6 +37,7 @@ class StreamCounts(msgspec.Struct, frozen=True):
     first_seq: int = 0
     last_seq: int = 0
     num_deleted: int = 0
+    num_subjects: int = 0
     consumer_count: int = 0
 
 

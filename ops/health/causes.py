@@ -40,6 +40,8 @@ STALE_DRILLS = 2
 ARCHIVE_BEHIND_SECONDS = 10.0
 # Of the bytes that a stream may have. A message that does not fit leaves some of them free.
 NEARLY_FULL = 0.8
+# The memory of nats-server for each subject in a file-backed stream, measured with 600,000.
+BYTES_A_SUBJECT = 256
 
 
 class Cause(msgspec.Struct, frozen=True):
@@ -92,6 +94,20 @@ def audit_of_stream_causes(audit: AuditState, stream: str) -> Iterator[Cause]:
         f"the messages of {stream} are not those of the log: {'; '.join(said)}",
         f"who follows them misses something, or reads the log instead; {how_to_refill(stream)}",
     )
+
+
+def subject_causes(streams: Mapping[str, StreamFigures], settings: Settings) -> Iterator[Cause]:
+    """Causes in the memory that nats-server needs for subjects: each event has one of its own, nearly."""
+    subjects = sum(one.subjects for one in streams.values())
+    memory_bytes = subjects * BYTES_A_SUBJECT
+    if memory_bytes > settings.subjects_degraded_mib * MIB:
+        yield Cause(
+            "many_subjects",
+            "degraded",
+            f"nats-server keeps some {memory_bytes // MIB} MiB of memory for {subjects} subjects",
+            "have the stream of events keep less, by HYPERPAGE_EVENTS_KEPT_DAYS or"
+            " HYPERPAGE_EVENTS_STREAM_MIB: the log has all; or raise HYPERPAGE_SUBJECTS_DEGRADED_MIB",
+        )
 
 
 def stream_causes(

@@ -32,6 +32,7 @@ from ops.health.causes import (
     status_of,
     store_causes,
     stream_causes,
+    subject_causes,
     writer_causes,
 )
 from ops.health.machine import Disk, Memory, disks_of, memory
@@ -137,6 +138,7 @@ class Monitor:
             ),
             *machine_causes(look.disks, look.memory, settings),
             *stream_causes(self.streams, parts.names, has_unkept_letters=parts.durable.unkept_letters > 0),
+            *subject_causes(self.streams, settings),
             *audit_of_stream_causes(parts.relay.audit.state, parts.names.events),
             *mirror_causes(parts.mirrors.state),
             *access_causes(self._access()),

@@ -14,6 +14,7 @@ class StreamFigures(msgspec.Struct, frozen=True, kw_only=True):
     """One stream. A limit is `None` where there is none."""
 
     messages: int
+    subjects: int
     limit_messages: int | None
     size_bytes: int
     limit_bytes: int | None
@@ -54,6 +55,7 @@ def _figures(report: StreamReport) -> StreamFigures:
     limit_bytes, limit_messages, limit_consumers = (report.config.get(name, -1) for name in names)
     return StreamFigures(
         messages=report.state.messages,
+        subjects=report.state.num_subjects,
         limit_messages=limit_messages if limit_messages > 0 else None,
         size_bytes=report.state.bytes,
         limit_bytes=limit_bytes if limit_bytes > 0 else None,

@@ -150,12 +150,13 @@ def broker_families(parts: Parts, health: Monitor) -> Iterator[Metric]:
         "Messages that are no command, and for which there was no room there.",
         parts.durable.unkept_letters,
     )
-    size, limit, consumers = (
+    size, limit, consumers, subjects = (
         GaugeMetricFamily(name, said, labels=("stream",))
         for name, said in (
             ("hyperpage_stream_size_bytes", "The bytes that a stream on the broker has."),
             ("hyperpage_stream_limit_bytes", "The bytes that it may have; no sample where it may have any."),
             ("hyperpage_stream_consumers", "The consumers that it has."),
+            ("hyperpage_stream_subjects", "The subjects of its messages, for which nats-server has memory."),
         )
     )
     for name, stream in health.streams.items():
@@ -163,7 +164,8 @@ def broker_families(parts: Parts, health: Monitor) -> Iterator[Metric]:
         if stream.limit_bytes is not None:
             limit.add_metric((name,), stream.limit_bytes)
         consumers.add_metric((name,), stream.consumers)
-    yield from (size, limit, consumers)
+        subjects.add_metric((name,), stream.subjects)
+    yield from (size, limit, consumers, subjects)
 
 
 def backup_families(look: Look) -> Iterator[Metric]:

@@ -377,6 +377,12 @@ def test_a_stream_with_a_foreign_message_and_a_bucket_that_cannot_be_made_are_to
         assert "hyperpage_app_state" in service.sees("mirror_stopped", level="degraded")
 
 
+def test_more_subjects_than_the_broker_should_have_memory_for_are_told(tmp_path: Path, pace: Pace):
+    with Watched(tmp_path, **pace, subjects_degraded_mib=0) as service:
+        service.command("app_state.set", {"key": "k", "value": 1})
+        assert "subjects" in service.sees("many_subjects", level="degraded")
+
+
 def test_a_message_that_is_deleted_from_the_stream_is_told_until_it_is_filled_again(
     tmp_path: Path, pace: Pace
 ):
@@ -384,7 +390,7 @@ def test_a_message_that_is_deleted_from_the_stream_is_told_until_it_is_filled_ag
         for value in range(4):
             service.command("app_state.set", {"key": "k", "value": value})
         eventually(service, lambda: service.service.relay.audit.state.sequence == 4)
-        service.sees_none("stream_differs")
+        service.sees_none("stream_differs", "many_subjects")
         delete = f"$JS.API.STREAM.MSG.DELETE.{EVENTS}"
         service.run(service.service.parts.relay_connection.request(delete, b'{"seq": 2}'))
         assert "1 were deleted from between others" in service.sees("stream_differs", level="degraded")
