@@ -395,7 +395,8 @@ def test_what_others_add_does_not_keep_backups_from_being_made(plain: SignedStor
 def test_a_backup_in_a_bucket_is_signed_as_any_other(tmp_path: Path, bucket_server: Any):
     from tests.support.stores.in_bucket import InBucket
 
-    places = InBucket(tmp_path / "names", bucket_server).places
+    with InBucket(tmp_path / "names", bucket_server) as named:
+        places = named.places
     with SignedStore(
         tmp_path / "data",
         places=msgspec.structs.replace(places, store=tmp_path / "data" / "hyperpage.db", sealing=SEALED),
