@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
-from nats.aio.client import Client
 from nats.js.api import RawStreamMsg
 from nats.js.errors import APIError
 from nats.js.errors import NotFoundError as NoMessageError
@@ -15,6 +14,7 @@ from bus.contract.headers import COMMAND_ID
 from bus.contract.senders import UserSubjects
 from bus.serving.administration import AdministrationVerb
 from bus.serving.decoding import LOOKED_AT, findings_in_headers
+from bus.transport.connection import LeanClient
 from bus.transport.ensured_streams import ensure_stream
 from bus.transport.jetstream import JetStreamApi
 from bus.transport.stream_limits import BYTES_A_MESSAGE, Limits
@@ -89,7 +89,7 @@ class DeadLetters:
     """
 
     def __init__(
-        self, relay: Client, subjects: UserSubjects, allowed_secrets: AllowedPaths, limits: Limits
+        self, relay: LeanClient, subjects: UserSubjects, allowed_secrets: AllowedPaths, limits: Limits
     ) -> None:
         self._relay = relay
         self._jetstream = relay.jetstream(timeout=5)

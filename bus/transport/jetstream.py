@@ -9,13 +9,13 @@ they do not know, and an operator's with it.
 """
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 import nats.errors
-from nats.aio.client import Client
-from nats.aio.msg import Msg
 
+from bus.transport.connection import LeanClient
 from bus.transport.jetstream_answers import (
     NO_MESSAGE,
     NO_STREAM,
@@ -57,7 +57,7 @@ class WrongSequenceError(JetStreamError):
 class JetStreamApi:
     """Requests about streams, over one connection. All raise `JetStreamError`."""
 
-    def __init__(self, connection: Client) -> None:
+    def __init__(self, connection: LeanClient) -> None:
         self._connection = connection
 
     async def report(self, stream: str) -> StreamReport | None:
@@ -95,20 +95,16 @@ class JetStreamApi:
         found: list[StoredMessage] = []
         ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
-        # `next_msg` would make a task for every message, which costs more than all the rest.
-        async def take(message: Msg) -> None:
-            headers = message.headers or {}
+        def take(_: str, __: str, headers: Mapping[str, str] | None, body: bytes) -> None:
+            headers = headers or {}
             if "Status" not in headers:
-                found.append(
-                    StoredMessage(
-                        int(headers["Nats-Sequence"]), headers["Nats-Subject"], message.data, headers
-                    )
-                )
+                sequence, subject = int(headers["Nats-Sequence"]), headers["Nats-Subject"]
+                found.append(StoredMessage(sequence, subject, body, headers))
             elif not ended.done():
                 ended.set_result(headers["Status"])
 
         try:
-            subscription = await self._connection.subscribe(inbox, cb=take)
+            subscription = await self._connection.subscribe_direct(inbox, handler=take)
             try:
                 await self._connection.publish(f"$JS.API.DIRECT.GET.{stream}", request, reply=inbox)
                 async with asyncio.timeout(REQUEST_TIMEOUT_MS / 1000):

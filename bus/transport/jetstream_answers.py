@@ -59,7 +59,7 @@ class StoredMessage(msgspec.Struct, frozen=True, rename={"sequence": "seq", "pay
     sequence: int
     subject: str
     payload: bytes = b""
-    headers: dict[str, str] = {}
+    headers: Mapping[str, str] = {}
 
 
 class Stored(msgspec.Struct, frozen=True):

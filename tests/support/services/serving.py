@@ -10,13 +10,12 @@ from typing import Any
 
 import apsw
 import msgspec
-import nats
-from nats.aio.client import Client as NatsClient
 
 from bus.broker.server import NatsServer
 from bus.broker.users import ADMIN, APP, RELAY, RESPONDER, private_inbox
 from bus.client import ChangeEvent, Client, Subscription, connect
 from bus.log import chain
+from bus.transport.connection import LeanClient
 from domain.catalogue import TIMELINE_FORKED, TIMELINE_STREAM
 from migrations.connection import open_writer
 from ops.service.composition import Service
@@ -66,10 +65,11 @@ async def client_of(
 
 
 @asynccontextmanager
-async def relay_user(broker: Service | NatsServer) -> AsyncIterator[NatsClient]:
+async def relay_user(broker: Service | NatsServer) -> AsyncIterator[LeanClient]:
     """A connection that may do anything with the streams."""
     server = broker_of(broker) if isinstance(broker, Service) else broker
-    connection = await nats.connect(server.url_for(RELAY), inbox_prefix=private_inbox(RELAY).encode())
+    connection = LeanClient()
+    await connection.connect(server.url_for(RELAY), inbox_prefix=private_inbox(RELAY).encode())
     try:
         yield connection
     finally:
