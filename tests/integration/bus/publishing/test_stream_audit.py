@@ -10,6 +10,7 @@ import pytest
 
 from bus.publishing import stream_audit
 from bus.publishing.stream_audit import AuditState, StreamAudit
+from bus.tasks import cancel
 from bus.transport.jetstream import JetStreamApi
 from tests.support.patience import until
 from tests.support.stores.cloud_events import cloud_event
@@ -37,8 +38,7 @@ async def audit_of(broker: Broker, store: Store, kept: Path | None = None) -> As
     try:
         yield audit
     finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        await cancel(running)
 
 
 async def audited(broker: Broker, store: Store, kept: Path | None = None) -> AuditState:
@@ -233,7 +233,6 @@ def test_all_is_compared_again_a_day_later(tmp_path: Path):
         await broker.delete_message(3)
         now += stream_audit.REPEAT_MS
         await until(lambda: audit.state.differing == 1)
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        await cancel(running)
 
     play(scenario, tmp_path)
