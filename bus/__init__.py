@@ -7,5 +7,5 @@ writing      the one thread that writes
 log          the `events` table, read and verified         broker      the embedded nats-server
 contract     the names and forms of all that is said       transport   nats-py, made quick and lasting
 
-Under all of them: incident, identifiers, kept_files, measures, tasks, waiting.
+Under all of them: incident, documents, identifiers, kept_files, measures, tasks, waiting.
 """

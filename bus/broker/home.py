@@ -27,8 +27,10 @@ from bus.broker.accounts import server_configuration
 from bus.broker.logins import OWN, Login, Logins
 from bus.broker.users import BrokerUser
 from bus.contract.subjects import BusNames
+from bus.documents import decoded
 from bus.kept_files import make_folder, write_private
 
+_decode_logins = msgspec.json.Decoder(dict[str, tuple[Login, ...] | str]).decode
 LOOPBACK = "127.0.0.1"
 # nats-server's own word for "any that is free".
 ANY_PORT = -1
@@ -98,7 +100,7 @@ class NatsHome:
         path = self._credentials
         try:
             content = path.read_bytes() if path.exists() else b"{}"
-            kept = msgspec.json.decode(content, type=dict[str, tuple[Login, ...] | str])
+            kept = decoded(_decode_logins, content)
         except msgspec.DecodeError as error:
             raise NatsServerError(
                 f"{path} is damaged ({error}); delete it to have new credentials made"

@@ -2,10 +2,12 @@
 
 import re
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import msgspec
 
+from bus.documents import decoded
 from domain.messages import split_stream
 
 _TYPE_PREFIX = "hyperpage."
@@ -97,5 +99,5 @@ def parse_event_id(event_id: str) -> tuple[int, int]:
 
 
 # Not strict: CloudEvents asks for the position as a string.
-decode_event = msgspec.json.Decoder(ChangeEvent, strict=False).decode
-decode_event_page = msgspec.json.Decoder(EventPage, strict=False).decode
+decode_event = partial(decoded, msgspec.json.Decoder(ChangeEvent, strict=False).decode)
+decode_event_page = partial(decoded, msgspec.json.Decoder(EventPage, strict=False).decode)

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from bus.documents import decoded
 from domain.errors import Refusal
 
 
@@ -35,7 +36,7 @@ _decode_body = msgspec.json.Decoder(dict[str, Any]).decode
 def read_refusal(body: bytes) -> Refusal:
     """The refusal that an error's body tells of."""
     try:
-        refusal = refusal_in(_decode_body(body))
+        refusal = refusal_in(decoded(_decode_body, body))
     except msgspec.MsgspecError:
         refusal = None
     return refusal or UnknownRefusal("an error whose body cannot be read", code="")

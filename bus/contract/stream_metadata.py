@@ -1,8 +1,11 @@
 """The metadata of the stream of events: whose it is, and at which sequences the positions of the log are."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import msgspec
+
+from bus.documents import decoded
 
 # Keys in the stream's metadata.
 STORE_ID = "hyperpage_store_id"
@@ -23,7 +26,7 @@ class Segment(msgspec.Struct, frozen=True):
         return self.first_position + self.offset
 
 
-decode_segments = msgspec.json.Decoder(tuple[Segment, ...]).decode
+decode_segments = partial(decoded, msgspec.json.Decoder(tuple[Segment, ...]).decode)
 
 
 def metadata_of(store_id: str, segments: Sequence[Segment]) -> dict[str, str]:

@@ -24,6 +24,7 @@ import msgspec
 
 from bus.contract.stream_metadata import Segment
 from bus.contract.subjects import BusNames
+from bus.documents import decoded
 from bus.kept_files import write_private
 from bus.log import chain
 from bus.log.cloud_events import Origin, cloud_event_sql, event_id_sql
@@ -279,7 +280,7 @@ class StreamAudit:
 
     def _kept_place(self) -> _Place:
         try:
-            return _Place() if self._kept is None else decode_place(self._kept.read_bytes())
+            return _Place() if self._kept is None else decoded(decode_place, self._kept.read_bytes())
         except (OSError, msgspec.DecodeError):
             # All of it is compared again.
             return _Place()

@@ -23,6 +23,7 @@ import msgspec
 
 from bus.contract.stream_metadata import FOREIGN_SEQUENCE, OFFSETS, STORE_ID, Segment, decode_segments
 from bus.contract.subjects import BusNames
+from bus.documents import decoded
 from bus.log.cloud_events import Origin
 from bus.transport.jetstream_answers import StoredMessage
 
@@ -106,7 +107,7 @@ def published_event(names: BusNames, store_id: str, message: StoredMessage) -> P
         ForeignMessageError: it is none of this store's.
     """
     try:
-        event = _decode_event(message.payload)
+        event = decoded(_decode_event, message.payload)
         found = PublishedEvent(message.sequence, event.timeline, int(event.sequence), event.hash)
         if (
             event.source == f"hyperpage/{store_id}"

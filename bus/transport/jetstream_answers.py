@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from bus.documents import decoded
+
 # JetStream's own numbers for what went wrong.
 INSUFFICIENT_RESOURCES = 10023
 STORAGE_EXCEEDED = 10047
@@ -97,6 +99,6 @@ def stored(headers: Mapping[str, str] | None, body: bytes) -> Stored:
     if headers and headers.get("Status") == "503":
         return Stored(error=ApiError(NO_STREAM, "no stream takes the message"))
     try:
-        return _decode_stored(body)
+        return decoded(_decode_stored, body)
     except msgspec.DecodeError as error:
         return Stored(error=ApiError(0, f"the answer is not JetStream's ({error})"))

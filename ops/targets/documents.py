@@ -6,6 +6,8 @@ from typing import Annotated, Any, TypeVar, overload
 
 import msgspec
 
+from bus.documents import decoded
+
 T = TypeVar("T")
 # What SQLite and dates can take.
 Whole = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
@@ -25,7 +27,7 @@ def decode_document(content: bytes | str, kind: Any = Any) -> Any:
     Raises:
         msgspec.DecodeError: it is none, whatever is wrong with it: how it is spelled, or how deep it goes.
     """
-    return _decoded(lambda one: msgspec.json.decode(one, type=kind), content)
+    return decoded(lambda one: msgspec.json.decode(one, type=kind), content)
 
 
 def is_hash(text: str) -> bool:
@@ -36,13 +38,4 @@ def is_hash(text: str) -> bool:
 def decoder_of(kind: Any) -> Callable[[bytes], Any]:
     """Does the same for many documents of a kind."""
     decode = msgspec.json.Decoder(kind).decode
-    return lambda content: _decoded(decode, content)
-
-
-def _decoded(decode: Callable[[bytes | str], T], content: bytes | str) -> T:
-    try:
-        return decode(content)
-    except RecursionError:
-        raise msgspec.DecodeError("it is nested too deeply") from None
-    except UnicodeDecodeError:
-        raise msgspec.DecodeError("it is not UTF-8") from None
+    return lambda content: decoded(decode, content)

@@ -157,6 +157,19 @@ FOUND = (
         "2026-11-29",
         "tests/integration/ops/test_names_on_disk.py::test_what_was_made_has_its_name_on_disk",
     ),
+    Found(
+        "the notes on durable commands that were being decided are damaged",
+        "where bytes of theirs were no UTF-8, no start succeeded any more",
+        "2026-11-29",
+        "tests/unit/bus/serving/durable/test_suspects.py::"
+        "test_a_file_that_a_power_cut_has_damaged_is_passed_over",
+    ),
+    Found(
+        "somebody else's message, nested thousands deep, comes into the stream of events",
+        "the relay ended with it, and the service with the relay, at each start",
+        "2026-11-29",
+        "tests/unit/bus/publishing/test_stream_state.py::test_a_message_that_is_not_an_event_is_foreign",
+    ),
 )
 
 # Sentences: what a reader may not conclude from the page.

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from bus.documents import decoded
 from bus.identifiers import new_id
 from bus.kept_files import make_folder, write_private
 
@@ -41,6 +42,10 @@ class _Counts(msgspec.Struct, frozen=True):
     counted: str
     stream: int
     downs: Mapping[int, int]
+
+
+_decode_mark = msgspec.json.Decoder(_Mark).decode
+_decode_counts = msgspec.json.Decoder(_Counts).decode
 
 
 class Suspects:
@@ -122,14 +127,14 @@ class Suspects:
         said, end, _ = os.pread(self._mark_file, _LARGEST_MARK_BYTES, 0).partition(b"\n")
         try:
             # A mark that is cut off was written in the moment of the end, before any of it was decided.
-            return msgspec.json.decode(said, type=_Mark) if said and end else None
-        except msgspec.MsgspecError:
+            return decoded(_decode_mark, said) if said and end else None
+        except msgspec.DecodeError:
             return None
 
     def _read_counts(self) -> _Counts:
         try:
-            return msgspec.json.decode(self._counts_file.read_bytes(), type=_Counts)
-        except (FileNotFoundError, msgspec.MsgspecError):
+            return decoded(_decode_counts, self._counts_file.read_bytes())
+        except (FileNotFoundError, msgspec.DecodeError):
             return _Counts("", 0, {})
 
     def _write(self, mark: bytes) -> None:

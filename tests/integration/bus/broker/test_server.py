@@ -456,9 +456,10 @@ def test_a_missing_program_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         find_nats_server()
 
 
-def test_damaged_credentials_are_not_replaced_silently(tmp_path: Path):
+@pytest.mark.parametrize("content", [b'{"app": ', b'{"app":"\xba"}'])
+def test_damaged_credentials_are_not_replaced_silently(tmp_path: Path, content: bytes):
     (tmp_path / "nats").mkdir()
-    (tmp_path / "nats" / "credentials.json").write_text('{"app": ')
+    (tmp_path / "nats" / "credentials.json").write_bytes(content)
 
     with pytest.raises(NatsServerError, match=r"credentials\.json is damaged .* delete it"):
         asyncio.run(NatsServer(data=tmp_path, port=0).start())

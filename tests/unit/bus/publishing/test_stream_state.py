@@ -171,6 +171,7 @@ def test_an_event_is_known_again_by_its_message():
         {"payload": b"hello"},
         {"payload": b"{}"},
         {"payload": b'"\xff"'},
+        {"payload": b'{"specversion":' + b"[" * 20_000 + b"]" * 20_000 + b"}"},
         {"subject": "hyperpage.evt.v1.jobs.2.enqueued"},
     ],
 )

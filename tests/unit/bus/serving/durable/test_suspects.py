@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from bus.serving.durable.suspects import Suspects
 
 STREAM = 1_700_000_000_000
@@ -106,3 +108,18 @@ def test_a_start_that_ends_while_it_counts_counts_once(tmp_path: Path):
     (tmp_path / "deciding").write_bytes(mark)
 
     assert downs(tmp_path, 7) == [1]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\xff\n", b'{"id":"\xba"}\n', b"\0" * 512 + b"\n", b'{"a":' * 10_000 + b"1" + b"}" * 10_000 + b"\n"],
+    ids=["no UTF-8", "no UTF-8 in a text", "zeros", "too deep"],
+)
+@pytest.mark.parametrize("name", ["deciding", "counts.json"])
+def test_a_file_that_a_power_cut_has_damaged_is_passed_over(tmp_path: Path, name: str, content: bytes):
+    (tmp_path / name).write_bytes(content)
+
+    assert downs(tmp_path, 1, 2) == [0, 0]
+    with started(tmp_path) as suspects:
+        suspects.mark(STREAM, [1])
+    assert downs(tmp_path, 1) == [1]
