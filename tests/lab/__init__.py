@@ -14,6 +14,7 @@ cuts            a file system that remembers syncs: what a power cut may leave i
 killing         services, brokers, both, killed while they work
 linearizability whether a history of overlapping operations can be told as one after the other
 registers       keys as such histories have them; keys, how clients make them
+fuzzing         bytes that nobody would send, to everything that reads some
 simulation      the write path on a model of everything around it, under one seeded scheduler
 machines        the whole service on machines that fail: power, disks, links, clocks, limits
 """

@@ -2,6 +2,7 @@
 
 from tests.lab.cuts import experiments as cuts
 from tests.lab.experiment import Experiment
+from tests.lab.fuzzing import experiments as fuzzing
 from tests.lab.killing import histories, kills, upgrades
 from tests.lab.machines import experiments as machines
 from tests.lab.simulation import experiments as simulation
@@ -14,6 +15,8 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     *machines.EXPERIMENTS,
     simulation.SIMULATION,
     simulation.MUTATION,
+    fuzzing.OVER_NATS,
+    fuzzing.IN_FILES,
 )
 
 
