@@ -58,13 +58,17 @@ async def cut_a_link(world: "World") -> None:
         world.chance.choice(connections).reset()
 
 
-async def lose_a_client(world: "World") -> None:
-    """It connects anew, while what it had sent is still on its way."""
-    if connections := world.broker.connections:
-        connection = world.chance.choice(connections)
-        connection.hold(world.scheduler.now + world.chance.choice([0.01, 0.3, 1.5]))
-        await asyncio.sleep(world.chance.choice([0.0, 0.005, 0.1]))
-        connection.lose_client()
+async def lose_clients(world: "World") -> None:
+    """Clients connect anew, while what they had sent is still on its way."""
+    connections = world.broker.connections
+    of_the_service = [one for one in connections if one.process is world.machine.process]
+    chosen = of_the_service if world.chance.random() < 0.7 else connections[:1]
+    until = world.scheduler.now + world.chance.choice([0.3, 1.5, 3.0])
+    for one in chosen:
+        one.hold_sent(until)
+    await asyncio.sleep(world.chance.choice([0.005, 0.1, 0.4]))
+    for one in chosen:
+        one.lose_client()
 
 
 async def hold_a_link(world: "World") -> None:
@@ -83,6 +87,18 @@ async def disk_fails(world: "World") -> None:
         disk.failing_syncs = world.chance.randrange(1, 6)
     else:
         disk.failing_writes = world.chance.randrange(1, 6)
+
+
+async def disk_fails_and_all_ends(world: "World") -> None:
+    """The process or the machine goes down soon after the disk has failed."""
+    disk = world.machine.disk
+    disk.failing_syncs = world.chance.choice([1, 1, 2])
+    until = world.scheduler.now + 1.0
+    while disk.failing_syncs and world.scheduler.now < until:  # noqa: ASYNC110  # of another thread
+        await asyncio.sleep(0.001)
+    disk.failing_syncs = 0
+    await asyncio.sleep(world.chance.choice([0.0, 0.002, 0.03]))
+    world.chance.choice([world.machine.kill, world.machine.cut])()
 
 
 async def disk_is_slow(world: "World") -> None:
@@ -141,10 +157,11 @@ FAULTS: dict[Fault, int] = {
     wipe_broker: 2,
     delete_a_stream: 2,
     cut_a_link: 4,
-    lose_a_client: 6,
+    lose_clients: 6,
     hold_a_link: 6,
     silence: 3,
     disk_fails: 7,
+    disk_fails_and_all_ends: 5,
     disk_is_slow: 3,
     freeze: 4,
     twin: 3,

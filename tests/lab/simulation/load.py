@@ -10,7 +10,8 @@ import msgspec
 from bus.client.change_events import ChangeEvent
 from bus.client.connection import ClientConnection, Unreachable
 from bus.client.facade import Client
-from bus.contract.headers import COMMAND_ID, EXPECTED_VERSION
+from bus.client.refusals import read_refusal
+from bus.contract.headers import COMMAND_ID, ERROR_CODE, EXPECTED_VERSION
 from bus.identifiers import new_id
 from domain.errors import Busy, Internal, Refusal, Unavailable
 from tests.lab.keys import KEY_FIELDS, Wish, found, refused, wish
@@ -97,8 +98,16 @@ class Application:
         for _ in range(self._count):
             await asyncio.sleep(self._chance.choice([0, 0.001, 0.01, 0.2]) * self._chance.random())
             kind = self._chance.choices(
-                [self._change, self._read, self._again, self._store, self._store_without_id, self._batch],
-                [50, 16, 8, 12, 10, 4],
+                [
+                    self._change,
+                    self._read,
+                    self._again,
+                    self._store,
+                    self._store_without_id,
+                    self._batch,
+                    self._once,
+                ],
+                [42, 16, 8, 12, 10, 4, 10],
             )[0]
             await kind()
 
@@ -113,6 +122,25 @@ class Application:
     async def _batch(self) -> None:
         items = [{"key": f"batch-{one}", "value": self._told.next_value()} for one in range(2)]
         await self._command(Wish("app_state", "", None, "app_state.set_many", {"items": items}))
+
+    async def _once(self) -> None:
+        """A command that is sent once: what is refused then is not stored, as the refusal says."""
+        headers = {COMMAND_ID: new_id()}
+        body = msgspec.json.encode({"key": f"once-{self._number}", "value": self._told.next_value()})
+        sent = Sent(headers[COMMAND_ID], "app_state.set", body, headers)
+        subject = NAMES.command(sent.name)
+        try:
+            said = await self._connection.nats.request(subject, body, timeout=3.0, headers=headers)
+        except Exception:  # nobody knows what became of it
+            return
+        refusal = read_refusal(said.data) if ERROR_CODE in (said.headers or {}) else None
+        if refusal is None:
+            sent.answer = said.data
+        elif refusal.details.get("outcome") == "unknown":
+            return
+        else:
+            sent.refused = refusal.code
+        self._told.sent.append(sent)
 
     async def _again(self) -> None:
         """Sends once more what was sent before, with its id."""

@@ -22,7 +22,6 @@ from bus.serving.queries import Queries
 from bus.writing import writer
 from bus.writing.aggregates import Aggregates
 from bus.writing.submission import Commit
-from bus.writing.waiting import Waiting
 from bus.writing.writer import Writer
 from tests.lab.simulation import faults
 from tests.lab.simulation.faults import Fault
@@ -104,7 +103,7 @@ MUTANTS: dict[str, Mutant] = {
     "answers before the commit": Mutant(_answers_before_the_commit, (faults.kill, faults.disk_fails)),
     "commits without a sync": Mutant(_commits_without_a_sync, (faults.cut,)),
     "forgets the ids of commands": Mutant(lambda: [(Answers, "recall", lambda *_: {})]),
-    "publishes without an expectation": Mutant(_publishes_without_an_expectation, (faults.lose_a_client,)),
+    "publishes without an expectation": Mutant(_publishes_without_an_expectation, (faults.lose_clients,)),
     "does not see that the link was lost": Mutant(
         _does_not_see_that_the_link_was_lost, (faults.restart_broker,)
     ),
@@ -119,15 +118,14 @@ MUTANTS: dict[str, Mutant] = {
         lambda: [(Aggregates, "undo_all", lambda _self: None)], (faults.disk_fails,)
     ),
     "leaves a failed commit where it is replayed": Mutant(
-        lambda: [(writer, "_write_something", lambda _connection: None)], (faults.disk_fails, faults.cut)
-    ),
-    "lets durable commands pass by one that failed": Mutant(
-        lambda: [(Waiting, "take_in_order", lambda _self: [])], (faults.disk_fails,)
+        lambda: [(writer, "_write_something", lambda _connection: None)], (faults.disk_fails_and_all_ends,)
     ),
     "serves on beside a newer one": Mutant(
         lambda: [(Incarnation, "is_valid", property(lambda _self: True))], (faults.twin,)
     ),
-    "answers queries beside a newer one": Mutant(_answers_queries_beside_a_newer_one, (faults.twin,)),
+    "answers queries beside a newer one": Mutant(
+        _answers_queries_beside_a_newer_one, (faults.twin, faults.restart_broker)
+    ),
 }
 
 

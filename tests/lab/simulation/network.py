@@ -83,6 +83,10 @@ class Connection(asyncio.Transport):
         """Nothing arrives on either side before that time."""
         self._in.held_until = self._out.held_until = until
 
+    def hold_sent(self, until: float) -> None:
+        """Nothing that the client sends arrives before that time."""
+        self._out.held_until = until
+
     def reset(self) -> None:
         """The connection is gone, for both sides, with all that was on its way."""
         if self._out.is_cut:
