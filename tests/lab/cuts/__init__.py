@@ -10,6 +10,7 @@ commands        commands that are answered before a cut, and asked for again aft
 scenarios       what is done to a store meanwhile
 keeping         to backups, archive, restores
 small_files     to tokens, users, keys, the audit log
+whole           to the whole service, with its nats-server
 mutants         a sync of ours is missing: it must be noticed
 experiments     all of it, for the lab
 """

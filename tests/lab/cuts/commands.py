@@ -25,12 +25,13 @@ class Commands:
         """Sends so many groups, one after the other, and notes each answer as it comes."""
         for _ in range(groups):
             store.clock.now += self._chance.randint(0, 2_000)
-            together = [self._next() for _ in range(self._chance.randint(1, MOST_AT_ONCE))]
+            together = [self.next() for _ in range(self._chance.randint(1, MOST_AT_ONCE))]
             for one, reply in zip(together, store.send_together(*together), strict=True):
                 if reply.code is None:
                     notes(id=one.id, name=one.name, answer=reply.body.decode())
 
-    def _next(self) -> Sent:
+    def next(self) -> Sent:
+        """One that was not sent yet."""
         number, chance = len(self.sent) + 1, self._chance
         some = chance.randint(1, 12)
         bodies: list[tuple[str, dict[str, Any]]] = [

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.lab.cuts import keeping, mutants, scenarios, small_files
+from tests.lab.cuts import keeping, mutants, scenarios, small_files, whole
 from tests.lab.cuts.crash_states import Model, Rest
 from tests.lab.cuts.cutting import Moment, Notes, Scenario, moments, noticed, require_all
 from tests.lab.cuts.recording import Change, Mounted, RecordedDisk, why_not_mounted
@@ -37,6 +37,12 @@ PLAYED = (
         scenarios.Serving,
         150,
         small=1,
+    ),
+    Played(
+        "cuts-of-the-whole-service",
+        "After a power cut, the whole service starts by itself, is healthy, and has all that was answered.",
+        whole.WholeService,
+        60,
     ),
     Played(
         "cuts-of-a-new-store",
@@ -175,7 +181,8 @@ def _of_sqlite(trial: Trial) -> Mapping[str, int]:
 
 def _without_a_sync(trial: Trial) -> Mapping[str, int]:
     chance = random.Random(trial.seed)
-    every = [(played.name, played.scenario(chance)) for played in PLAYED]
+    # The whole service is slow to start, and what it syncs, the others do, too.
+    every = [(one.name, one.scenario(chance)) for one in PLAYED if one.scenario is not whole.WholeService]
     return mutants.tried(
         [(scenario, recorded(scenario, trial.folder / name)) for name, scenario in every],
         chance,

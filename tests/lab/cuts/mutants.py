@@ -13,7 +13,7 @@ from tests.lab.experiment import Broken
 
 # States in which a mutant has a chance to be noticed, of each scenario in which it syncs.
 STATES = 60
-TRIES = 4
+TRIES = 2
 
 _BY_ANOTHER = "the file counts only once it is put in its place as a whole, after a sync of all of it"
 # Why nothing that is promised hangs on a sync: by where it is, as `key` has it.

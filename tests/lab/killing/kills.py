@@ -190,7 +190,7 @@ async def _require_stored_ones_answered(client: RawNats, stored: dict[str, Comma
         assert known[command_id] == len(answer.said["events"]), answer.body
 
 
-async def _require_stream_equals_log(served: Killable) -> None:
+async def require_stream_equals_log(served: Killable) -> None:
     rows = rows_of(served.folder)
     assert [row.position for row in rows] == list(range(1, len(rows) + 1))
     client = await nats.connect(served.url)
@@ -245,7 +245,7 @@ def strike(folder: Path, chance: random.Random, kills: int) -> dict[str, int]:
         await _require_stored_ones_answered(client, stored, folder)
         await _require_caught_up(client, folder)
         await client.close()
-        await _require_stream_equals_log(served)
+        await require_stream_equals_log(served)
 
     try:
         asyncio.run(play())

@@ -1,0 +1,118 @@
+"""The whole service, with its nats-server, on a disk from which the power is taken: a `Scenario`."""
+
+import asyncio
+import itertools
+import random
+from pathlib import Path
+
+import msgspec
+
+from ops.backup.metadata import list_backups
+from tests.lab.cuts.commands import Commands, answers_in, require_commands
+from tests.lab.cuts.cutting import Heard, Notes
+from tests.lab.cuts.keeping import places_in
+from tests.lab.cuts.scenarios import DATA
+from tests.lab.experiment import Broken
+from tests.lab.killing.kills import connect, require_stream_equals_log
+from tests.lab.oracle import Answered
+from tests.support.patience import patiently, until
+from tests.support.services.command_line import separately
+from tests.support.services.killable import Killable
+from tests.support.services.raw_nats import Message, RawNats
+from tests.support.stores.writing import Sent
+
+AT_ONCE = 4
+# Of so many states, one is given to the whole service again; the others to the store alone.
+WHOLE_OF = 12
+HEALTHY_SECONDS = patiently(10.0)
+
+
+class WholeService:
+    """A service answers requests and durable commands, makes a backup, and is started again in between."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self._commands = Commands(chance)
+        self._looked_at = itertools.count()
+
+    def play(self, root: Path, notes: Notes) -> None:
+        served = Killable(root / DATA, ("tests.lab.cuts.sites", str(root)))
+        try:
+            for _ in range(2):
+                asyncio.run(self._serve(served, notes))
+                served.stop()
+        finally:
+            served.stop()
+
+    async def _serve(self, served: Killable, notes: Notes) -> None:
+        await served.start()
+        client = await connect(served)
+        async with client:
+            results = client.subscribe("hyperpage.res.v1.>")
+            await client.flush()
+            await asyncio.gather(*(self._ask(client, notes) for _ in range(AT_ONCE)))
+            await self._store(client, results, notes)
+            backup = await asyncio.to_thread(
+                separately, "backup", "create", "--data", served.folder, "--json"
+            )
+            assert backup.code == 0, backup.err
+            notes(backup=Path(backup.json["path"]).name)
+            await asyncio.gather(*(self._ask(client, notes) for _ in range(AT_ONCE)))
+
+    async def _ask(self, client: RawNats, notes: Notes) -> None:
+        for _ in range(10):
+            one = self._commands.next()
+            answer = await client.request(*_request("cmd", one))
+            if answer.code is None:
+                notes(id=one.id, name=one.name, answer=answer.body.decode())
+
+    async def _store(self, client: RawNats, results: asyncio.Queue[Message], notes: Notes) -> None:
+        """Durable commands: what is promised of them is what their results say."""
+        sent = {one.id: one for one in (self._commands.next() for _ in range(10))}
+        for one in sent.values():
+            await client.request(*_request("dcmd", one))
+        while sent:
+            async with asyncio.timeout(HEALTHY_SECONDS):
+                result = await results.get()
+            one = sent.pop(result.subject.removeprefix("hyperpage.res.v1."))
+            if result.code is None:
+                notes(id=one.id, name=one.name, answer=result.body.decode())
+
+    def require(self, root: Path, heard: Heard) -> int:
+        answered = answers_in(heard)
+        if next(self._looked_at) % WHOLE_OF == 0:
+            served = Killable(root / DATA)
+            try:
+                asyncio.run(self._ask_again(served, answered))
+            finally:
+                served.stop()
+        listed = {one["backup"] for one in heard if "backup" in one}
+        if missing := listed - {one.name for one in list_backups(places_in(root / DATA).backups)}:
+            raise Broken(f"backups that were listed are gone: {missing}")
+        return require_commands(root / DATA, heard, self._commands.sent)
+
+    async def _ask_again(self, served: Killable, answered: list[Answered]) -> None:
+        """Without an operator, the same ids get the same answers, and what is published is the log."""
+        await served.start()
+        client = await connect(served)
+        async with client:
+            for one in answered:
+                if one.is_remembered:
+                    sent = self._commands.sent[one.command_id]
+                    again = await client.request(*_request("cmd", sent))
+                    if again.body != one.answer:
+                        raise Broken(
+                            f"{one.name} was answered with {one.answer!r}, and again with {again.body!r}"
+                        )
+
+            async def is_healthy() -> bool:
+                return (await client.query("service.status")).said["status"] == "healthy"
+
+            await until(is_healthy, HEALTHY_SECONDS)
+        await require_stream_equals_log(served)
+
+
+def _request(kind: str, one: Sent) -> tuple[str, bytes, dict[str, str]]:
+    """A command as it is sent; its body is spelled as `Store` spells it: a retry may go either way."""
+    assert one.id is not None
+    body = msgspec.json.encode(one.body)
+    return f"hyperpage.{kind}.v1.{one.name}", body, {"Hyperpage-Command-Id": one.id}
