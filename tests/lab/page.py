@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from html import escape
 
 from ops.lab.results import Results, Sum, sums
-from tests.lab.found import FOUND, NOT_COVERED
+from tests.lab.found import FOUND, JUDGED, NOT_COVERED
 from tests.support.repository import ROOT
 
 PAGE, BADGE = ROOT / "docs" / "reliability.md", ROOT / "docs" / "pictures" / "reliability.svg"
@@ -42,7 +42,7 @@ def _lines(results: Results) -> Iterator[str]:
         yield "No run was kept yet."
         yield ""
     else:
-        yield f"In {len(results.runs)} runs, {_total(every)}."
+        yield f"In {_many(len(results.runs), 'run')}, {_total(every)}."
         yield ""
         yield "| what is promised | what is done against it | what was tried | broken |"
         yield "|---|---|---|---|"
@@ -65,7 +65,8 @@ def _wrapped(text: str, indent: str = "") -> str:
 
 def _total(every: list[Sum]) -> str:
     trials, breaks = sum(one.trials for one in every), sum(one.breaks for one in every)
-    said = f"{trials:,} trials of {sum(one.trials > 0 for one in every)} experiments"
+    tried = sum(one.trials > 0 for one in every)
+    said = f"{_many(trials, 'trial')} of {_many(tried, 'experiment')}"
     return f"{said}; {_broken(breaks)}"
 
 
@@ -73,11 +74,15 @@ def _broken(breaks: int) -> str:
     return "nothing broke" if not breaks else f"{breaks:,} of them broke, which is told below"
 
 
+def _many(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
 def _tried(one: Sum) -> str:
     if not one.trials:
         return f"nothing: {_cell(one.last.lacking or 'there was no time')}"
     counts = ", ".join(f"{count:,} {_cell(what)}" for what, count in ordered(one.counts))
-    return f"{one.trials:,} trials: {counts}"
+    return f"{_many(one.trials, 'trial')}: {counts}"
 
 
 def ordered(counts: Counter[str]) -> list[tuple[str, int]]:
@@ -113,7 +118,8 @@ def _runs(results: Results) -> Iterator[str]:
 def _breaks(results: Results) -> Iterator[str]:
     broken = [
         f"- `{name}` at `{run.commit}`, seed {one.seed}: {_cell(one.what)} "
-        f"(`make lab ARGS='--only {name} --seed {one.seed} --trials 1'`)"
+        f"(`make lab ARGS='--only {name} --seed {one.seed} --trials 1'`): "
+        f"{JUDGED.get((name, one.seed), '**open**')}"
         for run in results.runs
         for name, tried in run.experiments.items()
         for one in tried.breaks
@@ -142,12 +148,23 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "/")
 
 
+def still_open(results: Results) -> list[tuple[str, int]]:
+    """The breaks of which nobody knows yet what they are, by experiment and seed."""
+    return [
+        (name, one.seed)
+        for run in results.runs
+        for name, tried in run.experiments.items()
+        for one in tried.breaks
+        if (name, one.seed) not in JUDGED
+    ]
+
+
 def badge(results: Results) -> str:
-    """A picture of one line: what was tried, and how much of it broke."""
+    """A picture of one line: what was tried, and how many breaks are open."""
     every = sums(results)
-    trials, breaks = sum(one.trials for one in every), sum(one.breaks for one in every)
+    trials, breaks = sum(one.trials for one in every), len(still_open(results))
     answers = sum(one.counts["answers"] for one in every)
-    label, said = "lab", f"{trials:,} trials, {answers:,} answers asked for again, {breaks:,} broken"
+    label, said = "lab", f"{trials:,} trials, {answers:,} answers compared, {breaks:,} open breaks"
     # By an average width of a character: fonts differ, and textLength holds them to it.
     left, right = 12 + 7 * len(label), 12 + 7 * len(said)
     colour = "#2a7f62" if not breaks else "#c2703d"

@@ -1,6 +1,7 @@
 """Keeps what came of runs of the lab, for the page and for services of this version (`ops/lab`)."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +13,7 @@ from tests.lab.experiment import Experiment
 from tests.lab.running import Outcome
 from tests.support.repository import ROOT
 
+LONGEST = 400
 FILE = ROOT / "ops" / "lab" / NAME
 
 
@@ -40,5 +42,11 @@ def tried(experiment: Experiment, outcomes: Iterable[Outcome], first_seed: int) 
         seconds=round(sum(one.seconds for one in every), 1),
         counts=dict(counts),
         lacking=experiment.lacking() if not every else None,
-        breaks=[Break(seed=one.seed, what=one.broken) for one in every if one.broken is not None],
+        breaks=[Break(seed=one.seed, what=in_short(one.broken)) for one in every if one.broken is not None],
     )
+
+
+def in_short(text: str) -> str:
+    """A break in a line or two, without the folders of the machine that met it."""
+    text = re.sub(r"(/[\w.+-]+)+/(?=[\w.+-]+)", "…/", " ".join(text.split()))
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 3]} … {text[-LONGEST * 2 // 3 :]}"

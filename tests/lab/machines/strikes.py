@@ -52,7 +52,14 @@ async def _strike(service: ServiceProcess, applications: Applications, chance: r
         service.send(what, signal.SIGCONT)
     if what != "nats-server" and how == "kill":
         service.kill()
-        await service.start()
+        try:
+            await service.start()
+        except Broken:
+            if act != "restore" or command is None:
+                raise
+            # Where no service is, the command has the store, and goes on alone.
+            await command.code()
+            await service.start()
     if command is not None:
         # Whether it was done or not is for its own word; that it ends is not.
         await command.code()

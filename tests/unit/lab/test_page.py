@@ -7,7 +7,7 @@ import pytest
 from ops.lab.results import Break, Results, Run, Tried
 from tests.lab import page
 from tests.lab.found import FOUND
-from tests.lab.results import read
+from tests.lab.results import in_short, read
 from tests.support.repository import ROOT
 
 
@@ -53,13 +53,29 @@ def test_several_runs_add_up_in_the_words_of_the_last_one() -> None:
 def test_what_broke_is_told_with_the_command_that_repeats_it() -> None:
     broken = tried(7, breaks=[Break(seed=8, what="two answers\nare gone | lost")])
 
-    text = page.page(Results(runs=[run("a1", cuts=broken)]))
+    results = Results(runs=[run("a1", cuts=broken)])
+    text = page.page(results)
 
     assert "6 kills | 1 |" in text
     assert (
         "- `cuts` at `a1`, seed 8: two answers are gone / lost "
-        "(`make lab ARGS='--only cuts --seed 8 --trials 1'`)" in text
+        "(`make lab ARGS='--only cuts --seed 8 --trials 1'`): **open**" in text
     )
+    assert page.still_open(results) == [("cuts", 8)]
+    assert "1 open breaks" in page.badge(results)
+
+
+def test_a_break_that_was_judged_is_told_and_not_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "JUDGED", {("cuts", 8): "mended since 2026-11-30"})
+    results = Results(runs=[run("a1", cuts=tried(7, breaks=[Break(seed=8, what="gone")]))])
+
+    assert "--trials 1'`): mended since 2026-11-30" in page.page(results)
+    assert "0 open breaks" in page.badge(results)
+
+
+def test_a_break_is_told_in_short_and_without_folders() -> None:
+    assert in_short("no /tmp/lab-7/data/x.db,\n see /root/y") == "no …/x.db, see …/y"
+    assert len(in_short("long " * 1_000)) < 500
 
 
 def test_what_this_machine_could_not_try_is_told() -> None:
