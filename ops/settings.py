@@ -123,6 +123,10 @@ class Settings(BrokerSettings, frozen=True, kw_only=True, forbid_unknown_fields=
     reader_wait_seconds: Annotated[float, msgspec.Meta(gt=0)] = 2.0
     """How many seconds a query waits for a connection before it is `busy`. Default 2."""
 
+    busy_after_ms: Annotated[int, msgspec.Meta(ge=0)] = 250
+    """How many milliseconds a command or a query may wait for its turn; where it would wait longer, it is
+    `busy` at once. Default 250; 0: as long as there is room."""
+
     writer_cache_kib: Annotated[int, msgspec.Meta(ge=1024)] = 64 * 1024
     """Page cache of the writing connection, in KiB. Default 65536 (64 MiB)."""
 

@@ -27,6 +27,7 @@ from bus.serving.decoding import count_turned_away, submission_of
 from bus.serving.discovery import QUEUE_GROUP, Endpoint
 from bus.tasks import Tasks
 from bus.transport.connection import LeanClient, stop_receiving
+from bus.transport.queue_age import QueueAge
 from bus.transport.sending import RawMessage
 from bus.writing.submission import Outcome, Submission
 from bus.writing.writer import Writer
@@ -34,12 +35,17 @@ from domain.errors import Refusal
 
 # How long the broker has to take the last answers.
 FLUSH_SECONDS = 2
+# What has waited for longer at the broker has met a reading that does not keep up.
+READ_LATE_NS = 100_000_000
 
 logger = logging.getLogger(__name__)
 
 
 class Caller(msgspec.Struct, frozen=True, gc=False):
-    """The receiver of a submission's outcome: a reply subject, or a future in this process."""
+    """The receiver of a submission's outcome: a reply subject, or a future in this process.
+
+    What waited at the broker has arrived when that began, as far as it is known.
+    """
 
     reply: str
     endpoint: Endpoint
@@ -97,6 +103,7 @@ class Intake:
 
     async def _start(self) -> None:
         self._connection = connection = await self._connect()
+        self._age = QueueAge(connection)
         self._writer.thread.ending.push_async_callback(self._close, connection)
         # One subscription for all verbs, so that the commands of one client are decided in the order in which
         # it sends them. All go to the writer; if it refuses more, the sender is told.
@@ -119,10 +126,28 @@ class Intake:
             return
         sender, principal = found
         endpoint = self._endpoints.get(sender.name, self._unknown)
-        caller = Caller(sender.reply, endpoint, time.perf_counter_ns())
-        submission = submission_of(sender.name, body, headers, caller, principal=principal)
+        now = time.perf_counter_ns()
+        arrived = self._age.since(now)
+        if now - arrived > READ_LATE_NS:
+            self._writer.queue.is_read_late = True
+        caller = Caller(sender.reply, endpoint, arrived)
+        submission = self._read(sender.name, body, headers, caller, principal)
         if not self._is_taken(sender.name, submission, principal):
             self._turn_away(sender.name, submission)
+
+    def _read(
+        self,
+        name: str,
+        body: bytes,
+        headers: Mapping[str, str] | None,
+        caller: Caller,
+        principal: Principal,
+    ) -> Submission:
+        """A message as a submission; one that would wait too long has its outcome, and is not decoded."""
+        outcome = self._writer.queue.too_late(principal.name, caller.arrived_ns)
+        if outcome is not None and outcome.refusal is not None:
+            return Submission(requests=[outcome.refusal], size_bytes=0, context=caller, outcome=outcome)
+        return submission_of(name, body, headers, caller, principal=principal)
 
     async def carry_out(
         self, name: str, body: bytes, headers: Mapping[str, str], principal: Principal = UNKNOWN_PRINCIPAL
@@ -134,7 +159,7 @@ class Intake:
         endpoint = self._endpoints.get(name, self._unknown)
         waiting: asyncio.Future[Outcome] = self._loop.create_future()
         caller = Caller("", endpoint, time.perf_counter_ns(), waiting)
-        submission = submission_of(name, body, headers, caller, principal=principal)
+        submission = self._read(name, body, headers, caller, principal)
         if not self._is_taken(name, submission, principal, "http"):
             # Counts are the writer's thread's, which may have ended.
             self._writer.thread.call_soon(self._turn_away, name, submission)

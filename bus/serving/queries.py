@@ -27,10 +27,13 @@ from bus.log.reader_pool import PoolExhaustedError, ReaderPool
 from bus.serving.admission import Admission, Way
 from bus.serving.discovery import QUEUE_GROUP, Endpoint
 from bus.serving.lookups import Lookups
+from bus.serving.turns import Turns
 from bus.tasks import Tasks
 from bus.transport.connection import LeanClient, stop_receiving
+from bus.transport.queue_age import QueueAge
 from bus.transport.sending import RawMessage
 from bus.writing.loop_thread import LoopThread
+from bus.writing.waiting import BUSY_AFTER_MS
 from domain.errors import Busy, Forbidden, NotFound, Refusal, TooLarge, Unavailable
 
 MAXIMUM_BODY_BYTES = 64 * 1024
@@ -60,7 +63,8 @@ class Queries:
     """The query subjects of a service. Its loop is the one that it was made in; requests have another one.
 
     `connect` makes the connection on which they come in. `admission` is asked in any thread. `is_ours` says
-    whether the store is this service's: while it is not, what came over NATS is not answered from it.
+    whether the store is this service's: while it is not, what came over NATS is not answered from it. Those
+    that would wait for longer than `busy_after_ms` are refused.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class Queries:
         endpoints: Mapping[str, Endpoint],
         admission: Admission,
         is_ours: Callable[[], bool] = lambda: True,
+        busy_after_ms: int = BUSY_AFTER_MS,
     ) -> None:
         self._connect = connect
         self._is_ours = is_ours
@@ -86,10 +91,11 @@ class Queries:
         self._unknown = Endpoint(name="unknown", subject="")
         self._threads = ThreadPoolExecutor(20, thread_name_prefix="reader")
         self._loop = asyncio.get_running_loop()
-        self._thread = LoopThread("queries")
+        self.thread = LoopThread("queries")
         self._ended = asyncio.Event()
         # Of the thread alone.
         self._under_way = Tasks()
+        self.turns = Turns(busy_after_ms)
         self.dropped = 0
 
     async def start(self) -> None:
@@ -98,16 +104,16 @@ class Queries:
         Raises:
             Whatever `connect` raises.
         """
-        self._thread.start(self._live())
+        self.thread.start(self._live())
         try:
-            await self._thread.run(self._start())
+            await self.thread.run(self._start())
         except BaseException:
             await self._end()
             raise
 
     async def stop(self) -> None:
         """Takes nothing more, and answers what was taken."""
-        await self._thread.run(self._stop())
+        await self.thread.run(self._stop())
         await self._end()
 
     @property
@@ -116,8 +122,8 @@ class Queries:
         return self._connection is not None and self._connection.is_connected
 
     async def _end(self) -> None:
-        self._thread.call_soon(self._ended.set)
-        await asyncio.to_thread(self._thread.join)
+        self.thread.call_soon(self._ended.set)
+        await asyncio.to_thread(self.thread.join)
         self._threads.shutdown()
 
     async def _live(self) -> None:
@@ -125,8 +131,9 @@ class Queries:
 
     async def _start(self) -> None:
         self._connection = connection = await self._connect()
-        self._thread.ending.push_async_callback(connection.close)
-        self._thread.ending.callback(self._lookups.close)
+        self._age = QueueAge(connection)
+        self.thread.ending.push_async_callback(connection.close)
+        self.thread.ending.callback(self._lookups.close)
         for subject in self._subjects.arrivals(self._subjects.names.query(">")):
             self._subscriptions.append(
                 await connection.subscribe_direct(subject, queue=QUEUE_GROUP, handler=self._receive)
@@ -143,12 +150,15 @@ class Queries:
         if found is None:
             self.dropped += 1
             return
-        request = _Request(*found, body, time.perf_counter_ns())
+        request = _Request(*found, body, self._age.since(time.perf_counter_ns()))
         verb = self._verbs.get(request.sender.name)
-        if verb is None or not verb.is_lookup or not self._lookups.are_quick:
-            self._under_way.start(self._serve(request))
-            return
+        is_quick = verb is not None and verb.is_lookup and self._lookups.are_quick
         try:
+            if verb is not None and verb.reads:
+                self.turns.require(request.principal.name, request.arrived_ns, needs_thread=not is_quick)
+            if verb is None or not is_quick:
+                self._under_way.start(self._serve(request))
+                return
             query = _query(verb, body)
             self._answer(request, self._read(verb, query, request.principal, self._lookups.reader))
         except Refusal as refusal:
@@ -156,7 +166,8 @@ class Queries:
 
     async def _serve(self, request: "_Request") -> None:
         try:
-            self._answer(request, await self._ask(request.sender.name, request.body, request.principal))
+            asked = request.sender.name, request.body, request.principal, request.arrived_ns
+            self._answer(request, await self._ask(*asked))
         except Refusal as refusal:
             self._refuse(request, refusal)
 
@@ -191,13 +202,17 @@ class Queries:
         Raises:
             Refusal: there is none.
         """
+        arrived_ns = time.perf_counter_ns()
+        verb = self._verbs.get(name)
+        if verb is not None and verb.reads:
+            self.turns.require(principal.name, arrived_ns, needs_thread=True)
         try:
-            return await self._ask(name, body, principal)
+            return await self._ask(name, body, principal, arrived_ns)
         except Forbidden:
             self._admission.may_not(principal, "query.ask", name, way)
             raise
 
-    async def _ask(self, name: str, body: bytes, principal: Principal) -> bytes:
+    async def _ask(self, name: str, body: bytes, principal: Principal, arrived_ns: int) -> bytes:
         verb = self._verbs.get(name)
         if verb is None:
             raise NotFound(f"there is no query {name}", hint="`hyperpage schema` lists all of them")
@@ -210,9 +225,17 @@ class Queries:
             if loop is self._loop:
                 return await said
             return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(said, self._loop))
-        return await loop.run_in_executor(
-            self._threads, self._read, verb, query, principal, self._readers.connection
-        )
+        number = self.turns.wait(arrived_ns)
+        try:
+            return await loop.run_in_executor(
+                self._threads, self._read_in_turn, number, verb, query, principal
+            )
+        finally:
+            self.turns.end_wait(number)
+
+    def _read_in_turn(self, number: int, verb: QueryVerb, query: Any, principal: Principal) -> bytes:
+        self.turns.end_wait(number)
+        return self._read(verb, query, principal, self._readers.connection)
 
     async def _say(self, verb: QueryVerb, query: Any, principal: Principal) -> bytes:
         return self._read(verb, query, principal, nullcontext)

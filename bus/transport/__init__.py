@@ -8,6 +8,7 @@ early              direct messages that are handled as they come from the socket
 ending             the end of a connection's socket, which comes for certain
 sending            messages that are published in groups
 protocol           NATS's protocol as it is read and written
+queue_age          how long what is read from a connection has waited already
 jetstream          requests to JetStream; jetstream_answers reads what it says
 nkeys              keys that show who connects
 pulls              requests to a consumer, and how much of them is still to come

@@ -19,7 +19,8 @@ tests/integration/bus/transport/test_connection.py fails where one of them chang
   `_process_err`, `_process_op_err`, `_error_cb`, `_remove_sub`, `_close`, `_reconnection_task`, that
   `_process_connect_init` begins to read, from the `_io_reader` of `_transport` (see `bus.transport.early`),
   and that the next subscription has the number `_sid + 1`;
-- `Client`, for sending: `_send_ping`, `_pongs`, `_send_command`, `_flush_pending`, `_connect_to_server`, and
+- `Client`, for sending: `_send_ping`, `_pongs` (each pong has the `set_result` of the first called, and no
+  more), `_send_command`, `_pending`, `_pending_data_size`, `_flush_pending`, `_connect_to_server`, and
   the `write` and `writelines` of `_transport`; `bus.transport.sending` leans on more;
 - `Client`, for logging in: `_process_info` (called once before TLS begins), `_connect_command` (made when all
   that TLS takes is done), `_auth_configured`, `_public_nkey`, `_signature_cb`, `_user_jwt_cb`,
@@ -29,8 +30,8 @@ tests/integration/bus/transport/test_connection.py fails where one of them chang
 import asyncio
 import logging
 import ssl
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from nats import errors
 from nats.aio.client import PING_PROTO, Client, Srv
@@ -180,6 +181,16 @@ class LeanClient(SendingClient):
             self._user_jwt_cb = None if jwt is None else lambda: jwt
         return super()._connect_command()
 
+    def ask_for_sign(self, heard: Callable[[], None]) -> None:
+        """Has `heard` called when all has been read that the server has for us by now; never, if it is lost.
+
+        The server's answer stands behind all that; the question overtakes nothing.
+        """
+        self._pongs.append(_Sign(heard))  # type: ignore[arg-type]  # only this is done to it
+        self._pending.append(PING_PROTO)
+        self._pending_data_size += len(PING_PROTO)
+        self._write_pending()
+
     async def _send_ping(self, future: asyncio.Future[Any] | None = None) -> None:
         # nats-py's own writes past its buffer, so the ping overtakes messages that were sent earlier: a flush
         # returns before the server has read those, and a drained subscription loses messages.
@@ -217,6 +228,15 @@ class LeanClient(SendingClient):
             await super()._close(status, do_cbs)
         if not self._subs:
             self._direct.clear()
+
+
+class _Sign(NamedTuple):
+    """Stands among the futures of pings; called at once, where theirs have a turn of the loop later."""
+
+    heard: Callable[[], None]
+
+    def set_result(self, _: Any) -> None:
+        self.heard()
 
 
 def not_encrypted() -> AccessError:

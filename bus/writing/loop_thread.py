@@ -76,6 +76,16 @@ class LoopThread:
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(callback, *arguments)
 
+    async def give_turns(self, seconds: float, *, while_true: Callable[[], bool]) -> None:
+        """Gives all else in the loop a turn, and more while that holds; for the work alone.
+
+        They end when they have taken so many seconds of the processor.
+        """
+        until = time.thread_time() + seconds
+        await asyncio.sleep(0)
+        while while_true() and time.thread_time() < until:  # noqa: ASYNC110  # it is the others' turns that count
+            await asyncio.sleep(0)
+
     async def rest(self, seconds: float) -> None:
         """Returns when somebody wakes this thread, or after that time; for the work alone.
 

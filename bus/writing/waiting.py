@@ -2,22 +2,38 @@
 
 Each lane is worked off in order, and all of them in turns, so that nobody waits behind all that another has
 sent. And no sender takes all the room: the less of it is left, the less may wait in one lane.
+
+Nor does anybody wait for long: from how many commands are taken in a second follows when one would have its
+turn that comes now, and if that is too late, its sender is told so before it is even read. So what is let in
+is answered soon, however much is sent; and who sends less than its share is let in, whatever others send.
 """
 
+import math
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 import apsw
 
-from bus.writing.submission import Submission, refused
+from bus.writing.submission import Outcome, Submission, refused
 from domain.errors import Busy, Unavailable
 
 # Of one sender.
 MAXIMUM_WAITING_COMMANDS = 20_000
 MAXIMUM_WAITING_BYTES = 256 * 1024 * 1024
 RETRY_AFTER_MS = 100
+# How long a command may wait until it is taken.
+BUSY_AFTER_MS = 250
+# So many may come while nothing waits, however long they take: a burst is no overload.
+BURST_COMMANDS = 1_000
+# So many may wait in any case: two groups, so that the writer never waits for the next one.
+FEWEST_WAITING_COMMANDS = 256
+# The time over which is taken how many go in a second.
+RATE_NS = 250_000_000
+# What comes so soon after something was turned away is no burst.
+CALM_SECONDS = 1.0
 # How many times what is left one sender may have. All together have a quarter more of room than one alone,
 # which has four fifths of it, therefore; the next one has four fifths of the rest. Those who have most get
 # nothing more until there is room again.
@@ -46,17 +62,42 @@ class _Lane:
 class Waiting:
     """Commands, those of a sender in the order in which they came, and errands.
 
-    Any thread may add some; `wake` hears of it.
+    Any thread may add some; `wake` hears of it. What comes may wait for `busy_after_ms`; 0: for ever. `clock`
+    counts nanoseconds.
     """
 
-    def __init__(self, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        wake: Callable[[], None],
+        busy_after_ms: int = BUSY_AFTER_MS,
+        clock: Callable[[], int] = time.perf_counter_ns,
+    ) -> None:
         self._wake = wake
+        self._clock = clock
+        self._longest_ns = busy_after_ms * 1_000_000 or math.inf
+        self._too_late = refused(
+            Busy("too much is sent to wait for", hint="try again", retry_after_ms=busy_after_ms)
+        )
+        # How many commands go in a nanosecond while the writer is at it all the time; without bound, where it
+        # has not been lately.
+        self._rate = math.inf
+        self._taken_at = self._clock()
+        self._taken = 0
+        self._are_left = False
+        # How many have come since none waited; those to be decided in order come when there is room.
+        self._burst = 0
+        # When something was turned away for the last time.
+        self._turned_away_at: int | None = None
+        # Whether what was read lately had waited for long before; whoever reads says so.
+        self.is_read_late = False
         self._lock = threading.Lock()
         # The next one to be taken from is the first; empty ones are not kept.
         self._lanes: dict[str | None, _Lane] = {}
         self._errands: deque[Errand] = deque()
         self._bytes = 0
         self.commands = 0
+        # How many were taken so far that need not be decided in order.
+        self.requests = 0
         self.is_closed = False
 
     def __bool__(self) -> bool:
@@ -68,6 +109,39 @@ class Waiting:
             self.is_closed = True
         self._wake()
 
+    def too_late(self, sender: str | None, arrived_ns: int) -> Outcome | None:
+        """The outcome of what a sender has sent, and has arrived at that time, if it would wait too long.
+
+        Nobody need read it then.
+        """
+        lane = self._lanes.get(sender)
+        if lane is None or self._burst < BURST_COMMANDS:
+            return None
+        # Those of others take turns with its own.
+        ahead = min(lane.commands * len(self._lanes), self.commands)
+        if ahead < FEWEST_WAITING_COMMANDS:
+            return None
+        now = self._clock()
+        if ahead < self._rate * (self._longest_ns - (now - arrived_ns)):
+            return None
+        self._turned_away_at = now
+        return self._too_late
+
+    def has_turned_away_within(self, seconds: float) -> bool:
+        """Whether a command was refused as busy, so short a time ago."""
+        at = self._turned_away_at
+        return at is not None and self._clock() - at < seconds * 1e9
+
+    def was_read_late(self) -> bool:
+        """Whether what was read since the last look had waited for long before, so that there may be more."""
+        was_late, self.is_read_late = self.is_read_late, False
+        return was_late
+
+    @property
+    def wait_seconds(self) -> float:
+        """How long what comes now will wait, if all that waits is taken before it."""
+        return self.commands / self._rate / 1e9
+
     def submit(self, submissions: list[Submission]) -> list[Submission]:
         """Takes what there is room for, in order, and answers with what was refused: see the writer's."""
         turned_away = []
@@ -78,6 +152,7 @@ class Waiting:
                     turned_away.append(one)
                 # A smaller one must not pass by one that was turned away.
                 elif turned_away or not self._is_taken(one):
+                    self._turned_away_at = self._clock()
                     one.outcome = refused(
                         Busy("too many commands wait", hint="try again", retry_after_ms=RETRY_AFTER_MS)
                     )
@@ -95,6 +170,8 @@ class Waiting:
             return False
         if not lane.submissions:
             self._lanes[sender] = lane
+        if not one.in_order:
+            self._burst += count
         lane.submissions.append(one)
         lane.commands, lane.size_bytes = own, own_bytes
         self.commands, self._bytes = commands, size_bytes
@@ -114,6 +191,7 @@ class Waiting:
         with self._lock:
             taken: list[Submission] = []
             count = 0
+            self._measure()
             while self._lanes and count < limit:
                 sender, lane = next(iter(self._lanes.items()))
                 is_alone = len(self._lanes) == 1
@@ -126,6 +204,8 @@ class Waiting:
                     if not is_alone:
                         break
                 count += commands
+                if sender != _IN_ORDER:
+                    self.requests += commands
                 lane.commands -= commands
                 lane.size_bytes -= size_bytes
                 self._bytes -= size_bytes
@@ -134,9 +214,24 @@ class Waiting:
                 if lane.submissions:
                     self._lanes[sender] = lane
             self.commands -= count
+            self._taken, self._are_left = count, self.commands > 0
+            if self._lanes.keys() <= {_IN_ORDER} and not self.has_turned_away_within(CALM_SECONDS):
+                self._burst = 0
             errands = list(self._errands)
             self._errands.clear()
             return taken, errands
+
+    def _measure(self) -> None:
+        """Sees how long those took that were taken last, if others waited for that."""
+        now = self._clock()
+        took_ns, self._taken_at = now - self._taken_at, now
+        if self._are_left:
+            taken = self._taken / max(took_ns, 1)
+            weight = 1.0 if self._rate == math.inf else min(took_ns / RATE_NS, 1.0)
+            self._rate = taken if weight == 1 else self._rate + weight * (taken - self._rate)
+        elif took_ns > RATE_NS:
+            # It had nothing to do: there is nothing to tell from.
+            self._rate = math.inf
 
     def take_in_order(self) -> list[Submission]:
         """All that are only to be decided behind each other."""

@@ -33,7 +33,7 @@ from bus.writing.loop_thread import LoopThread
 from bus.writing.statistics import Statistics, Work
 from bus.writing.submission import Commit, GroupTimes, Submission, all_refused, count_refused, joined, refuse
 from bus.writing.upkeep import Upkeep, expiries
-from bus.writing.waiting import Waiting, shutting_down
+from bus.writing.waiting import BUSY_AFTER_MS, Waiting, shutting_down
 from domain.credentials.scanning import AllowedPaths
 from domain.decider import Lease
 from domain.errors import Unavailable
@@ -50,6 +50,9 @@ FEWEST_GROUP_COMMANDS = 4
 # A commit has another thread if the last one took longer: the disk may have stopped. To hand over each would
 # cost a command 3 µs of the processor's time, and one that is alone 100.
 QUICK_COMMIT_SECONDS = 0.1
+# How long is read between two groups, while what comes has waited at the broker: more comes then than one
+# reading takes, and to refuse it takes a fraction of what a group does.
+READING_SECONDS = 0.02
 # How often a lock is tried that another program has.
 LOCK_PAUSE_SECONDS = 0.01
 # How often upkeep is looked for: above all, this is how soon an expired lease leads to a rescue.
@@ -66,7 +69,8 @@ class Writer:
     `clock` answers with milliseconds since the epoch. `prune_after_ms` says how long ago jobs that ended in
     a state have ended when they are archived; those of other states stay. `allowed_secrets` is where what
     looks like a credential is stored all the same. `is_ours` says whether the store is this service's to
-    write: while it is not, every command is answered `unavailable`.
+    write: while it is not, every command is answered `unavailable`. Commands that would wait longer than
+    `busy_after_ms` are refused; whoever takes them in asks the `queue`.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class Writer:
         prune_after_ms: Mapping[str, int] | None = None,
         allowed_secrets: AllowedPaths | None = None,
         is_ours: Callable[[], bool] = lambda: True,
+        busy_after_ms: int = BUSY_AFTER_MS,
     ) -> None:
         self._connection = connection
         self._is_ours = is_ours
@@ -92,7 +97,7 @@ class Writer:
         self._answers = Answers(connection)
         self.thread = LoopThread("writer")
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="disk")
-        self._waiting = Waiting(self.thread.wake)
+        self.queue = Waiting(self.thread.wake, busy_after_ms)
         self._group_limit = GROUP_COMMANDS
         self._commit_seconds = 0.0
         self.statistics = Statistics()
@@ -139,13 +144,13 @@ class Writer:
 
     def stop(self) -> None:
         """Ends after the open transaction and all that waits; blocks until then."""
-        self._waiting.close()
+        self.queue.close()
         self.thread.join()
 
     @property
     def waiting(self) -> int:
         """How many commands wait."""
-        return self._waiting.commands
+        return self.queue.commands
 
     @property
     def work(self) -> Work:
@@ -183,7 +188,7 @@ class Writer:
 
         Those have their outcome set: `busy`, or `unavailable` while shutting down.
         """
-        return self._waiting.submit(submissions)
+        return self.queue.submit(submissions)
 
     def call(self, errand: Callable[[apsw.Connection], Any], done: Callable[[Any], None]) -> None:
         """Runs `errand` between two groups, in a transaction of its own; it may take long.
@@ -191,7 +196,7 @@ class Writer:
         `done` gets its result, or its exception, in the writer's thread. A writer that stops takes no errand:
         then `done` gets an `Unavailable` at once, in the caller's thread.
         """
-        if not self._waiting.add_errand((errand, done)):
+        if not self.queue.add_errand((errand, done)):
             done(shutting_down())
 
     async def _serve(self) -> None:
@@ -200,19 +205,19 @@ class Writer:
                 await self._write()
         finally:
             # Also after a defect: nobody is to wait for a writer that is gone.
-            self._waiting.close()
+            self.queue.close()
 
     async def _write(self) -> None:
         while True:
             self.statistics.busy_since = None
-            if self._waiting or self._upkeep.has_more:
+            if self.queue or self._upkeep.has_more:
                 # Messages are read between two groups: the broker gives up whoever reads none for long.
-                await asyncio.sleep(0)
-            elif not self._waiting.is_closed:
+                await self.thread.give_turns(READING_SECONDS, while_true=self.queue.was_read_late)
+            elif not self.queue.is_closed:
                 await self.thread.rest(UPKEEP_SECONDS)
             self.statistics.busy_since = time.monotonic()
-            stopping = self._waiting.is_closed
-            group, errands = self._waiting.take(self._group_limit)
+            stopping = self.queue.is_closed
+            group, errands = self.queue.take(self._group_limit)
             for errand, done in errands:
                 done(await self._on_disk(self._run_errand, errand))
             if not stopping:
@@ -344,7 +349,7 @@ class Writer:
             )
         if isinstance(error, Unavailable):
             # Those that must only be decided behind some that failed.
-            followers = self._waiting.take_in_order() if any(one.in_order for one in submissions) else []
+            followers = self.queue.take_in_order() if any(one.in_order for one in submissions) else []
             every = [*submissions, *followers]
             count_refused(self.statistics.outcomes, every, error.code)
             return all_refused(every, error)

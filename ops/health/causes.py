@@ -15,6 +15,7 @@ from bus.publishing.mirror import MirrorState
 from bus.publishing.stream_audit import AuditState
 from bus.publishing.stream_state import how_to_refill
 from bus.serving.dead_letters import UNREADABLE_SHARE
+from bus.serving.turns import Turns
 from bus.waiting import UNTRIED
 from bus.writing.waiting import MAXIMUM_WAITING_COMMANDS
 from bus.writing.writer import Writer
@@ -32,6 +33,8 @@ HealthLevel = Literal["degraded", "unhealthy"]
 
 # A clock set back by less is nothing unusual: time synchronisation does that.
 CLOCK_BEHIND_MS = 10_000
+# What was refused so long ago is told still: a look comes every few seconds.
+BUSY_SECONDS = 5.0
 # Half of the queue. Commands leave it within milliseconds, so a queue of this length is one that grows.
 WAITING_DEGRADED = MAXIMUM_WAITING_COMMANDS // 2
 # In intervals of the drill, one day by default: after two, a drill was missed.
@@ -171,11 +174,13 @@ def writer_causes(writer: Writer, settings: Settings) -> Iterator[Cause]:
             f"the writer has been at one group of commands, or one repair, for {stalled_seconds:.0f} s",
             "a disk that does not answer, another program that holds the store's lock, or a rebuild",
         )
-    if (waiting := writer.waiting) > WAITING_DEGRADED:
+    queue = writer.queue
+    if (is_busy := queue.has_turned_away_within(BUSY_SECONDS)) or queue.commands > WAITING_DEGRADED:
         yield Cause(
             "commands_queue_up",
             "degraded",
-            f"{waiting} commands wait; over {MAXIMUM_WAITING_COMMANDS}, they are refused as busy",
+            f"{queue.commands} commands wait{', and some were refused as busy' if is_busy else ''}",
+            "more come than can be done: send fewer, or batches",
         )
     if statistics.upkeep_failure is not None:
         yield Cause(
@@ -233,9 +238,16 @@ def store_causes(
 
 
 def reading_causes(
-    look: StoreLook, readers: ReaderPool, settings: Settings, *, are_readers_exhausted: bool
+    look: StoreLook, readers: ReaderPool, turns: Turns, settings: Settings, *, are_readers_exhausted: bool
 ) -> Iterator[Cause]:
     """Causes that make queries slow."""
+    if turns.has_turned_away_within(BUSY_SECONDS):
+        yield Cause(
+            "queries_queue_up",
+            "degraded",
+            f"{turns.waiting} queries wait, and some were refused as busy",
+            "more come than can be answered: ask less often, or follow the events",
+        )
     if are_readers_exhausted:
         yield Cause(
             "readers_exhausted",

@@ -134,7 +134,11 @@ class Monitor:
                 look_late_seconds=LOOK_LATE_SECONDS + settings.health_interval_seconds,
             ),
             *reading_causes(
-                look.store, parts.readers, settings, are_readers_exhausted=self._exhausted_looks > 1
+                look.store,
+                parts.readers,
+                parts.queries.turns,
+                settings,
+                are_readers_exhausted=self._exhausted_looks > 1,
             ),
             *machine_causes(look.disks, look.memory, settings),
             *stream_causes(self.streams, parts.names, has_unkept_letters=parts.durable.unkept_letters > 0),
@@ -173,6 +177,7 @@ class Monitor:
             "store": self._store_figures(),
             "writer": {
                 "waiting_commands": writer.waiting,
+                "waiting_seconds": round(writer.queue.wait_seconds, 3),
                 "groups": statistics.groups,
                 "commands": statistics.commands,
                 "commands_per_second": round(self.commands_per_second, 2),

@@ -101,6 +101,11 @@ def writer_families(writer: Writer) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "hyperpage_waiting_commands", "Commands that wait for the writer.", writer.waiting
     )
+    yield GaugeMetricFamily(
+        "hyperpage_waiting_seconds",
+        "How long a command will wait for the writer that comes now, as far as the last ones tell.",
+        writer.queue.wait_seconds,
+    )
 
 
 def http_families(counts: HttpCounts) -> Iterator[Metric]:

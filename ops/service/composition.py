@@ -202,6 +202,7 @@ class Service:
             cache_capacity=self.settings.hot_aggregates,
             allowed_secrets=self.settings.allowed_secrets,
             cache_bytes=self.settings.hot_aggregates_kib * 1024,
+            busy_after_ms=self.settings.busy_after_ms,
             prune_after_ms=self.settings.prune_after_ms,
             clock=self.now_ms,
             is_ours=self._standing_alone.is_so,
@@ -287,8 +288,9 @@ class Service:
             limits,
             admission,
         )
-        verbs, endpoints, is_ours = self.query_verbs, self.query_endpoints, self._standing_alone.is_so
-        self.queries = Queries(connect, self.readers, self.subjects, verbs, endpoints, admission, is_ours)
+        ours, busy = self._standing_alone.is_so, self.settings.busy_after_ms
+        verbs, endpoints = self.query_verbs, self.query_endpoints
+        self.queries = Queries(connect, self.readers, self.subjects, verbs, endpoints, admission, ours, busy)
         self.projections = ProjectionsCheck(self.settings.store_path, self.writer, self.now_ms)
         imports = RunningImport(self.writer, secrets)
         running_backups = RunningBackups(self.settings, self.origin.store_id, self.backups)

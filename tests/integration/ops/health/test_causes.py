@@ -216,7 +216,7 @@ def test_a_writer_that_hangs_and_what_queues_up_behind_it_are_told(tmp_path: Pat
         is_held.set()
         go_on.wait(60)
 
-    with Watched(tmp_path, **pace, writer_stalled_seconds=0.3) as service:
+    with Watched(tmp_path, **pace, writer_stalled_seconds=0.3, busy_after_ms=0) as service:
         try:
             service.service.writer.call(hold, lambda _: None)
             assert is_held.wait(COMES_WITHIN_SECONDS)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ops.service.composition import Service
+from ops.settings import Settings
 from tests.support.patience import until
 from tests.support.services.own_users import connected, new_user, send
-from tests.support.services.serving import serving
 from tests.support.stores.looking_inside import log_of
 
 BATCHES = 24
@@ -44,7 +44,8 @@ def sets(user: str, count: int) -> dict[str, Any]:
 
 def test_a_user_that_fills_the_queue_is_busy_and_another_is_answered_in_its_turn(tmp_path: Path):
     async def play() -> tuple[list[Any], Any]:
-        async with serving(tmp_path) as service:
+        # However long they wait: it is about the room for them.
+        async with Service(Settings(data=tmp_path, nats_port=0, no_http=True, busy_after_ms=0)) as service:
             _, one = await new_user(service, "flood", allow=("app_state.*",), keys=("flood/*",))
             _, other = await new_user(service, "billing", allow=("app_state.*",), keys=("billing/*",))
             async with connected(service, one) as flood, connected(service, other) as billing:

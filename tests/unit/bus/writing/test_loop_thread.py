@@ -103,3 +103,25 @@ def test_a_loop_that_stands_still_owes_a_sign():
     finally:
         go_on.set()
         assert ended(thread, end)
+
+
+def test_others_have_a_turn_and_more_while_it_is_so_but_not_for_ever():
+    thread = LoopThread("working")
+    turns: list[int] = []
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_soon(turns.append, 1)
+        await thread.give_turns(0, while_true=lambda: True)
+        assert len(turns) == 1
+
+        def is_more_to_do() -> bool:
+            if len(turns) < 5:
+                loop.call_soon(turns.append, 1)
+            return len(turns) < 5
+
+        await thread.give_turns(SECONDS, while_true=is_more_to_do)
+
+    thread.start(work())
+    thread.join()
+    assert len(turns) == 5

@@ -1,7 +1,16 @@
 """What waits for the writer: in order for each sender, in turns for all, and with room for the next one."""
 
 from bus.writing.submission import Submission
-from bus.writing.waiting import MAXIMUM_WAITING_BYTES, MAXIMUM_WAITING_COMMANDS, Waiting
+from bus.writing.waiting import (
+    BURST_COMMANDS,
+    BUSY_AFTER_MS,
+    CALM_SECONDS,
+    FEWEST_WAITING_COMMANDS,
+    MAXIMUM_WAITING_BYTES,
+    MAXIMUM_WAITING_COMMANDS,
+    RATE_NS,
+    Waiting,
+)
 from domain.errors import Invalid
 
 COMMAND = Invalid("any", path="$")
@@ -61,3 +70,135 @@ def test_what_is_to_be_decided_in_order_has_one_lane_whoever_sent_it():
     assert waiting.take_in_order() == [a, b]
     assert waiting.take_in_order() == []
     assert waiting.commands == 1
+
+
+# How long it is waited
+
+
+MILLISECOND = 1_000_000
+GROUP = 128
+
+
+class Writing:
+    """A writer that takes a group every so often, by a clock of its own."""
+
+    def __init__(self, busy_after_ms: int = BUSY_AFTER_MS) -> None:
+        self.now = 0
+        self.waiting = Waiting(lambda: None, busy_after_ms, lambda: self.now)
+
+    def send(self, sender: str, commands: int, *, arrived_before_ms: int = 0) -> int:
+        """How many of these are let in."""
+        let_in = 0
+        for _ in range(commands):
+            arrived = self.now - arrived_before_ms * MILLISECOND
+            if self.waiting.too_late(sender, arrived) is None and not self.waiting.submit([sent(sender)]):
+                let_in += 1
+        return let_in
+
+    def write(self, groups: int = 1, *, each_ms: float = 10) -> list[str | None]:
+        """The senders of what is taken."""
+        taken = []
+        for _ in range(groups):
+            taken += self.waiting.take(GROUP)[0]
+            self.now += round(each_ms * MILLISECOND)
+        return [one.sender for one in taken]
+
+    def drain(self) -> None:
+        while self.waiting:
+            self.write()
+
+    def overload(self, *, each_ms: float = 10, groups: int = 100) -> int:
+        """How many wait while twice as many come as are taken."""
+        for _ in range(groups):
+            self.send("flood", 2 * GROUP)
+            self.write(each_ms=each_ms)
+        return self.waiting.commands
+
+
+def test_so_many_wait_as_are_taken_in_time():
+    for each_ms in (4, 10, 40):
+        writing = Writing()
+        waiting = writing.overload(each_ms=each_ms)
+        in_time = max(BUSY_AFTER_MS / each_ms * GROUP, FEWEST_WAITING_COMMANDS)
+        assert in_time - 2 * GROUP <= waiting <= in_time + 2 * GROUP, each_ms
+        assert writing.waiting.has_turned_away_within(1)
+
+
+def test_what_comes_too_late_is_told_so_with_a_time_to_come_back():
+    writing = Writing()
+    writing.overload()
+    writing.send("flood", 2 * GROUP)
+    outcome = writing.waiting.too_late("flood", writing.now)
+    assert outcome is not None
+    assert outcome.refusal is not None
+    assert outcome.refusal.code == "busy"
+    assert outcome.refusal.details["retry_after_ms"] == BUSY_AFTER_MS
+
+
+def test_a_writer_that_gets_slower_has_fewer_wait_soon():
+    writing = Writing()
+    writing.overload(each_ms=2)
+    waiting = writing.overload(each_ms=40, groups=100)
+    assert waiting <= BUSY_AFTER_MS / 40 * GROUP + 2 * GROUP
+
+
+def test_a_burst_is_let_in_however_slow_the_writer_is():
+    writing = Writing()
+    assert writing.send("slow", 200) == 200
+    writing.write(2, each_ms=5_000)
+    writing.now += RATE_NS
+    writing.write()
+    assert writing.send("burst", BURST_COMMANDS // 2) == BURST_COMMANDS // 2
+    writing.write(each_ms=2_000)
+    # They have waited at the broker, too.
+    assert writing.send("burst", BURST_COMMANDS // 2, arrived_before_ms=2_000) == BURST_COMMANDS // 2
+    writing.write(each_ms=2_000)
+    assert writing.send("burst", 1) == 0
+
+
+def test_an_overload_is_no_burst_again_as_soon_as_nothing_waits():
+    # But the writer is never left without a next group, however long that has waited at the broker.
+    writing = Writing()
+    writing.overload()
+    writing.drain()
+    assert writing.send("flood", 2_000, arrived_before_ms=1_000) == FEWEST_WAITING_COMMANDS
+    writing.drain()
+    writing.now += round(CALM_SECONDS * 1_000) * MILLISECOND
+    writing.write()
+    assert not writing.waiting.has_turned_away_within(CALM_SECONDS)
+    assert writing.send("flood", BURST_COMMANDS) == BURST_COMMANDS
+
+
+def test_who_floods_has_nobody_else_turned_away():
+    writing = Writing()
+    writing.overload()
+    for _ in range(20):
+        writing.send("flood", 2 * GROUP)
+        # A fifth of what the writer takes; half of it is one user's share.
+        assert writing.send("other", GROUP // 5, arrived_before_ms=100) == GROUP // 5
+        assert writing.write().count("other") == GROUP // 5
+    # Among many who have little waiting, one with more is none that floods.
+    for number in range(100):
+        writing.send(f"user-{number}", 1)
+    assert writing.send("other", 10) == 10
+
+
+def test_what_is_to_be_decided_in_order_is_never_too_late():
+    writing = Writing()
+    writing.overload()
+    turned_away = writing.waiting.submit([sent("flood", in_order=True) for _ in range(1_000)])
+    assert turned_away == []
+
+
+def test_without_a_bound_there_is_only_that_of_the_room():
+    writing = Writing(busy_after_ms=0)
+    writing.overload(groups=100)
+    assert writing.waiting.commands == 100 * GROUP
+    assert not writing.waiting.has_turned_away_within(1)
+
+
+def test_how_long_it_is_waited_is_known_while_it_is():
+    writing = Writing()
+    assert writing.waiting.wait_seconds == 0
+    writing.overload()
+    assert 0.2 < writing.waiting.wait_seconds < 0.3

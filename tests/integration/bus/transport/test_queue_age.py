@@ -1,0 +1,96 @@
+"""How long messages have waited is told by the broker's own answers, and forgotten with the connection."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from bus.broker.server import NatsServer
+from bus.broker.users import APP, RESPONDER, private_inbox
+from bus.tasks import cancel
+from bus.transport.connecting import connect
+from bus.transport.connection import LeanClient
+from bus.transport.queue_age import PING_MESSAGES, PING_NS, QueueAge
+from tests.support.patience import until
+
+# How an answer gets to the application.
+INTO_INBOX = "hyperpage_to.app._INBOX.somebody"
+
+
+@asynccontextmanager
+async def connected(folder: Path) -> AsyncIterator[tuple[NatsServer, LeanClient]]:
+    async with NatsServer(data=folder, port=0) as server:
+        supervising = asyncio.create_task(server.supervise())
+        client = await connect(
+            server.url_for(APP), inbox_prefix="_INBOX", within_seconds=10, again_after_seconds=0.05
+        )
+        try:
+            yield server, client
+        finally:
+            await client.close()
+            await cancel(supervising)
+
+
+def read(age: QueueAge, now_ns: int) -> int:
+    """Since when the last one waits of so many messages that a ping is sent, where its time has come."""
+    return [age.since(now_ns) for _ in range(PING_MESSAGES)][-1]
+
+
+def test_what_is_read_waits_since_the_oldest_ping_that_is_not_answered(tmp_path: Path):
+    async def play() -> None:
+        async with connected(tmp_path) as (_, client):
+            age = QueueAge(client)
+            # Few messages are no reason to ask.
+            assert [age.since(number) for number in range(1, PING_MESSAGES)] == [*range(1, PING_MESSAGES)]
+            assert read(age, 1) == 1
+            assert read(age, PING_NS) == 1
+            assert read(age, 3 * PING_NS) == 1
+            # Both are answered.
+            await until(lambda: age.since(4 * PING_NS - 1) == 4 * PING_NS - 1)
+
+    asyncio.run(play())
+
+
+def test_all_that_the_broker_had_is_read_before_the_sign(tmp_path: Path):
+    async def play() -> None:
+        async with connected(tmp_path) as (server, client), connected_to(server) as other:
+            heard: list[int] = []
+            read_by_then: list[int] = []
+            await client.subscribe_direct("_INBOX.>", handler=lambda *message: heard.append(len(message[3])))
+            await client.flush()
+            await other.publish_many([(INTO_INBOX, "", bytes(size), None) for size in range(1_000)])
+            await other.flush()
+            client.ask_for_sign(lambda: read_by_then.append(len(heard)))
+            await until(lambda: read_by_then)
+            assert read_by_then == [1_000]
+
+    asyncio.run(play())
+
+
+@asynccontextmanager
+async def connected_to(server: NatsServer) -> AsyncIterator[LeanClient]:
+    client = await connect(
+        server.url_for(RESPONDER), inbox_prefix=private_inbox(RESPONDER), within_seconds=10
+    )
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+def test_a_ping_that_was_lost_with_its_connection_is_forgotten(tmp_path: Path):
+    async def play() -> None:
+        async with connected(tmp_path) as (server, client):
+            age = QueueAge(client)
+            process_id = server.process_id
+            assert process_id is not None
+            os.kill(process_id, signal.SIGSTOP)
+            assert read(age, PING_NS) == read(age, 2 * PING_NS - 1) == PING_NS
+            os.kill(process_id, signal.SIGKILL)
+            await until(lambda: client.stats["reconnects"] == 1 and client.is_connected)
+            assert read(age, 2 * PING_NS) == 2 * PING_NS
+            await until(lambda: age.since(3 * PING_NS - 1) == 3 * PING_NS - 1)
+
+    asyncio.run(play())
