@@ -9,7 +9,8 @@ letters, and its sender gets the reason as a result, too.
 Commands are decided in the order in which the stream has them, also when the store cannot be written for a
 while, or service and broker are killed: one portion at a time is with the writer, which gives up the rest of
 a portion with its first part; then all that is not acknowledged is asked for again, from the first one on.
-The next portion is read meanwhile, and given up with it.
+The next portion is read meanwhile, and given up with it. While requests come, portions are small, with pauses
+between them (`bus.serving.durable.pace`).
 
 Two kinds are decided again behind later ones: a command that a defect of the service kept from being decided,
 and a refused one whose answer could not be stored. (An accepted one is only answered again.)
@@ -35,6 +36,7 @@ from bus.serving.dead_letters import DeadLetter, DeadLetters
 from bus.serving.decoding import count_turned_away, findings_in_headers, refused_submission, submission_of
 from bus.serving.durable.consumer import DurableConsumer
 from bus.serving.durable.delivery import Arrived, Delivery
+from bus.serving.durable.pace import Pace
 from bus.serving.durable.portions import Portions
 from bus.serving.durable.results import Results
 from bus.serving.durable.suspects import Suspects
@@ -99,6 +101,8 @@ class DurableIntake:
         self._read: list[Submission] = []
         # How many commands the writer has, or are being put aside.
         self._undecided = 0
+        self._pace = Pace(lambda: writer.queue.requests)
+        self._is_pausing = False
         self._under_way = Tasks()
         self._stopping = asyncio.Event()
         self.dropped = 0
@@ -154,7 +158,7 @@ class DurableIntake:
                 self._suspects.clear()
             return
         # One portion at a time: if one fails, none must go through behind it.
-        if self._read and not self._undecided:
+        if self._read and not self._undecided and not self._is_pausing:
             self._hand_over()
         if not self._read and self._portions.may_read(is_busy=self._undecided > 0):
             self._read_portion()
@@ -168,12 +172,13 @@ class DurableIntake:
         self._portions.handed_over([one.context.message.sequence for one in submissions])
         turned_away = self._writer.submit(submissions)
         self._undecided = len(submissions) - len(turned_away)
+        self._pace.begin(self._undecided)
         count_turned_away(self.refused, turned_away)
         self._settle(turned_away)
 
     def _read_portion(self) -> None:
         try:
-            portion, downs = self._portions.next(is_busy=self._undecided > 0)
+            portion, downs = self._portions.next(is_busy=self._undecided > 0, at_most=self._pace.portion)
         except OSError as error:
             logger.warning("durable commands are not decided, since that cannot be noted before: %s", error)
             self._wait_for_room()
@@ -243,6 +248,13 @@ class DurableIntake:
         """Takes up the outcomes of durable commands."""
         self._undecided -= len(submissions)
         self._settle(submissions)
+        if not self._undecided and (pause_seconds := self._pace.end()):
+            self._is_pausing = True
+            asyncio.get_running_loop().call_later(pause_seconds, self._end_pause)
+        self._go_on()
+
+    def _end_pause(self) -> None:
+        self._is_pausing = False
         self._go_on()
 
     def _settle(self, submissions: Sequence[Submission]) -> None:

@@ -53,7 +53,7 @@ class Portions:
         is_suspect = self._is_alone or self._downs(following) > 0
         return not is_suspect and following.stream == self._marked_stream and len(self._marked) <= PORTION
 
-    def next(self, *, is_busy: bool) -> tuple[list[Arrived], int]:
+    def next(self, *, is_busy: bool, at_most: int = PORTION) -> tuple[list[Arrived], int]:
         """The next portion, and how often the service went down with it, if it is a suspect.
 
         Their numbers stand on disk when this returns, beside those that the writer has.
@@ -66,7 +66,7 @@ class Portions:
         while (
             not downs
             and self._arrived
-            and len(portion) < PORTION
+            and len(portion) < at_most
             and self._arrived[0].stream == first.stream
             and not self._downs(self._arrived[0])
         ):

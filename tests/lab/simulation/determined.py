@@ -11,9 +11,12 @@ from typing import Any
 from unittest.mock import patch
 
 from bus.serving import queries
+from bus.serving.durable.pace import Pace
 from bus.serving.lookups import Lookups
+from bus.serving.turns import Turns
 from bus.writing import writer
 from bus.writing.loop_thread import LoopThread
+from bus.writing.waiting import BUSY_AFTER_MS, Waiting
 from ops.store import opening
 from tests.lab.simulation.scheduler import NotYet, Process, Scheduler, new_loop
 
@@ -78,6 +81,7 @@ def determined(scheduler: Scheduler, seed: int) -> Iterator[None]:
             (time, "monotonic", seconds),
             (time, "monotonic_ns", nanoseconds),
             (time, "perf_counter", seconds),
+            (time, "thread_time", seconds),
             (time, "perf_counter_ns", nanoseconds),
             (time, "clock_gettime_ns", lambda _clock: nanoseconds()),
             (os, "urandom", noise.randbytes),
@@ -92,7 +96,13 @@ def determined(scheduler: Scheduler, seed: int) -> Iterator[None]:
             (opening, "require_own_schema", lambda *_: None),
         ):
             stack.enter_context(patch.object(module, name, replacement, create=True))
-        stack.enter_context(patch.object(Lookups.__init__, "__defaults__", (seconds,)))
+        for part, defaults in (
+            (Lookups, (seconds,)),
+            (Waiting, (BUSY_AFTER_MS, nanoseconds)),
+            (Turns, (BUSY_AFTER_MS, nanoseconds)),
+            (Pace, (seconds,)),
+        ):
+            stack.enter_context(patch.object(part.__init__, "__defaults__", defaults))
         try:
             yield
         finally:

@@ -49,6 +49,13 @@ def test_a_portion_is_what_has_arrived_and_its_messages_are_suspects_until_the_n
     assert started.goes_down().suspected(1, 2, 3, 4) == [3, 4]
 
 
+def test_a_portion_has_as_many_as_it_may(started: Started):
+    started.take(1, 2, 3)
+    portion, _ = started.portions.next(is_busy=False, at_most=2)
+    assert [one.sequence for one in portion] == [1, 2]
+    assert started.read() == ([3], 0)
+
+
 def test_what_is_read_while_the_writer_has_some_is_suspected_with_it(started: Started):
     started.take(1, 2)
     started.read()
