@@ -12,6 +12,7 @@ from bus.contract.stream_metadata import FOREIGN_SEQUENCE, metadata_of
 from bus.contract.subjects import BusNames
 from bus.log import chain
 from bus.log.cloud_events import Origin
+from bus.publishing.publisher import DUPLICATE_WINDOW_NS
 from bus.publishing.stream_state import (
     AnotherStoreError,
     DivergedError,
@@ -30,9 +31,6 @@ from bus.transport.jetstream import JetStreamApi, JetStreamError
 from bus.transport.jetstream_answers import STORAGE_EXCEEDED, StreamReport
 from bus.transport.stream_limits import NO_LIMITS, Limits
 
-# How long the broker remembers each message id. Its default, two minutes, takes hundreds of megabytes of its
-# memory at full speed. We need none of it: sequences ensure that each event is stored once.
-DUPLICATE_WINDOW_NS = 1_000_000_000
 # By these, messages come into a stream that nobody published there, or not as they were published.
 _OTHER_SOURCES = ("sources", "subject_transform")
 

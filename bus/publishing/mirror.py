@@ -18,7 +18,7 @@ import apsw
 import msgspec
 
 from bus.contract.subjects import BusNames
-from bus.publishing.publisher import Publisher
+from bus.publishing.publisher import DUPLICATE_WINDOW_NS, Publisher
 from bus.transport.connection import LeanClient
 from bus.transport.ensured_streams import found_or_made
 from bus.transport.jetstream import JetStreamApi, JetStreamError, StreamFullError, WrongSequenceError
@@ -222,7 +222,7 @@ class Mirror:
             self._api,
             _bucket_config(self._stream, self._bucket),
             # Without direct reading, a bucket that somebody else made could not be read.
-            {**self._limits.config, "allow_direct": True},
+            {**self._limits.config, "allow_direct": True, "duplicate_window": DUPLICATE_WINDOW_NS},
             is_adjusted=is_first,
         )
 

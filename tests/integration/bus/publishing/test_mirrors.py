@@ -179,6 +179,31 @@ def test_a_bucket_that_somebody_changed_is_put_right(tmp_path: Path, blow: str, 
     play(scenario, tmp_path)
 
 
+def test_somebody_elses_write_hides_none_of_many(tmp_path: Path):
+    """It takes the sequence of one, which is refused: those behind it would hide that."""
+
+    async def scenario(broker: Broker, store: Store):
+        keys = [f"k{number}" for number in range(200)]
+        store.set_state(**dict.fromkeys(keys, "1"))
+        async with mirrors_of(broker, store) as mirrors:
+            await mirrors.drain(30_000)
+            connection, publish = broker.connection, broker.connection.publish_encoded
+
+            async def publish_behind(messages: bytes, count: int) -> None:
+                if count > 1:
+                    connection.publish_encoded = publish  # type: ignore[method-assign]
+                    # Through the relay user, who alone may.
+                    await connection.request(f"$KV.{STATE}.k199", b'{"value": 3}', timeout=30)
+                await publish(messages, count)
+
+            connection.publish_encoded = publish_behind  # type: ignore[method-assign]
+            mirrors.notify(store.set_state(**dict.fromkeys(keys[:50], "2")))
+            values = {key: 2 if number < 50 else 1 for number, key in enumerate(keys)}
+            await until_bucket_holds(broker, values)
+
+    play(scenario, tmp_path)
+
+
 def test_a_killed_broker_costs_the_mirrors_nothing(tmp_path: Path):
     async def scenario(broker: Broker, store: Store):
         expected = {}
