@@ -67,8 +67,8 @@ class EventStream:
             await self._compare(report)
         except (AnotherStoreError, OtherHistoryError):
             raise
-        except DivergedError:
-            # `stand` tells of it.
+        except (DivergedError, apsw.Error, UnicodeDecodeError):
+            # `stand` tells of it, and of a log that cannot be read.
             return
         counts = report.state
         if counts.messages and await self._api.message_at(self._names.events, counts.last_seq) is None:

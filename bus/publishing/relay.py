@@ -42,6 +42,9 @@ FIRST_RETRY_MS = 50
 LONGEST_RETRY_MS = 1_000
 PREPARE_TIMEOUT_MS = 10_000
 
+# A text that is none is one of a damaged log.
+_HELD_UP_BY = (StreamError, JetStreamError, apsw.Error, TimeoutError, UnicodeDecodeError)
+
 logger = logging.getLogger(__name__)
 
 
@@ -176,7 +179,7 @@ class Relay:
             while not self._stopped.is_set():
                 try:
                     await self._publish()
-                except (StreamError, JetStreamError, apsw.Error, TimeoutError) as error:
+                except _HELD_UP_BY as error:
                     if isinstance(error, OtherHistoryError):
                         self._other_history = error
                         self._has_parted.set()

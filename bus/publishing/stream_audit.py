@@ -25,6 +25,7 @@ import msgspec
 from bus.contract.stream_metadata import Segment
 from bus.contract.subjects import BusNames
 from bus.documents import decoded
+from bus.incident import internal
 from bus.kept_files import write_private
 from bus.log import chain
 from bus.log.cloud_events import Origin, cloud_event_sql, event_id_sql
@@ -92,7 +93,7 @@ class _Place(msgspec.Struct, frozen=True, kw_only=True):
 
 
 # Subject, id, body.
-Event = tuple[str, str, bytes]
+Event = tuple[bytes, bytes, bytes]
 decode_place = msgspec.json.Decoder(_Place).decode
 
 
@@ -123,7 +124,8 @@ class StreamAudit:
         self._kept = kept
         self._now_ms = now_ms
         self._events = (
-            f"SELECT position, {names.event_sql()}, {event_id_sql(origin)},"
+            # Not as text, which a damaged log may have that is none.
+            f"SELECT position, CAST({names.event_sql()} AS BLOB), CAST({event_id_sql(origin)} AS BLOB),"
             f" CAST({cloud_event_sql(origin)} AS BLOB) FROM events WHERE position BETWEEN ? AND ?"
         )
         self._place = _Place()
@@ -143,6 +145,8 @@ class StreamAudit:
                         is_more_left = await self._go_on()
                 except (StreamError, JetStreamError, apsw.Error, OSError, TimeoutError) as error:
                     logger.debug("the stream was not compared with the log: %s", error)
+                except Exception as error:  # whatever it meets there, the service goes on without
+                    internal(logger, "the stream was not compared with the log", error)
                 took = time.monotonic() - began
                 pause = min(took * PAUSES, LONGEST_PAUSE_SECONDS) if is_more_left else LOOK_SECONDS
                 await asyncio.sleep(pause)
@@ -228,7 +232,8 @@ class StreamAudit:
     def _problem_of(
         self, message: StoredMessage, position: int, segment: Segment | None, event: Event | None
     ) -> str | None:
-        said = (message.subject, message.headers.get("Nats-Msg-Id"), message.payload)
+        event_id = message.headers.get("Nats-Msg-Id", "")
+        said = (message.subject.encode(), event_id.encode(), message.payload)
         if segment is not None and self._is_kept(position, segment) and event == said:
             return None
         stream, where = self._names.events, f"message {message.sequence}"
@@ -251,8 +256,11 @@ class StreamAudit:
         """Whether it is rather the log that was changed; others look after that (`chain.verify_chain`)."""
         if segment is None or not self._is_kept(position, segment):
             return False
-        row = chain.read_at(connection, position)
-        return row is None or not chain.follows(chain.read_at(connection, position - 1), row)
+        try:
+            row = chain.read_at(connection, position)
+            return row is None or not chain.follows(chain.read_at(connection, position - 1), row)
+        except UnicodeDecodeError:
+            return True
 
     def _tell(self, differing: Mapping[int, str], end: int) -> None:
         for problem in [differing[sequence] for sequence in sorted(differing)][:MAXIMUM_TOLD]:

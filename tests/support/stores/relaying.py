@@ -94,6 +94,11 @@ class Store:
         for column, value in columns.items():
             self._writer.execute(f"UPDATE events SET {column} = ? WHERE position = ?", (value, position))
 
+    def damage_text(self, position: int) -> None:
+        """Has a text of the log be none, as on a damaged disk."""
+        update = "UPDATE events SET data = CAST(x'22ff22' AS TEXT) WHERE position = ?"
+        self._writer.execute(update, (position,))
+
     def restore(self, position: int, *, timeline: int) -> None:
         """Sets the log back and begins a timeline, as a restore does."""
         self.set_back(position)

@@ -183,6 +183,7 @@ def test_a_log_that_was_changed_is_not_blamed_on_the_stream(tmp_path: Path):
         store.append(9)
         await relayed(broker, store)
         store.forge(4, data='{"n":0}')
+        store.damage_text(7)
         state = await audited(broker, store)
         assert (state.sequence, state.differing) == (9, 0)
 
