@@ -107,10 +107,12 @@ class _Scene:
         service = ServiceProcess(
             data,
             starter=self._start,
-            HYPERPAGE_NATS=self._url(APP, self.to_service),
-            HYPERPAGE_NATS_RELAY=self._url(RELAY, self.to_service),
-            HYPERPAGE_NATS_RESPONDER=self._url(RESPONDER, self.to_service),
-            HYPERPAGE_NATS_ADMIN=self._url(ADMIN, self.to_service),
+            variables={
+                "HYPERPAGE_NATS": self._url(APP, self.to_service),
+                "HYPERPAGE_NATS_RELAY": self._url(RELAY, self.to_service),
+                "HYPERPAGE_NATS_RESPONDER": self._url(RESPONDER, self.to_service),
+                "HYPERPAGE_NATS_ADMIN": self._url(ADMIN, self.to_service),
+            },
         )
         self._stack.callback(service.kill)
         return service

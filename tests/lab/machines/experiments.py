@@ -1,7 +1,16 @@
 """The experiments of this room, in the order in which they are told of."""
 
 from tests.lab.experiment import Experiment
-from tests.lab.machines import block_cuts, broken_links, brokers, disks, strikes
+from tests.lab.machines import (
+    block_cuts,
+    broken_links,
+    brokers,
+    clocks,
+    disks,
+    limits,
+    soak,
+    strikes,
+)
 
 EXPERIMENTS: tuple[Experiment, ...] = (
     block_cuts.EXT4,
@@ -10,4 +19,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     brokers.EXPERIMENT,
     broken_links.EXPERIMENT,
     disks.EXPERIMENT,
+    clocks.EXPERIMENT,
+    limits.EXPERIMENT,
+    soak.EXPERIMENT,
 )

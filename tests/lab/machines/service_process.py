@@ -6,9 +6,10 @@ import random
 import signal
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ops.store.data_directory import Runtime, read_runtime
@@ -62,8 +63,8 @@ class ServiceProcess:
         data: Path,
         *options: str,
         starter: Starter | None = None,
-        before: tuple[str, ...] = (),
-        **variables: str,
+        before: Sequence[str] = (),
+        variables: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.data = data
         self.log = data.parent / f"{data.name}.log"
@@ -80,7 +81,7 @@ class ServiceProcess:
         ]
         # A disk of some hundred MiB is fairly empty.
         self._variables = {"HYPERPAGE_DISK_FREE_DEGRADED_MIB": "0", "HYPERPAGE_DISK_FREE_UNHEALTHY_MIB": "0"}
-        self._variables |= variables
+        self._variables |= dict(variables)
         self._process: subprocess.Popen[bytes] | Started | None = None
 
     def launch(self) -> None:
