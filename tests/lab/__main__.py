@@ -4,6 +4,7 @@ import argparse
 import os
 import platform
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -39,11 +40,16 @@ def main() -> int:
     able = [one for one in chosen if one.name not in lacking]
     print(f"{len(able)} experiments for {asked.minutes:g} minutes, from seed {first_seed} on", flush=True)
     found: dict[str, list[Outcome]] = defaultdict(list)
-    for outcome in outcomes(
-        able, first_seed=first_seed, seconds=asked.minutes * 60, trials=asked.trials, folder=asked.folder
-    ):
-        found[outcome.experiment].append(outcome)
-        _tell(outcome)
+    # Whoever ends it early keeps what it has found so far.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        for outcome in outcomes(
+            able, first_seed=first_seed, seconds=asked.minutes * 60, trials=asked.trials, folder=asked.folder
+        ):
+            found[outcome.experiment].append(outcome)
+            _tell(outcome)
+    except KeyboardInterrupt:
+        print("Ended early.")
     run = Run(
         began_at=began_at.isoformat(timespec="minutes"),
         commit=_git("rev-parse", "--short=12", "HEAD"),
