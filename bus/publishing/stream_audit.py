@@ -41,8 +41,9 @@ from bus.transport.jetstream_answers import StoredMessage, StreamReport
 
 # How often the stream is looked at when all of it was compared.
 LOOK_SECONDS = 2.0
-# A fiftieth of the time, some 500 messages a second: commands wait for the same interpreter, and the broker.
-PAUSES = 50
+# Commands wait for the same interpreter, and the broker: while events come, a fiftieth of the time is taken,
+# for some 500 messages a second, else a tenth.
+PAUSES_WHILE_BUSY, PAUSES = 50, 10
 LONGEST_PAUSE_SECONDS = 30.0
 # Of a stream with large gaps, so much is compared at once.
 MAXIMUM_SEQUENCES = 4 * BATCH_MESSAGES
@@ -130,6 +131,7 @@ class StreamAudit:
         )
         self._place = _Place()
         self._kept_at = -float("inf")
+        self._is_busy = False
         self.state = AuditState()
 
     async def run(self) -> None:
@@ -148,7 +150,8 @@ class StreamAudit:
                 except Exception as error:  # whatever it meets there, the service goes on without
                     internal(logger, "the stream was not compared with the log", error)
                 took = time.monotonic() - began
-                pause = min(took * PAUSES, LONGEST_PAUSE_SECONDS) if is_more_left else LOOK_SECONDS
+                pauses = PAUSES_WHILE_BUSY if self._is_busy else PAUSES
+                pause = min(took * pauses, LONGEST_PAUSE_SECONDS) if is_more_left else LOOK_SECONDS
                 await asyncio.sleep(pause)
         finally:
             # It is cancelled: no thread is waited for.
@@ -163,6 +166,7 @@ class StreamAudit:
         counts = report.state
         self._begin_where_due(report.created)
         self._forget_before(counts.first_seq)
+        self._is_busy = counts.last_seq != self.state.last_sequence
         self._note(last_sequence=counts.last_seq, deleted=counts.num_deleted)
         start = max(self.state.sequence + 1, counts.first_seq)
         if start <= counts.last_seq:

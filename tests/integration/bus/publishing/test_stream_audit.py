@@ -21,6 +21,7 @@ from tests.support.stores.relaying import NAMES, Broker, Store, play, relayed
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream_audit, "LOOK_SECONDS", 0.02)
     monkeypatch.setattr(stream_audit, "PAUSES", 0)
+    monkeypatch.setattr(stream_audit, "PAUSES_WHILE_BUSY", 0)
 
 
 @asynccontextmanager
