@@ -171,6 +171,95 @@ FOUND = (
         "2026-11-29",
         "tests/unit/bus/publishing/test_stream_state.py::test_a_message_that_is_not_an_event_is_foreign",
     ),
+    Found(
+        "a foreign message stands in the stream where a block of events is being published",
+        "it took an event's place, and the messages behind it hid that for good: healthy, and an event short",
+        "2026-11-29",
+        "tests/faults/bus/publishing/test_relay.py::"
+        "test_a_message_of_somebody_elses_hides_no_event_of_a_block",
+    ),
+    Found(
+        "messages of the stream are deleted, forged or made undeliverable",
+        "nobody noticed, for good",
+        "2026-11-29",
+        "tests/integration/bus/publishing/test_stream_audit.py::"
+        "test_a_message_in_the_place_of_an_event_is_found_whatever_it_claims_to_be",
+    ),
+    Found(
+        "somebody else writes into a mirror's bucket in between",
+        "the foreign row stayed, and hid ours",
+        "2026-11-29",
+        "tests/integration/bus/publishing/test_mirrors.py::test_somebody_elses_write_hides_none_of_many",
+    ),
+    Found(
+        "the store is damaged where an older backup was checked",
+        "the next backups were called checked, and could not be restored",
+        "2026-11-29",
+        "tests/integration/ops/backup/test_backups.py::"
+        "test_a_store_that_was_changed_where_a_backup_has_it_gives_no_other_one",
+    ),
+    Found(
+        "one segment of the archive is damaged",
+        "`restore --latest` ended there, and what only the present store had was lost",
+        "2026-11-29",
+        "tests/integration/ops/backup/test_damaged_backups.py::"
+        "test_where_no_backup_is_sound_the_log_of_the_store_is_enough",
+    ),
+    Found(
+        "the power is cut after the first backup, a restore elsewhere or a new key",
+        "the folder or the file had no name on disk, and was gone",
+        "2026-11-29",
+        "tests/integration/ops/test_names_on_disk.py::test_what_was_made_has_its_name_on_disk",
+    ),
+    Found(
+        "the power is cut on XFS within some fifteen seconds of a stream's change",
+        "nats-server had forgotten the stream, since it leaves its description to the system",
+        "2026-11-29",
+        "tests/integration/bus/broker/test_synced_streams.py::"
+        "test_streams_are_on_disk_before_a_service_serves_and_soon_after_each_change",
+    ),
+    Found(
+        "a disk has no inodes left while nats-server is started again",
+        "the one that could not be noted kept the port, and the service was down until an operator came",
+        "2026-11-29",
+        "tests/integration/bus/broker/test_server.py::"
+        "test_one_whose_port_cannot_be_noted_leaves_no_child_that_has_the_port",
+    ),
+    Found(
+        "a frozen service that another one has taken over from goes on",
+        "it answered queries from its old copy until it looked",
+        "2026-11-29",
+        "tests/integration/bus/serving/test_queries.py::"
+        "test_one_that_another_may_have_taken_over_from_tells_nothing_of_its_store",
+    ),
+    Found(
+        "a service is frozen, and the broker loses the number of who may write",
+        "it stored commands beside its successor",
+        "2026-11-29",
+        "tests/integration/bus/publishing/test_incarnation.py::"
+        "test_whose_time_ran_out_and_whose_number_is_gone_waits_as_a_successor_does",
+    ),
+    Found(
+        "a service is started on a file from before",
+        "its relay knew that the stream was ahead, and commands were answered all the same",
+        "2026-11-29",
+        "tests/faults/ops/service/test_other_histories.py::"
+        "test_a_service_whose_stream_is_ahead_of_its_log_stops_to_answer_commands_and_ends",
+    ),
+    Found(
+        "a text of the log is damaged on the disk",
+        "the relay ended, and the service with it",
+        "2026-11-29",
+        "tests/integration/bus/publishing/test_relay_and_other_histories.py::"
+        "test_a_log_whose_texts_are_damaged_holds_the_relay_up_and_ends_nothing",
+    ),
+    Found(
+        "a start is killed between a migration and the rows that it makes anew",
+        "the new columns stayed empty for good, since no migration was pending any more",
+        "2026-11-29",
+        "tests/integration/ops/store/test_upgrade.py::"
+        "test_whoever_is_ended_while_rows_are_filled_finds_the_store_as_it_was",
+    ),
 )
 
 # What became of breaks in runs that were kept, by experiment and seed: a mistake of the experiment's, or a
