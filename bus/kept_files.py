@@ -25,6 +25,21 @@ def write_private(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
+def write_new_private(path: Path, content: bytes) -> None:
+    """Makes a file that its owner alone can read; it is on disk when this returns.
+
+    Raises:
+        FileExistsError: there is one; it may be the only copy of something else.
+        OSError: it cannot be written.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+    sync_folder(path.parent)
+
+
 def make_folder(folder: Path) -> None:
     """Makes a folder for its owner alone, and those on the way to it, where there are none; on disk then."""
     if folder.is_dir():

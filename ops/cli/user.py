@@ -1,11 +1,11 @@
 """`hyperpage user`: services with an account of their own."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
+from bus.kept_files import write_new_private
 from ops.cli.asking import administer
 from ops.cli.terminal.exits import Exit, failure
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
@@ -173,10 +173,8 @@ def _new_file(path: Path) -> Path:
 
 
 def _hand_out(user: "User", given: "Secrets", path: Path, data: Path | None, as_json: bool) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        # Without a line's end: some libraries take all of the file for the seed.
-        file.write(given.seed)
+    # Without a line's end: some libraries take all of the file for the seed.
+    write_new_private(path, given.seed.encode())
     _take_effect(data)
     runtime = read_runtime(settings_for(data).data)
     url = None if runtime is None else f"nats://{runtime.nats_url.rpartition('@')[2]}"

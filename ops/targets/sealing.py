@@ -8,7 +8,6 @@ https://age-encryption.org/v1
 
 import hashlib
 import io
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, cast
@@ -16,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, cast
 import msgspec
 import zstandard
 
-from bus.kept_files import sync_folder
+from bus.kept_files import write_new_private
 from ops.targets.regular_files import read_regular
 from ops.targets.target import CHUNK_BYTES
 
@@ -106,13 +105,8 @@ def write_new_identity(file: Path) -> str:
 
     identity = x25519.Identity.generate()
     public = str(identity.to_public())
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as opened:
-        opened.write(f"# public key: {public}\n{identity}\n")
-        opened.flush()
-        os.fsync(opened.fileno())
     # What was encrypted to a key that is gone after a power cut, nobody could read.
-    sync_folder(file.parent)
+    write_new_private(file, f"# public key: {public}\n{identity}\n".encode())
     return public
 
 

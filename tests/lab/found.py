@@ -153,8 +153,9 @@ FOUND = (
         "test_whose_time_ran_out_and_whose_number_is_gone_waits_as_a_successor_does",
     ),
     Found(
-        "the power is cut after the first backup, a restore into a new folder, or a new key to encrypt to",
-        "the folder or the key was gone: its name was not on disk when the command said that it was done",
+        "the power is cut after the first backup, a restore into a new folder, or a new key of a user or to "
+        "encrypt to",
+        "the folder or the key was gone: it was not on disk when the command said that it was done",
         "2026-11-29",
         "tests/integration/ops/test_names_on_disk.py::test_what_was_made_has_its_name_on_disk",
     ),

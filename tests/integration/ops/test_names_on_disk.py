@@ -12,6 +12,7 @@ from ops.backup.restoring.restore import restore
 from ops.backup.restoring.restore_path import Moment
 from ops.targets.places import Places
 from ops.targets.sealing import write_new_identity
+from tests.support.services.command_line import hyperpage
 from tests.support.stores.backing_up import VERSION, Stored
 
 
@@ -38,19 +39,28 @@ def make_identity(folder: Path) -> Iterable[Path]:
     return (folder / "key.txt",)
 
 
-@pytest.mark.parametrize("make", [back_up, restore_elsewhere, make_identity])
+def make_user(folder: Path) -> Iterable[Path]:
+    seed = folder / "billing.nk"
+    made = hyperpage(
+        "user", "create", "billing", "--allow", "jobs.*", "--out", seed, "--data", folder / "data"
+    )
+    assert made.code == 0, made.err
+    return seed, folder / "data"
+
+
+@pytest.mark.parametrize("make", [back_up, restore_elsewhere, make_identity, make_user])
 def test_what_was_made_has_its_name_on_disk(
     make: Callable[[Path], Iterable[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The folder of each name was synced after it was there."""
+    """The folder of each name was synced after it was there, and what is in a file."""
     synced: dict[int, set[str]] = {}
     fsync = os.fsync
 
     def note(descriptor: int) -> None:
         fsync(descriptor)
         found = os.fstat(descriptor)
-        if stat.S_ISDIR(found.st_mode):
-            synced.setdefault(found.st_ino, set()).update(os.listdir(descriptor))
+        names = os.listdir(descriptor) if stat.S_ISDIR(found.st_mode) else ()
+        synced.setdefault(found.st_ino, set()).update(names)
 
     monkeypatch.setattr(os, "fsync", note)
 
@@ -58,3 +68,4 @@ def test_what_was_made_has_its_name_on_disk(
 
     for path in made:
         assert path.name in synced.get(path.parent.stat().st_ino, set()), path
+        assert path.is_dir() or path.stat().st_ino in synced, path

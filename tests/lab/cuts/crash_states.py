@@ -29,6 +29,7 @@ class Rest(Enum):
     ALL = "all"
     SOME = "a random subset"
     LATE = "the later part"
+    BUT_ONE = "all but one"
     SECTORS = "torn at 512 bytes"
     PAGES = "torn at 4 KiB"
 
@@ -186,6 +187,9 @@ class Disk:
     def _content(self, file: _File, rest: Rest, chance: random.Random) -> bytes:
         if rest is Rest.NONE or not file.pending:
             return bytes(file.durable)
+        if rest is Rest.BUT_ONE and chance.random() < 0.8:
+            # It is one of the names mostly: those are few.
+            rest = Rest.ALL
         content = bytearray(file.durable)
         has_grown = True
         for one, is_there in zip(file.pending, _choice(len(file.pending), rest, chance), strict=True):
@@ -208,6 +212,9 @@ def _choice(count: int, rest: Rest, chance: random.Random) -> list[bool]:
     """Which of so many changes are there."""
     if rest is Rest.ALL:
         return [True] * count
+    if rest is Rest.BUT_ONE:
+        missing = chance.randrange(count) if count else 0
+        return [number != missing for number in range(count)]
     if rest is Rest.LATE:
         first = chance.randint(0, count)
         return [number >= first for number in range(count)]

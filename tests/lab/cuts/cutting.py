@@ -81,21 +81,45 @@ def _beginning(changes: Sequence[Change]) -> int:
     return settled[-1] + 1 if settled else 0
 
 
-def moments_without(changes: Sequence[Change], site: str, chance: random.Random, count: int) -> list[Moment]:
-    """Moments soon behind syncs of one site, where it would be noticed if those did nothing."""
+def moments_without(
+    changes: Sequence[Change], site: str, chance: random.Random, occurrences: int = 3
+) -> list[Moment]:
+    """Moments behind some syncs of one site, at which it would be noticed if those did nothing.
+
+    They end with the next sync of the same file or folder, which stands in for it; all that was told before
+    that is promised without it.
+    """
     first = _beginning(changes)
     there = [number for number, one in enumerate(changes) if one.site == site and number >= first]
     chosen = []
-    for _ in range(count if there else 0):
-        begin = chance.choice(there)
-        told = [n + 1 for n in range(begin, min(begin + 400, len(changes))) if changes[n].kind == "mark"]
-        soon = begin + chance.choice((1, 2, 3, 4, 6, chance.randint(1, 60)))
-        after = chance.choice(told[:4]) if told and chance.random() < 0.5 else soon
-        rest = chance.choice((Rest.NONE, *Rest))
-        chosen.append(
-            Moment(min(after, len(changes)), chance.choice(list(Model)), rest, chance.randrange(2**32))
-        )
+    for begin in chance.sample(there, min(occurrences, len(there))):
+        behind = range(begin + 1, len(changes))
+        end = next((n for n in behind if _stands_in(changes[n], changes[begin])), len(changes))
+        told = [n + 1 for n in range(begin, end) if changes[n].kind == "mark"]
+        nearest = [*range(begin + 1, min(begin + 5, end + 1)), *told[:3], end]
+        places = {*nearest, *(chance.randint(begin + 1, max(begin + 1, end)) for _ in range(4))}
+        chosen += [
+            Moment(min(place, len(changes)), model, rest, chance.randrange(2**32))
+            for place in places
+            for model, rest in _TELLING
+        ]
     return sorted(chosen, key=lambda one: (one.after, one.model.value))
+
+
+# What is most likely to tell that a sync is missing: the least that may be there, and the oddest.
+_TELLING = [
+    (Model.STRICT, Rest.NONE),
+    (Model.JOURNAL, Rest.NONE),
+    *[(Model.STRICT, Rest.BUT_ONE)] * 3,
+    *[(Model.STRICT, Rest.LATE)] * 2,
+    (Model.STRICT, Rest.SOME),
+    (Model.STRICT, Rest.PAGES),
+    (Model.JOURNAL, Rest.SOME),
+]
+
+
+def _stands_in(one: Change, missing: Change) -> bool:
+    return "sync" in one.kind and one.file == missing.file and one.site != missing.site
 
 
 def cut(

@@ -182,12 +182,10 @@ def _of_sqlite(trial: Trial) -> Mapping[str, int]:
 def _without_a_sync(trial: Trial) -> Mapping[str, int]:
     chance = random.Random(trial.seed)
     # The whole service is slow to start, and what it syncs, the others do, too.
-    every = [(one.name, one.scenario(chance)) for one in PLAYED if one.scenario is not whole.WholeService]
-    return mutants.tried(
-        [(scenario, recorded(scenario, trial.folder / name)) for name, scenario in every],
-        chance,
-        trial.folder / "cut",
-    )
+    made = [one.scenario for one in PLAYED if one.scenario not in (whole.WholeService, keeping.Restore)]
+    every = [one(chance) for one in (*made, keeping.TwoRestores)]
+    recordings = [(one, recorded(one, trial.folder / f"{place}")) for place, one in enumerate(every)]
+    return mutants.tried(recordings, chance, trial.folder / "cut")
 
 
 EXPERIMENTS = (
@@ -207,7 +205,7 @@ EXPERIMENTS = (
             " the experiments above find that something is broken, or the reason is listed."
         ),
         run=_without_a_sync,
-        seconds=1_800,
+        seconds=3_600,
         lacking=why_not_mounted,
     ),
 )

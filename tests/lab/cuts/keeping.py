@@ -98,9 +98,12 @@ class Restore(Keeping):
     The service before was killed: what it wrote last is in the WAL alone.
     """
 
+    EACH_WAY = (False, True)
+
     def __init__(self, chance: random.Random) -> None:
         super().__init__(chance)
-        self._safety = [chance.random() < 0.5 for _ in range(chance.randint(1, 2))]
+        # Without a backup of it, the store is set aside with what stands in its WAL.
+        self._safety = chance.choice(((False,), (True,), (True, False), self.EACH_WAY))
 
     def play(self, root: Path, notes: Notes) -> None:
         data = root / DATA
@@ -113,7 +116,8 @@ class Restore(Keeping):
         for safety in self._safety:
             position = len(log_of(data / STORE)) // 2
             notes(begins_to_restore=position)
-            restored = restore(places_in(data), Moment(position=position), version=VERSION, safety=safety)
+            moment = Moment(position=position)
+            restored = restore(places_in(data), moment, version=VERSION, is_damaged=not safety)
             notes(restored=position)
             if restored.safety_backup is not None:
                 notes(backup=Path(restored.safety_backup).name)
@@ -135,6 +139,8 @@ class Restore(Keeping):
         done = sum("restored" in one for one in heard)
         forks = [row.position for row in log_of(data / STORE) if row.type == TIMELINE_FORKED]
         answered = answers_in(heard[: begun[0]] if begun else heard)
+        if not {position - 1 for position in forks} <= {heard[one]["begins_to_restore"] for one in begun}:
+            raise Broken(f"the store was brought back to what nobody asked for: {forks}")
         # The second fork may be of a moment before the first.
         is_last = bool(forks) and forks[-1] == heard[begun[-1]]["begins_to_restore"] + 1
         if done and not (is_last or (done < len(begun) and forks)):
@@ -160,6 +166,14 @@ class Restore(Keeping):
             for row in log_of(one)
         ):
             raise Broken("what was given up with the restore is nowhere")
+
+
+class TwoRestores(Restore):
+    """Both ways, one after the other."""
+
+    def __init__(self, chance: random.Random) -> None:
+        super().__init__(chance)
+        self._safety = self.EACH_WAY
 
 
 def require_kept(data: Path, heard: Heard, *, is_ahead: bool = False) -> int:

@@ -8,6 +8,8 @@ from pathlib import Path
 import msgspec
 
 from ops.backup.metadata import list_backups
+from ops.http.access.tokens import TokenFile
+from ops.security.users import UserFile
 from tests.lab.cuts.commands import Commands, answers_in, require_commands
 from tests.lab.cuts.cutting import Heard, Notes
 from tests.lab.cuts.keeping import places_in
@@ -24,13 +26,21 @@ from tests.support.stores.writing import Sent
 AT_ONCE = 4
 # Of so many states, one is given to the whole service again; the others to the store alone.
 WHOLE_OF = 12
+OPERATIONS = (
+    "backup create",
+    "stream refill --yes",
+    "projections rebuild",
+    "token create token-{number} --role read",
+    "user create user-{number} --allow jobs.* --out {folder}/user-{number}.nk",
+)
 HEALTHY_SECONDS = patiently(10.0)
 
 
 class WholeService:
-    """A service answers requests and durable commands, makes a backup, and is started again in between."""
+    """A service answers requests and durable commands, is operated, and is started again in between."""
 
     def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
         self._commands = Commands(chance)
         self._looked_at = itertools.count()
 
@@ -51,12 +61,25 @@ class WholeService:
             await client.flush()
             await asyncio.gather(*(self._ask(client, notes) for _ in range(AT_ONCE)))
             await self._store(client, results, notes)
-            backup = await asyncio.to_thread(
-                separately, "backup", "create", "--data", served.folder, "--json"
+            await asyncio.gather(
+                asyncio.to_thread(self._operate, served.folder, notes),
+                *(self._ask(client, notes) for _ in range(AT_ONCE)),
             )
-            assert backup.code == 0, backup.err
-            notes(backup=Path(backup.json["path"]).name)
             await asyncio.gather(*(self._ask(client, notes) for _ in range(AT_ONCE)))
+
+    def _operate(self, data: Path, notes: Notes) -> None:
+        """What an operator does meanwhile, at the command line."""
+        number = len(self._commands.sent)
+        for command in self._chance.sample(OPERATIONS, 3):
+            words = command.format(number=number, folder=data.parent).split()
+            done = separately(*words, "--data", data, "--json")
+            assert done.code == 0, done.err
+            if words[:2] == ["backup", "create"]:
+                notes(backup=Path(done.json["path"]).name)
+            elif words[:2] == ["token", "create"]:
+                notes(token=words[2])
+            elif words[:2] == ["user", "create"]:
+                notes(user=words[2])
 
     async def _ask(self, client: RawNats, notes: Notes) -> None:
         for _ in range(10):
@@ -86,8 +109,16 @@ class WholeService:
             finally:
                 served.stop()
         listed = {one["backup"] for one in heard if "backup" in one}
-        if missing := listed - {one.name for one in list_backups(places_in(root / DATA).backups)}:
-            raise Broken(f"backups that were listed are gone: {missing}")
+        there = {one.name for one in list_backups(places_in(root / DATA).backups)}
+        listed |= {one[kind] for kind in ("token", "user") for one in heard if kind in one}
+        there |= {one.name for one in TokenFile(root / DATA).read() if one.revoked_at is None}
+        there |= {one.name for one in UserFile(root / DATA).read() if one.revoked_at is None}
+        if lost := [
+            one["user"] for one in heard if "user" in one and not (root / f"{one['user']}.nk").exists()
+        ]:
+            raise Broken(f"keys of users are gone: {lost}")
+        if missing := listed - there:
+            raise Broken(f"backups, tokens or users that somebody was told of are gone: {missing}")
         return require_commands(root / DATA, heard, self._commands.sent)
 
     async def _ask_again(self, served: Killable, answered: list[Answered]) -> None:

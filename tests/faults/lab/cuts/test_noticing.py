@@ -34,7 +34,7 @@ def test_a_store_that_syncs_one_kind_of_file_less_is_found_to_be_broken(tmp_path
     chance = random.Random(SEED)
     scenario = Serving(chance)
     changes = recorded_of_sqlite(scenario, tmp_path / "recorded")
-    at = moments_without(changes, site, chance, 60)
+    at = moments_without(changes, site, chance)
 
     assert is_noticed(scenario, changes, at, tmp_path / "cut", partial(eq, site))
 
@@ -49,7 +49,7 @@ def test_each_sync_of_small_files_is_missed_or_has_a_reason(
     changes = recorded(scenario, tmp_path / "recorded")
     missed = set()
     for site in sites_in(changes):
-        at = moments_without(changes, site, chance, 80)
+        at = moments_without(changes, site, chance)
         if not is_noticed(scenario, changes, at, tmp_path / "cut", partial(eq, site)):
             missed.add(key(site))
 
