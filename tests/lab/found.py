@@ -283,4 +283,7 @@ NOT_COVERED = (
     "Other systems than Linux, and other file systems than those that are named above.",
     "Machines much larger than those that are named above, and histories much longer: what took an hour here "
     "was not tried for a year.",
+    "What the simulation leaves out: HTTP, mirrors, the archive, backups and users of their own have no part "
+    "in it. Its broker is a model, which is compared with the real one in what relay and durable commands "
+    "ask of it.",
 )
