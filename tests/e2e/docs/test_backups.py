@@ -108,7 +108,7 @@ def set_value(service: Served, value: int) -> None:
 
 
 def archived(service: Served, position: int) -> None:
-    wait_for(lambda: service.ask("status")["archive"]["position"] == position)
+    wait_for(lambda: service.status["archive"]["position"] == position)
 
 
 def test_the_worst_day(typed: Typed):

@@ -128,6 +128,11 @@ class Served:
         assert result.code == 0, result
         return result.json
 
+    @property
+    def status(self) -> Any:
+        """Its report on its health, whatever that is."""
+        return self("status", "--json").json
+
     def http(self) -> httpx.Client:
         """A client of its HTTP API, to be closed: with `with`, say."""
         return httpx.Client(base_url=self.runtime["http_url"], trust_env=False, timeout=60)

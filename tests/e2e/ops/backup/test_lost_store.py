@@ -21,7 +21,7 @@ def lost(tmp_path: Path) -> tuple[Path, dict[str, str]]:
         service.ask("send", "app_state.set", '{"key": "k", "value": 1}')
         assert hyperpage("backup", "create", "--data", data, **outside).code == 0
         service.ask("send", "app_state.set", '{"key": "k", "value": 2}')
-        wait_for(lambda: service.ask("status")["archive"]["position"] == 2)
+        wait_for(lambda: service.status["archive"]["position"] == 2)
     return data, outside
 
 
@@ -56,7 +56,7 @@ def test_a_store_that_is_gone_is_not_replaced_by_a_new_one(
     assert done.code == 0, done.err
     with Served(data, **outside) as service:
         assert service.ask("query", "app_state.get", '{"key": "k"}')["value"] == 2
-        wait_for(lambda: service.ask("status")["status"] == "healthy")
+        wait_for(lambda: service.status["status"] == "healthy")
 
 
 def test_a_new_store_is_begun_by_the_command_that_is_told(lost: tuple[Path, dict[str, str]], tmp_path: Path):

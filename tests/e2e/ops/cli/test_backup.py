@@ -36,7 +36,7 @@ def test_a_backup_beside_the_running_service_is_told_with_its_metadata(tmp_path:
         assert (listed["name"], listed["status"]) == (Path(made["path"]).name, "good")
         assert service("backup", "drill").code == 0
         assert service.ask("backup", "list")[0]["status"] == "proven"
-        wait_for(lambda: service.ask("status")["backups"]["last_proven"] == listed["name"])
+        wait_for(lambda: service.status["backups"]["last_proven"] == listed["name"])
 
 
 def test_a_running_service_drains_restores_and_goes_on(tmp_path: Path):
@@ -59,8 +59,8 @@ def test_a_running_service_drains_restores_and_goes_on(tmp_path: Path):
         assert (answer["position"], answer["timeline"]) == (4, 2)
         again = service.ask("backup", "restore", "--to-position", "2", "--yes")
         assert (again["position"], again["timeline"]) == (2, 3)
-        wait_for(lambda: service.ask("status")["relay"]["position"] == 3)
-        assert service.ask("status")["status"] == "healthy"
+        wait_for(lambda: service.status["relay"]["position"] == 3)
+        wait_for(lambda: service.status["status"] == "healthy")
         assert service.stop() == 0
 
 
@@ -97,7 +97,7 @@ def test_a_restore_brings_the_state_back_and_says_what_it_did(data: Path):
         assert service.runtime["timeline"] == 2
         assert service.ask("query", "app_state.get", '{"key": "k0"}')["value"] == 0
         # The stream and the mirrors follow: the fork is the sixth event, and the first of its timeline.
-        wait_for(lambda: service.ask("status")["relay"]["position"] == 6)
+        wait_for(lambda: service.status["relay"]["position"] == 6)
         events = service.ask("query", "events.read", '{"after": 5}')["items"]
         assert [(one["id"], one["type"]) for one in events] == [("2-6", "hyperpage.timeline.forked.v1")]
         assert service.ask("status")["status"] == "healthy"
@@ -155,7 +155,7 @@ def test_a_damaged_file_is_found_after_a_crash_and_brought_back_on_demand(tmp_pa
         service.ask("send", "app_state.set", '{"key": "k", "value": 1}')
         service.ask("backup", "create")
         service.ask("send", "app_state.set", '{"key": "k", "value": 2}')
-        wait_for(lambda: service.ask("status")["archive"]["position"] == 2)
+        wait_for(lambda: service.status["archive"]["position"] == 2)
         crash(service)
     damaged = damage(store)
 

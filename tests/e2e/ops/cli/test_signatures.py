@@ -46,7 +46,7 @@ def put(service: Served, value: int) -> None:
 
 
 def archived(service: Served, position: int) -> None:
-    wait_for(lambda: service.ask("status")["archive"]["position"] == position)
+    wait_for(lambda: service.status["archive"]["position"] == position)
 
 
 def backup_of(data: Path) -> Backup:

@@ -115,7 +115,7 @@ def test_the_log_is_listed_in_pages_and_verified_over_http_for_administrators_al
             wrong = {"heads": [f"{verdict['lines']}:{'0' * 64}"]}
             found = client.post("/api/v1/admin/audit/verify", headers=bearer, json=wrong).json()
             assert found["wrong"] is not None
-        head = wait_for(lambda: service.ask("status")["audit"]["head"])
+        head = wait_for(lambda: service.status["audit"]["head"])
         assert service("audit", "verify", "--head", head).code == 0
 
 

@@ -74,8 +74,10 @@ def _copy_many(store: Path, copy: Path, count: int) -> set[str]:
 
 @pytest.mark.parametrize("count", [15, pytest.param(1_000, marks=pytest.mark.prove)])
 def test_the_bytes_of_a_store_in_use_are_copied_as_they_were_at_one_moment(
-    path: Path, tmp_path: Path, count: int
+    path: Path, tmp_path: Path, count: int, monkeypatch: pytest.MonkeyPatch
 ):
+    # On a slow machine, too, a moment is waited for in which nobody writes.
+    monkeypatch.setattr(copying, "HOLD_WITHIN_MS", 10_000)
     with transferring(path):
         assert "bytes" in _copy_many(path, tmp_path / "copy.db", count)
 

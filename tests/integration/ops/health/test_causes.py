@@ -201,9 +201,12 @@ def test_damage_in_the_file_is_found_while_it_serves(tmp_path: Path, pace: Pace)
 
 def test_a_disk_that_does_not_answer_is_told(tmp_path: Path, pace: Pace):
     with failing_disk() as disk, Watched(tmp_path, **pace) as service:
-        # A change, after which what was read before no longer counts.
-        service.command("app_state.set", {"key": "k", "value": "x" * 60_000})
+        service.command("app_state.set", {"key": "k", "value": 1})
         disk.fail("read", times=10**9)
+        # A change by who can read, after which what was read before no longer counts.
+        with closing(apsw.Connection(str(service.settings.store_path), vfs=disk.base)) as other:
+            other.set_busy_timeout(10_000)
+            other.execute("UPDATE app_state SET updated_at = updated_at")
         assert "cannot be read" in service.sees("store_unreadable", level="unhealthy")
         disk.heal()
         service.sees_none("store_unreadable")

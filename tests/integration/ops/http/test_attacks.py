@@ -217,7 +217,8 @@ def test_requests_that_never_end_are_ended_and_hold_nobody_up(
         head = b"GET /livez HTTP/1.1\r\n" + HOST + b"X-Slow: "
         body = SET + b"Content-Length: 1000000\r\n\r\n{"
         async with many(talk, slow_heads, head) as heads, many(talk, slow_bodies, body) as begun:
-            dribbling = asyncio.create_task(dribble([*heads, *begun]))
+            # Of each, one sends no more, and gets the answer.
+            dribbling = asyncio.create_task(dribble([*heads[1:], *begun[1:]]))
             waited = [await seconds_for_a_command(talk) for _ in range(20)]
             async with asyncio.timeout(COMES_WITHIN_SECONDS):
                 ended = [status_of(await end_of(reader)) for reader, _ in (*heads, *begun)]
@@ -230,7 +231,7 @@ def test_requests_that_never_end_are_ended_and_hold_nobody_up(
 
         # An answer is lost where a byte arrives that nobody reads any more.
         assert set(ended) <= {408, 0}
-        assert 408 in ended
+        assert (ended[0], ended[slow_heads]) == (408, 408)
         # The slowest may have met a moment at which the whole machine stood still.
         assert statistics.median(waited) < patiently(0.5)
 
@@ -302,14 +303,14 @@ def test_guessing_tokens_is_slowed_down_to_nothing(tmp_path: Path) -> None:
 
 
 def test_a_client_that_asks_too_often_is_told_to_wait(tmp_path: Path) -> None:
-    with HttpTalk(tmp_path, http_requests_per_second=20.0) as talk:
+    with HttpTalk(tmp_path, http_requests_per_second=2.0) as talk:
         request = b"GET /api/v1/jobs HTTP/1.1\r\n" + HOST + b"\r\n"
         last = b"GET /livez HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n"
         answers = talk.run(answered(talk, request * 300 + last))
         statuses = [int(line[:3]) for line in answers.split(b"HTTP/1.1 ")[1:]]
 
         assert set(statuses) == {200, 429}
-        assert statuses[:40] == [200] * 40
+        assert statuses[:4] == [200] * 4
         assert b"retry-after: 1" in answers.lower()
         # Whether the service lives is answered all the same.
         health = b"GET /livez HTTP/1.1\r\n" + HOST + b"\r\n" + b"GET /readyz HTTP/1.1\r\n" + HOST + b"\r\n"

@@ -375,7 +375,7 @@ def test_the_password_of_the_application_or_operator_is_replaced_under_load(tmp_
                         _, rotate = service.registry.verbs(
                             server, service._announce, service.stream_access.drop_consumers
                         )
-                        await rotate.carry_out(RotateLogin(user=user, old_ms=2_000))  # type: ignore[arg-type]
+                        await rotate.carry_out(RotateLogin(user=user, old_ms=4_000))  # type: ignore[arg-type]
                     answered += bool(await before.send("app_state.set", {"key": "k", "value": number}))
                 announced = read_runtime(tmp_path) if user == APP else read_admin(tmp_path)
                 assert announced is not None
