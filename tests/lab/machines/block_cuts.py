@@ -7,6 +7,7 @@ mounted (which replays the file system's journal), and the service is started on
 
 import asyncio
 import random
+import shutil
 import signal
 import time
 from collections import Counter
@@ -14,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from ops.targets.places import Places
 from tests.lab.experiment import Broken, Experiment, Trial
 from tests.lab.machines import recorded_disk
 from tests.lab.machines.applications import Applications
@@ -21,7 +23,7 @@ from tests.lab.machines.crash_images import CrashImage, crash_images
 from tests.lab.machines.judging import require_all
 from tests.lab.machines.service_process import ServiceProcess
 from tests.lab.machines.starter import Starter, starter
-from tests.lab.oracle import require_tokens
+from tests.lab.oracle import require_backups, require_tokens
 
 CUTS = 25
 # What is done while it is recorded, besides the first start.
@@ -31,29 +33,39 @@ ANSWERS_BETWEEN = (10, 120)
 IDLE_SECONDS = 1.5
 
 
-class _Recording:
+class Recording:
     """What happens on the disk while it is recorded, and when an operator was told that it was done."""
 
-    def __init__(self, service: ServiceProcess, applications: Applications, chance: random.Random) -> None:
+    def __init__(
+        self,
+        kind: str,
+        disk: recorded_disk.RecordedDisk,
+        service: ServiceProcess,
+        applications: Applications,
+        chance: random.Random,
+    ) -> None:
+        self.kind = kind
+        self.disk = disk
+        self.applications = applications
         self._service = service
-        self._applications = applications
         self._chance = chance
         self.backups: dict[str, int] = {}
         self.tokens: dict[str, int] = {}
         self.revoked: dict[str, tuple[int, int]] = {}
         """From when on a token may be revoked, and from when on it is."""
 
-    async def play(self) -> None:
+    async def play(self, number: int) -> None:
+        """Has the service start, serve, and so many things happen to it."""
         await self._service.start()
         acts: list[Callable[[], Awaitable[None]]] = [
             *(self._kill, self._kill_server, self._restart, self._back_up, self._change_tokens, self._idle),
         ]
         try:
-            async with self._applications.at_work():
-                await self._applications.are_answered(self._chance.randint(*ANSWERS_BETWEEN))
-                for _ in range(ACTS):
+            async with self.applications.at_work():
+                await self.applications.are_answered(self._chance.randint(*ANSWERS_BETWEEN))
+                for _ in range(number):
                     await self._chance.choice(acts)()
-                    await self._applications.are_answered(self._chance.randint(*ANSWERS_BETWEEN))
+                    await self.applications.are_answered(self._chance.randint(*ANSWERS_BETWEEN))
         finally:
             self._service.kill()
 
@@ -87,61 +99,77 @@ class _Recording:
         return await self._service.command(*command).answer()
 
 
-def _run(kind: str, trial: Trial, cuts: int = CUTS) -> dict[str, int]:
-    with starter() as start:
-        return _play(kind, trial, cuts, start)
-
-
-def _play(kind: str, trial: Trial, cuts: int, start: Starter) -> dict[str, int]:
-    chance = random.Random(trial.seed)
-    counts: Counter[str] = Counter()
-    with recorded_disk.recorded_disk(trial.folder, kind) as disk:
+def record(kind: str, folder: Path, chance: random.Random, start: Starter, *, acts: int = ACTS) -> Recording:
+    """What reached the disk of a service that was at work, and what was heard of it meanwhile."""
+    with recorded_disk.recorded_disk(folder, kind) as disk:
         service = ServiceProcess(disk.folder / "data", starter=start)
-        service.log = trial.folder / "recorded.log"
+        service.log = folder / "recorded.log"
         applications = Applications(lambda: service.runtime.nats_url, chance)
-        recording = _Recording(service, applications, chance)
-        asyncio.run(recording.play())
-    for crash in crash_images(disk.base, disk.journal, cuts, chance, trial.folder):
+        recording = Recording(kind, disk, service, applications, chance)
+        asyncio.run(recording.play(acts))
+    return recording
+
+
+def judge(
+    recording: Recording, cuts: int, chance: random.Random, folder: Path, start: Starter
+) -> dict[str, int]:
+    """Starts a service on the disk after each of so many cuts, and looks at all.
+
+    Raises:
+        Broken: something is not there, or the service does not start.
+    """
+    counts: Counter[str] = Counter()
+    disk = recording.disk
+    for crash in crash_images(disk.base, disk.journal, cuts, chance, folder):
         try:
-            counts.update(
-                _judge(kind, crash, trial.folder, recording, applications.as_of(crash.at_ns), start)
-            )
+            counts.update(_judge(crash, folder, recording, recording.applications.as_of(crash.at_ns), start))
         except AssertionError as error:
             # The image stays for whoever looks into it.
-            raise Broken(f"after a cut {crash.said} on {kind}: {error}") from error
+            raise Broken(f"after a cut {crash.said} on {recording.kind}: {error}") from error
     return {"cuts": cuts, **counts}
 
 
 def _judge(
-    kind: str,
-    crash: CrashImage,
-    folder: Path,
-    recording: _Recording,
-    applications: Applications,
-    start: Starter,
+    crash: CrashImage, folder: Path, recording: Recording, applications: Applications, start: Starter
 ) -> dict[str, int]:
-    """Starts a service on what the disk has after the cut, and looks at all."""
     where = folder / "cut"
     where.mkdir(exist_ok=True)
     service = ServiceProcess(where / "data", starter=start)
     service.log = folder / "cut.log"
     service.log.unlink(missing_ok=True)
     applications.use(lambda: service.runtime.nats_url)
-    with recorded_disk.mounted(crash.image, where, kind):
+    with recorded_disk.mounted(crash.image, where, recording.kind):
         try:
             found = asyncio.run(_started_and_judged(service, applications))
             good = [one for one, at in recording.tokens.items() if at < crash.at_ns]
             maybe = [one for one, (began, _) in recording.revoked.items() if began < crash.at_ns]
             revoked = [one for one, (_, ended) in recording.revoked.items() if ended < crash.at_ns]
             require_tokens(service.data, set(good) - set(maybe), revoked)
+            listed = [one for one, at in recording.backups.items() if at < crash.at_ns]
+            if listed:
+                _require_backups(service.data, listed, folder / "scratch")
         finally:
             service.kill()
     return found
 
 
+def _require_backups(data: Path, listed: list[str], scratch: Path) -> None:
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    places = Places(store=data / "hyperpage.db", backups=data / "backups", archive=data / "archive")
+    require_backups(places, listed, scratch)
+
+
 async def _started_and_judged(service: ServiceProcess, applications: Applications) -> dict[str, int]:
     await service.start()
     return await require_all(service, applications)
+
+
+def _run(kind: str, trial: Trial) -> dict[str, int]:
+    chance = random.Random(trial.seed)
+    with starter() as start:
+        recording = record(kind, trial.folder, chance, start)
+        return judge(recording, CUTS, chance, trial.folder, start)
 
 
 def _experiment(kind: str) -> Experiment:

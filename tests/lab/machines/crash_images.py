@@ -47,12 +47,18 @@ def read_journal(journal: Path) -> list[Write]:
 
 
 def crash_images(
-    base: Path, journal: Path, number: int, chance: random.Random, folder: Path
+    base: Path,
+    journal: Path,
+    number: int,
+    chance: random.Random,
+    folder: Path,
+    *,
+    flushes_count: bool = True,
 ) -> Iterator[CrashImage]:
     """So many images of cuts at any moment, the earliest first.
 
-    All that was written before the last flush is there; of what came after it, nothing, all, some, parts of
-    some. Each image is there until the next one is asked for.
+    All that was written before the last flush is there, unless flushes do not count; of what came after it,
+    nothing, all, some, parts of some. Each image is there until the next one is asked for.
     """
     writes = read_journal(journal)
     synced, image = folder / "synced.image", folder / "cut.image"
@@ -60,13 +66,14 @@ def crash_images(
     done = 0
     with journal.open("rb") as contents:
         for moment in sorted(_moment(writes, chance) for _ in range(number)):
-            last_flush = max((n for n in range(moment) if writes[n].is_flush), default=-1)
+            flushes = (n for n in range(moment) if flushes_count and writes[n].is_flush)
+            last_flush = max(flushes, default=-1)
             _apply(
                 synced, contents.fileno(), [one for one in writes[done : last_flush + 1] if not one.is_flush]
             )
             done = max(done, last_flush + 1)
             _copy(synced, image)
-            pending = writes[done:moment]
+            pending = [one for one in writes[done:moment] if not one.is_flush]
             how = chance.choice(HOWS)
             kept = list(_kept(pending, how, chance))
             _apply(image, contents.fileno(), kept)

@@ -3,8 +3,9 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import nats
@@ -69,12 +70,18 @@ async def require_all(
         await _go_on(client, applications, stored)
     await _require_followed(service, applications, stream_is_whole)
     await service.stop()
-    store = service.data / "hyperpage.db"
+    require_file(service.data / "hyperpage.db", applications)
+    return {"answers": len(applications.told), "events seen": len(applications.seen)}
+
+
+def require_file(store: Path, applications: Applications) -> None:
+    """A file that nobody serves has all that was answered, and nothing else."""
     rows = log_of(store)
     sent = {*applications.commands, *(row.command_id for row in rows if is_anonymous(row.stream))}
     require_store(store, {one for one in sent if one}, applications.answered)
-    _require_anonymous_once(rows)
-    return {"answers": len(applications.told), "events seen": len(applications.seen)}
+    streams = Counter(row.stream for row in rows if is_anonymous(row.stream))
+    if twice := [stream for stream, count in streams.items() if count > 1]:
+        raise Broken(f"a command without an id was carried out more than once: {twice}")
 
 
 async def _ask_again(client: RawNats, applications: Applications) -> None:
@@ -147,7 +154,7 @@ async def _require_stream(service: ServiceProcess, rows: dict[int, Row], is_whol
     expected = [row.hash.hex() for row in rows.values()]
     client = await nats.connect(service.runtime.nats_url)
     try:
-        jetstream = client.jetstream()
+        jetstream = client.jetstream(timeout=CAUGHT_UP_SECONDS)
 
         async def has_the_last() -> bool:
             with suppress(nats.js.errors.Error):
@@ -158,7 +165,10 @@ async def _require_stream(service: ServiceProcess, rows: dict[int, Row], is_whol
         await until(has_the_last, CAUGHT_UP_SECONDS)
         state = (await jetstream.stream_info(EVENTS)).state
         events = await jetstream.subscribe("hyperpage.evt.v1.>", stream=EVENTS, ordered_consumer=True)
-        hashes = [json.loads((await events.next_msg(timeout=10)).data)["hash"] for _ in range(state.messages)]
+        hashes = [
+            json.loads((await events.next_msg(timeout=CAUGHT_UP_SECONDS)).data)["hash"]
+            for _ in range(state.messages)
+        ]
     except TimeoutError:
         raise Broken("the stream does not get to where the log is") from None
     finally:
@@ -168,13 +178,3 @@ async def _require_stream(service: ServiceProcess, rows: dict[int, Row], is_whol
         raise Broken(
             f"the stream has {len(hashes)} events, the log {len(rows)}; they differ from number {place} on"
         )
-
-
-def _require_anonymous_once(rows: Sequence[Row]) -> None:
-    twice = [
-        stream
-        for stream, n in Counter(row.stream for row in rows if is_anonymous(row.stream)).items()
-        if n > 1
-    ]
-    if twice:
-        raise Broken(f"a command without an id was carried out more than once: {twice}")
