@@ -275,6 +275,8 @@ class StreamAudit:
             self._place = msgspec.structs.replace(self._place, sequence=end)
         self._note(
             sequence=end,
+            # More may have come since it was asked for.
+            last_sequence=max(self.state.last_sequence or 0, end),
             differing=self.state.differing + len(differing),
             differences=(*self.state.differences, *told)[:MAXIMUM_TOLD],
         )
