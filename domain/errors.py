@@ -103,7 +103,7 @@ class SecretRejected(Refusal):
 
 
 class Busy(Refusal):
-    """The queue is full; `details.retry_after_ms` says when to try again."""
+    """It would wait too long, or there is no room; `details.retry_after_ms` says when to try again."""
 
     code = "busy"
     number = 429
