@@ -40,8 +40,9 @@ def main() -> int:
     able = [one for one in chosen if one.name not in lacking]
     print(f"{len(able)} experiments for {asked.minutes:g} minutes, from seed {first_seed} on", flush=True)
     found: dict[str, list[Outcome]] = defaultdict(list)
-    # Whoever ends it early keeps what it has found so far.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Whoever ends it early keeps what it has found so far, also where a shell has it in the background.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         for outcome in outcomes(
             able, first_seed=first_seed, seconds=asked.minutes * 60, trials=asked.trials, folder=asked.folder
