@@ -186,8 +186,8 @@ class Settings(BrokerSettings, frozen=True, kw_only=True, forbid_unknown_fields=
     rows stay as they are; a million events take some 25. Default 600; 0: it is not looked at."""
 
     restore_when_damaged: bool = False
-    """Whether a store that is found damaged at the start is set aside and brought back from backups and
-    archive; otherwise the service does not start, and says how to. Default false."""
+    """Whether a store that is gone at the start, or so damaged that something is lost, is brought back as far
+    as backups and archive have it; otherwise the service does not start, and says how to. Default false."""
 
     backup_interval_minutes: Annotated[float, msgspec.Meta(ge=0)] = 60.0
     """How many minutes after a backup the next one is made. Default 60; 0: none but by hand."""
@@ -232,8 +232,8 @@ class Settings(BrokerSettings, frozen=True, kw_only=True, forbid_unknown_fields=
     """How often the service looks at its store, its disks and its memory, in seconds. Default 2."""
 
     integrity_check_minutes: Annotated[float, msgspec.Meta(ge=0)] = 60.0
-    """How many minutes after SQLite has checked the store, table by table, it does so again, beside the
-    commands; it takes some seconds for a gigabyte. Default 60; 0: never."""
+    """How many minutes after SQLite has checked the store, table by table, and all hashes of its log were
+    recomputed, that is done again, beside the commands. Default 60; 0: never."""
 
     disk_free_degraded_mib: Annotated[int, msgspec.Meta(ge=0)] = 1024
     """With less free on the disk of store, backups or archive, in MiB, it is degraded. Default 1024."""

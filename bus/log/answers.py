@@ -234,6 +234,23 @@ def take_over(connection: apsw.Connection, answers: Iterable[Answer]) -> None:
     )
 
 
+def verify_answers(connection: apsw.Connection) -> None:
+    """Returns if every answer can be told, and the index of ids leads to those that it has.
+
+    Raises:
+        LostAnswerError: one cannot, or does not. UnicodeDecodeError: a text was damaged.
+    """
+    for answer in _read(connection, "true"):
+        if not _is_json(answer.answer):
+            raise LostAnswerError(f"what was answered at position {answer.position} is not whole")
+    strange = connection.execute(
+        "SELECT command_ids.number FROM command_ids LEFT JOIN command_answers USING (number)"
+        " WHERE command_answers.id_hash IS NOT command_ids.id_hash LIMIT 1"
+    ).get
+    if strange is not None:
+        raise LostAnswerError(f"the index of command ids has answer {strange} under another id")
+
+
 def read_last_rows(connection: apsw.Connection, first: int) -> Iterator[tuple[Any, ...]]:
     """The rows of answers from a position on, the last one first, as they are kept; for `take_over_rows`.
 

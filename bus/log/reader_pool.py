@@ -10,6 +10,7 @@ from threading import Condition
 import apsw
 import msgspec
 
+from bus.log.damage import Damage
 from bus.log.page_cache import PageCache, read_page_cache
 from migrations.connection import open_reader
 
@@ -39,6 +40,7 @@ class ReaderPool:
     `maximum` is how many there are at most, `in_use` how many are lent at this moment. `idle_seconds` is
     after how long one that nobody uses is closed, `wait_seconds` how long a reader waits for one while all
     are in use. `clock` counts seconds from whenever. `has_views`: see `distrust`.
+    `damage` is what readers met.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class ReaderPool:
         has_views: bool = False,
     ) -> None:
         self._path = path
+        self.damage = Damage()
         self.maximum = maximum
         self.idle_seconds = idle_seconds
         self._wait_seconds = wait_seconds
@@ -93,7 +96,8 @@ class ReaderPool:
         """
         connection = self._take()
         try:
-            yield connection
+            with self.damage.noted("a reader"):
+                yield connection
         finally:
             self._give_back(connection)
 
@@ -136,7 +140,8 @@ class ReaderPool:
             if self._idle:
                 return self._idle.pop().connection
         try:
-            return self.separate()
+            with self.damage.noted("a reader"):
+                return self.separate()
         except BaseException:
             with self._returned:
                 self.in_use -= 1

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 
 import apsw
 
+from bus.log.damage import Damage
+
 # Above this, on the average, twenty threads read more in a second than one does. A row whose pages are in
 # memory takes 20 µs; beside busy threads, the wait for Python's lock may add some milliseconds.
 SLOW_SECONDS = 0.02
@@ -16,11 +18,18 @@ PAUSE_SECONDS = 1.0
 
 
 class Lookups:
-    """A connection of its own, opened when it is needed; used in one thread. `clock` counts seconds."""
+    """A connection of its own, opened when it is needed; used in one thread. `clock` counts seconds.
+
+    What damage is met is told to `damage`.
+    """
 
     def __init__(
-        self, open_reader: Callable[[], apsw.Connection], clock: Callable[[], float] = time.monotonic
+        self,
+        open_reader: Callable[[], apsw.Connection],
+        clock: Callable[[], float] = time.monotonic,
+        damage: Damage | None = None,
     ) -> None:
+        self._damage = damage or Damage()
         self._open_reader = open_reader
         self._clock = clock
         self._connection: apsw.Connection | None = None
@@ -37,9 +46,11 @@ class Lookups:
         """The connection, for one look-up."""
         began = self._clock()
         if self._connection is None:
-            self._connection = self._open_reader()
+            with self._damage.noted("a look-up"):
+                self._connection = self._open_reader()
         try:
-            yield self._connection
+            with self._damage.noted("a look-up"):
+                yield self._connection
         finally:
             if self._connection.txn_state() != apsw.SQLITE_TXN_NONE:
                 # One that is still reading would keep the WAL from ever being reset.

@@ -81,7 +81,7 @@ class Queries:
         self._connect = connect
         self._is_ours = is_ours
         self._readers = readers
-        self._lookups = Lookups(readers.separate)
+        self._lookups = Lookups(readers.separate, damage=readers.damage)
         self._subjects = subjects
         self._admission = admission
         self._connection: LeanClient | None = None

@@ -244,6 +244,16 @@ class Waiting:
             return list(lane.submissions)
 
 
+def not_ours(**details: Any) -> Unavailable:
+    """The refusal of commands while another service may have the store."""
+    return Unavailable(
+        "another service may have taken over the store",
+        hint="try again, with the same command id",
+        retry_after_ms=1_000,
+        **details,
+    )
+
+
 def shutting_down() -> Unavailable:
     """Said to whoever comes too late."""
     return Unavailable("the service is shutting down", retry_after_ms=1_000)

@@ -24,6 +24,7 @@ import apsw
 from bus.incident import internal
 from bus.log import chain
 from bus.log.answers import Answers
+from bus.log.damage import Damage
 from bus.log.page_cache import read_page_cache
 from bus.writing.aggregates import Aggregates
 from bus.writing.group import Group
@@ -33,7 +34,7 @@ from bus.writing.loop_thread import LoopThread
 from bus.writing.statistics import Statistics, Work
 from bus.writing.submission import Commit, GroupTimes, Submission, all_refused, count_refused, joined, refuse
 from bus.writing.upkeep import Upkeep, expiries
-from bus.writing.waiting import BUSY_AFTER_MS, Waiting, shutting_down
+from bus.writing.waiting import BUSY_AFTER_MS, Waiting, not_ours, shutting_down
 from domain.credentials.scanning import AllowedPaths
 from domain.decider import Lease
 from domain.errors import Unavailable
@@ -70,7 +71,7 @@ class Writer:
     a state have ended when they are archived; those of other states stay. `allowed_secrets` is where what
     looks like a credential is stored all the same. `is_ours` says whether the store is this service's to
     write: while it is not, every command is answered `unavailable`. Commands that would wait longer than
-    `busy_after_ms` are refused; whoever takes them in asks the `queue`.
+    `busy_after_ms` are refused; whoever takes them in asks the `queue`. `damage` is told what is met.
     """
 
     def __init__(
@@ -86,7 +87,9 @@ class Writer:
         allowed_secrets: AllowedPaths | None = None,
         is_ours: Callable[[], bool] = lambda: True,
         busy_after_ms: int = BUSY_AFTER_MS,
+        damage: Damage | None = None,
     ) -> None:
+        self._damage = damage or Damage()
         self._connection = connection
         self._is_ours = is_ours
         self._projections = projections
@@ -236,6 +239,7 @@ class Writer:
             with write_transaction(self._connection):
                 return errand(self._connection)
         except Exception as error:  # it goes to the sender of the errand
+            self._damage.note(error, "the writer")
             return error
 
     def _add_upkeep(self, group: list[Submission]) -> None:
@@ -251,6 +255,7 @@ class Writer:
             self.statistics.cache = read_page_cache(self._connection)
         # The rows that it reads may be damaged; the thread that everybody waits for goes on.
         except Exception as error:
+            self._damage.note(error, "the writer")
             if self.statistics.upkeep_failure is None:
                 logger.exception("what is to be done of the service's own accord could not be found")
             self.statistics.upkeep_failure = str(error) or type(error).__name__
@@ -292,7 +297,7 @@ class Writer:
             self._commit_seconds = times.committed - times.decided
         if not self._is_ours():
             # It is stored here, and perhaps not where somebody serves now.
-            refuse(submissions, _not_ours(outcome="unknown"))
+            refuse(submissions, not_ours(outcome="unknown"))
         return Commit(submissions, rows, group.notices, group.new_answers, group.let_through, times)
 
     async def _begin_transaction(self) -> None:
@@ -329,9 +334,10 @@ class Writer:
 
     def _require_ours(self) -> None:
         if not self._is_ours():
-            raise _not_ours()
+            raise not_ours()
 
     async def _failed(self, submissions: list[Submission], error: Exception) -> Commit:
+        self._damage.note(error, "the writer")
         if not isinstance(error, Unavailable):
             logger.error("a group of commands was not stored: %s", error)
             self.statistics.failed_commits += 1
@@ -367,15 +373,6 @@ class Writer:
 
     def _now(self) -> int:
         return max(self._clock(), self.head.recorded_at)
-
-
-def _not_ours(**details: Any) -> Unavailable:
-    return Unavailable(
-        "another service may have taken over the store",
-        hint="try again, with the same command id",
-        retry_after_ms=1_000,
-        **details,
-    )
 
 
 def limit_after(commands: int, times: GroupTimes) -> int:

@@ -71,13 +71,28 @@ class ArchiveEnd:
         ends = max(self._ends(timeline) for _ in range(2))
         return Cut(ends=ends, ended=said.position) if ends < said.position else None
 
+    def written_up_to(self, timeline: int) -> int:
+        """The last position of a timeline that the service says it has written; 0 where it does not."""
+        said = self._said()
+        return 0 if said is None or said.timeline != timeline else said.position
+
+    @property
+    def said_anyhow(self) -> int:
+        """The last position that was written there, of whichever store and timeline; 0: nothing says."""
+        said = self._read()
+        return said.position if said is not None and said.folder == address(self._folder) else 0
+
     def _said(self) -> _Said | None:
+        said = self._read()
+        if said is None or (said.store_id, said.folder) != (self._store_id, address(self._folder)):
+            return None
+        return said
+
+    def _read(self) -> _Said | None:
         try:
-            said = decode_document(read_regular(self._file, _MAXIMUM_BYTES), _Said)
+            return decode_document(read_regular(self._file, _MAXIMUM_BYTES), _Said)
         except (OSError, msgspec.DecodeError):
             return None
-        is_ours = (said.store_id, said.folder) == (self._store_id, address(self._folder))
-        return said if is_ours else None
 
     def _ends(self, timeline: int) -> int:
         segments = list_segments(self._folder, timeline)

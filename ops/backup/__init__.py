@@ -11,6 +11,7 @@ opening         a backup as a plain local file
 verify          whether a backup is what it was, and how that is noted
 drill           whether a store can be had from it
 restoring       a store as it was, in the place of the present one
+verdict         which copy is wrong, and what repairs it at the least loss
 retention       which backups may go, and which the archive needs
 schedule        all of that by the clock; own_command is how
 administration  all of that from afar; requests is what can be asked

@@ -18,6 +18,7 @@ from ops.backup.drill import prove
 from ops.backup.metadata import damaged_backups
 from ops.backup.restoring.restore_path import Moment
 from ops.backup.restoring.search import Search
+from ops.backup.verdict import judge
 from ops.backup.verify import verify_by_routine, verify_whole
 from ops.doctor.finding import DoctorFinding
 from ops.health.machine import MIB, disks, disks_of
@@ -58,11 +59,14 @@ def look_at_backup(settings: Settings, version: str, progress: Progress) -> Iter
         else:
             verify_whole(made.place, store_id, (), None, progress, settings.signing)
     except (BackupError, MigrationError) as error:
+        # Which copy is wrong, it does not say itself: a backup of a damaged store is damaged, too.
+        verdict = judge(settings.places)
+        said = verdict.message if verdict.wrong else error.message
         yield DoctorFinding(
             check="backup",
             level="wrong",
-            message=f"no backup that could be restored: {error.message}",
-            hint=error.hint or "see the other findings; `hyperpage backup list` has the older ones",
+            message=f"no backup that could be restored: {said}",
+            hint=verdict.hint or error.hint or "see the other findings",
         )
     except (OSError, apsw.Error, UnicodeDecodeError) as error:
         yield DoctorFinding(

@@ -2,6 +2,7 @@
 
     machine     what the operating system says: memory, room on disks
     store       what reading the store says: latency, size, migrations, integrity
+    chain_watch the hash chain of the log, recomputed again and again
     streams     what the broker says of the service's streams
     causes      what makes a service degraded or unhealthy
     access      who is let in over HTTP, where an operator has to know of it

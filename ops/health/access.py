@@ -1,6 +1,11 @@
-"""Who is let in over HTTP, as far as an operator has to know it."""
+"""Who is let in over HTTP, as far as an operator has to know it; and what else should be known: notes."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import msgspec
+
+from ops.backup.restoring.repairs import Repair
 
 
 class AccessStanding(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,3 +34,14 @@ HTTP_OPEN = Note(
     " may do everything",
     "start it without --http-open, and make tokens with `hyperpage token create`",
 )
+
+
+def repair_notes(repairs: Iterable[Repair]) -> Iterator[Note]:
+    """That the store was damaged and made anew: for a day, or until the damaged file is gone."""
+    for one in repairs:
+        if one.set_aside is not None and Path(one.set_aside).exists():
+            yield Note(
+                "store_repaired",
+                f"the store was damaged, and made anew up to its last position {one.position}: {one.problem}",
+                f"see to its disk; move or delete the damaged file, {one.set_aside}, and this is gone",
+            )

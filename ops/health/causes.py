@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from bus.contract.subjects import BusNames
+from bus.log.damage import Damage
 from bus.log.reader_pool import ReaderPool
 from bus.publishing.mirror import MirrorState
 from bus.publishing.stream_audit import AuditState
@@ -22,9 +23,10 @@ from bus.writing.writer import Writer
 from ops.archive.archiver import ArchiveState
 from ops.audit.recorder import Recorder
 from ops.backup.schedule import BackupState
+from ops.backup.verdict import Verdict
 from ops.health.access import AccessStanding
 from ops.health.machine import MIB, Disk, Memory
-from ops.health.store import Integrity, StoreLook
+from ops.health.store import StoreLook
 from ops.health.streams import StreamFigures
 from ops.parts import Parts
 from ops.settings import Settings
@@ -209,7 +211,12 @@ def clock_causes(error_ms: int) -> Iterator[Cause]:
 
 
 def store_causes(
-    look: StoreLook, integrity: Integrity, *, look_age_seconds: float, look_late_seconds: float
+    look: StoreLook,
+    damage: Damage,
+    verdict: Verdict | None,
+    *,
+    look_age_seconds: float,
+    look_late_seconds: float,
 ) -> Iterator[Cause]:
     """Causes in the file."""
     if look_age_seconds > look_late_seconds:
@@ -221,12 +228,12 @@ def store_causes(
         )
     if look.problem is not None:
         yield Cause("store_unreadable", "unhealthy", f"the store cannot be read: {look.problem}")
-    if integrity.problem is not None:
+    if damage.problem is not None:
         yield Cause(
             "store_damaged",
             "unhealthy",
-            f"the store is damaged: {integrity.problem}",
-            "stop the service, and `hyperpage backup restore --latest --yes`",
+            f"the store is damaged: {damage.problem}" if verdict is None else verdict.message,
+            "all of it, and of its copies, is being looked at" if verdict is None else verdict.hint,
         )
     if look.migrations is not None:
         yield Cause(

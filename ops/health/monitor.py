@@ -14,10 +14,13 @@ from typing import Any
 
 import msgspec
 
+from bus.tasks import cancel
 from bus.transport.jetstream import JetStreamApi, JetStreamError
 from ops.archive.archiver import ArchiveState
+from ops.backup.restoring.repairs import MOST_IN_A_DAY, Repair, repairs_of_a_day
 from ops.backup.schedule import BackupState
-from ops.health.access import APP_SHARED, HTTP_OPEN, AccessStanding, Note
+from ops.backup.verdict import Verdict, judge, problem_of_store
+from ops.health.access import APP_SHARED, HTTP_OPEN, AccessStanding, Note, repair_notes
 from ops.health.causes import (
     Cause,
     access_causes,
@@ -35,6 +38,7 @@ from ops.health.causes import (
     subject_causes,
     writer_causes,
 )
+from ops.health.chain_watch import ChainWatch
 from ops.health.machine import Disk, Memory, disks_of, memory
 from ops.health.store import Integrity, StoreLook, StoreProbe, check_integrity
 from ops.health.streams import StreamFigures, stream_figures
@@ -48,6 +52,11 @@ BROKER_SECONDS = 1.0
 FIRST_CHECK_SECONDS = 60.0
 # The time over which rates are taken.
 RATE_SECONDS = 10.0
+# After how long all of the store is looked at again, where damage was met and nothing was found.
+LOOK_AGAIN_SECONDS = 60.0
+# How long a repair that would lose something is put off at first, and at most.
+FIRST_PAUSE_SECONDS = 2.0
+LONGEST_PAUSE_SECONDS = 600.0
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +70,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     memory: Memory
     backups: BackupState
     archive: ArchiveState
+    repairs: list[Repair]
 
 
 class Monitor:
@@ -74,10 +84,15 @@ class Monitor:
         self._parts = parts
         self._access = access
         self._settings = parts.settings
-        self._probe = StoreProbe(parts.settings.store_path)
+        self.damage = parts.readers.damage
+        self.chain = ChainWatch(parts.settings.store_path, self.damage, parts.now_ms)
+        self.verdict: Verdict | None = None
+        self._probe = StoreProbe(parts.settings.store_path, self.damage)
         self._look: Look | None = None
         self.integrity = Integrity()
         self._next_check = time.monotonic() + min(FIRST_CHECK_SECONDS, self._check_seconds)
+        self._checked_at = time.monotonic()
+        self._next_look = 0.0
         self._checking: asyncio.Task[None] | None = None
         self._stopping = threading.Event()
         self._began_ms = parts.now_ms()
@@ -96,6 +111,7 @@ class Monitor:
 
     async def run(self) -> None:
         """Looks again and again, for ever."""
+        watching = asyncio.create_task(self.chain.run(self._check_seconds), name="check of the log")
         try:
             while True:
                 await asyncio.sleep(self._settings.health_interval_seconds)
@@ -108,9 +124,9 @@ class Monitor:
                 self._tell_changes()
         finally:
             self._stopping.set()
+            await cancel(watching)
             if self._checking is not None:
                 await self._checking
-            self._probe.close()
 
     @property
     def look(self) -> Look:
@@ -129,7 +145,8 @@ class Monitor:
             *clock_causes(parts.clock_error_ms()),
             *store_causes(
                 look.store,
-                self.integrity,
+                self.damage,
+                self.verdict,
                 look_age_seconds=time.monotonic() - look.at,
                 look_late_seconds=LOOK_LATE_SECONDS + settings.health_interval_seconds,
             ),
@@ -157,7 +174,11 @@ class Monitor:
     def notes(self) -> list[Note]:
         """What should be known, though the service is healthy."""
         is_shared = self._parts.sharing.is_shared
-        return [*([HTTP_OPEN] if self._access().is_open else []), *([APP_SHARED] if is_shared else [])]
+        return [
+            *([HTTP_OPEN] if self._access().is_open else []),
+            *([APP_SHARED] if is_shared else []),
+            *repair_notes(self.look.repairs),
+        ]
 
     def report(self) -> dict[str, Any]:
         """The answer to `service.status`: the status, the reasons for it, and the figures."""
@@ -229,6 +250,7 @@ class Monitor:
             "query_ms": look.query_ms,
             "cache_hit_rate": None if hit_rate is None else round(hit_rate, 4),
             "integrity": self.integrity,
+            "chain": self.chain.state,
             "migrations": look.migrations or "all applied",
         }
 
@@ -287,6 +309,7 @@ class Monitor:
             memory=memory(),
             backups=parts.backups.state,
             archive=parts.archiver.state,
+            repairs=repairs_of_a_day(self._settings.data, parts.now_ms()),
         )
 
     async def _ask_the_broker(self) -> None:
@@ -306,8 +329,46 @@ class Monitor:
 
     def _start_check_if_due(self) -> None:
         is_due = self._check_seconds > 0 and time.monotonic() >= self._next_check
-        if is_due and (self._checking is None or self._checking.done()):
-            self._checking = asyncio.create_task(self._check(), name="check of the store")
+        is_suspected = self.damage.suspected_at > self._checked_at and time.monotonic() >= self._next_look
+        if (is_due or is_suspected) and (self._checking is None or self._checking.done()):
+            self._checked_at = time.monotonic()
+            check = self._look_at_all() if is_suspected else self._check()
+            self._checking = asyncio.create_task(check, name="check of the store")
+
+    async def _look_at_all(self) -> None:
+        """Finds out whether what somebody met is damage of the file, and what repairs it."""
+        problem = await asyncio.to_thread(problem_of_store, self._settings.store_path)
+        if problem is None:
+            self.damage.refute()
+            self.verdict = None
+            self._next_look = time.monotonic() + LOOK_AGAIN_SECONDS
+        else:
+            self.damage.confirm(problem)
+            await self._judge()
+
+    async def damage_to_repair(self) -> str:
+        """Returns once the store is damaged, and the service may repair it without a loss; what is wrong."""
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            await asyncio.sleep(self._settings.health_interval_seconds)
+            if not self.damage.is_confirmed or self.verdict is None:
+                continue
+            is_often = len(self.look.repairs) >= MOST_IN_A_DAY
+            if self.verdict.loses_nothing and not is_often:
+                return self.verdict.message
+            # The archive may only just be behind; and what is missing may come back, a bucket say.
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            await self._judge()
+
+    async def _judge(self) -> None:
+        known = max(self._parts.writer.head.position, self._parts.relay.state.position or 0)
+        try:
+            self.verdict = await asyncio.to_thread(
+                judge, self._settings.places, store_problem=self.damage.problem, known=known
+            )
+        except Exception as error:  # whatever is wrong with the copies, the damage is told
+            logger.error("which copy of the store is wrong cannot be told: %s", error)  # noqa: TRY400
 
     async def _check(self) -> None:
         self.integrity = await asyncio.to_thread(
@@ -317,6 +378,8 @@ class Monitor:
             stopping=self._stopping,
         )
         self._next_check = time.monotonic() + self._check_seconds
+        if self.integrity.problem is not None:
+            self.damage.found(self.integrity.problem)
 
     def _tell_changes(self) -> None:
         causes = {one.cause: one for one in self.causes}

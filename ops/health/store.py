@@ -4,7 +4,7 @@ With connections of their own: a pool whose connections are all lent must not hi
 """
 
 import time
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from threading import Event
 
@@ -12,6 +12,7 @@ import apsw
 import msgspec
 
 from bus.log import chain
+from bus.log.damage import Damage
 from migrations import runner
 from migrations.connection import open_reader
 from migrations.schema import schema_differences
@@ -53,10 +54,10 @@ class Integrity(msgspec.Struct, frozen=True, kw_only=True):
 class StoreProbe:
     """Looks at a store, again and again; by one thread at a time."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, damage: Damage) -> None:
         self._path = path
+        self._damage = damage
         self._known = runner.known_migrations()
-        self._connection: apsw.Connection | None = None
         self._latencies: list[float] = []
 
     def look(self) -> StoreLook:
@@ -66,20 +67,15 @@ class StoreProbe:
             wal_bytes = wal.stat().st_size if wal.exists() else 0
             return self._read(wal_bytes)
         except (apsw.Error, OSError, UnicodeDecodeError) as error:
-            self.close()
+            self._damage.note(error, "a look at the store")
             return StoreLook(problem=str(error) or type(error).__name__)
 
-    def close(self) -> None:
-        """Closes its connection; the next look opens another."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(apsw.Error):
-                connection.close(True)
-
     def _read(self, wal_bytes: int) -> StoreLook:
-        if self._connection is None:
-            self._connection = open_reader(self._path, cache_kib=256)
-        connection = self._connection
+        # A new one each time: it reads what the file has now, its header among it.
+        with closing(open_reader(self._path, cache_kib=256)) as connection:
+            return self._figures(connection, wal_bytes)
+
+    def _figures(self, connection: apsw.Connection, wal_bytes: int) -> StoreLook:
         began = time.perf_counter()
         chain.read_head(connection)
         self._latencies = [*self._latencies, (time.perf_counter() - began) * 1_000][-_LOOKS:]
@@ -105,7 +101,7 @@ class StoreProbe:
 def check_integrity(path: Path, *, now_ms: int, stopping: Event) -> Integrity:
     """Has SQLite check the store, table by table; some seconds for a gigabyte; it ends when `stopping`.
 
-    Whether indexes have what their tables have is left to `hyperpage doctor` and to the proofs of backups.
+    Whether indexes have what their tables have is left to backups, each of which is checked for that.
     """
     began = time.monotonic()
     findings: list[str] = []

@@ -58,6 +58,18 @@ def store_families(parts: Parts, health: Monitor) -> Iterator[Metric]:
             "When SQLite last checked the store.",
             integrity.checked_at / 1_000,
         )
+    chain = health.chain.state
+    yield _gauge(
+        "hyperpage_chain_checked_position",
+        "The last event whose hash was recomputed in this round.",
+        chain.position,
+    )
+    if chain.whole_at is not None:
+        yield _gauge(
+            "hyperpage_chain_check_timestamp_seconds",
+            "When the hash of every event was last recomputed.",
+            chain.whole_at / 1_000,
+        )
     yield _gauge("hyperpage_reader_connections_open", "Reading connections that are open.", readers.open)
     yield _gauge("hyperpage_reader_connections_in_use", "Those that read just now.", readers.in_use)
     yield _gauge("hyperpage_reader_connections_limit", "How many there may be.", readers.maximum)

@@ -206,6 +206,7 @@ class Service:
             prune_after_ms=self.settings.prune_after_ms,
             clock=self.now_ms,
             is_ours=self._standing_alone.is_so,
+            damage=self.readers.damage,
         )
 
     async def _take_the_prefix(self) -> None:

@@ -64,7 +64,6 @@ async def serve(order: Order) -> None:
         if (http := http_server(order.settings)) is not None:
             stack.push_async_callback(http.stop)
         while await _serve_once(order, stop, restores, http, supervisor):
-            await restores.carry_out()
             order = msgspec.structs.replace(order, demo=False)
 
 
@@ -96,7 +95,7 @@ async def _serve_once(
     http: "HttpServer | None",
     supervisor: Supervisor,
 ) -> bool:
-    """Serves until it is to stop, or, which is what the answer says, until the store is to be restored."""
+    """Serves until it is to stop, or until the store was restored or repaired, as the answer says."""
     service = Service(order.settings, more_administration=restores.verbs(), http=http)
     restoring = asyncio.create_task(restores.asked(), name="waiting for a restore")
     # A start is not cut off in the middle, whatever is asked for meanwhile: it takes a moment, and everything
@@ -105,6 +104,9 @@ async def _serve_once(
     leave_alone_what_is_there()
     if (act := restores.take_act()) is not None:
         service.parts.record(act)
+    if restores.unrepaired is not None:
+        service.readers.damage.found(restores.unrepaired)
+    damaged = asyncio.create_task(service.health.damage_to_repair(), name="waiting for damage")
     failed = asyncio.create_task(service.failure(), name="failure of the service")
     working = asyncio.create_task(_demo(order.settings), name="demo") if order.demo else None
     try:
@@ -115,20 +117,25 @@ async def _serve_once(
                 is_alive=lambda: service.writer.is_alive,
                 says=lambda: _health_in_short(service),
             )
-        either: set[asyncio.Future[Any]] = {failed, stop, restoring}
+        either: set[asyncio.Future[Any]] = {failed, stop, restoring, damaged}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        supervisor.enter("restoring" if restoring.done() and not stop.done() else "stopping")
+        is_to_go_on = (restoring.done() or damaged.done()) and not stop.done()
+        supervisor.enter("restoring" if is_to_go_on else "stopping")
         # The demo first: it would only see its commands refused.
         if working is not None:
             await cancel(working)
         await service.stop()
     if failed.done() and (error := failed.exception()):
         raise error
-    is_to_be_restored = restoring.done()
-    await cancel(failed)
-    await cancel(restoring)
-    return is_to_be_restored
+    is_asked_for = restoring.done()
+    if is_asked_for:
+        await restores.carry_out()
+    elif is_to_go_on:
+        await restores.repair(damaged.result(), service.writer.head)
+    for each in (failed, restoring, damaged):
+        await cancel(each)
+    return is_asked_for or is_to_go_on
 
 
 def _health_in_short(service: Service) -> str:

@@ -12,7 +12,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from bus.identifiers import new_id
+from bus.log.chain import Head
 from bus.serving.administration import AdministrationVerb, NoArguments
 from bus.serving.audit import Act, Actor, acting, summary
 from domain.errors import Invalid, NotFound, RuleViolated
@@ -23,7 +26,9 @@ from ops.backup.requests import Ended, RestoreRequest
 from ops.backup.restoring.plan import Plan, plan_restore
 from ops.backup.restoring.preparing import prepared_places, require_readable
 from ops.backup.restoring.recovery import require_sound_store
+from ops.backup.restoring.repairs import Repair, keep_repair
 from ops.backup.restoring.restore import Restored, restore
+from ops.backup.restoring.restore_path import Moment
 from ops.backup.restoring.stopped_stream import highest_timeline_in_stream
 from ops.backup.restoring.swap import settle
 from ops.settings import Settings
@@ -45,6 +50,8 @@ class Restores:
         self._accepted: tuple[str, RestoreRequest, Actor] | None = None
         self._act: Act | None = None
         self.last: Ended | None = None
+        self.unrepaired: str | None = None
+        """What is wrong with a store whose repair has failed."""
 
     def verbs(self) -> tuple[AdministrationVerb, ...]:
         """The requests of operators that are answered here."""
@@ -92,6 +99,47 @@ class Restores:
         )
         # Now, and not once the next service serves: it may not come that far.
         await _put_on_record(self._settings, self._act)
+
+    async def repair(self, problem: str, head: Head) -> None:
+        """Makes a damaged store anew while no service runs: the same log up to the same `head`.
+
+        Where that cannot be had, the store stays as it is. The damaged file is set aside.
+        """
+        begun = Repair(at=time.time_ns() // 1_000_000, problem=problem, position=head.position)
+        said = {"problem": problem, "position": head.position}
+        try:
+            # Before it: one that ends the process counts, too.
+            keep_repair(self._settings.data, begun)
+            made = await asyncio.to_thread(self._make_anew, head)
+            keep_repair(self._settings.data, msgspec.structs.replace(begun, set_aside=made.set_aside))
+        except Exception as error:  # whatever it is, the store is as it was, and is to be served
+            logger.error("%s; it could not be made anew, and is as it was: %s", problem, error)  # noqa: TRY400
+            self.unrepaired = problem
+            self._act = own_act("store.repair", {**said, "reason": str(error)}, failed=True)
+        else:
+            for reason in made.passed_over.values():
+                logger.error("passed over: %s", reason)
+            logger.error("%s; it was made anew up to its last position %d", problem, head.position)
+            logger.error("the damaged file is %s", made.set_aside)
+            self.unrepaired = None
+            self._act = own_act("store.repair", {**said, "begins_with": made.backup, "aside": made.set_aside})
+        await _put_on_record(self._settings, self._act)
+
+    def _make_anew(self, head: Head) -> Restored:
+        settings = self._settings
+        directory = DataDirectory(settings.data)
+        try:
+            settle(settings.store_path)
+            return restore(
+                settings.places,
+                Moment(latest=True),
+                version=service_version(),
+                safety=False,
+                is_damaged=True,
+                same_as=head,
+            )
+        finally:
+            directory.release()
 
     def take_act(self) -> Act | None:
         """The restore before this service, once, for those who listen; None where there was none."""

@@ -19,6 +19,7 @@ NAMES = (
         "audit.*",
         "archive.*",
         "restore.*",
+        "repairs.*",
     ),
     *("signing-key.*", "consumer-names.key"),
 )

@@ -1,6 +1,7 @@
 """All experiments of the lab, in the order in which they are told of."""
 
 from tests.lab.cuts import experiments as cuts
+from tests.lab.damage import overwriting
 from tests.lab.experiment import Experiment
 from tests.lab.fuzzing import experiments as fuzzing
 from tests.lab.killing import histories, kills, upgrades
@@ -13,6 +14,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     histories.EXPERIMENT,
     *cuts.EXPERIMENTS,
     *machines.EXPERIMENTS,
+    overwriting.EXPERIMENT,
     simulation.SIMULATION,
     simulation.MUTATION,
     fuzzing.OVER_NATS,

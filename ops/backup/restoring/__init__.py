@@ -9,6 +9,8 @@ present          the present store, as far as it can be read
 materialize      makes the file
 swap             puts it in the place of the present one
 preparing        what a restore needs, made readable for a service that has no key
+repair           a damaged store made anew, where nothing is lost with it
+repairs          what a service has repaired by itself
 recovery         what becomes of a store that is found damaged, or gone, at the start
 stopped_stream   the stream of events while no service runs: the highest timeline that it knows, its end
 """

@@ -111,13 +111,13 @@ def _make_tables(work: Path, begins_with: str) -> None:
 
 
 def _reached(connection: apsw.Connection, same_as: chain.Head | None) -> int:
-    """Where the log ends, with the end that it must have."""
+    """Where the log ends, which has all of the one that it must be the `same_as`, and perhaps more."""
     head = chain.read_head(connection)
-    if same_as is not None and (head.position, head.hash) != (same_as.position, same_as.hash):
+    if same_as is not None and head_at(connection, same_as.position).hash != same_as.hash:
         raise BackupError(
             "unreachable_moment",
             f"backups, archive and what is left of the store lead to position {head.position},"
-            f" and the log ended at {same_as.position}",
+            f" and not to the end that the log had, {same_as.position}",
         )
     if head.position == 0:
         raise BackupError("not_found", "neither backups nor archive nor the present store have an event")

@@ -2,18 +2,20 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import msgspec
 
 from bus.log import chain
+from ops.archive.end import ArchiveEnd
 from ops.archive.merge import last_hash
 from ops.archive.reading import read_segment, read_signature
+from ops.archive.replay import leading_on
 from ops.archive.segment import list_segments
 from ops.backup.metadata import Backup, list_backups
 from ops.backup.restoring.going_on import reach_of_present
 from ops.backup.restoring.materialize import without_segment
-from ops.backup.restoring.present import Present
+from ops.backup.restoring.present import Present, read_present
 from ops.backup.restoring.restore_path import Moment, RestorePath
 from ops.backup.restoring.search import Search
 from ops.backup.verify import verified
@@ -76,6 +78,33 @@ def plan_restore(
         passed_over=search.passed_over | gap_before(places, restore_path, position),
         signatures=dict(signatures),
     )
+
+
+def lost_end(places: Places) -> str | None:
+    """What is missing where a store's log ends: all that a damaged WAL had is gone without a word."""
+    present = read_present(places.store)
+    if present is None or present.head is None:
+        return None
+    ends = known_end(places, present)
+    newest = [one.metadata for one in list_backups(places.backups, present.store_id, places.signing)]
+    ends = max([ends, *(one.position for one in newest if one.timeline == present.timeline)])
+    with suppress(OSError):
+        following = leading_on(places.archive, present.timelines, present.head.position)
+        ends = max([ends, *(min(one.segment.last, one.until) for one in following)])
+    # Read again: a service that runs goes on meanwhile, and so does its archive.
+    present = read_present(places.store)
+    if present is None or present.head is None or ends <= present.head.position:
+        return None
+    return f"the log of {places.store.name} ends at {present.head.position}, and had gone on to {ends}"
+
+
+def known_end(places: Places, present: Present | None) -> int:
+    """The last position that a store, and what it says of its archive, tell of; 0 where nothing does."""
+    if present is None:
+        # It was the service's own word, whichever its store was.
+        return ArchiveEnd(places.store, places.archive, "").said_anyhow
+    written = ArchiveEnd(places.store, places.archive, present.store_id).written_up_to(present.timeline)
+    return max(written, 0 if present.head is None else present.head.position)
 
 
 def _look_at(

@@ -5,9 +5,13 @@ from contextlib import closing
 
 import apsw
 
+from bus.log import chain
+from bus.log.answers import LostAnswerError, verify_answers
 from migrations.connection import open_reader
 from ops.archive.segment import list_segments
 from ops.backup.metadata import list_backups
+from ops.backup.restoring.plan import lost_end
+from ops.backup.restoring.repair import repair_without_loss
 from ops.backup.restoring.restore import Restored, restore
 from ops.backup.restoring.restore_path import Moment
 from ops.backup.restoring.stopped_stream import highest_timeline_in_stream
@@ -32,8 +36,8 @@ def require_sound_store(settings: Settings, *, after_a_crash: bool, version: str
     The caller holds the data directory. All of the file is checked as `check_at_start` says, which takes some
     seconds for a gigabyte; that it is a database, in any case. A store that is gone while there is a backup
     or an archive of one is as good as damaged: a new one in its place would hide that.
-    Where `restore_when_damaged` allows it, a damaged file is set aside, and the store made anew from the
-    newest backup and the archive.
+    Where everything is had again, a damaged file is set aside, and the store made anew. Where something is
+    not, or the file is gone, only if `restore_when_damaged` allows it.
 
     Raises:
         DamagedStoreError: it is damaged or gone, and was left as it is.
@@ -43,8 +47,14 @@ def require_sound_store(settings: Settings, *, after_a_crash: bool, version: str
         settings.check_at_start == "after_a_crash" and after_a_crash
     )
     damage = _damage_of(settings, whole=is_due)
+    if damage is None and after_a_crash:
+        damage = lost_end(settings.places)
+    is_known_to_end = not after_a_crash
     if damage is None:
         return None
+    repaired = repair_without_loss(settings, damage, version=version, is_known_to_end=is_known_to_end)
+    if repaired is not None:
+        return repaired
     hint = _hint(settings)
     if not settings.restore_when_damaged:
         raise DamagedStoreError(damage, hint)
@@ -91,11 +101,18 @@ def _damage_of(settings: Settings, *, whole: bool) -> str | None:
         return None if kept is None else f"there is no store in {settings.data}, but {kept}"
     try:
         with closing(open_reader(store)) as connection:
-            connection.execute("SELECT count(*) FROM sqlite_schema").get  # noqa: B018 - it may raise
+            tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
+            if tables == 0 and (kept := _kept(settings)) is not None:
+                # All that it had was in a WAL that is damaged.
+                return f"{store.name} has nothing, but there is {kept}"
             if whole:
-                require_sound(connection, store.name)
+                require_sound(connection, store.name, thorough=True)
+                chain.verify_chain(connection)
+                verify_answers(connection)
     except BackupError as error:
         return error.message
+    except (UnicodeDecodeError, LostAnswerError, chain.BrokenChainError) as error:
+        return f"{store.name} is damaged: {error}"
     except (apsw.NotADBError, apsw.CorruptError) as error:
         # Other errors keep it from being read, missing rights say: they are no damage.
         return f"{store.name} is damaged: {error}"

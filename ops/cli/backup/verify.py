@@ -1,5 +1,6 @@
 """`hyperpage backup verify`, `drill`, `verify-archive`: whether what is kept is as it was."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,7 @@ from ops.cli.terminal.output import print_result, shown_progress
 from ops.cli.terminal.recording import recorded
 
 if TYPE_CHECKING:
+    from ops.settings import Settings
     from ops.targets.errors import BackupError
 
 
@@ -65,20 +67,28 @@ def verify(
                 scratch = scratch_folder(settings)
                 found = verify_whole(place, store_id, identities, scratch, progress, settings.signing)
         except BackupError as error:
-            raise unsound(error, name) from error
+            raise unsound(error, name, settings) from error
     answer = {"valid": True, "message": "it is as it was", **entry_of(found)}
     position = found.metadata.position
     print_result(answer, as_json, f"{found.name}: it is as it was (position {position}), {found.signature}")
 
 
-def unsound(error: "BackupError", name: str) -> CommandFailure:
-    """The failure with which `verify` and `drill` report a backup that is not sound."""
+def unsound(error: "BackupError", name: str, settings: "Settings") -> CommandFailure:
+    """The failure with which `verify` and `drill` report a backup that is not sound; what is to be done."""
+    from ops.backup.verdict import judge
+    from ops.targets.errors import TABLES_DIFFER, UNUSABLE
+
+    hint = error.hint
+    if error.reason in UNUSABLE | {TABLES_DIFFER}:
+        # The store may be damaged, too, and then something else is to be done.
+        with suppress(OSError):
+            hint = judge(settings.places, wrong={Path(name).name: error.message}).hint
     # An encrypted one that cannot be read may be sound or not.
     valid = None if error.reason == "encrypted" else False
     answer = {"valid": valid, "message": error.message, "reason": error.reason, "name": Path(name).name}
     if error.reason in ("forged", "unsigned"):
         answer["signature"] = error.reason
-    described = {"code": error.reason, "message": error.message, "hint": error.hint, "details": {}}
+    described = {"code": error.reason, "message": error.message, "hint": hint, "details": {}}
     return CommandFailure(exit_code_of(error), described, answer=answer)
 
 
@@ -125,7 +135,7 @@ def drill(
                     progress=progress,
                 )
         except BackupError as error:
-            raise unsound(error, name or "") from error
+            raise unsound(error, name or ("" if newest is None else newest.name), settings) from error
     answer = {"valid": True, "message": "a store made from it is the same", **entry_of(proven)}
     print_result(
         answer, as_json, f"{proven.name}: proven; a store made from it is the same; {proven.signature}"

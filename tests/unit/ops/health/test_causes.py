@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from bus.log.damage import Damage
 from ops.archive.archiver import ArchiveState
 from ops.backup.schedule import BackupState
 from ops.health import causes, machine
 from ops.health.causes import backup_causes, store_causes
 from ops.health.machine import limits_in
-from ops.health.store import Integrity, StoreLook
+from ops.health.store import StoreLook
 from ops.settings import Settings
 from tests.support.documents.guides import guide
 from tests.support.repository import ROOT
@@ -65,7 +66,7 @@ def test_without_a_limit_the_memory_is_the_machines(monkeypatch: pytest.MonkeyPa
 
 def test_a_disk_that_hangs_makes_what_is_known_old_and_the_service_unhealthy():
     def found(age_seconds: float) -> list[str]:
-        each = store_causes(StoreLook(), Integrity(), look_age_seconds=age_seconds, look_late_seconds=12.0)
+        each = store_causes(StoreLook(), Damage(), None, look_age_seconds=age_seconds, look_late_seconds=12.0)
         return [one.message for one in each]
 
     assert found(11.9) == []

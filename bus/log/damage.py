@@ -1,0 +1,70 @@
+"""What is found damaged of a store, by whomever reads or writes it: `Damage`."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import apsw
+
+from bus.log.answers import LostAnswerError
+from bus.log.chain import BrokenChainError
+
+logger = logging.getLogger(__name__)
+
+# What a file does that is not what SQLite, or the service, has written.
+_DAMAGE = (apsw.CorruptError, apsw.NotADBError, BrokenChainError)
+# What such a file may lead to, and something else, too: a look at all of it tells.
+_SUSPICIOUS = (UnicodeDecodeError, LostAnswerError)
+
+
+class Damage:
+    """The damage of one store, told by any thread. `problem` is what was found, `None` while nothing was.
+
+    `is_confirmed` says that a look at the whole file has found it, too; `suspected_at` when, by the monotonic
+    clock, a look was asked for last.
+    """
+
+    def __init__(self) -> None:
+        self.problem: str | None = None
+        self.is_confirmed = False
+        self.suspected_at = -1.0
+
+    @contextmanager
+    def noted(self, who: str) -> Iterator[None]:
+        """Notes what damage is met in the block, which is raised as ever."""
+        try:
+            yield
+        except Exception as error:
+            self.note(error, who)
+            raise
+
+    def note(self, error: BaseException, who: str) -> None:
+        """Notes an error, if it tells of damage."""
+        if isinstance(error, _DAMAGE):
+            self.found(f"{who} met {str(error) or type(error).__name__}")
+        elif isinstance(error, _SUSPICIOUS):
+            self.suspect(f"{who} met {error}")
+
+    def found(self, problem: str) -> None:
+        """Says that there is damage."""
+        if self.problem is None:
+            self.suspect(problem)
+            self.problem = problem
+
+    def suspect(self, why: str) -> None:
+        """Has all of the file looked at soon."""
+        logger.error("the store may be damaged: %s", why)
+        self.suspected_at = time.monotonic()
+
+    def confirm(self, problem: str) -> None:
+        """Says that a look at the whole file has found damage."""
+        if not self.is_confirmed:
+            logger.error("the store is damaged: %s", problem)
+        self.problem, self.is_confirmed = problem, True
+
+    def refute(self) -> None:
+        """Says that a look at the whole file has found nothing."""
+        if self.problem is not None:
+            logger.warning("all of the store was looked at, and nothing is wrong with it any more")
+        self.problem, self.is_confirmed = None, False

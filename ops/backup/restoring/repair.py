@@ -1,0 +1,55 @@
+"""A damaged store is made anew where nothing is lost with it: `repair_without_loss`; no service runs then."""
+
+import logging
+import time
+
+import apsw
+import msgspec
+
+from ops.backup.restoring.plan import known_end, plan_restore
+from ops.backup.restoring.present import read_present
+from ops.backup.restoring.repairs import MOST_IN_A_DAY, Repair, keep_repair, repairs_of_a_day
+from ops.backup.restoring.restore import Restored, restore
+from ops.backup.restoring.restore_path import Moment
+from ops.backup.restoring.stopped_stream import highest_timeline_in_stream
+from ops.settings import Settings
+from ops.targets.errors import BackupError
+
+logger = logging.getLogger(__name__)
+
+
+def repair_without_loss(
+    settings: Settings, damage: str, *, version: str, is_known_to_end: bool
+) -> Restored | None:
+    """The store made anew, up to the last event that anything tells of; `None` if that cannot be had.
+
+    Where its file does not say any more how far its log went, the archive does, if it `is_known_to_end`
+    there: the service had ended, and not crashed.
+    """
+    places, now = settings.places, time.time_ns() // 1_000_000
+    if not places.store.exists() or len(repairs_of_a_day(settings.data, now)) >= MOST_IN_A_DAY:
+        return None
+    present = read_present(places.store)
+    head = None if present is None else present.head
+    try:
+        plan = plan_restore(places, Moment(latest=True), check=True)
+        end = known_end(places, present)
+        if plan.position < end or (head is None and not is_known_to_end) or end == 0:
+            return None
+        repair = Repair(at=now, problem=damage, position=plan.position)
+        keep_repair(settings.data, repair)
+        logger.error("%s; it is being made anew, up to its last position %d", damage, plan.position)
+        made = restore(
+            places,
+            Moment(latest=True),
+            version=version,
+            safety=False,
+            is_damaged=True,
+            same_as=head,
+            highest_timeline=0 if head is not None else highest_timeline_in_stream(settings),
+        )
+        keep_repair(settings.data, msgspec.structs.replace(repair, set_aside=made.set_aside))
+    except (BackupError, OSError, apsw.Error) as error:
+        logger.error("%s, and it could not be made anew without a loss: %s", damage, error)  # noqa: TRY400
+        return None
+    return made

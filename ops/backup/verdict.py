@@ -1,0 +1,183 @@
+"""Which copy of a store is wrong, and what repairs it at the least loss: `judge`.
+
+The store, its backups, its archive and the stream tell of one log. Each is looked at for itself (SQLite's
+checks, checksums, hashes), and compared with the others. Who asks does not matter: the doctor, `backup
+verify` and the health of a service say the same.
+"""
+
+from collections.abc import Mapping
+from contextlib import closing, suppress
+from pathlib import Path
+
+import msgspec
+
+from bus.log import chain
+from bus.log.answers import UNREADABLE, verify_answers
+from migrations.connection import open_reader
+from migrations.from_disk import forget
+from ops.backup.metadata import list_backups
+from ops.backup.restoring.plan import Plan, known_end, lost_end, plan_restore
+from ops.backup.restoring.present import Present, read_present
+from ops.backup.restoring.restore_path import Moment
+from ops.backup.sound import require_sound
+from ops.progress import Progress, ignore_progress
+from ops.store.projections_check import verify
+from ops.targets.errors import BackupError
+from ops.targets.places import Places
+from ops.targets.sealing import Identities
+
+STORE = "the store"
+RESTORE = "hyperpage backup restore --latest --yes"
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """`wrong` are the copies that are not whole, each with the reason; `repair` is what to do about it.
+
+    `reaches` is the last position after the repair, `lost` how many events are had nowhere then, as far as
+    anything tells of them; `None`: nothing tells.
+    """
+
+    wrong: dict[str, str]
+    repair: str = ""
+    reaches: int | None = None
+    lost: int | None = 0
+
+    @property
+    def loses_nothing(self) -> bool:
+        """Whether everything that anything knows of is there after the repair."""
+        return self.lost == 0
+
+    @property
+    def message(self) -> str:
+        """Which copies are wrong, and why."""
+        return "; ".join(f"{copy} is wrong: {why}" for copy, why in self.wrong.items()) or "nothing is wrong"
+
+    @property
+    def hint(self) -> str:
+        """The repair, and what is lost with it."""
+        if not self.repair:
+            return ""
+        if self.lost is None:
+            lost = f"; it reaches position {self.reaches}, and nothing tells whether there was more"
+        elif self.lost:
+            lost = f"; it reaches position {self.reaches}, and {self.lost} events behind are had nowhere"
+        else:
+            lost = "; nothing is lost with it"
+        return f"{self.repair}{lost}"
+
+
+def judge(
+    places: Places,
+    *,
+    store_problem: str | None = None,
+    wrong: Mapping[str, str] | None = None,
+    known: int = 0,
+    identities: Identities = (),
+    progress: Progress = ignore_progress,
+) -> Verdict:
+    """The verdict about a store and its copies.
+
+    `store_problem` and `wrong` (backups and segments, by their names) are what was found wrong already, and
+    `known` is the last position that is known elsewhere: to the stream, say. All of the store is looked at,
+    unless it was found wrong.
+
+    Raises:
+        OSError: a folder cannot be read, or a bucket is away.
+    """
+    found = dict(wrong or {})
+    if store_problem is None:
+        store_problem = problem_of_store(places.store)
+    store_problem = store_problem or lost_end(places)
+    if store_problem is None:
+        differing, store_problem = _compared(places)
+        found |= differing
+    if store_problem is None and (tables := _wrong_tables(places.store)):
+        found[STORE] = f"its tables are not what its log says: {', '.join(tables)}"
+        return Verdict(wrong=found, repair="`hyperpage projections rebuild`")
+    if store_problem is None:
+        return Verdict(wrong=found, repair=_repair_of(found))
+    found = {STORE: store_problem, **found}
+    try:
+        plan = plan_restore(places, Moment(latest=True), identities=identities, check=True, progress=progress)
+    except BackupError as error:
+        return Verdict(
+            wrong=found,
+            repair=f"nothing leads back ({error.message}); keep the file, and `.recover` of SQLite's shell",
+            reaches=0,
+            lost=None,
+        )
+    named = {Path(place).name: why for place, why in plan.passed_over.items()}
+    present = read_present(places.store)
+    return Verdict(
+        wrong=found | named,
+        repair=f"stop the service, and `{RESTORE}`",
+        reaches=plan.position,
+        lost=_lost(places, plan, present, known),
+    )
+
+
+def problem_of_store(store: Path) -> str | None:
+    """What is wrong with a store's file, all of which is read from its disk; `None`: nothing."""
+    if not store.exists():
+        return f"there is no {store.name}"
+    try:
+        with closing(open_reader(store, cache_kib=4 * 1024)) as connection:
+            forget(store)
+            require_sound(connection, store.name, thorough=True)
+            chain.verify_chain(connection)
+            verify_answers(connection)
+    except BackupError as error:
+        return error.message
+    except (*UNREADABLE, chain.BrokenChainError) as error:
+        return f"{store.name} is damaged: {str(error) or type(error).__name__}"
+    return None
+
+
+def _lost(places: Places, plan: Plan, present: Present | None, known: int) -> int | None:
+    """How many events are known of and cannot be had."""
+    end = max(known, known_end(places, present))
+    return None if end == 0 else max(0, end - plan.position)
+
+
+def _compared(places: Places) -> tuple[dict[str, str], str | None]:
+    """The backups whose log is another one than the store's; or that the store's is, if few have the same."""
+    agreeing, differing = 0, {}
+    present = read_present(places.store)
+    if present is None or present.head is None:
+        return {}, None
+    with suppress(*UNREADABLE), closing(open_reader(places.store)) as connection:
+        for one in list_backups(places.backups, present.store_id, places.signing):
+            position = one.metadata.position
+            history = tuple(each for each in present.timelines if each[1] <= position)
+            is_behind = position > present.head.position
+            if one.status == "damaged" or one.metadata.timelines != history or is_behind or position == 0:
+                continue
+            row = chain.read_at(connection, position)
+            if row is not None and row.hash.hex() == one.metadata.head_hash:
+                agreeing += 1
+            else:
+                differing[one.name] = f"its log is another one than the store's at position {position}"
+    if len(differing) > agreeing:
+        return {}, f"its log is another one than that of {len(differing)} backups: {', '.join(differing)}"
+    return differing, None
+
+
+def _wrong_tables(store: Path) -> list[str]:
+    return [
+        name
+        for name, table in verify(store)["tables"].items()
+        if table["missing"] or table["unexpected"] or table["different"]
+    ]
+
+
+def _repair_of(wrong: Mapping[str, str]) -> str:
+    """What to do about copies that are wrong while the store is well."""
+    backups = [name for name in wrong if name.startswith("hyperpage-backup-")]
+    steps = [f"`hyperpage backup delete {name} --yes`" for name in backups[:3]]
+    if len(wrong) > len(backups):
+        steps.append(
+            "move the damaged segments away and start the service again, which writes them from its log"
+        )
+    if not steps:
+        return ""
+    return f"the store is well: {'; '.join(steps)}"

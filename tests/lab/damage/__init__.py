@@ -1,0 +1,4 @@
+"""Bytes of a store, its backups and its archive are overwritten, while nobody serves.
+
+overwriting  one copy or several, in each kind of place
+"""
