@@ -110,7 +110,7 @@ def moments_without(
 _TELLING = [
     (Model.STRICT, Rest.NONE),
     (Model.JOURNAL, Rest.NONE),
-    *[(Model.STRICT, Rest.BUT_ONE)] * 3,
+    *[(Model.STRICT, Rest.BUT_ONE)] * 6,
     *[(Model.STRICT, Rest.LATE)] * 2,
     (Model.STRICT, Rest.SOME),
     (Model.STRICT, Rest.PAGES),
