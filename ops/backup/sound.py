@@ -7,6 +7,7 @@ from urllib.parse import quote
 import apsw
 
 from bus.log import chain
+from bus.log.answers import verify_answers
 from migrations.connection import distrust
 from ops.backup.content import StoreContent, read_content, require_shape
 from ops.progress import Progress, ignore_progress
@@ -97,6 +98,21 @@ def require_chain(connection: apsw.Connection, name: str, head: chain.Head, star
         ) from error
     if found != head:
         raise BackupError("chain_broken", f"{name}: the log does not end as it should")
+
+
+def verify_log(connection: apsw.Connection) -> None:
+    """Returns if each event follows from the one before, and each answer can be told.
+
+    A store whose first migrations were cut off, or of an older version, has no such tables yet.
+
+    Raises:
+        BrokenChainError, LostAnswerError, UnicodeDecodeError, apsw.Error: it is damaged.
+    """
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    if "events" in tables:
+        chain.verify_chain(connection)
+    if "command_ids" in tables:
+        verify_answers(connection)
 
 
 def head_at(connection: apsw.Connection, position: int) -> chain.Head:

@@ -12,14 +12,14 @@ from pathlib import Path
 import msgspec
 
 from bus.log import chain
-from bus.log.answers import UNREADABLE, verify_answers
+from bus.log.answers import UNREADABLE
 from migrations.connection import open_reader
 from migrations.from_disk import forget
 from ops.backup.metadata import list_backups
 from ops.backup.restoring.plan import Plan, known_end, lost_end, plan_restore
 from ops.backup.restoring.present import Present, read_present
 from ops.backup.restoring.restore_path import Moment
-from ops.backup.sound import require_sound
+from ops.backup.sound import require_sound, verify_log
 from ops.progress import Progress, ignore_progress
 from ops.store.projections_check import verify
 from ops.targets.errors import BackupError
@@ -124,8 +124,7 @@ def problem_of_store(store: Path) -> str | None:
         with closing(open_reader(store, cache_kib=4 * 1024)) as connection:
             forget(store)
             require_sound(connection, store.name, thorough=True)
-            chain.verify_chain(connection)
-            verify_answers(connection)
+            verify_log(connection)
     except BackupError as error:
         return error.message
     except (*UNREADABLE, chain.BrokenChainError) as error:

@@ -6,7 +6,7 @@ from contextlib import closing
 import apsw
 
 from bus.log import chain
-from bus.log.answers import LostAnswerError, verify_answers
+from bus.log.answers import LostAnswerError
 from migrations.connection import open_reader
 from ops.archive.segment import list_segments
 from ops.backup.metadata import list_backups
@@ -15,7 +15,7 @@ from ops.backup.restoring.repair import repair_without_loss
 from ops.backup.restoring.restore import Restored, restore
 from ops.backup.restoring.restore_path import Moment
 from ops.backup.restoring.stopped_stream import highest_timeline_in_stream
-from ops.backup.sound import require_sound
+from ops.backup.sound import require_sound, verify_log
 from ops.settings import Settings
 from ops.targets.errors import BackupError
 
@@ -107,8 +107,7 @@ def _damage_of(settings: Settings, *, whole: bool) -> str | None:
                 return f"{store.name} has nothing, but there is {kept}"
             if whole:
                 require_sound(connection, store.name, thorough=True)
-                chain.verify_chain(connection)
-                verify_answers(connection)
+                verify_log(connection)
     except BackupError as error:
         return error.message
     except (UnicodeDecodeError, LostAnswerError, chain.BrokenChainError) as error:
