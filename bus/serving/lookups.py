@@ -27,6 +27,7 @@ class Lookups:
         self,
         open_reader: Callable[[], apsw.Connection],
         clock: Callable[[], float] = time.monotonic,
+        *,
         damage: Damage | None = None,
     ) -> None:
         self._damage = damage or Damage()
