@@ -58,6 +58,8 @@ class StandingAlone:
                     raise
                 hint = "if it is sealed, or another's, `hyperpage stream refill --yes` deletes it"
                 raise ServiceError(error.problem, hint=hint) from error
+            # Who served before may have gone on until now, and this store be a copy from before that.
+            await relay.prepare()
             stack.push_async_callback(self._incarnation.end)
             background.start(self._incarnation.run(), "the look for another service")
         background.start(relay.parted(), "the comparison with what was published")

@@ -9,7 +9,8 @@ from threading import Lock
 JUMP_MS = 60_000
 # A clock that is ahead by more is believed after this long.
 HOLD_MS = 10 * 60_000
-# Time stands still until a clock that was set back by less than this has caught up.
+# Time stands still until a clock that was set back by less than this has caught up, and goes on at half its
+# pace until one has that was set back by less than `JUMP_MS`.
 STANDSTILL_MS = 10_000
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ class SteadyClock:
     What is stored has these times, and times in the log never go back. Had it followed a clock that was a
     year ahead for a minute, no lease would end and no schedule run for a year. So a jump is not followed
     until the clock has stayed there for `HOLD_MS`, and with one that is far behind, time goes on by ticks.
+    A smaller one is followed there and back.
     """
 
     def __init__(self, wall: Callable[[], int] = wall_ms, ticks: Callable[[], int] = ticks_ms) -> None:
@@ -44,12 +46,20 @@ class SteadyClock:
     def __call__(self) -> int:
         with self._lock:
             wall, ticks = self._wall(), self._ticks()
-            steady = self._time + ticks - self._at
+            passed = ticks - self._at
+            steady = self._time + passed
             if wall - steady > JUMP_MS:
                 now = self._held(wall, steady, ticks)
             else:
                 self._held_since = None
-                now = steady if steady - wall > STANDSTILL_MS else max(wall, self._time)
+                if steady - wall > JUMP_MS:
+                    now = steady
+                elif steady - wall > STANDSTILL_MS:
+                    now = self._time + passed // 2
+                    # What is left of an odd number counts the next time: some ask each millisecond.
+                    ticks -= passed % 2
+                else:
+                    now = max(wall, self._time)
             self._time, self._at, self._error_ms = now, ticks, wall - now
             return now
 

@@ -1,0 +1,50 @@
+"""A service on a copy of a store, while the one that the copy was made of goes on."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from bus.publishing.incarnation import Incarnation
+from bus.publishing.relay import Relay
+from bus.publishing.stream_state import OtherHistoryError
+from ops.service.background import Background
+from ops.service.standing_alone import StandingAlone
+from tests.support.stores.relaying import NAMES, bus_in, relay_of, through
+
+
+class LateTaking(Incarnation):
+    """Takes the store when something more was done by the service that has it."""
+
+    meanwhile: Callable[[], Awaitable[None]]
+
+    async def take(self) -> None:
+        await self.meanwhile()
+        await super().take()
+
+
+def test_a_copy_that_lacks_what_was_done_until_its_service_took_the_store_is_not_served(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with bus_in(tmp_path) as (broker, store), AsyncExitStack() as stack:
+            store.append(2)
+            async with relay_of(broker, store) as relay:
+                await through(relay, store)
+
+            async def one_more() -> None:
+                store.append(1)
+                async with relay_of(broker, store) as relay:
+                    await through(relay, store)
+                store.set_back(2)
+
+            standing = StandingAlone()
+            standing._incarnation = incarnation = LateTaking(broker.api, NAMES.events, "copy")
+            incarnation.meanwhile = one_more
+            own = Relay(broker.connection, NAMES, store.origin, store.readers.connection)
+            with pytest.raises(OtherHistoryError, match="ahead of the log"):
+                await standing.take_store(own, stack, Background(stack))
+
+    asyncio.run(scenario())
