@@ -41,7 +41,8 @@ def end_for_certain(transport: TcpTransport) -> None:
         writer = transport._io_writer
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
-                await wait_closed()
+                # All who wait for the end share one future, which one that is cancelled would cancel.
+                await asyncio.shield(wait_closed())
         except TimeoutError:
             if writer is not None:
                 writer.transport.abort()
