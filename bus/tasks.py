@@ -1,7 +1,7 @@
 """Tasks that nobody waits for one by one, kept so that they are not lost and can be ended together."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -37,6 +37,20 @@ async def finished_within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
         return task.result()
     finally:
         await cancel(task)
+
+
+async def to_its_end(work: Callable[[], T]) -> T:
+    """As `asyncio.to_thread`; whoever is cancelled meanwhile waits until the thread is through with it.
+
+    For what must not go on behind the back of who has given up what it works on.
+    """
+    working = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await asyncio.wait({working})
+        working.exception()
+        raise
 
 
 class Tasks:

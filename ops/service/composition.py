@@ -27,6 +27,7 @@ from bus.serving.durable.suspects import Suspects
 from bus.serving.intake import Intake
 from bus.serving.queries import Queries
 from bus.serving.stream_access import StreamAccess
+from bus.tasks import to_its_end
 from bus.writing.submission import Commit
 from bus.writing.writer import Writer
 from ops.archive.archiver import Archiver
@@ -91,9 +92,8 @@ class Service:
         self.registry, self.sharing = Registry(settings.data), SharedUse()
         self.nats_server: NatsServer | None = None
         self.http = http
-        self._standing_alone = StandingAlone()
         self._clock = SteadyClock() if clock is None else clock
-        self._stack = AsyncExitStack()
+        self._stack, self._standing_alone = AsyncExitStack(), StandingAlone()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -130,7 +130,7 @@ class Service:
         self._stack.callback(directory.release)
         take_from_others(self.settings.data, (self.settings.backup_folder, self.settings.archive_folder))
         await make_sound(self.settings, self.version, after_a_crash=directory.was_left_behind)
-        connection = self._open_store()
+        connection = await to_its_end(self._open_store)
         await self._listen()
         await self._connect()
         self.writer = self._new_writer(connection)
@@ -161,7 +161,7 @@ class Service:
         )
 
     def _open_store(self) -> apsw.Connection:
-        """The connection that writes; others read by `readers`."""
+        """The connection that writes; others read by `readers`. A migration may take minutes."""
         settings = self.settings
         connection, self.origin = open_store(
             settings.store_path,

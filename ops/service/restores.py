@@ -9,6 +9,7 @@ And `make_sound`: a store that is damaged or gone is recovered before it is open
 import asyncio
 import logging
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from bus.identifiers import new_id
 from bus.log.chain import Head
 from bus.serving.administration import AdministrationVerb, NoArguments
 from bus.serving.audit import Act, Actor, acting, summary
+from bus.tasks import to_its_end
 from domain.errors import Invalid, NotFound, RuleViolated
 from ops.audit.files import AuditError
 from ops.audit.own_acts import own_act
@@ -217,8 +219,8 @@ async def make_sound(settings: Settings, version: str, *, after_a_crash: bool) -
     if (which := settle(settings.store_path)) is not None:
         logger.warning("%s", which)
         await _put_on_record(settings, own_act("store.settle", {"said": which}))
-    recovered = await asyncio.to_thread(
-        require_sound_store, settings, after_a_crash=after_a_crash, version=version
+    recovered = await to_its_end(
+        partial(require_sound_store, settings, after_a_crash=after_a_crash, version=version)
     )
     if recovered is not None:
         for reason in recovered.passed_over.values():

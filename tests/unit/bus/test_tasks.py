@@ -1,11 +1,12 @@
 import asyncio
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from bus.tasks import Tasks, cancel, finished_within
+from bus.tasks import Tasks, cancel, finished_within, to_its_end
 
 SECONDS = 20
 
@@ -90,3 +91,24 @@ def test_who_waits_for_a_cancelled_task_can_be_cancelled():
         await cancel(task)
 
     asyncio.run(scenario())
+
+
+def test_who_is_cancelled_waits_until_a_thread_is_through():
+    async def play() -> bool:
+        begun, go_on, is_through = threading.Event(), threading.Event(), False
+
+        def work() -> None:
+            nonlocal is_through
+            begun.set()
+            is_through = go_on.wait(SECONDS)
+
+        task = asyncio.create_task(to_its_end(work))
+        await asyncio.to_thread(begun.wait, SECONDS)
+        task.cancel()
+        await asyncio.sleep(0)
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return is_through
+
+    assert asyncio.run(play())

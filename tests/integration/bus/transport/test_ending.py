@@ -20,6 +20,7 @@ def test_who_is_cancelled_while_a_connection_ends_cancels_nobody_else_who_waits_
         async with await asyncio.start_server(let_in, "127.0.0.1", 0) as server:
             client = LeanClient()
             await client.connect(f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+            assert client._transport is not None
             waiting = asyncio.create_task(client._transport.wait_closed())
             await asyncio.sleep(0)
             waiting.cancel()

@@ -3,7 +3,9 @@
 import asyncio
 import logging
 import socket
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,8 @@ from ops.health.monitor import Monitor
 from ops.service.composition import Service
 from ops.service.errors import ServiceError
 from ops.settings import Settings
+from ops.store.opening import open_store
+from tests.support.services.serving import serving
 
 
 @pytest.fixture(autouse=True)
@@ -89,3 +93,22 @@ def test_what_a_start_fails_of_behind_the_writers_is_told_and_everything_is_clos
             pass
 
     asyncio.run(scenario())
+
+
+def test_a_store_that_takes_long_to_open_keeps_nothing_else_from_going_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    # A migration may take minutes, in which whoever supervises the service wants to hear of it.
+    goes_on = threading.Event()
+
+    def open_late(*where: Any, **how: Any) -> Any:
+        assert goes_on.wait(20), "the loop stood still meanwhile"
+        return open_store(*where, **how)
+
+    async def scenario() -> int:
+        asyncio.get_running_loop().call_later(0.01, goes_on.set)
+        async with serving(tmp_path) as service:
+            return service.writer.head.position
+
+    monkeypatch.setattr("ops.service.composition.open_store", open_late)
+    assert asyncio.run(scenario()) == 0
