@@ -207,12 +207,6 @@ FOUND = (
         "test_where_no_backup_is_sound_the_log_of_the_store_is_enough",
     ),
     Found(
-        "the power is cut after the first backup, a restore elsewhere or a new key",
-        "the folder or the file had no name on disk, and was gone",
-        "2026-11-29",
-        "tests/integration/ops/test_names_on_disk.py::test_what_was_made_has_its_name_on_disk",
-    ),
-    Found(
         "the power is cut on XFS within some fifteen seconds of a stream's change",
         "nats-server had forgotten the stream, since it leaves its description to the system",
         "2026-11-29",
@@ -225,20 +219,6 @@ FOUND = (
         "2026-11-29",
         "tests/integration/bus/broker/test_server.py::"
         "test_one_whose_port_cannot_be_noted_leaves_no_child_that_has_the_port",
-    ),
-    Found(
-        "a frozen service that another one has taken over from goes on",
-        "it answered queries from its old copy until it looked",
-        "2026-11-29",
-        "tests/integration/bus/serving/test_queries.py::"
-        "test_one_that_another_may_have_taken_over_from_tells_nothing_of_its_store",
-    ),
-    Found(
-        "a service is frozen, and the broker loses the number of who may write",
-        "it stored commands beside its successor",
-        "2026-11-29",
-        "tests/integration/bus/publishing/test_incarnation.py::"
-        "test_whose_time_ran_out_and_whose_number_is_gone_waits_as_a_successor_does",
     ),
     Found(
         "a service is started on a file from before",

@@ -186,7 +186,7 @@ def test_a_command_whose_answer_would_not_go_to_an_inbox_is_dropped_and_counted(
     assert talk.query("app_state.get", {"key": "dropped"}).code == "not_found"
     assert not shared.heard.get("dropped")
     assert shared.run(shared.letters()) == letters
-    assert talk.status["status"] == "healthy"
+    wait_for(lambda: talk.status["status"] == "healthy")
 
 
 def test_many_durable_commands_are_answered_in_the_order_they_were_stored(durable: Durable):
@@ -317,7 +317,7 @@ def test_what_cannot_be_processed_is_answered_and_becomes_a_dead_letter(
     assert body[:50].decode() in shown.said["body"]
     assert letter["command_id"] == shown.said["headers"]["Hyperpage-Command-Id"]
     assert refusal.subject == f"hyperpage.res.v1.{escaped(letter['command_id'])}"
-    assert shared.talk.status["status"] == "healthy"
+    wait_for(lambda: shared.talk.status["status"] == "healthy")
 
 
 def test_a_dead_letter_has_the_command_with_its_headers_and_the_reason(durable: Durable):
