@@ -19,6 +19,7 @@ import apsw
 import msgspec
 
 from bus.contract.codec import OWNED_BY
+from bus.documents import decoded
 from bus.log import chain
 from migrations.command_ids import id_hash
 from migrations.rows import insert_rows
@@ -27,6 +28,10 @@ from migrations.rows import insert_rows
 WAITING_IDS = 65_536
 STRIDE = 1_024
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
+# No row is smaller: the hash of its request alone has 32.
+_LEAST_ROW_BYTES = 40
+# A page has no more rows, so that with one damaged page no more of them are wrong in a row.
+_ROWS_OF_A_PAGE = 128
 # What JSON writes as it is. Keys and the names of event types have nothing else.
 _PLAIN = re.compile(r"[ !#-\[\]-~]*")
 
@@ -254,23 +259,34 @@ def verify_answers(connection: apsw.Connection) -> None:
 def read_last_rows(connection: apsw.Connection, first: int) -> Iterator[tuple[Any, ...]]:
     """The rows of answers from a position on, the last one first, as they are kept; for `take_over_rows`.
 
-    What cannot be read is passed over, so the file may be damaged.
+    What cannot be read is passed over, so the file may be damaged: any value of a row may be any.
     """
-    number = -1
+    number, highest, before = -1, 0, 0
     with suppress(*UNREADABLE):
         number = _last_number(connection)
-    while number > 0:
-        with suppress(*UNREADABLE):
+        # Numbers have no gaps: those above are damaged ones.
+        highest = connection.pragma("page_count") * connection.pragma("page_size") // _LEAST_ROW_BYTES
+    while number > 0 and before <= _ROWS_OF_A_PAGE:
+        try:
             row = connection.execute(
-                "SELECT command_id, request_hash, position, answer, events, id_hash FROM command_answers"
-                " WHERE number = ?",
+                "SELECT command_id, request_hash, position, answer, events, id_hash, number"
+                " FROM command_answers WHERE number <= ? ORDER BY number DESC LIMIT 1",
                 (number,),
             ).fetchone()
-            if row is not None and row[2] < first:
-                return
-            if row is not None:
-                yield row
-        number -= 1
+        except UNREADABLE:
+            number = min(number - 1, highest)
+            continue
+        if row is None:
+            return
+        *kept, found = row
+        # Where the order is damaged, it leads down all the same.
+        number = min(number, found) - 1
+        if not isinstance(kept[2], int):
+            continue
+        # One position may be wrong; that of all the rows of a page, and one more, is where it ends.
+        before = before + 1 if kept[2] < first else 0
+        if before == 0:
+            yield tuple(kept)
 
 
 def take_over_rows(connection: apsw.Connection, rows: Iterable[tuple[Any, ...]]) -> None:
@@ -284,27 +300,32 @@ def take_over_rows(connection: apsw.Connection, rows: Iterable[tuple[Any, ...]])
             " WHERE command_ids.id_hash = ? AND position = ?",
             (row[5], row[2]),
         ).get
-        if known is None and not _take_over(connection, row):
-            connection.execute("DELETE FROM command_answers WHERE number = ?", (_last_number(connection),))
+        if known is None:
+            _take_over(connection, row)
 
 
-def _take_over(connection: apsw.Connection, row: tuple[Any, ...]) -> bool:
-    """Whether a row is whole. It is there in any case."""
-    insert_rows(
-        connection,
-        "INSERT INTO command_answers (command_id, request_hash, position, answer, events, id_hash)",
-        [row],
-    )
+def _take_over(connection: apsw.Connection, row: tuple[Any, ...]) -> None:
+    """Keeps a row, if it is whole."""
+    try:
+        insert_rows(
+            connection,
+            "INSERT INTO command_answers (command_id, request_hash, position, answer, events, id_hash)",
+            [row],
+        )
+    except apsw.ConstraintError:
+        # A value is none of its column's type.
+        return
     number = _last_number(connection)
     try:
         (answer,) = _read(connection, "number = ?", number)
         is_whole = row[2] <= chain.read_head(connection).position and _is_json(answer.answer)
         is_whole = is_whole and id_hash(_plain(answer.command_id)) == row[5]
-    except (UnicodeDecodeError, LostAnswerError):
-        return False
+    except (*UNREADABLE, ValueError):
+        is_whole = False
     if is_whole:
         connection.execute("INSERT INTO command_ids VALUES (?, ?)", (row[5], number))
-    return is_whole
+    else:
+        connection.execute("DELETE FROM command_answers WHERE number = ?", (number,))
 
 
 def index_ids(connection: apsw.Connection) -> None:
@@ -326,7 +347,7 @@ def _read(connection: apsw.Connection, where: str, *bindings: Any) -> Iterator[A
 
 def _is_json(text: str) -> bool:
     try:
-        msgspec.json.decode(text)
+        decoded(msgspec.json.decode, text)
     except msgspec.DecodeError:
         return False
     return True
