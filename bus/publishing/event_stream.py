@@ -8,7 +8,7 @@ from typing import Any
 
 import apsw
 
-from bus.contract.stream_metadata import FOREIGN_SEQUENCE, metadata_of
+from bus.contract.stream_metadata import FOREIGN_SEQUENCE, INCARNATION, metadata_of
 from bus.contract.subjects import BusNames
 from bus.log import chain
 from bus.log.cloud_events import Origin
@@ -53,9 +53,11 @@ class EventStream:
         self._names = names
         self._origin = origin
         self._read = read
+        # Who serves the store, as the stream said when it was there.
+        self._serving: dict[str, str] = {}
 
-    async def require_own(self) -> None:
-        """Returns if the stream is not another log's; it is made where there is none.
+    async def require_own(self) -> bool:
+        """Whether the log has events, for all that is known; the stream is made where there is none.
 
         Raises:
             AnotherStoreError: it is another store's.
@@ -64,12 +66,12 @@ class EventStream:
         """
         report = await self._found_or_made()
         try:
-            await self._compare(report)
+            _, head, _ = await self._compare(report)
         except (AnotherStoreError, OtherHistoryError):
             raise
         except (DivergedError, apsw.Error, UnicodeDecodeError):
             # `stand` tells of it, and of a log that cannot be read.
-            return
+            return True
         counts = report.state
         if counts.messages and await self._api.message_at(self._names.events, counts.last_seq) is None:
             # After a power cut, nats-server may know how far a stream was, and not have its last messages:
@@ -77,6 +79,7 @@ class EventStream:
             logger.warning("%s lacks its last messages, and is filled anew", self._names.events)
             await self.delete()
             await self._made()
+        return head.position > 0
 
     async def stand(self) -> tuple[StreamStanding, chain.Head, chain.Row | None]:
         """Where the stream stands, the head of the log, and the row to be published next.
@@ -109,6 +112,7 @@ class EventStream:
         stream = self._names.events
         report = await self._api.report(stream)
         if report is not None:
+            self._serving = {key: said for key, said in report.metadata.items() if key == INCARNATION}
             return report
         report = await self._made()
         if report.state.last_seq == 0:
@@ -128,7 +132,7 @@ class EventStream:
                 **self._needed(),
                 "storage": "file",
                 "duplicate_window": DUPLICATE_WINDOW_NS,
-                "metadata": metadata_of(self._origin.store_id, ()),
+                "metadata": metadata_of(self._origin.store_id, ()) | self._serving,
             },
         )
 

@@ -68,8 +68,10 @@ class Incarnation:
         """Whether this is the one that serves, for all that is known. Any thread may ask."""
         return self._clock() - self._seen_at < VALID_SECONDS
 
-    async def take(self) -> None:
+    async def take(self, *, has_events: bool = False) -> None:
         """Returns when whoever served before does so no more, and knows that.
+
+        `has_events` says that somebody may have served before: the store is not empty.
 
         Raises:
             JetStreamError: the stream is not there, or JetStream refuses.
@@ -80,12 +82,13 @@ class Incarnation:
         # Not 1 where the stream was made anew: whoever served before that would have a higher number.
         self._own = (max(number + 1, self._now_ms()), self._own[1])
         await self._write(report)
-        if instance:
+        # Where there is no number, the stream was made anew, and nobody knows who serves.
+        if instance or (number == 0 and has_events):
             await asyncio.sleep(WAIT_SECONDS)
         self._waits_until = -float("inf")
         if not await self._look():
             # Whoever wrote over it may have looked since.
-            await self.take()
+            await self.take(has_events=has_events)
 
     async def run(self) -> None:
         """Looks again and again.

@@ -147,8 +147,10 @@ class Relay:
         assert self._other_history is not None
         raise self._other_history
 
-    async def prepare(self) -> None:
+    async def prepare(self) -> bool:
         """Returns when the stream is there and not another log's; called before anything is served.
+
+        The answer says whether the log has events, for all that is known.
 
         A stream that cannot be published to for another reason is no obstacle: `state` will tell.
 

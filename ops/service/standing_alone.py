@@ -49,10 +49,10 @@ class StandingAlone:
             JetStreamError: JetStream refuses, or does not answer.
         """
         self._relay = relay
-        await relay.prepare()
+        has_events = await relay.prepare()
         if self._incarnation is not None:
             try:
-                await self._incarnation.take()
+                await self._incarnation.take(has_events=has_events)
             except JetStreamError as error:
                 if not error.code:
                     raise

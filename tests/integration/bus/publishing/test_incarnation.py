@@ -208,3 +208,18 @@ def test_who_served_before_the_stream_was_made_anew_is_the_older_one(tmp_path: P
                 await frozen.run()
 
     asyncio.run(scenario())
+
+
+def test_where_no_number_is_there_and_the_log_has_events_it_waits_as_a_successor_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(incarnation, "WAIT_SECONDS", 0.3)
+
+    async def scenario() -> float:
+        async with jetstream(tmp_path) as api:
+            # The stream was made anew while somebody serves.
+            began = asyncio.get_running_loop().time()
+            await Incarnation(api, EVENTS, "a").take(has_events=True)
+            return asyncio.get_running_loop().time() - began
+
+    assert asyncio.run(scenario()) >= 0.3

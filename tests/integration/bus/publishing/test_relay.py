@@ -141,6 +141,28 @@ def test_it_refills_the_stream_when_asked_to(tmp_path: Path):
     play(scenario, tmp_path)
 
 
+def test_a_stream_that_it_makes_anew_says_still_who_serves_the_store(tmp_path: Path):
+    async def scenario(broker: Broker, store: Store):
+        store.append(20)
+        await relayed(broker, store)
+        report = await broker.api.report(NAMES.events)
+        assert report is not None
+        await broker.change(metadata={**report.metadata, "hyperpage_incarnation": "7 a"})
+        async with relay_of(broker, store) as relay:
+            await through(relay, store)
+            await broker.api.delete(NAMES.events)
+
+            async def is_there_again() -> bool:
+                return await broker.api.report(NAMES.events) is not None
+
+            await until(is_there_again)
+        report = await broker.api.report(NAMES.events)
+        assert report is not None
+        assert report.metadata["hyperpage_incarnation"] == "7 a"
+
+    play(scenario, tmp_path)
+
+
 @pytest.mark.parametrize("restarted", [False, True], ids=["", "then nats-server killed"])
 @pytest.mark.parametrize("running", [False, True], ids=["between two relays", "under a relay"])
 def test_an_emptied_stream_goes_on_where_it_stood(tmp_path: Path, running: bool, restarted: bool):

@@ -20,9 +20,9 @@ class LateTaking(Incarnation):
 
     meanwhile: Callable[[], Awaitable[None]]
 
-    async def take(self) -> None:
+    async def take(self, *, has_events: bool = False) -> None:
         await self.meanwhile()
-        await super().take()
+        await super().take(has_events=has_events)
 
 
 def test_a_copy_that_lacks_what_was_done_until_its_service_took_the_store_is_not_served(
@@ -46,5 +46,30 @@ def test_a_copy_that_lacks_what_was_done_until_its_service_took_the_store_is_not
             own = Relay(broker.connection, NAMES, store.origin, store.readers.connection)
             with pytest.raises(OtherHistoryError, match="ahead of the log"):
                 await standing.take_store(own, stack, Background(stack))
+
+    asyncio.run(scenario())
+
+
+class ToldTaking(Incarnation):
+    """Keeps what it was told of the log."""
+
+    told: bool
+
+    async def take(self, *, has_events: bool = False) -> None:
+        self.told = has_events
+
+
+@pytest.mark.parametrize("events", [0, 1])
+def test_where_the_stream_has_no_number_only_an_empty_store_is_taken_at_once(
+    tmp_path: Path, events: int
+) -> None:
+    async def scenario() -> None:
+        async with bus_in(tmp_path) as (broker, store), AsyncExitStack() as stack:
+            store.append(events)
+            standing = StandingAlone()
+            standing._incarnation = incarnation = ToldTaking(broker.api, NAMES.events, "one")
+            own = Relay(broker.connection, NAMES, store.origin, store.readers.connection)
+            await standing.take_store(own, stack, Background(stack))
+            assert incarnation.told == (events > 0)
 
     asyncio.run(scenario())
