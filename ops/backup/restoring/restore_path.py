@@ -108,7 +108,9 @@ def find_restore_path(
         OSError: a bucket is away.
     """
     sources = list(_sources(places, moment, present, without))
-    if not sources and present is not None and not places.signing.is_required:
+    if not sources:
+        if present is None or not moment.latest or places.signing.is_required:
+            raise BackupError("not_found", f"there is no backup in {places.backups}, and no archive")
         # Its own log may be whole, whatever else is damaged. Nobody has signed it.
         return _from_nothing(present)
     newest = max(sources, key=lambda one: one.reaches)

@@ -1,7 +1,10 @@
 """Of several backups, one is damaged: it is passed over, remembered, and nothing good goes in its favour."""
 
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
+import apsw
 import msgspec
 import pytest
 
@@ -20,6 +23,7 @@ from ops.targets.errors import BackupError
 from ops.targets.sealing import Sealing
 from tests.support.stores.backing_up import VERSION, Stored, answers_of, tables_of
 from tests.support.stores.looking_inside import log_of
+from tests.support.stores.pages import PAGE_BYTES
 
 
 @pytest.fixture
@@ -157,6 +161,27 @@ def test_a_damaged_store_is_no_way_to_anywhere_and_is_set_aside(stored: Stored, 
     assert Path(done.set_aside).read_bytes() == content
     assert (done.position, done.backup) == (position, str(two[1].path))
     stored.reopen()
+
+
+@pytest.mark.parametrize("moment", [Moment(position=20), Moment(time=1)], ids=["position", "time"])
+def test_a_moment_that_nothing_leads_to_makes_no_empty_store(stored: Stored, moment: Moment):
+    """What is left of a damaged store's own log is the latest at most."""
+    stored.work(60)
+    stored.close()
+    with closing(apsw.Connection(str(stored.path))) as connection:
+        page = connection.execute(
+            "SELECT pageno FROM dbstat WHERE name = 'events' AND pagetype = 'leaf' ORDER BY path DESC LIMIT 1"
+        ).get
+    with stored.path.open("r+b") as file:
+        file.seek((page - 1) * PAGE_BYTES)
+        file.write(b"\xff" * 64)
+    before = stored.path.read_bytes()
+    for attempt in (partial(plan_restore, check=True), partial(restore, version=VERSION)):
+        with pytest.raises(BackupError) as caught:
+            attempt(stored.places, moment)
+        assert caught.value.reason == "not_found"
+    assert stored.path.read_bytes() == before
+    assert restore(stored.places, Moment(latest=True), version=VERSION).position > 20
 
 
 def test_what_a_check_finds_is_remembered_until_another_finds_it_sound(
