@@ -55,15 +55,22 @@ class EventStream:
         self._read = read
         # Who serves the store, as the stream said when it was there.
         self._serving: dict[str, str] = {}
+        self._may_delete = False
+        # When the stream was made that lacked its last messages at the start.
+        self._cut_off: str | None = None
 
-    async def require_own(self) -> bool:
+    async def require_own(self, *, may_delete: bool) -> bool:
         """Whether the log has events, for all that is known; the stream is made where there is none.
+
+        `may_delete` says that a stream that a power cut has damaged may be deleted, and filled anew: nobody
+        else has consumers on it. Where it may not, `stand` tells of it.
 
         Raises:
             AnotherStoreError: it is another store's.
             OtherHistoryError: it is that of another log of this store.
             JetStreamError: JetStream does not answer, or refuses.
         """
+        self._may_delete = may_delete
         report = await self._found_or_made()
         try:
             _, head, _ = await self._compare(report)
@@ -76,9 +83,12 @@ class EventStream:
         if counts.messages and await self._api.message_at(self._names.events, counts.last_seq) is None:
             # After a power cut, nats-server may know how far a stream was, and not have its last messages:
             # what is published next would leave a gap for good. All of them are in the log.
-            logger.warning("%s lacks its last messages, and is filled anew", self._names.events)
-            await self.delete()
-            await self._made()
+            if may_delete:
+                logger.warning("%s lacks its last messages, and is filled anew", self._names.events)
+                await self.delete()
+                await self._made()
+            else:
+                self._cut_off = report.created
         return head.position > 0
 
     async def stand(self) -> tuple[StreamStanding, chain.Head, chain.Row | None]:
@@ -95,6 +105,9 @@ class EventStream:
         if report.config.get("sealed"):
             stream = self._names.events
             raise StreamError(f"{stream} is sealed, and takes no messages any more", how_to_refill(stream))
+        if report.created == self._cut_off:
+            stream = self._names.events
+            raise DivergedError(f"{stream} lacked its last messages at the start", how_to_refill(stream))
         try:
             standing, head, next_row = await self._compare(report)
         except ForeignMessageError as error:
@@ -115,7 +128,7 @@ class EventStream:
             self._serving = {key: said for key, said in report.metadata.items() if key == INCARNATION}
             return report
         report = await self._made()
-        if report.state.last_seq == 0:
+        if report.state.last_seq == 0 or not self._may_delete:
             return report
         # Nobody knew of it a moment ago. nats-server does not sync what describes a stream: after a power cut
         # that may be gone, and the messages are there. All of them are in the log, too.

@@ -147,10 +147,11 @@ class Relay:
         assert self._other_history is not None
         raise self._other_history
 
-    async def prepare(self) -> bool:
+    async def prepare(self, *, may_delete: bool = False) -> bool:
         """Returns when the stream is there and not another log's; called before anything is served.
 
-        The answer says whether the log has events, for all that is known.
+        The answer says whether the log has events, for all that is known. `may_delete` says that a stream
+        that a power cut has damaged may be filled anew, since nobody else has consumers on it.
 
         A stream that cannot be published to for another reason is no obstacle: `state` will tell.
 
@@ -162,7 +163,7 @@ class Relay:
         deadline = time.monotonic() + PREPARE_TIMEOUT_MS / 1000
         while True:
             try:
-                return await self._stream.require_own()
+                return await self._stream.require_own(may_delete=may_delete)
             except JetStreamError:
                 if time.monotonic() > deadline:
                     raise

@@ -49,7 +49,8 @@ class StandingAlone:
             JetStreamError: JetStream refuses, or does not answer.
         """
         self._relay = relay
-        has_events = await relay.prepare()
+        # The embedded nats-server is ours alone, and so is what it has.
+        has_events = await relay.prepare(may_delete=self._incarnation is None)
         if self._incarnation is not None:
             try:
                 await self._incarnation.take(has_events=has_events)

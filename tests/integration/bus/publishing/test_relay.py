@@ -18,6 +18,7 @@ from tests.support.stores.relaying import (
     play,
     relay_of,
     relayed,
+    running,
     through,
     until_stream_holds,
 )
@@ -247,9 +248,31 @@ def test_a_stream_that_lacks_its_last_messages_at_a_start_is_filled_anew(tmp_pat
         await broker.delete_message(4)
         await broker.delete_message(5)
         store.append(2)
-        await relayed(broker, store)
+        relay = Relay(broker.connection, NAMES, store.origin, store.readers.connection)
+        await relay.prepare(may_delete=True)
+        async with running(relay):
+            await through(relay, store)
         assert await broker.bodies() == store.bodies()
         assert [message.sequence for message in await broker.messages()] == [1, 2, 3, 4, 5, 6, 7]
+
+    play(scenario, tmp_path)
+
+
+def test_where_others_may_have_consumers_on_it_such_a_stream_is_told_and_filled_anew_when_asked_to(
+    tmp_path: Path,
+):
+    async def scenario(broker: Broker, store: Store):
+        store.append(5)
+        await relayed(broker, store)
+        await broker.delete_message(5)
+        store.append(2)
+        async with relay_of(broker, store) as relay:
+            await until(lambda: "lacked its last messages" in (relay.state.problem or ""))
+            assert "hyperpage stream refill" in (relay.state.repair or "")
+            assert [message.sequence for message in await broker.messages()] == [1, 2, 3, 4]
+            await relay.refill()
+            await through(relay, store)
+        assert await broker.bodies() == store.bodies()
 
     play(scenario, tmp_path)
 
