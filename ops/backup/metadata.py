@@ -15,7 +15,7 @@ import msgspec
 
 from ops.targets.bucket import BucketPath
 from ops.targets.documents import Hash, Moment, Whole, decode_document
-from ops.targets.errors import BackupError
+from ops.targets.errors import UNUSABLE, BackupError
 from ops.targets.sealing import Sealing
 from ops.targets.signing import ANYBODYS, Signature, Signing, SigningKey, require_accepted
 from ops.targets.target import Entry, KeptFile, Place, address, list_files, read_files, write_file
@@ -114,6 +114,11 @@ class Backup(KeptFile, frozen=True):
     def status(self) -> Status:
         """That of its metadata; `damaged` if its signature lets nobody use it."""
         return "damaged" if self.signature.is_refused else self.metadata.status
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether something can be restored from it, as far as its signature and the looks at it tell."""
+        return self.metadata.unsound not in UNUSABLE and not self.signature.is_refused
 
     @property
     def is_plain_here(self) -> bool:

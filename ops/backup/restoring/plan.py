@@ -86,8 +86,9 @@ def lost_end(places: Places) -> str | None:
     if present is None or present.head is None:
         return None
     ends = known_end(places, present)
-    newest = [one.metadata for one in list_backups(places.backups, present.store_id, places.signing)]
-    ends = max([ends, *(one.position for one in newest if one.timeline == present.timeline)])
+    backups = list_backups(places.backups, present.store_id, places.signing)
+    kept = [one.metadata for one in backups if one.is_usable]
+    ends = max([ends, *(one.position for one in kept if one.timeline == present.timeline)])
     with suppress(OSError):
         following = leading_on(places.archive, present.timelines, present.head.position)
         ends = max([ends, *(min(one.segment.last, one.until) for one in following)])

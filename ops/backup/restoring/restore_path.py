@@ -15,7 +15,7 @@ from ops.backup.metadata import Backup, find_backup, list_backups, read_backup
 from ops.backup.opening import opened
 from ops.backup.restoring.present import Present
 from ops.backup.sound import open_sealed
-from ops.targets.errors import UNUSABLE, BackupError
+from ops.targets.errors import BackupError
 from ops.targets.places import Places
 from ops.targets.sealing import Identities
 from ops.targets.signing import require_accepted
@@ -211,9 +211,7 @@ def _sources(
     found = [
         _of(one)
         for one in list_backups(places.backups, present.store_id if present else None, places.signing)
-        if one.metadata.unsound not in UNUSABLE
-        and not one.signature.is_refused
-        and str(one.place) not in without
+        if one.is_usable and str(one.place) not in without
     ]
     yield from found
     if moment == Moment():

@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 import apsw
+import msgspec
 import pytest
 
 from bus.log.chain import Row
 from ops.archive.segment import list_segments
-from ops.backup.metadata import list_backups
+from ops.backup.metadata import list_backups, write_metadata
+from ops.backup.restoring.plan import lost_end
 from ops.backup.restoring.recovery import require_sound_store
 from ops.backup.verdict import STORE, judge
 from ops.settings import Settings
 from ops.store.projections_check import verify
+from ops.targets.signing import Signing
 from ops.targets.target import local
 from tests.support.stores.archived import Archived
 from tests.support.stores.backing_up import VERSION, answers_of
@@ -102,6 +105,19 @@ def test_a_damaged_backup_is_blamed_and_the_store_is_well(whole: Whole, tmp_path
     assert list(verdict.wrong) == [newest.name]
     assert f"hyperpage backup delete {newest.name}" in verdict.hint
     assert (verdict.lost, "the store is well" in verdict.hint) == (0, True)
+
+
+@pytest.mark.parametrize("why", ["damaged", "unsigned"])
+def test_a_backup_that_is_worth_nothing_does_not_say_where_the_log_ended(
+    why: str, whole: Whole, tmp_path: Path
+):
+    places = settings_of(whole.folder, tmp_path / "data").places
+    newest = list_backups(places.backups)[0]
+    unsound = "damaged" if why == "damaged" else ""
+    write_metadata(newest.place, msgspec.structs.replace(newest.metadata, position=10**9, unsound=unsound))
+    if why == "unsigned":
+        places = msgspec.structs.replace(places, signing=Signing(is_required=True))
+    assert lost_end(places) is None
 
 
 def test_store_backup_and_segment_are_damaged_and_what_is_left_has_everything(whole: Whole, tmp_path: Path):
