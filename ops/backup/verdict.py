@@ -15,11 +15,12 @@ from bus.log import chain
 from bus.log.answers import UNREADABLE
 from migrations.connection import open_reader
 from migrations.from_disk import forget
-from ops.backup.metadata import list_backups
+from ops.backup.metadata import Backup, list_backups
 from ops.backup.restoring.plan import Plan, known_end, lost_end, plan_restore
 from ops.backup.restoring.present import Present, read_present
 from ops.backup.restoring.restore_path import Moment
 from ops.backup.sound import require_sound, verify_log
+from ops.backup.verify import verify_backup
 from ops.progress import Progress, ignore_progress
 from ops.store.projections_check import verify
 from ops.targets.errors import BackupError
@@ -89,7 +90,7 @@ def judge(
         store_problem = problem_of_store(places.store)
     store_problem = store_problem or lost_end(places)
     if store_problem is None:
-        differing, store_problem = _compared(places)
+        differing, store_problem = _compared(places, identities, progress)
         found |= differing
     if store_problem is None and (tables := _wrong_tables(places.store)):
         found[STORE] = f"its tables are not what its log says: {', '.join(tables)}"
@@ -138,9 +139,14 @@ def _lost(places: Places, plan: Plan, present: Present | None, known: int) -> in
     return None if end == 0 else max(0, end - plan.position)
 
 
-def _compared(places: Places) -> tuple[dict[str, str], str | None]:
-    """The backups whose log is another one than the store's; or that the store's is, if few have the same."""
-    agreeing, differing = 0, {}
+def _compared(
+    places: Places, identities: Identities, progress: Progress
+) -> tuple[dict[str, str], str | None]:
+    """The backups that are not whole, or whose log is another one than the store's, which is whole.
+
+    Or that the store's is, if more backups than it and those with the same have another one.
+    """
+    agreeing, differing = 0, list[Backup]()
     present = read_present(places.store)
     if present is None or present.head is None:
         return {}, None
@@ -155,10 +161,36 @@ def _compared(places: Places) -> tuple[dict[str, str], str | None]:
             if row is not None and row.hash.hex() == one.metadata.head_hash:
                 agreeing += 1
             else:
-                differing[one.name] = f"its log is another one than the store's at position {position}"
-    if len(differing) > agreeing:
-        return {}, f"its log is another one than that of {len(differing)} backups: {', '.join(differing)}"
-    return differing, None
+                differing.append(one)
+    wrong, others = {}, {}
+    for one in differing:
+        # Its metadata alone may be wrong.
+        why = _problem_of_backup(one, places, identities, progress)
+        if why is None:
+            position = one.metadata.position
+            others[one.name] = f"its log is another one than the store's at position {position}"
+        else:
+            wrong[one.name] = why
+    if len(others) > agreeing + 1:
+        return wrong, f"its log is another one than that of {len(others)} backups: {', '.join(others)}"
+    return wrong | others, None
+
+
+def _problem_of_backup(
+    backup: Backup, places: Places, identities: Identities, progress: Progress
+) -> str | None:
+    """What is wrong with a backup, all of which is looked at, as far as there is a key; `None`: nothing."""
+    try:
+        verify_backup(
+            backup.place,
+            identities=identities,
+            signing=places.signing,
+            scratch=places.store.parent,
+            progress=progress,
+        )
+    except BackupError as error:
+        return None if error.reason == "encrypted" else error.message
+    return None
 
 
 def _wrong_tables(store: Path) -> list[str]:

@@ -22,7 +22,7 @@ from ops.store.projections_check import verify
 from ops.targets.signing import Signing
 from ops.targets.target import local
 from tests.support.stores.archived import Archived
-from tests.support.stores.backing_up import VERSION, answers_of
+from tests.support.stores.backing_up import VERSION, Stored, answers_of
 from tests.support.stores.looking_inside import log_of
 from tests.support.stores.pages import overwrite, pages_of
 
@@ -105,6 +105,33 @@ def test_a_damaged_backup_is_blamed_and_the_store_is_well(whole: Whole, tmp_path
     assert list(verdict.wrong) == [newest.name]
     assert f"hyperpage backup delete {newest.name}" in verdict.hint
     assert (verdict.lost, "the store is well" in verdict.hint) == (0, True)
+
+
+def test_one_backup_whose_metadata_alone_is_wrong_is_blamed(whole: Whole, tmp_path: Path):
+    settings = settings_of(whole.folder, tmp_path / "data")
+    newest, older = list_backups(settings.backup_folder)
+    local(older.place).unlink()
+    write_metadata(newest.place, msgspec.structs.replace(newest.metadata, head_hash="00" * 32))
+    verdict = judge(settings.places)
+    assert list(verdict.wrong) == [newest.name]
+    assert "the store is well" in verdict.hint
+
+
+def test_against_one_whole_backup_the_store_is_right_and_against_two_it_is_not(tmp_path: Path):
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    with Stored(ours) as stored:
+        stored.work(5)
+    shutil.copytree(ours, theirs)
+    with Stored(theirs) as other, Stored(ours) as stored:
+        stored.work(15)
+        for number, wrong in enumerate(("backup", "store")):
+            other.store.send("app_state.set", {"key": "k", "value": number}, id=f"other-{number}")
+            made = other.backup()
+            for file in local(made.place).parent.iterdir():
+                stored.folder.mkdir(exist_ok=True)
+                shutil.copy(file, stored.folder)
+            other.clock.now += 1
+            assert list(judge(stored.places).wrong)[:1] == [STORE if wrong == "store" else made.name]
 
 
 @pytest.mark.parametrize("why", ["damaged", "unsigned"])
