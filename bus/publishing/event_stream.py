@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import apsw
@@ -33,6 +33,7 @@ from bus.transport.stream_limits import NO_LIMITS, Limits
 
 # By these, messages come into a stream that nobody published there, or not as they were published.
 _OTHER_SOURCES = ("sources", "subject_transform")
+_DAMAGED = "`hyperpage doctor` says what is damaged, and how to bring it back"
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ class EventStream:
             _, head, _ = await self._compare(report)
         except (AnotherStoreError, OtherHistoryError):
             raise
-        except (DivergedError, apsw.Error, UnicodeDecodeError):
+        except (DivergedError, apsw.Error):
             # `stand` tells of it, and of a log that cannot be read.
             return True
         counts = report.state
@@ -153,7 +154,8 @@ class EventStream:
         stream, counts = self._names.events, report.state
         recorded = recorded_segments(stream, self._origin.store_id, report.metadata, counts.last_seq)
         last = await self._last_event(report)
-        head = await asyncio.to_thread(self._read_head)
+        with _told_of_damage():
+            head = await asyncio.to_thread(self._read_head)
         standing = locate(
             stream,
             self._origin,
@@ -164,11 +166,12 @@ class EventStream:
         )
         common = await self._common_event(standing, last)
         position = common.position if common else 0
-        before, row, next_row = await asyncio.to_thread(
-            self._read_rows, position - 1, position, standing.next_position
-        )
-        if common is not None:
-            _require_same(stream, common, before, row)
+        with _told_of_damage():
+            before, row, next_row = await asyncio.to_thread(
+                self._read_rows, position - 1, position, standing.next_position
+            )
+            if common is not None:
+                _require_same(stream, common, before, row)
         return standing, head, next_row
 
     async def _last_event(self, report: StreamReport) -> PublishedEvent | None:
@@ -240,6 +243,15 @@ class EventStream:
             ) from error
 
 
+@contextmanager
+def _told_of_damage() -> Iterator[None]:
+    """Has what comes of a column of the log that is not of its type be a `DivergedError`."""
+    try:
+        yield
+    except (UnicodeDecodeError, TypeError, AttributeError) as error:
+        raise DivergedError(f"the log has an event that cannot be read: {error}", _DAMAGED) from error
+
+
 def _require_same(
     stream: str, common: PublishedEvent, before: chain.Row | None, row: chain.Row | None
 ) -> None:
@@ -248,8 +260,7 @@ def _require_same(
     event = f"event {common.timeline}-{common.position}"
     if row is None or not chain.follows(before, row):
         raise DivergedError(
-            f"the log was changed after it was written: {event} in {stream} is as it was",
-            "`hyperpage doctor` says what is damaged, and how to bring it back",
+            f"the log was changed after it was written: {event} in {stream} is as it was", _DAMAGED
         )
     raise OtherHistoryError(
         f"{event} in {stream} is not the log's: their hashes differ",

@@ -4,11 +4,12 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import apsw
 import msgspec
 
 from bus.broker.server import NatsServer
@@ -98,6 +99,19 @@ class Store:
         """Has a text of the log be none, as on a damaged disk."""
         update = "UPDATE events SET data = CAST(x'22ff22' AS TEXT) WHERE position = ?"
         self._writer.execute(update, (position,))
+
+    def empty(self, position: int, column: str) -> None:
+        """Has a column of a row be NULL, as damage does, which asks for no types."""
+        strict = self._writer.execute("SELECT sql FROM sqlite_schema WHERE name = 'events'").get
+        # Each connection goes by the definition that it read first.
+        for there, statement in (
+            (strict.replace("STRICT", "").replace("NOT NULL", ""), "SELECT 1"),
+            (strict, f"UPDATE events SET {column} = NULL WHERE position = {position}"),
+        ):
+            with closing(apsw.Connection(str(self.path))) as connection:
+                connection.execute(statement)
+                connection.pragma("writable_schema", True)
+                connection.execute("UPDATE sqlite_schema SET sql = ? WHERE name = 'events'", (there,))
 
     def restore(self, position: int, *, timeline: int) -> None:
         """Sets the log back and begins a timeline, as a restore does."""

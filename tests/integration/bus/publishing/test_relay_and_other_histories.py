@@ -162,13 +162,18 @@ def test_a_log_that_was_changed_after_it_was_written_is_no_other_history(tmp_pat
     play(scenario, tmp_path)
 
 
-def test_a_log_whose_texts_are_damaged_holds_the_relay_up_and_ends_nothing(tmp_path: Path):
+@pytest.mark.parametrize("column", ["data", "hash"])
+def test_a_log_that_is_damaged_holds_the_relay_up_and_ends_nothing(tmp_path: Path, column: str):
     async def scenario(broker: Broker, store: Store):
         store.append(9)
         await relayed(broker, store)
-        store.damage_text(9)
+        if column == "data":
+            store.damage_text(9)
+        else:
+            store.empty(9, column)
         async with relay_of(broker, store) as relay:
-            await until(lambda: "codec can't decode" in (relay.state.problem or ""))
+            await until(lambda: "an event that cannot be read" in (relay.state.problem or ""))
+            assert "hyperpage doctor" in (relay.state.repair or "")
             assert relay.is_of_this_log
 
     play(scenario, tmp_path)
