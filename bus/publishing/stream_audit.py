@@ -221,17 +221,24 @@ class StreamAudit:
             for segment, some in groupby(messages, lambda one: segment_at(segments, one.sequence)):
                 stretch = list(some)
                 positions = [one.sequence - (segment.offset if segment else 0) for one in stretch]
-                events = {
-                    position: (subject, event_id, body)
-                    for position, subject, event_id, body in connection.execute(
-                        self._events, (positions[0], positions[-1])
-                    )
-                }
+                events = self._events_between(connection, positions[0], positions[-1])
                 for position, message in zip(positions, stretch, strict=True):
                     problem = self._problem_of(message, position, segment, events.get(position))
                     if problem is not None and not self._is_the_logs(connection, position, segment):
                         found[message.sequence] = problem
         return found
+
+    def _events_between(self, connection: apsw.Connection, first: int, last: int) -> dict[int, Event]:
+        """The events of a stretch by their positions, but those that cannot be made of the log."""
+        try:
+            return {row[0]: row[1:] for row in connection.execute(self._events, (first, last))}
+        except (apsw.SQLError, apsw.CorruptError):
+            if first == last:
+                return {}
+        middle = (first + last) // 2
+        return self._events_between(connection, first, middle) | self._events_between(
+            connection, middle + 1, last
+        )
 
     def _problem_of(
         self, message: StoredMessage, position: int, segment: Segment | None, event: Event | None
@@ -263,7 +270,7 @@ class StreamAudit:
         try:
             row = chain.read_at(connection, position)
             return row is None or not chain.follows(chain.read_at(connection, position - 1), row)
-        except UnicodeDecodeError:
+        except (UnicodeDecodeError, TypeError, AttributeError, apsw.CorruptError):
             return True
 
     def _tell(self, differing: Mapping[int, str], end: int) -> None:

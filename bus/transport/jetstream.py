@@ -97,11 +97,12 @@ class JetStreamApi:
 
         def take(_: str, __: str, headers: Mapping[str, str] | None, body: bytes) -> None:
             headers = headers or {}
-            if "Status" not in headers:
+            # A message may have a header `Status`, too.
+            if "Nats-Sequence" in headers:
                 sequence, subject = int(headers["Nats-Sequence"]), headers["Nats-Subject"]
                 found.append(StoredMessage(sequence, subject, body, headers))
             elif not ended.done():
-                ended.set_result(headers["Status"])
+                ended.set_result(headers.get("Status", ""))
 
         try:
             subscription = await self._connection.subscribe_direct(inbox, handler=take)

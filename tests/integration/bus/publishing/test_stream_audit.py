@@ -147,7 +147,9 @@ def test_a_foreign_message_and_events_out_of_place_are_found(tmp_path: Path):
             ("jobs.1.forged", b"{}"),
             ("jobs.k=2E4.enqueued", cloud_event(store.origin, rows[3])),
         ):
-            await broker.connection.request(f"hyperpage.evt.v1.{subject}", body, timeout=30)
+            # By this header, the end of what is read is told.
+            headers = {"Status": "204"}
+            await broker.connection.request(f"hyperpage.evt.v1.{subject}", body, timeout=30, headers=headers)
         store.append(2)
         state = await audited(broker, store)
         foreign, elsewhere = state.differences
@@ -185,8 +187,21 @@ def test_a_log_that_was_changed_is_not_blamed_on_the_stream(tmp_path: Path):
         await relayed(broker, store)
         store.forge(4, data='{"n":0}')
         store.damage_text(7)
+        store.empty(8, "hash")
         state = await audited(broker, store)
         assert (state.sequence, state.differing) == (9, 0)
+
+    play(scenario, tmp_path)
+
+
+def test_an_event_of_which_no_message_can_be_made_hides_nothing_behind_it(tmp_path: Path):
+    async def scenario(broker: Broker, store: Store):
+        store.append(20)
+        await relayed(broker, store)
+        store.forge(3, metadata='{"actor": "x')
+        await broker.delete_message(15)
+        state = await audited(broker, store)
+        assert (state.sequence, [one.sequence for one in state.differences]) == (20, [15])
 
     play(scenario, tmp_path)
 
