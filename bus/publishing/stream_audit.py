@@ -42,7 +42,7 @@ from bus.transport.jetstream_answers import StoredMessage, StreamReport
 # How often the stream is looked at when all of it was compared.
 LOOK_SECONDS = 2.0
 # Commands wait for the same interpreter, and the broker: while events come, a fiftieth of the time is taken,
-# for some 500 messages a second, else a tenth.
+# for some 500 messages a second, else a tenth. Where more come than that, it falls behind until fewer do.
 PAUSES_WHILE_BUSY, PAUSES = 50, 10
 LONGEST_PAUSE_SECONDS = 30.0
 # Of a stream with large gaps, so much is compared at once.
@@ -177,21 +177,27 @@ class StreamAudit:
         # Where the broker lost its end, what comes in its place is compared.
         self._note(sequence=counts.last_seq)
         if not self._place.is_whole:
-            self._note(whole_at=self._now_ms())
+            self._note(whole_at=max(self._now_ms(), self._place.began_at))
             await asyncio.to_thread(self._keep)
         return False
 
     def _begin_where_due(self, created: str) -> None:
-        is_old = self._place.is_whole and self._now_ms() - self._place.began_at >= REPEAT_MS
+        # It began later than now where the clock was ahead.
+        is_old = self._place.is_whole and abs(self._now_ms() - self._place.began_at) >= REPEAT_MS
         # What differs stays so: only a stream that is made anew is another one.
         is_due = is_old and not self.state.differing
         if created != self._place.created or is_due:
-            whole_at = self._place.whole_at if created == self._place.created else None
-            self._place = _Place(created=created, began_at=self._now_ms(), whole_at=whole_at)
+            now, whole_at = self._now_ms(), self._place.whole_at
+            if created != self._place.created or (whole_at is not None and whole_at >= now):
+                whole_at = None
+            self._place = _Place(created=created, began_at=now, whole_at=whole_at)
             self.state = AuditState(whole_at=whole_at)
 
     async def _compare(self, report: StreamReport, start: int) -> None:
         messages = await self._api.messages_from(self._names.events, start)
+        if not messages and await self._api.message_at(self._names.events, start) is not None:
+            # A replica answered, which is behind the one that takes what is published.
+            return
         last = start + MAXIMUM_SEQUENCES - 1
         if messages and messages[-1].sequence > last:
             messages, end = [one for one in messages if one.sequence <= last], last

@@ -12,6 +12,7 @@ from bus.publishing import stream_audit
 from bus.publishing.stream_audit import AuditState, StreamAudit
 from bus.tasks import cancel
 from bus.transport.jetstream import JetStreamApi
+from bus.transport.jetstream_answers import StoredMessage
 from tests.support.patience import until
 from tests.support.stores.cloud_events import cloud_event
 from tests.support.stores.relaying import NAMES, Broker, Store, play, relayed
@@ -251,5 +252,58 @@ def test_all_is_compared_again_a_day_later(tmp_path: Path):
         now += stream_audit.REPEAT_MS
         await until(lambda: audit.state.differing == 1)
         await cancel(running)
+
+    play(scenario, tmp_path)
+
+
+@pytest.mark.parametrize("is_whole", [True, False], ids=["after it", "within it"])
+def test_a_pass_that_began_while_the_clock_was_ahead_is_repeated(tmp_path: Path, is_whole: bool):
+    async def scenario(broker: Broker, store: Store):
+        store.append(20)
+        await relayed(broker, store)
+        right, ahead = 1_000_000, 1_000_000 + 365 * stream_audit.REPEAT_MS
+        times = [ahead] if is_whole else [ahead, right]
+        kept = tmp_path / "audit.json"
+        audit = StreamAudit(
+            JetStreamApi(broker.connection),
+            NAMES,
+            store.origin,
+            store.readers.connection,
+            is_published=lambda: True,
+            kept=kept,
+            now_ms=lambda: times.pop(0) if len(times) > 1 else times[0],
+        )
+        running = asyncio.create_task(audit.run())
+        await until(lambda: audit.state.whole_at)
+        times.append(right)
+        await until(lambda: stream_audit.decode_place(kept.read_bytes()).began_at == right)
+        await cancel(running)
+
+    play(scenario, tmp_path)
+
+
+def test_what_a_replica_does_not_have_yet_is_no_difference(tmp_path: Path):
+    class Replica(JetStreamApi):
+        asked = 0
+
+        async def messages_from(self, stream: str, sequence: int) -> list[StoredMessage]:
+            self.asked += 1
+            found = await super().messages_from(stream, sequence)
+            return [one for one in found if one.sequence <= 15 or self.asked > 3]
+
+    async def scenario(broker: Broker, store: Store):
+        store.append(20)
+        await relayed(broker, store)
+        audit = StreamAudit(
+            Replica(broker.connection),
+            NAMES,
+            store.origin,
+            store.readers.connection,
+            is_published=lambda: True,
+        )
+        running = asyncio.create_task(audit.run())
+        await until(lambda: audit.state.whole_at)
+        await cancel(running)
+        assert (audit.state.sequence, audit.state.differing) == (20, 0)
 
     play(scenario, tmp_path)
