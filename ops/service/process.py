@@ -106,7 +106,9 @@ async def _serve_once(
         service.parts.record(act)
     if restores.unrepaired is not None:
         service.readers.damage.found(restores.unrepaired)
-    damaged = asyncio.create_task(service.health.damage_to_repair(), name="waiting for damage")
+    damaged = asyncio.create_task(
+        service.health.damage_to_repair(restores.repairs_of_a_day), name="waiting for damage"
+    )
     failed = asyncio.create_task(service.failure(), name="failure of the service")
     working = asyncio.create_task(_demo(order.settings), name="demo") if order.demo else None
     try:

@@ -28,7 +28,7 @@ from ops.backup.requests import Ended, RestoreRequest
 from ops.backup.restoring.plan import Plan, plan_restore
 from ops.backup.restoring.preparing import prepared_places, require_readable
 from ops.backup.restoring.recovery import require_sound_store
-from ops.backup.restoring.repairs import Repair, keep_repair
+from ops.backup.restoring.repairs import DAY_MS, Repair, keep_repair
 from ops.backup.restoring.restore import Restored, restore
 from ops.backup.restoring.restore_path import Moment
 from ops.backup.restoring.stopped_stream import highest_timeline_in_stream
@@ -54,6 +54,8 @@ class Restores:
         self.last: Ended | None = None
         self.unrepaired: str | None = None
         """What is wrong with a store whose repair has failed."""
+        # When each repair began, by the monotonic clock: their file may not be written, on a full disk say.
+        self._repairs_began: list[float] = []
 
     def verbs(self) -> tuple[AdministrationVerb, ...]:
         """The requests of operators that are answered here."""
@@ -102,6 +104,10 @@ class Restores:
         # Now, and not once the next service serves: it may not come that far.
         await _put_on_record(self._settings, self._act)
 
+    def repairs_of_a_day(self) -> int:
+        """How many repairs this process has begun within a day, whatever became of them."""
+        return sum(time.monotonic() - began < DAY_MS / 1_000 for began in self._repairs_began)
+
     async def repair(self, problem: str, head: Head) -> None:
         """Makes a damaged store anew while no service runs: the same log up to the same `head`.
 
@@ -109,11 +115,11 @@ class Restores:
         """
         begun = Repair(at=time.time_ns() // 1_000_000, problem=problem, position=head.position)
         said = {"problem": problem, "position": head.position}
+        self._repairs_began.append(time.monotonic())
         try:
             # Before it: one that ends the process counts, too.
             keep_repair(self._settings.data, begun)
             made = await asyncio.to_thread(self._make_anew, head)
-            keep_repair(self._settings.data, msgspec.structs.replace(begun, set_aside=made.set_aside))
         except Exception as error:  # whatever it is, the store is as it was, and is to be served
             logger.error("%s; it could not be made anew, and is as it was: %s", problem, error)  # noqa: TRY400
             self.unrepaired = problem
@@ -125,6 +131,11 @@ class Restores:
             logger.error("the damaged file is %s", made.set_aside)
             self.unrepaired = None
             self._act = own_act("store.repair", {**said, "begins_with": made.backup, "aside": made.set_aside})
+            try:
+                keep_repair(self._settings.data, msgspec.structs.replace(begun, set_aside=made.set_aside))
+            except OSError as error:
+                # It has happened all the same.
+                logger.error("where the damaged file is could not be kept: %s", error)  # noqa: TRY400
         await _put_on_record(self._settings, self._act)
 
     def _make_anew(self, head: Head) -> Restored:

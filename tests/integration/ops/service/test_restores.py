@@ -1,0 +1,52 @@
+"""A repair between two services, where not all of it can be written down."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from bus.log import chain
+from ops.backup.restoring.repairs import FILE, MOST_IN_A_DAY, Repair, keep_repair
+from ops.service import restores as module
+from ops.service.restores import Restores
+from ops.settings import Settings
+from tests.support.stores.backing_up import Stored
+
+
+def stored(folder: Path) -> tuple[Settings, chain.Head]:
+    """The settings of a store with a backup of all that it has, and where its log ends."""
+    settings = Settings(data=folder)
+    store = Stored(folder, places=settings.places)
+    with store.store:
+        store.work(10)
+        store.backup()
+        return settings, store.store.writer.head
+
+
+def test_a_repair_counts_though_its_record_cannot_be_written(tmp_path: Path):
+    settings, head = stored(tmp_path / "data")
+    (settings.data / FILE).mkdir()
+    restores = Restores(settings)
+    for _ in range(MOST_IN_A_DAY):
+        asyncio.run(restores.repair("a page is damaged", head))
+    assert restores.unrepaired == "a page is damaged"
+    assert restores.repairs_of_a_day() == MOST_IN_A_DAY
+
+
+def test_a_repair_that_was_done_is_none_that_failed_if_that_alone_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    settings, head = stored(tmp_path / "data")
+
+    def full_behind(data: Path, repair: Repair) -> None:
+        if repair.set_aside is not None:
+            raise OSError(28, "No space left on device")
+        keep_repair(data, repair)
+
+    monkeypatch.setattr(module, "keep_repair", full_behind)
+    restores = Restores(settings)
+    asyncio.run(restores.repair("a page is damaged", head))
+    assert restores.unrepaired is None
+    act = restores.take_act()
+    assert act is not None
+    assert act.outcome == "done"
