@@ -53,7 +53,9 @@ class Damage:
             self.problem = problem
 
     def suspect(self, why: str) -> None:
-        """Has all of the file looked at soon."""
+        """Has all of the file looked at soon, unless damage was found that way already."""
+        if self.is_confirmed:
+            return
         logger.error("the store may be damaged: %s", why)
         self.suspected_at = time.monotonic()
 

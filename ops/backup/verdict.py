@@ -8,6 +8,7 @@ verify` and the health of a service say the same.
 from collections.abc import Mapping
 from contextlib import closing, suppress
 from pathlib import Path
+from threading import Event
 
 import msgspec
 
@@ -29,6 +30,8 @@ from ops.targets.sealing import Identities
 
 STORE = "the store"
 RESTORE = "hyperpage backup restore --latest --yes"
+# The number of steps of its machine after which SQLite asks whether to go on.
+_STEPS = 20_000
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,13 +120,18 @@ def judge(
     )
 
 
-def problem_of_store(store: Path) -> str | None:
-    """What is wrong with a store's file, all of which is read from its disk; `None`: nothing."""
+def problem_of_store(store: Path, stopping: Event | None = None) -> str | None:
+    """What is wrong with a store's file, all of which is read from its disk; `None`: nothing.
+
+    Once `stopping` is set, it ends soon, and its answer says nothing.
+    """
     if not store.exists():
         return f"there is no {store.name}"
     try:
         with closing(open_reader(store, cache_kib=4 * 1024)) as connection:
             forget(store)
+            if stopping is not None:
+                connection.set_progress_handler(stopping.is_set, _STEPS)
             require_sound(connection, store.name, thorough=True)
             verify_log(connection)
     except BackupError as error:

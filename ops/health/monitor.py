@@ -337,11 +337,18 @@ class Monitor:
 
     async def _look_at_all(self) -> None:
         """Finds out whether what somebody met is damage of the file, and what repairs it."""
-        problem = await asyncio.to_thread(problem_of_store, self._settings.store_path)
+        try:
+            problem = await asyncio.to_thread(problem_of_store, self._settings.store_path, self._stopping)
+        except Exception as error:  # whatever keeps it from being looked at, it is tried again
+            self.damage.suspect(f"it could not be looked at: {error}")
+            return
+        finally:
+            self._next_look = time.monotonic() + LOOK_AGAIN_SECONDS
+        if self._stopping.is_set():
+            return
         if problem is None:
             self.damage.refute()
             self.verdict = None
-            self._next_look = time.monotonic() + LOOK_AGAIN_SECONDS
         else:
             self.damage.confirm(problem)
             await self._judge()

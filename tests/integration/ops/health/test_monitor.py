@@ -9,7 +9,7 @@ from ops.backup.restoring.repairs import MOST_IN_A_DAY
 from ops.backup.verdict import STORE, Verdict
 from ops.health import monitor
 from tests.support.patience import COMES_WITHIN_SECONDS
-from tests.support.services.watching import Watched
+from tests.support.services.watching import Watched, eventually
 
 WITHOUT_LOSS = Verdict(wrong={STORE: "a page is damaged"})
 
@@ -30,3 +30,27 @@ def test_repairs_that_could_not_be_written_down_count_too(tmp_path: Path, monkey
 
         assert service.run(repaired()) == WITHOUT_LOSS.message
         assert list(counts) == []
+
+
+def test_a_look_that_cannot_be_taken_is_tried_again_and_damage_that_was_found_is_not_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    looks: list[str] = []
+
+    def look(*_: object) -> str:
+        looks.append("a look")
+        if len(looks) == 1:
+            raise OSError("too many open files")
+        return "a page is damaged"
+
+    monkeypatch.setattr(monitor, "problem_of_store", look)
+    monkeypatch.setattr(monitor, "LOOK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(monitor, "judge", lambda *_, **__: WITHOUT_LOSS)
+    with Watched(tmp_path, health_interval_seconds=0.1) as service:
+        damage = service.service.health.damage
+        damage.suspect("a query met what is strange")
+        eventually(service, lambda: damage.is_confirmed)
+        assert len(looks) == 2
+        asked_at = damage.suspected_at
+        damage.suspect("a query met it again")
+        assert damage.suspected_at == asked_at
