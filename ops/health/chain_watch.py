@@ -1,6 +1,7 @@
 """Recomputes the hash chain of the live log in the background, again and again: `ChainWatch`."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -20,6 +21,8 @@ PORTION = 200
 REST = 50
 # How long it rests after a portion at most, so that a slow disk does not keep it from being through in a day.
 LONGEST_REST_SECONDS = 1.0
+
+logger = logging.getLogger(__name__)
 
 
 class ChainState(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,10 +63,13 @@ class ChainWatch:
                 head = reached
                 self.state = msgspec.structs.replace(self.state, position=head.position)
                 await asyncio.sleep(min(REST * (time.monotonic() - began), LONGEST_REST_SECONDS))
-        except (chain.BrokenChainError, apsw.Error) as error:
+        except (chain.BrokenChainError, apsw.CorruptError, apsw.NotADBError) as error:
             self._damage.note(error, "the check of the log")
             problem = str(error) or type(error).__name__
             self.state = msgspec.structs.replace(self.state, problem=problem)
+        except apsw.Error as error:
+            # A lock, or a disk that failed once, says nothing about the log.
+            logger.warning("the log was checked up to position %d only: %s", head.position, error)
         else:
             self.state = ChainState(position=head.position, whole_at=self._now_ms())
 
