@@ -48,6 +48,7 @@ def check_upgrade(
     """
     from migrations.connection import open_writer
     from migrations.schema import require_own_schema
+    from ops.backup.scratch import SCRATCH_PREFIX
     from ops.store.upgrade import as_answer, rehearsed
     from ops.version import service_version
 
@@ -55,7 +56,7 @@ def check_upgrade(
     with (
         understandable(settings.store_path),
         shown_progress() as progress,
-        tempfile.TemporaryDirectory(prefix=".check-upgrade-", dir=scratch_folder(settings)) as folder,
+        tempfile.TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=scratch_folder(settings)) as folder,
     ):
         copy = Path(folder) / "hyperpage.db"
         if name is None:

@@ -7,6 +7,7 @@ import pytest
 
 from migrations import runner
 from migrations.connection import open_writer
+from ops.backup.scratch import SCRATCH_PREFIX
 from tests.support.services.command_line import Served, hyperpage, separately
 from tests.support.stores.writing import Store
 
@@ -44,7 +45,7 @@ def test_a_store_and_its_backup_are_looked_at_beside_the_service_that_has_them(s
     readable = served("check-upgrade").out
     assert "reads all of it, and makes the same rows, up to position" in readable
     assert readable.endswith("There is nothing to bring up to date.\n")
-    assert [one.name for one in served.data.iterdir() if "check-upgrade" in one.name] == []
+    assert [one.name for one in served.data.iterdir() if one.name.startswith(SCRATCH_PREFIX)] == []
 
 
 def test_an_older_store_is_told_what_would_be_done_and_stays_as_it_is(data: Path) -> None:
