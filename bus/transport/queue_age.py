@@ -35,18 +35,24 @@ class QueueAge:
             self._messages = 0
             self._next_ns = now_ns + PING_NS
             self._ping(now_ns)
+        if not self._sent:
+            return now_ns
+        self._forget_lost()
         return self._sent[0] if self._sent else now_ns
 
     def _ping(self, now_ns: int) -> None:
         if not self._connection.is_connected:
             return
+        self._forget_lost()
+        self._sent.append(now_ns)
+        self._connection.ask_for_sign(partial(self._answered, self._sent))
+
+    def _forget_lost(self) -> None:
         reconnects = self._connection.stats["reconnects"]
         if reconnects != self._reconnects:
             # Nobody answers what was sent over a connection that is gone.
             self._reconnects = reconnects
             self._sent = deque()
-        self._sent.append(now_ns)
-        self._connection.ask_for_sign(partial(self._answered, self._sent))
 
     def _answered(self, sent: deque[int]) -> None:
         sent.popleft()
