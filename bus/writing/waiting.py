@@ -221,6 +221,11 @@ class Waiting:
             self._errands.clear()
             return taken, errands
 
+    def errands_are_done(self) -> None:
+        """Says that what was taken is begun only now: the errands came first."""
+        with self._lock:
+            self._taken_at = self._clock()
+
     def _measure(self) -> None:
         """Sees how long those took that were taken last, if others waited for that."""
         now = self._clock()

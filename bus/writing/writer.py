@@ -223,6 +223,8 @@ class Writer:
             group, errands = self.queue.take(self._group_limit)
             for errand, done in errands:
                 done(await self._on_disk(self._run_errand, errand))
+            if errands:
+                self.queue.errands_are_done()
             if not stopping:
                 # Upkeep might be much, and can wait for the next start.
                 self._add_upkeep(group)

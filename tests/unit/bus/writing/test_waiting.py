@@ -202,3 +202,16 @@ def test_how_long_it_is_waited_is_known_while_it_is():
     assert writing.waiting.wait_seconds == 0
     writing.overload()
     assert 0.2 < writing.waiting.wait_seconds < 0.3
+
+
+def test_a_long_errand_does_not_make_the_writer_slow():
+    writing = Writing()
+    waiting = writing.overload()
+    writing.waiting.add_errand((lambda _: None, lambda _: None))
+    writing.waiting.take(GROUP)
+    writing.now += 1_000 * MILLISECOND
+    writing.waiting.errands_are_done()
+    writing.now += 10 * MILLISECOND
+    writing.write()
+    assert writing.waiting.commands >= waiting - 2 * GROUP
+    assert writing.waiting.wait_seconds < 0.3
