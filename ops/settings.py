@@ -178,8 +178,8 @@ class Settings(BrokerSettings, frozen=True, kw_only=True, forbid_unknown_fields=
     older than their store's key, too. Default false: it is only said."""
 
     check_at_start: Literal["after_a_crash", "always", "never"] = "after_a_crash"
-    """When the store's file is checked before serving: `after_a_crash`, `always` or `never`; it takes some
-    seconds for a gigabyte. Default `after_a_crash`."""
+    """When the store's file is checked before serving, its log and answers, too: `after_a_crash`, `always` or
+    `never`; some seconds for a gigabyte, and for a million events. Default `after_a_crash`."""
 
     upgrade_check_seconds: Annotated[float, msgspec.Meta(ge=0)] = 600.0
     """For how many seconds at most a store of an older version is folded before migrations, to see that its

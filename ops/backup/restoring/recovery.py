@@ -34,8 +34,8 @@ def require_sound_store(settings: Settings, *, after_a_crash: bool, version: str
     """The restore that was done; `None` if the store's file is sound, or if there is to be a new one.
 
     The caller holds the data directory. All of the file is checked as `check_at_start` says, which takes some
-    seconds for a gigabyte; that it is a database, in any case. A store that is gone while there is a backup
-    or an archive of one is as good as damaged: a new one in its place would hide that.
+    seconds for a gigabyte, and for a million events; that it is a database, always. A store that is gone
+    while there is a backup or archive of one is as good as damaged: a new one in its place would hide that.
     Where everything is had again, a damaged file is set aside, and the store made anew. Where something is
     not, or the file is gone, only if `restore_when_damaged` allows it.
 
