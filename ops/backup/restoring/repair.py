@@ -27,7 +27,9 @@ def repair_without_loss(
     there: the service had ended, and not crashed.
     """
     places, now = settings.places, time.time_ns() // 1_000_000
-    if not places.store.exists() or len(repairs_of_a_day(settings.data, now)) >= MOST_IN_A_DAY:
+    # A file that has nothing is as good as gone: somebody may want a new store.
+    is_gone = not places.store.exists() or places.store.stat().st_size == 0
+    if is_gone or len(repairs_of_a_day(settings.data, now)) >= MOST_IN_A_DAY:
         return None
     present = read_present(places.store)
     head = None if present is None else present.head
