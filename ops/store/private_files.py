@@ -20,6 +20,7 @@ NAMES = (
         "archive.*",
         "restore.*",
         "repairs.*",
+        "stream-audit.*",
     ),
     *("signing-key.*", "consumer-names.key"),
 )

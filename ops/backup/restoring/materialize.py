@@ -88,7 +88,7 @@ def materialize(
             position = restore_path.position
         else:
             signatures = going_on.go_on(connection, restore_path)
-            position = _reached(connection, same_as)
+            position = _reached(connection, restore_path, same_as)
         with write_transaction(connection):
             _cut(connection, position)
             keep_timelines(connection, restore_path.timelines)
@@ -110,7 +110,7 @@ def _make_tables(work: Path, begins_with: str) -> None:
         raise BackupError(TABLES_DIFFER, f"the tables of {begins_with} cannot be made from its log")
 
 
-def _reached(connection: apsw.Connection, same_as: chain.Head | None) -> int:
+def _reached(connection: apsw.Connection, restore_path: RestorePath, same_as: chain.Head | None) -> int:
     """Where the log ends, which has all of the one that it must be the `same_as`, and perhaps more."""
     head = chain.read_head(connection)
     if same_as is not None and head_at(connection, same_as.position).hash != same_as.hash:
@@ -119,7 +119,7 @@ def _reached(connection: apsw.Connection, same_as: chain.Head | None) -> int:
             f"backups, archive and what is left of the store lead to position {head.position},"
             f" and not to the end that the log had, {same_as.position}",
         )
-    if head.position == 0:
+    if head.position == 0 and restore_path.from_nothing:
         raise BackupError("not_found", "neither backups nor archive nor the present store have an event")
     return head.position
 

@@ -52,6 +52,9 @@ def repair_without_loss(
         )
         keep_repair(settings.data, msgspec.structs.replace(repair, set_aside=made.set_aside))
     except (BackupError, OSError, apsw.Error) as error:
+        if isinstance(error, BackupError) and error.reason == "not_found":
+            # There is nothing to make it of, as the caller says.
+            return None
         logger.error("%s, and it could not be made anew without a loss: %s", damage, error)  # noqa: TRY400
         return None
     return made

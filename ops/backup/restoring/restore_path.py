@@ -109,7 +109,8 @@ def find_restore_path(
     """
     sources = list(_sources(places, moment, present, without))
     if not sources:
-        if present is None or not moment.latest or places.signing.is_required:
+        is_empty = present is not None and present.head is not None and present.head.position == 0
+        if present is None or is_empty or not moment.latest or places.signing.is_required:
             raise BackupError("not_found", f"there is no backup in {places.backups}, and no archive")
         # Its own log may be whole, whatever else is damaged. Nobody has signed it.
         return _from_nothing(present)

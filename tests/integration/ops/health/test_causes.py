@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Coroutine, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ import pytest
 
 from bus.broker.server import find_nats_server
 from bus.broker.users import RELAY, private_inbox
+from bus.writing.waiting import BURST_COMMANDS
+from domain.errors import Busy
 from ops.archive import archiver
 from ops.archive.segment import list_segments
 from ops.backup.create import create_backup
@@ -114,6 +117,25 @@ def test_low_limits_degrade_and_a_full_disk_is_unhealthy(tmp_path: Path, pace: P
         assert service.get("/readyz").json() == {"status": "degraded"}
     with Watched(tmp_path, **pace, disk_free_unhealthy_mib=2**40) as service:
         assert "are free on the disk of" in service.sees("disk_full", level="unhealthy")
+
+
+def test_queries_that_are_refused_since_too_many_wait_are_told(
+    tmp_path: Path, pace: Pace, monkeypatch: pytest.MonkeyPatch
+):
+    with Watched(tmp_path, **pace) as service:
+        # For as long as it takes here to ask all surfaces.
+        monkeypatch.setattr(causes, "BUSY_SECONDS", 3_600)
+
+        def ask_too_late() -> None:
+            long_ago = time.perf_counter_ns() - 10**10
+            for _ in range(BURST_COMMANDS + 1):
+                service.service.queries.turns.require(None, long_ago)
+
+        with pytest.raises(Busy):
+            ask_too_late()
+        assert "refused as busy" in service.sees("queries_queue_up", level="degraded")
+        monkeypatch.setattr(causes, "BUSY_SECONDS", 0)
+        service.sees_none("queries_queue_up")
 
 
 def test_a_store_that_cannot_be_written_is_told_and_found_out_to_be_well_without_a_command(tmp_path: Path):

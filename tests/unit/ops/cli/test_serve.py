@@ -18,6 +18,10 @@ class FailingService:
 
     def __init__(self, settings: Any, **_: Any) -> None:
         self.settings = settings
+        self.health = self
+
+    async def damage_to_repair(self) -> None:
+        await asyncio.Event().wait()
 
     async def start(self) -> None:
         await asyncio.sleep(0)
