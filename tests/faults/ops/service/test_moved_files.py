@@ -1,5 +1,6 @@
 """The store's file, or one beside it, is moved away, deleted or replaced while the service has it open."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -25,8 +26,9 @@ def _replace(path: Path) -> None:
         (STORE, lambda path: path.rename(path.with_name("moved away")), "moved or deleted"),
         (STORE, Path.unlink, "moved or deleted"),
         (STORE, _replace, "replaced"),
-        # It has the commits of the last minutes, which nobody would find after a crash.
-        (WAL, Path.unlink, "moved or deleted"),
+        # It has the commits of the last minutes, which nobody would find after a crash. A connection that is
+        # opened before somebody looks makes another one.
+        (WAL, Path.unlink, "(moved or deleted|replaced)"),
     ],
     ids=["moved", "deleted", "replaced", "the WAL deleted"],
 )
@@ -40,5 +42,5 @@ def test_a_service_ends_when_what_it_stores_goes_to_a_file_that_nobody_will_find
 
         assert served.process.wait(ENDS_WITHIN_SECONDS) == 1
         said = served.log.read_text()
-    assert f"{name} was {word} while the service used it" in said
+    assert re.search(f"{name} was {word} while the service used it", said)
     assert "put the file back" in said

@@ -20,7 +20,7 @@ class FailingService:
         self.settings = settings
         self.health = self
 
-    async def damage_to_repair(self) -> None:
+    async def damage_to_repair(self, *_: object) -> None:
         await asyncio.Event().wait()
 
     async def start(self) -> None:
