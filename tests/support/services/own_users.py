@@ -1,5 +1,6 @@
 """Users of their own of a running service, each with a connection as any client library makes it."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -51,7 +52,13 @@ async def connected(service: Service | str, seed: str, **options: Any) -> AsyncI
     try:
         yield client
     finally:
-        await client.close()
+        try:
+            await client.close()
+        except asyncio.CancelledError:
+            # nats-py's own, where the server cuts the connection in this moment.
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
 
 
 async def send(client: Client, name: str, body: Any, **headers: str) -> dict[str, Any]:
