@@ -232,7 +232,7 @@ FOUND = (
         "the relay ended, and the service with it",
         "2026-11-29",
         "tests/integration/bus/publishing/test_relay_and_other_histories.py::"
-        "test_a_log_whose_texts_are_damaged_holds_the_relay_up_and_ends_nothing",
+        "test_a_log_that_is_damaged_holds_the_relay_up_and_ends_nothing",
     ),
     Found(
         "a start is killed between a migration and the rows that it makes anew",
@@ -240,6 +240,34 @@ FOUND = (
         "2026-11-29",
         "tests/integration/ops/store/test_upgrade.py::"
         "test_whoever_is_ended_while_rows_are_filled_finds_the_store_as_it_was",
+    ),
+    Found(
+        "a remembered answer is damaged on the disk",
+        "a restore to the latest ended with it, or looked for the next one for ever",
+        "2026-11-29",
+        "tests/faults/ops/backup/test_damaged_answers.py::"
+        "test_the_other_answers_are_restored_whatever_one_is",
+    ),
+    Found(
+        "a service is started on a copy, and its predecessor stores more until it is superseded",
+        "it answered from a store that lacked that",
+        "2026-11-29",
+        "tests/integration/ops/service/test_standing_alone.py::"
+        "test_a_copy_that_lacks_what_was_done_until_its_service_took_the_store_is_not_served",
+    ),
+    Found(
+        "the clock jumps ahead by less than a minute, and back",
+        "the service's time stayed ahead of it for good, degraded",
+        "2026-11-29",
+        "tests/unit/ops/service/test_steady_clock.py::"
+        "test_what_a_small_jump_there_and_back_has_left_is_made_up_for_in_minutes",
+    ),
+    Found(
+        "an event cannot be read where the stream is compared with the log",
+        "the audit never came to what is behind it",
+        "2026-11-29",
+        "tests/integration/bus/publishing/test_stream_audit.py::"
+        "test_an_event_of_which_no_message_can_be_made_hides_nothing_behind_it",
     ),
 )
 
