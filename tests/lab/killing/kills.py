@@ -169,7 +169,10 @@ async def _ask_all(client: RawNats, commands: dict[str, Command]) -> dict[str, M
 
 
 async def _require_stored_ones_answered(client: RawNats, stored: dict[str, Command], folder: Path) -> None:
-    """Each durable command that JetStream has acknowledged has an answer, and was carried out once."""
+    """Each durable command that JetStream has acknowledged has an answer, and was carried out once.
+
+    One that was being decided at two kills is a dead letter, as it is said: it may have been what killed.
+    """
     waiting = dict.fromkeys(stored)
     answers: dict[str, Message] = {}
 
@@ -184,10 +187,11 @@ async def _require_stored_ones_answered(client: RawNats, stored: dict[str, Comma
         return True
 
     await until(are_answered, DURABLE_SECONDS)
-    assert [answer.body for answer in answers.values() if answer.code is not None] == []
+    aside = {one for one, answer in answers.items() if b"went down" in answer.body}
+    assert [answer.body for one, answer in answers.items() if answer.code and one not in aside] == []
     known = Counter(row.command_id for row in rows_of(folder))
     for command_id, answer in answers.items():
-        assert known[command_id] == len(answer.said["events"]), answer.body
+        assert known[command_id] == (0 if command_id in aside else len(answer.said["events"])), answer.body
 
 
 async def require_stream_equals_log(served: Killable) -> None:
