@@ -276,6 +276,11 @@ FOUND = (
 JUDGED: Mapping[tuple[str, int], str] = {
     ("strikes-in-the-midst", 4146623184): "a mistake of the experiment's: it started the service while the "
     "restore that it had asked for still had the store",
+    (
+        "kills-under-load",
+        1904122066,
+    ): "a mistake of the experiment's: a durable command that was being decided "
+    "at two kills became a dead letter, as it is to",
 }
 
 # Sentences: what a reader may not conclude from the page.
