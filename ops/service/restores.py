@@ -9,11 +9,11 @@ And `make_sound`: a store that is damaged or gone is recovered before it is open
 import asyncio
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from bus.identifiers import new_id
 from bus.log.chain import Head
@@ -28,9 +28,9 @@ from ops.backup.requests import Ended, RestoreRequest
 from ops.backup.restoring.plan import Plan, plan_restore
 from ops.backup.restoring.preparing import prepared_places, require_readable
 from ops.backup.restoring.recovery import require_sound_store
-from ops.backup.restoring.repairs import DAY_MS, Repair, keep_repair
+from ops.backup.restoring.repair import make_anew
+from ops.backup.restoring.repairs import DAY_MS, Repair
 from ops.backup.restoring.restore import Restored, restore
-from ops.backup.restoring.restore_path import Moment
 from ops.backup.restoring.stopped_stream import highest_timeline_in_stream
 from ops.backup.restoring.swap import settle
 from ops.settings import Settings
@@ -117,9 +117,7 @@ class Restores:
         said = {"problem": problem, "position": head.position}
         self._repairs_began.append(time.monotonic())
         try:
-            # Before it: one that ends the process counts, too.
-            keep_repair(self._settings.data, begun)
-            made = await asyncio.to_thread(self._make_anew, head)
+            made = await asyncio.to_thread(self._make_anew, begun, head)
         except Exception as error:  # whatever it is, the store is as it was, and is to be served
             logger.error("%s; it could not be made anew, and is as it was: %s", problem, error)  # noqa: TRY400
             self.unrepaired = problem
@@ -131,26 +129,19 @@ class Restores:
             logger.error("the damaged file is %s", made.set_aside)
             self.unrepaired = None
             self._act = own_act("store.repair", {**said, "begins_with": made.backup, "aside": made.set_aside})
-            try:
-                keep_repair(self._settings.data, msgspec.structs.replace(begun, set_aside=made.set_aside))
-            except OSError as error:
-                # It has happened all the same.
-                logger.error("where the damaged file is could not be kept: %s", error)  # noqa: TRY400
         await _put_on_record(self._settings, self._act)
 
-    def _make_anew(self, head: Head) -> Restored:
-        settings = self._settings
-        directory = DataDirectory(settings.data)
+    def _make_anew(self, begun: Repair, head: Head) -> Restored:
+        with self._settled() as settings:
+            return make_anew(settings, begun, version=service_version(), same_as=head)
+
+    @contextmanager
+    def _settled(self) -> Iterator[Settings]:
+        """The data directory, held for the length of the block, with what a restore left undone settled."""
+        directory = DataDirectory(self._settings.data)
         try:
-            settle(settings.store_path)
-            return restore(
-                settings.places,
-                Moment(latest=True),
-                version=service_version(),
-                safety=False,
-                is_damaged=True,
-                same_as=head,
-            )
+            settle(self._settings.store_path)
+            yield self._settings
         finally:
             directory.release()
 
@@ -160,10 +151,7 @@ class Restores:
         return act
 
     def _restore(self, request: RestoreRequest) -> Restored:
-        settings = self._settings
-        directory = DataDirectory(settings.data)
-        try:
-            settle(settings.store_path)
+        with self._settled() as settings:
             return restore(
                 settings.places,
                 request.moment,
@@ -172,8 +160,6 @@ class Restores:
                 source=self._source(request),
                 highest_timeline=highest_timeline_in_stream(settings),
             )
-        finally:
-            directory.release()
 
     def _source(self, request: RestoreRequest) -> Places | None:
         if request.prepared is None:

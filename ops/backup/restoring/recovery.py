@@ -52,9 +52,11 @@ def require_sound_store(settings: Settings, *, after_a_crash: bool, version: str
     is_known_to_end = not after_a_crash
     if damage is None:
         return None
-    repaired = repair_without_loss(settings, damage, version=version, is_known_to_end=is_known_to_end)
-    if repaired is not None:
-        return repaired
+    # Where it is gone, somebody may want a new store.
+    if _has_store(settings):
+        repaired = repair_without_loss(settings, damage, version=version, is_known_to_end=is_known_to_end)
+        if repaired is not None:
+            return repaired
     hint = _hint(settings)
     if not settings.restore_when_damaged:
         raise DamagedStoreError(damage, hint)

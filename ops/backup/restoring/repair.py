@@ -6,6 +6,7 @@ import time
 import apsw
 import msgspec
 
+from bus.log.chain import Head
 from ops.backup.restoring.plan import known_end, plan_restore
 from ops.backup.restoring.present import read_present
 from ops.backup.restoring.repairs import MOST_IN_A_DAY, Repair, keep_repair, repairs_of_a_day
@@ -27,9 +28,7 @@ def repair_without_loss(
     there: the service had ended, and not crashed.
     """
     places, now = settings.places, time.time_ns() // 1_000_000
-    # A file that has nothing is as good as gone: somebody may want a new store.
-    is_gone = not places.store.exists() or places.store.stat().st_size == 0
-    if is_gone or len(repairs_of_a_day(settings.data, now)) >= MOST_IN_A_DAY:
+    if len(repairs_of_a_day(settings.data, now)) >= MOST_IN_A_DAY:
         return None
     present = read_present(places.store)
     head = None if present is None else present.head
@@ -38,23 +37,47 @@ def repair_without_loss(
         end = known_end(places, present)
         if plan.position < end or (head is None and not is_known_to_end) or end == 0:
             return None
-        repair = Repair(at=now, problem=damage, position=plan.position)
-        keep_repair(settings.data, repair)
         logger.error("%s; it is being made anew, up to its last position %d", damage, plan.position)
-        made = restore(
-            places,
-            Moment(latest=True),
+        return make_anew(
+            settings,
+            Repair(at=now, problem=damage, position=plan.position),
             version=version,
-            safety=False,
-            is_damaged=True,
             same_as=head,
             highest_timeline=0 if head is not None else highest_timeline_in_stream(settings),
         )
-        keep_repair(settings.data, msgspec.structs.replace(repair, set_aside=made.set_aside))
     except (BackupError, OSError, apsw.Error) as error:
         if isinstance(error, BackupError) and error.reason == "not_found":
             # There is nothing to make it of, as the caller says.
             return None
         logger.error("%s, and it could not be made anew without a loss: %s", damage, error)  # noqa: TRY400
         return None
+
+
+def make_anew(
+    settings: Settings, repair: Repair, *, version: str, same_as: Head | None, highest_timeline: int = 0
+) -> Restored:
+    """Makes the store anew of all that there is: the same log up to the head `same_as`, where that is known.
+
+    The damaged file is set aside; where, is kept with the repair. Where it raises, the store is as it was.
+
+    Raises:
+        BackupError: that cannot be had.
+        OSError, apsw.Error: a file cannot be read or written.
+    """
+    # Before it: one that ends the process counts, too.
+    keep_repair(settings.data, repair)
+    made = restore(
+        settings.places,
+        Moment(latest=True),
+        version=version,
+        safety=False,
+        is_damaged=True,
+        same_as=same_as,
+        highest_timeline=highest_timeline,
+    )
+    try:
+        keep_repair(settings.data, msgspec.structs.replace(repair, set_aside=made.set_aside))
+    except OSError as error:
+        # It has happened all the same.
+        logger.error("where the damaged file is could not be kept: %s", error)  # noqa: TRY400
     return made

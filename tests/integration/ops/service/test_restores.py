@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from bus.log import chain
+from ops.backup.restoring import repair as module
 from ops.backup.restoring.repairs import FILE, MOST_IN_A_DAY, Repair, keep_repair
-from ops.service import restores as module
 from ops.service.restores import Restores
 from ops.settings import Settings
 from tests.support.stores.backing_up import Stored
@@ -33,17 +33,29 @@ def test_a_repair_counts_though_its_record_cannot_be_written(tmp_path: Path):
     assert restores.repairs_of_a_day() == MOST_IN_A_DAY
 
 
-def test_a_repair_that_was_done_is_none_that_failed_if_that_alone_is_not_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    settings, head = stored(tmp_path / "data")
+@pytest.fixture
+def full_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is full once a store was made anew."""
 
-    def full_behind(data: Path, repair: Repair) -> None:
+    def keep(data: Path, repair: Repair) -> None:
         if repair.set_aside is not None:
             raise OSError(28, "No space left on device")
         keep_repair(data, repair)
 
-    monkeypatch.setattr(module, "keep_repair", full_behind)
+    monkeypatch.setattr(module, "keep_repair", keep)
+
+
+@pytest.mark.usefixtures("full_behind")
+def test_a_repair_at_a_start_that_was_done_is_none_that_failed_if_that_alone_is_not_kept(tmp_path: Path):
+    settings, head = stored(tmp_path / "data")
+    made = module.repair_without_loss(settings, "a page is damaged", version="0", is_known_to_end=True)
+    assert made is not None
+    assert made.position == head.position
+
+
+@pytest.mark.usefixtures("full_behind")
+def test_a_repair_that_was_done_is_none_that_failed_if_that_alone_is_not_kept(tmp_path: Path):
+    settings, head = stored(tmp_path / "data")
     restores = Restores(settings)
     asyncio.run(restores.repair("a page is damaged", head))
     assert restores.unrepaired is None
