@@ -219,10 +219,17 @@ def _rights_of_relay(names: BusNames) -> tuple[list[str], list[str]]:
     mirrors = [f"$KV.{bucket}.>" for bucket in names.buckets]
     own = [f"{prefix}.{kind}.v1.>" for kind in ("evt", "dlq", "dcmd", "sys")]
     durable = subjects.sent("*", names.durable_command(">"))
+    own += [names.frames, names.live(names.frames)]
     return (
         [*own, durable, *mirrors, "$JS.API.>", "$JS.ACK.>", "$JS.FC.>", subjects.to("*", ">")],
         # Advisories tell of messages that were delivered too often.
-        [f"{private_inbox(RELAY)}.>", *own, *mirrors, subjects.sent("*", _API), "$JS.EVENT.ADVISORY.>"],
+        [
+            f"{private_inbox(RELAY)}.>",
+            *own,
+            *mirrors,
+            subjects.sent("*", _API),
+            "$JS.EVENT.ADVISORY.>",
+        ],
     )
 
 

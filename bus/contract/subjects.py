@@ -6,6 +6,7 @@
     hyperpage.res.v1.<command id>                the answer to a durable command
     hyperpage.qry.v1.<table>.<verb>              a query
     hyperpage.evt.v1.<table>.<key>.<change>      an event
+    hyperpage.log.v1                             a group commit, for followers
     hyperpage.sys.v1.…                           notices: worth hearing, not kept
     hyperpage.adm.v1.<area>.<verb>               administration
     hyperpage.dlq.v1.<table>.<verb>              a durable command that could not be processed
@@ -74,6 +75,15 @@ class BusNames(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def dead_letters(self) -> str:
         return self._stream("DLQ")
+
+    @property
+    def log(self) -> str:
+        return self._stream("LOG")
+
+    @property
+    def frames(self) -> str:
+        """The subject of group commits on their way to followers."""
+        return f"{self.prefix}.log.v1"
 
     @property
     def buckets(self) -> tuple[str, str]:

@@ -2,7 +2,9 @@
 
 writer         the thread, which is a loop_thread; waiting is what waits for it
 group          one group of commands: decided, written, committed, or taken back
+group_size     how many commands there are in one
 group_context  the things that a decider may look up, uncommitted neighbours included
+content        what one transaction writes into the file
 submission     a command on its way through the writer
 aggregates     the states that commands are decided on; hot_states keeps those that are used
 job_indexes    all unfinished jobs at once: due_jobs, dependents, unique_jobs

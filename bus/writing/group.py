@@ -13,7 +13,8 @@ from bus.incident import internal
 from bus.log import chain
 from bus.log.answers import Answer, Answers
 from bus.measures import UNKNOWN, Tally
-from bus.writing.aggregates import Aggregates, snapshot_rows
+from bus.writing.aggregates import Aggregates
+from bus.writing.content import Content, write
 from bus.writing.group_context import GroupContext, Projections
 from bus.writing.submission import Outcome, Request, Submission, correlation_id_in, refused
 from domain.catalogue import TABLE_OF, encode_event
@@ -22,7 +23,6 @@ from domain.decider import ABSENT, Aggregate, Decision, Notice
 from domain.errors import CommandIdReused, Invalid, Refusal, TooLarge, VersionConflict
 from domain.json_schema import Budget
 from domain.messages import Recorded, stream_name
-from migrations.rows import delete_rows, insert_rows
 
 # The size of one answer in a batch without its result; a thousand of them leave room for claims.
 _ENVELOPE_IN_BATCH_BYTES = 512
@@ -84,29 +84,17 @@ class Group(GroupContext):
                 one.outcome = self._one_by_one(one.requests)
             self._work = None
 
-    def write(self) -> list[chain.Row]:
-        """Writes what the group decided, and answers with the rows of its events."""
-        connection = self._connection
+    def write(self) -> Content:
+        """Writes what the group decided, and answers with it."""
         rows, _ = chain.extend(self._head, self._entries, self.now)
-        transitions = self._aggregates.journal
-        if rows:
-            chain.insert(connection, rows)
-            self._projections.write(connection, transitions)
-            insert_rows(connection, "INSERT INTO snapshots", snapshot_rows(transitions))
-        self._answers.remember(self._new_answers.values())
-        self._write_leases()
-        return rows
-
-    def _write_leases(self) -> None:
-        changed = self._aggregates.changed_leases()
-        ended = [job_id for job_id, lease in changed.items() if lease is None]
-        kept = [
-            (lease.job_id, lease.token, lease.worker, lease.lease_ms, lease.expires_at)
-            for lease in changed.values()
-            if lease is not None
-        ]
-        delete_rows(self._connection, "job_leases", "job_id", ended)
-        insert_rows(self._connection, "INSERT OR REPLACE INTO job_leases", kept)
+        content = Content(
+            before=self._head,
+            rows=rows,
+            answers=list(self._new_answers.values()),
+            leases=self._aggregates.changed_leases(),
+        )
+        write(self._connection, self._projections, self._aggregates, self._answers, content)
+        return content
 
     def _recall(self, requests: list[Request]) -> None:
         """Reads, in one go, what was answered before to the group's command ids."""

@@ -27,8 +27,10 @@ from bus.log.answers import Answers
 from bus.log.damage import Damage
 from bus.log.page_cache import read_page_cache
 from bus.writing.aggregates import Aggregates
+from bus.writing.content import Replication
 from bus.writing.group import Group
 from bus.writing.group_context import Projections
+from bus.writing.group_size import GROUP_COMMANDS, limit_after
 from bus.writing.job_indexes import JobIndexes
 from bus.writing.loop_thread import LoopThread
 from bus.writing.statistics import Statistics, Work
@@ -40,14 +42,6 @@ from domain.decider import Lease
 from domain.errors import Unavailable
 from migrations.connection import BUSY_TIMEOUT_MS, write_transaction
 
-# How many commands a group takes at first. Fewer would not make a commit cheaper for each. With more, the
-# senders of the first would wait for the last, and nobody would send the next ones meanwhile.
-GROUP_COMMANDS = 128
-# How many a group takes at most, if commits are slow.
-MAXIMUM_GROUP_COMMANDS = 1_024
-# How long deciding a group is to take at most, and how few there are in it for that.
-LONGEST_GROUP_SECONDS = 0.1
-FEWEST_GROUP_COMMANDS = 4
 # A commit has another thread if the last one took longer: the disk may have stopped. To hand over each would
 # cost a command 3 µs of the processor's time, and one that is alone 100.
 QUICK_COMMIT_SECONDS = 0.1
@@ -72,6 +66,7 @@ class Writer:
     looks like a credential is stored all the same. `is_ours` says whether the store is this service's to
     write: while it is not, every command is answered `unavailable`. Commands that would wait longer than
     `busy_after_ms` are refused; whoever takes them in asks the `queue`. `damage` is told what is met.
+    `replication` has each group before it is committed.
     """
 
     def __init__(
@@ -88,8 +83,10 @@ class Writer:
         is_ours: Callable[[], bool] = lambda: True,
         busy_after_ms: int = BUSY_AFTER_MS,
         damage: Damage | None = None,
+        replication: Replication | None = None,
     ) -> None:
         self._damage = damage or Damage()
+        self._replication = replication
         self._connection = connection
         self._is_ours = is_ours
         self._projections = projections
@@ -274,18 +271,25 @@ class Writer:
             self._allowed_secrets,
         )
         rows: list[chain.Row] = []
+        is_replicated = False
         began = committing = time.perf_counter()
         try:
             self._require_ours()
             await self._begin_transaction()
             group.decide(submissions)
-            rows = group.write()
+            content = group.write()
+            rows = content.rows
             committing = time.perf_counter()
             self._require_ours()
+            if self._replication is not None and content:
+                await self._replication.store(content)
+                is_replicated = True
             await self._end_transaction()
         except Exception as error:  # the thread that everybody waits for must outlive even a defect here
             if not self._is_stored(rows):
-                return await self._failed(submissions, error)
+                if is_replicated and self._replication is not None:
+                    self._replication.not_committed()
+                return await self._failed(submissions, error, is_replicated=is_replicated)
             logger.warning("a group of commands was stored, although its commit reported: %s", error)
         self._aggregates.settle()
         self._answers.settle()
@@ -338,7 +342,9 @@ class Writer:
         if not self._is_ours():
             raise not_ours()
 
-    async def _failed(self, submissions: list[Submission], error: Exception) -> Commit:
+    async def _failed(
+        self, submissions: list[Submission], error: Exception, *, is_replicated: bool = False
+    ) -> Commit:
         self._damage.note(error, "the writer")
         if not isinstance(error, Unavailable):
             logger.error("a group of commands was not stored: %s", error)
@@ -355,6 +361,9 @@ class Writer:
             error = Unavailable(
                 "the store could not be written; nothing was stored", hint="try again", retry_after_ms=1_000
             )
+        if is_replicated:
+            # The log has it, so it will be done, here or where somebody else leads.
+            error = not_ours(outcome="unknown")
         if isinstance(error, Unavailable):
             # Those that must only be decided behind some that failed.
             followers = self.queue.take_in_order() if any(one.in_order for one in submissions) else []
@@ -375,18 +384,6 @@ class Writer:
 
     def _now(self) -> int:
         return max(self._clock(), self.head.recorded_at)
-
-
-def limit_after(commands: int, times: GroupTimes) -> int:
-    """How many commands the next group takes: deciding them is to take twice as long as the last commit.
-
-    Where deciding takes long, they are fewer: those of others come in between.
-    """
-    deciding, committing = times.decided - times.began, times.committed - times.decided
-    if deciding > LONGEST_GROUP_SECONDS:
-        return max(int(LONGEST_GROUP_SECONDS * commands / deciding), FEWEST_GROUP_COMMANDS)
-    fitting = int(2 * committing * commands / deciding) if deciding > 0 else 0
-    return min(max(fitting, GROUP_COMMANDS), MAXIMUM_GROUP_COMMANDS)
 
 
 def _write_something(connection: apsw.Connection) -> None:

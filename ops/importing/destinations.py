@@ -54,7 +54,7 @@ class StoppedStore:
         try:
             with write_transaction(self._connection):
                 group = self._decided(submission)
-                rows = group.write()
+                rows = group.write().rows
         except apsw.Error as error:
             raise Unavailable(f"the store could not be written: {error}") from error
         self._answers.settle()

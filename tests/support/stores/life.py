@@ -13,6 +13,7 @@ import pytest
 from bus.log import answers, chain
 from bus.log.states import read_aggregate, to_recorded
 from bus.writing import aggregates
+from bus.writing.content import Replication
 from bus.writing.due_jobs import DueJobs
 from bus.writing.group import Group as GroupCommit
 from bus.writing.job_indexes import JobIndexes
@@ -88,8 +89,9 @@ class Telling:
 class Life:
     """A store and the story beside it, through one history."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, replication: Replication | None = None) -> None:
         self.path = folder / "hyperpage.db"
+        self.replication = replication
         self.clock = Clock()
         self.store = self._open()
         self.telling = Telling()
@@ -116,7 +118,13 @@ class Life:
 
     def _open(self) -> Store:
         # The writer rescues by its own watch, which no story knows of: here a rescue is a command.
-        return Store(self.path, self.clock, cache_capacity=2, next_upkeep=math.inf)
+        return Store(
+            self.path,
+            self.clock,
+            cache_capacity=2,
+            next_upkeep=math.inf,
+            replication=self.replication,
+        )
 
     def _extend_leases(self) -> None:
         story = self.telling.story

@@ -13,6 +13,7 @@ import msgspec
 
 from bus.contract import codec
 from bus.log import chain
+from bus.writing.content import Replication
 from bus.writing.group_context import Projections
 from bus.writing.submission import Commit, Outcome, Request, Submission
 from bus.writing.writer import Writer
@@ -74,6 +75,7 @@ class Store:
         next_upkeep: float = 0,
         prune_after_ms: dict[str, int] | None = None,
         synced: bool = True,
+        replication: Replication | None = None,
     ) -> None:
         self.path = path
         self.clock = clock or Clock()
@@ -89,6 +91,7 @@ class Store:
             clock=self.clock,
             cache_capacity=cache_capacity,
             prune_after_ms=prune_after_ms,
+            replication=replication,
         )
         # Of `time.monotonic`; `math.inf` leaves every rescue to the test.
         self.writer._next_upkeep = next_upkeep

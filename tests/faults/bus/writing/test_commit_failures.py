@@ -10,7 +10,8 @@ import pytest
 
 from bus.log import answers as kept_answers
 from bus.log import chain
-from bus.writing.writer import GROUP_COMMANDS, Writer
+from bus.writing.group_size import GROUP_COMMANDS
+from bus.writing.writer import Writer
 from tests.support.clock import Clock
 from tests.support.machines.failing_disk import FailingDisk, failing_disk
 from tests.support.patience import wait_for

@@ -1,7 +1,7 @@
 import pytest
 
+from bus.writing.group_size import FEWEST_GROUP_COMMANDS, GROUP_COMMANDS, MAXIMUM_GROUP_COMMANDS, limit_after
 from bus.writing.submission import GroupTimes
-from bus.writing.writer import FEWEST_GROUP_COMMANDS, GROUP_COMMANDS, MAXIMUM_GROUP_COMMANDS, limit_after
 
 
 @pytest.mark.parametrize(

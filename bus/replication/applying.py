@@ -1,0 +1,141 @@
+"""Brings a file forward by the frames of a log: the same rows in every table as the leader's file has.
+
+Rows must follow from those that are there by their hashes. What the file has already is compared and passed
+over, so a log may be read again from anywhere before its end.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import apsw
+
+from bus.log import chain
+from bus.log.answers import Answer, Answers
+from bus.log.states import to_recorded
+from bus.replication.frame import Frame
+from bus.replication.log_stream import AnotherStoresLogError, DivergedLogError, LogStreamError
+from bus.writing.aggregates import Aggregates
+from bus.writing.content import Content, WrittenTables, write
+from domain.catalogue import BY_TABLE
+from domain.decider import Lease
+from domain.messages import split_stream
+from migrations.connection import write_transaction
+
+# How many events go into one transaction at most, when a follower is far behind.
+TRANSACTION_EVENTS = 2_000
+
+
+class GapError(LogStreamError):
+    """The log begins behind the end of the file."""
+
+
+class Applier:
+    """Applies frames to one store's file. `connection` is the one that writes; used from one thread."""
+
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        projections: WrittenTables,
+        *,
+        store_id: str,
+        timeline: int,
+        cache_capacity: int = 10_000,
+        cache_bytes: int = 16 * 1024 * 1024,
+    ) -> None:
+        self._connection = connection
+        self._projections = projections
+        self._store_id = store_id
+        self._timeline = timeline
+        self._aggregates = Aggregates(connection, capacity=cache_capacity, maximum_bytes=cache_bytes)
+        self._answers = Answers(connection)
+        self.head = chain.read_head(connection)
+
+    def apply(self, frames: Sequence[Frame]) -> list[chain.Row]:
+        """The rows that were added by these frames, in order; all of it is on disk when this returns.
+
+        Raises:
+            DivergedLogError: the file has other events than the log. GapError: events between them are
+                missing. AnotherStoresLogError: a frame is of another store.
+            apsw.Error: nothing was stored.
+        """
+        added: list[chain.Row] = []
+        try:
+            with write_transaction(self._connection):
+                answers: dict[str, tuple[Answer, int]] = {}
+                head = self.head
+                for frame in frames:
+                    content = self._require_following(head, frame)
+                    rows = [row for row in content.rows if row.position > head.position]
+                    self._evolve(rows)
+                    for job_id, lease in content.leases.items():
+                        self._aggregates.set_lease(job_id, lease)
+                    for answer, events in content.answers:
+                        answers.setdefault(answer.command_id, (answer, events))
+                    if rows:
+                        head = chain.Head(rows[-1].position, rows[-1].hash, rows[-1].recorded_at)
+                        added += rows
+                self._write(added, answers)
+        except BaseException:
+            self._aggregates.undo_all()
+            raise
+        self._aggregates.settle()
+        self._answers.settle()
+        self.head = head
+        return added
+
+    def _write(self, rows: list[chain.Row], answers: dict[str, tuple[Answer, int]]) -> None:
+        for known in self._answers.recall(answers):
+            del answers[known]
+        leases: dict[str, Lease | None] = self._aggregates.changed_leases()
+        content = Content(before=self.head, rows=rows, answers=list(answers.values()), leases=leases)
+        write(self._connection, self._projections, self._aggregates, self._answers, content)
+
+    def _require_following(self, head: chain.Head, frame: Frame) -> Content:
+        """What a frame brings, if the file may have it behind `head`, or has it already."""
+        if frame.store_id != self._store_id:
+            raise AnotherStoresLogError(
+                f"the log has events of the store {frame.store_id}, and this one is {self._store_id}",
+                "only the user of the relay may have the right to publish there",
+            )
+        if frame.timeline != self._timeline or not self._agrees(head, frame):
+            raise DivergedLogError(
+                f"the log has other events than this file, from position {frame.before.position} on"
+                f" (timeline {frame.timeline}; this file has {self._timeline})",
+                "keep the file aside, and let this member begin with an empty data directory; its own events"
+                " that the log lacks are in that file alone",
+            )
+        return frame.content
+
+    def _agrees(self, head: chain.Head, frame: Frame) -> bool:
+        """Whether the hashes of a frame fit those of the file, where both know them."""
+        before = frame.before.position
+        if before > head.position:
+            raise GapError(
+                f"the log goes on at position {before}, and this file ends at {head.position}",
+                "a backup that is newer, or the archive, has what is between",
+            )
+        previous = self._hash_at(before, head)
+        if previous is not None and previous != frame.before.hash:
+            return False
+        previous = frame.before.hash
+        for position, row in enumerate(frame.rows, before + 1):
+            if row[0] != position or chain.chain_hash(previous, *row[:-1]) != row[-1]:
+                return False
+            previous = row[-1]
+        known = min(frame.last, head.position)
+        return known <= before or frame.rows[known - before - 1][-1] == self._hash_at(known, head)
+
+    def _hash_at(self, position: int, head: chain.Head) -> bytes | None:
+        if position == head.position:
+            return head.hash
+        if position == 0:
+            return chain.GENESIS_HASH
+        row = chain.read_at(self._connection, position)
+        return None if row is None else row.hash
+
+    def _evolve(self, rows: Iterable[chain.Row]) -> None:
+        for row in rows:
+            table, key = split_stream(row.stream)
+            # Others are of applications of the library, or of the log itself: they have no tables here.
+            if table in BY_TABLE:
+                before = self._aggregates.get(table, key)
+                self._aggregates.apply(table, row.stream, before, to_recorded(row))

@@ -1,0 +1,238 @@
+"""A frame: one group commit of the leader's, as the log stream has it and a follower applies it.
+
+    message     Hyperpage-Frame: <term> <after> <last> <part> <parts>
+                "HPL" and the format, SHA-256 of what follows, zstd of MessagePack
+
+The first frame of a leader is its *term*: it has a name and nothing else. A frame that is larger than one
+message may be comes in parts, which follow each other; only all of them together are one, and those of a
+leader that did not come to the end are passed over. The hashes of its rows follow from `before`, the log's
+end before it, so each frame vouches for where it belongs.
+
+    FrameError             what is in a message is no frame that may be applied; `hint` says what to do
+    ├── DamagedFrameError  its bytes are not those that were sent
+    ├── NewerFrameError    a newer version of this program has written it
+    └── ForeignFrameError  it is of another store, or nobody's of ours
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+import zstandard
+
+from bus.log import chain
+from bus.log.answers import Answer
+from bus.transport.jetstream_answers import StoredMessage
+from bus.writing.content import Content
+from domain.decider import Lease
+
+FORMAT = 1
+FRAME = "Hyperpage-Frame"
+# Below the most that a broker takes in one message by default, with headers.
+PART_BYTES = 900 * 1024
+# A group may hold as much as may wait for the writer, and some more around it.
+MAXIMUM_FRAME_BYTES = 320 * 1024 * 1024
+# Fast, and for the small groups of a service that is not busy about as small as any other.
+LEVEL = 1
+
+_MAGIC = b"HPL"
+_HEAD_BYTES = len(_MAGIC) + 1 + hashlib.sha256().digest_size
+
+
+class FrameError(RuntimeError):
+    """A message of the log stream is no frame that may be applied; `hint` says what to do."""
+
+    def __init__(self, problem: str, hint: str) -> None:
+        super().__init__(f"{problem}; {hint}")
+        self.problem = problem
+        self.hint = hint
+
+
+class DamagedFrameError(FrameError):
+    """Its bytes are not those that were sent."""
+
+
+class NewerFrameError(FrameError):
+    """A newer version of this program has written it."""
+
+
+class ForeignFrameError(FrameError):
+    """It is another store's, or nobody's."""
+
+
+# The seventh is text, bytes or nothing; the decoder knows no such type.
+_Row = tuple[int, str, int, str, int, str | None, Any, str | None, bytes]
+_Answer = tuple[str, bytes, int, str, int]
+
+
+class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a leader has stored in its term behind `before`. `leader` is the name in a term's first frame.
+
+    Rows in the order of the table's columns; answers as (command id, hash of the request, position, answer,
+    how many events say all of it).
+    """
+
+    store_id: str
+    timeline: int
+    term: int
+    before: chain.Head
+    leader: str = ""
+    rows: Sequence[_Row] = ()
+    answers: Sequence[_Answer] = ()
+    leases: Sequence[Lease] = ()
+    ended_leases: Sequence[str] = ()
+
+    @property
+    def last(self) -> int:
+        """The position at which the log ends behind it."""
+        return self.rows[-1][0] if self.rows else self.before.position
+
+    @property
+    def content(self) -> Content:
+        """The same, as it is written into a file."""
+        leases: dict[str, Lease | None] = {one.job_id: one for one in self.leases}
+        return Content(
+            before=self.before,
+            rows=[chain.Row(*row) for row in self.rows],
+            answers=[(Answer(*answer[:4]), answer[4]) for answer in self.answers],
+            leases=leases | dict.fromkeys(self.ended_leases),
+        )
+
+
+class Place(msgspec.Struct, frozen=True):
+    """The header of a message: the term of its frame, where the log ends before and behind it, its part."""
+
+    term: int
+    after: int
+    last: int
+    part: int = 1
+    parts: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.term} {self.after} {self.last} {self.part} {self.parts}"
+
+
+def frame_of(content: Content, *, store_id: str, timeline: int, term: int) -> Frame:
+    """The frame of what a transaction writes."""
+    return Frame(
+        store_id=store_id,
+        timeline=timeline,
+        term=term,
+        before=content.before,
+        rows=[msgspec.structs.astuple(row) for row in content.rows],
+        answers=[(*answer, events) for answer, events in content.answers],
+        leases=[lease for lease in content.leases.values() if lease is not None],
+        ended_leases=[job_id for job_id, lease in content.leases.items() if lease is None],
+    )
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Frame).decode
+
+
+def messages_of(frame: Frame, part_bytes: int = PART_BYTES) -> list[tuple[dict[str, str], bytes]]:
+    """The messages of a frame: headers and body of each, in order."""
+    packed = zstandard.ZstdCompressor(level=LEVEL).compress(_encode(frame))
+    whole = b"".join((_MAGIC, bytes((FORMAT,)), hashlib.sha256(packed).digest(), packed))
+    bodies = [whole[start : start + part_bytes] for start in range(0, len(whole), part_bytes)]
+    return [
+        ({FRAME: str(Place(frame.term, frame.before.position, frame.last, part, len(bodies)))}, body)
+        for part, body in enumerate(bodies, 1)
+    ]
+
+
+def place_of(stream: str, message: StoredMessage) -> Place:
+    """Where a message of the log stream belongs.
+
+    Raises:
+        ForeignFrameError: it was not published by a leader.
+    """
+    numbers = message.headers.get(FRAME, "").split(" ")
+    if len(numbers) == 5 and all(one.isascii() and one.isdigit() and len(one) < 19 for one in numbers):
+        place = Place(*map(int, numbers))
+        if 1 <= place.part <= place.parts and place.after <= place.last:
+            return place
+    raise ForeignFrameError(
+        f"message {message.sequence} of {stream} is no frame of a leader",
+        "somebody else has published there: only the user of the relay may have the right to it",
+    )
+
+
+def frame_in(stream: str, sequence: int, whole: bytes) -> Frame:
+    """The frame of the bodies of its messages, one behind the other.
+
+    Raises:
+        FrameError: it is none, damaged, or newer than this program.
+    """
+    name = f"the frame at {sequence} of {stream}"
+    if not whole.startswith(_MAGIC) or len(whole) < _HEAD_BYTES:
+        raise ForeignFrameError(
+            f"{name} is not a frame", "only the user of the relay may have the right to publish there"
+        )
+    form, packed = whole[len(_MAGIC)], whole[_HEAD_BYTES:]
+    if form > FORMAT:
+        raise NewerFrameError(
+            f"{name} is of format {form}, and this program reads up to {FORMAT}",
+            "a newer version has written it: update this one",
+        )
+    if hashlib.sha256(packed).digest() != whole[len(_MAGIC) + 1 : _HEAD_BYTES]:
+        raise _damaged(name, "its SHA-256 does not fit")
+    try:
+        return _decode(_unpacked(packed))
+    except (msgspec.DecodeError, zstandard.ZstdError, ValueError) as error:
+        raise _damaged(name, str(error)) from error
+
+
+def _unpacked(packed: bytes) -> bytes:
+    # A forged one might be as large as the memory.
+    with zstandard.ZstdDecompressor().stream_reader(packed) as reader:
+        content = reader.read(MAXIMUM_FRAME_BYTES)
+        if reader.read(1):
+            raise ValueError("it is larger than any frame")
+    return content
+
+
+def _damaged(name: str, why: str) -> DamagedFrameError:
+    return DamagedFrameError(
+        f"{name} is damaged: {why}",
+        "the files of the other members are whole: delete the stream while one of them leads, and it is"
+        " made anew",
+    )
+
+
+class Frames:
+    """Puts the messages of a stream together, in order: whole frames, each with the last sequence of it."""
+
+    def __init__(self, stream: str) -> None:
+        self._stream = stream
+        self._parts: list[bytes] = []
+        self._begun: Place | None = None
+        self._size = 0
+
+    def take(self, message: StoredMessage) -> Iterator[tuple[int, Frame]]:
+        """The frame that ends with a message; none where its end is still to come.
+
+        Raises:
+            FrameError: as `place_of` and `frame_in` do.
+        """
+        place = place_of(self._stream, message)
+        if self._begun is None or msgspec.structs.replace(self._begun, part=place.part) != place:
+            # What was begun before was never ended.
+            self._drop()
+        if place.part != len(self._parts) + 1:
+            # The end of something whose beginning is gone: only the whole counts.
+            self._drop()
+            return
+        self._begun = place
+        self._parts.append(message.payload)
+        self._size += len(message.payload)
+        if self._size > MAXIMUM_FRAME_BYTES:
+            raise _damaged(f"the frame at {message.sequence} of {self._stream}", "it is larger than any")
+        if place.part == place.parts:
+            whole = b"".join(self._parts)
+            self._drop()
+            yield message.sequence, frame_in(self._stream, message.sequence, whole)
+
+    def _drop(self) -> None:
+        self._parts, self._begun, self._size = [], None, 0

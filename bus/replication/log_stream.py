@@ -1,0 +1,216 @@
+"""The stream of frames: made where it is missing, read, and where it ends.
+
+What decides is asked of the stream's leader (`STREAM.INFO`, `STREAM.MSG.GET`). Frames themselves may be read
+from any replica: each says what it follows, so one that is not there yet is only late.
+
+    LogStreamError             the log cannot be followed or led; `repair` says what to do
+    ├── AnotherStoresLogError  it is another store's
+    ├── TooFewReplicasError    the broker is no cluster, or too small a one
+    └── DivergedLogError       it is not the one that this file is of
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import nats.errors
+
+from bus.contract.stream_metadata import STORE_ID
+from bus.contract.subjects import BusNames
+from bus.replication.frame import Place, place_of
+from bus.transport.connection import LeanClient
+from bus.transport.ensured_streams import said
+from bus.transport.jetstream import JetStreamApi, JetStreamError, StreamFullError, WrongSequenceError
+from bus.transport.jetstream_answers import (
+    FULL,
+    INSUFFICIENT_RESOURCES,
+    WRONG_LAST_SEQUENCE,
+    StoredMessage,
+    StreamReport,
+    stored,
+)
+
+# The broker remembers the ids of messages for so long, and ours have none: sequences tell.
+_DUPLICATE_WINDOW_NS = 100_000_000
+# JetStream's numbers for: no peers for so many replicas; replicas without a cluster.
+_NO_PEERS = {10005, 10074}
+EXPECTED_LAST_SEQUENCE = "Nats-Expected-Last-Sequence"
+# How long an answer is waited for. A cluster chooses another leader within as much.
+APPEND_SECONDS = 2.0
+
+
+class LogStreamError(RuntimeError):
+    """The log cannot be followed or led; `repair` says what to do."""
+
+    def __init__(self, problem: str, repair: str) -> None:
+        super().__init__(f"{problem}; {repair}")
+        self.problem = problem
+        self.repair = repair
+
+
+class AnotherStoresLogError(LogStreamError):
+    """The stream belongs to another store."""
+
+
+class TooFewReplicasError(LogStreamError):
+    """The broker is no cluster, or too small a one."""
+
+
+class DivergedLogError(LogStreamError):
+    """The log is not the one that this file is of."""
+
+
+class UnansweredError(JetStreamError):
+    """What was sent may be stored, now or soon."""
+
+
+class LogEnd(msgspec.Struct, frozen=True):
+    """Where the log ends: the sequence of its last message, and that message; the first that is there."""
+
+    sequence: int = 0
+    place: Place | None = None
+    message: StoredMessage | None = None
+    first: int = 1
+
+
+class LogStream:
+    """The log of one store, over the relay's connection. All raise `JetStreamError`, too."""
+
+    def __init__(self, connection: LeanClient, names: BusNames, store_id: str) -> None:
+        self._connection = connection
+        self.api = JetStreamApi(connection)
+        self.name = names.log
+        self._names = names
+        self._store_id = store_id
+
+    async def prepare(self, replicas: int) -> StreamReport:
+        """The stream with so many replicas; it is made where there is none.
+
+        Raises:
+            AnotherStoresLogError: it is another store's. TooFewReplicasError: the broker has not so many.
+        """
+        report = await self.api.report(self.name)
+        try:
+            if report is None:
+                report = await self.api.create({**self._needed(replicas), "name": self.name})
+            self._require_own(report)
+            needed = self._needed(max(replicas, report.config.get("num_replicas", 1)))
+            wanted = {**report.config, **needed, "metadata": {**report.metadata, **needed["metadata"]}}
+            if said(wanted) != said(report.config):
+                report = await self.api.update(wanted)
+        except JetStreamError as error:
+            if error.code not in _NO_PEERS:
+                raise
+            raise TooFewReplicasError(
+                f"the nats-server cannot keep {replicas} copies of {self.name}: {error.problem}",
+                "add nats-servers to the cluster; or set replication_replicas to 1, if one copy is meant",
+            ) from error
+        return report
+
+    def _needed(self, replicas: int) -> dict[str, Any]:
+        return {
+            "subjects": [self._names.frames],
+            "retention": "limits",
+            "storage": "file",
+            # A frame that there is no room for is refused, and its group with it.
+            "discard": "new",
+            "num_replicas": replicas,
+            "allow_direct": True,
+            "no_ack": False,
+            "duplicate_window": _DUPLICATE_WINDOW_NS,
+            "max_msg_size": -1,
+            "republish": {"src": self._names.frames, "dest": self._names.live(self._names.frames)},
+            "metadata": {STORE_ID: self._store_id},
+        }
+
+    def _require_own(self, report: StreamReport) -> None:
+        owner = report.metadata.get(STORE_ID)
+        if owner != self._store_id:
+            raise AnotherStoresLogError(
+                f"the stream {self.name} belongs to the store {owner}, and this one is {self._store_id}",
+                "a member of that one begins with an empty data directory; a store of its own needs another"
+                " prefix, or another nats-server",
+            )
+
+    async def end(self) -> LogEnd:
+        """Where the log ends now, as the stream's leader says.
+
+        Raises:
+            ForeignFrameError: its last message is not a leader's. LogStreamError: the stream is gone, or has
+                lost its last message.
+        """
+        report = await self.api.report(self.name)
+        if report is None:
+            raise LogStreamError(f"there is no stream {self.name}", "it is made again at the next start")
+        self._require_own(report)
+        counts = report.state
+        if counts.messages == 0:
+            return LogEnd(counts.last_seq, first=counts.last_seq + 1)
+        message = await self.api.message_at(self.name, counts.last_seq)
+        if message is None:
+            raise LogStreamError(
+                f"message {counts.last_seq} of {self.name} is gone",
+                f"delete the stream {self.name} while the member with the highest position is to lead next",
+            )
+        return LogEnd(counts.last_seq, place_of(self.name, message), message, counts.first_seq)
+
+    async def first_reaching(self, position: int, end: LogEnd) -> int | None:
+        """The sequence of the first frame that ends at a position or behind it; `None`: there is none."""
+        if end.place is None or end.place.last < position:
+            return None
+        low, high = end.first, end.sequence
+        while low < high:
+            middle = (low + high) // 2
+            message = await self.api.message_at(self.name, middle)
+            if message is not None and place_of(self.name, message).last >= position:
+                high = middle
+            else:
+                low = middle + 1
+        return low
+
+    async def read(self, sequence: int) -> list[StoredMessage]:
+        """Some of the messages from a sequence on, in order, as far as the replica that answers has them."""
+        return await self.api.messages_from(self.name, sequence)
+
+    async def append(self, messages: Sequence[tuple[dict[str, str], bytes]], after: int) -> int:
+        """Stores the messages of a frame behind sequence `after`; the sequence of the last one.
+
+        Each expects the one before it. So none is stored behind anything else, and the same messages may be
+        sent again: they are stored once at most.
+
+        Raises:
+            WrongSequenceError: the log does not end there, or these messages are there already.
+            StreamFullError: there is no room. UnansweredError: they may be stored, now or soon.
+            JetStreamError: for another reason, they are not stored.
+        """
+        if not self._connection.is_connected:
+            raise JetStreamError("there is no connection to NATS")
+        *first, (headers, body) = [
+            ({**headers, EXPECTED_LAST_SEQUENCE: str(sequence)}, body)
+            for sequence, (headers, body) in enumerate(messages, after)
+        ]
+        try:
+            if first:
+                await self._connection.publish_many(
+                    (self._names.frames, "", body, headers) for headers, body in first
+                )
+            answer = await self._connection.request(
+                self._names.frames, body, timeout=APPEND_SECONDS, headers=headers
+            )
+        except nats.errors.NoRespondersError:
+            raise JetStreamError(f"nobody has the stream {self.name} now") from None
+        except (nats.errors.Error, OSError) as error:
+            why = str(error) or type(error).__name__
+            raise UnansweredError(f"{self.name} did not answer: {why}") from error
+        found = stored(answer.headers, answer.data)
+        if found.error is None:
+            return found.seq
+        said = found.error.description
+        if found.error.err_code == WRONG_LAST_SEQUENCE:
+            raise WrongSequenceError(f"{self.name} does not end at {after}: {said}")
+        if found.error.err_code == INSUFFICIENT_RESOURCES or said in FULL:
+            raise StreamFullError(
+                f"{self.name} is full: {said}", "make room on the nats-servers, or raise the stream's limits"
+            )
+        # Among them those that say: look again, something is under way there.
+        raise UnansweredError(f"{self.name} does not take a frame: {said}", code=found.error.err_code)

@@ -1,0 +1,212 @@
+"""The leader's side of the log: no group is committed that the log does not have.
+
+    decide, write rows ──▶ frame into the log ──▶ stored ──▶ COMMIT ──▶ answers
+                                 │ refused, or nobody knows: look where the log ends
+                                 ├── ours is its last ──▶ COMMIT
+                                 ├── it ends where it did ──▶ send the same again: it is stored once at most
+                                 └── another's, or nothing to be had for long ──▶ ROLLBACK, and lead no more
+
+A leader's first frame is its *term*. From then on the log refuses what any leader before it sends, since each
+message expects the one before it: this is all that safety rests on. One that has ended leading never sends
+again; what it has sent may still arrive until the next term does, so its outcome is unknown until then.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+import nats.errors
+
+from bus.contract.subjects import BusNames
+from bus.replication.applying import Applier
+from bus.replication.following import catch_up
+from bus.replication.frame import Frame, FrameError, frame_of, messages_of
+from bus.replication.log_stream import LogEnd, LogStream, LogStreamError, UnansweredError
+from bus.transport.connection import LeanClient
+from bus.transport.jetstream import JetStreamError, StreamFullError, WrongSequenceError
+from bus.writing.content import Content
+from domain.errors import Unavailable
+
+# How long a group waits for a log of which nothing is heard. Its callers have given up long before, and ask
+# again with the same ids.
+HOLD_SECONDS = 10.0
+FIRST_PAUSE_SECONDS = 0.02
+LONGEST_PAUSE_SECONDS = 0.5
+TAKE_SECONDS = 30.0
+
+logger = logging.getLogger(__name__)
+
+
+class Term(msgspec.Struct, frozen=True):
+    """A leader's turn: its number, the sequence of the frame that began it, and the log's identity."""
+
+    number: int
+    sequence: int
+    store_id: str
+    timeline: int
+
+
+async def take_term(log: LogStream, applier: Applier, *, name: str, store_id: str, timeline: int) -> Term:
+    """Begins a term, with everything in the log applied: from here on, whoever led before stores nothing.
+
+    Raises:
+        LogStreamError, FrameError: the log is not this file's, or cannot be read.
+        JetStreamError: the broker refuses, or does not answer, for 30 s.
+    """
+    until = time.monotonic() + TAKE_SECONDS
+    while True:
+        try:
+            end = await catch_up(log, applier)
+            number = 1 if end.place is None else end.place.term + 1
+            first = Frame(store_id=store_id, timeline=timeline, term=number, before=applier.head, leader=name)
+            sequence = await log.append(messages_of(first), end.sequence)
+            return Term(number, sequence, store_id, timeline)
+        except JetStreamError:
+            # Also where another one was quicker, or where it is not known whether it was stored.
+            if time.monotonic() > until:
+                raise
+        await asyncio.sleep(LONGEST_PAUSE_SECONDS)
+
+
+class Replicator:
+    """The leader of a term. `store` and `open` are called in the writer's thread, all else from any.
+
+    `connect` makes the connection on which frames go out. `on_end` is told, in the writer's thread, why it
+    leads no more.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[LeanClient]],
+        names: BusNames,
+        term: Term,
+        *,
+        on_end: Callable[[str], None],
+    ) -> None:
+        self._connect = connect
+        self._names = names
+        self._connection: LeanClient | None = None
+        self._log: LogStream | None = None
+        self._sequence = term.sequence
+        self._on_end = on_end
+        self.term = term
+        self.ended: str | None = None
+        self.waits_since: float | None = None
+
+    @property
+    def is_leading(self) -> bool:
+        """Whether it may still store something, for all that is known."""
+        return self.ended is None
+
+    async def close(self) -> None:
+        """Ends the connection."""
+        if self._connection is not None:
+            await self._connection.close()
+
+    async def store(self, content: Content) -> None:
+        """Returns when the log has it.
+
+        Raises:
+            Unavailable: the log does not have it, or nobody knows; `details.outcome` says which.
+        """
+        if self.ended is not None:
+            raise leads_no_more()
+        frame = frame_of(
+            content, store_id=self.term.store_id, timeline=self.term.timeline, term=self.term.number
+        )
+        self.waits_since = time.monotonic()
+        try:
+            await self._store(messages_of(frame))
+        finally:
+            self.waits_since = None
+
+    def not_committed(self) -> None:
+        """Ends leading: the log has more than the file."""
+        self._end("the log has a group that could not be committed here")
+
+    async def _store(self, messages: Sequence[tuple[dict[str, str], bytes]]) -> None:
+        until = time.monotonic() + HOLD_SECONDS
+        pause = FIRST_PAUSE_SECONDS
+        may_be_there = False
+        while True:
+            try:
+                log = await self._opened()
+                self._sequence = await log.append(messages, self._sequence)
+                return
+            except StreamFullError as error:
+                if not may_be_there:
+                    raise Unavailable(
+                        f"the log of the cluster has no room: {error.problem}",
+                        hint="try again",
+                        retry_after_ms=1_000,
+                    ) from None
+                problem: Exception = error
+            except (JetStreamError, nats.errors.Error, OSError) as error:
+                may_be_there = may_be_there or isinstance(error, UnansweredError | WrongSequenceError)
+                problem = error
+            if may_be_there and self._log is not None and await self._is_stored(self._log, messages):
+                return
+            if time.monotonic() > until:
+                self._end(f"the log does not answer: {problem}")
+                raise leads_no_more(outcome="unknown") if may_be_there else leads_no_more()
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    async def _is_stored(self, log: LogStream, messages: Sequence[tuple[dict[str, str], bytes]]) -> bool:
+        """Whether the log ends with these messages; not yet, where it ends as it did before.
+
+        Raises:
+            Unavailable: it has gone on without this leader.
+        """
+        try:
+            end = await log.end()
+        except JetStreamError as error:
+            logger.debug("where the log ends cannot be seen: %s", error)
+            return False
+        except (LogStreamError, FrameError) as error:
+            self._end(str(error))
+            raise leads_no_more(outcome="unknown") from None
+        if end.sequence == self._sequence:
+            return False
+        if end.sequence == self._sequence + len(messages) and _is_last_of(messages, end):
+            self._sequence = end.sequence
+            return True
+        self._end(
+            "another one leads"
+            if end.sequence > self._sequence
+            else f"the log has lost its end: it is at {end.sequence}, and was at {self._sequence}"
+        )
+        raise leads_no_more(outcome="unknown")
+
+    async def _opened(self) -> LogStream:
+        if self._log is None:
+            self._connection = await self._connect()
+            self._log = LogStream(self._connection, self._names, self.term.store_id)
+        return self._log
+
+    def _end(self, why: str) -> None:
+        if self.ended is None:
+            self.ended = why
+            logger.warning("this one leads no more: %s", why)
+            self._on_end(why)
+
+
+def _is_last_of(messages: Sequence[tuple[dict[str, str], bytes]], end: LogEnd) -> bool:
+    headers, body = messages[-1]
+    return (
+        end.message is not None
+        and end.message.payload == body
+        and all(end.message.headers.get(name) == value for name, value in headers.items())
+    )
+
+
+def leads_no_more(**details: str) -> Unavailable:
+    """The refusal of commands by one that has ended leading."""
+    return Unavailable(
+        "this one leads the cluster no more",
+        hint="try again, with the same command id",
+        retry_after_ms=500,
+        **details,
+    )

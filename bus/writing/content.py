@@ -1,0 +1,79 @@
+"""`Content`: all that one transaction writes, and `write`, the one way in which it gets into the file.
+
+The writer writes what it has decided, a follower what another one has decided: the same rows in every table.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+import apsw
+import msgspec
+
+from bus.log import chain
+from bus.log.answers import Answer, Answers
+from bus.writing.aggregates import Aggregates, snapshot_rows
+from domain.decider import Lease, Transition
+from migrations.rows import delete_rows, insert_rows
+
+
+class WrittenTables(Protocol):
+    """The tables that follow the log."""
+
+    def write(self, connection: apsw.Connection, transitions: Iterable[Transition]) -> None:
+        """Brings the tables up to date with a transaction's events."""
+
+
+class Content(msgspec.Struct, frozen=True, kw_only=True):
+    """What a transaction adds to the log that ended with `before`.
+
+    Each answer comes with how many events say all of it. A lease that ended is `None`.
+    """
+
+    before: chain.Head
+    rows: list[chain.Row] = []
+    answers: Sequence[tuple[Answer, int]] = ()
+    leases: Mapping[str, Lease | None] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self.rows or self.answers or self.leases)
+
+
+class Replication(Protocol):
+    """Where each transaction goes before it is committed; called in the writer's thread."""
+
+    async def store(self, content: Content) -> None:
+        """Returns when others have it: it is to be committed now.
+
+        Raises:
+            Unavailable: they do not, or nobody knows. It is to be rolled back.
+        """
+
+    def not_committed(self) -> None:
+        """Hears that what was stored last could not be committed here: the file lacks it."""
+
+
+def write(
+    connection: apsw.Connection,
+    projections: WrittenTables,
+    aggregates: Aggregates,
+    answers: Answers,
+    content: Content,
+) -> None:
+    """Writes it, as part of the caller's transaction; `aggregates` has applied its events."""
+    if content.rows:
+        chain.insert(connection, content.rows)
+        projections.write(connection, aggregates.journal)
+        insert_rows(connection, "INSERT INTO snapshots", snapshot_rows(aggregates.journal))
+    answers.remember(content.answers)
+    _write_leases(connection, content.leases)
+
+
+def _write_leases(connection: apsw.Connection, leases: Mapping[str, Lease | None]) -> None:
+    ended = [job_id for job_id, lease in leases.items() if lease is None]
+    kept = [
+        (lease.job_id, lease.token, lease.worker, lease.lease_ms, lease.expires_at)
+        for lease in leases.values()
+        if lease is not None
+    ]
+    delete_rows(connection, "job_leases", "job_id", ended)
+    insert_rows(connection, "INSERT OR REPLACE INTO job_leases", kept)

@@ -1,0 +1,126 @@
+"""Frames in messages: whole again in order, and refused where they are not what was sent."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bus.log import chain
+from bus.log.answers import Answer
+from bus.replication.frame import (
+    FRAME,
+    DamagedFrameError,
+    ForeignFrameError,
+    Frame,
+    Frames,
+    NewerFrameError,
+    frame_of,
+    messages_of,
+    place_of,
+)
+from bus.transport.jetstream_answers import StoredMessage
+from bus.writing.content import Content
+from domain.decider import Lease
+
+Messages = list[tuple[dict[str, str], bytes]]
+LEASE = Lease(job_id="j", token="t", worker="w", lease_ms=1_000, expires_at=5)
+
+
+def content(count: int = 2, *, data: Any = '{"x":1}', after: chain.Head | None = None) -> Content:
+    before = after or chain.Head()
+    entries = [chain.Entry(f"jobs/{n}", 1, "job.enqueued.v1", None, data, None) for n in range(count)]
+    rows, _ = chain.extend(before, entries, 7)
+    return Content(
+        before=before,
+        rows=rows,
+        answers=[(Answer("c-1", b"h" * 32, before.position + 1, "{}"), 1)],
+        leases={"j": LEASE, "gone": None},
+    )
+
+
+def frame(some: Content | None = None, term: int = 1) -> Frame:
+    return frame_of(content() if some is None else some, store_id="s", timeline=1, term=term)
+
+
+def stored(messages: Messages, first: int = 1) -> list[StoredMessage]:
+    return [
+        StoredMessage(sequence, "hyperpage.log.v1", body, headers)
+        for sequence, (headers, body) in enumerate(messages, first)
+    ]
+
+
+def taken(messages: list[StoredMessage], frames: Frames | None = None) -> list[tuple[int, Frame]]:
+    frames = frames or Frames("LOG")
+    return [found for message in messages for found in frames.take(message)]
+
+
+@given(st.integers(0, 5), st.integers(60, 400), st.one_of(st.text(max_size=300), st.binary(), st.none()))
+def test_whatever_the_size_of_its_parts_a_frame_is_whole_again(count: int, part_bytes: int, data: Any):
+    sent = content(count, data=data)
+
+    messages = messages_of(frame(sent), part_bytes)
+    ((sequence, found),) = taken(stored(messages))
+
+    assert sequence == len(messages)
+    assert found.content == sent
+
+
+def test_the_header_of_a_message_says_where_its_frame_belongs():
+    after = chain.Head(10, b"x" * 32, 5)
+
+    first, *_ = stored(messages_of(frame(content(3, after=after), term=4), 100))
+
+    place = place_of("LOG", first)
+    assert (place.term, place.after, place.last, place.part) == (4, 10, 13, 1)
+
+
+def test_the_parts_of_a_leader_that_did_not_come_to_the_end_are_passed_over():
+    begun = messages_of(frame(content(5)), 60)[:2]
+    next_term = messages_of(msgspec.structs.replace(frame(Content(before=chain.Head()), 2), leader="b"))
+
+    ((sequence, found),) = taken(stored([*begun, *next_term]))
+
+    assert (sequence, found.term, found.leader) == (3, 2, "b")
+
+
+def test_an_end_without_its_beginning_is_passed_over():
+    parts = messages_of(frame(content(5)), 60)
+
+    assert taken(stored(parts[1:], 2)) == []
+
+
+@pytest.mark.parametrize("where", [0.0, 0.3, 0.99])
+def test_a_frame_of_which_a_byte_differs_is_refused(where: float):
+    ((headers, body),) = messages_of(frame())
+    at = 4 + int(where * (len(body) - 4))
+    damaged = body[:at] + bytes((body[at] ^ 1,)) + body[at + 1 :]
+
+    with pytest.raises(DamagedFrameError, match="the frame at 9 of LOG"):
+        taken(stored([(headers, damaged)], 9))
+
+
+def test_a_frame_of_a_newer_format_asks_for_a_newer_program():
+    ((headers, body),) = messages_of(frame())
+
+    with pytest.raises(NewerFrameError, match="update this one"):
+        taken(stored([(headers, body[:3] + bytes((200,)) + body[4:])]))
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ({}, b"hello"),
+        ({FRAME: "1 0 2 1"}, b""),
+        ({FRAME: "1 0 2 2 1"}, b""),
+        ({FRAME: "1 5 2 1 1"}, b""),
+        ({FRAME: "1 0 -2 1 1"}, b""),
+        ({FRAME: f"1 0 {10**30} 1 1"}, b""),
+        ({FRAME: "1 0 2 1 1"}, b"hello"),
+        ({FRAME: "1 0 2 1 1"}, b"HPL"),
+    ],
+)
+def test_what_somebody_else_has_published_there_is_called_so(headers: dict[str, str], body: bytes):
+    with pytest.raises(ForeignFrameError):
+        taken(stored([(headers, body)]))
