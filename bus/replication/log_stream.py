@@ -20,15 +20,8 @@ from bus.contract.subjects import BusNames
 from bus.replication.frame import Place, place_of
 from bus.transport.connection import LeanClient
 from bus.transport.ensured_streams import said
-from bus.transport.jetstream import JetStreamApi, JetStreamError, StreamFullError, WrongSequenceError
-from bus.transport.jetstream_answers import (
-    FULL,
-    INSUFFICIENT_RESOURCES,
-    WRONG_LAST_SEQUENCE,
-    StoredMessage,
-    StreamReport,
-    stored,
-)
+from bus.transport.jetstream import JetStreamApi, JetStreamError, UnansweredError
+from bus.transport.jetstream_answers import StoredMessage, StreamReport
 
 # The broker remembers the ids of messages for so long, and ours have none: sequences tell.
 _DUPLICATE_WINDOW_NS = 100_000_000
@@ -36,7 +29,7 @@ _DUPLICATE_WINDOW_NS = 100_000_000
 _NO_PEERS = {10005, 10074}
 EXPECTED_LAST_SEQUENCE = "Nats-Expected-Last-Sequence"
 # How long an answer is waited for. A cluster chooses another leader within as much.
-APPEND_SECONDS = 2.0
+APPEND_TIMEOUT_MS = 2_000
 
 
 class LogStreamError(RuntimeError):
@@ -58,10 +51,6 @@ class TooFewReplicasError(LogStreamError):
 
 class DivergedLogError(LogStreamError):
     """The log is not the one that this file is of."""
-
-
-class UnansweredError(JetStreamError):
-    """What was sent may be stored, now or soon."""
 
 
 class LogEnd(msgspec.Struct, frozen=True):
@@ -183,34 +172,21 @@ class LogStream:
             StreamFullError: there is no room. UnansweredError: they may be stored, now or soon.
             JetStreamError: for another reason, they are not stored.
         """
-        if not self._connection.is_connected:
-            raise JetStreamError("there is no connection to NATS")
         *first, (headers, body) = [
             ({**headers, EXPECTED_LAST_SEQUENCE: str(sequence)}, body)
             for sequence, (headers, body) in enumerate(messages, after)
         ]
+        if first:
+            await self._publish(first)
+        return await self.api.store(self._names.frames, body, headers, timeout_ms=APPEND_TIMEOUT_MS)
+
+    async def _publish(self, messages: Sequence[tuple[dict[str, str], bytes]]) -> None:
+        if not self._connection.is_connected:
+            raise JetStreamError("there is no connection to NATS")
         try:
-            if first:
-                await self._connection.publish_many(
-                    (self._names.frames, "", body, headers) for headers, body in first
-                )
-            answer = await self._connection.request(
-                self._names.frames, body, timeout=APPEND_SECONDS, headers=headers
+            await self._connection.publish_many(
+                (self._names.frames, "", body, headers) for headers, body in messages
             )
-        except nats.errors.NoRespondersError:
-            raise JetStreamError(f"nobody has the stream {self.name} now") from None
         except (nats.errors.Error, OSError) as error:
             why = str(error) or type(error).__name__
-            raise UnansweredError(f"{self.name} did not answer: {why}") from error
-        found = stored(answer.headers, answer.data)
-        if found.error is None:
-            return found.seq
-        said = found.error.description
-        if found.error.err_code == WRONG_LAST_SEQUENCE:
-            raise WrongSequenceError(f"{self.name} does not end at {after}: {said}")
-        if found.error.err_code == INSUFFICIENT_RESOURCES or said in FULL:
-            raise StreamFullError(
-                f"{self.name} is full: {said}", "make room on the nats-servers, or raise the stream's limits"
-            )
-        # Among them those that say: look again, something is under way there.
-        raise UnansweredError(f"{self.name} does not take a frame: {said}", code=found.error.err_code)
+            raise UnansweredError(f"a frame could not be sent: {why}") from error

@@ -23,9 +23,9 @@ from bus.contract.subjects import BusNames
 from bus.replication.applying import Applier
 from bus.replication.following import catch_up
 from bus.replication.frame import Frame, FrameError, frame_of, messages_of
-from bus.replication.log_stream import LogEnd, LogStream, LogStreamError, UnansweredError
+from bus.replication.log_stream import LogEnd, LogStream, LogStreamError
 from bus.transport.connection import LeanClient
-from bus.transport.jetstream import JetStreamError, StreamFullError, WrongSequenceError
+from bus.transport.jetstream import JetStreamError, StreamFullError, UnansweredError, WrongSequenceError
 from bus.writing.content import Content
 from domain.errors import Unavailable
 

@@ -2,6 +2,7 @@
 
     JetStreamError                 not now: no connection, no answer, or a refusal; trying again may help
     ├── StreamFullError            a limit of the stream refuses a message
+    ├── UnansweredError            a message that was sent may be stored, now or soon
     └── WrongSequenceError         the stream does not stand where we took it to stand: look again
 
 Configurations are read and written back as they are: the structs of a client library drop each setting that
@@ -17,13 +18,17 @@ import nats.errors
 
 from bus.transport.connection import LeanClient
 from bus.transport.jetstream_answers import (
+    FULL,
+    INSUFFICIENT_RESOURCES,
     NO_MESSAGE,
     NO_STREAM,
+    WRONG_LAST_SEQUENCE,
     StoredMessage,
     StreamReport,
     decode_report,
     error_in,
     message_in,
+    stored,
 )
 
 # The relay has 5 s after a restart; a request that was lost with the broker takes less than half of them.
@@ -50,6 +55,10 @@ class StreamFullError(JetStreamError):
     """A limit of the stream refuses a message."""
 
 
+class UnansweredError(JetStreamError):
+    """A message that was sent may be stored, now or soon."""
+
+
 class WrongSequenceError(JetStreamError):
     """The stream does not stand where we took it to stand."""
 
@@ -63,6 +72,11 @@ class JetStreamApi:
     async def report(self, stream: str) -> StreamReport | None:
         """The state of a stream; None if there is none."""
         answer = await self._ask(f"STREAM.INFO.{stream}", absent=NO_STREAM)
+        return None if answer is None else decode_report(answer)
+
+    async def report_with(self, stream: str, subjects: str) -> StreamReport | None:
+        """The same, with each subject among `subjects` that has a message, and how many."""
+        answer = await self._ask(f"STREAM.INFO.{stream}", {"subjects_filter": subjects}, absent=NO_STREAM)
         return None if answer is None else decode_report(answer)
 
     async def create(self, config: dict[str, Any]) -> StreamReport:
@@ -84,6 +98,41 @@ class JetStreamApi:
     async def last_message(self, stream: str, subject: str) -> StoredMessage | None:
         """The last message on a subject (which may have wildcards) that is still there."""
         return await self._message(stream, {"last_by_subj": subject})
+
+    async def store(
+        self, subject: str, payload: bytes, headers: dict[str, str], *, timeout_ms: int = REQUEST_TIMEOUT_MS
+    ) -> int:
+        """Has a stream store a message; its sequence there.
+
+        Raises:
+            WrongSequenceError: the stream does not stand where `headers` expect it.
+            StreamFullError: it has no room. UnansweredError: it may store it, now or soon.
+            JetStreamError: for another reason, it does not.
+        """
+        if not self._connection.is_connected:
+            raise _not_connected()
+        try:
+            answer = await self._connection.request(
+                subject, payload, timeout=timeout_ms / 1000, headers=headers
+            )
+        except nats.errors.NoRespondersError:
+            raise JetStreamError(f"no stream takes messages on {subject} now") from None
+        except (nats.errors.Error, OSError) as error:
+            why = str(error) or type(error).__name__
+            raise UnansweredError(f"a message on {subject} was not answered: {why}") from error
+        found = stored(answer.headers, answer.data)
+        if found.error is None:
+            return found.seq
+        said = found.error.description
+        if found.error.err_code == WRONG_LAST_SEQUENCE:
+            raise WrongSequenceError(f"a message on {subject} was refused: {said}")
+        if found.error.err_code == INSUFFICIENT_RESOURCES or said in FULL:
+            raise StreamFullError(
+                f"there is no room for a message on {subject}: {said}",
+                "make room on the nats-servers, or raise the stream's limits",
+            )
+        # Among them one that says: look again, something is under way there.
+        raise UnansweredError(f"a message on {subject} was refused: {said}", code=found.error.err_code)
 
     async def messages_from(self, stream: str, sequence: int) -> list[StoredMessage]:
         """Some of the messages from a sequence on, in order; none where there are no more.
@@ -134,7 +183,7 @@ class JetStreamApi:
         """JetStream's answer; None if it refuses with the number `absent`."""
         if not self._connection.is_connected:
             # nats-py would keep the request for later, and wait in vain for its answer.
-            raise JetStreamError("there is no connection to NATS")
+            raise _not_connected()
         payload = b"" if request is None else msgspec.json.encode(request)
         try:
             answer = await self._connection.request(
@@ -148,6 +197,10 @@ class JetStreamApi:
         if refused.err_code == absent:
             return None
         raise JetStreamError(f"JetStream refused {verb}: {refused.description}", code=refused.err_code)
+
+
+def _not_connected() -> JetStreamError:
+    return JetStreamError("there is no connection to NATS")
 
 
 def _unanswered(verb: str, error: Exception) -> JetStreamError:

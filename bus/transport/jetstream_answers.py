@@ -4,11 +4,13 @@ https://docs.nats.io/reference/reference-protocols/nats_api_reference
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from bus.documents import decoded
+from bus.transport.protocol import decode_headers
 
 # JetStream's own numbers for what went wrong.
 INSUFFICIENT_RESOURCES = 10023
@@ -31,7 +33,7 @@ class StreamCounts(msgspec.Struct, frozen=True):
     """How far a stream has come. `last_seq` stays where it is when messages go.
 
     `num_deleted` counts messages that are gone from between others, `num_subjects` the subjects of those that
-    are there.
+    are there; `subjects` how many there are on each, where that was asked for.
     """
 
     messages: int = 0
@@ -41,27 +43,30 @@ class StreamCounts(msgspec.Struct, frozen=True):
     num_deleted: int = 0
     num_subjects: int = 0
     consumer_count: int = 0
+    subjects: Mapping[str, int] = {}
 
 
-class StreamReport(msgspec.Struct, frozen=True):
-    """The state of a stream. `created` differs if it was made anew."""
+class StreamReport(msgspec.Struct, frozen=True, rename={"time": "ts"}):
+    """The state of a stream at a `time`. `created` differs if it was made anew."""
 
     config: dict[str, Any]
     created: str
     state: StreamCounts
+    time: datetime | None = None
 
     @property
     def metadata(self) -> dict[str, str]:
         return self.config.get("metadata") or {}
 
 
-class StoredMessage(msgspec.Struct, frozen=True, rename={"sequence": "seq", "payload": "data"}):
-    """A message in a stream."""
+class StoredMessage(msgspec.Struct, frozen=True):
+    """A message in a stream, with the time at which it was stored, where that was told."""
 
     sequence: int
     subject: str
     payload: bytes = b""
     headers: Mapping[str, str] = {}
+    time: datetime | None = None
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -73,9 +78,17 @@ class Stored(msgspec.Struct, frozen=True):
     error: ApiError | None = None
 
 
+class _Message(msgspec.Struct):
+    seq: int
+    subject: str
+    data: bytes = b""
+    hdrs: bytes = b""
+    time: datetime | None = None
+
+
 class _Answer(msgspec.Struct):
     error: ApiError | None = None
-    message: StoredMessage | None = None
+    message: _Message | None = None
 
 
 _decode_answer = msgspec.json.Decoder(_Answer).decode
@@ -91,7 +104,10 @@ def error_in(answer: bytes) -> ApiError | None:
 
 def message_in(answer: bytes) -> StoredMessage | None:
     """The message that was asked for; None where there is none."""
-    return _decode_answer(answer).message
+    found = _decode_answer(answer).message
+    if found is None:
+        return None
+    return StoredMessage(found.seq, found.subject, found.data, decode_headers(found.hdrs), found.time)
 
 
 def stored(headers: Mapping[str, str] | None, body: bytes) -> Stored:
