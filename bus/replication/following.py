@@ -73,10 +73,11 @@ async def apply(
 
     try:
         for message in messages:
-            for _, frame in frames.take(message):
+            frame = frames.take(message)
+            if frame is not None:
                 waiting.append(frame)
                 events += len(frame.rows)
-                if events >= TRANSACTION_EVENTS:
-                    await carry_out()
+            if events >= TRANSACTION_EVENTS:
+                await carry_out()
     finally:
         await carry_out()

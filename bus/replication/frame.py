@@ -1,7 +1,8 @@
 """A frame: one group commit of the leader's, as the log stream has it and a follower applies it.
 
-    message     Hyperpage-Frame: <term> <after> <last> <part> <parts>
-                "HPL" and the format, SHA-256 of what follows, zstd of MessagePack
+    message     "HPL", the format, where it belongs: term, position before it, last position, part, parts;
+                CRC-32 of that
+                SHA-256 of what follows, zstd of MessagePack; or a part of these
 
 The first frame of a leader is its *term*: it has a name and nothing else. A frame that is larger than one
 message may be comes in parts, which follow each other; only all of them together are one, and those of a
@@ -15,8 +16,10 @@ end before it, so each frame vouches for where it belongs.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from typing import Any
+import struct
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from zlib import crc32
 
 import msgspec
 import zstandard
@@ -28,7 +31,6 @@ from bus.writing.content import Content
 from domain.decider import Lease
 
 FORMAT = 1
-FRAME = "Hyperpage-Frame"
 # Below the most that a broker takes in one message by default, with headers.
 PART_BYTES = 900 * 1024
 # A group may hold as much as may wait for the writer, and some more around it.
@@ -37,7 +39,13 @@ MAXIMUM_FRAME_BYTES = 320 * 1024 * 1024
 LEVEL = 1
 
 _MAGIC = b"HPL"
-_HEAD_BYTES = len(_MAGIC) + 1 + hashlib.sha256().digest_size
+_FORMAT_AT = len(_MAGIC)
+# Term, position before, last position, part, parts.
+_PLACE = struct.Struct(">QQQII")
+_PLACE_END = _FORMAT_AT + 1 + _PLACE.size
+_CHECK_BYTES = 4
+_HEAD_BYTES = _PLACE_END + _CHECK_BYTES
+_DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 class FrameError(RuntimeError):
@@ -100,17 +108,14 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         )
 
 
-class Place(msgspec.Struct, frozen=True):
-    """The header of a message: the term of its frame, where the log ends before and behind it, its part."""
+class Place(NamedTuple):
+    """Where a message belongs: the term, where the log ends before and behind its frame, which part it is."""
 
     term: int
     after: int
     last: int
     part: int = 1
     parts: int = 1
-
-    def __str__(self) -> str:
-        return f"{self.term} {self.after} {self.last} {self.part} {self.parts}"
 
 
 def frame_of(content: Content, *, store_id: str, timeline: int, term: int) -> Frame:
@@ -131,26 +136,39 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Frame).decode
 
 
-def messages_of(frame: Frame, part_bytes: int = PART_BYTES) -> list[tuple[dict[str, str], bytes]]:
-    """The messages of a frame: headers and body of each, in order."""
+def messages_of(frame: Frame, part_bytes: int = PART_BYTES) -> list[bytes]:
+    """The messages of a frame, in order."""
     packed = zstandard.ZstdCompressor(level=LEVEL).compress(_encode(frame))
-    whole = b"".join((_MAGIC, bytes((FORMAT,)), hashlib.sha256(packed).digest(), packed))
-    bodies = [whole[start : start + part_bytes] for start in range(0, len(whole), part_bytes)]
+    whole = hashlib.sha256(packed).digest() + packed
+    parts = [whole[start : start + part_bytes] for start in range(0, len(whole), part_bytes)]
     return [
-        ({FRAME: str(Place(frame.term, frame.before.position, frame.last, part, len(bodies)))}, body)
-        for part, body in enumerate(bodies, 1)
+        _head(Place(frame.term, frame.before.position, frame.last, part, len(parts))) + content
+        for part, content in enumerate(parts, 1)
     ]
+
+
+def _head(place: Place) -> bytes:
+    head = _MAGIC + bytes((FORMAT,)) + _PLACE.pack(*place)
+    return head + crc32(head).to_bytes(_CHECK_BYTES)
 
 
 def place_of(stream: str, message: StoredMessage) -> Place:
     """Where a message of the log stream belongs.
 
     Raises:
-        ForeignFrameError: it was not published by a leader.
+        ForeignFrameError: it was not published by a leader. NewerFrameError: this program can't read it.
     """
-    numbers = message.headers.get(FRAME, "").split(" ")
-    if len(numbers) == 5 and all(one.isascii() and one.isdigit() and len(one) < 19 for one in numbers):
-        place = Place(*map(int, numbers))
+    body = message.payload
+    if body.startswith(_MAGIC) and len(body) > _HEAD_BYTES:
+        if (form := body[_FORMAT_AT]) > FORMAT:
+            raise NewerFrameError(
+                f"message {message.sequence} of {stream} is of format {form}, and this program reads up to"
+                f" {FORMAT}",
+                "a newer version has written it: update this one",
+            )
+        place = Place(*_PLACE.unpack_from(body, _FORMAT_AT + 1))
+        if body[:_HEAD_BYTES] != _head(place):
+            raise _damaged(f"message {message.sequence} of {stream}", "its head is not as it was written")
         if 1 <= place.part <= place.parts and place.after <= place.last:
             return place
     raise ForeignFrameError(
@@ -159,24 +177,10 @@ def place_of(stream: str, message: StoredMessage) -> Place:
     )
 
 
-def frame_in(stream: str, sequence: int, whole: bytes) -> Frame:
-    """The frame of the bodies of its messages, one behind the other.
-
-    Raises:
-        FrameError: it is none, damaged, or newer than this program.
-    """
-    name = f"the frame at {sequence} of {stream}"
-    if not whole.startswith(_MAGIC) or len(whole) < _HEAD_BYTES:
-        raise ForeignFrameError(
-            f"{name} is not a frame", "only the user of the relay may have the right to publish there"
-        )
-    form, packed = whole[len(_MAGIC)], whole[_HEAD_BYTES:]
-    if form > FORMAT:
-        raise NewerFrameError(
-            f"{name} is of format {form}, and this program reads up to {FORMAT}",
-            "a newer version has written it: update this one",
-        )
-    if hashlib.sha256(packed).digest() != whole[len(_MAGIC) + 1 : _HEAD_BYTES]:
+def _frame_in(name: str, whole: bytes) -> Frame:
+    """The frame of the contents of its messages, one behind the other."""
+    digest, packed = whole[:_DIGEST_BYTES], whole[_DIGEST_BYTES:]
+    if hashlib.sha256(packed).digest() != digest:
         raise _damaged(name, "its SHA-256 does not fit")
     try:
         return _decode(_unpacked(packed))
@@ -202,7 +206,7 @@ def _damaged(name: str, why: str) -> DamagedFrameError:
 
 
 class Frames:
-    """Puts the messages of a stream together, in order: whole frames, each with the last sequence of it."""
+    """Puts the messages of a stream together, in order: whole frames."""
 
     def __init__(self, stream: str) -> None:
         self._stream = stream
@@ -210,29 +214,31 @@ class Frames:
         self._begun: Place | None = None
         self._size = 0
 
-    def take(self, message: StoredMessage) -> Iterator[tuple[int, Frame]]:
-        """The frame that ends with a message; none where its end is still to come.
+    def take(self, message: StoredMessage) -> Frame | None:
+        """The frame that ends with a message; `None` where its end is still to come.
 
         Raises:
-            FrameError: as `place_of` and `frame_in` do.
+            FrameError: it is none, damaged, or newer than this program.
         """
         place = place_of(self._stream, message)
-        if self._begun is None or msgspec.structs.replace(self._begun, part=place.part) != place:
+        if self._begun is None or self._begun._replace(part=place.part) != place:
             # What was begun before was never ended.
             self._drop()
         if place.part != len(self._parts) + 1:
             # The end of something whose beginning is gone: only the whole counts.
             self._drop()
-            return
+            return None
         self._begun = place
-        self._parts.append(message.payload)
+        self._parts.append(message.payload[_HEAD_BYTES:])
         self._size += len(message.payload)
+        name = f"the frame at {message.sequence} of {self._stream}"
         if self._size > MAXIMUM_FRAME_BYTES:
-            raise _damaged(f"the frame at {message.sequence} of {self._stream}", "it is larger than any")
-        if place.part == place.parts:
-            whole = b"".join(self._parts)
-            self._drop()
-            yield message.sequence, frame_in(self._stream, message.sequence, whole)
+            raise _damaged(name, "it is larger than any")
+        if place.part < place.parts:
+            return None
+        whole = b"".join(self._parts)
+        self._drop()
+        return _frame_in(name, whole)
 
     def _drop(self) -> None:
         self._parts, self._begun, self._size = [], None, 0

@@ -161,7 +161,7 @@ class LogStream:
         """Some of the messages from a sequence on, in order, as far as the replica that answers has them."""
         return await self.api.messages_from(self.name, sequence)
 
-    async def append(self, messages: Sequence[tuple[dict[str, str], bytes]], after: int) -> int:
+    async def append(self, messages: Sequence[bytes], after: int) -> int:
         """Stores the messages of a frame behind sequence `after`; the sequence of the last one.
 
         Each expects the one before it. So none is stored behind anything else, and the same messages may be
@@ -172,21 +172,19 @@ class LogStream:
             StreamFullError: there is no room. UnansweredError: they may be stored, now or soon.
             JetStreamError: for another reason, they are not stored.
         """
-        *first, (headers, body) = [
-            ({**headers, EXPECTED_LAST_SEQUENCE: str(sequence)}, body)
-            for sequence, (headers, body) in enumerate(messages, after)
+        *first, (last, headers) = [
+            (body, {EXPECTED_LAST_SEQUENCE: str(sequence)}) for sequence, body in enumerate(messages, after)
         ]
         if first:
             await self._publish(first)
-        return await self.api.store(self._names.frames, body, headers, timeout_ms=APPEND_TIMEOUT_MS)
+        return await self.api.store(self._names.frames, last, headers, timeout_ms=APPEND_TIMEOUT_MS)
 
-    async def _publish(self, messages: Sequence[tuple[dict[str, str], bytes]]) -> None:
+    async def _publish(self, messages: Sequence[tuple[bytes, dict[str, str]]]) -> None:
         if not self._connection.is_connected:
             raise JetStreamError("there is no connection to NATS")
+        subject = self._names.frames
         try:
-            await self._connection.publish_many(
-                (self._names.frames, "", body, headers) for headers, body in messages
-            )
+            await self._connection.publish_many((subject, "", body, headers) for body, headers in messages)
         except (nats.errors.Error, OSError) as error:
             why = str(error) or type(error).__name__
             raise UnansweredError(f"a frame could not be sent: {why}") from error

@@ -23,7 +23,7 @@ from bus.contract.subjects import BusNames
 from bus.replication.applying import Applier
 from bus.replication.following import catch_up
 from bus.replication.frame import Frame, FrameError, frame_of, messages_of
-from bus.replication.log_stream import LogEnd, LogStream, LogStreamError
+from bus.replication.log_stream import LogStream, LogStreamError
 from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamError, StreamFullError, UnansweredError, WrongSequenceError
 from bus.writing.content import Content
@@ -74,7 +74,7 @@ class Replicator:
     """The leader of a term. `store` and `open` are called in the writer's thread, all else from any.
 
     `connect` makes the connection on which frames go out. `on_end` is told, in the writer's thread, why it
-    leads no more.
+    leads no more. A group waits for the log for `hold_seconds` at most.
     """
 
     def __init__(
@@ -84,6 +84,7 @@ class Replicator:
         term: Term,
         *,
         on_end: Callable[[str], None],
+        hold_seconds: float = HOLD_SECONDS,
     ) -> None:
         self._connect = connect
         self._names = names
@@ -91,6 +92,7 @@ class Replicator:
         self._log: LogStream | None = None
         self._sequence = term.sequence
         self._on_end = on_end
+        self._hold_seconds = hold_seconds
         self.term = term
         self.ended: str | None = None
         self.waits_since: float | None = None
@@ -126,8 +128,8 @@ class Replicator:
         """Ends leading: the log has more than the file."""
         self._end("the log has a group that could not be committed here")
 
-    async def _store(self, messages: Sequence[tuple[dict[str, str], bytes]]) -> None:
-        until = time.monotonic() + HOLD_SECONDS
+    async def _store(self, messages: Sequence[bytes]) -> None:
+        until = time.monotonic() + self._hold_seconds
         pause = FIRST_PAUSE_SECONDS
         may_be_there = False
         while True:
@@ -143,7 +145,8 @@ class Replicator:
                         retry_after_ms=1_000,
                     ) from None
                 problem: Exception = error
-            except (JetStreamError, nats.errors.Error, OSError) as error:
+            except (RuntimeError, nats.errors.Error, OSError) as error:
+                # Also where no nats-server lets us in.
                 may_be_there = may_be_there or isinstance(error, UnansweredError | WrongSequenceError)
                 problem = error
             if may_be_there and self._log is not None and await self._is_stored(self._log, messages):
@@ -154,7 +157,7 @@ class Replicator:
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
-    async def _is_stored(self, log: LogStream, messages: Sequence[tuple[dict[str, str], bytes]]) -> bool:
+    async def _is_stored(self, log: LogStream, messages: Sequence[bytes]) -> bool:
         """Whether the log ends with these messages; not yet, where it ends as it did before.
 
         Raises:
@@ -170,7 +173,8 @@ class Replicator:
             raise leads_no_more(outcome="unknown") from None
         if end.sequence == self._sequence:
             return False
-        if end.sequence == self._sequence + len(messages) and _is_last_of(messages, end):
+        is_ours = end.message is not None and end.message.payload == messages[-1]
+        if end.sequence == self._sequence + len(messages) and is_ours:
             self._sequence = end.sequence
             return True
         self._end(
@@ -191,15 +195,6 @@ class Replicator:
             self.ended = why
             logger.warning("this one leads no more: %s", why)
             self._on_end(why)
-
-
-def _is_last_of(messages: Sequence[tuple[dict[str, str], bytes]], end: LogEnd) -> bool:
-    headers, body = messages[-1]
-    return (
-        end.message is not None
-        and end.message.payload == body
-        and all(end.message.headers.get(name) == value for name, value in headers.items())
-    )
 
 
 def leads_no_more(**details: str) -> Unavailable:

@@ -1,7 +1,8 @@
 """An application that sends durable commands, and a look behind the scenes."""
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from bus.broker.users import RELAY, private_inbox
@@ -13,6 +14,8 @@ RESULTS = "HYPERPAGE_RESULTS"
 COMMANDS = "HYPERPAGE_COMMANDS"
 LETTERS = "HYPERPAGE_DLQ"
 COMES_WITHIN_SECONDS = 60
+
+T = TypeVar("T")
 
 
 class Durable:
@@ -36,6 +39,23 @@ class Durable:
         """After nats-server was killed: with it went all connections."""
         await self.talk.connect()
         await self.connect()
+
+    async def through_a_restart(self, work: Callable[[], Awaitable[T]]) -> T:
+        """What `work` gives; done again where nats-server was started again meanwhile.
+
+        That is so, now and then, after a stream was deleted while something was written to it: nats-server
+        says then that it could not write, which on a full disk nothing else would help against.
+        """
+        is_lost = False
+        while True:
+            try:
+                if is_lost:
+                    await self.reconnect()
+                    is_lost = False
+                return await work()
+            except ConnectionError:
+                is_lost = True
+                await asyncio.sleep(0.05)
 
     async def store(self, name: str | bytes, body: Any = b"{}", headers: Any = None) -> int:
         """Has JetStream keep a command; its sequence in the stream."""

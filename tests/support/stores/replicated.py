@@ -1,7 +1,10 @@
-"""A log of frames without a broker, and files that are brought forward by it."""
+"""Leaders, logs of frames with a broker and without, and files that are brought forward by them."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import asyncio
+import math
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +13,15 @@ import apsw
 from bus.log.cloud_events import Origin
 from bus.replication.applying import Applier
 from bus.replication.frame import Frame, frame_of
+from bus.replication.log_stream import LogStream
+from bus.replication.replicating import Replicator, take_term
 from bus.writing.content import Content
 from migrations import runner
 from migrations.connection import open_writer, write_transaction
+from ops.store.opening import open_store
 from ops.store.tables import Tables
-from tests.support.stores.writing import TABLES, dump_tables
+from tests.support.stores.relaying import NAMES, Broker, connect
+from tests.support.stores.writing import TABLES, Store, dump_tables
 
 STORE_ID = "store-1"
 
@@ -36,12 +43,7 @@ class FollowedFile:
     """A follower's file."""
 
     def __init__(self, path: Path) -> None:
-        self.connection = open_writer(path)
-        runner.up(self.connection)
-        with write_transaction(self.connection):
-            self.connection.execute("INSERT OR IGNORE INTO store VALUES (?, 0)", (STORE_ID,))
-            self.connection.execute("INSERT OR IGNORE INTO timelines VALUES (1, 1)")
-        self.origin = Origin(STORE_ID)
+        self.connection, self.origin = opened(path, STORE_ID)
         self.applier = self.opened()
 
     def opened(self) -> Applier:
@@ -67,3 +69,50 @@ def replicated_content(connection: apsw.Connection) -> dict[str, list[Any]]:
     names = ("events", *TABLES, "snapshots", "command_answers", "job_leases")
     found: dict[str, list[Any]] = {**dump_tables(connection, names)}
     return found
+
+
+class Led:
+    """A store that leads a term, and why it does no more."""
+
+    def __init__(self, store: Store, replicator: Replicator, ended: list[str]) -> None:
+        self.store = store
+        self.replicator = replicator
+        self.ended = ended
+
+
+@asynccontextmanager
+async def leading(
+    broker: Broker, path: Path, name: str = "a", *, store_id: str | None = None, hold_seconds: float = 30
+) -> AsyncIterator[Led]:
+    """A store at a path, with everything in the log, that leads; one with that id, if it is new."""
+    connection, origin = opened(path, store_id)
+    try:
+        log = LogStream(broker.connection, NAMES, origin.store_id)
+        await log.prepare(1)
+        timeline = origin.timelines[-1][0]
+        applier = Applier(connection, Tables(), store_id=origin.store_id, timeline=timeline)
+        term = await take_term(log, applier, name=name, store_id=origin.store_id, timeline=timeline)
+    finally:
+        connection.close()
+    ended: list[str] = []
+    replicator = Replicator(
+        partial(connect, broker.server), NAMES, term, on_end=ended.append, hold_seconds=hold_seconds
+    )
+    store = Store(path, next_upkeep=math.inf, replication=replicator)
+    store.writer.thread.ending.push_async_callback(replicator.close)
+    try:
+        yield Led(store, replicator, ended)
+    finally:
+        await asyncio.to_thread(store.close)
+
+
+def opened(path: Path, store_id: str | None = None) -> tuple[apsw.Connection, Origin]:
+    """The file of a store; a new one has that id, or one of its own."""
+    if store_id is not None and not path.exists():
+        connection = open_writer(path)
+        runner.up(connection)
+        with write_transaction(connection):
+            connection.execute("INSERT INTO store VALUES (?, 0)", (store_id,))
+            connection.execute("INSERT INTO timelines VALUES (1, 1)")
+        connection.close()
+    return open_store(path, cache_kib=1024)

@@ -547,20 +547,24 @@ def test_commands_without_ids_are_new_ones_where_a_broker_lost_its_tail_and_numb
 
 @pytest.mark.parametrize("stream", [RESULTS, COMMANDS, LETTERS])
 def test_a_stream_that_is_deleted_while_the_broker_runs_is_there_again_soon(durable: Durable, stream: str):
+    async def is_stored() -> bool:
+        answer = await durable.client.request(
+            "hyperpage.dcmd.v1.app_state.set", put("met"), {"Hyperpage-Command-Id": "met"}
+        )
+        return bool(answer.body) and "error" not in answer.said
+
     async def scenario() -> None:
         await durable.answer("app_state.set", put("before"), "before")
         await durable.nothing_waits()
         await durable.api(f"STREAM.DELETE.{stream}")
         # At once, so that they meet the gap.
-        while True:
-            answer = await durable.client.request(
-                "hyperpage.dcmd.v1.app_state.set", put("met"), {"Hyperpage-Command-Id": "met"}
-            )
-            if answer.body and "error" not in answer.said:
-                break
-        await durable.store("no.such", b"", {"Hyperpage-Command-Id": "dead"})
-        assert json.loads(await durable.kept_result("met"))["position"] == 2
-        assert b"there is no" in await durable.kept_result("dead")
+        while not await durable.through_a_restart(is_stored):
+            pass
+        dead = partial(durable.store, "no.such", b"", {"Hyperpage-Command-Id": "dead"})
+        await durable.through_a_restart(dead)
+        met = await durable.through_a_restart(partial(durable.kept_result, "met"))
+        assert json.loads(met)["position"] == 2
+        assert b"there is no" in await durable.through_a_restart(partial(durable.kept_result, "dead"))
         await durable.nothing_waits()
         assert [letter["command_id"] for letter in await durable.letters()] == ["dead"]
 

@@ -1,0 +1,157 @@
+"""A writer whose groups go into a log on a real nats-server before they are committed."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from bus.replication.following import catch_up
+from bus.replication.log_stream import LogStream
+from tests.support.patience import until
+from tests.support.stores.relaying import NAMES, Broker, broker_in
+from tests.support.stores.replicated import STORE_ID, FollowedFile, followed_file, leading, replicated_content
+from tests.support.stores.writing import Reply, Sent, Store, batch
+
+
+def play(scenario: Callable[[Broker], Awaitable[None]], folder: Path) -> None:
+    """Runs a scenario with a broker of its own."""
+
+    async def played() -> None:
+        async with broker_in(folder / "broker") as broker:
+            await scenario(broker)
+
+    asyncio.run(played())
+
+
+async def send(store: Store, name: str, body: Any, **headers: Any) -> Reply:
+    return await asyncio.to_thread(store.send, name, body, **headers)
+
+
+async def set_value(store: Store, key: str, value: Any = 1, **headers: Any) -> Reply:
+    return await send(store, "app_state.set", {"key": key, "value": value}, **headers)
+
+
+def log_of(broker: Broker, store_id: str = STORE_ID) -> LogStream:
+    return LogStream(broker.connection, NAMES, store_id)
+
+
+async def followed(broker: Broker, file: FollowedFile) -> dict[str, list[Any]]:
+    """What a follower has, once it has all that the log has."""
+    await catch_up(log_of(broker), file.applier)
+    return replicated_content(file.connection)
+
+
+def test_what_a_leader_has_answered_its_followers_have(tmp_path: Path):
+    async def scenario(broker: Broker):
+        with followed_file(tmp_path / "followed.db") as file:
+            async with leading(broker, tmp_path / "a.db", store_id=STORE_ID) as led:
+                await set_value(led.store, "theme", "dark", id="c-1")
+                await send(led.store, "jobs.enqueue", {"id": "j", "type": "mail", "name": "A mail"}, id="c-2")
+                await send(led.store, "jobs.claim", {"worker": "w"}, id="c-3")
+
+                assert await followed(broker, file) == led.store.in_writer(replicated_content)
+
+    play(scenario, tmp_path)
+
+
+def test_of_two_leaders_the_first_is_told_so_and_the_second_has_all(tmp_path: Path):
+    async def scenario(broker: Broker):
+        async with leading(broker, tmp_path / "a.db", store_id=STORE_ID) as first:
+            await set_value(first.store, "k", 1, id="c-1")
+            async with leading(broker, tmp_path / "b.db", "b", store_id=STORE_ID) as second:
+                refused = await set_value(first.store, "k", 2, id="c-2")
+
+                assert refused.code == "unavailable"
+                assert refused["error"]["details"]["outcome"] == "unknown"
+                assert first.ended == ["another one leads"]
+                assert (await set_value(first.store, "k", 3)).code == "unavailable"
+                assert (await set_value(second.store, "k", 2, id="c-2"))["version"] == 2
+                assert second.ended == []
+            assert first.store.writer.head.position == 1
+
+    play(scenario, tmp_path)
+
+
+def test_an_id_is_answered_the_same_by_whoever_leads_next(tmp_path: Path):
+    async def scenario(broker: Broker):
+        async with leading(broker, tmp_path / "a.db", store_id=STORE_ID) as led:
+            answer = await set_value(led.store, "k", 1, id="c-1")
+        async with leading(broker, tmp_path / "b.db", "b", store_id=STORE_ID) as led:
+            assert await set_value(led.store, "k", 1, id="c-1") == answer
+
+    play(scenario, tmp_path)
+
+
+def test_while_the_broker_is_away_commands_wait_and_are_answered_once_it_is_back(tmp_path: Path):
+    async def scenario(broker: Broker):
+        with followed_file(tmp_path / "followed.db") as file:
+            async with leading(broker, tmp_path / "a.db", store_id=STORE_ID) as led:
+                await set_value(led.store, "k", 0)
+                broker.signal(signal.SIGSTOP)
+                sending = asyncio.create_task(set_value(led.store, "k", 1, id="c-1"))
+                await until(lambda: led.replicator.waits_since is not None)
+                broker.signal(signal.SIGCONT)
+                await broker.kill()
+
+                assert (await sending)["version"] == 2
+                assert led.ended == []
+                assert await followed(broker, file) == led.store.in_writer(replicated_content)
+
+    play(scenario, tmp_path)
+
+
+def test_a_leader_whose_log_never_answers_stores_nothing_and_leads_no_more(tmp_path: Path):
+    async def scenario(broker: Broker):
+        async with leading(broker, tmp_path / "a.db", store_id=STORE_ID, hold_seconds=0.2) as led:
+            await set_value(led.store, "k", 0)
+            broker.signal(signal.SIGSTOP)
+            try:
+                refused = await set_value(led.store, "k", 1, id="c-1")
+            finally:
+                broker.signal(signal.SIGCONT)
+
+            assert refused.code == "unavailable"
+            assert refused["error"]["details"]["outcome"] == "unknown"
+            assert led.store.writer.head.position == 1
+            assert len(led.ended) == 1
+
+    play(scenario, tmp_path)
+
+
+def test_what_was_in_the_log_and_not_in_the_file_is_there_after_the_next_start(tmp_path: Path):
+    async def scenario(broker: Broker):
+        async with leading(broker, tmp_path / "a.db", store_id=STORE_ID) as led:
+            await set_value(led.store, "k", 0)
+            led.store.connection.set_commit_hook(lambda: True)
+            refused = await set_value(led.store, "k", 1, id="c-1")
+
+            assert refused["error"]["details"]["outcome"] == "unknown"
+            assert len(led.ended) == 1
+        async with leading(broker, tmp_path / "a.db", store_id=STORE_ID) as led:
+            assert led.store.writer.head.position == 2
+            assert (await set_value(led.store, "k", 1, id="c-1"))["version"] == 2
+            assert led.store.writer.head.position == 2
+
+    play(scenario, tmp_path)
+
+
+def test_a_group_larger_than_a_message_goes_out_in_parts(tmp_path: Path):
+    async def scenario(broker: Broker):
+        with followed_file(tmp_path / "followed.db") as file:
+            async with leading(broker, tmp_path / "a.db", store_id=STORE_ID) as led:
+                chance = Random(1)
+                noise = [chance.randbytes(30_000).hex() for _ in range(40)]
+                batched = batch(
+                    *(Sent("app_state.set", {"key": f"k.{n}", "value": text}) for n, text in enumerate(noise))
+                )
+                (answer,) = await asyncio.to_thread(led.store.submit, [batched])
+
+                assert all("error" not in outcome for outcome in answer.outcomes)
+                end = await log_of(broker).end()
+                assert end.place is not None
+                assert end.place.parts > 1
+                assert await followed(broker, file) == led.store.in_writer(replicated_content)
+
+    play(scenario, tmp_path)
