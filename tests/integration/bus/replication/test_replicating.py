@@ -39,6 +39,7 @@ def log_of(broker: Broker, store_id: str = STORE_ID) -> LogStream:
 
 async def followed(broker: Broker, file: FollowedFile) -> dict[str, list[Any]]:
     """What a follower has, once it has all that the log has."""
+    await until(lambda: broker.connection.is_connected)
     await catch_up(log_of(broker), file.applier)
     return replicated_content(file.connection)
 
