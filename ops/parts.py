@@ -12,6 +12,7 @@ from bus.publishing.mirrors import Mirrors
 from bus.publishing.relay import Relay
 from bus.serving.administration import Administration
 from bus.serving.audit import Act
+from bus.serving.dead_letters import DeadLetters
 from bus.serving.discovery import Endpoint
 from bus.serving.durable.intake import DurableIntake
 from bus.serving.intake import Intake
@@ -25,6 +26,19 @@ from ops.backup.schedule import BackupSchedule
 from ops.security.sharing import SharedUse
 from ops.settings import Settings
 from ops.store.projections_check import ProjectionsCheck
+
+
+class Leading(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """What only a service that writes has: these parts decide commands, and publish what became of them."""
+
+    writer: Writer
+    relay: Relay
+    mirrors: Mirrors
+    archiver: Archiver
+    dead_letters: DeadLetters
+    intake: Intake
+    durable: DurableIntake
+    projections: ProjectionsCheck
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -50,16 +64,10 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     relay_connection: LeanClient
     responder_connection: LeanClient
     readers: ReaderPool
-    writer: Writer
-    relay: Relay
-    mirrors: Mirrors
-    archiver: Archiver
+    leading: Leading
     backups: BackupSchedule
-    intake: Intake
-    durable: DurableIntake
     queries: Queries
     administration: Administration
-    projections: ProjectionsCheck
     query_verbs: Mapping[str, QueryVerb]
     command_endpoints: Mapping[str, Endpoint]
     query_endpoints: Mapping[str, Endpoint]
@@ -70,11 +78,16 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return (
             self.relay_connection.is_connected
             and self.responder_connection.is_connected
-            and self.intake.is_connected
+            and self.leading.intake.is_connected
             and self.queries.is_connected
         )
 
     @property
     def dropped_requests(self) -> int:
         """Requests that were not carried out, since their reply subject was nobody's inbox."""
-        return self.intake.dropped + self.queries.dropped + self.durable.dropped + self.administration.dropped
+        return (
+            self.leading.intake.dropped
+            + self.queries.dropped
+            + self.leading.durable.dropped
+            + self.administration.dropped
+        )

@@ -64,7 +64,10 @@ class Cause(msgspec.Struct, frozen=True):
 
 def broker_causes(parts: Parts, now_ms: int) -> Iterator[Cause]:
     """Causes between the service and JetStream."""
-    relay, failure = parts.relay.state, None if parts.nats_server is None else parts.nats_server.failure
+    relay, failure = (
+        parts.leading.relay.state,
+        None if parts.nats_server is None else parts.nats_server.failure,
+    )
     if failure is not None:
         yield Cause("nats_server_down", "unhealthy", f"the embedded nats-server is down: {failure}")
     elif not parts.is_connected:

@@ -138,10 +138,10 @@ class Monitor:
     def causes(self) -> list[Cause]:
         """Why the service is not healthy; empty if it is. The unhealthy ones come first."""
         parts, look, settings = self._parts, self.look, self._settings
-        now_ms = parts.now_ms()
+        leading, now_ms = parts.leading, parts.now_ms()
         found = [
             *broker_causes(parts, now_ms),
-            *writer_causes(parts.writer, settings),
+            *writer_causes(leading.writer, settings),
             *clock_causes(parts.clock_error_ms()),
             *store_causes(
                 look.store,
@@ -158,10 +158,10 @@ class Monitor:
                 are_readers_exhausted=self._exhausted_looks > 1,
             ),
             *machine_causes(look.disks, look.memory, settings),
-            *stream_causes(self.streams, parts.names, has_unkept_letters=parts.durable.unkept_letters > 0),
+            *stream_causes(self.streams, parts.names, has_unkept_letters=leading.durable.unkept_letters > 0),
             *subject_causes(self.streams, settings),
-            *audit_of_stream_causes(parts.relay.audit.state, parts.names.events),
-            *mirror_causes(parts.mirrors.state),
+            *audit_of_stream_causes(leading.relay.audit.state, parts.names.events),
+            *mirror_causes(leading.mirrors.state),
             *access_causes(self._access()),
             *audit_causes(parts.audit),
             *backup_causes(
@@ -182,8 +182,8 @@ class Monitor:
 
     def report(self) -> dict[str, Any]:
         """The answer to `service.status`: the status, the reasons for it, and the figures."""
-        parts, look, causes = self._parts, self.look, self.causes
-        writer, readers, relay, server = parts.writer, parts.readers, parts.relay.state, parts.nats_server
+        parts, look, causes, leading = self._parts, self.look, self.causes, self._parts.leading
+        writer, readers, relay, server = leading.writer, parts.readers, leading.relay.state, parts.nats_server
         statistics = writer.statistics
         return {
             "status": status_of(causes),
@@ -222,7 +222,7 @@ class Monitor:
                 "restarts": 0 if server is None else server.restarts,
                 "durable_commands_waiting": self.durable_waiting,
                 "dead_letters": self.dead_letters,
-                "dead_letters_not_kept": parts.durable.unkept_letters,
+                "dead_letters_not_kept": leading.durable.unkept_letters,
                 "streams": self.streams,
             },
             "relay": {
@@ -230,10 +230,10 @@ class Monitor:
                 "lag_events": relay.lag,
                 "lag_seconds": self.relay_lag_seconds,
             },
-            "stream_audit": parts.relay.audit.state,
+            "stream_audit": leading.relay.audit.state,
             "mirrors": [
                 {"bucket": one.bucket, "waiting": one.waiting, "problem": one.problem}
-                for one in parts.mirrors.state
+                for one in leading.mirrors.state
             ],
             "backups": look.backups,
             "archive": look.archive,
@@ -242,7 +242,7 @@ class Monitor:
         }
 
     def _store_figures(self) -> dict[str, Any]:
-        look, hit_rate = self.look.store, self._parts.writer.statistics.cache.hit_rate
+        look, hit_rate = self.look.store, self._parts.leading.writer.statistics.cache.hit_rate
         return {
             "size_bytes": look.size_bytes,
             "free_bytes": look.free_bytes,
@@ -271,7 +271,7 @@ class Monitor:
     @property
     def relay_lag_seconds(self) -> float:
         """For how long the oldest event that is not published has waited."""
-        oldest = self._parts.relay.state.oldest_unpublished_at
+        oldest = self._parts.leading.relay.state.oldest_unpublished_at
         return 0.0 if oldest is None else max(0.0, (self._parts.now_ms() - oldest) / 1_000)
 
     @property
@@ -279,11 +279,11 @@ class Monitor:
         """How many commands came to the writer in each of the last seconds, on average."""
         since, commands = self._counted[0]
         seconds = time.monotonic() - since
-        return (self._parts.writer.statistics.commands - commands) / seconds if seconds > 0 else 0.0
+        return (self._parts.leading.writer.statistics.commands - commands) / seconds if seconds > 0 else 0.0
 
     def _count(self) -> None:
         now = time.monotonic()
-        self._counted.append((now, self._parts.writer.statistics.commands))
+        self._counted.append((now, self._parts.leading.writer.statistics.commands))
         while len(self._counted) > 1 and now - self._counted[0][0] > RATE_SECONDS:
             self._counted.popleft()
 
@@ -308,7 +308,7 @@ class Monitor:
             disks=found,
             memory=memory(),
             backups=parts.backups.state,
-            archive=parts.archiver.state,
+            archive=parts.leading.archiver.state,
             repairs=repairs_of_a_day(self._settings.data, parts.now_ms()),
         )
 
@@ -323,7 +323,7 @@ class Monitor:
 
     def _try_to_write(self) -> None:
         # An unhealthy service is sent no commands by a load balancer, so it has to try by itself.
-        writer = self._parts.writer
+        writer = self._parts.leading.writer
         if writer.statistics.last_failure is not None and writer.waiting == 0:
             writer.try_again()
 
@@ -370,7 +370,7 @@ class Monitor:
             await self._judge()
 
     async def _judge(self) -> None:
-        known = max(self._parts.writer.head.position, self._parts.relay.state.position or 0)
+        known = max(self._parts.leading.writer.head.position, self._parts.leading.relay.state.position or 0)
         try:
             self.verdict = await asyncio.to_thread(
                 judge, self._settings.places, store_problem=self.damage.problem, known=known

@@ -15,7 +15,11 @@ def command_families(parts: Parts) -> Iterator[Metric]:
     """Commands by what became of them, and how long their senders waited."""
     outcomes = Tally()
     # Commands that never came to the writer are counted where they came in.
-    for one in (parts.writer.statistics.outcomes, parts.intake.refused, parts.durable.refused):
+    for one in (
+        parts.leading.writer.statistics.outcomes,
+        parts.leading.intake.refused,
+        parts.leading.durable.refused,
+    ):
         outcomes.add_all(one)
     counted = CounterMetricFamily(
         "hyperpage_commands",

@@ -38,9 +38,13 @@ def job_families(writer: Writer) -> Iterator[Metric]:
 def store_families(parts: Parts, health: Monitor) -> Iterator[Metric]:
     """The file and those who read it."""
     look, readers, integrity = health.look, parts.readers, health.integrity
-    statistics = parts.writer.statistics
-    yield _gauge("hyperpage_log_position", "The position of the last event.", parts.writer.head.position)
-    yield _gauge("hyperpage_timeline", "The timeline; a restore begins a new one.", parts.writer.timeline)
+    statistics = parts.leading.writer.statistics
+    yield _gauge(
+        "hyperpage_log_position", "The position of the last event.", parts.leading.writer.head.position
+    )
+    yield _gauge(
+        "hyperpage_timeline", "The timeline; a restore begins a new one.", parts.leading.writer.timeline
+    )
     yield _gauge("hyperpage_store_size_bytes", "The size of the store.", look.store.size_bytes)
     yield _gauge(
         "hyperpage_store_free_bytes", "What is free inside it, and used first.", look.store.free_bytes
@@ -108,7 +112,7 @@ def machine_families(look: Look) -> Iterator[Metric]:
 
 def relay_families(parts: Parts, health: Monitor) -> Iterator[Metric]:
     """How far events and mirrors are."""
-    relay = parts.relay.state
+    relay = parts.leading.relay.state
     yield _gauge("hyperpage_relay_healthy", "Whether events are published: 1 or 0.", relay.healthy)
     yield _gauge("hyperpage_relay_lag_events", "Events that are not published yet.", relay.lag)
     yield _gauge(
@@ -116,7 +120,7 @@ def relay_families(parts: Parts, health: Monitor) -> Iterator[Metric]:
         "For how long the oldest of them has waited.",
         health.relay_lag_seconds,
     )
-    audit = parts.relay.audit.state
+    audit = parts.leading.relay.audit.state
     yield _gauge(
         "hyperpage_stream_audit_sequence",
         "The last message of the stream of events that was compared with the log.",
@@ -135,7 +139,7 @@ def relay_families(parts: Parts, health: Monitor) -> Iterator[Metric]:
     waiting = GaugeMetricFamily(
         "hyperpage_mirror_waiting_keys", "Keys that are not written yet, by bucket.", labels=("bucket",)
     )
-    for mirror in parts.mirrors.state:
+    for mirror in parts.leading.mirrors.state:
         waiting.add_metric((mirror.bucket,), mirror.waiting)
     yield waiting
 
@@ -160,7 +164,7 @@ def broker_families(parts: Parts, health: Monitor) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "hyperpage_dead_letters_not_kept",
         "Messages that are no command, and for which there was no room there.",
-        parts.durable.unkept_letters,
+        parts.leading.durable.unkept_letters,
     )
     size, limit, consumers, subjects = (
         GaugeMetricFamily(name, said, labels=("stream",))

@@ -15,9 +15,13 @@ T = TypeVar("T")
 class Background:
     """Tasks that `stack` cancels in its turn; the first that fails is told by `failure`."""
 
-    def __init__(self, stack: AsyncExitStack) -> None:
+    def __init__(self, stack: AsyncExitStack, failed: "asyncio.Future[None] | None" = None) -> None:
         self._stack = stack
-        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._failed = asyncio.get_running_loop().create_future() if failed is None else failed
+
+    def ended_by(self, stack: AsyncExitStack) -> "Background":
+        """One whose tasks another stack cancels; what fails among them is told here, too."""
+        return Background(stack, self._failed)
 
     def start(self, work: Coroutine[Any, Any, None], what: str) -> None:
         """Has `work` done beside all else."""

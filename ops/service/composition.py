@@ -1,7 +1,5 @@
 """The composition root: where the parts are tied together, once, for the command line and the tests."""
 
-import asyncio
-import logging
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
@@ -16,56 +14,43 @@ from bus.contract.codec import encode
 from bus.contract.senders import UserSubjects
 from bus.log.chain import read_head
 from bus.log.reader_pool import ReaderPool
-from bus.publishing.mirrors import Mirrors
-from bus.publishing.relay import Relay
 from bus.serving.administration import Administration, AdministrationVerb
 from bus.serving.admission import Admission
-from bus.serving.dead_letters import DeadLetters
 from bus.serving.discovery import Discovery
-from bus.serving.durable.intake import DurableIntake
-from bus.serving.durable.suspects import Suspects
-from bus.serving.intake import Intake
 from bus.serving.queries import Queries
 from bus.serving.stream_access import StreamAccess
 from bus.tasks import to_its_end
-from bus.writing.submission import Commit
-from bus.writing.writer import Writer
-from ops.archive.archiver import Archiver
 from ops.audit.administration import audit_verbs
 from ops.audit.let_through import LetThrough
 from ops.backup.administration import RunningBackups
 from ops.backup.schedule import BackupSchedule
 from ops.contract.queries import query_verbs
 from ops.health.monitor import Monitor
-from ops.importing.destinations import RunningImport
 from ops.metrics.collector import Metrics
-from ops.parts import Parts
+from ops.parts import Leading, Parts
 from ops.security.registry import Registry
 from ops.security.sharing import SharedUse
 from ops.service.acts import ActRecord, record_start, recorder
 from ops.service.background import Background, close_idle, in_this_loop
 from ops.service.connections import administration_by, connect_as, listening, open_broker
-from ops.service.endpoints import command_endpoints, query_endpoints, refill_verb, status_verb
-from ops.service.handover import Handover
+from ops.service.endpoints import command_endpoints, query_endpoints, status_verb
 from ops.service.notices import Notices
 from ops.service.restores import make_sound
+from ops.service.roles.ground import Ground
+from ops.service.roles.leadership import leadership_on, leading_verbs
 from ops.service.standing_alone import StandingAlone
 from ops.service.steady_clock import SteadyClock, continue_from, error_of
-from ops.service.traces import traces_if_wanted
 from ops.settings import Settings
 from ops.store.data_directory import DataDirectory, Runtime, kept_key
 from ops.store.file_watch import watch
 from ops.store.opening import open_store
 from ops.store.private_files import take_from_others
-from ops.store.projections_check import ProjectionsCheck
-from ops.store.tables import MirroredRows, Tables
+from ops.store.tables import Tables
 from ops.targets.target import address
 from ops.version import service_version
 
 if TYPE_CHECKING:
     from ops.http.server import HttpServer
-
-logger = logging.getLogger(__name__)
 
 
 class Service:
@@ -123,6 +108,10 @@ class Service:
         """Waits until a part that must not end has ended, and raises why."""
         await self._background.failure()
 
+    def now_ms(self) -> int:
+        """The time by the service's clock."""
+        return self._clock()
+
     async def _start(self) -> None:
         # The stack is undone in the opposite order: commands stop coming in before the parts that they need
         # end.
@@ -132,33 +121,18 @@ class Service:
         await make_sound(self.settings, self.version, after_a_crash=directory.was_left_behind)
         connection = await to_its_end(self._open_store)
         await self._listen()
-        await self._connect()
-        self.writer = self._new_writer(connection)
-        await self._take_the_prefix()
-        await self._start_publishing()
-        await self._start_serving()
+        ground = await self._connect()
+        await self._take_the_prefix(ground)
+        # What the service that writes has, and no other one; the rest is there whoever writes.
+        leadership = leadership_on(ground, connection)
+        self._stack.push_async_callback(leadership.stop)
+        self._tie_together(ground, leadership.leading)
+        await leadership.start()
+        await self._start_answering()
+        await leadership.let_commands_in()
+        await self._start_watching()
         self._announce()
-        await record_start(self.audit, self._stack, self.version, self.writer.head.position)
-
-    def _announce(self) -> None:
-        """Has others find the service, with the logins as they are now."""
-        self._directory.announce(
-            Runtime(
-                pid=os.getpid(),
-                nats_url=self._broker.address_for(APP).url,
-                nats_access=self._broker.address_for(APP).access,
-                http_url=None if self.http is None else self.http.url,
-                store_id=self.origin.store_id,
-                timeline=self.writer.timeline,
-                position=self.writer.head.position,
-                version=self.version,
-                prefix=self.names.prefix,
-                instance=self.discovery.instance,
-                backups=address(self.settings.backup_folder),
-                archive=address(self.settings.archive_folder),
-            ),
-            administration_by(self._broker.address_for(ADMIN), self.http),
-        )
+        await record_start(self.audit, self._stack, self.version, self.leading.writer.head.position)
 
     def _open_store(self) -> apsw.Connection:
         """The connection that writes; others read by `readers`. A migration may take minutes."""
@@ -184,217 +158,164 @@ class Service:
         self.http = await listening(self.settings, self.http, self._stack)
         self.audit = await recorder(self.http, self.settings, self.now_ms, self._stack)
 
-    async def _connect(self) -> None:
+    async def _connect(self) -> Ground:
         users, note = self.registry.broker_users, self.audit.note
         self._broker = broker = await open_broker(
             self.settings, users, self.sharing, note, self._stack, self._background
         )
         self.nats_server = broker.nats_server
-        self._relay_connection, self._responder_connection = broker.relay, broker.responder
-        self._notices = Notices(self._relay_connection, self.names)
-
-    def _new_writer(self, connection: apsw.Connection) -> Writer:
-        self.tables = Tables()
-        return Writer(
-            connection,
-            self.tables,
-            on_commit=self._committed,
-            cache_capacity=self.settings.hot_aggregates,
-            allowed_secrets=self.settings.allowed_secrets,
-            cache_bytes=self.settings.hot_aggregates_kib * 1024,
-            busy_after_ms=self.settings.busy_after_ms,
-            prune_after_ms=self.settings.prune_after_ms,
-            clock=self.now_ms,
-            is_ours=self._standing_alone.is_so,
-            damage=self.readers.damage,
+        # Commands are let in by the writer's thread, queries by one of their own.
+        noted = in_this_loop(note)
+        return Ground(
+            settings=self.settings,
+            names=self.names,
+            subjects=self.subjects,
+            version=self.version,
+            now_ms=self.now_ms,
+            origin=self.origin,
+            tables=Tables(),
+            readers=self.readers,
+            nats_server=broker.nats_server,
+            relay_connection=broker.relay,
+            responder_connection=broker.responder,
+            connect=partial(connect_as, RESPONDER, broker.address_for(RESPONDER)),
+            command_endpoints=command_endpoints(self.names),
+            admission=Admission(self.subjects, self.registry.principal_of, noted, self.now_ms),
+            standing_alone=self._standing_alone,
+            notices=Notices(broker.relay, self.names),
+            let_through=LetThrough(self.audit, self.settings.allowed_secrets, self.now_ms),
+            background=self._background,
+            backend=None if self.http is None else self.http.backend,
         )
 
-    async def _take_the_prefix(self) -> None:
+    async def _take_the_prefix(self, ground: Ground) -> None:
         """Tells the network what will be served here, unless somebody else serves it already."""
         status = status_verb(lambda *_: encode(self.health.report()))
-        self.query_verbs = query_verbs(self.tables.row_json, self.now_ms) | {status.name: status}
-        self.command_endpoints = command_endpoints(self.names)
-        self.query_endpoints = query_endpoints(self.names, self.query_verbs)
+        self.query_verbs = query_verbs(ground.tables.row_json, self.now_ms) | {status.name: status}
+        self._query_endpoints = query_endpoints(self.names, self.query_verbs)
         self.discovery = Discovery(
-            self._responder_connection,
+            ground.responder_connection,
             self.subjects,
             version=self.version,
-            endpoints=[*self.command_endpoints.values(), *self.query_endpoints.values()],
+            endpoints=[*ground.command_endpoints.values(), *self._query_endpoints.values()],
             metadata={"prefix": self.names.prefix, "store_id": self.origin.store_id},
         )
         # The embedded nats-server is ours alone.
-        if self.nats_server is None:
-            relay, instance = self._relay_connection, self.discovery.instance
+        if ground.nats_server is None:
+            relay, instance = ground.relay_connection, self.discovery.instance
             await self._standing_alone.take_prefix(
                 relay, self.names, instance=instance, store_id=self.origin.store_id
             )
         await self.discovery.start()
 
-    async def _start_publishing(self) -> None:
-        self.traces = traces_if_wanted(self.names, self.version)
-        connection, limits = self._relay_connection, self.settings.stream_limits
-        self.relay = Relay(
-            connection,
-            self.names,
-            self.origin,
-            self.readers.connection,
-            limits=limits.events,
-            on_published=None if self.traces is None else self.traces.published,
-            audited=self.settings.data / "stream-audit.json",
-        )
-        rows = MirroredRows(self.readers)
-        self.mirrors = Mirrors(connection, self.names, rows.row_json, rows.all_rows, limits.mirrors)
-        # A stream of another store or log is refused here, before anything is served.
-        await self._standing_alone.take_store(self.relay, self._stack, self._background)
-        await self.mirrors.prepare()
-        self._background.start(self.relay.run(), "the relay")
-        self._background.start(self.relay.audit.run(), "the audit of the stream")
-        self._background.start(self.mirrors.run(), "the mirrors")
-        self._background.start(close_idle(self.readers), "the closing of idle readers")
-        self.archiver = Archiver(
-            self.settings.archive_folder,
-            self.origin,
-            self.readers.connection,
-            store=self.settings.store_path,
-            recipients=self.settings.encrypt_to,
-            signing=self.settings.signing,
-        )
+    def _tie_together(self, ground: Ground, leading: Leading) -> None:
+        settings, verbs = self.settings, self.query_verbs
+        self.leading = leading
         self.backups = BackupSchedule(
-            self.settings, self.origin.store_id, notify=self._notices.of_backup, clock=self.now_ms
+            settings, self.origin.store_id, notify=ground.notices.of_backup, clock=self.now_ms
         )
-
-    async def _start_serving(self) -> None:
-        relay, responder = self._relay_connection, self._responder_connection
-        secrets, limits = self.settings.allowed_secrets, self.settings.stream_limits
-        self.dead_letters = DeadLetters(relay, self.subjects, secrets, limits.dead_letters)
-        # Commands are let in by the writer's thread, queries by one of their own.
-        note = in_this_loop(self.audit.note)
-        admission = Admission(self.subjects, self.registry.principal_of, note, self.now_ms)
-        key = kept_key(self.settings.data / "consumer-names.key")
-        places = self.settings.stream_consumers
         self.stream_access = StreamAccess(
-            relay, self.subjects, key=key, admission=admission, consumers=places
-        )
-        connect = partial(connect_as, RESPONDER, self._broker.address_for(RESPONDER))
-        self.intake = Intake(connect, self.writer, self.subjects, self.command_endpoints, admission)
-        suspects = Suspects(self.settings.data / "durable")
-        self._stack.callback(suspects.close)
-        self.durable = DurableIntake(
-            relay,
-            responder,
-            self.writer,
+            ground.relay_connection,
             self.subjects,
-            self.dead_letters,
-            suspects,
-            limits,
-            admission,
+            key=kept_key(settings.data / "consumer-names.key"),
+            admission=ground.admission,
+            consumers=settings.stream_consumers,
         )
-        ours, busy = self._standing_alone.is_so, self.settings.busy_after_ms
-        verbs, endpoints = self.query_verbs, self.query_endpoints
-        self.queries = Queries(connect, self.readers, self.subjects, verbs, endpoints, admission, ours, busy)
-        self.projections = ProjectionsCheck(self.settings.store_path, self.writer, self.now_ms)
-        imports = RunningImport(self.writer, secrets)
-        running_backups = RunningBackups(self.settings, self.origin.store_id, self.backups)
-        administered = (
-            *running_backups.verbs(),
-            *self.dead_letters.verbs(),
-            *self.projections.verbs(),
-            *imports.verbs(),
-            *self.registry.verbs(self.nats_server, self._announce, self.stream_access.drop_consumers),
-            refill_verb(self.relay),
-            *audit_verbs(self.audit.trail.folder, running_backups.kept_heads),
-            *self._more_administration,
-        )
-        self.administration = Administration(
-            responder,
+        self.queries = Queries(
+            ground.connect,
+            self.readers,
             self.subjects,
-            {verb.name: verb for verb in administered},
-            record=ActRecord(self.audit, self._notices, self.now_ms),
-            admission=admission,
+            verbs,
+            self._query_endpoints,
+            ground.admission,
+            self._standing_alone.is_so,
+            settings.busy_after_ms,
         )
-        self._tie_together()
-        await self._begin_to_serve()
-
-    def _tie_together(self) -> None:
         self.parts = Parts(
-            settings=self.settings,
+            settings=settings,
             names=self.names,
             version=self.version,
             instance=self.discovery.instance,
             origin=self.origin,
             now_ms=self.now_ms,
-            clock_error_ms=lambda: error_of(self._clock, self.writer.head.recorded_at),
-            record=self._notices.record,
+            clock_error_ms=lambda: error_of(self._clock, leading.writer.head.recorded_at),
+            record=ground.notices.record,
             audit=self.audit,
-            let_through=LetThrough(self.audit, self.settings.allowed_secrets, self.now_ms),
-            nats_server=self.nats_server,
+            let_through=ground.let_through,
+            nats_server=ground.nats_server,
             sharing=self.sharing,
-            relay_connection=self._relay_connection,
-            responder_connection=self._responder_connection,
+            relay_connection=ground.relay_connection,
+            responder_connection=ground.responder_connection,
             readers=self.readers,
-            writer=self.writer,
-            relay=self.relay,
-            mirrors=self.mirrors,
-            archiver=self.archiver,
+            leading=leading,
             backups=self.backups,
-            intake=self.intake,
-            durable=self.durable,
             queries=self.queries,
-            administration=self.administration,
-            projections=self.projections,
-            query_verbs=self.query_verbs,
-            command_endpoints=self.command_endpoints,
-            query_endpoints=self.query_endpoints,
+            administration=self._administration(ground, leading),
+            query_verbs=verbs,
+            command_endpoints=ground.command_endpoints,
+            query_endpoints=self._query_endpoints,
         )
         http = self.http
-        backend = None if http is None else http.backend
-        self._handover = Handover(self.parts, self._notices, traces=self.traces, backend=backend)
         self.health = Monitor(self.parts) if http is None else Monitor(self.parts, lambda: http.standing)
-        self.metrics = Metrics(self.parts, self.health, None if self.http is None else self.http.counts)
+        self.metrics = Metrics(self.parts, self.health, None if http is None else http.counts)
 
-    async def _begin_to_serve(self) -> None:
-        await self.dead_letters.prepare()
-        await self.durable.prepare()
-        if self.nats_server is not None:
-            await self.nats_server.synced_streams.sync()
-        self.writer.start()
-        self._stack.push_async_callback(self._drain)
+    def _administration(self, ground: Ground, leading: Leading) -> Administration:
+        running_backups = RunningBackups(self.settings, self.origin.store_id, self.backups)
+        verbs = (
+            *running_backups.verbs(),
+            *leading_verbs(leading, self.settings.allowed_secrets),
+            *self.registry.verbs(self.nats_server, self._announce, self.stream_access.drop_consumers),
+            *audit_verbs(self.audit.trail.folder, running_backups.kept_heads),
+            *self._more_administration,
+        )
+        return Administration(
+            ground.responder_connection,
+            self.subjects,
+            {verb.name: verb for verb in verbs},
+            record=ActRecord(self.audit, ground.notices, self.now_ms),
+            admission=ground.admission,
+        )
+
+    async def _start_answering(self) -> None:
         await self.health.start()
         await self.stream_access.start()
         self._stack.push_async_callback(self.stream_access.stop)
         await self.queries.start()
         self._stack.push_async_callback(self.queries.stop)
-        await self.administration.start()
-        self._stack.push_async_callback(self.administration.stop)
-        await self.intake.start()
+        await self.parts.administration.start()
+        self._stack.push_async_callback(self.parts.administration.stop)
+
+    async def _start_watching(self) -> None:
+        """Has all that is done beside commands and queries done, and HTTP answered."""
+        start = self._background.start
         users = self.registry.run(self.nats_server, self.stream_access.drop_consumers)
-        self._background.start(users, "the registry of users")
-        self._background.start(self.durable.run(), "the intake of durable commands")
-        self._background.start(self.archiver.run(), "the archive")
-        self._background.start(watch(self.settings.store_path), "the watch over the store's file")
-        self._background.start(self.backups.run(), "the schedule of backups")
-        self._background.start(self.health.run(), "the watch over the service's health")
+        start(users, "the registry of users")
+        start(watch(self.settings.store_path), "the watch over the store's file")
+        start(close_idle(self.readers), "the closing of idle readers")
+        start(self.backups.run(), "the schedule of backups")
+        start(self.health.run(), "the watch over the service's health")
         self.discovery.serving, self.discovery.status = True, self.health.report
-        await self._responder_connection.flush()
+        await self._broker.responder.flush()
         if self.http is not None:
             self.http.backend.attach(self.parts, self.health, self.metrics)
             self._stack.push_async_callback(self.http.backend.detach)
 
-    async def _drain(self) -> None:
-        try:
-            await self.intake.stop()
-            await self.durable.stop()
-        finally:
-            # Also after an error above: the thread would keep the process alive.
-            await asyncio.to_thread(self.writer.stop)
-        self._handover.take()
-        await self.archiver.stop()
-        if not await self.relay.drain(5_000):
-            logger.warning("not every event is published yet; the rest follows after the next start")
-
-    def _committed(self, commit: Commit) -> None:
-        self._handover.put(commit)
-
-    def now_ms(self) -> int:
-        """The time by the service's clock."""
-        return self._clock()
+    def _announce(self) -> None:
+        """Has others find the service, with the logins as they are now."""
+        self._directory.announce(
+            Runtime(
+                pid=os.getpid(),
+                nats_url=self._broker.address_for(APP).url,
+                nats_access=self._broker.address_for(APP).access,
+                http_url=None if self.http is None else self.http.url,
+                store_id=self.origin.store_id,
+                timeline=self.leading.writer.timeline,
+                position=self.leading.writer.head.position,
+                version=self.version,
+                prefix=self.names.prefix,
+                instance=self.discovery.instance,
+                backups=address(self.settings.backup_folder),
+                archive=address(self.settings.archive_folder),
+            ),
+            administration_by(self._broker.address_for(ADMIN), self.http),
+        )

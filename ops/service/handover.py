@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from bus.serving.durable.delivery import Delivery
 from bus.writing.submission import Commit
-from ops.parts import Parts
+from ops.audit.let_through import LetThrough
+from ops.parts import Leading
 from ops.service.notices import Notices
 from ops.service.traces import Traces
 
@@ -29,9 +30,16 @@ class Handover:
     """
 
     def __init__(
-        self, parts: Parts, notices: Notices, *, traces: Traces | None, backend: "Backend | None"
+        self,
+        leading: Leading,
+        let_through: LetThrough,
+        notices: Notices,
+        *,
+        traces: Traces | None,
+        backend: "Backend | None",
     ) -> None:
-        self._parts = parts
+        self._leading = leading
+        self._let_through = let_through
         self._notices = notices
         self._traces = traces
         self._backend = backend
@@ -43,7 +51,7 @@ class Handover:
     def put(self, commit: Commit) -> None:
         """Answers commands of a commit that is on disk, and hands it over; in the writer's thread."""
         # Before the events go out: clients send their next commands meanwhile.
-        others = self._parts.intake.answer(commit.submissions)
+        others = self._leading.intake.answer(commit.submissions)
         is_waited_for = self._traces is not None or any(one.context is not None for one in others)
         self._commits.append(commit)
         if is_waited_for or not self._is_coming:
@@ -66,7 +74,7 @@ class Handover:
             self._tell(self._commits.popleft())
 
     def _tell(self, commit: Commit) -> None:
-        parts = self._parts
+        leading = self._leading
         durable = []
         for one in commit.submissions:
             if isinstance(one.context, Delivery):
@@ -74,17 +82,17 @@ class Handover:
             elif isinstance(one.context, threading.Event):
                 one.context.set()
         if durable:
-            parts.durable.answered(durable)
+            leading.durable.answered(durable)
         if self._traces is not None:
             # Before the events go out: their spans end when the stream has them.
             self._traces.committed(commit)
-        parts.archiver.notify(commit)
+        leading.archiver.notify(commit)
         if commit.rows:
             if self._backend is not None:
                 self._backend.committed(commit.rows[-1].position)
-            parts.relay.notify(commit.rows)
-            parts.mirrors.notify(commit.rows)
+            leading.relay.notify(commit.rows)
+            leading.mirrors.notify(commit.rows)
         if commit.let_through:
-            parts.let_through.hear(commit.let_through)
+            self._let_through.hear(commit.let_through)
         for notice in commit.notices:
             self._notices.of_commit(notice)

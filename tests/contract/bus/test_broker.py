@@ -274,7 +274,7 @@ def test_no_durable_command_keeps_the_next_one_waiting(
             await client.jetstream().publish(f"{PREFIX}.dcmd.v1.app_state.set", b'{"key":"k","value":1}')
             assert json.loads((await results.next_msg(timeout=10)).data)["position"] == 1
             await _events(client, 1)
-            assert service.relay.state.healthy
+            assert service.leading.relay.state.healthy
 
     asyncio.run(play())
 

@@ -112,7 +112,7 @@ class World:
         commands, events = (self.jetstream.streams.get(f"HYPERPAGE_{one}") for one in ("COMMANDS", "EVENTS"))
         if commands is None or commands.messages or events is None:
             return False
-        head = service.writer.head.position
+        head = service.leading.writer.head.position
         return len(events.messages) == head and all(len(seen) >= head for seen in self.told.events.values())
 
     def _how(self) -> str:
@@ -123,7 +123,7 @@ class World:
         waiting = "none" if commands is None else len(commands.messages)
         seen = {number: len(events) for number, events in self.told.events.items()}
         return (
-            f"head {service.writer.head.position}, {service.relay.state}, "
+            f"head {service.leading.writer.head.position}, {service.leading.relay.state}, "
             f"durable commands waiting: {waiting}, events seen: {seen}; {reasons}"
         )
 

@@ -1,13 +1,11 @@
 """A service on a model of everything around it: the product's own writer, relay, intakes and queries.
 
-Tied together as `ops.service.composition` does it, without what has no part in commands and events: HTTP,
-backups, the archive, the audit log, users.
+Begun and ended by the product's own `Leadership`, without what has no part in commands and events: HTTP,
+backups, the archive, mirrors, the audit log, users.
 """
 
-import asyncio
 from contextlib import AsyncExitStack
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 from bus.broker.users import RELAY, RESPONDER
@@ -31,9 +29,11 @@ from bus.writing.submission import Commit
 from bus.writing.writer import Writer
 from domain.credentials.scanning import AllowedPaths
 from ops.contract.queries import query_verbs
+from ops.parts import Leading
 from ops.service.background import Background
 from ops.service.connections import connect_as
 from ops.service.handover import Handover
+from ops.service.roles.leadership import Leadership
 from ops.service.standing_alone import StandingAlone
 from ops.service.steady_clock import SteadyClock, ticks_ms, wall_ms
 from ops.store.opening import open_store
@@ -51,6 +51,15 @@ class _Nothing:
 
     def __getattr__(self, name: str) -> Any:
         return lambda *_, **__: None
+
+    async def prepare(self) -> None:
+        pass
+
+    async def run(self) -> None:
+        pass
+
+    async def stop(self) -> None:
+        pass
 
 
 class SimulatedService:
@@ -79,57 +88,46 @@ class SimulatedService:
         self.standing = StandingAlone()
         self.standing._incarnation = Incarnation(api, NAMES.events, new_id(), lambda: ticks_ms() / 1_000)
         tables = Tables()
-        self.writer = Writer(
-            connection,
-            tables,
-            on_commit=self._committed,
-            clock=self.clock,
-            is_ours=self.standing.is_so,
+        handover: Handover
+
+        def committed(commit: Commit) -> None:
+            handover.put(commit)
+
+        writer = Writer(
+            connection, tables, on_commit=committed, clock=self.clock, is_ours=self.standing.is_so
         )
-        self.relay = Relay(relay, NAMES, self.origin, readers.connection)
-        await self.standing.take_store(self.relay, stack, self.background)
-        self.background.start(self.relay.run(), "the relay")
         admission = Admission(SUBJECTS, lambda _user: UNKNOWN_PRINCIPAL, now_ms=self.clock)
-        self.dead_letters = DeadLetters(relay, SUBJECTS, AllowedPaths(), StreamLimits().dead_letters)
+        dead_letters = DeadLetters(relay, SUBJECTS, AllowedPaths(), StreamLimits().dead_letters)
         connect = partial(connect_as, RESPONDER, ADDRESS)
-        self.intake = Intake(connect, self.writer, SUBJECTS, {}, admission)
         suspects = Suspects(self.disk.suspects)
-        self.durable = DurableIntake(
-            relay, responder, self.writer, SUBJECTS, self.dead_letters, suspects, StreamLimits(), admission
+        nothing: Any = _Nothing()
+        self.leading = leading = Leading(
+            writer=writer,
+            relay=Relay(relay, NAMES, self.origin, readers.connection),
+            mirrors=nothing,
+            archiver=nothing,
+            dead_letters=dead_letters,
+            intake=Intake(connect, writer, SUBJECTS, {}, admission),
+            durable=DurableIntake(
+                relay, responder, writer, SUBJECTS, dead_letters, suspects, StreamLimits(), admission
+            ),
+            projections=nothing,
         )
+        handover = Handover(leading, nothing, nothing, traces=None, backend=None)
         verbs = query_verbs(tables.row_json, self.clock)
         self.queries = Queries(connect, readers, SUBJECTS, verbs, {}, admission, self.standing.is_so)
-        nothing = _Nothing()
-        parts: Any = SimpleNamespace(
-            intake=self.intake,
-            durable=self.durable,
-            relay=self.relay,
-            archiver=nothing,
-            mirrors=nothing,
-            let_through=nothing,
-        )
-        self._handover = Handover(parts, nothing, traces=None, backend=None)  # type: ignore[arg-type]
-        await self.dead_letters.prepare()
-        await self.durable.prepare()
-        self.writer.start()
+        leadership = Leadership(leading, handover, suspects, self.standing, self.background, nats_server=None)
+        stack.push_async_callback(leadership.stop)
+        await leadership.start()
         await self.queries.start()
-        await self.intake.start()
-        self.background.start(self.durable.run(), "the intake of durable commands")
+        stack.push_async_callback(self.queries.stop)
+        await leadership.let_commands_in()
         await responder.flush()
         self.is_serving = True
 
-    def _committed(self, commit: Commit) -> None:
-        self._handover.put(commit)
-
     async def stop(self) -> None:
-        """Takes nothing more, answers and publishes what was taken, and ends. As `Service._drain`."""
+        """Takes nothing more, answers and publishes what was taken, and ends. As `Service.stop`."""
         self.is_serving = False
-        await self.queries.stop()
-        await self.intake.stop()
-        await self.durable.stop()
-        await asyncio.to_thread(self.writer.stop)
-        self._handover.take()
-        await self.relay.drain(5_000)
         await self._stack.aclose()
 
     @property
@@ -137,10 +135,10 @@ class SimulatedService:
         """Whether all that it has to do is done."""
         if not self.is_serving:
             return False
-        state = self.relay.state
+        state = self.leading.relay.state
         return (
             self.standing.is_so()
             and state.healthy
-            and state.position == self.writer.head.position
-            and not self.writer.waiting
+            and state.position == self.leading.writer.head.position
+            and not self.leading.writer.waiting
         )

@@ -102,7 +102,7 @@ async def set_keys(client: Client, *keys: str) -> int:
 
 async def published(service: Service, position: int) -> None:
     """Returns when the events up to a position are in the stream."""
-    await until(lambda: (service.relay.state.position or 0) >= position)
+    await until(lambda: (service.leading.relay.state.position or 0) >= position)
 
 
 async def kill_broker(service: Service, *, then: Callable[[], None] = lambda: None) -> None:
@@ -175,7 +175,7 @@ async def writer_held(service: Service) -> AsyncIterator[None]:
     def errand(connection: apsw.Connection) -> None:
         asyncio.run_coroutine_threadsafe(waits(), loop).result(30)
 
-    service.writer.call(errand, lambda result: None)
+    service.leading.writer.call(errand, lambda result: None)
     await entered.wait()
     try:
         yield

@@ -209,7 +209,7 @@ def test_what_changes_by_itself_keeps_the_place_and_says_when_it_is_not_fresh(ta
             # A moment after the new part is there.
             await here.page.wait_for_function("document.activeElement.textContent === 'Sync 2'")
             position = await here.page.locator("#vital .figure").inner_text()
-            assert position == str(talk.service.writer.head.position)
+            assert position == str(talk.service.leading.writer.head.position)
             await here.is_in_order("the board, asked for again")
 
             http = talk.service.http

@@ -72,7 +72,7 @@ def test_every_other_route_has_an_operation() -> None:
 
 def test_every_administrative_act_has_an_operation(tmp_path: Path) -> None:
     with HttpTalk(tmp_path) as talk:
-        there = {verb for verb in talk.service.administration.names if not verb.startswith("import.")}
+        there = {verb for verb in talk.service.parts.administration.names if not verb.startswith("import.")}
 
     # Restores are of the process that serves, and not of the service alone.
     assert there | {"backup.restore", "backup.restored"} == set(ADMINISTRATION)

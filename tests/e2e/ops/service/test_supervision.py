@@ -140,7 +140,7 @@ def test_a_service_that_cannot_write_any_more_falls_silent_so_that_it_is_started
     with listening(address) as systemd, Watched(tmp_path / "data") as service:
         supervisor = Supervisor({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "100000"})
 
-        writer = service.service.writer
+        writer = service.service.leading.writer
 
         async def scenario() -> None:
             supervisor.enter("serving", is_alive=lambda: writer.is_alive)

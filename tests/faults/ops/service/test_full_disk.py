@@ -56,8 +56,10 @@ def test_a_full_disk_refuses_commands_and_all_goes_on_once_there_is_room(disk: S
         assert {number: ask(number)[1] for number in answered} == answered
         position = len(answered) + 1
         talk.run(published(talk.service, position))
-        talk.run(until(lambda: all(one.healthy and not one.waiting for one in talk.service.mirrors.state)))
-        assert talk.run(_last_sequence(talk)) == talk.service.writer.head.position == position
+        talk.run(
+            until(lambda: all(one.healthy and not one.waiting for one in talk.service.leading.mirrors.state))
+        )
+        assert talk.run(_last_sequence(talk)) == talk.service.leading.writer.head.position == position
         assert verify(talk.settings.store_path)["equal"]
 
 

@@ -103,7 +103,7 @@ def test_a_second_service_in_the_same_process_is_refused_and_harms_nothing(tmp_p
                 assert (await client.command("app_state.set", {"key": "k", "value": 1})).code is None
         assert read_runtime(tmp_path) is None
         async with Service(settings) as service:
-            assert service.writer.head.position == 1
+            assert service.leading.writer.head.position == 1
 
     asyncio.run(scenario())
 
@@ -216,7 +216,7 @@ def test_a_service_whose_streams_are_in_use_says_so_and_leaves_the_way_free(
                 await Service(settings).start()
             assert read_runtime(tmp_path) is None
         async with Service(settings) as service:
-            assert service.writer.head.position == 0
+            assert service.leading.writer.head.position == 0
 
     asyncio.run(scenario())
 

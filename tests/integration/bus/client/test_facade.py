@@ -252,7 +252,7 @@ def test_a_durable_command_s_answer_that_got_lost_is_found_where_it_is_kept(tmp_
         async with service_and_client(tmp_path) as (service, client):
             async with writer_held(service):
                 sending = asyncio.create_task(client.send_durable("app_state.set", {"key": "a", "value": 1}))
-                await until(lambda: service.writer.waiting == 1)
+                await until(lambda: service.leading.writer.waiting == 1)
                 transport = client.connection.nats._transport
                 assert isinstance(transport, TcpTransport)
                 assert transport._io_writer is not None
@@ -338,12 +338,12 @@ def test_a_command_whose_answer_got_lost_is_asked_again_and_carried_out_once(tmp
                     )
                     for number in range(20)
                 ]
-                await until(lambda: service.writer.waiting == len(sending))
+                await until(lambda: service.leading.writer.waiting == len(sending))
                 # With the broker dies what it knew of who waits for an answer, and the connections.
                 await kill_broker(service)
-                await until(lambda: service.writer.waiting > len(sending))
+                await until(lambda: service.leading.writer.waiting > len(sending))
             answers = await asyncio.gather(*sending)
-            return answers, await client.read_events(), service.writer.statistics.commands
+            return answers, await client.read_events(), service.leading.writer.statistics.commands
 
     answers, page, commands = asyncio.run(scenario())
 
@@ -378,7 +378,7 @@ def test_a_busy_service_is_asked_again_until_the_time_is_up(tmp_path: Path, monk
         async with service_and_client(tmp_path) as (service, client):
             async with writer_held(service):
                 first = asyncio.create_task(set_keys(client, "first"))
-                await until(lambda: service.writer.waiting == 1)
+                await until(lambda: service.leading.writer.waiting == 1)
                 with pytest.raises(Busy):
                     await client.send("app_state.set", {"key": "x", "value": 1}, timeout_seconds=1)
                 patient = asyncio.create_task(set_keys(client, "patient"))
@@ -410,7 +410,7 @@ def test_requests_during_repeated_failures_of_the_broker_are_all_carried_out_onc
                 await kill_broker(service)
             stop.set()
             await asyncio.gather(*workers)
-            return positions, service.writer.head.position
+            return positions, service.leading.writer.head.position
 
     positions, head = asyncio.run(scenario())
 
@@ -455,7 +455,7 @@ def test_a_closed_client_says_so(tmp_path: Path):
         async with serving(tmp_path) as service:
             async with client_of(service) as client, writer_held(service):
                 waiting = asyncio.create_task(set_keys(client, "a"))
-                await until(lambda: service.writer.waiting == 1)
+                await until(lambda: service.leading.writer.waiting == 1)
             with pytest.raises(ClosedError):
                 await waiting
             with pytest.raises(ClosedError):

@@ -147,9 +147,11 @@ def test_a_table_and_a_stream_can_be_followed_alone(tmp_path: Path):
 
             async def change() -> int:
                 await client.send("jobs.enqueue", {"type": "sync", "name": "x", "id": strange})
-                await client.send("app_state.set", {"key": "other", "value": service.writer.head.position})
+                await client.send(
+                    "app_state.set", {"key": "other", "value": service.leading.writer.head.position}
+                )
                 answer = await client.send(
-                    "app_state.set", {"key": strange, "value": service.writer.head.position}
+                    "app_state.set", {"key": strange, "value": service.leading.writer.head.position}
                 )
                 await client.send("jobs.cancel", {"id": strange})
                 return answer.position or 0
@@ -252,9 +254,9 @@ def test_events_that_are_not_published_come_from_the_log(tmp_path: Path, monkeyp
             await published(service, await set_keys(client, "first"))
             async with client.subscribe() as events:
                 found = await take(events, 1)
-                service.relay.stop()
+                service.leading.relay.stop()
                 await set_keys(client, "second", "third")
-                return found + await take(events, 2), service.relay.state.position
+                return found + await take(events, 2), service.leading.relay.state.position
 
     events, relayed = asyncio.run(scenario())
 

@@ -1175,7 +1175,7 @@ async def first_refused(answers: "list[asyncio.Future[Message]]") -> tuple[Messa
 
 
 def test_a_store_that_cannot_be_written_is_unavailable_until_it_can(own: Talk):
-    own.service.writer.call(lambda connection: connection.set_busy_timeout(50), lambda _: None)
+    own.service.leading.writer.call(lambda connection: connection.set_busy_timeout(50), lambda _: None)
     stored(own, "app_state.set", {"key": "before", "value": 1})
     locked = apsw.Connection(str(own.settings.store_path))
     locked.execute("BEGIN IMMEDIATE")

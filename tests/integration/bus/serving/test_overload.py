@@ -61,12 +61,12 @@ def sets(client: RawNats, count: int) -> "list[asyncio.Future[Message]]":
 def test_of_a_flood_what_would_wait_too_long_is_busy_and_not_stored_and_the_rest_is_in_order(tmp_path: Path):
     async def play() -> list[Message]:
         async with serving(tmp_path) as (service, client):
-            async with holding(service.writer.thread):
+            async with holding(service.leading.writer.thread):
                 asked = sets(client, FLOOD)
                 # The broker has all of them.
                 await client.flush()
             answers = list(await asyncio.gather(*asked))
-            counted = dict(service.parts.intake.refused)
+            counted = dict(service.parts.leading.intake.refused)
             assert counted == {("app_state.set", "busy"): sum(one.code is not None for one in answers)}
             return answers
 
@@ -83,7 +83,7 @@ def test_of_a_flood_what_would_wait_too_long_is_busy_and_not_stored_and_the_rest
 def test_a_burst_that_comes_while_nothing_waits_is_let_in(tmp_path: Path):
     async def play() -> list[Message]:
         async with serving(tmp_path) as (service, client):
-            async with holding(service.writer.thread):
+            async with holding(service.leading.writer.thread):
                 asked = sets(client, 1_000)
                 await client.flush()
             return list(await asyncio.gather(*asked))
@@ -96,7 +96,7 @@ def test_who_sends_little_is_let_in_while_another_floods(tmp_path: Path):
         async with serving(tmp_path) as (service, client):
             _, seed = await new_user(service, "billing")
             async with connected(service, seed) as billing:
-                async with holding(service.writer.thread):
+                async with holding(service.leading.writer.thread):
                     asked = sets(client, FLOOD // 2)
                     await client.flush()
                     mine = [
@@ -120,7 +120,7 @@ def test_an_overload_is_told_while_it_lasts_and_is_over_soon(tmp_path: Path):
             asked = []
 
             async def flooded() -> bool:
-                async with holding(service.writer.thread):
+                async with holding(service.leading.writer.thread):
                     asked.extend(sets(client, FLOOD))
                     await client.flush()
                 await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)

@@ -40,7 +40,7 @@ def test_a_second_service_on_the_prefix_is_refused_also_on_the_same_store(tmp_pa
                         async with serving(folder, server):
                             pass
                     assert service.origin.store_id in str(refused.value)
-                assert service.relay.state.healthy
+                assert service.leading.relay.state.healthy
             # It has gone, and left the way free.
             async with serving(copy, server):
                 pass

@@ -67,7 +67,7 @@ async def sees_none(durable: Durable) -> None:
 @contextmanager
 def locked(talk: Talk) -> Iterator[None]:
     """The store cannot be written, so that durable commands wait."""
-    talk.service.writer.call(lambda connection: connection.set_busy_timeout(5), lambda _: None)
+    talk.service.leading.writer.call(lambda connection: connection.set_busy_timeout(5), lambda _: None)
     other = apsw.Connection(str(talk.settings.store_path))
     other.set_busy_timeout(10_000)
     other.execute("BEGIN IMMEDIATE")
@@ -181,13 +181,13 @@ def test_messages_that_are_no_command_take_the_half_of_the_dead_letters_and_are_
     with serving(tmp_path, dead_letters_stream_mib=1, results_stream_mib=8) as durable:
 
         async def flood() -> list[Message]:
-            before = durable.talk.service.durable.unkept_letters
+            before = durable.talk.service.leading.durable.unkept_letters
             subject = "hyperpage.dcmd.v1.no."
             for number in range(300):
                 await durable.client.request(f"{subject}verb-{number}", b"{" * 10_000)
             answers = [await durable.next_result() for _ in range(300)]
             await durable.nothing_waits()
-            assert durable.talk.service.durable.unkept_letters > before
+            assert durable.talk.service.leading.durable.unkept_letters > before
             return answers
 
         answers = durable.run(flood())
@@ -299,7 +299,7 @@ def test_a_mirror_that_is_full_says_so_and_is_filled_up_when_there_is_room(
         for key in keys:
             assert durable.talk.command("app_state.set", {"key": key, "value": FILLER}).code is None
         durable.run(sees(durable, "mirror_stopped"))
-        (mirror,) = (one for one in durable.talk.service.mirrors.state if one.table == "app_state")
+        (mirror,) = (one for one in durable.talk.service.leading.mirrors.state if one.table == "app_state")
         assert "maximum bytes exceeded" in str(mirror.problem)
         # Those that are written are right, and the table has all.
         assert durable.talk.query("app_state.count").said == {"count": 30}

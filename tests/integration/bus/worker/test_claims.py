@@ -67,7 +67,7 @@ def test_the_next_job_is_asked_for_behind_the_report_of_the_last_and_not_behind_
             await until(lambda: begun)
             async with writer_held(service):
                 ends.set()
-                await until(lambda: service.writer.waiting == 2)
+                await until(lambda: service.leading.writer.waiting == 2)
                 assert worker.running_jobs == []
             await completed(client, 3)
 

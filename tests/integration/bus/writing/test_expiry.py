@@ -27,7 +27,7 @@ def lasting(own: Talk) -> Talk:
 
 def look_again(talk: Talk, at: float) -> None:
     """The writer looks for what has expired at this time of `time.monotonic`."""
-    writer, done = talk.service.writer, threading.Event()
+    writer, done = talk.service.leading.writer, threading.Event()
     # In the writer's own thread, which sets it, too.
     writer.call(lambda _: setattr(writer, "_next_upkeep", at), lambda _: done.set())
     assert done.wait(20)

@@ -81,7 +81,7 @@ def beside(service: Watched) -> Iterator[apsw.Connection]:
 def test_a_service_is_healthy_and_says_with_figures_how_it_is(tmp_path: Path):
     with Watched(tmp_path) as service:
         service.command("app_state.set", {"key": "k", "value": 1})
-        eventually(service, lambda: service.service.relay.state.position == 1)
+        eventually(service, lambda: service.service.leading.relay.state.position == 1)
         service.sees_none("anything")
         report = service.status
         assert (report["status"], report["reasons"], report["causes"]) == ("healthy", [], [])
@@ -141,7 +141,9 @@ def test_queries_that_are_refused_since_too_many_wait_are_told(
 def test_a_store_that_cannot_be_written_is_told_and_found_out_to_be_well_without_a_command(tmp_path: Path):
     # With the usual interval: this is what an operator gets.
     with Watched(tmp_path) as service, beside(service) as other:
-        service.service.writer.call(lambda connection: connection.set_busy_timeout(50), lambda _: None)
+        service.service.leading.writer.call(
+            lambda connection: connection.set_busy_timeout(50), lambda _: None
+        )
         # Answered behind that.
         service.command("app_state.set", {"key": "k", "value": 0})
         other.execute("BEGIN IMMEDIATE")
@@ -168,7 +170,9 @@ def test_streams_that_are_nearly_full_are_told_and_heal_when_room_is_made(tmp_pa
             for body in bodies:
                 await service.client.request(f"hyperpage.dcmd.v1.{name}", body)
 
-        service.service.writer.call(lambda connection: connection.set_busy_timeout(50), lambda _: None)
+        service.service.leading.writer.call(
+            lambda connection: connection.set_busy_timeout(50), lambda _: None
+        )
         service.command("app_state.delete", {"key": "k"})
         other.execute("BEGIN IMMEDIATE")
         service.run(store("app_state.set", *({"key": f"k{n}", "value": filler} for n in range(15))))
@@ -243,7 +247,7 @@ def test_a_writer_that_hangs_and_what_queues_up_behind_it_are_told(tmp_path: Pat
 
     with Watched(tmp_path, **pace, writer_stalled_seconds=0.3, busy_after_ms=0) as service:
         try:
-            service.service.writer.call(hold, lambda _: None)
+            service.service.leading.writer.call(hold, lambda _: None)
             assert is_held.wait(COMES_WITHIN_SECONDS)
             commands = [
                 {"command": "app_state.set", "body": {"key": f"key-{number}", "value": 1}}
@@ -259,7 +263,7 @@ def test_a_writer_that_hangs_and_what_queues_up_behind_it_are_told(tmp_path: Pat
             go_on.set()
         service.sees_none("commands_queue_up", "writer_stalled")
         assert all(len(service.run(finished(one)).said["outcomes"]) == 1_000 for one in answers)
-        service.service.writer.stop()
+        service.service.leading.writer.stop()
         service.sees("writer_stopped", level="unhealthy")
         assert service.get("/livez").status_code == 503
 
@@ -268,7 +272,7 @@ def test_a_message_that_holds_the_writers_thread_up_is_told(tmp_path: Path, pace
     go_on = threading.Event()
     with Watched(tmp_path, **pace, writer_stalled_seconds=0.3) as service:
         try:
-            service.service.writer.thread.call_soon(go_on.wait, 60)
+            service.service.leading.writer.thread.call_soon(go_on.wait, 60)
             assert "at one group of commands" in service.sees("writer_stalled", level="unhealthy")
             assert service.get("/livez").status_code == 200
         finally:
@@ -353,7 +357,7 @@ def test_an_archive_that_cannot_be_written_is_told(tmp_path: Path, pace: Pace):
         assert "the archive is not kept" in service.sees("archive_stopped", level="degraded")
         (tmp_path / "archive").unlink()
         service.command("app_state.set", {"key": "k", "value": 2})
-        eventually(service, lambda: service.service.archiver.state.problem is None)
+        eventually(service, lambda: service.service.leading.archiver.state.problem is None)
         service.sees_none("archive_stopped")
 
 
@@ -414,7 +418,7 @@ def test_a_message_that_is_deleted_from_the_stream_is_told_until_it_is_filled_ag
     with Watched(tmp_path, **pace) as service:
         for value in range(4):
             service.command("app_state.set", {"key": "k", "value": value})
-        eventually(service, lambda: service.service.relay.audit.state.sequence == 4)
+        eventually(service, lambda: service.service.leading.relay.audit.state.sequence == 4)
         service.sees_none("stream_differs", "many_subjects")
         delete = f"$JS.API.STREAM.MSG.DELETE.{EVENTS}"
         service.run(service.service.parts.relay_connection.request(delete, b'{"seq": 2}'))

@@ -61,7 +61,7 @@ def test_a_message_id_takes_no_durable_command_away(tmp_path: Path):
                         headers={"Nats-Msg-Id": "invoice-7"},
                     )
                     stored.append(json.loads(answer.data))
-                await until(lambda: service.writer.head.position >= 2)
+                await until(lambda: service.leading.writer.head.position >= 2)
                 return stored, [await query(billing, "app_state.get", {"key": "billing"})]
 
     stored, rows = asyncio.run(play())

@@ -26,7 +26,7 @@ async def held(service: Service) -> AsyncIterator[None]:
         begun.set()
         go_on.wait(60)
 
-    service.writer.call(errand, lambda _: None)
+    service.leading.writer.call(errand, lambda _: None)
     await until(begun.is_set)
     try:
         yield
@@ -64,7 +64,7 @@ def test_a_user_that_fills_the_queue_is_busy_and_another_is_answered_in_its_turn
                     mine = asyncio.create_task(
                         send(billing, "app_state.set", {"key": "billing/1", "value": 1})
                     )
-                    await until(lambda: service.writer.waiting % 1_000 == 1)
+                    await until(lambda: service.leading.writer.waiting % 1_000 == 1)
                 answers = [json.loads((await one).data) for one in asked]
                 return answers, await mine
 

@@ -167,7 +167,7 @@ def test_nobody_hears_what_another_is_answered(tmp_path: Path, subject: str):
                 await send(billing, "jobs.enqueue", {**JOB, "id": "1"})
                 await send(billing, "jobs.claim", {"worker": "w"})
                 await billing.request("hyperpage.dcmd.v1.jobs.cancel", b'{"id":"1"}', timeout=10)
-                await until(lambda: service.writer.head.position >= 3)
+                await until(lambda: service.leading.writer.head.position >= 3)
                 await query(eve, "jobs.get", {"id": "1"})
                 return [one for one in heard if not one.startswith("_INBOX." if subject == ">" else "!")]
 

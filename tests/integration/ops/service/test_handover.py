@@ -44,8 +44,8 @@ def test_commands_are_answered_while_the_event_loop_stands_still(tmp_path: Path)
 def test_a_command_by_another_way_is_answered_also_when_nobody_writes_any_more(tmp_path: Path):
     async def scenario() -> str:
         async with serving(tmp_path) as service:
-            await asyncio.to_thread(service.writer.stop)
-            asked = service.intake.carry_out("app_state.set", b'{"key": "k", "value": 1}', {})
+            await asyncio.to_thread(service.leading.writer.stop)
+            asked = service.leading.intake.carry_out("app_state.set", b'{"key": "k", "value": 1}', {})
             outcome = await asyncio.wait_for(asked, COMES_WITHIN_SECONDS)
             assert outcome.refusal is not None
             return outcome.refusal.code

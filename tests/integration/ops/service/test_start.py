@@ -108,7 +108,7 @@ def test_a_store_that_takes_long_to_open_keeps_nothing_else_from_going_on(
     async def scenario() -> int:
         asyncio.get_running_loop().call_later(0.01, goes_on.set)
         async with serving(tmp_path) as service:
-            return service.writer.head.position
+            return service.leading.writer.head.position
 
     monkeypatch.setattr("ops.service.composition.open_store", open_late)
     assert asyncio.run(scenario()) == 0

@@ -14,7 +14,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from ops.service.traces import sending_traces
+from ops.service.traces import sending_traces, traces_if_wanted
 from tests.support.patience import wait_for
 from tests.support.services.command_line import Served
 from tests.support.services.raw_nats import RawNats
@@ -184,7 +184,7 @@ def test_a_durable_command_is_consumed_and_what_its_sender_does_not_trace_is_not
 def test_without_an_sdk_there_is_nothing_that_a_command_could_cost(tmp_path: Path):
     async def scenario() -> None:
         async with serving(tmp_path / "data") as service:
-            assert service.traces is None
+            assert traces_if_wanted(service.names, service.version) is None
 
     asyncio.run(scenario())
     with sending_traces("0", {}) as is_sent:

@@ -76,7 +76,7 @@ def test_untouched_tables_equal_the_log(tmp_path: Path) -> None:
         async with _filled(tmp_path) as (service, _, operator):
             report = await _administer(operator, "verify")
             assert report["equal"]
-            assert report["position"] == service.writer.head.position
+            assert report["position"] == service.leading.writer.head.position
             rows = {name: table["rows"] for name, table in report["tables"].items()}
             assert rows == {
                 "jobs": 2,
@@ -215,7 +215,7 @@ def test_whatever_stands_in_the_tables_is_found_and_put_right(tmp_path: Path, wh
             assert (await _administer(operator, "verify"))["equal"] is True
             assert _dump(tmp_path) == before
             # The log was not touched, and everything goes on.
-            assert service.writer.head.position == 8
+            assert service.leading.writer.head.position == 8
             claimed = (await client.send("jobs.claim", {"worker": "worker", "limit": 9})).result["jobs"]
             assert [job["id"] for job in claimed] == ["two"]
 
@@ -244,7 +244,7 @@ def test_a_service_that_started_on_ghosts_hands_out_real_jobs_after_the_rebuild(
             assert (await _administer(operator, "verify"))["equal"]
             claimed = (await client.send("jobs.claim", {"worker": "worker", "limit": 9})).result["jobs"]
             assert [job["id"] for job in claimed] == ["two"]
-            assert service.writer.head.position == 9
+            assert service.leading.writer.head.position == 9
 
     asyncio.run(play())
 
@@ -256,7 +256,7 @@ def test_a_rebuild_of_tables_that_are_right_changes_nothing(tmp_path: Path) -> N
             answers = await asyncio.gather(*(_administer(operator, "rebuild") for _ in range(3)))
             assert [answer["rebuilt_streams"] for answer in answers] == [0, 0, 0]
             assert _dump(tmp_path) == before
-            assert service.writer.head.position == 8
+            assert service.leading.writer.head.position == 8
 
     asyncio.run(play())
 
@@ -287,7 +287,7 @@ def test_thousands_of_wrong_rows_are_put_right_while_every_command_is_answered(t
             await checking
             assert sent > 1
             assert (await _administer(operator, "verify"))["equal"]
-            assert service.writer.head.position == 8 + 3_000 + sent
+            assert service.leading.writer.head.position == 8 + 3_000 + sent
 
     asyncio.run(play())
 

@@ -605,7 +605,7 @@ def test_commands_that_wait_when_the_service_stops_are_carried_out_in_order_afte
 
 def test_the_service_asks_for_no_more_than_it_has_room_for_while_its_writer_is_busy(durable: Durable):
     talk, go_on = durable.talk, threading.Event()
-    talk.service.writer.call(lambda connection: go_on.wait(), lambda _: None)
+    talk.service.leading.writer.call(lambda connection: go_on.wait(), lambda _: None)
     count = 3_500
 
     async def scenario() -> None:
@@ -635,7 +635,7 @@ def test_the_service_asks_for_no_more_than_it_has_room_for_while_its_writer_is_b
 
 def test_commands_that_a_store_could_not_take_are_carried_out_after_a_restart(durable: Durable):
     talk = durable.talk
-    talk.service.writer.call(lambda connection: connection.set_busy_timeout(50), lambda _: None)
+    talk.service.leading.writer.call(lambda connection: connection.set_busy_timeout(50), lambda _: None)
     # Behind the errand: what the writer answers now, it answers after it.
     assert talk.command("app_state.delete", {"key": "nobody"}).code == "not_found"
     locked = apsw.Connection(str(talk.settings.store_path))
@@ -662,8 +662,8 @@ def test_commands_that_a_store_could_not_take_are_carried_out_after_a_restart(du
 
 def test_commands_keep_their_order_while_the_store_cannot_be_written_now_and_then(durable: Durable):
     talk = durable.talk
-    talk.service.writer.call(lambda connection: connection.set_busy_timeout(5), lambda _: None)
-    statistics = talk.service.writer.statistics
+    talk.service.leading.writer.call(lambda connection: connection.set_busy_timeout(5), lambda _: None)
+    statistics = talk.service.leading.writer.statistics
     locking = apsw.Connection(str(talk.settings.store_path))
     locking.set_busy_timeout(10_000)
     values = iter(range(100_000))

@@ -1,0 +1,53 @@
+"""`Ground`: what the parts of a service stand on, whatever its role."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from bus.broker.server import NatsServer
+from bus.contract.senders import UserSubjects
+from bus.contract.subjects import BusNames
+from bus.log.cloud_events import Origin
+from bus.log.reader_pool import ReaderPool
+from bus.serving.admission import Admission
+from bus.serving.discovery import Endpoint
+from bus.transport.connection import LeanClient
+from ops.audit.let_through import LetThrough
+from ops.service.background import Background
+from ops.service.notices import Notices
+from ops.service.standing_alone import StandingAlone
+from ops.settings import Settings
+from ops.store.tables import Tables
+
+if TYPE_CHECKING:
+    # Nothing of HTTP is loaded for a service that has none.
+    from ops.http.backend import Backend
+
+
+class Ground(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """The open store, the ways to the broker and to those who run the service, from its start to its stop.
+
+    `nats_server` is the embedded one; None where another is used. `connect` makes one more connection as the
+    responder. `now_ms` is the service's clock, in milliseconds since the epoch.
+    """
+
+    settings: Settings
+    names: BusNames
+    subjects: UserSubjects
+    version: str
+    now_ms: Callable[[], int]
+    origin: Origin
+    tables: Tables
+    readers: ReaderPool
+    nats_server: NatsServer | None
+    relay_connection: LeanClient
+    responder_connection: LeanClient
+    connect: Callable[[], Awaitable[LeanClient]]
+    command_endpoints: Mapping[str, Endpoint]
+    admission: Admission
+    standing_alone: StandingAlone
+    notices: Notices
+    let_through: LetThrough
+    background: Background
+    backend: "Backend | None"

@@ -1,0 +1,191 @@
+"""`Leadership`: what the service that writes does, and no other one.
+
+start             the streams are this store's ─▶ relay, mirrors ─▶ the writer
+let_commands_in   commands ─▶ durable ones ─▶ the archive
+stop              nothing more comes in ─▶ the writer ends ─▶ told, archived, published ─▶ relay, mirrors end
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+import apsw
+
+from bus.broker.server import NatsServer
+from bus.publishing.mirrors import Mirrors
+from bus.publishing.relay import Relay
+from bus.serving.administration import AdministrationVerb
+from bus.serving.dead_letters import DeadLetters
+from bus.serving.durable.intake import DurableIntake
+from bus.serving.durable.suspects import Suspects
+from bus.serving.intake import Intake
+from bus.writing.submission import Commit
+from bus.writing.writer import Writer
+from domain.credentials.scanning import AllowedPaths
+from ops.archive.archiver import Archiver
+from ops.importing.destinations import RunningImport
+from ops.parts import Leading
+from ops.service.background import Background
+from ops.service.endpoints import refill_verb
+from ops.service.handover import Handover
+from ops.service.roles.ground import Ground
+from ops.service.standing_alone import StandingAlone
+from ops.service.traces import Traces, traces_if_wanted
+from ops.store.projections_check import ProjectionsCheck
+from ops.store.tables import MirroredRows
+
+logger = logging.getLogger(__name__)
+
+
+class Leadership:
+    """Has the parts that lead do so, from `start` to `stop`; used once.
+
+    Queries, HTTP, health and backups go on beside it, whether it has begun or has ended.
+    """
+
+    def __init__(
+        self,
+        leading: Leading,
+        handover: Handover,
+        suspects: Suspects,
+        standing_alone: StandingAlone,
+        background: Background,
+        *,
+        nats_server: NatsServer | None,
+    ) -> None:
+        self.leading = leading
+        self._handover = handover
+        self._standing_alone = standing_alone
+        self._nats_server = nats_server
+        # Undone in the opposite order: commands stop coming in before the parts that they need end.
+        self._stack = AsyncExitStack()
+        self._stack.callback(suspects.close)
+        self._background = background.ended_by(self._stack)
+
+    async def start(self) -> None:
+        """Decides what is asked within the process when this returns; where it raises, `stop` undoes it.
+
+        Raises:
+            ServiceError, and what the parts raise: the message says why.
+        """
+        leading, background = self.leading, self._background
+        # A stream of another store or log is refused here, before anything is served.
+        await self._standing_alone.take_store(leading.relay, self._stack, background)
+        await leading.mirrors.prepare()
+        background.start(leading.relay.run(), "the relay")
+        background.start(leading.relay.audit.run(), "the audit of the stream")
+        background.start(leading.mirrors.run(), "the mirrors")
+        await leading.dead_letters.prepare()
+        await leading.durable.prepare()
+        if self._nats_server is not None:
+            await self._nats_server.synced_streams.sync()
+        leading.writer.start()
+        self._stack.push_async_callback(self._drain)
+
+    async def let_commands_in(self) -> None:
+        """Takes commands from outside, too, once queries are answered: who was answered can ask at once."""
+        await self.leading.intake.start()
+        self._background.start(self.leading.durable.run(), "the intake of durable commands")
+        self._background.start(self.leading.archiver.run(), "the archive")
+
+    async def stop(self) -> None:
+        """Takes nothing more, answers and publishes what was taken, and ends."""
+        await self._stack.aclose()
+
+    async def _drain(self) -> None:
+        leading = self.leading
+        try:
+            await leading.intake.stop()
+            await leading.durable.stop()
+        finally:
+            # Also after an error above: the thread would keep the process alive.
+            await asyncio.to_thread(leading.writer.stop)
+        self._handover.take()
+        await leading.archiver.stop()
+        if not await leading.relay.drain(5_000):
+            logger.warning("not every event is published yet; the rest follows after the next start")
+
+
+def leadership_on(ground: Ground, connection: apsw.Connection) -> Leadership:
+    """The parts that lead, none of which has begun. `connection` is the one that writes, and theirs alone."""
+    handover: Handover
+
+    def committed(commit: Commit) -> None:
+        handover.put(commit)
+
+    settings, names = ground.settings, ground.names
+    relay, responder = ground.relay_connection, ground.responder_connection
+    limits, secrets, admission = settings.stream_limits, settings.allowed_secrets, ground.admission
+    traces = traces_if_wanted(names, ground.version)
+    writer = _writer(ground, connection, committed)
+    rows = MirroredRows(ground.readers)
+    dead_letters = DeadLetters(relay, ground.subjects, secrets, limits.dead_letters)
+    suspects = Suspects(settings.data / "durable")
+    leading = Leading(
+        writer=writer,
+        relay=_relay(ground, traces),
+        mirrors=Mirrors(relay, names, rows.row_json, rows.all_rows, limits.mirrors),
+        archiver=Archiver(
+            settings.archive_folder,
+            ground.origin,
+            ground.readers.connection,
+            store=settings.store_path,
+            recipients=settings.encrypt_to,
+            signing=settings.signing,
+        ),
+        dead_letters=dead_letters,
+        intake=Intake(ground.connect, writer, ground.subjects, ground.command_endpoints, admission),
+        durable=DurableIntake(
+            relay, responder, writer, ground.subjects, dead_letters, suspects, limits, admission
+        ),
+        projections=ProjectionsCheck(settings.store_path, writer, ground.now_ms),
+    )
+    handover = Handover(leading, ground.let_through, ground.notices, traces=traces, backend=ground.backend)
+    return Leadership(
+        leading,
+        handover,
+        suspects,
+        ground.standing_alone,
+        ground.background,
+        nats_server=ground.nats_server,
+    )
+
+
+def leading_verbs(leading: Leading, secrets: AllowedPaths) -> tuple[AdministrationVerb, ...]:
+    """What operators can ask of the service that writes, and of no other one."""
+    return (
+        *leading.dead_letters.verbs(),
+        *leading.projections.verbs(),
+        *RunningImport(leading.writer, secrets).verbs(),
+        refill_verb(leading.relay),
+    )
+
+
+def _writer(ground: Ground, connection: apsw.Connection, committed: Callable[[Commit], None]) -> Writer:
+    settings = ground.settings
+    return Writer(
+        connection,
+        ground.tables,
+        on_commit=committed,
+        cache_capacity=settings.hot_aggregates,
+        allowed_secrets=settings.allowed_secrets,
+        cache_bytes=settings.hot_aggregates_kib * 1024,
+        busy_after_ms=settings.busy_after_ms,
+        prune_after_ms=settings.prune_after_ms,
+        clock=ground.now_ms,
+        is_ours=ground.standing_alone.is_so,
+        damage=ground.readers.damage,
+    )
+
+
+def _relay(ground: Ground, traces: Traces | None) -> Relay:
+    return Relay(
+        ground.relay_connection,
+        ground.names,
+        ground.origin,
+        ground.readers.connection,
+        limits=ground.settings.stream_limits.events,
+        on_published=None if traces is None else traces.published,
+        audited=ground.settings.data / "stream-audit.json",
+    )
