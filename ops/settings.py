@@ -1,14 +1,13 @@
 """Every setting, with its meaning, unit and default. `ops/settings_sources.py` says where they come from."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
-from bus.contract.subjects import BusNames
-from bus.transport.stream_limits import BYTES_A_MESSAGE, Limits, StreamLimits
 from domain.credentials.scanning import AllowedPaths
-from ops.broker_settings import BrokerSettings, SettingsError
+from ops.broker_settings import SettingsError
+from ops.stream_settings import MIB, StreamSettings
 from ops.targets.bucket import bucket_path, is_bucket
 from ops.targets.places import Places
 from ops.targets.sealing import Compression, Sealing, require_recipients
@@ -18,101 +17,10 @@ from ops.targets.target import Place
 __all__ = ["MIB", "LogFormat", "Settings", "SettingsError"]
 
 LogFormat = Literal["console", "json"]
-MIB = 1024 * 1024
 
 
-class Settings(BrokerSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Settings(StreamSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a service runs."""
-
-    http: str | None = None
-    """Where the HTTP API listens, as HOST:PORT; port 0 is a free one. Beyond the loopback it listens only
-    once there is a token. Default: 127.0.0.1:8822 if that port is free, else a free one."""
-
-    http_open: bool = False
-    """Whether nobody needs a token, and whoever reaches HTTP may do everything: other users of this machine,
-    and the whole world through a proxy. On a loopback address only. Default false."""
-
-    no_http: bool = False
-    """Whether there is no HTTP API at all. Default false."""
-
-    http_certificate: Path | None = None
-    """The server's certificate for HTTPS, in PEM, with those of the authorities between it and a known one
-    behind it. This file and the next two are read again when they change. Default: none; plain HTTP."""
-
-    http_key: Path | None = None
-    """The key of that certificate, in PEM, without a password. Default: none."""
-
-    http_client_ca: Path | None = None
-    """The authority whose certificates clients may show over HTTPS, in PEM; the common name in one is that of
-    a token, whose role they have. Its revocation list may stand behind it. Default: none."""
-
-    http_hsts_seconds: Annotated[int, msgspec.Meta(ge=0)] = 31_536_000
-    """How many seconds browsers are told to come with TLS and never without (HSTS), over HTTPS. Default
-    31536000, a year; 0: they are told nothing."""
-
-    http_hosts: tuple[str, ...] = ()
-    """Host names by which the HTTP API is reached, beside those of the loopback; a request that names another
-    one is refused. In a variable, commas between them. Default: any, where a token is needed."""
-
-    http_origins: tuple[str, ...] = ()
-    """Origins, as `https://app.example.org`, whose pages may use the HTTP API with a token. Default: none."""
-
-    http_proxies: tuple[str, ...] = ()
-    """Addresses of reverse proxies that are believed about where a request came from. Default: none."""
-
-    http_connections: Annotated[int, msgspec.Meta(ge=16)] = 4096
-    """How many connections there may be over HTTP at once; beyond that, one that only waits ends for a new
-    one. Each takes a file; the service raises its own limit of them as far as it may. Default 4096."""
-
-    http_connections_of_one_address: Annotated[int, msgspec.Meta(ge=1)] = 1536
-    """How many of those one address may have, unless it is one of `http_proxies`. Default 1536."""
-
-    http_requests_per_second: Annotated[float, msgspec.Meta(ge=0)] = 500.0
-    """How many requests one address may send in a second, in the long run; twice as many at once.
-    Default 500; 0: as many as it likes."""
-
-    http_event_streams: Annotated[int, msgspec.Meta(ge=0)] = 128
-    """How many readers may follow the events over HTTP at once. Default 128."""
-
-    console_link: Literal["terminal", "always", "never"] = "terminal"
-    """Whether a start prints a link on stderr that logs a browser in, once and within 10 minutes: at a
-    `terminal`, `always` or `never`. Default `terminal`; `hyperpage console` prints one at any time."""
-
-    prefix: str = "hyperpage"
-    """First token(s) of every subject; streams and buckets are named after it. Default `hyperpage`."""
-
-    inbox_prefix: str = "_INBOX."
-    """What reply subjects must begin with; a request with another one is dropped. Default `_INBOX.`."""
-
-    commands_stream_mib: Annotated[int, msgspec.Meta(ge=0)] = 512
-    """How much may wait as durable commands, in MiB; the broker refuses more, and tells the sender so.
-    Default 512; 0: as the stream is."""
-
-    results_stream_mib: Annotated[int, msgspec.Meta(ge=0)] = 512
-    """How much the answers to durable commands may take, in MiB; beyond that, the oldest go before their
-    time. Default 512; 0: as the stream is."""
-
-    results_kept_hours: Annotated[float, msgspec.Meta(gt=0)] = 24.0
-    """For how many hours those answers are kept. Default 24."""
-
-    dead_letters_stream_mib: Annotated[int, msgspec.Meta(ge=0)] = 128
-    """How much dead letters may take, in MiB, and messages that are no command the half of it; beyond that,
-    these are answered and not kept, and others wait among the commands. Default 128; 0: as the stream is."""
-
-    mirror_stream_mib: Annotated[int, msgspec.Meta(ge=0)] = 1024
-    """How much each mirror may take, in MiB; beyond that, it is not kept up to date. Default 1024; 0: as the
-    bucket is."""
-
-    events_stream_mib: Annotated[int, msgspec.Meta(ge=0)] = 0
-    """How much the stream of events may take, in MiB; beyond that, the oldest go, and stay in the store.
-    Default 0: as the stream is, which keeps everything."""
-
-    events_kept_days: Annotated[float, msgspec.Meta(ge=0)] = 0.0
-    """For how many days events stay in that stream; they stay in the store. Default 0: as the stream is,
-    which keeps everything."""
-
-    stream_consumers: Annotated[int, msgspec.Meta(ge=0)] = 1000
-    """How many consumers each stream that applications read may have at once. Default 1000; 0: as it is."""
 
     reader_connections: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 20
     """How many read-only connections may be open at once. Default 20."""
@@ -257,32 +165,6 @@ class Settings(BrokerSettings, frozen=True, kw_only=True, forbid_unknown_fields=
     """If the writer is at one group of commands for longer, in seconds, it is unhealthy. Default 10."""
 
     @property
-    def names(self) -> BusNames:
-        """What is called how on the bus.
-
-        Raises:
-            SettingsError: a prefix is not one.
-        """
-        try:
-            return BusNames(prefix=self.prefix, inbox_prefix=self.inbox_prefix)
-        except ValueError as error:
-            raise SettingsError(str(error)) from None
-
-    @property
-    def http_tls(self) -> tuple[Path, Path, Path | None] | None:
-        """The server's certificate, its key and the authority of clients; `None`: plain HTTP.
-
-        Raises:
-            SettingsError: one of them is missing.
-        """
-        certificate, key, authority = self.http_certificate, self.http_key, self.http_client_ca
-        if certificate is not None and key is not None:
-            return certificate, key, authority
-        if certificate is key is authority:
-            return None
-        raise SettingsError("http_certificate and http_key belong together; http_client_ca needs both")
-
-    @property
     def allowed_secrets(self) -> AllowedPaths:
         """Where what looks like a credential is stored all the same.
 
@@ -293,24 +175,6 @@ class Settings(BrokerSettings, frozen=True, kw_only=True, forbid_unknown_fields=
             return AllowedPaths(self.allowed_secret_paths)
         except ValueError as error:
             raise SettingsError(f"allowed_secret_paths: {error}") from None
-
-    @property
-    def stream_limits(self) -> StreamLimits:
-        """How much there may be on the broker."""
-        consumers = self.stream_consumers
-        return StreamLimits(
-            events=Limits(
-                size_bytes=self.events_stream_mib * MIB,
-                kept_seconds=self.events_kept_days * 86_400,
-                consumers=consumers,
-            ),
-            commands=_room(self.commands_stream_mib),
-            results=_room(
-                self.results_stream_mib, kept_seconds=self.results_kept_hours * 3_600, consumers=consumers
-            ),
-            dead_letters=_room(self.dead_letters_stream_mib),
-            mirrors=_room(self.mirror_stream_mib, consumers=consumers),
-        )
 
     @property
     def prune_after_ms(self) -> dict[str, int]:
@@ -390,8 +254,3 @@ class Settings(BrokerSettings, frozen=True, kw_only=True, forbid_unknown_fields=
             sealing=self.sealing,
             signing=self.signing,
         )
-
-
-def _room(size_mib: int, **limits: Any) -> Limits:
-    size_bytes = size_mib * MIB
-    return Limits(size_bytes=size_bytes, messages=size_bytes // BYTES_A_MESSAGE, **limits)

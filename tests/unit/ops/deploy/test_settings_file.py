@@ -1,14 +1,14 @@
 """The file of settings that is shipped: it names each one, with its meaning and its default."""
 
 import ast
+import inspect
 import re
 import tomllib
 from pathlib import Path
 
 import msgspec
 
-from ops import broker_settings, deploy, settings
-from ops.broker_settings import BrokerSettings
+from ops import deploy
 from ops.settings import Settings
 from ops.settings_sources import load_settings
 
@@ -23,13 +23,12 @@ VALUES = tomllib.loads("\n".join(f"{name} = {value}" for _, name, value in ENTRI
 
 def meanings() -> dict[str, str]:
     """What the program's source says of each setting."""
-    files = [Path(str(one.__file__)) for one in (broker_settings, settings)]
-    trees = [ast.parse(file.read_text(encoding="utf-8")) for file in files]
+    kinds = Settings.__mro__[: Settings.__mro__.index(msgspec.Struct)]
     classes = [
         one
-        for tree in trees
-        for one in tree.body
-        if isinstance(one, ast.ClassDef) and one.name in (BrokerSettings.__name__, Settings.__name__)
+        for kind in kinds
+        for one in ast.parse(inspect.getsource(kind)).body
+        if isinstance(one, ast.ClassDef)
     ]
     pairs = [pair for one in classes for pair in zip(one.body, one.body[1:], strict=False)]
     return {

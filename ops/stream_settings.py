@@ -1,0 +1,87 @@
+"""The settings of what is on the broker: how it is called, and how much there may be."""
+
+from typing import Annotated, Any
+
+import msgspec
+
+from bus.contract.subjects import BusNames
+from bus.transport.stream_limits import BYTES_A_MESSAGE, Limits, StreamLimits
+from ops.broker_settings import SettingsError
+from ops.http_settings import HttpSettings
+
+MIB = 1024 * 1024
+
+
+class StreamSettings(HttpSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The settings up to those of subjects, streams and buckets."""
+
+    prefix: str = "hyperpage"
+    """First token(s) of every subject; streams and buckets are named after it. Default `hyperpage`."""
+
+    inbox_prefix: str = "_INBOX."
+    """What reply subjects must begin with; a request with another one is dropped. Default `_INBOX.`."""
+
+    commands_stream_mib: Annotated[int, msgspec.Meta(ge=0)] = 512
+    """How much may wait as durable commands, in MiB; the broker refuses more, and tells the sender so.
+    Default 512; 0: as the stream is."""
+
+    results_stream_mib: Annotated[int, msgspec.Meta(ge=0)] = 512
+    """How much the answers to durable commands may take, in MiB; beyond that, the oldest go before their
+    time. Default 512; 0: as the stream is."""
+
+    results_kept_hours: Annotated[float, msgspec.Meta(gt=0)] = 24.0
+    """For how many hours those answers are kept. Default 24."""
+
+    dead_letters_stream_mib: Annotated[int, msgspec.Meta(ge=0)] = 128
+    """How much dead letters may take, in MiB, and messages that are no command the half of it; beyond that,
+    these are answered and not kept, and others wait among the commands. Default 128; 0: as the stream is."""
+
+    mirror_stream_mib: Annotated[int, msgspec.Meta(ge=0)] = 1024
+    """How much each mirror may take, in MiB; beyond that, it is not kept up to date. Default 1024; 0: as the
+    bucket is."""
+
+    events_stream_mib: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """How much the stream of events may take, in MiB; beyond that, the oldest go, and stay in the store.
+    Default 0: as the stream is, which keeps everything."""
+
+    events_kept_days: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """For how many days events stay in that stream; they stay in the store. Default 0: as the stream is,
+    which keeps everything."""
+
+    stream_consumers: Annotated[int, msgspec.Meta(ge=0)] = 1000
+    """How many consumers each stream that applications read may have at once. Default 1000; 0: as it is."""
+
+    @property
+    def names(self) -> BusNames:
+        """What is called how on the bus.
+
+        Raises:
+            SettingsError: a prefix is not one.
+        """
+        try:
+            return BusNames(prefix=self.prefix, inbox_prefix=self.inbox_prefix)
+        except ValueError as error:
+            raise SettingsError(str(error)) from None
+
+    @property
+    def stream_limits(self) -> StreamLimits:
+        """How much there may be on the broker."""
+        consumers = self.stream_consumers
+        return StreamLimits(
+            events=Limits(
+                size_bytes=self.events_stream_mib * MIB,
+                kept_seconds=self.events_kept_days * 86_400,
+                consumers=consumers,
+            ),
+            commands=_room(self.commands_stream_mib),
+            results=_room(
+                self.results_stream_mib, kept_seconds=self.results_kept_hours * 3_600, consumers=consumers
+            ),
+            dead_letters=_room(self.dead_letters_stream_mib),
+            mirrors=_room(self.mirror_stream_mib, consumers=consumers),
+        )
+
+
+def _room(size_mib: int, **limits: Any) -> Limits:
+    size_bytes = size_mib * MIB
+    return Limits(size_bytes=size_bytes, messages=size_bytes // BYTES_A_MESSAGE, **limits)
