@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.lab.machines.disk_server import FILE_NAME
+from tests.support.patience import wait_for
 from tests.support.repository import ROOT
 
 # Unmounting waits for what still writes.
@@ -112,9 +113,23 @@ def mounted(image: Path, where: Path, kind: str) -> Iterator[None]:
         try:
             yield
         finally:
-            subprocess.run(["umount", str(where)], check=True, capture_output=True, timeout=GONE_SECONDS)
+            _unmount(where)
     finally:
         subprocess.run(["losetup", "--detach", device], check=True, capture_output=True)
+
+
+def _unmount(where: Path) -> None:
+    """Waits for processes that were killed and still end: until they have, the file system is busy.
+
+    Raises:
+        TimeoutError: it still is.
+    """
+
+    def is_unmounted() -> bool:
+        done = subprocess.run(["umount", str(where)], check=False, capture_output=True, timeout=GONE_SECONDS)
+        return done.returncode == 0
+
+    wait_for(is_unmounted, GONE_SECONDS)
 
 
 @contextmanager
@@ -131,4 +146,8 @@ def _server(below: Path, image: Path, journal: Path) -> Iterator["subprocess.Pop
         finally:
             subprocess.run(["umount", "--lazy", str(below)], check=False, capture_output=True)
             server.stdin.close()
-            server.wait(GONE_SECONDS)
+            try:
+                server.wait(GONE_SECONDS)
+            finally:
+                # Where what stands on it is still mounted, it would be waited for without end.
+                server.kill()

@@ -157,7 +157,7 @@ class ServiceProcess:
                 continue
 
     def kill(self) -> None:
-        """Kills it, and its nats-server, which goes with it; returns when both are gone."""
+        """Kills it, and its nats-server; returns when it is gone, and the other about to be."""
         if self._process is not None and not self.has_ended:
             self.send("both", signal.SIGKILL)
             wait_for(lambda: self.has_ended, ENDS_WITHIN_SECONDS)
