@@ -281,6 +281,8 @@ JUDGED: Mapping[tuple[str, int], str] = {
         1904122066,
     ): "a mistake of the experiment's: a durable command that was being decided "
     "at two kills became a dead letter, as it is to",
+    ("power-cuts-on-ext4", 1904122064): "a mistake of the experiment's: it asked for more than a thousand "
+    "answers at once, and took `busy`, as some of them are refused then, for none",
 }
 
 # Sentences: what a reader may not conclude from the page.

@@ -6,6 +6,7 @@ import random
 import time
 from collections import Counter
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from ops.store.projections_check import verify
 from tests.lab.experiment import Experiment, Trial
 from tests.support.patience import patiently, until
 from tests.support.services.killable import READY_SECONDS, Killable
+from tests.support.services.pacing import few_at_once
 from tests.support.services.raw_nats import Message, RawNats
 from tests.support.stores.looking_inside import log_of
 
@@ -164,8 +166,8 @@ async def _require_all_there(client: RawNats, load: Load, folder: Path) -> None:
 
 async def _ask_all(client: RawNats, commands: dict[str, Command]) -> dict[str, Message]:
     async with asyncio.timeout(READY_SECONDS):
-        answers = [client.ask(*_request("cmd", command, one)) for one, command in commands.items()]
-        return dict(zip(commands, await asyncio.gather(*answers), strict=True))
+        asking = [partial(client.ask, *_request("cmd", command, one)) for one, command in commands.items()]
+        return dict(zip(commands, await few_at_once(asking), strict=True))
 
 
 async def _require_stored_ones_answered(client: RawNats, stored: dict[str, Command], folder: Path) -> None:

@@ -64,6 +64,8 @@ class Applications:
         self.commands: dict[str, Command] = {}
         self.open: dict[str, Command] = {}
         """Those with an id that nobody knows the outcome of."""
+        self.put_off: dict[str, str] = {}
+        """What was said last to those that may be sent again, by their ids."""
         self.told: list[Told] = []
         self._answers: dict[str, bytes] = {}
         self.stored: dict[str, int] = {}
@@ -178,6 +180,7 @@ class Applications:
                     f"hyperpage.cmd.v1.{name}", body, {"Hyperpage-Command-Id": command_id}
                 )
         except TimeoutError:
+            self.put_off[command_id] = f"nothing within {ANSWER_SECONDS:g} s"
             return None
         return self.take(command_id, answer)
 
@@ -249,10 +252,12 @@ class Applications:
         """
         if answer.status is not None:
             # Nobody is there.
+            self.put_off[command_id] = f"status {answer.status}"
             return None
         name, _ = self.commands[command_id]
         if answer.code is not None:
             if answer.code in NOT_NOW:
+                self.put_off[command_id] = answer.body.decode()
                 return None
             raise Broken(f"{name} was refused: {answer.body!r}")
         told = Answered(command_id, name, answer.body)

@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Collection
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.lab.machines.applications import ANONYMOUS, Applications, is_anonymou
 from tests.lab.machines.service_process import WELL_WITHIN_SECONDS, ServiceProcess
 from tests.lab.oracle import require_store
 from tests.support.patience import patiently, until
+from tests.support.services.pacing import few_at_once
 from tests.support.services.raw_nats import RawNats
 from tests.support.stores.looking_inside import log_of
 
@@ -66,12 +68,31 @@ async def require_all(
     await become_well(service)
     applications.undo(log_of(service.data / "hyperpage.db"))
     async with await RawNats.connect(service.runtime.nats_url) as client:
-        await _ask_again(client, applications)
+        await ask_again(client, applications)
         await _go_on(client, applications, stored)
     await _require_followed(service, applications, stream_is_whole)
     await service.stop()
     require_file(service.data / "hyperpage.db", applications)
     return {"answers": len(applications.told), "events seen": len(applications.seen)}
+
+
+async def ask_again(client: RawNats, applications: Applications) -> None:
+    """The newest answers are the same again, and what had none gets one.
+
+    It is asked for so few at once that none is too much: what is said of a burst, `busy`, is no break.
+
+    Raises:
+        Broken: an answer differs; or there is none, and the message has what was said instead.
+    """
+    remembered = [one for one in applications.answered if one.is_remembered]
+    again = {one.command_id: applications.commands[one.command_id] for one in remembered[-ASKED_AGAIN:]}
+    asked = list((again | applications.unanswered).items())
+    # What differs from before is raised there.
+    answers = await few_at_once(partial(applications.ask, client, *one) for one in asked)
+    for (command_id, (name, _)), answer in zip(asked, answers, strict=True):
+        if answer is None:
+            said = applications.put_off[command_id]
+            raise Broken(f"{name} gets no answer from a healthy service, but {said}")
 
 
 def require_file(store: Path, applications: Applications) -> None:
@@ -82,18 +103,6 @@ def require_file(store: Path, applications: Applications) -> None:
     streams = Counter(row.stream for row in rows if is_anonymous(row.stream))
     if twice := [stream for stream, count in streams.items() if count > 1]:
         raise Broken(f"a command without an id was carried out more than once: {twice}")
-
-
-async def _ask_again(client: RawNats, applications: Applications) -> None:
-    """The newest answers are the same again, and what had none gets one."""
-    remembered = [one for one in applications.answered if one.is_remembered]
-    again = {one.command_id: applications.commands[one.command_id] for one in remembered[-ASKED_AGAIN:]}
-    asked = list((again | applications.unanswered).items())
-    # What differs from before is raised there.
-    answers = await asyncio.gather(*(applications.ask(client, *one) for one in asked))
-    silent = [command for (_, command), answer in zip(asked, answers, strict=True) if answer is None]
-    if silent:
-        raise Broken(f"{silent[0][0]} gets no answer from a healthy service")
 
 
 async def _go_on(client: RawNats, applications: Applications, stored: Collection[str]) -> None:

@@ -1,8 +1,12 @@
-"""Commands at a steady rate, whether their answers come or not: `PacedLoad`."""
+"""Commands at a steady rate, whether their answers come or not: `PacedLoad`.
+
+And many, of which few wait at a time: `few_at_once`.
+"""
 
 import asyncio
 import time
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, NamedTuple, TypeVar
 
 from tests.support.services.raw_nats import Message, RawNats
 
@@ -12,6 +16,21 @@ KEYS = 500
 # Fewer than the service lets wait however slow it is; and a client on a machine that is too slow for the rate
 # would only make it slower.
 MOST_WAITING = 250
+# So few that none is too much for a service, with whatever else waits there: a burst may be `busy`.
+FEW = 50
+
+Answer = TypeVar("Answer")
+
+
+async def few_at_once(asking: Iterable[Callable[[], Awaitable[Answer]]]) -> list[Answer]:
+    """The answers, in order, of whatever asks, of which `FEW` wait at a time."""
+    room = asyncio.Semaphore(FEW)
+
+    async def asked(ask: Callable[[], Awaitable[Answer]]) -> Answer:
+        async with room:
+            return await ask()
+
+    return await asyncio.gather(*map(asked, asking))
 
 
 class Answered(NamedTuple):
